@@ -1,0 +1,203 @@
+"""One tree of errors, split by who is at fault.
+
+Theory of operation
+-------------------
+Everything this project raises on purpose is an ``NlpuError``. Its three branches answer the only
+question a caller has first: *whose fault is it?*
+
+    ProgramError  the program, its input or its budget   -> change the program, do not retry
+    ModelError    the model answered, but not validly    -> another draw or another model may help
+    HostError     the machine, the server, the disk      -> repair the host, then resume the run
+
+Rules
+1. A message says what was wrong and what to do about it, in that order.
+2. Only a ``HostError`` may be *transient*; only the scheduler retries, and only those.
+3. ``UpstreamFailed`` never starts a chain: its ``__cause__`` is the failure it inherited.
+4. Nothing here imports anything of the project.
+"""
+
+from __future__ import annotations
+
+
+class NlpuError(Exception):
+    """Root of every deliberate error. ``str(error)`` is one short paragraph for a person."""
+
+    exit_code = 1
+
+
+# -- the program ----------------------------------------------------------------------------
+
+
+class ProgramError(NlpuError):
+    """The program, its operands or its limits are wrong."""
+
+
+class NotInRun(ProgramError):
+    """An op was called, or a Value forced, outside any run."""
+
+
+class BadOperand(ProgramError):
+    """An operand is missing, of the wrong type, or not text that can be encoded."""
+
+
+class BadOp(ProgramError):
+    """An op cannot be defined or used as written."""
+
+
+class DoesNotFit(ProgramError):
+    """A request needs more tokens than the processor's window has."""
+
+    def __init__(self, message: str, needed: int = 0, available: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
+        self.available = available
+
+
+class ConstraintRejected(ProgramError):
+    """The engine cannot decode under this result type."""
+
+
+class UnknownProcessor(ProgramError):
+    """An op or a command names a processor or model that the computer does not have."""
+
+
+class Diverged(ProgramError):
+    """A resumed program issued something else than its journal holds."""
+
+
+class Usage(ProgramError):
+    """A command was given something it cannot use."""
+
+    exit_code = 2
+
+
+class Stopped(ProgramError):
+    """The run stopped before its end and can be resumed."""
+
+    exit_code = 3
+
+
+class BudgetExceeded(Stopped):
+    """No further call fits the budget and nothing is in flight that could free some of it."""
+
+
+class DeadlineExceeded(Stopped):
+    """The run's seconds ran out."""
+
+
+class Interrupted(Stopped):
+    """A person stopped the run."""
+
+    exit_code = 130
+
+
+class Cancelled(ProgramError):
+    """The call was stopped because nothing needs it any more."""
+
+
+class UpstreamFailed(ProgramError):
+    """A Value this one depends on failed; ``__cause__`` is that failure."""
+
+
+# -- the model ------------------------------------------------------------------------------
+
+
+class ModelError(NlpuError):
+    """The model answered, and the answer is not a valid result."""
+
+
+class Truncated(ModelError):
+    """The model was still writing when it reached its token limit."""
+
+
+class Malformed(ModelError):
+    """The reply does not parse as the op's result type."""
+
+
+class EmptyReply(ModelError):
+    """The model returned no text where the op asks for some."""
+
+
+# -- the host -------------------------------------------------------------------------------
+
+
+class HostError(NlpuError):
+    """The machine, a server or a disk failed.
+
+    transient:     sending the same request again may succeed.
+    lost:          the connection ended without an answer, as it does when a server dies.
+    retry_after_s: seconds the server asked us to wait, if it did.
+    """
+
+    transient = False
+    lost = False
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Unreachable(HostError):
+    """Nothing accepts connections at the server's address."""
+
+    transient = True
+
+
+class Overloaded(HostError):
+    """The server is up and asks us to come back later (429, 503)."""
+
+    transient = True
+
+
+class ServerFault(HostError):
+    """The server answered with an error of its own, or with something that is not an answer."""
+
+    transient = True
+
+
+class ConnectionLost(HostError):
+    """The connection closed before the whole answer had come."""
+
+    transient = True
+    lost = True
+
+
+class TimedOut(HostError):
+    """No answer within the attempt's time limit."""
+
+    transient = True
+
+
+class EngineDied(HostError):
+    """The server says that its engine is dead; it answers, but it cannot generate any more."""
+
+    transient = True
+    lost = True
+
+
+class Quarantined(HostError):
+    """The request was in flight at two deaths of its server; it is not sent a third time."""
+
+
+class NotAModelServer(HostError):
+    """Something answers at the address, but it is not an LLM server."""
+
+
+class Unauthorized(HostError):
+    """The server refuses our key (401, 403)."""
+
+
+class MissingPart(HostError):
+    """A package, a model or a file that this feature needs is not installed."""
+
+
+class RunBusy(HostError):
+    """Another living process owns the run."""
+
+
+class JournalDamaged(HostError):
+    """The journal fails its checksums; nothing of it was used."""
+
+
+class StorageFailed(HostError):
+    """The run directory cannot be written: full disk, read-only, no permission."""

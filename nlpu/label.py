@@ -1,0 +1,64 @@
+"""Labels: who vouches for a text, and who may read it.
+
+Theory of operation
+-------------------
+A label travels with every Value. Joining labels can only lower trust and narrow the readers, so
+whatever an op makes of its operands is trusted no more than the least trusted of them.
+
+Rules
+1. Labels are interned: equal labels are one object, joining two is a dictionary look-up.
+2. ``join`` is associative, commutative and idempotent (a semilattice); tests hold it to that.
+3. A missing label means untrusted.
+4. Nothing here decides what a label permits; that is the dispatcher's task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+
+class Integrity(IntEnum):
+    """Who vouches for the text. Smaller is less trusted."""
+
+    UNTRUSTED = 0
+    SYSTEM = 1
+    USER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Integrity, and the readers allowed (None: everyone)."""
+
+    integrity: Integrity = Integrity.UNTRUSTED
+    readers: frozenset[str] | None = None
+
+    def __str__(self) -> str:
+        who = "" if self.readers is None else f", readers {', '.join(sorted(self.readers)) or '-'}"
+        return f"{self.integrity.name.lower()}{who}"
+
+
+@lru_cache(maxsize=4096)
+def intern_label(integrity: Integrity, readers: frozenset[str] | None = None) -> Label:
+    """The one Label object with these parts."""
+    return Label(integrity, readers)
+
+
+USER = intern_label(Integrity.USER)
+SYSTEM = intern_label(Integrity.SYSTEM)
+UNTRUSTED = intern_label(Integrity.UNTRUSTED)
+
+
+@lru_cache(maxsize=65536)
+def _join(a: Label, b: Label) -> Label:
+    if a.readers is None or b.readers is None:
+        readers = a.readers if b.readers is None else b.readers
+    else:
+        readers = a.readers & b.readers
+    return intern_label(min(a.integrity, b.integrity), readers)
+
+
+def join(a: Label, b: Label) -> Label:
+    """The most that can be said of something made from both."""
+    return a if a is b else _join(a, b)

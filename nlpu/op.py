@@ -1,0 +1,367 @@
+"""Ops: natural-language instructions as values, and what a program can do with them.
+
+Theory of operation
+-------------------
+An ``Op`` says what is asked (its text), of what (named, typed operands) and in what form the answer
+comes (its result type). It is frozen, compares by value and has a digest, so it can be stored,
+versioned, tested and looked up. Calling it does not compute anything: it describes the work
+(``Call``, ``Map``, ``Reduce``, ``Draws``, ``Lift``, ``Gather``) and hands it to the current
+issuer, which returns a Value at once.
+
+Rules
+1. Everything that changes what a model is asked is in the digest; nothing else is.
+2. Operands that are at hand are checked when the op is called, Values when they arrive.
+3. The work records are plain descriptions; only the runtime knows how to carry them out.
+4. ``reduce`` needs an op whose result can be its own first operand (T -> T, or list[T] -> T).
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any, Generic, Literal, TypeVar, overload
+
+from nlpu.errors import BadOp, BadOperand
+from nlpu.types import ResultType, result_type, type_of
+from nlpu.value import T, Value, current
+
+R = TypeVar("R")
+AtLimit = Literal["error", "trim"]
+_RESERVED = frozenset({"samples", "sample"})
+_DEFAULT_TOKENS = {"text": 256, "bool": 8, "int": 16, "float": 24, "json": 512}
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A named place in an op and the type of what goes there."""
+
+    name: str
+    type: ResultType
+
+
+@dataclass(frozen=True, slots=True)
+class Op(Generic[R]):
+    """A typed natural-language instruction.
+
+    max_tokens:  bound of generated tokens (0: the default of the result type).
+    temperature: 0 gives the same answer to the same question, and then it is asked only once.
+    at_limit:    what to do with a free text that reaches max_tokens: ``error`` raises Truncated,
+                 ``trim`` keeps it up to its last whole sentence and counts it in the receipt.
+    processor:   name of the processor to run on (None: the computer's default).
+    """
+
+    name: str
+    text: str
+    operands: tuple[Operand, ...]
+    result: ResultType
+    max_tokens: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    at_limit: AtLimit = "error"
+    processor: str | None = None
+    digest: bytes = field(init=False, compare=False, repr=False)
+    _plain: Call = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_op(self)
+        if not self.max_tokens:
+            object.__setattr__(self, "max_tokens", _default_tokens(self.result))
+        object.__setattr__(self, "digest", _digest(self))
+        object.__setattr__(self, "_plain", Call(self))
+
+    def __call__(
+        self, *args: Any, samples: int | None = None, sample: int | None = None, **named: Any
+    ) -> Value[R]:
+        """Issue one call and return its Value.
+
+        samples: draw that many independent results; the Value then holds a list of them.
+        sample:  number of one draw; equal numbers are the same draw.
+
+        Raises BadOperand, NotInRun.
+        """
+        operands = self.bind(args, named)
+        if samples is not None:
+            return current().issue(Draws(self, _positive(samples)), operands)
+        call = self._plain if sample is None else Call(self, sample)
+        return current().issue(call, operands)
+
+    def map(self, items: Any, *args: Any, **named: Any) -> Value[list[R]]:
+        """One call for each item, each as soon as its item is there; results in item order."""
+        rest = self.bind(args, named, skip=1)
+        return current().issue(Map(self), (_listed(items), *rest))
+
+    def reduce(self, items: Any, *args: Any, **named: Any) -> Value[R]:
+        """Fold the items to one, in a tree of calls that each fit the window (rule 4)."""
+        first = self.operands[0].type
+        if first != self.result and first != result_type(list[self.result.annotation]):
+            raise BadOp(
+                f"{self.name}.reduce needs an op whose first operand has the type of its result "
+                f"or is a list of it; it takes {first.name} and gives {self.result.name}"
+            )
+        rest = self.bind(args, named, skip=1)
+        return current().issue(Reduce(self), (_listed(items), *rest))
+
+    def using(self, **changes: Any) -> Op[R]:
+        """The same op with other settings: processor, temperature, top_p, max_tokens, at_limit."""
+        allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
+        unknown = sorted(set(changes) - allowed)
+        if unknown:
+            raise BadOp(f"unknown setting {unknown[0]!r}; settings are {', '.join(sorted(allowed))}")
+        return replace(self, **changes)
+
+    def bind(
+        self, args: tuple[Any, ...], named: dict[str, Any], skip: int = 0
+    ) -> tuple[Any, ...]:
+        """The operands in order, checked (rule 2). Raises BadOperand."""
+        places = self.operands[skip:]
+        if named or len(args) != len(places):
+            args = _arrange(self.name, places, args, named)
+        return tuple(
+            arg if isinstance(arg, Value) else _checked(self.name, place, arg)
+            for place, arg in zip(places, args, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an op; ``sample`` is an explicit number of the draw."""
+
+    op: Op[Any]
+    sample: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """``count`` independent draws of one call."""
+
+    op: Op[Any]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """One call for each item of the first operand."""
+
+    op: Op[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """A tree of calls over the first operand."""
+
+    op: Op[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """A Python function on contents; ``blocking`` ones run on a thread."""
+
+    function: Callable[..., Any]
+    name: str
+    blocking: bool = False
+    named: tuple[str, ...] = ()  # names of the trailing operands, passed as keywords
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """A structure (nested lists, tuples and dicts) whose leaves are the operands."""
+
+    shape: Any
+
+
+Work = Call | Draws | Map | Reduce | Lift | Gather
+
+
+# -- definition -----------------------------------------------------------------------------
+
+
+@overload
+def nlop(function: Callable[..., R]) -> Op[R]: ...
+@overload
+def nlop(**settings: Any) -> Callable[[Callable[..., R]], Op[R]]: ...
+
+
+def nlop(function: Callable[..., R] | None = None, **settings: Any) -> Any:
+    """Make an op of a function whose docstring is the instruction and whose body is empty.
+
+    Parameters become operands, the return annotation the result type. Settings are those of Op.
+    Raises BadOp where the docstring or an annotation is missing.
+    """
+    if function is None:
+        return lambda f: nlop(f, **settings)
+    text = inspect.getdoc(function)
+    if not text:
+        raise BadOp(f"{function.__name__} needs a docstring: it is the instruction")
+    hints = typing.get_type_hints(function)
+    if "return" not in hints:
+        raise BadOp(f"{function.__name__} needs a return annotation: it is the result type")
+    operands = []
+    for name in inspect.signature(function).parameters:
+        if name not in hints:
+            raise BadOp(f"operand {name!r} of {function.__name__} needs a type annotation")
+        operands.append(Operand(name, result_type(hints[name])))
+    result = result_type(hints["return"])
+    return Op(function.__name__, text, tuple(operands), result, **settings)
+
+
+@overload
+def op(text: str) -> Op[str]: ...
+@overload
+def op(text: str, out: type[R], **settings: Any) -> Op[R]: ...
+@overload
+def op(text: str, out: Any, **settings: Any) -> Op[Any]: ...
+
+
+def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settings: Any) -> Op[Any]:
+    """An op written inline: ``op("Translate to French")(text)``.
+
+    It takes ``operands`` texts, called ``text`` or ``text_1``, ``text_2``, ...
+    """
+    names = ["text"] if operands == 1 else [f"text_{n + 1}" for n in range(operands)]
+    places = tuple(Operand(place, result_type(str)) for place in names)
+    return Op(name or _slug(text), text, places, result_type(out), **settings)
+
+
+def lift(function: Callable[..., T], *, blocking: bool = False) -> Callable[..., Value[T]]:
+    """Let a pure Python function work on Values. ``blocking=True`` runs it on a thread.
+
+    Its result must be text, a number, a list, a dict or a pydantic model: it is remembered by
+    digest, and a resumed program whose function gives something else is told so.
+    """
+    name = getattr(function, "__name__", "function")
+
+    def lifted(*args: Any, **named: Any) -> Value[T]:
+        work = Lift(function, name, blocking, tuple(named))
+        return current().issue(work, (*args, *named.values()))
+
+    lifted.__name__ = f"lift({name})"
+    return lifted
+
+
+# -- helpers --------------------------------------------------------------------------------
+
+
+def _check_op(op: Op[Any]) -> None:
+    if not op.text.strip():
+        raise BadOp(f"op {op.name} has an empty instruction")
+    names = [operand.name for operand in op.operands]
+    if len(set(names)) != len(names) or _RESERVED & set(names):
+        raise BadOp(f"op {op.name}: operand names must differ, and not be 'sample' or 'samples'")
+    if op.max_tokens < 0 or op.temperature < 0 or not 0 < op.top_p <= 1:
+        raise BadOp(f"op {op.name}: max_tokens and temperature are not negative, 0 < top_p <= 1")
+    if op.at_limit == "trim" and op.result.kind != "text":
+        raise BadOp(f"op {op.name}: only free text can be trimmed at its limit")
+
+
+def _default_tokens(result: ResultType) -> int:
+    if result.kind == "choice":  # every token is at least one byte of the longest choice
+        assert result.constraint is not None
+        return min(256, max(8, len(result.constraint.spec.encode())))
+    return _DEFAULT_TOKENS[result.kind]
+
+
+def _digest(op: Op[Any]) -> bytes:
+    parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
+    parts += [f"{place.name}:{place.type!r}" for place in op.operands]
+    parts += [repr(op.temperature), repr(op.top_p)]
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _slug(text: str) -> str:
+    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    return "_".join(words[:4]) or "op"
+
+
+def _positive(samples: int) -> int:
+    if samples < 1:
+        raise BadOperand(f"samples must be at least 1, not {samples}")
+    return samples
+
+
+def _arrange(
+    name: str, places: tuple[Operand, ...], args: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Positional and named operands in the order of their places."""
+    wanted = ", ".join(f"{place.name}: {place.type.name}" for place in places)
+    if len(args) > len(places):
+        raise BadOperand(f"{name} takes ({wanted}), got {len(args)} operands")
+    given = dict(zip((place.name for place in places), args, strict=False))
+    for key, arg in named.items():
+        if key in given or all(place.name != key for place in places):
+            raise BadOperand(f"{name} takes ({wanted}); {key!r} does not fit there")
+        given[key] = arg
+    missing = [place.name for place in places if place.name not in given]
+    if missing:
+        raise BadOperand(f"{name} takes ({wanted}); {missing[0]!r} is missing")
+    return tuple(given[place.name] for place in places)
+
+
+def _checked(name: str, place: Operand, arg: Any) -> Any:
+    if isinstance(arg, list | tuple | dict) and contains_value(arg):
+        return gather(arg)
+    content = place.type.check(arg, f"operand {place.name!r} of {name}")
+    if isinstance(content, str):
+        check_text(content, f"operand {place.name!r} of {name}")
+    return content
+
+
+def check_text(text: str, where: str) -> str:
+    """The text, if it can be encoded. Raises BadOperand naming the place of a lone surrogate."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise BadOperand(
+                f"{where} has a lone surrogate (U+{ord(text[error.start]):04X}) at character "
+                f"{error.start}; decode the source with errors='replace'"
+            ) from error
+    return text
+
+
+def contains_value(content: Any) -> bool:
+    """Whether a nested structure of lists, tuples and dicts holds a Value."""
+    if isinstance(content, Value):
+        return True
+    if isinstance(content, dict):
+        return any(contains_value(item) for item in content.values())
+    return isinstance(content, list | tuple) and any(contains_value(item) for item in content)
+
+
+def gather(structure: Any) -> Value[Any]:
+    """One Value of a structure that holds Values; waits for nothing."""
+    leaves: list[Any] = []
+
+    def shape(item: Any) -> Any:
+        if isinstance(item, Value):
+            leaves.append(item)
+            return Leaf(len(leaves) - 1)
+        if isinstance(item, dict):
+            return {key: shape(sub) for key, sub in item.items()}
+        if isinstance(item, list | tuple):
+            return type(item)(shape(sub) for sub in item)
+        return item
+
+    outline = shape(structure)
+    return current().issue(Gather(outline), tuple(leaves))
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Where a Gather puts its operand of that index."""
+
+    index: int
+
+
+def _listed(items: Any) -> Any:
+    if isinstance(items, Value):
+        return items
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        raise BadOperand("map and reduce take a list (or a Value of one); use split() on a text")
+    listed = list(items)
+    for index, item in enumerate(listed):
+        if not isinstance(item, Value):
+            check_text(item, f"item {index}") if isinstance(item, str) else type_of(item)
+    return listed

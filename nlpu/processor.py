@@ -1,0 +1,218 @@
+"""A processor: an engine with its tokenizer, its limits and its price.
+
+Theory of operation
+-------------------
+Opening a processor asks the engine once what it can do, and finds the tokenizer: the model's own
+files where they can be read, else an upper bound of one token a byte. With files, prompts are token
+ids and the window is exact; without, they are chat messages and ``weaker`` says what is lost.
+
+A model that thinks before it answers is asked twice in one attempt: once for its thinking, bounded
+by a maximum of its own and ended by the model's closing mark; then, with that thinking in place, for
+the answer under the op's constraint. The second request finds the first in the server's cache.
+
+Rules
+1. A request that does not fit the window is refused before anything is sent.
+2. Thinking is counted, kept apart, and never part of a result.
+3. ``identity`` names everything about the processor that can change an answer; it is hashed into
+   every key, so another model's results are never taken for this one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nlpu.codec import Codec, messages_of
+from nlpu.errors import ConstraintRejected, DoesNotFit
+from nlpu.op import Op
+from nlpu.tokens import ByteBound, CharTokenizer, FileTokenizer, Frame, load_frame
+from nlpu.wire import Capabilities, Engine, Message, Reply, Request
+
+_CHAT_OVERHEAD = 64  # tokens a chat server's own template may add around two messages
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Money for a million tokens, in any one currency."""
+
+    prompt: float = 0.0
+    cached: float = 0.0
+    completion: float = 0.0
+
+    def of(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float:
+        """The price of one call."""
+        fresh = prompt_tokens - cached_tokens
+        parts = fresh * self.prompt + cached_tokens * self.cached
+        return (parts + completion_tokens * self.completion) / 1e6
+
+
+FREE = Price()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a processor is used with.
+
+    thinking_tokens: most tokens of thinking in one call; None: 1024 for models that think.
+    timeout_s:       longest wait for one attempt.
+    patience_s:      longest time to wait for a server that is down.
+    attempts:        most attempts of one call.
+    unloaded_s_per_token, saturated_tokens_per_s: from a benchmark, where known; the receipt's
+        lower bound of the makespan rests on them.
+    """
+
+    thinking_tokens: int | None = None
+    timeout_s: float = 600.0
+    patience_s: float = 60.0
+    attempts: int = 6
+    max_in_flight: int | None = None
+    unloaded_s_per_token: float | None = None
+    saturated_tokens_per_s: float | None = None
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Processor:
+    """An opened engine. Made by ``open_processor``."""
+
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        capabilities: Capabilities,
+        codec: Codec,
+        price: Price = FREE,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.name = name
+        self.engine = engine
+        self.capabilities = capabilities
+        self.codec = codec
+        self.price = price
+        self.limits = limits
+        self.window = capabilities.window
+        self.max_in_flight = limits.max_in_flight or capabilities.max_in_flight
+        thinks = codec.frame.thinks and capabilities.token_prompts
+        wanted = 1024 if limits.thinking_tokens is None else limits.thinking_tokens
+        self.thinking_tokens = wanted if thinks else 0
+        self.identity = f"{capabilities.model}|{self.window}|{self.thinking_tokens}"
+
+    def count(self, text: str) -> int:
+        """Tokens of a text (an upper bound where the tokenizer is not known)."""
+        return self.codec.count(text)
+
+    def room(self, op: Op[Any]) -> int:
+        """Tokens left for the op's operands in this window."""
+        reserved = op.max_tokens + self.thinking_tokens
+        extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD
+        return self.window - self.codec.overhead(op) - reserved - extra
+
+    def prompt(self, op: Op[Any], contents: Sequence[str]) -> tuple[int, ...]:
+        """The prompt's ids (rule 1). Raises DoesNotFit.
+
+        Engines that take messages get ``wire_prompt`` of the same operands; the ids then only
+        bound its length.
+        """
+        ids = self.codec.encode(op, contents)
+        extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD
+        needed = len(ids) + extra + op.max_tokens + self.thinking_tokens
+        if needed > self.window:
+            raise DoesNotFit(self._too_long(op, contents, needed), needed, self.window)
+        return ids
+
+    def _too_long(self, op: Op[Any], contents: Sequence[str], needed: int) -> str:
+        sizes = ", ".join(
+            f"{place.name} {self.count(text)}"
+            for place, text in zip(op.operands, contents, strict=True)
+        )
+        return (
+            f"{op.name} needs {needed} tokens (operands: {sizes}; answer up to {op.max_tokens}), "
+            f"the window of {self.name} has {self.window}: cut the text with split() and use "
+            f"{op.name}.map, fold results with .reduce, or lower max_tokens"
+        )
+
+    def wire_prompt(
+        self, op: Op[Any], contents: Sequence[str], ids: tuple[int, ...]
+    ) -> tuple[int, ...] | tuple[Message, ...]:
+        """What is really sent."""
+        return ids if self.capabilities.token_prompts else messages_of(op, contents)
+
+    def check(self, op: Op[Any]) -> None:
+        """Raises ConstraintRejected if the engine cannot decode the op's result type."""
+        constraint = op.result.constraint
+        if constraint is not None and constraint.kind not in self.capabilities.constraints:
+            raise ConstraintRejected(
+                f"{op.name}: {self.name} cannot decode a {constraint.kind} constraint; "
+                "use another processor or a result of type str"
+            )
+
+    async def attempt(
+        self, request: Request, on_text: Callable[[str], None] | None = None
+    ) -> Reply:
+        """One attempt: one request, or two for a model that thinks."""
+        if not self.thinking_tokens:
+            return await self.engine.send(request, on_text)
+        return await _think_then_answer(self, request, on_text)
+
+
+async def _think_then_answer(
+    processor: Processor, request: Request, on_text: Callable[[str], None] | None
+) -> Reply:
+    frame, encode = processor.codec.frame, processor.codec.tokenizer.encode
+    start: tuple[int, ...] = (*request.prompt, *frame.think_open)  # type: ignore[assignment]
+    room = processor.thinking_tokens - len(frame.think_open) - len(frame.think_close)
+    think = replace(
+        request, prompt=start, max_tokens=max(1, room), stop=("</think>",), constraint=None
+    )
+    thought = await processor.engine.send(think)
+    # The thought is read back as plain text: it cannot smuggle a special token in.
+    middle = encode(thought.text)[: max(1, room)]
+    answer = replace(request, prompt=(*start, *middle, *frame.think_close))
+    reply = await processor.engine.send(answer, on_text)
+    return Reply(
+        text=reply.text,
+        finish=reply.finish,
+        prompt_tokens=thought.prompt_tokens + reply.prompt_tokens,
+        completion_tokens=thought.completion_tokens + reply.completion_tokens,
+        cached_tokens=thought.cached_tokens + reply.cached_tokens,
+        thinking=thought.text,
+        thinking_tokens=thought.completion_tokens,
+    )
+
+
+async def open_processor(
+    name: str,
+    engine: Engine,
+    price: Price = FREE,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Processor:
+    """Ask the engine what it can do and find its tokenizer.
+
+    Raises what ``Engine.capabilities`` raises.
+    """
+    capabilities = await engine.capabilities()
+    return Processor(name, engine, capabilities, _codec_for(capabilities), price, limits)
+
+
+def _codec_for(capabilities: Capabilities) -> Codec:
+    where = capabilities.tokenizer
+    if where == "chars":
+        return Codec(CharTokenizer(), scripted_frame())
+    if where is None:
+        return Codec(ByteBound(), Frame((), (), ()))
+    tokenizer = FileTokenizer(Path(where))
+    return Codec(tokenizer, load_frame(Path(where), tokenizer))
+
+
+# Ids above every character: the scripted engine's special tokens.
+SYSTEM_MARK, USER_MARK, ANSWER_MARK = 0x110000, 0x110001, 0x110002
+
+
+def scripted_frame(thinks: bool = False) -> Frame:
+    """The frame of character tokenizers."""
+    closing = tuple(map(ord, "\n</think>\n\n")) if thinks else ()
+    opening = tuple(map(ord, "<think>\n")) if thinks else ()
+    return Frame((SYSTEM_MARK,), (USER_MARK,), (ANSWER_MARK,), opening, closing, thinks)

@@ -1,0 +1,164 @@
+"""Values: the edges of the graph, and the one door between data and Python control flow.
+
+Theory of operation
+-------------------
+An op takes Values and gives a Value at once, before its content exists. Passing a Value on draws
+an edge and costs nothing. Python sees a content only where it asks for it: ``v.value``,
+``bool(v)``, ``str(v)``, iteration, ``await v``. Asking is called *forcing*. It goes through the
+current *issuer* (the scope of the program that asks), which parks the program until the content is
+there and remembers that what the program does next depends on what it saw.
+
+Rules
+1. A Value is PENDING, then DONE with a content or FAILED with an error, and never changes again.
+2. Forcing a DONE Value that belongs to no run (a literal) needs no issuer.
+3. Values are not hashable and refuse ``==``: a comparison by identity would silently be wrong.
+4. ``repr`` never forces.
+5. What a program is inside of is a context variable here, so that memory and firmware can issue
+   ops without knowing the runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextvars import ContextVar
+from enum import IntEnum
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
+
+from nlpu.errors import BadOperand, NotInRun
+from nlpu.label import UNTRUSTED, USER, Label
+
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class State(IntEnum):
+    """Where a Value is in its life."""
+
+    PENDING = 0
+    DONE = 1
+    FAILED = 2
+
+
+class Issuer(Protocol):
+    """What a program is inside of: the scope that issues its ops and parks it when it asks."""
+
+    def issue(self, work: Any, operands: tuple[Any, ...]) -> Value[Any]:
+        """Put work on the graph and return its Value at once."""
+        ...
+
+    def force(self, value: Value[Any]) -> None:
+        """Return when the value is settled; note that the program has seen it."""
+        ...
+
+    def wait(self, value: Value[Any]) -> Generator[Any, None, None]:
+        """As ``force``, for ``await``."""
+        ...
+
+    def processor(self, name: str | None) -> Any:
+        """The processor of that name, or the default one."""
+        ...
+
+
+CURRENT: ContextVar[Issuer | None] = ContextVar("nlpu_current", default=None)
+
+
+def current() -> Issuer:
+    """The scope this code runs inside of. Raises NotInRun outside any."""
+    issuer = CURRENT.get()
+    if issuer is None:
+        raise NotInRun(
+            "ops work only inside a run; start one with Computer().run(program, ...) "
+            "and call the op from within the program"
+        )
+    return issuer
+
+
+class Value(Generic[R_co]):
+    """A labelled content that may still be on its way."""
+
+    __slots__ = ("_content", "_error", "_label", "_state")
+    __hash__ = None  # type: ignore[assignment]  # rule 3
+
+    def __init__(self, content: Any = None, label: Label = USER) -> None:
+        self._state = State.DONE
+        self._content = content
+        self._error: BaseException | None = None
+        self._label = label
+
+    # -- without forcing ------------------------------------------------------------------
+
+    @property
+    def label(self) -> Label:
+        """The label; UNTRUSTED as long as the content is not there."""
+        return self._label if self._state is State.DONE else UNTRUSTED
+
+    @property
+    def ready(self) -> bool:
+        """Whether the content or the error is there; never waits."""
+        return self._state is not State.PENDING
+
+    def __repr__(self) -> str:
+        if self._state is State.PENDING:
+            return "<Value pending>"
+        shown = self._error if self._state is State.FAILED else self._content
+        text = repr(shown)
+        return f"<Value {text if len(text) <= 60 else text[:57] + '...'}>"
+
+    # -- forcing ---------------------------------------------------------------------------
+
+    @property
+    def value(self) -> R_co:
+        """The content; waits for it. Raises the error if the Value failed."""
+        issuer = CURRENT.get()
+        if issuer is not None:
+            issuer.force(self)
+        elif self._state is State.PENDING:
+            raise NotInRun("this Value is still on its way and no run is current; use run.result")
+        return self._outcome()
+
+    def _outcome(self) -> R_co:
+        if self._error is not None:
+            raise self._error
+        return self._content  # type: ignore[no-any-return]
+
+    def __await__(self) -> Generator[Any, None, R_co]:
+        yield from current().wait(self)
+        return self._outcome()
+
+    def __bool__(self) -> bool:
+        content = self.value
+        if isinstance(content, bool):
+            return content
+        raise BadOperand(
+            f"this Value holds {type(content).__name__}, not a bool; ask a yes/no op, "
+            "or use v.value to get the content"
+        )
+
+    def __str__(self) -> str:
+        content = self.value
+        return content if isinstance(content, str) else str(content)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec)
+
+    def __int__(self) -> int:
+        return int(self.value)  # type: ignore[call-overload, no-any-return]
+
+    def __float__(self) -> float:
+        return float(self.value)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.value)  # type: ignore[call-overload, no-any-return]
+
+    def __len__(self) -> int:
+        return len(self.value)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.value[index]  # type: ignore[index]
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise BadOperand("Values are not compared; compare their contents: v.value == ...")
+
+    def each(self) -> list[Any]:
+        """The elements of a list, as Values of their own where they are known before the whole."""
+        return [item if isinstance(item, Value) else Value(item) for item in self]

@@ -1,0 +1,132 @@
+"""What goes to an engine and what comes back: the records and the protocol of all engines.
+
+Theory of operation
+-------------------
+An *engine* carries requests to a model and replies back. It decides nothing: it does not retry,
+does not queue by importance, does not parse results. The scheduler does the first two, the codec
+the third. That is why one contract test serves every engine.
+
+Rules
+1. Records are frozen and compare by value; a ``Request`` says everything the engine needs.
+2. ``send`` returns a ``Reply`` or raises an ``NlpuError``; never a library's own exception.
+3. ``send`` makes one attempt. Retrying has one owner, and it is the scheduler.
+4. Cancelling the task that awaits ``send``, and ``cancel(request.id)``, both stop the generation
+   at the server too. ``cancel`` of an unknown or finished id does nothing.
+5. A prompt of token ids is sent as exactly those tokens. Where an engine cannot do that,
+   ``Capabilities.token_prompts`` is False and it gets ``Message`` prompts instead.
+6. What an engine cannot promise it names in ``Capabilities.weaker``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Finish = Literal["stop", "length"]
+ConstraintKind = Literal["choice", "regex", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat turn, for engines that do not take token ids."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A language the generated text must belong to, decoded token by token.
+
+    choice: ``spec`` is a JSON array of strings, the text is exactly one of them;
+    regex:  ``spec`` is a regular expression the whole text matches;
+    json:   ``spec`` is a JSON schema; the text is one JSON value without optional whitespace.
+    """
+
+    kind: ConstraintKind
+    spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One attempt at one generation.
+
+    prompt:      token ids, or chat messages where the engine takes no ids.
+    max_tokens:  upper bound of generated tokens.
+    temperature: 0 is greedy.
+    stop:        generation ends before any of these strings; the string is not in the text.
+    priority:    smaller is sooner; engines without priorities ignore it.
+    """
+
+    id: str
+    prompt: tuple[int, ...] | tuple[Message, ...]
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    constraint: Constraint | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one attempt gave. Token counts are the engine's own; ``cached_tokens`` are the part
+    of ``prompt_tokens`` that was served from the KV cache."""
+
+    text: str
+    finish: Finish
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    thinking: str = ""
+    thinking_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do, asked once when a computer opens it.
+
+    model:         the name results are journaled under; another model is another name.
+    window:        tokens of prompt and completion together.
+    max_in_flight: requests that are useful at once.
+    tokenizer:     directory with ``tokenizer.json`` and the chat template, if it is known.
+    weaker:        one short sentence for each guarantee that this engine cannot give.
+    """
+
+    model: str
+    window: int
+    max_in_flight: int
+    token_prompts: bool = True
+    constraints: frozenset[ConstraintKind] = frozenset({"choice", "regex", "json"})
+    seed: bool = False
+    priority: bool = False
+    tokenizer: str | None = None
+    weaker: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """Carries requests and replies. Used from one event loop only."""
+
+    async def capabilities(self) -> Capabilities:
+        """Reach the model and say what it can do. Called first, once.
+
+        Raises Unreachable, NotAModelServer, Unauthorized, UnknownProcessor or MissingPart.
+        """
+        ...
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        """Make one attempt; hand text to ``on_text`` as it is generated if that is given.
+
+        Raises a HostError, or DoesNotFit or ConstraintRejected where the engine says so.
+        """
+        ...
+
+    def cancel(self, request_id: str) -> None:
+        """Stop a request; its ``send`` raises Cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything. Idempotent."""
+        ...

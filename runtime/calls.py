@@ -1,0 +1,475 @@
+"""The call desk: from a call whose operands are there to its result.
+
+Theory of operation
+-------------------
+A ready call first looks for its result: in the journal of the run's former lives, or at an equal
+call of this run that is made or under way. Otherwise it queues for its processor, ordered by the
+longest path of work that waits for it. Admission takes from the queue what fits in flight and into
+the budget, encodes it, and notes the attempt; sending starts a task for each. What comes back is
+decoded and settles the call and those that share it, or goes back to the queue after a fault.
+
+Rules
+1. Equal keys are one call; its sharers keep their own labels.
+2. Rank = own estimated tokens + the largest rank of those that read it. Ranks are brought up to date
+   once a turn, from the newest node back (readers are newer than what they read).
+3. At most ``max_in_flight`` attempts a processor; while its server is down, one; a suspect alone.
+4. An attempt is journaled before it is sent, its outcome before anyone sees it.
+5. Only faults of the host are tried again (``faults``); an invalid answer is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from nlpu.codec import Decoded, decode
+from nlpu.errors import HostError, ModelError, NlpuError, ProgramError, Quarantined, TimedOut
+from nlpu.op import Op
+from nlpu.processor import Processor
+from nlpu.wire import Reply, Request
+from runtime.budget import TOKENS_PER_NLOP, Amount
+from runtime.faults import Health
+from runtime.graph import Cost, Node, Stage
+from runtime.run import RunState
+
+if TYPE_CHECKING:  # the kernel owns the desk
+    from runtime.kernel import Kernel
+
+
+@dataclass(slots=True)
+class Flight:
+    """One attempt under way."""
+
+    node: Node
+    request: Request
+    lane: Lane
+    most: Amount
+    sent_s: float = 0.0
+    task: asyncio.Task[None] | None = None
+    dropped: bool = False
+
+
+class Lane:
+    """One processor's queue and what it has in flight."""
+
+    def __init__(self, processor: Processor, health: Health) -> None:
+        self.processor = processor
+        self.health = health
+        self.queue: list[tuple[int, int, Node]] = []
+        self.flights: dict[int, Flight] = {}  # by node number
+        self.alone = False  # a suspect is in flight
+        self.waiting = 0  # backing off
+
+    def push(self, node: Node) -> None:
+        """Queue a ready call by rank, then by issue."""
+        heappush(self.queue, (-node.rank, node.seq, node))
+
+    def has_room(self) -> bool:
+        """Whether one more may be sent (rule 3)."""
+        if self.alone:
+            return False
+        if self.health.down:
+            return not self.flights and not self.waiting
+        return len(self.flights) < self.processor.max_in_flight
+
+
+class CallDesk:
+    """Admission, sending and settling of calls."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.lanes: dict[str, Lane] = {}
+        self.fresh: list[Node] = []  # issued since ranks were brought up to date
+
+    def add(self, processor: Processor) -> None:
+        """Open a lane for a processor."""
+        health = Health(self.kernel.random, processor.limits.patience_s)
+        self.lanes[processor.name] = Lane(processor, health)
+
+    def lane_of(self, op: Op[Any]) -> Lane:
+        """The lane an op runs in. Raises UnknownProcessor."""
+        return self.lanes[self.kernel.processor(op.processor).name]
+
+    # -- a call is ready ---------------------------------------------------------------------
+
+    def ready(self, node: Node) -> None:
+        """Find the call's result, its equal, or its place in the queue."""
+        run, op, texts = node.scope.run, node.work.op, node.texts
+        assert texts is not None
+        lane = self.lane_of(op)
+        key = node.key = run.key(node, op, lane.processor, texts)
+        run.check_position(node, op, key, texts)
+        leader = run.leaders.get(key)
+        row = run.remembered(key) if leader is None else None
+        if leader is not None:
+            self._share(node, leader)
+        elif row is not None:
+            run.leaders[key] = node
+            self._reuse(node, row)
+        elif run.replay:
+            run.diverge(f"{node.position} ({op.name})", "the journal has no result for this call")
+        else:
+            lane.processor.check(op)
+            run.leaders[key] = node
+            node.stage = Stage.READY
+            node.cost = Cost(start_s=self.kernel.now_s())
+            run.counts.waiting += 1
+            lane.push(node)
+            self.kernel.soon()
+
+    def _reuse(self, node: Node, row: Any) -> None:
+        run = node.scope.run
+        run.counts.reused += 1
+        if row[0] == "failure":
+            node.cost = Cost(how="reused")
+            raise run.failure(row)
+        text = run.journal.texts[row[4]]
+        attempts, prompt, cached, completion, thinking, queue_s, service_s, trimmed, money = row[5]
+        node.cost = Cost(
+            attempts, prompt, cached, completion, thinking, 0, queue_s, service_s,
+            0.0, money, "reused", bool(trimmed),
+        )  # fmt: skip
+        self.kernel.settle(node, node.work.op.result.parse(text))
+
+    def _share(self, node: Node, leader: Node) -> None:
+        run = node.scope.run
+        assert node.key is not None
+        run.counts.shared += 1
+        if node.position not in run.past.issues:
+            run.journal.append("shared", run.number, node.position, *self._identity(node))
+        node.cost = Cost(how="shared")
+        if leader.stage is not Stage.SETTLED:
+            run.followers.setdefault(node.key, []).append(node)
+        elif leader._error is not None:
+            raise leader._error
+        else:
+            self.kernel.settle(node, leader._content)
+
+    def _identity(self, node: Node) -> tuple[Any, ...]:
+        """What an issue row says of a call: op, processor, key, operand texts."""
+        run, op = node.scope.run, node.work.op
+        assert node.key is not None and node.texts is not None
+        texts = [run.journal.text(text) for text in node.texts]
+        identity = self.kernel.processor(op.processor).identity
+        return run.op_number(op), identity, node.key.hex(), texts
+
+    # -- schedule ----------------------------------------------------------------------------
+
+    def admit(self) -> list[Flight]:
+        """The calls to send in this turn, reserved and journaled."""
+        self._rank()
+        batch: list[Flight] = []
+        for lane in self.lanes.values():
+            held: list[Node] = []
+            while lane.queue and lane.has_room():
+                rank, _, node = heappop(lane.queue)
+                if node.stage is not Stage.READY or -rank != node.rank:
+                    continue  # settled since, or queued again under a newer rank
+                if lane.health.suspect(node) and lane.flights:
+                    held.append(node)  # alone, when the others are back
+                    break
+                flight = self._admitted(lane, node)
+                if flight is not None:
+                    batch.append(flight)
+            for node in held:
+                lane.push(node)
+        return batch
+
+    def _rank(self) -> None:
+        """Extend ranks from the nodes issued since the last turn to what they read (rule 2)."""
+        fresh, self.fresh = self.fresh, []
+        heap = [(-node.seq, node) for node in reversed(fresh)]
+        while heap:
+            _, node = heappop(heap)
+            for value in node.operands:
+                if isinstance(value, Node) and value.stage is not Stage.SETTLED:
+                    rank = value.estimate + node.rank
+                    if rank > value.rank:
+                        value.rank = rank
+                        heappush(heap, (-value.seq, value))
+                        if value.stage is Stage.READY:
+                            self.lane_of(value.work.op).push(value)
+
+    def _admitted(self, lane: Lane, node: Node) -> Flight | None:
+        run, op = node.scope.run, node.work.op
+        assert node.texts is not None and node.cost is not None
+        try:
+            ids = lane.processor.prompt(op, node.texts)
+            prompt = lane.processor.wire_prompt(op, node.texts, ids)
+        except ProgramError as error:
+            self._close_failed(node, error)
+            return None
+        most = run.most(op, lane.processor, len(ids))
+        if not run.purse.reserve(most):
+            run.blocked.append(node)
+            self.check_budget(run)
+            return None
+        node.stage = Stage.SENT
+        node.cost.attempts += 1
+        self._journal_attempt(node, most)
+        request = Request(
+            f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, op.max_tokens, op.temperature,
+            op.top_p, None, (), op.result.constraint, -node.rank,
+        )  # fmt: skip
+        flight = Flight(node, request, lane, most)
+        lane.flights[node.seq] = flight
+        lane.alone = lane.health.suspect(node)
+        run.counts.waiting -= 1
+        run.counts.in_flight += 1
+        run.counts.attempts += 1
+        return flight
+
+    def _journal_attempt(self, node: Node, most: Amount) -> None:
+        run, cost = node.scope.run, node.cost
+        assert cost is not None
+        now = round(self.kernel.now_s() - run.start_s, 4)
+        if cost.attempts == 1:
+            run.journal.append("issue", run.number, node.position, *self._identity(node), now)
+        run.journal.append(
+            "attempt", run.number, node.position, cost.attempts,
+            round(most.nlops, 4), most.tokens, most.money, now,
+        )  # fmt: skip
+
+    # -- run ---------------------------------------------------------------------------------
+
+    def send(self, batch: list[Flight]) -> None:
+        """Start the admitted attempts."""
+        now = self.kernel.now_s()
+        for flight in batch:
+            flight.sent_s = now
+            flight.task = self.kernel.loop.create_task(self._carry(flight))
+
+    async def _carry(self, flight: Flight) -> None:
+        """One attempt; its outcome goes to the inbox, whatever happens."""
+        node, processor = flight.node, flight.lane.processor
+        limit = processor.limits.timeout_s
+        on_text: Callable[[str], None] | None = None
+        listener = node.scope.run.on_text
+        if listener is not None:
+            on_text = lambda piece: listener(flight.node, piece)  # noqa: E731
+        timer = self.kernel.loop.call_later(limit, _expire, flight)
+        outcome: Reply | BaseException
+        try:
+            outcome = await processor.attempt(flight.request, on_text)
+        except asyncio.CancelledError:
+            outcome = TimedOut(
+                f"{processor.name} gave no answer within {limit:g} s; it may be overloaded or stuck"
+            )
+        except NlpuError as error:
+            outcome = error
+        except Exception as error:
+            outcome = HostError(
+                f"the engine of {processor.name} failed: {type(error).__name__}: {error}"
+            )
+            outcome.__cause__ = error
+        timer.cancel()
+        self.kernel.arrived(lambda: self._outcome(flight, outcome))
+
+    # -- settle ------------------------------------------------------------------------------
+
+    def _outcome(self, flight: Flight, outcome: Reply | BaseException) -> None:
+        node, lane = flight.node, flight.lane
+        del lane.flights[node.seq]
+        lane.alone = False
+        run, cost = node.scope.run, node.cost
+        assert cost is not None
+        run.counts.in_flight -= 1
+        if flight.dropped:
+            run.purse.settle(flight.most, flight.most)  # what it really took is not known
+            self._unblock(run)
+            return
+        now = self.kernel.now_s()
+        cost.service_s += now - flight.sent_s
+        cost.queue_s = flight.sent_s - cost.start_s if cost.attempts == 1 else cost.queue_s
+        if isinstance(outcome, Reply):
+            self._replied(flight, outcome)
+        else:
+            run.purse.settle(flight.most, Amount(0))
+            if isinstance(outcome, HostError):
+                self._faulted(flight, outcome)
+            else:
+                self._close_failed(node, outcome)
+        self._unblock(run)
+
+    def _replied(self, flight: Flight, reply: Reply) -> None:
+        node, run = flight.node, flight.node.scope.run
+        flight.lane.health.answer()
+        cost, price = node.cost, flight.lane.processor.price
+        assert cost is not None
+        cost.prompt_tokens += reply.prompt_tokens
+        cost.cached_tokens += reply.cached_tokens
+        cost.completion_tokens += reply.completion_tokens
+        cost.thinking_tokens += reply.thinking_tokens
+        money = price.of(reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens)
+        cost.money += money
+        real = Amount(
+            1,
+            reply.completion_tokens / TOKENS_PER_NLOP,
+            reply.prompt_tokens + reply.completion_tokens,
+            money,
+        )
+        run.purse.settle(flight.most, real)
+        run.counts.calls += 1
+        run.counts.completion_tokens += reply.completion_tokens
+        run.counts.prompt_tokens += reply.prompt_tokens
+        try:
+            decoded = decode(node.work.op, reply)
+        except ModelError as error:
+            cost.wasted_tokens += reply.completion_tokens
+            self._close_failed(node, error)
+            return
+        self._close_done(node, decoded)
+
+    def _usage(self, cost: Cost) -> list[Any]:
+        return [
+            cost.attempts, cost.prompt_tokens, cost.cached_tokens, cost.completion_tokens,
+            cost.thinking_tokens, round(cost.queue_s, 4), round(cost.service_s, 4),
+            int(cost.trimmed), cost.money,
+        ]  # fmt: skip
+
+    def _close_done(self, node: Node, decoded: Decoded) -> None:
+        run, cost, journal = node.scope.run, node.cost, node.scope.run.journal
+        assert cost is not None and node.key is not None
+        cost.trimmed = decoded.trimmed
+        text = journal.text(decoded.text)
+        now = round(self.kernel.now_s() - run.start_s, 4)
+        usage = self._usage(cost)
+        journal.append("result", run.number, node.position, node.key.hex(), text, usage, now)
+        for sharer in run.followers.pop(node.key, ()):
+            self.kernel.settle(sharer, decoded.content)
+        self.kernel.settle(node, decoded.content)
+
+    def _close_failed(self, node: Node, error: BaseException) -> None:
+        run, cost = node.scope.run, node.cost
+        assert node.key is not None
+        now = round(self.kernel.now_s() - run.start_s, 4)
+        side = "host" if isinstance(error, HostError) else "program"
+        run.journal.append(
+            "failure", run.number, node.position, node.key.hex(), type(error).__name__,
+            str(error), side, self._usage(cost or Cost()), now,
+        )  # fmt: skip
+        if isinstance(error, HostError):
+            run.leaders.pop(node.key, None)
+        for sharer in run.followers.pop(node.key, ()):
+            self.kernel.fail(sharer, error)
+        self.kernel.fail(node, error)
+
+    # -- faults ------------------------------------------------------------------------------
+
+    def _faulted(self, flight: Flight, error: HostError) -> None:
+        node, lane, now = flight.node, flight.lane, self.kernel.now_s()
+        lane.health.fault(node, error, flight.sent_s, now)
+        cost = node.cost
+        assert cost is not None
+        knocking = lane.health.down
+        if lane.health.quarantined(node):
+            self._close_failed(
+                node,
+                Quarantined(
+                    f"{node.name} at {node.position} was in flight at two deaths of the server of "
+                    f"{lane.processor.name}; it is not sent again. The other calls go on"
+                ),
+            )
+        elif knocking and lane.health.given_up(now):
+            self._give_up(lane, node, error)
+        elif error.transient and (knocking or cost.attempts < lane.processor.limits.attempts):
+            if lane.health.may_retry(error):
+                self._later(lane, node, error)
+            else:
+                self._close_failed(node, error)
+        else:
+            self._close_failed(node, error)
+
+    def _give_up(self, lane: Lane, node: Node, error: HostError) -> None:
+        """The server stays down: fail what waits for it, too."""
+        self._close_failed(node, error)
+        queue, lane.queue = lane.queue, []
+        for _, _, waiting in queue:
+            if waiting.stage is Stage.READY:
+                self._close_failed(waiting, error)
+                waiting.scope.run.counts.waiting -= 1
+
+    def _later(self, lane: Lane, node: Node, error: HostError) -> None:
+        assert node.cost is not None
+        delay = lane.health.delay_s(node.cost.attempts, error)
+        node.stage = Stage.READY
+        node.scope.run.counts.waiting += 1
+        lane.waiting += 1
+
+        def again() -> None:
+            lane.waiting -= 1
+            if node.stage is Stage.READY:
+                lane.push(node)
+            self.kernel.soon()
+
+        self.kernel.loop.call_later(delay, again)
+
+    # -- budgets and cancelling ------------------------------------------------------------------
+
+    def _unblock(self, run: RunState) -> None:
+        """Something settled: what the budget refused may fit now."""
+        for node in run.blocked:
+            if node.stage is Stage.READY:
+                self.lane_of(node.work.op).push(node)
+        run.blocked.clear()
+        self.kernel.soon()
+
+    def check_budget(self, run: RunState) -> None:
+        """A refused call with nothing in flight that could free something: the run stops."""
+        if run.counts.in_flight == 0 and run.purse.reserved.calls == 0 and run.blocked:
+            node = run.blocked[0]
+            lane = self.lane_of(node.work.op)
+            assert node.texts is not None
+            size = len(lane.processor.prompt(node.work.op, node.texts))
+            refusal = run.purse.refusal(node.name, run.most(node.work.op, lane.processor, size))
+            self.kernel.arrived(lambda: self.kernel.host.stop(run, refusal))
+
+    def drop(self, node: Node) -> None:
+        """Stop a call that nothing needs: in the queue, at the server, and for its sharers not."""
+        if node.key is None or node.stage not in (Stage.READY, Stage.SENT):
+            self._unfollow(node)
+            return
+        run = node.scope.run
+        heirs = [n for n in run.followers.get(node.key, ()) if n.stage is not Stage.SETTLED]
+        if heirs:
+            self._inherit(node, heirs)
+            return
+        run.leaders.pop(node.key, None)
+        run.journal.append("cancel", run.number, node.position)
+        if node.stage is Stage.READY:
+            run.counts.waiting -= 1
+            return
+        flight = self.lane_of(node.work.op).flights[node.seq]
+        flight.dropped = True
+        flight.lane.processor.engine.cancel(flight.request.id)
+        if flight.task is not None:
+            flight.task.cancel()
+
+    def _unfollow(self, node: Node) -> None:
+        if node.key is not None:
+            sharers = node.scope.run.followers.get(node.key, [])
+            sharers[:] = [sharer for sharer in sharers if sharer is not node]
+
+    def _inherit(self, node: Node, heirs: list[Node]) -> None:
+        """A sharer takes the place of a cancelled leader."""
+        run, key = node.scope.run, node.key
+        assert key is not None
+        heir = heirs[0]
+        heir.cost, heir.stage, heir.rank = node.cost, node.stage, max(node.rank, heir.rank)
+        run.leaders[key] = heir
+        run.followers[key] = heirs[1:]
+        lane = self.lane_of(node.work.op)
+        flight = lane.flights.pop(node.seq, None)
+        if flight is None:
+            lane.push(heir)
+        else:
+            flight.node = heir
+            lane.flights[heir.seq] = flight
+
+
+def _expire(flight: Flight) -> None:
+    if flight.task is not None:
+        flight.task.cancel()

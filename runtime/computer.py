@@ -1,0 +1,477 @@
+"""The computer: processors, a scheduler on a thread of its own, and runs.
+
+Theory of operation
+-------------------
+A computer owns one loop thread. ``start`` hands a program to it and returns a ``Run`` at once;
+``run`` waits for it. Many starts are a fleet on the same processors. With a run directory every run
+is journaled there and can be resumed by name after the process has died.
+
+Rules
+1. One colour inside: everything asynchronous is on the loop thread; this file is the only door
+   between threads.
+2. Closing stops what still runs (resumable) and releases engines, thread and journal.
+3. Names of runs are stable: the journal's file name, and a number if it holds several.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import json
+import os
+import threading
+from base64 import b32encode
+from collections.abc import Callable, Generator, Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import networkx as nx
+from pydantic_core import PydanticSerializationError, to_json
+
+from nlpu.engines import Named, named_engine
+from nlpu.errors import Interrupted, ProgramError, StorageFailed
+from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
+from nlpu.wire import Engine
+from runtime.budget import Budget
+from runtime.clock import Clock, SystemClock
+from runtime.hosting import as_typed
+from runtime.journal import Journal, NoJournal, Row
+from runtime.kernel import Kernel
+from runtime.receipt import Receipt, receipt_of
+from runtime.run import Counts, RunState, Status, read_past
+from runtime.view import graph_of
+
+UNLIMITED = Budget()
+Program = Callable[..., Any]
+
+
+class Run:
+    """One execution of a program. Awaitable; ``wait`` is for threads."""
+
+    def __init__(self, computer: Computer, name: str) -> None:
+        self.name = name
+        self._computer = computer
+        self._state: RunState | None = None
+        self._done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._pieces: SimpleQueue[str | None] | None = None
+
+    # -- outcome -----------------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """running | done | failed | stopped | needs_person."""
+        return "running" if self._state is None else self._state.status
+
+    @property
+    def result(self) -> Any:
+        """The program's result with Values replaced by contents; raises the run's error."""
+        self.wait()
+        assert self._state is not None
+        if self._state.error is not None:
+            raise self._state.error
+        return self._state.result
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the run ended without a result."""
+        return None if self._state is None else self._state.error
+
+    @property
+    def receipt(self) -> Receipt:
+        """What the run took, so far or in all."""
+        assert self._state is not None
+        return receipt_of(self._state)
+
+    @property
+    def counts(self) -> Counts:
+        """Live totals, for progress displays."""
+        return self._state.counts if self._state is not None else Counts()
+
+    @property
+    def divergence(self) -> str | None:
+        """Where a resumed run left its journal, if it was told to go on."""
+        return None if self._state is None else self._state.divergence
+
+    @property
+    def graph(self) -> nx.DiGraph[str]:
+        """The run as a networkx graph, built on demand (see ``runtime.view``)."""
+        assert self._state is not None
+        return graph_of(self._state)
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def wait(self, timeout_s: float | None = None) -> Run:
+        """Block until the run has ended. Raises TimeoutError."""
+        self._done.result(timeout_s)
+        return self
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        yield from asyncio.wrap_future(self._done).__await__()
+        return self
+
+    def stream(self) -> Iterator[str]:
+        """The text of calls as it is generated. Start the run with ``stream=True``."""
+        if self._pieces is None:
+            raise ProgramError("start the run with stream=True to stream its text")
+        while (piece := self._pieces.get()) is not None:
+            yield piece
+
+    def stop(self) -> None:
+        """End the run now; it can be resumed. Returns when it has ended."""
+        self._computer._call(self._stop)
+        self.wait()
+
+    def _stop(self) -> None:
+        if self._state is not None and self._state.status == "running":
+            error = Interrupted("the run was interrupted; it can be resumed")
+            self._state.kernel.host.stop(self._state, error)
+
+
+class Computer:
+    """Processors + scheduler. Use as a context manager, or ``close`` it.
+
+    engine:     "local" (the embedded model), "scripted", a server's URL, an Engine, or a mapping
+                of names to these; the first is the default processor.
+    model:      model name or directory, for a single named engine.
+    run_dir:    where runs are journaled; None keeps nothing.
+    durable:    sync every commit to the disk: survives power loss, slower.
+    prices, limits: by processor name.
+    seed:       for the jitter of retries only.
+    """
+
+    def __init__(
+        self,
+        engine: Named | Engine | Mapping[str, Named | Engine] = "local",
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        run_dir: str | os.PathLike[str] | None = None,
+        durable: bool = False,
+        clock: Clock | None = None,
+        prices: Mapping[str, Price] | None = None,
+        limits: Mapping[str, Limits] | Limits = DEFAULT_LIMITS,
+        seed: int = 0,
+    ) -> None:
+        engines = engine if isinstance(engine, Mapping) else {"main": engine}
+        self._engines: dict[str, Engine] = {
+            name: named_engine(item, model, api_key) if isinstance(item, str) else item
+            for name, item in engines.items()
+        }
+        self._prices = dict(prices or {})
+        self._limits = limits
+        self._run_dir = None if run_dir is None else Path(run_dir)
+        self._durable = durable
+        self._clock = clock or SystemClock()
+        self._seed = seed
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._kernel: Kernel | None = None
+        self._stem = ""
+        self._started = 0
+        self._live: set[Run] = set()
+        self._opening = threading.Lock()
+
+    # -- running -----------------------------------------------------------------------------
+
+    def run(self, program: Program, *args: Any, **kwargs: Any) -> Run:
+        """Start a program and wait for it. Ctrl-C stops it, resumable."""
+        return self._wait(self.start(program, *args, **kwargs))
+
+    def start(
+        self,
+        program: Program,
+        *args: Any,
+        budget: Budget = UNLIMITED,
+        estimates: Mapping[str, int] | None = None,
+        header: Mapping[str, Any] | None = None,
+        stream: bool = False,
+        **kwargs: Any,
+    ) -> Run:
+        """Start a program and return at once.
+
+        budget:    most it may spend. estimates: expected completion tokens by op name.
+        header:    what a terminal needs to start it again. Other keywords go to the program.
+        """
+        self._open()
+        with self._opening:
+            self._started += 1
+            number = self._started
+        run = Run(self, self._stem if number == 1 else f"{self._stem}.{number}")
+        described = {
+            "program": getattr(program, "__name__", "program"),
+            "source": source_digest(program),
+            "budget": budget_json(budget),
+            "estimates": dict(estimates or {}),
+            "started_s": self._clock.date_s(),
+            **(header or {}),
+        }
+
+        def begin() -> None:
+            assert self._kernel is not None
+            journal = self._kernel.journal
+            described["args"] = _args_text(journal, args, kwargs)
+            described["processors"] = {
+                name: processor.identity for name, processor in self._kernel.processors.items()
+            }
+            journal.append("run", number, described)
+            state = RunState(
+                self._kernel, number, journal, budget=budget, estimates=described["estimates"]
+            )
+            self._launch(run, state, program, args, kwargs)
+
+        self._enter(run, stream, begin)
+        return run
+
+    def resume(
+        self,
+        name: str,
+        program: Program,
+        *args: Any,
+        budget: Budget | None = None,
+        changed: bool = False,
+        replay: bool = False,
+        stream: bool = False,
+        **kwargs: Any,
+    ) -> Run:
+        """Go on with a journaled run: its program runs again and meets its results.
+
+        changed: reuse what can be reused where program, op or model differ from the journal's.
+        replay:  make no call at all.
+        Raises RunBusy, JournalDamaged, StorageFailed.
+        """
+        stem, _, part = name.partition(".")
+        number = int(part) if part else 1
+        self._open(stem)
+        assert self._kernel is not None
+        rows = [row for row in self._kernel.journal.rows if row[1] == number]
+        if not rows:
+            raise ProgramError(f"the journal {stem} has no run {name}")
+        run = Run(self, name)
+
+        def begin() -> None:
+            assert self._kernel is not None
+            state = self._revive(number, rows, program, budget, changed=changed, replay=replay)
+            self._launch(run, state, program, args, kwargs)
+
+        self._enter(run, stream, begin)
+        return run
+
+    def _revive(
+        self, number: int, rows: list[Row], program: Program, budget: Budget | None, *,
+        changed: bool, replay: bool,
+    ) -> RunState:  # fmt: skip
+        assert self._kernel is not None
+        header = rows[0][2]
+        finished = any(row[0] == "end" and row[2] == "done" for row in rows)
+        past, lenient = read_past(rows, replay or finished)
+        state = RunState(
+            self._kernel, number, self._kernel.journal,
+            budget=Budget(**header["budget"]) if budget is None else budget,
+            estimates=header["estimates"], past=past, lenient=lenient, replay=replay,
+            reuse_changed=changed, source_changed=header["source"] != source_digest(program),
+        )  # fmt: skip
+        state.charge_results(rows)
+        if not replay:
+            self._kernel.journal.append("resume", number, self._clock.date_s())
+        return state
+
+    def _launch(
+        self, run: Run, state: RunState, program: Program, args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:  # fmt: skip
+        assert self._kernel is not None
+        kernel, host = self._kernel, self._kernel.host
+        run._state = state
+        state.date_s = self._clock.date_s
+        if run._pieces is not None:
+            pieces = run._pieces
+            state.on_text = lambda node, piece: pieces.put(piece)
+        kernel.runs[state.number] = state
+        state.on_end.append(lambda: self._ended(run))
+        seconds = state.purse.budget.seconds
+        if seconds is not None:
+            state.timers.append(kernel.loop.call_later(seconds, kernel.expire, state))
+
+        def done(result: Any, error: BaseException | None) -> None:
+            host.end(state, result, None if error is None else as_typed(run.name, error))
+
+        def ended(outcome: Any, error: BaseException | None) -> None:
+            host.finish_scope(state.root, outcome, error, done)
+
+        kernel.on_hub(lambda: host.start(state.root, program, args, kwargs, ended))
+
+    def _ended(self, run: Run) -> None:
+        """Write the run's last row, then let its waiters go: on the hub, after the commit."""
+        state, kernel = run._state, self._kernel
+        assert state is not None and kernel is not None
+        if not state.replay:
+            error = state.error
+            text = kernel.journal.text(_result_text(state.result)) if error is None else 0
+            kernel.journal.append(
+                "end", state.number, state.status, text,
+                None if error is None else [type(error).__name__, str(error)],
+                json.loads(receipt_of(state).model_dump_json()),
+            )  # fmt: skip
+        kernel.on_hub(lambda: self._release(run))
+
+    def _release(self, run: Run) -> None:
+        self._live.discard(run)
+        if run._pieces is not None:
+            run._pieces.put(None)
+        run._done.set_result(None)
+
+    def _enter(self, run: Run, stream: bool, begin: Callable[[], None]) -> None:
+        self._live.add(run)
+        if stream:
+            run._pieces = SimpleQueue()
+
+        def step() -> None:
+            try:
+                begin()
+            except BaseException as error:
+                self._live.discard(run)
+                run._done.set_exception(error)
+
+        self._call(step)
+
+    def _wait(self, run: Run) -> Run:
+        try:
+            return run.wait()
+        except KeyboardInterrupt:
+            run.stop()
+            raise
+
+    # -- opening and closing ---------------------------------------------------------------------
+
+    def _call(self, step: Callable[[], None]) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(step)
+
+    def _open(self, stem: str | None = None) -> None:
+        with self._opening:
+            if self._kernel is not None:
+                if stem is not None and stem != self._stem:
+                    raise ProgramError(f"this computer has the journal {self._stem} open; use another")
+                return
+            self._stem = stem or _new_stem()
+            journal = self._open_journal(existing=stem is not None)
+            self._loop = self._clock.new_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="nlpu", daemon=True)
+            self._thread.start()
+            opening = asyncio.run_coroutine_threadsafe(self._boot(journal), self._loop)
+            try:
+                opening.result()
+            except BaseException:
+                journal.close()
+                self._stop_thread()
+                raise
+
+    def _open_journal(self, existing: bool) -> Journal | NoJournal:
+        if self._run_dir is None:
+            return NoJournal()
+        path = self._run_dir / f"{self._stem}.db"
+        if existing and not path.is_file():
+            raise ProgramError(f"there is no run {self._stem} in {self._run_dir}; see: nlpu runs")
+        try:
+            self._run_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageFailed(
+                f"cannot make the run directory {self._run_dir}: {error.strerror}; "
+                "choose another with --run-dir"
+            ) from error
+        journal = Journal(path, durable=self._durable)
+        self._started = max((row[1] for row in journal.rows), default=0)
+        return journal
+
+    async def _boot(self, journal: Journal | NoJournal) -> None:
+        loop = asyncio.get_running_loop()
+        kernel = Kernel(loop, self._clock, self._seed)
+        kernel.journal = journal
+        for name, engine in self._engines.items():
+            limits = self._limits if isinstance(self._limits, Limits) else self._limits.get(
+                name, DEFAULT_LIMITS
+            )
+            price = self._prices.get(name, FREE)
+            processor = await open_processor(name, engine, price, limits)
+            kernel.processors[name] = processor
+            kernel.calls.add(processor)
+        kernel.default = next(iter(self._engines))
+        self._kernel = kernel
+
+    @property
+    def processors(self) -> dict[str, Any]:
+        """The opened processors by name."""
+        self._open()
+        assert self._kernel is not None
+        return dict(self._kernel.processors)
+
+    def close(self) -> None:
+        """Stop what still runs and release everything. Idempotent."""
+        if self._kernel is None or self._loop is None:
+            return
+        for run in list(self._live):
+            run.stop()
+        asyncio.run_coroutine_threadsafe(self._shutdown(), self._loop).result()
+        self._stop_thread()
+        self._kernel.journal.close()
+        self._kernel = None
+
+    async def _shutdown(self) -> None:
+        assert self._kernel is not None
+        mine = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks() if task is not mine]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for engine in self._engines.values():
+            await engine.close()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    def _stop_thread(self) -> None:
+        assert self._loop is not None and self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Computer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+# -- what a journal says of a program ---------------------------------------------------------------
+
+
+def source_digest(program: Program) -> str:
+    """A digest of the program's source file (or its own text), to notice that it changed."""
+    try:
+        path = inspect.getsourcefile(program)
+        text = Path(path).read_text() if path else inspect.getsource(program)
+    except (OSError, TypeError):
+        return ""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def budget_json(budget: Budget) -> dict[str, Any]:
+    """A budget as plain data; seconds count from each start anew and are left out."""
+    return {"calls": budget.calls, "nlops": budget.nlops, "tokens": budget.tokens, "money": budget.money}
+
+
+def _args_text(journal: Journal | NoJournal, args: Any, kwargs: Any) -> int:
+    try:
+        return journal.text(to_json([args, kwargs]).decode())
+    except (PydanticSerializationError, ValueError):
+        return 0  # a run from Python may have arguments that only Python can give again
+
+
+def _result_text(result: Any) -> str:
+    try:
+        return to_json(result).decode()
+    except (PydanticSerializationError, ValueError):
+        return json.dumps(str(result))
+
+
+def _new_stem() -> str:
+    return b32encode(os.urandom(5)).decode().lower()

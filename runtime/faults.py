@@ -1,0 +1,104 @@
+"""Faults of a processor: when to send again, when to wait, whom to suspect.
+
+Theory of operation
+-------------------
+The scheduler is the only one that retries. Each processor has a ``Health`` that tells it how.
+
+    state     becomes   when
+    UP        DOWN      nothing accepts connections, or the engine says it is dead
+    DOWN      UP        an answer comes
+    DOWN      (gives up)  it stays down longer than the processor's patience
+
+While a server is DOWN one request at a time knocks, at growing intervals with full jitter; the
+others wait in their queue. A call whose connection was lost shortly before its server was found
+down *preceded a death*. It is a suspect and is next sent alone; after a second death it is
+quarantined, and the calls that merely kept it company go through.
+
+Rules
+1. Retries of one call are bounded by ``Limits.attempts``, those of all calls by a retry budget: a
+   fifth of the calls answered, and twenty. Knocking on a dead server is free of both.
+2. The wait before attempt n is uniform in [0, base * 2^n] (full jitter, after Brooker, "Exponential
+   backoff and jitter", 2015), and not shorter than the server asked for.
+3. Nothing here sleeps or sends; it only computes.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from nlpu.errors import EngineDied, HostError, Unreachable
+from runtime.graph import Node
+
+BASE_S = 0.25
+CAP_S = 15.0
+_FREE_RETRIES = 20
+_RETRY_SHARE = 0.2
+DEATHS_ALLOWED = 1
+
+
+class Health:
+    """What is known of one processor's server."""
+
+    def __init__(self, random: Random, patience_s: float) -> None:
+        self._random = random
+        self._patience_s = patience_s
+        self.down_since_s: float | None = None
+        self.knocks = 0
+        self.answered = 0
+        self.retries = 0
+        self.deaths: dict[int, int] = {}  # by node number, only for nodes that preceded one
+        self._lost: list[Node] = []  # lost since the last answer; suspects if a death follows
+
+    @property
+    def down(self) -> bool:
+        """Whether only one request at a time should knock."""
+        return self.down_since_s is not None
+
+    def answer(self) -> None:
+        """Any answer of the engine: the server lives."""
+        self.answered += 1
+        self.down_since_s = None
+        self.knocks = 0
+        self._lost.clear()
+
+    def fault(self, node: Node, error: HostError, sent_s: float, now_s: float) -> None:
+        """Note a failed attempt that was sent at ``sent_s``."""
+        if error.lost and (self.down_since_s is None or sent_s <= self.down_since_s):
+            self._lost.append(node)  # knocking on a dead server does not precede its death
+        if isinstance(error, Unreachable | EngineDied) and self.down_since_s is None:
+            self.down_since_s = now_s
+        if self.down:
+            for suspect in self._lost:
+                self.deaths[suspect.seq] = self.deaths.get(suspect.seq, 0) + 1
+            self._lost.clear()
+        elif not error.lost:
+            self.answer()  # it answered, if only to refuse: it lives
+
+    def suspect(self, node: Node) -> bool:
+        """Whether the node must be sent alone."""
+        return bool(self.deaths) and node.seq in self.deaths
+
+    def quarantined(self, node: Node) -> bool:
+        """Whether the node preceded too many deaths to be sent again."""
+        return self.deaths.get(node.seq, 0) > DEATHS_ALLOWED
+
+    def given_up(self, now_s: float) -> bool:
+        """Whether the server has been down longer than our patience."""
+        return self.down_since_s is not None and now_s - self.down_since_s > self._patience_s
+
+    def may_retry(self, error: HostError) -> bool:
+        """Take one retry out of the budget, if it has one (rule 1)."""
+        if self.down or isinstance(error, Unreachable):
+            return True
+        if self.retries >= _FREE_RETRIES + _RETRY_SHARE * self.answered:
+            return False
+        self.retries += 1
+        return True
+
+    def delay_s(self, attempts: int, error: HostError) -> float:
+        """Seconds to wait before the next attempt (rule 2)."""
+        if self.down:
+            self.knocks += 1
+            attempts = min(self.knocks, 6)
+        wait = self._random.uniform(0, min(CAP_S, BASE_S * 2.0**attempts))
+        return max(wait, min(error.retry_after_s or 0.0, self._patience_s))

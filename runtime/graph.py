@@ -1,0 +1,294 @@
+"""The graph: nodes, scopes and control cells. State only; nothing here decides or awaits.
+
+Theory of operation
+-------------------
+A node is a Value together with the work that will settle it, so one object is both an edge and
+what is at its end. Nodes are made in the order a program issues them and know only who waits for
+them; a node that waits costs no task and no thread.
+
+A scope is one program (or nested program, or the calls of one map) within a run. It numbers what
+it issues; scope path and number are the node's *position*. It remembers what the program last
+forced as a *control cell*: whatever the program issues later may depend on what it saw.
+
+    stage      becomes            when
+    WAITING    READY, SETTLED     the last operand is there; an operand failed, or it was cancelled
+    READY      SENT, SETTLED      admitted by the scheduler; found in the journal, or cancelled
+    SENT       READY, SETTLED     a transient fault; a reply, a last fault, or cancelled
+    SETTLED    -                  never changes again
+
+Rules
+1. Positions depend on the order of issue alone, never on what has arrived.
+2. ``path_*`` of a settled node are those of the longest path that ends in it, itself included,
+   along data and control edges.
+3. A control cell is immutable and shared; seeing a value that was issued under the current cell
+   replaces that cell, since the value's own path already includes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from nlpu.errors import BadOperand, NlpuError
+from nlpu.label import USER, Label, join
+from nlpu.value import CURRENT, State, Value
+
+if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
+    from runtime.run import RunState
+
+
+class Stage(IntEnum):
+    """Where a node is in its life; see the table above."""
+
+    WAITING = 0
+    READY = 1
+    SENT = 2
+    SETTLED = 3
+
+
+MOVES: Final = {
+    Stage.WAITING: (Stage.READY, Stage.SETTLED),
+    Stage.READY: (Stage.SENT, Stage.SETTLED),
+    Stage.SENT: (Stage.READY, Stage.SETTLED),
+    Stage.SETTLED: (),
+}
+
+
+@dataclass(slots=True)
+class Cost:
+    """What one call took. Tokens as the engine counts them; seconds on the computer's clock."""
+
+    attempts: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    thinking_tokens: int = 0
+    wasted_tokens: int = 0
+    queue_s: float = 0.0
+    service_s: float = 0.0
+    start_s: float = 0.0
+    money: float = 0.0
+    how: str = "made"  # made | reused (from the journal) | shared (with an equal call)
+    trimmed: bool = False
+
+
+class Cell:
+    """What a scope had seen at some moment: a value, and what it had seen before."""
+
+    __slots__ = ("depth", "node", "path_s", "path_tokens", "previous")
+
+    def __init__(self, node: Node, previous: Cell | None) -> None:
+        self.node = node
+        self.previous = previous
+        tokens, seconds, depth = node.path_tokens, node.path_s, node.depth
+        if previous is not None:
+            tokens = max(tokens, previous.path_tokens)
+            seconds = max(seconds, previous.path_s)
+            depth = max(depth, previous.depth)
+        self.path_tokens, self.path_s, self.depth = tokens, seconds, depth
+
+    def nodes(self) -> Iterator[Node]:
+        """The values seen, newest first."""
+        cell: Cell | None = self
+        while cell is not None:
+            yield cell.node
+            cell = cell.previous
+
+
+class Node(Value[Any]):
+    """A Value of a run, and the work that settles it."""
+
+    __slots__ = (
+        "_wakers",
+        "control",
+        "cost",
+        "depth",
+        "draw",
+        "estimate",
+        "items",
+        "key",
+        "operands",
+        "ordinal",
+        "path_s",
+        "path_tokens",
+        "rank",
+        "scope",
+        "seq",
+        "stage",
+        "texts",
+        "users",
+        "waiting",
+        "work",
+    )
+
+    def __init__(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> None:
+        self._state = State.PENDING
+        self._content = None
+        self._error = None
+        self._label = scope.label
+        self._wakers: list[Callable[[], None]] | None = None
+        self.scope = scope
+        self.work = work
+        self.operands = operands
+        self.ordinal = scope.issued
+        scope.issued += 1
+        self.seq = 0
+        self.control = scope.control
+        self.stage = Stage.WAITING
+        self.users: list[Node] | None = None
+        self.waiting = 0
+        self.items: list[Any] | None = None
+        self.estimate = 0
+        self.rank = 0
+        self.draw = 0
+        self.key: bytes | None = None
+        self.texts: tuple[str, ...] | None = None
+        self.cost: Cost | None = None
+        self.depth = 0
+        self.path_tokens = 0
+        self.path_s = 0.0
+
+    @property
+    def position(self) -> str:
+        """Where in the program it was issued: scope path and number."""
+        return f"{self.scope.path}/{self.ordinal}"
+
+    @property
+    def name(self) -> str:
+        """What it does, for people."""
+        op = getattr(self.work, "op", None)
+        return op.name if op is not None else str(getattr(self.work, "name", "gather"))
+
+    def each(self) -> list[Any]:
+        """The elements as Values of their own, so that one that fails can be caught alone."""
+        return super().each() if self.items is None else list(self.items)
+
+    def data_edges(self) -> Iterator[Node]:
+        """The nodes it reads."""
+        return (value for value in self.operands if isinstance(value, Node))
+
+    def waken(self, waker: Callable[[], None]) -> None:
+        """Call ``waker`` once, when the node's result is released."""
+        if self._wakers is None:
+            self._wakers = []
+        self._wakers.append(waker)
+
+    def settled(self, content: Any, error: BaseException | None, label: Label) -> None:
+        """Take the outcome, and extend the longest paths (rule 2)."""
+        self.stage = Stage.SETTLED
+        self._content, self._error, self._label = content, error, label
+        self._state = State.DONE if error is None else State.FAILED
+        self.texts = None
+        tokens, seconds, depth = 0, 0.0, 0
+        control = self.control
+        if control is not None:
+            tokens, seconds, depth = control.path_tokens, control.path_s, control.depth
+        for value in self.operands:
+            if isinstance(value, Node):
+                tokens = max(tokens, value.path_tokens)
+                seconds = max(seconds, value.path_s)
+                depth = max(depth, value.depth)
+        cost = self.cost
+        if cost is not None:
+            tokens += cost.completion_tokens
+            seconds += cost.service_s
+            depth += 1
+        self.path_tokens, self.path_s, self.depth = tokens, seconds, depth
+
+
+class Scope:
+    """One program, nested program or group of calls within a run. Implements nlpu's Issuer."""
+
+    def __init__(self, run: RunState, path: str, parent: Scope | None, name: str) -> None:
+        self.run = run
+        self.path = path
+        self.parent = parent
+        self.name = name
+        self.issued = 0
+        self.control: Cell | None = parent.control if parent is not None else None
+        self.label: Label = parent.label if parent is not None else USER
+        self.is_async = False
+        self.ended = False
+        self.kept: Node | None = None  # the node that holds the result, once the program ended
+        self.nodes: list[Node] = []
+        self.children: list[Scope] = []
+        self.draws: dict[bytes, int] = {}
+
+    # -- the Issuer protocol -----------------------------------------------------------------
+
+    def issue(self, work: Any, operands: tuple[Any, ...]) -> Value[Any]:
+        if self.ended:
+            raise BadOperand(f"the program {self.name!r} has ended; it cannot issue any more")
+        return self.run.kernel.issue(self, work, operands)
+
+    def force(self, value: Value[Any]) -> None:
+        if self.is_async:
+            raise BadOperand("in an async program a Value is not asked directly: write await v")
+        if isinstance(value, Node):
+            if value._state is State.PENDING:
+                self._same_run(value)
+                self.run.kernel.park(self, value)
+            self.saw(value)
+
+    def wait(self, value: Value[Any]) -> Any:
+        if isinstance(value, Node):
+            if value._state is State.PENDING:
+                self._same_run(value)
+                yield from self.run.kernel.await_node(self, value)
+            self.saw(value)
+
+    def processor(self, name: str | None) -> Any:
+        return self.run.kernel.processor(name)
+
+    # -- state -------------------------------------------------------------------------------
+
+    def _same_run(self, node: Node) -> None:
+        if node.scope.run is not self.run:
+            raise BadOperand("this Value belongs to another run; pass its content: run.result")
+
+    def saw(self, node: Node) -> None:
+        """Remember that the program has seen a settled node (rule 3)."""
+        control = self.control
+        if control is not None and control.node is node:
+            return
+        self.control = Cell(node, None if node.control is control else control)
+        if node.label.integrity < self.label.integrity:
+            self.label = join(self.label, node.label)
+
+    def child(self, node: Node, name: str, grown_from: Node | None) -> Scope:
+        """A scope for what a node of this one grows into.
+
+        ``grown_from`` is the node whose content decided how it grows: a control edge.
+        """
+        scope = Scope(self.run, node.position, self, name)
+        scope.control = node.control
+        scope.label = node._label
+        if grown_from is not None:
+            scope.saw(grown_from)
+        self.children.append(scope)
+        return scope
+
+    def subtree(self) -> Iterator[Node]:
+        """All nodes issued in this scope and in those that grew from it."""
+        scopes = [self]
+        while scopes:
+            scope = scopes.pop()
+            yield from scope.nodes
+            scopes += scope.children
+
+
+def current_scope() -> Scope | None:
+    """The scope this code runs inside of, if it is one of ours."""
+    scope = CURRENT.get()
+    return scope if isinstance(scope, Scope) else None
+
+
+def chain_of(error: BaseException) -> str:
+    """An error with what caused it, one line."""
+    parts, seen = [], error
+    while seen is not None and len(parts) < 8:
+        parts.append(str(seen) or type(seen).__name__)
+        seen = seen.__cause__ if isinstance(seen, NlpuError) else None  # type: ignore[assignment]
+    return "; because: ".join(parts)

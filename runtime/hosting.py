@@ -1,0 +1,284 @@
+"""Hosting: how programs run, wait and end.
+
+Theory of operation
+-------------------
+A plain program is a greenlet on the kernel's thread. When it asks for a Value that is not there,
+its greenlet is parked and the loop goes on; when the result is released it is switched back in. An
+async program is a task of the same loop. Either way a waiting program costs no thread, and only one
+program runs at any moment, so the order in which programs issue follows from the order of results.
+
+    a program ends    its result's Values are gathered; what the result does not need is cancelled;
+                      the Value of a nested program, or the run, gets the outcome
+
+Rules
+1. Greenlets are switched to only from the hub (the loop's own greenlet), never from each other.
+2. What a program raises fails its scope: the nested program's Value, or the run.
+3. A stopped run unwinds its programs (GreenletExit, task cancel) and leaves its journal resumable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Callable
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from nlpu.errors import NlpuError, ProgramError, Stopped
+from nlpu.label import join
+from nlpu.op import contains_value, gather
+from nlpu.value import CURRENT, Value, current
+from runtime.graph import Node, Scope, Stage
+from runtime.run import RunState
+from runtime.works import KINDS, Kind, content_of
+
+if TYPE_CHECKING:  # the kernel owns the host
+    from runtime.kernel import Kernel
+
+Program = Callable[..., Any]
+_OWN = ("nlpu", "runtime")  # frames of these packages are not where a program waits
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """A nested program: a scope of its own under this node's position."""
+
+    program: Program
+    name: str
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...] = ()
+
+
+class Host:
+    """Starts, parks, resumes and ends programs."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self._hub: greenlet | None = None
+        self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
+
+    # -- starting ----------------------------------------------------------------------------
+
+    def start(
+        self, scope: Scope, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
+        ended: Callable[[Any, BaseException | None], None],
+    ) -> None:  # fmt: skip
+        """Run a program in a scope; ``ended`` gets its result (which may hold Values) or error."""
+        context = copy_context()
+        context.run(CURRENT.set, scope)
+        if inspect.iscoroutinefunction(program):
+            self._start_async(scope, program(*args, **kwargs), context, ended)
+            return
+
+        def body() -> None:
+            outcome: Any = None
+            error: BaseException | None = None
+            try:
+                outcome = program(*args, **kwargs)
+            except GreenletExit:
+                return
+            except BaseException as failure:  # rule 2, and the loop must not end with a program
+                error = failure
+            finally:
+                self._living.pop(scope, None)
+            self.kernel.on_hub(lambda: ended(outcome, error))  # rule 1: not from this greenlet
+
+        self._hub = getcurrent()
+        living = greenlet(body)
+        living.gr_context = context
+        self._living[scope] = living
+        living.switch()
+
+    def _start_async(
+        self, scope: Scope, work: Any, context: Any,
+        ended: Callable[[Any, BaseException | None], None],
+    ) -> None:  # fmt: skip
+        scope.is_async = True
+
+        async def body() -> None:
+            try:
+                outcome, error = await work, None
+            except asyncio.CancelledError:
+                return
+            except BaseException as failure:
+                outcome, error = None, failure
+            finally:
+                self._living.pop(scope, None)
+            self.kernel.on_hub(lambda: ended(outcome, error))
+
+        self._living[scope] = self.kernel.loop.create_task(body(), context=context)
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def park(self, scope: Scope, node: Node) -> None:
+        """Switch to the hub until the node is released."""
+        living = getcurrent()
+        if living is not self._living.get(scope) or self._hub is None:
+            raise ProgramError(
+                "a Value can be forced only by the program it belongs to, on its own thread; "
+                "pass contents, not Values, to other threads"
+            )
+        started = self.kernel.now_s()
+        node.waken(lambda: None if living.dead else living.switch())
+        self._hub.switch()
+        self.note_wait(scope, self.kernel.now_s() - started)
+
+    def note_wait(self, scope: Scope, seconds: float) -> None:
+        """Remember where the program waited."""
+        entry = scope.run.forced.setdefault(_asking_line(), [0, 0.0])
+        entry[0] += 1
+        entry[1] += seconds
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def finish_scope(
+        self, scope: Scope, outcome: Any, error: BaseException | None,
+        done: Callable[[Any, BaseException | None], None],
+    ) -> None:  # fmt: skip
+        """A program returned or raised: gather its result, cancel what that does not need."""
+        kept: Node | None = None
+        if error is None and contains_value(outcome):
+            token = CURRENT.set(scope)
+            try:
+                whole = outcome if isinstance(outcome, Node) else gather(outcome)
+            finally:
+                CURRENT.reset(token)
+            kept = whole if isinstance(whole, Node) else None
+            outcome = content_of(whole)
+        scope.kept, scope.ended = kept, True
+        self._cancel_unneeded(scope, kept)
+        if kept is None or kept.ready:
+            done(kept._content if kept else outcome, error or (kept._error if kept else None))
+        else:
+            kept.waken(lambda: done(kept._content, kept._error))
+
+    def _cancel_unneeded(self, scope: Scope, kept: Node | None) -> None:
+        """Cancel the scope's nodes that neither its result nor another living scope needs."""
+        mine = [node for node in scope.subtree() if node.stage is not Stage.SETTLED]
+        if not mine:
+            return
+        inside = {node.seq for node in mine}
+        needed: set[int] = set()
+        stack = [kept] if kept is not None else []
+        stack += [n for n in mine if n._wakers or any(u.seq not in inside for u in n.users or ())]
+        while stack:
+            node = stack.pop()
+            if node.seq in needed:
+                continue
+            needed.add(node.seq)
+            stack += [value for value in node.data_edges() if value.seq in inside]
+        for node in mine:
+            if node.seq not in needed:
+                self.kernel.cancel(node)
+
+    def cancel_spawned(self, node: Node) -> None:
+        """Stop the nested program behind a Spawn node, if it is one."""
+        if type(node.work) is Spawn:
+            for scope in node.scope.children:
+                if scope.path == node.position:
+                    self.kill(scope)
+                    for inner in list(scope.subtree()):
+                        self.kernel.cancel(inner)
+
+    def kill(self, scope: Scope) -> None:
+        """Unwind a program that is still running."""
+        scope.ended = True
+        living = self._living.pop(scope, None)
+        if isinstance(living, greenlet):
+            if living is not getcurrent():
+                living.throw(GreenletExit)
+        elif living is not None:
+            living.cancel()
+
+    def stop(self, run: RunState, error: BaseException) -> None:
+        """End a run before its programs do (rule 3)."""
+        if run.status != "running":
+            return
+        for scope in [scope for scope in self._living if scope.run is run]:
+            self.kill(scope)
+        for node in run.root.subtree():
+            self.kernel.cancel(node)
+        self.end(run, None, error)
+
+    def end(self, run: RunState, result: Any, error: BaseException | None) -> None:
+        """The run is over. Its last row is written when the journal can still be written."""
+        if run.status != "running":
+            return
+        run.result, run.error = result, error
+        run.status = "done" if error is None else "stopped" if isinstance(error, Stopped) else "failed"
+        run.end_s = self.kernel.now_s()
+        for timer in run.timers:
+            timer.cancel()
+        for callback in run.on_end:
+            callback()
+        self.kernel.runs.pop(run.number, None)
+        self.kernel.soon()
+
+
+# -- nested programs as a kind of work ------------------------------------------------------------
+
+
+def _spawn_ready(kernel: Kernel, node: Node) -> None:
+    work: Spawn = node.work
+    scope = node.scope.child(node, work.name, None)
+
+    def done(result: Any, error: BaseException | None) -> None:
+        node.operands = () if scope.kept is None else (scope.kept,)
+        node.control = scope.control
+        node._label = join(node._label, scope.label)
+        if error is None:
+            kernel.settle(node, result)
+        else:
+            kernel.fail(node, as_typed(work.name, error))
+        kernel.soon()
+
+    def ended(outcome: Any, error: BaseException | None) -> None:
+        kernel.host.finish_scope(scope, outcome, error, done)
+
+    def start() -> None:
+        kernel.host.start(scope, work.program, work.args, dict(work.kwargs), ended)
+
+    kernel.on_hub(start)
+
+
+def as_typed(name: str, error: BaseException) -> BaseException:
+    if isinstance(error, NlpuError):
+        return error
+    failure = ProgramError(f"the program {name} raised {type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
+
+
+def _no_wait(kernel: Kernel, node: Node) -> None:
+    kernel.wait_for(node, ())
+
+
+KINDS[Spawn] = Kind(_no_wait, _spawn_ready, takes_failures=True)
+
+
+def spawn(program: Program, *args: Any, **kwargs: Any) -> Value[Any]:
+    """Start a nested program beside this one and return the Value of its result.
+
+    It is a scope of its own: it has its own positions, and its labels do not lower the caller's.
+    Values given as arguments are passed on as Values.
+    """
+    name = getattr(program, "__name__", "program")
+    return current().issue(Spawn(program, name, args, tuple(kwargs.items())), ())
+
+
+def _asking_line() -> str:
+    """file:line of the innermost frame that is the program's own."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in _OWN:
+            return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return "?"
+
+
+__all__ = ["Host", "Spawn", "spawn"]

@@ -1,0 +1,285 @@
+"""The journal: what makes a computer's runs survive the death of its process.
+
+Theory of operation
+-------------------
+One SQLite file (WAL) for one computer, holding all its runs. Two tables:
+
+    text  every distinct text once, with its hash
+    log   one row for each thing that happened, in order
+
+A log row is a JSON array. Its checksum covers the row and the checksum before it, so a row that is
+lost, changed or out of order breaks the chain. Rows are buffered and written in one transaction a
+turn of the scheduler's loop (group commit); results reach programs only after it.
+
+Rules
+1. ``append`` only buffers; ``commit`` makes everything appended so far permanent, or raises
+   StorageFailed and nothing of it is.
+2. With ``durable`` every commit is synced to the disk (FULL); without, it survives the death of
+   the process (NORMAL), and the sync happens at checkpoints.
+3. Opening verifies the chain of all rows and the hash of all texts before anything is used, and
+   raises JournalDamaged at the first that does not hold.
+4. One process owns a journal while it is open (a lock beside it); a second is told who.
+5. Rows are data: nothing read back is evaluated or imported by itself.
+
+Row kinds, with what follows the run's number in each row:
+
+    run      header               program, arguments, budgets, estimates, versions
+    op       index, description   an op met for the first time in the run
+    issue    position, op, processor, key, operand texts, seconds
+    attempt  position, number, reserved nlops, seconds
+    result   position, key, text, usage..., seconds
+    failure  position, key, fault, message, seconds
+    shared   position, key        the node met a call that was made or under way
+    lift     position, name, digest of the result
+    pick     position, index      which of several came first
+    cancel   position
+    clock    position, content    what `now` or `random` gave
+    end      status, error, receipt
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+from nlpu.errors import JournalDamaged, RunBusy, StorageFailed
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS text (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, chain BLOB NOT NULL);
+"""
+_MAGIC: Final = 0x4E4C5055  # "NLPU", SQLite's application_id
+_FORMAT: Final = 1
+_CHAIN_BYTES: Final = 8
+_HASH_BYTES: Final = 16
+_NAMES_KEPT: Final = 4096
+
+Row = list[Any]
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+def text_hash(body: bytes) -> bytes:
+    """The name of a text in the store."""
+    return blake2b(body, digest_size=_HASH_BYTES).digest()
+
+
+def link(previous: bytes, seq: int, body: bytes) -> bytes:
+    """The checksum of a row, which covers all rows before it."""
+    state = blake2b(previous, digest_size=_CHAIN_BYTES)
+    state.update(b"%d:" % seq)
+    state.update(body)
+    return state.digest()
+
+
+class Journal:
+    """An open journal."""
+
+    def __init__(self, path: Path, *, durable: bool = False, read_only: bool = False) -> None:
+        self.path = path
+        self.rows: list[Row] = []  # all rows found on opening
+        self.texts: dict[int, str] = {}  # texts found on opening
+        self._ids: dict[bytes, int] = {}
+        self._names: dict[str, bytes] = {}
+        self._new_texts: list[tuple[int, bytes, bytes]] = []
+        self._new_rows: list[tuple[int, bytes, bytes]] = []
+        self._seq, self._chain = 0, bytes(_CHAIN_BYTES)
+        self._read_only = read_only
+        self._lock = None if read_only else Lock(path)
+        try:
+            self._db = _connect(path, durable, read_only)
+            self._load()
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def name(self, text: str) -> bytes:
+        """The hash of a text (remembered for texts met lately)."""
+        found = self._names.get(text)
+        if found is None:
+            if len(self._names) >= _NAMES_KEPT:
+                self._names.clear()
+            found = self._names[text] = text_hash(text.encode())
+        return found
+
+    def text(self, text: str) -> int:
+        """The id of a text, stored once."""
+        name = self.name(text)
+        found = self._ids.get(name)
+        if found is None:
+            found = self._ids[name] = len(self._ids) + 1
+            self._new_texts.append((found, name, text.encode()))
+        return found
+
+    def append(self, *row: Any) -> None:
+        """Buffer one row: kind, run number, and what belongs to the kind."""
+        body = _dumps(row).encode()
+        self._seq += 1
+        self._chain = link(self._chain, self._seq, body)
+        self._new_rows.append((self._seq, body, self._chain))
+
+    @property
+    def dirty(self) -> bool:
+        """Whether anything waits for a commit."""
+        return bool(self._new_rows or self._new_texts)
+
+    def commit(self) -> None:
+        """Write what was appended in one transaction. Raises StorageFailed."""
+        if not (self._new_rows or self._new_texts):
+            return
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            if self._new_texts:
+                db.executemany("INSERT INTO text VALUES (?,?,?)", self._new_texts)
+            db.executemany("INSERT INTO log VALUES (?,?,?)", self._new_rows)
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise StorageFailed(_storage_message(self.path, error)) from error
+        self._new_texts.clear()
+        self._new_rows.clear()
+
+    def close(self) -> None:
+        """Close the file and give up ownership. What was not committed is dropped. Idempotent."""
+        self._db.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        try:
+            for number, name, body in self._db.execute("SELECT * FROM text ORDER BY id"):
+                self._take_text(number, name, body)
+            for seq, body, chain in self._db.execute("SELECT * FROM log ORDER BY seq"):
+                self._take_row(seq, body, chain)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise JournalDamaged(_damage(self.path, str(error))) from error
+
+    def _take_text(self, number: int, name: bytes, body: bytes) -> None:
+        if number != len(self._ids) + 1 or text_hash(body) != name:
+            raise JournalDamaged(_damage(self.path, f"text {number} does not match its hash"))
+        self._ids[name] = number
+        self.texts[number] = body.decode()
+
+    def _take_row(self, seq: int, body: bytes, chain: bytes) -> None:
+        expected = link(self._chain, self._seq + 1, body)
+        if seq != self._seq + 1 or chain != expected:
+            raise JournalDamaged(_damage(self.path, f"row {self._seq + 1} fails its checksum"))
+        self._seq, self._chain = seq, chain
+        self.rows.append(json.loads(body))
+
+
+class Lock:
+    """Ownership of a journal: an advisory lock that dies with its process."""
+
+    def __init__(self, path: Path) -> None:
+        name = path.with_suffix(".lock")
+        try:
+            self._fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageFailed(_storage_message(path, error)) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._fd)
+            raise RunBusy(
+                f"the run is being executed by process {owner}; wait for it, or stop it first"
+            ) from error
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock up. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _connect(path: Path, durable: bool, read_only: bool) -> sqlite3.Connection:
+    try:
+        mode = "ro" if read_only else "rwc"
+        uri = f"{path.absolute().as_uri()}?mode={mode}"
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise StorageFailed(_storage_message(path, error)) from error
+    try:
+        _prepare(db, path, durable, read_only)
+    except sqlite3.DatabaseError as error:
+        db.close()
+        kind = JournalDamaged if _is_damage(error) else StorageFailed
+        message = _damage(path, str(error)) if _is_damage(error) else _storage_message(path, error)
+        raise kind(message) from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path, durable: bool, read_only: bool) -> None:
+    magic = db.execute("PRAGMA application_id").fetchone()[0]
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if not empty and (magic, version) != (_MAGIC, _FORMAT):
+        raise JournalDamaged(_damage(path, "it is not a journal of this program's format"))
+    if read_only:
+        return
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+    if empty:
+        script = f"PRAGMA application_id={_MAGIC};PRAGMA user_version={_FORMAT};{_SCHEMA}"
+        db.executescript(f"BEGIN;{script}COMMIT;")
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorname in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or "malformed" in str(error)
+
+
+def _damage(path: Path, what: str) -> str:
+    return (
+        f"the journal {path} is damaged: {what}. Nothing of it was used; "
+        "restore it from a copy, or run the program anew"
+    )
+
+
+def _storage_message(path: Path, error: Exception) -> str:
+    return (
+        f"cannot write the journal in {path.parent}: {error}. Free space or choose another directory "
+        "with --run-dir; what was finished before is kept"
+    )
+
+
+class NoJournal:
+    """For computers without a run directory: names texts, keeps nothing."""
+
+    path = None
+    dirty = False
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self._names: dict[str, bytes] = {}
+
+    name = Journal.name
+
+    def text(self, text: str) -> int:
+        """No text has an id here."""
+        return 0
+
+    def append(self, *row: Any) -> None:
+        """Nothing is kept."""
+
+    def commit(self) -> None:
+        """Nothing to write."""
+
+    def close(self) -> None:
+        """Nothing to close."""

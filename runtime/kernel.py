@@ -1,0 +1,280 @@
+"""The kernel: the loop that carries a growing graph through its processors.
+
+Theory of operation
+-------------------
+Everything happens on one loop thread, in turns. A turn takes what has arrived, lets the graph
+advance as far as it can, chooses the calls to send, writes all of it to the journal in one
+transaction, and only then sends the calls and wakes the programs:
+
+    settle     replies become results; nodes whose operands are there become ready
+    schedule   ready calls are admitted by priority, within limits and budgets
+    commit     the journal holds everything above, or nothing of it happened
+    run        admitted calls are sent; programs that waited go on and issue more
+
+Rules
+1. No program sees a result, and no call is sent, before its rows are committed.
+2. The kernel awaits nothing. Attempts are tasks that put their outcome in ``inbox``; blocking
+   functions are threads that do the same.
+3. A node fails alone: its error goes to the nodes that read it, and to nothing else.
+4. What a kind of work does is in ``works.KINDS``; the kernel knows only nodes.
+5. An error in the runtime itself stops the runs it touches with a typed error; it never hangs them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from random import Random
+from typing import Any
+
+from nlpu.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    HostError,
+    NlpuError,
+    ProgramError,
+    UnknownProcessor,
+    UpstreamFailed,
+)
+from nlpu.label import join
+from nlpu.processor import Processor
+from nlpu.value import Value
+from runtime.calls import CallDesk
+from runtime.clock import Clock
+from runtime.graph import Node, Scope, Stage
+from runtime.hosting import Host
+from runtime.journal import Journal, NoJournal
+from runtime.run import RunState
+from runtime.works import KINDS, finish_lift
+
+
+class Kernel:
+    """Runs programs on processors. Lives on one event loop; see ``computer`` for the public face."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, seed: int = 0) -> None:
+        self.loop = loop
+        self.clock = clock
+        self.random = Random(seed)  # for backoff only: nothing a program can see
+        self.journal: Journal | NoJournal = NoJournal()
+        self.processors: dict[str, Processor] = {}
+        self.default = ""
+        self.runs: dict[int, RunState] = {}
+        self.calls = CallDesk(self)
+        self.host = Host(self)
+        self.inbox: deque[Callable[[], None]] = deque()  # what arrived since the last turn
+        self._ready: deque[Node] = deque()
+        self._wake: list[Node] = []
+        self._steps: deque[Callable[[], None]] = deque()
+        self._seq = 0
+        self._turn_due = False
+        self._thread = threading.get_ident()
+
+    # -- the turn ----------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """One round of settle, schedule, commit, run."""
+        self._turn_due = False
+        self._settle_arrivals()
+        batch = self.calls.admit()
+        try:
+            self.journal.commit()
+        except NlpuError as error:
+            self._halt(error)
+            return
+        self.calls.send(batch)
+        self._run_programs()
+
+    def soon(self) -> None:
+        """Have a turn at the next opportunity."""
+        if not self._turn_due:
+            self._turn_due = True
+            self.loop.call_soon(self.turn)
+
+    def arrived(self, outcome: Callable[[], None]) -> None:
+        """Something came from outside: settle it in the next turn. Loop thread only."""
+        self.inbox.append(outcome)
+        self.soon()
+
+    def _settle_arrivals(self) -> None:
+        while self.inbox:
+            self.inbox.popleft()()
+        while self._ready:
+            self._advance(self._ready.popleft())
+
+    def _advance(self, node: Node) -> None:
+        """A node whose operands are there: fail, grow, compute or queue it."""
+        if node.stage is Stage.SETTLED:
+            return
+        kind = KINDS[type(node.work)]
+        try:
+            if not kind.takes_failures:
+                self._check_operands(node)
+            kind.ready(self, node)
+        except NlpuError as error:
+            self.fail(node, error)
+        except Exception as error:  # rule 5
+            self.fail(node, _internal(error))
+
+    def on_hub(self, step: Callable[[], None]) -> None:
+        """Do something in the last phase of a turn, between programs."""
+        self._steps.append(step)
+        self.soon()
+
+    def _run_programs(self) -> None:
+        nodes, self._wake = self._wake, []
+        for node in nodes:
+            wakers, node._wakers = node._wakers, None
+            for waker in wakers or ():
+                waker()
+        while self._steps:
+            self._steps.popleft()()
+        if self._ready or self.inbox or self.journal.dirty:
+            self.soon()
+
+    def _halt(self, error: NlpuError) -> None:
+        """The journal cannot be written: every run stops, resumable at its last commit."""
+        for run in list(self.runs.values()):
+            self.host.stop(run, error)
+
+    # -- issuing -----------------------------------------------------------------------------
+
+    def issue(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> Node:
+        """Put work on the graph."""
+        node = Node(scope, work, operands)
+        self._seq += 1
+        node.seq = self._seq
+        scope.nodes.append(node)
+        scope.run.counts.issued += 1
+        try:
+            KINDS[type(work)].issued(self, node)
+        except NlpuError:
+            scope.nodes.pop()
+            raise
+        self.calls.fresh.append(node)
+        return node
+
+    def wait_for(self, node: Node, values: Iterable[Any], needed: int | None = None) -> None:
+        """Make the node ready when all (or ``needed``) of the values are settled."""
+        waiting = 0
+        for value in values:
+            if isinstance(value, Node) and value.stage is not Stage.SETTLED:
+                waiting += 1
+                if value.users is None:
+                    value.users = []
+                value.users.append(node)
+        node.waiting = waiting if needed is None else min(waiting, needed)
+        if node.waiting == 0:
+            self._ready.append(node)
+            self.soon()
+
+    def _check_operands(self, node: Node) -> None:
+        for value in node.operands:
+            if isinstance(value, Node) and value._error is not None:
+                cause = value._error
+                raise UpstreamFailed(
+                    f"{node.name} at {node.position} could not run: "
+                    f"{value.name} at {value.position} failed"
+                ) from cause
+
+    # -- settling ----------------------------------------------------------------------------
+
+    def settle(self, node: Node, content: Any) -> None:
+        """The node's content is there. Its label joins its operands' and its scope's."""
+        label = node._label
+        for value in node.operands:
+            if isinstance(value, Value):
+                label = join(label, value._label)
+        self._close(node, content, None, label)
+
+    def fail(self, node: Node, error: BaseException) -> None:
+        """The node has no content; this is why."""
+        if node.stage is not Stage.SETTLED:
+            self._close(node, None, error, node._label)
+
+    def _close(self, node: Node, content: Any, error: BaseException | None, label: Any) -> None:
+        node.settled(content, error, label)
+        if node._wakers:
+            self._wake.append(node)
+        users, node.users = node.users, None
+        for user in users or ():
+            user.waiting -= 1
+            if user.waiting == 0 and user.stage is not Stage.SETTLED:
+                self._ready.append(user)
+
+    def cancel(self, node: Node) -> None:
+        """Nothing needs the node any more. Idempotent."""
+        if node.stage is Stage.SETTLED:
+            return
+        self.host.cancel_spawned(node)
+        self.calls.drop(node)
+        error = Cancelled(f"{node.name} at {node.position} was cancelled: nothing needs its result")
+        self.fail(node, error)
+
+    def cancel_losers(self, node: Node, winner: Any) -> None:
+        """Cancel those operands of a choice that nothing else waits for."""
+        for value in node.operands:
+            if isinstance(value, Node) and value is not winner and not value.ready:
+                users = [user for user in value.users or () if user is not node]
+                if not users and not value._wakers:
+                    self.cancel(value)
+
+    # -- programs waiting ----------------------------------------------------------------------
+
+    def park(self, scope: Scope, node: Node) -> None:
+        """Return when the node is settled; other programs run meanwhile."""
+        self.host.park(scope, node)
+
+    def await_node(self, scope: Scope, node: Node) -> Generator[Any, None, None]:
+        """As ``park``, for async programs."""
+        started = self.now_s()
+        future = self.loop.create_future()
+        node.waken(lambda: None if future.done() else future.set_result(None))
+        yield from future.__await__()
+        self.host.note_wait(scope, self.now_s() - started)
+
+    def on_thread(self, node: Node, function: Callable[[], Any]) -> None:
+        """Run a blocking function on a thread and settle the node with what it gives."""
+
+        def done(future: asyncio.Future[Any]) -> None:
+            self.arrived(lambda: self._lifted(node, future))
+
+        self.loop.run_in_executor(None, function).add_done_callback(done)
+
+    def _lifted(self, node: Node, future: asyncio.Future[Any]) -> None:
+        if node.stage is Stage.SETTLED:
+            return
+        error = future.exception()
+        try:
+            if error is not None:
+                raise ProgramError(f"{node.name} raised {type(error).__name__}: {error}") from error
+            finish_lift(self, node, future.result())
+        except NlpuError as failure:
+            self.fail(node, failure)
+
+    def expire(self, run: RunState) -> None:
+        """The run's seconds are over."""
+        limit = run.purse.budget.seconds
+        error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed")
+        self.arrived(lambda: self.host.stop(run, error))
+
+    # -- facts -----------------------------------------------------------------------------------
+
+    def processor(self, name: str | None) -> Processor:
+        """The processor of that name, or the default one. Raises UnknownProcessor."""
+        found = self.processors.get(name or self.default)
+        if found is None:
+            have = ", ".join(self.processors) or "none"
+            raise UnknownProcessor(f"no processor is called {name!r}; this computer has: {have}")
+        return found
+
+    def now_s(self) -> float:
+        """Seconds on the loop's clock."""
+        return self.loop.time()
+
+
+def _internal(error: Exception) -> HostError:
+    failure = HostError(f"the runtime itself failed: {type(error).__name__}: {error}; please report it")
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,377 @@
+"""What each kind of work does when it is issued and when its operands are there.
+
+Theory of operation
+-------------------
+The scheduler knows nodes, not kinds. A kind of work is a pair of functions: ``issued`` says what
+the node waits for (and may grow the graph at once), ``ready`` settles it, queues it, or grows the
+graph further. A new ability is a new entry in ``KINDS``, not a branch in the scheduler.
+
+    Call    waits for its operands; then it is queued for its processor
+    Draws   grows into calls with sample numbers; then it is the list of their results
+    Map     grows into a call for each item, as soon as the items are known
+    Reduce  grows into a tree of calls, as soon as the items are known
+    Gather  a structure of the operands
+    Lift    a Python function on the operands
+    First   the first of the operands that is there
+    Spawn   a nested program (in ``hosting``)
+
+Rules
+1. What grows out of a node is issued in a scope of its own under the node's position, whether the
+   items were known at once or later: positions never depend on time.
+2. Groups of a ``Reduce`` follow from bounds that are known when it grows (exact counts of
+   contents, the most an op can generate of results on their way), never from what has arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from nlpu.errors import BadOperand, NlpuError, ProgramError
+from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce
+from nlpu.value import Value
+from runtime.graph import Node, Scope
+from runtime.journal import text_hash
+
+if TYPE_CHECKING:  # the kernel calls this table; the functions get the kernel handed in
+    from runtime.kernel import Kernel
+
+JOINT = "\n\n"  # between the texts of one reduction group
+_MOST_GROUP = 8  # texts folded at once: wider groups make weak models forget the first ones
+_RETOKENISED = 1.1  # generated text may take a few more tokens when it is read back
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """The first operand that is there; which it was is journaled."""
+
+    name: str = "first"
+
+
+class Kind(NamedTuple):
+    """How a kind of work behaves. ``takes_failures``: it is ready even if an operand failed."""
+
+    issued: Callable[[Kernel, Node], None]
+    ready: Callable[[Kernel, Node], None]
+    takes_failures: bool = False
+
+
+def content_of(value: Any) -> Any:
+    """An operand's content."""
+    return value._content if isinstance(value, Value) else value
+
+
+# -- calls ------------------------------------------------------------------------------------
+
+
+def _call_issued(kernel: Kernel, node: Node) -> None:
+    op: Op[Any] = node.work.op
+    node.estimate = node.rank = node.scope.run.estimate(op)
+    if op.temperature > 0 and node.work.sample is None:
+        node.draw = node.scope.draws.get(op.digest, 0)
+        node.scope.draws[op.digest] = node.draw + 1
+    kernel.wait_for(node, node.operands)
+
+
+def texts_of(node: Node) -> tuple[str, ...]:
+    """The canonical texts of a call's operands. Raises BadOperand."""
+    op: Op[Any] = node.work.op
+    out = []
+    for place, operand in zip(op.operands, node.operands, strict=True):
+        content = operand
+        if isinstance(operand, Value):
+            content = operand._content
+            if type(content) is not str or place.type.kind != "text":
+                content = place.type.check(content, f"operand {place.name!r} of {op.name}")
+        out.append(content if type(content) is str else place.type.render(content))
+    return tuple(out)
+
+
+def _call_ready(kernel: Kernel, node: Node) -> None:
+    node.texts = texts_of(node)
+    kernel.calls.ready(node)
+
+
+# -- growth -----------------------------------------------------------------------------------
+
+
+def _items_of(operand: Any) -> list[Any] | None:
+    """The elements of a list operand as far as they are known without waiting."""
+    if isinstance(operand, list):
+        return operand
+    if isinstance(operand, Node) and operand.items is not None:
+        return operand.items
+    return None
+
+
+class Joined:
+    """In a Gather's shape: these parts as one text. A group of a reduction."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self.parts = parts
+
+
+def _nothing(items: list[Any]) -> list[Any]:
+    return []
+
+
+def _growing(
+    grow: Callable[[Kernel, Node, Scope, list[Any]], None],
+    finish: Callable[[Node], Any],
+    before: Callable[[list[Any]], list[Any]] = _nothing,
+) -> Kind:
+    """A kind that grows when the items of its first operand are known, then waits for the rest.
+
+    ``before`` names the items that must be there before it can grow.
+    """
+
+    def issued(kernel: Kernel, node: Node) -> None:
+        items = _items_of(node.operands[0])
+        waits = node.operands[:1] if items is None else before(items)
+        if any(isinstance(value, Node) and not value.ready for value in waits):
+            kernel.wait_for(node, waits)
+        elif items is not None:
+            grow_now(kernel, node, items)
+        else:
+            kernel.wait_for(node, ())
+
+    def ready(kernel: Kernel, node: Node) -> None:
+        if node.items is not None:
+            kernel.settle(node, finish(node))
+            return
+        items = _items_of(node.operands[0])
+        if items is None:
+            content = content_of(node.operands[0])
+            if not isinstance(content, list | tuple):
+                raise BadOperand(f"{node.name}.map and .reduce take a list, not {content!r:.60}")
+            items = [Value(item, node.operands[0]._label) for item in content]
+        grow_now(kernel, node, items)
+
+    def grow_now(kernel: Kernel, node: Node, items: list[Any]) -> None:
+        source = node.operands[0]
+        grown_from = source if isinstance(source, Node) and source.items is None else None
+        scope = node.scope.child(node, type(node.work).__name__.lower(), grown_from)
+        grow(kernel, node, scope, items)
+        node.operands = tuple(node.items or ())
+        kernel.wait_for(node, node.operands)
+
+    return Kind(issued, ready)
+
+
+def _child_call(scope: Scope, work: Call, operands: tuple[Any, ...]) -> Any:
+    return scope.run.kernel.issue(scope, work, operands)
+
+
+def _grow_map(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> None:
+    op: Op[Any] = node.work.op
+    call, rest = Call(op), node.operands[1:]
+    node.items = [_child_call(scope, call, (item, *rest)) for item in items]
+
+
+def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> None:
+    op: Op[Any] = node.work.op
+    rest = node.operands[1:]
+    if not items:
+        raise BadOperand(f"{op.name}.reduce needs at least one item")
+    as_list = op.operands[0].type != op.result
+    room = _room(kernel, op, rest)
+    level = items
+    while len(level) > 1:
+        groups = _groups(kernel, op, level, room)
+        level = [
+            _fold(scope, op, group, rest, as_list) if len(group) > 1 else group[0]
+            for group in groups
+        ]
+    node.items = [level[0] if isinstance(level[0], Value) else Value(level[0], scope.label)]
+
+
+def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as_list: bool) -> Any:
+    kernel = scope.run.kernel
+    if as_list:
+        outline = [Leaf(index) for index in range(len(group))]
+        whole = kernel.issue(scope, Gather(outline), tuple(group))
+    else:
+        whole = kernel.issue(scope, Gather(Joined(tuple(map(Leaf, range(len(group)))))), tuple(group))
+    return kernel.issue(scope, Call(op), (whole, *rest))
+
+
+def _room(kernel: Kernel, op: Op[Any], rest: tuple[Any, ...]) -> int:
+    """Tokens for one group: the window less all else, if at least two answers fit into it."""
+    processor = kernel.processor(op.processor)
+    used = sum(_bound(kernel, op, operand) for operand in rest)
+    room: int = processor.room(op) - used
+    if room < 2 * _bound_of_call(op):
+        raise BadOperand(
+            f"{op.name}.reduce cannot shrink: two answers of {op.max_tokens} tokens do not fit the "
+            f"{room} tokens that the window of {processor.name} leaves; lower max_tokens"
+        )
+    return room
+
+
+def _bound_of_call(op: Op[Any]) -> int:
+    return int(op.max_tokens * _RETOKENISED) + 4
+
+
+def _is_text_call(item: Any) -> bool:
+    work = item.work if isinstance(item, Node) else None
+    return isinstance(work, Call | Reduce) and work.op.result.kind == "text"
+
+
+def _unbounded(items: list[Any]) -> list[Any]:
+    """Items whose size is known only when they are there."""
+    return [item for item in items if isinstance(item, Node) and not _is_text_call(item)]
+
+
+def _bound(kernel: Kernel, reader: Op[Any], item: Any) -> int:
+    """The most tokens an item can have when it is read (rule 2)."""
+    if _is_text_call(item):
+        return _bound_of_call(item.work.op)
+    processor = kernel.processor(reader.processor)
+    content = content_of(item)
+    text = content if isinstance(content, str) else reader.result.render(content)
+    return int(processor.count(text)) + 4
+
+
+def _groups(kernel: Kernel, op: Op[Any], items: list[Any], room: int) -> list[list[Any]]:
+    """Items left to right in groups that fit; at least two each while that is possible."""
+    groups: list[list[Any]] = [[]]
+    used = 0
+    for item in items:
+        size = _bound(kernel, op, item)
+        group = groups[-1]
+        if group and (len(group) >= _MOST_GROUP or used + size > room):
+            groups.append(group := [])
+            used = 0
+        group.append(item)
+        used += size
+    if len(groups) == len(items):
+        largest = max(_bound(kernel, op, item) for item in items)
+        raise BadOperand(
+            f"{op.name}.reduce cannot put two items into one call: they have up to {largest} "
+            f"tokens and {room} are left for operands; map {op.name} over them first"
+        )
+    return groups
+
+
+def _grow_draws(kernel: Kernel, node: Node) -> None:
+    op: Op[Any] = node.work.op
+    if op.temperature == 0 and node.work.count > 1:
+        raise BadOperand(
+            f"samples of {op.name} at temperature 0 are all the same; "
+            f"draw from {op.name}.using(temperature=0.7)"
+        )
+    scope = node.scope.child(node, "samples", None)
+    node.items = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
+    node.operands = tuple(node.items)
+    kernel.wait_for(node, node.operands)
+
+
+# -- plain Python -------------------------------------------------------------------------------
+
+
+def _gathered(node: Node) -> Any:
+    contents = [content_of(value) for value in node.operands]
+
+    def fill(part: Any) -> Any:
+        if isinstance(part, Leaf):
+            return contents[part.index]
+        if isinstance(part, Joined):
+            return JOINT.join(str(fill(leaf)) for leaf in part.parts)
+        if isinstance(part, dict):
+            return {key: fill(sub) for key, sub in part.items()}
+        if isinstance(part, list | tuple):
+            return type(part)(fill(sub) for sub in part)
+        return part
+
+    return fill(node.work.shape)
+
+
+def _lift_ready(kernel: Kernel, node: Node) -> None:
+    work: Lift = node.work
+    contents = [content_of(value) for value in node.operands]
+    split = len(contents) - len(work.named)
+    named = dict(zip(work.named, contents[split:], strict=True))
+    if work.blocking:
+        kernel.on_thread(node, lambda: work.function(*contents[:split], **named))
+        return
+    try:
+        content = work.function(*contents[:split], **named)
+    except NlpuError:
+        raise
+    except Exception as error:
+        raise ProgramError(f"{work.name} raised {type(error).__name__}: {error}") from error
+    finish_lift(kernel, node, content)
+
+
+def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
+    """Check a lifted function's result against the journal, note it, and settle the node."""
+    run, name = node.scope.run, node.work.name
+    try:
+        digest = text_hash(to_json(content)).hex()
+    except (PydanticSerializationError, ValueError) as error:
+        raise BadOperand(
+            f"{name} gave {type(content).__name__}: a lifted function's result must be text, "
+            "a number, a list, a dict or a pydantic model"
+        ) from error
+    past = run.past.lifts.get(node.position)
+    if past is None or run.lenient:
+        run.journal.append("lift", run.number, node.position, name, digest)
+    elif past[4] != digest:
+        run.diverge(
+            f"{node.position} ({name})", f"the lifted function {name} gave another result before"
+        )
+    kernel.settle(node, content)
+
+
+def _first_issued(kernel: Kernel, node: Node) -> None:
+    run = node.scope.run
+    picked = run.past.picks.get(node.position)
+    if picked is not None:
+        kernel.wait_for(node, (node.operands[picked],))
+        return
+    there = [value for value in node.operands if not isinstance(value, Node) or value.ready]
+    kernel.wait_for(node, () if there else node.operands, needed=1)
+
+
+def _first_ready(kernel: Kernel, node: Node) -> None:
+    run = node.scope.run
+    index = run.past.picks.get(node.position)
+    if index is None:
+        settled = [i for i, v in enumerate(node.operands) if not isinstance(v, Node) or v.ready]
+        good = [i for i in settled if not isinstance(node.operands[i], Node)
+                or node.operands[i]._error is None]
+        if not good and len(settled) < len(node.operands):
+            node.waiting = 1  # a failure does not win while another may come
+            return
+        index = (good or settled)[0]
+        run.journal.append("pick", run.number, node.position, index)
+    winner = node.operands[index]
+    error = winner._error if isinstance(winner, Node) else None
+    if error is not None:
+        kernel.fail(node, error)
+    else:
+        kernel.settle(node, content_of(winner))
+    kernel.cancel_losers(node, winner)
+
+
+KINDS: dict[type, Kind] = {
+    Call: Kind(_call_issued, _call_ready),
+    Draws: Kind(_grow_draws, lambda kernel, node: kernel.settle(node, _list(node))),
+    Map: _growing(_grow_map, lambda node: _list(node)),
+    Reduce: _growing(_grow_reduce, lambda node: content_of(node.operands[0]), _unbounded),
+    Gather: Kind(
+        lambda kernel, node: kernel.wait_for(node, node.operands),
+        lambda kernel, node: kernel.settle(node, _gathered(node)),
+    ),
+    Lift: Kind(lambda kernel, node: kernel.wait_for(node, node.operands), _lift_ready),
+    First: Kind(_first_issued, _first_ready, takes_failures=True),
+}
+
+
+def _list(node: Node) -> list[Any]:
+    return [content_of(value) for value in node.operands]
