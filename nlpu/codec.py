@@ -19,7 +19,7 @@ Rules
 1. No I/O, no clock, no state but memo tables; the same input gives the same output.
 2. Operand text is tokenised as plain text: it cannot become a special token.
 3. ``decode`` returns a content of the op's result type or raises a ModelError.
-4. Nothing is cut silently: only ``at_limit="trim"`` shortens a text, and ``Decoded.trimmed`` says so.
+4. Nothing is cut silently: only ``at_limit="trim"`` shortens a text; ``Decoded.trimmed`` says so.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ Rules
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -96,7 +97,9 @@ class Op(Generic[R]):
     def reduce(self, items: Any, *args: Any, **named: Any) -> Value[R]:
         """Fold the items to one, in a tree of calls that each fit the window (rule 4)."""
         first = self.operands[0].type
-        if first != self.result and first != result_type(list[self.result.annotation]):
+        if first != self.result and first != result_type(
+            types.GenericAlias(list, (self.result.annotation,))
+        ):
             raise BadOp(
                 f"{self.name}.reduce needs an op whose first operand has the type of its result "
                 f"or is a list of it; it takes {first.name} and gives {self.result.name}"
@@ -109,12 +112,12 @@ class Op(Generic[R]):
         allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
         unknown = sorted(set(changes) - allowed)
         if unknown:
-            raise BadOp(f"unknown setting {unknown[0]!r}; settings are {', '.join(sorted(allowed))}")
+            raise BadOp(
+                f"unknown setting {unknown[0]!r}; settings are {', '.join(sorted(allowed))}"
+            )
         return replace(self, **changes)
 
-    def bind(
-        self, args: tuple[Any, ...], named: dict[str, Any], skip: int = 0
-    ) -> tuple[Any, ...]:
+    def bind(self, args: tuple[Any, ...], named: dict[str, Any], skip: int = 0) -> tuple[Any, ...]:
         """The operands in order, checked (rule 2). Raises BadOperand."""
         places = self.operands[skip:]
         if named or len(args) != len(places):

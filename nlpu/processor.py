@@ -7,8 +7,8 @@ files where they can be read, else an upper bound of one token a byte. With file
 ids and the window is exact; without, they are chat messages and ``weaker`` says what is lost.
 
 A model that thinks before it answers is asked twice in one attempt: once for its thinking, bounded
-by a maximum of its own and ended by the model's closing mark; then, with that thinking in place, for
-the answer under the op's constraint. The second request finds the first in the server's cache.
+by a maximum of its own and ended by the model's closing mark; then, with that thinking in place,
+for the answer under the op's constraint. The second request finds the first in the server's cache.
 
 Rules
 1. A request that does not fit the window is refused before anything is sent.
@@ -162,7 +162,7 @@ async def _think_then_answer(
     processor: Processor, request: Request, on_text: Callable[[str], None] | None
 ) -> Reply:
     frame, encode = processor.codec.frame, processor.codec.tokenizer.encode
-    start: tuple[int, ...] = (*request.prompt, *frame.think_open)  # type: ignore[assignment]
+    start: tuple[int, ...] = (*request.prompt, *frame.think_open)
     room = processor.thinking_tokens - len(frame.think_open) - len(frame.think_close)
     think = replace(
         request, prompt=start, max_tokens=max(1, room), stop=("</think>",), constraint=None

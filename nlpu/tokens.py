@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 A ``Tokenizer`` turns text into ids; no text can turn into a special token. A ``Frame`` is a chat
-template taken apart once, with markers in the places of the instruction and the data: the template's own
-pieces are trusted and may hold special tokens, what goes between them never can.
+template taken apart once, with markers in the places of the instruction and the data: the
+template's own pieces are trusted and may hold special tokens, what goes between them never can.
 
 Rules
 1. ``encode`` is total on encodable text and never yields a special token's id.
@@ -46,7 +46,9 @@ class FileTokenizer:
 
         path = directory / "tokenizer.json"
         if not path.is_file():
-            raise MissingPart(f"no tokenizer.json in {directory}; name a model directory that has one")
+            raise MissingPart(
+                f"no tokenizer.json in {directory}; name a model directory that has one"
+            )
         self._trusted = Library.from_file(str(path))
         self._plain = Library.from_file(str(path))
         self._plain.encode_special_tokens = True  # rule 1

@@ -40,6 +40,12 @@ _FLOAT = r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?"
 Kind = Literal["text", "bool", "int", "float", "choice", "json"]
 
 
+@lru_cache(maxsize=1024)
+def adapter(annotation: Any) -> TypeAdapter[Any]:
+    """pydantic's validator for the annotation (built once)."""
+    return TypeAdapter(annotation)
+
+
 @dataclass(frozen=True, slots=True)
 class ResultType:
     """One annotation, ready to be decoded. Compares by kind, name and constraint."""
@@ -112,12 +118,6 @@ def _render(kind: ResultType, content: Any) -> str:
 
 
 @lru_cache(maxsize=1024)
-def adapter(annotation: Any) -> TypeAdapter[Any]:
-    """pydantic's validator for the annotation (built once)."""
-    return TypeAdapter(annotation)
-
-
-@lru_cache(maxsize=1024)
 def choices_of(annotation: Any) -> dict[str, Any]:
     """The texts of a Literal's or Enum's choices, with what each stands for."""
     if isinstance(annotation, type) and issubclass(annotation, Enum):
@@ -159,7 +159,9 @@ def _choice(annotation: Any) -> ResultType:
         raise BadOp(f"{annotation!r} needs choices, each a text without outer blanks")
     name = "one of " + ", ".join(texts)
     spec = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
-    return ResultType("choice", name, f"Answer with {name}.", Constraint("choice", spec), annotation)
+    return ResultType(
+        "choice", name, f"Answer with {name}.", Constraint("choice", spec), annotation
+    )
 
 
 def _json(annotation: Any) -> ResultType:
@@ -229,4 +231,4 @@ def type_of(content: Any) -> ResultType:
         return result_type(list[inner])  # type: ignore[valid-type]
     if content is None or isinstance(content, NoneType):
         raise BadOperand("None is not a value an op can read")
-    return result_type(type(content))
+    return result_type(content.__class__)

@@ -10,8 +10,8 @@ decoded and settles the call and those that share it, or goes back to the queue 
 
 Rules
 1. Equal keys are one call; its sharers keep their own labels.
-2. Rank = own estimated tokens + the largest rank of those that read it. Ranks are brought up to date
-   once a turn, from the newest node back (readers are newer than what they read).
+2. Rank = own estimated tokens + the largest rank of those that read it. Ranks are brought up to
+   date once a turn, from the newest node back (readers are newer than what they read).
 3. At most ``max_in_flight`` attempts a processor; while its server is down, one; a suspect alone.
 4. An attempt is journaled before it is sent, its outcome before anyone sees it.
 5. Only faults of the host are tried again (``faults``); an invalid answer is final.

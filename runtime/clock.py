@@ -55,7 +55,7 @@ class FakeClock:
         return self.start_s + self.now_s
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _JumpingSelector(selectors.DefaultSelector):
     """Instead of waiting for a timer, moves the clock to it."""
 
     def __init__(self, clock: FakeClock) -> None:

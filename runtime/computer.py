@@ -354,7 +354,9 @@ class Computer:
         with self._opening:
             if self._kernel is not None:
                 if stem is not None and stem != self._stem:
-                    raise ProgramError(f"this computer has the journal {self._stem} open; use another")
+                    raise ProgramError(
+                        f"this computer has the journal {self._stem} open; use another"
+                    )
                 return
             self._stem = stem or _new_stem()
             journal = self._open_journal(existing=stem is not None)
@@ -391,8 +393,10 @@ class Computer:
         kernel = Kernel(loop, self._clock, self._seed)
         kernel.journal = journal
         for name, engine in self._engines.items():
-            limits = self._limits if isinstance(self._limits, Limits) else self._limits.get(
-                name, DEFAULT_LIMITS
+            limits = (
+                self._limits
+                if isinstance(self._limits, Limits)
+                else self._limits.get(name, DEFAULT_LIMITS)
             )
             price = self._prices.get(name, FREE)
             processor = await open_processor(name, engine, price, limits)
@@ -441,7 +445,7 @@ class Computer:
         self.close()
 
 
-# -- what a journal says of a program ---------------------------------------------------------------
+# -- what a journal says of a program ------------------------------------------------------------
 
 
 def source_digest(program: Program) -> str:
@@ -456,7 +460,12 @@ def source_digest(program: Program) -> str:
 
 def budget_json(budget: Budget) -> dict[str, Any]:
     """A budget as plain data; seconds count from each start anew and are left out."""
-    return {"calls": budget.calls, "nlops": budget.nlops, "tokens": budget.tokens, "money": budget.money}
+    return {
+        "calls": budget.calls,
+        "nlops": budget.nlops,
+        "tokens": budget.tokens,
+        "money": budget.money,
+    }
 
 
 def _args_text(journal: Journal | NoJournal, args: Any, kwargs: Any) -> int:

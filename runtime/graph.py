@@ -79,10 +79,14 @@ class Cell:
 
     __slots__ = ("depth", "node", "path_s", "path_tokens", "previous")
 
+    path_tokens: int
+    path_s: float
+    depth: int
+
     def __init__(self, node: Node, previous: Cell | None) -> None:
         self.node = node
         self.previous = previous
-        tokens, seconds, depth = node.path_tokens, node.path_s, node.depth
+        tokens, seconds, depth = node.path()
         if previous is not None:
             tokens = max(tokens, previous.path_tokens)
             seconds = max(seconds, previous.path_s)
@@ -146,9 +150,13 @@ class Node(Value[Any]):
         self.key: bytes | None = None
         self.texts: tuple[str, ...] | None = None
         self.cost: Cost | None = None
-        self.depth = 0
-        self.path_tokens = 0
-        self.path_s = 0.0
+        self.depth: int = 0
+        self.path_tokens: int = 0
+        self.path_s: float = 0.0
+
+    def path(self) -> tuple[int, float, int]:
+        """Tokens, seconds and calls of the longest path that ends here."""
+        return self.path_tokens, self.path_s, self.depth
 
     @property
     def position(self) -> str:
@@ -287,8 +295,9 @@ def current_scope() -> Scope | None:
 
 def chain_of(error: BaseException) -> str:
     """An error with what caused it, one line."""
-    parts, seen = [], error
+    parts: list[str] = []
+    seen: BaseException | None = error
     while seen is not None and len(parts) < 8:
         parts.append(str(seen) or type(seen).__name__)
-        seen = seen.__cause__ if isinstance(seen, NlpuError) else None  # type: ignore[assignment]
+        seen = seen.__cause__ if isinstance(seen, NlpuError) else None
     return "; because: ".join(parts)

@@ -116,8 +116,8 @@ class Host:
 
     def park(self, scope: Scope, node: Node) -> None:
         """Switch to the hub until the node is released."""
-        living = getcurrent()
-        if living is not self._living.get(scope) or self._hub is None:
+        living = self._living.get(scope)
+        if not isinstance(living, greenlet) or living is not getcurrent() or self._hub is None:
             raise ProgramError(
                 "a Value can be forced only by the program it belongs to, on its own thread; "
                 "pass contents, not Values, to other threads"
@@ -209,7 +209,9 @@ class Host:
         if run.status != "running":
             return
         run.result, run.error = result, error
-        run.status = "done" if error is None else "stopped" if isinstance(error, Stopped) else "failed"
+        run.status = (
+            "done" if error is None else "stopped" if isinstance(error, Stopped) else "failed"
+        )
         run.end_s = self.kernel.now_s()
         for timer in run.timers:
             timer.cancel()

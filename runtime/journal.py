@@ -76,15 +76,31 @@ def link(previous: bytes, seq: int, body: bytes) -> bytes:
     return state.digest()
 
 
-class Journal:
+class _Names:
+    """Names texts by their hashes, remembering those met lately."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, bytes] = {}
+        self.rows: list[Row] = []  # all rows found on opening
+        self.texts: dict[int, str] = {}  # texts found on opening
+
+    def name(self, text: str) -> bytes:
+        """The hash of a text (remembered for texts met lately)."""
+        found = self._names.get(text)
+        if found is None:
+            if len(self._names) >= _NAMES_KEPT:
+                self._names.clear()
+            found = self._names[text] = text_hash(text.encode())
+        return found
+
+
+class Journal(_Names):
     """An open journal."""
 
     def __init__(self, path: Path, *, durable: bool = False, read_only: bool = False) -> None:
+        super().__init__()
         self.path = path
-        self.rows: list[Row] = []  # all rows found on opening
-        self.texts: dict[int, str] = {}  # texts found on opening
         self._ids: dict[bytes, int] = {}
-        self._names: dict[str, bytes] = {}
         self._new_texts: list[tuple[int, bytes, bytes]] = []
         self._new_rows: list[tuple[int, bytes, bytes]] = []
         self._seq, self._chain = 0, bytes(_CHAIN_BYTES)
@@ -99,15 +115,6 @@ class Journal:
             raise
 
     # -- writing ----------------------------------------------------------------------------
-
-    def name(self, text: str) -> bytes:
-        """The hash of a text (remembered for texts met lately)."""
-        found = self._names.get(text)
-        if found is None:
-            if len(self._names) >= _NAMES_KEPT:
-                self._names.clear()
-            found = self._names[text] = text_hash(text.encode())
-        return found
 
     def text(self, text: str) -> int:
         """The id of a text, stored once."""
@@ -242,7 +249,9 @@ def _prepare(db: sqlite3.Connection, path: Path, durable: bool, read_only: bool)
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorname in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or "malformed" in str(error)
+    return error.sqlite_errorname in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or "malformed" in str(
+        error
+    )
 
 
 def _damage(path: Path, what: str) -> str:
@@ -254,22 +263,16 @@ def _damage(path: Path, what: str) -> str:
 
 def _storage_message(path: Path, error: Exception) -> str:
     return (
-        f"cannot write the journal in {path.parent}: {error}. Free space or choose another directory "
-        "with --run-dir; what was finished before is kept"
+        f"cannot write the journal in {path.parent}: {error}. Free space or choose another "
+        "directory with --run-dir; what was finished before is kept"
     )
 
 
-class NoJournal:
+class NoJournal(_Names):
     """For computers without a run directory: names texts, keeps nothing."""
 
     path = None
     dirty = False
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self._names: dict[str, bytes] = {}
-
-    name = Journal.name
 
     def text(self, text: str) -> int:
         """No text has an id here."""

@@ -51,7 +51,7 @@ from runtime.works import KINDS, finish_lift
 
 
 class Kernel:
-    """Runs programs on processors. Lives on one event loop; see ``computer`` for the public face."""
+    """Runs programs on processors, on one event loop. ``computer`` is its public face."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, seed: int = 0) -> None:
         self.loop = loop
@@ -275,6 +275,8 @@ class Kernel:
 
 
 def _internal(error: Exception) -> HostError:
-    failure = HostError(f"the runtime itself failed: {type(error).__name__}: {error}; please report it")
+    failure = HostError(
+        f"the runtime itself failed: {type(error).__name__}: {error}; please report it"
+    )
     failure.__cause__ = error
     return failure

@@ -17,7 +17,7 @@ from runtime.works import First
 
 
 def first(*values: Value[Any]) -> Value[Any]:
-    """The first of the Values that is there; the others are cancelled if nothing else needs them."""
+    """The first of the Values that is there; losers that nothing else needs are cancelled."""
     if not values:
         raise BadOperand("first() needs at least one Value")
     return current().issue(First(), values)

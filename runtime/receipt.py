@@ -15,7 +15,7 @@ max(work / p, span)); parallelism is their ratio.
 
 Rules
 1. A receipt is frozen, and its parts add up to its totals.
-2. nlops = generated tokens / 100, thinking included; wasted are those of replies that were not used.
+2. nlops = generated tokens / 100, thinking included; wasted: those of replies not used.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class Receipt(BaseModel):
     def __str__(self) -> str:
         reused = f" + {self.reused} reused" if self.reused else ""
         wasted = f" ({self.wasted_nlops:.3g} wasted)" if self.wasted_nlops else ""
-        cached = f" ({self.cached_tokens / self.prompt_tokens:.0%} cached)" if self.cached_tokens else ""
+        cached = (
+            f" ({self.cached_tokens / self.prompt_tokens:.0%} cached)" if self.cached_tokens else ""
+        )
         cut = f"; {self.trimmed} cut at their limit" if self.trimmed else ""
         failed = f"; {self.failed} failed" if self.failed else ""
         return (
@@ -182,5 +184,3 @@ def _lower_bound(run: RunState, work_tokens: int, span_tokens: int) -> float | N
         return None
     span_s = span_tokens * limits.unloaded_s_per_token
     return round(max(span_s, work_tokens / limits.saturated_tokens_per_s), 4)
-
-

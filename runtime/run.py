@@ -63,34 +63,39 @@ class Past:
 
 def read_past(rows: list[Row], replay: bool) -> tuple[Past, bool]:
     """Fold a run's rows. Second: whether failures of the host were left out (rule 3)."""
-    past, lenient = Past(), False
+    past = Past()
+    lenient = False
     for row in rows:
-        kind, where = row[0], row[2] if len(row) > 2 else None
-        if kind == "issue" or kind == "shared":
-            past.issues[where] = row
-        elif kind == "attempt":
-            past.attempts += 1
-            past.open_attempts[where] = row
-        elif kind == "result":
-            past.open_attempts.pop(where, None)
-            past.results[row[3]] = row
-        elif kind == "failure":
-            past.open_attempts.pop(where, None)
-            if row[4] in _MODEL_FAULTS or replay:
-                past.results[row[3]] = row
-            else:
-                lenient = True
-        elif kind == "cancel":
-            past.open_attempts.pop(where, None)
-        elif kind == "lift":
-            past.lifts[where] = row
-        elif kind == "pick":
-            past.picks[where] = row[3]
-        elif kind == "clock":
-            past.clocks[where] = row[3]
-        elif kind == "op":
-            past.ops[row[2]] = row[3]
+        if row[0] == "failure" and row[4] not in _MODEL_FAULTS and not replay:
+            past.open_attempts.pop(row[2], None)
+            lenient = True
+        elif row[0] in _FOLDS:
+            _FOLDS[row[0]](past, row)
     return past, lenient
+
+
+def _fold_outcome(past: Past, row: Row) -> None:
+    past.open_attempts.pop(row[2], None)
+    past.results[row[3]] = row
+
+
+def _fold_attempt(past: Past, row: Row) -> None:
+    past.attempts += 1
+    past.open_attempts[row[2]] = row
+
+
+_FOLDS: dict[str, Callable[[Past, Row], object]] = {
+    "issue": lambda past, row: past.issues.__setitem__(row[2], row),
+    "shared": lambda past, row: past.issues.__setitem__(row[2], row),
+    "attempt": _fold_attempt,
+    "result": _fold_outcome,
+    "failure": _fold_outcome,
+    "cancel": lambda past, row: past.open_attempts.pop(row[2], None),
+    "lift": lambda past, row: past.lifts.__setitem__(row[2], row),
+    "pick": lambda past, row: past.picks.__setitem__(row[2], row[3]),
+    "clock": lambda past, row: past.clocks.__setitem__(row[2], row[3]),
+    "op": lambda past, row: past.ops.__setitem__(row[2], row[3]),
+}
 
 
 @dataclass(slots=True)

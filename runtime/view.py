@@ -1,8 +1,8 @@
 """A run as a networkx graph, for looking and for programs that analyse runs.
 
 Nodes are positions; attributes: ``op``, ``kind`` (call, lift, ...), ``state``, ``label``,
-``estimate``, ``path_tokens``, ``path_s``, ``depth``, and for calls those of ``graph.Cost``. Edges have
-``kind``: "data" (reads its result) or "control" (was issued after the program had seen it).
+``estimate``, ``path_tokens``, ``path_s``, ``depth``, and for calls those of ``graph.Cost``. Edges
+have ``kind``: "data" (reads its result) or "control" (issued after the program had seen it).
 """
 
 from __future__ import annotations

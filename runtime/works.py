@@ -196,7 +196,9 @@ def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as
         outline = [Leaf(index) for index in range(len(group))]
         whole = kernel.issue(scope, Gather(outline), tuple(group))
     else:
-        whole = kernel.issue(scope, Gather(Joined(tuple(map(Leaf, range(len(group)))))), tuple(group))
+        whole = kernel.issue(
+            scope, Gather(Joined(tuple(map(Leaf, range(len(group)))))), tuple(group)
+        )
     return kernel.issue(scope, Call(op), (whole, *rest))
 
 
@@ -343,8 +345,11 @@ def _first_ready(kernel: Kernel, node: Node) -> None:
     index = run.past.picks.get(node.position)
     if index is None:
         settled = [i for i, v in enumerate(node.operands) if not isinstance(v, Node) or v.ready]
-        good = [i for i in settled if not isinstance(node.operands[i], Node)
-                or node.operands[i]._error is None]
+        good = [
+            i
+            for i in settled
+            if not isinstance(node.operands[i], Node) or node.operands[i]._error is None
+        ]
         if not good and len(settled) < len(node.operands):
             node.waiting = 1  # a failure does not win while another may come
             return
@@ -359,10 +364,14 @@ def _first_ready(kernel: Kernel, node: Node) -> None:
     kernel.cancel_losers(node, winner)
 
 
+def _list(node: Node) -> list[Any]:
+    return [content_of(value) for value in node.operands]
+
+
 KINDS: dict[type, Kind] = {
     Call: Kind(_call_issued, _call_ready),
     Draws: Kind(_grow_draws, lambda kernel, node: kernel.settle(node, _list(node))),
-    Map: _growing(_grow_map, lambda node: _list(node)),
+    Map: _growing(_grow_map, _list),
     Reduce: _growing(_grow_reduce, lambda node: content_of(node.operands[0]), _unbounded),
     Gather: Kind(
         lambda kernel, node: kernel.wait_for(node, node.operands),
@@ -371,7 +380,3 @@ KINDS: dict[type, Kind] = {
     Lift: Kind(lambda kernel, node: kernel.wait_for(node, node.operands), _lift_ready),
     First: Kind(_first_issued, _first_ready, takes_failures=True),
 }
-
-
-def _list(node: Node) -> list[Any]:
-    return [content_of(value) for value in node.operands]

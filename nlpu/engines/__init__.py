@@ -1,0 +1,31 @@
+"""Engines: ``local`` (in the process), servers over HTTP, and ``scripted`` (for tests)."""
+
+from __future__ import annotations
+
+from nlpu.errors import Usage
+from nlpu.wire import Engine
+
+Named = str
+
+
+def named_engine(name: Named, model: str | None = None, api_key: str | None = None) -> Engine:
+    """The engine of a name: "local", "scripted" or a server's URL. Raises Usage.
+
+    Imports are inside: each engine has libraries of its own, and a command that needs none of them
+    must not pay for them.
+    """
+    if name == "local":
+        from nlpu.engines.local import LocalEngine
+
+        return LocalEngine(model)
+    if name == "scripted":
+        from nlpu.engines.scripted import Scripted
+
+        return Scripted()
+    if name.startswith(("http://", "https://")):
+        from nlpu.engines.openai_http import HttpEngine
+
+        return HttpEngine(name, model=model, api_key=api_key)
+    raise Usage(
+        f"unknown engine {name!r}; use local, scripted, or a server's URL such as http://..."
+    )

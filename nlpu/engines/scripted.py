@@ -1,0 +1,231 @@
+"""The scripted engine: a model whose answers, latencies and faults are a script.
+
+Theory of operation
+-------------------
+Its tokens are characters, so prompts, windows and counts are exact and tests can reason about them.
+An answer is looked up by what was asked: the instruction, or a function of what was seen. Latencies
+pass on the loop's clock, which in tests is a fake one: a day of work takes milliseconds.
+
+    Scripted("yes")                                   always that text
+    Scripted({"Summarise": "short", "Does": "no"})    by a part of the instruction
+    Scripted(lambda seen: seen.operands["text"][:9])  by a function
+    Scripted([Say("a"), ServerFault("b")])            in order of arrival, then repeating the last
+
+Rules
+1. The answer depends on the request, or on the order of arrival where a list was given; on nothing
+   else.
+2. Without a script the answer is a text made from the prompt's hash that satisfies the constraint.
+3. It breaks its constraint only when its script says so: that is how invalid replies are tested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nlpu.engines.fault_answers import answer
+from nlpu.errors import Cancelled, DoesNotFit, NlpuError
+from nlpu.processor import ANSWER_MARK, SYSTEM_MARK, USER_MARK
+from nlpu.wire import Capabilities, Reply, Request
+
+_OPERAND = re.compile(r"([A-Za-z_]\w*):\n(`{3,})\n(.*?)\n\2\n", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """One scripted answer. ``tokens`` and ``seconds`` default to what the engine computes."""
+
+    text: str
+    tokens: int | None = None
+    seconds: float | None = None
+    cached_tokens: int = 0
+    finish_length: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the engine was asked: the instruction, the operands by name, and the request."""
+
+    instruction: str
+    operands: dict[str, str]
+    request: Request = field(repr=False)
+
+
+Answer = str | Say | NlpuError
+Script = Answer | Mapping[str, Answer] | Callable[[Seen], Answer] | Sequence[Answer] | None
+
+
+class Scripted:
+    """Implements the Engine protocol. ``seen`` holds every request in order of arrival.
+
+    script:         see the module; None gives texts made from the prompt's hash.
+    window:         tokens (characters).
+    slots:          requests served at once; the others wait in order of priority, then arrival.
+    latency_s:      seconds before the first token; ``tokens_per_s``: speed after it (0: at once).
+    """
+
+    def __init__(
+        self,
+        script: Script = None,
+        *,
+        window: int = 100_000,
+        slots: int = 1_000_000,
+        latency_s: float = 0.0,
+        tokens_per_s: float = 0.0,
+        max_in_flight: int = 1_000_000,
+        model: str = "scripted",
+    ) -> None:
+        self.seen: list[Seen] = []
+        self.cancelled: list[str] = []
+        self.closed = False
+        self._script = script
+        self._window = window
+        self._free = slots
+        self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._latency_s, self._tokens_per_s = latency_s, tokens_per_s
+        self._max_in_flight, self._model = max_in_flight, model
+        self._tasks: dict[str, asyncio.Task[object]] = {}
+
+    async def capabilities(self) -> Capabilities:
+        return Capabilities(
+            self._model, self._window, self._max_in_flight, seed=True, priority=True,
+            tokenizer="chars",
+        )  # fmt: skip
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        needed = len(request.prompt) + request.max_tokens
+        if needed > self._window:
+            raise DoesNotFit(f"{needed} tokens in a window of {self._window}", needed, self._window)
+        seen = see(request)
+        self.seen.append(seen)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[request.id] = task
+        try:
+            return await self._serve(seen, on_text)
+        except asyncio.CancelledError:
+            if request.id in self.cancelled:
+                raise Cancelled(f"{request.id} was cancelled") from None
+            self.cancelled.append(request.id)
+            raise
+        finally:
+            del self._tasks[request.id]
+
+    def cancel(self, request_id: str) -> None:
+        task = self._tasks.get(request_id)
+        if task is not None:
+            self.cancelled.append(request_id)
+            task.cancel()
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def _serve(self, seen: Seen, on_text: Callable[[str], None] | None) -> Reply:
+        said = self._answer(seen)
+        timed = self._latency_s or self._tokens_per_s or self._free <= 0
+        timed = timed or (isinstance(said, Say) and said.seconds is not None)
+        if timed:
+            await self._slot(seen.request.priority)
+        try:
+            if timed:
+                await asyncio.sleep(self._seconds(said))
+            if isinstance(said, NlpuError):
+                raise said
+            reply = _reply(seen.request, said if isinstance(said, Say) else Say(said))
+        finally:
+            if timed:
+                self._release()
+        if on_text is not None:
+            for piece in re.findall(r"\s*\S+\s*$|\s*\S+", reply.text) or [reply.text]:
+                on_text(piece)
+        return reply
+
+    def _seconds(self, answer: Answer) -> float:
+        if isinstance(answer, Say) and answer.seconds is not None:
+            return answer.seconds
+        tokens = 0
+        if not isinstance(answer, NlpuError):
+            say = answer if isinstance(answer, Say) else Say(answer)
+            tokens = len(say.text) if say.tokens is None else say.tokens
+        return self._latency_s + (tokens / self._tokens_per_s if self._tokens_per_s else 0.0)
+
+    async def _slot(self, priority: int) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (priority, len(self.seen), turn)
+        self._queue.append(entry)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release()
+            else:
+                self._queue.remove(entry)
+            raise
+
+    def _release(self) -> None:
+        if self._queue:
+            entry = min(self._queue, key=lambda waiting: waiting[:2])
+            self._queue.remove(entry)
+            entry[2].set_result(None)
+        else:
+            self._free += 1
+
+    def _answer(self, seen: Seen) -> Answer:
+        script = self._script
+        if script is None:
+            return default_answer(seen)
+        if isinstance(script, str | Say | NlpuError):
+            return script
+        if callable(script):
+            return script(seen)
+        if isinstance(script, Mapping):
+            for part, answer in script.items():
+                if part in seen.instruction:
+                    return answer
+            return default_answer(seen)
+        return script[min(len(self.seen) - 1, len(script) - 1)]
+
+
+def see(request: Request) -> Seen:
+    """Take a prompt of characters apart again."""
+    ids = request.prompt
+    if not ids or ids[0] != SYSTEM_MARK:
+        text = "".join(chr(i) for i in ids if isinstance(i, int) and i < SYSTEM_MARK)
+        return Seen(text, {}, request)
+    middle = ids.index(USER_MARK)
+    end = ids.index(ANSWER_MARK)
+    instruction = "".join(map(chr, ids[1:middle]))
+    data = "".join(map(chr, ids[middle + 1 : end]))
+    return Seen(instruction, {m[1]: m[3] for m in _OPERAND.finditer(data)}, request)
+
+
+def default_answer(seen: Seen) -> str:
+    """A text made from the prompt that satisfies the request's constraint."""
+    body: dict[str, Any] = {
+        "prompt": seen.instruction + "".join(f"\0{t}" for t in seen.operands.values())
+    }
+    constraint = seen.request.constraint
+    if constraint is not None:
+        plain = constraint.kind == "regex"
+        spec = constraint.spec if plain else json.loads(constraint.spec)
+        body["structured_outputs"] = {constraint.kind: spec}
+    return answer(body)
+
+
+def _reply(request: Request, say: Say) -> Reply:
+    text, finish = say.text, say.finish_length
+    for stop in request.stop:
+        text = text.partition(stop)[0]
+    tokens = len(text) if say.tokens is None else say.tokens
+    if tokens > request.max_tokens:
+        text, tokens, finish = text[: request.max_tokens], request.max_tokens, True
+    return Reply(
+        text, "length" if finish else "stop", len(request.prompt), tokens, say.cached_tokens
+    )
