@@ -26,8 +26,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nlpu.errors import EmptyReply, Truncated
 from nlpu.op import Op
@@ -70,17 +69,27 @@ class Codec:
     def __init__(self, tokenizer: Tokenizer, frame: Frame) -> None:
         self.tokenizer = tokenizer
         self.frame = frame
-        self._constant: dict[bytes, tuple[int, ...]] = {}
+        self._skeletons: dict[bytes, list[tuple[int, ...]]] = {}
         self._pieces: dict[str, tuple[int, ...]] = {}
 
     def constant(self, op: Op[Any]) -> tuple[int, ...]:
         """The ids that start every prompt of the op."""
-        ids = self._constant.get(op.digest)
-        if ids is None:
-            text = instruction_of(op)
-            ids = (*self.frame.before, *self.tokenizer.encode(text), *self.frame.between)
-            self._constant[op.digest] = ids
-        return ids
+        return (*self.frame.before, *self.tokenizer.encode(instruction_of(op)), *self.frame.between)
+
+    def _skeleton(self, op: Op[Any]) -> list[tuple[int, ...]]:
+        """The ids before, between and after the operands, with fences of the usual length."""
+        found = self._skeletons.get(op.digest)
+        if found is None:
+            heads = [self._piece(f"{place.name}:\n```\n") for place in op.operands]
+            tail = self._piece("\n```\n")
+            found = [(*self.constant(op), *(heads[0] if heads else ()))]
+            found += [(*tail, *head) for head in heads[1:]]
+            if heads:
+                found.append((*tail, *self.frame.after))
+            else:
+                found[0] += self.frame.after
+            self._skeletons[op.digest] = found
+        return found
 
     def _piece(self, text: str) -> tuple[int, ...]:
         ids = self._pieces.get(text)
@@ -93,6 +102,17 @@ class Codec:
 
     def encode(self, op: Op[Any], contents: Sequence[str]) -> tuple[int, ...]:
         """The whole prompt, up to where the model starts to write."""
+        bones = self._skeleton(op)
+        ids = list(bones[0])
+        for text, bone in zip(contents, bones[1:], strict=True):
+            if "```" in text:
+                return self._encode_fenced(op, contents)
+            ids += self._piece(text)
+            ids += bone
+        return tuple(ids)
+
+    def _encode_fenced(self, op: Op[Any], contents: Sequence[str]) -> tuple[int, ...]:
+        """As ``encode``, for operands that need longer fences."""
         ids = list(self.constant(op))
         for place, text in zip(op.operands, contents, strict=True):
             fence = fence_for(text)
@@ -117,8 +137,7 @@ def messages_of(op: Op[Any], contents: Sequence[str]) -> tuple[Message, ...]:
     return (Message("system", instruction_of(op)), Message("user", data))
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A result, its canonical text, and whether it was shortened at its limit."""
 
     content: Any

@@ -83,7 +83,7 @@ class Op(Generic[R]):
 
         Raises BadOperand, NotInRun.
         """
-        operands = self.bind(args, named)
+        operands = args if not named and self._plain_operands(args) else self.bind(args, named)
         if samples is not None:
             return current().issue(Draws(self, _positive(samples)), operands)
         call = self._plain if sample is None else Call(self, sample)
@@ -116,6 +116,17 @@ class Op(Generic[R]):
                 f"unknown setting {unknown[0]!r}; settings are {', '.join(sorted(allowed))}"
             )
         return replace(self, **changes)
+
+    def _plain_operands(self, args: tuple[Any, ...]) -> bool:
+        """Whether every operand is a Value or an ASCII text where text is wanted: most calls."""
+        if len(args) != len(self.operands):
+            return False
+        for place, arg in zip(self.operands, args, strict=True):
+            if not isinstance(arg, Value) and not (
+                type(arg) is str and place.type.kind == "text" and arg.isascii()
+            ):
+                return False
+        return True
 
     def bind(self, args: tuple[Any, ...], named: dict[str, Any], skip: int = 0) -> tuple[Any, ...]:
         """The operands in order, checked (rule 2). Raises BadOperand."""

@@ -20,7 +20,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -164,13 +164,13 @@ async def _think_then_answer(
     frame, encode = processor.codec.frame, processor.codec.tokenizer.encode
     start: tuple[int, ...] = (*request.prompt, *frame.think_open)
     room = processor.thinking_tokens - len(frame.think_open) - len(frame.think_close)
-    think = replace(
-        request, prompt=start, max_tokens=max(1, room), stop=("</think>",), constraint=None
+    think = request._replace(
+        prompt=start, max_tokens=max(1, room), stop=("</think>",), constraint=None
     )
     thought = await processor.engine.send(think)
     # The thought is read back as plain text: it cannot smuggle a special token in.
     middle = encode(thought.text)[: max(1, room)]
-    answer = replace(request, prompt=(*start, *middle, *frame.think_close))
+    answer = request._replace(prompt=(*start, *middle, *frame.think_close))
     reply = await processor.engine.send(answer, on_text)
     return Reply(
         text=reply.text,

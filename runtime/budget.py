@@ -14,7 +14,8 @@ Rules
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from nlpu.errors import BudgetExceeded
 
@@ -32,8 +33,7 @@ class Budget:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """What one call takes, at most or really. ``tokens`` are prompt and completion together."""
 
     calls: int = 1
@@ -41,18 +41,8 @@ class Amount:
     tokens: int = 0
     money: float = 0.0
 
-    def plus(self, other: Amount, sign: int = 1) -> Amount:
-        """The sum (or difference)."""
-        return Amount(
-            self.calls + sign * other.calls,
-            self.nlops + sign * other.nlops,
-            self.tokens + sign * other.tokens,
-            self.money + sign * other.money,
-        )
-
 
 NOTHING = Amount(calls=0)
-_UNITS = tuple(field.name for field in fields(Amount))
 _SLACK = 1e-9  # sums of floats
 
 
@@ -61,32 +51,41 @@ class Purse:
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        self.spent = NOTHING
-        self.reserved = NOTHING
-        self.limited = any(getattr(budget, unit) is not None for unit in _UNITS)
+        self._spent: list[Any] = [0, 0.0, 0, 0.0]
+        self._reserved: list[Any] = [0, 0.0, 0, 0.0]
+        limits = [getattr(budget, unit) for unit in Amount._fields]
+        self._limits = [(i, limit) for i, limit in enumerate(limits) if limit is not None]
+
+    @property
+    def spent(self) -> Amount:
+        """What answered calls took."""
+        return Amount(*self._spent)
+
+    @property
+    def reserved(self) -> Amount:
+        """The most that calls under way can take."""
+        return Amount(*self._reserved)
 
     def reserve(self, most: Amount) -> bool:
         """Set aside the most a call can take; False if it does not fit now."""
-        if self.limited and self._short_of(most) is not None:
+        if self._limits and self._short_of(most) is not None:
             return False
-        self.reserved = self.reserved.plus(most)
+        _add(self._reserved, most, 1)
         return True
 
     def settle(self, most: Amount, real: Amount) -> None:
         """Replace a reservation by what it took."""
-        self.reserved = self.reserved.plus(most, -1)
-        self.spent = self.spent.plus(real)
+        _add(self._reserved, most, -1)
+        _add(self._spent, real, 1)
 
     def charge(self, amount: Amount) -> None:
         """Count what was spent before."""
-        self.spent = self.spent.plus(amount)
+        _add(self._spent, amount, 1)
 
     def _short_of(self, most: Amount) -> str | None:
-        wanted = self.spent.plus(self.reserved).plus(most)
-        for unit in _UNITS:
-            limit = getattr(self.budget, unit)
-            if limit is not None and getattr(wanted, unit) > limit + _SLACK:
-                return unit
+        for index, limit in self._limits:
+            if self._spent[index] + self._reserved[index] + most[index] > limit + _SLACK:
+                return Amount._fields[index]
         return None
 
     def refusal(self, name: str, most: Amount) -> BudgetExceeded:
@@ -97,3 +96,10 @@ class Purse:
             f"{getattr(self.spent, unit):g} are spent and it may take {getattr(most, unit):g}; "
             f"resume the run with a larger budget"
         )
+
+
+def _add(total: list[Any], amount: Amount, sign: int) -> None:
+    total[0] += sign * amount[0]
+    total[1] += sign * amount[1]
+    total[2] += sign * amount[2]
+    total[3] += sign * amount[3]

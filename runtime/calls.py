@@ -39,6 +39,9 @@ if TYPE_CHECKING:  # the kernel owns the desk
     from runtime.kernel import Kernel
 
 
+_SETTLED = Stage.SETTLED  # a local name: enum attributes are slow to look up
+
+
 @dataclass(slots=True)
 class Flight:
     """One attempt under way."""
@@ -62,6 +65,7 @@ class Lane:
         self.flights: dict[int, Flight] = {}  # by node number
         self.alone = False  # a suspect is in flight
         self.waiting = 0  # backing off
+        self.watch: asyncio.TimerHandle | None = None  # for attempts that take too long
 
     def push(self, node: Node) -> None:
         """Queue a ready call by rank, then by issue."""
@@ -181,17 +185,21 @@ class CallDesk:
     def _rank(self) -> None:
         """Extend ranks from the nodes issued since the last turn to what they read (rule 2)."""
         fresh, self.fresh = self.fresh, []
-        heap = [(-node.seq, node) for node in reversed(fresh)]
-        while heap:
-            _, node = heappop(heap)
-            for value in node.operands:
-                if isinstance(value, Node) and value.stage is not Stage.SETTLED:
-                    rank = value.estimate + node.rank
-                    if rank > value.rank:
-                        value.rank = rank
-                        heappush(heap, (-value.seq, value))
-                        if value.stage is Stage.READY:
-                            self.lane_of(value.work.op).push(value)
+        older: list[tuple[int, Node]] = []
+        for node in reversed(fresh):
+            self._raise_operands(node, older)
+        while older:
+            self._raise_operands(heappop(older)[1], older)
+
+    def _raise_operands(self, node: Node, changed: list[tuple[int, Node]]) -> None:
+        for value in node.operands:
+            if isinstance(value, Node) and value.stage is not _SETTLED:
+                rank = value.estimate + node.rank
+                if rank > value.rank:
+                    value.rank = rank
+                    heappush(changed, (-value.seq, value))
+                    if value.stage is Stage.READY:
+                        self.lane_of(value.work.op).push(value)
 
     def _admitted(self, lane: Lane, node: Node) -> Flight | None:
         run, op = node.scope.run, node.work.op
@@ -225,6 +233,8 @@ class CallDesk:
     def _journal_attempt(self, node: Node, most: Amount) -> None:
         run, cost = node.scope.run, node.cost
         assert cost is not None
+        if not run.journal.keeps:
+            return
         now = round(self.kernel.now_s() - run.start_s, 4)
         if cost.attempts == 1:
             run.journal.append("issue", run.number, node.position, *self._identity(node), now)
@@ -241,6 +251,26 @@ class CallDesk:
         for flight in batch:
             flight.sent_s = now
             flight.task = self.kernel.loop.create_task(self._carry(flight))
+            if flight.lane.watch is None:
+                self._watch(flight.lane, now)
+
+    def _watch(self, lane: Lane, now: float) -> None:
+        """Give up on attempts that took too long; look again when the next may have.
+
+        One timer a lane: flights are in order of sending and all have the same time limit.
+        """
+        limit = lane.processor.limits.timeout_s
+        lane.watch = None
+        for flight in lane.flights.values():
+            left = flight.sent_s + limit - now
+            if left > 0:
+                lane.watch = self.kernel.loop.call_later(left, self._look_again, lane)
+                return
+            if flight.task is not None:
+                flight.task.cancel()
+
+    def _look_again(self, lane: Lane) -> None:
+        self._watch(lane, self.kernel.now_s())
 
     async def _carry(self, flight: Flight) -> None:
         """One attempt; its outcome goes to the inbox, whatever happens."""
@@ -250,7 +280,6 @@ class CallDesk:
         listener = node.scope.run.on_text
         if listener is not None:
             on_text = lambda piece: listener(flight.node, piece)  # noqa: E731
-        timer = self.kernel.loop.call_later(limit, _expire, flight)
         outcome: Reply | BaseException
         try:
             outcome = await processor.attempt(flight.request, on_text)
@@ -265,8 +294,7 @@ class CallDesk:
                 f"the engine of {processor.name} failed: {type(error).__name__}: {error}"
             )
             outcome.__cause__ = error
-        timer.cancel()
-        self.kernel.arrived(lambda: self._outcome(flight, outcome))
+        self.kernel.arrived(self._outcome, flight, outcome)
 
     # -- settle ------------------------------------------------------------------------------
 
@@ -274,6 +302,9 @@ class CallDesk:
         node, lane = flight.node, flight.lane
         del lane.flights[node.seq]
         lane.alone = False
+        if not lane.flights and lane.watch is not None:
+            lane.watch.cancel()
+            lane.watch = None
         run, cost = node.scope.run, node.cost
         assert cost is not None
         run.counts.in_flight -= 1
@@ -334,10 +365,10 @@ class CallDesk:
         run, cost, journal = node.scope.run, node.cost, node.scope.run.journal
         assert cost is not None and node.key is not None
         cost.trimmed = decoded.trimmed
-        text = journal.text(decoded.text)
-        now = round(self.kernel.now_s() - run.start_s, 4)
-        usage = self._usage(cost)
-        journal.append("result", run.number, node.position, node.key.hex(), text, usage, now)
+        if journal.keeps:
+            text, usage = journal.text(decoded.text), self._usage(cost)
+            now = round(self.kernel.now_s() - run.start_s, 4)
+            journal.append("result", run.number, node.position, node.key.hex(), text, usage, now)
         for sharer in run.followers.pop(node.key, ()):
             self.kernel.settle(sharer, decoded.content)
         self.kernel.settle(node, decoded.content)
@@ -425,7 +456,7 @@ class CallDesk:
             assert node.texts is not None
             size = len(lane.processor.prompt(node.work.op, node.texts))
             refusal = run.purse.refusal(node.name, run.most(node.work.op, lane.processor, size))
-            self.kernel.arrived(lambda: self.kernel.host.stop(run, refusal))
+            self.kernel.arrived(self.kernel.host.stop, run, refusal)
 
     def drop(self, node: Node) -> None:
         """Stop a call that nothing needs: in the queue, at the server, and for its sharers not."""
@@ -468,8 +499,3 @@ class CallDesk:
         else:
             flight.node = heir
             lane.flights[heir.seq] = flight
-
-
-def _expire(flight: Flight) -> None:
-    if flight.task is not None:
-        flight.task.cancel()

@@ -97,6 +97,8 @@ class _Names:
 class Journal(_Names):
     """An open journal."""
 
+    keeps = True  # whether what is appended is kept at all
+
     def __init__(self, path: Path, *, durable: bool = False, read_only: bool = False) -> None:
         super().__init__()
         self.path = path
@@ -272,6 +274,7 @@ class NoJournal(_Names):
     """For computers without a run directory: names texts, keeps nothing."""
 
     path = None
+    keeps = False
     dirty = False
 
     def text(self, text: str) -> int:

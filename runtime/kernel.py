@@ -63,7 +63,7 @@ class Kernel:
         self.runs: dict[int, RunState] = {}
         self.calls = CallDesk(self)
         self.host = Host(self)
-        self.inbox: deque[Callable[[], None]] = deque()  # what arrived since the last turn
+        self.inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # since last turn
         self._ready: deque[Node] = deque()
         self._wake: list[Node] = []
         self._steps: deque[Callable[[], None]] = deque()
@@ -92,14 +92,17 @@ class Kernel:
             self._turn_due = True
             self.loop.call_soon(self.turn)
 
-    def arrived(self, outcome: Callable[[], None]) -> None:
+    def arrived(self, settle: Callable[..., None], *facts: Any) -> None:
         """Something came from outside: settle it in the next turn. Loop thread only."""
-        self.inbox.append(outcome)
-        self.soon()
+        self.inbox.append((settle, facts))
+        if not self._turn_due:
+            self._turn_due = True
+            self.loop.call_soon(self.turn)
 
     def _settle_arrivals(self) -> None:
         while self.inbox:
-            self.inbox.popleft()()
+            settle, facts = self.inbox.popleft()
+            settle(*facts)
         while self._ready:
             self._advance(self._ready.popleft())
 
@@ -238,7 +241,7 @@ class Kernel:
         """Run a blocking function on a thread and settle the node with what it gives."""
 
         def done(future: asyncio.Future[Any]) -> None:
-            self.arrived(lambda: self._lifted(node, future))
+            self.arrived(self._lifted, node, future)
 
         self.loop.run_in_executor(None, function).add_done_callback(done)
 
@@ -257,7 +260,7 @@ class Kernel:
         """The run's seconds are over."""
         limit = run.purse.budget.seconds
         error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed")
-        self.arrived(lambda: self.host.stop(run, error))
+        self.arrived(self.host.stop, run, error)
 
     # -- facts -----------------------------------------------------------------------------------
 

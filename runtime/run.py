@@ -177,16 +177,14 @@ class RunState:
 
     def key(self, node: Node, op: Op[Any], processor: Processor, texts: tuple[str, ...]) -> bytes:
         """The node's key: everything that decides its answer."""
-        state = blake2b(op.digest, digest_size=12)
-        state.update(processor.identity.encode())
         sample = node.work.sample
-        if op.temperature > 0 and sample is None:
-            state.update(f"{node.scope.path}#{node.draw}".encode())
-        elif sample is not None:
-            state.update(b"%d" % sample)
-        for text in texts:
-            state.update(self.journal.name(text))
-        return state.digest()
+        if sample is not None:
+            draw = f"={sample}"
+        else:
+            draw = f"{node.scope.path}#{node.draw}" if op.temperature > 0 else ""
+        names = b"".join(map(self.journal.name, texts))
+        whole = b"%b|%b|%b|%b" % (op.digest, processor.identity.encode(), draw.encode(), names)
+        return blake2b(whole, digest_size=12).digest()
 
     def op_number(self, op: Op[Any]) -> int:
         """The number the journal knows the op by in this run."""
