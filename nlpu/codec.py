@@ -28,8 +28,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nlpu.errors import EmptyReply, Truncated
-from nlpu.op import Op
+from nlpu.errors import BadOperand, EmptyReply, Malformed, Truncated
+from nlpu.op import Op, check_text
 from nlpu.tokens import Frame, Tokenizer
 from nlpu.wire import Message, Reply
 
@@ -148,12 +148,12 @@ class Decoded(NamedTuple):
 def decode(op: Op[Any], reply: Reply) -> Decoded:
     """The result of a reply. Raises Truncated, EmptyReply or Malformed."""
     result = op.result
-    text = reply.text.strip()
+    text = _encodable(op, reply.text.strip())
     if result.kind != "text":
         if reply.finish == "length" and not _complete(op, text):
             raise Truncated(_limit_message(op, text))
         content = result.parse(text)
-        return Decoded(content, result.render(content))
+        return Decoded(content, _rendered(op, content))
     if not text:
         raise EmptyReply(f"{op.name}: the model returned no text; rephrase the instruction")
     if reply.finish != "length":
@@ -162,6 +162,21 @@ def decode(op: Op[Any], reply: Reply) -> Decoded:
         raise Truncated(_limit_message(op, text))
     short = to_last_sentence(text)
     return Decoded(short, short, trimmed=True)
+
+
+def _encodable(op: Op[Any], text: str) -> str:
+    try:
+        check_text(text, f"the reply to {op.name}")
+    except BadOperand as error:
+        raise Malformed(str(error)) from error
+    return text
+
+
+def _rendered(op: Op[Any], content: Any) -> str:
+    try:
+        return op.result.render(content)
+    except Exception as error:  # a model's own serialisers may raise anything
+        raise Malformed(f"{op.name}: the result cannot be written as text: {error}") from error
 
 
 def _complete(op: Op[Any], text: str) -> bool:

@@ -26,7 +26,7 @@ from hashlib import blake2b
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from nlpu.errors import BadOp, BadOperand
-from nlpu.types import ResultType, result_type, type_of
+from nlpu.types import ResultType, result_type
 from nlpu.value import T, Value, current
 
 R = TypeVar("R")
@@ -92,7 +92,7 @@ class Op(Generic[R]):
     def map(self, items: Any, *args: Any, **named: Any) -> Value[list[R]]:
         """One call for each item, each as soon as its item is there; results in item order."""
         rest = self.bind(args, named, skip=1)
-        return current().issue(Map(self), (_listed(items), *rest))
+        return current().issue(Map(self), (_listed(self.name, self.operands[0], items), *rest))
 
     def reduce(self, items: Any, *args: Any, **named: Any) -> Value[R]:
         """Fold the items to one, in a tree of calls that each fit the window (rule 4)."""
@@ -105,7 +105,8 @@ class Op(Generic[R]):
                 f"or is a list of it; it takes {first.name} and gives {self.result.name}"
             )
         rest = self.bind(args, named, skip=1)
-        return current().issue(Reduce(self), (_listed(items), *rest))
+        place = Operand(self.operands[0].name, self.result)
+        return current().issue(Reduce(self), (_listed(self.name, place, items), *rest))
 
     def using(self, **changes: Any) -> Op[R]:
         """The same op with other settings: processor, temperature, top_p, max_tokens, at_limit."""
@@ -249,7 +250,8 @@ def lift(function: Callable[..., T], *, blocking: bool = False) -> Callable[...,
 
     def lifted(*args: Any, **named: Any) -> Value[T]:
         work = Lift(function, name, blocking, tuple(named))
-        return current().issue(work, (*args, *named.values()))
+        given = (*args, *named.values())
+        return current().issue(work, tuple(map(_whole, given)))
 
     lifted.__name__ = f"lift({name})"
     return lifted
@@ -319,6 +321,11 @@ def _checked(name: str, place: Operand, arg: Any) -> Any:
     content = place.type.check(arg, f"operand {place.name!r} of {name}")
     if isinstance(content, str):
         check_text(content, f"operand {place.name!r} of {name}")
+    elif place.type.kind == "json":
+        try:
+            place.type.render(content)
+        except ValueError as error:
+            raise BadOperand(f"operand {place.name!r} of {name}: {error}") from error
     return content
 
 
@@ -355,11 +362,21 @@ def gather(structure: Any) -> Value[Any]:
         if isinstance(item, dict):
             return {key: shape(sub) for key, sub in item.items()}
         if isinstance(item, list | tuple):
-            return type(item)(shape(sub) for sub in item)
+            return rebuilt(item, map(shape, item))
         return item
 
     outline = shape(structure)
     return current().issue(Gather(outline), tuple(leaves))
+
+
+def rebuilt(like: Any, items: Iterable[Any]) -> Any:
+    """A list or tuple of the same type; named tuples take their items one by one."""
+    return like._make(items) if hasattr(like, "_make") else type(like)(items)
+
+
+def _whole(item: Any) -> Any:
+    """A structure that holds Values as one Value; anything else as it is."""
+    return gather(item) if not isinstance(item, Value) and contains_value(item) else item
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,13 +386,9 @@ class Leaf:
     index: int
 
 
-def _listed(items: Any) -> Any:
+def _listed(name: str, place: Operand, items: Any) -> Any:
     if isinstance(items, Value):
         return items
     if isinstance(items, str) or not isinstance(items, Iterable):
         raise BadOperand("map and reduce take a list (or a Value of one); use split() on a text")
-    listed = list(items)
-    for index, item in enumerate(listed):
-        if not isinstance(item, Value):
-            check_text(item, f"item {index}") if isinstance(item, str) else type_of(item)
-    return listed
+    return [item if isinstance(item, Value) else _checked(name, place, item) for item in items]

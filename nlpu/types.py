@@ -61,7 +61,7 @@ class ResultType:
         stripped = text.strip()
         try:
             return _PARSERS[self.kind](self, stripped)
-        except (ValueError, KeyError, ValidationError) as error:
+        except Exception as error:  # a model's own validators may raise anything (rule 3)
             shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
             raise Malformed(f"the reply {shown!r} is not a {self.name}") from error
 
@@ -120,9 +120,14 @@ def _render(kind: ResultType, content: Any) -> str:
 @lru_cache(maxsize=1024)
 def choices_of(annotation: Any) -> dict[str, Any]:
     """The texts of a Literal's or Enum's choices, with what each stands for."""
+    by_value = isinstance(annotation, type)
+    return {str(member.value if by_value else member): member for member in _members(annotation)}
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
     if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return {str(member.value): member for member in annotation}
-    return {str(choice): choice for choice in get_args(annotation)}
+        return tuple(annotation)
+    return get_args(annotation)
 
 
 @lru_cache(maxsize=1024)
@@ -157,6 +162,8 @@ def _choice(annotation: Any) -> ResultType:
     texts = list(choices_of(annotation))
     if not texts or any(text.strip() != text or not text for text in texts):
         raise BadOp(f"{annotation!r} needs choices, each a text without outer blanks")
+    if len(texts) != len(_members(annotation)):
+        raise BadOp(f"{annotation!r} has choices that are written the same")
     name = "one of " + ", ".join(texts)
     spec = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
     return ResultType(

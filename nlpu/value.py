@@ -161,4 +161,5 @@ class Value(Generic[R_co]):
 
     def each(self) -> list[Any]:
         """The elements of a list, as Values of their own where they are known before the whole."""
-        return [item if isinstance(item, Value) else Value(item) for item in self]
+        items = list(self)
+        return [item if isinstance(item, Value) else Value(item, self._label) for item in items]

@@ -1,10 +1,39 @@
-"""The operating system: the scheduler, the meter, the journal, and the computer that has them."""
+"""The operating system: the scheduler, the meter, the journal, and the computer that has them.
 
-from runtime.budget import Budget
-from runtime.clock import FakeClock
-from runtime.computer import Computer, Run
-from runtime.hosting import spawn
-from runtime.outside import first, now, random
-from runtime.receipt import Receipt
+Its names are imported when they are first used: the terminal lives in this package, and
+``nlpu --help`` must not wait for a scheduler.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runtime.budget import Budget
+    from runtime.clock import FakeClock
+    from runtime.computer import Computer, Run
+    from runtime.hosting import spawn
+    from runtime.outside import first, now, random
+    from runtime.receipt import Receipt
+
+_HOMES = {
+    "Budget": "budget",
+    "Computer": "computer",
+    "FakeClock": "clock",
+    "Receipt": "receipt",
+    "Run": "computer",
+    "first": "outside",
+    "now": "outside",
+    "random": "outside",
+    "spawn": "hosting",
+}
 
 __all__ = ["Budget", "Computer", "FakeClock", "Receipt", "Run", "first", "now", "random", "spawn"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -47,7 +47,7 @@ _SLACK = 1e-9  # sums of floats
 
 
 class Purse:
-    """A budget being spent."""
+    """A budget being spent. One without limits counts nothing: that is the receipt's task."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
@@ -68,15 +68,18 @@ class Purse:
 
     def reserve(self, most: Amount) -> bool:
         """Set aside the most a call can take; False if it does not fit now."""
-        if self._limits and self._short_of(most) is not None:
+        if not self._limits:
+            return True
+        if self._short_of(most) is not None:
             return False
         _add(self._reserved, most, 1)
         return True
 
     def settle(self, most: Amount, real: Amount) -> None:
         """Replace a reservation by what it took."""
-        _add(self._reserved, most, -1)
-        _add(self._spent, real, 1)
+        if self._limits:
+            _add(self._reserved, most, -1)
+            _add(self._spent, real, 1)
 
     def charge(self, amount: Amount) -> None:
         """Count what was spent before."""

@@ -26,13 +26,22 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from nlpu.codec import Decoded, decode
-from nlpu.errors import HostError, ModelError, NlpuError, ProgramError, Quarantined, TimedOut
+from nlpu.errors import (
+    Cancelled,
+    HostError,
+    ModelError,
+    NlpuError,
+    ProgramError,
+    Quarantined,
+    TimedOut,
+)
 from nlpu.op import Op
 from nlpu.processor import Processor
 from nlpu.wire import Reply, Request
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.faults import Health
 from runtime.graph import Cost, Node, Stage
+from runtime.history import Outcome, cost_of
 from runtime.run import RunState
 
 if TYPE_CHECKING:  # the kernel owns the desk
@@ -52,6 +61,7 @@ class Flight:
     most: Amount
     sent_s: float = 0.0
     task: asyncio.Task[None] | None = None
+    started: bool = False
     dropped: bool = False
 
 
@@ -105,45 +115,41 @@ class CallDesk:
         assert texts is not None
         lane = self.lane_of(op)
         key = node.key = run.key(node, op, lane.processor, texts)
-        run.check_position(node, op, key, texts)
+        if run.resumed:
+            run.check_position(node, op, key, texts)
         leader = run.leaders.get(key)
-        row = run.remembered(key) if leader is None else None
+        outcome = run.remembered(key) if run.resumed and leader is None else None
         if leader is not None:
             self._share(node, leader)
-        elif row is not None:
+        elif outcome is not None:
             run.leaders[key] = node
-            self._reuse(node, row)
+            self._reuse(node, outcome)
         elif run.replay:
             run.diverge(f"{node.position} ({op.name})", "the journal has no result for this call")
         else:
             lane.processor.check(op)
             run.leaders[key] = node
             node.stage = Stage.READY
-            node.cost = Cost(start_s=self.kernel.now_s())
+            node.cost = Cost(start_s=self.kernel.turn_s)
             run.counts.waiting += 1
             lane.push(node)
             self.kernel.soon()
 
-    def _reuse(self, node: Node, row: Any) -> None:
+    def _reuse(self, node: Node, outcome: Outcome) -> None:
         run = node.scope.run
         run.counts.reused += 1
-        if row[0] == "failure":
-            node.cost = Cost(how="reused")
-            raise run.failure(row)
-        text = run.journal.texts[row[4]]
-        attempts, prompt, cached, completion, thinking, queue_s, service_s, trimmed, money = row[5]
-        node.cost = Cost(
-            attempts, prompt, cached, completion, thinking, 0, queue_s, service_s,
-            0.0, money, "reused", bool(trimmed),
-        )  # fmt: skip
-        self.kernel.settle(node, node.work.op.result.parse(text))
+        node.cost = cost_of(outcome.usage)
+        if outcome.fault:
+            raise run.failure(outcome)
+        self.kernel.settle(node, node.work.op.result.parse(run.journal.texts[outcome.text]))
 
     def _share(self, node: Node, leader: Node) -> None:
-        run = node.scope.run
+        run, op = node.scope.run, node.work.op
         assert node.key is not None
+        assert node.texts is not None
         run.counts.shared += 1
-        if node.position not in run.past.issues:
-            run.journal.append("shared", run.number, node.position, *self._identity(node))
+        identity = self.kernel.processor(op.processor).identity
+        run.history.shared(node.position, op, identity, node.key, node.texts)
         node.cost = Cost(how="shared")
         if leader.stage is not Stage.SETTLED:
             run.followers.setdefault(node.key, []).append(node)
@@ -151,14 +157,6 @@ class CallDesk:
             raise leader._error
         else:
             self.kernel.settle(node, leader._content)
-
-    def _identity(self, node: Node) -> tuple[Any, ...]:
-        """What an issue row says of a call: op, processor, key, operand texts."""
-        run, op = node.scope.run, node.work.op
-        assert node.key is not None and node.texts is not None
-        texts = [run.journal.text(text) for text in node.texts]
-        identity = self.kernel.processor(op.processor).identity
-        return run.op_number(op), identity, node.key.hex(), texts
 
     # -- schedule ----------------------------------------------------------------------------
 
@@ -217,7 +215,7 @@ class CallDesk:
             return None
         node.stage = Stage.SENT
         node.cost.attempts += 1
-        self._journal_attempt(node, most)
+        self._journal_attempt(lane, node, most)
         request = Request(
             f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, op.max_tokens, op.temperature,
             op.top_p, None, (), op.result.constraint, -node.rank,
@@ -230,18 +228,21 @@ class CallDesk:
         run.counts.attempts += 1
         return flight
 
-    def _journal_attempt(self, node: Node, most: Amount) -> None:
-        run, cost = node.scope.run, node.cost
-        assert cost is not None
-        if not run.journal.keeps:
-            return
-        now = round(self.kernel.now_s() - run.start_s, 4)
-        if cost.attempts == 1:
-            run.journal.append("issue", run.number, node.position, *self._identity(node), now)
-        run.journal.append(
-            "attempt", run.number, node.position, cost.attempts,
-            round(most.nlops, 4), most.tokens, most.money, now,
-        )  # fmt: skip
+    def _journal_attempt(self, lane: Lane, node: Node, most: Amount) -> None:
+        run, op, now = node.scope.run, node.work.op, self.kernel.turn_s
+        assert node.key is not None
+        assert node.texts is not None
+        if not node.issue and run.resumed:
+            before = run.past.calls.get(node.position)
+            if before is not None and before.key == node.key.hex():
+                node.issue = before.number
+        if node.issue:
+            run.history.attempt(node.issue, now)
+        else:
+            identity, completion = lane.processor.identity, round(most.nlops * TOKENS_PER_NLOP)
+            node.issue = run.history.issue(
+                node.position, op, identity, node.key, node.texts, most, completion, now
+            )
 
     # -- run ---------------------------------------------------------------------------------
 
@@ -275,6 +276,10 @@ class CallDesk:
     async def _carry(self, flight: Flight) -> None:
         """One attempt; its outcome goes to the inbox, whatever happens."""
         node, processor = flight.node, flight.lane.processor
+        if flight.dropped:  # before it was ever sent
+            self.kernel.arrived(self._outcome, flight, Cancelled("never sent"))
+            return
+        flight.started = True
         limit = processor.limits.timeout_s
         on_text: Callable[[str], None] | None = None
         listener = node.scope.run.on_text
@@ -309,10 +314,11 @@ class CallDesk:
         assert cost is not None
         run.counts.in_flight -= 1
         if flight.dropped:
-            run.purse.settle(flight.most, flight.most)  # what it really took is not known
+            # What it really took is not known, unless it was never sent.
+            run.purse.settle(flight.most, flight.most if flight.started else Amount(0))
             self._unblock(run)
             return
-        now = self.kernel.now_s()
+        now = self.kernel.turn_s
         cost.service_s += now - flight.sent_s
         cost.queue_s = flight.sent_s - cost.start_s if cost.attempts == 1 else cost.queue_s
         if isinstance(outcome, Reply):
@@ -354,35 +360,25 @@ class CallDesk:
             return
         self._close_done(node, decoded)
 
-    def _usage(self, cost: Cost) -> list[Any]:
-        return [
-            cost.attempts, cost.prompt_tokens, cost.cached_tokens, cost.completion_tokens,
-            cost.thinking_tokens, round(cost.queue_s, 4), round(cost.service_s, 4),
-            int(cost.trimmed), cost.money,
-        ]  # fmt: skip
-
     def _close_done(self, node: Node, decoded: Decoded) -> None:
-        run, cost, journal = node.scope.run, node.cost, node.scope.run.journal
-        assert cost is not None and node.key is not None
+        run, cost = node.scope.run, node.cost
+        assert cost is not None
+        assert node.key is not None
         cost.trimmed = decoded.trimmed
-        if journal.keeps:
-            text, usage = journal.text(decoded.text), self._usage(cost)
-            now = round(self.kernel.now_s() - run.start_s, 4)
-            journal.append("result", run.number, node.position, node.key.hex(), text, usage, now)
+        run.history.result(node.issue, decoded.text, cost, self.kernel.turn_s)
         for sharer in run.followers.pop(node.key, ()):
             self.kernel.settle(sharer, decoded.content)
         self.kernel.settle(node, decoded.content)
 
     def _close_failed(self, node: Node, error: BaseException) -> None:
-        run, cost = node.scope.run, node.cost
+        run = node.scope.run
         assert node.key is not None
-        now = round(self.kernel.now_s() - run.start_s, 4)
-        side = "host" if isinstance(error, HostError) else "program"
-        run.journal.append(
-            "failure", run.number, node.position, node.key.hex(), type(error).__name__,
-            str(error), side, self._usage(cost or Cost()), now,
-        )  # fmt: skip
-        if isinstance(error, HostError):
+        sides = {HostError: "host", ModelError: "model"}
+        side = next((name for kind, name in sides.items() if isinstance(error, kind)), "program")
+        if node.issue:  # what was never sent fails again by itself
+            cost = node.cost or Cost()
+            run.history.failure(node.issue, error, side, cost, self.kernel.turn_s)
+        if side == "host":
             run.leaders.pop(node.key, None)
         for sharer in run.followers.pop(node.key, ()):
             self.kernel.fail(sharer, error)
@@ -469,14 +465,15 @@ class CallDesk:
             self._inherit(node, heirs)
             return
         run.leaders.pop(node.key, None)
-        run.journal.append("cancel", run.number, node.position)
+        if node.issue:
+            run.history.cancel(node.issue)
         if node.stage is Stage.READY:
             run.counts.waiting -= 1
             return
         flight = self.lane_of(node.work.op).flights[node.seq]
         flight.dropped = True
         flight.lane.processor.engine.cancel(flight.request.id)
-        if flight.task is not None:
+        if flight.task is not None and flight.started:  # a task that never ran has no outcome
             flight.task.cancel()
 
     def _unfollow(self, node: Node) -> None:
@@ -489,7 +486,8 @@ class CallDesk:
         run, key = node.scope.run, node.key
         assert key is not None
         heir = heirs[0]
-        heir.cost, heir.stage, heir.rank = node.cost, node.stage, max(node.rank, heir.rank)
+        heir.cost, heir.stage, heir.issue = node.cost, node.stage, node.issue
+        heir.rank = max(node.rank, heir.rank)
         run.leaders[key] = heir
         run.followers[key] = heirs[1:]
         lane = self.lane_of(node.work.op)

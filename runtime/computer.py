@@ -26,9 +26,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.engines import Named, named_engine
@@ -37,12 +36,15 @@ from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.wire import Engine
 from runtime.budget import Budget
 from runtime.clock import Clock, SystemClock
+from runtime.history import past_of
 from runtime.hosting import as_typed
 from runtime.journal import Journal, NoJournal, Row
 from runtime.kernel import Kernel
 from runtime.receipt import Receipt, receipt_of
-from runtime.run import Counts, RunState, Status, read_past
-from runtime.view import graph_of
+from runtime.run import Counts, RunState, Status
+
+if TYPE_CHECKING:  # slow to import, and few look at the graph
+    import networkx as nx
 
 UNLIMITED = Budget()
 Program = Callable[..., Any]
@@ -98,6 +100,8 @@ class Run:
     @property
     def graph(self) -> nx.DiGraph[str]:
         """The run as a networkx graph, built on demand (see ``runtime.view``)."""
+        from runtime.view import graph_of
+
         assert self._state is not None
         return graph_of(self._state)
 
@@ -264,16 +268,16 @@ class Computer:
         changed: bool, replay: bool,
     ) -> RunState:  # fmt: skip
         assert self._kernel is not None
-        header = rows[0][2]
-        finished = any(row[0] == "end" and row[2] == "done" for row in rows)
-        past, lenient = read_past(rows, replay or finished)
+        past = past_of(rows, keep_host_failures=replay)
+        if past.finished:
+            past = past_of(rows, keep_host_failures=True)
+        header = past.header
         state = RunState(
             self._kernel, number, self._kernel.journal,
             budget=Budget(**header["budget"]) if budget is None else budget,
-            estimates=header["estimates"], past=past, lenient=lenient, replay=replay,
+            estimates=header["estimates"], past=past, replay=replay,
             reuse_changed=changed, source_changed=header["source"] != source_digest(program),
         )  # fmt: skip
-        state.charge_results(rows)
         if not replay:
             self._kernel.journal.append("resume", number, self._clock.date_s())
         return state
@@ -307,7 +311,7 @@ class Computer:
         """Write the run's last row, then let its waiters go: on the hub, after the commit."""
         state, kernel = run._state, self._kernel
         assert state is not None and kernel is not None
-        if not state.replay:
+        if kernel.journal.keeps and not state.replay:
             error = state.error
             text = kernel.journal.text(_result_text(state.result)) if error is None else 0
             kernel.journal.append(

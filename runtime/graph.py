@@ -111,6 +111,7 @@ class Node(Value[Any]):
         "depth",
         "draw",
         "estimate",
+        "issue",
         "items",
         "key",
         "operands",
@@ -147,6 +148,7 @@ class Node(Value[Any]):
         self.estimate = 0
         self.rank = 0
         self.draw = 0
+        self.issue = 0  # the journal's number of the call
         self.key: bytes | None = None
         self.texts: tuple[str, ...] | None = None
         self.cost: Cost | None = None
@@ -170,7 +172,16 @@ class Node(Value[Any]):
         return op.name if op is not None else str(getattr(self.work, "name", "gather"))
 
     def each(self) -> list[Any]:
-        """The elements as Values of their own, so that one that fails can be caught alone."""
+        """The elements as Values of their own, so that one that fails can be caught alone.
+
+        Of a map over a list that is on its way, they are known once all of them are settled.
+        """
+        if self.items is None and self._state is State.PENDING:
+            try:
+                _ = self.value
+            except NlpuError:
+                if self.items is None:
+                    raise
         return super().each() if self.items is None else list(self.items)
 
     def data_edges(self) -> Iterator[Node]:
@@ -242,6 +253,8 @@ class Scope:
                 self._same_run(value)
                 self.run.kernel.park(self, value)
             self.saw(value)
+        else:
+            self.label = join(self.label, value._label)
 
     def wait(self, value: Value[Any]) -> Any:
         if isinstance(value, Node):
@@ -249,6 +262,8 @@ class Scope:
                 self._same_run(value)
                 yield from self.run.kernel.await_node(self, value)
             self.saw(value)
+        else:
+            self.label = join(self.label, value._label)
 
     def processor(self, name: str | None) -> Any:
         return self.run.kernel.processor(name)
@@ -265,8 +280,7 @@ class Scope:
         if control is not None and control.node is node:
             return
         self.control = Cell(node, None if node.control is control else control)
-        if node.label.integrity < self.label.integrity:
-            self.label = join(self.label, node.label)
+        self.label = join(self.label, node.label)
 
     def child(self, node: Node, name: str, grown_from: Node | None) -> Scope:
         """A scope for what a node of this one grows into.

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,8 @@ class Host:
         ended: Callable[[Any, BaseException | None], None],
     ) -> None:  # fmt: skip
         """Run a program in a scope; ``ended`` gets its result (which may hold Values) or error."""
+        if scope.ended:  # stopped before it started
+            return
         context = copy_context()
         context.run(CURRENT.set, scope)
         if inspect.iscoroutinefunction(program):
@@ -140,6 +142,8 @@ class Host:
         done: Callable[[Any, BaseException | None], None],
     ) -> None:  # fmt: skip
         """A program returned or raised: gather its result, cancel what that does not need."""
+        if scope.ended:  # stopped while it was ending
+            return
         kept: Node | None = None
         if error is None and contains_value(outcome):
             token = CURRENT.set(scope)
@@ -152,7 +156,7 @@ class Host:
         scope.kept, scope.ended = kept, True
         self._cancel_unneeded(scope, kept)
         if kept is None or kept.ready:
-            done(kept._content if kept else outcome, error or (kept._error if kept else None))
+            done(*((outcome, error) if kept is None else (kept._content, kept._error)))
         else:
             kept.waken(lambda: done(kept._content, kept._error))
 
@@ -162,6 +166,7 @@ class Host:
         if not mine:
             return
         inside = {node.seq for node in mine}
+        living = {inner.path: inner for inner in self._living if inner.run is scope.run}
         needed: set[int] = set()
         stack = [kept] if kept is not None else []
         stack += [n for n in mine if n._wakers or any(u.seq not in inside for u in n.users or ())]
@@ -170,7 +175,8 @@ class Host:
             if node.seq in needed:
                 continue
             needed.add(node.seq)
-            stack += [value for value in node.data_edges() if value.seq in inside]
+            reads = node.data_edges() if type(node.work) is not Spawn else _may_read(node, living)
+            stack += [value for value in reads if value.seq in inside]
         for node in mine:
             if node.seq not in needed:
                 self.kernel.cancel(node)
@@ -213,6 +219,7 @@ class Host:
             "done" if error is None else "stopped" if isinstance(error, Stopped) else "failed"
         )
         run.end_s = self.kernel.now_s()
+        run.root.ended = True
         for timer in run.timers:
             timer.cancel()
         for callback in run.on_end:
@@ -255,11 +262,37 @@ def as_typed(name: str, error: BaseException) -> BaseException:
     return failure
 
 
-def _no_wait(kernel: Kernel, node: Node) -> None:
+def _spawn_issued(kernel: Kernel, node: Node) -> None:
+    for value in _given(node):
+        if value.stage is not Stage.SETTLED:
+            value.users = value.users or []
+            value.users.append(node)  # it does not wait for them, but they are needed
     kernel.wait_for(node, ())
 
 
-KINDS[Spawn] = Kind(_no_wait, _spawn_ready, takes_failures=True)
+def _given(node: Node) -> Iterator[Node]:
+    """The Values among a nested program's arguments."""
+    stack: list[Any] = [node.work.args, node.work.kwargs]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Node):
+            yield item
+        elif isinstance(item, dict):
+            stack += item.values()
+        elif isinstance(item, list | tuple):
+            stack += item
+
+
+def _may_read(node: Node, living: dict[str, Scope]) -> Iterator[Node]:
+    """What a nested program needs: while it lives, all it was given and all it has issued."""
+    yield from node.data_edges()
+    yield from _given(node)
+    scope = living.get(node.position)
+    if scope is not None:
+        yield from scope.subtree()
+
+
+KINDS[Spawn] = Kind(_spawn_issued, _spawn_ready, takes_failures=True)
 
 
 def spawn(program: Program, *args: Any, **kwargs: Any) -> Value[Any]:

@@ -21,20 +21,7 @@ Rules
 4. One process owns a journal while it is open (a lock beside it); a second is told who.
 5. Rows are data: nothing read back is evaluated or imported by itself.
 
-Row kinds, with what follows the run's number in each row:
-
-    run      header               program, arguments, budgets, estimates, versions
-    op       index, description   an op met for the first time in the run
-    issue    position, op, processor, key, operand texts, seconds
-    attempt  position, number, reserved nlops, seconds
-    result   position, key, text, usage..., seconds
-    failure  position, key, fault, message, seconds
-    shared   position, key        the node met a call that was made or under way
-    lift     position, name, digest of the result
-    pick     position, index      which of several came first
-    cancel   position
-    clock    position, content    what `now` or `random` gave
-    end      status, error, receipt
+What the rows say is ``history``'s business.
 """
 
 from __future__ import annotations
@@ -129,7 +116,11 @@ class Journal(_Names):
 
     def append(self, *row: Any) -> None:
         """Buffer one row: kind, run number, and what belongs to the kind."""
-        body = _dumps(row).encode()
+        self.write(_dumps(row))
+
+    def write(self, row: str) -> None:
+        """As ``append``, for a row that is JSON already."""
+        body = row.encode()
         self._seq += 1
         self._chain = link(self._chain, self._seq, body)
         self._new_rows.append((self._seq, body, self._chain))
@@ -153,7 +144,17 @@ class Journal(_Names):
         except sqlite3.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
+            self._forget()
             raise StorageFailed(_storage_message(self.path, error)) from error
+        self._kept = (self._seq, self._chain)
+        self._new_texts.clear()
+        self._new_rows.clear()
+
+    def _forget(self) -> None:
+        """Drop what was appended since the last commit, as if it had never been."""
+        self._seq, self._chain = self._kept
+        for _, name, _ in self._new_texts:
+            del self._ids[name]
         self._new_texts.clear()
         self._new_rows.clear()
 
@@ -171,6 +172,7 @@ class Journal(_Names):
                 self._take_text(number, name, body)
             for seq, body, chain in self._db.execute("SELECT * FROM log ORDER BY seq"):
                 self._take_row(seq, body, chain)
+            self._kept = (self._seq, self._chain)  # what the last commit covers
         except (sqlite3.Error, ValueError, TypeError) as error:
             raise JournalDamaged(_damage(self.path, str(error))) from error
 
@@ -282,6 +284,9 @@ class NoJournal(_Names):
         return 0
 
     def append(self, *row: Any) -> None:
+        """Nothing is kept."""
+
+    def write(self, row: str) -> None:
         """Nothing is kept."""
 
     def commit(self) -> None:

@@ -23,7 +23,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from random import Random
@@ -69,20 +68,20 @@ class Kernel:
         self._steps: deque[Callable[[], None]] = deque()
         self._seq = 0
         self._turn_due = False
-        self._thread = threading.get_ident()
+        self.turn_s = loop.time()  # when this turn began: a turn is one moment to its calls
 
     # -- the turn ----------------------------------------------------------------------------
 
     def turn(self) -> None:
         """One round of settle, schedule, commit, run."""
         self._turn_due = False
+        self.turn_s = self.loop.time()
         self._settle_arrivals()
         batch = self.calls.admit()
         try:
             self.journal.commit()
         except NlpuError as error:
-            self._halt(error)
-            return
+            self._halt(error)  # nothing of the batch is really sent
         self.calls.send(batch)
         self._run_programs()
 

@@ -47,6 +47,6 @@ def _remembered(make: Callable[[Scope], Any]) -> Any:
     if position in run.past.clocks:
         return run.past.clocks[position]
     content = make(scope)
-    run.journal.append("clock", run.number, position, content)
+    run.history.clock(position, content)
     run.kernel.soon()
     return content

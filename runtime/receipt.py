@@ -21,11 +21,12 @@ Rules
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from nlpu.op import Call
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.graph import Cost, Node
 from runtime.run import RunState
@@ -108,73 +109,121 @@ def _tokens(count: int) -> str:
     return str(count) if count < 1000 else f"{count / 1000:.3g}k"
 
 
+@dataclass(slots=True)
+class _Tally:
+    """A sum of costs under way."""
+
+    calls: int = 0
+    attempts: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    thinking_tokens: int = 0
+    wasted_tokens: int = 0
+    service_s: float = 0.0
+    queue_s: float = 0.0
+    money: float = 0.0
+
+    def add(self, cost: Cost | _Tally, calls: int) -> None:
+        self.calls += calls
+        self.attempts += cost.attempts
+        self.prompt_tokens += cost.prompt_tokens
+        self.cached_tokens += cost.cached_tokens
+        self.completion_tokens += cost.completion_tokens
+        self.thinking_tokens += cost.thinking_tokens
+        self.wasted_tokens += cost.wasted_tokens
+        self.service_s += cost.service_s
+        self.queue_s += cost.queue_s
+        self.money += cost.money
+
+    def facts(self) -> dict[str, Any]:
+        """What parts and the whole have in common."""
+        return {
+            "calls": self.calls,
+            "attempts": self.attempts,
+            "nlops": round(self.completion_tokens / TOKENS_PER_NLOP, 4),
+            "wasted_nlops": round(self.wasted_tokens / TOKENS_PER_NLOP, 4),
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "completion_tokens": self.completion_tokens,
+            "thinking_tokens": self.thinking_tokens,
+            "money": self.money,
+        }
+
+
+class _Books:
+    """One pass over a run's nodes."""
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self.ops: dict[str, _Tally] = defaultdict(_Tally)
+        self.parts: dict[str, _Tally] = defaultdict(_Tally)
+        self.reused = _Tally()
+        self.failed = self.trimmed = self.span_tokens = self.depth = 0
+        self.span_s = 0.0
+        for node in nodes:
+            self.span_tokens = max(self.span_tokens, node.path_tokens)
+            self.span_s = max(self.span_s, node.path_s)
+            self.depth = max(self.depth, node.depth)
+            if node.cost is not None:
+                self._call(node, node.cost)
+        self.made = _Tally()
+        for tally in self.ops.values():
+            self.made.add(tally, tally.calls)
+
+    def _call(self, node: Node, cost: Cost) -> None:
+        self.failed += node._error is not None
+        self.trimmed += cost.trimmed
+        if cost.how == "made":
+            calls = int(cost.attempts > 0)
+            self.ops[node.name].add(cost, calls)
+            self.parts[node.scope.path].add(cost, calls)
+        elif cost.how == "reused":
+            self.reused.add(cost, 1)
+
+
 def receipt_of(run: RunState) -> Receipt:
     """The receipt of a run, now."""
-    nodes = list(run.root.subtree())
-    costs = [node.cost for node in nodes if node.cost is not None]
-    made = [cost for cost in costs if cost.how == "made"]
-    own = [cost for cost in costs if cost.how != "shared"]
-    work_s = sum(cost.service_s for cost in own)
-    span_s = max((node.path_s for node in nodes), default=0.0)
-    span_tokens = max((node.path_tokens for node in nodes), default=0)
-    work_tokens = sum(cost.completion_tokens for cost in own)
+    books = _Books(run.root.subtree())
+    made = books.made
+    work_s = made.service_s + books.reused.service_s
+    work_tokens = made.completion_tokens + books.reused.completion_tokens
     end = run.end_s if run.end_s is not None else run.kernel.now_s()
     seconds = end - run.start_s
-    bound = _lower_bound(run, work_tokens, span_tokens)
+    bound = _lower_bound(run, work_tokens, books.span_tokens)
     return Receipt(
-        calls=sum(1 for cost in made if cost.attempts),
+        **made.facts(),
         reused=run.counts.reused,
         shared=run.counts.shared,
-        failed=sum(1 for node in nodes if node.cost is not None and node._error is not None),
-        trimmed=sum(cost.trimmed for cost in own),
-        attempts=sum(cost.attempts for cost in made),
-        nlops=round(sum(cost.completion_tokens for cost in made) / TOKENS_PER_NLOP, 4),
-        wasted_nlops=round(sum(cost.wasted_tokens for cost in made) / TOKENS_PER_NLOP, 4),
-        prompt_tokens=sum(cost.prompt_tokens for cost in made),
-        cached_tokens=sum(cost.cached_tokens for cost in made),
-        completion_tokens=sum(cost.completion_tokens for cost in made),
-        thinking_tokens=sum(cost.thinking_tokens for cost in made),
-        money=sum(cost.money for cost in made),
+        failed=books.failed,
+        trimmed=books.trimmed,
         seconds=round(seconds, 4),
-        queue_s=round(sum(cost.queue_s for cost in made), 4),
+        queue_s=round(made.queue_s, 4),
         work_s=round(work_s, 4),
-        span_s=round(span_s, 4),
+        span_s=round(books.span_s, 4),
         work_tokens=work_tokens,
-        span_tokens=span_tokens,
-        depth=max((node.depth for node in nodes), default=0),
-        parallelism=round(work_s / span_s, 3) if span_s else 1.0,
+        span_tokens=books.span_tokens,
+        depth=books.depth,
+        parallelism=round(work_s / books.span_s, 3) if books.span_s else 1.0,
         lower_bound_s=bound,
         bound_ratio=round(seconds / bound, 3) if bound else None,
-        by_op=_parts(nodes, lambda node: node.name),
-        by_part=_parts(nodes, lambda node: node.scope.path),
-        forced=tuple(
-            ForcedWait(line=line, times=int(times), seconds=round(waited, 4))
-            for line, (times, waited) in sorted(run.forced.items(), key=lambda item: -item[1][1])
-        ),
+        by_op=_parts(books.ops),
+        by_part=_parts(books.parts),
+        forced=_forced(run),
     )
 
 
-def _parts(nodes: list[Node], by: Callable[[Node], str]) -> tuple[Part, ...]:
-    groups: dict[str, list[Cost]] = defaultdict(list)
-    for node in nodes:
-        if type(node.work) is Call and node.cost is not None and node.cost.how == "made":
-            groups[by(node)].append(node.cost)
-    return tuple(_part(name, costs) for name, costs in groups.items())
+def _parts(tallies: dict[str, _Tally]) -> tuple[Part, ...]:
+    return tuple(
+        Part(name=name, service_s=round(tally.service_s, 4), **tally.facts())
+        for name, tally in tallies.items()
+    )
 
 
-def _part(name: str, costs: list[Cost]) -> Part:
-    return Part(
-        name=name,
-        calls=sum(1 for cost in costs if cost.attempts),
-        attempts=sum(cost.attempts for cost in costs),
-        nlops=round(sum(cost.completion_tokens for cost in costs) / TOKENS_PER_NLOP, 4),
-        wasted_nlops=round(sum(cost.wasted_tokens for cost in costs) / TOKENS_PER_NLOP, 4),
-        prompt_tokens=sum(cost.prompt_tokens for cost in costs),
-        cached_tokens=sum(cost.cached_tokens for cost in costs),
-        completion_tokens=sum(cost.completion_tokens for cost in costs),
-        thinking_tokens=sum(cost.thinking_tokens for cost in costs),
-        service_s=round(sum(cost.service_s for cost in costs), 4),
-        money=sum(cost.money for cost in costs),
+def _forced(run: RunState) -> tuple[ForcedWait, ...]:
+    longest_first = sorted(run.forced.items(), key=lambda item: -item[1][1])
+    return tuple(
+        ForcedWait(line=line, times=int(times), seconds=round(waited, 4))
+        for line, (times, waited) in longest_first
     )
 
 

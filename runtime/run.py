@@ -20,7 +20,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,64 +38,15 @@ from nlpu.op import Op
 from nlpu.processor import Processor
 from runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
 from runtime.graph import Node, Scope
-from runtime.journal import Journal, NoJournal, Row
+from runtime.history import History, Outcome, Past, PastCall, amount_of, cost_of
+from runtime.journal import Journal, NoJournal
 
 if TYPE_CHECKING:  # the kernel drives runs; a run only hands itself to it
     from runtime.kernel import Kernel
 
 Status = Literal["running", "done", "failed", "stopped", "needs_person"]
 _MODEL_FAULTS = {kind.__name__: kind for kind in (Truncated, Malformed, EmptyReply, ModelError)}
-
-
-@dataclass(slots=True)
-class Past:
-    """What a journal holds of a run's former lives."""
-
-    issues: dict[str, Row] = field(default_factory=dict)  # position -> row
-    results: dict[str, Row] = field(default_factory=dict)  # key -> result or failure row
-    lifts: dict[str, Row] = field(default_factory=dict)
-    picks: dict[str, int] = field(default_factory=dict)
-    clocks: dict[str, Any] = field(default_factory=dict)
-    ops: dict[int, list[str]] = field(default_factory=dict)
-    open_attempts: dict[str, Row] = field(default_factory=dict)  # position -> row
-    attempts: int = 0
-
-
-def read_past(rows: list[Row], replay: bool) -> tuple[Past, bool]:
-    """Fold a run's rows. Second: whether failures of the host were left out (rule 3)."""
-    past = Past()
-    lenient = False
-    for row in rows:
-        if row[0] == "failure" and row[4] not in _MODEL_FAULTS and not replay:
-            past.open_attempts.pop(row[2], None)
-            lenient = True
-        elif row[0] in _FOLDS:
-            _FOLDS[row[0]](past, row)
-    return past, lenient
-
-
-def _fold_outcome(past: Past, row: Row) -> None:
-    past.open_attempts.pop(row[2], None)
-    past.results[row[3]] = row
-
-
-def _fold_attempt(past: Past, row: Row) -> None:
-    past.attempts += 1
-    past.open_attempts[row[2]] = row
-
-
-_FOLDS: dict[str, Callable[[Past, Row], object]] = {
-    "issue": lambda past, row: past.issues.__setitem__(row[2], row),
-    "shared": lambda past, row: past.issues.__setitem__(row[2], row),
-    "attempt": _fold_attempt,
-    "result": _fold_outcome,
-    "failure": _fold_outcome,
-    "cancel": lambda past, row: past.open_attempts.pop(row[2], None),
-    "lift": lambda past, row: past.lifts.__setitem__(row[2], row),
-    "pick": lambda past, row: past.picks.__setitem__(row[2], row[3]),
-    "clock": lambda past, row: past.clocks.__setitem__(row[2], row[3]),
-    "op": lambda past, row: past.ops.__setitem__(row[2], row[3]),
-}
+_SIDES: dict[str, type[NlpuError]] = {"host": HostError, "program": ProgramError}
 
 
 @dataclass(slots=True)
@@ -111,6 +62,7 @@ class Counts:
     completion_tokens: int = 0
     prompt_tokens: int = 0
     issued: int = 0
+    calls_issued: int = 0
 
 
 class RunState:
@@ -125,7 +77,6 @@ class RunState:
         budget: Budget,
         estimates: Mapping[str, int],
         past: Past | None = None,
-        lenient: bool = False,
         replay: bool = False,
         reuse_changed: bool = False,
         source_changed: bool = False,
@@ -133,19 +84,21 @@ class RunState:
         self.kernel = kernel
         self.number = number
         self.journal = journal
-        self.purse = Purse(budget)
-        self.estimates = dict(estimates)
         self.past = past or Past()
-        self.lenient = lenient
+        self.resumed = past is not None
+        self.lenient = self.past.host_failures > 0
         self.replay = replay
         self.reuse_changed = reuse_changed
         self.source_changed = source_changed
+        self.purse = Purse(budget)
+        self.estimates = dict(estimates)
         self.divergence: str | None = None
         self.status: Status = "running"
         self.error: BaseException | None = None
         self.result: Any = None
         self.counts = Counts()
         self.start_s = kernel.now_s()
+        self.history = History(journal, number, self.past, self.start_s)
         self.end_s: float | None = None
         self.root = Scope(self, "main", None, "main")
         self.leaders: dict[bytes, Node] = {}
@@ -155,23 +108,15 @@ class RunState:
         self.on_text: Callable[[Node, str], None] | None = None
         self.on_end: list[Callable[[], None]] = []
         self.timers: list[Any] = []
-        self._op_numbers = {bytes.fromhex(op[0]): number for number, op in self.past.ops.items()}
         self.date_s: Callable[[], float] = lambda: 0.0
-        self._charge_open_attempts()
+        self._charge_past()
 
-    def charge_results(self, rows: list[Row]) -> None:
-        """Count what the run's former lives spent on calls that were answered."""
-        for row in rows:
-            if row[0] in ("result", "failure"):
-                usage = row[5] if row[0] == "result" else row[7]
-                _, prompt, _, completion, *_, money = usage
-                self.purse.charge(
-                    Amount(1, completion / TOKENS_PER_NLOP, prompt + completion, money)
-                )
-
-    def _charge_open_attempts(self) -> None:
-        for row in self.past.open_attempts.values():
-            self.purse.charge(Amount(1, row[4], row[5], row[6]))
+    def _charge_past(self) -> None:
+        """Count what former lives spent: on outcomes, and on attempts that a kill left open."""
+        for outcome in self.past.outcomes.values():
+            self.purse.charge(amount_of(cost_of(outcome.usage)))
+        for most in [*self.past.lost, *(call.most for call in self.past.under_way.values())]:
+            self.purse.charge(most)
 
     # -- identity ----------------------------------------------------------------------------
 
@@ -186,36 +131,27 @@ class RunState:
         whole = b"%b|%b|%b|%b" % (op.digest, processor.identity.encode(), draw.encode(), names)
         return blake2b(whole, digest_size=12).digest()
 
-    def op_number(self, op: Op[Any]) -> int:
-        """The number the journal knows the op by in this run."""
-        number = self._op_numbers.get(op.digest)
-        if number is None:
-            number = self._op_numbers[op.digest] = len(self._op_numbers)
-            described = [op.digest.hex(), op.name, self.journal.text(op.text), op.result.name]
-            self.journal.append("op", self.number, number, described)
-        return number
-
     # -- the journal of former lives ------------------------------------------------------------
 
     def check_position(self, node: Node, op: Op[Any], key: bytes, texts: tuple[str, ...]) -> None:
         """Raises Diverged if the journal holds another call at this position (rule 2)."""
-        row = self.past.issues.get(node.position)
-        if row is None or self.lenient or row[5] == key.hex():
+        call = self.past.calls.get(node.position)
+        if call is None or self.lenient or call.key == key.hex():
             return
-        self.diverge(f"{node.position} ({op.name})", self._difference(row, op, texts))
+        self.diverge(f"{node.position} ({op.name})", self._difference(call, op, texts))
 
-    def _difference(self, row: Row, op: Op[Any], texts: tuple[str, ...]) -> str:
-        before = self.past.ops[row[3]]
-        if before[1] != op.name:
-            return f"the program called {before[1]} there before, and calls {op.name} now"
-        if before[0] != op.digest.hex():
+    def _difference(self, call: PastCall, op: Op[Any], texts: tuple[str, ...]) -> str:
+        before = self.past.ops[call.op]
+        if before.name != op.name:
+            return f"the program called {before.name} there before, and calls {op.name} now"
+        if before.digest != op.digest.hex():
             return f"the op {op.name} has changed"
-        if row[4] != self.kernel.processor(op.processor).identity:
-            return f"the model was {row[4].split('|')[0]} before"
-        names = [self.journal.text(text) for text in texts]
+        if call.identity != self.kernel.processor(op.processor).identity:
+            return f"the model was {call.identity.split('|')[0]} before"
+        numbers = [self.journal.text(text) for text in texts]
         changed = [
             place.name
-            for place, old, new in zip(op.operands, row[6], names, strict=False)
+            for place, old, new in zip(op.operands, call.texts, numbers, strict=False)
             if old != new
         ]
         return f"its operand {changed[0]!r} differs" if changed else "its sampling has changed"
@@ -233,21 +169,18 @@ class RunState:
             self.lenient = True
             return
         raise Diverged(
-            f"{found}. {len(self.past.results)} results are in the journal; to go on and reuse "
+            f"{found}. {len(self.past.outcomes)} results are in the journal; to go on and reuse "
             "those whose op, operands and model are the same, resume with --changed"
         )
 
-    def remembered(self, key: bytes) -> Row | None:
+    def remembered(self, key: bytes) -> Outcome | None:
         """The journal's outcome of a key."""
-        return self.past.results.get(key.hex()) if self.past.results else None
+        return self.past.outcomes.get(key.hex())
 
-    def failure(self, row: Row) -> NlpuError:
-        """The error that a failure row stands for."""
-        name, message = row[4], row[5]
-        kind = _MODEL_FAULTS.get(name)
-        if kind is not None:
-            return kind(message)
-        return HostError(message) if row[6] == "host" else ProgramError(message)
+    def failure(self, outcome: Outcome) -> NlpuError:
+        """The error that a failed outcome stands for."""
+        kind = _MODEL_FAULTS.get(outcome.fault) or _SIDES.get(outcome.side, NlpuError)
+        return kind(outcome.message)
 
     # -- money ---------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.errors import BadOperand, NlpuError, ProgramError
-from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce
+from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, rebuilt
 from nlpu.value import Value
 from runtime.graph import Node, Scope
 from runtime.journal import text_hash
@@ -127,12 +127,13 @@ def _growing(
 ) -> Kind:
     """A kind that grows when the items of its first operand are known, then waits for the rest.
 
-    ``before`` names the items that must be there before it can grow.
+    ``before`` names the items and other operands that must be there before it can grow.
     """
 
     def issued(kernel: Kernel, node: Node) -> None:
-        items = _items_of(node.operands[0])
-        waits = node.operands[:1] if items is None else before(items)
+        first, *rest = node.operands
+        items = _items_of(first)
+        waits = [first, *before(rest)] if items is None else before([*items, *rest])
         if any(isinstance(value, Node) and not value.ready for value in waits):
             kernel.wait_for(node, waits)
         elif items is not None:
@@ -287,7 +288,7 @@ def _gathered(node: Node) -> Any:
         if isinstance(part, dict):
             return {key: fill(sub) for key, sub in part.items()}
         if isinstance(part, list | tuple):
-            return type(part)(fill(sub) for sub in part)
+            return rebuilt(part, map(fill, part))
         return part
 
     return fill(node.work.shape)
@@ -322,8 +323,8 @@ def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
         ) from error
     past = run.past.lifts.get(node.position)
     if past is None or run.lenient:
-        run.journal.append("lift", run.number, node.position, name, digest)
-    elif past[4] != digest:
+        run.history.lift(node.position, name, digest)
+    elif past != digest:
         run.diverge(
             f"{node.position} ({name})", f"the lifted function {name} gave another result before"
         )
@@ -354,7 +355,7 @@ def _first_ready(kernel: Kernel, node: Node) -> None:
             node.waiting = 1  # a failure does not win while another may come
             return
         index = (good or settled)[0]
-        run.journal.append("pick", run.number, node.position, index)
+        run.history.pick(node.position, index)
     winner = node.operands[index]
     error = winner._error if isinstance(winner, Node) else None
     if error is not None:

@@ -1,0 +1,325 @@
+"""A run's history: the one place that knows what its journal rows look like.
+
+Theory of operation
+-------------------
+``History`` writes a run's rows as things happen and, when the run is resumed, folds the rows of its
+former lives into a ``Past`` where they are found by position and by key. Rows name things by small
+numbers given on first use (ops, processors, texts, issues), so a call takes two short rows.
+
+    run      header
+    op       number, digest, name, text, result type
+    on       number, identity of a processor
+    issue    number, position, op, on, key, texts, most completion tokens, most tokens, most
+             money, ms: the call is sent for the first time
+    attempt  issue, ms: it is sent again
+    result   issue, text, usage, ms
+    failure  issue, fault, message, side, usage, ms
+    cancel   issue
+    shared   position, op, on, key, texts: it met an equal call made or under way
+    lift     position, name, digest of the result
+    pick     position, index: which of several came first
+    clock    position, content: what ``now`` or ``random`` gave
+    resume   date
+    end      status, text of the result, error, receipt
+
+usage is [prompt tokens, completion tokens, service ms, queue ms, attempts, cached tokens, thinking
+tokens, trimmed, money], less the zeros at its end. ms count from the start of the life.
+
+Rules
+1. Every row starts with its kind and the run's number.
+2. Nothing outside this file reads or writes a row of a call.
+3. The rows of calls are formatted by hand: they are most of the journal and half its CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from nlpu.op import Op
+from runtime.budget import TOKENS_PER_NLOP, Amount
+from runtime.graph import Cost
+from runtime.journal import Journal, NoJournal, Row
+
+MODEL_FAULTS = frozenset({"Truncated", "Malformed", "EmptyReply", "ModelError"})
+
+
+class PastOp(NamedTuple):
+    """An op as a former life knew it."""
+
+    digest: str
+    name: str
+    text: int
+    result: str
+
+
+class PastCall(NamedTuple):
+    """A call issued at a position."""
+
+    number: int
+    position: str
+    op: int
+    identity: str
+    key: str
+    texts: list[int]
+    most: Amount
+
+
+class Outcome(NamedTuple):
+    """How a call ended: a text, or a fault with its message and side (host | model | program)."""
+
+    text: int
+    usage: list[Any]
+    fault: str = ""
+    message: str = ""
+    side: str = ""
+
+
+@dataclass(slots=True)
+class Past:
+    """What the journal holds of a run's former lives."""
+
+    calls: dict[str, PastCall] = field(default_factory=dict)  # by position
+    outcomes: dict[str, Outcome] = field(default_factory=dict)  # by key
+    under_way: dict[int, PastCall] = field(default_factory=dict)  # issued, no outcome, by number
+    ops: dict[int, PastOp] = field(default_factory=dict)
+    processors: dict[int, str] = field(default_factory=dict)
+    lifts: dict[str, str] = field(default_factory=dict)  # position -> digest
+    picks: dict[str, int] = field(default_factory=dict)
+    clocks: dict[str, Any] = field(default_factory=dict)
+    header: dict[str, Any] = field(default_factory=dict)
+    end: Row | None = None
+    lives: int = 1
+    attempts: int = 0
+    lost: list[Amount] = field(default_factory=list)  # attempts that earlier kills left open
+    host_failures: int = 0  # left out of ``outcomes``: they are tried again
+    _numbered: dict[int, PastCall] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether a life of the run came to its end with a result."""
+        return self.end is not None and self.end[2] == "done"
+
+
+def past_of(rows: Iterable[Row], *, keep_host_failures: bool = False) -> Past:
+    """Fold a run's rows. Failures of the host count only where ``keep_host_failures`` is set."""
+    past = Past()
+    for row in rows:
+        fold = _FOLDS.get(row[0])
+        if fold is not None:
+            fold(past, row)
+    if not keep_host_failures:
+        again = [k for k, o in past.outcomes.items() if o.fault and o.fault not in MODEL_FAULTS]
+        for key in again:
+            del past.outcomes[key]
+        past.host_failures = len(again)
+    return past
+
+
+def _fold_issue(past: Past, row: Row) -> None:
+    _, _, number, position, op, on, key, texts, completion, tokens, money, _ = row
+    most = Amount(1, completion / TOKENS_PER_NLOP, tokens, money)
+    call = PastCall(number, position, op, past.processors[on], key, texts, most)
+    past.calls[position] = past.under_way[number] = past._numbered[number] = call
+    past.attempts += 1
+
+
+def _fold_shared(past: Past, row: Row) -> None:
+    _, _, position, op, on, key, texts = row
+    past.calls[position] = PastCall(0, position, op, past.processors[on], key, texts, Amount(0))
+
+
+def _fold_attempt(past: Past, row: Row) -> None:
+    past.under_way[row[2]] = past._numbered[row[2]]
+    past.attempts += 1
+
+
+def _fold_result(past: Past, row: Row) -> None:
+    past.under_way.pop(row[2], None)
+    past.outcomes[past._numbered[row[2]].key] = Outcome(row[3], row[4])
+
+
+def _fold_failure(past: Past, row: Row) -> None:
+    past.under_way.pop(row[2], None)
+    _, _, number, fault, message, side, usage, _ = row
+    past.outcomes[past._numbered[number].key] = Outcome(0, usage, fault, message, side)
+
+
+def _fold_end(past: Past, row: Row) -> None:
+    past.end = row
+
+
+def _fold_resume(past: Past, row: Row) -> None:
+    past.lives += 1
+    past.lost += [call.most for call in past.under_way.values()]
+    past.under_way.clear()
+    past.end = None
+
+
+_FOLDS: dict[str, Callable[[Past, Row], object]] = {
+    "run": lambda past, row: past.header.update(row[2]),
+    "op": lambda past, row: past.ops.__setitem__(row[2], PastOp(*row[3:])),
+    "on": lambda past, row: past.processors.__setitem__(row[2], row[3]),
+    "issue": _fold_issue,
+    "shared": _fold_shared,
+    "attempt": _fold_attempt,
+    "result": _fold_result,
+    "failure": _fold_failure,
+    "cancel": lambda past, row: past.under_way.pop(row[2], None),
+    "lift": lambda past, row: past.lifts.__setitem__(row[2], row[4]),
+    "pick": lambda past, row: past.picks.__setitem__(row[2], row[3]),
+    "clock": lambda past, row: past.clocks.__setitem__(row[2], row[3]),
+    "resume": _fold_resume,
+    "end": _fold_end,
+}
+
+
+# -- usage ---------------------------------------------------------------------------------------
+
+
+def usage_of(cost: Cost) -> list[Any]:
+    """A call's cost as a row holds it."""
+    usage: list[Any] = [
+        cost.prompt_tokens,
+        cost.completion_tokens,
+        int(cost.service_s * 1000),
+        int(cost.queue_s * 1000),
+        cost.attempts - 1,
+        cost.cached_tokens,
+        cost.thinking_tokens,
+        int(cost.trimmed),
+        cost.money,
+    ]
+    while usage and not usage[-1]:
+        usage.pop()
+    return usage
+
+
+def cost_of(usage: list[Any]) -> Cost:
+    """The cost a row stands for, as that of a call met in the journal."""
+    prompt, completion, service, queue, again, cached, thinking, trimmed, money = usage + [0] * (
+        9 - len(usage)
+    )
+    return Cost(
+        attempts=again + 1,
+        prompt_tokens=prompt,
+        cached_tokens=cached,
+        completion_tokens=completion,
+        thinking_tokens=thinking,
+        queue_s=queue / 1000,
+        service_s=service / 1000,
+        money=money,
+        how="reused",
+        trimmed=bool(trimmed),
+    )
+
+
+def amount_of(cost: Cost) -> Amount:
+    """What a call took, as a budget counts it."""
+    tokens = cost.prompt_tokens + cost.completion_tokens
+    return Amount(1, cost.completion_tokens / TOKENS_PER_NLOP, tokens, cost.money)
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+class History:
+    """The rows of one run: those of its past, and those being written."""
+
+    def __init__(self, journal: Journal | NoJournal, run: int, past: Past, start_s: float) -> None:
+        self.past = past
+        self.keeps = journal.keeps
+        self._journal = journal
+        self._run = run
+        self._start_s = start_s
+        self._issues = max(past._numbered, default=0)
+        self._ops = {bytes.fromhex(op.digest): number for number, op in past.ops.items()}
+        self._processors = {identity: number for number, identity in past.processors.items()}
+
+    def op_number(self, op: Op[Any]) -> int:
+        """The number the journal knows the op by in this run."""
+        number = self._ops.get(op.digest)
+        if number is None:
+            number = self._ops[op.digest] = len(self._ops)
+            text = self._journal.text(op.text)
+            self._row("op", number, op.digest.hex(), op.name, text, op.result.name)
+        return number
+
+    def _on(self, identity: str) -> int:
+        number = self._processors.get(identity)
+        if number is None:
+            number = self._processors[identity] = len(self._processors)
+            self._row("on", number, identity)
+        return number
+
+    def _row(self, kind: str, *rest: Any) -> None:
+        self._journal.append(kind, self._run, *rest)
+
+    def _ms(self, now_s: float) -> int:
+        return int((now_s - self._start_s) * 1000)
+
+    def text(self, text: str) -> int:
+        """The number of a text."""
+        return self._journal.text(text)
+
+    def issue(
+        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],
+        most: Amount, completion: int, now_s: float,
+    ) -> int:  # fmt: skip
+        """A call is sent for the first time; gives its number."""
+        if not self.keeps:
+            return 0
+        self._issues += 1
+        numbers = ",".join([str(self._journal.text(text)) for text in texts])
+        self._journal.write(
+            f'["issue",{self._run},{self._issues},"{position}",{self.op_number(op)},'
+            f'{self._on(identity)},"{key.hex()}",[{numbers}],{completion},{most.tokens},'
+            f"{most.money or 0},{self._ms(now_s)}]"
+        )
+        return self._issues
+
+    def attempt(self, issue: int, now_s: float) -> None:
+        """It is sent again."""
+        self._row("attempt", issue, self._ms(now_s))
+
+    def result(self, issue: int, text: str, cost: Cost, now_s: float) -> None:
+        """It has a result."""
+        if self.keeps:
+            usage = ",".join(map(str, usage_of(cost)))
+            number = self._journal.text(text)
+            self._journal.write(
+                f'["result",{self._run},{issue},{number},[{usage}],{self._ms(now_s)}]'
+            )
+
+    def failure(
+        self, issue: int, error: BaseException, side: str, cost: Cost, now_s: float
+    ) -> None:
+        """It failed for good."""
+        usage, ms = usage_of(cost), self._ms(now_s)
+        self._row("failure", issue, type(error).__name__, str(error), side, usage, ms)
+
+    def cancel(self, issue: int) -> None:
+        """Nothing needs it any more."""
+        self._row("cancel", issue)
+
+    def shared(
+        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...]
+    ) -> None:
+        """It met an equal call."""
+        if self.keeps and position not in self.past.calls:
+            numbers = [self._journal.text(text) for text in texts]
+            number, on = self.op_number(op), self._on(identity)
+            self._row("shared", position, number, on, key.hex(), numbers)
+
+    def lift(self, position: str, name: str, digest: str) -> None:
+        """What a lifted function gave, by digest."""
+        self._row("lift", position, name, digest)
+
+    def pick(self, position: str, index: int) -> None:
+        """Which of several came first."""
+        self._row("pick", position, index)
+
+    def clock(self, position: str, content: Any) -> None:
+        """What the computer's clock or dice gave."""
+        self._row("clock", position, content)

@@ -1,0 +1,307 @@
+"""The loader: from a name on the command line to a program, and from strings to its arguments.
+
+Theory of operation
+-------------------
+A program is named either by a module of the ``programs`` package that holds a function of the same
+name, or by ``file.py:function``. Its parameters say what it takes: strings are converted by their
+annotations, ``name=value`` fills the parameter of that name, the rest go in order, and input texts
+go to the text parameters that are still empty, in order.
+
+Rules
+1. Only the package ``programs`` and files that the user names are imported, by importlib.
+2. A mistake is a Usage error that shows the program's parameters.
+3. ``name=value`` is one only if the part before ``=`` is an identifier; an identifier that is no
+   parameter is a mistake, never silently a text.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from nlpu.errors import ProgramError, Usage
+from nlpu.op import check_text
+from nlpu.types import choices_of
+
+_BOOLS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A loaded program. ``spec`` loads it again, from any directory.
+
+    streams: its module says ``STREAMS = True``: its result is the text of its one call.
+    """
+
+    spec: str
+    function: Callable[..., Any]
+    streams: bool
+
+    @property
+    def name(self) -> str:
+        """The function's own name."""
+        return self.function.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter and the type its string is converted to."""
+
+    name: str
+    type: Any
+    default: Any  # Parameter.empty: it must be given
+    many: bool  # *args: takes all that is left
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is inspect.Parameter.empty and not self.many
+
+    def __str__(self) -> str:
+        shown = f"{'*' if self.many else ''}{self.name}: {_type_name(self.type)}"
+        return shown if self.required or self.many else f"{shown} = {self.default!r}"
+
+
+# -- programs --------------------------------------------------------------------------------
+
+
+def load(spec: str) -> Program:
+    """The program of a name or of ``file.py:function``. Raises Usage, ProgramError."""
+    path, _, function = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
+    if path.endswith(".py"):
+        return _from_file(Path(path), function)
+    if spec not in available():
+        raise Usage(f"no program is called {spec!r}{_nearest(spec, available())}")
+    module = _imported(lambda: importlib.import_module(f"programs.{spec}"), spec)
+    return _program(spec, module, spec)
+
+
+def available() -> list[str]:
+    """The names of the programs in ``programs``: modules that say what they are the program of."""
+    import programs
+
+    return sorted(
+        found.name
+        for found in pkgutil.iter_modules(programs.__path__)
+        if _defines(Path(programs.__path__[0]) / f"{found.name}.py", found.name)
+    )
+
+
+def _defines(path: Path, name: str) -> bool:
+    """Whether a module has a function of its own name, without importing it."""
+    if not path.is_file():
+        return False
+    text = path.read_text(encoding="utf-8")
+    return f"\ndef {name}(" in text or f"\nasync def {name}(" in text
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = get_close_matches(name, names, 1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    return f"{hint} There are: {', '.join(names) or 'none'}; or name a file: my_file.py:function"
+
+
+def _from_file(path: Path, function: str) -> Program:
+    if not path.is_file():
+        raise Usage(f"there is no file {path}; a program is a name or file.py:function")
+    place = path.resolve()
+    spec = importlib.util.spec_from_file_location(f"nlpu_program_{place.stem}", place)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    loader = spec.loader
+
+    def run() -> types.ModuleType:
+        sys.modules[module.__name__] = module  # dataclasses and pydantic look their module up
+        sys.path.insert(0, str(place.parent))  # as for a script: its neighbours can be imported
+        loader.exec_module(module)
+        return module
+
+    return _program(f"{place}:{function or place.stem}", _imported(run, str(path)), function)
+
+
+def _imported(step: Callable[[], types.ModuleType], name: str) -> types.ModuleType:
+    try:
+        return step()
+    except Exception as error:  # whatever the program's own code raises
+        line = getattr(error, "lineno", None)
+        where = f" (line {line})" if line else ""
+        raise ProgramError(
+            f"the program {name} cannot be loaded: {type(error).__name__}: {error}{where}"
+        ) from error
+
+
+def _program(spec: str, module: types.ModuleType, name: str) -> Program:
+    own = {
+        key: item
+        for key, item in vars(module).items()
+        if inspect.isfunction(item) and item.__module__ == module.__name__ and key[0] != "_"
+    }
+    wanted = name or spec.rpartition(":")[2]
+    if wanted not in own:
+        what = f"there is no function {wanted!r} in {module.__file__}"
+        raise Usage(f"{what}; its functions are: {', '.join(own) or 'none'}")
+    return Program(spec, own[wanted], getattr(module, "STREAMS", False) is True)
+
+
+# -- arguments -------------------------------------------------------------------------------
+
+
+def parameters(program: Program) -> list[Parameter]:
+    """What the program takes. Raises ProgramError for a type that no string can give."""
+    try:
+        hints = typing.get_type_hints(program.function)
+    except Exception as error:  # an annotation can be any expression
+        raise ProgramError(f"the annotations of {program.name} fail: {error}") from error
+    found = []
+    for name, parameter in inspect.signature(program.function).parameters.items():
+        many = parameter.kind is inspect.Parameter.VAR_POSITIONAL
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            continue
+        found.append(Parameter(name, _plain(hints.get(name, str)), parameter.default, many))
+    return found
+
+
+def usage(program: Program) -> str:
+    """The program and its parameters in one line."""
+    return f"{program.name}({', '.join(map(str, parameters(program)))})"
+
+
+def bind(
+    program: Program, words: Sequence[str], texts: Sequence[str] = ()
+) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments from command line words and input texts. Raises Usage (rule 2)."""
+    try:
+        return _bind(program, parameters(program), words, texts)
+    except Usage as error:
+        raise Usage(f"{error}. Usage: {usage(program)}") from error
+
+
+def _bind(
+    program: Program, places: list[Parameter], words: Sequence[str], texts: Sequence[str]
+) -> tuple[list[Any], dict[str, Any]]:
+    given: dict[str, Any] = {}
+    rest: list[Any] = []
+    free = [place for place in places if not place.many and _in_order(program, place)]
+    tail = next((place for place in places if place.many), None)
+    named, ordered = _apart(words, {place.name: place for place in places})
+    for place, word in named:
+        if place.name in given or place.many:
+            raise Usage(f"{place.name!r} is given twice" if not place.many else _no_name(place))
+        given[place.name] = convert(word, place)
+    for word in ordered:
+        place = next((each for each in free if each.name not in given), tail)
+        if place is None:
+            raise Usage(f"{word[:40]!r} is one argument too many")
+        _put(given, rest, place, convert(word, place))
+    for text in texts:
+        place = next((each for each in free if _takes_text(each, given)), tail)
+        if place is None or place.type is not str:
+            raise Usage("there is no parameter left for an input text: each text needs its own")
+        _put(given, rest, place, check_text(text, "the input"))
+    _complete(places, given)
+    if not rest:
+        return [], given
+    return [given.pop(place.name) for place in free if place.name in given] + rest, given
+
+
+def _put(given: dict[str, Any], rest: list[Any], place: Parameter, content: Any) -> None:
+    if place.many:
+        rest.append(content)
+    else:
+        given[place.name] = content
+
+
+def _in_order(program: Program, place: Parameter) -> bool:
+    return inspect.signature(program.function).parameters[place.name].kind in _IN_ORDER
+
+
+def _takes_text(place: Parameter, given: dict[str, Any]) -> bool:
+    return place.type is str and place.name not in given
+
+
+def _no_name(place: Parameter) -> str:
+    return f"{place.name!r} takes all that is left, it cannot be given by name"
+
+
+def _complete(places: list[Parameter], given: dict[str, Any]) -> None:
+    missing = [place.name for place in places if place.required and place.name not in given]
+    if missing:
+        raise Usage(f"{missing[0]!r} is missing: give it as an argument or with --input FILE")
+
+
+def _apart(
+    words: Sequence[str], places: dict[str, Parameter]
+) -> tuple[list[tuple[Parameter, str]], list[str]]:
+    """Words by name, and those in order (rule 3)."""
+    named, ordered = [], []
+    for word in words:
+        name, sign, content = word.partition("=")
+        if not (sign and name.isidentifier()):
+            ordered.append(word)
+        elif name in places:
+            named.append((places[name], content))
+        else:
+            first = next(iter(places), "text")
+            raise Usage(
+                f"there is no parameter {name!r}; a text with '=' in it is given by name: "
+                f"{first}='{name}=...'"
+            )
+    return named, ordered
+
+
+def convert(word: str, place: Parameter) -> Any:
+    """The content of a string for a parameter. Raises Usage."""
+    try:
+        check_text(word, f"{place.name!r}")
+        return _converted(word, place.type)
+    except (ValueError, KeyError) as error:
+        wanted = _type_name(place.type)
+        raise Usage(f"{place.name!r} must be {wanted}, not {word[:40]!r}") from error
+    except ProgramError as error:
+        raise Usage(str(error)) from error
+
+
+def _converted(word: str, wanted: Any) -> Any:
+    if wanted is str:
+        return word
+    if wanted is bool:
+        return _BOOLS[word.lower()]
+    if wanted in (int, float):
+        return wanted(word)
+    return choices_of(wanted)[word]
+
+
+def _plain(annotation: Any) -> Any:
+    """The one type a string is converted to. Raises ProgramError."""
+    if isinstance(annotation, types.UnionType) or get_origin(annotation) is typing.Union:
+        options = [option for option in get_args(annotation) if option is not types.NoneType]
+        if len(options) == 1:
+            return _plain(options[0])
+    if annotation in (str, int, float, bool) or get_origin(annotation) is Literal:
+        return annotation
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return annotation
+    if annotation is Any:
+        return str
+    raise ProgramError(
+        f"a terminal cannot give an argument of type {annotation!r}; write a program whose "
+        "parameters are str, int, float, bool or Literal, and run that"
+    )
+
+
+def _type_name(wanted: Any) -> str:
+    if wanted in (str, int, float):
+        return "text" if wanted is str else str(wanted.__name__)
+    return "yes|no" if wanted is bool else "|".join(choices_of(wanted))
