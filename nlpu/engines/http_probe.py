@@ -1,0 +1,208 @@
+"""Finds out what an HTTP model server is: its model, window, kind and tokenizer.
+
+Theory of operation
+-------------------
+``read_card`` asks GET /v1/models and GET /version. A server is vLLM if both fit: a version, and a
+model card with ``max_model_len``. ``check_tokenizer`` looks for a local tokenizer: the one named by
+the caller, else the directory in the card's ``root`` field. What cannot be found is a sentence in
+``weaker``, never a guess in silence.
+
+Rules
+1. Questions only: nothing here generates a token.
+2. A tokenizer whose ids differ from the server's is refused if named, passed over if found.
+3. No I/O of its own; ``ask`` is the engine's way to the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from yarl import URL
+
+from nlpu.engines import http_errors as errors
+from nlpu.errors import MissingPart, NlpuError, Unauthorized, UnknownProcessor, Usage
+
+Ask = Callable[..., Awaitable[tuple[int, bytes, Any]]]
+
+ASSUMED_WINDOW = 8192
+PROBE = "Zoë's 12 naïve cats:\n\n\tπ ≈ 3.14159 — «déjà vu» 日本語 <b>!?</b>"
+
+_NO_IDS = "Prompts are chat messages: markers are escaped, and token counts are estimates."
+
+
+def base_url(url: str) -> URL:
+    """The server's root, from what people write: with or without scheme, slash and ``/v1``."""
+    try:
+        parsed = URL(url if "://" in url else f"http://{url}")
+        ok = parsed.scheme in {"http", "https"} and bool(parsed.host)
+    except ValueError:
+        ok = False
+    if not ok:
+        raise Usage("The server's URL is not one. Give it like http://127.0.0.1:8000.")
+    if parsed.user or parsed.password or parsed.query_string:
+        raise Usage("The server's URL holds a user, password or query. Give the key as api_key.")
+    path = parsed.path.rstrip("/").removesuffix("/v1")
+    return parsed.with_path(path or "/")
+
+
+def headers(api_key: str | None) -> dict[str, str]:
+    """The headers of every request."""
+    made = {"Content-Type": "application/json"}
+    if api_key:
+        if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            raise Unauthorized("The API key has characters no key has. Give it without spaces.")
+        made["Authorization"] = f"Bearer {api_key}"
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCard:
+    """What the server says of itself."""
+
+    model: str
+    window: int
+    vllm: bool
+    root: str | None
+    tokenizer: str | None = None
+    weaker: tuple[str, ...] = ()
+
+    def but(self, *sentences: str) -> ServerCard:
+        return replace(self, weaker=self.weaker + sentences)
+
+
+async def read_card(where: str, model: str | None, window: int | None, ask: Ask) -> ServerCard:
+    """Choose the model and tell what serves it."""
+    entry = choose(where, await _models(where, ask), model)
+    # vLLM's cards of adapters have no length of their own: their base model's counts.
+    length = entry.get("max_model_len") or entry.get("_base_len")
+    version = await _version(ask) if length else None
+    vllm = version is not None and entry.get("owned_by") != "sglang"
+    root = entry.get("root")
+    known = window or length or _other_window(entry)
+    card = ServerCard(
+        entry["id"], int(known or ASSUMED_WINDOW), vllm, root if isinstance(root, str) else None
+    )
+    if not known:
+        card = card.but(f"The server does not tell its window; {ASSUMED_WINDOW} tokens is assumed.")
+    return card.but(*(_vllm_weaker(version or "") if vllm else _other_weaker()))
+
+
+async def _models(where: str, ask: Ask) -> list[dict[str, Any]]:
+    status, body, headers = await ask("GET", "v1/models")
+    if status != 200:
+        raise _refusal(where, status, body, headers)
+    try:
+        entries = [e for e in json.loads(body)["data"] if isinstance(e.get("id"), str)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        saw = "a web page" if errors.is_html(body) else "no list of models"
+        raise errors.not_a_server(where, saw) from None
+    lengths = {e["id"]: e.get("max_model_len") for e in entries}
+    return [{**e, "_base_len": lengths.get(e.get("parent"))} for e in entries]
+
+
+def _refusal(where: str, status: int, body: bytes, headers: Any) -> NlpuError:
+    if status in {404, 405, 400, 422}:
+        return errors.not_a_server(where, f"{status} to GET /v1/models")
+    return errors.from_status(where, status, headers, body)
+
+
+def choose(where: str, entries: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
+    """The entry of the model asked for, or of the only one."""
+    names = ", ".join(sorted(e["id"] for e in entries))
+    if not entries:
+        raise UnknownProcessor(f"{where} serves no model. Load one there.")
+    if model is None:
+        if len(entries) > 1:
+            raise UnknownProcessor(f"{where} serves several models: {names}. Name one of them.")
+        return entries[0]
+    for entry in entries:
+        if entry["id"] == model:
+            return entry
+    raise UnknownProcessor(f"{where} does not serve {model!r}. It serves: {names}.")
+
+
+async def _version(ask: Ask) -> str | None:
+    status, body, _ = await ask("GET", "version")
+    if status != 200:
+        return None
+    try:
+        version = json.loads(body)["version"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return version if isinstance(version, str) else None
+
+
+def _other_window(entry: dict[str, Any]) -> int | None:
+    """The window under the names that other servers give it."""
+    meta = entry.get("meta")
+    places = [entry, meta if isinstance(meta, dict) else {}]
+    names = ("context_length", "max_context_length", "context_window", "n_ctx", "n_ctx_train")
+    found = [place[name] for name in names for place in places if isinstance(place.get(name), int)]
+    return found[0] if found else None
+
+
+def _vllm_weaker(version: str) -> tuple[str, ...]:
+    number = re.match(r"(\d+)\.(\d+)", version)
+    if number and (int(number[1]), int(number[2])) < (0, 11):
+        return (f"vLLM {version} is older than 0.11 and may refuse priorities.",)
+    return ()
+
+
+def _other_weaker() -> tuple[str, ...]:
+    return (
+        "Choice and JSON constraints are asked for by response_format; a server may ignore it.",
+        "Regular-expression constraints are not available.",
+        "Priorities are not passed on, and closing the connection may not stop the generation.",
+        "Where the server gives no token counts they are estimates.",
+    )
+
+
+# -- the tokenizer ---------------------------------------------------------------------------
+
+
+async def check_tokenizer(where: str, card: ServerCard, named: str | None, ask: Ask) -> ServerCard:
+    """The card with a tokenizer directory, if there is one that agrees with the server."""
+    place = named or card.root
+    file = Path(place) / "tokenizer.json" if place else None
+    if file is None or not file.is_file():
+        if named:
+            raise MissingPart(f"There is no tokenizer.json in {named}. Give its directory.")
+        return card.but(_NO_IDS)
+    found = replace(card, tokenizer=str(place))
+    if not card.vllm:
+        return found.but(_NO_IDS)
+    theirs = await _server_ids(card.model, ask)
+    if theirs is None:
+        return found.but("The tokenizer could not be checked against the server's.")
+    if await asyncio.to_thread(_local_ids, file) == theirs:
+        return found
+    if named:
+        raise UnknownProcessor(
+            f"The tokenizer in {named} is not the one {where} uses for its model."
+        )
+    return card.but("The tokenizer found locally is not the server's and is not used.", _NO_IDS)
+
+
+async def _server_ids(model: str, ask: Ask) -> list[int] | None:
+    question = {"model": model, "prompt": PROBE, "add_special_tokens": False}
+    status, body, _ = await ask("POST", "tokenize", question)
+    if status != 200:
+        return None
+    try:
+        tokens = json.loads(body)["tokens"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return tokens if isinstance(tokens, list) else None
+
+
+def _local_ids(file: Path) -> list[int]:
+    from tokenizers import Tokenizer  # a tenth of a second to import; most users never need it
+
+    ids: list[int] = Tokenizer.from_file(str(file)).encode(PROBE, add_special_tokens=False).ids
+    return ids

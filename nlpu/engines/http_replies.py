@@ -1,0 +1,166 @@
+"""What comes back from an OpenAI-compatible server, whole or in a stream, as a ``Reply``.
+
+Theory of operation
+-------------------
+``read_reply`` reads one JSON object. ``StreamReader`` is fed the bytes of server-sent events as
+they come, gives the new text each time, and the same Reply in the end.
+
+Rules
+1. An answer is whole: text that is a string, a finish of ours, token counts. Else it is a fault.
+2. A stream's pieces, joined, are the text of its Reply; where the bytes are cut changes nothing.
+3. A choice that ``http_wire`` wrapped is unwrapped here.
+4. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from nlpu.engines import http_errors as errors
+from nlpu.engines.http_wire import Dialect
+from nlpu.errors import ServerFault
+from nlpu.wire import Finish, Reply, Request
+
+_FINISH: dict[str, Finish] = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+}
+_CHARS_PER_TOKEN = 4
+
+
+def read_reply(dialect: Dialect, request: Request, body: bytes) -> Reply:
+    """The Reply in a whole answer of status 200."""
+    answer = _load(dialect, body)
+    if answer.get("error"):
+        raise _said(dialect, request, answer["error"])
+    try:
+        choice = answer["choices"][0]
+        part = choice if dialect.tokens else choice["message"]
+    except (KeyError, IndexError, TypeError):
+        raise errors.no_answer(dialect.where, body, dialect.secret) from None
+    text = part.get("text" if dialect.tokens else "content")
+    thinking = part.get("reasoning") or part.get("reasoning_content") or ""
+    if text is None and thinking:  # it was still thinking when its tokens ran out
+        text = ""
+    finish = choice.get("finish_reason")
+    return _reply(dialect, request, (text, thinking, finish), answer.get("usage"))
+
+
+def _load(dialect: Dialect, body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        raise errors.no_answer(dialect.where, body, dialect.secret) from None
+    if not isinstance(answer, dict):
+        raise errors.no_answer(dialect.where, body, dialect.secret)
+    return answer
+
+
+def _said(dialect: Dialect, request: Request, error: Any) -> Exception:
+    return errors.from_error(dialect.where, error, request, dialect.window, dialect.secret)
+
+
+def _reply(dialect: Dialect, request: Request, said: tuple[Any, str, Any], usage: Any) -> Reply:
+    """``said`` is (text, thinking, finish reason)."""
+    text, thinking, finish = said
+    if not isinstance(text, str):
+        raise ServerFault(
+            f"{dialect.where} answered without text (finish: {finish})."
+            " Try again; if it stays, the server cannot serve plain completions."
+        )
+    if finish not in _FINISH:
+        raise ServerFault(
+            f"{dialect.where} broke the generation off (finish: {finish}). Try again."
+        )
+    if wraps_choice(dialect, request):
+        text = _unwrapped(text)
+    prompt, completion, cached, thought = _counts(dialect, request, text + thinking, usage)
+    return Reply(text, _FINISH[finish], prompt, completion, cached, thinking, thought)
+
+
+def wraps_choice(dialect: Dialect, request: Request) -> bool:
+    return (
+        not dialect.vllm and request.constraint is not None and request.constraint.kind == "choice"
+    )
+
+
+def _unwrapped(text: str) -> str:
+    """The choice inside ``{"answer": choice}``; as it came, if the server ignored the format."""
+    try:
+        answer = json.loads(text)["answer"]
+    except (ValueError, KeyError, TypeError):
+        return text
+    return answer if isinstance(answer, str) else text
+
+
+def _counts(dialect: Dialect, request: Request, text: str, usage: Any) -> tuple[int, int, int, int]:
+    """(prompt, completion, cached, thinking) tokens: the server's own, else an upper estimate."""
+    try:
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+        thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+        return usage["prompt_tokens"], usage["completion_tokens"], cached, thought
+    except (AttributeError, KeyError, TypeError):
+        if dialect.vllm:
+            raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.") from None
+    size = sum(1 if isinstance(p, int) else len(p.content) for p in request.prompt)
+    return _estimate(size), min(request.max_tokens, _estimate(len(text))), 0, 0
+
+
+def _estimate(chars: int) -> int:
+    return -(-chars // _CHARS_PER_TOKEN)
+
+
+class StreamReader:
+    """Reads server-sent events of one generation. Feed it bytes; it gives the new text."""
+
+    def __init__(self, dialect: Dialect, request: Request) -> None:
+        self._dialect = dialect
+        self._request = request
+        self._rest = b""
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._finish: str | None = None
+        self._usage: Any = None
+        self.done = False
+
+    def feed(self, data: bytes) -> str:
+        """The text in ``data``, together with what was left over of the bytes before it."""
+        lines = (self._rest + data).split(b"\n")
+        self._rest = lines.pop()
+        fresh = [self._event(line[5:].strip()) for line in lines if line.startswith(b"data:")]
+        text = "".join(fresh)
+        if text:
+            self._text.append(text)
+        return text
+
+    def _event(self, data: bytes) -> str:
+        if data == b"[DONE]":
+            self.done = True
+            return ""
+        event = _load(self._dialect, data)
+        if event.get("error"):
+            raise _said(self._dialect, self._request, event["error"])
+        self._usage = event.get("usage") or self._usage
+        choices = event.get("choices")
+        return self._piece(choices[0]) if choices else ""
+
+    def _piece(self, choice: dict[str, Any]) -> str:
+        self._finish = choice.get("finish_reason") or self._finish
+        if self._dialect.tokens:
+            return choice.get("text") or ""
+        delta = choice.get("delta") or {}
+        thinking = delta.get("reasoning") or delta.get("reasoning_content")
+        if thinking:
+            self._thinking.append(thinking)
+        return delta.get("content") or ""
+
+    def finish(self) -> Reply:
+        """The whole Reply. A stream without a finish reason was cut."""
+        if self._finish is None or (self._dialect.vllm and not self.done):
+            raise errors.cut(self._dialect.where)
+        said = ("".join(self._text), "".join(self._thinking), self._finish)
+        return _reply(self._dialect, self._request, said, self._usage)

@@ -1,0 +1,149 @@
+"""What is sent to an OpenAI-compatible server: the bytes of a request body.
+
+Theory of operation
+-------------------
+A ``Dialect`` says what the server at hand takes: token ids or messages, vLLM's extensions or only
+the common ground. ``encode`` gives the body of a request; ``http_replies`` reads the answer.
+
+The body is joined from fragments rather than dumped from a dict: the options of most requests are
+the same few, so their JSON is made once (``_options``) and only the prompt is written each time.
+
+Rules
+1. Everything that shapes the generation is sent. vLLM otherwise takes top_k, min_p and penalties
+   from the model's ``generation_config.json``, and two servers would differ silently.
+2. A constraint's ``spec`` is pasted as JSON only after it was parsed once.
+3. A choice on a server without ``structured_outputs`` is asked for as ``{"answer": choice}``; a
+   regex there is ``ConstraintRejected``, never ignored.
+4. A token prompt that leaves no room for ``max_tokens`` is refused here: vLLM would silently
+   generate less.
+5. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from nlpu.engines import http_errors as errors
+from nlpu.errors import ConstraintRejected, DoesNotFit
+from nlpu.wire import Constraint, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the server takes. ``where`` is its name in messages, ``secret`` is never shown."""
+
+    where: str
+    model: str
+    window: int
+    vllm: bool
+    tokens: bool
+    seed: bool
+    priority: bool
+    secret: str | None = None
+
+    @property
+    def head(self) -> bytes:
+        return b'{"model":%b' % json.dumps(self.model).encode()
+
+
+# -- requests --------------------------------------------------------------------------------
+
+
+def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> bytes:
+    """The request body. ``head`` is ``dialect.head``, made once."""
+    parts = [
+        head,
+        _prompt(dialect, request),
+        b',"max_tokens":%d' % request.max_tokens,
+        _options(
+            dialect.vllm,
+            stream,
+            (request.temperature, request.top_p, request.stop, request.constraint),
+        ),
+    ]
+    if dialect.seed and request.seed is not None:
+        parts.append(b',"seed":%d' % request.seed)
+    if dialect.priority and request.priority:
+        parts.append(b',"priority":%d' % request.priority)
+    if dialect.vllm:  # shows in the server's log; vLLM makes it unique itself
+        parts.append(b',"request_id":%b' % json.dumps(request.id).encode())
+    parts.append(b"}")
+    return b"".join(parts)
+
+
+def fits(dialect: Dialect, request: Request) -> None:
+    """Raise DoesNotFit for token prompts that do not; messages only the server can count."""
+    needed = len(request.prompt) + request.max_tokens
+    if dialect.tokens and needed > dialect.window:
+        raise DoesNotFit(
+            f"{len(request.prompt)} prompt tokens and up to {request.max_tokens} generated ones do"
+            f" not fit the window of {dialect.window}. Split the text or ask for less.",
+            needed=needed,
+            available=dialect.window,
+        )
+
+
+def _prompt(dialect: Dialect, request: Request) -> bytes:
+    if dialect.tokens:
+        return b',"prompt":%b' % str(list(request.prompt)).encode()  # its repr is JSON, and fast
+    turns = [
+        {"role": m.role, "content": m.content} for m in request.prompt if not isinstance(m, int)
+    ]
+    if len(turns) != len(request.prompt):
+        raise errors.Refused(
+            f"{dialect.where} takes messages, not token ids. Name its tokenizer, or encode messages"
+            " (Capabilities.token_prompts says which)."
+        )
+    return b',"messages":%b' % json.dumps(turns).encode()
+
+
+@lru_cache(maxsize=512)
+def _options(
+    vllm: bool, stream: bool, wanted: tuple[float, float, tuple[str, ...], Constraint | None]
+) -> bytes:
+    temperature, top_p, stop, constraint = wanted
+    options: dict[str, Any] = {"temperature": temperature, "top_p": top_p}
+    if vllm:
+        options |= {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+    if stop:
+        options["stop"] = list(stop)
+    if constraint is not None:
+        options |= _vllm_constraint(constraint) if vllm else _common_constraint(constraint)
+    if stream:
+        options |= {"stream": True, "stream_options": {"include_usage": True}}
+    return b"," + json.dumps(options, separators=(",", ":")).encode()[1:-1]
+
+
+def _parsed(constraint: Constraint) -> Any:
+    try:
+        return json.loads(constraint.spec)
+    except ValueError as error:
+        raise ConstraintRejected(
+            f"The {constraint.kind} constraint is not JSON ({error}). Correct its spec."
+        ) from None
+
+
+def _vllm_constraint(constraint: Constraint) -> dict[str, Any]:
+    spec = constraint.spec if constraint.kind == "regex" else _parsed(constraint)
+    return {"structured_outputs": {constraint.kind: spec}}
+
+
+def _common_constraint(constraint: Constraint) -> dict[str, Any]:
+    if constraint.kind == "regex":
+        raise ConstraintRejected(
+            "This server takes no regular expressions (it is not vLLM)."
+            " Use a choice or JSON result type, or serve the model with vLLM."
+        )
+    schema = _parsed(constraint)
+    if constraint.kind == "choice":
+        schema = {
+            "type": "object",
+            "properties": {"answer": {"type": "string", "enum": schema}},
+            "required": ["answer"],
+            "additionalProperties": False,
+        }
+    named = {"name": "result", "strict": True, "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
