@@ -1,0 +1,105 @@
+"""Four shapes of program for the kill sweep: a chain, a fan-out, a growing tree, a loop.
+
+Their results follow from the answers of the model alone, and the scripted server's answers follow
+from the prompts alone: whatever is killed whenever, the result must be the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from nlpu import lift, nlop
+from nlpu.op import Op
+from runtime import first, now, random, spawn
+
+Share = Literal["none", "one", "two", "three"]
+_CHILDREN = {"none": 1, "one": 2, "two": 2, "three": 2}
+
+
+@nlop
+def step(text: str) -> str:
+    """Go on from the text."""
+
+
+@nlop
+def part(text: str, number: int) -> str:
+    """Say what this part of the text is about."""
+
+
+@nlop
+def children(text: str) -> Share:
+    """How many parts does the text fall into?"""
+
+
+@nlop
+def is_good(text: str) -> bool:
+    """Is the text good enough?"""
+
+
+@nlop
+def shorten(text: str) -> str:
+    """Say the same in fewer words."""
+
+
+@nlop
+def score(text: str) -> int:
+    """How good is the text?"""
+
+
+@nlop(temperature=0.7)
+def idea(text: str) -> str:
+    """What could be added to the text?"""
+
+
+OPS: dict[str, Op[Any]] = {
+    op.name: op for op in (step, part, children, is_good, shorten, score, idea)
+}
+
+
+def chain(size: int) -> Any:
+    """Each call reads the one before."""
+    texts: list[Any] = ["Once upon a time."]
+    for _ in range(size):
+        texts.append(step(texts[-1]))
+    return texts
+
+
+def fan(size: int) -> Any:
+    """All calls at once."""
+    return shorten.map([f"This is item number {i}." for i in range(size)])
+
+
+def tree(size: int) -> Any:
+    """Programs that start programs, as many as the model says; about ``size`` calls."""
+    return spawn(_branch, "A text about everything.", max(1, size.bit_length() - 1))
+
+
+def _branch(text: Any, levels: int) -> Any:
+    if levels == 0:
+        return [text]
+    count = _CHILDREN[children(text).value]
+    below = [spawn(_branch, part(text, i), levels - 1) for i in range(count)]
+    return [text, *below]
+
+
+def loop(size: int) -> Any:
+    """What is asked next depends on the answers, on the clock, on chance and on a race."""
+    text: Any = "A first draft."
+    trail: list[Any] = []
+    for round_ in range(size // 5):
+        lift(str)(now().isoformat() + str(random().random()))  # differs unless it is remembered
+        if is_good(text):
+            text = shorten(text)
+        elif round_ % 3 == 0:
+            raced = first(step(text), part(text, round_))
+            lift(len)(raced)
+            text = step(str(step(text)))
+        else:
+            drawn = idea(text, samples=3)
+            trail.append(drawn)
+            text = shorten(drawn.value[round_ % 3])
+        trail += [score(text), text]
+    return trail
+
+
+SHAPES = {"chain": chain, "fan": fan, "tree": tree, "loop": loop}

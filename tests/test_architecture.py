@@ -1,0 +1,163 @@
+"""The house: who may import whom, what is public, and what importing may not do."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+import nlpu
+import runtime
+
+ROOT = Path(__file__).parents[1]
+HOUSES = ("nlpu", "memory", "runtime", "programs")
+MAY_IMPORT = {
+    "nlpu": {"nlpu"},
+    "memory": {"nlpu", "memory"},
+    "runtime": {"nlpu", "memory", "runtime"},
+    "programs": {"nlpu", "memory", "runtime", "programs"},
+}
+HEAVY = ("torch", "transformers", "chromadb", "vllm", "numpy", "aiohttp", "networkx", "typer")
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the project by its dotted name."""
+    found = {}
+    for house in HOUSES:
+        for path in sorted((ROOT / house).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(path: Path, *, at_start: bool = False) -> set[str]:
+    """The modules of the project that a file imports; ``at_start``: when it is imported."""
+    found: set[str] = set()
+    stack: list[ast.AST] = [ast.parse(path.read_text())]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            assert node.module is not None
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+        lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _for_types_only(node)
+        if not (at_start and lazy):
+            stack += ast.iter_child_nodes(node)
+    return {name for name in found if name.partition(".")[0] in HOUSES}
+
+
+def _for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_arrows_run_one_way(name: str) -> None:
+    allowed = MAY_IMPORT[name.partition(".")[0]]
+    for used in imports(MODULES[name]):
+        assert used.partition(".")[0] in allowed, f"{name} imports {used}"
+
+
+def test_the_core_of_the_runtime_knows_neither_terminal_nor_bench() -> None:
+    outer = ("runtime.terminal", "runtime.bench")
+    for name, path in MODULES.items():
+        if name.startswith("runtime") and not name.startswith(outer):
+            bad = {used for used in imports(path) if used.startswith(outer)}
+            assert not bad, f"{name} imports {bad}"
+
+
+def test_no_import_cycles() -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for name, path in MODULES.items():
+        for used in imports(path, at_start=True):
+            if used in MODULES and used != name:
+                graph.add_edge(name, used)
+    assert list(nx.simple_cycles(graph)) == []
+
+
+@pytest.mark.parametrize("house", [nlpu, runtime])
+def test_public_names_are_exactly_all(house: object) -> None:
+    names = house.__all__  # type: ignore[attr-defined]
+    assert names == sorted(names) and len(names) <= 14
+    for name in names:
+        assert getattr(house, name) is not None
+    submodules = {name.split(".")[1] for name in MODULES if name.count(".")}
+    loose = {
+        name
+        for name, item in vars(house).items()
+        if not name.startswith("_") and name not in submodules and type(item).__name__ != "module"
+    }
+    assert loose - {"annotations", "import_module", "TYPE_CHECKING", "Any"} <= set(names)
+
+
+def fresh(code: str) -> str:
+    """What a new interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_core_is_light() -> None:
+    loaded = fresh(
+        f"import sys, runtime.computer; print([n for n in {HEAVY!r} if n in sys.modules])"
+    )
+    assert loaded == "[]"
+    assert fresh("import sys, nlpu; print([n for n in ('runtime', 'asyncio') if n in sys.modules])")
+
+
+def test_importing_does_nothing() -> None:
+    """No thread, no process, no file: not by any module of the core."""
+    core = [name for name in MODULES if name.split(".")[0] in ("nlpu", "runtime")
+            and not name.startswith(("nlpu.engines", "runtime.terminal", "runtime.bench"))]  # fmt: skip
+    told = fresh(
+        "import sys, threading, importlib\n"
+        "done = []\n"
+        "def watch(event, args):\n"
+        "    writes = event == 'open' and args[1] and set(str(args[1])) & set('wax+')\n"
+        "    starts = event.startswith(('socket.', 'subprocess.', 'os.fork', 'os.mkdir', 'sqlite3.connect'))\n"
+        "    if starts or (writes and '.pyc' not in str(args[0])):\n"
+        "        done.append((event, str(args)[:80]))\n"
+        "sys.dont_write_bytecode = True\n"
+        "sys.addaudithook(watch)\n"
+        f"for name in {core!r}: importlib.import_module(name)\n"
+        "print(done, threading.active_count())"
+    )
+    assert told == "[] 1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, path in MODULES.items()
+        if name.startswith(("nlpu.", "runtime.", "memory."))
+        and name.count(".") == 1
+        and path.name != "__init__.py"
+    ],
+)
+def test_core_files_open_with_their_rules(name: str) -> None:
+    text = ast.get_docstring(ast.parse(MODULES[name].read_text()))
+    assert text, f"{name} has no docstring"
+    if len(MODULES[name].read_text().splitlines()) > 60:
+        assert "Rules\n" in text, f"{name}: its docstring has no Rules"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(("nlpu", "runtime"))])
+def test_every_public_function_says_what_it_does(name: str) -> None:
+    tree = ast.parse(MODULES[name].read_text())
+    for node in tree.body:
+        public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        if public and not any("overload" in ast.dump(d) for d in node.decorator_list):
+            assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"

@@ -1,0 +1,259 @@
+"""The Engine protocol's contract (nlpu/wire.py), run on every engine.
+
+    scripted  always            http   HttpEngine against the scripted server, over real HTTP
+    local     the embedded model   vllm   HttpEngine against a real vLLM server (make test-vllm)
+
+What an engine can do beyond this is tested beside it (test_engine_*.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel
+
+from nlpu import nlop
+from nlpu.codec import decode
+from nlpu.engines.fault_server import FaultServer
+from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.scripted import Scripted
+from nlpu.errors import Cancelled, DoesNotFit
+from nlpu.op import Op
+from nlpu.processor import Processor, open_processor
+from nlpu.wire import Reply, Request
+from tests.vllm_fixture import Served, vllm_server
+
+__all__ = ["vllm_server"]
+Opened = Callable[[], AbstractAsyncContextManager[Processor]]
+PATIENCE_S = 110
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+@nlop(max_tokens=24)
+def tell(text: str) -> str:
+    """Say something about the text."""
+
+
+@nlop
+def is_about_rain(text: str) -> bool:
+    """Is the text about rain?"""
+
+
+@nlop
+def how_many(text: str) -> int:
+    """How many people are in the text?"""
+
+
+@nlop
+def mood(text: str) -> Literal["glad", "sad", "neither of both"]:
+    """What is the mood of the text?"""
+
+
+@nlop(max_tokens=160)
+def who(text: str) -> Person:
+    """Who is in the text?"""
+
+
+@nlop(max_tokens=200)
+def colours(text: str) -> list[Literal["red", "green", "blue"]]:
+    """Which colours are in the text?"""
+
+
+TEXT = "It rained all day. Anna, who is nine, sat at the window in her red coat and was glad."
+
+
+def _tiny_tokenizer(directory: Path) -> str:
+    from tokenizers import Tokenizer, models
+
+    vocabulary = {"[UNK]": 0} | {chr(code): code for code in range(1, 256)}
+    Tokenizer(models.BPE(vocabulary, [], unk_token="[UNK]")).save(str(directory / "tokenizer.json"))
+    return str(directory)
+
+
+@pytest.fixture(
+    params=[
+        "scripted",
+        "http",
+        pytest.param("local", marks=pytest.mark.local),
+        pytest.param("vllm", marks=pytest.mark.vllm),
+    ]
+)
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+    """Opens a fresh engine of each kind, and closes it twice: closing is idempotent."""
+    kind = request.param
+    served: Served | None = request.getfixturevalue("vllm_server") if kind == "vllm" else None
+    directory = _tiny_tokenizer(tmp_path)
+
+    @asynccontextmanager
+    async def opening() -> AsyncIterator[Processor]:
+        async with FaultServer(tokenizer=directory) as server:
+            if kind == "scripted":
+                engine: Any = Scripted()
+            elif kind == "http":
+                engine = HttpEngine(server.url)
+            elif kind == "local":
+                from nlpu.engines.local import LocalEngine
+
+                engine = LocalEngine()
+            else:
+                assert served is not None
+                engine = served.engine()
+            try:
+                yield await open_processor(kind, engine)
+            finally:
+                await engine.close()
+                await engine.close()
+
+    return opening
+
+
+def with_processor(opened: Opened, test: Callable[[Processor], Any]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(PATIENCE_S), opened() as processor:
+            await test(processor)
+
+    asyncio.run(bounded())
+
+
+def asking(processor: Processor, op: Op[Any], text: str = TEXT, **settings: Any) -> Request:
+    ids = processor.prompt(op, (text,))
+    fields = {"id": f"{op.name}-{hash(text)}", "max_tokens": op.max_tokens} | settings
+    return Request(prompt=ids, constraint=op.result.constraint, **fields)
+
+
+def test_what_it_says_of_itself(opened: Opened) -> None:
+    async def test(processor: Processor) -> None:
+        facts = processor.capabilities
+        assert facts.model
+        assert facts.window >= 256
+        assert facts.max_in_flight >= 1
+        assert facts.token_prompts
+        assert facts.constraints == {"choice", "regex", "json"}
+
+    with_processor(opened, test)
+
+
+def test_counts_are_those_of_the_prompt_and_the_limit_holds(opened: Opened) -> None:
+    async def test(processor: Processor) -> None:
+        request = asking(processor, tell)
+        reply = await processor.engine.send(request)
+        assert reply.prompt_tokens == len(request.prompt)
+        assert 0 <= reply.cached_tokens <= reply.prompt_tokens
+        assert 0 < reply.completion_tokens <= request.max_tokens
+        short = await processor.engine.send(request._replace(id="short", max_tokens=2))
+        assert (short.finish, short.completion_tokens) == ("length", 2)
+
+    with_processor(opened, test)
+
+
+@pytest.mark.parametrize(
+    "op", [is_about_rain, how_many, mood, who, colours], ids=lambda op: op.name
+)
+def test_typed_results_are_valid(opened: Opened, op: Op[Any]) -> None:
+    async def test(processor: Processor) -> None:
+        texts = [TEXT, "Nobody came.", "``` \n{} <|im_end|> yes no 7"]
+        requests = [asking(processor, op, text) for text in texts]
+        replies = await asyncio.gather(*map(processor.engine.send, requests))
+        for reply in replies:
+            assert isinstance(reply, Reply)
+            decoded = decode(op, reply)
+            assert op.result.parse(decoded.text) == decoded.content
+            assert op.result.check(decoded.content, "the result") == decoded.content
+            _belongs(op, reply.text)
+
+    with_processor(opened, test)
+
+
+def _belongs(op: Op[Any], text: str) -> None:
+    """The raw text is in the constraint's language; the decoder did not have to be lenient."""
+    constraint = op.result.constraint
+    assert constraint is not None
+    if constraint.kind == "choice":
+        assert text in json.loads(constraint.spec)
+    elif constraint.kind == "regex":
+        assert re.fullmatch(constraint.spec, text)
+    else:
+        assert json.dumps(json.loads(text))
+
+
+def test_pieces_make_the_text(opened: Opened) -> None:
+    async def test(processor: Processor) -> None:
+        pieces: list[str] = []
+        reply = await processor.engine.send(asking(processor, tell), pieces.append)
+        assert "".join(pieces) == reply.text
+
+    with_processor(opened, test)
+
+
+def test_greedy_decoding_repeats_itself(opened: Opened) -> None:
+    async def test(processor: Processor) -> None:
+        first, second = [
+            await processor.engine.send(asking(processor, tell, id=name, max_tokens=8))
+            for name in ("first", "second")
+        ]
+        assert first.text == second.text
+
+    with_processor(opened, test)
+
+
+def test_a_stop_string_ends_the_text_and_is_not_in_it(opened: Opened) -> None:
+    async def test(processor: Processor) -> None:
+        whole = await processor.engine.send(asking(processor, tell))
+        middle = whole.text[len(whole.text) // 2 :].strip()[:3]
+        stopped = await processor.engine.send(asking(processor, tell, id="stop", stop=(middle,)))
+        assert middle not in stopped.text
+        assert whole.text.startswith(stopped.text)
+        assert stopped.finish == "stop"
+
+    with_processor(opened, test)
+
+
+def test_cancelled_by_id_and_by_task_while_others_go_on(opened: Opened) -> None:
+    async def test(processor: Processor) -> None:
+        engine, loop = processor.engine, asyncio.get_running_loop()
+        engine.cancel("never heard of")
+        by_id = loop.create_task(engine.send(asking(processor, tell, "one", id="by id")))
+        by_task = loop.create_task(engine.send(asking(processor, tell, "two", id="by task")))
+        other = loop.create_task(engine.send(asking(processor, tell, "three", id="other")))
+        by_id.add_done_callback(lambda _: None)
+        loop.call_soon(engine.cancel, "by id")
+        loop.call_soon(by_task.cancel)
+        outcomes = await asyncio.gather(by_id, by_task, other, return_exceptions=True)
+        # An engine that answers at once may be done before it is told to stop.
+        assert isinstance(outcomes[0], Cancelled | Reply)
+        assert isinstance(outcomes[1], asyncio.CancelledError | Reply)
+        assert isinstance(outcomes[2], Reply)
+        engine.cancel("other")  # finished: nothing happens
+
+    with_processor(opened, test)
+
+
+def test_what_does_not_fit_is_refused(opened: Opened) -> None:
+    async def test(processor: Processor) -> None:
+        window = processor.window
+        ids = asking(processor, tell).prompt
+        too_long = Request("long", (ids * (1 + window // len(ids)))[:window], 24)
+        with pytest.raises(DoesNotFit):
+            await processor.engine.send(too_long)
+
+    with_processor(opened, test)
+
+
+def test_more_requests_than_it_runs_at_once(opened: Opened) -> None:
+    async def test(processor: Processor) -> None:
+        requests = [asking(processor, is_about_rain, f"{n}: {TEXT}") for n in range(20)]
+        replies = await asyncio.gather(*map(processor.engine.send, requests))
+        assert {reply.text for reply in replies} <= {"yes", "no"}
+
+    with_processor(opened, test)

@@ -1,0 +1,400 @@
+"""The embedded processor on its real model.
+
+One engine serves every test of the module, on one event loop, as it would in a computer; the tests
+that close an engine or set its limits open their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Coroutine, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from nlpu.engines.weights import DEFAULT_MODEL, find_model
+from nlpu.errors import (
+    BadOperand,
+    Cancelled,
+    ConstraintRejected,
+    DoesNotFit,
+    MissingPart,
+    ServerFault,
+)
+from nlpu.wire import Constraint, Message, Reply, Request
+
+pytestmark = pytest.mark.local
+# Looked for, not imported: how torch's threads wait is decided when it loads (see forward.py).
+if not all(map(find_spec, ("torch", "transformers", "xgrammar"))):
+    pytest.skip("the embedded processor's packages are not installed", allow_module_level=True)
+try:
+    find_model()
+except MissingPart as missing:
+    pytest.skip(str(missing), allow_module_level=True)
+
+from tokenizers import Tokenizer  # noqa: E402
+
+from nlpu.engines.local import LocalEngine  # noqa: E402
+
+T = TypeVar("T")
+QUESTIONS = (
+    "What is the capital of France?",
+    "Name three colours.",
+    "Write one sentence about rain.",
+    "What is 2+2?",
+    "Is water wet?",
+    "Who wrote Hamlet?",
+)
+
+
+class Bench:
+    """An open engine with its loop and tokenizer."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self.engine = LocalEngine()
+        self.facts = self.run(self.engine.capabilities())
+        assert self.facts.tokenizer is not None
+        self.tokens = Tokenizer.from_file(str(Path(self.facts.tokenizer) / "tokenizer.json"))
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def ask(self, text: str, id: str = "r", max_tokens: int = 24, **options: Any) -> Request:
+        chat = f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
+        return Request(id, tuple(self.tokens.encode(chat).ids), max_tokens, **options)
+
+    def send(self, request: Request) -> Reply:
+        return self.run(self.engine.send(request))
+
+    def together(self, requests: list[Request]) -> list[Reply]:
+        async def work() -> list[Reply]:
+            return await asyncio.gather(*(self.engine.send(one) for one in requests))
+
+        return self.run(work())
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.run(made.engine.close())
+    made.runner.close()
+
+
+# -- what it is -----------------------------------------------------------------------------------
+
+
+def test_capabilities(bench: Bench) -> None:
+    facts = bench.facts
+    assert (facts.model, facts.window, facts.max_in_flight) == (DEFAULT_MODEL, 2048, 16)
+    assert facts.token_prompts
+    assert facts.seed
+    assert facts.constraints == {"choice", "regex", "json"}
+
+
+def test_tokenizer_is_the_models_own(bench: Bench) -> None:
+    assert bench.tokens.token_to_id("<|im_end|>") == 2
+    # Digits stand alone and the spaces before them stay together, as in training.
+    assert bench.tokens.encode("x  5 12").tokens == ["x", "ĠĠ", "5", "Ġ", "1", "2"]
+    assert bench.facts.tokenizer is not None
+    config = json.loads((Path(bench.facts.tokenizer) / "tokenizer_config.json").read_text())
+    assert (config["eos_token"], config["model_max_length"]) == ("<|im_end|>", 8192)
+
+
+def test_a_missing_model_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(MissingPart, match="make install"):
+        find_model(str(tmp_path))
+
+
+# -- text -----------------------------------------------------------------------------------------
+
+
+def test_answers_and_ends_by_itself(bench: Bench) -> None:
+    reply = bench.send(bench.ask("What is the capital of France?"))
+    assert "Paris" in reply.text
+    assert reply.finish == "stop"
+    assert "<|" not in reply.text
+    # The end token was chosen, so it is counted.
+    assert reply.completion_tokens == len(bench.tokens.encode(reply.text).ids) + 1
+
+
+def test_same_text_alone_and_in_a_batch(bench: Bench) -> None:
+    requests = [bench.ask(text, str(n), max_tokens=12) for n, text in enumerate(QUESTIONS)]
+    alone = [bench.send(one).text for one in requests]
+    batch = [reply.text for reply in bench.together(requests * 2)]
+    assert batch == alone * 2
+
+
+def test_prefix_cache_is_counted_and_changes_nothing(bench: Bench) -> None:
+    rules = "Answer briefly. " * 20
+    fresh = LocalEngine(max_in_flight=1)
+
+    async def first() -> Reply:
+        try:
+            return await fresh.send(bench.ask(rules + QUESTIONS[0], max_tokens=8))
+        finally:
+            await fresh.close()
+
+    cold = bench.run(first())
+    bench.send(bench.ask(rules + QUESTIONS[1], max_tokens=2))
+    warm = bench.send(bench.ask(rules + QUESTIONS[0], max_tokens=8))
+    assert cold.cached_tokens == 0
+    assert 60 <= warm.cached_tokens < warm.prompt_tokens
+    assert warm.text == cold.text
+
+
+def test_rows_that_arrive_together_share_their_beginning(bench: Bench) -> None:
+    rules = "Read the question with care, then answer. " * 12
+    replies = bench.together([bench.ask(rules + q, q, max_tokens=3) for q in QUESTIONS])
+    assert sorted(reply.cached_tokens >= 90 for reply in replies) == [False, *[True] * 5]
+
+
+def test_a_prompt_longer_than_one_step(bench: Bench) -> None:
+    text = "The sky is blue. " * 60 + "The secret word is tulip. What is the secret word?"
+    assert "tulip" in bench.send(bench.ask(text)).text.lower()
+
+
+def test_length(bench: Bench) -> None:
+    reply = bench.send(bench.ask("Tell a long story.", max_tokens=7))
+    assert (reply.finish, reply.completion_tokens) == ("length", 7)
+
+
+def test_pieces_are_the_text(bench: Bench) -> None:
+    async def work(request: Request) -> tuple[list[str], Reply]:
+        pieces: list[str] = []
+        return pieces, await bench.engine.send(request, pieces.append)
+
+    asks = [
+        bench.ask("Name three colours."),
+        # Characters of several tokens, cut off within one of them or not.
+        bench.ask("x", constraint=Constraint("choice", '["naïve 😀 語 end"]')),
+        bench.ask("x", max_tokens=4, constraint=Constraint("choice", '["😀😀😀😀"]')),
+    ]
+    for request in asks:
+        pieces, reply = bench.run(work(request))
+        assert len(pieces) > 1
+        assert "".join(pieces) == reply.text
+    assert reply.finish == "length"
+
+
+@pytest.mark.parametrize("stop", ["Paris", "is Par", "ance is", "Paris."])
+def test_stop_strings(bench: Bench, stop: str) -> None:
+    whole = bench.send(bench.ask("What is the capital of France?")).text
+    pieces: list[str] = []
+    request = bench.ask("What is the capital of France?", stop=("never", stop))
+    reply = bench.run(bench.engine.send(request, pieces.append))
+    assert reply.text == whole[: whole.index(stop)]
+    assert "".join(pieces) == reply.text
+    assert reply.finish == "stop"
+
+
+# -- constraints ----------------------------------------------------------------------------------
+
+
+def test_choice(bench: Bench) -> None:
+    choices = ["yes", "no", "yes, but", 'say "so"\n', "naïve 語"]
+    constraint = Constraint("choice", json.dumps(choices))
+    for temperature in (0.0, 3.0):
+        asks = [bench.ask(q, q, constraint=constraint, temperature=temperature) for q in QUESTIONS]
+        for reply in bench.together(asks):
+            assert reply.text in choices
+            assert reply.finish == "stop"
+
+
+def test_regex(bench: Bench) -> None:
+    constraint = Constraint("regex", r"[A-Z][a-z]{2,8} (is|was) [0-9]{1,3}\.")
+    asks = [bench.ask(q, q, constraint=constraint, temperature=2.0, seed=1) for q in QUESTIONS]
+    for reply in bench.together(asks):
+        assert re.fullmatch(constraint.spec, reply.text)
+
+
+def test_json(bench: Bench) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "maxLength": 12},
+            "score": {"type": "integer", "minimum": 0, "maximum": 9},
+            "kind": {"enum": ["a", "b"]},
+            "not": {"type": "boolean"},  # a property may be called like a keyword
+        },
+        "required": ["name", "score", "kind", "not"],
+        "additionalProperties": False,
+    }
+    constraint = Constraint("json", json.dumps(schema))
+    asks = [bench.ask(q, q, max_tokens=60, constraint=constraint) for q in QUESTIONS[:3]]
+    for reply in bench.together(asks):
+        value = json.loads(reply.text)
+        assert list(value) == ["name", "score", "kind", "not"]
+        assert len(value["name"]) <= 12
+        assert value["score"] in range(10)
+        assert reply.finish == "stop"
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        Constraint("regex", r"(a)\1"),
+        Constraint("regex", "(("),
+        Constraint("json", "not json"),
+        Constraint("json", '{"type": 5}'),
+        Constraint("json", '{"type": "array", "items": {"type": "integer"}, "uniqueItems": true}'),
+        Constraint("choice", "[]"),
+    ],
+)
+def test_what_cannot_be_held_is_rejected(bench: Bench, constraint: Constraint) -> None:
+    with pytest.raises(ConstraintRejected, match=r"constraint: .*simplify"):
+        bench.send(bench.ask("x", constraint=constraint))
+
+
+def test_no_special_token_under_a_constraint(bench: Bench) -> None:
+    # "<|im_start|>" as letters is allowed here; as one token it would vanish from the text.
+    spec = r"[<|_a-z>]{12}"
+    asks = [
+        bench.ask(q, q, constraint=Constraint("regex", spec), temperature=5.0, seed=3)
+        for q in QUESTIONS
+    ]
+    for reply in bench.together(asks):
+        assert re.fullmatch(spec, reply.text)
+
+
+# -- sampling -------------------------------------------------------------------------------------
+
+
+def test_seeds_repeat_alone_and_in_a_batch(bench: Bench) -> None:
+    def ask(seed: int | None, id: str) -> Request:
+        return bench.ask(
+            "Write one sentence about rain.",
+            id,
+            max_tokens=12,
+            temperature=1.0,
+            top_p=0.9,
+            seed=seed,
+        )
+
+    alone = bench.send(ask(7, "alone")).text
+    batch = bench.together([ask(seed, str(n)) for n, seed in enumerate([7, 8, None, 7, 9, None])])
+    texts = [reply.text for reply in batch]
+    assert texts[0] == texts[3] == alone
+    assert len(set(texts)) > 3
+
+
+def test_a_narrow_nucleus_is_greedy(bench: Bench) -> None:
+    greedy = bench.send(bench.ask(QUESTIONS[1])).text
+    assert bench.send(bench.ask(QUESTIONS[1], temperature=1.0, top_p=1e-6)).text == greedy
+
+
+# -- rows come and go -----------------------------------------------------------------------------
+
+
+def test_short_ones_return_before_long_ones(bench: Bench) -> None:
+    order: list[str] = []
+    lengths = {"long": 24, "middle": 12, "short": 4}
+
+    async def one(id: str, size: int) -> None:
+        await bench.engine.send(bench.ask("Tell a long story.", id, max_tokens=size))
+        order.append(id)
+
+    async def work() -> None:
+        await asyncio.gather(*(one(id, size) for id, size in lengths.items()))
+
+    bench.run(work())
+    assert order == ["short", "middle", "long"]
+
+
+def test_forty_requests(bench: Bench) -> None:
+    asks = [bench.ask(f"What is {n} plus 1?", str(n), max_tokens=6) for n in range(40)]
+    replies = bench.together(asks)
+    assert len(replies) == 40
+    assert all(reply.text for reply in replies)
+
+
+@pytest.mark.parametrize("way", ["cancel", "task"])
+def test_cancelling_one_leaves_the_others(bench: Bench, way: str) -> None:
+    seen = asyncio.Event()
+    late: list[str] = []
+
+    def hear(piece: str) -> None:
+        late.append(piece)
+        seen.set()
+
+    async def work() -> Reply:
+        other = asyncio.create_task(bench.engine.send(bench.ask("Name three colours.", "other")))
+        request = bench.ask("Tell a long story.", "gone", max_tokens=1500)
+        gone = asyncio.create_task(bench.engine.send(request, hear))
+        await seen.wait()
+        if way == "cancel":
+            bench.engine.cancel("gone")
+            bench.engine.cancel("unknown")
+        else:
+            gone.cancel()
+        before = len(late)
+        with pytest.raises(Cancelled if way == "cancel" else asyncio.CancelledError):
+            await gone
+        reply = await other
+        assert len(late) == before
+        return reply
+
+    assert bench.run(work()).text == bench.send(bench.ask("Name three colours.")).text
+
+
+def test_a_fault_fails_every_request_and_the_engine_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nlpu.engines.forward import Model
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    async def work() -> list[Reply | BaseException]:
+        asks = [bench.ask(q, q) for q in QUESTIONS]
+        return await asyncio.gather(
+            *(bench.engine.send(one) for one in asks), return_exceptions=True
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "forward", broken)
+        answers = bench.run(work())
+    assert all(isinstance(one, ServerFault) and "no memory" in str(one) for one in answers)
+    assert "Paris" in bench.send(bench.ask(QUESTIONS[0])).text
+
+
+# -- refusals and the end -------------------------------------------------------------------------
+
+
+def test_does_not_fit(bench: Bench) -> None:
+    with pytest.raises(DoesNotFit) as caught:
+        bench.send(Request("big", (5,) * 2000, 49))
+    assert (caught.value.needed, caught.value.available) == (2049, 2048)
+    assert bench.send(Request("fits", (5,) * 100, 1)).prompt_tokens == 100
+
+
+@pytest.mark.parametrize("prompt", [(), (Message("user", "hi"),), (49152,), (-1,)])
+def test_bad_prompts(bench: Bench, prompt: Any) -> None:
+    with pytest.raises(BadOperand):
+        bench.send(Request("bad", prompt, 4))
+
+
+def test_close_ends_what_runs_and_is_idempotent(bench: Bench) -> None:
+    async def work() -> None:
+        engine = LocalEngine(max_in_flight=2)
+        asks = [bench.ask("Tell a long story.", str(n), max_tokens=1500) for n in range(4)]
+        started = asyncio.Event()
+        tasks = [asyncio.create_task(engine.send(one, lambda _: started.set())) for one in asks]
+        await started.wait()
+        await asyncio.gather(engine.close(), engine.close())
+        await engine.close()
+        for answer in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(answer, Cancelled)
+        with pytest.raises(Cancelled):
+            await engine.send(asks[0])
+
+    bench.run(work())
+
+
+def test_closing_an_engine_that_was_never_opened() -> None:
+    asyncio.run(LocalEngine().close())

@@ -1,0 +1,250 @@
+"""Faults of the host: what is tried again, when, how often, and what is given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from kit import asked, computer, echo, execute, finish, said
+
+from nlpu import Limits
+from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.errors import (
+    BadOperand,
+    ConnectionLost,
+    ConstraintRejected,
+    DoesNotFit,
+    EngineDied,
+    HostError,
+    NlpuError,
+    NotAModelServer,
+    Overloaded,
+    Quarantined,
+    ServerFault,
+    TimedOut,
+    Truncated,
+    Unauthorized,
+    Unreachable,
+    UpstreamFailed,
+)
+from nlpu.wire import Reply, Request
+from runtime.faults import Health
+
+TRANSIENT = [Unreachable, Overloaded, ServerFault, ConnectionLost, TimedOut, EngineDied]
+FATAL = [NotAModelServer, Unauthorized, HostError, DoesNotFit, ConstraintRejected, BadOperand]
+
+
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_what_is_transient_is_tried_again(fault: type[NlpuError]) -> None:
+    engine = Scripted([fault("once"), fault("twice"), Say("fine")])
+    run = execute(lambda: echo("x"), engine=engine)
+    assert run.result == "fine"
+    assert (run.receipt.calls, run.receipt.attempts, len(engine.seen)) == (1, 3, 3)
+    assert 0 < run.receipt.seconds <= 16  # it waited, on the clock
+
+
+@pytest.mark.parametrize("fault", FATAL)
+def test_what_is_not_transient_is_not(fault: type[NlpuError]) -> None:
+    engine = Scripted(fault("for good"))
+    run = execute(lambda: echo("x"), engine=engine)
+    assert type(run.error) is fault
+    assert len(engine.seen) == 1
+
+
+def test_an_invalid_answer_is_final() -> None:
+    engine = Scripted(Say("and on and on", finish_length=True))
+    run = execute(lambda: echo("x"), engine=engine)
+    assert isinstance(run.error, Truncated)
+    assert (len(engine.seen), run.receipt.wasted_nlops) == (1, 0.13)
+
+
+def test_a_call_has_so_many_attempts() -> None:
+    engine = Scripted(ServerFault("always"))
+    run = execute(lambda: echo("x"), engine=engine, limits=Limits(attempts=4))
+    assert isinstance(run.error, ServerFault)
+    assert len(engine.seen) == run.receipt.attempts == 4
+
+
+def test_the_server_says_how_long_to_wait() -> None:
+    engine = Scripted([Overloaded("later", retry_after_s=40.0), Say("fine")])
+    run = execute(lambda: echo("x"), engine=engine)
+    assert run.result == "fine"
+    assert 40 <= run.receipt.seconds < 42
+
+
+def test_no_server_makes_us_wait_longer_than_our_patience() -> None:
+    engine = Scripted([Overloaded("later", retry_after_s=1e9), Say("fine")])
+    run = execute(lambda: echo("x"), engine=engine, limits=Limits(patience_s=5.0))
+    assert run.receipt.seconds <= 6
+
+
+def test_all_retries_have_a_budget() -> None:
+    engine = Scripted(ServerFault("always"))
+    run = execute(lambda: [part for part in echo.map(texts(200)).each() if not fails(part)],
+                  engine=engine)  # fmt: skip
+    assert run.result == []
+    assert len(engine.seen) == 200 + 20
+
+
+def texts(n: int) -> list[str]:
+    return [f"{k}" for k in range(n)]
+
+
+def fails(part: Any) -> bool:
+    try:
+        str(part)
+    except NlpuError:
+        return True
+    return False
+
+
+def test_a_tenth_of_faults_costs_at_most_so_many_attempts() -> None:
+    random = Random(7)
+
+    def script(seen: Seen) -> Any:
+        kinds = [ServerFault("x"), Overloaded("x", retry_after_s=0.5), TimedOut("x")]
+        return random.choice(kinds) if random.random() < 0.1 else Say(said(seen), seconds=1.0)
+
+    engine = Scripted(script)
+    run = execute(lambda: echo.map(texts(1000)), engine=engine, limits=Limits(max_in_flight=50))
+    assert run.result == texts(1000)
+    assert run.receipt.attempts <= 1.3 * run.receipt.calls == 1300
+
+
+def test_no_answer_in_time_is_a_fault() -> None:
+    engine = Scripted([Say("late", seconds=700.0), Say("fine", seconds=1.0)])
+    run = execute(lambda: echo("x"), engine=engine, limits=Limits(timeout_s=30.0))
+    assert run.result == "fine"
+    assert 31 <= run.receipt.seconds < 33
+    assert len(engine.cancelled) == 1
+    stuck = execute(lambda: echo("x"), engine=Say("late", seconds=700.0),
+                    limits=Limits(timeout_s=30.0, attempts=2))  # fmt: skip
+    assert isinstance(stuck.error, TimedOut)
+    assert "no answer within 30 s" in str(stuck.error)
+
+
+def test_each_attempt_has_its_own_time() -> None:
+    """The timer of a lane is one; every flight is watched all the same."""
+    engine = Scripted(lambda s: Say("x", seconds=float(s.operands["text"])))
+
+    def program() -> Any:
+        seconds = ["1", "50", "20", "40", "29"]
+        return [fails(part) for part in echo.map(seconds).each()]
+
+    run = execute(program, engine=engine, limits=Limits(timeout_s=30.0, attempts=1))
+    assert run.result == [False, True, False, True, False]
+    assert run.receipt.seconds == 30.0
+
+
+# -- a server that is down -----------------------------------------------------------------------
+
+
+class Server(Scripted):
+    """A server that can be down, and that dies of some prompts."""
+
+    def __init__(self, script: Any = said, deadly: str = "", down_s: float = 3.0) -> None:
+        super().__init__(lambda seen: Say(said(seen), seconds=1.0))
+        self.deadly, self.down_s, self.up_again_s, self.deaths = deadly, down_s, 0.0, 0
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self.up_again_s:
+            self.seen.append(Seen("", {"text": "knock"}, request))
+            raise Unreachable("connection refused")
+        born = self.deaths
+        reply = super().send(request, on_text)
+        text = "".join(map(chr, (i for i in request.prompt if isinstance(i, int) and i < 0x110000)))
+        if self.deadly and self.deadly in text:
+            self.deaths += 1
+            self.up_again_s = loop.time() + self.down_s
+            reply.close()
+            self.seen.append(Seen("", {"text": self.deadly}, request))
+            raise ConnectionLost("the connection was closed")
+        answer = await reply
+        if self.deaths != born:
+            raise ConnectionLost("the connection was closed")
+        return answer
+
+
+def test_while_a_server_is_down_one_knocks_and_the_others_wait() -> None:
+    engine = Server()
+    engine.up_again_s = 20.0
+    run = execute(lambda: echo.map(texts(50)), engine=engine, limits=Limits(max_in_flight=10))
+    assert run.result == texts(50)
+    assert asked(engine).count("knock") <= 10 + 12
+    assert 20 < run.receipt.seconds < 60
+
+
+def test_a_server_that_stays_down_ends_our_patience() -> None:
+    engine = Server()
+    engine.up_again_s = 1e9
+    run = execute(lambda: echo.map(texts(30)), engine=engine,
+                  limits=Limits(patience_s=40.0, max_in_flight=3))  # fmt: skip
+    assert isinstance(run.error, UpstreamFailed)
+    assert isinstance(run.error.__cause__, Unreachable)
+    assert 40 < run.receipt.seconds < 60
+    assert run.receipt.failed == 30
+
+
+def test_a_restarted_server_is_noticed_soon_even_by_many() -> None:
+    engine = Server(deadly="17", down_s=2.0)
+    engine.deadly = ""
+    engine.up_again_s = 2.0
+    run = execute(lambda: echo.map(texts(200)), engine=engine, limits=Limits(max_in_flight=200))
+    assert run.result == texts(200)
+    assert run.receipt.seconds < 20
+
+
+@pytest.mark.parametrize("place", [0, 9, 20])
+@pytest.mark.parametrize("down_s", [2.0, 10.0])
+def test_what_kills_the_server_twice_is_quarantined(place: int, down_s: float) -> None:
+    """And the rest goes on, wherever in the queue it was."""
+    engine = Server(deadly="poison", down_s=down_s)
+
+    def program() -> Any:
+        items = [*texts(place), "poison", *texts(20)[place:]]
+        return [None if fails(part) else part.value for part in echo.map(items).each()], echo("z")
+
+    with computer(engine, limits=Limits(max_in_flight=4, patience_s=600)) as machine:
+        run = finish(machine.start(program))
+        parts, after = run.result
+        assert parts == [*texts(place), None, *texts(20)[place:]]
+        assert after == "z"
+        assert 2 <= engine.deaths <= 4  # more than two only where it was sent to an open door
+        failed = finish(machine.start(lambda: echo("again poison")))
+    assert isinstance(failed.error, Quarantined)
+    assert "two deaths of the server" in str(failed.error)
+
+
+def test_an_engine_that_breaks_its_word_is_a_typed_error() -> None:
+    class Broken(Scripted):
+        async def send(self, request: Request, on_text: Any = None) -> Reply:
+            raise ZeroDivisionError("a bug")
+
+    run = execute(lambda: echo("x"), engine=Broken())
+    assert type(run.error) is HostError
+    assert "the engine of main failed: ZeroDivisionError: a bug" in str(run.error)
+
+
+# -- the arithmetic ------------------------------------------------------------------------------
+
+
+def test_waits_grow_have_full_jitter_and_a_cap() -> None:
+    health = Health(Random(1), 60.0)
+    waits = [[health.delay_s(n, ServerFault("x")) for _ in range(300)] for n in range(1, 10)]
+    for n, tries in enumerate(waits, start=1):
+        cap = min(15.0, 0.25 * 2**n)
+        assert 0 <= min(tries) < 0.1 * cap and 0.9 * cap < max(tries) <= cap
+
+
+def test_the_retry_budget_is_a_fifth_and_twenty() -> None:
+    health = Health(Random(1), 60.0)
+    fault = ServerFault("x")
+    assert sum(health.may_retry(fault) for _ in range(100)) == 20
+    for _ in range(50):
+        health.answer()
+    assert sum(health.may_retry(fault) for _ in range(100)) == 10
+    assert all(health.may_retry(Unreachable("x")) for _ in range(100))

@@ -1,0 +1,200 @@
+"""Ctrl-C on real processes, and two processes at one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from terminal_fixture import COMMAND, ESSAY, environment, fault_server
+
+from nlpu.engines.weights import find_model
+from nlpu.errors import MissingPart
+from runtime.terminal.archive import Record, records
+
+BOOK = ("run", "summarize_book", "--input", str(ESSAY))
+STUCK = ("--rate", "no_answer=0.2")  # every fifth prompt is never answered
+
+BUSY = """
+from pathlib import Path
+def go():
+    Path("busy").touch()
+    while True:
+        pass
+"""
+
+
+@contextmanager
+def started(cwd: Path, *words: str, group: bool = True) -> Iterator[subprocess.Popen[str]]:
+    """``nlpu`` as a process of its own."""
+    process = subprocess.Popen(
+        [*COMMAND, *words], cwd=cwd, env=environment(), text=True, start_new_session=group,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Return when it holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.02)
+
+
+def only(cwd: Path) -> Record | None:
+    """The one run of the directory, once it has begun."""
+    found = records(cwd / ".nlpu" / "runs")
+    return found[0] if found else None
+
+
+def has_calls(cwd: Path, least: int = 20) -> bool:
+    """Whether the run has results in its journal, as another process sees it."""
+    record = only(cwd)
+    return record is not None and record.calls >= least
+
+
+def test_ctrl_c_stops_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
+    with fault_server(*STUCK) as url:
+        with started(tmp_path, *BOOK, "--engine", url) as process:
+            until(lambda: has_calls(tmp_path))
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+            assert time.monotonic() - began < 3
+        record = only(tmp_path)
+        assert record is not None and process.returncode == 130 and out == ""
+        assert f"to resume it: nlpu resume {record.name}\n" in err and "Traceback" not in err
+        assert record.status == "stopped" and record.past.end is not None
+    with fault_server() as url:  # the same model, where every prompt is answered
+        words = ("resume", record.name, "--engine", url, "--json")
+        done = subprocess.run(
+            [*COMMAND, *words], cwd=tmp_path, env=environment(), capture_output=True, check=True
+        )
+        whole = subprocess.run(
+            [*COMMAND, *BOOK, "--engine", url, "--json"],
+            cwd=tmp_path, env=environment(), capture_output=True, check=True,
+        )  # fmt: skip
+    told, anew = json.loads(done.stdout), json.loads(whole.stdout)
+    assert told["receipt"]["reused"] == record.calls
+    assert told["receipt"]["calls"] + record.calls == anew["receipt"]["calls"]
+    assert told["result"] == anew["result"]
+
+
+def test_json_tells_of_an_interrupt_too(tmp_path: Path) -> None:
+    with fault_server(*STUCK) as url, started(
+        tmp_path, *BOOK, "--engine", url, "--json"
+    ) as process:  # fmt: skip
+        until(lambda: has_calls(tmp_path))
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    told = json.loads(out)
+    assert process.returncode == 130 and told["status"] == "stopped"
+    assert told["error"]["type"] == "Interrupted" and told["receipt"]["calls"] >= 20
+
+
+def test_a_program_that_is_busy_in_python_is_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(BUSY)
+    with started(tmp_path, "run", "p.py:go", "--engine", "scripted") as process:
+        until((tmp_path / "busy").exists)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "nlpu resume" in err and "busy in Python" in err
+
+
+def test_a_second_ctrl_c_ends_the_process_immediately(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(BUSY)
+    with started(tmp_path, "run", "p.py:go", "--engine", "scripted") as process:
+        until((tmp_path / "busy").exists)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        until(lambda: _heard(process.pid))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 130 and time.monotonic() - began < 1.9  # the first waits for 2 s
+
+
+def _heard(pid: int) -> bool:
+    """Whether no SIGINT is pending any more at a process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(("SigPnd", "ShdPnd")) and int(line.split()[1], 16) & 2:
+            return False
+    return True
+
+
+def test_a_killed_run_is_listed_as_stopped_and_resumes(tmp_path: Path) -> None:
+    with fault_server(*STUCK) as url:
+        with started(tmp_path, *BOOK, "--engine", url) as process:
+            until(lambda: has_calls(tmp_path))
+            record = only(tmp_path)
+            assert record is not None and record.status == "running"
+            process.kill()
+            process.communicate()
+        record = only(tmp_path)
+        assert record is not None and record.status == "stopped" and record.past.end is None
+    with fault_server() as url:
+        done = subprocess.run(
+            [*COMMAND, "resume", record.name, "--engine", url, "--json"],
+            cwd=tmp_path, env=environment(), capture_output=True, check=True,
+        )  # fmt: skip
+    assert json.loads(done.stdout)["receipt"]["reused"] == record.calls
+
+
+def test_a_second_process_is_told_that_the_run_is_live(tmp_path: Path) -> None:
+    with fault_server(*STUCK) as url, started(tmp_path, *BOOK, "--engine", url) as process:
+        until(lambda: has_calls(tmp_path))
+        record = only(tmp_path)
+        assert record is not None
+        for command in ("resume", "replay"):
+            second = subprocess.run(
+                [*COMMAND, command, record.name, "--json"],
+                cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert second.returncode == 1
+            assert f"being executed by process {process.pid}" in second.stderr
+            assert json.loads(second.stdout)["error"]["type"] == "RunBusy"
+        assert process.poll() is None  # the first is not disturbed
+
+
+def test_ctrl_c_while_the_embedded_model_loads(tmp_path: Path) -> None:
+    try:
+        find_model()
+    except MissingPart:
+        pytest.skip("the embedded model is not installed")
+    with started(tmp_path, "run", "ask", "Hi") as process:
+        until(lambda: any((tmp_path / ".nlpu" / "runs").glob("*.lock")))
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, err = process.communicate(timeout=30)
+        assert time.monotonic() - began < 3
+    assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
+
+
+@pytest.mark.local
+def test_ctrl_c_in_a_step_of_the_embedded_model(tmp_path: Path) -> None:
+    try:
+        find_model()
+    except MissingPart:
+        pytest.skip("the embedded model is not installed")
+    with started(tmp_path, *BOOK) as process:
+        until(lambda: only(tmp_path) is not None and _in_flight(tmp_path), 60)
+        began = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does it: the whole group
+        _, err = process.communicate(timeout=20)
+        assert time.monotonic() - began < 3
+    assert process.returncode == 130 and "nlpu resume" in err
+
+
+def _in_flight(cwd: Path) -> bool:
+    record = only(cwd)
+    return record is not None and len(record.past.under_way) > 0

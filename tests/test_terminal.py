@@ -1,0 +1,416 @@
+"""The commands: what they print where, how they end, and what they say to bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from terminal_fixture import COMMAND, ESSAY, ROOT, Terminal, environment, fault_server, nlpu
+
+__all__ = ["nlpu"]  # a fixture
+RECEIPT = {
+    "calls", "reused", "attempts", "nlops", "wasted_nlops", "prompt_tokens", "cached_tokens",
+    "completion_tokens", "seconds", "work_s", "span_s", "depth", "parallelism", "lower_bound_s",
+}  # fmt: skip
+COMMANDS = ("run", "runs", "show", "resume", "replay", "serve", "bench", "doctor")
+SCRIPTED = ("--engine", "scripted")
+
+
+def program(path: Path, body: str) -> str:
+    """A program file; gives ``file.py:go``."""
+    path.write_text("from nlpu import *\nfrom runtime import spawn\n" + body)
+    return f"{path}:go"
+
+
+# -- start-up ----------------------------------------------------------------------------------
+
+
+def test_help_is_light_and_quick() -> None:
+    heavy = "torch transformers chromadb aiohttp networkx numpy tokenizers pydantic xgrammar"
+    code = (
+        "import sys, time; began = time.process_time()\n"
+        "from runtime.terminal.app import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        f"loaded = [m for m in {heavy.split()!r} if m in sys.modules]\n"
+        "print(loaded, time.process_time() - began, file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True
+    )
+    loaded, seconds = ended.stderr.rsplit(" ", 1)
+    assert loaded == "[]"
+    assert float(seconds) < 1.0  # of CPU; 0.2 on an idle machine, and CI machines are not idle
+    for command in COMMANDS:
+        assert f"│ {command} " in ended.stdout
+
+
+def test_every_command_has_help(nlpu: Terminal) -> None:
+    for command in COMMANDS:
+        ended = nlpu(command, "--help")
+        assert ended.code == 0 and "Usage: nlpu " + command in ended.out
+
+
+# -- run, runs, show, resume, replay -----------------------------------------------------------
+
+
+def test_run_prints_the_result_on_stdout_and_the_cost_on_stderr(nlpu: Terminal) -> None:
+    ended = nlpu("run", "ask", "What is a loom?", *SCRIPTED)
+    assert ended.code == 0
+    assert ended.out.endswith(".\n") and ended.out.count("\n") == 1
+    assert "1 calls" in ended.err and "run " in ended.err
+
+
+def test_json_is_one_object_with_the_whole_receipt(nlpu: Terminal) -> None:
+    told = nlpu("run", "ask", "question=What?", *SCRIPTED, "--json").json
+    assert told["status"] == "done" and isinstance(told["result"], str)
+    assert told["receipt"].keys() >= RECEIPT
+    assert "error" not in told
+    assert told["receipt"]["calls"] == 1 and told["receipt"]["reused"] == 0
+
+
+def test_a_pipe_gets_the_bytes_that_json_tells(nlpu: Terminal) -> None:
+    text = nlpu("run", "ask", "-", *SCRIPTED, stdin="What is a loom?\n").out
+    told = nlpu("run", "ask", "What is a loom?", *SCRIPTED, "--json").json
+    assert text == told["result"] + "\n"
+
+
+def test_input_files_and_stdin_fill_the_text_parameters(nlpu: Terminal, tmp_path: Path) -> None:
+    spec = program(
+        tmp_path / "p.py",
+        "from typing import Literal\n"
+        "def go(a: str, n: int, b: str, how: Literal['up', 'down'] = 'up', loud: bool = False):\n"
+        "    return [a, n, b, how, loud]\n",
+    )
+    (tmp_path / "b.txt").write_text("from the file")
+    words = ("run", spec, "n=3", "loud=yes", "how=down", "--input", "-", "--input", "b.txt")
+    told = nlpu(*words, *SCRIPTED, "--json", stdin="from stdin").json
+    assert told["result"] == ["from stdin", 3, "from the file", "down", True]
+
+
+def test_replay_makes_no_call_and_gives_the_same_bytes(nlpu: Terminal) -> None:
+    words = ("summarize_book", "--input", str(ESSAY), *SCRIPTED)
+    first = nlpu("run", *words, "--json").json
+    again = nlpu("replay", first["run_id"][:5], "--json").json
+    assert again["receipt"]["calls"] == 0
+    assert again["receipt"]["reused"] == first["receipt"]["calls"] > 100
+    assert json.dumps(again["result"]) == json.dumps(first["result"])
+    assert nlpu("replay", first["run_id"]).out == nlpu("run", *words).out
+
+
+def test_a_budget_stops_the_run_and_resume_goes_on(nlpu: Terminal) -> None:
+    words = ("run", "summarize_book", "--input", str(ESSAY), *SCRIPTED)
+    whole = nlpu(*words, "--json").json
+    ended = nlpu(*words, "--calls", "20", "--json")
+    stopped = ended.json
+    assert ended.code == 3 and stopped["status"] == "stopped"
+    assert stopped["error"]["type"] == "BudgetExceeded" and stopped["result"] is None
+    assert f"nlpu resume {stopped['run_id']}" in ended.err
+    assert nlpu("resume", stopped["run_id"], "--json").code == 3  # the same budget is still spent
+    done = nlpu("resume", stopped["run_id"], "--calls", "1000", "--json").json
+    assert done["status"] == "done" and done["result"] == whole["result"]
+    assert done["receipt"]["calls"] + 20 == whole["receipt"]["calls"]
+    assert done["receipt"]["reused"] == 20
+
+
+def test_seconds_are_a_deadline(nlpu: Terminal) -> None:
+    with fault_server("--rate", "no_answer=1") as url:
+        ended = nlpu("run", "ask", "Hi", "--engine", url, "--seconds", "0.3", "--json")
+    assert ended.code == 3 and ended.json["error"]["type"] == "DeadlineExceeded"
+    assert "nlpu resume" in ended.err
+
+
+def test_runs_lists_newest_first_and_show_tells_the_calls(nlpu: Terminal) -> None:
+    first = nlpu("run", "ask", "One?", *SCRIPTED, "--json").json
+    second = nlpu("run", "summarize_book", "--input", str(ESSAY), *SCRIPTED, "--json").json
+    listed = nlpu("runs", "--json").json
+    assert [line["id"] for line in listed] == [second["run_id"], first["run_id"]]
+    assert listed[0].keys() >= {"id", "program", "status", "calls", "nlops", "started", "seconds"}
+    assert listed[0]["calls"] == second["receipt"]["calls"]
+    assert listed[0]["nlops"] == pytest.approx(second["receipt"]["nlops"])
+    table = nlpu("runs").out
+    assert table.index(second["run_id"]) < table.index(first["run_id"])
+    assert max(map(len, table.splitlines())) <= 80
+    shown = nlpu("show", second["run_id"]).out
+    assert "summarize  done" in shown and "see them with --all" in shown and "merge" in shown
+    whole = nlpu("show", second["run_id"], "--json").json
+    assert len(whole["calls_made"]) == second["receipt"]["calls"]
+    assert {"position", "op", "state", "text"} <= whole["calls_made"][0].keys()
+    assert whole["receipt"]["nlops"] == second["receipt"]["nlops"]
+
+
+def test_run_dir_by_option_and_by_environment(
+    nlpu: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = nlpu("run", "ask", "Hi", *SCRIPTED, "--run-dir", "here", "--json").json["run_id"]
+    assert nlpu("runs", "--json").json == []
+    assert nlpu("runs", "--json", "--run-dir", "here").json[0]["id"] == name
+    monkeypatch.setenv("NLPU_RUN_DIR", str(tmp_path / "here"))
+    assert nlpu("show", name[:4]).code == 0
+
+
+def test_a_changed_program_is_noticed_and_can_be_gone_on_with(
+    nlpu: Terminal, tmp_path: Path
+) -> None:
+    path = tmp_path / "p.py"
+    body = "say = op('Say it')\nmore = op('Say more')\ndef go():\n    return more(say('{}'))\n"
+    spec = program(path, body.format("a"))
+    name = nlpu("run", spec, *SCRIPTED, "--calls", "1", "--json").json["run_id"]
+    path.write_text(path.read_text().replace("'a'", "'b'"))
+    ended = nlpu("resume", name, "--calls", "9")
+    assert ended.code == 1 and "operand 'text' differs" in ended.err and "--changed" in ended.err
+    ended = nlpu("resume", name, "--calls", "9", "--changed", "--json")
+    assert ended.code == 0 and "divergence" in ended.json
+
+
+def test_a_key_from_the_environment_is_used_and_written_nowhere(
+    nlpu: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with fault_server("--api-key", "sesame-7431") as url:
+        refused = nlpu("run", "ask", "Hi", "--engine", url)
+        monkeypatch.setenv("NLPU_API_KEY", "sesame-7431")
+        ended = nlpu("run", "ask", "Hi", "--engine", url)
+    assert refused.code == 1 and "error: " in refused.err
+    assert ended.code == 0
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"sesame" not in kept and "sesame" not in ended.err + refused.err
+
+
+# -- results -----------------------------------------------------------------------------------
+
+
+def test_results_of_all_kinds_are_printed(nlpu: Terminal, tmp_path: Path) -> None:
+    kinds = {"True": "yes", "3": "3", "None": "", "{'a': [1]}": '{\n  "a": [\n    1\n  ]\n}'}
+    for source, shown in kinds.items():
+        spec = program(tmp_path / "p.py", f"def go():\n    return {source}\n")
+        assert nlpu("run", spec, *SCRIPTED).out.strip() == shown
+
+
+def test_escape_sequences_do_not_reach_a_terminal(tmp_path: Path) -> None:
+    text = "\x1b[2Jred\x1b]0;owned\x07 \x9b1A back\u202eward \x08 ok"
+    spec = program(tmp_path / "p.py", f"def go():\n    return {text!r}\n")
+    seen = _on_a_terminal([*COMMAND, "run", spec, *SCRIPTED], tmp_path)
+    assert b"\\x1b[2Jred" in seen and b"\\u202e" in seen and "\x9b".encode() not in seen
+    assert b"\x1b[2J" not in seen and b"\x07" not in seen and b"\x08" not in seen
+    piped = subprocess.run(
+        [*COMMAND, "run", spec, *SCRIPTED],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    assert piped.stdout == text.encode() + b"\n"  # a pipe gets the result as it is
+
+
+def _on_a_terminal(command: list[str], cwd: Path) -> bytes:
+    """What a terminal of 80 columns gets to see on stdout."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command, stdout=theirs, stderr=subprocess.DEVNULL, cwd=cwd,
+        env=environment(TERM="xterm", COLUMNS="80"),
+    ) as running:  # fmt: skip
+        os.close(theirs)
+        seen = b""
+        try:
+            while piece := os.read(ours, 65536):
+                seen += piece
+        except OSError:  # the other side has closed
+            pass
+        assert running.wait(30) == 0
+    os.close(ours)
+    return seen
+
+
+def test_a_terminal_shows_progress_without_colour(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with fault_server("--rate", "slow:0.5=1") as url, subprocess.Popen(
+        [*COMMAND, "run", "ask", "Hi", "--engine", url], stdout=subprocess.PIPE, stderr=theirs,
+        cwd=tmp_path, env=environment(TERM="xterm", COLUMNS="80", NO_COLOR="1"),
+    ) as running:  # fmt: skip
+        os.close(theirs)
+        seen = b""
+        try:
+            while piece := os.read(ours, 65536):
+                seen += piece
+        except OSError:
+            pass
+        assert running.stdout is not None
+        assert running.wait(30) == 0
+        running.stdout.read()
+    os.close(ours)
+    assert b"0/1 calls" in seen and b"nlops/s" in seen and b"1 calls in flight" in seen
+    assert b"\x1b[3" not in seen  # no colour
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    spec = program(tmp_path / "p.py", "def go():\n    return 'word ' * 100000\n")
+    command = f"{' '.join(COMMAND)} run {spec} --engine scripted | head -c 10"
+    ended = subprocess.run(
+        command, shell=True, capture_output=True, check=False, cwd=tmp_path, env=environment()
+    )
+    assert ended.stdout == b"word word "
+    assert b"Traceback" not in ended.stderr and b"BrokenPipe" not in ended.stderr
+
+
+# -- bad input ---------------------------------------------------------------------------------
+
+
+def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("  \n")
+    (tmp_path / "binary").write_bytes(b"\x7fELF\0\0")
+    (tmp_path / "latin").write_bytes(b"caf\xe9")
+    (tmp_path / "large").write_bytes(b"x" * (50 * 2**20))
+    (tmp_path / "ok").write_text("text")
+    book = ("run", "summarize_book", *SCRIPTED)
+    cases = [
+        ((*book, "--input", "empty"), "empty is empty"),
+        ((*book, "--input", "binary"), "binary file; convert"),
+        ((*book, "--input", "latin"), "not UTF-8 text (byte 3 is 0xe9)"),
+        ((*book, "--input", "large"), "larger than 16 MB: cut it"),
+        ((*book, "--input", "nowhere.txt"), "there is no file nowhere.txt"),
+        ((*book, "--input", str(tmp_path)), "cannot be read"),
+        ((*book, "--input", "ok", "--input", "ok"), "no parameter left"),
+        ((*book, "text", "--input", "ok"), "no parameter left"),
+        (book, "'book' is missing"),
+        ((*book, "a", "b"), "'chunk_tokens' must be int, not 'b'"),
+        ((*book, "a", "2", "c"), "one argument too many"),
+        ((*book, "book=a", "book=b"), "'book' is given twice"),
+        ((*book, "sise=9", "a"), "there is no parameter 'sise'"),
+        ((*book, "a\udcff"), "lone surrogate"),
+        ((*book, "-", "--input", "-"), "stdin ('-') can be given once"),
+        (("run", "sumarize_book"), "did you mean summarize_book?"),
+        (("run", "nowhere.py:go"), "there is no file nowhere.py"),
+        (("run", "../ask"), "no program is called"),
+        (("run", "ask", "Hi", "--engine", "gpu"), "unknown engine 'gpu'"),
+        (("run", "ask", "Hi", "--engine", "http://me:key@host"), "put the key in NLPU_API_KEY"),
+        (("run", "ask", "Hi", *SCRIPTED, "--nlops", "0"), "--nlops must be more than 0"),
+        (("run", "ask", "Hi", *SCRIPTED, "--calls", "-1"), "--calls must be more than 0"),
+        (("run", "ask", "Hi", *SCRIPTED, "--seconds", "nan"), "--seconds must be more than 0"),
+        (("run", "ask", "Hi", *SCRIPTED, "--speed", "9"), "No such option: --speed"),
+        (("fly",), "No such command 'fly'"),
+        (("show", "zzz"), "no run in"),
+        (("resume", "zzz"), "no run in"),
+        (("bench", "luck"), "No such command 'luck'"),
+    ]
+    for words, message in cases:
+        ended = nlpu(*words, stdin="some text")
+        assert ended.code == 2, (words, ended)
+        assert message in ended.err and ended.err.startswith("error: "), (words, ended.err)
+        assert ended.err.count("\n") == 1 and "Traceback" not in ended.err
+        assert ended.out == ""
+
+
+def test_a_wrong_argument_shows_the_parameters(nlpu: Terminal) -> None:
+    ended = nlpu("run", "answer", "Who?", *SCRIPTED)
+    assert "answer(question: text, text: text, chunk_tokens: int = 512)" in ended.err
+
+
+def test_program_files_that_cannot_run(nlpu: Terminal, tmp_path: Path) -> None:
+    cases = [
+        ("def go(:\n", 1, "cannot be loaded: SyntaxError"),
+        ("raise RuntimeError('boom')\n", 1, "cannot be loaded: RuntimeError: boom"),
+        ("def other(): pass\n", 2, "its functions are: other"),
+        ("def go(x: bytes): pass\n", 1, "a terminal cannot give"),
+        ("def go():\n    return 1 / 0\n", 1, "ZeroDivisionError: division by zero (p.py:4)"),
+        ("def go():\n    return op('x')(3)\n", 1, "operand 'text' of x must be text"),
+    ]
+    for body, code, message in cases:
+        ended = nlpu("run", program(tmp_path / "p.py", body), *SCRIPTED)
+        assert ended.code == code and message in ended.err, (body, ended)
+        assert "Traceback" not in ended.err
+
+
+def test_failures_of_the_host_are_one_paragraph(nlpu: Terminal) -> None:
+    ended = nlpu("run", "ask", "Hi", "--engine", "http://127.0.0.1:9", "--json")
+    assert ended.code == 1 and "Start the server" in ended.err
+    assert ended.json["status"] == "failed" and ended.json["error"]["type"] == "Unreachable"
+    assert nlpu("runs", "--json").json == []  # and nothing is left behind
+    with fault_server("--not-vllm", "--model", "one", "--model", "two") as url:
+        ended = nlpu("run", "ask", "Hi", "--engine", url, "--model", "three")
+        assert ended.code == 2 and "It serves: one, two" in ended.err
+        ended = nlpu("run", "ask", "Hi", "--engine", f"{url}/elsewhere")
+        assert ended.code == 1 and "is not an LLM server" in ended.err
+    ended = nlpu("run", "ask", "Hi", "--model", "/no/such/model")
+    assert ended.code == 2 and "not a model directory" in ended.err
+
+
+def test_a_server_that_dies_leaves_a_run_that_can_be_resumed(nlpu: Terminal) -> None:
+    with fault_server("--script", "400") as url:
+        ended = nlpu("run", "ask", "Hi", "--engine", url)
+    assert ended.code == 1 and "to resume it: nlpu resume" in ended.err
+
+
+def test_run_directories_that_cannot_be_written(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ended = nlpu("run", "ask", "Hi", *SCRIPTED, "--run-dir", "file")
+    assert ended.code == 1 and "choose another with --run-dir" in ended.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_run_directory(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o555)
+    ended = nlpu("run", "ask", "Hi", *SCRIPTED, "--run-dir", "locked")
+    assert ended.code == 1 and "--run-dir" in ended.err and ended.err.count("\n") == 1
+
+
+def test_a_full_disk_stops_the_run_resumable(tmp_path: Path) -> None:
+    run = " ".join([*COMMAND, "run", "summarize_book", "--input", str(ESSAY), *SCRIPTED])
+    ended = subprocess.run(  # files of this shell's children may have 60 KiB
+        ["bash", "-c", f"ulimit -f 60; {run} --json"],
+        capture_output=True, check=False, text=True, cwd=tmp_path, env=environment(), timeout=60,
+    )  # fmt: skip
+    told = json.loads(ended.stdout)
+    assert ended.returncode == 1 and told["error"]["type"] == "StorageFailed"
+    assert "Free space" in ended.stderr and "nlpu resume" in ended.stderr
+    again = subprocess.run(
+        [*COMMAND, "resume", told["run_id"], "--json"],
+        capture_output=True, check=False, text=True, cwd=tmp_path, env=environment(), timeout=60,
+    )  # fmt: skip
+    assert again.returncode == 0 and json.loads(again.stdout)["status"] == "done"
+
+
+def test_unexpected_errors_ask_for_a_report_and_debug_shows_where(
+    nlpu: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(run_dir: Path) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr("runtime.terminal.archive.records", broken)
+    monkeypatch.setenv("NLPU_DEBUG", "")
+    ended = nlpu("runs")
+    assert ended.code == 1 and "please report" in ended.err and "Traceback" not in ended.err
+    assert "Traceback" in nlpu("runs", "--debug").err
+
+
+# -- doctor, bench, serve ------------------------------------------------------------------------
+
+
+def test_doctor_says_what_is_missing_and_what_to_do(nlpu: Terminal) -> None:
+    with fault_server() as url:
+        told = nlpu("doctor", "--engine", url, "--json").json
+    checks = {check["name"]: check for check in told["checks"]}
+    assert told["ready"] and checks[url]["ok"] and "fault-1" in checks[url]["detail"]
+    assert {"python", "base", "local", "vllm"} <= checks.keys()
+    assert all(check["remedy"] for check in told["checks"] if not check["ok"])
+    ended = nlpu("doctor", "--engine", "http://127.0.0.1:9")
+    assert ended.code == 1 and "nlpu serve MODEL" in ended.out
+
+
+def test_benches_are_listed_without_being_imported(nlpu: Terminal) -> None:
+    before = set(sys.modules)
+    assert "overhead" in nlpu("bench", "--help").out
+    assert not {m for m in set(sys.modules) - before if m.startswith("runtime.bench")}
+
+
+def test_serve_passes_flags_on_and_says_what_is_missing(nlpu: Terminal) -> None:
+    ended = nlpu("serve", "m", "--python", "/no/python", "--", "--tensor-parallel-size", "2")
+    assert ended.code == 1 and "/no/python is not a Python that runs" in ended.err
+
+
+def test_the_console_script_is_main() -> None:
+    assert 'nlpu = "runtime.terminal.app:main"' in (ROOT / "pyproject.toml").read_text()
