@@ -40,9 +40,13 @@ class Label:
 
 
 @lru_cache(maxsize=4096)
+def _interned(integrity: Integrity, readers: frozenset[str] | None) -> Label:
+    return Label(integrity, readers)
+
+
 def intern_label(integrity: Integrity, readers: frozenset[str] | None = None) -> Label:
     """The one Label object with these parts."""
-    return Label(integrity, readers)
+    return _interned(integrity, readers)  # the cache tells f(x) from f(x, None)
 
 
 USER = intern_label(Integrity.USER)
@@ -56,7 +60,7 @@ def _join(a: Label, b: Label) -> Label:
         readers = a.readers if b.readers is None else b.readers
     else:
         readers = a.readers & b.readers
-    return intern_label(min(a.integrity, b.integrity), readers)
+    return _interned(min(a.integrity, b.integrity), readers)
 
 
 def join(a: Label, b: Label) -> Label:

@@ -49,6 +49,7 @@ class Op(Generic[R]):
 
     max_tokens:  bound of generated tokens (0: the default of the result type).
     temperature: 0 gives the same answer to the same question, and then it is asked only once.
+    repetition_penalty: above 1 keeps small models from saying the same thing again and again.
     at_limit:    what to do with a free text that reaches max_tokens: ``error`` raises Truncated,
                  ``trim`` keeps it up to its last whole sentence and counts it in the receipt.
     processor:   name of the processor to run on (None: the computer's default).
@@ -61,6 +62,7 @@ class Op(Generic[R]):
     max_tokens: int = 0
     temperature: float = 0.0
     top_p: float = 1.0
+    repetition_penalty: float = 1.0
     at_limit: AtLimit = "error"
     processor: str | None = None
     digest: bytes = field(init=False, compare=False, repr=False)
@@ -109,8 +111,9 @@ class Op(Generic[R]):
         return current().issue(Reduce(self), (_listed(self.name, place, items), *rest))
 
     def using(self, **changes: Any) -> Op[R]:
-        """The same op with other settings: processor, temperature, top_p, max_tokens, at_limit."""
+        """The same op with other settings: any field of Op but its text, operands and result."""
         allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
+        allowed.add("repetition_penalty")
         unknown = sorted(set(changes) - allowed)
         if unknown:
             raise BadOp(
@@ -268,6 +271,8 @@ def _check_op(op: Op[Any]) -> None:
         raise BadOp(f"op {op.name}: operand names must differ, and not be 'sample' or 'samples'")
     if op.max_tokens < 0 or op.temperature < 0 or not 0 < op.top_p <= 1:
         raise BadOp(f"op {op.name}: max_tokens and temperature are not negative, 0 < top_p <= 1")
+    if op.repetition_penalty <= 0:
+        raise BadOp(f"op {op.name}: repetition_penalty must be positive (1: none)")
     if op.at_limit == "trim" and op.result.kind != "text":
         raise BadOp(f"op {op.name}: only free text can be trimmed at its limit")
 
@@ -282,7 +287,7 @@ def _default_tokens(result: ResultType) -> int:
 def _digest(op: Op[Any]) -> bytes:
     parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
     parts += [f"{place.name}:{place.type!r}" for place in op.operands]
-    parts += [repr(op.temperature), repr(op.top_p)]
+    parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

@@ -55,6 +55,8 @@ class Request(NamedTuple):
     prompt:      token ids, or chat messages where the engine takes no ids.
     max_tokens:  upper bound of generated tokens.
     temperature: 0 is greedy.
+    repetition_penalty: above 1 makes tokens of the prompt and the answer less likely to come
+                 again; servers that are not vLLM ignore it.
     stop:        generation ends before any of these strings; the string is not in the text.
     priority:    smaller is sooner; engines without priorities ignore it.
     """
@@ -68,6 +70,7 @@ class Request(NamedTuple):
     stop: tuple[str, ...] = ()
     constraint: Constraint | None = None
     priority: int = 0
+    repetition_penalty: float = 1.0
 
 
 class Reply(NamedTuple):

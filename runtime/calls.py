@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from nlpu.codec import Decoded, decode
 from nlpu.errors import (
     Cancelled,
+    Diverged,
     HostError,
     ModelError,
     NlpuError,
@@ -40,7 +41,7 @@ from nlpu.processor import Processor
 from nlpu.wire import Reply, Request
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.faults import Health
-from runtime.graph import Cost, Node, Stage
+from runtime.graph import Cell, Cost, Node, Stage
 from runtime.history import Outcome, cost_of
 from runtime.run import RunState
 
@@ -125,7 +126,9 @@ class CallDesk:
             run.leaders[key] = node
             self._reuse(node, outcome)
         elif run.replay:
-            run.diverge(f"{node.position} ({op.name})", "the journal has no result for this call")
+            lane.processor.check(op)
+            lane.processor.prompt(op, texts)  # what was refused before it was sent is so again
+            self._missing(node)
         else:
             lane.processor.check(op)
             run.leaders[key] = node
@@ -134,6 +137,14 @@ class CallDesk:
             run.counts.waiting += 1
             lane.push(node)
             self.kernel.soon()
+
+    def _missing(self, node: Node) -> None:
+        """In a replay, fail only what needs the call: what lost a race has no result either."""
+        try:
+            where = f"{node.position} ({node.name})"
+            node.scope.run.diverge(where, "the journal has no result for this call")
+        except Diverged as error:
+            self.kernel.fail(node, error)
 
     def _reuse(self, node: Node, outcome: Outcome) -> None:
         run = node.scope.run
@@ -153,10 +164,16 @@ class CallDesk:
         node.cost = Cost(how="shared")
         if leader.stage is not Stage.SETTLED:
             run.followers.setdefault(node.key, []).append(node)
-        elif leader._error is not None:
-            raise leader._error
         else:
-            self.kernel.settle(node, leader._content)
+            self._follow(leader, node)
+
+    def _follow(self, leader: Node, sharer: Node) -> None:
+        """A sharer gets its leader's outcome, and waited for it: the leader is on its path."""
+        sharer.control = Cell(leader, sharer.control)
+        if leader._error is not None:
+            self.kernel.fail(sharer, leader._error)
+        else:
+            self.kernel.settle(sharer, leader._content)
 
     # -- schedule ----------------------------------------------------------------------------
 
@@ -173,11 +190,17 @@ class CallDesk:
                 if lane.health.suspect(node) and lane.flights:
                     held.append(node)  # alone, when the others are back
                     break
+                if lane.health.let_others_knock(node):
+                    held.append(node)
+                    continue
                 flight = self._admitted(lane, node)
                 if flight is not None:
                     batch.append(flight)
             for node in held:
                 lane.push(node)
+            if held and lane.has_room():
+                lane.health.all_knocked()
+                self.kernel.soon()
         return batch
 
     def _rank(self) -> None:
@@ -203,9 +226,12 @@ class CallDesk:
         run, op = node.scope.run, node.work.op
         assert node.texts is not None and node.cost is not None
         try:
+            if lane.health.quarantined(node):
+                raise _quarantined(node, lane)
             ids = lane.processor.prompt(op, node.texts)
             prompt = lane.processor.wire_prompt(op, node.texts, ids)
-        except ProgramError as error:
+        except (ProgramError, Quarantined) as error:
+            run.counts.waiting -= 1
             self._close_failed(node, error)
             return None
         most = run.most(op, lane.processor, len(ids))
@@ -218,7 +244,7 @@ class CallDesk:
         self._journal_attempt(lane, node, most)
         request = Request(
             f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, op.max_tokens, op.temperature,
-            op.top_p, None, (), op.result.constraint, -node.rank,
+            op.top_p, None, (), op.result.constraint, -node.rank, op.repetition_penalty,
         )  # fmt: skip
         flight = Flight(node, request, lane, most)
         lane.flights[node.seq] = flight
@@ -366,9 +392,9 @@ class CallDesk:
         assert node.key is not None
         cost.trimmed = decoded.trimmed
         run.history.result(node.issue, decoded.text, cost, self.kernel.turn_s)
-        for sharer in run.followers.pop(node.key, ()):
-            self.kernel.settle(sharer, decoded.content)
         self.kernel.settle(node, decoded.content)
+        for sharer in run.followers.pop(node.key, ()):
+            self._follow(node, sharer)
 
     def _close_failed(self, node: Node, error: BaseException) -> None:
         run = node.scope.run
@@ -380,9 +406,9 @@ class CallDesk:
             run.history.failure(node.issue, error, side, cost, self.kernel.turn_s)
         if side == "host":
             run.leaders.pop(node.key, None)
-        for sharer in run.followers.pop(node.key, ()):
-            self.kernel.fail(sharer, error)
         self.kernel.fail(node, error)
+        for sharer in run.followers.pop(node.key, ()):
+            self._follow(node, sharer)
 
     # -- faults ------------------------------------------------------------------------------
 
@@ -393,13 +419,7 @@ class CallDesk:
         assert cost is not None
         knocking = lane.health.down
         if lane.health.quarantined(node):
-            self._close_failed(
-                node,
-                Quarantined(
-                    f"{node.name} at {node.position} was in flight at two deaths of the server of "
-                    f"{lane.processor.name}; it is not sent again. The other calls go on"
-                ),
-            )
+            self._close_failed(node, _quarantined(node, lane))
         elif knocking and lane.health.given_up(now):
             self._give_up(lane, node, error)
         elif error.transient and (knocking or cost.attempts < lane.processor.limits.attempts):
@@ -488,6 +508,7 @@ class CallDesk:
         heir = heirs[0]
         heir.cost, heir.stage, heir.issue = node.cost, node.stage, node.issue
         heir.rank = max(node.rank, heir.rank)
+        node.cost = Cost(how="shared")  # what it took is counted once, at the heir
         run.leaders[key] = heir
         run.followers[key] = heirs[1:]
         lane = self.lane_of(node.work.op)
@@ -497,3 +518,10 @@ class CallDesk:
         else:
             flight.node = heir
             lane.flights[heir.seq] = flight
+
+
+def _quarantined(node: Node, lane: Lane) -> Quarantined:
+    return Quarantined(
+        f"{node.name} at {node.position} was in flight at two deaths of the server of "
+        f"{lane.processor.name}; it is not sent again. The other calls go on"
+    )

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.engines import Named, named_engine
-from nlpu.errors import Interrupted, ProgramError, StorageFailed
+from nlpu.errors import Interrupted, ProgramError, RunBusy, StorageFailed
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.wire import Engine
 from runtime.budget import Budget
@@ -248,8 +248,13 @@ class Computer:
         """
         stem, _, part = name.partition(".")
         number = int(part) if part else 1
+        if any(run.name == name for run in list(self._live)):
+            raise RunBusy(f"the run {name} is being executed by this computer; wait for it")
+        was_open = self._kernel is not None
         self._open(stem)
         assert self._kernel is not None
+        if was_open:
+            self._kernel.journal.refresh()
         rows = [row for row in self._kernel.journal.rows if row[1] == number]
         if not rows:
             raise ProgramError(f"the journal {stem} has no run {name}")
@@ -319,7 +324,8 @@ class Computer:
                 None if error is None else [type(error).__name__, str(error)],
                 json.loads(receipt_of(state).model_dump_json()),
             )  # fmt: skip
-        kernel.on_hub(lambda: self._release(run))
+        kernel.soon()
+        kernel.loop.call_soon(self._release, run)  # behind the turn that commits the row
 
     def _release(self, run: Run) -> None:
         self._live.discard(run)
@@ -370,8 +376,12 @@ class Computer:
             opening = asyncio.run_coroutine_threadsafe(self._boot(journal), self._loop)
             try:
                 opening.result()
-            except BaseException:
-                journal.close()
+            except BaseException as error:
+                opening.cancel()
+                if isinstance(error, Exception):  # an interrupt does not wait for engines
+                    closing = asyncio.run_coroutine_threadsafe(self._close_engines(), self._loop)
+                    closing.result()
+                journal.discard()
                 self._stop_thread()
                 raise
 
@@ -432,9 +442,12 @@ class Computer:
         mine = asyncio.current_task()
         tasks = [task for task in asyncio.all_tasks() if task is not mine]
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._close_engines()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    async def _close_engines(self) -> None:
         for engine in self._engines.values():
             await engine.close()
-        await asyncio.get_running_loop().shutdown_default_executor()
 
     def _stop_thread(self) -> None:
         assert self._loop is not None and self._thread is not None

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from random import Random
 
-from nlpu.errors import EngineDied, HostError, Unreachable
+from nlpu.errors import ConnectionLost, EngineDied, HostError, Unreachable
 from runtime.graph import Node
 
 BASE_S = 0.25
@@ -34,6 +34,7 @@ CAP_S = 15.0
 _FREE_RETRIES = 20
 _RETRY_SHARE = 0.2
 DEATHS_ALLOWED = 1
+_LET_IN = 3
 
 
 class Health:
@@ -47,7 +48,9 @@ class Health:
         self.answered = 0
         self.retries = 0
         self.deaths: dict[int, int] = {}  # by node number, only for nodes that preceded one
-        self._lost: list[Node] = []  # lost since the last answer; suspects if a death follows
+        self._lost: set[int] = set()  # lost since the last answer; suspects if a death follows
+        self._let_in: dict[int, int] = {}  # by node number: times it was let in and lost
+        self._knocked: set[int] = set()  # by node number, since the last answer
 
     @property
     def down(self) -> bool:
@@ -55,28 +58,57 @@ class Health:
         return self.down_since_s is not None
 
     def answer(self) -> None:
-        """Any answer of the engine: the server lives."""
+        """A reply: the server lives, and retries may go on."""
         self.answered += 1
+        self._lives()
+
+    def _lives(self) -> None:
         self.down_since_s = None
         self.knocks = 0
         self._lost.clear()
+        self._let_in.clear()
+        self._knocked.clear()
 
     def fault(self, node: Node, error: HostError, sent_s: float, now_s: float) -> None:
         """Note a failed attempt that was sent at ``sent_s``."""
         if error.lost and (self.down_since_s is None or sent_s <= self.down_since_s):
-            self._lost.append(node)  # knocking on a dead server does not precede its death
-        if isinstance(error, Unreachable | EngineDied) and self.down_since_s is None:
-            self.down_since_s = now_s
+            self._lost.add(node.seq)
+        elif isinstance(error, ConnectionLost):
+            self._let_in_and_lost(node)
+        if isinstance(error, Unreachable | EngineDied):
+            self._lost.update(self._let_in)  # they were let in, and nobody is any more
+            self._let_in.clear()
+            if self.down_since_s is None:
+                self.down_since_s = now_s
         if self.down:
+            self._knocked.add(node.seq)
             for suspect in self._lost:
-                self.deaths[suspect.seq] = self.deaths.get(suspect.seq, 0) + 1
+                self.deaths[suspect] = self.deaths.get(suspect, 0) + 1
             self._lost.clear()
         elif not error.lost:
-            self.answer()  # it answered, if only to refuse: it lives
+            self._lives()  # it answered, if only to refuse
+
+    def _let_in_and_lost(self, node: Node) -> None:
+        """A knock on a server that was down found it up and lost the connection all the same.
+
+        It may have killed it again, or a proxy opens while the server is not up yet.
+        """
+        times = self._let_in[node.seq] = self._let_in.get(node.seq, 0) + 1
+        if times >= _LET_IN and self.suspect(node):
+            self._lost.add(node.seq)
 
     def suspect(self, node: Node) -> bool:
         """Whether the node must be sent alone."""
         return bool(self.deaths) and node.seq in self.deaths
+
+    def let_others_knock(self, node: Node) -> bool:
+        """Whether the node knocked in vain already: what kills the server must not be the only
+        one that knocks, or nobody would find it up."""
+        return self.down and node.seq in self._knocked
+
+    def all_knocked(self) -> None:
+        """Everybody had a turn: begin again."""
+        self._knocked.clear()
 
     def quarantined(self, node: Node) -> bool:
         """Whether the node preceded too many deaths to be sent again."""

@@ -185,8 +185,17 @@ class Node(Value[Any]):
         return super().each() if self.items is None else list(self.items)
 
     def data_edges(self) -> Iterator[Node]:
-        """The nodes it reads."""
-        return (value for value in self.operands if isinstance(value, Node))
+        """The nodes it reads; of a reduction that has not grown yet, those of its list."""
+        for value in self.operands:
+            if isinstance(value, Node):
+                yield value
+            elif type(value) is list:
+                yield from (item for item in value if isinstance(item, Node))
+
+    def needed_by_others(self, than: Node) -> bool:
+        """Whether a node that is not settled, or a program, waits for this one."""
+        users = (user for user in self.users or () if user is not than)
+        return bool(self._wakers) or any(user.stage is not Stage.SETTLED for user in users)
 
     def waken(self, waker: Callable[[], None]) -> None:
         """Call ``waker`` once, when the node's result is released."""
@@ -216,7 +225,7 @@ class Node(Value[Any]):
         if cost is not None:
             tokens += cost.completion_tokens
             seconds += cost.service_s
-            depth += 1
+            depth += cost.how != "shared"  # it took no call of its own
         self.path_tokens, self.path_s, self.depth = tokens, seconds, depth
 
 

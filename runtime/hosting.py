@@ -81,12 +81,10 @@ class Host:
             error: BaseException | None = None
             try:
                 outcome = program(*args, **kwargs)
-            except GreenletExit:
-                return
             except BaseException as failure:  # rule 2, and the loop must not end with a program
+                if scope.ended:  # killed
+                    return
                 error = failure
-            finally:
-                self._living.pop(scope, None)
             self.kernel.on_hub(lambda: ended(outcome, error))  # rule 1: not from this greenlet
 
         self._hub = getcurrent()
@@ -104,12 +102,10 @@ class Host:
         async def body() -> None:
             try:
                 outcome, error = await work, None
-            except asyncio.CancelledError:
-                return
             except BaseException as failure:
+                if scope.ended:  # killed
+                    return
                 outcome, error = None, failure
-            finally:
-                self._living.pop(scope, None)
             self.kernel.on_hub(lambda: ended(outcome, error))
 
         self._living[scope] = self.kernel.loop.create_task(body(), context=context)
@@ -144,6 +140,7 @@ class Host:
         """A program returned or raised: gather its result, cancel what that does not need."""
         if scope.ended:  # stopped while it was ending
             return
+        self._living.pop(scope, None)
         kept: Node | None = None
         if error is None and contains_value(outcome):
             token = CURRENT.set(scope)
@@ -181,14 +178,17 @@ class Host:
             if node.seq not in needed:
                 self.kernel.cancel(node)
 
-    def cancel_spawned(self, node: Node) -> None:
-        """Stop the nested program behind a Spawn node, if it is one."""
-        if type(node.work) is Spawn:
-            for scope in node.scope.children:
-                if scope.path == node.position:
-                    self.kill(scope)
-                    for inner in list(scope.subtree()):
-                        self.kernel.cancel(inner)
+    def cancel_grown(self, node: Node) -> None:
+        """Cancel what grew out of a cancelled node: a nested program, or calls only it needs."""
+        spawned = type(node.work) is Spawn
+        if not spawned and node.items is None:
+            return
+        for scope in [scope for scope in node.scope.children if scope.path == node.position]:
+            if spawned:
+                self.kill(scope)
+            for inner in list(scope.subtree()) if spawned else reversed(scope.nodes):
+                if spawned or not inner.needed_by_others(node):
+                    self.kernel.cancel(inner)
 
     def kill(self, scope: Scope) -> None:
         """Unwind a program that is still running."""

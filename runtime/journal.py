@@ -5,7 +5,7 @@ Theory of operation
 One SQLite file (WAL) for one computer, holding all its runs. Two tables:
 
     text  every distinct text once, with its hash
-    log   one row for each thing that happened, in order
+    log   one row for each thing that happened, in order, and how many texts there were by then
 
 A log row is a JSON array. Its checksum covers the row and the checksum before it, so a row that is
 lost, changed or out of order breaks the chain. Rows are buffered and written in one transaction a
@@ -30,21 +30,27 @@ import fcntl
 import json
 import os
 import sqlite3
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from nlpu.errors import JournalDamaged, RunBusy, StorageFailed
+from nlpu.errors import JournalDamaged, NlpuError, RunBusy, StorageFailed
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS text (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, chain BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS log (
+    seq INTEGER PRIMARY KEY, texts INTEGER NOT NULL, body BLOB NOT NULL, chain BLOB NOT NULL);
 """
 _MAGIC: Final = 0x4E4C5055  # "NLPU", SQLite's application_id
 _FORMAT: Final = 1
 _CHAIN_BYTES: Final = 8
 _HASH_BYTES: Final = 16
 _NAMES_KEPT: Final = 4096
+_HOST_FAULTS: Final = tuple(  # of SQLite; any other error on a file of ours is damage
+    f"SQLITE_{name}"
+    for name in ("IOERR", "FULL", "READONLY", "CANTOPEN", "PERM", "AUTH", "BUSY", "LOCKED", "NOMEM")
+)
 
 Row = list[Any]
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -55,10 +61,10 @@ def text_hash(body: bytes) -> bytes:
     return blake2b(body, digest_size=_HASH_BYTES).digest()
 
 
-def link(previous: bytes, seq: int, body: bytes) -> bytes:
-    """The checksum of a row, which covers all rows before it."""
+def link(previous: bytes, seq: int, texts: int, body: bytes) -> bytes:
+    """The checksum of a row, which covers all rows before it and the number of texts by then."""
     state = blake2b(previous, digest_size=_CHAIN_BYTES)
-    state.update(b"%d:" % seq)
+    state.update(b"%d:%d:" % (seq, texts))
     state.update(body)
     return state.digest()
 
@@ -91,7 +97,7 @@ class Journal(_Names):
         self.path = path
         self._ids: dict[bytes, int] = {}
         self._new_texts: list[tuple[int, bytes, bytes]] = []
-        self._new_rows: list[tuple[int, bytes, bytes]] = []
+        self._new_rows: list[tuple[int, int, bytes, bytes]] = []
         self._seq, self._chain = 0, bytes(_CHAIN_BYTES)
         self._read_only = read_only
         self._lock = None if read_only else Lock(path)
@@ -120,10 +126,10 @@ class Journal(_Names):
 
     def write(self, row: str) -> None:
         """As ``append``, for a row that is JSON already."""
-        body = row.encode()
+        body, texts = row.encode(), len(self._ids)
         self._seq += 1
-        self._chain = link(self._chain, self._seq, body)
-        self._new_rows.append((self._seq, body, self._chain))
+        self._chain = link(self._chain, self._seq, texts, body)
+        self._new_rows.append((self._seq, texts, body, self._chain))
 
     @property
     def dirty(self) -> bool:
@@ -139,13 +145,13 @@ class Journal(_Names):
             db.execute("BEGIN IMMEDIATE")
             if self._new_texts:
                 db.executemany("INSERT INTO text VALUES (?,?,?)", self._new_texts)
-            db.executemany("INSERT INTO log VALUES (?,?,?)", self._new_rows)
+            db.executemany("INSERT INTO log VALUES (?,?,?,?)", self._new_rows)
             db.execute("COMMIT")
         except sqlite3.Error as error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")  # unless SQLite has done that already
             self._forget()
-            raise StorageFailed(_storage_message(self.path, error)) from error
+            raise _typed(self.path, error) from error
         self._kept = (self._seq, self._chain)
         self._new_texts.clear()
         self._new_rows.clear()
@@ -164,17 +170,36 @@ class Journal(_Names):
         if self._lock is not None:
             self._lock.release()
 
+    def discard(self) -> None:
+        """Close it, and remove the file if nothing was ever written to it."""
+        self.close()
+        if self._seq == 0:
+            for suffix in (".db", ".db-wal", ".db-shm", ".lock"):
+                self.path.with_suffix(suffix).unlink(missing_ok=True)
+
     # -- reading ----------------------------------------------------------------------------
 
+    def refresh(self) -> None:
+        """Read again, for what was committed since it was opened."""
+        fresh = Journal(self.path, read_only=True)
+        fresh.close()
+        self.rows, self.texts = fresh.rows, fresh.texts
+
     def _load(self) -> None:
+        db = self._db
         try:
-            for number, name, body in self._db.execute("SELECT * FROM text ORDER BY id"):
-                self._take_text(number, name, body)
-            for seq, body, chain in self._db.execute("SELECT * FROM log ORDER BY seq"):
-                self._take_row(seq, body, chain)
-            self._kept = (self._seq, self._chain)  # what the last commit covers
-        except (sqlite3.Error, ValueError, TypeError) as error:
+            db.execute("BEGIN")  # one snapshot: another process may be writing
+            if not _is_empty(db):
+                for number, name, body in db.execute("SELECT * FROM text ORDER BY id"):
+                    self._take_text(number, name, body)
+                for row in db.execute("SELECT * FROM log ORDER BY seq"):
+                    self._take_row(*row)
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _typed(self.path, error) from error
+        except (ValueError, TypeError) as error:
             raise JournalDamaged(_damage(self.path, str(error))) from error
+        self._kept = (self._seq, self._chain)  # what the last commit covers
 
     def _take_text(self, number: int, name: bytes, body: bytes) -> None:
         if number != len(self._ids) + 1 or text_hash(body) != name:
@@ -182,10 +207,12 @@ class Journal(_Names):
         self._ids[name] = number
         self.texts[number] = body.decode()
 
-    def _take_row(self, seq: int, body: bytes, chain: bytes) -> None:
-        expected = link(self._chain, self._seq + 1, body)
+    def _take_row(self, seq: int, texts: int, body: bytes, chain: bytes) -> None:
+        expected = link(self._chain, self._seq + 1, texts, body)
         if seq != self._seq + 1 or chain != expected:
             raise JournalDamaged(_damage(self.path, f"row {self._seq + 1} fails its checksum"))
+        if texts > len(self._ids):
+            raise JournalDamaged(_damage(self.path, f"text {len(self._ids) + 1} is missing"))
         self._seq, self._chain = seq, chain
         self.rows.append(json.loads(body))
 
@@ -198,7 +225,7 @@ class Lock:
         try:
             self._fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageFailed(_storage_message(path, error)) from error
+            raise _typed(path, error) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -207,8 +234,12 @@ class Lock:
             raise RunBusy(
                 f"the run is being executed by process {owner}; wait for it, or stop it first"
             ) from error
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            self.release()
+            raise _typed(path, error) from error
 
     def release(self) -> None:
         """Give the lock up. Idempotent."""
@@ -221,27 +252,32 @@ def _connect(path: Path, durable: bool, read_only: bool) -> sqlite3.Connection:
     try:
         mode = "ro" if read_only else "rwc"
         uri = f"{path.absolute().as_uri()}?mode={mode}"
+        if read_only and _is_frozen(path):
+            uri += "&immutable=1"  # else SQLite wants to write its shared memory beside it
         db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
-        raise StorageFailed(_storage_message(path, error)) from error
+        raise _typed(path, error) from error
     try:
         _prepare(db, path, durable, read_only)
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
         db.close()
-        kind = JournalDamaged if _is_damage(error) else StorageFailed
-        message = _damage(path, str(error)) if _is_damage(error) else _storage_message(path, error)
-        raise kind(message) from error
+        raise _typed(path, error) from error
     except BaseException:
         db.close()
         raise
     return db
 
 
+def _is_frozen(path: Path) -> bool:
+    """Whether nobody can be writing it: its directory is read-only, and it has no WAL."""
+    return not os.access(path.parent, os.W_OK) and not path.with_suffix(".db-wal").exists()
+
+
 def _prepare(db: sqlite3.Connection, path: Path, durable: bool, read_only: bool) -> None:
     magic = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if not empty and (magic, version) != (_MAGIC, _FORMAT):
+    empty = _is_empty(db)
+    if (magic, version) != ((0, 0) if empty else (_MAGIC, _FORMAT)):
         raise JournalDamaged(_damage(path, "it is not a journal of this program's format"))
     if read_only:
         return
@@ -252,10 +288,18 @@ def _prepare(db: sqlite3.Connection, path: Path, durable: bool, read_only: bool)
         db.executescript(f"BEGIN;{script}COMMIT;")
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorname in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or "malformed" in str(
-        error
-    )
+def _is_empty(db: sqlite3.Connection) -> bool:
+    """Whether it has no tables yet: its process died before it made them."""
+    return not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+
+def _typed(path: Path, error: Exception) -> NlpuError:
+    """What the host did to us, or else damage: SQLite says no more than that."""
+    name = getattr(error, "sqlite_errorname", "")
+    refused = name == "SQLITE_READONLY" and os.access(path, os.W_OK)  # by the file's own header
+    if isinstance(error, OSError) or (name.startswith(_HOST_FAULTS) and not refused):
+        return StorageFailed(_storage_message(path, error))
+    return JournalDamaged(_damage(path, str(error)))
 
 
 def _damage(path: Path, what: str) -> str:
@@ -267,8 +311,8 @@ def _damage(path: Path, what: str) -> str:
 
 def _storage_message(path: Path, error: Exception) -> str:
     return (
-        f"cannot write the journal in {path.parent}: {error}. Free space or choose another "
-        "directory with --run-dir; what was finished before is kept"
+        f"cannot use the journal {path}: {error}. Free space there, make it writable, or choose "
+        "another directory with --run-dir; what was finished before is kept and can be resumed"
     )
 
 
@@ -294,3 +338,9 @@ class NoJournal(_Names):
 
     def close(self) -> None:
         """Nothing to close."""
+
+    def discard(self) -> None:
+        """Nothing to close."""
+
+    def refresh(self) -> None:
+        """Nothing to read."""

@@ -31,6 +31,7 @@ from typing import Any
 from nlpu.errors import (
     Cancelled,
     DeadlineExceeded,
+    Diverged,
     HostError,
     NlpuError,
     ProgramError,
@@ -115,9 +116,16 @@ class Kernel:
                 self._check_operands(node)
             kind.ready(self, node)
         except NlpuError as error:
-            self.fail(node, error)
+            self._failed(node, error)
         except Exception as error:  # rule 5
             self.fail(node, _internal(error))
+
+    def _failed(self, node: Node, error: NlpuError) -> None:
+        """A failure is the node's own; a divergence stops the run, so no program can catch it."""
+        if isinstance(error, Diverged):
+            self.host.stop(node.scope.run, error)
+        else:
+            self.fail(node, error)
 
     def on_hub(self, step: Callable[[], None]) -> None:
         """Do something in the last phase of a turn, between programs."""
@@ -148,7 +156,6 @@ class Kernel:
         self._seq += 1
         node.seq = self._seq
         scope.nodes.append(node)
-        scope.run.counts.issued += 1
         try:
             KINDS[type(work)].issued(self, node)
         except NlpuError:
@@ -209,18 +216,18 @@ class Kernel:
         """Nothing needs the node any more. Idempotent."""
         if node.stage is Stage.SETTLED:
             return
-        self.host.cancel_spawned(node)
         self.calls.drop(node)
         error = Cancelled(f"{node.name} at {node.position} was cancelled: nothing needs its result")
         self.fail(node, error)
+        self.host.cancel_grown(node)
 
     def cancel_losers(self, node: Node, winner: Any) -> None:
         """Cancel those operands of a choice that nothing else waits for."""
         for value in node.operands:
-            if isinstance(value, Node) and value is not winner and not value.ready:
-                users = [user for user in value.users or () if user is not node]
-                if not users and not value._wakers:
-                    self.cancel(value)
+            if not isinstance(value, Node) or value is winner or value.ready:
+                continue
+            if not value.needed_by_others(node):
+                self.cancel(value)
 
     # -- programs waiting ----------------------------------------------------------------------
 
@@ -253,7 +260,7 @@ class Kernel:
                 raise ProgramError(f"{node.name} raised {type(error).__name__}: {error}") from error
             finish_lift(self, node, future.result())
         except NlpuError as failure:
-            self.fail(node, failure)
+            self._failed(node, failure)
 
     def expire(self, run: RunState) -> None:
         """The run's seconds are over."""

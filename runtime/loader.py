@@ -185,7 +185,7 @@ def bind(
     try:
         return _bind(program, parameters(program), words, texts)
     except Usage as error:
-        raise Usage(f"{error}. Usage: {usage(program)}") from error
+        raise Usage(f"{error}. Usage: {usage(program)}") from None
 
 
 def _bind(
@@ -201,15 +201,15 @@ def _bind(
             raise Usage(f"{place.name!r} is given twice" if not place.many else _no_name(place))
         given[place.name] = convert(word, place)
     for word in ordered:
-        place = next((each for each in free if each.name not in given), tail)
-        if place is None:
+        target = next((each for each in free if each.name not in given), tail)
+        if target is None:
             raise Usage(f"{word[:40]!r} is one argument too many")
-        _put(given, rest, place, convert(word, place))
+        _put(given, rest, target, convert(word, target))
     for text in texts:
-        place = next((each for each in free if _takes_text(each, given)), tail)
-        if place is None or place.type is not str:
+        target = next((each for each in places if _takes_text(each, given)), tail)
+        if target is None or target.type is not str:
             raise Usage("there is no parameter left for an input text: each text needs its own")
-        _put(given, rest, place, check_text(text, "the input"))
+        _put(given, rest, target, check_text(text, "the input"))
     _complete(places, given)
     if not rest:
         return [], given
@@ -228,7 +228,7 @@ def _in_order(program: Program, place: Parameter) -> bool:
 
 
 def _takes_text(place: Parameter, given: dict[str, Any]) -> bool:
-    return place.type is str and place.name not in given
+    return place.type is str and place.name not in given and not place.many
 
 
 def _no_name(place: Parameter) -> str:

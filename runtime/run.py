@@ -24,16 +24,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
-from nlpu.errors import (
-    Diverged,
-    EmptyReply,
-    HostError,
-    Malformed,
-    ModelError,
-    NlpuError,
-    ProgramError,
-    Truncated,
-)
+from nlpu import errors
+from nlpu.errors import Diverged, HostError, NlpuError, ProgramError
 from nlpu.op import Op
 from nlpu.processor import Processor
 from runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
@@ -45,7 +37,11 @@ if TYPE_CHECKING:  # the kernel drives runs; a run only hands itself to it
     from runtime.kernel import Kernel
 
 Status = Literal["running", "done", "failed", "stopped", "needs_person"]
-_MODEL_FAULTS = {kind.__name__: kind for kind in (Truncated, Malformed, EmptyReply, ModelError)}
+_FAULTS: dict[str, type[NlpuError]] = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, NlpuError)
+}
 _SIDES: dict[str, type[NlpuError]] = {"host": HostError, "program": ProgramError}
 
 
@@ -61,8 +57,7 @@ class Counts:
     in_flight: int = 0
     completion_tokens: int = 0
     prompt_tokens: int = 0
-    issued: int = 0
-    calls_issued: int = 0
+    issued: int = 0  # calls
 
 
 class RunState:
@@ -179,7 +174,7 @@ class RunState:
 
     def failure(self, outcome: Outcome) -> NlpuError:
         """The error that a failed outcome stands for."""
-        kind = _MODEL_FAULTS.get(outcome.fault) or _SIDES.get(outcome.side, NlpuError)
+        kind = _FAULTS.get(outcome.fault) or _SIDES.get(outcome.side, NlpuError)
         return kind(outcome.message)
 
     # -- money ---------------------------------------------------------------------------------

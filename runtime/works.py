@@ -69,7 +69,9 @@ def content_of(value: Any) -> Any:
 
 def _call_issued(kernel: Kernel, node: Node) -> None:
     op: Op[Any] = node.work.op
-    node.estimate = node.rank = node.scope.run.estimate(op)
+    run = node.scope.run
+    run.counts.issued += 1
+    node.estimate = node.rank = run.estimate(op)
     if op.temperature > 0 and node.work.sample is None:
         node.draw = node.scope.draws.get(op.digest, 0)
         node.scope.draws[op.digest] = node.draw + 1
@@ -331,9 +333,14 @@ def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
     kernel.settle(node, content)
 
 
+def _picked(node: Node) -> int | None:
+    """What a former life picked there, unless the program has changed since."""
+    index = node.scope.run.past.picks.get(node.position)
+    return index if index is not None and index < len(node.operands) else None
+
+
 def _first_issued(kernel: Kernel, node: Node) -> None:
-    run = node.scope.run
-    picked = run.past.picks.get(node.position)
+    picked = _picked(node)
     if picked is not None:
         kernel.wait_for(node, (node.operands[picked],))
         return
@@ -343,7 +350,7 @@ def _first_issued(kernel: Kernel, node: Node) -> None:
 
 def _first_ready(kernel: Kernel, node: Node) -> None:
     run = node.scope.run
-    index = run.past.picks.get(node.position)
+    index = _picked(node)
     if index is None:
         settled = [i for i, v in enumerate(node.operands) if not isinstance(v, Node) or v.ready]
         good = [

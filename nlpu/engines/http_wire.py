@@ -62,6 +62,7 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
             dialect.vllm,
             stream,
             (request.temperature, request.top_p, request.stop, request.constraint),
+            request.repetition_penalty,
         ),
     ]
     if dialect.seed and request.seed is not None:
@@ -102,12 +103,15 @@ def _prompt(dialect: Dialect, request: Request) -> bytes:
 
 @lru_cache(maxsize=512)
 def _options(
-    vllm: bool, stream: bool, wanted: tuple[float, float, tuple[str, ...], Constraint | None]
+    vllm: bool,
+    stream: bool,
+    wanted: tuple[float, float, tuple[str, ...], Constraint | None],
+    repetition_penalty: float,
 ) -> bytes:
     temperature, top_p, stop, constraint = wanted
     options: dict[str, Any] = {"temperature": temperature, "top_p": top_p}
     if vllm:
-        options |= {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+        options |= {"top_k": 0, "min_p": 0.0, "repetition_penalty": repetition_penalty}
     if stop:
         options["stop"] = list(stop)
     if constraint is not None:

@@ -155,6 +155,7 @@ class Sampler:
                 self._random.seed()
             else:
                 self._random.manual_seed(request.seed)
+        self._read = torch.tensor(sorted({t for t in request.prompt if isinstance(t, int)}))
         self._matcher: Any = None
         if grammar is not None:
             self._matcher = vocabulary.matcher(grammar)
@@ -163,12 +164,23 @@ class Sampler:
 
     def choose(self, logits: torch.Tensor) -> int:
         """The next token, after which the constraint has moved on by it."""
+        if self._request.repetition_penalty != 1:
+            logits = self._penalised(logits)
         if self._matcher is not None:
             self._vocabulary.apply(logits[None], self._mask)
         token = self._draw(logits) if self._random is not None else int(logits.argmax())
         if self._matcher is not None and not self._advance(token):
             raise ConstraintRejected("the constraint allows no next token: it cannot be satisfied")
+        if self._request.repetition_penalty != 1:
+            self._read = self._torch.cat((self._read, self._torch.tensor([token]))).unique()
         return token
+
+    def _penalised(self, logits: torch.Tensor) -> torch.Tensor:
+        """Lower what was read or written before (Keskar et al., "CTRL", 2019; as vLLM does)."""
+        penalty = self._request.repetition_penalty
+        known = logits[self._read]
+        lower = self._torch.where(known > 0, known / penalty, known * penalty)
+        return logits.index_put((self._read,), lower)
 
     def complete(self) -> bool:
         """True if only the end may follow."""

@@ -1,0 +1,134 @@
+"""Answer a question about a text of any length, with citations.
+
+    nlpu run answer "Who built the first one?" --input essay.txt
+
+Every chunk of the text is read for evidence at the same time; a yes/no op drops what does not help.
+What is left is numbered, and the answer is written from it in a tree of calls that each fit the
+window. Its marks [1], [2], ... are citations, each with the extent ``text[start:stop]`` it came
+from. If nothing in the text helps, the answer says so.
+"""
+
+from __future__ import annotations
+
+import re
+from textwrap import fill
+
+from pydantic import BaseModel
+
+from nlpu import Chunk, ModelError, Value, lift, nlop, split
+from programs.calling import careful
+from runtime import spawn
+
+NOTES = 6  # pieces of evidence in one call
+NOTHING_FOUND = "The text says nothing that answers this question."
+
+
+@nlop(max_tokens=64, at_limit="trim")
+def find_evidence(question: str, passage: str) -> str:
+    """Copy from the passage the one sentence that helps most to answer the question."""
+
+
+@nlop
+def helps(question: str, evidence: str) -> bool:
+    """Does the evidence help to answer the question?"""
+
+
+@nlop(max_tokens=128, at_limit="trim")
+def write_answer(question: str, notes: str) -> str:
+    """Answer the question from the numbered notes alone, in one to three sentences. After each
+    statement put the number of its note in brackets, like [1]."""
+
+
+Note = tuple[Value[str], list[int]]  # a text with marks, and the numbers it may cite
+
+
+class Citation(BaseModel):
+    """What a mark [number] in an answer stands for: ``text[start:stop]`` holds the evidence."""
+
+    number: int
+    evidence: str
+    start: int
+    stop: int
+
+
+class Answer(BaseModel):
+    """An answer and the evidence it cites; ``found`` says whether there was any."""
+
+    text: str
+    found: bool
+    citations: list[Citation]
+
+    def __str__(self) -> str:
+        notes = [
+            fill(f"[{c.number}] {c.evidence} (characters {c.start} to {c.stop})", 88)
+            for c in self.citations
+        ]
+        return "\n\n".join([fill(self.text, 88), *notes])
+
+
+def answer(question: str, text: str, chunk_tokens: int = 512) -> Value[Answer]:
+    """Answer a question from a text, citing the places the answer rests on."""
+    searches = [spawn(search, question, chunk) for chunk in split(text, chunk_tokens)]
+    found = [evidence for s in searches if (evidence := s.value) is not None]
+    if not found:
+        return Value(Answer(text=NOTHING_FOUND, found=False, citations=[]))
+    citations = [
+        Citation(number=n, evidence=e, start=start, stop=stop)
+        for n, (e, start, stop) in enumerate(found, 1)
+    ]
+    notes: list[Note] = [(Value(f"[{c.number}] {c.evidence}"), [c.number]) for c in citations]
+    return finished(compose(question, notes), citations)
+
+
+def search(question: str, chunk: Chunk) -> tuple[str, int, int] | None:
+    """The evidence in one chunk with its extent, if there is any that helps."""
+    try:
+        evidence = find_evidence(question, chunk).value
+        if not helps(question, evidence):
+            return None
+    except ModelError:  # no valid reply: no evidence
+        return None
+    place = chunk.find(evidence)
+    if place < 0:  # not copied word for word: it came from somewhere in the chunk
+        return evidence, chunk.start, chunk.stop
+    return evidence, chunk.start + place, chunk.start + place + len(evidence)
+
+
+def compose(question: str, notes: list[Note]) -> Value[str]:
+    """The answer from all notes: from groups of them first, where they are many."""
+    groups = [notes[i : i + NOTES] for i in range(0, len(notes), NOTES)]
+    written = [write(question, group) for group in groups]
+    return written[0][0] if len(written) == 1 else compose(question, written)
+
+
+def write(question: str, group: list[Note]) -> Note:
+    """One answer from a few notes, citing some of them whatever the model wrote."""
+    numbers = sorted({number for _, cited in group for number in cited})
+    draft = careful(write_answer, question, lines(*(text for text, _ in group)))
+    return lift(with_marks)(draft, numbers), numbers
+
+
+def with_marks(draft: str, numbers: list[int]) -> str:
+    """The draft without marks that stand for nothing, and with all of them if it has none."""
+    marks = {f"[{number}]" for number in numbers}
+    kept = re.sub(r"\[\d+\]", lambda mark: mark[0] if mark[0] in marks else "", draft)
+    kept = " ".join(kept.split()) or "The notes say:"
+    if any(mark in kept for mark in marks):
+        return kept
+    return f"{kept} {''.join(f'[{number}]' for number in numbers)}"
+
+
+@lift
+def lines(*texts: str) -> str:
+    """Texts, one a line."""
+    return "\n".join(texts)
+
+
+def finished(text: Value[str], citations: list[Citation]) -> Value[Answer]:
+    """The Answer with those citations that its text uses."""
+
+    def used(text: str) -> Answer:
+        cited = [c for c in citations if f"[{c.number}]" in text]
+        return Answer(text=text, found=True, citations=cited)
+
+    return lift(used)(text)

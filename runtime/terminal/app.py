@@ -1,0 +1,116 @@
+"""The command line: which commands there are, and how every one of them ends.
+
+Theory of operation
+-------------------
+Commands are small functions that import what they need when they are called, so ``nlpu --help``
+starts neither a scheduler nor a model. They return an exit code or raise; ``main`` turns whatever
+they raise into one short paragraph on stderr and an exit code.
+
+Rules
+1. Results go to stdout, all else to stderr.
+2. Exit codes: 0 done, 1 failed, 2 bad usage, 3 budget or time ran out, 4 needs a person,
+   130 interrupted.
+3. A deliberate error shows no traceback; an unexpected one does with --debug or NLPU_DEBUG.
+4. Importing this file imports typer and nothing of the computer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from runtime.terminal.benches import app as benches
+from runtime.terminal.doctor import doctor
+from runtime.terminal.listing import runs, show
+from runtime.terminal.running import replay, resume, run
+from runtime.terminal.serving import serve
+
+app = typer.Typer(
+    name="nlpu",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A natural language computer: run programs on language models, and see what they cost.",
+    epilog='Try: nlpu run ask "What is a loom?" - the embedded model needs no server.',
+)
+_DEBUG = "NLPU_DEBUG"
+
+
+@app.callback()
+def _nlpu(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks of unexpected errors (NLPU_DEBUG).")
+    ] = False,
+) -> None:
+    """Taken out of the command line by ``main``, wherever it stands; declared for the help."""
+
+
+for _command in (run, runs, show, resume, replay, serve):
+    app.command()(_command)
+app.add_typer(benches, name="bench")
+app.command()(doctor)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The console script. Always ends in SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    args = _without_debug(sys.argv[1:] if argv is None else argv)
+    try:
+        code = app(args, prog_name="nlpu", standalone_mode=False)
+    except BaseException as error:
+        code = _ended_by(error)
+    try:
+        sys.stdout.flush()
+    except OSError:  # the reader of a pipe has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _without_debug(args: list[str]) -> list[str]:
+    """The arguments without --debug, which may stand anywhere before ``--``."""
+    border = args.index("--") if "--" in args else len(args)
+    head = [arg for arg in args[:border] if arg != "--debug"]
+    if len(head) < border:
+        os.environ[_DEBUG] = "1"
+    return head + args[border:]
+
+
+def _ended_by(error: BaseException) -> int:
+    """Say what happened (rule 3) and give the exit code."""
+    from nlpu.errors import NlpuError
+    from runtime.terminal.output import said, say
+
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        say("interrupted")
+        return 130
+    if isinstance(error, typer.TyperException):
+        say(f"error: {error.format_message()} (see: {_help_of(error)})")
+        return error.exit_code
+    if os.environ.get(_DEBUG):
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, NlpuError):
+        say(f"error: {said(error)}")
+        return error.exit_code
+    say(
+        f"error: {type(error).__name__}: {error}. This is a fault of nlpu: please report it with "
+        "what --debug prints"
+    )
+    return 1
+
+
+def _help_of(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path} --help" if context is not None else "nlpu --help"

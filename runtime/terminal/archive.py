@@ -1,0 +1,145 @@
+"""Reading journaled runs, of this process or of others, without touching them.
+
+Theory of operation
+-------------------
+A run directory holds one journal for each computer that wrote there, and a journal holds one run
+for each start: ``name`` is the first, ``name.2`` the second. Here they are opened read-only; an
+unfinished run is running if a living process holds its journal's lock, else it can be resumed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nlpu.errors import JournalDamaged, NlpuError, Usage
+from runtime.budget import TOKENS_PER_NLOP
+from runtime.history import Past, cost_of, past_of
+from runtime.journal import Journal, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One journaled run. ``damage`` says why it could not be read."""
+
+    name: str
+    past: Past
+    texts: dict[int, str]
+    status: str
+    seconds: float
+    damage: str = ""
+
+    @property
+    def program(self) -> str:
+        """What was run: a name from ``programs``, file:function, or a function's name."""
+        return str(self.past.header.get("program", ""))
+
+    @property
+    def started_s(self) -> float:
+        """When it was first started, in seconds since 1970."""
+        return float(self.past.header.get("started_s", 0.0))
+
+    @property
+    def receipt(self) -> dict[str, Any] | None:
+        """The receipt of its last life, once that has ended."""
+        return None if self.past.end is None else self.past.end[5]
+
+    @property
+    def calls(self) -> int:
+        """Calls that have an outcome, in all its lives."""
+        return len(self.past.outcomes)
+
+    @property
+    def nlops(self) -> float:
+        """What these calls generated, in hundreds of tokens."""
+        costs = (cost_of(outcome.usage) for outcome in self.past.outcomes.values())
+        return sum(cost.completion_tokens for cost in costs) / TOKENS_PER_NLOP
+
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """Its program's arguments. Raises Usage."""
+        text = self.texts.get(self.past.header.get("args", 0))
+        if text is None:
+            raise Usage(
+                f"the run {self.name} was started from Python with arguments that only Python can "
+                "give again; resume it there with Computer.resume"
+            )
+        args, kwargs = json.loads(text)
+        return args, kwargs
+
+
+def records(run_dir: Path) -> list[Record]:
+    """All runs of a directory, newest first."""
+    found = [record for path in sorted(run_dir.glob("*.db")) for record in read(path)]
+    return sorted(found, key=lambda record: (record.started_s, record.name), reverse=True)
+
+
+def find(run_dir: Path, name: str) -> Record:
+    """The run of a name or of the unique start of one. Raises Usage, JournalDamaged."""
+    stems = {path.stem: path for path in sorted(run_dir.glob("*.db"))}
+    wanted = name.partition(".")[0]
+    near = [stem for stem in stems if stem == wanted] or [s for s in stems if s.startswith(wanted)]
+    if not name or not near:
+        raise Usage(f"no run in {run_dir} is called {name!r}; see: nlpu runs")
+    if len(near) > 1:
+        raise Usage(f"{name!r} is the start of several runs: {', '.join(near)}; give more of it")
+    full = near[0] + name[len(wanted) :]
+    for record in read(stems[near[0]], strict=True):
+        if record.name == full:
+            return record
+    raise Usage(f"the journal {near[0]} has no run {full!r}; see: nlpu runs")
+
+
+def read(path: Path, strict: bool = False) -> list[Record]:
+    """The runs of one journal; one that cannot be read is a record too, unless ``strict``."""
+    try:
+        journal = Journal(path, read_only=True)
+    except NlpuError as error:
+        if strict:
+            raise
+        past = Past(header={"program": "?", "started_s": path.stat().st_mtime})
+        status = "damaged" if isinstance(error, JournalDamaged) else "unreadable"
+        return [Record(path.stem, past, {}, status, 0.0, str(error))]
+    journal.close()
+    by_run: dict[int, list[Row]] = {}
+    for row in journal.rows:
+        by_run.setdefault(row[1], []).append(row)
+    return [_record(path, n, rows, journal.texts) for n, rows in sorted(by_run.items())]
+
+
+def _record(path: Path, number: int, rows: list[Row], texts: dict[int, str]) -> Record:
+    past = past_of(rows, keep_host_failures=True)
+    seconds = sum(row[5]["seconds"] for row in rows if row[0] == "end" and len(row) > 5)
+    status = "stopped" if past.end is None else str(past.end[2])
+    if past.end is None:
+        status = "running" if owner(path) else "stopped"
+        if past.lives == 1:  # its last sign of life is the journal's last commit
+            seconds = max(0.0, _last_change_s(path) - past.header.get("started_s", 0.0))
+    return Record(_name(path, number), past, texts, status, round(seconds, 3))
+
+
+def _name(path: Path, number: int) -> str:
+    return path.stem if number == 1 else f"{path.stem}.{number}"
+
+
+def _last_change_s(path: Path) -> float:
+    files = (path, path.with_name(path.name + "-wal"))
+    return max(file.stat().st_mtime for file in files if file.exists())
+
+
+def owner(path: Path) -> bool:
+    """Whether a living process owns the journal."""
+    try:
+        lock = os.open(path.with_suffix(".lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False

@@ -1,0 +1,192 @@
+"""From a program that is ready to start to a printed outcome and an exit code.
+
+Theory of operation
+-------------------
+``carry_out`` opens the computer, begins the run, waits for it in the main thread while the display
+shows its counts, and tells how it ended: the result on stdout, the receipt, the reason of a stop
+and the command that resumes it on stderr; or all of it as one JSON object.
+
+Rules
+1. Every end but success and bad usage of a journaled run names the command that resumes it.
+2. After an interrupt nothing is waited for: the run is stopped, its journal is committed, and the
+   process leaves without closing engines.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nlpu.errors import (
+    BudgetExceeded,
+    Diverged,
+    Interrupted,
+    MissingPart,
+    NlpuError,
+    UnknownProcessor,
+    Usage,
+)
+from runtime.computer import Computer, Run
+from runtime.receipt import Receipt
+from runtime.terminal import interrupting
+from runtime.terminal.live import Plain, display
+from runtime.terminal.options import DEFAULT_RUN_DIR
+from runtime.terminal.output import as_text, said, say, write, write_json
+from runtime.terminal.streaming import Streamer
+
+NEEDS_PERSON = 4
+_TICK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be carried out.
+
+    begin: starts the run on the computer. model: the one asked for, if one was.
+    again: options that the resume command has to repeat.
+    shows: the result is the text of one call and is shown as it is written.
+    follows: the engine's pieces are counted, for a live rate (they cost a server's client time).
+    """
+
+    computer: Computer
+    begin: Callable[[Computer, bool], Run]
+    run_dir: Path
+    model: str | None = None
+    again: tuple[str, ...] = ()
+    shows: bool = False
+    follows: bool = False
+    as_json: bool = False
+    replay: bool = False
+
+
+def carry_out(job: Job) -> int:
+    """Run it, print its outcome, and give the exit code (errors before the run are raised)."""
+    try:
+        return _carry_out(job)
+    except KeyboardInterrupt:
+        error = Interrupted("interrupted before the run began; there is nothing to resume")
+        if job.as_json:
+            write_json(_object(None, error, None))
+        say(str(error))
+        interrupting.leave(error.exit_code)
+        raise
+    except NlpuError as failure:
+        if job.as_json:
+            write_json(_object(None, failure, None))
+        raise
+
+
+def _carry_out(job: Job) -> int:
+    streamer = Streamer(shows=job.shows and not job.as_json)
+    with interrupting.Interrupts():
+        with display(streamer.shows) as shown:
+            run = _begin(job, shown, streamer)
+            interrupted = _attend(run, shown, streamer)
+        _note_weaknesses(job.computer)
+        error = Interrupted("interrupted") if interrupted else run.error
+        code = _tell(job, run, error, streamer)
+        if interrupted:
+            interrupting.leave(code)  # rule 2
+        job.computer.close()
+    return code
+
+
+def _begin(job: Job, shown: Plain, streamer: Streamer) -> Run:
+    shown.note("opening the processor ...")
+    follows = streamer.shows or job.follows
+    try:
+        run = job.begin(job.computer, follows)
+    except UnknownProcessor as error:
+        raise Usage(str(error)) from None
+    except MissingPart as error:
+        if job.model is not None:
+            raise Usage(str(error)) from None
+        raise
+    if follows:
+        streamer.start(run)
+    return run
+
+
+def _attend(run: Run, shown: Plain, streamer: Streamer) -> bool:
+    """Wait for the run; True if it was interrupted."""
+    try:
+        while True:
+            try:
+                run.wait(_TICK_S)
+                return False
+            except TimeoutError:
+                shown.update(run.counts, streamer.pieces)
+    except KeyboardInterrupt:
+        if not interrupting.stop(run):
+            say("the program is busy in Python and was left behind")
+        return True
+
+
+def _note_weaknesses(computer: Computer) -> None:
+    """Name what a server cannot promise that does not take token ids."""
+    for processor in computer.processors.values():
+        if not processor.capabilities.token_prompts:
+            say(f"note: a server with weaker guarantees: {' '.join(processor.capabilities.weaker)}")
+
+
+# -- telling -----------------------------------------------------------------------------------
+
+
+def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -> int:
+    receipt = run.receipt
+    if job.as_json:
+        write_json(_object(run, error, receipt))
+    elif error is None:
+        _print_result(run.result, streamer)
+    else:
+        streamer.abandon()
+    if run.divergence:
+        say(f"note: {run.divergence}")
+    if error is not None:
+        say(f"error: {said(error)}")
+    say(f"run {run.name}: {receipt}")
+    if error is not None and not job.replay:
+        say(_resume_command(job, run.name, error))
+    if run.status == "needs_person":
+        return NEEDS_PERSON
+    return 0 if error is None else getattr(error, "exit_code", 1)
+
+
+def _print_result(result: Any, streamer: Streamer) -> None:
+    if streamer.shows and isinstance(result, str):
+        streamer.finish(result)
+        return
+    text = as_text(result)
+    if text:
+        write(text if text.endswith("\n") else text + "\n")
+
+
+def _object(run: Run | None, error: BaseException | None, receipt: Receipt | None) -> Any:
+    """The outcome as one object."""
+    stopped = isinstance(error, Interrupted)
+    status = "stopped" if stopped else "failed" if run is None else run.status
+    whole: dict[str, Any] = {
+        "run_id": None if run is None else run.name,
+        "status": status,
+        "result": run.result if run is not None and error is None else None,
+        "receipt": None if receipt is None else receipt.model_dump(mode="json"),
+    }
+    if error is not None:
+        whole["error"] = {"type": type(error).__name__, "message": said(error)}
+    if run is not None and run.divergence:
+        whole["divergence"] = run.divergence
+    return whole
+
+
+def _resume_command(job: Job, name: str, error: BaseException) -> str:
+    """The command that goes on with the run, and what to change for it to get further."""
+    words = ["nlpu", "resume", name, *job.again]
+    if job.run_dir != DEFAULT_RUN_DIR:
+        words += ["--run-dir", str(job.run_dir)]
+    if isinstance(error, Diverged):
+        words.append("--changed")
+    more = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""
+    return f"to resume it{more}: {shlex.join(words)}"

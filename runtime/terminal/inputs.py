@@ -1,0 +1,82 @@
+"""Texts from files and from stdin, with every way they can be unusable said plainly."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlpu.errors import Usage
+
+MOST_BYTES = 16 * 1024 * 1024
+
+
+class Stdin:
+    """stdin, which can be read once."""
+
+    def __init__(self) -> None:
+        self._taken = False
+
+    def text(self) -> str:
+        """All of it. Raises Usage."""
+        if self._taken:
+            raise Usage("stdin ('-') can be given once only; put the other text into a file")
+        self._taken = True
+        return checked(sys.stdin.buffer.read(MOST_BYTES + 1), "stdin")
+
+
+def read_texts(files: Sequence[str], stdin: Stdin) -> list[str]:
+    """The texts of input files in order; ``-`` is stdin. Raises Usage."""
+    return [stdin.text() if name == "-" else read_file(Path(name)) for name in files]
+
+
+def fill_words(words: Sequence[str], stdin: Stdin) -> list[str]:
+    """The arguments, with stdin's text for ``-`` and ``name=-``."""
+    filled = []
+    for word in words:
+        name, sign, content = word.partition("=")
+        if word == "-":
+            filled.append(_as_word(stdin.text()))
+        elif sign and content == "-" and name.isidentifier():
+            filled.append(f"{name}={_as_word(stdin.text())}")
+        else:
+            filled.append(word)
+    return filled
+
+
+def _as_word(text: str) -> str:
+    """A text as an argument: without the line end that ``echo`` puts behind it."""
+    return text.removesuffix("\n")
+
+
+def read_file(path: Path) -> str:
+    """The text of a file. Raises Usage."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise Usage(f"there is no file {path}") from None
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}") from None
+    return checked(data, str(path))
+
+
+def checked(data: bytes, name: str) -> str:
+    """The text that the bytes are. Raises Usage."""
+    if len(data) > MOST_BYTES:
+        raise Usage(
+            f"{name} is larger than {MOST_BYTES // 2**20} MB: cut it into smaller files and run "
+            f"the program on each, for example: split -C {MOST_BYTES // 2**20}M {name}"
+        )
+    if b"\0" in data:
+        raise Usage(f"{name} is a binary file; convert it to UTF-8 text first")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Usage(
+            f"{name} is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}); "
+            f"convert it first, for example: iconv -f latin1 -t utf-8 {name}"
+        ) from None
+    if not text.strip():
+        raise Usage(f"{name} is empty: there is no text in it")
+    return text

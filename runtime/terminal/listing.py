@@ -1,0 +1,152 @@
+"""``nlpu runs`` and ``nlpu show``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from runtime.terminal import options as o
+
+if TYPE_CHECKING:
+    from runtime.terminal.archive import Record
+
+_MOST_CALLS = 12  # shown of one part, unless all are asked for
+
+
+def runs(run_dir: o.RunDir = None, as_json: o.Json = False) -> int:
+    """All runs, newest first."""
+    from runtime.terminal.archive import records
+    from runtime.terminal.output import say, write_json
+
+    place = o.run_dir_of(run_dir)
+    found = records(place)
+    if as_json:
+        write_json([_summary(record) for record in found])
+        return 0
+    if not found:
+        say(f"no runs in {place}; start one: nlpu run ask 'What is a loom?'")
+        return 0
+    _print_runs(found)
+    return 0
+
+
+def _summary(record: Record) -> dict[str, Any]:
+    summary = {
+        "id": record.name,
+        "program": record.program,
+        "status": record.status,
+        "calls": record.calls,
+        "nlops": round(record.nlops, 4),
+        "started": datetime.fromtimestamp(record.started_s).astimezone().isoformat("T", "seconds"),
+        "seconds": record.seconds,
+    }
+    return {**summary, "error": record.damage} if record.damage else summary
+
+
+def _print_runs(found: list[Record]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from runtime.terminal.output import console, one_line, say
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("run", "program", "status", "calls", "nlops", "started", "seconds"):
+        right = title in ("calls", "nlops", "seconds")
+        table.add_column(title, justify="right" if right else "left", no_wrap=True)
+    for record in found:
+        line = _summary(record)
+        program = line["program"].rsplit("/", 1)[-1]
+        cells = [
+            line["id"], one_line(program, 24), line["status"], str(line["calls"]),
+            f"{line['nlops']:.1f}", line["started"][:16].replace("T", " "),
+            f"{line['seconds']:.1f}",
+        ]  # fmt: skip
+        table.add_row(*(Text(cell) for cell in cells))
+    console().print(table)
+    for record in found:
+        if record.damage:
+            say(f"{record.name}: {record.damage}")
+
+
+def show(
+    name: o.RunName,
+    every: Annotated[bool, typer.Option("--all", help="Every call, however many.")] = False,
+    run_dir: o.RunDir = None,
+    as_json: o.Json = False,
+) -> int:
+    """One run: what was started, its calls by program part, and its receipt."""
+    from runtime.terminal.archive import find
+    from runtime.terminal.output import write_json
+
+    record = find(o.run_dir_of(run_dir), name)
+    if as_json:
+        write_json(_details(record))
+    else:
+        _print_details(record, every)
+    return 0
+
+
+def _details(record: Record) -> dict[str, Any]:
+    from runtime.terminal.calltree import calls_of
+
+    details: dict[str, Any] = _summary(record)
+    header = dict(record.past.header)
+    header.pop("args", None)
+    details["header"] = header
+    details["calls_made"] = [call.details() for call in calls_of(record)]
+    details["receipt"] = record.receipt
+    end = record.past.end
+    if end is not None and end[4]:
+        details["error"] = {"type": end[4][0], "message": end[4][1]}
+    return details
+
+
+def _print_details(record: Record, every: bool) -> None:
+    from runtime.terminal.calltree import tree_of
+    from runtime.terminal.output import console
+
+    out = console()
+    for line in _heading(record):
+        out.print(line, soft_wrap=True)
+    out.print(tree_of(record, None if every else _MOST_CALLS))
+    if record.receipt is not None:
+        out.print(_receipt_table(record.receipt))
+
+
+def _heading(record: Record) -> list[str]:
+    from runtime.terminal.output import safe
+
+    line, header = _summary(record), record.past.header
+    engine = header.get("engine", "?")
+    models = ", ".join(str(name).partition("|")[0] for name in header["processors"].values())
+    lines = [
+        f"run {line['id']}: {line['program']}, {line['status']}",
+        f"started {line['started']}, {line['seconds']:g} s in {record.past.lives} "
+        f"{'life' if record.past.lives == 1 else 'lives'}, on {engine} ({models})",
+        f"{line['calls']} calls, {line['nlops']:g} nlops",
+    ]
+    limits = {name: most for name, most in header["budget"].items() if most is not None}
+    if limits:
+        lines.append("limits: " + ", ".join(f"{most:g} {name}" for name, most in limits.items()))
+    end = record.past.end
+    if end is not None and end[4]:
+        lines.append(f"{end[4][0]}: {end[4][1]}")
+    if record.status in ("stopped", "failed"):
+        lines.append(f"to resume it: nlpu resume {line['id']}")
+    return [safe(text) for text in lines]
+
+
+def _receipt_table(receipt: dict[str, Any]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, title="the last life's calls", title_justify="left")
+    columns = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens", "service_s")
+    table.add_column("op")
+    for column in columns:
+        table.add_column(column.replace("_tokens", " tok").replace("_", " "), justify="right")
+    for part in (*receipt["by_op"], {**receipt, "name": "all", "service_s": receipt["work_s"]}):
+        table.add_row(Text(str(part["name"])), *(f"{part[column]:g}" for column in columns))
+    return table

@@ -1,0 +1,119 @@
+"""What is printed, and where.
+
+Theory of operation
+-------------------
+stdout carries results and nothing else, stderr all the rest. What a model wrote may hold escape
+sequences that would drive the terminal; wherever a person's terminal would obey them, they are
+shown instead.
+
+Rules
+1. To a terminal no control character is written but line end and tab, and none of the marks that
+   reorder text; a pipe gets a result's own bytes.
+2. Nothing from outside is ever read as rich's markup.
+3. With --json stdout is one JSON object on one line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from nlpu.errors import NlpuError, ProgramError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+_TOLD_CAUSES = 4
+
+
+def safe(text: str) -> str:
+    """The text with everything that could drive a terminal written out (rule 1)."""
+    return _DRIVES.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str, width: int) -> str:
+    """The start of a text as one safe line of at most ``width`` characters."""
+    line = safe(" ".join(text[: 4 * width].split()))
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def say(text: str) -> None:
+    """A line for the person, on stderr."""
+    print(safe(text), file=sys.stderr, flush=True)
+
+
+def console(to_stderr: bool = False) -> Console:
+    """A rich console; it respects NO_COLOR and knows whether it writes to a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=to_stderr, highlight=False, markup=False, emoji=False)
+
+
+def write(text: str) -> None:
+    """Part of a result, to stdout."""
+    sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def write_json(content: Any) -> None:
+    """One JSON object on one line of stdout."""
+    from pydantic_core import to_json
+
+    body = to_json(content, inf_nan_mode="null", fallback=str).decode()
+    if sys.stdout.isatty():
+        body = json.dumps(json.loads(body))  # \u escapes, so that nothing in it drives a terminal
+    sys.stdout.write(body + "\n")
+    sys.stdout.flush()
+
+
+def as_text(result: Any) -> str:
+    """A result as a person reads it."""
+    if result is None:
+        return ""
+    if isinstance(result, bool):
+        return "yes" if result else "no"
+    if isinstance(result, str | int | float) or _speaks(result):
+        return str(result)
+    from pydantic_core import to_json
+
+    return to_json(result, indent=2, fallback=str).decode()
+
+
+def _speaks(result: Any) -> bool:
+    """Whether the result's class says how it reads."""
+    from enum import Enum
+
+    from pydantic import BaseModel
+
+    mute: tuple[Any, ...] = (object, BaseModel, dict, list, tuple, Enum)
+    return all(type(result).__str__ is not kind.__str__ for kind in mute)
+
+
+def said(error: BaseException) -> str:
+    """An error and what caused it, in one paragraph."""
+    parts: list[str] = []
+    seen: BaseException | None = error
+    while isinstance(seen, NlpuError) and len(parts) < _TOLD_CAUSES:
+        text = str(seen) or type(seen).__name__
+        place = _place(seen.__cause__) if isinstance(seen, ProgramError) else ""
+        parts.append(f"{text} ({place})" if place else text)
+        seen = seen.__cause__
+    return "; because: ".join(parts) or f"{type(error).__name__}: {error}"
+
+
+def _place(cause: BaseException | None) -> str:
+    """file:line where a program's own code raised."""
+    if cause is None or isinstance(cause, NlpuError | OSError):
+        return ""
+    place = ""
+    trace = cause.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        file = trace.tb_frame.f_code.co_filename
+        if module not in ("nlpu", "runtime") and file[0] != "<":
+            place = f"{file.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

@@ -1,0 +1,55 @@
+"""The engine of a replay: it knows what the run's engine could do, and makes no call.
+
+What a processor can do decides how texts are cut and which keys calls have, so a run's header keeps
+it. With that, a finished run is replayed without its server and without loading its model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nlpu.errors import Diverged
+from nlpu.wire import Capabilities, Reply, Request
+
+
+def described(capabilities: Capabilities) -> dict[str, Any]:
+    """Capabilities as plain data, for a run's header."""
+    return {
+        "model": capabilities.model,
+        "window": capabilities.window,
+        "max_in_flight": capabilities.max_in_flight,
+        "token_prompts": capabilities.token_prompts,
+        "constraints": sorted(capabilities.constraints),
+        "tokenizer": capabilities.tokenizer,
+    }
+
+
+class Recorded:
+    """Implements the Engine protocol for replays."""
+
+    def __init__(self, known: dict[str, Any]) -> None:
+        self._capabilities = Capabilities(
+            **{**known, "constraints": frozenset(known["constraints"])}
+        )
+
+    @staticmethod
+    def serves(known: Any) -> bool:
+        """Whether a header's record is enough: the tokenizer it names must still be there."""
+        if not isinstance(known, dict) or "constraints" not in known:
+            return False
+        place = known.get("tokenizer")
+        return place in (None, "chars") or (Path(place) / "tokenizer.json").is_file()
+
+    async def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        raise Diverged("a replay makes no call, and the journal has no result for this one")
+
+    def cancel(self, request_id: str) -> None:
+        """Nothing is under way."""
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,180 @@
+"""``nlpu run``, ``nlpu resume`` and ``nlpu replay``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from runtime.terminal import options as o
+
+if TYPE_CHECKING:
+    from runtime.computer import Computer, Run
+    from runtime.loader import Program
+    from runtime.terminal.archive import Record
+
+_Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="FILE", help="Text for the next text parameter; - is stdin."),
+]
+_Durable = Annotated[bool, typer.Option("--durable", help="Survive a loss of power, too.")]
+_Changed = Annotated[
+    bool,
+    typer.Option("--changed", help="Reuse what is the same where program or model have changed."),
+]
+
+
+def run(
+    program: Annotated[
+        str, typer.Argument(metavar="PROGRAM", help="A program's name, or file.py:function.")
+    ],
+    args: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ARGS]...", help="In order, or name=value; - is stdin."),
+    ] = None,
+    inputs: _Inputs = None,
+    engine: o.Engine = None,
+    model: o.Model = None,
+    nlops: o.Nlops = None,
+    calls: o.Calls = None,
+    seconds: o.Seconds = None,
+    run_dir: o.RunDir = None,
+    durable: _Durable = False,
+    as_json: o.Json = False,
+) -> int:
+    """Run a program: its result on stdout, progress and cost on stderr."""
+    from runtime.loader import bind, load
+    from runtime.terminal.inputs import Stdin, fill_words, read_texts
+
+    limits = o.limits_of(nlops, calls, seconds)
+    chosen = o.engine_of(engine or "local")
+    loaded, stdin = load(program), Stdin()
+    words = fill_words(args or [], stdin)
+    positional, named = bind(loaded, words, read_texts(inputs or [], stdin))
+    header = {
+        "program": loaded.spec, "engine": chosen, "model": model, "durable": durable,
+    }  # fmt: skip
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.start(
+            loaded.function, *positional, **named, budget=o.budget_of(limits),
+            header={**header, "can": _can(computer)}, stream=stream,
+        )  # fmt: skip
+
+    return _carry_out(loaded, begin, chosen, model, o.run_dir_of(run_dir), durable, as_json)
+
+
+def resume(
+    name: o.RunName,
+    engine: o.Engine = None,
+    model: o.Model = None,
+    nlops: o.Nlops = None,
+    calls: o.Calls = None,
+    seconds: o.Seconds = None,
+    changed: _Changed = False,
+    run_dir: o.RunDir = None,
+    as_json: o.Json = False,
+) -> int:
+    """Go on with a run that was stopped or killed; no journaled call is made again."""
+    limits = o.limits_of(nlops, calls, seconds)
+    place = o.run_dir_of(run_dir)
+    record, loaded = _found(place, name)
+    args, kwargs = record.arguments()
+    header = record.past.header
+    chosen, wanted = _processor(record, engine, model)
+    again = _again(engine, model)
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.resume(
+            record.name, loaded.function, *args, **kwargs,
+            budget=o.budget_of(limits, header["budget"]), changed=changed, stream=stream,
+        )  # fmt: skip
+
+    durable = bool(header.get("durable"))
+    return _carry_out(loaded, begin, chosen, wanted, place, durable, as_json, again=again)
+
+
+def replay(
+    name: o.RunName,
+    engine: o.Engine = None,
+    model: o.Model = None,
+    run_dir: o.RunDir = None,
+    as_json: o.Json = False,
+) -> int:
+    """Run a finished program again from its journal, making no call: the same bytes."""
+    from runtime.terminal.recorded import Recorded
+
+    place = o.run_dir_of(run_dir)
+    record, loaded = _found(place, name)
+    args, kwargs = record.arguments()
+    header = record.past.header
+    chosen: Any
+    chosen, wanted = _processor(record, engine, model)
+    if engine is None and model is None and Recorded.serves(header.get("can")):
+        chosen = Recorded(header["can"])
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
+
+    return _carry_out(loaded, begin, chosen, wanted, place, False, as_json, is_replay=True)
+
+
+# -- shared ----------------------------------------------------------------------------------
+
+
+def _carry_out(
+    loaded: Program, begin: Any, engine: Any, model: str | None, run_dir: Path, durable: bool,
+    as_json: bool, *, again: list[str] | None = None, is_replay: bool = False,
+) -> int:  # fmt: skip
+    from runtime.computer import Computer
+    from runtime.terminal.executing import Job, carry_out
+
+    computer = Computer(engine, model=model, api_key=o.api_key(), run_dir=run_dir, durable=durable)
+    job = Job(
+        computer, begin, run_dir, model, tuple(again or ()),
+        shows=loaded.streams and not is_replay, follows=engine == "local", as_json=as_json,
+        replay=is_replay,
+    )  # fmt: skip
+    return carry_out(job)
+
+
+def _found(run_dir: Path, name: str) -> tuple[Record, Program]:
+    """A journaled run and its program, loaded anew. Raises Usage."""
+    from nlpu.errors import Usage
+    from runtime.loader import load
+    from runtime.terminal.archive import find
+
+    record = find(run_dir, name)
+    try:
+        return record, load(record.program)
+    except Usage as error:
+        raise Usage(f"the program of run {record.name} cannot be found: {error}") from error
+
+
+def _processor(
+    record: Record, engine: str | None, model: str | None
+) -> tuple[str, str | None]:  # fmt: skip
+    """The engine and model asked for, else those of the run. Raises Usage."""
+    from nlpu.errors import Usage
+
+    header = record.past.header
+    if engine is None and "engine" not in header:
+        raise Usage(
+            f"the run {record.name} was started from Python: name its --engine (and --model), or "
+            "resume it there with Computer.resume"
+        )
+    known = None if engine is not None else header.get("model")
+    return o.engine_of(engine or header["engine"]), model or known
+
+
+def _can(computer: Computer) -> dict[str, Any]:
+    from runtime.terminal.recorded import described
+
+    return described(next(iter(computer.processors.values())).capabilities)
+
+
+def _again(engine: str | None, model: str | None) -> list[str]:
+    """Options of this resume that the next one needs, too."""
+    words = ["--engine", engine] if engine is not None else []
+    return words + (["--model", model] if model is not None else [])
