@@ -162,13 +162,13 @@ def decode(op: Op[Any], reply: Reply) -> Decoded:
     """The result of a reply. Raises Truncated, EmptyReply or Malformed."""
     result = op.result
     text = _encodable(op, reply.text.strip())
+    if result.kind != "text" and reply.finish == "length" and not _complete(op, text):
+        raise Truncated(_limit_message(op, text))
+    if not text:  # and no result type is written so
+        raise EmptyReply(f"{op.name}: the model returned no text; rephrase the instruction")
     if result.kind != "text":
-        if reply.finish == "length" and not _complete(op, text):
-            raise Truncated(_limit_message(op, text))
         content = result.parse(text)
         return Decoded(content, _rendered(op, content))
-    if not text:
-        raise EmptyReply(f"{op.name}: the model returned no text; rephrase the instruction")
     if reply.finish != "length":
         return Decoded(text, text)
     if op.at_limit == "error":

@@ -59,6 +59,7 @@ class Limits:
     timeout_s:       longest wait for one attempt.
     patience_s:      longest time to wait for a server that is down.
     attempts:        most attempts of one call.
+    backoff_s:       scale of the random waits between attempts.
     unloaded_s_per_token, saturated_tokens_per_s: from a benchmark, where known; the receipt's
         lower bound of the makespan rests on them.
     """
@@ -67,6 +68,7 @@ class Limits:
     timeout_s: float = 600.0
     patience_s: float = 60.0
     attempts: int = 6
+    backoff_s: float = 0.25
     max_in_flight: int | None = None
     unloaded_s_per_token: float | None = None
     saturated_tokens_per_s: float | None = None

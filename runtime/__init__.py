@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runtime.budget import Budget
     from runtime.clock import FakeClock
-    from runtime.computer import Computer, Run
+    from runtime.computer import Computer
+    from runtime.handle import Run
     from runtime.hosting import spawn
     from runtime.outside import first, now, random
     from runtime.receipt import Receipt
@@ -22,7 +23,7 @@ _HOMES = {
     "Computer": "computer",
     "FakeClock": "clock",
     "Receipt": "receipt",
-    "Run": "computer",
+    "Run": "handle",
     "first": "outside",
     "now": "outside",
     "random": "outside",

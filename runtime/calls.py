@@ -75,7 +75,7 @@ class Lane:
         self.queue: list[tuple[int, int, Node]] = []
         self.flights: dict[int, Flight] = {}  # by node number
         self.alone = False  # a suspect is in flight
-        self.waiting = 0  # backing off
+        self.waiting: set[int] = set()  # numbers of the nodes that back off
         self.watch: asyncio.TimerHandle | None = None  # for attempts that take too long
 
     def push(self, node: Node) -> None:
@@ -101,7 +101,8 @@ class CallDesk:
 
     def add(self, processor: Processor) -> None:
         """Open a lane for a processor."""
-        health = Health(self.kernel.random, processor.limits.patience_s)
+        limits = processor.limits
+        health = Health(self.kernel.random, limits.patience_s, limits.backoff_s)
         self.lanes[processor.name] = Lane(processor, health)
 
     def lane_of(self, op: Op[Any]) -> Lane:
@@ -187,6 +188,8 @@ class CallDesk:
                 rank, _, node = heappop(lane.queue)
                 if node.stage is not Stage.READY or -rank != node.rank:
                     continue  # settled since, or queued again under a newer rank
+                if node.seq in lane.waiting:
+                    continue  # a newer rank is no reason not to back off
                 if lane.health.suspect(node) and lane.flights:
                     held.append(node)  # alone, when the others are back
                     break
@@ -198,7 +201,7 @@ class CallDesk:
                     batch.append(flight)
             for node in held:
                 lane.push(node)
-            if held and lane.has_room():
+            if held and lane.health.down and lane.has_room():
                 lane.health.all_knocked()
                 self.kernel.soon()
         return batch
@@ -359,7 +362,7 @@ class CallDesk:
 
     def _replied(self, flight: Flight, reply: Reply) -> None:
         node, run = flight.node, flight.node.scope.run
-        flight.lane.health.answer()
+        flight.lane.health.answer(flight.sent_s)
         cost, price = node.cost, flight.lane.processor.price
         assert cost is not None
         cost.prompt_tokens += reply.prompt_tokens
@@ -418,11 +421,12 @@ class CallDesk:
         cost = node.cost
         assert cost is not None
         knocking = lane.health.down
+        cost.knocks += knocking
         if lane.health.quarantined(node):
             self._close_failed(node, _quarantined(node, lane))
         elif knocking and lane.health.given_up(now):
             self._give_up(lane, node, error)
-        elif error.transient and (knocking or cost.attempts < lane.processor.limits.attempts):
+        elif error.transient and cost.attempts - cost.knocks < lane.processor.limits.attempts:
             if lane.health.may_retry(error):
                 self._later(lane, node, error)
             else:
@@ -441,13 +445,13 @@ class CallDesk:
 
     def _later(self, lane: Lane, node: Node, error: HostError) -> None:
         assert node.cost is not None
-        delay = lane.health.delay_s(node.cost.attempts, error)
+        delay = lane.health.delay_s(node.cost.attempts - node.cost.knocks, error)
         node.stage = Stage.READY
         node.scope.run.counts.waiting += 1
-        lane.waiting += 1
+        lane.waiting.add(node.seq)
 
         def again() -> None:
-            lane.waiting -= 1
+            lane.waiting.discard(node.seq)
             if node.stage is Stage.READY:
                 lane.push(node)
             self.kernel.soon()

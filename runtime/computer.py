@@ -16,122 +16,31 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import inspect
 import json
 import os
 import threading
-from base64 import b32encode
-from collections.abc import Callable, Generator, Iterator, Mapping
-from hashlib import blake2b
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
-
-from pydantic_core import PydanticSerializationError, to_json
+from typing import Any
 
 from nlpu.engines import Named, named_engine
-from nlpu.errors import Interrupted, ProgramError, RunBusy, StorageFailed
+from nlpu.errors import ProgramError, RunBusy, StorageFailed
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.wire import Engine
 from runtime.budget import Budget
 from runtime.clock import Clock, SystemClock
+from runtime.handle import Run
+from runtime.header import args_text, budget_json, new_stem, result_text, source_digest
 from runtime.history import past_of
 from runtime.hosting import as_typed
 from runtime.journal import Journal, NoJournal, Row
 from runtime.kernel import Kernel
-from runtime.receipt import Receipt, receipt_of
-from runtime.run import Counts, RunState, Status
-
-if TYPE_CHECKING:  # slow to import, and few look at the graph
-    import networkx as nx
+from runtime.receipt import receipt_of
+from runtime.run import RunState
 
 UNLIMITED = Budget()
 Program = Callable[..., Any]
-
-
-class Run:
-    """One execution of a program. Awaitable; ``wait`` is for threads."""
-
-    def __init__(self, computer: Computer, name: str) -> None:
-        self.name = name
-        self._computer = computer
-        self._state: RunState | None = None
-        self._done: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._pieces: SimpleQueue[str | None] | None = None
-
-    # -- outcome -----------------------------------------------------------------------------
-
-    @property
-    def status(self) -> Status:
-        """running | done | failed | stopped | needs_person."""
-        return "running" if self._state is None else self._state.status
-
-    @property
-    def result(self) -> Any:
-        """The program's result with Values replaced by contents; raises the run's error."""
-        self.wait()
-        assert self._state is not None
-        if self._state.error is not None:
-            raise self._state.error
-        return self._state.result
-
-    @property
-    def error(self) -> BaseException | None:
-        """Why the run ended without a result."""
-        return None if self._state is None else self._state.error
-
-    @property
-    def receipt(self) -> Receipt:
-        """What the run took, so far or in all."""
-        assert self._state is not None
-        return receipt_of(self._state)
-
-    @property
-    def counts(self) -> Counts:
-        """Live totals, for progress displays."""
-        return self._state.counts if self._state is not None else Counts()
-
-    @property
-    def divergence(self) -> str | None:
-        """Where a resumed run left its journal, if it was told to go on."""
-        return None if self._state is None else self._state.divergence
-
-    @property
-    def graph(self) -> nx.DiGraph[str]:
-        """The run as a networkx graph, built on demand (see ``runtime.view``)."""
-        from runtime.view import graph_of
-
-        assert self._state is not None
-        return graph_of(self._state)
-
-    # -- waiting -----------------------------------------------------------------------------
-
-    def wait(self, timeout_s: float | None = None) -> Run:
-        """Block until the run has ended. Raises TimeoutError."""
-        self._done.result(timeout_s)
-        return self
-
-    def __await__(self) -> Generator[Any, None, Run]:
-        yield from asyncio.wrap_future(self._done).__await__()
-        return self
-
-    def stream(self) -> Iterator[str]:
-        """The text of calls as it is generated. Start the run with ``stream=True``."""
-        if self._pieces is None:
-            raise ProgramError("start the run with stream=True to stream its text")
-        while (piece := self._pieces.get()) is not None:
-            yield piece
-
-    def stop(self) -> None:
-        """End the run now; it can be resumed. Returns when it has ended."""
-        self._computer._call(self._stop)
-        self.wait()
-
-    def _stop(self) -> None:
-        if self._state is not None and self._state.status == "running":
-            error = Interrupted("the run was interrupted; it can be resumed")
-            self._state.kernel.host.stop(self._state, error)
 
 
 class Computer:
@@ -203,7 +112,8 @@ class Computer:
         with self._opening:
             self._started += 1
             number = self._started
-        run = Run(self, self._stem if number == 1 else f"{self._stem}.{number}")
+        name = self._stem if number == 1 else f"{self._stem}.{number}"
+        run = Run(name, self._call)
         described = {
             "program": getattr(program, "__name__", "program"),
             "source": source_digest(program),
@@ -216,7 +126,7 @@ class Computer:
         def begin() -> None:
             assert self._kernel is not None
             journal = self._kernel.journal
-            described["args"] = _args_text(journal, args, kwargs)
+            described["args"] = args_text(journal, args, kwargs)
             described["processors"] = {
                 name: processor.identity for name, processor in self._kernel.processors.items()
             }
@@ -258,7 +168,7 @@ class Computer:
         rows = [row for row in self._kernel.journal.rows if row[1] == number]
         if not rows:
             raise ProgramError(f"the journal {stem} has no run {name}")
-        run = Run(self, name)
+        run = Run(name, self._call)
 
         def begin() -> None:
             assert self._kernel is not None
@@ -310,7 +220,11 @@ class Computer:
         def ended(outcome: Any, error: BaseException | None) -> None:
             host.finish_scope(state.root, outcome, error, done)
 
-        kernel.on_hub(lambda: host.start(state.root, program, args, kwargs, ended))
+        def start() -> None:
+            if state.status == "running":  # it may have been stopped before its first turn
+                host.start(state.root, program, args, kwargs, ended)
+
+        kernel.on_hub(start)
 
     def _ended(self, run: Run) -> None:
         """Write the run's last row, then let its waiters go: on the hub, after the commit."""
@@ -318,7 +232,7 @@ class Computer:
         assert state is not None and kernel is not None
         if kernel.journal.keeps and not state.replay:
             error = state.error
-            text = kernel.journal.text(_result_text(state.result)) if error is None else 0
+            text = kernel.journal.text(result_text(state.result)) if error is None else 0
             kernel.journal.append(
                 "end", state.number, state.status, text,
                 None if error is None else [type(error).__name__, str(error)],
@@ -368,7 +282,7 @@ class Computer:
                         f"this computer has the journal {self._stem} open; use another"
                     )
                 return
-            self._stem = stem or _new_stem()
+            self._stem = stem or new_stem()
             journal = self._open_journal(existing=stem is not None)
             self._loop = self._clock.new_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="nlpu", daemon=True)
@@ -460,44 +374,3 @@ class Computer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-# -- what a journal says of a program ------------------------------------------------------------
-
-
-def source_digest(program: Program) -> str:
-    """A digest of the program's source file (or its own text), to notice that it changed."""
-    try:
-        path = inspect.getsourcefile(program)
-        text = Path(path).read_text() if path else inspect.getsource(program)
-    except (OSError, TypeError):
-        return ""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-
-def budget_json(budget: Budget) -> dict[str, Any]:
-    """A budget as plain data; seconds count from each start anew and are left out."""
-    return {
-        "calls": budget.calls,
-        "nlops": budget.nlops,
-        "tokens": budget.tokens,
-        "money": budget.money,
-    }
-
-
-def _args_text(journal: Journal | NoJournal, args: Any, kwargs: Any) -> int:
-    try:
-        return journal.text(to_json([args, kwargs]).decode())
-    except (PydanticSerializationError, ValueError):
-        return 0  # a run from Python may have arguments that only Python can give again
-
-
-def _result_text(result: Any) -> str:
-    try:
-        return to_json(result).decode()
-    except (PydanticSerializationError, ValueError):
-        return json.dumps(str(result))
-
-
-def _new_stem() -> str:
-    return b32encode(os.urandom(5)).decode().lower()

@@ -72,6 +72,7 @@ class Cost:
     money: float = 0.0
     how: str = "made"  # made | reused (from the journal) | shared (with an equal call)
     trimmed: bool = False
+    knocks: int = 0  # attempts on a server that was down
 
 
 class Cell:
@@ -240,6 +241,7 @@ class Scope:
         self.issued = 0
         self.control: Cell | None = parent.control if parent is not None else None
         self.label: Label = parent.label if parent is not None else USER
+        self.origin: Node | None = parent.origin if parent is not None else None  # its Spawn
         self.is_async = False
         self.ended = False
         self.kept: Node | None = None  # the node that holds the result, once the program ended

@@ -234,6 +234,7 @@ class Host:
 def _spawn_ready(kernel: Kernel, node: Node) -> None:
     work: Spawn = node.work
     scope = node.scope.child(node, work.name, None)
+    scope.origin = node
 
     def done(result: Any, error: BaseException | None) -> None:
         node.operands = () if scope.kept is None else (scope.kept,)
@@ -255,6 +256,7 @@ def _spawn_ready(kernel: Kernel, node: Node) -> None:
 
 
 def as_typed(name: str, error: BaseException) -> BaseException:
+    """What a program raised, as one of our errors."""
     if isinstance(error, NlpuError):
         return error
     failure = ProgramError(f"the program {name} raised {type(error).__name__}: {error}")

@@ -75,9 +75,11 @@ class Kernel:
 
     def turn(self) -> None:
         """One round of settle, schedule, commit, run."""
-        self._turn_due = False
         self.turn_s = self.loop.time()
-        self._settle_arrivals()
+        try:
+            self._settle_arrivals()
+        finally:
+            self._turn_due = False  # only now: what settling asks for is in this turn
         batch = self.calls.admit()
         try:
             self.journal.commit()

@@ -90,13 +90,9 @@ def load(spec: str) -> Program:
 
 def available() -> list[str]:
     """The names of the programs in ``programs``: modules that say what they are the program of."""
-    import programs
-
-    return sorted(
-        found.name
-        for found in pkgutil.iter_modules(programs.__path__)
-        if _defines(Path(programs.__path__[0]) / f"{found.name}.py", found.name)
-    )
+    place = importlib.import_module("programs").__path__[0]
+    names = [found.name for found in pkgutil.iter_modules([place])]
+    return sorted(name for name in names if _defines(Path(place) / f"{name}.py", name))
 
 
 def _defines(path: Path, name: str) -> bool:

@@ -27,6 +27,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from nlpu.errors import Cancelled
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.graph import Cost, Node
 from runtime.run import RunState
@@ -171,10 +172,12 @@ class _Books:
             self.made.add(tally, tally.calls)
 
     def _call(self, node: Node, cost: Cost) -> None:
-        self.failed += node._error is not None
+        error = node._error
+        self.failed += error is not None and not isinstance(error, Cancelled)
         self.trimmed += cost.trimmed
         if cost.how == "made":
-            calls = int(cost.attempts > 0)
+            answered = node.ready and not isinstance(error, Cancelled)
+            calls = int(answered and cost.attempts > 0)
             self.ops[node.name].add(cost, calls)
             self.parts[node.scope.path].add(cost, calls)
         elif cost.how == "reused":

@@ -61,7 +61,7 @@ class Counts:
 
 
 class RunState:
-    """One execution. Owned by the kernel's loop; ``computer.Run`` is its public face."""
+    """One execution. Owned by the kernel's loop; ``handle.Run`` is its public face."""
 
     def __init__(
         self,

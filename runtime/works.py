@@ -72,6 +72,8 @@ def _call_issued(kernel: Kernel, node: Node) -> None:
     run = node.scope.run
     run.counts.issued += 1
     node.estimate = node.rank = run.estimate(op)
+    if node.scope.origin is not None:  # what waits for the nested program waits for its calls
+        node.rank += node.scope.origin.rank
     if op.temperature > 0 and node.work.sample is None:
         node.draw = node.scope.draws.get(op.digest, 0)
         node.scope.draws[op.digest] = node.draw + 1

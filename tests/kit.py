@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -107,3 +108,19 @@ class Doomed(Scripted):
             for path in self.run_dir.glob("*.db*"):
                 shutil.copy(path, self.grave)
         return await super().send(request, on_text)
+
+
+class Watching(Scripted):
+    """Notes how many requests are here at once, and how many tasks there are in all."""
+
+    here = most = tasks = 0
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        self.here += 1
+        self.most = max(self.most, self.here)
+        if len(self.seen) % 100 == 0:
+            self.tasks = max(self.tasks, len(asyncio.all_tasks()))
+        try:
+            return await super().send(request, on_text)
+        finally:
+            self.here -= 1

@@ -50,14 +50,15 @@ def imports(path: Path, *, at_start: bool = False) -> set[str]:
             assert node.module is not None
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in MODULES else node.module for name in names}
-        lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _for_types_only(node)
+        lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _not_at_import(node)
         if not (at_start and lazy):
             stack += ast.iter_child_nodes(node)
     return {name for name in found if name.partition(".")[0] in HOUSES}
 
 
-def _for_types_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+def _not_at_import(node: ast.AST) -> bool:
+    test = ast.dump(node.test) if isinstance(node, ast.If) else ""
+    return "TYPE_CHECKING" in test or "__main__" in test
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -119,34 +120,33 @@ def test_the_core_is_light() -> None:
 
 def test_importing_does_nothing() -> None:
     """No thread, no process, no file: not by any module of the core."""
-    core = [name for name in MODULES if name.split(".")[0] in ("nlpu", "runtime")
-            and not name.startswith(("nlpu.engines", "runtime.terminal", "runtime.bench"))]  # fmt: skip
     told = fresh(
         "import sys, threading, importlib\n"
         "done = []\n"
         "def watch(event, args):\n"
         "    writes = event == 'open' and args[1] and set(str(args[1])) & set('wax+')\n"
-        "    starts = event.startswith(('socket.', 'subprocess.', 'os.fork', 'os.mkdir', 'sqlite3.connect'))\n"
+        "    kinds = ('socket.', 'subprocess.', 'os.fork', 'os.mkdir', 'sqlite3.connect')\n"
+        "    starts = event.startswith(kinds)\n"
         "    if starts or (writes and '.pyc' not in str(args[0])):\n"
         "        done.append((event, str(args)[:80]))\n"
         "sys.dont_write_bytecode = True\n"
         "sys.addaudithook(watch)\n"
-        f"for name in {core!r}: importlib.import_module(name)\n"
+        f"for name in {CORE!r}: importlib.import_module(name)\n"
         "print(done, threading.active_count())"
     )
     assert told == "[] 1"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name, path in MODULES.items()
-        if name.startswith(("nlpu.", "runtime.", "memory."))
-        and name.count(".") == 1
-        and path.name != "__init__.py"
-    ],
-)
+CORE = [
+    name
+    for name, path in MODULES.items()
+    if name.startswith(("nlpu.", "runtime.", "memory."))
+    and name.count(".") == 1
+    and path.name != "__init__.py"
+]
+
+
+@pytest.mark.parametrize("name", CORE)
 def test_core_files_open_with_their_rules(name: str) -> None:
     text = ast.get_docstring(ast.parse(MODULES[name].read_text()))
     assert text, f"{name} has no docstring"
@@ -154,7 +154,7 @@ def test_core_files_open_with_their_rules(name: str) -> None:
         assert "Rules\n" in text, f"{name}: its docstring has no Rules"
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(("nlpu", "runtime"))])
+@pytest.mark.parametrize("name", CORE)
 def test_every_public_function_says_what_it_does(name: str) -> None:
     tree = ast.parse(MODULES[name].read_text())
     for node in tree.body:

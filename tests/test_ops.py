@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from enum import Enum
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from kit import asked, computer, count, echo, execute, finish, merge, shorten, yes
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel
 
-from nlpu import Op, lift, nlop, op
+from nlpu import lift, nlop, op
 from nlpu.engines.scripted import Scripted
-from nlpu.errors import BadOp, BadOperand, Malformed, UnknownProcessor
-from nlpu.types import MAX_INT, MAX_ITEMS, MAX_STRING, result_type
+from nlpu.errors import BadOp, BadOperand, UnknownProcessor
 
 
 class Mood(Enum):
@@ -210,72 +206,3 @@ def test_samples_are_independent_draws() -> None:
     run = execute(program, engine=engine)
     assert run.result == (["a", "b", "c"], "d", "d")
     assert len(engine.seen) == 4
-
-
-# -- result types --------------------------------------------------------------------------------
-
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-CASES: list[tuple[Any, st.SearchStrategy[Any]]] = [
-    (bool, st.booleans()),
-    (int, st.integers(-MAX_INT, MAX_INT)),
-    (float, st.floats(allow_nan=False, allow_infinity=False)),
-    (Literal["a", "b c", 3], st.sampled_from(["a", "b c", 3])),
-    (Mood, st.sampled_from(Mood)),
-    (list[int], st.lists(st.integers(-MAX_INT, MAX_INT))),
-    (list[str], st.lists(TEXT)),
-    (list[bool], st.lists(st.booleans())),
-    (list[Mood], st.lists(st.sampled_from(Mood))),
-    (list[Person], st.lists(st.builds(Person, name=TEXT, age=st.integers(), tags=st.lists(TEXT)))),
-    (Person, st.builds(Person, name=TEXT, age=st.integers(), tags=st.lists(TEXT))),
-]
-
-
-@given(st.data())
-def test_parse_of_render_is_the_content(data: st.DataObject) -> None:
-    annotation, contents = data.draw(st.sampled_from(CASES))
-    content = data.draw(contents)
-    kind = result_type(annotation)
-    assert kind.parse(kind.render(content)) == content
-    assert type(kind.parse(kind.render(content))) is type(content)
-
-
-@given(TEXT)
-def test_free_text_is_itself(text: str) -> None:
-    kind = result_type(str)
-    assert kind.render(text) == text and kind.check(text, "it") == text
-
-
-@given(st.sampled_from([a for a, _ in CASES]), st.text(max_size=30))
-def test_parse_raises_malformed_and_nothing_else(annotation: Any, text: str) -> None:
-    with suppress(Malformed):
-        result_type(annotation).parse(text)
-
-
-class Strange(BaseModel):
-    age: int
-
-    @field_validator("age")
-    @classmethod
-    def judge(cls, age: int) -> int:
-        raise ZeroDivisionError
-
-
-def test_a_validator_that_raises_anything_is_malformed() -> None:
-    run = execute(lambda: op("Give one", Strange)("x"), engine='{"age":1}')
-    assert isinstance(run.error, Malformed)
-
-
-def test_unbounded_parts_get_bounds() -> None:
-    constraint = result_type(list[Person]).constraint
-    assert constraint is not None
-    for bound in (f'"maxItems":{MAX_ITEMS}', f'"maxLength":{MAX_STRING}', f'"maximum":{MAX_INT}'):
-        assert bound in constraint.spec
-
-
-@pytest.mark.parametrize("annotation", [a for a, _ in CASES])
-def test_the_engine_keeps_every_constraint(annotation: Any) -> None:
-    asks: Op[Any] = op("Answer", annotation)
-    with computer(Scripted()) as machine:
-        run = finish(machine.start(lambda: asks.map([f"x{n}" for n in range(10)])))
-    assert run.status == "done", run.error
-    assert len(run.result) == 10

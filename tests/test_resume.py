@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random as dice
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ from kit import (
     yes,
 )
 
-from nlpu import Limits, NlpuError, lift, op
+from nlpu import Limits, lift
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import Diverged, DoesNotFit, Malformed, ProgramError, RunBusy, ServerFault
 from runtime import Budget, first, now, random, spawn
@@ -115,112 +113,6 @@ def test_resuming_twice_and_again_is_the_same(tmp_path: Path) -> None:
     assert calls == execute(busy, 4, engine=Scripted(answer)).receipt.calls
 
 
-# -- what has changed is named -------------------------------------------------------------------
-
-
-def two(text: str) -> Any:
-    return shorten(echo(text))
-
-
-def other_op(text: str) -> Any:
-    return echo(echo(text + "!"))
-
-
-def changed_text(text: str) -> Any:
-    return op("Shorten the text a lot.", name="shorten")(echo(text))
-
-
-def fewer(text: str) -> Any:
-    return echo(text)
-
-
-def dated(text: str) -> Any:
-    return echo(f"{text} at {time.time_ns()}")
-
-
-def diced(text: str) -> Any:
-    return echo(f"{text} {dice.random()}")
-
-
-def unstable(text: str) -> Any:
-    return lift(lambda value: f"{value} {dice.random()}")(echo(text))
-
-
-def warmer(text: str) -> Any:
-    return shorten.using(temperature=0.5)(echo(text))
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "words"),
-    [
-        (two, changed_text, "at main/1 (shorten) the run differs from its journal: the op shorten"),
-        (two, other_op, "main/0 (echo) the run differs from its journal: its operand 'text'"),
-        (other_op, two, "its operand 'text' differs"),
-        (fewer, lambda text: shorten(text + ""), "called echo there before, and calls shorten now"),
-        (two, warmer, "the op shorten has changed"),
-        (dated, dated, "take time and random numbers from runtime.now() and runtime.random()"),
-        (diced, diced, "its operand 'text' differs"),
-        (unstable, unstable, "gave another result before"),
-    ],
-)
-def test_a_divergence_is_named_and_stops_the_run(
-    tmp_path: Path, before: Any, after: Any, words: str
-) -> None:
-    run = execute(before, "x", run_dir=tmp_path)
-    engine = Scripted(said)
-    for _ in range(2):  # resuming once does not hide it from the next
-        again = resumed(tmp_path, run, after, "x", engine=engine)
-        assert again.status == "failed"
-        assert isinstance(again.error, Diverged)
-        assert words in str(again.error)
-        assert engine.seen == []
-
-
-def test_a_changed_model_is_named(tmp_path: Path) -> None:
-    run = execute(two, "x", run_dir=tmp_path, engine=Scripted(said, model="small"))
-    again = resumed(tmp_path, run, two, "x", engine=Scripted(said, model="large"))
-    assert "the model was small before" in str(again.error)
-
-
-def test_a_divergence_cannot_be_caught_nor_lose_a_race(tmp_path: Path) -> None:
-    def program(text: str) -> Any:
-        try:
-            return str(first(echo(text), shorten("slow one")))
-        except NlpuError as error:
-            return f"caught {type(error).__name__}"
-
-    engine = Scripted(slow(lambda text: 9.0 if text == "slow one" else 1.0))
-    run = execute(program, "x", engine=engine, run_dir=tmp_path)
-    assert run.result == "x"
-    again = resumed(tmp_path, run, program, "y", engine=Scripted(said))
-    assert isinstance(again.error, Diverged)
-
-
-def test_fewer_calls_are_no_divergence(tmp_path: Path) -> None:
-    run = execute(two, "x", run_dir=tmp_path)
-    again = resumed(tmp_path, run, fewer, "x", engine=Scripted("never"))
-    assert (again.result, again.receipt.calls) == ("x", 0)
-
-
-def test_changed_reuses_what_is_the_same(tmp_path: Path) -> None:
-    def before(texts: list[str]) -> Any:
-        return shorten.map(echo.map(texts)), first(echo("a"), echo("b"), echo("c"))
-
-    def after(texts: list[str]) -> Any:
-        return changed.map(echo.map(texts)), first(echo("a"))
-
-    changed = op("Shorten the text a lot.", name="shorten")
-    slow_c = slow(lambda text: 1.0 if text == "c" else 2.0)
-    run = execute(before, ["u", "v"], engine=Scripted(slow_c), run_dir=tmp_path)
-    assert run.result == (["u", "v"], "c")
-    engine = Scripted(said)
-    again = resumed(tmp_path, run, after, ["new", "v", "u"], engine=engine, changed=True)
-    assert again.result == (["new", "v", "u"], "a")
-    assert "the run differs from its journal" in str(again.divergence)
-    assert asked(engine).count("v") == asked(engine).count("u") == 1  # the changed op alone
-    assert again.receipt.reused == 2
-
-
 # -- failures ------------------------------------------------------------------------------------
 
 
@@ -283,6 +175,10 @@ def test_what_the_engine_refused_has_the_same_type_in_a_replay(tmp_path: Path) -
 
 
 # -- the rest ------------------------------------------------------------------------------------
+
+
+def two(text: str) -> Any:
+    return shorten(echo(text))
 
 
 def test_time_and_dice_are_stable(tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import Context
 from typing import Any
 
 import pytest
-from kit import computer, count, echo, execute, finish, merge, shorten, yes
+from kit import computer, count, echo, execute, finish, merge, yes
 
 from nlpu import Label, NlpuError, Value, lift, op
-from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BadOperand, Malformed, NotInRun, UpstreamFailed
 from nlpu.label import UNTRUSTED, USER
 
@@ -81,21 +81,21 @@ def test_a_pending_value_outside_its_run_says_where_to_look() -> None:
 
 
 def test_a_pending_value_of_another_run_is_refused() -> None:
-    kept: list[Value[str]] = []
+    kept: list[Value[Any]] = []
+    issued, gate = threading.Event(), threading.Event()
 
-    def one() -> str:
-        kept.append(echo("x"))
-        return str(shorten("y")) + str(kept[0])
+    def one() -> Any:
+        kept.append(lift(gate.wait, blocking=True)(60))
+        issued.set()
+        return kept[0]
 
-    def two() -> str:
-        return str(kept[0])
-
-    engine = Scripted(lambda seen: Say("z", seconds=1.0 if "Shorten" in seen.instruction else 9.0))
-    with computer(engine) as machine:
+    with computer() as machine:
         run = machine.start(one)
-        other = machine.start(lambda: [str(shorten("wait")), two()][1])
-        assert isinstance(finish(other).error, BadOperand)
-        assert finish(run).result == "zz"
+        assert issued.wait(60)
+        other = finish(machine.start(lambda: str(kept[0])))
+        gate.set()
+        assert isinstance(other.error, BadOperand)
+        assert finish(run).result is True
 
 
 def test_async_programs_await() -> None:

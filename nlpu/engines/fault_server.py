@@ -80,6 +80,7 @@ class FaultServer:
         self._occurrences: Counter[str] = Counter()
         self._queue: list[Fault | None] = []
         self._changed = asyncio.Event()
+        self._door = asyncio.Lock()  # two deaths at once are one restart
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._later: set[asyncio.Task[None]] = set()
@@ -110,23 +111,26 @@ class FaultServer:
 
     async def listen(self) -> None:
         """Accept connections, on the same port as before. As after a restart, all is healed."""
-        if self._listener is not None or self._web is None:
-            return
+        async with self._door:
+            if self._listener is None and self._web is not None:
+                self._listener = await self._opened(self._web)
+                self.dead = False
+        self._note()
+
+    async def _opened(self, handler: web.Server) -> asyncio.Server:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
-        self.dead = False
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._web, sock=listener, backlog=1024
-        )
-        self._note()
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(handler, sock=listener, backlog=1024)
 
     async def refuse(self) -> None:
         """Close the listening socket: new connections are refused."""
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.close()
+        async with self._door:
+            listener, self._listener = self._listener, None
+            if listener is not None:
+                listener.close()
         self._note()
 
     def abort_connections(self) -> None:

@@ -8,8 +8,8 @@ Theory of operation
     vLLM, tokenizer unknown POST /v1/chat/completions  messages, every constraint, priority
     any other               POST /v1/chat/completions  messages, JSON and choice constraints
 
-``send`` is then one POST on a kept-alive connection. How a body is made is in ``http_wire``, how
-it is read in ``http_replies``, how a failure is named in ``http_errors``. Here is only the I/O.
+``send`` is then one POST on a kept-alive connection (``http_post``). How a body is made is in
+``http_wire``, how it is read in ``http_replies``, how a failure is named in ``http_errors``.
 
 Rules
 1. One attempt: no retry, no redirect, no proxy from the environment, no cookie.
@@ -37,6 +37,7 @@ from typing import Any
 import aiohttp
 
 from nlpu.engines import http_errors as errors
+from nlpu.engines.http_post import Answer, Target
 from nlpu.engines.http_probe import ServerCard, base_url, check_tokenizer, headers, read_card
 from nlpu.engines.http_replies import StreamReader, read_reply, wraps_choice
 from nlpu.engines.http_wire import Dialect, encode, fits
@@ -82,7 +83,7 @@ class HttpEngine:
         self._session: aiohttp.ClientSession | None = None
         self._dialect: Dialect | None = None
         self._head = b""
-        self._target = self._root
+        self._target: Target | None = None
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._cancelled: set[str] = set()
 
@@ -102,7 +103,8 @@ class HttpEngine:
             self._where, card.model, card.window, card.vllm, tokens, self._seed, priority, self._key
         )
         self._head = self._dialect.head
-        self._target = self._root / ("v1/completions" if tokens else "v1/chat/completions")
+        path = "v1/completions" if tokens else "v1/chat/completions"
+        self._target = Target(self._opened(), self._root / path)
         return self._told(self._dialect, card)
 
     def _told(self, dialect: Dialect, card: ServerCard) -> Capabilities:
@@ -154,13 +156,13 @@ class HttpEngine:
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """One POST. Streams if ``on_text`` is given."""
-        dialect, task = self._dialect, asyncio.current_task()
-        if dialect is None or task is None:
+        dialect, target, task = self._dialect, self._target, asyncio.current_task()
+        if dialect is None or target is None or task is None:
             raise Usage("This engine is not open. Await capabilities() first.")
         fits(dialect, request)
         self._running[request.id] = task
         try:
-            return await self._attempt(dialect, request, on_text)
+            return await self._attempt(dialect, target, request, on_text)
         except asyncio.CancelledError:
             if request.id in self._cancelled and not task.uncancel():
                 raise Cancelled(f"Request {request.id} was cancelled.") from None
@@ -172,10 +174,13 @@ class HttpEngine:
             self._cancelled.discard(request.id)
 
     async def _attempt(
-        self, dialect: Dialect, request: Request, on_text: Callable[[str], None] | None
+        self,
+        dialect: Dialect,
+        target: Target,
+        request: Request,
+        on_text: Callable[[str], None] | None,
     ) -> Reply:
-        body = encode(dialect, self._head, request, on_text is not None)
-        answer = await self._opened().post(self._target, data=body, allow_redirects=False)
+        answer = await target.post(encode(dialect, self._head, request, on_text is not None))
         try:
             if answer.status != 200:
                 raise errors.from_status(
@@ -191,7 +196,7 @@ class HttpEngine:
                 return read_reply(dialect, request, await answer.read())
             return await _stream(dialect, request, answer, on_text)
         finally:
-            answer.close()  # nothing to close when the whole answer has been read
+            answer.close()
 
     def cancel(self, request_id: str) -> None:
         """Stop a request; its ``send`` raises Cancelled."""
@@ -210,7 +215,7 @@ class HttpEngine:
 async def _stream(
     dialect: Dialect,
     request: Request,
-    answer: aiohttp.ClientResponse,
+    answer: Answer,
     on_text: Callable[[str], None],
 ) -> Reply:
     """Hand on the text of server-sent events; a server that ignores ``stream`` is read whole."""

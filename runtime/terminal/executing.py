@@ -29,7 +29,8 @@ from nlpu.errors import (
     UnknownProcessor,
     Usage,
 )
-from runtime.computer import Computer, Run
+from runtime.computer import Computer
+from runtime.handle import Run
 from runtime.receipt import Receipt
 from runtime.terminal import interrupting
 from runtime.terminal.live import Plain, display

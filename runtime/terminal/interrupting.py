@@ -10,7 +10,7 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
-from runtime.computer import Run
+from runtime.handle import Run
 
 STOP_S = 2.0  # a run that has not stopped by then is left to its journal
 _SHOW_CURSOR = "\x1b[?25h"

@@ -10,7 +10,8 @@ import typer
 from runtime.terminal import options as o
 
 if TYPE_CHECKING:
-    from runtime.computer import Computer, Run
+    from runtime.computer import Computer
+    from runtime.handle import Run
     from runtime.loader import Program
     from runtime.terminal.archive import Record
 

@@ -18,7 +18,7 @@ import re
 import sys
 import threading
 
-from runtime.computer import Run
+from runtime.handle import Run
 from runtime.terminal.output import say, write
 
 _WHOLE = re.compile(r".*[.!?…][\"'”’)\]]*(?=\s+\S)", re.DOTALL)

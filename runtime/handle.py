@@ -1,0 +1,110 @@
+"""A run as its caller holds it: status, result, receipt, streaming, stopping.
+
+Theory of operation
+-------------------
+The state lives on the loop thread (``run.RunState``). A ``Run`` is the caller's end: it reads what
+is safe to read from any thread, waits on a future, and sends steps to the loop.
+
+Rules
+1. Everything here may be called from any thread; ``await`` works in any event loop.
+2. A run's error is raised by ``result`` and shown by ``error``; waiting never raises it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Generator, Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from nlpu.errors import Interrupted, ProgramError
+from runtime.receipt import Receipt, receipt_of
+from runtime.run import Counts, RunState, Status
+
+if TYPE_CHECKING:  # slow to import, and few look at the graph
+    import networkx as nx
+
+
+class Run:
+    """One execution of a program. Awaitable; ``wait`` is for threads."""
+
+    def __init__(self, name: str, call: Callable[[Callable[[], None]], None]) -> None:
+        self.name = name
+        self._call = call  # runs a step on the loop thread
+        self._state: RunState | None = None
+        self._done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._pieces: SimpleQueue[str | None] | None = None
+
+    # -- outcome -----------------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """running | done | failed | stopped | needs_person."""
+        return "running" if self._state is None else self._state.status
+
+    @property
+    def result(self) -> Any:
+        """The program's result with Values replaced by contents; raises the run's error."""
+        self.wait()
+        assert self._state is not None
+        if self._state.error is not None:
+            raise self._state.error
+        return self._state.result
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the run ended without a result."""
+        return None if self._state is None else self._state.error
+
+    @property
+    def receipt(self) -> Receipt:
+        """What the run took, so far or in all."""
+        assert self._state is not None
+        return receipt_of(self._state)
+
+    @property
+    def counts(self) -> Counts:
+        """Live totals, for progress displays."""
+        return self._state.counts if self._state is not None else Counts()
+
+    @property
+    def divergence(self) -> str | None:
+        """Where a resumed run left its journal, if it was told to go on."""
+        return None if self._state is None else self._state.divergence
+
+    @property
+    def graph(self) -> nx.DiGraph[str]:
+        """The run as a networkx graph, built on demand (see ``runtime.view``)."""
+        from runtime.view import graph_of
+
+        assert self._state is not None
+        return graph_of(self._state)
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def wait(self, timeout_s: float | None = None) -> Run:
+        """Block until the run has ended. Raises TimeoutError."""
+        self._done.result(timeout_s)
+        return self
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        yield from asyncio.wrap_future(self._done).__await__()
+        return self
+
+    def stream(self) -> Iterator[str]:
+        """The text of calls as it is generated. Start the run with ``stream=True``."""
+        if self._pieces is None:
+            raise ProgramError("start the run with stream=True to stream its text")
+        while (piece := self._pieces.get()) is not None:
+            yield piece
+
+    def stop(self) -> None:
+        """End the run now; it can be resumed. Returns when it has ended."""
+        self._call(self._stop)
+        self.wait()
+
+    def _stop(self) -> None:
+        if self._state is not None and self._state.status == "running":
+            error = Interrupted("the run was interrupted; it can be resumed")
+            self._state.kernel.host.stop(self._state, error)

@@ -1,0 +1,81 @@
+"""What a journal's header says of a run: its program, arguments and limits, as plain data.
+
+Theory of operation
+-------------------
+A run that is to be resumed by another process must be described without Python objects: the program
+by a digest of its source, arguments and results as JSON texts.
+
+Rules
+1. Describing never fails: what has no JSON form is left out, and only Python can give it again.
+2. Deadlines are left out: seconds count from each start anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from base64 import b32encode
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from runtime.budget import Budget
+from runtime.journal import Journal, NoJournal
+
+
+def source_digest(program: Callable[..., Any]) -> str:
+    """A digest of the program's source file (or its own text), to notice that it changed."""
+    try:
+        path = inspect.getsourcefile(program)
+        if path is None:
+            return _digest(inspect.getsource(program))
+        now = os.stat(path)
+        return _file_digest(path, now.st_mtime_ns, now.st_size)
+    except (OSError, TypeError):
+        return ""
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: str, modified_ns: int, size: int) -> str:
+    """Read once for a fleet; a changed file has another time or size."""
+    return _digest(Path(path).read_text())
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def budget_json(budget: Budget) -> dict[str, Any]:
+    """A budget as plain data (rule 2)."""
+    return {
+        "calls": budget.calls,
+        "nlops": budget.nlops,
+        "tokens": budget.tokens,
+        "money": budget.money,
+    }
+
+
+def args_text(journal: Journal | NoJournal, args: Any, kwargs: Any) -> int:
+    """The number of the arguments' text: JSON of [positional, named]; 0 where they have none."""
+    try:
+        return journal.text(to_json([args, kwargs]).decode())
+    except (PydanticSerializationError, ValueError):
+        return 0  # a run from Python may have arguments that only Python can give again
+
+
+def result_text(result: Any) -> str:
+    """A result as JSON, or as a JSON string of what it prints as."""
+    try:
+        return to_json(result).decode()
+    except (PydanticSerializationError, ValueError):
+        return json.dumps(str(result))
+
+
+def new_stem() -> str:
+    """A name for a new journal: eight letters and digits."""
+    return b32encode(os.urandom(5)).decode().lower()
