@@ -23,6 +23,7 @@ import json
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from math import isfinite
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -95,11 +96,18 @@ def _parse_int(kind: ResultType, text: str) -> int:
     return number
 
 
+def _parse_float(kind: ResultType, text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is not a number one can count with")
+    return number
+
+
 _PARSERS: dict[str, Any] = {
     "text": lambda kind, text: text,
     "bool": lambda kind, text: {"yes": True, "no": False}[text.lower()],
     "int": _parse_int,
-    "float": lambda kind, text: float(text),
+    "float": _parse_float,
     "choice": _parse_choice,
     "json": lambda kind, text: adapter(kind.annotation).validate_json(text),
 }

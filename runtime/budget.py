@@ -57,6 +57,11 @@ class Purse:
         self._limits = [(i, limit) for i, limit in enumerate(limits) if limit is not None]
 
     @property
+    def limited(self) -> bool:
+        """Whether anything is counted at all."""
+        return bool(self._limits)
+
+    @property
     def spent(self) -> Amount:
         """What answered calls took."""
         return Amount(*self._spent)

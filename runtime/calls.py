@@ -259,6 +259,8 @@ class CallDesk:
 
     def _journal_attempt(self, lane: Lane, node: Node, most: Amount) -> None:
         run, op, now = node.scope.run, node.work.op, self.kernel.turn_s
+        if not run.history.keeps:
+            return
         assert node.key is not None
         assert node.texts is not None
         if not node.issue and run.resumed:
@@ -371,13 +373,10 @@ class CallDesk:
         cost.thinking_tokens += reply.thinking_tokens
         money = price.of(reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens)
         cost.money += money
-        real = Amount(
-            1,
-            reply.completion_tokens / TOKENS_PER_NLOP,
-            reply.prompt_tokens + reply.completion_tokens,
-            money,
-        )
-        run.purse.settle(flight.most, real)
+        if run.purse.limited:
+            tokens = reply.prompt_tokens + reply.completion_tokens
+            nlops = reply.completion_tokens / TOKENS_PER_NLOP
+            run.purse.settle(flight.most, Amount(1, nlops, tokens, money))
         run.counts.calls += 1
         run.counts.completion_tokens += reply.completion_tokens
         run.counts.prompt_tokens += reply.prompt_tokens

@@ -166,7 +166,9 @@ class Host:
         living = {inner.path: inner for inner in self._living if inner.run is scope.run}
         needed: set[int] = set()
         stack = [kept] if kept is not None else []
-        stack += [n for n in mine if n._wakers or any(u.seq not in inside for u in n.users or ())]
+        stack += [n for n in mine if n._wakers]
+        if scope.parent is not None:  # else nobody is outside
+            stack += [n for n in mine if any(u.seq not in inside for u in n.users or ())]
         while stack:
             node = stack.pop()
             if node.seq in needed:

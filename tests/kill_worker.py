@@ -7,6 +7,7 @@ into the run and not into the imports. Nothing is left behind: it ends when its 
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import resource
@@ -93,6 +94,7 @@ def limited(order: Order) -> Iterator[None]:
 
 
 def main() -> None:
+    faulthandler.enable()
     for line in sys.stdin.buffer:
         order = Order(**json.loads(line))
         with limited(order):

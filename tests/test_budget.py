@@ -139,7 +139,7 @@ def test_seconds_are_a_deadline() -> None:
     assert run.status == "stopped"
     assert isinstance(run.error, DeadlineExceeded)
     assert run.receipt.seconds == 2.5
-    assert (run.receipt.calls, len(engine.seen), len(engine.cancelled)) == (6, 6, 2)
+    assert (run.receipt.calls, len(engine.seen), len(engine.cancelled)) == (4, 6, 2)
 
 
 def test_a_deadline_stops_a_program_that_calls_nothing_more() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted(p for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")] if "```python" in p.read_text())
+PAGES = sorted(
+    p for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")] if "```python" in p.read_text()
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

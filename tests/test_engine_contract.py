@@ -28,9 +28,8 @@ from nlpu.errors import Cancelled, DoesNotFit
 from nlpu.op import Op
 from nlpu.processor import Processor, open_processor
 from nlpu.wire import Reply, Request
-from tests.vllm_fixture import Served, vllm_server
+from tests.vllm_fixture import Served
 
-__all__ = ["vllm_server"]
 Opened = Callable[[], AbstractAsyncContextManager[Processor]]
 PATIENCE_S = 110
 

@@ -16,15 +16,14 @@ from typing import Any
 import aiohttp
 import pytest
 from tokenizers import Tokenizer
-from vllm_fixture import FLAGS, Served, model_directory, vllm_server
 
 from nlpu import errors as e
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve import VllmServer
 from nlpu.engines.serve_command import PYTHON_VARIABLE, survey
 from nlpu.wire import Constraint, Message, Reply, Request
+from tests.vllm_fixture import FLAGS, Served, model_directory
 
-__all__ = ["vllm_server"]
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 Test = Callable[[HttpEngine], Awaitable[None]]

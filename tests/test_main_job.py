@@ -21,9 +21,8 @@ from programs.summarize_book import Part, summarize_book
 from runtime import Computer, Run
 from runtime.history import past_of
 from runtime.journal import Journal
-from tests.vllm_fixture import Served, vllm_server
+from tests.vllm_fixture import Served
 
-__all__ = ["vllm_server"]
 ROOT = Path(__file__).parent.parent
 BOOK = ROOT.parent / "shared" / "data" / "books" / "alice.txt"
 PART_CHARACTERS = 9000

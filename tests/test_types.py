@@ -94,3 +94,9 @@ def test_the_engine_keeps_every_constraint(annotation: Any) -> None:
         run = finish(machine.start(lambda: asks.map([f"x{n}" for n in range(10)])))
     assert run.status == "done", run.error
     assert len(run.result) == 10
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999"])
+def test_what_cannot_be_counted_with_is_no_number(text: str) -> None:
+    with pytest.raises(Malformed):
+        result_type(float).parse(text)
