@@ -161,7 +161,9 @@ class Decoded(NamedTuple):
 def decode(op: Op[Any], reply: Reply) -> Decoded:
     """The result of a reply. Raises Truncated, EmptyReply or Malformed."""
     result = op.result
-    text = _encodable(op, reply.text.strip())
+    text = reply.text.strip()
+    if not text.isascii():
+        text = _encodable(op, text)
     if result.kind != "text" and reply.finish == "length" and not _complete(op, text):
         raise Truncated(_limit_message(op, text))
     if not text:  # and no result type is written so

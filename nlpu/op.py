@@ -17,6 +17,7 @@ Rules
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import types
 import typing
@@ -24,6 +25,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Generic, Literal, TypeVar, overload
+
+from pydantic import BaseModel
 
 from nlpu.errors import BadOp, BadOperand
 from nlpu.types import ResultType, result_type
@@ -348,9 +351,19 @@ def check_text(text: str, where: str) -> str:
 
 
 def contains_value(content: Any) -> bool:
-    """Whether a nested structure of lists, tuples and dicts holds a Value."""
+    """Whether a nested structure of lists, tuples and dicts holds a Value.
+
+    Raises BadOperand for one that hides in a dataclass or model: it could not be waited for.
+    """
     if isinstance(content, Value):
         return True
+    if dataclasses.is_dataclass(content) or isinstance(content, BaseModel):
+        if any(isinstance(item, Value) for item in getattr(content, "__dict__", {}).values()):
+            raise BadOperand(
+                f"a Value is inside a {type(content).__name__}: build that with lift() once its "
+                "parts are there, or give a list, tuple or dict of Values"
+            )
+        return False
     if isinstance(content, dict):
         return any(contains_value(item) for item in content.values())
     return isinstance(content, list | tuple) and any(contains_value(item) for item in content)

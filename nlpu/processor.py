@@ -43,6 +43,8 @@ class Price:
 
     def of(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float:
         """The price of one call."""
+        if self is FREE:
+            return 0.0
         fresh = prompt_tokens - cached_tokens
         parts = fresh * self.prompt + cached_tokens * self.cached
         return (parts + completion_tokens * self.completion) / 1e6

@@ -23,6 +23,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from nlpu.codec import Decoded, decode
@@ -86,7 +87,7 @@ class Lane:
         """Whether one more may be sent (rule 3)."""
         if self.alone:
             return False
-        if self.health.down:
+        if self.health.down_since_s is not None:
             return not self.flights and not self.waiting
         return len(self.flights) < self.processor.max_in_flight
 
@@ -107,7 +108,8 @@ class CallDesk:
 
     def lane_of(self, op: Op[Any]) -> Lane:
         """The lane an op runs in. Raises UnknownProcessor."""
-        return self.lanes[self.kernel.processor(op.processor).name]
+        lane = self.lanes.get(op.processor or self.kernel.default)
+        return lane or self.lanes[self.kernel.processor(op.processor).name]
 
     # -- a call is ready ---------------------------------------------------------------------
 
@@ -211,17 +213,21 @@ class CallDesk:
         fresh, self.fresh = self.fresh, []
         older: list[tuple[int, Node]] = []
         for node in reversed(fresh):
-            self._raise_operands(node, older)
+            self._raise_operands(node, older, fresh[0].seq)  # fresh ones come by themselves
         while older:
             self._raise_operands(heappop(older)[1], older)
 
-    def _raise_operands(self, node: Node, changed: list[tuple[int, Node]]) -> None:
+    def _raise_operands(
+        self, node: Node, changed: list[tuple[int, Node]], before: float = inf
+    ) -> None:
+        """Raise what the node reads; those with numbers ``before`` must then raise what they do."""
         for value in node.operands:
             if isinstance(value, Node) and value.stage is not _SETTLED:
                 rank = value.estimate + node.rank
                 if rank > value.rank:
                     value.rank = rank
-                    heappush(changed, (-value.seq, value))
+                    if value.seq < before:
+                        heappush(changed, (-value.seq, value))
                     if value.stage is Stage.READY:
                         self.lane_of(value.work.op).push(value)
 
@@ -461,6 +467,8 @@ class CallDesk:
 
     def _unblock(self, run: RunState) -> None:
         """Something settled: what the budget refused may fit now."""
+        if not run.blocked:
+            return
         for node in run.blocked:
             if node.stage is Stage.READY:
                 self.lane_of(node.work.op).push(node)

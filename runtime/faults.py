@@ -88,10 +88,8 @@ class Health:
         if error.lost and self._lost_s == -inf:
             self._lost_s, self._company_may = now_s, self._can_pay()
         if error.lost and (self.down_since_s is None or sent_s <= self.down_since_s):
-            if sent_s <= self._lost_s or not self.suspect(
-                node
-            ):  # else the server was dying already
-                self._lost.add(node.seq)
+            if sent_s <= self._lost_s or not self.suspect(node):
+                self._lost.add(node.seq)  # else it was sent to a server that was dying already
             self._losses[node.seq] = self._losses.get(node.seq, 0) + 1
         elif isinstance(error, ConnectionLost):
             self._let_in_and_lost(node)

@@ -42,8 +42,6 @@ from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.graph import Cost
 from runtime.journal import Journal, NoJournal, Row
 
-MODEL_FAULTS = frozenset({"Truncated", "Malformed", "EmptyReply", "ModelError"})
-
 
 class PastOp(NamedTuple):
     """An op as a former life knew it."""
@@ -110,7 +108,7 @@ def past_of(rows: Iterable[Row], *, keep_host_failures: bool = False) -> Past:
         if fold is not None:
             fold(past, row)
     if not keep_host_failures:
-        again = [k for k, o in past.outcomes.items() if o.fault and o.fault not in MODEL_FAULTS]
+        again = [key for key, outcome in past.outcomes.items() if outcome.side == "host"]
         for key in again:
             del past.outcomes[key]
         past.host_failures = len(again)

@@ -141,15 +141,14 @@ class Host:
         if scope.ended:  # stopped while it was ending
             return
         self._living.pop(scope, None)
-        kept: Node | None = None
-        if error is None and contains_value(outcome):
-            token = CURRENT.set(scope)
+        whole: Any = outcome
+        if error is None:
             try:
-                whole = outcome if isinstance(outcome, Node) else gather(outcome)
-            finally:
-                CURRENT.reset(token)
-            kept = whole if isinstance(whole, Node) else None
-            outcome = content_of(whole)
+                whole = _gathered(scope, outcome)
+            except NlpuError as failure:
+                error = failure
+        kept = whole if error is None and isinstance(whole, Node) else None
+        outcome = content_of(whole)
         scope.kept, scope.ended = kept, True
         self._cancel_unneeded(scope, kept)
         if kept is None or kept.ready:
@@ -228,6 +227,17 @@ class Host:
             callback()
         self.kernel.runs.pop(run.number, None)
         self.kernel.soon()
+
+
+def _gathered(scope: Scope, outcome: Any) -> Any:
+    """A program's result; one Value of it if it holds any. Raises BadOperand."""
+    if isinstance(outcome, Node) or not contains_value(outcome):
+        return outcome
+    token = CURRENT.set(scope)
+    try:
+        return gather(outcome)
+    finally:
+        CURRENT.reset(token)
 
 
 # -- nested programs as a kind of work ------------------------------------------------------------

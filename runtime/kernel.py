@@ -195,7 +195,7 @@ class Kernel:
         """The node's content is there. Its label joins its operands' and its scope's."""
         label = node._label
         for value in node.operands:
-            if isinstance(value, Value):
+            if isinstance(value, Value) and value._label is not label:
                 label = join(label, value._label)
         self._close(node, content, None, label)
 

@@ -103,6 +103,7 @@ class RunState:
         self.on_text: Callable[[Node, str], None] | None = None
         self.on_end: list[Callable[[], None]] = []
         self.timers: list[Any] = []
+        self._most: dict[tuple[bytes, str, int], Amount] = {}
         self.date_s: Callable[[], float] = lambda: 0.0
         self._charge_past()
 
@@ -180,7 +181,14 @@ class RunState:
     # -- money ---------------------------------------------------------------------------------
 
     def most(self, op: Op[Any], processor: Processor, prompt_tokens: int) -> Amount:
-        """The most a call can take."""
+        """The most a call can take. Remembered: most calls of an op are of the same few sizes."""
+        which = (op.digest, processor.name, prompt_tokens)
+        found = self._most.get(which)
+        if found is None:
+            found = self._most[which] = self._most_of(op, processor, prompt_tokens)
+        return found
+
+    def _most_of(self, op: Op[Any], processor: Processor, prompt_tokens: int) -> Amount:
         completion = op.max_tokens + processor.thinking_tokens
         prompt = prompt_tokens * (2 if processor.thinking_tokens else 1) + processor.thinking_tokens
         return Amount(

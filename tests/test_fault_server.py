@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
 
@@ -416,17 +417,17 @@ def test_healthy_to_look_at_and_dead_inside(servers: Servers) -> None:
 def restarts(servers: Servers, seed: int) -> None:
     """A server killed at a random moment, with many in flight; back a little later."""
     random = Random(seed)
-    at, wide = random.randrange(150), random.choice([1, 8, 64])
+    at, wide = random.randrange(80), random.choice([1, 8, 48])
     gone_s = random.choice([0.001, 0.02, 0.2])
     gpu = Gpu(slots=32, tokens_per_s=4000, prefill_per_s=1e7)
     plan = [None] * at + [f"restart:{gone_s}"]
     with servers.serve(script(plan), gpu=gpu) as server:
-        run = execute(server.url, range(200), (tell,), stream=seed % 2 == 1, seed=seed,
+        run = execute(server.url, range(100), (tell,), stream=seed % 2 == 1, seed=seed,
                       limits=replace(LIMITS, max_in_flight=wide, backoff_s=0.02))  # fmt: skip
         assert run.status == "done", run.error
         assert wrong(run.result) == []
         assert max(asked(server).values()) <= 3
-        assert run.receipt.attempts <= 200 + 2 * wide + 20
+        assert run.receipt.attempts <= 100 + 2 * wide + 20
 
 
 def test_a_server_killed_and_restarted_in_the_middle(servers: Servers) -> None:
@@ -515,6 +516,57 @@ def test_a_suspect_that_waits_for_the_others_costs_nothing(
             others = computer.start(chains)  # on longer paths: sent before the suspects
             assert others.wait(HANG_S).status == suspects.wait(HANG_S).status == "done"
     assert turns["all"] < 300
+
+
+LOSS, REFUSAL = e.ConnectionLost("lost"), e.Unreachable("refused")
+
+
+def node(seq: int) -> Any:
+    return SimpleNamespace(seq=seq)
+
+
+def test_what_is_sent_to_a_dying_server_is_not_to_blame() -> None:
+    """The next suspect goes out a moment after the last was lost, and is lost as well."""
+    health = Health(Random(1), 60.0)
+    for seq in (1, 2):
+        health.fault(node(seq), LOSS, sent_s=0.0, now_s=1.0)
+    health.fault(node(3), REFUSAL, sent_s=1.0, now_s=1.1)
+    health.answer(sent_s=2.0)
+    assert health.suspect(node(1)) and health.suspect(node(2)) and not health.suspect(node(3))
+    health.fault(node(1), LOSS, sent_s=3.0, now_s=4.0)
+    health.fault(node(2), LOSS, sent_s=4.001, now_s=4.002)
+    health.fault(node(3), REFUSAL, sent_s=4.003, now_s=4.004)
+    assert health.quarantined(node(1)) and not health.quarantined(node(2))
+
+
+def test_a_reply_from_before_the_death_is_no_sign_of_life() -> None:
+    health = Health(Random(1), 60.0)
+    health.fault(node(1), e.EngineDied("dead"), sent_s=1.0, now_s=2.0)
+    health.answer(sent_s=1.5)
+    assert health.down
+    health.answer(sent_s=2.5)
+    assert not health.down
+    health.fault(node(2), LOSS, sent_s=3.0, now_s=4.0)
+    health.answer(sent_s=3.5)
+    health.fault(node(3), e.TimedOut("nothing"), sent_s=3.5, now_s=4.5)
+    health.fault(node(4), REFUSAL, sent_s=4.6, now_s=4.6)
+    assert health.suspect(node(2))
+
+
+def test_knocking_takes_no_attempts(servers: Servers) -> None:
+    """However often it knocked, a call has all its attempts when the server is back."""
+    with servers.serve() as server:
+        limits = Limits(attempts=2, patience_s=20, backoff_s=0.002)
+        with Computer(HttpEngine(server.url), limits=limits) as computer:
+            assert computer.processors
+            servers.call(server.kill())
+            run = computer.start(each, [7], (tell,))
+            while run.counts.attempts < 6:
+                pass
+            server.plan = once(Case("500", ()))
+            servers.call(server.listen())
+            assert wrong(run.wait(HANG_S).result) == []
+            assert len(server.seen) == 2
 
 
 # -- a server that is a process of its own, and really dies --------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from kit import (
@@ -106,3 +107,12 @@ def test_named_tuples_of_values_are_results() -> None:
 
     run = execute(lambda: Pair(echo("a"), {"b": echo("b")}))
     assert run.result == Pair("a", {"b": "b"})
+
+
+def test_a_value_inside_a_dataclass_is_refused() -> None:
+    @dataclass
+    class Hidden:
+        text: Any
+
+    run = execute(lambda: [Hidden(echo("a"))])
+    assert "inside a Hidden" in str(run.error)
