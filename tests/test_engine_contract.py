@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +31,6 @@ from nlpu.processor import Processor, open_processor
 from nlpu.wire import Reply, Request
 from tests.vllm_fixture import Served
 
-Opened = Callable[[], AbstractAsyncContextManager[Processor]]
 PATIENCE_S = 110
 
 
@@ -80,49 +80,69 @@ def _tiny_tokenizer(directory: Path) -> str:
     return str(directory)
 
 
+@asynccontextmanager
+async def opening(kind: str, directory: str, served: Served | None) -> AsyncIterator[Processor]:
+    """One engine of each kind, closed twice: closing is idempotent."""
+    async with FaultServer(tokenizer=directory) as server:
+        if kind == "scripted":
+            engine: Any = Scripted()
+        elif kind == "http":
+            engine = HttpEngine(server.url)
+        elif kind == "local":
+            from nlpu.engines.local import LocalEngine
+
+            engine = LocalEngine()
+        else:
+            assert served is not None
+            engine = served.engine()
+        try:
+            yield await open_processor(kind, engine)
+        finally:
+            await engine.close()
+            await engine.close()
+
+
+class Opened:
+    """A processor on a loop of its own: models load once for the whole file."""
+
+    def __init__(self, kind: str, directory: str, served: Served | None) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.context = opening(kind, directory, served)
+        self.processor = self.run(self.context.__aenter__())
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_S)
+
+    def close(self) -> None:
+        self.run(self.context.__aexit__(None, None, None))
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
 @pytest.fixture(
+    scope="module",
     params=[
         "scripted",
         "http",
         pytest.param("local", marks=pytest.mark.local),
         pytest.param("vllm", marks=pytest.mark.vllm),
-    ]
+    ],
 )
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
-    """Opens a fresh engine of each kind, and closes it twice: closing is idempotent."""
+def opened(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Opened]:
     kind = request.param
     served: Served | None = request.getfixturevalue("vllm_server") if kind == "vllm" else None
-    directory = _tiny_tokenizer(tmp_path)
-
-    @asynccontextmanager
-    async def opening() -> AsyncIterator[Processor]:
-        async with FaultServer(tokenizer=directory) as server:
-            if kind == "scripted":
-                engine: Any = Scripted()
-            elif kind == "http":
-                engine = HttpEngine(server.url)
-            elif kind == "local":
-                from nlpu.engines.local import LocalEngine
-
-                engine = LocalEngine()
-            else:
-                assert served is not None
-                engine = served.engine()
-            try:
-                yield await open_processor(kind, engine)
-            finally:
-                await engine.close()
-                await engine.close()
-
-    return opening
+    found = Opened(kind, _tiny_tokenizer(tmp_path_factory.mktemp("tokenizer")), served)
+    yield found
+    found.close()
 
 
 def with_processor(opened: Opened, test: Callable[[Processor], Any]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(PATIENCE_S), opened() as processor:
-            await test(processor)
-
-    asyncio.run(bounded())
+    opened.run(test(opened.processor))
 
 
 def asking(processor: Processor, op: Op[Any], text: str = TEXT, **settings: Any) -> Request:
