@@ -6,32 +6,28 @@ A ready call first looks for its result: in the journal of the run's former live
 call of this run that is made or under way. Otherwise it queues for its processor, ordered by the
 longest path of work that waits for it. Admission takes from the queue what fits in flight and into
 the budget, encodes it, and notes the attempt; sending starts a task for each. What comes back is
-decoded and settles the call and those that share it, or goes back to the queue after a fault.
+the business of ``settling``.
 
 Rules
 1. Equal keys are one call; its sharers keep their own labels.
 2. Rank = own estimated tokens + the largest rank of those that read it. Ranks are brought up to
    date once a turn, from the newest node back (readers are newer than what they read).
 3. At most ``max_in_flight`` attempts a processor; while its server is down, one; a suspect alone.
-4. An attempt is journaled before it is sent, its outcome before anyone sees it.
-5. Only faults of the host are tried again (``faults``); an invalid answer is final.
+4. An attempt is journaled before it is sent.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from nlpu.codec import Decoded, decode
 from nlpu.errors import (
     Cancelled,
     Diverged,
     HostError,
-    ModelError,
     NlpuError,
     ProgramError,
     Quarantined,
@@ -42,9 +38,10 @@ from nlpu.processor import Processor
 from nlpu.wire import Reply, Request
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.faults import Health
-from runtime.graph import Cell, Cost, Node, Stage
+from runtime.graph import Cost, Node, Stage
 from runtime.history import Outcome, cost_of
-from runtime.run import RunState
+from runtime.lanes import Flight, Lane, quarantined
+from runtime.settling import Settlement
 
 if TYPE_CHECKING:  # the kernel owns the desk
     from runtime.kernel import Kernel
@@ -53,51 +50,13 @@ if TYPE_CHECKING:  # the kernel owns the desk
 _SETTLED = Stage.SETTLED  # a local name: enum attributes are slow to look up
 
 
-@dataclass(slots=True)
-class Flight:
-    """One attempt under way."""
-
-    node: Node
-    request: Request
-    lane: Lane
-    most: Amount
-    sent_s: float = 0.0
-    task: asyncio.Task[None] | None = None
-    started: bool = False
-    dropped: bool = False
-
-
-class Lane:
-    """One processor's queue and what it has in flight."""
-
-    def __init__(self, processor: Processor, health: Health) -> None:
-        self.processor = processor
-        self.health = health
-        self.queue: list[tuple[int, int, Node]] = []
-        self.flights: dict[int, Flight] = {}  # by node number
-        self.alone = False  # a suspect is in flight
-        self.waiting: set[int] = set()  # numbers of the nodes that back off
-        self.watch: asyncio.TimerHandle | None = None  # for attempts that take too long
-
-    def push(self, node: Node) -> None:
-        """Queue a ready call by rank, then by issue."""
-        heappush(self.queue, (-node.rank, node.seq, node))
-
-    def has_room(self) -> bool:
-        """Whether one more may be sent (rule 3)."""
-        if self.alone:
-            return False
-        if self.health.down_since_s is not None:
-            return not self.flights and not self.waiting
-        return len(self.flights) < self.processor.max_in_flight
-
-
 class CallDesk:
-    """Admission, sending and settling of calls."""
+    """Admission, sending and cancelling of calls."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.lanes: dict[str, Lane] = {}
+        self.settling = Settlement(kernel, self)
         self.fresh: list[Node] = []  # issued since ranks were brought up to date
 
     def add(self, processor: Processor) -> None:
@@ -168,15 +127,7 @@ class CallDesk:
         if leader.stage is not Stage.SETTLED:
             run.followers.setdefault(node.key, []).append(node)
         else:
-            self._follow(leader, node)
-
-    def _follow(self, leader: Node, sharer: Node) -> None:
-        """A sharer gets its leader's outcome, and waited for it: the leader is on its path."""
-        sharer.control = Cell(leader, sharer.control)
-        if leader._error is not None:
-            self.kernel.fail(sharer, leader._error)
-        else:
-            self.kernel.settle(sharer, leader._content)
+            self.settling.follow(leader, node)
 
     # -- schedule ----------------------------------------------------------------------------
 
@@ -236,18 +187,19 @@ class CallDesk:
         assert node.texts is not None and node.cost is not None
         try:
             if lane.health.quarantined(node):
-                raise _quarantined(node, lane)
+                raise quarantined(node, lane)
             ids = lane.processor.prompt(op, node.texts)
             prompt = lane.processor.wire_prompt(op, node.texts, ids)
         except (ProgramError, Quarantined) as error:
             run.counts.waiting -= 1
-            self._close_failed(node, error)
+            self.settling.close_failed(node, error)
             return None
         most = run.most(op, lane.processor, len(ids))
         if not run.purse.reserve(most):
-            run.blocked.append(node)
-            self.check_budget(run)
+            self.settling.refuse(node)
             return None
+        if run.blocked:
+            self.settling.unblock(run)
         node.stage = Stage.SENT
         node.cost.attempts += 1
         self._journal_attempt(lane, node, most)
@@ -314,7 +266,7 @@ class CallDesk:
         """One attempt; its outcome goes to the inbox, whatever happens."""
         node, processor = flight.node, flight.lane.processor
         if flight.dropped:  # before it was ever sent
-            self.kernel.arrived(self._outcome, flight, Cancelled("never sent"))
+            self.kernel.arrived(self.settling.outcome, flight, Cancelled("never sent"))
             return
         flight.started = True
         limit = processor.limits.timeout_s
@@ -336,154 +288,9 @@ class CallDesk:
                 f"the engine of {processor.name} failed: {type(error).__name__}: {error}"
             )
             outcome.__cause__ = error
-        self.kernel.arrived(self._outcome, flight, outcome)
+        self.kernel.arrived(self.settling.outcome, flight, outcome)
 
-    # -- settle ------------------------------------------------------------------------------
-
-    def _outcome(self, flight: Flight, outcome: Reply | BaseException) -> None:
-        node, lane = flight.node, flight.lane
-        del lane.flights[node.seq]
-        lane.alone = False
-        if not lane.flights and lane.watch is not None:
-            lane.watch.cancel()
-            lane.watch = None
-        run, cost = node.scope.run, node.cost
-        assert cost is not None
-        run.counts.in_flight -= 1
-        if flight.dropped:
-            # What it really took is not known, unless it was never sent.
-            run.purse.settle(flight.most, flight.most if flight.started else Amount(0))
-            self._unblock(run)
-            return
-        now = self.kernel.turn_s
-        cost.service_s += now - flight.sent_s
-        cost.queue_s = flight.sent_s - cost.start_s if cost.attempts == 1 else cost.queue_s
-        if isinstance(outcome, Reply):
-            self._replied(flight, outcome)
-        else:
-            run.purse.settle(flight.most, Amount(0))
-            if isinstance(outcome, HostError):
-                self._faulted(flight, outcome)
-            else:
-                self._close_failed(node, outcome)
-        self._unblock(run)
-
-    def _replied(self, flight: Flight, reply: Reply) -> None:
-        node, run = flight.node, flight.node.scope.run
-        flight.lane.health.answer(flight.sent_s)
-        cost, price = node.cost, flight.lane.processor.price
-        assert cost is not None
-        cost.prompt_tokens += reply.prompt_tokens
-        cost.cached_tokens += reply.cached_tokens
-        cost.completion_tokens += reply.completion_tokens
-        cost.thinking_tokens += reply.thinking_tokens
-        money = price.of(reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens)
-        cost.money += money
-        if run.purse.limited:
-            tokens = reply.prompt_tokens + reply.completion_tokens
-            nlops = reply.completion_tokens / TOKENS_PER_NLOP
-            run.purse.settle(flight.most, Amount(1, nlops, tokens, money))
-        run.counts.calls += 1
-        run.counts.completion_tokens += reply.completion_tokens
-        run.counts.prompt_tokens += reply.prompt_tokens
-        try:
-            decoded = decode(node.work.op, reply)
-        except ModelError as error:
-            cost.wasted_tokens += reply.completion_tokens
-            self._close_failed(node, error)
-            return
-        self._close_done(node, decoded)
-
-    def _close_done(self, node: Node, decoded: Decoded) -> None:
-        run, cost = node.scope.run, node.cost
-        assert cost is not None
-        assert node.key is not None
-        cost.trimmed = decoded.trimmed
-        run.history.result(node.issue, decoded.text, cost, self.kernel.turn_s)
-        self.kernel.settle(node, decoded.content)
-        for sharer in run.followers.pop(node.key, ()):
-            self._follow(node, sharer)
-
-    def _close_failed(self, node: Node, error: BaseException) -> None:
-        run = node.scope.run
-        assert node.key is not None
-        sides = {HostError: "host", ModelError: "model"}
-        side = next((name for kind, name in sides.items() if isinstance(error, kind)), "program")
-        if node.issue:  # what was never sent fails again by itself
-            cost = node.cost or Cost()
-            run.history.failure(node.issue, error, side, cost, self.kernel.turn_s)
-        if side == "host":
-            run.leaders.pop(node.key, None)
-        self.kernel.fail(node, error)
-        for sharer in run.followers.pop(node.key, ()):
-            self._follow(node, sharer)
-
-    # -- faults ------------------------------------------------------------------------------
-
-    def _faulted(self, flight: Flight, error: HostError) -> None:
-        node, lane, now = flight.node, flight.lane, self.kernel.now_s()
-        lane.health.fault(node, error, flight.sent_s, now)
-        cost = node.cost
-        assert cost is not None
-        knocking = lane.health.down
-        cost.knocks += knocking
-        if lane.health.quarantined(node):
-            self._close_failed(node, _quarantined(node, lane))
-        elif knocking and lane.health.given_up(now):
-            self._give_up(lane, node, error)
-        elif error.transient and cost.attempts - cost.knocks < lane.processor.limits.attempts:
-            if lane.health.may_retry(error):
-                self._later(lane, node, error)
-            else:
-                self._close_failed(node, error)
-        else:
-            self._close_failed(node, error)
-
-    def _give_up(self, lane: Lane, node: Node, error: HostError) -> None:
-        """The server stays down: fail what waits for it, too."""
-        self._close_failed(node, error)
-        queue, lane.queue = lane.queue, []
-        for _, _, waiting in queue:
-            if waiting.stage is Stage.READY:
-                self._close_failed(waiting, error)
-                waiting.scope.run.counts.waiting -= 1
-
-    def _later(self, lane: Lane, node: Node, error: HostError) -> None:
-        assert node.cost is not None
-        delay = lane.health.delay_s(node.cost.attempts - node.cost.knocks, error)
-        node.stage = Stage.READY
-        node.scope.run.counts.waiting += 1
-        lane.waiting.add(node.seq)
-
-        def again() -> None:
-            lane.waiting.discard(node.seq)
-            if node.stage is Stage.READY:
-                lane.push(node)
-            self.kernel.soon()
-
-        self.kernel.loop.call_later(delay, again)
-
-    # -- budgets and cancelling ------------------------------------------------------------------
-
-    def _unblock(self, run: RunState) -> None:
-        """Something settled: what the budget refused may fit now."""
-        if not run.blocked:
-            return
-        for node in run.blocked:
-            if node.stage is Stage.READY:
-                self.lane_of(node.work.op).push(node)
-        run.blocked.clear()
-        self.kernel.soon()
-
-    def check_budget(self, run: RunState) -> None:
-        """A refused call with nothing in flight that could free something: the run stops."""
-        if run.counts.in_flight == 0 and run.purse.reserved.calls == 0 and run.blocked:
-            node = run.blocked[0]
-            lane = self.lane_of(node.work.op)
-            assert node.texts is not None
-            size = len(lane.processor.prompt(node.work.op, node.texts))
-            refusal = run.purse.refusal(node.name, run.most(node.work.op, lane.processor, size))
-            self.kernel.arrived(self.kernel.host.stop, run, refusal)
+    # -- cancel ------------------------------------------------------------------------------
 
     def drop(self, node: Node) -> None:
         """Stop a call that nothing needs: in the queue, at the server, and for its sharers not."""
@@ -529,10 +336,3 @@ class CallDesk:
         else:
             flight.node = heir
             lane.flights[heir.seq] = flight
-
-
-def _quarantined(node: Node, lane: Lane) -> Quarantined:
-    return Quarantined(
-        f"{node.name} at {node.position} was in flight at two deaths of the server of "
-        f"{lane.processor.name}; it is not sent again. The other calls go on"
-    )

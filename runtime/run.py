@@ -98,7 +98,7 @@ class RunState:
         self.root = Scope(self, "main", None, "main")
         self.leaders: dict[bytes, Node] = {}
         self.followers: dict[bytes, list[Node]] = {}
-        self.blocked: list[Node] = []  # ready calls that the budget refused for now
+        self.blocked: list[tuple[int, int, Node]] = []  # a heap of calls the budget refused
         self.forced: dict[str, list[float]] = {}  # file:line -> [count, seconds]
         self.on_text: Callable[[Node, str], None] | None = None
         self.on_end: list[Callable[[], None]] = []

@@ -130,6 +130,9 @@ class FaultServer:
         async with self._door:
             listener, self._listener = self._listener, None
             if listener is not None:
+                for door in listener.sockets:
+                    asyncio.get_running_loop().remove_reader(door.fileno())
+                await asyncio.sleep(0)  # asyncio would forget connections accepted just now
                 listener.close()
         self._note()
 

@@ -1,0 +1,194 @@
+"""Settling: what becomes of an attempt's outcome.
+
+Theory of operation
+-------------------
+    a reply          decoded and journaled: the call and its sharers have their result
+    an invalid one   journaled as a failure of the model; it is final
+    a fault          tried again later, or final (``faults`` decides)
+    dropped          nothing needs it any more; its budget is charged in full
+
+A call that the budget refused waits here until something settles. Then the first of those refused
+is tried, and the next when that one fitted, so a settlement costs one try and not one for each.
+
+Rules
+1. An outcome is journaled before anyone sees it.
+2. Sharers get their leader's outcome and keep their own labels.
+3. Only faults of the host are tried again.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from nlpu.codec import Decoded, decode
+from nlpu.errors import HostError, ModelError
+from nlpu.wire import Reply
+from runtime.budget import TOKENS_PER_NLOP, Amount
+from runtime.graph import Cell, Cost, Node, Stage
+from runtime.lanes import Flight, Lane, quarantined
+from runtime.run import RunState
+
+if TYPE_CHECKING:  # the desk owns this; both are the kernel's
+    from runtime.calls import CallDesk
+    from runtime.kernel import Kernel
+
+
+class Settlement:
+    """Takes outcomes for the call desk."""
+
+    def __init__(self, kernel: Kernel, desk: CallDesk) -> None:
+        self._kernel = kernel
+        self._desk = desk
+
+    def outcome(self, flight: Flight, outcome: Reply | BaseException) -> None:
+        node, lane = flight.node, flight.lane
+        del lane.flights[node.seq]
+        lane.alone = False
+        if not lane.flights and lane.watch is not None:
+            lane.watch.cancel()
+            lane.watch = None
+        run, cost = node.scope.run, node.cost
+        assert cost is not None
+        run.counts.in_flight -= 1
+        if flight.dropped:
+            # What it really took is not known, unless it was never sent.
+            run.purse.settle(flight.most, flight.most if flight.started else Amount(0))
+            self.unblock(run)
+            return
+        now = self._kernel.turn_s
+        cost.service_s += now - flight.sent_s
+        cost.queue_s = flight.sent_s - cost.start_s if cost.attempts == 1 else cost.queue_s
+        if isinstance(outcome, Reply):
+            self._replied(flight, outcome)
+        else:
+            run.purse.settle(flight.most, Amount(0))
+            if isinstance(outcome, HostError):
+                self._faulted(flight, outcome)
+            else:
+                self.close_failed(node, outcome)
+        self.unblock(run)
+
+    def _replied(self, flight: Flight, reply: Reply) -> None:
+        node, run = flight.node, flight.node.scope.run
+        flight.lane.health.answer(flight.sent_s)
+        cost, price = node.cost, flight.lane.processor.price
+        assert cost is not None
+        cost.prompt_tokens += reply.prompt_tokens
+        cost.cached_tokens += reply.cached_tokens
+        cost.completion_tokens += reply.completion_tokens
+        cost.thinking_tokens += reply.thinking_tokens
+        money = price.of(reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens)
+        cost.money += money
+        if run.purse.limited:
+            tokens = reply.prompt_tokens + reply.completion_tokens
+            nlops = reply.completion_tokens / TOKENS_PER_NLOP
+            run.purse.settle(flight.most, Amount(1, nlops, tokens, money))
+        run.counts.calls += 1
+        run.counts.completion_tokens += reply.completion_tokens
+        run.counts.prompt_tokens += reply.prompt_tokens
+        try:
+            decoded = decode(node.work.op, reply)
+        except ModelError as error:
+            cost.wasted_tokens += reply.completion_tokens
+            self.close_failed(node, error)
+            return
+        self._close_done(node, decoded)
+
+    def _close_done(self, node: Node, decoded: Decoded) -> None:
+        run, cost = node.scope.run, node.cost
+        assert cost is not None
+        assert node.key is not None
+        cost.trimmed = decoded.trimmed
+        run.history.result(node.issue, decoded.text, cost, self._kernel.turn_s)
+        self._kernel.settle(node, decoded.content)
+        for sharer in run.followers.pop(node.key, ()):
+            self.follow(node, sharer)
+
+    def close_failed(self, node: Node, error: BaseException) -> None:
+        run = node.scope.run
+        assert node.key is not None
+        sides = {HostError: "host", ModelError: "model"}
+        side = next((name for kind, name in sides.items() if isinstance(error, kind)), "program")
+        if node.issue:  # what was never sent fails again by itself
+            cost = node.cost or Cost()
+            run.history.failure(node.issue, error, side, cost, self._kernel.turn_s)
+        if side == "host":
+            run.leaders.pop(node.key, None)
+        self._kernel.fail(node, error)
+        for sharer in run.followers.pop(node.key, ()):
+            self.follow(node, sharer)
+
+    # -- faults ------------------------------------------------------------------------------
+
+    def _faulted(self, flight: Flight, error: HostError) -> None:
+        node, lane, now = flight.node, flight.lane, self._kernel.now_s()
+        lane.health.fault(node, error, flight.sent_s, now)
+        cost = node.cost
+        assert cost is not None
+        knocking = lane.health.down
+        cost.knocks += knocking
+        if lane.health.quarantined(node):
+            self.close_failed(node, quarantined(node, lane))
+        elif knocking and lane.health.given_up(now):
+            self._give_up(lane, node, error)
+        elif error.transient and cost.attempts - cost.knocks < lane.processor.limits.attempts:
+            if lane.health.may_retry(error):
+                self._later(lane, node, error)
+            else:
+                self.close_failed(node, error)
+        else:
+            self.close_failed(node, error)
+
+    def _give_up(self, lane: Lane, node: Node, error: HostError) -> None:
+        """The server stays down: fail what waits for it, too."""
+        self.close_failed(node, error)
+        queue, lane.queue = lane.queue, []
+        for _, _, waiting in queue:
+            if waiting.stage is Stage.READY:
+                self.close_failed(waiting, error)
+                waiting.scope.run.counts.waiting -= 1
+
+    def _later(self, lane: Lane, node: Node, error: HostError) -> None:
+        assert node.cost is not None
+        delay = lane.health.delay_s(node.cost.attempts - node.cost.knocks, error)
+        node.stage = Stage.READY
+        node.scope.run.counts.waiting += 1
+        lane.waiting.add(node.seq)
+
+        def again() -> None:
+            lane.waiting.discard(node.seq)
+            if node.stage is Stage.READY:
+                lane.push(node)
+            self._kernel.soon()
+
+        self._kernel.loop.call_later(delay, again)
+
+    def follow(self, leader: Node, sharer: Node) -> None:
+        """A sharer gets its leader's outcome, and waited for it: the leader is on its path."""
+        sharer.control = Cell(leader, sharer.control)
+        if leader._error is not None:
+            self._kernel.fail(sharer, leader._error)
+        else:
+            self._kernel.settle(sharer, leader._content)
+
+    # -- budgets -----------------------------------------------------------------------------
+
+    def refuse(self, node: Node) -> None:
+        """The budget does not allow the call now; with nothing under way it never will."""
+        run = node.scope.run
+        heappush(run.blocked, (-node.rank, node.seq, node))
+        if run.counts.in_flight == 0 and run.purse.reserved.calls == 0:
+            lane = self._desk.lane_of(node.work.op)
+            assert node.texts is not None
+            size = len(lane.processor.prompt(node.work.op, node.texts))
+            refusal = run.purse.refusal(node.name, run.most(node.work.op, lane.processor, size))
+            self._kernel.arrived(self._kernel.host.stop, run, refusal)
+
+    def unblock(self, run: RunState) -> None:
+        """Try the first of the calls that the budget refused: something settled, or it fitted."""
+        while run.blocked:
+            node = heappop(run.blocked)[2]
+            if node.stage is Stage.READY:
+                self._desk.lane_of(node.work.op).push(node)
+                break
