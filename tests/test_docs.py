@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MARK = "```python"
-PAGES = sorted(p for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")] if MARK in p.read_text())
-    p for p in [ROOT / "README.md", *ROOT.glob("docs/*.md")] if "```python" in p.read_text()
+PAGES = sorted(
+    page
+    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    if "```python" in page.read_text()
 )
 
 
