@@ -25,6 +25,14 @@ class NlpuError(Exception):
     exit_code = 1
 
 
+def described(error: BaseException) -> str:
+    """The kind and message of any error, even one whose message cannot be made."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # its own __str__ failed
+        return type(error).__name__
+
+
 # -- the program ----------------------------------------------------------------------------
 
 

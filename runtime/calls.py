@@ -295,7 +295,6 @@ class CallDesk:
     def drop(self, node: Node) -> None:
         """Stop a call that nothing needs: in the queue, at the server, and for its sharers not."""
         if node.key is None or node.stage not in (Stage.READY, Stage.SENT):
-            self._unfollow(node)
             return
         run = node.scope.run
         heirs = [n for n in run.followers.get(node.key, ()) if n.stage is not Stage.SETTLED]
@@ -307,17 +306,13 @@ class CallDesk:
             run.history.cancel(node.issue)
         if node.stage is Stage.READY:
             run.counts.waiting -= 1
+            self.settling.unblock(run)  # it may have been the one that was tried
             return
         flight = self.lane_of(node.work.op).flights[node.seq]
         flight.dropped = True
         flight.lane.processor.engine.cancel(flight.request.id)
         if flight.task is not None and flight.started:  # a task that never ran has no outcome
             flight.task.cancel()
-
-    def _unfollow(self, node: Node) -> None:
-        if node.key is not None:
-            sharers = node.scope.run.followers.get(node.key, [])
-            sharers[:] = [sharer for sharer in sharers if sharer is not node]
 
     def _inherit(self, node: Node, heirs: list[Node]) -> None:
         """A sharer takes the place of a cancelled leader."""

@@ -16,7 +16,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -25,7 +24,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from nlpu.engines import Named, named_engine
-from nlpu.errors import ProgramError, RunBusy, StorageFailed
+from nlpu.errors import ProgramError, RunBusy, StorageFailed, Usage
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.wire import Engine
 from runtime.budget import Budget
@@ -40,6 +39,7 @@ from runtime.receipt import receipt_of
 from runtime.run import RunState
 
 UNLIMITED = Budget()
+_CLOSING_S = 5.0  # longest wait for tasks that programs left behind
 Program = Callable[..., Any]
 
 
@@ -157,6 +157,8 @@ class Computer:
         Raises RunBusy, JournalDamaged, StorageFailed.
         """
         stem, _, part = name.partition(".")
+        if not stem.isalnum() or (part and not part.isdigit()):
+            raise Usage(f"{name!r} is not the name of a run; see: nlpu runs")
         number = int(part) if part else 1
         if any(run.name == name for run in list(self._live)):
             raise RunBusy(f"the run {name} is being executed by this computer; wait for it")
@@ -184,8 +186,8 @@ class Computer:
     ) -> RunState:  # fmt: skip
         assert self._kernel is not None
         past = past_of(rows, keep_host_failures=replay)
-        if past.finished:
-            past = past_of(rows, keep_host_failures=True)
+        if past.finished and not changed:  # it stays finished, whatever the program does now
+            past, replay = past_of(rows, keep_host_failures=True), True
         header = past.header
         state = RunState(
             self._kernel, number, self._kernel.journal,
@@ -193,7 +195,7 @@ class Computer:
             estimates=header["estimates"], past=past, replay=replay,
             reuse_changed=changed, source_changed=header["source"] != source_digest(program),
         )  # fmt: skip
-        if not replay:
+        if not state.replay:
             self._kernel.journal.append("resume", number, self._clock.date_s())
         return state
 
@@ -214,8 +216,10 @@ class Computer:
         if seconds is not None:
             state.timers.append(kernel.loop.call_later(seconds, kernel.expire, state))
 
+        called = getattr(program, "__name__", "program")
+
         def done(result: Any, error: BaseException | None) -> None:
-            host.end(state, result, None if error is None else as_typed(run.name, error))
+            host.end(state, result, None if error is None else as_typed(called, error))
 
         def ended(outcome: Any, error: BaseException | None) -> None:
             host.finish_scope(state.root, outcome, error, done)
@@ -236,7 +240,7 @@ class Computer:
             kernel.journal.append(
                 "end", state.number, state.status, text,
                 None if error is None else [type(error).__name__, str(error)],
-                json.loads(receipt_of(state).model_dump_json()),
+                last=receipt_of(state).model_dump_json(),
             )  # fmt: skip
         kernel.soon()
         kernel.loop.call_soon(self._release, run)  # behind the turn that commits the row
@@ -355,7 +359,10 @@ class Computer:
         assert self._kernel is not None
         mine = asyncio.current_task()
         tasks = [task for task in asyncio.all_tasks() if task is not mine]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:  # attempts were stopped with their runs; these are programs' own
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSING_S)
         await self._close_engines()
         await asyncio.get_running_loop().shutdown_default_executor()
 

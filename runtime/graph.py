@@ -112,6 +112,7 @@ class Node(Value[Any]):
         "depth",
         "draw",
         "estimate",
+        "inner",
         "issue",
         "items",
         "key",
@@ -150,6 +151,7 @@ class Node(Value[Any]):
         self.rank = 0
         self.draw = 0
         self.issue = 0  # the journal's number of the call
+        self.inner: Scope | None = None  # what it grew into
         self.key: bytes | None = None
         self.texts: tuple[str, ...] | None = None
         self.cost: Cost | None = None
@@ -304,6 +306,7 @@ class Scope:
         if grown_from is not None:
             scope.saw(grown_from)
         self.children.append(scope)
+        node.inner = scope
         return scope
 
     def subtree(self) -> Iterator[Node]:

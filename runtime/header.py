@@ -24,6 +24,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from nlpu.errors import described
 from runtime.budget import Budget
 from runtime.journal import Journal, NoJournal
 
@@ -64,7 +65,7 @@ def args_text(journal: Journal | NoJournal, args: Any, kwargs: Any) -> int:
     """The number of the arguments' text: JSON of [positional, named]; 0 where they have none."""
     try:
         return journal.text(to_json([args, kwargs]).decode())
-    except (PydanticSerializationError, ValueError):
+    except (PydanticSerializationError, ValueError, RecursionError):
         return 0  # a run from Python may have arguments that only Python can give again
 
 
@@ -72,8 +73,15 @@ def result_text(result: Any) -> str:
     """A result as JSON, or as a JSON string of what it prints as."""
     try:
         return to_json(result).decode()
-    except (PydanticSerializationError, ValueError):
-        return json.dumps(str(result))
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return json.dumps(_printed(result))
+
+
+def _printed(result: Any) -> str:
+    try:
+        return str(result)
+    except Exception as error:  # its own __str__ failed; the run is done all the same
+        return f"({type(result).__name__}, which cannot be printed: {described(error)})"
 
 
 def new_stem() -> str:

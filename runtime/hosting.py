@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from nlpu.errors import NlpuError, ProgramError, Stopped
+from nlpu.errors import NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.op import contains_value, gather
 from nlpu.value import CURRENT, Value, current
@@ -145,8 +145,8 @@ class Host:
         if error is None:
             try:
                 whole = _gathered(scope, outcome)
-            except NlpuError as failure:
-                error = failure
+            except Exception as failure:  # a cyclic or too deep structure, too
+                error = as_typed(scope.name, failure)
         kept = whole if error is None and isinstance(whole, Node) else None
         outcome = content_of(whole)
         scope.kept, scope.ended = kept, True
@@ -162,7 +162,8 @@ class Host:
         if not mine:
             return
         inside = {node.seq for node in mine}
-        living = {inner.path: inner for inner in self._living if inner.run is scope.run}
+        spawns = any(type(node.work) is Spawn for node in mine)
+        living = {s.path: s for s in self._living if s.run is scope.run} if spawns else {}
         needed: set[int] = set()
         stack = [kept] if kept is not None else []
         stack += [n for n in mine if n._wakers]
@@ -181,15 +182,15 @@ class Host:
 
     def cancel_grown(self, node: Node) -> None:
         """Cancel what grew out of a cancelled node: a nested program, or calls only it needs."""
-        spawned = type(node.work) is Spawn
-        if not spawned and node.items is None:
+        scope = node.inner
+        if scope is None:
             return
-        for scope in [scope for scope in node.scope.children if scope.path == node.position]:
-            if spawned:
-                self.kill(scope)
-            for inner in list(scope.subtree()) if spawned else reversed(scope.nodes):
-                if spawned or not inner.needed_by_others(node):
-                    self.kernel.cancel(inner)
+        spawned = type(node.work) is Spawn
+        if spawned:
+            self.kill(scope)
+        for inner in list(scope.subtree()) if spawned else reversed(scope.nodes):
+            if spawned or not inner.needed_by_others(node):
+                self.kernel.cancel(inner)
 
     def kill(self, scope: Scope) -> None:
         """Unwind a program that is still running."""
@@ -271,7 +272,7 @@ def as_typed(name: str, error: BaseException) -> BaseException:
     """What a program raised, as one of our errors."""
     if isinstance(error, NlpuError):
         return error
-    failure = ProgramError(f"the program {name} raised {type(error).__name__}: {error}")
+    failure = ProgramError(f"the program {name} raised {described(error)}")
     failure.__cause__ = error
     return failure
 

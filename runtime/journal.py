@@ -120,9 +120,10 @@ class Journal(_Names):
             self._new_texts.append((found, name, text.encode()))
         return found
 
-    def append(self, *row: Any) -> None:
-        """Buffer one row: kind, run number, and what belongs to the kind."""
-        self.write(_dumps(row))
+    def append(self, *row: Any, last: str = "") -> None:
+        """Buffer one row: kind, run number, what belongs to the kind; ``last`` is JSON already."""
+        body = _dumps(row)
+        self.write(f"{body[:-1]},{last}]" if last else body)
 
     def write(self, row: str) -> None:
         """As ``append``, for a row that is JSON already."""
@@ -327,7 +328,7 @@ class NoJournal(_Names):
         """No text has an id here."""
         return 0
 
-    def append(self, *row: Any) -> None:
+    def append(self, *row: Any, last: str = "") -> None:
         """Nothing is kept."""
 
     def write(self, row: str) -> None:

@@ -37,6 +37,7 @@ from nlpu.errors import (
     ProgramError,
     UnknownProcessor,
     UpstreamFailed,
+    described,
 )
 from nlpu.label import join
 from nlpu.processor import Processor
@@ -104,7 +105,7 @@ class Kernel:
     def _settle_arrivals(self) -> None:
         while self.inbox:
             settle, facts = self.inbox.popleft()
-            settle(*facts)
+            self._guarded(settle, *facts)
         while self._ready:
             self._advance(self._ready.popleft())
 
@@ -119,8 +120,17 @@ class Kernel:
             kind.ready(self, node)
         except NlpuError as error:
             self._failed(node, error)
-        except Exception as error:  # rule 5
+        except BaseException as error:  # rule 5
             self.fail(node, _internal(error))
+
+    def _guarded(self, step: Callable[..., None], *facts: Any) -> None:
+        """Rule 5 for what belongs to no one node: the runs end, and say why."""
+        try:
+            step(*facts)
+        except BaseException as error:
+            failure = _internal(error)
+            for run in list(self.runs.values()):
+                self.host.stop(run, failure)
 
     def _failed(self, node: Node, error: NlpuError) -> None:
         """A failure is the node's own; a divergence stops the run, so no program can catch it."""
@@ -139,9 +149,9 @@ class Kernel:
         for node in nodes:
             wakers, node._wakers = node._wakers, None
             for waker in wakers or ():
-                waker()
+                self._guarded(waker)
         while self._steps:
-            self._steps.popleft()()
+            self._guarded(self._steps.popleft())
         if self._ready or self.inbox or self.journal.dirty:
             self.soon()
 
@@ -251,16 +261,22 @@ class Kernel:
         def done(future: asyncio.Future[Any]) -> None:
             self.arrived(self._lifted, node, future)
 
-        self.loop.run_in_executor(None, function).add_done_callback(done)
+        def caught() -> tuple[Any, BaseException | None]:
+            try:
+                return function(), None
+            except BaseException as error:  # a future cannot hold every kind
+                return None, error
+
+        self.loop.run_in_executor(None, caught).add_done_callback(done)
 
     def _lifted(self, node: Node, future: asyncio.Future[Any]) -> None:
         if node.stage is Stage.SETTLED:
             return
-        error = future.exception()
+        content, error = future.result()
         try:
             if error is not None:
-                raise ProgramError(f"{node.name} raised {type(error).__name__}: {error}") from error
-            finish_lift(self, node, future.result())
+                raise ProgramError(f"{node.name} raised {described(error)}") from error
+            finish_lift(self, node, content)
         except NlpuError as failure:
             self._failed(node, failure)
 
@@ -285,9 +301,7 @@ class Kernel:
         return self.loop.time()
 
 
-def _internal(error: Exception) -> HostError:
-    failure = HostError(
-        f"the runtime itself failed: {type(error).__name__}: {error}; please report it"
-    )
+def _internal(error: BaseException) -> HostError:
+    failure = HostError(f"the runtime itself failed: {described(error)}; please report it")
     failure.__cause__ = error
     return failure

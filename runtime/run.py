@@ -12,8 +12,9 @@ Rules
 1. A result in the journal is used and never asked for again.
 2. The first position whose key differs from the journal's is the divergence. It stops the run,
    unless the run was told to reuse what it can; then all later positions are checked by key alone.
-3. A failure of the host is tried again on resume, and from then on positions may differ; a failure
-   of the model is a result like any other.
+3. A failure of the host is tried again on resume, and from then on the program may do other
+   things; an edited op or another model is a divergence even then. A failure of the model is a
+   result like any other.
 4. A replay makes no call: a key that is missing is a divergence.
 """
 
@@ -132,9 +133,19 @@ class RunState:
     def check_position(self, node: Node, op: Op[Any], key: bytes, texts: tuple[str, ...]) -> None:
         """Raises Diverged if the journal holds another call at this position (rule 2)."""
         call = self.past.calls.get(node.position)
-        if call is None or self.lenient or call.key == key.hex():
+        if call is None or self.divergence or call.key == key.hex():
+            return
+        if self.lenient and not self._edited(call, op):
             return
         self.diverge(f"{node.position} ({op.name})", self._difference(call, op, texts))
+
+    def _edited(self, call: PastCall, op: Op[Any]) -> bool:
+        """Whether the same op was issued there with another text or on another model."""
+        before = self.past.ops[call.op]
+        if before.name != op.name:
+            return False
+        other_model = call.identity != self.kernel.processor(op.processor).identity
+        return before.digest != op.digest.hex() or other_model
 
     def _difference(self, call: PastCall, op: Op[Any], texts: tuple[str, ...]) -> str:
         before = self.past.ops[call.op]

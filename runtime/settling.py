@@ -118,6 +118,7 @@ class Settlement:
         self._kernel.fail(node, error)
         for sharer in run.followers.pop(node.key, ()):
             self.follow(node, sharer)
+        self.unblock(run)  # it may have been the one that was tried
 
     # -- faults ------------------------------------------------------------------------------
 
@@ -166,6 +167,8 @@ class Settlement:
 
     def follow(self, leader: Node, sharer: Node) -> None:
         """A sharer gets its leader's outcome, and waited for it: the leader is on its path."""
+        if sharer.stage is Stage.SETTLED:  # cancelled meanwhile
+            return
         sharer.control = Cell(leader, sharer.control)
         if leader._error is not None:
             self._kernel.fail(sharer, leader._error)
@@ -191,4 +194,5 @@ class Settlement:
             node = heappop(run.blocked)[2]
             if node.stage is Stage.READY:
                 self._desk.lane_of(node.work.op).push(node)
+                self._kernel.soon()
                 break

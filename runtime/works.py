@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from nlpu.errors import BadOperand, NlpuError, ProgramError
+from nlpu.errors import BadOperand, NlpuError, ProgramError, described
 from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, rebuilt
 from nlpu.value import Value
 from runtime.graph import Node, Scope
@@ -310,8 +310,8 @@ def _lift_ready(kernel: Kernel, node: Node) -> None:
         content = work.function(*contents[:split], **named)
     except NlpuError:
         raise
-    except Exception as error:
-        raise ProgramError(f"{work.name} raised {type(error).__name__}: {error}") from error
+    except BaseException as error:  # SystemExit too: it must not end the loop
+        raise ProgramError(f"{work.name} raised {described(error)}") from error
     finish_lift(kernel, node, content)
 
 
