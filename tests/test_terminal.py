@@ -414,3 +414,11 @@ def test_serve_passes_flags_on_and_says_what_is_missing(nlpu: Terminal) -> None:
 
 def test_the_console_script_is_main() -> None:
     assert 'nlpu = "runtime.terminal.app:main"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_what_a_program_prints_goes_to_stderr(nlpu: Terminal, tmp_path: Path) -> None:
+    body = "print('at import')\ndef go() -> str:\n    print('inside')\n    return 'r'\n"
+    ended = nlpu("run", program(tmp_path / "chatty.py", body), *SCRIPTED, "--json")
+    assert ended.json["result"] == "r"
+    assert "at import" in ended.err
+    assert "inside" in ended.err

@@ -9,6 +9,8 @@ benchmark on two cores measures is the client.
 Rules
 1. The answers are fixed: one text, ten prompt tokens, one completion token for each piece.
 2. ``count`` is the number of generations asked for.
+3. With ``calls_per_s`` answers come no faster than that, one after the other, as from a GPU that is
+   full. Time in which nobody asked is lost.
 """
 
 from __future__ import annotations
@@ -24,9 +26,16 @@ class InstantServer:
     """``async with InstantServer() as server: server.url``."""
 
     def __init__(
-        self, text: str = "Yes.", model: str = "fault-1", window: int = 4096, port: int = 0
+        self,
+        text: str = "Yes.",
+        model: str = "fault-1",
+        window: int = 4096,
+        port: int = 0,
+        calls_per_s: float = 0.0,
     ) -> None:
         self.count = 0
+        self._apart_s = 1 / calls_per_s if calls_per_s else 0.0
+        self._last_s = 0.0
         self._port = port
         self._listener: asyncio.Server | None = None
         card = {"id": model, "owned_by": "vllm", "root": model, "max_model_len": window}
@@ -54,6 +63,15 @@ class InstantServer:
     async def __aexit__(self, *_: object) -> None:
         if self._listener is not None:
             self._listener.close()
+
+    def give(self, transport: Any, answer: bytes, head: bytes) -> None:
+        """Write an answer, now or at its time (rule 3)."""
+        if not self._apart_s or head.startswith(b"GET"):
+            transport.write(answer)
+            return
+        loop = asyncio.get_running_loop()
+        self._last_s = max(self._last_s, loop.time()) + self._apart_s
+        loop.call_at(self._last_s, transport.write, answer)
 
     def answer(self, head: bytes, body: bytes) -> bytes:
         if head.startswith(b"POST /v1/completions"):
@@ -84,7 +102,7 @@ class _Connection(asyncio.Protocol):
             if len(self._data) < end:
                 return
             body, self._data = self._data[split + 4 : end], self._data[end:]
-            self._transport.write(self._server.answer(head, body))
+            self._server.give(self._transport, self._server.answer(head, body), head)
 
 
 def _length(head: bytes) -> int:

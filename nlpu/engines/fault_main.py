@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--not-vllm", action="store_true", help="only what every server has")
     parser.add_argument("--instant", action="store_true", help="least CPU, one fixed answer")
     parser.add_argument("--text", default="Yes.", help="the answer of --instant")
+    parser.add_argument("--calls-per-s", type=float, default=0.0, help="most, of --instant")
     parser.add_argument("--gpu", metavar="SLOTS,TOKENS_PER_S,PREFILL_PER_S")
     parser.add_argument("--with-parent", action="store_true", help="end when stdin closes")
     return parser
@@ -53,7 +54,9 @@ def _plan(options: argparse.Namespace) -> Plan | None:
 def _server(options: argparse.Namespace) -> FaultServer | InstantServer:
     models = tuple(options.model or ["fault-1"])
     if options.instant:
-        return InstantServer(options.text, models[0], options.window, options.port)
+        return InstantServer(
+            options.text, models[0], options.window, options.port, options.calls_per_s
+        )
     gpu = None
     if options.gpu:
         slots, tokens_per_s, prefill_per_s = options.gpu.split(",")

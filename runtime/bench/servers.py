@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
+
+from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.serve import VllmServer
+from nlpu.engines.serve_command import PYTHON_VARIABLE
+from nlpu.engines.weights import find_model
+from nlpu.errors import MissingPart
+
+KEY_VARIABLE = "NLPU_API_KEY"
 
 
 @contextmanager
@@ -23,7 +34,50 @@ def scripted_server(*options: str) -> Iterator[str]:
 
 
 @contextmanager
-def instant_server(text: str) -> Iterator[str]:
-    """A server that answers every request at once with the same text."""
-    with scripted_server("--instant", "--text", text) as url:
+def instant_server(text: str, calls_per_s: float = 0.0) -> Iterator[str]:
+    """Answers every request with the same text: at once, or no faster than so many a second."""
+    with scripted_server("--instant", "--text", text, "--calls-per-s", str(calls_per_s)) as url:
         yield url
+
+
+class Served(NamedTuple):
+    """A vLLM server, its key, and its tokenizer's directory where it does not tell."""
+
+    url: str
+    api_key: str | None
+    model: str | None = None
+    tokenizer: str | None = None
+
+    def engine(self, max_in_flight: int) -> HttpEngine:
+        """An engine of its own for this server."""
+        return HttpEngine(
+            self.url, self.model, self.api_key, max_in_flight, self.tokenizer, priority=True
+        )
+
+
+def may_serve(url: str | None) -> bool:
+    """Whether there is a vLLM server, or one can be started."""
+    return bool(url or os.environ.get(PYTHON_VARIABLE))
+
+
+@contextmanager
+def vllm_server(url: str | None, *flags: str) -> Iterator[Served]:
+    """The server at ``url``, else the embedded model on one that is started for this.
+
+    Raises MissingPart if neither is possible.
+    """
+    if url:
+        yield Served(url, os.environ.get(KEY_VARIABLE) or None)
+        return
+    if not may_serve(url):
+        raise MissingPart(
+            f"this needs a vLLM server: give --vllm URL, or name a Python with vLLM in "
+            f"{PYTHON_VARIABLE}"
+        )
+    with asyncio.Runner() as runner:
+        server = VllmServer(str(find_model()), flags=flags)
+        runner.run(server.__aenter__())
+        try:
+            yield Served(server.url, server.api_key, server.model)
+        finally:
+            runner.run(server.stop())

@@ -25,6 +25,7 @@ import typer
 from runtime.terminal.benches import app as benches
 from runtime.terminal.doctor import doctor
 from runtime.terminal.listing import runs, show
+from runtime.terminal.output import results
 from runtime.terminal.running import replay, resume, run
 from runtime.terminal.serving import serve
 
@@ -57,7 +58,7 @@ app.command()(doctor)
 
 def main(argv: list[str] | None = None) -> None:
     """The console script. Always ends in SystemExit."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (results(), sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     args = _without_debug(sys.argv[1:] if argv is None else argv)
@@ -66,9 +67,9 @@ def main(argv: list[str] | None = None) -> None:
     except BaseException as error:
         code = _ended_by(error)
     try:
-        sys.stdout.flush()
+        results().flush()
     except OSError:  # the reader of a pipe has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), results().fileno())
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -89,7 +90,7 @@ def _ended_by(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), results().fileno())
         return 1
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         say("interrupted")

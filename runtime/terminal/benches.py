@@ -21,6 +21,7 @@ from runtime.terminal.options import Json
 BENCHES = {
     "overhead": "CPU a call costs in this runtime, over a bare client's.",
     "saturation": "The share of a fast server's rate that one process reaches.",
+    "priority": "Priorities on against off, on vLLM with more programs than slots.",
 }
 _PLAIN = (str, int, float, bool, str | None, int | None, float | None)
 

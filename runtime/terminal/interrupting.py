@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, Self
 
 from runtime.handle import Run
+from runtime.terminal.output import results
 
 STOP_S = 2.0  # a run that has not stopped by then is left to its journal
 _SHOW_CURSOR = "\x1b[?25h"
@@ -47,7 +48,7 @@ def leave(code: int) -> None:
     if sys.stderr.isatty():
         os.write(2, _SHOW_CURSOR.encode())
     with contextlib.suppress(OSError, ValueError, RuntimeError):
-        sys.stdout.flush()
+        results().flush()
     os._exit(code)
 
 

@@ -17,7 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from runtime.budget import TOKENS_PER_NLOP
-from runtime.terminal.output import console, say
+from runtime.terminal.output import console, results, say
 
 if TYPE_CHECKING:
     from runtime.run import Counts
@@ -116,7 +116,7 @@ def display(shows: bool) -> Plain:
     """The display that fits where stderr goes. ``shows``: the answer is shown on stdout."""
     if not sys.stderr.isatty() or console(to_stderr=True).is_dumb_terminal:
         return Plain()
-    return Silent() if shows and sys.stdout.isatty() else Bars()
+    return Silent() if shows and results().isatty() else Bars()
 
 
 def _done(counts: Counts) -> int:

@@ -11,6 +11,7 @@ Rules
    reorder text; a pipe gets a result's own bytes.
 2. Nothing from outside is ever read as rich's markup.
 3. With --json stdout is one JSON object on one line.
+4. What a program prints by itself goes to stderr: stdout is for its result.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nlpu.errors import NlpuError, ProgramError
 
@@ -52,10 +53,26 @@ def console(to_stderr: bool = False) -> Console:
     return Console(stderr=to_stderr, highlight=False, markup=False, emoji=False)
 
 
+_kept: list[TextIO] = []  # stdout, once programs' own prints are led to stderr
+
+
+def lead_prints_to_stderr() -> None:
+    """From here on ``print`` writes to stderr (rule 4). Commands that run programs start so."""
+    if sys.stdout is not sys.stderr:
+        _kept[:] = [sys.stdout]
+        sys.stdout = sys.stderr
+
+
+def results() -> TextIO:
+    """Where results go: the stdout the command was started with."""
+    return _kept[0] if _kept and sys.stdout is sys.stderr else sys.stdout
+
+
 def write(text: str) -> None:
     """Part of a result, to stdout."""
-    sys.stdout.write(safe(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
+    out = results()
+    out.write(safe(text) if out.isatty() else text)
+    out.flush()
 
 
 def write_json(content: Any) -> None:
@@ -63,10 +80,11 @@ def write_json(content: Any) -> None:
     from pydantic_core import to_json
 
     body = to_json(content, inf_nan_mode="null", fallback=str).decode()
-    if sys.stdout.isatty():
+    out = results()
+    if out.isatty():
         body = json.dumps(json.loads(body))  # \u escapes, so that nothing in it drives a terminal
-    sys.stdout.write(body + "\n")
-    sys.stdout.flush()
+    out.write(body + "\n")
+    out.flush()
 
 
 def as_text(result: Any) -> str:

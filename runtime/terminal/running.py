@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runtime.terminal import options as o
+from runtime.terminal.output import lead_prints_to_stderr
 
 if TYPE_CHECKING:
     from runtime.computer import Computer
@@ -48,6 +49,7 @@ def run(
     from runtime.loader import bind, load
     from runtime.terminal.inputs import Stdin, fill_words, read_texts
 
+    lead_prints_to_stderr()
     limits = o.limits_of(nlops, calls, seconds)
     chosen = o.engine_of(engine or "local")
     loaded, stdin = load(program), Stdin()
@@ -78,6 +80,7 @@ def resume(
     as_json: o.Json = False,
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
+    lead_prints_to_stderr()
     limits = o.limits_of(nlops, calls, seconds)
     place = o.run_dir_of(run_dir)
     record, loaded = _found(place, name)
@@ -106,6 +109,7 @@ def replay(
     """Run a finished program again from its journal, making no call: the same bytes."""
     from runtime.terminal.recorded import Recorded
 
+    lead_prints_to_stderr()
     place = o.run_dir_of(run_dir)
     record, loaded = _found(place, name)
     args, kwargs = record.arguments()

@@ -15,11 +15,10 @@ Rules
 from __future__ import annotations
 
 import re
-import sys
 import threading
 
 from runtime.handle import Run
-from runtime.terminal.output import say, write
+from runtime.terminal.output import results, say, write
 
 _WHOLE = re.compile(r".*[.!?…][\"'”’)\]]*(?=\s+\S)", re.DOTALL)
 
@@ -32,7 +31,7 @@ class Streamer:
         self.pieces = 0
         self.shown = ""
         self._text = ""
-        self._all = sys.stdout.isatty()
+        self._all = results().isatty()
         self._open = shows  # somebody reads stdout
         self._thread: threading.Thread | None = None
 

@@ -1,0 +1,113 @@
+"""Benchmarks run and give what they say they give; how fast they are is never a test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.bench import graphs, overhead, priority, report, requests, saturation
+from runtime.bench.servers import instant_server, may_serve
+from runtime.bench.shapes import SHAPES, Shape, bare_chain, run_one
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[None]:
+    """A chain of three calls in the place of all shapes."""
+
+    def three(note: requests.Note) -> object:
+        from runtime.bench.shapes import begin, step
+
+        return step(note(2), step(note(1), begin(note(0))))
+
+    async def bare_three(ask: object) -> None:
+        for number in range(3):
+            await ask(number)  # type: ignore[operator]
+
+    assert bare_chain is SHAPES["chain 200"].bare
+    whole = dict(SHAPES)
+    SHAPES.clear()
+    SHAPES["three"] = Shape(3, run_one(three), bare_three)
+    yield
+    SHAPES.clear()
+    SHAPES.update(whole)
+
+
+@pytest.mark.usefixtures("small")
+def test_overhead_gives_shapes_and_graphs() -> None:
+    figures = json.loads(json.dumps(overhead.overhead(1, (200,), long=False)))
+    shape, graph = figures["shapes"][0], figures["graphs"][0]
+    assert {"shape", "cpu_us_per_call", "bare_cpu_us_per_call", "ratio"} <= set(shape)
+    assert shape["shape"] == "three" and shape["ratio"] > 0
+    assert {"nodes", "ratio", "kib_per_node", "journal_bytes_over_text"} <= set(graph)
+    assert graph["nodes"] == 200 and graph["bare_us_per_node"] > 0
+    assert figures["calls_per_second_per_core"] > 0
+    assert {"machine", "versions", "date"} <= set(figures)
+    overhead._print(figures)
+
+
+@pytest.mark.usefixtures("small")
+def test_overhead_works_without_the_embedded_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent() -> Path:
+        raise overhead.MissingPart("not here")
+
+    monkeypatch.setattr(overhead, "find_model", absent)
+    with overhead.tokenizer() as (directory, name), instant_server("yes") as url:
+        assert "not installed" in name
+        assert requests.measure_shape("three", url, directory, 50, 1)["prompt_tokens"] > 50
+
+
+def test_the_bare_client_sends_what_ours_sent() -> None:
+    wanted = requests.Request("1", (5, 6), 8, priority=-3)
+    body = requests.bodies_of([wanted])[0]
+    assert body["prompt"] == [5, 6] and body["priority"] == -3 and body["max_tokens"] == 8
+
+
+def test_saturation_gives_a_share_for_each_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NLPU_VLLM_PYTHON", raising=False)
+    figures = saturation.saturation(rates=(200,), seconds=0.2)
+    row = figures["rates"][0]
+    assert 0 < row["share"] < 1.5 and row["calls"] == 40 and row["calls_per_s_per_core"] > 0
+    assert figures["vllm"] is None
+    saturation._print(figures)
+
+
+def test_a_benchmark_that_needs_vllm_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NLPU_VLLM_PYTHON", raising=False)
+    assert not may_serve(None)
+    with pytest.raises(overhead.MissingPart, match="NLPU_VLLM_PYTHON"):
+        priority.priority()
+
+
+def test_priorities_on_and_off_against_a_server() -> None:
+    with instant_server("yes") as url, overhead.tokenizer() as (directory, _):
+        served = priority.Served(url, None, tokenizer=directory)
+        found = priority.measure(served, 1, (1, 1, 2))
+        assert found["calls"] == 4 and found["makespan"]["on_s"] > 0
+        assert saturation.measure_vllm(served, 1, calls=4)["ratio"] > 0
+    priority._print(found | report.circumstances())
+
+
+def test_percentiles() -> None:
+    assert priority.percentile([float(n) for n in range(1, 101)], 0.95) == 95
+    assert priority.percentile([1.0], 0.95) == 1.0
+
+
+@pytest.mark.parametrize("kind", ["bare", "plain"])
+def test_a_graph_is_measured_in_its_own_process(kind: str) -> None:
+    assert graphs.child(kind, 200)["seconds"] > 0
+
+
+def test_the_command_prints_json() -> None:
+    code = "from runtime.terminal.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "bench", "overhead", "--help"],
+        capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "120"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "--repeats" in done.stdout and "--quick" in done.stdout and "--json" in done.stdout
