@@ -25,9 +25,9 @@ import typer
 from runtime.terminal.benches import app as benches
 from runtime.terminal.doctor import doctor
 from runtime.terminal.listing import runs, show
-from runtime.terminal.output import results
 from runtime.terminal.running import replay, resume, run
 from runtime.terminal.serving import serve
+from runtime.terminal.stdout import lead_back, results
 
 app = typer.Typer(
     name="nlpu",
@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> None:
         results().flush()
     except OSError:  # the reader of a pipe has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), results().fileno())
+    lead_back()
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, Self
 
 from runtime.handle import Run
-from runtime.terminal.output import results
+from runtime.terminal.stdout import results
 
 STOP_S = 2.0  # a run that has not stopped by then is left to its journal
 _SHOW_CURSOR = "\x1b[?25h"

@@ -17,7 +17,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from runtime.budget import TOKENS_PER_NLOP
-from runtime.terminal.output import console, results, say
+from runtime.terminal.output import console, say
+from runtime.terminal.stdout import results
 
 if TYPE_CHECKING:
     from runtime.run import Counts

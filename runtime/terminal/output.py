@@ -11,7 +11,7 @@ Rules
    reorder text; a pipe gets a result's own bytes.
 2. Nothing from outside is ever read as rich's markup.
 3. With --json stdout is one JSON object on one line.
-4. What a program prints by itself goes to stderr: stdout is for its result.
+4. What a program prints by itself goes to stderr (``stdout``).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import NlpuError, ProgramError
+from runtime.terminal.stdout import results
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,21 +52,6 @@ def console(to_stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=to_stderr, highlight=False, markup=False, emoji=False)
-
-
-_kept: list[TextIO] = []  # stdout, once programs' own prints are led to stderr
-
-
-def lead_prints_to_stderr() -> None:
-    """From here on ``print`` writes to stderr (rule 4). Commands that run programs start so."""
-    if sys.stdout is not sys.stderr:
-        _kept[:] = [sys.stdout]
-        sys.stdout = sys.stderr
-
-
-def results() -> TextIO:
-    """Where results go: the stdout the command was started with."""
-    return _kept[0] if _kept and sys.stdout is sys.stderr else sys.stdout
 
 
 def write(text: str) -> None:

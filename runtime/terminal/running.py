@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runtime.terminal import options as o
-from runtime.terminal.output import lead_prints_to_stderr
+from runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
     from runtime.computer import Computer

@@ -18,7 +18,8 @@ import re
 import threading
 
 from runtime.handle import Run
-from runtime.terminal.output import results, say, write
+from runtime.terminal.output import say, write
+from runtime.terminal.stdout import results
 
 _WHOLE = re.compile(r".*[.!?…][\"'”’)\]]*(?=\s+\S)", re.DOTALL)
 
