@@ -83,6 +83,7 @@ class FaultServer:
         self._door = asyncio.Lock()  # two deaths at once are one restart
         self._web: web.Server | None = None
         self._listener: asyncio.Server | None = None
+        self._closing = False
         self._later: set[asyncio.Task[None]] = set()
 
     @property
@@ -99,6 +100,7 @@ class FaultServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._closing = True
         for task in self._later:
             task.cancel()
         await self.refuse()
@@ -112,7 +114,7 @@ class FaultServer:
     async def listen(self) -> None:
         """Accept connections, on the same port as before. As after a restart, all is healed."""
         async with self._door:
-            if self._listener is None and self._web is not None:
+            if self._listener is None and self._web is not None and not self._closing:
                 self._listener = await self._opened(self._web)
                 self.dead = False
         self._note()
@@ -164,7 +166,7 @@ class FaultServer:
     def after(self, seconds: float, what: Callable[[], Any]) -> None:
         async def later() -> None:
             await asyncio.sleep(seconds)
-            await what()
+            await asyncio.shield(what())  # cancelled half-way it would leave a socket behind
 
         task = asyncio.get_running_loop().create_task(later())
         self._later.add(task)
