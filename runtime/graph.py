@@ -112,6 +112,7 @@ class Node(Value[Any]):
         "depth",
         "draw",
         "estimate",
+        "growers",
         "inner",
         "issue",
         "items",
@@ -145,6 +146,7 @@ class Node(Value[Any]):
         self.control = scope.control
         self.stage = Stage.WAITING
         self.users: list[Node] | None = None
+        self.growers: list[Node] | None = None  # those that wait for it to grow
         self.waiting = 0
         self.items: list[Any] | None = None
         self.estimate = 0

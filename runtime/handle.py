@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Interrupted, ProgramError
+from nlpu.value import CURRENT
 from runtime.receipt import Receipt, receipt_of
 from runtime.run import Counts, RunState, Status
 
@@ -47,10 +48,9 @@ class Run:
     def result(self) -> Any:
         """The program's result with Values replaced by contents; raises the run's error."""
         self.wait()
-        assert self._state is not None
-        if self._state.error is not None:
-            raise self._state.error
-        return self._state.result
+        if self._begun.error is not None:
+            raise self._begun.error
+        return self._begun.result
 
     @property
     def error(self) -> BaseException | None:
@@ -60,8 +60,7 @@ class Run:
     @property
     def receipt(self) -> Receipt:
         """What the run took, so far or in all."""
-        assert self._state is not None
-        return receipt_of(self._state)
+        return receipt_of(self._begun)
 
     @property
     def counts(self) -> Counts:
@@ -78,13 +77,23 @@ class Run:
         """The run as a networkx graph, built on demand (see ``runtime.view``)."""
         from runtime.view import graph_of
 
-        assert self._state is not None
-        return graph_of(self._state)
+        return graph_of(self._begun)
+
+    @property
+    def _begun(self) -> RunState:
+        if self._state is None:
+            raise ProgramError("the run has not begun yet: wait for it first")
+        return self._state
 
     # -- waiting -----------------------------------------------------------------------------
 
     def wait(self, timeout_s: float | None = None) -> Run:
-        """Block until the run has ended. Raises TimeoutError."""
+        """Block until the run has ended. Raises TimeoutError, and ProgramError inside a program."""
+        if CURRENT.get() is not None and not self._done.done():
+            raise ProgramError(
+                "a program cannot block on a run: all programs share one thread, and it would wait "
+                "for itself. Start nested programs with runtime.spawn(program, ...)"
+            )
         self._done.result(timeout_s)
         return self
 

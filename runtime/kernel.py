@@ -190,6 +190,20 @@ class Kernel:
             self._ready.append(node)
             self.soon()
 
+    def wait_for_growth(self, node: Node, source: Node) -> None:
+        """Make the node ready when the source's items are known, though not yet there."""
+        node.waiting = 1
+        source.growers = [*(source.growers or ()), node]
+
+    def grown(self, source: Node) -> None:
+        """The source's items are known (or never will be)."""
+        growers, source.growers = source.growers, None
+        for node in growers or ():
+            if node.stage is not Stage.SETTLED:
+                node.waiting = 0
+                self._ready.append(node)
+                self.soon()
+
     def _check_operands(self, node: Node) -> None:
         for value in node.operands:
             if isinstance(value, Node) and value._error is not None:
@@ -218,6 +232,8 @@ class Kernel:
         node.settled(content, error, label)
         if node._wakers:
             self._wake.append(node)
+        if node.growers:
+            self.grown(node)
         users, node.users = node.users, None
         for user in users or ():
             user.waiting -= 1

@@ -32,7 +32,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.errors import BadOperand, NlpuError, ProgramError, described
 from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, rebuilt
-from nlpu.value import Value
+from nlpu.value import CURRENT, Value
 from runtime.graph import Node, Scope
 from runtime.journal import text_hash
 
@@ -137,8 +137,11 @@ def _growing(
     def issued(kernel: Kernel, node: Node) -> None:
         first, *rest = node.operands
         items = _items_of(first)
+        if items is None and _will_grow(first):
+            kernel.wait_for_growth(node, first)  # no barrier: its items, not their contents
+            return
         waits = [first, *before(rest)] if items is None else before([*items, *rest])
-        if any(isinstance(value, Node) and not value.ready for value in waits):
+        if _pending(waits):
             kernel.wait_for(node, waits)
         elif items is not None:
             grow_now(kernel, node, items)
@@ -149,13 +152,15 @@ def _growing(
         if node.items is not None:
             kernel.settle(node, finish(node))
             return
-        items = _items_of(node.operands[0])
+        first, *rest = node.operands
+        items = _items_of(first)
         if items is None:
-            content = content_of(node.operands[0])
-            if not isinstance(content, list | tuple):
-                raise BadOperand(f"{node.name}.map and .reduce take a list, not {content!r:.60}")
-            items = [Value(item, node.operands[0]._label) for item in content]
-        grow_now(kernel, node, items)
+            items = _listed(node, first)
+        waits = before([*items, *rest])
+        if _pending(waits):  # the items became known when their source grew
+            kernel.wait_for(node, waits)
+        else:
+            grow_now(kernel, node, items)
 
     def grow_now(kernel: Kernel, node: Node, items: list[Any]) -> None:
         source = node.operands[0]
@@ -163,9 +168,27 @@ def _growing(
         scope = node.scope.child(node, type(node.work).__name__.lower(), grown_from)
         grow(kernel, node, scope, items)
         node.operands = tuple(node.items or ())
+        kernel.grown(node)
         kernel.wait_for(node, node.operands)
 
     return Kind(issued, ready)
+
+
+def _pending(values: list[Any]) -> bool:
+    return any(isinstance(value, Node) and not value.ready for value in values)
+
+
+def _listed(node: Node, source: Any) -> list[Any]:
+    """The items of a list that is there, as Values with its label."""
+    content = content_of(source)
+    if not isinstance(content, list | tuple):
+        raise BadOperand(f"{node.name}.map and .reduce take a list, not {content!r:.60}")
+    return [Value(item, source._label) for item in content]
+
+
+def _will_grow(operand: Any) -> bool:
+    """Whether it is a map that does not know its items yet."""
+    return isinstance(operand, Node) and type(operand.work) is Map and not operand.ready
 
 
 def _child_call(scope: Scope, work: Call, operands: tuple[Any, ...]) -> Any:
@@ -306,12 +329,15 @@ def _lift_ready(kernel: Kernel, node: Node) -> None:
     if work.blocking:
         kernel.on_thread(node, lambda: work.function(*contents[:split], **named))
         return
+    token = CURRENT.set(None)  # it is outside the program: an op in it has nowhere to go
     try:
         content = work.function(*contents[:split], **named)
     except NlpuError:
         raise
     except BaseException as error:  # SystemExit too: it must not end the loop
         raise ProgramError(f"{work.name} raised {described(error)}") from error
+    finally:
+        CURRENT.reset(token)
     finish_lift(kernel, node, content)
 
 

@@ -14,7 +14,7 @@ from kit import (
 )
 
 from nlpu import Op, Value, lift, op
-from nlpu.engines.scripted import Scripted, Seen
+from nlpu.engines.scripted import Say, Scripted, Seen
 from runtime import spawn
 
 # -- nested programs and growing graphs ------------------------------------------------------------
@@ -129,3 +129,34 @@ def test_every_call_of_a_reduction_fits() -> None:
     assert all(len(seen.request.prompt) + 200 <= 1500 for seen in engine.seen)
     firsts = [seen.operands["text"][:3] for seen in engine.seen]
     assert firsts[:3] == ["000", "003", "006"]
+
+
+def test_a_map_over_a_map_of_what_is_on_its_way_has_no_barrier() -> None:
+    def answer(seen: Seen) -> Any:
+        text = seen.operands.get("text", "")
+        first = seen.instruction.startswith("Repeat")
+        took = {("a", True): 9.0, ("b", False): 9.0}.get((text, first), 1.0)
+        return Say(text, seconds=took)
+
+    def known() -> Any:
+        return shorten.map(echo.map(["a", "b"]))
+
+    def on_its_way() -> Any:
+        items = lift(lambda text: ["a", "b"])(echo("start"))
+        return shorten.map(echo.map(items))
+
+    at_once = execute(known, engine=Scripted(answer))
+    later = execute(on_its_way, engine=Scripted(answer))
+    assert at_once.result == later.result == ["a", "b"]
+    assert at_once.receipt.seconds == 10.0
+    assert later.receipt.seconds == 11.0  # and one for the start
+
+
+def test_a_map_over_a_map_that_never_grows_fails_with_its_cause() -> None:
+    def program() -> Any:
+        items = lift(lambda text: 1 / 0)(echo("start"))
+        return shorten.map(echo.map(items))
+
+    run = execute(program)
+    assert run.status == "failed"
+    assert "ZeroDivisionError" in repr(run.error.__cause__) + repr(run.error.__cause__.__cause__)

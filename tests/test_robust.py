@@ -106,3 +106,18 @@ def test_names_that_are_no_runs(tmp_path: Any) -> None:
     for name in ("../x", "abc.x", ""):
         with computer(Scripted(), run_dir=tmp_path) as machine, pytest.raises(Usage):
             machine.resume(name, lambda: None)
+
+
+def test_a_program_that_blocks_on_a_run_is_told_so() -> None:
+    with computer(Scripted("ok")) as machine:
+
+        def program() -> Any:
+            return machine.run(lambda: echo("a")).result
+
+        run = machine.run(program)
+    assert "runtime.spawn" in str(run.error)
+
+
+def test_an_op_inside_a_lifted_function_is_outside_the_program() -> None:
+    run = execute(lambda: lift(lambda text: str(echo(text)))(echo("a")))
+    assert "only inside a run" in str(run.error) + str(run.error.__cause__)
