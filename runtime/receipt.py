@@ -46,6 +46,7 @@ class Part(BaseModel):
     cached_tokens: int
     completion_tokens: int
     thinking_tokens: int
+    queue_s: float
     service_s: float
     money: float
 
@@ -104,6 +105,24 @@ class Receipt(BaseModel):
             f"{_tokens(self.completion_tokens)} out; {self.seconds:.3g} s, "
             f"parallelism {self.parallelism:.1f}{cut}{failed}"
         )
+
+    def table(self) -> str:
+        """The line, and below it one row for each op and each line that waited."""
+        head = ("op", "calls", "nlops", "tokens in", "cached", "out", "queue s", "service s")
+        rows: list[tuple[str, ...]] = [head]
+        for part in self.by_op:
+            tokens = (part.prompt_tokens, part.cached_tokens, part.completion_tokens)
+            rows.append(
+                (part.name, str(part.calls), f"{part.nlops:.3g}", *map(_tokens, tokens),
+                 f"{part.queue_s:.3g}", f"{part.service_s:.3g}")
+            )  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [str(self)]
+        for name, *figures in rows:
+            aligned = (figure.rjust(w) for figure, w in zip(figures, widths[1:], strict=True))
+            lines.append("  ".join([name.ljust(widths[0]), *aligned]))
+        lines += [f"waited {w.seconds:.3g} s in {w.times} at {w.line}" for w in self.forced[:5]]
+        return "\n".join(lines)
 
 
 def _tokens(count: int) -> str:
@@ -217,7 +236,12 @@ def receipt_of(run: RunState) -> Receipt:
 
 def _parts(tallies: dict[str, _Tally]) -> tuple[Part, ...]:
     return tuple(
-        Part(name=name, service_s=round(tally.service_s, 4), **tally.facts())
+        Part(
+            name=name,
+            queue_s=round(tally.queue_s, 4),
+            service_s=round(tally.service_s, 4),
+            **tally.facts(),
+        )
         for name, tally in tallies.items()
     )
 

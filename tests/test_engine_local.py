@@ -91,7 +91,7 @@ def bench() -> Iterator[Bench]:
 
 def test_capabilities(bench: Bench) -> None:
     facts = bench.facts
-    assert (facts.model, facts.window, facts.max_in_flight) == (DEFAULT_MODEL, 2048, 16)
+    assert (facts.model, facts.window, facts.max_in_flight) == (DEFAULT_MODEL, 2048, 8)
     assert facts.token_prompts
     assert facts.seed
     assert facts.constraints == {"choice", "regex", "json"}

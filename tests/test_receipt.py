@@ -226,3 +226,11 @@ def test_the_graph_has_it_as_attributes() -> None:
     assert kinds["main/1", "main/2"] == kinds["main/1", "main/2/0"] == "control"
     assert kinds["main/2/1", "main/2"] == "data"
     assert max(facts["path_s"] for facts in calls.values()) == run.receipt.span_s == 3.0
+
+
+def test_the_table_has_a_row_for_each_op() -> None:
+    run = execute(lambda: [echo("a"), shorten(echo("b"))])
+    line, head, *rows = run.receipt.table().splitlines()
+    assert line == str(run.receipt)
+    assert head.split()[:2] == ["op", "calls"]
+    assert [row.split()[:2] for row in rows] == [["echo", "2"], ["shorten", "1"]]

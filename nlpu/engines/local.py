@@ -40,7 +40,7 @@ class LocalEngine:
         self,
         model: str | None = None,
         window: int = 2048,
-        max_in_flight: int = 16,
+        max_in_flight: int = 8,
         threads: int | None = None,
     ) -> None:
         self._name, self._window = model, window

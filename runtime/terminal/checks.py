@@ -52,7 +52,8 @@ def _packages() -> list[Check]:
     found = [Check("packages", "python", sys.version_info >= (3, 11), version)]
     found.append(_package_group("base", _BASE, "pip install nlpu"))
     for extra, names in _EXTRAS.items():
-        found.append(_package_group(extra, names, f"pip install 'nlpu[{extra}]', or make install"))
+        make = "make test" if extra == "dev" else "make install"
+        found.append(_package_group(extra, names, f"pip install 'nlpu[{extra}]', or {make}"))
     return found
 
 
