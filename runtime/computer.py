@@ -365,6 +365,7 @@ class Computer:
             await asyncio.wait(tasks, timeout=_CLOSING_S)
         await self._close_engines()
         await asyncio.get_running_loop().shutdown_default_executor()
+        self._kernel.host.forget()
 
     async def _close_engines(self) -> None:
         for engine in self._engines.values():

@@ -26,7 +26,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from greenlet import GreenletExit, getcurrent, greenlet
+from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 
 from nlpu.errors import NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
@@ -57,6 +57,9 @@ class Host:
     """Starts, parks, resumes and ends programs."""
 
     def __init__(self, kernel: Kernel) -> None:
+        # When a thread ends, greenlet looks for leaks of its hub (gc.get_referrers); with errors
+        # about that still hold frames of programs, that search crashes the process (3.5.6).
+        enable_optional_cleanup(False)
         self.kernel = kernel
         self._hub: greenlet | None = None
         self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
@@ -201,6 +204,11 @@ class Host:
                 living.throw(GreenletExit)
         elif living is not None:
             living.cancel()
+
+    def forget(self) -> None:
+        """The thread is about to end: let go of its hub."""
+        self._hub = None
+        self._living.clear()
 
     def stop(self, run: RunState, error: BaseException) -> None:
         """End a run before its programs do (rule 3)."""
