@@ -8,7 +8,7 @@ the third. That is why one contract test serves every engine.
 
 Rules
 1. Records are frozen and compare by value; a ``Request`` says everything the engine needs.
-   (Named tuples where one is made for every call: they cost a quarter of a frozen dataclass.)
+   (Named tuples where one is made for every call: they are cheaper than frozen dataclasses.)
 2. ``send`` returns a ``Reply`` or raises an ``NlpuError``; never a library's own exception.
 3. ``send`` makes one attempt. Retrying has one owner, and it is the scheduler.
 4. Cancelling the task that awaits ``send``, and ``cancel(request.id)``, both stop the generation
