@@ -97,7 +97,9 @@ def _ended_by(error: BaseException) -> int:
         say("interrupted")
         return 130
     if isinstance(error, typer.TyperException):
-        say(f"error: {error.format_message()} (see: {_help_of(error)})")
+        message = error.format_message()
+        if message:  # without arguments a group has printed its help, and has nothing to add
+            say(f"error: {message} (see: {_help_of(error)})")
         return error.exit_code
     if os.environ.get(_DEBUG):
         import traceback
