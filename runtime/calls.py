@@ -25,9 +25,11 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import (
+    BadOperand,
     Cancelled,
     Diverged,
     HostError,
+    ModelError,
     NlpuError,
     ProgramError,
     Quarantined,
@@ -81,7 +83,7 @@ class CallDesk:
         if run.resumed:
             run.check_position(node, op, key, texts)
         leader = run.leaders.get(key)
-        outcome = run.remembered(key) if run.resumed and leader is None else None
+        outcome = run.remembered(node, key) if run.resumed and leader is None else None
         if leader is not None:
             self._share(node, leader)
         elif outcome is not None:
@@ -114,7 +116,14 @@ class CallDesk:
         node.cost = cost_of(outcome.usage)
         if outcome.fault:
             raise run.failure(outcome)
-        self.kernel.settle(node, node.work.op.result.parse(run.journal.texts[outcome.text]))
+        text = run.journal.texts[outcome.text]
+        try:
+            content = node.work.op.result.parse(text)
+        except ModelError as error:
+            if run.ancestor is None or not run.ancestor.was_edited(node.position):
+                raise
+            raise BadOperand(f"the text set for {node.position} does not fit: {error}") from None
+        self.kernel.settle(node, content)
 
     def _share(self, node: Node, leader: Node) -> None:
         run, op = node.scope.run, node.work.op
@@ -141,8 +150,8 @@ class CallDesk:
                 rank, _, node = heappop(lane.queue)
                 if node.stage is not Stage.READY or -rank != node.rank:
                     continue  # settled since, or queued again under a newer rank
-                if node.seq in lane.waiting:
-                    continue  # a newer rank is no reason not to back off
+                if node.seq in lane.waiting or _is_held(node):
+                    continue  # it backs off, or stands at a gate: it will be pushed again
                 if lane.health.suspect(node) and lane.flights:
                     held.append(node)  # alone, when the others are back
                     break
@@ -331,3 +340,8 @@ class CallDesk:
         else:
             flight.node = heir
             lane.flights[heir.seq] = flight
+
+
+def _is_held(node: Node) -> bool:
+    gate = node.scope.run.gate
+    return gate is not None and gate.holds(node)

@@ -27,13 +27,16 @@ from nlpu.engines import Named, named_engine
 from nlpu.errors import ProgramError, RunBusy, StorageFailed, Usage
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.wire import Engine
+from runtime import lives
 from runtime.budget import Budget
 from runtime.clock import Clock, SystemClock
+from runtime.editing import Edits
+from runtime.gate import Gate
 from runtime.handle import Run
-from runtime.header import args_text, budget_json, new_stem, result_text, source_digest
+from runtime.header import header_of, new_stem, result_text
 from runtime.history import past_of
 from runtime.hosting import as_typed
-from runtime.journal import Journal, NoJournal, Row
+from runtime.journal import Journal, NoJournal
 from runtime.kernel import Kernel
 from runtime.receipt import receipt_of
 from runtime.run import RunState
@@ -101,40 +104,53 @@ class Computer:
         estimates: Mapping[str, int] | None = None,
         header: Mapping[str, Any] | None = None,
         stream: bool = False,
+        gate: Gate | None = None,
         **kwargs: Any,
     ) -> Run:
         """Start a program and return at once.
 
         budget:    most it may spend. estimates: expected completion tokens by op name.
-        header:    what a terminal needs to start it again. Other keywords go to the program.
+        header:    what a terminal needs to start it again. gate: breakpoints (``runtime.gate``).
+        Other keywords go to the program.
         """
         self._open()
-        with self._opening:
-            self._started += 1
-            number = self._started
-        name = self._stem if number == 1 else f"{self._stem}.{number}"
-        run = Run(name, self._call)
-        described = {
-            "program": getattr(program, "__name__", "program"),
-            "source": source_digest(program),
-            "budget": budget_json(budget),
-            "estimates": dict(estimates or {}),
-            "started_s": self._clock.date_s(),
-            **(header or {}),
-        }
+        number, run = self._new_run()
 
         def begin() -> None:
-            assert self._kernel is not None
-            journal = self._kernel.journal
-            described["args"] = args_text(journal, args, kwargs)
-            described["processors"] = {
-                name: processor.identity for name, processor in self._kernel.processors.items()
-            }
-            journal.append("run", number, described)
-            state = RunState(
-                self._kernel, number, journal, budget=budget, estimates=described["estimates"]
-            )
-            self._launch(run, state, program, args, kwargs)
+            whole = self._header(program, args, kwargs, budget, header)
+            whole["estimates"] = dict(estimates or {})
+            state = lives.anew(self._opened, number, whole, budget)
+            self._launch(run, state, program, args, kwargs, gate)
+
+        self._enter(run, stream, begin)
+        return run
+
+    def rerun(
+        self,
+        name: str,
+        program: Program,
+        *args: Any,
+        edits: Edits,
+        budget: Budget = UNLIMITED,
+        header: Mapping[str, Any] | None = None,
+        stream: bool = False,
+        gate: Gate | None = None,
+        **kwargs: Any,
+    ) -> Run:
+        """A new run that differs from the journaled one called ``name`` in what ``edits`` say.
+
+        What does not depend on the edits is taken from the old run. Raises as ``resume``, and
+        Usage where an edit fits nothing in it.
+        """
+        origin = self._reopen(name)
+        number, run = self._new_run()
+
+        def begin() -> None:
+            old = past_of(lives.rows_of(self._opened.journal, origin)).header
+            whole = self._header(program, args, kwargs, budget, header)
+            whole |= {"estimates": old["estimates"], "from": {"run": name}}
+            state = lives.edited(self._opened, number, whole, budget, origin, edits)
+            self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, stream, begin)
         return run
@@ -148,6 +164,7 @@ class Computer:
         changed: bool = False,
         replay: bool = False,
         stream: bool = False,
+        gate: Gate | None = None,
         **kwargs: Any,
     ) -> Run:
         """Go on with a journaled run: its program runs again and meets its results.
@@ -156,57 +173,62 @@ class Computer:
         replay:  make no call at all.
         Raises RunBusy, JournalDamaged, StorageFailed.
         """
-        stem, _, part = name.partition(".")
-        if not stem.isalnum() or (part and not part.isdigit()):
-            raise Usage(f"{name!r} is not the name of a run; see: nlpu runs")
-        number = int(part) if part else 1
-        if any(run.name == name for run in list(self._live)):
-            raise RunBusy(f"the run {name} is being executed by this computer; wait for it")
-        was_open = self._kernel is not None
-        self._open(stem)
-        assert self._kernel is not None
-        if was_open:
-            self._kernel.journal.refresh()
-        rows = [row for row in self._kernel.journal.rows if row[1] == number]
-        if not rows:
-            raise ProgramError(f"the journal {stem} has no run {name}")
+        number = self._reopen(name)
         run = Run(name, self._call)
 
         def begin() -> None:
-            assert self._kernel is not None
-            state = self._revive(number, rows, program, budget, changed=changed, replay=replay)
-            self._launch(run, state, program, args, kwargs)
+            date_s = self._clock.date_s()
+            state = lives.again(
+                self._opened, number, program, date_s, budget, changed=changed, replay=replay
+            )
+            self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, stream, begin)
         return run
 
-    def _revive(
-        self, number: int, rows: list[Row], program: Program, budget: Budget | None, *,
-        changed: bool, replay: bool,
-    ) -> RunState:  # fmt: skip
-        assert self._kernel is not None
-        past = past_of(rows, keep_host_failures=replay)
-        if past.finished and not changed:  # it stays finished, whatever the program does now
-            past, replay = past_of(rows, keep_host_failures=True), True
-        header = past.header
-        state = RunState(
-            self._kernel, number, self._kernel.journal,
-            budget=Budget(**header["budget"]) if budget is None else budget,
-            estimates=header["estimates"], past=past, replay=replay,
-            reuse_changed=changed, source_changed=header["source"] != source_digest(program),
-        )  # fmt: skip
-        if not state.replay:
-            self._kernel.journal.append("resume", number, self._clock.date_s())
-        return state
+    def _new_run(self) -> tuple[int, Run]:
+        """The number and handle of a run that begins."""
+        with self._opening:
+            self._started += 1
+            number = self._started
+        name = self._stem if number == 1 else f"{self._stem}.{number}"
+        return number, Run(name, self._call)
+
+    def _reopen(self, name: str) -> int:
+        """Open the journal that holds the run; gives the run's number in it."""
+        stem, _, part = name.partition(".")
+        if not stem.isalnum() or (part and not part.isdigit()):
+            raise Usage(f"{name!r} is not the name of a run; see: nlpu runs")
+        if any(run.name == name for run in list(self._live)):
+            raise RunBusy(f"the run {name} is being executed by this computer; wait for it")
+        was_open = self._kernel is not None
+        self._open(stem)
+        journal = self._opened.journal
+        if was_open:
+            journal.refresh()
+        number = int(part) if part else 1
+        if not lives.rows_of(journal, number):
+            raise ProgramError(f"the journal {stem} has no run {name}")
+        return number
+
+    def _header(
+        self, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], budget: Budget,
+        more: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:  # fmt: skip
+        identities = {name: each.identity for name, each in self._opened.processors.items()}
+        facts = {"started_s": self._clock.date_s(), "processors": identities, **(more or {})}
+        return header_of(self._opened.journal, program, args, kwargs, budget, facts)
 
     def _launch(
         self, run: Run, state: RunState, program: Program, args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        kwargs: dict[str, Any], gate: Gate | None,
     ) -> None:  # fmt: skip
-        assert self._kernel is not None
-        kernel, host = self._kernel, self._kernel.host
+        kernel, host = self._opened, self._opened.host
         run._state = state
         state.date_s = self._clock.date_s
+        if gate is not None:
+            gate.attach(kernel)
+            state.gate = gate
         if run._pieces is not None:
             pieces = run._pieces
             state.on_text = lambda node, piece: pieces.put(piece)
@@ -338,11 +360,15 @@ class Computer:
         self._kernel = kernel
 
     @property
+    def _opened(self) -> Kernel:
+        assert self._kernel is not None  # whoever asks has opened it
+        return self._kernel
+
+    @property
     def processors(self) -> dict[str, Any]:
         """The opened processors by name."""
         self._open()
-        assert self._kernel is not None
-        return dict(self._kernel.processors)
+        return dict(self._opened.processors)
 
     def close(self) -> None:
         """Stop what still runs and release everything. Idempotent."""

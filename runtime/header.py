@@ -16,7 +16,7 @@ import inspect
 import json
 import os
 from base64 import b32encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -58,6 +58,20 @@ def budget_json(budget: Budget) -> dict[str, Any]:
         "nlops": budget.nlops,
         "tokens": budget.tokens,
         "money": budget.money,
+    }
+
+
+def header_of(
+    journal: Journal | NoJournal, program: Callable[..., Any], args: Any, kwargs: Any,
+    budget: Budget, facts: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The header of a run that begins; ``facts`` are its starter's and win."""
+    return {
+        "program": getattr(program, "__name__", "program"),
+        "source": source_digest(program),
+        "budget": budget_json(budget),
+        "args": args_text(journal, args, kwargs),
+        **facts,
     }
 
 

@@ -15,10 +15,12 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     result   issue, text, usage, ms
     failure  issue, fault, message, side, usage, ms
     cancel   issue
+    taken    issue, position, op, on, key, texts, then as Outcome: from the run it was edited from
     shared   position, op, on, key, texts: it met an equal call made or under way
     lift     position, name, digest of the result
     pick     position, index: which of several came first
     clock    position, content: what ``now`` or ``random`` gave
+    pulse    calls waiting, tokens done and expected on the longest path, ms: for lookers-on
     resume   date
     end      status, text of the result, error, receipt
 
@@ -33,7 +35,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -90,9 +92,21 @@ class Past:
     end: Row | None = None
     lives: int = 1
     attempts: int = 0
+    taken: set[str] = field(default_factory=set)  # keys of outcomes that another run paid for
     lost: list[Amount] = field(default_factory=list)  # attempts that earlier kills left open
+    pulse: Row | None = None  # the last one of this life
     host_failures: int = 0  # left out of ``outcomes``: they are tried again
     _numbered: dict[int, PastCall] = field(default_factory=dict)
+
+    @property
+    def numbered(self) -> dict[int, PastCall]:
+        """The calls that have rows of their own, by number."""
+        return self._numbered
+
+    @property
+    def paid(self) -> list[Outcome]:
+        """The outcomes of calls that this run made."""
+        return [outcome for key, outcome in self.outcomes.items() if key not in self.taken]
 
     @property
     def finished(self) -> bool:
@@ -103,16 +117,47 @@ class Past:
 def past_of(rows: Iterable[Row], *, keep_host_failures: bool = False) -> Past:
     """Fold a run's rows. Failures of the host count only where ``keep_host_failures`` is set."""
     past = Past()
-    for row in rows:
-        fold = _FOLDS.get(row[0])
-        if fold is not None:
-            fold(past, row)
+    fold(past, rows)
     if not keep_host_failures:
         again = [key for key, outcome in past.outcomes.items() if outcome.side == "host"]
         for key in again:
             del past.outcomes[key]
         past.host_failures = len(again)
     return past
+
+
+def fold(past: Past, rows: Iterable[Row]) -> None:
+    """Extend the past by further rows."""
+    for row in rows:
+        step = _FOLDS.get(row[0])
+        if step is not None:
+            step(past, row)
+
+
+class Moment(NamedTuple):
+    """When a call was sent or ended: the kind of its row, its number, and ms in that life.
+
+    Of a ``resume`` the ms are its date: a new life begins.
+    """
+
+    kind: str
+    number: int
+    ms: int
+
+
+def moments_of(rows: Iterable[Row]) -> Iterator[Moment]:
+    """The moments of a run's calls, in order. A cancelled one ended no earlier than it says."""
+    ms = 0
+    for row in rows:
+        kind = row[0]
+        if kind in ("issue", "attempt", "result", "failure"):
+            ms = row[-1]
+            yield Moment(kind, row[2], ms)
+        elif kind == "cancel":
+            yield Moment(kind, row[2], ms)
+        elif kind == "resume":
+            ms = 0
+            yield Moment(kind, 0, int(row[2] * 1000))
 
 
 def _fold_issue(past: Past, row: Row) -> None:
@@ -126,6 +171,14 @@ def _fold_issue(past: Past, row: Row) -> None:
 def _fold_shared(past: Past, row: Row) -> None:
     _, _, position, op, on, key, texts = row
     past.calls[position] = PastCall(0, position, op, past.processors[on], key, texts, Amount(0))
+
+
+def _fold_taken(past: Past, row: Row) -> None:
+    _, _, number, position, op, on, key, texts, *outcome = row
+    call = PastCall(number, position, op, past.processors[on], key, texts, Amount(0))
+    past.calls[position] = past._numbered[number] = call
+    past.outcomes[key] = Outcome(*outcome)
+    past.taken.add(key)
 
 
 def _fold_attempt(past: Past, row: Row) -> None:
@@ -148,11 +201,15 @@ def _fold_end(past: Past, row: Row) -> None:
     past.end = row
 
 
+def _fold_pulse(past: Past, row: Row) -> None:
+    past.pulse = row
+
+
 def _fold_resume(past: Past, row: Row) -> None:
     past.lives += 1
     past.lost += [call.most for call in past.under_way.values()]
     past.under_way.clear()
-    past.end = None
+    past.end = past.pulse = None
 
 
 _FOLDS: dict[str, Callable[[Past, Row], object]] = {
@@ -161,6 +218,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "on": lambda past, row: past.processors.__setitem__(row[2], row[3]),
     "issue": _fold_issue,
     "shared": _fold_shared,
+    "taken": _fold_taken,
     "attempt": _fold_attempt,
     "result": _fold_result,
     "failure": _fold_failure,
@@ -168,6 +226,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "lift": lambda past, row: past.lifts.__setitem__(row[2], row[4]),
     "pick": lambda past, row: past.picks.__setitem__(row[2], row[3]),
     "clock": lambda past, row: past.clocks.__setitem__(row[2], row[3]),
+    "pulse": _fold_pulse,
     "resume": _fold_resume,
     "end": _fold_end,
 }
@@ -301,6 +360,17 @@ class History:
         """Nothing needs it any more."""
         self._row("cancel", issue)
 
+    def taken(
+        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],
+        outcome: Outcome,
+    ) -> None:  # fmt: skip
+        """Its outcome is that of the run this one was edited from."""
+        if self.keeps:
+            self._issues += 1
+            numbers = [self._journal.text(text) for text in texts]
+            number, on = self.op_number(op), self._on(identity)
+            self._row("taken", self._issues, position, number, on, key.hex(), numbers, *outcome)
+
     def shared(
         self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...]
     ) -> None:
@@ -321,3 +391,7 @@ class History:
     def clock(self, position: str, content: Any) -> None:
         """What the computer's clock or dice gave."""
         self._row("clock", position, content)
+
+    def pulse(self, waiting: int, done: int, expected: int, now_s: float) -> None:
+        """How the run is getting on."""
+        self._row("pulse", waiting, done, expected, self._ms(now_s))

@@ -47,6 +47,7 @@ from runtime.clock import Clock
 from runtime.graph import Node, Scope, Stage
 from runtime.hosting import Host
 from runtime.journal import Journal, NoJournal
+from runtime.pulse import Pulse
 from runtime.run import RunState
 from runtime.works import KINDS, finish_lift
 
@@ -64,6 +65,7 @@ class Kernel:
         self.runs: dict[int, RunState] = {}
         self.calls = CallDesk(self)
         self.host = Host(self)
+        self._pulse = Pulse(self)
         self.inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # since last turn
         self._ready: deque[Node] = deque()
         self._wake: list[Node] = []
@@ -82,6 +84,7 @@ class Kernel:
         finally:
             self._turn_due = False  # only now: what settling asks for is in this turn
         batch = self.calls.admit()
+        self._pulse.beat()
         try:
             self.journal.commit()
         except NlpuError as error:
@@ -164,6 +167,8 @@ class Kernel:
 
     def issue(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> Node:
         """Put work on the graph."""
+        if scope.run.ancestor is not None:
+            work = scope.run.ancestor.rewritten(work)
         node = Node(scope, work, operands)
         self._seq += 1
         node.seq = self._seq

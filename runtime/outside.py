@@ -5,7 +5,7 @@ Each is journaled under the position where it was asked, so a resumed program se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -37,16 +37,32 @@ def _seed(scope: Scope) -> int:
     return Random().getrandbits(48)
 
 
+async def heard(listen: Callable[[], Awaitable[Any]]) -> Any:
+    """What ``listen`` gives (JSON, not null); on a resume, what it gave there before."""
+    place = Place()
+    return place.note(await listen()) if place.heard is None else place.heard
+
+
 def _remembered(make: Callable[[Scope], Any]) -> Any:
-    scope = current_scope()
-    if scope is None:
-        raise NotInRun("runtime.now() and runtime.random() work inside a run only")
-    position = f"{scope.path}/{scope.issued}"
-    scope.issued += 1
-    run = scope.run
-    if position in run.past.clocks:
-        return run.past.clocks[position]
-    content = make(scope)
-    run.history.clock(position, content)
-    run.kernel.soon()
-    return content
+    place = Place()
+    return place.note(make(place.scope)) if place.heard is None else place.heard
+
+
+class Place:
+    """A position of the scope that asks. ``heard``: what was noted there, in a former life too."""
+
+    def __init__(self) -> None:
+        scope = current_scope()
+        if scope is None:
+            raise NotInRun("runtime.now(), random() and heard() work inside a run only")
+        self.scope = scope
+        self.position = f"{scope.path}/{scope.issued}"
+        scope.issued += 1
+        self.heard: Any = scope.run.heard(self.position)
+
+    def note(self, content: Any) -> Any:
+        """Journal what came from outside (JSON, not null)."""
+        self.scope.run.history.clock(self.position, content)
+        self.scope.run.kernel.soon()
+        self.heard = content
+        return content

@@ -30,6 +30,8 @@ from nlpu.errors import Diverged, HostError, NlpuError, ProgramError
 from nlpu.op import Op
 from nlpu.processor import Processor
 from runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
+from runtime.editing import Ancestor
+from runtime.gate import Gate
 from runtime.graph import Node, Scope
 from runtime.history import History, Outcome, Past, PastCall, amount_of, cost_of
 from runtime.journal import Journal, NoJournal
@@ -76,12 +78,15 @@ class RunState:
         replay: bool = False,
         reuse_changed: bool = False,
         source_changed: bool = False,
+        ancestor: Ancestor | None = None,
     ) -> None:
         self.kernel = kernel
         self.number = number
         self.journal = journal
         self.past = past or Past()
-        self.resumed = past is not None
+        self.ancestor = ancestor
+        self.gate: Gate | None = None
+        self.resumed = past is not None or ancestor is not None
         self.lenient = self.past.host_failures > 0
         self.replay = replay
         self.reuse_changed = reuse_changed
@@ -110,7 +115,7 @@ class RunState:
 
     def _charge_past(self) -> None:
         """Count what former lives spent: on outcomes, and on attempts that a kill left open."""
-        for outcome in self.past.outcomes.values():
+        for outcome in self.past.paid:
             self.purse.charge(amount_of(cost_of(outcome.usage)))
         for most in [*self.past.lost, *(call.most for call in self.past.under_way.values())]:
             self.purse.charge(most)
@@ -126,7 +131,8 @@ class RunState:
             draw = f"{node.scope.path}#{node.draw}" if op.temperature > 0 else ""
         names = b"".join(map(self.journal.name, texts))
         whole = b"%b|%b|%b|%b" % (op.digest, processor.identity.encode(), draw.encode(), names)
-        return blake2b(whole, digest_size=12).digest()
+        key = blake2b(whole, digest_size=12).digest()
+        return key if self.ancestor is None else self.ancestor.key(node.position, key)
 
     # -- the journal of former lives ------------------------------------------------------------
 
@@ -180,9 +186,34 @@ class RunState:
             "those whose op, operands and model are the same, resume with --changed"
         )
 
-    def remembered(self, key: bytes) -> Outcome | None:
-        """The journal's outcome of a key."""
-        return self.past.outcomes.get(key.hex())
+    def remembered(self, node: Node, key: bytes) -> Outcome | None:
+        """The outcome of a key: of this run's former lives, or of the run it was edited from."""
+        name = key.hex()
+        outcome = self.past.outcomes.get(name)
+        if outcome is None and self.ancestor is not None:
+            outcome = self.ancestor.past.outcomes.get(name)
+            if outcome is not None:
+                op, identity = node.work.op, self.kernel.processor(node.work.op.processor).identity
+                self.history.taken(node.position, op, identity, key, node.texts or (), outcome)
+        return outcome
+
+    def picked(self, position: str) -> int | None:
+        """What came first at that position, in a former life or in the run it was edited from."""
+        index = self.past.picks.get(position)
+        if index is None and self.ancestor is not None:
+            index = self.ancestor.past.picks.get(position)
+            if index is not None:
+                self.history.pick(position, index)
+        return index
+
+    def heard(self, position: str) -> Any:
+        """What the program was told from outside at that position; None if nothing."""
+        content = self.past.clocks.get(position)
+        if content is None and self.ancestor is not None:
+            content = self.ancestor.past.clocks.get(position)
+            if content is not None:
+                self.history.clock(position, content)
+        return content
 
     def failure(self, outcome: Outcome) -> NlpuError:
         """The error that a failed outcome stands for."""

@@ -363,7 +363,7 @@ def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
 
 def _picked(node: Node) -> int | None:
     """What a former life picked there, unless the program has changed since."""
-    index = node.scope.run.past.picks.get(node.position)
+    index = node.scope.run.picked(node.position)
     return index if index is not None and index < len(node.operands) else None
 
 

@@ -27,10 +27,25 @@ _Changed = Annotated[
 ]
 
 
+_From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="RUN", help="Run that run's program anew, reusing what has not changed."
+    ),
+]
+_Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="WHAT=FILE",
+        help="With --from: another result for the call at a position, or another text for an op.",
+    ),
+]  # fmt: skip
+
+
 def run(
     program: Annotated[
-        str, typer.Argument(metavar="PROGRAM", help="A program's name, or file.py:function.")
-    ],
+        str | None, typer.Argument(metavar="PROGRAM", help="A program's name, or file.py:function.")
+    ] = None,
     args: Annotated[
         list[str] | None,
         typer.Argument(metavar="[ARGS]...", help="In order, or name=value; - is stdin."),
@@ -43,6 +58,8 @@ def run(
     seconds: o.Seconds = None,
     run_dir: o.RunDir = None,
     durable: _Durable = False,
+    origin: _From = None,
+    sets: _Sets = None,
     as_json: o.Json = False,
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
@@ -51,8 +68,12 @@ def run(
 
     lead_prints_to_stderr()
     limits = o.limits_of(nlops, calls, seconds)
+    if origin is not None:
+        _only_edits(program, args, inputs)
+        place = o.run_dir_of(run_dir)
+        return _rerun(origin, sets or [], engine, model, limits, place, as_json)
     chosen = o.engine_of(engine or "local")
-    loaded, stdin = load(program), Stdin()
+    loaded, stdin = load(_named(program, sets)), Stdin()
     words = fill_words(args or [], stdin)
     positional, named = bind(loaded, words, read_texts(inputs or [], stdin))
     header = {
@@ -66,6 +87,31 @@ def run(
         )  # fmt: skip
 
     return _carry_out(loaded, begin, chosen, model, o.run_dir_of(run_dir), durable, as_json)
+
+
+def _rerun(
+    name: str, sets: list[str], engine: str | None, model: str | None, limits: dict[str, Any],
+    place: Path, as_json: bool,
+) -> int:  # fmt: skip
+    """A new run from an old one: only what depends on the edits is made."""
+    from runtime.terminal.rerunning import edits_of
+
+    record, loaded = _found(place, name)
+    args, kwargs = record.arguments()
+    edits = edits_of(record, sets)
+    chosen, wanted = _processor(record, engine, model)
+    durable = bool(record.past.header.get("durable"))
+    header = {"program": loaded.spec, "engine": chosen, "model": wanted, "durable": durable}
+    if engine is None and model is None:  # the same processor can do the same
+        header["can"] = record.past.header.get("can")
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.rerun(
+            record.name, loaded.function, *args, **kwargs, edits=edits,
+            budget=o.budget_of(limits), header=header, stream=stream,
+        )  # fmt: skip
+
+    return _carry_out(loaded, begin, chosen, wanted, place, durable, as_json)
 
 
 def resume(
@@ -183,3 +229,20 @@ def _again(engine: str | None, model: str | None) -> list[str]:
     """Options of this resume that the next one needs, too."""
     words = ["--engine", engine] if engine is not None else []
     return words + (["--model", model] if model is not None else [])
+
+
+def _only_edits(program: str | None, args: list[str] | None, inputs: list[str] | None) -> None:
+    from nlpu.errors import Usage
+
+    if program or args or inputs:
+        raise Usage("--from takes program and arguments from the run; leave them out")
+
+
+def _named(program: str | None, sets: list[str] | None) -> str:
+    from nlpu.errors import Usage
+
+    if program is None:
+        raise Usage("name a PROGRAM to run (see: nlpu run --help), or --from RUN")
+    if sets:
+        raise Usage("--set changes a run: name it with --from RUN")
+    return program

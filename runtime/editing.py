@@ -1,0 +1,90 @@
+"""Editing: a new run that differs from an old one in one result or one op's text.
+
+Theory of operation
+-------------------
+Nothing is patched. The program runs again from its start, as a new run, and meets the old run's
+results by their keys (op, operand contents, processor, sampling), wherever nothing it read has
+changed. A call whose operands come out different has another key and is made. So exactly what
+depends on the edit, by data or by control, is made again, and it stops where a result comes out
+as it was.
+
+Rules
+1. An edited result has a key of its own, made of its position and text: calls that are equal to
+   the old one keep the old result.
+2. What the program got from outside (time, chance, which came first) is the old run's, where it
+   is asked for at the same position.
+3. The new run's journal holds the edit and the link; resuming it finds the same ancestor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any
+
+from nlpu.errors import Usage
+from nlpu.op import Call, Draws, Map, Op, Reduce
+from runtime.history import Outcome, Past
+from runtime.journal import Journal, NoJournal
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What differs: texts of results by position, and instructions by name of their op."""
+
+    results: Mapping[str, str] = field(default_factory=dict)
+    ops: Mapping[str, str] = field(default_factory=dict)
+
+
+class Ancestor:
+    """The run that an edited one comes from, and the edits between them."""
+
+    def __init__(self, past: Past, edits: Edits, journal: Journal | NoJournal) -> None:
+        """Raises Usage where an edit fits nothing in the old run."""
+        _check(past, edits)
+        self.past = past
+        self.edits = edits
+        self._edited = {at: _key_of(at, text) for at, text in edits.results.items()}
+        for at, text in edits.results.items():
+            number = journal.text(text)
+            journal.texts[number] = text
+            past.outcomes[self._edited[at].hex()] = Outcome(number, [])
+        self._ops: dict[Op[Any], Op[Any]] = {}
+
+    def rewritten(self, work: Any) -> Any:
+        """The work with its op's new text, if that was edited."""
+        if not self.edits.ops or not isinstance(work, Call | Draws | Map | Reduce):
+            return work
+        text = self.edits.ops.get(work.op.name)
+        return work if text is None else replace(work, op=replace(work.op, text=text))
+
+    def key(self, position: str, key: bytes) -> bytes:
+        """The key of the call there (rule 1)."""
+        return self._edited.get(position, key)
+
+    def was_edited(self, position: str) -> bool:
+        """Whether the result at that position is a person's."""
+        return position in self._edited
+
+
+def _key_of(position: str, text: str) -> bytes:
+    return blake2b(f"edited|{position}|{text}".encode(), digest_size=12).digest()
+
+
+def _check(past: Past, edits: Edits) -> None:
+    for position in edits.results:
+        if position not in past.calls:
+            raise Usage(f"the run has no call at {position!r}; {_near(position, past)}")
+    names = {op.name for op in past.ops.values()}
+    for name in edits.ops:
+        if name not in names:
+            raise Usage(f"the run called no op {name!r}; it called: {', '.join(sorted(names))}")
+
+
+def _near(position: str, past: Past) -> str:
+    parent = position.rpartition("/")[0]
+    near = [known for known in past.calls if known.rpartition("/")[0] == parent] or [*past.calls]
+    return f"it has, for example, {', '.join(near[:_MOST_NAMED])} (all: nlpu show RUN --all)"

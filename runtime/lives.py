@@ -1,0 +1,92 @@
+"""How the state of a run begins: anew, again (resumed or replayed), or edited from another run.
+
+Rules
+1. What a later life must know is in the header row, as plain data.
+2. A run that has finished stays finished: resumed, it is replayed, whatever the program does now.
+3. The three give a ``RunState`` that has not started; its owner starts it. Loop thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from runtime.budget import Budget
+from runtime.editing import Ancestor, Edits
+from runtime.header import source_digest
+from runtime.history import past_of
+from runtime.journal import Journal, NoJournal, Row
+from runtime.kernel import Kernel
+from runtime.run import RunState
+
+
+def anew(kernel: Kernel, number: int, header: Mapping[str, Any], budget: Budget) -> RunState:
+    """A run that has no past."""
+    kernel.journal.append("run", number, header)
+    return RunState(kernel, number, kernel.journal, budget=budget, estimates=header["estimates"])
+
+
+def again(
+    kernel: Kernel, number: int, program: Callable[..., Any], date_s: float,
+    budget: Budget | None = None, *, changed: bool = False, replay: bool = False,
+) -> RunState:  # fmt: skip
+    """A run that goes on with its former lives. Raises Usage for an ancestor that is not there."""
+    rows = rows_of(kernel.journal, number)
+    past = past_of(rows, keep_host_failures=replay)
+    if past.finished and not changed:  # rule 2
+        past, replay = past_of(rows, keep_host_failures=True), True
+    header = past.header
+    state = RunState(
+        kernel, number, kernel.journal,
+        budget=Budget(**header["budget"]) if budget is None else budget,
+        estimates=header["estimates"], past=past, replay=replay, reuse_changed=changed,
+        source_changed=header["source"] != source_digest(program),
+        ancestor=_ancestor(kernel.journal, header),
+    )  # fmt: skip
+    if not state.replay:
+        kernel.journal.append("resume", number, date_s)
+    return state
+
+
+def edited(
+    kernel: Kernel, number: int, header: Mapping[str, Any], budget: Budget, origin: int,
+    edits: Edits,
+) -> RunState:  # fmt: skip
+    """A new run from an old one of the same journal. Raises Usage where an edit fits nothing."""
+    journal = kernel.journal
+    past = past_of(rows_of(journal, origin))
+    before = _edits_of(journal, past.header)
+    edits = Edits({**before.results, **edits.results}, {**before.ops, **edits.ops})
+    ancestor = Ancestor(past, edits, journal)
+    link = {
+        "number": origin,
+        "results": {at: journal.text(text) for at, text in edits.results.items()},
+        "ops": {name: journal.text(text) for name, text in edits.ops.items()},
+    }
+    whole = {**header, "from": {**header.get("from", {}), **link}}
+    journal.append("run", number, whole)
+    return RunState(
+        kernel, number, journal, budget=budget, estimates=header["estimates"], ancestor=ancestor
+    )
+
+
+def rows_of(journal: Journal | NoJournal, number: int) -> list[Row]:
+    """The rows of one run, as they were when the journal was read."""
+    return [row for row in journal.rows if row[1] == number]
+
+
+def _ancestor(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Ancestor | None:
+    link = header.get("from")
+    if link is None:
+        return None
+    past = past_of(rows_of(journal, link["number"]))
+    return Ancestor(past, _edits_of(journal, header), journal)
+
+
+def _edits_of(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Edits:
+    """The edits that led to a run, its ancestors' included."""
+    link, texts = header.get("from", {}), journal.texts
+    return Edits(
+        {at: texts[number] for at, number in link.get("results", {}).items()},
+        {name: texts[number] for name, number in link.get("ops", {}).items()},
+    )

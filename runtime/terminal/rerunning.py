@@ -1,0 +1,31 @@
+"""``nlpu run --from RUN --set WHAT=FILE``: what was asked to differ, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlpu.errors import Usage
+from runtime.editing import Edits
+from runtime.terminal.archive import Record
+from runtime.terminal.inputs import Stdin, read_file
+
+
+def edits_of(record: Record, sets: Sequence[str]) -> Edits:
+    """The edits of ``WHAT=FILE`` words: WHAT is the position of a call or an op's name.
+
+    A final line end is the editor's and no part of a result. Raises Usage.
+    """
+    results: dict[str, str] = {}
+    ops: dict[str, str] = {}
+    stdin = Stdin()
+    for word in sets:
+        what, sign, file = word.partition("=")
+        if not (what and sign and file):
+            raise Usage(f"--set takes POSITION=FILE or OP=FILE, not {word!r}")
+        text = stdin.text() if file == "-" else read_file(Path(file))
+        if what in record.past.calls:
+            results[what] = text.removesuffix("\n")
+        else:  # what fits neither is told by the computer, which knows both kinds
+            (results if "/" in what else ops)[what] = text.strip()
+    return Edits(results, ops)
