@@ -77,7 +77,6 @@ class Value(Generic[R_co]):
     """A labelled content that may still be on its way."""
 
     __slots__ = ("_content", "_error", "_label", "_state")
-    __hash__ = None  # type: ignore[assignment]  # rule 3
 
     def __init__(self, content: Any = None, label: Label = USER) -> None:
         self._state = State.DONE
@@ -158,6 +157,12 @@ class Value(Generic[R_co]):
 
     def __eq__(self, other: object) -> NoReturn:
         raise BadOperand("Values are not compared; compare their contents: v.value == ...")
+
+    def __hash__(self) -> NoReturn:
+        raise BadOperand(
+            "Values are not hashable: put contents (v.value) into sets and keys; in an async "
+            "program await them one after the other, their calls run in parallel all the same"
+        )
 
     def each(self) -> list[Any]:
         """The elements of a list, as Values of their own where they are known before the whole."""

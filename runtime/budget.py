@@ -14,10 +14,10 @@ Rules
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-from nlpu.errors import BudgetExceeded
+from nlpu.errors import BudgetExceeded, Usage
 
 TOKENS_PER_NLOP = 100
 
@@ -31,6 +31,12 @@ class Budget:
     tokens: int | None = None
     money: float | None = None
     seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for unit in fields(self):
+            most = getattr(self, unit.name)
+            if most is not None and not most >= 0:
+                raise Usage(f"a budget of {most} {unit.name} is none; leave it out for no limit")
 
 
 class Amount(NamedTuple):

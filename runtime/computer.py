@@ -72,6 +72,8 @@ class Computer:
         seed: int = 0,
     ) -> None:
         engines = engine if isinstance(engine, Mapping) else {"main": engine}
+        if not engines:
+            raise Usage("a computer needs at least one processor: give it an engine")
         self._engines: dict[str, Engine] = {
             name: named_engine(item, model, api_key) if isinstance(item, str) else item
             for name, item in engines.items()

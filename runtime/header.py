@@ -24,7 +24,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from nlpu.errors import described
+from nlpu.errors import Usage, described
 from runtime.budget import Budget
 from runtime.journal import Journal, NoJournal
 
@@ -52,7 +52,9 @@ def _digest(text: str) -> str:
 
 
 def budget_json(budget: Budget) -> dict[str, Any]:
-    """A budget as plain data (rule 2)."""
+    """A budget as plain data (rule 2). Raises Usage."""
+    if not isinstance(budget, Budget):
+        raise Usage(f"a budget is a runtime.Budget(calls=..., nlops=...), not {budget!r:.40}")
     return {
         "calls": budget.calls,
         "nlops": budget.nlops,

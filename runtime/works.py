@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.errors import BadOperand, NlpuError, ProgramError, described
-from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, rebuilt
+from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, check_text, rebuilt
 from nlpu.value import CURRENT, Value
 from runtime.graph import Node, Scope
 from runtime.journal import text_hash
@@ -90,7 +90,8 @@ def texts_of(node: Node) -> tuple[str, ...]:
             content = operand._content
             if type(content) is not str or place.type.kind != "text":
                 content = place.type.check(content, f"operand {place.name!r} of {op.name}")
-        out.append(content if type(content) is str else place.type.render(content))
+        text = content if type(content) is str else place.type.render(content)
+        out.append(text if text.isascii() else check_text(text, f"operand {place.name!r}"))
     return tuple(out)
 
 

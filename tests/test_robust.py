@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import pytest
 from kit import computer, echo, execute, resumed
 
-from nlpu import NlpuError, lift, op
+from nlpu import NlpuError, Value, lift, op
 from nlpu.engines.scripted import Scripted, Seen
-from nlpu.errors import Diverged, ServerFault, Usage
-from runtime import Budget, first
+from nlpu.errors import BadOperand, Diverged, ServerFault, Usage
+from runtime import Budget, Computer, first
 
 
 class Unprintable:
@@ -121,3 +122,36 @@ def test_a_program_that_blocks_on_a_run_is_told_so() -> None:
 def test_an_op_inside_a_lifted_function_is_outside_the_program() -> None:
     run = execute(lambda: lift(lambda text: str(echo(text)))(echo("a")))
     assert "only inside a run" in str(run.error) + str(run.error.__cause__)
+
+
+def test_a_lone_surrogate_inside_a_value_is_the_programs_fault() -> None:
+    run = execute(lambda: echo(Value("so \ud800")))
+    assert isinstance(run.error, BadOperand)
+    assert "surrogate (U+D800)" in str(run.error)
+
+
+def test_values_in_a_set_or_a_gather_are_refused_with_advice() -> None:
+    async def gathered() -> Any:
+        return await asyncio.gather(echo("a"), echo("b"))
+
+    for program in (gathered, lambda: {echo("a")}):
+        run = execute(program)
+        assert isinstance(run.error, BadOperand)
+        assert "await them one after the other" in str(run.error)
+
+
+@pytest.mark.parametrize("budget", [5, {"calls": 5}])
+def test_a_budget_of_another_type_is_bad_usage(budget: Any) -> None:
+    with pytest.raises(Usage, match=r"runtime\.Budget\(calls="):
+        execute(lambda: None, budget=budget)
+
+
+@pytest.mark.parametrize("most", [{"calls": -1}, {"nlops": float("nan")}])
+def test_a_budget_that_is_no_amount_is_bad_usage(most: dict[str, Any]) -> None:
+    with pytest.raises(Usage, match=r"leave it out for no limit"):
+        Budget(**most)
+
+
+def test_a_computer_without_processors_is_bad_usage() -> None:
+    with pytest.raises(Usage, match="at least one processor"):
+        Computer({})

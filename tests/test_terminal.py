@@ -422,3 +422,23 @@ def test_what_a_program_prints_goes_to_stderr(nlpu: Terminal, tmp_path: Path) ->
     assert ended.json["result"] == "r"
     assert "at import" in ended.err
     assert "inside" in ended.err
+
+
+def test_a_deadline_holds_for_a_program_that_is_busy_in_python(tmp_path: Path) -> None:
+    busy = program(tmp_path / "busy.py", "def go() -> str:\n    while True:\n        pass\n")
+    words = [*COMMAND, "run", busy, *SCRIPTED, "--seconds", "0.2", "--json"]
+    ended = subprocess.run(
+        words, capture_output=True, text=True, env=environment(), cwd=tmp_path, check=False
+    )
+    assert ended.returncode == 3
+    told = json.loads(ended.stdout)
+    assert told["status"] == "stopped" and "busy in Python" in told["error"]["message"]
+
+
+def test_settings_that_mean_nothing_are_bad_usage(nlpu: Terminal, tmp_path: Path) -> None:
+    ended = nlpu("run", "ask", "x", *SCRIPTED, "--model", "some")
+    assert ended.code == 2 and "leave --model out" in ended.err
+    file = tmp_path / "file"
+    file.touch()
+    ended = nlpu("runs", "--run-dir", str(file))
+    assert ended.code == 2 and "is no directory" in ended.err

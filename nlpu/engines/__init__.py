@@ -19,6 +19,8 @@ def named_engine(name: Named, model: str | None = None, api_key: str | None = No
 
         return LocalEngine(model)
     if name == "scripted":
+        if model is not None:
+            raise Usage(f"the scripted engine has no model {model!r}; leave --model out")
         from nlpu.engines.scripted import Scripted
 
         return Scripted()

@@ -15,13 +15,16 @@ Rules
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from nlpu.errors import (
     BudgetExceeded,
+    DeadlineExceeded,
     Diverged,
     Interrupted,
     MissingPart,
@@ -40,6 +43,7 @@ from runtime.terminal.streaming import Streamer
 
 NEEDS_PERSON = 4
 _TICK_S = 0.1
+_OVERDUE_S = 2.0  # beyond its deadline a run is left to its journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Job:
     begin: starts the run on the computer. model: the one asked for, if one was.
     again: options that the resume command has to repeat.
     shows: the result is the text of one call and is shown as it is written.
+    seconds: the deadline, for a program that keeps the scheduler from seeing it.
     follows: the engine's pieces are counted, for a live rate (they cost a server's client time).
     """
 
@@ -61,6 +66,7 @@ class Job:
     follows: bool = False
     as_json: bool = False
     replay: bool = False
+    seconds: float | None = None
 
 
 def carry_out(job: Job) -> int:
@@ -85,11 +91,10 @@ def _carry_out(job: Job) -> int:
     with interrupting.Interrupts():
         with display(streamer.shows) as shown:
             run = _begin(job, shown, streamer)
-            interrupted = _attend(run, shown, streamer)
+            cut = _attend(job, run, shown, streamer)
         _note_weaknesses(job.computer)
-        error = Interrupted("interrupted") if interrupted else run.error
-        code = _tell(job, run, error, streamer)
-        if interrupted:
+        code = _tell(job, run, cut or run.error, streamer)
+        if cut is not None:
             interrupting.leave(code)  # rule 2
         job.computer.close()
     return code
@@ -111,19 +116,23 @@ def _begin(job: Job, shown: Plain, streamer: Streamer) -> Run:
     return run
 
 
-def _attend(run: Run, shown: Plain, streamer: Streamer) -> bool:
-    """Wait for the run; True if it was interrupted."""
+def _attend(job: Job, run: Run, shown: Plain, streamer: Streamer) -> NlpuError | None:
+    """Wait for the run; why it was cut off, if it was."""
+    overdue_s = inf if job.seconds is None else time.monotonic() + job.seconds + _OVERDUE_S
     try:
-        while True:
+        while time.monotonic() < overdue_s:
             try:
                 run.wait(_TICK_S)
-                return False
+                return None
             except TimeoutError:
                 shown.update(run.counts, streamer.pieces)
     except KeyboardInterrupt:
         if not interrupting.stop(run):
             say("the program is busy in Python and was left behind")
-        return True
+        return Interrupted("interrupted")
+    return DeadlineExceeded(  # the scheduler would have said so, had the program let it
+        f"the run's {job.seconds:g} seconds ran out while its program was busy in Python"
+    )
 
 
 def _note_weaknesses(computer: Computer) -> None:
@@ -167,7 +176,7 @@ def _print_result(result: Any, streamer: Streamer) -> None:
 
 def _object(run: Run | None, error: BaseException | None, receipt: Receipt | None) -> Any:
     """The outcome as one object."""
-    stopped = isinstance(error, Interrupted)
+    stopped = isinstance(error, Interrupted | DeadlineExceeded)
     status = "stopped" if stopped else "failed" if run is None else run.status
     whole: dict[str, Any] = {
         "run_id": None if run is None else run.name,

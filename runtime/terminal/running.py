@@ -86,7 +86,8 @@ def run(
             header={**header, "can": _can(computer)}, stream=stream,
         )  # fmt: skip
 
-    return _carry_out(loaded, begin, chosen, model, o.run_dir_of(run_dir), durable, as_json)
+    place = o.run_dir_of(run_dir)
+    return _carry_out(loaded, begin, chosen, model, place, durable, as_json, seconds=seconds)
 
 
 def _rerun(
@@ -111,7 +112,8 @@ def _rerun(
             budget=o.budget_of(limits), header=header, stream=stream,
         )  # fmt: skip
 
-    return _carry_out(loaded, begin, chosen, wanted, place, durable, as_json)
+    seconds = limits.get("seconds")
+    return _carry_out(loaded, begin, chosen, wanted, place, durable, as_json, seconds=seconds)
 
 
 def resume(
@@ -142,7 +144,9 @@ def resume(
         )  # fmt: skip
 
     durable = bool(header.get("durable"))
-    return _carry_out(loaded, begin, chosen, wanted, place, durable, as_json, again=again)
+    return _carry_out(
+        loaded, begin, chosen, wanted, place, durable, as_json, again=again, seconds=seconds
+    )
 
 
 def replay(
@@ -177,6 +181,7 @@ def replay(
 def _carry_out(
     loaded: Program, begin: Any, engine: Any, model: str | None, run_dir: Path, durable: bool,
     as_json: bool, *, again: list[str] | None = None, is_replay: bool = False,
+    seconds: float | None = None,
 ) -> int:  # fmt: skip
     from runtime.computer import Computer
     from runtime.terminal.executing import Job, carry_out
@@ -185,7 +190,7 @@ def _carry_out(
     job = Job(
         computer, begin, run_dir, model, tuple(again or ()),
         shows=loaded.streams and not is_replay, follows=engine == "local", as_json=as_json,
-        replay=is_replay,
+        replay=is_replay, seconds=seconds,
     )  # fmt: skip
     return carry_out(job)
 
