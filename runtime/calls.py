@@ -43,6 +43,7 @@ from runtime.faults import Health
 from runtime.graph import Cost, Node, Stage
 from runtime.history import Outcome, cost_of
 from runtime.lanes import Flight, Lane, quarantined
+from runtime.run import failure_of
 from runtime.settling import Settlement
 
 if TYPE_CHECKING:  # the kernel owns the desk
@@ -115,7 +116,7 @@ class CallDesk:
         run.counts.reused += 1
         node.cost = cost_of(outcome.usage)
         if outcome.fault:
-            raise run.failure(outcome)
+            raise failure_of(outcome.fault, outcome.message, outcome.side)
         text = run.journal.texts[outcome.text]
         try:
             content = node.work.op.result.parse(text)

@@ -99,11 +99,12 @@ class Receipt(BaseModel):
         )
         cut = f"; {self.trimmed} cut at their limit" if self.trimmed else ""
         failed = f"; {self.failed} failed" if self.failed else ""
+        money = f"; money {self.money:.3g}" if self.money else ""
         return (
             f"{self.calls} calls{reused}, {self.nlops:.3g} nlops{wasted}, depth {self.depth}; "
             f"{_tokens(self.prompt_tokens)} tokens in{cached}, "
             f"{_tokens(self.completion_tokens)} out; {self.seconds:.3g} s, "
-            f"parallelism {self.parallelism:.1f}{cut}{failed}"
+            f"parallelism {self.parallelism:.1f}{cut}{failed}{money}"
         )
 
     def table(self) -> str:

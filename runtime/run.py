@@ -48,6 +48,11 @@ _FAULTS: dict[str, type[NlpuError]] = {
 _SIDES: dict[str, type[NlpuError]] = {"host": HostError, "program": ProgramError}
 
 
+def failure_of(fault: str, message: str, side: str) -> NlpuError:
+    """The error that a failed outcome stands for."""
+    return (_FAULTS.get(fault) or _SIDES.get(side, NlpuError))(message)
+
+
 @dataclass(slots=True)
 class Counts:
     """Totals kept as the run goes; the receipt's other figures are computed from the nodes."""
@@ -214,11 +219,6 @@ class RunState:
             if content is not None:
                 self.history.clock(position, content)
         return content
-
-    def failure(self, outcome: Outcome) -> NlpuError:
-        """The error that a failed outcome stands for."""
-        kind = _FAULTS.get(outcome.fault) or _SIDES.get(outcome.side, NlpuError)
-        return kind(outcome.message)
 
     # -- money ---------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from runtime.computer import Computer
 from runtime.handle import Run
 from runtime.receipt import Receipt
 from runtime.terminal import interrupting
+from runtime.terminal.forecasting import compare
 from runtime.terminal.live import Plain, display
 from runtime.terminal.options import DEFAULT_RUN_DIR
 from runtime.terminal.output import as_text, said, say, write, write_json
@@ -54,6 +55,7 @@ class Job:
     again: options that the resume command has to repeat.
     shows: the result is the text of one call and is shown as it is written.
     seconds: the deadline, for a program that keeps the scheduler from seeing it.
+    forecast: what a dry run said that it would take.
     follows: the engine's pieces are counted, for a live rate (they cost a server's client time).
     """
 
@@ -67,6 +69,7 @@ class Job:
     as_json: bool = False
     replay: bool = False
     seconds: float | None = None
+    forecast: Any = None
 
 
 def carry_out(job: Job) -> int:
@@ -148,7 +151,7 @@ def _note_weaknesses(computer: Computer) -> None:
 def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -> int:
     receipt = run.receipt
     if job.as_json:
-        write_json(_object(run, error, receipt))
+        write_json(_object(run, error, receipt, job.forecast))
     elif error is None:
         _print_result(run.result, streamer)
     else:
@@ -158,6 +161,7 @@ def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -
     if error is not None:
         say(f"error: {said(error)}")
     say(f"run {run.name}: {receipt}")
+    compare(job.forecast, receipt)
     if error is not None and not job.replay:
         say(_resume_command(job, run.name, error))
     if run.status == "needs_person":
@@ -174,7 +178,9 @@ def _print_result(result: Any, streamer: Streamer) -> None:
         write(text if text.endswith("\n") else text + "\n")
 
 
-def _object(run: Run | None, error: BaseException | None, receipt: Receipt | None) -> Any:
+def _object(
+    run: Run | None, error: BaseException | None, receipt: Receipt | None, forecast: Any = None
+) -> Any:
     """The outcome as one object."""
     stopped = isinstance(error, Interrupted | DeadlineExceeded)
     status = "stopped" if stopped else "failed" if run is None else run.status
@@ -184,6 +190,8 @@ def _object(run: Run | None, error: BaseException | None, receipt: Receipt | Non
         "result": run.result if run is not None and error is None else None,
         "receipt": None if receipt is None else receipt.model_dump(mode="json"),
     }
+    if forecast is not None:
+        whole["forecast"] = forecast
     if error is not None:
         whole["error"] = {"type": type(error).__name__, "message": said(error)}
     if run is not None and run.divergence:

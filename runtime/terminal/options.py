@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from nlpu.processor import Price
     from runtime.budget import Budget
 
 DEFAULT_RUN_DIR = Path(".nlpu") / "runs"
@@ -41,6 +42,14 @@ Calls = Annotated[int | None, typer.Option("--calls", metavar="N", help="Most ca
 Seconds = Annotated[
     float | None, typer.Option("--seconds", metavar="S", help="Stop, resumable, after this time.")
 ]
+Prices = Annotated[
+    str | None,
+    typer.Option(
+        "--price",
+        metavar="IN,OUT",
+        help="Money for a million prompt and generated tokens; IN,CACHED,OUT prices cached apart.",
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, or the start of its name.")]
 
 
@@ -70,6 +79,22 @@ def budget_of(limits: dict[str, Any], before: dict[str, Any] | None = None) -> B
     from runtime.budget import Budget
 
     return Budget(**{**(before or {}), **limits})
+
+
+def price_of(given: str | None) -> Price | None:
+    """The price table of one processor. Raises Usage."""
+    from nlpu.errors import Usage
+    from nlpu.processor import Price
+
+    if given is None:
+        return None
+    try:
+        prices = [float(part) for part in given.split(",")]
+    except ValueError:
+        prices = []
+    if len(prices) not in (2, 3) or not all(0 <= price < math.inf for price in prices):
+        raise Usage(f"--price takes IN,OUT or IN,CACHED,OUT, such as 0.15,0.60; not {given!r}")
+    return Price(prompt=prices[0], cached=prices[-2], completion=prices[-1])
 
 
 def engine_of(name: str) -> str:

@@ -26,13 +26,16 @@ def described(capabilities: Capabilities) -> dict[str, Any]:
     }
 
 
+def remembered(known: dict[str, Any]) -> Capabilities:
+    """Capabilities from a run's header."""
+    return Capabilities(**{**known, "constraints": frozenset(known["constraints"])})
+
+
 class Recorded:
     """Implements the Engine protocol for replays."""
 
     def __init__(self, known: dict[str, Any]) -> None:
-        self._capabilities = Capabilities(
-            **{**known, "constraints": frozenset(known["constraints"])}
-        )
+        self._capabilities = remembered(known)
 
     @staticmethod
     def serves(known: Any) -> bool:

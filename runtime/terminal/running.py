@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,8 @@ from runtime.terminal import options as o
 from runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
+    from nlpu.processor import Price
+    from runtime.budget import Budget
     from runtime.computer import Computer
     from runtime.handle import Run
     from runtime.loader import Program
@@ -32,6 +35,9 @@ _From = Annotated[
     typer.Option(
         "--from", metavar="RUN", help="Run that run's program anew, reusing what has not changed."
     ),
+]
+_Dry = Annotated[
+    bool, typer.Option("--dry", help="Forecast what it would take, from earlier runs; no call.")
 ]
 _Sets = Annotated[
     list[str] | None,
@@ -60,25 +66,33 @@ def run(
     durable: _Durable = False,
     origin: _From = None,
     sets: _Sets = None,
+    dry: _Dry = False,
+    price: o.Prices = None,
     as_json: o.Json = False,
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
     from runtime.loader import bind, load
+    from runtime.terminal.forecasting import kept
     from runtime.terminal.inputs import Stdin, fill_words, read_texts
 
     lead_prints_to_stderr()
     limits = o.limits_of(nlops, calls, seconds)
+    place = o.run_dir_of(run_dir)
     if origin is not None:
-        _only_edits(program, args, inputs)
-        place = o.run_dir_of(run_dir)
+        _only_edits(program, args, inputs, dry)
         return _rerun(origin, sets or [], engine, model, limits, place, as_json)
-    chosen = o.engine_of(engine or "local")
+    machine = _Machine(o.engine_of(engine or "local"), model, place, durable, o.price_of(price))
     loaded, stdin = load(_named(program, sets)), Stdin()
     words = fill_words(args or [], stdin)
-    positional, named = bind(loaded, words, read_texts(inputs or [], stdin))
+    bound = bind(loaded, words, read_texts(inputs or [], stdin))
+    if dry:
+        return _forecast(loaded, bound, machine, o.budget_of(limits), as_json)
+    positional, named = bound
     header = {
-        "program": loaded.spec, "engine": chosen, "model": model, "durable": durable,
-    }  # fmt: skip
+        "program": loaded.spec,
+        **machine.facts(),
+        "forecast": kept(machine, loaded.spec, bound),
+    }
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.start(
@@ -86,8 +100,7 @@ def run(
             header={**header, "can": _can(computer)}, stream=stream,
         )  # fmt: skip
 
-    place = o.run_dir_of(run_dir)
-    return _carry_out(loaded, begin, chosen, model, place, durable, as_json, seconds=seconds)
+    return _carry_out(loaded, begin, machine, as_json, seconds=seconds, foretold=header["forecast"])
 
 
 def _rerun(
@@ -101,8 +114,8 @@ def _rerun(
     args, kwargs = record.arguments()
     edits = edits_of(record, sets)
     chosen, wanted = _processor(record, engine, model)
-    durable = bool(record.past.header.get("durable"))
-    header = {"program": loaded.spec, "engine": chosen, "model": wanted, "durable": durable}
+    machine = _machine_of(record, chosen, wanted, place)
+    header = {"program": loaded.spec, **machine.facts()}
     if engine is None and model is None:  # the same processor can do the same
         header["can"] = record.past.header.get("can")
 
@@ -112,8 +125,7 @@ def _rerun(
             budget=o.budget_of(limits), header=header, stream=stream,
         )  # fmt: skip
 
-    seconds = limits.get("seconds")
-    return _carry_out(loaded, begin, chosen, wanted, place, durable, as_json, seconds=seconds)
+    return _carry_out(loaded, begin, machine, as_json, seconds=limits.get("seconds"))
 
 
 def resume(
@@ -143,10 +155,11 @@ def resume(
             budget=o.budget_of(limits, header["budget"]), changed=changed, stream=stream,
         )  # fmt: skip
 
-    durable = bool(header.get("durable"))
+    machine = _machine_of(record, chosen, wanted, place)
     return _carry_out(
-        loaded, begin, chosen, wanted, place, durable, as_json, again=again, seconds=seconds
-    )
+        loaded, begin, machine, as_json, again=again, seconds=seconds,
+        foretold=header.get("forecast"),
+    )  # fmt: skip
 
 
 def replay(
@@ -172,27 +185,75 @@ def replay(
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
 
-    return _carry_out(loaded, begin, chosen, wanted, place, False, as_json, is_replay=True)
+    machine = _Machine(chosen, wanted, place)
+    return _carry_out(loaded, begin, machine, as_json, is_replay=True)
 
 
 # -- shared ----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """The computer to run on."""
+
+    engine: Any
+    model: str | None
+    run_dir: Path
+    durable: bool = False
+    price: Price | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What a run's header keeps of it, for those who start the run again."""
+        price = None if self.price is None else asdict(self.price)
+        return {
+            "engine": self.engine, "model": self.model, "durable": self.durable, "price": price,
+        }  # fmt: skip
+
+
+def _machine_of(record: Record, engine: str, model: str | None, place: Path) -> _Machine:
+    """The computer of an earlier run, with the engine chosen now."""
+    from nlpu.processor import Price
+
+    header = record.past.header
+    price = header.get("price")
+    durable = bool(header.get("durable"))
+    return _Machine(engine, model, place, durable, None if price is None else Price(**price))
+
+
 def _carry_out(
-    loaded: Program, begin: Any, engine: Any, model: str | None, run_dir: Path, durable: bool,
-    as_json: bool, *, again: list[str] | None = None, is_replay: bool = False,
-    seconds: float | None = None,
+    loaded: Program, begin: Any, machine: _Machine, as_json: bool, *,
+    again: list[str] | None = None, is_replay: bool = False, seconds: float | None = None,
+    foretold: Any = None,
 ) -> int:  # fmt: skip
     from runtime.computer import Computer
     from runtime.terminal.executing import Job, carry_out
 
-    computer = Computer(engine, model=model, api_key=o.api_key(), run_dir=run_dir, durable=durable)
+    computer = Computer(
+        machine.engine, model=machine.model, api_key=o.api_key(), run_dir=machine.run_dir,
+        durable=machine.durable, prices=None if machine.price is None else {"main": machine.price},
+    )  # fmt: skip
     job = Job(
-        computer, begin, run_dir, model, tuple(again or ()),
-        shows=loaded.streams and not is_replay, follows=engine == "local", as_json=as_json,
-        replay=is_replay, seconds=seconds,
+        computer, begin, machine.run_dir, machine.model, tuple(again or ()),
+        shows=loaded.streams and not is_replay, follows=machine.engine == "local", as_json=as_json,
+        replay=is_replay, seconds=seconds, forecast=foretold,
     )  # fmt: skip
     return carry_out(job)
+
+
+def _forecast(
+    loaded: Program, bound: Any, machine: _Machine, budget: Budget, as_json: bool
+) -> int:  # fmt: skip
+    """``--dry``: say what the run would take, and make no call."""
+    from runtime.terminal import forecasting
+    from runtime.terminal.output import write_json
+
+    made = forecasting.made(loaded.function, bound, machine, budget)
+    forecasting.keep(machine, loaded.spec, bound, made)
+    if as_json:
+        write_json(made.model_dump(mode="json"))
+    else:
+        forecasting.tell(made)
+    return 0
 
 
 def _found(run_dir: Path, name: str) -> tuple[Record, Program]:
@@ -236,11 +297,15 @@ def _again(engine: str | None, model: str | None) -> list[str]:
     return words + (["--model", model] if model is not None else [])
 
 
-def _only_edits(program: str | None, args: list[str] | None, inputs: list[str] | None) -> None:
+def _only_edits(
+    program: str | None, args: list[str] | None, inputs: list[str] | None, dry: bool
+) -> None:
     from nlpu.errors import Usage
 
     if program or args or inputs:
         raise Usage("--from takes program and arguments from the run; leave them out")
+    if dry:
+        raise Usage("--dry forecasts a program from its start; leave --from out")
 
 
 def _named(program: str | None, sets: list[str] | None) -> str:

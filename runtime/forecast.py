@@ -1,0 +1,229 @@
+"""Forecasts: what a run would take, from dry runs whose results have forecast lengths.
+
+Theory of operation
+-------------------
+A dry run is a real run of the program on a processor that answers each call with an earlier answer
+of the same op, after the seconds that one took, on a clock that jumps. So loops, branches, trees
+and the in-flight limit are those of the program and not of a model of it. Several dry runs, each
+drawn from another earlier run, give a distribution; the forecast is its median and the range
+between its 5th and 95th percentiles, widened where few earlier runs stand behind it (by Student's t
+over the normal quantile, for n runs n - 1 degrees of freedom).
+
+Rules
+1. A forecast makes no call, writes no journal and touches no server.
+2. The same journals and program give the same forecast.
+3. It says what it rests on: earlier runs, calls, and the ops that it knew nothing of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from statistics import median, quantiles
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from nlpu.engines.fault_answers import answer
+from nlpu.errors import ModelError, Stopped
+from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
+from nlpu.wire import Capabilities, Message, Reply, Request
+from runtime.budget import Budget
+from runtime.clock import FakeClock
+from runtime.computer import UNLIMITED, Computer
+from runtime.experience import Draw, Experience, Sample
+from runtime.receipt import Receipt
+from runtime.run import failure_of
+
+DRY_RUNS = 24
+_MOST_CALLS = 20_000  # of one dry run: a program that loops on is cut there
+_UNKNOWN_SHARE = (0.2, 1.0)  # of its limit that an op never called is taken to write
+_T95 = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)  # by degrees of freedom, from 1
+_Z95 = 1.645
+_PATIENT = Limits(timeout_s=1e9)  # what an earlier call took is no reason to give up on it
+
+
+class Interval(BaseModel):
+    """The expected figure, and the range that holds 90 % of runs."""
+
+    model_config = ConfigDict(frozen=True)
+    expected: float
+    least: float
+    most: float
+
+
+class Forecast(BaseModel):
+    """What a run would take. ``seconds`` is None where no earlier call was timed."""
+
+    model_config = ConfigDict(frozen=True)
+    calls: Interval
+    nlops: Interval
+    prompt_tokens: Interval
+    completion_tokens: Interval
+    seconds: Interval | None
+    money: Interval
+    dry_runs: int
+    earlier_runs: int
+    earlier_calls: int
+    unknown_ops: tuple[str, ...]
+
+
+class DryEngine:
+    """Implements the Engine protocol: answers as earlier calls of the same op were answered."""
+
+    def __init__(self, known: Capabilities, experience: Experience, seed: int) -> None:
+        self._known = known
+        self._chance = Random(seed)
+        self._draw = Draw(experience, self._chance)
+        self._by_text = sorted(experience.samples, key=lambda op: -len(op.text))
+        self._pace_s = experience.seconds_per_token() or 0.0
+        self._decode = _decoder(known)
+        self.unknown: set[str] = set()
+        self._answers = 0
+
+    async def capabilities(self) -> Capabilities:
+        return self._known
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        sample = self._sample(request)
+        thinks = request.stop == ("</think>",)
+        share = _share(sample, thinks)
+        if sample.service_s:
+            await asyncio.sleep(sample.service_s * share)
+        if sample.fault and not thinks:
+            raise failure_of(sample.fault, sample.message, sample.side)
+        tokens = sample.thinking_tokens if thinks else sample.completion_tokens
+        tokens -= 0 if thinks else sample.thinking_tokens
+        prompt = _length(request)
+        return Reply(
+            "thought " * tokens if thinks else sample.text, "stop", prompt,
+            min(tokens, request.max_tokens), int(prompt * sample.cached_share),
+        )  # fmt: skip
+
+    def cancel(self, request_id: str) -> None:
+        """Its task is cancelled, and that is all there is."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _sample(self, request: Request) -> Sample:
+        text = self._decode(request)
+        op = next((op for op in self._by_text if op.text in text), None)
+        sample = None if op is None else self._draw.sample(op)
+        if sample is None:
+            self.unknown.add(text.strip().partition("\n")[0][:60])
+            sample = self._guess(request, text)
+        if request.constraint is None and not sample.fault:
+            self._answers += 1  # equal texts would make the calls that read them one call
+            sample = sample._replace(text=f"{sample.text} {self._answers}")
+        return sample
+
+    def _guess(self, request: Request, text: str) -> Sample:
+        """An answer to an op that was never called."""
+        tokens = max(1, int(request.max_tokens * self._chance.uniform(*_UNKNOWN_SHARE)))
+        said = "word " * tokens
+        if request.constraint is not None:
+            kind, spec = request.constraint.kind, request.constraint.spec
+            form = {kind: spec if kind == "regex" else json.loads(spec)}
+            said = answer({"prompt": f"{text}{self._chance.random()}", "structured_outputs": form})
+            tokens = min(tokens, len(said))
+        return Sample(said, tokens, 0, 0.0, tokens * self._pace_s)
+
+
+def _share(sample: Sample, thinks: bool) -> float:
+    """The part of a call's seconds that its thinking took, or all else."""
+    thought = sample.thinking_tokens / max(1, sample.completion_tokens)
+    return thought if thinks else 1.0 - thought
+
+
+def _length(request: Request) -> int:
+    """Prompt tokens, or a bound where the engine gets messages."""
+    if all(isinstance(item, int) for item in request.prompt):
+        return len(request.prompt)
+    return sum(len(item.content.encode()) for item in request.prompt if isinstance(item, Message))
+
+
+def _decoder(known: Capabilities) -> Callable[[Request], str]:
+    """What reads a prompt's text again."""
+    if known.tokenizer in (None, "chars"):
+        return lambda request: "".join(
+            item.content if isinstance(item, Message) else chr(item) if item < SYSTEM_MARK else "\n"
+            for item in request.prompt
+        )
+    # Imported here: only a model's own files need the library, and they are not always there.
+    from tokenizers import Tokenizer
+
+    library = Tokenizer.from_file(str(Path(known.tokenizer or "") / "tokenizer.json"))
+    return lambda request: str(
+        library.decode([item for item in request.prompt if isinstance(item, int)])
+    )
+
+
+# -- the forecast ------------------------------------------------------------------------------
+
+
+def forecast(
+    program: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any], *,
+    known: Capabilities, experience: Experience, price: Price = FREE, budget: Budget = UNLIMITED,
+    dry_runs: int = DRY_RUNS,
+) -> Forecast:  # fmt: skip
+    """What the program would take on that processor. Raises what every dry run of it raises."""
+    receipts: list[Receipt] = []
+    unknown: set[str] = set()
+    failure: BaseException | None = None
+    limits = Budget(calls=min(_MOST_CALLS, budget.calls or _MOST_CALLS), nlops=budget.nlops)
+    for seed in range(dry_runs):
+        engine = DryEngine(known, experience, seed)
+        prices = {"main": price}
+        with Computer(engine, clock=FakeClock(), prices=prices, limits=_PATIENT) as computer:
+            run = computer.run(program, *args, budget=limits, **named)
+        unknown |= engine.unknown
+        failure = run.error
+        if failure is None or isinstance(failure, ModelError | Stopped):
+            receipts.append(run.receipt)  # real runs end so, too
+    if not receipts:
+        assert failure is not None  # there was at least one dry run
+        raise failure
+    return _forecast(receipts, experience, tuple(sorted(unknown)))
+
+
+def _forecast(
+    receipts: list[Receipt], experience: Experience, unknown: tuple[str, ...]
+) -> Forecast:
+    runs = experience.runs
+
+    def over(name: str) -> Interval:
+        return interval([float(getattr(receipt, name)) for receipt in receipts], runs)
+
+    return Forecast(
+        calls=over("calls"),
+        nlops=over("nlops"),
+        prompt_tokens=over("prompt_tokens"),
+        completion_tokens=over("completion_tokens"),
+        seconds=over("seconds") if experience.calls else None,
+        money=over("money"),
+        dry_runs=len(receipts),
+        earlier_runs=runs,
+        earlier_calls=experience.calls,
+        unknown_ops=unknown,
+    )
+
+
+def interval(figures: Sequence[float], earlier_runs: int) -> Interval:
+    """The median and the 5th and 95th percentile, widened for few earlier runs."""
+    middle = median(figures)
+    if len(figures) < 2:
+        return Interval(expected=middle, least=middle, most=middle)
+    cuts = quantiles(figures, n=20, method="inclusive")
+    widened = _widening(earlier_runs)
+    least = max(0.0, middle - (middle - cuts[0]) * widened)
+    return Interval(expected=middle, least=least, most=middle + (cuts[-1] - middle) * widened)
+
+
+def _widening(earlier_runs: int) -> float:
+    """Student's t over the normal quantile; with one earlier run as with two."""
+    degrees = max(1, earlier_runs - 1)
+    return _T95[degrees - 1] / _Z95 if degrees <= len(_T95) else 1.0

@@ -1,0 +1,177 @@
+"""Forecasts: dry runs that answer as earlier calls were answered, and make no call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kit import computer, count, echo, execute, finish, shorten, yes
+from pydantic import BaseModel
+from terminal_fixture import Terminal, nlpu
+
+from nlpu import Price, nlop
+from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.errors import BadOperand, Truncated
+from nlpu.wire import Capabilities
+from runtime import Budget
+from runtime.experience import Experience
+from runtime.forecast import Forecast, forecast, interval
+from runtime.terminal.archive import records
+
+__all__ = ["nlpu"]  # a fixture
+KNOWN = Capabilities("scripted", 100_000, 4, tokenizer="chars")
+
+
+def experience_of(run_dir: Path) -> Experience:
+    gained = Experience()
+    for record in records(run_dir):
+        for identity in record.past.processors.values():
+            gained.add(record.name, record.past, record.texts, identity)
+    return gained
+
+
+def foretold(program: Any, *args: Any, run_dir: Path | None = None, **more: Any) -> Forecast:
+    gained = Experience() if run_dir is None else experience_of(run_dir)
+    return forecast(program, args, {}, known=KNOWN, experience=gained, **more)
+
+
+def fan(texts: list[str]) -> Any:
+    return [shorten(echo(text)) for text in texts]
+
+
+def in_two_seconds(seen: Seen) -> Say:
+    return Say("x" * 50, seconds=2.0)
+
+
+def test_calls_tokens_seconds_and_money_of_ops_that_are_always_alike(tmp_path: Path) -> None:
+    for number in range(3):
+        execute(fan, [f"text {number}"], engine=Scripted(in_two_seconds), run_dir=tmp_path)
+    texts = [f"new {number}" for number in range(10)]
+    price = Price(prompt=0, completion=1e6)
+    made = foretold(fan, texts, run_dir=tmp_path, price=price)
+    assert (made.earlier_runs, made.earlier_calls, made.unknown_ops) == (3, 6, ())
+    assert made.calls.expected == made.calls.most == 20
+    assert made.completion_tokens.expected == 20 * 50 == made.money.expected
+    assert made.seconds is not None
+    assert made.seconds.expected == pytest.approx(20 * 2 / KNOWN.max_in_flight)
+
+
+def test_branches_and_loops_go_as_they_went_before(tmp_path: Path) -> None:
+    def asks(start: int) -> int:
+        number = start
+        while not yes(f"is it {number}"):
+            number += 1
+        return number
+
+    script = lambda seen: "yes" if int(seen.operands["text"].split()[-1]) % 5 == 0 else "no"  # noqa: E731
+    for start in range(1, 6):  # 5, 4, 3, 2 and 1 calls
+        execute(asks, start, engine=Scripted(script), run_dir=tmp_path)
+    made = foretold(asks, 1, run_dir=tmp_path)
+    assert 0 <= made.calls.least <= made.calls.expected <= made.calls.most
+    assert made.calls.most >= 5
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+@nlop
+def describe(text: str) -> Person:
+    """Whom does the text describe?"""
+
+
+def test_ops_that_were_never_called_are_guessed_and_named() -> None:
+    made = foretold(lambda: (describe("a"), count("b"), yes("c"), echo("d")))
+    assert made.calls.expected == 4
+    assert made.seconds is None
+    assert made.unknown_ops == (
+        "How many are there?", "Is it so?", "Repeat the text.", "Whom does the text describe?",
+    )  # fmt: skip
+    assert made.completion_tokens.least < made.completion_tokens.most
+
+
+def test_equal_answers_do_not_make_later_calls_equal(tmp_path: Path) -> None:
+    execute(fan, ["one"], engine=Scripted("the same"), run_dir=tmp_path)
+    assert foretold(fan, ["a", "b", "c"], run_dir=tmp_path).calls.expected == 6
+
+
+def test_earlier_failures_of_the_model_are_met_again(tmp_path: Path) -> None:
+    def stubborn() -> str:
+        try:
+            return str(echo("a"))
+        except Truncated:
+            return str(shorten("b"))
+
+    script = {"Repeat": Say("x" * 999), "Shorten": "y"}
+    assert execute(stubborn, engine=Scripted(script), run_dir=tmp_path).result == "y"
+    assert foretold(stubborn, run_dir=tmp_path).calls.expected == 2
+
+
+def test_the_same_journals_give_the_same_forecast(tmp_path: Path) -> None:
+    execute(fan, ["one", "another one", "a third"], engine=Scripted(), run_dir=tmp_path)
+    first, second = (foretold(fan, ["a", "b"], run_dir=tmp_path) for _ in range(2))
+    assert first == second
+
+
+def test_a_program_that_always_fails_says_why() -> None:
+    with pytest.raises(BadOperand):
+        foretold(lambda: echo(3))
+
+
+def test_a_loop_without_end_is_cut_at_its_budget() -> None:
+    def endless() -> None:
+        number = 0
+        while True:
+            number += len(str(echo(str(number))))
+
+    made = foretold(endless, budget=Budget(calls=30), dry_runs=2)
+    assert made.calls.expected == 30
+
+
+def test_only_calls_that_a_run_paid_for_are_samples(tmp_path: Path) -> None:
+    from runtime.editing import Edits
+
+    old = execute(fan, ["same", "same"], engine=Scripted("a"), run_dir=tmp_path)
+    with computer(Scripted("b"), run_dir=tmp_path) as machine:
+        finish(machine.rerun(old.name, fan, ["same", "same"], edits=Edits({"main/1": "c"})))
+    gained = experience_of(tmp_path)
+    assert (gained.runs, gained.calls) == (1, 2)  # two were shared, and then four were taken
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=40), st.integers(0, 20))
+def test_an_interval_holds_its_median_and_widens_with_ignorance(
+    figures: list[int], runs: int
+) -> None:
+    made, more = (interval([*map(float, figures)], n) for n in (runs, runs + 1))
+    assert 0 <= made.least <= made.expected <= made.most
+    assert made.least <= more.least and more.most <= made.most
+
+
+# -- the terminal --------------------------------------------------------------------------------
+
+
+def test_dry_makes_no_call_and_the_run_is_held_against_it(nlpu: Terminal) -> None:
+    words = ("run", "ask", "What is a loom?", "--engine", "scripted")
+    nlpu(*words)
+    dry = nlpu(*words, "--dry")
+    assert dry.code == 0 and "90 % of runs" in dry.out and "1 earlier runs" in dry.out
+    assert len(nlpu("runs", "--json").json) == 1
+    told = nlpu(*words, "--json").json
+    assert told["forecast"]["calls"]["expected"] == told["receipt"]["calls"] == 1
+    assert "forecast beside actual" in nlpu(*words).err
+    other = nlpu("run", "ask", "What is a mill?", "--engine", "scripted")
+    assert "forecast" not in other.err
+
+
+def test_a_price_puts_money_on_the_receipt(nlpu: Terminal) -> None:
+    words = ("run", "ask", "What?", "--engine", "scripted")
+    receipt = nlpu(*words, "--price", "1,1000000", "--json").json["receipt"]
+    tokens = receipt["completion_tokens"] + receipt["prompt_tokens"] / 1e6
+    assert receipt["money"] == pytest.approx(tokens)
+    for wrong in ("1", "a,b", "-1,2", "1,2,3,4"):
+        ended = nlpu(*words, "--price", wrong)
+        assert ended.code == 2 and "--price takes IN,OUT" in ended.err
