@@ -442,3 +442,14 @@ def test_settings_that_mean_nothing_are_bad_usage(nlpu: Terminal, tmp_path: Path
     file.touch()
     ended = nlpu("runs", "--run-dir", str(file))
     assert ended.code == 2 and "is no directory" in ended.err
+
+
+def test_a_full_device_behind_stdout_is_said_plainly(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [*COMMAND, "run", "ask", "x", *SCRIPTED], stdout=full, stderr=subprocess.PIPE,
+            text=True, env=environment(), cwd=tmp_path, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert "stdout cannot be written to: No space left" in ended.stderr
+    assert "fault of nlpu" not in ended.stderr
