@@ -93,10 +93,20 @@ class DeadlineExceeded(Stopped):
     """The run's seconds ran out."""
 
 
+class NeedsPerson(Stopped):
+    """Only a person can say how the run goes on."""
+
+    exit_code = 4
+
+
 class Interrupted(Stopped):
     """A person stopped the run."""
 
     exit_code = 130
+
+
+class Refused(ProgramError):
+    """A driver's call breaks a rule of the policy, and no person approved of it."""
 
 
 class Cancelled(ProgramError):
@@ -193,6 +203,10 @@ class NotAModelServer(HostError):
 
 class Unauthorized(HostError):
     """The server refuses our key (401, 403)."""
+
+
+class DriverFailed(HostError):
+    """A driver raised, hung, died, or gave what it had not declared."""
 
 
 class MissingPart(HostError):

@@ -93,7 +93,7 @@ class CallDesk:
         elif run.replay:
             lane.processor.check(op)
             lane.processor.prompt(op, texts)  # what was refused before it was sent is so again
-            self._missing(node)
+            self.missing(node)
         else:
             lane.processor.check(op)
             run.leaders[key] = node
@@ -103,7 +103,7 @@ class CallDesk:
             lane.push(node)
             self.kernel.soon()
 
-    def _missing(self, node: Node) -> None:
+    def missing(self, node: Node) -> None:
         """In a replay, fail only what needs the call: what lost a race has no result either."""
         try:
             where = f"{node.position} ({node.name})"

@@ -8,7 +8,8 @@ hour of latencies and backoffs passes in milliseconds, in the same order every t
 
 Rules
 1. Nothing in the runtime reads the time from anywhere else.
-2. The fake loop never waits while a timer is due; with no timer it waits for other threads.
+2. The fake loop never waits while a timer is due. It does not know what other threads do in its
+   time, so it stands still while they work for it, and waits for them when it has no timer.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from typing import Any, Protocol
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, Protocol, TypeVar, TypeVarTuple
+
+_T = TypeVar("_T")
+_Args = TypeVarTuple("_Args")
 
 
 class Clock(Protocol):
@@ -47,6 +53,7 @@ class FakeClock:
     def __init__(self, start_s: float = 1_000_000_000.0) -> None:
         self.start_s = start_s
         self.now_s = 0.0
+        self.threads = 0  # functions under way on other threads
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         return _JumpingLoop(self)
@@ -63,7 +70,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         self._clock = clock
 
     def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
+        if timeout is None or (timeout > 0 and self._clock.threads):
             return super().select(None)
         found = super().select(0)
         if not found and timeout > 0:
@@ -78,3 +85,15 @@ class _JumpingLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._fake.now_s
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*_Args], _T], *args: *_Args
+    ) -> asyncio.Future[_T]:
+        """As any loop's; time stands still meanwhile."""
+        future = super().run_in_executor(executor, func, *args)
+        self._fake.threads += 1
+        future.add_done_callback(self._back)
+        return future
+
+    def _back(self, future: object) -> None:
+        self._fake.threads -= 1

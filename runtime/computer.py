@@ -30,6 +30,8 @@ from nlpu.wire import Engine
 from runtime import lives
 from runtime.budget import Budget
 from runtime.clock import Clock, SystemClock
+from runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of work)
+from runtime.drivers.person import Person
 from runtime.editing import Edits
 from runtime.gate import Gate
 from runtime.handle import Run
@@ -56,6 +58,7 @@ class Computer:
     durable:    sync every commit to the disk: survives power loss, slower.
     prices, limits: by processor name.
     seed:       for the jitter of retries only.
+    person:     who approves of what drivers may do (``runtime.drivers.person``).
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Computer:
         prices: Mapping[str, Price] | None = None,
         limits: Mapping[str, Limits] | Limits = DEFAULT_LIMITS,
         seed: int = 0,
+        person: Person | None = None,
     ) -> None:
         engines = engine if isinstance(engine, Mapping) else {"main": engine}
         if not engines:
@@ -84,6 +88,7 @@ class Computer:
         self._durable = durable
         self._clock = clock or SystemClock()
         self._seed = seed
+        self._person = person
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._kernel: Kernel | None = None
@@ -347,7 +352,7 @@ class Computer:
     async def _boot(self, journal: Journal | NoJournal) -> None:
         loop = asyncio.get_running_loop()
         kernel = Kernel(loop, self._clock, self._seed)
-        kernel.journal = journal
+        kernel.journal, kernel.person = journal, self._person
         for name, engine in self._engines.items():
             limits = (
                 self._limits
@@ -385,6 +390,7 @@ class Computer:
 
     async def _shutdown(self) -> None:
         assert self._kernel is not None
+        await self._kernel.outlast(_CLOSING_S)
         mine = asyncio.current_task()
         tasks = [task for task in asyncio.all_tasks() if task is not mine]
         for task in tasks:  # attempts were stopped with their runs; these are programs' own

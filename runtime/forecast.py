@@ -74,14 +74,19 @@ class Forecast(BaseModel):
 class DryEngine:
     """Implements the Engine protocol: answers as earlier calls of the same op were answered."""
 
-    def __init__(self, known: Capabilities, experience: Experience, seed: int) -> None:
+    def __init__(self, known: Capabilities, experience: Experience) -> None:
         self._known = known
-        self._chance = Random(seed)
-        self._draw = Draw(experience, self._chance)
+        self._experience = experience
         self._by_text = sorted(experience.samples, key=lambda op: -len(op.text))
         self._pace_s = experience.seconds_per_token() or 0.0
         self._decode = _decoder(known)
         self.unknown: set[str] = set()
+        self.begin(0)
+
+    def begin(self, seed: int) -> None:
+        """The next dry run: it draws from another earlier run."""
+        self._chance = Random(seed)
+        self._draw = Draw(self._experience, self._chance)
         self._answers = 0
 
     async def capabilities(self) -> Capabilities:
@@ -172,22 +177,20 @@ def forecast(
 ) -> Forecast:  # fmt: skip
     """What the program would take on that processor. Raises what every dry run of it raises."""
     receipts: list[Receipt] = []
-    unknown: set[str] = set()
     failure: BaseException | None = None
     limits = Budget(calls=min(_MOST_CALLS, budget.calls or _MOST_CALLS), nlops=budget.nlops)
-    for seed in range(dry_runs):
-        engine = DryEngine(known, experience, seed)
-        prices = {"main": price}
-        with Computer(engine, clock=FakeClock(), prices=prices, limits=_PATIENT) as computer:
+    engine = DryEngine(known, experience)
+    with Computer(engine, clock=FakeClock(), prices={"main": price}, limits=_PATIENT) as computer:
+        for seed in range(dry_runs):
+            engine.begin(seed)
             run = computer.run(program, *args, budget=limits, **named)
-        unknown |= engine.unknown
-        failure = run.error
-        if failure is None or isinstance(failure, ModelError | Stopped):
-            receipts.append(run.receipt)  # real runs end so, too
+            failure = run.error
+            if failure is None or isinstance(failure, ModelError | Stopped):
+                receipts.append(run.receipt)  # real runs end so, too
     if not receipts:
         assert failure is not None  # there was at least one dry run
         raise failure
-    return _forecast(receipts, experience, tuple(sorted(unknown)))
+    return _forecast(receipts, experience, tuple(sorted(engine.unknown)))
 
 
 def _forecast(

@@ -70,7 +70,7 @@ class Cost:
     service_s: float = 0.0
     start_s: float = 0.0
     money: float = 0.0
-    how: str = "made"  # made | reused (from the journal) | shared (with an equal call)
+    how: str = "made"  # made | reused (from the journal) | shared (with an equal call) | driven
     trimmed: bool = False
     knocks: int = 0  # attempts on a server that was down
 
@@ -282,6 +282,16 @@ class Scope:
 
     def processor(self, name: str | None) -> Any:
         return self.run.kernel.processor(name)
+
+    def remember(self, make: Callable[[], Any]) -> Any:
+        position = f"{self.path}/{self.issued}"
+        self.issued += 1
+        content = self.run.heard(position)
+        if content is None:
+            content = make()
+            self.run.history.clock(position, content)
+            self.run.kernel.soon()
+        return content
 
     # -- state -------------------------------------------------------------------------------
 

@@ -20,6 +20,9 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     lift     position, name, digest of the result
     pick     position, index: which of several came first
     clock    position, content: what ``now`` or ``random`` gave
+    intent   position, digest of the exact call, the call as text, approved: about to be driven
+    effect   position, text: what the driver gave
+    undone   position, message: it failed
     pulse    calls waiting, tokens done and expected on the longest path, ms: for lookers-on
     resume   date
     end      status, text of the result, error, receipt
@@ -76,6 +79,15 @@ class Outcome(NamedTuple):
     side: str = ""
 
 
+class PastIntent(NamedTuple):
+    """A driver's call that was about to be made: its result, or its failure, if it has one."""
+
+    digest: str
+    approved: bool
+    text: int = 0
+    message: str = ""
+
+
 @dataclass(slots=True)
 class Past:
     """What the journal holds of a run's former lives."""
@@ -88,6 +100,7 @@ class Past:
     lifts: dict[str, str] = field(default_factory=dict)  # position -> digest
     picks: dict[str, int] = field(default_factory=dict)
     clocks: dict[str, Any] = field(default_factory=dict)
+    intents: dict[str, PastIntent] = field(default_factory=dict)  # by position
     header: dict[str, Any] = field(default_factory=dict)
     end: Row | None = None
     lives: int = 1
@@ -212,6 +225,13 @@ def _fold_resume(past: Past, row: Row) -> None:
     past.end = past.pulse = None
 
 
+def _fold_driven(what: str) -> Callable[[Past, Row], object]:
+    def fold(past: Past, row: Row) -> None:
+        past.intents[row[2]] = past.intents[row[2]]._replace(**{what: row[3]})
+
+    return fold
+
+
 _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "run": lambda past, row: past.header.update(row[2]),
     "op": lambda past, row: past.ops.__setitem__(row[2], PastOp(*row[3:])),
@@ -227,6 +247,9 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "pick": lambda past, row: past.picks.__setitem__(row[2], row[3]),
     "clock": lambda past, row: past.clocks.__setitem__(row[2], row[3]),
     "pulse": _fold_pulse,
+    "intent": lambda past, row: past.intents.__setitem__(row[2], PastIntent(row[3], row[5])),
+    "effect": _fold_driven("text"),
+    "undone": _fold_driven("message"),
     "resume": _fold_resume,
     "end": _fold_end,
 }
@@ -395,3 +418,15 @@ class History:
     def pulse(self, waiting: int, done: int, expected: int, now_s: float) -> None:
         """How the run is getting on."""
         self._row("pulse", waiting, done, expected, self._ms(now_s))
+
+    def intent(self, position: str, digest: str, call: str, approved: bool) -> None:
+        """A driver is about to be called."""
+        self._row("intent", position, digest, self._journal.text(call), approved)
+
+    def effect(self, position: str, text: str) -> None:
+        """What it gave."""
+        self._row("effect", position, self._journal.text(text))
+
+    def undone(self, position: str, message: str) -> None:
+        """It failed."""
+        self._row("undone", position, message)

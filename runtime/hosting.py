@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 
-from nlpu.errors import NlpuError, ProgramError, Stopped, described
+from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.op import contains_value, gather
 from nlpu.value import CURRENT, Value, current
 from runtime.graph import Node, Scope, Stage
-from runtime.run import RunState
+from runtime.run import RunState, Status
 from runtime.works import KINDS, Kind, content_of
 
 if TYPE_CHECKING:  # the kernel owns the host
@@ -153,22 +153,33 @@ class Host:
         kept = whole if error is None and isinstance(whole, Node) else None
         outcome = content_of(whole)
         scope.kept, scope.ended = kept, True
-        self._cancel_unneeded(scope, kept)
-        if kept is None or kept.ready:
-            done(*((outcome, error) if kept is None else (kept._content, kept._error)))
-        else:
-            kept.waken(lambda: done(kept._content, kept._error))
-
-    def _cancel_unneeded(self, scope: Scope, kept: Node | None) -> None:
-        """Cancel the scope's nodes that neither its result nor another living scope needs."""
         mine = [node for node in scope.subtree() if node.stage is not Stage.SETTLED]
-        if not mine:
-            return
+        lasting = [node for node in mine if KINDS[type(node.work)].lasting]
+        if mine:
+            self._cancel_unneeded(scope, kept, mine, lasting)
+        waiting = lasting if kept is None or kept.ready else [kept, *lasting]
+        left = len(waiting)
+
+        def released() -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                done(*((outcome, error) if kept is None else (kept._content, kept._error)))
+
+        for node in waiting:
+            node.waken(released)
+        if not waiting:
+            released()
+
+    def _cancel_unneeded(
+        self, scope: Scope, kept: Node | None, mine: list[Node], lasting: list[Node]
+    ) -> None:
+        """Cancel the scope's nodes that neither its result nor another living scope needs."""
         inside = {node.seq for node in mine}
         spawns = any(type(node.work) is Spawn for node in mine)
         living = {s.path: s for s in self._living if s.run is scope.run} if spawns else {}
         needed: set[int] = set()
-        stack = [kept] if kept is not None else []
+        stack = [*lasting, kept] if kept is not None else [*lasting]
         stack += [n for n in mine if n._wakers]
         if scope.parent is not None:  # else nobody is outside
             stack += [n for n in mine if any(u.seq not in inside for u in n.users or ())]
@@ -225,9 +236,12 @@ class Host:
         if run.status != "running":
             return
         run.result, run.error = result, error
-        run.status = (
-            "done" if error is None else "stopped" if isinstance(error, Stopped) else "failed"
-        )
+        kinds: dict[type[BaseException], Status] = {
+            NeedsPerson: "needs_person",
+            Stopped: "stopped",
+            BaseException: "failed",
+        }
+        run.status = next((s for kind, s in kinds.items() if isinstance(error, kind)), "done")
         run.end_s = self.kernel.now_s()
         run.root.ended = True
         for timer in run.timers:

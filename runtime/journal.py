@@ -99,7 +99,7 @@ class Journal(_Names):
         self._new_texts: list[tuple[int, bytes, bytes]] = []
         self._new_rows: list[tuple[int, int, bytes, bytes]] = []
         self._seq, self._chain = 0, bytes(_CHAIN_BYTES)
-        self._read_only = read_only
+        self._read_only, self._durable, self._sync = read_only, durable, False
         self._lock = None if read_only else Lock(path)
         try:
             self._db = _connect(path, durable, read_only)
@@ -132,6 +132,10 @@ class Journal(_Names):
         self._chain = link(self._chain, self._seq, texts, body)
         self._new_rows.append((self._seq, texts, body, self._chain))
 
+    def sync_next(self) -> None:
+        """Have the next commit synced to the disk, whatever ``durable`` says."""
+        self._sync = True
+
     @property
     def dirty(self) -> bool:
         """Whether anything waits for a commit."""
@@ -141,19 +145,23 @@ class Journal(_Names):
         """Write what was appended in one transaction. Raises StorageFailed."""
         if not (self._new_rows or self._new_texts):
             return
-        db = self._db
+        db, sync = self._db, self._sync
         try:
+            if sync:
+                db.execute("PRAGMA synchronous=FULL")
             db.execute("BEGIN IMMEDIATE")
             if self._new_texts:
                 db.executemany("INSERT INTO text VALUES (?,?,?)", self._new_texts)
             db.executemany("INSERT INTO log VALUES (?,?,?,?)", self._new_rows)
             db.execute("COMMIT")
+            if sync and not self._durable:
+                db.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")  # unless SQLite has done that already
             self._forget()
             raise _typed(self.path, error) from error
-        self._kept = (self._seq, self._chain)
+        self._kept, self._sync = (self._seq, self._chain), False
         self._new_texts.clear()
         self._new_rows.clear()
 
@@ -186,14 +194,21 @@ class Journal(_Names):
         fresh.close()
         self.rows, self.texts = fresh.rows, fresh.texts
 
+    def follow(self) -> list[Row]:
+        """The rows committed since the last look. For readers; the owner knows its own rows."""
+        before = len(self.rows)
+        self._load()
+        return self.rows[before:]
+
     def _load(self) -> None:
-        db = self._db
+        db, known = self._db, len(self._ids)
         try:
             db.execute("BEGIN")  # one snapshot: another process may be writing
             if not _is_empty(db):
-                for number, name, body in db.execute("SELECT * FROM text ORDER BY id"):
+                new_texts = db.execute("SELECT * FROM text WHERE id > ? ORDER BY id", (known,))
+                for number, name, body in new_texts:
                     self._take_text(number, name, body)
-                for row in db.execute("SELECT * FROM log ORDER BY seq"):
+                for row in db.execute("SELECT * FROM log WHERE seq > ? ORDER BY seq", (self._seq,)):
                     self._take_row(*row)
             db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -336,6 +351,9 @@ class NoJournal(_Names):
 
     def commit(self) -> None:
         """Nothing to write."""
+
+    def sync_next(self) -> None:
+        """Nothing to sync."""
 
     def close(self) -> None:
         """Nothing to close."""

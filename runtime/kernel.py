@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from random import Random
 from typing import Any
 
@@ -67,6 +67,9 @@ class Kernel:
         self.host = Host(self)
         self._pulse = Pulse(self)
         self.inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # since last turn
+        self.person: Any = None  # who may be asked (drivers' business)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._effects: set[asyncio.Task[None]] = set()
         self._ready: deque[Node] = deque()
         self._wake: list[Node] = []
         self._steps: deque[Callable[[], None]] = deque()
@@ -300,6 +303,22 @@ class Kernel:
             finish_lift(self, node, content)
         except NlpuError as failure:
             self._failed(node, failure)
+
+    def carry(self, work: Coroutine[Any, Any, None], *, lasting: bool = False) -> None:
+        """Run something that waits for the outside; it ends by putting its outcome in the inbox.
+
+        lasting: it changes something, so a computer that closes gives it time to tell its outcome.
+        """
+        task = self.loop.create_task(work)
+        tasks = self._effects if lasting else self._tasks
+        tasks.add(task)  # the loop itself holds tasks weakly
+        task.add_done_callback(tasks.discard)
+
+    async def outlast(self, seconds: float) -> None:
+        """Wait for effects under way, and journal what they gave."""
+        if self._effects:
+            await asyncio.wait(tuple(self._effects), timeout=seconds)
+            self.turn()
 
     def expire(self, run: RunState) -> None:
         """The run's seconds are over."""

@@ -69,6 +69,7 @@ class Receipt(BaseModel):
     shared: int
     failed: int
     trimmed: int
+    driven: int = 0
     attempts: int
     nlops: float
     wasted_nlops: float
@@ -179,7 +180,7 @@ class _Books:
         self.ops: dict[str, _Tally] = defaultdict(_Tally)
         self.parts: dict[str, _Tally] = defaultdict(_Tally)
         self.reused = _Tally()
-        self.failed = self.trimmed = self.span_tokens = self.depth = 0
+        self.failed = self.trimmed = self.driven = self.span_tokens = self.depth = 0
         self.span_s = 0.0
         for node in nodes:
             self.span_tokens = max(self.span_tokens, node.path_tokens)
@@ -202,6 +203,8 @@ class _Books:
             self.parts[node.scope.path].add(cost, calls)
         elif cost.how == "reused":
             self.reused.add(cost, 1)
+        elif cost.how == "driven":
+            self.driven += 1
 
 
 def receipt_of(run: RunState) -> Receipt:
@@ -219,6 +222,7 @@ def receipt_of(run: RunState) -> Receipt:
         shared=run.counts.shared,
         failed=books.failed,
         trimmed=books.trimmed,
+        driven=books.driven,
         seconds=round(seconds, 4),
         queue_s=round(made.queue_s, 4),
         work_s=round(work_s, 4),

@@ -52,11 +52,16 @@ class First:
 
 
 class Kind(NamedTuple):
-    """How a kind of work behaves. ``takes_failures``: it is ready even if an operand failed."""
+    """How a kind of work behaves.
+
+    takes_failures: it is ready even if an operand failed.
+    lasting: it is done even if nobody reads its result; a program ends after it.
+    """
 
     issued: Callable[[Kernel, Node], None]
     ready: Callable[[Kernel, Node], None]
     takes_failures: bool = False
+    lasting: bool = False
 
 
 def content_of(value: Any) -> Any:

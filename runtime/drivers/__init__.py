@@ -1,0 +1,1 @@
+"""Drivers: the outside world, behind declared effects and labels."""

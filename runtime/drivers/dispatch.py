@@ -1,0 +1,266 @@
+"""The dispatcher: the one place where a driver is called.
+
+Theory of operation
+-------------------
+A driver's node becomes ready when its arguments are there. Then, in this order:
+
+    state       what happens                                             next
+    arrived     its result is in the journal                             settled
+                it was under way at a crash, and cannot be done twice    unclear
+                the policy has no objection                              intended
+                a person is needed                                       asked
+    unclear     the person says: done | again | stop                     settled | intended | -
+    asked       the person approves of exactly this call | does not      intended | settled
+    intended    its intent is in the journal, synced to the disk         called
+    called      a result, an error, or its deadline                      settled
+
+Rules
+1. Nothing is called before its intent is committed; with an effect, before that is on the disk.
+2. A journaled result is never made again. An intent without a result is repeated only if that is
+   harmless (pure, read, declared idempotent) or a person says so.
+3. What labels permit is ``policy``'s to say; what a person approves is journaled with the intent.
+4. A result is checked against the driver's type and size before it is a content; its label is the
+   driver's, joined with those of its arguments and of the scope.
+5. A failure of the driver is a DriverFailed of its node alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refused, described
+from nlpu.label import join
+from nlpu.op import check_text
+from nlpu.value import CURRENT, Value
+from runtime.drivers.driver import Drive, Driver
+from runtime.drivers.person import ExactCall, Verdict
+from runtime.drivers.policy import objections
+from runtime.graph import Cost, Node, Stage
+from runtime.works import KINDS, Kind, content_of
+
+if TYPE_CHECKING:  # the kernel calls this; it is handed in
+    from runtime.kernel import Kernel
+
+_HARMLESS = frozenset({"pure", "read"})
+
+
+def _ready(kernel: Kernel, node: Node) -> None:
+    """Arrived: all arguments are there."""
+    run, driver = node.scope.run, node.work.driver
+    given = _arguments(node)
+    call = ExactCall(node.position, driver, _json(driver, given))
+    past = run.past.intents.get(node.position)
+    if past is not None and past.digest != call.digest:
+        run.diverge(f"{call.position} ({driver.name})", "another call was made there")
+        past = None
+    harmless = driver.effect in _HARMLESS or driver.idempotent
+    if past is not None and past.text:
+        _settle(kernel, node, run.journal.texts[past.text])
+    elif past is not None and past.message and not (harmless and not run.replay):
+        raise DriverFailed(past.message)
+    elif run.replay:
+        kernel.calls.missing(node)
+    elif past is not None and not harmless:
+        _ask(kernel, node, call, lambda: _person(kernel, call).settles(call), _settled_by)
+    else:
+        _weigh(kernel, node, call, approved=past is not None and past.approved)
+
+
+def _weigh(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> None:
+    labels = {
+        name: value._label if isinstance(value, Value) else node._label
+        for name, value in zip(node.work.names, node.operands, strict=True)
+    }
+    found = tuple(objections(call.driver, labels, node._label))
+    if found and not approved:
+        asked = call._replace(objections=found)
+        _ask(kernel, node, asked, lambda: _person(kernel, asked).approves(asked), _approved_by)
+    else:
+        _intend(kernel, node, call, approved=approved)
+
+
+# -- asking a person ----------------------------------------------------------------------------
+
+
+def _person(kernel: Kernel, call: ExactCall) -> Any:
+    """The person of this computer. Raises NeedsPerson."""
+    if kernel.person is None:
+        why = "; ".join(each.why for each in call.objections) or "its outcome is not known"
+        raise NeedsPerson(
+            f"{call} at {call.position} needs a person: {why}. Resume the run at a terminal"
+        )
+    return kernel.person
+
+
+def _ask(
+    kernel: Kernel, node: Node, call: ExactCall, question: Callable[[], Awaitable[Any]],
+    then: Callable[[Kernel, Node, ExactCall, Any], None],
+) -> None:  # fmt: skip
+    async def asked() -> None:
+        try:
+            answer, error = await question(), None
+        except Exception as failure:
+            answer, error = None, failure
+        kernel.arrived(_answered, kernel, node, call, answer, error, then)
+
+    try:
+        _person(kernel, call)
+    except NeedsPerson as error:
+        kernel.arrived(kernel.host.stop, node.scope.run, error)
+        return
+    kernel.carry(asked())
+
+
+def _answered(
+    kernel: Kernel, node: Node, call: ExactCall, answer: Any, error: Exception | None,
+    then: Callable[[Kernel, Node, ExactCall, Any], None],
+) -> None:  # fmt: skip
+    if node.stage is Stage.SETTLED:
+        return
+    try:
+        if error is not None:
+            raise NeedsPerson(f"the person could not be asked about {call}: {described(error)}")
+        then(kernel, node, call, answer)
+    except NeedsPerson as stop:
+        kernel.host.stop(node.scope.run, stop)
+    except NlpuError as failure:
+        kernel.fail(node, failure)
+
+
+def _approved_by(kernel: Kernel, node: Node, call: ExactCall, yes: bool) -> None:
+    if not yes:
+        why = "; ".join(each.why for each in call.objections)
+        raise Refused(f"{call} at {call.position} was refused: {why}")
+    _intend(kernel, node, call, approved=True)
+
+
+def _settled_by(kernel: Kernel, node: Node, call: ExactCall, verdict: Verdict) -> None:
+    if verdict == "again":
+        _intend(kernel, node, call, approved=True)  # the person has just seen the exact call
+    elif verdict == "done":
+        raise DriverFailed(f"{call} at {call.position} was done before a crash; its result is lost")
+    else:
+        raise NeedsPerson(f"the outcome of {call} at {call.position} is not known yet")
+
+
+# -- calling ------------------------------------------------------------------------------------
+
+
+def _intend(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> None:
+    """Journal the intent; the call itself comes after the commit (rule 1)."""
+    run = node.scope.run
+    run.history.intent(call.position, call.digest, str(call), approved)
+    if call.driver.effect not in _HARMLESS:
+        run.journal.sync_next()
+    node.stage = Stage.SENT
+    node.cost = Cost(how="driven", start_s=kernel.turn_s)
+
+    def start() -> None:
+        if run.status == "running" and node.stage is Stage.SENT:
+            kernel.carry(_called(kernel, node, call), lasting=call.driver.effect not in _HARMLESS)
+
+    kernel.on_hub(start)
+
+
+async def _called(kernel: Kernel, node: Node, call: ExactCall) -> None:
+    driver, given = call.driver, _arguments(node)
+    text, failure = "", None
+    try:
+        text = _checked(driver, await asyncio.wait_for(_perform(driver, given), driver.deadline_s))
+    except TimeoutError:
+        failure = DriverFailed(f"{driver.name} gave no answer within {driver.deadline_s:g} s")
+    except NlpuError as error:
+        failure = DriverFailed(f"{driver.name} failed: {error}")
+    except Exception as error:  # whatever a driver raises is its own failure (rule 5)
+        failure = DriverFailed(f"{driver.name} failed: {described(error)}")
+    kernel.arrived(_returned, kernel, node, text, failure)
+
+
+async def _perform(driver: Driver, given: dict[str, Any]) -> Any:
+    token = CURRENT.set(None)  # it is outside the program: it has no ops
+    try:
+        if inspect.iscoroutinefunction(driver.function):
+            return await driver.function(**given)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_Threads(), lambda: driver.function(**given))
+    finally:
+        CURRENT.reset(token)
+
+
+class _Threads(Executor):
+    """A thread for each call, which nobody waits for: one that hangs stays behind alone."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+
+        def body() -> None:
+            try:
+                done.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # SystemExit too: it must not pass for a result
+                done.set_exception(RuntimeError(described(error)))
+
+        threading.Thread(target=body, name="driver", daemon=True).start()
+        return done
+
+
+def _returned(kernel: Kernel, node: Node, text: str, failure: NlpuError | None) -> None:
+    """Journal the outcome, even of a run that was stopped meanwhile: it is a fact."""
+    run = node.scope.run
+    if failure is None:
+        run.history.effect(node.position, text)
+    else:
+        run.history.undone(node.position, str(failure))
+    if node.stage is Stage.SETTLED:
+        return
+    assert node.cost is not None  # it was intended
+    node.cost.service_s = kernel.turn_s - node.cost.start_s
+    if failure is None:
+        _settle(kernel, node, text)
+    else:
+        kernel.fail(node, failure)
+
+
+def _settle(kernel: Kernel, node: Node, text: str) -> None:
+    driver = node.work.driver
+    node._label = join(node._label, driver.brings)
+    kernel.settle(node, driver.result.parse(text))
+
+
+def _arguments(node: Node) -> dict[str, Any]:
+    """The contents by name, checked. Raises BadOperand."""
+    driver = node.work.driver
+    return {
+        name: driver.checked(name, content_of(value))
+        for name, value in zip(node.work.names, node.operands, strict=True)
+    }
+
+
+def _json(driver: Driver, given: dict[str, Any]) -> str:
+    try:
+        return to_json(given).decode()
+    except (PydanticSerializationError, ValueError) as error:
+        raise BadOperand(
+            f"an argument of {driver.name} cannot be written as JSON: {error}"
+        ) from error
+
+
+def _checked(driver: Driver, content: Any) -> str:
+    """The result as its canonical text (rule 4). Raises DriverFailed."""
+    what = f"the result of {driver.name}"
+    try:
+        text = check_text(driver.result.render(driver.result.check(content, what)), what)
+    except NlpuError as error:
+        raise DriverFailed(str(error)) from error
+    if len(text.encode()) > driver.most_bytes:
+        raise DriverFailed(f"{what} is longer than {driver.most_bytes:,} bytes")
+    return text
+
+
+KINDS[Drive] = Kind(lambda kernel, node: kernel.wait_for(node, node.operands), _ready, lasting=True)

@@ -1,0 +1,184 @@
+"""A driver: a Python function that reaches outside, with its effect and the roles of its arguments.
+
+Theory of operation
+-------------------
+A driver is declared once, by the person who writes the program, before any text is read:
+
+    effect     pure      computes from its arguments alone
+               read      looks at something, and changes nothing
+               write     changes something that is ours
+               external  reaches others: sends, pays, publishes, calls the network
+
+    role       authority decides what happens to whom (a recipient, a path, an amount)
+               selector  picks one of several things that may all be seen (an id, a page number)
+               content   is carried along (the body of a letter, the words to look for)
+
+Rules
+1. What is not declared is external, and every argument authority.
+2. What a driver brings is untrusted, replies of writes included, unless its declaration vouches
+   for it (``brings``). What a pure one gives is trusted as its arguments are.
+3. A driver is a value: frozen, hashable by what it declares, and known by one digest.
+4. Arguments are checked against their annotations before anything else is looked at.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Literal, get_args
+
+from nlpu.errors import BadOp, BadOperand
+from nlpu.label import UNTRUSTED, USER, Label
+from nlpu.types import ResultType, adapter, result_type
+from nlpu.value import Value, current
+
+Effect = Literal["pure", "read", "write", "external"]
+Role = Literal["authority", "selector", "content"]
+EFFECTS: tuple[Effect, ...] = get_args(Effect)
+ROLES: tuple[Role, ...] = get_args(Role)
+DEADLINE_S = 60.0
+MOST_BYTES = 1_000_000  # of a result: a reply that floods is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a driver."""
+
+    name: str
+    annotation: Any
+    role: Role = "authority"
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may be left out."""
+        return self.default is not inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A declared function. Calling it inside a run issues a node and returns its Value.
+
+    brings:     label of what it gives. audience: who comes to read its arguments (None: anyone).
+    idempotent: doing it twice is as doing it once, so an unknown outcome may be tried again.
+    deadline_s: seconds after which it has failed. most_bytes: longest result, as JSON.
+    """
+
+    name: str
+    about: str
+    function: Callable[..., Any] = field(compare=False)
+    arguments: tuple[Argument, ...]
+    result: ResultType
+    effect: Effect = "external"
+    brings: Label = UNTRUSTED
+    audience: frozenset[str] | None = None
+    idempotent: bool = False
+    deadline_s: float = DEADLINE_S
+    most_bytes: int = MOST_BYTES
+    digest: bytes = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        parts = [self.name, self.about, self.effect, repr(self.result), str(self.brings)]
+        parts += [f"{each.name}:{each.annotation!r}:{each.role}" for each in self.arguments]
+        parts += [repr(self.audience and sorted(self.audience)), repr(self.idempotent)]
+        digest = blake2b("\0".join(parts).encode(), digest_size=16).digest()
+        object.__setattr__(self, "digest", digest)
+
+    def __call__(self, *args: Any, **named: Any) -> Value[Any]:
+        """Issue the call. Raises BadOperand, NotInRun."""
+        given = self.bind(args, named)
+        return current().issue(Drive(self, tuple(given)), tuple(given.values()))
+
+    def bind(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by name, those that are there already checked. Raises BadOperand."""
+        names = [each.name for each in self.arguments]
+        if len(args) > len(names):
+            raise BadOperand(f"{self.name} takes ({', '.join(names)}), got {len(args)} arguments")
+        given = dict(zip(names, args, strict=False))
+        for name, content in named.items():
+            if name in given or name not in names:
+                raise BadOperand(f"{self.name} takes ({', '.join(names)}); {name!r} does not fit")
+            given[name] = content
+        for each in self.arguments:
+            if each.name not in given and not each.optional:
+                raise BadOperand(
+                    f"{self.name} takes ({', '.join(names)}); {each.name!r} is missing"
+                )
+        return {
+            name: content if isinstance(content, Value) else self.checked(name, content)
+            for name, content in given.items()
+        }
+
+    def checked(self, name: str, content: Any) -> Any:
+        """The argument, made of its annotated type. Raises BadOperand (rule 4)."""
+        argument = next(each for each in self.arguments if each.name == name)
+        try:
+            return adapter(argument.annotation).validate_python(content)
+        except ValueError as error:
+            raise BadOperand(f"argument {name!r} of {self.name}: {error}") from error
+
+    def role_of(self, name: str) -> Role:
+        """The role of an argument."""
+        return next((each.role for each in self.arguments if each.name == name), "authority")
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """The work of a node that calls a driver; ``names`` are those of its operands."""
+
+    driver: Driver
+    names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What it does, for people."""
+        return self.driver.name
+
+
+def driver(
+    function: Callable[..., Any] | None = None, *, effect: Effect = "external",
+    roles: Mapping[str, Role] | None = None, **declared: Any,
+) -> Any:  # fmt: skip
+    """Declare a function as a driver: its docstring says what it does, annotations its types.
+
+    Other keywords are fields of Driver. Raises BadOp.
+    """
+    if function is None:
+        return lambda f: driver(f, effect=effect, roles=roles, **declared)
+    about = inspect.getdoc(function)
+    if not about:
+        raise BadOp(
+            f"the driver {function.__name__} needs a docstring: programs and people read it"
+        )
+    hints = typing.get_type_hints(function)
+    given = dict(roles or {})
+    arguments = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in hints or parameter.kind not in (
+            parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY,
+        ):  # fmt: skip
+            raise BadOp(f"argument {name!r} of the driver {function.__name__} needs a type")
+        role = given.pop(name, "authority")
+        arguments.append(Argument(name, hints[name], role, parameter.default))
+    if given:
+        raise BadOp(f"the driver {function.__name__} has no argument {next(iter(given))!r}")
+    result = result_type(hints.get("return", str))
+    declared.setdefault("brings", USER if effect == "pure" else UNTRUSTED)  # rule 2
+    name = declared.pop("name", function.__name__)
+    return Driver(name, about, function, tuple(arguments), result, effect, **declared)
+
+
+def _check(made: Driver) -> None:
+    if made.effect not in EFFECTS:
+        raise BadOp(f"driver {made.name}: effect is one of {', '.join(EFFECTS)}")
+    for each in made.arguments:
+        if each.role not in ROLES:
+            raise BadOp(
+                f"driver {made.name}: the role of {each.name!r} is one of {', '.join(ROLES)}"
+            )
+    if not made.deadline_s > 0:
+        raise BadOp(f"driver {made.name}: its deadline must be more than 0 seconds")

@@ -1,0 +1,74 @@
+"""The person who answers for what a program may do: approvals, unknown outcomes, questions.
+
+Rules
+1. An approval is of one exact call: position, driver and arguments. Another call needs another.
+2. Without a person nothing is approved: the run stops, resumable, where one is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Literal, NamedTuple, Protocol
+
+from runtime.drivers.driver import Driver
+from runtime.drivers.policy import Objection
+
+Verdict = Literal["done", "again", "stop"]
+
+
+class ExactCall(NamedTuple):
+    """A driver's call as a person sees it, and as it would be made. ``arguments`` is JSON."""
+
+    position: str
+    driver: Driver
+    arguments: str
+    objections: tuple[Objection, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What an approval is bound to."""
+        whole = b"\0".join([self.position.encode(), self.driver.digest, self.arguments.encode()])
+        return blake2b(whole, digest_size=12).hexdigest()
+
+    def __str__(self) -> str:
+        return f"{self.driver.name}({self.arguments})"
+
+
+class Person(Protocol):
+    """Someone who can be asked. Asked one thing at a time."""
+
+    async def approves(self, call: ExactCall) -> bool:
+        """Whether exactly this call may be made, in spite of its objections."""
+        ...
+
+    async def settles(self, call: ExactCall) -> Verdict:
+        """What became of a call that was under way at a crash: "done", do it "again", or "stop"."""
+        ...
+
+    async def answers(self, question: str) -> str:
+        """An answer to a program's question."""
+        ...
+
+
+@dataclass
+class ScriptedPerson:
+    """A person for tests: decides by functions, and remembers what it was asked."""
+
+    approve: Callable[[ExactCall], bool] = lambda call: False
+    settle: Callable[[ExactCall], Verdict] = lambda call: "stop"
+    answer: Callable[[str], str] = lambda question: ""
+    asked: list[ExactCall | str] = field(default_factory=list)
+
+    async def approves(self, call: ExactCall) -> bool:
+        self.asked.append(call)
+        return self.approve(call)
+
+    async def settles(self, call: ExactCall) -> Verdict:
+        self.asked.append(call)
+        return self.settle(call)
+
+    async def answers(self, question: str) -> str:
+        self.asked.append(question)
+        return self.answer(question)
