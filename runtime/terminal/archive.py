@@ -12,14 +12,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage
 from runtime.budget import TOKENS_PER_NLOP
-from runtime.history import Past, cost_of, past_of
+from runtime.history import Past, cost_of, fold, past_of
 from runtime.journal import Journal, Row
+
+SESSION = "repl"  # the program of a session of ``nlpu repl``
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,34 @@ class Record:
     status: str
     seconds: float
     damage: str = ""
+    path: Path = Path()
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        """Which run of its journal it is."""
+        return int(self.name.partition(".")[2] or 1)
+
+    @property
+    def origin(self) -> str:
+        """The run it was edited from, if it was."""
+        return str(self.past.header.get("from", {}).get("run", ""))
 
     @property
     def program(self) -> str:
-        """What was run: a name from ``programs``, file:function, or a function's name."""
+        """What was run: a name from ``programs``, file:function, a function's name, or SESSION."""
         return str(self.past.header.get("program", ""))
+
+    @property
+    def resumption(self) -> str:
+        """The command that goes on with it."""
+        verb = "repl --resume" if self.program == SESSION else "resume"
+        return f"nlpu {verb} {self.name}"
+
+    @property
+    def title(self) -> str:
+        """As ``program``, without the directory of a file."""
+        return self.program.rpartition("/")[2]
 
     @property
     def started_s(self) -> float:
@@ -72,7 +98,9 @@ class Record:
 
 
 def records(run_dir: Path) -> list[Record]:
-    """All runs of a directory, newest first."""
+    """All runs of a directory, newest first. Raises Usage."""
+    if run_dir.exists() and not run_dir.is_dir():
+        raise Usage(f"{run_dir} is no directory; --run-dir names the one where runs are journaled")
     found = [record for path in sorted(run_dir.glob("*.db")) for record in read(path)]
     return sorted(found, key=lambda record: (record.started_s, record.name), reverse=True)
 
@@ -107,18 +135,39 @@ def read(path: Path, strict: bool = False) -> list[Record]:
     by_run: dict[int, list[Row]] = {}
     for row in journal.rows:
         by_run.setdefault(row[1], []).append(row)
-    return [_record(path, n, rows, journal.texts) for n, rows in sorted(by_run.items())]
+    return [
+        _record(path, number, past_of(rows, keep_host_failures=True), rows, journal.texts)
+        for number, rows in sorted(by_run.items())
+    ]
 
 
-def _record(path: Path, number: int, rows: list[Row], texts: dict[int, str]) -> Record:
-    past = past_of(rows, keep_host_failures=True)
+def followed(record: Record, pause: Callable[[], object]) -> Iterator[Record]:
+    """The run as it is now and, after each pause, as it is then; the last is that of its end."""
+    journal, past, rows = Journal(record.path, read_only=True), Past(), list[Row]()
+    try:
+        new, alive = journal.rows, True
+        while True:
+            mine = [row for row in new if row[1] == record.number]
+            fold(past, mine)
+            rows += mine
+            yield _record(record.path, record.number, past, rows, journal.texts)
+            if past.end is not None or not alive:
+                return
+            pause()
+            alive = owner(record.path)  # asked before reading: what it committed last is read
+            new = journal.follow()
+    finally:
+        journal.close()
+
+
+def _record(path: Path, number: int, past: Past, rows: list[Row], texts: dict[int, str]) -> Record:
     seconds = sum(row[5]["seconds"] for row in rows if row[0] == "end" and len(row) > 5)
     status = "stopped" if past.end is None else str(past.end[2])
     if past.end is None:
         status = "running" if owner(path) else "stopped"
         if past.lives == 1:  # its last sign of life is the journal's last commit
             seconds = max(0.0, _last_change_s(path) - past.header.get("started_s", 0.0))
-    return Record(_name(path, number), past, texts, status, round(seconds, 3))
+    return Record(_name(path, number), past, texts, status, round(seconds, 3), path=path, rows=rows)
 
 
 def _name(path: Path, number: int) -> str:

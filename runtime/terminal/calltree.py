@@ -1,48 +1,73 @@
-"""The calls of a journaled run, as a tree of the program's parts."""
+"""The calls of a journaled run: one by one, in sums by op, and as a tree of the program's parts."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runtime.history import cost_of
+from runtime.budget import TOKENS_PER_NLOP
+from runtime.graph import Cost
+from runtime.history import PastCall, cost_of
 from runtime.terminal.output import one_line
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from runtime.history import PastCall
     from runtime.terminal.archive import Record
 
 _WIDTH = 46
+_NO_COST = Cost(attempts=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: where it was issued and how it ended."""
+    """One call: where it was issued and how it ended.
 
-    position: str
+    state: done, failed, open, stopped, shared (with an equal call), taken (from another run).
+    text: its result, or why it has none. result: the number of the result's text, else 0.
+    """
+
+    past: PastCall
     op: str
     state: str
-    prompt_tokens: int
-    completion_tokens: int
-    attempts: int
+    cost: Cost
     text: str
+    result: int = 0
+
+    @property
+    def position(self) -> str:
+        """Where it was issued."""
+        return self.past.position
+
+    @property
+    def made(self) -> bool:
+        """Whether this run sent it and has its outcome."""
+        return self.state in ("done", "failed")
 
     def details(self) -> dict[str, Any]:
         """As plain data."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        cost = self.cost
+        return {
+            "position": self.position,
+            "op": self.op,
+            "state": self.state,
+            "prompt_tokens": cost.prompt_tokens,
+            "completion_tokens": cost.completion_tokens,
+            "attempts": cost.attempts,
+            "text": self.text,
+        }
 
     def line(self) -> str:
         """On one line."""
-        tokens = f"{self.prompt_tokens}+{self.completion_tokens} tok"
+        tokens = f"{self.cost.prompt_tokens}+{self.cost.completion_tokens} tok"
         return f"{self.op}  {self.state}  {tokens}  {one_line(self.text, _WIDTH)}"
 
 
 def calls_of(record: Record) -> list[Call]:
     """All calls of a run in the order of their positions."""
     found = [_call(record, past) for past in record.past.calls.values()]
-    return sorted(found, key=lambda call: _order(call.position))
+    return sorted(found, key=lambda call: in_order(call.position))
 
 
 def _call(record: Record, past: PastCall) -> Call:
@@ -50,18 +75,42 @@ def _call(record: Record, past: PastCall) -> Call:
     outcome = record.past.outcomes.get(past.key)
     if outcome is None:
         open_ = past.number in record.past.under_way
-        return Call(past.position, op, "open" if open_ else "stopped", 0, 0, 1, "")
-    cost = cost_of(outcome.usage)
+        return Call(past, op, "open" if open_ else "stopped", _NO_COST, "")
     state = "failed" if outcome.fault else "shared" if not past.number else "done"
+    if past.key in record.past.taken and past.number:
+        state = "taken"
     text = f"{outcome.fault}: {outcome.message}" if outcome.fault else record.texts[outcome.text]
-    return Call(
-        past.position, op, state, cost.prompt_tokens, cost.completion_tokens, cost.attempts, text
-    )
+    return Call(past, op, state, cost_of(outcome.usage), text, outcome.text)
 
 
-def _order(position: str) -> list[tuple[int, str]]:
-    """Numbers in a position count as numbers."""
+def in_order(position: str) -> list[tuple[int, str]]:
+    """What positions are sorted by: their numbers count as numbers."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in position.split("/")]
+
+
+def sums_of(calls: list[Call]) -> list[dict[str, Any]]:
+    """What the calls of each op took, in all lives of the run, and last what all took."""
+    by_op: dict[str, Counter[str]] = {}
+    for call in calls:
+        by_op.setdefault(call.op, Counter())["open"] += call.state == "open"
+        if call.made:
+            cost = call.cost
+            by_op[call.op].update(
+                calls=1, failed=call.state == "failed", retries=cost.attempts - 1,
+                prompt_tokens=cost.prompt_tokens, cached_tokens=cost.cached_tokens,
+                completion_tokens=cost.completion_tokens, service_ms=int(cost.service_s * 1000),
+                queue_ms=int(cost.queue_s * 1000),
+            )  # fmt: skip
+    everything = ("all", sum(by_op.values(), Counter()))
+    return [{"name": name, **_facts(sums)} for name, sums in [*by_op.items(), everything]]
+
+
+def _facts(sums: Counter[str]) -> dict[str, Any]:
+    names = ("calls", "open", "failed", "retries", "prompt_tokens", "cached_tokens")
+    seconds = {f"{name}_s": sums[f"{name}_ms"] / 1000 for name in ("service", "queue")}
+    completion = sums["completion_tokens"]
+    nlops = {"completion_tokens": completion, "nlops": completion / TOKENS_PER_NLOP}
+    return {**{name: sums[name] for name in names}, **nlops, **seconds}
 
 
 def tree_of(record: Record, most: int | None) -> Tree:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,7 +45,8 @@ def _summary(record: Record) -> dict[str, Any]:
         "started": datetime.fromtimestamp(record.started_s).astimezone().isoformat("T", "seconds"),
         "seconds": record.seconds,
     }
-    return {**summary, "error": record.damage} if record.damage else summary
+    more = {"from": record.origin, "error": record.damage}
+    return {**summary, **{name: fact for name, fact in more.items() if fact}}
 
 
 def _print_runs(found: list[Record]) -> None:
@@ -52,16 +56,16 @@ def _print_runs(found: list[Record]) -> None:
     from runtime.terminal.output import console, one_line, say
 
     table = Table(box=None, pad_edge=False)
-    for title in ("run", "program", "status", "calls", "nlops", "started", "seconds"):
+    edited = ["from"] if any(record.origin for record in found) else []
+    for title in ("run", "program", "status", "calls", "nlops", "started", "seconds", *edited):
         right = title in ("calls", "nlops", "seconds")
         table.add_column(title, justify="right" if right else "left", no_wrap=True)
     for record in found:
         line = _summary(record)
-        program = line["program"].rsplit("/", 1)[-1]
         cells = [
-            line["id"], one_line(program, 24), line["status"], str(line["calls"]),
-            f"{line['nlops']:.1f}", line["started"][:16].replace("T", " "),
-            f"{line['seconds']:.1f}",
+            line["id"], one_line(record.title, 14 if edited else 24), line["status"],
+            str(line["calls"]), f"{line['nlops']:.1f}", line["started"][:16].replace("T", " "),
+            f"{line['seconds']:.1f}", *(line.get("from", "") for _ in edited),
         ]  # fmt: skip
         table.add_row(*(Text(cell) for cell in cells))
     console().print(table)
@@ -71,21 +75,75 @@ def _print_runs(found: list[Record]) -> None:
 
 
 def show(
-    name: o.RunName,
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN [OTHER]", help="A run, or two to be compared.")
+    ],
     every: Annotated[bool, typer.Option("--all", help="Every call, however many.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Follow a run until it ends; with --json: as it is now.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report that any browser opens.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a trace for ui.perfetto.dev.")
+    ] = None,
+    otel: Annotated[
+        str | None,
+        typer.Option(metavar="URL|FILE", help="Send OpenTelemetry spans to a collector, or file."),
+    ] = None,
     run_dir: o.RunDir = None,
     as_json: o.Json = False,
 ) -> int:
-    """One run: what was started, its calls by program part, and its receipt."""
+    """One run: its calls by program part, and its receipt. Or where two runs first differ.
+
+    --html and --trace replay the program, without any call, to see its edges.
+    """
+    from nlpu.errors import Usage
     from runtime.terminal.archive import find
     from runtime.terminal.output import write_json
 
-    record = find(o.run_dir_of(run_dir), name)
-    if as_json:
-        write_json(_details(record))
+    found = [find(o.run_dir_of(run_dir), name) for name in names]
+    files = {"html": html, "trace": trace, "otel": otel}
+    wanted = {kind: where for kind, where in files.items() if where is not None}
+    if len(found) > 2 or (len(found) == 2 and (live or wanted)):
+        raise Usage("show takes one run, or two alone, to be compared; see: nlpu show --help")
+    if wanted:
+        from runtime.terminal.exporting import export  # the scheduler, only where it is needed
+
+        export(found[0], wanted, as_json)
+    elif len(found) == 2:
+        _compare(found[0], found[1], every, as_json)
+    elif live:
+        _watch(found[0], as_json)
+    elif as_json:
+        write_json(_details(found[0]))
     else:
-        _print_details(record, every)
+        _print_details(found[0], every)
     return 0
+
+
+def _watch(record: Record, as_json: bool) -> None:
+    from runtime.terminal.output import write_json
+    from runtime.terminal.watching import picture_of, watch
+
+    if as_json:
+        write_json(asdict(picture_of(record, time.time())))
+    else:
+        watch(record)
+
+
+def _compare(one: Record, other: Record, every: bool, as_json: bool) -> None:
+    """Both ways end with 0: that runs differ is no failure."""
+    from runtime.terminal.difference import difference_of, lines_of
+    from runtime.terminal.output import write, write_json
+
+    found = difference_of(one, other)
+    if as_json:
+        write_json(found)
+    else:
+        for line in lines_of(found, None if every else _MOST_CALLS):
+            write(line + "\n")
 
 
 def _details(record: Record) -> dict[str, Any]:
@@ -127,6 +185,8 @@ def _heading(record: Record) -> list[str]:
         f"{'life' if record.past.lives == 1 else 'lives'}, on {engine} ({models})",
         f"{line['calls']} calls, {line['nlops']:g} nlops",
     ]
+    if record.origin:
+        lines.append(f"edited from run {record.origin}: nlpu show {record.origin} {record.name}")
     limits = {name: most for name, most in header["budget"].items() if most is not None}
     if limits:
         lines.append("limits: " + ", ".join(f"{most:g} {name}" for name, most in limits.items()))
@@ -134,7 +194,7 @@ def _heading(record: Record) -> list[str]:
     if end is not None and end[4]:
         lines.append(f"{end[4][0]}: {end[4][1]}")
     if record.status in ("stopped", "failed"):
-        lines.append(f"to resume it: nlpu resume {line['id']}")
+        lines.append(f"to resume it: {record.resumption}")
     return [safe(text) for text in lines]
 
 

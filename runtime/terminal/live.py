@@ -126,4 +126,8 @@ def _done(counts: Counts) -> int:
 
 def _line(counts: Counts, tokens_per_s: float) -> str:
     nlops = tokens_per_s / TOKENS_PER_NLOP
-    return f"{nlops:.2f} nlops/s, {tokens_per_s:.0f} tokens/s, {counts.in_flight} calls in flight"
+    waiting = f", {counts.waiting} waiting" if counts.waiting else ""
+    return (
+        f"{nlops:.2f} nlops/s, {tokens_per_s:.0f} tokens/s, "
+        f"{counts.in_flight} calls in flight{waiting}"
+    )

@@ -51,7 +51,8 @@ def console(to_stderr: bool = False) -> Console:
     """A rich console; it respects NO_COLOR and knows whether it writes to a terminal."""
     from rich.console import Console
 
-    return Console(stderr=to_stderr, highlight=False, markup=False, emoji=False)
+    out = sys.stderr if to_stderr else results()
+    return Console(file=out, highlight=False, markup=False, emoji=False)
 
 
 def write(text: str) -> None:

@@ -1,0 +1,167 @@
+"""The graph of a recorded run: what read what, and how its prompts were laid out.
+
+Theory of operation
+-------------------
+A journal holds calls, not edges. The program that made them is replayed on a copy of the journal,
+with no call, and its graph is looked at. Where that cannot be (the program has changed, cannot be
+found, or takes arguments that only Python can give), edges are guessed from texts: a call that was
+given another's result has read it. Such edges are partial, and whoever shows them says so.
+
+Rules
+1. The journal itself is only read; the replay writes to a copy that is thrown away.
+2. A replay that fails or takes too long is given up, and the reason told.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from nlpu.codec import instruction_of, reminder_of
+from nlpu.errors import MissingPart, NlpuError, ProgramError
+from runtime.graph import Node
+from runtime.header import source_digest
+from runtime.loader import load
+from runtime.terminal.archive import Record
+from runtime.terminal.recorded import Recorded
+from runtime.works import JOINT
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from nlpu.processor import Processor
+
+_LONGEST_REPLAY_S = 60.0
+_MARKS = ("<|system|>\n", "\n<|user|>\n", "\n<|answer|>\n")  # of the scripted engine, for people
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """An op's prompt without its operands. ``chat``: sent as messages, with markers escaped."""
+
+    before: str
+    operands: tuple[str, ...]
+    after: str
+    chat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A run's graph as ``runtime.view`` describes it; ``partial`` says why edges are missing."""
+
+    graph: nx.DiGraph[str]
+    layouts: dict[str, Layout] = field(default_factory=dict)  # by digest of the op
+    partial: str = ""
+
+    def into(self, position: str) -> list[tuple[str, str, str]]:
+        """The edges that end there: (from, to, kind)."""
+        edges = self.graph.in_edges(position, data=True)
+        return [(giver, reader, str(facts["kind"])) for giver, reader, facts in edges]
+
+
+def shape_of(record: Record) -> Shape:
+    """The graph, by replay if that can be."""
+    try:
+        return _replayed(record)
+    except (NlpuError, TimeoutError, sqlite3.Error, OSError) as error:
+        why = str(error) or f"the replay took more than {_LONGEST_REPLAY_S:g} s"
+        return Shape(_by_texts(record), partial=why)
+
+
+def _replayed(record: Record) -> Shape:
+    from runtime.computer import Computer  # the scheduler, which only a replay needs
+
+    header = record.past.header
+    args, kwargs = record.arguments()
+    function = load(record.program).function
+    if source_digest(function) != header["source"]:
+        raise ProgramError("the program's source has changed since")
+    if not Recorded.serves(header.get("can")):
+        raise MissingPart("the tokenizer the run was made with is not here")
+    with TemporaryDirectory() as place:
+        _copy(record.path, Path(place) / record.path.name)
+        with Computer(Recorded(header["can"]), run_dir=place) as computer:
+            run = computer.resume(record.name, function, *args, replay=True, **kwargs)
+            run.wait(_LONGEST_REPLAY_S)
+            graph, known = run.graph, record.past.calls
+            if not known.keys() <= graph.nodes:
+                met = sum(position in graph for position in known)
+                raise ProgramError(f"its replay met {met} of {len(known)} calls")
+            processor = next(iter(computer.processors.values()))
+            nodes = run._begun.root.subtree()  # they hold their ops; the graph only names them
+            return Shape(graph, _layouts(processor, nodes))
+
+
+def _copy(source: Path, target: Path) -> None:
+    with (
+        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as here,
+        closing(sqlite3.connect(target)) as there,
+    ):
+        here.backup(there)
+
+
+def _by_texts(record: Record) -> nx.DiGraph[str]:
+    import networkx as nx  # slow to import
+
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    past = record.past
+    made: dict[str, str] = {}  # the first call that gave a text
+    for call in past.calls.values():
+        graph.add_node(call.position, op=past.ops[call.op].name, kind="call", label="")
+        for number in call.texts:
+            for text in _parts(record.texts[number]):
+                if text in made:
+                    graph.add_edge(made[text], call.position, kind="data")
+        outcome = past.outcomes.get(call.key)
+        if outcome is not None and outcome.text:
+            made.setdefault(record.texts[outcome.text], call.position)
+    return graph
+
+
+def _parts(text: str) -> list[str]:
+    """The results that an operand may be made of: itself, joined texts, a list's elements."""
+    try:
+        items = json.loads(text) if text[:1] == "[" else []
+    except ValueError:
+        items = []
+    return [text, *text.split(JOINT), *(item for item in items if isinstance(item, str))]
+
+
+# -- prompts ----------------------------------------------------------------------------------
+
+
+def _layouts(processor: Processor, nodes: Any) -> dict[str, Layout]:
+    frame, can = processor.codec.frame, processor.capabilities
+    if can.token_prompts:
+        read = reader(can.tokenizer)
+        before, between, after = read(frame.before), read(frame.between), read(frame.after)
+    else:
+        before, between, after = "system: ", "\n\nuser: ", ""
+    found: dict[str, Layout] = {}
+    for node in nodes:
+        op = getattr(node.work, "op", None) if isinstance(node, Node) else None
+        if op is not None and op.digest.hex() not in found:
+            found[op.digest.hex()] = Layout(
+                before + instruction_of(op) + between,
+                tuple(place.name for place in op.operands),
+                reminder_of(op) + after,
+                not can.token_prompts,
+            )
+    return found
+
+
+def reader(tokenizer: str | None) -> Callable[[tuple[int, ...]], str]:
+    """What turns a frame's ids back to text, special tokens included."""
+    if tokenizer in (None, "chars"):
+        first = 0x110000  # above every character
+        return lambda ids: "".join(chr(i) if i < first else _MARKS[i - first] for i in ids)
+    from tokenizers import Tokenizer  # only for real models' prompts
+
+    library = Tokenizer.from_file(str(Path(str(tokenizer)) / "tokenizer.json"))
+    return lambda ids: str(library.decode(list(ids), skip_special_tokens=False))

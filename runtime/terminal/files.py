@@ -1,0 +1,23 @@
+"""Writing a file that a person named: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nlpu.errors import Usage
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write the text beside the path, then put it in its place. Raises Usage."""
+    if path.exists() and not path.is_file():
+        raise Usage(f"{path} is not a file; name one to be written")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise Usage(f"cannot write {path}: {error.strerror}; name another place") from error
