@@ -17,16 +17,14 @@ Rules
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Generic, Literal, TypeVar, overload
-
-from pydantic import BaseModel
 
 from nlpu.errors import BadOp, BadOperand
 from nlpu.types import ResultType, result_type
@@ -34,6 +32,7 @@ from nlpu.value import T, Value, current
 
 R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
+_PLAIN = (str, int, float, bool, bytes, type(None))
 _RESERVED = frozenset({"samples", "sample"})
 _DEFAULT_TOKENS = {"text": 256, "bool": 8, "int": 16, "float": 24, "json": 512}
 
@@ -88,7 +87,7 @@ class Op(Generic[R]):
 
         Raises BadOperand, NotInRun.
         """
-        operands = args if not named and self._plain_operands(args) else self.bind(args, named)
+        operands = args if not named and self._plain_operands(args) else self._bound(args, named)
         if samples is not None:
             return current().issue(Draws(self, _positive(samples)), operands)
         call = self._plain if sample is None else Call(self, sample)
@@ -134,6 +133,12 @@ class Op(Generic[R]):
             ):
                 return False
         return True
+
+    def _bound(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        """The operands; a memory among them is asked for what stands there."""
+        if any(hasattr(arg, "fill_operand") for arg in (*args, *named.values())):
+            return self.bind((), _filled(self, args, named))
+        return self.bind(args, named)
 
     def bind(self, args: tuple[Any, ...], named: dict[str, Any], skip: int = 0) -> tuple[Any, ...]:
         """The operands in order, checked (rule 2). Raises BadOperand."""
@@ -269,6 +274,11 @@ def lift(function: Callable[..., T], *, blocking: bool = False) -> Callable[...,
 def _check_op(op: Op[Any]) -> None:
     if not op.text.strip():
         raise BadOp(f"op {op.name} has an empty instruction")
+    for text, what in ((op.text, "instruction"), (op.name, "name")):
+        try:
+            check_text(text, f"the {what} of op {op.name!a}")
+        except BadOperand as error:
+            raise BadOp(str(error)) from None
     names = [operand.name for operand in op.operands]
     if len(set(names)) != len(names) or _RESERVED & set(names):
         raise BadOp(f"op {op.name}: operand names must differ, and not be 'sample' or 'samples'")
@@ -323,6 +333,18 @@ def _arrange(
     return tuple(given[place.name] for place in places)
 
 
+def _filled(op: Op[Any], args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """The operands by name, with one that stands for a memory filled from it."""
+    given = _arrange(op.name, op.operands, args, named)
+    operands = dict(zip((place.name for place in op.operands), given, strict=True))
+    sources = [name for name, operand in operands.items() if hasattr(operand, "fill_operand")]
+    if len(sources) > 1:
+        raise BadOperand(f"{op.name} can have one operand from memory, not {', '.join(sources)}")
+    (name,) = sources
+    others = {key: operand for key, operand in operands.items() if key != name}
+    return others | {name: operands[name].fill_operand(op, name, others)}
+
+
 def _checked(name: str, place: Operand, arg: Any) -> Any:
     if isinstance(arg, list | tuple | dict) and contains_value(arg):
         return gather(arg)
@@ -353,20 +375,39 @@ def check_text(text: str, where: str) -> str:
 def contains_value(content: Any) -> bool:
     """Whether a nested structure of lists, tuples and dicts holds a Value.
 
-    Raises BadOperand for one that hides in a dataclass or model: it could not be waited for.
+    Raises BadOperand for one that hides in another object, where it could not be waited for, and
+    for generators and coroutines: what they would give has not been asked for.
     """
     if isinstance(content, Value):
         return True
-    if dataclasses.is_dataclass(content) or isinstance(content, BaseModel):
-        if any(isinstance(item, Value) for item in getattr(content, "__dict__", {}).values()):
-            raise BadOperand(
-                f"a Value is inside a {type(content).__name__}: build that with lift() once its "
-                "parts are there, or give a list, tuple or dict of Values"
-            )
+    if isinstance(content, _PLAIN):
         return False
     if isinstance(content, dict):
         return any(contains_value(item) for item in content.values())
-    return isinstance(content, list | tuple) and any(contains_value(item) for item in content)
+    if isinstance(content, list | tuple):
+        return any(contains_value(item) for item in content)
+    if isinstance(content, Iterator | Coroutine | AsyncIterator):
+        raise BadOperand(
+            f"a {type(content).__name__} has not run yet: give a list, or await the coroutine in "
+            "an async program"
+        )
+    if any(isinstance(item, Value) for item in _parts(content)):
+        raise BadOperand(
+            f"a Value is inside a {type(content).__name__}: build that with lift() once its "
+            "parts are there, or give a list, tuple or dict of Values"
+        )
+    return False
+
+
+def _parts(content: Any) -> Iterator[Any]:
+    """What an object of another class holds: its items and its attributes."""
+    if isinstance(content, Set | deque):
+        yield from content
+    yield from getattr(content, "__dict__", {}).values()
+    for kind in type(content).__mro__:
+        slots = getattr(kind, "__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            yield getattr(content, name, None)
 
 
 def gather(structure: Any) -> Value[Any]:

@@ -19,7 +19,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextvars import ContextVar
 from enum import IntEnum
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
@@ -56,6 +56,10 @@ class Issuer(Protocol):
 
     def processor(self, name: str | None) -> Any:
         """The processor of that name, or the default one."""
+        ...
+
+    def remember(self, make: Callable[[], Any]) -> Any:
+        """What ``make`` gave when the program first came here: JSON, not null, without any op."""
         ...
 
 

@@ -320,7 +320,9 @@ class CallDesk:
             run.counts.waiting -= 1
             self.settling.unblock(run)  # it may have been the one that was tried
             return
-        flight = self.lane_of(node.work.op).flights[node.seq]
+        flight = self.lane_of(node.work.op).flights.get(node.seq)
+        if flight is None:  # its outcome is being settled
+            return
         flight.dropped = True
         flight.lane.processor.engine.cancel(flight.request.id)
         if flight.task is not None and flight.started:  # a task that never ran has no outcome

@@ -35,12 +35,11 @@ from runtime.drivers.person import Person
 from runtime.editing import Edits
 from runtime.gate import Gate
 from runtime.handle import Run
-from runtime.header import header_of, new_stem, result_text
+from runtime.header import header_of, new_stem
 from runtime.history import past_of
 from runtime.hosting import as_typed
 from runtime.journal import Journal, NoJournal
 from runtime.kernel import Kernel
-from runtime.receipt import receipt_of
 from runtime.run import RunState
 
 UNLIMITED = Budget()
@@ -261,18 +260,15 @@ class Computer:
 
     def _ended(self, run: Run) -> None:
         """Write the run's last row, then let its waiters go: on the hub, after the commit."""
-        state, kernel = run._state, self._kernel
-        assert state is not None and kernel is not None
-        if kernel.journal.keeps and not state.replay:
-            error = state.error
-            text = kernel.journal.text(result_text(state.result)) if error is None else 0
-            kernel.journal.append(
-                "end", state.number, state.status, text,
-                None if error is None else [type(error).__name__, str(error)],
-                last=receipt_of(state).model_dump_json(),
-            )  # fmt: skip
-        kernel.soon()
-        kernel.loop.call_soon(self._release, run)  # behind the turn that commits the row
+        state, kernel = run._state, self._opened
+        assert state is not None
+        try:
+            lives.ended(state)
+        except Exception as failure:  # its waiters must hear of it, whatever it is
+            state.status, state.error = "failed", as_typed(run.name, failure)
+        finally:
+            kernel.soon()
+            kernel.loop.call_soon(self._release, run)  # behind the turn that commits the row
 
     def _release(self, run: Run) -> None:
         self._live.discard(run)

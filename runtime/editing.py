@@ -13,7 +13,9 @@ Rules
    the old one keep the old result.
 2. What the program got from outside (time, chance, which came first) is the old run's, where it
    is asked for at the same position.
-3. The new run's journal holds the edit and the link; resuming it finds the same ancestor.
+3. An edited result belongs to its op, too: where the edit makes the program call another op at
+   that position, it is not used, and the run says so.
+4. The new run's journal holds the edit and the link; resuming it finds the same ancestor.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ class Ancestor:
         self.past = past
         self.edits = edits
         self._edited = {at: _key_of(at, text) for at, text in edits.results.items()}
+        self.unused = set(edits.results)  # positions where no call of the edited op has come to be
         for at, text in edits.results.items():
             number = journal.text(text)
             journal.texts[number] = text
@@ -61,13 +64,17 @@ class Ancestor:
         text = self.edits.ops.get(work.op.name)
         return work if text is None else replace(work, op=replace(work.op, text=text))
 
-    def key(self, position: str, key: bytes) -> bytes:
-        """The key of the call there (rule 1)."""
-        return self._edited.get(position, key)
+    def key(self, position: str, op: Op[Any], key: bytes) -> bytes:
+        """The key of the call there (rule 1); of another op than was edited, its own."""
+        edited = self._edited.get(position)
+        if edited is None or self.past.ops[self.past.calls[position].op].name != op.name:
+            return key
+        self.unused.discard(position)
+        return edited
 
     def was_edited(self, position: str) -> bool:
         """Whether the result at that position is a person's."""
-        return position in self._edited
+        return position in self._edited and position not in self.unused
 
 
 def _key_of(position: str, text: str) -> bytes:

@@ -283,14 +283,13 @@ class Scope:
     def processor(self, name: str | None) -> Any:
         return self.run.kernel.processor(name)
 
-    def remember(self, make: Callable[[], Any]) -> Any:
+    def remember(self, make: Callable[[], Any], what: str = "what was found") -> Any:
         position = f"{self.path}/{self.issued}"
         self.issued += 1
-        content = self.run.heard(position)
+        content = self.run.heard(position, what)
         if content is None:
             content = make()
-            self.run.history.clock(position, content)
-            self.run.kernel.soon()
+            self.run.note(position, what, content)
         return content
 
     # -- state -------------------------------------------------------------------------------
@@ -301,6 +300,8 @@ class Scope:
 
     def saw(self, node: Node) -> None:
         """Remember that the program has seen a settled node (rule 3)."""
+        if node._error is not None:
+            self.run.kernel.seen_failing(node)
         control = self.control
         if control is not None and control.node is node:
             return

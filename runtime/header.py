@@ -34,7 +34,7 @@ def source_digest(program: Callable[..., Any]) -> str:
     try:
         path = inspect.getsourcefile(program)
         if path is None:
-            return _digest(inspect.getsource(program))
+            return _digest(inspect.getsource(program).encode("utf-8", "surrogatepass"))
         now = os.stat(path)
         return _file_digest(path, now.st_mtime_ns, now.st_size)
     except (OSError, TypeError):
@@ -44,11 +44,11 @@ def source_digest(program: Callable[..., Any]) -> str:
 @lru_cache(maxsize=64)
 def _file_digest(path: str, modified_ns: int, size: int) -> str:
     """Read once for a fleet; a changed file has another time or size."""
-    return _digest(Path(path).read_text())
+    return _digest(Path(path).read_bytes())
 
 
-def _digest(text: str) -> str:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+def _digest(source: bytes) -> str:
+    return blake2b(source, digest_size=8).hexdigest()
 
 
 def budget_json(budget: Budget) -> dict[str, Any]:
@@ -91,6 +91,15 @@ def result_text(result: Any) -> str:
         return to_json(result).decode()
     except (PydanticSerializationError, ValueError, RecursionError):
         return json.dumps(_printed(result))
+
+
+def has_json(result: Any) -> bool:
+    """Whether a result has a JSON form that says all of it."""
+    try:
+        to_json(result)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _printed(result: Any) -> str:

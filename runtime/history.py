@@ -19,7 +19,7 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     shared   position, op, on, key, texts: it met an equal call made or under way
     lift     position, name, digest of the result
     pick     position, index: which of several came first
-    clock    position, content: what ``now`` or ``random`` gave
+    clock    position, what, content: what the program was told from outside
     intent   position, digest of the exact call, the call as text, approved: about to be driven
     effect   position, text: what the driver gave
     undone   position, message: it failed
@@ -99,7 +99,7 @@ class Past:
     processors: dict[int, str] = field(default_factory=dict)
     lifts: dict[str, str] = field(default_factory=dict)  # position -> digest
     picks: dict[str, int] = field(default_factory=dict)
-    clocks: dict[str, Any] = field(default_factory=dict)
+    clocks: dict[str, tuple[str, Any]] = field(default_factory=dict)
     intents: dict[str, PastIntent] = field(default_factory=dict)  # by position
     header: dict[str, Any] = field(default_factory=dict)
     end: Row | None = None
@@ -245,7 +245,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "cancel": lambda past, row: past.under_way.pop(row[2], None),
     "lift": lambda past, row: past.lifts.__setitem__(row[2], row[4]),
     "pick": lambda past, row: past.picks.__setitem__(row[2], row[3]),
-    "clock": lambda past, row: past.clocks.__setitem__(row[2], row[3]),
+    "clock": lambda past, row: past.clocks.__setitem__(row[2], (row[3], row[4])),
     "pulse": _fold_pulse,
     "intent": lambda past, row: past.intents.__setitem__(row[2], PastIntent(row[3], row[5])),
     "effect": _fold_driven("text"),
@@ -263,8 +263,8 @@ def usage_of(cost: Cost) -> list[Any]:
     usage: list[Any] = [
         cost.prompt_tokens,
         cost.completion_tokens,
-        int(cost.service_s * 1000),
-        int(cost.queue_s * 1000),
+        round(cost.service_s * 1000),
+        round(cost.queue_s * 1000),
         cost.attempts - 1,
         cost.cached_tokens,
         cost.thinking_tokens,
@@ -411,9 +411,9 @@ class History:
         """Which of several came first."""
         self._row("pick", position, index)
 
-    def clock(self, position: str, content: Any) -> None:
-        """What the computer's clock or dice gave."""
-        self._row("clock", position, content)
+    def clock(self, position: str, what: str, content: Any) -> None:
+        """What the program was told from outside."""
+        self._row("clock", position, what, content)
 
     def pulse(self, waiting: int, done: int, expected: int, now_s: float) -> None:
         """How the run is getting on."""

@@ -69,6 +69,11 @@ def link(previous: bytes, seq: int, texts: int, body: bytes) -> bytes:
     return state.digest()
 
 
+def _bytes(text: str) -> bytes:
+    """A text as it is stored; error messages may hold lone surrogates, of file names."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 class _Names:
     """Names texts by their hashes, remembering those met lately."""
 
@@ -83,7 +88,7 @@ class _Names:
         if found is None:
             if len(self._names) >= _NAMES_KEPT:
                 self._names.clear()
-            found = self._names[text] = text_hash(text.encode())
+            found = self._names[text] = text_hash(_bytes(text))
         return found
 
 
@@ -117,7 +122,7 @@ class Journal(_Names):
         found = self._ids.get(name)
         if found is None:
             found = self._ids[name] = len(self._ids) + 1
-            self._new_texts.append((found, name, text.encode()))
+            self._new_texts.append((found, name, _bytes(text)))
         return found
 
     def append(self, *row: Any, last: str = "") -> None:
@@ -127,7 +132,7 @@ class Journal(_Names):
 
     def write(self, row: str) -> None:
         """As ``append``, for a row that is JSON already."""
-        body, texts = row.encode(), len(self._ids)
+        body, texts = row.encode("utf-8", "backslashreplace"), len(self._ids)  # as JSON escapes
         self._seq += 1
         self._chain = link(self._chain, self._seq, texts, body)
         self._new_rows.append((self._seq, texts, body, self._chain))
@@ -221,7 +226,7 @@ class Journal(_Names):
         if number != len(self._ids) + 1 or text_hash(body) != name:
             raise JournalDamaged(_damage(self.path, f"text {number} does not match its hash"))
         self._ids[name] = number
-        self.texts[number] = body.decode()
+        self.texts[number] = body.decode("utf-8", "surrogatepass")
 
     def _take_row(self, seq: int, texts: int, body: bytes, chain: bytes) -> None:
         expected = link(self._chain, self._seq + 1, texts, body)

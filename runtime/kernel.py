@@ -26,7 +26,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from nlpu.errors import (
     Cancelled,
@@ -50,6 +50,8 @@ from runtime.journal import Journal, NoJournal
 from runtime.pulse import Pulse
 from runtime.run import RunState
 from runtime.works import KINDS, finish_lift
+
+_T = TypeVar("_T")
 
 
 class Kernel:
@@ -82,18 +84,16 @@ class Kernel:
     def turn(self) -> None:
         """One round of settle, schedule, commit, run."""
         self.turn_s = self.loop.time()
-        try:
-            self._settle_arrivals()
-        finally:
-            self._turn_due = False  # only now: what settling asks for is in this turn
-        batch = self.calls.admit()
-        self._pulse.beat()
+        self._guarded(self._settle_arrivals)
+        self._turn_due = False  # only now: what settling asks for is in this turn
+        batch = self._guarded(self.calls.admit) or []
+        self._guarded(self._pulse.beat)
         try:
             self.journal.commit()
-        except NlpuError as error:
-            self._halt(error)  # nothing of the batch is really sent
-        self.calls.send(batch)
-        self._run_programs()
+        except Exception as error:  # nothing of the batch is really sent
+            self._halt(error if isinstance(error, NlpuError) else _internal(error))
+        self._guarded(self.calls.send, batch)
+        self._guarded(self._run_programs)
 
     def soon(self) -> None:
         """Have a turn at the next opportunity."""
@@ -129,14 +129,13 @@ class Kernel:
         except BaseException as error:  # rule 5
             self.fail(node, _internal(error))
 
-    def _guarded(self, step: Callable[..., None], *facts: Any) -> None:
+    def _guarded(self, step: Callable[..., _T], *facts: Any) -> _T | None:
         """Rule 5 for what belongs to no one node: the runs end, and say why."""
         try:
-            step(*facts)
+            return step(*facts)
         except BaseException as error:
-            failure = _internal(error)
-            for run in list(self.runs.values()):
-                self.host.stop(run, failure)
+            self._halt(_internal(error))
+            return None
 
     def _failed(self, node: Node, error: NlpuError) -> None:
         """A failure is the node's own; a divergence stops the run, so no program can catch it."""
@@ -144,6 +143,14 @@ class Kernel:
             self.host.stop(node.scope.run, error)
         else:
             self.fail(node, error)
+
+    def seen_failing(self, node: Node) -> None:
+        """A program sees a failure: a divergence behind it is no failure to go on after."""
+        error: BaseException | None = node._error
+        while isinstance(error, UpstreamFailed):
+            error = error.__cause__
+        if isinstance(error, Diverged):
+            self.host.stop(node.scope.run, error)
 
     def on_hub(self, step: Callable[[], None]) -> None:
         """Do something in the last phase of a turn, between programs."""
@@ -162,9 +169,12 @@ class Kernel:
             self.soon()
 
     def _halt(self, error: NlpuError) -> None:
-        """The journal cannot be written: every run stops, resumable at its last commit."""
+        """Every run ends, resumable at its last commit."""
         for run in list(self.runs.values()):
-            self.host.stop(run, error)
+            try:
+                self.host.stop(run, error)
+            except Exception as failure:  # a run that cannot be unwound ends all the same
+                self.host.end(run, None, _internal(failure))
 
     # -- issuing -----------------------------------------------------------------------------
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nlpu.errors import Diverged
 from runtime.budget import Budget
 from runtime.editing import Ancestor, Edits
-from runtime.header import source_digest
+from runtime.header import has_json, result_text, source_digest
 from runtime.history import past_of
 from runtime.journal import Journal, NoJournal, Row
 from runtime.kernel import Kernel
+from runtime.receipt import receipt_of
 from runtime.run import RunState
 
 
@@ -68,6 +70,38 @@ def edited(
     return RunState(
         kernel, number, journal, budget=budget, estimates=header["estimates"], ancestor=ancestor
     )
+
+
+def ended(state: RunState) -> None:
+    """Write the last row of a run; hold a replay against it. The state may become failed."""
+    error = state.error
+    if error is None and state.ancestor is not None and state.ancestor.unused:
+        places = ", ".join(sorted(state.ancestor.unused))
+        state.divergence = f"no call of the edited op came to be at {places}: not edited there"
+    if state.replay:
+        if error is None and not _is_as_recorded(state):
+            state.status, state.result = "failed", None
+            state.error = Diverged(
+                "the program gives another result than the journal holds for it"
+                + ("; its source has changed since" if state.source_changed else "")
+            )
+        return
+    journal = state.journal
+    if not journal.keeps:
+        return
+    text = journal.text(result_text(state.result)) if error is None else 0
+    told = None if error is None else [type(error).__name__, str(error)]
+    receipt = receipt_of(state).model_dump_json()
+    journal.append("end", state.number, state.status, text, told, last=receipt)
+
+
+def _is_as_recorded(state: RunState) -> bool:
+    """Whether a replay's result is that of the run; one without a JSON form cannot be told."""
+    end = state.past.end
+    if end is None or end[2] != "done":
+        return True
+    recorded = state.journal.texts.get(end[3])
+    return recorded is None or not has_json(state.result) or recorded == result_text(state.result)
 
 
 def rows_of(journal: Journal | NoJournal, number: int) -> list[Row]:

@@ -1,6 +1,9 @@
-"""What a program gets from outside the graph: the time, random numbers, whichever comes first.
+"""What a program gets from outside the graph: the time, random numbers, what is typed, whichever
+comes first.
 
-Each is journaled under the position where it was asked, so a resumed program sees the same.
+Rules
+1. Each is journaled under the position where it was asked, so a resumed program sees the same.
+2. Its row is in the journal no later than any call the program makes after it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from nlpu.value import Value, current
 from runtime.graph import Scope, current_scope
 from runtime.works import First
 
+_HEARD = "what was heard"
+
 
 def first(*values: Value[Any]) -> Value[Any]:
     """The first of the Values that is there; losers that nothing else needs are cancelled."""
@@ -25,16 +30,13 @@ def first(*values: Value[Any]) -> Value[Any]:
 
 def now() -> datetime:
     """The time (UTC). The same on every resume."""
-    return datetime.fromtimestamp(_remembered(lambda scope: scope.run.date_s()), UTC)
+    scope = _scope()
+    return datetime.fromtimestamp(scope.remember(scope.run.date_s, "the time"), UTC)
 
 
 def random() -> Random:
     """A random generator whose seed is the same on every resume."""
-    return Random(_remembered(_seed))
-
-
-def _seed(scope: Scope) -> int:
-    return Random().getrandbits(48)
+    return Random(_scope().remember(lambda: Random().getrandbits(48), "a random number"))
 
 
 async def heard(listen: Callable[[], Awaitable[Any]]) -> Any:
@@ -43,26 +45,24 @@ async def heard(listen: Callable[[], Awaitable[Any]]) -> Any:
     return place.note(await listen()) if place.heard is None else place.heard
 
 
-def _remembered(make: Callable[[Scope], Any]) -> Any:
-    place = Place()
-    return place.note(make(place.scope)) if place.heard is None else place.heard
+def _scope() -> Scope:
+    scope = current_scope()
+    if scope is None:
+        raise NotInRun("runtime.now(), random() and heard() work inside a run only")
+    return scope
 
 
 class Place:
     """A position of the scope that asks. ``heard``: what was noted there, in a former life too."""
 
     def __init__(self) -> None:
-        scope = current_scope()
-        if scope is None:
-            raise NotInRun("runtime.now(), random() and heard() work inside a run only")
-        self.scope = scope
+        self.scope = scope = _scope()
         self.position = f"{scope.path}/{scope.issued}"
         scope.issued += 1
-        self.heard: Any = scope.run.heard(self.position)
+        self.heard: Any = scope.run.heard(self.position, _HEARD)
 
     def note(self, content: Any) -> Any:
         """Journal what came from outside (JSON, not null)."""
-        self.scope.run.history.clock(self.position, content)
-        self.scope.run.kernel.soon()
+        self.scope.run.note(self.position, _HEARD, content)
         self.heard = content
         return content

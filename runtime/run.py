@@ -104,7 +104,7 @@ class RunState:
         self.result: Any = None
         self.counts = Counts()
         self.start_s = kernel.now_s()
-        self.history = History(journal, number, self.past, self.start_s)
+        self.history = History(NoJournal() if replay else journal, number, self.past, self.start_s)
         self.end_s: float | None = None
         self.root = Scope(self, "main", None, "main")
         self.leaders: dict[bytes, Node] = {}
@@ -137,7 +137,7 @@ class RunState:
         names = b"".join(map(self.journal.name, texts))
         whole = b"%b|%b|%b|%b" % (op.digest, processor.identity.encode(), draw.encode(), names)
         key = blake2b(whole, digest_size=12).digest()
-        return key if self.ancestor is None else self.ancestor.key(node.position, key)
+        return key if self.ancestor is None else self.ancestor.key(node.position, op, key)
 
     # -- the journal of former lives ------------------------------------------------------------
 
@@ -166,10 +166,10 @@ class RunState:
             return f"the op {op.name} has changed"
         if call.identity != self.kernel.processor(op.processor).identity:
             return f"the model was {call.identity.split('|')[0]} before"
-        numbers = [self.journal.text(text) for text in texts]
+        before_texts = [self.journal.texts.get(number) for number in call.texts]
         changed = [
             place.name
-            for place, old, new in zip(op.operands, call.texts, numbers, strict=False)
+            for place, old, new in zip(op.operands, before_texts, texts, strict=False)
             if old != new
         ]
         return f"its operand {changed[0]!r} differs" if changed else "its sampling has changed"
@@ -211,14 +211,28 @@ class RunState:
                 self.history.pick(position, index)
         return index
 
-    def heard(self, position: str) -> Any:
-        """What the program was told from outside at that position; None if nothing."""
-        content = self.past.clocks.get(position)
-        if content is None and self.ancestor is not None:
-            content = self.ancestor.past.clocks.get(position)
-            if content is not None:
-                self.history.clock(position, content)
-        return content
+    def heard(self, position: str, what: str) -> Any:
+        """What the program was told from outside at that position; None if nothing.
+
+        Raises Diverged if it was told something of another kind.
+        """
+        noted = self.past.clocks.get(position)
+        if noted is None and self.ancestor is not None:
+            noted = self.ancestor.past.clocks.get(position)
+            if noted is not None:
+                self.history.clock(position, *noted)
+        if noted is None:
+            return None
+        if noted[0] != what:
+            if self.ancestor is None:
+                self.diverge(position, f"it asked for {noted[0]} there before, and for {what} now")
+            return None
+        return noted[1]
+
+    def note(self, position: str, what: str, content: Any) -> None:
+        """Journal what the program was told from outside (JSON, not null)."""
+        self.history.clock(position, what, content)
+        self.kernel.soon()
 
     # -- money ---------------------------------------------------------------------------------
 

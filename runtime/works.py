@@ -351,11 +351,13 @@ def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
     """Check a lifted function's result against the journal, note it, and settle the node."""
     run, name = node.scope.run, node.work.name
     try:
+        if isinstance(content, set | frozenset):
+            raise ValueError("the order of a set differs from process to process")
         digest = text_hash(to_json(content)).hex()
     except (PydanticSerializationError, ValueError) as error:
         raise BadOperand(
             f"{name} gave {type(content).__name__}: a lifted function's result must be text, "
-            "a number, a list, a dict or a pydantic model"
+            "a number, a list (sorted, for a set), a dict or a pydantic model"
         ) from error
     past = run.past.lifts.get(node.position)
     if past is None or run.lenient:

@@ -21,7 +21,8 @@ from kit import (
 from nlpu import NlpuError, lift, op
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import Diverged
-from runtime import first
+from runtime import Budget, first, now, random
+from runtime.journal import Journal
 
 
 def two(text: str) -> Any:
@@ -125,3 +126,81 @@ def test_changed_reuses_what_is_the_same(tmp_path: Path) -> None:
     assert "the run differs from its journal" in str(again.divergence)
     assert asked(engine).count("v") == asked(engine).count("u") == 1  # the changed op alone
     assert again.receipt.reused == 2
+
+
+# -- replays -----------------------------------------------------------------------------------
+
+
+def rows_in(run_dir: Path) -> int:
+    (path,) = run_dir.glob("*.db")
+    journal = Journal(path, read_only=True)
+    journal.close()
+    return len(journal.rows)
+
+
+def with_fallback(text: str) -> Any:
+    first_part = str(echo(text))
+    try:
+        return first_part + str(shorten("new"))
+    except Exception:
+        return first_part + " FALLBACK"
+
+
+def without_call(text: str) -> Any:
+    return 7
+
+
+def told_otherwise(text: str) -> Any:
+    return echo(text + str(random().random()))
+
+
+def timed(text: str) -> Any:
+    return echo(text + now().isoformat())
+
+
+def lifted(text: str) -> Any:
+    return lift(str.upper)(now().isoformat()), two(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        (two, without_call, "another result than the journal holds"),
+        (fewer, with_fallback, "the journal has no result for this call"),
+        (timed, told_otherwise, "asked for the time there before, and for a random number now"),
+        (two, lifted, "another result than the journal holds"),
+    ],
+)
+def test_a_replay_of_a_changed_program_is_no_success_and_writes_nothing(
+    tmp_path: Path, before: Any, after: Any, says: str
+) -> None:
+    run = execute(before, "text", run_dir=tmp_path)
+    assert run.error is None
+    rows = rows_in(tmp_path)
+    again = resumed(tmp_path, run, after, "text", engine=Scripted("never"), replay=True)
+    assert isinstance(again.error, Diverged) and says in str(again.error)
+    assert again.status == "failed"
+    assert rows_in(tmp_path) == rows
+
+
+def test_a_replay_of_an_unfinished_run_cannot_be_talked_out_of_it(tmp_path: Path) -> None:
+    def patient() -> list[str]:
+        said = []
+        for number in range(5):
+            try:
+                said.append(str(echo(f"{number}")))
+            except Exception as error:
+                said.append(type(error).__name__)
+        return said
+
+    cut = execute(patient, run_dir=tmp_path, budget=Budget(calls=2))
+    again = resumed(tmp_path, cut, patient, engine=Scripted("never"), replay=True)
+    assert isinstance(again.error, Diverged)
+
+
+def test_changed_gets_past_what_was_told_from_outside(tmp_path: Path) -> None:
+    run = execute(timed, "text", run_dir=tmp_path)
+    engine = Scripted(said)
+    again = resumed(tmp_path, run, told_otherwise, "text", engine=engine, changed=True)
+    assert again.error is None and len(engine.seen) == 1
+    assert "asked for the time there before" in str(again.divergence)

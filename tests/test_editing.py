@@ -216,3 +216,21 @@ def test_a_text_that_is_no_result_of_the_op_is_the_programs_fault(tmp_path: Path
     new, _ = edited(tmp_path, old, branching, "odd", results={"main/0": "perhaps"})
     assert isinstance(new.error, BadOperand)
     assert "main/0" in str(new.error)
+
+
+def drafts() -> Any:
+    made = []
+    for number in range(2):
+        draft = echo(f"topic {number}")
+        made.append(shorten(draft) if yes(draft) else draft)
+    return made
+
+
+def test_an_edit_belongs_to_its_op_and_says_where_it_was_not_used(tmp_path: Path) -> None:
+    script = {"Is it": "no", "Repeat": "draft", "Shorten": "better"}
+    old = execute(drafts, engine=Scripted(script), run_dir=tmp_path)
+    with computer(Scripted(script), run_dir=tmp_path) as machine:
+        edits = Edits({"main/1": "yes", "main/2": "new draft"})
+        new = finish(machine.rerun(old.name, drafts, edits=edits))
+    assert new.result == ["better", "draft"], "main/2 was echo, and is shorten now"
+    assert "at main/2: not edited there" in str(new.divergence)

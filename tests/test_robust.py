@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kit import computer, echo, execute, resumed
+from kit import computer, echo, execute, finish, resumed
 
 from nlpu import NlpuError, Value, lift, op
 from nlpu.engines.scripted import Scripted, Seen
-from nlpu.errors import BadOperand, Diverged, ServerFault, Usage
-from runtime import Budget, Computer, first
+from nlpu.errors import BadOp, BadOperand, Diverged, ServerFault, Usage
+from runtime import Budget, Computer, first, spawn
+from runtime.journal import Journal
+from runtime.terminal import archive
 
 
 class Unprintable:
@@ -155,3 +159,121 @@ def test_a_budget_that_is_no_amount_is_bad_usage(most: dict[str, Any]) -> None:
 def test_a_computer_without_processors_is_bad_usage() -> None:
     with pytest.raises(Usage, match="at least one processor"):
         Computer({})
+
+
+def raises_surrogate() -> Any:
+    raise ValueError("bad \udce9 file")
+
+
+def catches_surrogate() -> Any:
+    nested = spawn(raises_surrogate)
+    try:
+        return nested.value
+    except NlpuError as error:
+        return str(error)
+
+
+def test_lone_surrogates_in_errors_end_their_run_alone(tmp_path: Any) -> None:
+    with computer(run_dir=tmp_path) as machine:
+        good = [machine.start(lambda: echo("good")) for _ in range(3)]
+        bad = machine.start(raises_surrogate)
+        caught = machine.start(catches_surrogate)
+        assert [finish(run).result for run in good] == ["good"] * 3
+        assert finish(bad).status == "failed" and "ValueError" in str(bad.error)
+        assert "\udce9" in finish(caught).result
+    records = {record.name: record for record in archive.records(tmp_path)}
+    assert records[bad.name].past.end[4][1] == str(bad.error)
+
+
+@pytest.mark.parametrize("settings", [{"text": "Say \ud800"}, {"text": "Say", "name": "\ud800"}])
+def test_an_op_with_a_lone_surrogate_cannot_be_defined(settings: dict[str, str]) -> None:
+    with pytest.raises(BadOp, match="lone surrogate"):
+        op(**settings)
+
+
+class Broken(Scripted):
+    """Breaks the engine protocol: a reply without text."""
+
+    async def send(self, request: Any, on_text: Any = None) -> Any:
+        return (await super().send(request, on_text))._replace(text=None)
+
+
+def test_an_error_inside_the_runtime_ends_the_runs_and_hangs_none() -> None:
+    run = execute(lambda: echo("a"), engine=Broken())
+    assert run.status == "failed" and "the runtime itself failed" in str(run.error)
+
+
+class Unwritable(Journal):
+    """A journal that breaks in a way nobody expects."""
+
+    def commit(self) -> None:
+        if any(b'"issue"' in row[2] for row in self._new_rows):
+            raise RuntimeError("broken")
+        super().commit()
+
+
+def test_a_commit_that_breaks_sends_nothing(tmp_path: Any) -> None:
+    engine = Scripted("never")
+    with computer(engine, run_dir=tmp_path) as machine:
+        finish(machine.start(lambda: None))
+        machine._opened.journal.__class__ = Unwritable
+        run = finish(machine.start(lambda: echo("a")))
+        assert run.status == "failed" and "RuntimeError: broken" in str(run.error)
+    assert engine.seen == []
+
+
+@dataclass(slots=True)
+class Slotted:
+    part: Any
+
+
+class Plain:
+    def __init__(self, part: Any) -> None:
+        self.part = part
+
+
+async def later() -> Any:
+    return await echo("a")
+
+
+def generator() -> Any:
+    yield echo("a")
+
+
+async def async_generator() -> Any:
+    yield echo("a")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        generator,
+        async_generator,
+        lambda: (echo(text) for text in "ab"),
+        lambda: map(echo, "ab"),
+        lambda: deque([echo("a")]),
+        lambda: Plain(echo("a")),
+        lambda: Slotted(echo("a")),
+        lambda: [Slotted(echo("a"))],
+    ],
+)
+def test_a_result_that_hides_values_is_refused(program: Any) -> None:
+    run = execute(program)
+    assert isinstance(run.error, BadOperand), run.result
+
+
+def test_a_coroutine_that_was_not_awaited_is_refused() -> None:
+    made: list[Any] = []
+
+    def forgot() -> Any:
+        made.append(later())
+        return made[0]
+
+    run = execute(forgot)
+    assert isinstance(run.error, BadOperand) and "await the coroutine" in str(run.error)
+    made[0].close()
+
+
+def test_a_lifted_set_is_refused_at_once() -> None:
+    run = execute(lambda: lift(lambda text: {text, "b"})(echo("a")))
+    assert isinstance(run.error, BadOperand) and "sorted" in str(run.error)

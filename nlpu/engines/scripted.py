@@ -25,6 +25,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from nlpu.engines.fault_answers import answer
@@ -159,7 +160,7 @@ class Scripted:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (priority, len(self.seen), turn)
-        self._queue.append(entry)
+        heappush(self._queue, entry)
         try:
             await turn
         except asyncio.CancelledError:
@@ -167,13 +168,12 @@ class Scripted:
                 self._release()
             else:
                 self._queue.remove(entry)
+                heapify(self._queue)
             raise
 
     def _release(self) -> None:
         if self._queue:
-            entry = min(self._queue, key=lambda waiting: waiting[:2])
-            self._queue.remove(entry)
-            entry[2].set_result(None)
+            heappop(self._queue)[2].set_result(None)
         else:
             self._free += 1
 
