@@ -179,7 +179,7 @@ class Computer:
         replay:  make no call at all.
         Raises RunBusy, JournalDamaged, StorageFailed.
         """
-        number = self._reopen(name)
+        number = self._reopen(name, replay=replay)
         run = Run(name, self._call)
 
         def begin() -> None:
@@ -200,15 +200,15 @@ class Computer:
         name = self._stem if number == 1 else f"{self._stem}.{number}"
         return number, Run(name, self._call)
 
-    def _reopen(self, name: str) -> int:
-        """Open the journal that holds the run; gives the run's number in it."""
+    def _reopen(self, name: str, *, replay: bool = False) -> int:
+        """Open the journal that holds the run, for a replay read-only; gives the run's number."""
         stem, _, part = name.partition(".")
         if not stem.isalnum() or (part and not part.isdigit()):
             raise Usage(f"{name!r} is not the name of a run; see: nlpu runs")
         if any(run.name == name for run in list(self._live)):
             raise RunBusy(f"the run {name} is being executed by this computer; wait for it")
         was_open = self._kernel is not None
-        self._open(stem)
+        self._open(stem, replay=replay)
         journal = self._opened.journal
         if was_open:
             journal.refresh()
@@ -303,16 +303,18 @@ class Computer:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(step)
 
-    def _open(self, stem: str | None = None) -> None:
+    def _open(self, stem: str | None = None, *, replay: bool = False) -> None:
         with self._opening:
             if self._kernel is not None:
+                if self._kernel.journal.read_only and not replay:
+                    raise ProgramError("this computer was opened for a replay; use another to run")
                 if stem is not None and stem != self._stem:
                     raise ProgramError(
                         f"this computer has the journal {self._stem} open; use another"
                     )
                 return
             self._stem = stem or new_stem()
-            journal = self._open_journal(existing=stem is not None)
+            journal = self._open_journal(existing=stem is not None, replay=replay)
             self._loop = self._clock.new_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="nlpu", daemon=True)
             self._thread.start()
@@ -328,12 +330,14 @@ class Computer:
                 self._stop_thread()
                 raise
 
-    def _open_journal(self, existing: bool) -> Journal | NoJournal:
+    def _open_journal(self, existing: bool, replay: bool) -> Journal | NoJournal:
         if self._run_dir is None:
             return NoJournal()
         path = self._run_dir / f"{self._stem}.db"
         if existing and not path.is_file():
             raise ProgramError(f"there is no run {self._stem} in {self._run_dir}; see: nlpu runs")
+        if replay:
+            return Journal(path, read_only=True)
         try:
             self._run_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -370,7 +374,8 @@ class Computer:
     @property
     def processors(self) -> dict[str, Any]:
         """The opened processors by name."""
-        self._open()
+        if self._kernel is None:
+            self._open()
         return dict(self._opened.processors)
 
     def close(self) -> None:

@@ -26,7 +26,6 @@ What the rows say is ``history``'s business.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -35,7 +34,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from nlpu.errors import JournalDamaged, NlpuError, RunBusy, StorageFailed
+from memory.lock import Lock
+from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS text (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL);
@@ -104,8 +104,8 @@ class Journal(_Names):
         self._new_texts: list[tuple[int, bytes, bytes]] = []
         self._new_rows: list[tuple[int, int, bytes, bytes]] = []
         self._seq, self._chain = 0, bytes(_CHAIN_BYTES)
-        self._read_only, self._durable, self._sync = read_only, durable, False
-        self._lock = None if read_only else Lock(path)
+        self.read_only, self._durable, self._sync = read_only, durable, False
+        self._lock = None if read_only else _owned(path)
         try:
             self._db = _connect(path, durable, read_only)
             self._load()
@@ -187,7 +187,7 @@ class Journal(_Names):
     def discard(self) -> None:
         """Close it, and remove the file if nothing was ever written to it."""
         self.close()
-        if self._seq == 0:
+        if self._seq == 0 and not self.read_only:
             for suffix in (".db", ".db-wal", ".db-shm", ".lock"):
                 self.path.with_suffix(suffix).unlink(missing_ok=True)
 
@@ -238,35 +238,13 @@ class Journal(_Names):
         self.rows.append(json.loads(body))
 
 
-class Lock:
-    """Ownership of a journal: an advisory lock that dies with its process."""
-
-    def __init__(self, path: Path) -> None:
-        name = path.with_suffix(".lock")
-        try:
-            self._fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise _typed(path, error) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._fd)
-            raise RunBusy(
-                f"the run is being executed by process {owner}; wait for it, or stop it first"
-            ) from error
-        try:
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
-        except OSError as error:
-            self.release()
-            raise _typed(path, error) from error
-
-    def release(self) -> None:
-        """Give the lock up. Idempotent."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+def _owned(path: Path) -> Lock:
+    """Ownership of a journal. Raises RunBusy, StorageFailed."""
+    busy = "the run is being executed by process {owner}; wait for it, or stop it first"
+    try:
+        return Lock(path.with_suffix(".lock"), busy)
+    except OSError as error:
+        raise _typed(path, error) from error
 
 
 def _connect(path: Path, durable: bool, read_only: bool) -> sqlite3.Connection:
@@ -343,6 +321,7 @@ class NoJournal(_Names):
     path = None
     keeps = False
     dirty = False
+    read_only = False
 
     def text(self, text: str) -> int:
         """No text has an id here."""

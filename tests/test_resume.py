@@ -127,7 +127,7 @@ def test_failures_of_the_model_replay(tmp_path: Path) -> None:
     engine = Scripted("7")
     for replay in (False, True):
         again = resumed(tmp_path, run, program, engine=engine, replay=replay)
-        assert again.result == run.result == ("the reply 'several' is not a a whole number", "it")
+        assert again.result == run.result == ("the reply 'several' is not a whole number", "it")
     assert engine.seen == []
 
 
@@ -218,3 +218,19 @@ def test_a_run_that_is_live_is_busy(tmp_path: Path) -> None:
             machine.resume(run.name, two, "x")
         gate.set()
         assert finish(run).result is True
+
+
+def test_a_replay_needs_no_ownership_and_its_computer_runs_nothing_else(tmp_path: Path) -> None:
+    run = execute(echo_twice, engine=Scripted(said), run_dir=tmp_path)
+    with computer(Scripted(said), run_dir=tmp_path) as owner:
+        going = owner.resume(run.name, echo_twice)  # owns the journal
+        assert finish(going).status == "done"
+        with computer(Scripted("never"), run_dir=tmp_path) as reader:
+            again = finish(reader.resume(run.name, echo_twice, replay=True))
+            assert again.result == run.result
+            with pytest.raises(ProgramError, match="opened for a replay"):
+                reader.start(echo_twice)
+
+
+def echo_twice() -> Any:
+    return echo(echo("a"))
