@@ -196,8 +196,8 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_written(tmp_path: Path) ->
     engine = Filling(lambda seen: seen.operands["text"] + "y")
     with computer(engine, run_dir=tmp_path) as machine:
         machine.processors  # noqa: B018  (opens it)
-        assert machine._kernel is not None
-        engine.journal = machine._kernel.journal
+        assert machine._station.is_open
+        engine.journal = machine._station.kernel.journal
         run = finish(machine.start(program))
         second = finish(machine.start(program))
     for failed in (run, second):

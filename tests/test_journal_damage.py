@@ -103,8 +103,8 @@ def sample(shelf: Path, state: str) -> Sample:
 
 
 def _database(computer: Computer) -> sqlite3.Connection:
-    assert computer._kernel is not None and isinstance(computer._kernel.journal, Journal)
-    return computer._kernel.journal._db
+    assert isinstance(computer._station.kernel.journal, Journal)
+    return computer._station.kernel.journal._db
 
 
 def _copy(home: Path, copy: Path) -> None:

@@ -216,7 +216,7 @@ def test_a_commit_that_breaks_sends_nothing(tmp_path: Any) -> None:
     engine = Scripted("never")
     with computer(engine, run_dir=tmp_path) as machine:
         finish(machine.start(lambda: None))
-        machine._opened.journal.__class__ = Unwritable
+        machine._station.kernel.journal.__class__ = Unwritable
         run = finish(machine.start(lambda: echo("a")))
         assert run.status == "failed" and "RuntimeError: broken" in str(run.error)
     assert engine.seen == []

@@ -1,0 +1,173 @@
+"""The station: a computer's loop thread, with its kernel, journal and engines on it.
+
+Theory of operation
+-------------------
+Nothing is opened until it is needed. ``open`` makes the journal, starts the thread, and opens the
+engines on it; from then on the kernel runs there. ``close`` takes all of it down again.
+
+Rules
+1. What fails while opening leaves nothing behind: no thread, no lock, no empty file.
+2. Engines are opened, used and closed on the loop thread alone.
+3. One journal for the life of a station: another run's file needs another station.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nlpu.errors import ProgramError, StorageFailed
+from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
+from nlpu.wire import Engine
+from runtime.clock import Clock
+from runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of work)
+from runtime.drivers.person import Person
+from runtime.header import new_stem
+from runtime.journal import Journal, NoJournal
+from runtime.kernel import Kernel
+
+_CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
+
+
+@dataclass
+class Station:
+    """See ``Computer`` for the settings. ``started``: how many runs the journal holds."""
+
+    engines: Mapping[str, Engine]
+    clock: Clock
+    run_dir: Path | None
+    durable: bool
+    prices: Mapping[str, Price]
+    limits: Mapping[str, Limits] | Limits
+    seed: int
+    person: Person | None
+    stem: str = ""
+    started: int = 0
+    _kernel: Kernel | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _thread: threading.Thread | None = None
+    _opening: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the kernel is there."""
+        return self._kernel is not None
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel of an open station."""
+        assert self._kernel is not None  # whoever asks has opened it
+        return self._kernel
+
+    def call(self, step: Callable[[], None]) -> None:
+        """Have a step done on the loop thread."""
+        assert self._loop is not None  # it is open
+        self._loop.call_soon_threadsafe(step)
+
+    def number(self) -> int:
+        """The number of the next run."""
+        with self._opening:
+            self.started += 1
+            return self.started
+
+    # -- opening -----------------------------------------------------------------------------
+
+    def open(self, stem: str | None = None, *, replay: bool = False) -> None:
+        """Open on a new journal, or on that of ``stem``, for a replay read-only. Idempotent.
+
+        Raises ProgramError, RunBusy, StorageFailed, JournalDamaged, and what opening engines does.
+        """
+        with self._opening:
+            if self._kernel is not None:
+                self._check_open(stem, replay)
+                return
+            self.stem = stem or new_stem()
+            journal = self._journal(existing=stem is not None, replay=replay)
+            self._loop = self.clock.new_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="nlpu", daemon=True)
+            self._thread.start()
+            opening = asyncio.run_coroutine_threadsafe(self._boot(journal), self._loop)
+            try:
+                opening.result()
+            except BaseException as error:
+                opening.cancel()
+                if isinstance(error, Exception):  # an interrupt does not wait for engines
+                    asyncio.run_coroutine_threadsafe(self._close_engines(), self._loop).result()
+                journal.discard()
+                self._stop_thread()
+                raise
+
+    def _check_open(self, stem: str | None, replay: bool) -> None:
+        if self.kernel.journal.read_only and not replay:
+            raise ProgramError("this computer was opened for a replay; use another to run")
+        if stem is not None and stem != self.stem:
+            raise ProgramError(f"this computer has the journal {self.stem} open; use another")
+
+    def _journal(self, existing: bool, replay: bool) -> Journal | NoJournal:
+        if self.run_dir is None:
+            return NoJournal()
+        path = self.run_dir / f"{self.stem}.db"
+        if existing and not path.is_file():
+            raise ProgramError(f"there is no run {self.stem} in {self.run_dir}; see: nlpu runs")
+        if replay:
+            return Journal(path, read_only=True)
+        try:
+            self.run_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageFailed(
+                f"cannot make the run directory {self.run_dir}: {error.strerror}; "
+                "choose another with --run-dir"
+            ) from error
+        journal = Journal(path, durable=self.durable)
+        self.started = max((row[1] for row in journal.rows), default=0)
+        return journal
+
+    async def _boot(self, journal: Journal | NoJournal) -> None:
+        kernel = Kernel(asyncio.get_running_loop(), self.clock, self.seed)
+        kernel.journal, kernel.person = journal, self.person
+        for name, engine in self.engines.items():
+            limits = self.limits
+            if not isinstance(limits, Limits):
+                limits = limits.get(name, DEFAULT_LIMITS)
+            price = self.prices.get(name, FREE)
+            processor = await open_processor(name, engine, price, limits)
+            kernel.processors[name] = processor
+            kernel.calls.add(processor)
+        kernel.default = next(iter(self.engines))
+        self._kernel = kernel
+
+    # -- closing -----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Release everything; the runs have been stopped. Idempotent."""
+        if self._kernel is None or self._loop is None:
+            return
+        asyncio.run_coroutine_threadsafe(self._shutdown(), self._loop).result()
+        self._stop_thread()
+        self._kernel.journal.close()
+        self._kernel = None
+
+    async def _shutdown(self) -> None:
+        await self.kernel.outlast(_CLOSING_S)
+        mine = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks() if task is not mine]
+        for task in tasks:  # attempts were stopped with their runs; these are programs' own
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSING_S)
+        await self._close_engines()
+        await asyncio.get_running_loop().shutdown_default_executor()
+        self.kernel.host.forget()
+
+    async def _close_engines(self) -> None:
+        for engine in self.engines.values():
+            await engine.close()
+
+    def _stop_thread(self) -> None:
+        assert self._loop is not None and self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
