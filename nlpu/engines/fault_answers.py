@@ -61,13 +61,20 @@ def prompt_hash(body: dict[str, Any]) -> str:
     return hashlib.sha256(prompt.encode()).hexdigest()[:16]
 
 
-def prompt_tokens(body: dict[str, Any]) -> int:
+def prompt_pieces(body: dict[str, Any]) -> list[Any]:
+    """The prompt's tokens as this server cuts them; a message has four of its own."""
     prompt = prompt_of(body)
     if isinstance(prompt, str):
-        return len(pieces(prompt))
+        return list(pieces(prompt))
     if prompt and isinstance(prompt[0], dict):
-        return sum(4 + len(pieces(str(m.get("content")))) for m in prompt)
-    return len(prompt)
+        parts = ([m.get("role"), "", "", "", *pieces(str(m.get("content")))] for m in prompt)
+        return [piece for part in parts for piece in part]
+    return list(prompt)
+
+
+def limit_of(body: dict[str, Any]) -> int:
+    """Most tokens to generate, under either of its names; 16 where neither is given."""
+    return int(body.get("max_tokens") or body.get("max_completion_tokens") or 16)
 
 
 def constraint_of(body: dict[str, Any]) -> tuple[str, Any] | None:
@@ -93,6 +100,14 @@ def answer(body: dict[str, Any]) -> str:
     if kind == "regex":
         return match(spec, dice)
     return json.dumps(instance(spec, spec, dice), separators=(",", ":"), ensure_ascii=False)
+
+
+def full(body: dict[str, Any]) -> str | None:
+    """A free text of exactly ``max_tokens`` tokens; None where the constraint is closed."""
+    constraint = constraint_of(body)
+    if constraint is not None and constraint[0] != "regex":
+        return None
+    return prompt_hash(body)[:7] + " again" * (limit_of(body) - 1)
 
 
 # -- JSON schemas ----------------------------------------------------------------------------

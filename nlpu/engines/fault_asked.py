@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 if TYPE_CHECKING:
+    from nlpu.engines.fault_gpu import Gpu
     from nlpu.engines.fault_server import FaultServer
 
 _TYPES = {400: "BadRequestError", 404: "NotFoundError", 500: "InternalServerError"}
@@ -29,9 +30,22 @@ async def asked(server: FaultServer, request: web.BaseRequest, path: str) -> web
         return web.Response()
     if server.vllm and path == "/version":
         return json_response({"version": "0.32.0"})
+    if server.vllm and path == "/metrics" and server.gpu:
+        return web.Response(text=_metrics(server.gpu))
     if server.vllm and path == "/tokenize" and server.tokenizer:
         return json_response({"tokens": _ids(server.tokenizer, await request.json())})
     return json_response({"detail": "Not Found"}, 404)
+
+
+def _metrics(gpu: Gpu) -> str:
+    """vLLM's counters, under its names."""
+    counters = {
+        "iteration_tokens_total_count": gpu.steps,
+        "prompt_tokens_total": gpu.prompt_tokens,
+        "prefix_cache_hits_total": gpu.cached_tokens,
+        "generation_tokens_total": gpu.generated,
+    }
+    return "".join(f"vllm:{name} {count}\n" for name, count in counters.items())
 
 
 def _card(server: FaultServer, model: str) -> dict[str, Any]:

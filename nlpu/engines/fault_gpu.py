@@ -53,9 +53,8 @@ class Gpu:
         self._ending: list[tuple[int, int, Job]] = []
         self._streaming: set[Job] = set()
         self._running = 0
-        self._step = 0
         self._loop_task: asyncio.Task[None] | None = None
-        self.generated = 0
+        self.steps = self.generated = self.prompt_tokens = self.cached_tokens = 0
 
     async def run(self, job: Job) -> None:
         """Wait until the job has all its tokens; leaving early frees its slot."""
@@ -84,7 +83,7 @@ class Gpu:
         loop = asyncio.get_running_loop()
         clock = loop.time()
         while self._running or any(not job.gone for *_, job in self._waiting):
-            self._step += 1
+            self.steps += 1
             clock = max(clock, loop.time() - self._step_s)  # lost time is lost, not caught up
             clock += self._admit() / self._prefill_per_s + self._step_s
             await asyncio.sleep(clock - loop.time())
@@ -98,10 +97,12 @@ class Gpu:
             if job.gone:
                 continue
             self._running += 1
-            job.start = self._step
+            job.start = self.steps
             job.cached = self._hits(job)
             fresh += job.prompt_tokens - job.cached
-            heapq.heappush(self._ending, (self._step + job.tokens - 1, next(self._arrival), job))
+            self.prompt_tokens += job.prompt_tokens
+            self.cached_tokens += job.cached
+            heapq.heappush(self._ending, (self.steps + job.tokens - 1, next(self._arrival), job))
             if job.on_token is not None:
                 self._streaming.add(job)
         return fresh
@@ -123,8 +124,8 @@ class Gpu:
         self.generated += self._running
         for job in list(self._streaming):
             if job.on_token is not None:
-                job.on_token(self._step - job.start)
-        while self._ending and self._ending[0][0] <= self._step:
+                job.on_token(self.steps - job.start)
+        while self._ending and self._ending[0][0] <= self.steps:
             job = heapq.heappop(self._ending)[2]
             self._leave(job)
             job.done.set()

@@ -40,7 +40,8 @@ class Talk:
         self.server, self.request, self.seen, self.fault = server, request, seen, fault
         self.chat = seen.path.endswith("chat/completions")
         self.stream = bool(seen.body.get("stream"))
-        self.prompt_tokens = answers.prompt_tokens(seen.body)
+        self.prompt = answers.prompt_pieces(seen.body)
+        self.prompt_tokens = len(self.prompt)
         self.cached = 0
 
     # -- failing -----------------------------------------------------------------------------
@@ -121,7 +122,7 @@ class Talk:
         body = self.seen.body
         if body.get("model") not in {None, *self.server.models}:
             return self.error(f"The model `{body['model']}` does not exist.", 404)
-        if self.prompt_tokens + body.get("max_tokens", 16) > self.server.window:
+        if self.prompt_tokens + answers.limit_of(body) > self.server.window:
             return self.error(self._too_long(), 400)
         if not self.chat and not self.server.vllm:
             return json_response({"detail": "Not Found"}, 404)
@@ -149,7 +150,7 @@ class Talk:
     def _said(self, kind: str) -> tuple[list[str], str]:
         """(pieces, finish) after stop strings, max_tokens and the fault."""
         body = self.seen.body
-        limit = int(body.get("max_tokens") or 16)
+        limit = answers.limit_of(body)
         if kind == "empty":
             return [], "stop"
         if kind == "repeat":
@@ -172,9 +173,8 @@ class Talk:
             self.cached = job.cached
 
     def _job(self, tokens: int) -> Job:
-        body = self.seen.body
-        prompt = answers.prompt_of(body)
-        return Job(prompt, self.prompt_tokens, max(1, tokens), int(body.get("priority") or 0))
+        priority = int(self.seen.body.get("priority") or 0)
+        return Job(self.prompt, self.prompt_tokens, max(1, tokens), priority)
 
     def _usage(self, tokens: int) -> dict[str, Any]:
         return {

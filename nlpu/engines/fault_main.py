@@ -11,6 +11,7 @@ import asyncio
 import signal
 import sys
 
+from nlpu.engines.fault_answers import full
 from nlpu.engines.fault_gpu import Gpu
 from nlpu.engines.fault_instant import InstantServer
 from nlpu.engines.fault_plan import FAULTS, Plan, mix, script
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--text", default="Yes.", help="the answer of --instant")
     parser.add_argument("--calls-per-s", type=float, default=0.0, help="most, of --instant")
     parser.add_argument("--gpu", metavar="SLOTS,TOKENS_PER_S,PREFILL_PER_S")
+    parser.add_argument("--full", action="store_true", help="free texts of max_tokens tokens")
     parser.add_argument("--with-parent", action="store_true", help="end when stdin closes")
     return parser
 
@@ -63,6 +65,7 @@ def _server(options: argparse.Namespace) -> FaultServer | InstantServer:
         gpu = Gpu(int(slots), float(tokens_per_s), float(prefill_per_s))
     return FaultServer(
         plan=_plan(options),
+        answer=(lambda seen: full(seen.body)) if options.full else None,
         models=models,
         window=options.window,
         api_key=options.api_key,

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
-_WIDTH = 100
+Better = Literal["more", "less"]
+_WIDTH = 112
 _PACKAGES = ("nlpu", "aiohttp", "tokenizers", "pydantic")
 
 
-def circumstances() -> dict[str, Any]:
-    """When and on what it was measured. The load tells how much to believe it."""
+def circumstances(*packages: str, **facts: Any) -> dict[str, Any]:
+    """When and on what it was measured. The load tells how much to believe it.
+
+    ``packages``: whose versions matter, too; ``facts``: engine, model, flags, seed.
+    """
+    names = (*_PACKAGES, *packages)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
@@ -22,8 +28,20 @@ def circumstances() -> dict[str, Any]:
             "cores": os.cpu_count(),
             "load_1_min": round(os.getloadavg()[0], 1),
         },
-        "versions": {"python": platform.python_version()} | {n: _version(n) for n in _PACKAGES},
+        "versions": {"python": platform.python_version()} | {n: _version(n) for n in names},
+        **facts,
     }
+
+
+def measured(each: Sequence[float], better: Better) -> dict[str, Any]:
+    """One figure with all its repeats, as ``compare`` reads it."""
+    rounded = [float(f"{one:.4g}") for one in each]
+    return {"median": statistics.median(rounded), "each": rounded, "better": better}
+
+
+def median_of(figure: dict[str, Any]) -> str:
+    """A measured figure in a table."""
+    return f"{figure['median']:,.3g}" if figure["median"] < 1000 else f"{figure['median']:,.0f}"
 
 
 def _version(name: str) -> str:
@@ -61,7 +79,7 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> N
 def show_circumstances(facts: dict[str, Any]) -> None:
     """Date, machine and versions in one line."""
     machine, versions = facts["machine"], facts["versions"]
-    names = ", ".join(f"{name} {versions[name]}" for name in ("python", *_PACKAGES))
+    names = ", ".join(f"{name} {versions[name]}" for name in versions)
     print(
         f"{facts['date']}; {machine['system']}, {machine['cores']} cores, "
         f"load {machine['load_1_min']}; {names}"

@@ -44,7 +44,7 @@ from nlpu.wire import Reply, Request
 from runtime.bench.shapes import SHAPES, Note, begin
 from runtime.computer import Computer
 
-_FILLER = "the quick brown fox jumps over the lazy dog near the bank of a river "
+FILLER = "the quick brown fox jumps over the lazy dog near the bank of a river "
 _BESIDE = 10  # tokens of a note's own name
 
 
@@ -63,7 +63,7 @@ class Recorder:
 
 def notes(name: str, words: int) -> Note:
     """Distinct texts of about that many words."""
-    filler = " ".join((_FILLER * (1 + words // 15)).split()[:words])
+    filler = " ".join((FILLER * (1 + words // 15)).split()[:words])
     return lambda i: f"{name} {i} {filler}".strip()
 
 
@@ -71,7 +71,7 @@ def filler_words(computer: Computer, tokens: int) -> int:
     """How many words of filler make a prompt of that many tokens."""
     codec: Codec = next(iter(computer.processors.values())).codec
     room = tokens - codec.overhead(begin) - _BESIDE
-    return max(0, int(room * len(_FILLER.split()) / codec.count(_FILLER)))
+    return max(0, int(room * len(FILLER.split()) / codec.count(FILLER)))
 
 
 def _ours(shape: str, url: str, tokenizer: str, tokens: int, repeat: int) -> Any:

@@ -6,17 +6,20 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from nlpu.engines.local import LocalEngine
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve import VllmServer
 from nlpu.engines.serve_command import PYTHON_VARIABLE
 from nlpu.engines.weights import find_model
 from nlpu.errors import MissingPart
+from nlpu.wire import Engine
 
 KEY_VARIABLE = "NLPU_API_KEY"
+ROWS = 8  # requests the embedded processor runs at once
 
 
 @contextmanager
@@ -58,6 +61,27 @@ class Served(NamedTuple):
 def may_serve(url: str | None) -> bool:
     """Whether there is a vLLM server, or one can be started."""
     return bool(url or os.environ.get(PYTHON_VARIABLE))
+
+
+class Target(NamedTuple):
+    """What is measured: ``open`` makes an engine of its own; ``served`` is None in the process."""
+
+    name: str
+    open: Callable[[int], Engine]
+    served: Served | None = None
+
+
+@contextmanager
+def target(engine: str, model: str | None, *flags: str) -> Iterator[Target]:
+    """Of "local", "vllm" (started for this, with the flags) or a URL. Raises MissingPart."""
+    if engine == "local":
+        yield Target("local", lambda many: LocalEngine(model, max_in_flight=min(many, ROWS)))
+    elif engine == "vllm":
+        with vllm_server(None, *flags) as served:
+            yield Target("vllm", served.engine, served)
+    else:
+        served = Served(engine, os.environ.get(KEY_VARIABLE) or None, model)
+        yield Target(engine, served.engine, served)
 
 
 @contextmanager

@@ -10,14 +10,16 @@ unfinished run is running if a living process holds its journal's lock, else it 
 from __future__ import annotations
 
 import fcntl
+import inspect
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage
+from nlpu.types import adapter
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.history import Past, cost_of, fold, past_of
 from runtime.journal import Journal, Row
@@ -85,8 +87,8 @@ class Record:
         costs = (cost_of(outcome.usage) for outcome in self.past.outcomes.values())
         return sum(cost.completion_tokens for cost in costs) / TOKENS_PER_NLOP
 
-    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
-        """Its program's arguments. Raises Usage."""
+    def arguments(self, program: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The program's arguments, of the types that it declares. Raises Usage."""
         text = self.texts.get(self.past.header.get("args", 0))
         if text is None:
             raise Usage(
@@ -94,7 +96,28 @@ class Record:
                 "give again; resume it there with Computer.resume"
             )
         args, kwargs = json.loads(text)
-        return args, kwargs
+        try:
+            return typed(program, args, kwargs)
+        except (TypeError, ValueError) as error:
+            raise Usage(
+                f"the arguments of run {self.name} do not fit its program any more: {error}"
+            ) from None
+
+
+def typed(
+    program: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments that were JSON, of their annotated types again. Raises TypeError, ValueError."""
+    bound = inspect.signature(program).bind(*args, **kwargs)
+    hints = get_type_hints(program)
+    for name, content in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if name in hints and kind not in (
+            inspect.Parameter.VAR_POSITIONAL,
+            inspect.Parameter.VAR_KEYWORD,
+        ):
+            bound.arguments[name] = adapter(hints[name]).validate_python(content)
+    return list(bound.args), dict(bound.kwargs)
 
 
 def records(run_dir: Path) -> list[Record]:

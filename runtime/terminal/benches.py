@@ -19,9 +19,18 @@ from typer.core import TyperGroup
 from runtime.terminal.options import Json
 
 BENCHES = {
+    "throughput": "A processor at rising concurrency: nlops/s, latency, knee.",
+    "programs": "Makespans against bounds, big prompts against small ones, other frameworks.",
     "overhead": "CPU a call costs in this runtime, over a bare client's.",
     "saturation": "The share of a fast server's rate that one process reaches.",
     "priority": "Priorities on against off, on vLLM with more programs than slots.",
+    "memory": "Recall of evidence in long conversations, by firmware.",
+    "memory_scale": "Look-ups in a large store against a small one.",
+    "memory_credit": "What helped before, found with and without credit.",
+    "memory_portable": "A store whose embedder is changed without embedding it again.",
+    "forecast": "Forecasts of dry runs against what runs took.",
+    "compare": "What changed beyond noise between two results.",
+    "all": "Throughput, programs and overhead of one processor, in one result.",
 }
 _PLAIN = (str, int, float, bool, str | None, int | None, float | None)
 

@@ -28,7 +28,7 @@ from nlpu.errors import MissingPart, NlpuError, ProgramError
 from runtime.graph import Node
 from runtime.header import source_digest
 from runtime.loader import load
-from runtime.terminal.archive import Record
+from runtime.terminal.archive import SESSION, Record
 from runtime.terminal.recorded import Recorded
 from runtime.works import JOINT
 
@@ -78,8 +78,13 @@ def _replayed(record: Record) -> Shape:
     from runtime.computer import Computer  # the scheduler, which only a replay needs
 
     header = record.past.header
-    args, kwargs = record.arguments()
-    function = load(record.program).function
+    if record.program == SESSION:
+        from runtime.terminal.repl.session import session_program  # the REPL, for its runs alone
+
+        function = session_program().function
+    else:
+        function = load(record.program).function
+    args, kwargs = record.arguments(function)
     if source_digest(function) != header["source"]:
         raise ProgramError("the program's source has changed since")
     if not Recorded.serves(header.get("can")):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 
 from runtime.handle import Run
 from runtime.terminal.output import say, write
@@ -27,8 +28,9 @@ _WHOLE = re.compile(r".*[.!?…][\"'”’)\]]*(?=\s+\S)", re.DOTALL)
 class Streamer:
     """Counts pieces, and passes on what can be passed on already if it ``shows`` them."""
 
-    def __init__(self, shows: bool) -> None:
+    def __init__(self, shows: bool, put: Callable[[str], None] = write) -> None:
         self.shows = shows
+        self._put = put
         self.pieces = 0
         self.shown = ""
         self._text = ""
@@ -44,9 +46,14 @@ class Streamer:
     def _follow(self, run: Run) -> None:
         for piece in run.stream():
             self.pieces += 1
-            if self._open and run.counts.attempts <= 1:  # rule 2
-                self._text = (self._text + piece).lstrip()
-                self._show(self._text if self._all else self._sentences())
+            if run.counts.attempts <= 1:  # rule 2
+                self.take(piece)
+
+    def take(self, piece: str) -> None:
+        """Pass on what can be passed on with this piece."""
+        if self._open:
+            self._text = (self._text + piece).lstrip()
+            self._show(self._text if self._all else self._sentences())
 
     def _sentences(self) -> str:
         whole = _WHOLE.match(self._text)
@@ -55,7 +62,7 @@ class Streamer:
     def _show(self, text: str) -> None:
         if len(text) > len(self.shown):
             try:
-                write(text[len(self.shown) :])
+                self._put(text[len(self.shown) :])
             except OSError:
                 self._open = False
             self.shown = text
@@ -68,16 +75,16 @@ class Streamer:
         """The rest of the result."""
         self._wait()
         if result.startswith(self.shown):
-            write(result[len(self.shown) :] + "\n")
+            self._put(result[len(self.shown) :] + "\n")
         elif self._all and self.shown.startswith(result):
-            write("\n")
+            self._put("\n")
             say("(the last, unfinished sentence is not part of the result)")
         else:
-            write("\n\n" + result + "\n")
+            self._put("\n\n" + result + "\n")
             say("the answer was begun anew after a fault; the result is the text after the gap")
 
     def abandon(self) -> None:
         """The run ended without a result."""
         self._wait()
         if self.shown:
-            write("\n")
+            self._put("\n")

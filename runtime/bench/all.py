@@ -1,0 +1,66 @@
+"""``nlpu bench all``: the benchmarks of one processor, into one result.
+
+Throughput and programs share one engine or server; then the overhead of this runtime. On a started
+vLLM, and not with --quick, also saturation and priority, which start servers of their own.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import typer
+
+from runtime.bench import overhead, priority, programs, saturation, throughput
+from runtime.bench.programs_peers import peers_python
+from runtime.bench.report import circumstances
+from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver
+from runtime.bench.servers import target
+from runtime.bench.throughput_profiles import PROFILES
+from runtime.bench.throughput_runs import FLAGS, FULL, QUICK, measure
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(help="Throughput, programs and overhead of one processor, in one result.")
+def command(
+    engine: Where = "local", model: Model = None, peers: programs.Peers = False,
+    quick: Quick = False, as_json: AsJson = False, output: Output = None, plot: Plot = None,
+) -> None:  # fmt: skip
+    figures = everything(engine, model, peers=peers, quick=quick)
+    deliver("all", figures, tables, as_json=as_json, output=output, plot=plot)
+
+
+def everything(
+    engine: str, model: str | None, *, peers: bool = False, quick: bool = False
+) -> dict[str, Any]:
+    """Everything the command prints. Raises MissingPart, Unreachable."""
+    start = time.perf_counter()
+    python = peers_python() if peers else None
+    with target(engine, model, *FLAGS) as found:
+        rates = measure(found, tuple(PROFILES), QUICK if quick else FULL, quick=quick)
+        whole = programs.measure(found, python, quick=quick)
+    if python is not None:
+        whole["peers"] = programs.on_fake_gpu(python, quick=quick) + whole["peers"]
+    cost = overhead.overhead(1, overhead.QUICK_SIZES, long=False) if quick else overhead.overhead()
+    figures = {"throughput": rates, "programs": whole, "overhead": cost}
+    if engine == "vllm" and not quick:
+        figures |= {"saturation": saturation.saturation(), "priority": priority.priority()}
+    same = {name: rates[name] for name in ("engine", "model", "window", "quick", "flags", "seed")}
+    return {**circumstances(**same), **figures, "minutes": (time.perf_counter() - start) / 60}
+
+
+def tables(figures: dict[str, Any]) -> None:
+    """Every benchmark's own tables."""
+    printers = {
+        "throughput": throughput.tables,
+        "programs": programs.tables,
+        "overhead": overhead._print,
+        "saturation": saturation._print,
+        "priority": priority._print,
+    }
+    for name, show in printers.items():
+        if name in figures:
+            print(f"\n=== {name} ===\n")
+            show(figures[name])
+    print(f"\n{figures['minutes']:.1f} minutes in all")

@@ -1,0 +1,86 @@
+"""Pictures of results, with matplotlib (the extra ``plot``). Drawn to a file, never to a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nlpu.errors import MissingPart, Usage
+
+_SIZE = (9.0, 3.6)  # inches
+
+
+def draw(figures: dict[str, Any], path: Path) -> None:
+    """The picture of a result. Raises MissingPart, Usage."""
+    try:
+        from matplotlib.figure import Figure  # an extra, and slow to import
+    except ImportError as error:
+        raise MissingPart("a picture needs matplotlib: install nlpu[plot]") from error
+    panels = _panels(figures)
+    if not panels:
+        raise Usage(f"there is no picture of bench {figures.get('bench')}")
+    picture = Figure(figsize=(_SIZE[0], _SIZE[1] * ((len(panels) + 1) // 2)), layout="constrained")
+    for number, panel in enumerate(panels):
+        panel(picture.add_subplot((len(panels) + 1) // 2, 2, number + 1))
+    machine = figures["machine"]
+    picture.suptitle(
+        f"{figures['model']} on {figures['engine']}; {machine['cores']} cores, "
+        f"load {machine['load_1_min']}; {figures['date'][:10]}",
+        fontsize=9,
+    )
+    try:
+        picture.savefig(path, dpi=110)
+    except (OSError, ValueError) as error:  # ValueError: a format it does not know
+        raise Usage(f"cannot draw to {path}: {error}; give a FILE.png") from error
+
+
+def _panels(figures: dict[str, Any]) -> list[Callable[[Any], None]]:
+    found: list[Callable[[Any], None]] = []
+    profiles = figures.get("throughput", figures).get("profiles")
+    programs = figures.get("programs", figures)
+    if profiles:
+        found += [
+            lambda axes: _rising(axes, profiles, "nlops_per_s", "nlops/s"),
+            lambda axes: _rising(axes, profiles, "p95_s", "p95 of a call, s"),
+        ]
+    if programs.get("peers"):
+        found += [
+            lambda axes: _bars(axes, programs["peers"], "wall_s", "makespan, s"),
+            lambda axes: _bars(axes, programs["peers"], "cpu_ms_per_call", "client CPU, ms a call"),
+        ]
+    return found
+
+
+def _rising(axes: Any, profiles: list[dict[str, Any]], figure: str, title: str) -> None:
+    """A line for each profile, cold and warm, with the range of the repeats."""
+    for color, found in enumerate(profiles):
+        for cache, style, mark in (("cold", "-", "o"), ("warm", ":", "^")):
+            rows = [row for row in found["rows"] if row["cache"] == cache]
+            levels = [row["in_flight"] for row in rows]
+            middle = [row[figure]["median"] for row in rows]
+            below = [row[figure]["median"] - min(row[figure]["each"]) for row in rows]
+            above = [max(row[figure]["each"]) - row[figure]["median"] for row in rows]
+            axes.errorbar(
+                levels, middle, (below, above), color=f"C{color}", linestyle=style, marker=mark,
+                markersize=4, capsize=2, label=f"{found['name']} {cache}",
+            )  # fmt: skip
+    axes.set(xlabel="calls in flight", title=title, xscale="log", yscale="log")
+    levels = sorted({row["in_flight"] for found in profiles for row in found["rows"]})
+    axes.set_xticks(levels, map(str, levels))
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=6)
+
+
+def _bars(axes: Any, rows: list[dict[str, Any]], figure: str, title: str) -> None:
+    """A bar for each program and framework."""
+    names = [row["name"] for row in rows]
+    heights = [row[figure]["median"] if isinstance(row[figure], dict) else row[figure]
+               for row in rows]  # fmt: skip
+    who = list(dict.fromkeys(row["who"] for row in rows))
+    axes.barh(names, heights, color=[f"C{who.index(row['who'])}" for row in rows])
+    axes.invert_yaxis()
+    axes.set_title(title)
+    axes.tick_params(axis="y", labelsize=7)
+    axes.grid(axis="x", alpha=0.3)

@@ -1,0 +1,163 @@
+"""``nlpu bench programs``: whole programs, their bounds, their prompts, and other frameworks.
+
+    makespans   of the standard programs against work and span   ``programs_standard``
+    quality     one big prompt against many small ones           ``programs_quality``
+    peers       the same programs in LangGraph and DSPy          ``programs_peers``, ``peers/``
+
+Rules
+1. Every part prints what it found, met or not.
+2. The peers are measured only when asked for: they need an environment of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from runtime.bench.programs_ours import Whole
+from runtime.bench.programs_peers import CHEAPER, FASTER, GPU, OURS, against, peers_python, versions
+from runtime.bench.programs_quality import SEED as FACTS_SEED
+from runtime.bench.programs_quality import quality
+from runtime.bench.programs_standard import standard
+from runtime.bench.programs_work import FULL, ON_CPU, QUICK, SEED, Size
+from runtime.bench.report import at_least, circumstances, median_of, show, show_circumstances
+from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver
+from runtime.bench.servers import Served, Target, scripted_server, target
+from runtime.computer import Computer
+
+FLAGS = ("--max-model-len", "4096", "--max-num-seqs", "16")
+IN_FLIGHT = 16
+SMALL = Size(4, 3, 4, 3, short=6, long=32, text=40)
+app = typer.Typer(add_completion=False)
+
+Peers = Annotated[
+    bool, typer.Option("--peers", help="The same in LangGraph and DSPy (`make peers`).")
+]
+
+
+@app.command(help="Makespans against bounds, big prompts against small ones, other frameworks.")
+def command(
+    engine: Where = "local", model: Model = None, peers: Peers = False, quick: Quick = False,
+    as_json: AsJson = False, output: Output = None, plot: Plot = None,
+) -> None:  # fmt: skip
+    figures = programs(engine, model, peers=peers, quick=quick)
+    deliver("programs", figures, tables, as_json=as_json, output=output, plot=plot)
+
+
+def programs(
+    engine: str = "local", model: str | None = None, *, peers: bool = False, quick: bool = False
+) -> dict[str, Any]:
+    """Everything the command prints. Raises MissingPart, Unreachable."""
+    python = peers_python() if peers else None
+    with target(engine, model, *FLAGS) as found:
+        figures = measure(found, python, quick=quick)
+    if python is not None:
+        figures["peers"] = on_fake_gpu(python, quick=quick) + figures["peers"]
+    return figures
+
+
+def measure(found: Target, python: str | None, *, quick: bool) -> dict[str, Any]:
+    """The figures of one target; its peers only where it is a server."""
+    from runtime.terminal.output import say  # the terminal's; only for people who wait
+
+    repeats = 1 if quick else 3
+    size, sentences = (SMALL, 30) if quick else (ON_CPU, 120)
+    with Computer(Whole(found.open(IN_FLIGHT))) as computer:
+        model = computer.processors["main"].capabilities.model
+        facts = circumstances(
+            engine=found.name,
+            model=model,
+            quick=quick,
+            flags=FLAGS if found.name == "vllm" else (),
+            seed={"work": SEED, "facts": FACTS_SEED},
+        )
+        say("measuring quality and makespans ...")
+        asked = quality(computer, 3 if quick else 8, 6, repeats)
+        made = standard(computer, size, sentences, repeats)
+    served, rows = found.served, list[dict[str, Any]]()
+    if python is not None:
+        facts["versions"] |= versions(python)
+        if served is not None:
+            rows = _labelled(found.name, against(served, model, size, repeats, python))
+    return {"makespans": made, "quality": asked, "peers": rows, **facts}
+
+
+def on_fake_gpu(python: str | None, *, quick: bool) -> list[dict[str, Any]]:
+    """All frameworks against the server that steps like a GPU's."""
+    with scripted_server("--gpu", GPU, "--full", "--window", "16384") as url:
+        size, repeats = (QUICK, 2) if quick else (FULL, 3)
+        return _labelled("fake GPU", against(Served(url, None), "fault-1", size, repeats, python))
+
+
+def _labelled(server: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**row, "server": server, "name": f"{server} {row['name']}"} for row in rows]
+
+
+# -- printing --------------------------------------------------------------------------------------
+
+
+def tables(figures: dict[str, Any]) -> None:
+    """Everything, on stdout."""
+    show_circumstances(figures)
+    print(f"engine: {figures['engine']}; model: {figures['model']}; seeds: {figures['seed']}")
+    show(
+        "Makespans against the bound of work and span (generated tokens only)",
+        (
+            "program",
+            "calls",
+            "depth",
+            "tokens in",
+            "cached",
+            "out",
+            "seconds",
+            "bound s",
+            "over it",
+        ),
+        [_makespan_cells(row) for row in figures["makespans"]],
+    )
+    show(
+        "One big prompt against many small ones",
+        ("job", "right", "items", "calls", "failed", "tokens in", "cached", "out", "seconds"),
+        [_quality_cells(row) for row in figures["quality"]],
+    )
+    for server in dict.fromkeys(row["server"] for row in figures["peers"]):
+        rows = [row for row in figures["peers"] if row["server"] == server]
+        gated = server == "fake GPU"
+        show(
+            f"The same programs in other frameworks, on {server}"
+            + (f" (times ours: seconds >= {FASTER:g}, CPU >= {CHEAPER:g})" if gated else ""),
+            ("calls", "seconds", "x ours", "steps", "tokens in", "cached", "out", "CPU ms",
+             "x ours"),
+            [_peer_cells(row, gated) for row in rows],
+        )  # fmt: skip
+
+
+def _makespan_cells(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        row["name"], row["calls"], row["depth"], row["prompt_tokens"], row["cached_tokens"],
+        row["completion_tokens"], median_of(row["makespan_s"]), median_of(row["bound_s"]),
+        f"{row['over_bound']['median']:.2f}",
+    )  # fmt: skip
+
+
+def _quality_cells(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        row["name"], f"{row['quality']['median']:.0%}", row["items"], row["calls"], row["failed"],
+        row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"],
+        median_of(row["makespan_s"]),
+    )  # fmt: skip
+
+
+def _peer_cells(row: dict[str, Any], gated: bool) -> tuple[Any, ...]:
+    wall, cpu = round(row["wall_s_over_ours"], 2), round(row["cpu_s_over_ours"], 1)
+    peer = row["who"] != OURS
+    return (
+        f"{row['calls']:,} {row['program']} {row['who']}",
+        median_of(row["wall_s"]),
+        "" if not peer else at_least(wall, FASTER) if gated else f"{wall:g}",
+        *(f"{row[name]['median']:,.0f}" for name in ("steps", "prompt_tokens", "cached_tokens")),
+        f"{row['completion_tokens']['median']:,.0f}" + ("" if row["as_asked"] else " (!)"),
+        row["cpu_ms_per_call"],
+        "" if not peer else at_least(cpu, CHEAPER) if gated else f"{cpu:g}",
+    )

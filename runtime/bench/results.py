@@ -1,0 +1,70 @@
+"""What the benchmarks do with their figures: options, JSON, files and pictures.
+
+A result is one JSON object: circumstances (date, machine, versions, engine, model, flags, seed) and
+figures. A figure that was measured holds all its repeats (``report.measured``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nlpu.errors import Usage
+
+Figures = dict[str, Any]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Smaller and less often, in minutes.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Write the JSON there, too.")
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE.png", help="Draw it (needs the extra 'plot')."),
+]
+Where = Annotated[str, typer.Option("--engine", metavar="local|vllm|URL", help="What is measured.")]
+Model = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="Which model of the engine.")
+]
+
+
+def deliver(
+    kind: str, figures: Figures, show: Callable[[Figures], None], *,
+    as_json: bool, output: Path | None = None, plot: Path | None = None,
+) -> None:  # fmt: skip
+    """Print figures as tables or JSON, write them, draw them. Raises Usage, MissingPart."""
+    from runtime.terminal.output import say, write_json
+
+    figures = {"bench": kind, **figures}
+    if output is not None:
+        _written(output, figures)
+    if as_json:
+        write_json(figures)
+    else:
+        show(figures)
+    if plot is not None:
+        from runtime.bench.pictures import draw  # needs matplotlib, only then
+
+        draw(figures, plot)
+        say(f"drawn: {plot}")
+
+
+def _written(path: Path, figures: Figures) -> None:
+    try:
+        path.write_text(json.dumps(figures, indent=1) + "\n")
+    except OSError as error:
+        raise Usage(f"cannot write {path}: {error.strerror}; give another --output") from error
+
+
+def read(path: Path) -> Figures:
+    """The figures of a file that ``--output`` or ``--json`` made. Raises Usage."""
+    try:
+        figures = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise Usage(f"{path} is no result of nlpu bench: {error}") from error
+    if not isinstance(figures, dict) or "bench" not in figures:
+        raise Usage(f"{path} is no result of nlpu bench; make one with --output")
+    return figures

@@ -1,0 +1,67 @@
+"""``nlpu bench throughput``: nlops a second, latencies and the knee of a processor, as tables.
+
+What is measured, and how, is in ``throughput_runs``; the profiles are in ``throughput_profiles``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from runtime.bench.report import median_of, show, show_circumstances
+from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver
+from runtime.bench.throughput_profiles import PROFILES
+from runtime.bench.throughput_runs import throughput
+
+app = typer.Typer(add_completion=False)
+_RATES = ("calls_per_s", "nlops_per_s", "tokens_in_per_s", "tokens_out_per_s", "p50_s", "p95_s")
+
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--profile", metavar="P", help=f"Of {', '.join(PROFILES)}; may be repeated."),
+]
+
+
+@app.command(help="A processor at rising concurrency: nlops/s, latency, knee.")
+def command(
+    engine: Where = "local", model: Model = None, profile: Names = None, quick: Quick = False,
+    as_json: AsJson = False, output: Output = None, plot: Plot = None,
+) -> None:  # fmt: skip
+    figures = throughput(engine, model, profile or (), quick=quick)
+    deliver("throughput", figures, tables, as_json=as_json, output=output, plot=plot)
+
+
+def tables(figures: dict[str, Any]) -> None:
+    """Everything, on stdout."""
+    show_circumstances(figures)
+    print(
+        f"engine: {figures['engine']}; model: {figures['model']}, window {figures['window']:,}; "
+        f"medians of {len(figures['profiles'][0]['rows'][0]['calls_per_s']['each'])} repeats; "
+        "of bare: the rate over a bare client's, and its least - most"
+    )
+    columns = ("in flight", "calls/s", "nlops/s", "tok/s in", "out", "p50 s", "p95 s", "cached",
+               "of bare")  # fmt: skip
+    for found in figures["profiles"]:
+        free = "" if found["forced"] else "; lengths NOT forced: the engine takes no expressions"
+        sent = found["rows"][0]
+        turns = f", {found['turns']} one after the other" if found["turns"] > 1 else ""
+        show(
+            f"{found['name']}: {sent['prompt_tokens_per_call']:,.0f} tokens in, "
+            f"{sent['completion_tokens_per_call']:,.0f} out a call{turns}; "
+            f"knee at {found['knee']} in flight{free}",
+            columns,
+            [_cells(row) for row in found["rows"]],
+        )
+
+
+def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
+    ratio = row.get("ratio")
+    return (
+        row["name"],
+        *(median_of(row[name]) for name in _RATES),
+        f"{row['cached']:.0%}",
+        f"{ratio['median']:.2f}: {min(ratio['each']):.2f} - {max(ratio['each']):.2f}"
+        if ratio
+        else "",
+    )

@@ -1,0 +1,1 @@
+"""The REPL: a console on one journaled run."""

@@ -1,0 +1,106 @@
+"""What a session can do, as plain functions: the REPL and the programs it saves both use them.
+
+A line of plain language is a call of the op ``say``. Its instruction is the line; the context and
+the values that the line names are its operands, so data never stands among the instructions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from memory.window import JOINT
+from nlpu import Op, Value, lift
+from nlpu.label import UNTRUSTED
+from nlpu.op import Operand
+from nlpu.types import result_type
+from runtime.hosting import spawn
+from runtime.loader import bind, load
+from runtime.terminal.inputs import read_file
+from runtime.terminal.output import as_text
+
+ANSWER_TOKENS = 256
+
+
+def said(text: str, *names: str) -> Op[str]:
+    """The op of a line that reads operands of these names."""
+    places = tuple(Operand(name, result_type(str)) for name in names)
+    settings: dict[str, Any] = {
+        "repetition_penalty": 1.1,
+        "at_limit": "trim",
+    }  # as for small models
+    return Op("say", text, places, result_type(str), ANSWER_TOKENS, **settings)
+
+
+def say(text: str, context: Any = None, /, **values: Any) -> Value[str]:
+    """One call: the instruction on the context and on the values it names."""
+    given = values if context is None else {"context": context, **values}
+    return said(text, *given)(*map(as_operand, given.values()))
+
+
+class Given(NamedTuple):
+    """A value's text as an argument of a program: never taken for name=value."""
+
+    text: str
+
+
+def given(value: Value[Any]) -> Given:
+    """The value as an argument; waits for it."""
+    return Given(as_text(value.value))
+
+
+def run(spec: str, *words: str | Given, **named: Given) -> Value[Any]:
+    """A program on words as they are typed and on values."""
+    program, texts = load(spec), dict[str, str]()
+
+    def word(arg: str | Given) -> str:
+        if isinstance(arg, str):
+            return arg
+        texts[f"value {len(texts) + 1}"] = arg.text
+        return f"value {len(texts)}"
+
+    typed = [*map(word, words), *(f"{name}={word(arg)}" for name, arg in named.items())]
+    args, kwargs = bind(program, typed)
+
+    def filled(arg: Any) -> Any:
+        return texts.get(arg, arg) if isinstance(arg, str) else arg
+
+    filled_named = {name: filled(arg) for name, arg in kwargs.items()}
+    return spawn(program.function, *map(filled, args), **filled_named)
+
+
+def file(path: str) -> Value[str]:
+    """The text of a file. A person named it, but did not write it: untrusted."""
+    return Value(read_file(Path(path)), UNTRUSTED)
+
+
+def turn(name: str, line: str, answer: Any) -> str:
+    """What the context holds of a line and its answer."""
+    return f"{name}> {line}\n{as_text(answer)}"
+
+
+def pinned(name: str, content: Any) -> str:
+    """What the context holds of a pinned value."""
+    return f"{name}:\n{as_text(content)}"
+
+
+def context(*parts: Any) -> Value[str]:
+    """One text, as the window joins it, of turns (name, line, answer), pins (name, content) and
+    other texts."""
+    return lift(_joined)(*parts)
+
+
+def _joined(*parts: Any) -> str:
+    def text(part: Any) -> str:
+        if isinstance(part, str):
+            return part
+        return turn(*part) if len(part) == 3 else pinned(*part)
+
+    return JOINT.join(map(text, parts))
+
+
+def as_operand(value: Any) -> Any:
+    """A value as something an op reads: results that are no text are shown as one."""
+    if isinstance(value, Value) and not (value.ready and isinstance(value._content, str)):
+        return lift(as_text)(value)
+    return value if isinstance(value, Value | str) else as_text(value)

@@ -1,0 +1,162 @@
+"""A line under way, as the console sees it: its text or its counts, Ctrl-C, and how it ended.
+
+Rules
+1. Ctrl-C stops the line and keeps the session; a second one leaves at once, and the journal keeps
+   the session all the same.
+2. The console has the word again when the session listens or has ended, or when every call of the
+   line that could be under way is held.
+"""
+
+from __future__ import annotations
+
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+from runtime.gate import Gate
+from runtime.handle import Run
+from runtime.run import Counts
+from runtime.terminal import interrupting
+from runtime.terminal.live import Plain, display
+from runtime.terminal.output import as_text, console, one_line, say
+from runtime.terminal.repl.entries import Entry
+from runtime.terminal.repl.folding import writer
+from runtime.terminal.repl.session import Session
+from runtime.terminal.streaming import Streamer
+
+Events = SimpleQueue[tuple[str, Any]]
+Word = Literal["ready", "over", "held"]
+_TICK_S = 0.05
+_QUIET_S = 0.4  # without text, after which counts are shown
+
+
+class UnderWay:
+    """What was begun in a session, until it listens again. ``shows``: the value goes to stdout."""
+
+    def __init__(self, session: Session, run: Run, gate: Gate, events: Events, shows: bool) -> None:
+        self.session, self.run, self.gate = session, run, gate
+        self.ended: list[Entry] = []
+        self._events = events
+        self._streamer = Streamer(shows, writer())
+        self._before = replace(run.counts)
+        self._began_s = time.monotonic()
+        self._stopping = False
+
+    def wait(self) -> Word:
+        """Wait, show, and say who has the word (rule 2)."""
+        with no_echo():
+            return self._wait()
+
+    def _wait(self) -> Word:
+        shown: Plain | None = None
+        try:
+            while True:
+                try:
+                    kind, what = self._next()
+                    if shown is not None and kind in ("text", "done"):
+                        shown.__exit__()  # what is drawn gives way to what is written
+                        shown = None
+                    word = self._took(kind, what)
+                    if word is not None:
+                        return word
+                    if shown is None and self._is_quiet():
+                        shown = display(False).__enter__()
+                    if shown is not None:
+                        counts = _since(self._before, self.run.counts)
+                        shown.update(counts, self.session.pieces)
+                except KeyboardInterrupt:
+                    self._interrupted()
+        finally:
+            if shown is not None:
+                shown.__exit__()
+
+    def _next(self) -> tuple[str, Any]:
+        try:
+            return self._events.get(timeout=_TICK_S)
+        except Empty:
+            with suppress(TimeoutError):
+                self.run.wait(0)  # raises why a run could not even begin
+                return "over", None
+            return "", None
+
+    def _is_quiet(self) -> bool:
+        return not self._streamer.shown and time.monotonic() - self._began_s > _QUIET_S
+
+    def _took(self, kind: str, what: Any) -> Word | None:
+        if kind in ("ready", "over"):
+            return "over" if kind == "over" else "ready"
+        if kind == "text":
+            self._streamer.take(what)
+        elif kind == "done":
+            self.ended.append(what)
+            self._told(what)
+        held, counts = self.gate.held(), self.run.counts
+        all_held = held and counts.in_flight == 0 and counts.waiting == len(held)
+        return "held" if all_held else None
+
+    def _told(self, entry: Entry) -> None:
+        if entry.error:
+            self._streamer.abandon()
+        elif self._streamer.shows and entry.value is not None:
+            self._streamer.finish(as_text(entry.content))
+
+    def _interrupted(self) -> None:
+        if self._stopping:
+            say(f"left; to go on with the session: nlpu repl --resume {self.run.name}")
+            interrupting.leave(130)
+        self._stopping = True
+        self.session.stop_line()
+        self.gate.go()
+
+
+@contextmanager
+def no_echo() -> Iterator[None]:
+    """What is typed ahead waits for the next prompt and does not stand in the answer."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    quiet = termios.tcgetattr(terminal)
+    quiet[3] &= ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _since(before: Counts, now: Counts) -> Counts:
+    """What was counted since, and what is under way now."""
+    gone = {
+        field.name: getattr(now, field.name) - getattr(before, field.name)
+        for field in fields(Counts)
+    }
+    return Counts(**{**gone, "waiting": now.waiting, "in_flight": now.in_flight})
+
+
+def note(entry: Entry, seconds: float) -> None:
+    """One dim line on stderr: what a value took, or how it begins if it took nothing."""
+    told = _cost(entry, seconds)
+    if entry.line.verb not in ("say", "run"):
+        text = as_text(entry.content)
+        told = f"{entry.line.name}: {len(text):,} characters: {one_line(text, 40)}"
+    console(to_stderr=True).print(one_line(told, 79), style="dim")
+
+
+def _cost(entry: Entry, seconds: float) -> str:
+    costs = [call.cost for call in entry.calls() if call.cost is not None]
+    made = [cost for cost in costs if cost.how == "made"]
+    parts = [f"{len(made)} calls"] if len(costs) != 1 else []
+    if len(made) < len(costs):
+        parts.append(f"{len(costs) - len(made)} known already")
+    parts.append(
+        f"{sum(cost.prompt_tokens for cost in made)} tokens in, "
+        f"{sum(cost.completion_tokens for cost in made)} out, {seconds:.1f} s"
+    )
+    return f"{entry.name}: {', '.join(parts)}"

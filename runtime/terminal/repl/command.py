@@ -1,0 +1,107 @@
+"""``nlpu repl``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runtime.terminal import options as o
+from runtime.terminal.interrupting import raise_from_here
+from runtime.terminal.stdout import lead_prints_to_stderr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtime.terminal.repl.console import Console
+
+_Resume = Annotated[
+    str | None,
+    typer.Option("--resume", metavar="RUN", help="Go on with a session; last: the newest."),
+]
+_Changed = Annotated[
+    bool, typer.Option("--changed", help="Reuse what is the same where programs have changed.")
+]
+_Durable = Annotated[bool, typer.Option("--durable", help="Survive a loss of power, too.")]
+
+
+def repl(
+    resume: _Resume = None,
+    engine: o.Engine = None,
+    model: o.Model = None,
+    nlops: o.Nlops = None,
+    calls: o.Calls = None,
+    run_dir: o.RunDir = None,
+    durable: _Durable = False,
+    changed: _Changed = False,
+) -> int:
+    """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
+    from runtime.terminal.repl.console import Console, Settings
+
+    raise_from_here()
+    lead_prints_to_stderr()
+    place = o.run_dir_of(run_dir)
+    name, engine, model = _session(place, resume, engine, model)
+    limits = o.limits_of(nlops, calls, None)
+    console = Console(
+        Settings(
+            o.engine_of(engine), model, place, o.budget_of(limits), durable, o.api_key(),
+            is_terminal=sys.stdin.isatty() and sys.stdout.isatty(),
+        )
+    )  # fmt: skip
+    try:
+        console.begin(name, changed)
+        (converse if console.settings.is_terminal else _batch)(console)
+        code = int(getattr(console.run.error, "exit_code", 0))  # a budget may have ended it
+    finally:
+        console.close()
+    return code or int(console.failed and not console.settings.is_terminal)
+
+
+def _session(
+    run_dir: Path, name: str | None, engine: str | None, model: str | None
+) -> tuple[str | None, str, str | None]:
+    """The session asked for, and the engine and model: those asked for, else its own."""
+    from nlpu.errors import Usage
+    from runtime.terminal.archive import SESSION, find, records
+
+    if name is None:
+        return None, engine or "local", model
+    if name == "last":
+        found = next((each for each in records(run_dir) if each.program == SESSION), None)
+        if found is None:
+            raise Usage(f"there is no session in {run_dir}; begin one: nlpu repl")
+    else:
+        found = find(run_dir, name)
+    if found.program != SESSION:
+        raise Usage(f"{found.name} is a run of {found.program}: {found.resumption}")
+    header = found.past.header
+    return found.name, engine or header["engine"], model or (None if engine else header["model"])
+
+
+def converse(console: Console) -> None:
+    """Lines from a person, until Ctrl-D or quit."""
+    from runtime.terminal.output import say
+    from runtime.terminal.repl import looks
+    from runtime.terminal.repl.prompt import reader
+
+    looks.cut_off(console)
+    looks.welcome(console)
+    read = reader(console)
+    while not console.left:
+        try:
+            console.do(read())
+        except KeyboardInterrupt:
+            console.stop_held()
+        except EOFError:
+            break
+    say(f"to go on with this session: nlpu repl --resume {console.run.name}")
+
+
+def _batch(console: Console) -> None:
+    """Lines from a pipe: values to stdout, and no prompts."""
+    for line in sys.stdin:
+        console.do(line.rstrip("\n"))
+        if console.left:
+            break

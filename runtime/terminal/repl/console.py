@@ -1,0 +1,279 @@
+"""The console: reads lines, has the session carry them out, and carries out the other commands.
+
+Theory of operation
+-------------------
+The console is on the main thread, the session on the computer's. Lines that change the session go
+there; events come back through one queue, and only the console writes to the terminal. All other
+commands look at what has settled (``looks``), set the gate, or put another session in place of
+this one: ``resume`` another run, ``edit`` a new run that comes from this one.
+
+Rules
+1. Values go to stdout, what is about them to stderr.
+2. A line that fails says why and leaves everything as it was.
+3. While a line is held, nothing but looking, ``step``, ``go`` and ``edit`` is possible.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from nlpu.errors import NlpuError, Usage
+from runtime.budget import Budget
+from runtime.computer import Computer
+from runtime.gate import Gate
+from runtime.handle import Run
+from runtime.loader import available
+from runtime.terminal import interrupting
+from runtime.terminal.archive import SESSION, find
+from runtime.terminal.live import display
+from runtime.terminal.output import as_text, said, say
+from runtime.terminal.recorded import described
+from runtime.terminal.repl import looks
+from runtime.terminal.repl.attending import Events, UnderWay, no_echo, note
+from runtime.terminal.repl.editing import edits_of
+from runtime.terminal.repl.entries import INTERRUPTED, VALUED
+from runtime.terminal.repl.folding import writer
+from runtime.terminal.repl.inspecting import nodes_of, ops_of
+from runtime.terminal.repl.lines import COMMANDS, Line, parse
+from runtime.terminal.repl.saved import program_of
+from runtime.terminal.repl.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What sessions are opened with. ``is_terminal``: a person types, and sees what it cost."""
+
+    engine: Any
+    model: str | None
+    run_dir: Path
+    budget: Budget
+    durable: bool = False
+    api_key: str | None = None
+    is_terminal: bool = False
+
+
+class Console:
+    """One console; its session changes with ``resume`` and ``edit``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.failed = False  # whether any line has
+        self.left = False
+        self.programs = tuple(available())
+        self.computer = self._new_computer()
+        self.session: Session
+        self.run: Run
+        self.gate = Gate()
+        self.held: UnderWay | None = None  # the line that waits at the gate
+        self._events: Events = SimpleQueue()
+
+    # -- sessions ------------------------------------------------------------------------------
+
+    def begin(self, resume: str | None = None, changed: bool = False) -> None:
+        """Begin a session, or go on with the one of that name. Opens the processor."""
+        session = self._listening()
+        try:
+            with no_echo(), display(False) as shown:
+                shown.note("opening the processor ...")
+                run = (
+                    self._started(session)
+                    if resume is None
+                    else self._resumed(resume, session, changed)
+                )
+        except KeyboardInterrupt:  # engines that are loading cannot be waited for
+            say("interrupted before the session began")
+            interrupting.leave(130)
+            raise
+        self._adopt(session, run)
+
+    def _new_computer(self) -> Computer:
+        s = self.settings
+        return Computer(
+            s.engine, model=s.model, api_key=s.api_key, run_dir=s.run_dir, durable=s.durable
+        )
+
+    def _started(self, session: Session) -> Run:
+        budget, header = self.settings.budget, self._header()
+        return self.computer.start(session.session, budget=budget, header=header, gate=self.gate)
+
+    def _resumed(self, name: str, session: Session, changed: bool = False) -> Run:
+        budget = self.settings.budget
+        return self.computer.resume(
+            name, session.session, budget=budget, changed=changed, gate=self.gate
+        )
+
+    def _header(self) -> dict[str, Any]:
+        s = self.settings
+        engine = s.engine if isinstance(s.engine, str) else "python"
+        can = described(next(iter(self.computer.processors.values())).capabilities)
+        facts = {"program": SESSION, "engine": engine, "model": s.model}
+        return {**facts, "durable": s.durable, "can": can}
+
+    def _listening(self) -> Session:
+        """A session whose events, and no other's, come to this console."""
+        events: Events = SimpleQueue()
+        self._events = events
+        self.gate = Gate(self.gate.breakpoints)
+        return Session(lambda kind, what: events.put((kind, what)))
+
+    def _adopt(self, session: Session, run: Run) -> None:
+        """Take a session that has begun: it meets its journal, and then it listens."""
+        self.session, self.run, self.held = session, run, None
+        self._attend(UnderWay(session, run, self.gate, self._events, shows=False))
+
+    def _attend(self, under_way: UnderWay) -> None:
+        word = under_way.wait()
+        self.held = under_way if word == "held" else None
+        if word == "held":
+            looks.held(self.gate)
+        elif word == "over":
+            self.left = True
+            if self.run.error is not None:
+                raise self.run.error
+
+    def close(self) -> None:
+        """Stop the session, resumable, and release the computer."""
+        self.computer.close()
+
+    # -- lines -----------------------------------------------------------------------------------
+
+    def do(self, typed: str) -> None:
+        """Carry out one line; what is wrong with it is said (rule 2)."""
+        if not typed.strip() or typed.startswith("#"):
+            return
+        try:
+            self._carry_out(parse(typed, self.known))
+        except NlpuError as error:
+            self._fail(said(error))
+
+    def _fail(self, message: str) -> None:
+        self.failed = True
+        say(message if message == INTERRUPTED else f"error: {message}")
+
+    def _carry_out(self, line: Line) -> None:
+        if line.verb in (*VALUED, "pin", "clear"):
+            self._hear(line)
+            return
+        act: Callable[..., None] | None = getattr(self, f"_{line.verb}", None)
+        if act is not None:
+            act(*line.words)
+        else:
+            looks.LOOKS[line.verb](self, *line.words)
+
+    def _hear(self, line: Line) -> None:
+        if self.held is not None:
+            raise Usage("a line is held: step or go on with it, or stop it with Ctrl-C")
+        is_shown = line.verb in ("say", "run") and (self.settings.is_terminal or not line.name)
+        under_way = UnderWay(self.session, self.run, self.gate, self._events, is_shown)
+        self.session.submit(line)
+        self._go_on(under_way)
+
+    def stop_held(self) -> None:
+        """Ctrl-C at the prompt: stop the line that is held, if one is."""
+        if self.held is not None:
+            self.session.stop_line()
+            self.gate.go()
+            self._go_on(self.held)
+
+    def _go_on(self, under_way: UnderWay) -> None:
+        """Attend to a line until it has ended or is held, and tell how it ended."""
+        began_s = time.monotonic()
+        self._attend(under_way)
+        for entry in under_way.ended:
+            if entry.error:
+                self._fail(entry.error)
+            elif self.settings.is_terminal and entry.value is not None:
+                note(entry, time.monotonic() - began_s)
+
+    # -- commands that do more than look -----------------------------------------------------------
+
+    def _show(self, name: str) -> None:
+        writer()(as_text(self.session.found(name).content) + "\n")
+
+    def _break(self, op: str = "") -> None:
+        points = self.gate.breakpoints
+        if op:
+            points ^= {op}
+        say(f"breakpoints: {', '.join(sorted(points)) or 'none'}")
+
+    def _step(self, which: str = "") -> None:
+        if self.held is None:
+            self.gate.stopped = True
+            say("the next call will be held; go lets all pass again")
+            return
+        self.gate.step(None if which else 1)
+        self._go_on(self.held)
+
+    def _go(self) -> None:
+        self.gate.go()
+        if self.held is not None:
+            self._go_on(self.held)
+
+    def _edit(self, what: str, text: str | None = None) -> None:
+        """A new run that comes from this one, with this one's journal and name."""
+        edits = edits_of(self, what, text)
+        before = {entry.name: as_text(entry.content) for entry in self.session.entries}
+        old_run = self.run.name
+        self.run.stop()
+        try:
+            session = self._listening()
+            run = self.computer.rerun(
+                old_run, session.session, edits=edits, budget=self.settings.budget,
+                header=self._header(), gate=self.gate,
+            )  # fmt: skip
+            self._adopt(session, run)
+        except NlpuError:
+            self._adopt(session := self._listening(), self._resumed(old_run, session))
+            raise
+        looks.changes(self, before)
+
+    def _resume(self, name: str) -> None:
+        record = find(self.settings.run_dir, name)
+        if record.name == self.run.name:
+            raise Usage(f"{record.name} is this session")
+        if record.program != SESSION:  # a process of its own: another journal, another engine
+            words = ["resume", record.name, "--run-dir", str(self.settings.run_dir)]
+            subprocess.run([sys.executable, "-m", "runtime.terminal", *words], check=False)
+            return
+        old_run = self.run.name
+        try:
+            self._move_to(record.name)
+        except NlpuError:
+            self._move_to(old_run)
+            raise
+        looks.welcome(self)
+
+    def _move_to(self, name: str) -> None:
+        self.close()
+        self.computer = self._new_computer()
+        self.begin(name)
+
+    def _save(self, file: str) -> None:
+        Path(file).write_text(program_of(self.session, self.run.name), encoding="utf-8")
+        say(f"saved; to run it: nlpu run {file}:session")
+
+    def _quit(self) -> None:
+        self.left = True
+
+    # -- what there is -----------------------------------------------------------------------------
+
+    def known(self, kind: str) -> Collection[str]:
+        """The words of a kind that mean something now, for parsing and completion."""
+        if kind.startswith("@"):
+            return [kind[1:]] if Path(kind[1:]).is_file() else []
+        if kind == "VALUE":
+            return [name for name, entry in self.session.names.items() if not entry.error]
+        if kind == "OP":
+            return ops_of(self)
+        if kind == "POSITION":
+            return nodes_of(self)
+        if kind == "RUN":
+            return looks.runs_of(self)
+        return {"PROGRAM": self.programs, "COMMAND": list(COMMANDS), "all": ["all"]}.get(kind, [])

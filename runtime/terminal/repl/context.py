@@ -1,0 +1,69 @@
+"""The context of a session: what the window holds, and what each text of it tells of.
+
+Rules
+1. Answers are turns of the transcript; a pinned value stays. Both are known by the value's name.
+2. What leaves the window is a value: the link to it is its name, that of a list of links page_1.
+3. A line gets what the window holds less the values that it names: those are its operands.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from memory.window import JOINT, Window
+from nlpu import Value
+from nlpu.label import USER, Label, join
+from nlpu.processor import Processor
+from runtime.terminal.repl import acts
+from runtime.terminal.repl.entries import Entry
+from runtime.terminal.repl.lines import Line
+
+
+class Context:
+    """The window of a session. ``names``: its values, to which pages are added.
+
+    told: by a text of the window, ("turn" | "pin", name of a value) or ("text", name or text).
+    """
+
+    def __init__(self, processor: Processor, names: dict[str, Entry]) -> None:
+        self.told: dict[str, tuple[str, str]] = {}
+        self._processor = processor
+        self._names = names
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew. Half of the window is for what a line names, the rest for the context."""
+        room = self._processor.room(acts.said("?", "context"))
+        self.window = Window(room, self._processor.count, self._store, operand_tokens=room // 2)
+
+    def add(self, entry: Entry) -> None:
+        """An answer, as a turn."""
+        text = acts.turn(entry.name, entry.line.typed, entry.content)
+        self.told[text] = ("turn", entry.name)
+        self.window = self.window.append(text, entry.label)
+
+    def pin(self, entry: Entry) -> None:
+        """Keep a value for good. Raises DoesNotFit."""
+        text = acts.pinned(entry.name, entry.content)
+        self.told[text] = ("pin", entry.name)
+        self.window = self.window.pin(text, entry.label)
+
+    def without(self, named: set[str]) -> tuple[Value[str] | None, tuple[tuple[str, str], ...]]:
+        """The text for a line that names these values, and what its parts tell of (rule 3)."""
+        held = [
+            (self.told.get(part.text, ("text", part.text)), part)
+            for part in (*self.window.pinned, *self.window.working)
+        ]
+        kept = [(told, part) for told, part in held if told[1] not in named]
+        label = reduce(join, (part.label for _, part in kept), USER)
+        text = JOINT.join(part.text for _, part in kept)
+        return Value(text, label) if kept else None, tuple(told for told, _ in kept)
+
+    def _store(self, text: str, label: Label) -> str:
+        """The name of the value that a text of the window tells of; a new one for a list."""
+        if text in self.told:
+            return self.told[text][1]
+        name = f"page_{1 + sum(entry.number == 0 for entry in self._names.values())}"
+        self.told[text] = ("text", name)
+        self._names[name] = Entry(0, Line(name, "", "text", (text,)), Value(text, label), text)
+        return name

@@ -1,0 +1,47 @@
+"""``edit``: what a person wants to be different, as edits of the session's run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nlpu.errors import Usage
+from runtime.editing import Edits
+from runtime.terminal.repl.inspecting import node_of, ops_of, text_of
+
+if TYPE_CHECKING:  # the console hands itself in
+    from runtime.terminal.repl.console import Console
+
+
+def edits_of(on: Console, what: str, text: str | None) -> Edits:
+    """Another result for a value or position, or another text for an op. Raises Usage."""
+    node, is_value = node_of(on, what), what in on.session.names
+    if node is not None and node.cost is not None:
+        return Edits(results={node.position: _edited(on, text_of(node), text)})
+    if not is_value and what in ops_of(on) and what != "say":  # each line is its own text
+        return Edits(ops={what: _edited(on, ops_of(on)[what].text, text)})
+    raise Usage(
+        f"{what} is not the result of one call: bind another value, or edit one of its calls by "
+        f"its position (see: graph {what})"
+    )
+
+
+def _edited(on: Console, old: str, text: str | None) -> str:
+    """The text given, else what a person makes of the old one in their editor."""
+    if text is not None:
+        return text
+    if not on.settings.is_terminal:
+        raise Usage("no terminal for an editor: give the new text after the name")
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "value.txt"
+        path.write_text(old, encoding="utf-8")
+        ended = subprocess.run([*shlex.split(editor), str(path)], check=False)
+        new = path.read_text(encoding="utf-8").rstrip("\n")
+    if ended.returncode or new == old:
+        raise Usage("nothing was changed")
+    return new

@@ -1,0 +1,132 @@
+"""Looking at calls: which ops there are, what a value was made from, what was sent for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+from rich.tree import Tree
+
+from nlpu import Op
+from nlpu.codec import messages_of
+from nlpu.errors import NlpuError, Usage
+from runtime.graph import Node
+from runtime.loader import load
+from runtime.terminal.calltree import in_order
+from runtime.terminal.edges import reader
+from runtime.terminal.output import as_text, console, one_line, write
+from runtime.terminal.repl import acts
+from runtime.terminal.repl.entries import Entry
+from runtime.works import texts_of
+
+if TYPE_CHECKING:  # the console hands itself in
+    from runtime.terminal.repl.console import Console
+
+_MOST_CALLS = 12  # of one program, shown in its tree
+
+
+def ops_of(on: Console) -> dict[str, Op[Any]]:
+    """The ops that can be named: of lines, of the programs there are, and those called so far."""
+    called = {node.name: node.work.op for node in nodes_of(on).values() if node.name != "say"}
+    return {"say": acts.said("(the line)", "context"), **_defined(on.programs), **called}
+
+
+@cache
+def _defined(programs: tuple[str, ...]) -> dict[str, Op[Any]]:
+    found: dict[str, Op[Any]] = {}
+    for name in programs:
+        try:
+            space = load(name).function.__globals__
+        except NlpuError:
+            continue  # whoever runs it is told why
+        found |= {item.name: item for item in space.values() if isinstance(item, Op)}
+    return found
+
+
+def nodes_of(on: Console) -> dict[str, Node]:
+    """The calls by position."""
+    state = on.session.state
+    nodes = state.root.subtree() if state is not None else ()
+    return {node.position: node for node in nodes if node.cost is not None}
+
+
+def node_of(on: Console, what: str) -> Node | None:
+    """The call or program behind a value's name or a position."""
+    entry = on.session.names.get(what)
+    return entry.node if entry is not None else nodes_of(on).get(what)
+
+
+def text_of(node: Node) -> str:
+    """The text of a call's result. Raises Usage."""
+    if not node.ready or node._error is not None:
+        raise Usage(f"the call at {node.position} has no result")
+    rendered: str = node.work.op.result.render(node._content)
+    return rendered
+
+
+def graph(on: Console, name: str = "") -> None:
+    """The values and what each was made from; with a name, that value's calls."""
+    if name:
+        console().print(_tree(on.session.found(name)))
+        return
+    tree = Tree(Text(f"session {on.run.name}"))
+    for entry in on.session.entries:
+        made = [*entry.operands.values(), *(["context"] if entry.parts else [])]
+        calls = list(entry.calls())
+        kinds = ", ".join(f"{op} x{n}" for op, n in Counter(c.name for c in calls).items())
+        facts = [f"from {', '.join(made)}" if made else "", kinds, entry.error and "failed"]
+        line = f"{entry.name}  {one_line(entry.line.typed, 40)}"
+        tree.add(Text("  ".join([line, *filter(None, facts)])))
+    console().print(tree)
+
+
+def _tree(entry: Entry) -> Tree:
+    tree = Tree(Text(f"{entry.name}  {one_line(entry.line.typed, 60)}"))
+    calls = sorted(entry.calls(), key=lambda call: in_order(call.position))
+    for call in calls[:_MOST_CALLS]:
+        state = "failed" if call._error is not None else one_line(str(call._content), 34)
+        tree.add(Text(f"{call.position}  {call.name}  {state}", no_wrap=True, overflow="ellipsis"))
+    if len(calls) > _MOST_CALLS:
+        tree.add(f"and {len(calls) - _MOST_CALLS} more (nlpu show)")
+    return tree
+
+
+def inspect(on: Console, what: str) -> None:
+    """A value's content, label and source, and the prompt exactly as it was sent."""
+    entry, node = on.session.names.get(what), node_of(on, what)
+    if entry is not None:
+        label = entry.value.label if entry.value is not None else ""
+        _fact("line", entry.line.typed)
+        _fact("label", str(label))
+        _fact("content", as_text(entry.content))
+    elif node is not None and node.ready:
+        _fact("label", str(node.label))
+        _fact("content", str(node._error or text_of(node)))
+    if node is None:
+        _fact("source", "a file or text; no call made it")
+    elif node.cost is None:
+        _fact("source", f"the program at {node.position} (its calls: graph {what})")
+    else:
+        cost = node.cost
+        _fact("source", f"{node.name} at {node.position}: {cost.how}")
+        cached = f" ({cost.cached_tokens} cached)" if cost.cached_tokens else ""
+        tokens = f"{cost.prompt_tokens} in{cached}, {cost.completion_tokens} out"
+        _fact("cost", f"{tokens}, {cost.service_s:.1f} s, attempts {cost.attempts}")
+        _fact("prompt", prompt_of(node))
+
+
+def _fact(name: str, text: str) -> None:
+    console().print(Text(name, "bold"))
+    write(indent(text, "  ") + "\n")
+
+
+def prompt_of(node: Node) -> str:
+    """What was sent for a call, special tokens included."""
+    op, processor = node.work.op, node.scope.run.kernel.processor(node.work.op.processor)
+    texts = texts_of(node)
+    if not processor.capabilities.token_prompts:
+        return "\n\n".join(f"{m.role}: {m.content}" for m in messages_of(op, texts))
+    return reader(processor.capabilities.tokenizer)(processor.prompt(op, texts))

@@ -1,0 +1,220 @@
+"""What a typed line means. Pure: text in, a ``Line`` or a Usage error out.
+
+Theory of operation
+-------------------
+A line is said to the model unless it is one of three things, tried in this order:
+
+    NAME = ...       binds what the right side gives: a call, a program, a "text", a value, @FILE
+    _3, {NAME}       shows a value
+    a command        its first word is a command's and the rest has that command's shape; with a
+                     slash before it, it is a command whatever the rest looks like
+
+A line that begins with a space is always said. In what is said, values are named as ``_`` (the
+newest), ``_3`` or ``{NAME}``, and files as ``@FILE``; they become operands, so the instruction
+keeps only their names. ``{{NAME}}`` stands for the characters {NAME}.
+
+Rules
+1. What decides (which names, programs and files there are) is asked through ``Known`` while the
+   line is typed, and the ``Line`` holds the outcome: it means the same on every resume.
+2. A line that looks like a reference and names nothing is an error, never silently a text.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Collection
+from difflib import get_close_matches
+from keyword import iskeyword
+from typing import NamedTuple
+
+from nlpu.errors import Usage
+
+Known = Callable[[str], Collection[str]]  # a kind of word (PROGRAM, VALUE, ...) -> those there are
+COMMANDS = {
+    "run": ("run PROGRAM [ARGS...]", "run a program; its result is a value"),
+    "ops": ("ops", "the ops that programs define, and what they were called"),
+    "mem": ("mem", "the memory store: its levels, and how they were used"),
+    "ctx": ("ctx", "the context window: its regions and how full they are"),
+    "pin": ("pin VALUE", "keep a value in the context for good"),
+    "clear": ("clear", "begin the context anew; values keep their names"),
+    "graph": ("graph [VALUE]", "the values and what they were made from, or one value's calls"),
+    "cost": ("cost", "what the session took so far"),
+    "runs": ("runs", "all runs of this directory"),
+    "resume": ("resume RUN", "go on with another session, or with a stopped run"),
+    "break": ("break [OP]", "hold calls of an op before they are sent; again: no longer"),
+    "step": ("step [all]", "let one held call pass, or all that are held now; none: hold the next"),
+    "go": ("go", "let all calls pass, until the next breakpoint"),
+    "inspect": ("inspect VALUE|POSITION", "content, label, source, and the prompt exactly as sent"),
+    "edit": (
+        "edit VALUE|POSITION|OP [TEXT...]",
+        "another result for a call, or another text for an op: goes on as a new run",
+    ),
+    "save": ("save FILE", "the session as a Python program"),
+    "help": ("help [COMMAND]", "this list, or one command"),
+    "quit": ("quit", "leave; the session can be resumed (Ctrl-D)"),
+}
+_BIND = re.compile(r"([A-Za-z]\w*)\s*=\s*(.+)", re.DOTALL)
+_VALUE = re.compile(r"_\d*|\{\w+\}|@\S+")
+_SAID = re.compile(
+    r"\{\{(?P<literal>\w+)\}\}|\{(?P<braced>@?[^{}\s]+)\}|(?<!\w)(?P<bare>_\d*)(?!\w)"
+    r"|(?<!\S)@(?P<file>\S*\w)"
+)
+_TAKEN = frozenset({"context", "sample", "samples"})  # operand names that mean something else
+
+
+class Line(NamedTuple):
+    """A line that was understood.
+
+    verb:  "say", "text", "take" (a value or @FILE), "show", or a command.
+    name:  what its value is bound to, besides its number.
+    """
+
+    typed: str
+    name: str
+    verb: str
+    words: tuple[str, ...]
+
+
+def parse(typed: str, known: Known) -> Line:
+    """The meaning of a line. Raises Usage."""
+    text = typed.strip()
+    if typed[:1] != " ":
+        bound = _BIND.fullmatch(text)
+        if bound is not None:
+            return _binding(text, bound[1], bound[2], known)
+        if _VALUE.fullmatch(text) and not text.startswith("@"):
+            return Line(text, "", "show", (resolved(text, known),))
+        found = command(text, known)
+        if found is not None:
+            return found
+    return Line(text, "", "say", (_said(text, known),))
+
+
+def command(text: str, known: Known) -> Line | None:
+    """The command that a line is, if it is one. Raises Usage for one that is called wrongly."""
+    slash = text.startswith("/")
+    verb, _, rest = text.removeprefix("/").partition(" ")
+    if verb not in COMMANDS:
+        if slash:
+            raise Usage(f"there is no command {verb!r}{_near(verb, COMMANDS)}; see: help")
+        return None
+    usage = COMMANDS[verb][0]
+    try:
+        words = tuple(shlex.split(rest)) if verb == "run" else tuple(rest.split())
+    except ValueError:
+        words = tuple(rest.split())
+    wrong = misfit(usage, words, known)
+    if wrong is None:
+        if verb == "run":
+            return Line(text, "", verb, _resolved_words(words, known))
+        if "[TEXT...]" in usage:
+            words = tuple(rest.split(maxsplit=1))
+        value = words and _VALUE.fullmatch(words[0])
+        return Line(text, "", verb, (resolved(words[0], known), *words[1:]) if value else words)
+    if slash:
+        raise Usage(f"{wrong}. Usage: {usage}")
+    return None
+
+
+def misfit(usage: str, words: tuple[str, ...], known: Known) -> str | None:
+    """Why the words are not those of the usage; None if they are."""
+    places = usage.split()[1:]
+    many = bool(places) and "..." in places[-1]
+    if len(words) > len(places) and not many:
+        return f"{words[len(places)]!r} is one word too many"
+    for place, word in zip(places, words, strict=False):
+        kind = place.strip("[]")
+        if "..." not in kind and not fits(kind, word, known):
+            options = [option for each in kind.split("|") for option in known(each)]
+            return f"{word!r} is no {kind.lower().replace('|', ' or ')}{_near(word, options)}"
+    missing = [place for place in places[len(words) :] if not place.startswith("[")]
+    return f"{missing[0]} is missing" if missing else None
+
+
+def fits(kind: str, word: str, known: Known) -> bool:
+    """Whether a word can stand in the place of that kind (or of those kinds: A|B)."""
+    if kind == "FILE":
+        return word.endswith(".py")
+    if kind == "PROGRAM" and ".py" in word:
+        return True
+    if "|" in kind:
+        return any(fits(each, word, known) for each in kind.split("|"))
+    there = known(kind)
+    return word.strip("{}") in there or (kind == "VALUE" and word == "_" and bool(there))
+
+
+def _binding(typed: str, name: str, right: str, known: Known) -> Line:
+    if iskeyword(name) or name in _TAKEN or name in COMMANDS:
+        raise Usage(f"{name!r} means something else here; choose another name")
+    if len(right) > 1 and right[0] == right[-1] and right[0] in "\"'":
+        return Line(typed, name, "text", (right[1:-1],))
+    if _VALUE.fullmatch(right) or right in known("VALUE"):
+        return Line(typed, name, "take", (resolved(right, known),))
+    inner = parse(right, known)
+    if inner.verb not in ("say", "run"):
+        raise Usage(f"{inner.verb} gives no value that {name!r} could be bound to")
+    return Line(typed, name, inner.verb, inner.words)
+
+
+def resolved(word: str, known: Known) -> str:
+    """A reference as it is kept: ``_3``, ``NAME`` or ``@FILE``. Raises Usage (rule 2)."""
+    word = word.strip("{}")
+    values = known("VALUE")
+    if word.startswith("@"):
+        if word[1:] not in known(word):
+            raise Usage(f"there is no file {word[1:]}")
+        return word
+    if word == "_":
+        newest = max((int(v[1:]) for v in values if v[0] == "_" and v[1:].isdigit()), default=0)
+        word = f"_{newest}"
+    if word not in values:
+        have = ", ".join(list(values)[-6:]) or "none yet"
+        hint = f"for the characters write {{{{{word}}}}}"
+        raise Usage(f"there is no value {word}; there are: {have}; {hint}")
+    return word
+
+
+def _said(text: str, known: Known) -> str:
+    """The text with every reference in braces, and the newest value by its number."""
+
+    def braced(found: re.Match[str]) -> str:
+        if found["literal"]:
+            return found[0]
+        if found["file"] is not None:
+            is_there = found["file"] in known("@" + found["file"])
+            return "{@" + found["file"] + "}" if is_there else found[0]
+        return "{" + resolved(found["braced"] or found["bare"], known) + "}"
+
+    return _SAID.sub(braced, text)
+
+
+def references(text: str) -> list[str]:
+    """What a said text refers to, each once, in order."""
+    found = (m["braced"] for m in _SAID.finditer(text) if not m["literal"])
+    return list(dict.fromkeys(word for word in found if word))
+
+
+def instruction(text: str, names: dict[str, str]) -> str:
+    """A said text with its references replaced by the names of their operands."""
+    return _SAID.sub(
+        lambda m: "{" + m["literal"] + "}" if m["literal"] else names.get(m["braced"] or "", m[0]),
+        text,
+    )
+
+
+def _resolved_words(words: tuple[str, ...], known: Known) -> tuple[str, ...]:
+    """Words with each reference, also that of name=_3, in braces."""
+    out = []
+    for word in words:
+        name, sign, right = word.rpartition("=")
+        is_value = _VALUE.fullmatch(right) and (not sign or name.isidentifier())
+        out.append(f"{name}{sign}{{{resolved(right, known)}}}" if is_value else word)
+    return tuple(out)
+
+
+def _near(word: str, options: Collection[str]) -> str:
+    near = get_close_matches(word, options, 1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there are: {', '.join(sorted(options)[:8])}" if options else ""

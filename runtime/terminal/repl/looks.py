@@ -1,0 +1,184 @@
+"""Commands that only look: at values, calls, the window, the costs. Each is named as it is typed.
+
+They read a session between its lines; all that a model wrote is made safe before it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from runtime.gate import Gate
+from runtime.terminal import listing, memory
+from runtime.terminal.archive import SESSION, read
+from runtime.terminal.output import as_text, console, one_line, safe, say
+from runtime.terminal.repl import acts
+from runtime.terminal.repl.entries import Entry
+from runtime.terminal.repl.inspecting import graph, inspect, nodes_of, ops_of
+from runtime.terminal.repl.lines import COMMANDS
+from runtime.works import texts_of
+
+if TYPE_CHECKING:  # the console hands itself in
+    from runtime.terminal.repl.console import Console
+
+_MOST_HELD = 12
+_BAR = 24
+LANGUAGE = """A line is said to the model, with the context and the values that it names:
+  _  _3  {name}   earlier values, the newest first
+  @FILE           the text of a file
+  name = ...      binds the answer to a line, run ..., "a text", a value or @FILE
+unless it is one of these commands (/ before it: always; a blank: never):"""
+
+
+def runs_of(on: Console) -> list[str]:
+    """The journals of the directory."""
+    return sorted(path.stem for path in on.settings.run_dir.glob("*.db"))
+
+
+def welcome(on: Console) -> None:
+    """What the session is, and where it stands."""
+    s, state = on.settings, on.session.state
+    assert state is not None
+    processor = state.kernel.processor(None)
+    can = processor.capabilities
+    model = one_line(can.model.rsplit("/", 1)[-1], 30)
+    say(f"session {on.run.name} on {s.engine} ({model}, window {processor.window:,} tokens)")
+    if not can.token_prompts:
+        say(f"note: a server with weaker guarantees: {' '.join(can.weaker)}")
+    counts, entries = on.run.counts, on.session.entries
+    if entries:
+        say(f"{len(entries)} values; {counts.reused} calls known, {counts.calls} made again")
+        _last(entries[-1])
+
+
+def cut_off(on: Console) -> None:
+    """Say so if the newest session before this one was killed."""
+    own = on.run.name.partition(".")[0]
+    others = [path for path in on.settings.run_dir.glob("*.db") if path.stem != own]
+    if others:
+        record = read(max(others, key=lambda path: path.stat().st_mtime))[-1]
+        if (record.program, record.status) == (SESSION, "stopped") and record.past.end is None:
+            say(f"the session before was cut off; to go on with it: resume {record.name}")
+
+
+def _last(entry: Entry) -> None:
+    told = entry.error or as_text(entry.content)
+    out = console(to_stderr=True)
+    out.print(Text(safe(f"{entry.name}> {one_line(entry.line.typed, 72)}"), "dim"))
+    out.print(Text(one_line(told, 240), "dim"))
+
+
+def held(gate: Gate) -> None:
+    """What waits at the gate."""
+    waiting = gate.held()
+    for call in waiting[:_MOST_HELD]:
+        told = call.op.text if call.op.name == "say" else next(iter(call.texts), "")
+        say(f"held: {call.op.name} at {call.position}: {one_line(told, 40)}")
+    if len(waiting) > _MOST_HELD:
+        say(f"and {len(waiting) - _MOST_HELD} more")
+
+
+def changes(on: Console, before: dict[str, str]) -> None:
+    """What an edit has changed."""
+    now = {entry.name: as_text(entry.content) for entry in on.session.entries}
+    other = [name for name, text in now.items() if before.get(name) != text]
+    counts = on.run.counts
+    say(
+        f"session {on.run.name}: {counts.reused} calls known, {counts.calls} made; "
+        f"changed: {', '.join(other) or 'nothing'}"
+    )
+
+
+def ops(on: Console) -> None:
+    """The ops, what they take and give, and how often they were called."""
+    called = [node.name for node in nodes_of(on).values()]
+    table = _table("", "op", "calls", "gives", "instruction")
+    for name, op in sorted(ops_of(on).items()):
+        mark = "held" if name in on.gate.breakpoints else ""
+        line = one_line(op.text, 200)
+        table.add_row(mark, name, str(called.count(name)), one_line(op.result.name, 18), line)
+    console().print(table)
+
+
+def mem(on: Console) -> None:
+    """The memory store's levels. Raises Usage where there is none."""
+    memory.stats()
+
+
+def ctx(on: Console) -> None:
+    """The window: how full its regions are, and what is in them."""
+    context, state = on.session.context, on.session.state
+    assert context is not None and state is not None
+    window = context.window
+    processor = state.kernel.processor(None)
+    rows = {region.name: region for region in window.regions()}
+    fixed = processor.codec.overhead(acts.said("?", "context"))
+    rows["protected"] = rows["protected"]._replace(tokens=fixed, capacity=fixed)
+    rows["operands"] = rows["operands"]._replace(tokens=_said_tokens(on))
+    table = _table("region", "", "tokens", "of", "holds")
+    table.columns[2].justify = table.columns[3].justify = "right"
+    parts = {"pinned": window.pinned, "working": window.working}
+    names = {
+        name: ", ".join(context.told.get(part.text, ("", "a note"))[1] for part in entries)
+        for name, entries in parts.items()
+    }
+    names["protected"] = "rules and chat frame"
+    names["operands"] = "the newest line"
+    for name, region in rows.items():
+        filled = min(_BAR, ceil(_BAR * region.tokens / max(1, region.capacity)))
+        bar = "█" * filled + "░" * (_BAR - filled)
+        sizes = (f"{region.tokens:,}", f"{region.capacity:,}")
+        table.add_row(name, bar, *sizes, Text(one_line(names[name], 60)))
+    console().print(table)
+
+
+def _said_tokens(on: Console) -> int:
+    """Tokens of the newest line and of the values it names."""
+    node = next((e.node for e in reversed(on.session.entries) if e.line.verb == "say"), None)
+    if node is None:
+        return 0
+    op = node.work.op
+    texts = zip(op.operands, texts_of(node), strict=True)
+    count = node.scope.run.kernel.processor(op.processor).count
+    named = sum(count(text) for place, text in texts if place.name != "context")
+    return int(count(op.text) + named)
+
+
+def cost(on: Console) -> None:
+    """The session's receipt."""
+    receipt = on.run.receipt.model_copy(update={"forced": ()})  # the session waits for lines
+    for line in receipt.table().splitlines():
+        console().print(Text(safe(line)))
+
+
+def runs(on: Console) -> None:
+    """All runs of the directory."""
+    listing.runs(run_dir=on.settings.run_dir)
+
+
+def help(on: Console, command: str = "") -> None:
+    """The commands, or one of them."""
+    if not command:
+        console().print(Text(LANGUAGE))
+    table = _table("", "")
+    for name, (usage, does) in COMMANDS.items():
+        if command in ("", name):
+            table.add_row(Text(usage), Text(does))
+    console().print(table)
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=any(titles))
+    for title in titles:
+        table.add_column(title)
+    return table
+
+
+LOOKS: dict[str, Callable[..., None]] = {
+    "ops": ops, "mem": mem, "ctx": ctx, "graph": graph, "cost": cost, "runs": runs,
+    "inspect": inspect, "help": help,
+}  # fmt: skip

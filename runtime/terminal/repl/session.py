@@ -1,0 +1,229 @@
+"""The session: a journaled program that hears lines and carries them out.
+
+Theory of operation
+-------------------
+A session is one run. Its program hears a line from outside, carries it out in a nested scope,
+and hears the next. What it heard and what its calls gave is in the journal, so after a kill the
+program runs again, meets all of it there without a call, and goes on listening where it stopped:
+values, names and context are what they were.
+
+    main/0    the first line, as heard          main/1/0   how it ended, if without a value
+    main/1    a scope for what it does          main/1/...  files it read, the call or the program
+    main/2    the second line ...
+
+The console is on another thread. It gives lines and reads what has settled; it hears of events
+through ``tell``: "ready" (listening; all of the journal has been met), "text" (a piece of an
+answer), "done" (an entry), "over" (the run has ended).
+
+Rules
+1. Only what changes the session is heard: lines that bind, call, pin or clear. Looking is not.
+2. A line that was stopped or failed stays so on every resume: its end is noted at the position
+   that its scope begins with, and then nothing of it is issued again.
+3. Each line is a scope of its own: the label of what it read does not lower the next one's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nlpu import Value
+from nlpu.errors import Cancelled, NlpuError, Usage
+from nlpu.label import UNTRUSTED
+from runtime.graph import Node, current_scope
+from runtime.hosting import spawn
+from runtime.loader import Program, load
+from runtime.outside import Place, heard
+from runtime.run import RunState
+from runtime.terminal.archive import SESSION
+from runtime.terminal.inputs import read_file
+from runtime.terminal.output import as_text, said
+from runtime.terminal.repl import acts
+from runtime.terminal.repl.context import Context
+from runtime.terminal.repl.entries import INTERRUPTED, VALUED, Entry
+from runtime.terminal.repl.lines import Line, instruction, references
+
+Tell = Callable[[str, Any], None]
+
+
+class Session:
+    """One session. Its program runs on the loop thread; the console reads it between lines."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.tell = tell
+        self.entries: list[Entry] = []
+        self.names: dict[str, Entry] = {}
+        self.state: RunState | None = None
+        self.context: Context | None = None
+        self.pieces = 0
+        self._now: Value[Any] | None = None  # what the line under way waits for
+        self._streams = False
+        self._lines: asyncio.Queue[list[Any]] | None = None
+
+    # -- for the console ---------------------------------------------------------------------
+
+    def submit(self, line: Line) -> None:
+        """Give it the next line."""
+        lines = self._lines
+        assert self.state is not None and lines is not None  # it said that it is ready
+        heard_line = [line.typed, line.name, line.verb, *line.words]
+        self.state.kernel.loop.call_soon_threadsafe(lines.put_nowait, heard_line)
+
+    def stop_line(self) -> None:
+        """Cancel what the line under way waits for."""
+        if self.state is not None:
+            kernel = self.state.kernel
+            kernel.loop.call_soon_threadsafe(kernel.on_hub, self._cancel)
+
+    def _cancel(self) -> None:
+        if isinstance(self._now, Node) and self.state is not None:
+            self.state.kernel.cancel(self._now)
+            self.state.kernel.soon()
+
+    def found(self, name: str) -> Entry:
+        """The value of a name. Raises Usage."""
+        entry = self.names.get(name)
+        if entry is None or entry.error:
+            raise Usage(f"there is no value {name}")
+        return entry
+
+    # -- the program -------------------------------------------------------------------------
+
+    async def session(self) -> dict[str, Any]:
+        """Hear lines until the run is stopped; a replay ends with the values, at the last line."""
+        scope = current_scope()
+        assert scope is not None
+        state = self.state = scope.run
+        state.on_text = self._piece
+        state.on_end.append(lambda: self.tell("over", None))
+        self._lines = asyncio.Queue()
+        self.context = Context(state.kernel.processor(None), self.names)
+        while True:
+            place = Place()
+            if place.heard is None and state.replay:
+                return {name: entry.content for name, entry in self.names.items()}
+            typed, name, verb, *words = place.heard or place.note(await self._next())
+            over = asyncio.Event()
+            spawn(self.line, Line(typed, name, verb, tuple(words)), over)
+            await over.wait()  # not for the Value: what the line read must not lower this scope
+
+    async def _next(self) -> list[Any]:
+        assert self._lines is not None
+        self.tell("ready", None)
+        return await self._lines.get()
+
+    async def line(self, line: Line, over: asyncio.Event) -> None:
+        """One line, in a scope of its own."""
+        entry = Entry(len(self.entries) + 1, line)
+        if line.verb in VALUED:
+            self.entries.append(entry)
+        end = Place()
+        try:
+            if end.heard is None:
+                await self._carry_out(entry)
+            else:
+                entry.error = end.heard
+        except NlpuError as error:
+            stopped = isinstance(error, Cancelled)
+            entry.error = end.note(INTERRUPTED if stopped else said(error))
+        finally:
+            self._now = None
+            self.tell("done", entry)
+            over.set()
+
+    async def _carry_out(self, entry: Entry) -> None:
+        line = entry.line
+        if line.verb == "clear":
+            self._open.clear()
+        elif line.verb == "pin":
+            self._open.pin(self.found(line.words[0]))
+        else:
+            self._now = await self._issued(entry)
+            entry.value = self._now
+            entry.content = await self._now
+            self._keep(entry)
+
+    def _keep(self, entry: Entry) -> None:
+        """Name the value; what a model said goes into the context."""
+        for name in filter(None, (entry.name, entry.line.name)):
+            self.names[name] = entry
+        if entry.line.verb in ("say", "run"):
+            self._open.add(entry)
+
+    # -- what a line issues --------------------------------------------------------------------
+
+    async def _issued(self, entry: Entry) -> Value[Any]:
+        line = entry.line
+        self._streams = line.verb == "say"
+        if line.verb == "text":
+            return Value(line.words[0])
+        if line.verb == "take":
+            return await self._value(line.words[0])
+        if line.verb == "run":
+            return await self._run(line.words)
+        return await self._say(entry, line.words[0])
+
+    async def _say(self, entry: Entry, text: str) -> Value[str]:
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        for reference in references(text):
+            name = names[reference] = _operand_name(reference, values)
+            entry.operands[name] = reference
+            values[name] = acts.as_operand(await self._value(reference))
+        named = {self.names[each].name for each in names if each[0] != "@"}
+        context, entry.parts = self._open.without(named)
+        return acts.say(instruction(text, names), context, **values)
+
+    async def _run(self, words: tuple[str, ...]) -> Value[Any]:
+        spec, *rest = words
+        args: list[str | acts.Given] = []
+        named: dict[str, acts.Given] = {}
+        for word in rest:
+            name, sign, right = word.rpartition("=")
+            if right[:1] + right[-1:] != "{}":
+                args.append(word)
+                continue
+            given = acts.Given(as_text(await (await self._value(right[1:-1]))))
+            if sign:
+                named[name] = given
+            else:
+                args.append(given)
+        self._streams = load(spec).streams
+        return acts.run(spec, *args, **named)
+
+    async def _value(self, reference: str) -> Value[Any]:
+        if not reference.startswith("@"):
+            value = self.found(reference).value
+            assert value is not None  # it has no error
+            return value
+
+        async def read() -> str:
+            return read_file(Path(reference[1:]))
+
+        return Value(await heard(read), UNTRUSTED)
+
+    @property
+    def _open(self) -> Context:
+        assert self.context is not None
+        return self.context
+
+    def _piece(self, node: Node, piece: str) -> None:
+        self.pieces += 1
+        if self._streams and node.cost is not None and node.cost.attempts == 1:
+            self.tell("text", piece)
+
+
+def session_program() -> Program:
+    """The program of every session, for a replay."""
+    return Program(SESSION, Session(lambda kind, what: None).session, False)
+
+
+def _operand_name(reference: str, taken: dict[str, Any]) -> str:
+    """A name for an operand: the value's own, or the file's."""
+    if not reference.startswith("@"):
+        return reference
+    stem = "".join(c if c.isalnum() else "_" for c in Path(reference).stem.lstrip("@"))
+    name = stem if stem[:1].isalpha() else f"file_{stem}"
+    return name if name not in taken else f"{name}_{len(taken)}"

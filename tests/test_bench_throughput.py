@@ -1,0 +1,144 @@
+"""``nlpu bench throughput``: profiles have the lengths they are named by; results their shape."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from nlpu.engines.scripted import Scripted
+from nlpu.errors import Usage
+from nlpu.processor import Processor, open_processor
+from runtime.bench import results, throughput, throughput_runs
+from runtime.bench.overhead import tokenizer
+from runtime.bench.servers import ROWS, Served, Target, scripted_server, target
+from runtime.bench.throughput_profiles import PROFILES, filled, profile, sessions
+
+PLAN = throughput_runs.Plan((1, 2), 2, 700, 4, every=False)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Target, bool]]:
+    """A server that answers at full length, and whether it has the embedded model's tokenizer."""
+    with (
+        tokenizer() as (directory, name),
+        scripted_server("--full", "--window", "16384", "--tokenizer", directory) as url,
+    ):
+        server = Served(url, None)
+        yield Target("fake", server.engine, server), "not installed" not in name
+
+
+@pytest.fixture(scope="module")
+def figures(served: tuple[Target, bool]) -> dict[str, Any]:
+    return throughput_runs.measure(served[0], tuple(PROFILES), PLAN, quick=True)
+
+
+@pytest.fixture(scope="module")
+def processor() -> Processor:
+    return asyncio.run(open_processor("main", Scripted(window=100_000)))
+
+
+def test_every_profile_is_as_long_as_it_says(
+    served: tuple[Target, bool], figures: dict[str, Any]
+) -> None:
+    exact = served[1]
+    assert {"date", "machine", "versions", "engine", "model", "flags", "seed"} <= set(figures)
+    by_name = {each["name"]: each for each in figures["profiles"]}
+    if exact:
+        assert list(by_name) == ["prose/128", "judge/500", "record/250", "agent/75x5"]
+    for each in figures["profiles"]:
+        assert each["forced"] and each["knee"] in PLAN.levels
+        assert [row["name"] for row in each["rows"]] == ["cold x1", "cold x2", "warm x2"]
+        cold = each["rows"][1]
+        assert cold["calls"] == 2 * each["turns"]
+        assert len(cold["ratio"]["each"]) == PLAN.repeats == len(cold["p95_s"]["each"])
+        if each["name"].startswith(("prose", "agent")):
+            assert cold["completion_tokens_per_call"] == each["tokens_out"]
+        if exact and each["turns"] == 1:
+            assert cold["prompt_tokens_per_call"] == each["tokens_in"]
+    throughput.tables(figures)
+
+
+def test_an_engine_in_the_process_is_called_directly_for_the_bare_side() -> None:
+    found = Target("scripted", lambda many: Scripted(window=2000, max_in_flight=many))
+    figures = throughput_runs.measure(found, ("judge",), PLAN, quick=True)
+    assert "torch" in figures["versions"] and figures["profiles"][0]["rows"][1]["ratio"]
+    assert figures["profiles"][0]["rows"][0]["completion_tokens_per_call"] <= 3  # "yes" or "no"
+
+
+def test_profiles_are_halved_until_they_fit(processor: Processor) -> None:
+    whole = profile("agent", processor, 100_000)
+    assert whole.name == "agent" and (whole.tokens_in, whole.tokens_out, whole.turns) == (
+        300,
+        50,
+        10,
+    )
+    half = profile("judge", processor, 2500)
+    assert half.name == "judge/2000" and half.tokens_in == 2000
+    assert profile("agent", processor, 2000).name == "agent/300x5"  # a char is a token here
+    with pytest.raises(Usage, match="does not fit"):
+        profile("prose", processor, 200)
+    with pytest.raises(Usage, match="prose, judge, record, agent"):
+        profile("poem", processor, 100)
+
+
+def test_warm_texts_differ_at_their_end_only(processor: Processor) -> None:
+    chosen = profile("prose", processor, 100_000)
+    (one,), (two,) = sessions(chosen, processor, "a", 2, warm=True)
+    assert one != two and one[:-8] == two[:-8]
+    (one,), (two,) = sessions(chosen, processor, "a", 2, warm=False)
+    assert one[:6] != two[:6]
+
+
+def test_filled_texts_have_the_wanted_length() -> None:
+    words = filled(lambda text: len(text.split()), 40, "head", "tail")
+    assert len(words.split()) == 40 and words.startswith("head ") and words.endswith(" tail")
+    assert filled(len, 3, "far too long already") == "far too long already"
+
+
+def test_the_knee_is_the_least_level_near_the_best() -> None:
+    rates = {1: 10.0, 2: 19.0, 4: 20.0, 8: 20.5}
+    rows = [
+        {"in_flight": n, "cache": "cold", "calls_per_s": {"median": r}} for n, r in rates.items()
+    ]
+    warm = {"in_flight": 1, "cache": "warm", "calls_per_s": {"median": 99.0}}
+    assert throughput_runs.knee([*rows, warm]) == 2
+
+
+def test_results_are_written_and_drawn(figures: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    made, drawn = tmp_path / "made.json", tmp_path / "made.png"
+    results.deliver("throughput", figures, print, as_json=True, output=made, plot=drawn)
+    written = results.read(made)
+    assert written["bench"] == "throughput" and written["quick"]
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_has_its_options() -> None:
+    told = CliRunner().invoke(throughput.app, ["--help"], env={"COLUMNS": "120"}).output
+    options = ("--engine", "--model", "--profile", "--quick", "--json", "--output", "--plot")
+    assert all(option in told for option in options)
+
+
+@pytest.mark.slow
+@pytest.mark.local
+def test_lengths_are_forced_on_the_embedded_processor() -> None:
+    plan = throughput_runs.Plan((2,), 1, 520, 4, every=False)
+    with target("local", None) as found:
+        figures = throughput_runs.measure(found, tuple(PROFILES), plan, quick=True)
+    for each in figures["profiles"]:
+        cold = each["rows"][0]
+        out = cold["completion_tokens_per_call"]
+        if each["name"].startswith("judge"):
+            assert out <= 2
+        elif each["name"].startswith("record"):
+            assert each["tokens_out"] / 2 <= out <= 2 * each["tokens_out"]
+        else:
+            assert out == each["tokens_out"]
+        if each["turns"] == 1:
+            assert cold["prompt_tokens_per_call"] == each["tokens_in"]
+    assert ROWS == 8

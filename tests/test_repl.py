@@ -1,0 +1,502 @@
+"""The REPL without a terminal: what lines mean, what a session keeps, and what comes back."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from terminal_fixture import Terminal, nlpu
+
+from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.errors import Unauthorized, Usage
+from nlpu.label import UNTRUSTED, USER, Label
+from runtime import Budget
+from runtime.terminal.repl.console import Console, Settings
+from runtime.terminal.repl.folding import Folding
+from runtime.terminal.repl.lines import COMMANDS, Line, instruction, parse, references
+
+__all__ = ["nlpu"]  # a fixture
+THERE = {
+    "VALUE": ["_1", "_2", "essay"], "PROGRAM": ["answer", "ask"], "OP": ["say", "merge"],
+    "RUN": ["abcd1234"], "COMMAND": list(COMMANDS), "all": ["all"], "@a.txt": ["a.txt"],
+    "POSITION": ["main/1/1"],
+}  # fmt: skip
+
+
+def known(kind: str) -> list[str]:
+    return THERE.get(kind, [])
+
+
+# -- what a line means ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "verb", "words"),
+    [
+        ("What is a loom?", "say", ("What is a loom?",)),
+        ("Shorten _ and _1", "say", ("Shorten {_2} and {_1}",)),
+        ("Compare {essay} with @a.txt, @bob", "say", ("Compare {essay} with {@a.txt}, @bob",)),
+        ("write {{essay}} as it is, snake_case", "say", ("write {{essay}} as it is, snake_case",)),
+        ("ops", "ops", ()),
+        (" ops", "say", ("ops",)),
+        ("ops please", "say", ("ops please",)),
+        ("run ask 'Is it?' {essay} a=_", "run", ("ask", "Is it?", "{essay}", "a={_2}")),
+        ("run through the points", "say", ("run through the points",)),
+        ("run my.py:go 3", "run", ("my.py:go", "3")),
+        ("break merge", "break", ("merge",)),
+        ("break it down", "say", ("break it down",)),
+        ("help me", "say", ("help me",)),
+        ("help run", "help", ("run",)),
+        ("step all", "step", ("all",)),
+        ("step by step, now", "say", ("step by step, now",)),
+        ("edit _ new  text", "edit", ("_2", "new  text")),
+        ("edit merge", "edit", ("merge",)),
+        ("inspect main/1/1", "inspect", ("main/1/1",)),
+        ("/inspect {essay}", "inspect", ("essay",)),
+        ("save it", "say", ("save it",)),
+        ("save it.py", "save", ("it.py",)),
+        ("_", "show", ("_2",)),
+        ("{essay}", "show", ("essay",)),
+    ],
+)  # fmt: skip
+def test_what_a_line_means(typed: str, verb: str, words: tuple[str, ...]) -> None:
+    assert parse(typed, known)[1:] == ("", verb, words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "verb", "words"),
+    [
+        ("x = What is it?", "say", ("What is it?",)),
+        ("x = run ask it", "run", ("ask", "it")),
+        ("x = 'some text'", "text", ("some text",)),
+        ("x = @a.txt", "take", ("@a.txt",)),
+        ("x = _", "take", ("_2",)),
+        ("x = essay", "take", ("essay",)),
+    ],
+)
+def test_what_a_binding_means(typed: str, verb: str, words: tuple[str, ...]) -> None:
+    assert parse(typed, known) == Line(typed, "x", verb, words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("/opps", "did you mean ops"),
+        ("/run aks it", "did you mean ask"),
+        ("/inspect", "VALUE|POSITION is missing. Usage: inspect"),
+        ("/ops now", "one word too many"),
+        ("Shorten _7", "there is no value _7; there are: _1, _2, essay"),
+        ("Shorten {esay}", "write {{esay}}"),
+        ("x = @no.txt", "there is no file no.txt"),
+        ("context = it", "choose another name"),
+        ("class = it", "choose another name"),
+        ("x = ops", "gives no value"),
+    ],
+)
+def test_lines_that_mean_nothing_say_so(typed: str, told: str) -> None:
+    with pytest.raises(Usage, match=told.replace("|", r"\|").replace("{{", r"\{\{")):
+        parse(typed, known)
+
+
+def test_an_instruction_names_its_operands() -> None:
+    text = parse("Compare {essay} with _1 and {{essay}}", known).words[0]
+    assert references(text) == ["essay", "_1"]
+    assert instruction(text, {"essay": "essay", "_1": "_1"}) == "Compare essay with _1 and {essay}"
+
+
+# -- a session -----------------------------------------------------------------------------------
+
+
+def short(seen: Seen) -> str:
+    """An answer that shows the instruction and the values that were read."""
+    values = [text for name, text in seen.operands.items() if name != "context"]
+    return f"<{seen.instruction.splitlines()[0]}{''.join('|' + text for text in values)}>"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+Opened = Callable[..., Console]
+
+
+@pytest.fixture
+def opened(place: Path) -> Iterator[Opened]:
+    """Opens consoles, on a scripted engine, and closes them."""
+    consoles: list[Console] = []
+
+    def opener(
+        engine: Any = None, *, run_dir: str = "runs", resume: str | None = None,
+        calls: int | None = None, is_terminal: bool = False,
+    ) -> Console:  # fmt: skip
+        engine = engine if isinstance(engine, Scripted) else Scripted(engine or short)
+        console = Console(
+            Settings(engine, None, place / run_dir, Budget(calls=calls), is_terminal=is_terminal)
+        )
+        consoles.append(console)
+        console.begin(resume)
+        return console
+
+    yield opener
+    for console in consoles:
+        console.close()
+
+
+def told(console: Console, capsys: pytest.CaptureFixture[str], *lines: str) -> tuple[str, str]:
+    """What lines print, on stdout and on stderr."""
+    capsys.readouterr()
+    for line in lines:
+        console.do(line)
+    out = capsys.readouterr()
+    return out.out, out.err
+
+
+def labelled(console: Console, number: int) -> Label:
+    """The label of a value."""
+    value = console.session.entries[number - 1].value
+    assert value is not None
+    return value.label
+
+
+def test_values_are_operands_and_answers_the_context(
+    opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Scripted(short)
+    console = opened(engine)
+    (place / "a.txt").write_text("from a file")
+    out, err = told(
+        console, capsys, "One?", "x = Two _1", "file = @a.txt", "Join {x}, _3 and @a.txt", "{x}"
+    )
+    assert (out, err) == (
+        "<One?>\n<Join x, _3 and a|<Two _1|<One?>>|from a file|from a file>\n<Two _1|<One?>>\n", ""
+    )  # fmt: skip
+    assert engine.seen[0].operands == {}
+    assert list(engine.seen[1].operands) == ["_1"], "what is named is not in the context again"
+    last = engine.seen[2].operands
+    assert list(last) == ["context", "x", "_3", "a"] and last["context"] == "_1> One?\n<One?>"
+    told(console, capsys, "Next?")
+    assert [labelled(console, n) for n in range(1, 6)] == [USER, USER, *[UNTRUSTED] * 3]
+    told(console, capsys, "clear", "Anew?")
+    assert labelled(console, 6) == USER, "what an earlier line read does not lower this one"
+
+
+def test_programs_run_on_values(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    console = opened({"Answer the question in": "It is.", "": "a=b"})
+    out, _ = told(console, capsys, "Give an equation", "run ask question=_", "x = run ask {_1}")
+    assert out == "a=b\nIt is.\n"
+    assert console.session.names["x"].content == "It is."
+    assert "took: text" not in told(console, capsys, "run ask a b")[1] and console.failed
+    assert (
+        "one argument too many. Usage: ask(question: text)"
+        in told(console, capsys, "run ask a b")[1]
+    )
+
+
+def test_what_fails_says_why_and_the_session_goes_on(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = opened(lambda seen: "" if "nothing" in seen.instruction else "fine")
+    out, err = told(console, capsys, "Say nothing", "Use _1", "Go on", "Use _2")
+    assert out == "fine\nfine\n" and console.failed
+    assert "the model returned no text" in err and "there is no value _1" in err
+
+
+def grave(place: Path) -> str:
+    """A copy of the journal as a kill now would leave it."""
+    shutil.copytree(place / "runs", place / "grave")
+    return next((place / "grave").glob("*.db")).stem
+
+
+def test_after_a_kill_all_is_there_and_no_call_is_made_again(
+    opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        "One?", "x = Two _1", "y = 'a text'", "file = @a.txt", "run ask {file}", "pin y",
+        "Fail {file}",
+    ]  # fmt: skip
+    (place / "a.txt").write_text("from a file")
+
+    def answer(seen: Seen) -> Say | str | Unauthorized:
+        return (
+            Unauthorized("the key is refused")
+            if seen.instruction.startswith("Fail")
+            else short(seen)
+        )
+
+    first = opened(answer)
+    told(first, capsys, *lines)
+    name, engine = grave(place), Scripted(short)
+    (place / "a.txt").unlink()
+    again = opened(engine, run_dir="grave", resume=name)
+    assert engine.seen == [] and (again.run.counts.calls, again.run.counts.reused) == (0, 3)
+    before, now = first.session, again.session
+    assert [e.content for e in now.entries] == [e.content for e in before.entries]
+    assert now.names.keys() == before.names.keys()
+    assert now.entries[-1].error == before.entries[-1].error != ""
+    assert now.context is not None and before.context is not None
+    assert now.context.window.text() == before.context.window.text() != ""
+    assert told(again, capsys, "More _")[0] == told(first, capsys, "More _")[0] != ""
+
+
+def test_a_line_that_was_under_way_at_a_kill_is_carried_out(
+    opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = opened()
+    told(first, capsys, "One?", "break say", "Two _1")
+    assert first.held is not None
+    engine = Scripted(short)
+    again = opened(engine, run_dir="grave", resume=grave(place))
+    assert [entry.content for entry in again.session.entries] == ["<One?>", "<Two _1|<One?>>"]
+    assert len(engine.seen) == 1
+
+
+def test_ctrl_c_stops_the_line_and_it_stays_stopped(
+    opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Hanging(Scripted):
+        """Presses Ctrl-C when it is asked what it will not answer."""
+
+        async def send(self, request: Any, on_text: Any = None) -> Any:
+            if len(self.seen) == 1:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            return await super().send(request, on_text)
+
+    engine = Hanging(
+        lambda seen: Say(short(seen), seconds=1e6 if "Hang" in seen.instruction else 0)
+    )
+    first = opened(engine)
+    out, err = told(first, capsys, "One?", "Hang on _1", "Two?")
+    assert out == "<One?>\n<Two?>\n" and err == "interrupted\n"
+    assert engine.cancelled == ["1:4:1"] or len(engine.cancelled) == 1
+    second = Scripted(short)
+    again = opened(second, run_dir="grave", resume=grave(place))
+    assert second.seen == []
+    assert [entry.error for entry in again.session.entries] == ["", "interrupted", ""]
+
+
+def test_the_saved_program_gives_the_same_with_the_same_calls(
+    opened: Opened, place: Path, nlpu: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "a.txt").write_text("from = a file")
+    (place / "p.py").write_text(
+        "from nlpu import nlop\n\n\n@nlop\ndef echo(text: str) -> bool:\n    '''Is it?'''\n\n\n"
+        "def go(text: str, n: int = 1):\n    return [echo(text)] * n\n"
+    )
+    (place / "batch.txt").write_text(
+        "One?\nx = Two _ {{x}}\n# a remark\nlist = run p.py:go {x} n=2\npin x\nfile = @a.txt\n"
+        "Join _3 {file}\nedit _1 Another\nrun p.py:go text=@a.txt\ny = file\nclear\nLast _\n"
+        "_3\nsave s.py\n"
+    )
+    ended = nlpu("repl", "--engine", "scripted", stdin=(place / "batch.txt").read_text())
+    assert ended.code == 0, ended.err
+    runs = nlpu("runs", "--json").json
+    assert [run["program"] for run in runs] == ["repl", "repl"]
+    made = nlpu("show", runs[0]["id"], "--json").json["calls_made"]
+    done = nlpu("run", "s.py:session", "--engine", "scripted", "--json").json
+    resumed = nlpu("repl", "--resume", "last", stdin="_1\n_8\n{x}\n").out
+    values = done["result"]
+    assert values["_1"] == "Another" and values["y"] == values["file"] == "from = a file"
+    assert values["_3"] == values["list"] and len(values["_3"]) == 2
+    for name in ("_1", "_8", "x"):
+        assert values[name] in resumed
+    again = nlpu("show", done["run_id"], "--json").json["calls_made"]
+    texts = sorted(call["text"] for call in made if call["text"] != "Another")
+    assert sorted(call["text"] for call in again) == texts
+
+
+# -- looking, stepping, editing ------------------------------------------------------------------
+
+
+def test_breakpoints_hold_lines_and_step_lets_them_pass(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Scripted({"Summarise": "sum", "": "x"})
+    console = opened(engine)
+    text = "A sentence with words. " * 400
+    out, err = told(
+        console,
+        capsys,
+        f"book = '{text}'",
+        "break merge",
+        "run summarize_book {book} chunk_tokens=999",
+    )
+    assert "held: merge at main/" in err and console.held is not None
+    before = len(engine.seen)
+    out, err = told(console, capsys, "Another line")
+    assert "a line is held" in err
+    position = console.gate.held()[0].position
+    out, _ = told(console, capsys, f"inspect {position}")
+    assert "Summarise these summaries" in out and len(engine.seen) == before
+    out, err = told(console, capsys, "step")
+    assert len(engine.seen) == before + 1 and "held: merge" in err
+    out, err = told(console, capsys, "break merge", "go")
+    assert console.held is None and out.startswith("sum") and "breakpoints: none" in err
+    assert len(console.session.entries) == 2
+    out, err = told(console, capsys, "step", "One?")
+    assert "held: say at" in err
+    assert told(console, capsys, "step all")[0] == "x\n"
+
+
+def test_an_edit_is_a_new_run_and_only_what_depends_on_it_is_made_again(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Scripted(short)
+    console = opened(engine)
+    name = console.run.name
+    told(console, capsys, "One?", "clear", "Two?", "clear", "Three _1")
+    out, err = told(console, capsys, "edit _1 Uno", "_3", "_2")
+    assert out == "<Three _1|Uno>\n<Two?>\n"
+    assert err == f"session {name}.2: 2 calls known, 1 made; changed: _1, _3\n"
+    assert len(engine.seen) == 4
+    out, _ = told(console, capsys, "run ask What?", "edit reply Shout.", "_4")
+    assert out == "<Answer the question in a few plain sentences.|What?>\n<Shout.|What?>\n"
+    assert console.run.name == f"{name}.3" and console.session.names["_1"].content == "Uno"
+    for wrong in ("edit x other", "edit say other", "/edit _9 other", "/edit nobody other"):
+        _, err = told(console, capsys, "x = 'text'", wrong)
+        assert err.startswith("error:"), wrong
+    assert console.run.name == f"{name}.3" and "_3" in console.session.names
+    told(console, capsys, "save s.py")
+    assert "ops were given there: reply" in Path("s.py").read_text()
+
+
+def test_edit_without_a_text_opens_the_editor(
+    opened: Opened, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "editor.py").write_text(
+        "import sys\nfrom pathlib import Path\nfile = Path(sys.argv[1])\n"
+        "file.write_text(file.read_text().replace('One', 'Uno'))\n"
+    )
+    monkeypatch.setenv("VISUAL", f"{sys.executable} editor.py")
+    console = opened(is_terminal=True)
+    told(console, capsys, "One?", "Two _1")
+    out, err = told(console, capsys, "edit _1", "_2")
+    assert out == "<Two _1|<Uno?>>\n" and "changed: _1, _2" in err
+    assert "nothing was changed" in told(console, capsys, "edit _1")[1]
+
+
+def test_looks_show_the_session(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    console = opened()
+    told(console, capsys, "One?", "x = 'a text'", "pin x", "Two {x}")
+    for look, seen in {
+        "ctx": ["protected", "pinned", "_2", "working", "_1, _3", "operands"],
+        "graph": ["_3  Two {x}", "from x, context", "say x1"],
+        "graph _1": ["main/1/1", "<One?>"],
+        "cost": ["2 calls", "say "],
+        "ops": ["summarize", "write_answer", "yes or no"],
+        "runs": [console.run.name, "running"],
+        "inspect _3": [
+            "Two {x}",
+            "user",
+            "say at main/7/1: made",
+            "<|user|>",
+            "x:\n  ```\n  a text",
+        ],
+        "inspect x": ["a text", "no call made it"],
+        "help": list(COMMANDS),
+        "help run": ["run a program"],
+        "break say": [],
+    }.items():
+        out, err = told(console, capsys, look)
+        assert all(part in out for part in seen), (look, out, err)
+        assert max(map(len, out.splitlines()), default=0) <= 80, look
+    assert not console.failed
+    assert "make one: nlpu memory ingest" in told(console, capsys, "mem")[1]
+
+
+def test_what_leaves_the_window_keeps_its_name(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Scripted(lambda seen: "long " * 50, window=4000)
+    console = opened(engine)
+    told(console, capsys, *(f"Line {n}?" for n in range(9)))
+    context = engine.seen[-1].operands["context"]
+    assert "listed at page_1]" in context and "Line 0?" not in context
+    out, _ = told(console, capsys, "{page_1}", "_1")
+    assert out.startswith("_1\n_2\n") and out.endswith("long\n")
+
+
+def test_a_budget_ends_the_session_and_more_of_it_goes_on(
+    opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = opened(calls=1)
+    _, err = told(console, capsys, "One?", "Two?")
+    assert "budget" in err and console.left
+    console.close()
+    again = opened(run_dir="runs", resume=console.run.name, calls=5)
+    assert [entry.content for entry in again.session.entries] == ["<One?>", "<Two?>"]
+
+
+def test_other_sessions_are_resumed_in_place(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = opened()
+    told(first, capsys, "One?")
+    first.close()
+    second = opened()
+    _, err = told(second, capsys, f"resume {first.run.name}", "_1", f"resume {first.run.name}")
+    assert f"session {first.run.name}" in err and "is this session" in err
+    assert second.session.names["_1"].content == "<One?>"
+
+
+def test_answers_are_folded_between_words_however_they_come(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    text = "one two three 123456789 1234567890 four\n  a list\n\n漢字漢字 漢字 averylongword.\n"
+    for size in (1, 3, len(text)):
+        put = Folding()
+        for at in range(0, len(text), size):
+            put(text[at : at + size])
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.rstrip() for line in lines] == [
+            "one two", "three", "123456789", "1234567890", "four", "  a list", "",
+            "漢字漢字", "漢字", "averylongword.",
+        ]  # fmt: skip
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def test_a_batch_prints_values_and_fails_if_a_line_did(nlpu: Terminal) -> None:
+    ended = nlpu(
+        "repl", "--engine", "scripted", stdin="What?\n\n# nothing\nx = Why?\nquit\nNever\n"
+    )
+    assert ended.code == 0 and ended.out.count("\n") == 1 and ended.err == ""
+    ended = nlpu("repl", "--engine", "scripted", stdin="/nope\nWhat?\n")
+    assert ended.code == 1 and ended.out.count("\n") == 1 and "no command 'nope'" in ended.err
+
+
+def test_sessions_are_told_from_runs(nlpu: Terminal) -> None:
+    assert "there is no session" in nlpu("repl", "--resume", "last").err
+    done = nlpu("run", "ask", "What?", "--engine", "scripted", "--json").json
+    ended = nlpu("repl", "--resume", done["run_id"])
+    assert ended.code == 2 and f"nlpu resume {done['run_id']}" in ended.err
+    nlpu("repl", "--engine", "scripted", stdin="What?\n")
+    session = nlpu("runs", "--json").json[0]["id"]
+    for command in ("resume", "show"):
+        ended = nlpu(command, session)
+        assert f"nlpu repl --resume {session}" in ended.err + ended.out
+
+
+def test_a_session_is_replayed_without_a_call_and_goes_on_after_it(nlpu: Terminal) -> None:
+    lines = "x = What?\nShorten _1\n"
+    out = nlpu("repl", "--engine", "scripted", stdin=lines).out
+    session = nlpu("runs", "--json").json[0]["id"]
+    told = nlpu("replay", session, "--json").json
+    assert told["receipt"]["calls"] == 0 and told["receipt"]["reused"] == 2
+    assert told["result"]["_2"] + "\n" == out and told["result"]["x"] == told["result"]["_1"]
+    report = nlpu("show", session, "--html", "report.html")
+    assert report.code == 0 and "partial" not in report.err
+    assert nlpu("repl", "--resume", session, stdin="Three _2\n_3\n").code == 0
+
+
+def test_engines_are_named_rightly(nlpu: Terminal) -> None:
+    assert "unknown engine" in nlpu("repl", "--engine", "nope").err
