@@ -31,8 +31,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nlpu.errors import BadOperand, EmptyReply, Malformed, Truncated
-from nlpu.op import Op, check_text
+from nlpu.errors import EmptyReply, Malformed, Truncated
+from nlpu.op import Op
 from nlpu.tokens import Frame, Tokenizer
 from nlpu.wire import Message, Reply
 
@@ -181,9 +181,12 @@ def decode(op: Op[Any], reply: Reply) -> Decoded:
 
 def _encodable(op: Op[Any], text: str) -> str:
     try:
-        check_text(text, f"the reply to {op.name}")
-    except BadOperand as error:
-        raise Malformed(str(error)) from error
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Malformed(
+            f"{op.name}: the reply has a lone surrogate (U+{ord(text[error.start]):04X}) at "
+            f"character {error.start} and is no text; another draw or another model may help"
+        ) from error
     return text
 
 

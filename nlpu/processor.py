@@ -28,6 +28,7 @@ from nlpu.codec import Codec, messages_of
 from nlpu.errors import ConstraintRejected, DoesNotFit
 from nlpu.op import Op
 from nlpu.tokens import ByteBound, CharTokenizer, FileTokenizer, Frame, load_frame
+from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
 
 _CHAT_OVERHEAD = 64  # tokens a chat server's own template may add around two messages
@@ -146,8 +147,10 @@ class Processor:
 
     def check(self, op: Op[Any]) -> None:
         """Raises ConstraintRejected if the engine cannot decode the op's result type."""
-        constraint = op.result.constraint
-        if constraint is not None and constraint.kind not in self.capabilities.constraints:
+        constraint, able = op.result.constraint, self.capabilities.constraints
+        if constraint is None or ("json" in able and constraint.spec in NUMBER_SCHEMAS):
+            return
+        if constraint.kind not in able:
             raise ConstraintRejected(
                 f"{op.name}: {self.name} cannot decode a {constraint.kind} constraint; "
                 "use another processor or a result of type str"

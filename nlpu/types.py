@@ -37,6 +37,10 @@ MAX_ITEMS = 16  # items of a list
 MAX_INT = 10**9 - 1  # largest absolute value of an integer
 _INT = r"-?(0|[1-9][0-9]{0,8})"
 _FLOAT = r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?"
+NUMBER_SCHEMAS = {  # for engines that take JSON schemas and no regular expressions
+    regex: {"type": kind, "minimum": -MAX_INT, "maximum": MAX_INT}
+    for regex, kind in ((_INT, "integer"), (_FLOAT, "number"))
+}
 
 Kind = Literal["text", "bool", "int", "float", "choice", "json"]
 
@@ -64,7 +68,8 @@ class ResultType:
             return _PARSERS[self.kind](self, stripped)
         except Exception as error:  # a model's own validators may raise anything (rule 3)
             shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
-            raise Malformed(f"the reply {shown!r} is not a {self.name}") from error
+            article = "a " if self.kind == "json" else ""  # the other names have their own
+            raise Malformed(f"the reply {shown!r} is not {article}{self.name}") from error
 
     def render(self, content: Any) -> str:
         """The canonical text of a content."""

@@ -93,6 +93,7 @@ class Capabilities:
     model:         the name results are journaled under; another model is another name.
     window:        tokens of prompt and completion together.
     max_in_flight: requests that are useful at once.
+    constraints:   kinds it decodes under; with json also the regexes of ``types.NUMBER_SCHEMAS``.
     tokenizer:     directory with ``tokenizer.json`` and the chat template, if it is known.
     weaker:        one short sentence for each guarantee that this engine cannot give.
     """

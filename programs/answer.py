@@ -1,11 +1,13 @@
 """Answer a question about a text of any length, with citations.
 
     nlpu run answer "Who built the first one?" --input essay.txt
+    nlpu run answer "Who built the first one?" store=.nlpu/memory
 
 Every chunk of the text is read for evidence at the same time; a yes/no op drops what does not help.
 What is left is numbered, and the answer is written from it in a tree of calls that each fit the
 window. Its marks [1], [2], ... are citations, each with the extent ``text[start:stop]`` it came
-from. If nothing in the text helps, the answer says so.
+from. If nothing in the text helps, the answer says so. Instead of a text it takes a memory, and
+reads the pages that fit the question best.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from textwrap import fill
 from pydantic import BaseModel
 
 from nlpu import Chunk, ModelError, Value, lift, nlop, split
+from nlpu.errors import Usage
 from programs.calling import careful
 from runtime import spawn
 
+PAGES = 12  # read of a memory
 NOTES = 6  # pieces of evidence in one call
 NOTHING_FOUND = "The text says nothing that answers this question."
 
@@ -43,12 +47,16 @@ Note = tuple[Value[str], list[int]]  # a text with marks, and the numbers it may
 
 
 class Citation(BaseModel):
-    """What a mark [number] in an answer stands for: ``text[start:stop]`` holds the evidence."""
+    """What a mark [number] in an answer stands for: ``text[start:stop]`` holds the evidence.
+
+    Of evidence from a memory, ``source`` is the file or conversation that this is an extent of.
+    """
 
     number: int
     evidence: str
     start: int
     stop: int
+    source: str = ""
 
 
 class Answer(BaseModel):
@@ -60,24 +68,47 @@ class Answer(BaseModel):
 
     def __str__(self) -> str:
         notes = [
-            fill(f"[{c.number}] {c.evidence} (characters {c.start} to {c.stop})", 88)
+            fill(
+                f"[{c.number}] {c.evidence} ({c.source or 'characters'} {c.start} to {c.stop})", 88
+            )
             for c in self.citations
         ]
         return "\n\n".join([fill(self.text, 88), *notes])
 
 
-def answer(question: str, text: str, chunk_tokens: int = 512) -> Value[Answer]:
-    """Answer a question from a text, citing the places the answer rests on."""
-    searches = [spawn(search, question, chunk) for chunk in split(text, chunk_tokens)]
-    found = [evidence for s in searches if (evidence := s.value) is not None]
+def answer(
+    question: str, text: str = "", chunk_tokens: int = 512, store: str = ""
+) -> Value[Answer]:
+    """Answer a question from a text or a memory, citing the places the answer rests on."""
+    if bool(text) == bool(store):
+        raise Usage("answer needs a text or a store=DIR, one of them: give --input FILE or store=")
+    passages = recalled(question, store) if store else [(c, "") for c in split(text, chunk_tokens)]
+    searches = [(spawn(search, question, chunk), source) for chunk, source in passages]
+    found = [(evidence, source) for s, source in searches if (evidence := s.value) is not None]
     if not found:
         return Value(Answer(text=NOTHING_FOUND, found=False, citations=[]))
     citations = [
-        Citation(number=n, evidence=e, start=start, stop=stop)
-        for n, (e, start, stop) in enumerate(found, 1)
+        Citation(number=n, evidence=e, start=start, stop=stop, source=source)
+        for n, ((e, start, stop), source) in enumerate(found, 1)
     ]
     notes: list[Note] = [(Value(f"[{c.number}] {c.evidence}"), [c.number]) for c in citations]
     return finished(compose(question, notes), citations)
+
+
+def recalled(question: str, store: str) -> list[tuple[Chunk, str]]:
+    """The pages of a memory that fit the question best, and their sources."""
+    from memory.controller import Memory  # here: a text needs none of its libraries
+
+    with Memory(store) as memory:
+        pages = [found.page for found in memory.search(question, most=PAGES)]
+    return [(page_chunk(page.text, page.start), page.source) for page in pages]
+
+
+def page_chunk(text: str, start: int) -> Chunk:
+    """A page as a piece of its source."""
+    chunk = Chunk(text)
+    chunk.start, chunk.stop = start, start + len(text)
+    return chunk
 
 
 def search(question: str, chunk: Chunk) -> tuple[str, int, int] | None:

@@ -105,9 +105,11 @@ class CallDesk:
 
     def missing(self, node: Node) -> None:
         """In a replay, fail only what needs the call: what lost a race has no result either."""
+        run = node.scope.run
         try:
             where = f"{node.position} ({node.name})"
-            node.scope.run.diverge(where, "the journal has no result for this call")
+            end = "" if run.past.finished else " (the run did not finish: resume it)"
+            run.diverge(where, f"the journal has no result for this call{end}")
         except Diverged as error:
             self.kernel.fail(node, error)
 
@@ -244,6 +246,13 @@ class CallDesk:
             )
 
     # -- run ---------------------------------------------------------------------------------
+
+    def unsend(self, batch: list[Flight]) -> None:
+        """The attempts of a turn that could not be committed were none."""
+        for flight in batch:
+            assert flight.node.cost is not None
+            flight.node.cost.attempts -= 1
+            flight.node.scope.run.counts.attempts -= 1
 
     def send(self, batch: list[Flight]) -> None:
         """Start the admitted attempts."""

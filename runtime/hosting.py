@@ -235,6 +235,8 @@ class Host:
         """The run is over. Its last row is written when the journal can still be written."""
         if run.status != "running":
             return
+        if run.doom is not None:
+            result, error = None, run.doom
         run.result, run.error = result, error
         kinds: dict[type[BaseException], Status] = {
             NeedsPerson: "needs_person",

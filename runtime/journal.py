@@ -105,7 +105,7 @@ class Journal(_Names):
         self._new_rows: list[tuple[int, int, bytes, bytes]] = []
         self._seq, self._chain = 0, bytes(_CHAIN_BYTES)
         self.read_only, self._durable, self._sync = read_only, durable, False
-        self._lock = None if read_only else _owned(path)
+        self._lock = None if read_only else owned(path)
         try:
             self._db = _connect(path, durable, read_only)
             self._load()
@@ -238,7 +238,7 @@ class Journal(_Names):
         self.rows.append(json.loads(body))
 
 
-def _owned(path: Path) -> Lock:
+def owned(path: Path) -> Lock:
     """Ownership of a journal. Raises RunBusy, StorageFailed."""
     busy = "the run is being executed by process {owner}; wait for it, or stop it first"
     try:

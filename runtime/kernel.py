@@ -91,6 +91,7 @@ class Kernel:
         try:
             self.journal.commit()
         except Exception as error:  # nothing of the batch is really sent
+            self.calls.unsend(batch)
             self._halt(error if isinstance(error, NlpuError) else _internal(error))
         self._guarded(self.calls.send, batch)
         self._guarded(self._run_programs)
@@ -149,8 +150,10 @@ class Kernel:
         error: BaseException | None = node._error
         while isinstance(error, UpstreamFailed):
             error = error.__cause__
-        if isinstance(error, Diverged):
-            self.host.stop(node.scope.run, error)
+        run = node.scope.run
+        if isinstance(error, Diverged) and run.doom is None:
+            run.doom = error  # whatever the program does until it is stopped, from the hub
+            self.arrived(self.host.stop, run, error)
 
     def on_hub(self, step: Callable[[], None]) -> None:
         """Do something in the last phase of a turn, between programs."""

@@ -130,7 +130,7 @@ def _from_file(path: Path, function: str) -> Program:
 def _imported(step: Callable[[], types.ModuleType], name: str) -> types.ModuleType:
     try:
         return step()
-    except Exception as error:  # whatever the program's own code raises
+    except (Exception, SystemExit) as error:  # whatever the program's own code raises
         line = getattr(error, "lineno", None)
         where = f" (line {line})" if line else ""
         raise ProgramError(

@@ -101,6 +101,7 @@ class RunState:
         self.divergence: str | None = None
         self.status: Status = "running"
         self.error: BaseException | None = None
+        self.doom: NlpuError | None = None  # it will end with this, whatever its program does
         self.result: Any = None
         self.counts = Counts()
         self.start_s = kernel.now_s()

@@ -10,6 +10,7 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
+import memory
 import nlpu
 import runtime
 
@@ -85,7 +86,7 @@ def test_no_import_cycles() -> None:
     assert list(nx.simple_cycles(graph)) == []
 
 
-@pytest.mark.parametrize("house", [nlpu, runtime])
+@pytest.mark.parametrize("house", [nlpu, memory, runtime])
 def test_public_names_are_exactly_all(house: object) -> None:
     names = house.__all__  # type: ignore[attr-defined]
     assert names == sorted(names) and len(names) <= 14

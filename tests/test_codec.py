@@ -218,3 +218,9 @@ def test_trim_keeps_whole_sentences_and_says_so() -> None:
 @given(TEXT)
 def test_what_is_trimmed_is_a_beginning(text: str) -> None:
     assert text.startswith(to_last_sentence(text))
+
+
+def test_a_reply_that_is_no_text_is_not_blamed_on_a_source() -> None:
+    with pytest.raises(Malformed, match=r"echo: the reply .*U\+D800.* another draw") as caught:
+        decode(echo, reply("so \ud800"))
+    assert "decode the source" not in str(caught.value)

@@ -21,7 +21,7 @@ from kit import (
 from nlpu import NlpuError, lift, op
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import Diverged
-from runtime import Budget, first, now, random
+from runtime import Budget, first, now, random, spawn
 from runtime.journal import Journal
 
 
@@ -204,3 +204,18 @@ def test_changed_gets_past_what_was_told_from_outside(tmp_path: Path) -> None:
     again = resumed(tmp_path, run, told_otherwise, "text", engine=engine, changed=True)
     assert again.error is None and len(engine.seen) == 1
     assert "asked for the time there before" in str(again.divergence)
+
+
+def test_a_replay_of_an_unfinished_run_with_nested_programs_ends(tmp_path: Path) -> None:
+    def nested() -> list[Any]:
+        def careful(number: int) -> str:
+            try:
+                return str(shorten(str(echo(f"{number}"))))
+            except NlpuError as error:
+                return type(error).__name__
+
+        return [spawn(careful, number) for number in range(9)]
+
+    cut = execute(nested, run_dir=tmp_path, budget=Budget(calls=7))
+    again = resumed(tmp_path, cut, nested, engine=Scripted("never"), replay=True)
+    assert isinstance(again.error, Diverged)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -21,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlpu import errors as e
+from nlpu import op
 from nlpu.engines import http_errors
 from nlpu.engines.fault_gpu import Gpu
 from nlpu.engines.fault_instant import InstantServer
@@ -30,6 +32,8 @@ from nlpu.engines.http_probe import base_url
 from nlpu.engines.http_replies import StreamReader
 from nlpu.engines.http_wire import Dialect
 from nlpu.engines.openai_http import HttpEngine
+from nlpu.processor import open_processor
+from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint, Message, Reply, Request
 
 IDS = tuple(range(40))
@@ -127,6 +131,33 @@ def test_another_server_gets_response_format_and_its_choice_is_unwrapped() -> No
             assert set(json.loads(made.text)) == {"n"}
             with pytest.raises(e.ConstraintRejected, match="regular expressions"):
                 await engine.send(ask(constraint=Constraint("regex", "a")))
+
+    run(test())
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_numbers_are_json_where_only_json_is_offered(kind: Any) -> None:
+    said = {int: ['{"answer":-42}', "7"], float: ['{"answer": 2.50}', "1e3"]}[kind]
+
+    async def test() -> None:
+        texts = iter([None, *said, said[0]])
+        async with FaultServer(vllm=False, answer=lambda _: next(texts)) as server:
+            processor = await open_processor("plain", HttpEngine(server.url))
+            asks, pieces = op("How many?", kind), list[str]()
+            processor.check(asks)  # what the scheduler asks before it sends
+            request = ask(constraint=asks.result.constraint)
+            made = await processor.engine.send(request)
+            assert asks.result.check(asks.result.parse(made.text), "it") is not None
+            form = server.seen[0].body["response_format"]["json_schema"]["schema"]
+            assert form["properties"]["answer"] == NUMBER_SCHEMAS[request.constraint.spec]
+            replies = [(await processor.engine.send(request)).text for _ in said]
+            assert replies == [said[0].strip('{}"answer: '), said[1]]
+            assert (await processor.engine.send(request, pieces.append)).text == pieces[0]
+            assert any("numbers" in sentence for sentence in processor.capabilities.weaker)
+            other = replace(asks.result, constraint=Constraint("regex", "a"))
+            with pytest.raises(e.ConstraintRejected, match="cannot decode a regex"):
+                processor.check(replace(asks, result=other))
+            await processor.engine.close()
 
     run(test())
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -150,14 +151,14 @@ def test_a_second_process_is_told_that_the_run_is_live(tmp_path: Path) -> None:
         until(lambda: has_calls(tmp_path))
         record = only(tmp_path)
         assert record is not None
-        for command in ("resume", "replay"):
-            second = subprocess.run(
-                [*COMMAND, command, record.name, "--json"],
-                cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            assert second.returncode == 1
-            assert f"being executed by process {process.pid}" in second.stderr
-            assert json.loads(second.stdout)["error"]["type"] == "RunBusy"
+        second = subprocess.run(
+            [*COMMAND, "resume", record.name[:5], "--json"],
+            cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert second.returncode == 1
+        assert f"being executed by process {process.pid}" in second.stderr
+        told = json.loads(second.stdout)
+        assert (told["run_id"], told["error"]["type"]) == (record.name, "RunBusy")
         assert process.poll() is None  # the first is not disturbed
 
 
@@ -173,6 +174,39 @@ def test_ctrl_c_while_the_embedded_model_loads(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=30)
         assert time.monotonic() - began < 5
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("module", ["typer", "pydantic_core", "runtime.terminal.executing"])
+def test_ctrl_c_while_modules_load_is_one_line_and_one_object(tmp_path: Path, module: str) -> None:
+    """The module's place is taken by one that waits in a class body, as pydantic's own do."""
+    waits = (
+        "import sys\nclass Field:\n    def __set_name__(self, owner, name):\n"
+        "        print('loading', file=sys.stderr, flush=True)\n"
+        "        while True: pass\nclass Model:\n    field = Field()\n"
+    )
+    path = tmp_path / "slow.py"
+    path.write_text(waits)
+    start = (
+        "import importlib.abc, importlib.util, sys\n"
+        "class Finder(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}:\n"
+        f"            return importlib.util.spec_from_file_location(name, {str(path)!r})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv = ['nlpu', 'run', 'ask', 'Hi', '--engine', 'scripted', '--json']\n"
+        "from runtime.terminal.__main__ import main\nmain()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", start], cwd=tmp_path, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, "interrupted\n")
+    told = json.loads(out)
+    assert (told["status"], told["error"]["type"]) == ("stopped", "Interrupted")
 
 
 @pytest.mark.local

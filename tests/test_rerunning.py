@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from terminal_fixture import Terminal, nlpu
 
+from runtime.terminal.archive import find
+
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")
 PROGRAM = '''
@@ -64,6 +66,15 @@ def test_nothing_edited_makes_nothing(nlpu: Terminal, old: str) -> None:
     assert (told["receipt"]["calls"], told["receipt"]["reused"]) == (0, 3)
 
 
+def test_what_is_given_now_counts(nlpu: Terminal, old: str) -> None:
+    given = ("--durable", "--price", "1,2")
+    name = nlpu("run", "--from", old, *given, "--json").json["run_id"]
+    again = nlpu("run", "--from", name, "--json").json["run_id"]  # and is kept from then on
+    for run in (name, again):
+        header = find(Path(".nlpu/runs"), run).past.header
+        assert header["durable"] is True and header["price"]["completion"] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -87,3 +98,19 @@ def test_set_without_from_and_nothing_at_all_are_bad_usage(nlpu: Terminal) -> No
     assert "name it with --from" in nlpu("run", "ask", "x", "--set", "a=b").err
     ended = nlpu("run")
     assert ended.code == 2 and "name a PROGRAM" in ended.err
+
+
+def test_arguments_are_of_their_declared_types_in_every_life(
+    nlpu: Terminal, tmp_path: Path
+) -> None:
+    (tmp_path / "kinds.py").write_text(
+        "from enum import Enum\n"
+        "from nlpu import op\n"
+        "class Colour(Enum):\n    RED = 'red'\n    BLUE = 'blue'\n"
+        "def go(colour: Colour, size: float = 2, *rest: str):\n"
+        "    return op('Tell')(f'{colour.name} {size} {rest}')\n"
+    )
+    first = nlpu("run", f"{tmp_path}/kinds.py:go", "blue", "3", *SCRIPTED, "--json").json
+    for words in (("replay",), ("resume",), ("run", "--from")):
+        again = nlpu(*words, first["run_id"], "--json").json
+        assert (again["status"], again["result"]) == ("done", first["result"])

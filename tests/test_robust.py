@@ -219,6 +219,7 @@ def test_a_commit_that_breaks_sends_nothing(tmp_path: Any) -> None:
         machine._station.kernel.journal.__class__ = Unwritable
         run = finish(machine.start(lambda: echo("a")))
         assert run.status == "failed" and "RuntimeError: broken" in str(run.error)
+        assert run.receipt.attempts == 0
     assert engine.seen == []
 
 

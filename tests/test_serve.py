@@ -10,22 +10,29 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nlpu import errors as e
 from nlpu.engines import serve_command as sc
-from nlpu.engines.serve import VllmServer
+from nlpu.engines.fault_server import FaultServer
+from nlpu.engines.serve import VllmServer, cause_in
+from nlpu.engines.serve_port import claim
 from nlpu.wire import Message, Request
 
 FAKE = """
 import argparse, asyncio, os, subprocess, sys
 parser = argparse.ArgumentParser()
-for name in ("--model", "--served-model-name", "--mode"): parser.add_argument(name)
+for name in ("--model", "--served-model-name"): parser.add_argument(name)
+parser.add_argument("--mode", default="")
 parser.add_argument("--port", type=int)
 options, rest = parser.parse_known_args(sys.argv[3:])
 print("key is", os.environ["VLLM_API_KEY"], flush=True)
-if options.mode == "fails": sys.exit("cannot load the model")
+if options.mode == "fails":
+    print("OSError: no such tensor", "and more", sep="\\n", file=sys.stderr)
+    sys.exit("cannot load the model")
+if options.mode.startswith("/"): open(options.mode).read()
 from nlpu.engines.fault_server import FaultServer
 async def main():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -94,9 +101,68 @@ def test_a_failed_start_shows_the_log(python: str, mode: str, words: str) -> Non
             await server.__aenter__()
         assert server.ended
         assert server.api_key not in str(caught.value)
+        if mode == "fails":
+            *_, cause, remedy = str(caught.value).splitlines()
+            assert cause == "The likely cause: OSError: no such tensor"
+            assert remedy.startswith("Correct the model's name")
         server.log.unlink()
 
     asyncio.run(test())
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_started() -> None:
+    async def test() -> None:
+        async with FaultServer(models=("m",)) as other:
+            port = int(other.url.rpartition(":")[2])
+            with pytest.raises(e.HostError, match=f"port {port} .*--port"):
+                await VllmServer("m", port=port, python="/no/python").__aenter__()
+            assert not other.seen
+
+    asyncio.run(test())
+
+
+def test_another_server_that_takes_the_port_meanwhile_is_not_believed(
+    python: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+
+    async def test() -> None:
+        port = claim(0)
+        server = VllmServer("m", port=port, python=python, flags=("--mode", str(gate)))
+        starting = asyncio.create_task(server.__aenter__())
+        opened = await asyncio.to_thread(gate.open, "w")  # once the child waits at the gate
+        async with FaultServer(models=("m",), port=port) as other:
+            opened.close()
+            with pytest.raises(e.HostError, match="ended before it was ready"):
+                await starting
+            assert not other.seen  # nor did it get our key
+        server.log.unlink()
+
+    asyncio.run(test())
+
+
+def test_what_can_only_be_a_path_is_looked_for_at_once(tmp_path: Path) -> None:
+    for model in (f"{tmp_path}/none", "./none", "models/none/there"):
+        with pytest.raises(e.Usage, match="there is no model at"):
+            sc.check_model(model)
+    for model in (str(tmp_path), "some/model", "gpt2", "s3://bucket/models/one"):
+        sc.check_model(model)
+
+
+@pytest.mark.parametrize("port", [99999, -5, "http"])
+def test_a_port_is_a_number(port: Any) -> None:
+    with pytest.raises(e.Usage, match=r"--port is a number from 0 to 65535"):
+        VllmServer("m", flags=("--port", str(port)))
+
+
+def test_the_cause_in_a_log() -> None:
+    log = "ValueError: bad\nRuntimeError: failed, see root cause above\n[keeper] it ended"
+    assert cause_in(log) == "ValueError: bad"
+    log = "x.ValidationError: 1 error for Config\n  Value error, no model\nPlease do"
+    assert cause_in(log) == "x.ValidationError: 1 error for Config Value error, no model"
+    assert cause_in("loading\nkilled\n\n[keeper] it ended") == "killed"
+    assert cause_in("") == "it said nothing"
 
 
 def test_it_gives_up_in_time(python: str, tmp_path: Path) -> None:
@@ -179,6 +245,6 @@ def test_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert os.environ.get("VLLM_API_KEY") is None
 
 
-def test_a_free_port_is_free() -> None:
+def test_a_claimed_port_can_be_had() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", sc.free_port()))
+        taken.bind(("127.0.0.1", claim(0)))

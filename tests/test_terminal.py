@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 from terminal_fixture import COMMAND, ESSAY, ROOT, Terminal, environment, fault_server, nlpu
 
+from nlpu.errors import HostError, ProgramError
+from runtime.terminal.checks import how_to_install
+from runtime.terminal.output import said
+
 __all__ = ["nlpu"]  # a fixture
 RECEIPT = {
     "calls", "reused", "attempts", "nlops", "wasted_nlops", "prompt_tokens", "cached_tokens",
     "completion_tokens", "seconds", "work_s", "span_s", "depth", "parallelism", "lower_bound_s",
 }  # fmt: skip
-COMMANDS = ("run", "runs", "show", "resume", "replay", "serve", "bench", "doctor")
+COMMANDS = ("run", "repl", "runs", "show", "resume", "replay", "serve", "bench", "doctor")
 SCRIPTED = ("--engine", "scripted")
 
 
@@ -303,11 +307,24 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         assert message in ended.err and ended.err.startswith("error: "), (words, ended.err)
         assert ended.err.count("\n") == 1 and "Traceback" not in ended.err
         assert ended.out == ""
+        failed = nlpu(words[0], "--json", *words[1:], stdin="some text")
+        if words[0] not in ("fly", "bench"):  # the group's own option does not exist
+            assert failed.code == 2 and failed.err == ended.err
+        told = failed.json
+        assert (told["run_id"], told["status"]) == (None, "failed")
+        assert told["error"]["type"] in ("Usage", "BadOperand") and told["error"]["message"]
 
 
-def test_a_wrong_argument_shows_the_parameters(nlpu: Terminal) -> None:
-    ended = nlpu("run", "answer", "Who?", *SCRIPTED)
-    assert "answer(question: text, text: text, chunk_tokens: int = 512)" in ended.err
+def test_advice_on_stdin_names_a_command_that_reads_it(nlpu: Terminal) -> None:
+    words = ("run", "summarize_book", "-", *SCRIPTED)
+    assert "split -C 16M -\n" in nlpu(*words, stdin=b"x" * (17 * 2**20)).err
+    assert "iconv -f latin1 -t utf-8 -\n" in nlpu(*words, stdin=b"caf\xe9").err
+
+
+def test_a_wrong_argument_shows_the_parameters(nlpu: Terminal, tmp_path: Path) -> None:
+    spec = program(tmp_path / "p.py", "def go(question: str, text: str, size: int = 512): pass\n")
+    ended = nlpu("run", spec, "Who?", *SCRIPTED)
+    assert "go(question: text, text: text, size: int = 512)" in ended.err
 
 
 def test_program_files_that_cannot_run(nlpu: Terminal, tmp_path: Path) -> None:
@@ -317,12 +334,48 @@ def test_program_files_that_cannot_run(nlpu: Terminal, tmp_path: Path) -> None:
         ("def other(): pass\n", 2, "its functions are: other"),
         ("def go(x: bytes): pass\n", 1, "a terminal cannot give"),
         ("def go():\n    return 1 / 0\n", 1, "ZeroDivisionError: division by zero (p.py:4)"),
+        ("import sys\nsys.exit(5)\n", 1, "cannot be loaded: SystemExit: 5"),
+        ("from nlpu.errors import Usage\ndef go(): raise Usage('give less')\n", 2, "give less"),
         ("def go():\n    return op('x')(3)\n", 1, "operand 'text' of x must be text"),
     ]
     for body, code, message in cases:
         ended = nlpu("run", program(tmp_path / "p.py", body), *SCRIPTED)
         assert ended.code == code and message in ended.err, (body, ended)
         assert "Traceback" not in ended.err
+        assert ("nlpu resume" in ended.err) == (code == 1 and "\nrun " in ended.err)
+        told = nlpu("run", program(tmp_path / "p.py", body), *SCRIPTED, "--json").json
+        assert told["status"] == "failed" and told["result"] is None
+        assert message.partition(" (p.py")[0] in told["error"]["message"]
+
+
+STRANGE = """
+from pydantic import BaseModel, model_serializer
+class Mute:
+    def __str__(self):
+        raise ValueError("no words")
+class Shy(BaseModel):
+    @model_serializer
+    def out(self):
+        raise ZeroDivisionError("not today")
+"""
+
+
+@pytest.mark.parametrize(
+    ("result", "why"), [("Mute()", "no words"), ("Shy()", "not today"), ("10**5000", "digits")]
+)
+def test_a_result_that_cannot_be_printed_is_the_programs_fault_and_kept(
+    nlpu: Terminal, tmp_path: Path, result: str, why: str
+) -> None:
+    spec = program(tmp_path / "p.py", STRANGE + f"def go():\n    return {result}\n")
+    ended = nlpu("run", spec, *SCRIPTED)
+    assert ended.code == 1 and ended.out == "" and "fault of nlpu" not in ended.err
+    assert "done and kept, but its result cannot be printed" in ended.err and why in ended.err
+    assert "to resume it" not in ended.err
+    if why != "digits":  # JSON's numbers have no bound
+        ended = nlpu("run", spec, *SCRIPTED, "--json")
+        assert ended.code == 1 and ended.json["status"] == "failed"
+        assert ended.json["error"]["type"] == "ProgramError" and ended.json["receipt"]
+    assert {run["status"] for run in nlpu("runs", "--json").json} == {"done"}
 
 
 def test_failures_of_the_host_are_one_paragraph(nlpu: Terminal) -> None:
@@ -337,6 +390,22 @@ def test_failures_of_the_host_are_one_paragraph(nlpu: Terminal) -> None:
         assert ended.code == 1 and "is not an LLM server" in ended.err
     ended = nlpu("run", "ask", "Hi", "--model", "/no/such/model")
     assert ended.code == 2 and "not a model directory" in ended.err
+
+
+def test_a_replay_names_the_guarantees_that_its_server_lacked(nlpu: Terminal) -> None:
+    with fault_server("--not-vllm") as url:
+        first = nlpu("run", "ask", "Hi", "--engine", url, "--json")
+    note = next(line for line in first.err.splitlines() if line.startswith("note: "))
+    assert note.endswith(".") and note in nlpu("replay", first.json["run_id"]).err
+
+
+def test_a_cause_is_told_once() -> None:
+    inner = HostError("the disk is full")
+    outer = ProgramError("it failed: the disk is full")
+    outer.__cause__ = inner
+    assert said(outer) == "it failed: the disk is full"
+    outer.__cause__ = ProgramError("the file is locked")
+    assert said(outer) == "it failed: the disk is full; because: the file is locked"
 
 
 def test_a_server_that_dies_leaves_a_run_that_can_be_resumed(nlpu: Terminal) -> None:
@@ -397,6 +466,7 @@ def test_doctor_says_what_is_missing_and_what_to_do(nlpu: Terminal) -> None:
     assert told["ready"] and checks[url]["ok"] and "fault-1" in checks[url]["detail"]
     assert {"python", "base", "local", "vllm"} <= checks.keys()
     assert all(check["remedy"] for check in told["checks"] if not check["ok"])
+    assert how_to_install("local").endswith("pip install -c constraints.txt -e '.[local]'")
     ended = nlpu("doctor", "--engine", "http://127.0.0.1:9")
     assert ended.code == 1 and "nlpu serve MODEL" in ended.out
 
@@ -407,13 +477,24 @@ def test_benches_are_listed_without_being_imported(nlpu: Terminal) -> None:
     assert not {m for m in set(sys.modules) - before if m.startswith("runtime.bench")}
 
 
+def test_serve_tells_at_once_what_cannot_be(nlpu: Terminal) -> None:
+    for words, message in (
+        (("./none",), "there is no model at ./none"),
+        (("m", "--port", "99999"), "--port is a number from 0 to 65535"),
+        (("m", "--port", "-5"), "--port is a number from 0 to 65535"),
+    ):
+        ended = nlpu("serve", *words, "--json")
+        assert ended.code == 2 and message in ended.err
+        assert ended.json["status"] == "failed" and message in ended.json["error"]["message"]
+
+
 def test_serve_passes_flags_on_and_says_what_is_missing(nlpu: Terminal) -> None:
     ended = nlpu("serve", "m", "--python", "/no/python", "--", "--tensor-parallel-size", "2")
     assert ended.code == 1 and "/no/python is not a Python that runs" in ended.err
 
 
 def test_the_console_script_is_main() -> None:
-    assert 'nlpu = "runtime.terminal.app:main"' in (ROOT / "pyproject.toml").read_text()
+    assert 'nlpu = "runtime.terminal.__main__:main"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_what_a_program_prints_goes_to_stderr(nlpu: Terminal, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.wire import Reply, Request
 from runtime import Budget
 from runtime.clock import SystemClock
-from runtime.journal import Lock
+from runtime.journal import owned
 from runtime.terminal.archive import find, followed
 from runtime.terminal.watching import lines_of, picture_of
 
@@ -37,7 +37,7 @@ def test_a_run_under_way(tmp_path: Path) -> None:
         budget = Budget(calls=20, nlops=30)
         run = begun(machine, program(tmp_path), "tides", 5, budget=budget)
         run.wait(PATIENCE_S)
-    lock = Lock(grave / f"{run.name}.db")
+    lock = owned(grave / f"{run.name}.db")
     try:
         picture = picture_of(find(grave, run.name), START_S + 6)
     finally:
@@ -123,7 +123,7 @@ def test_watching_ends_with_its_process(tmp_path: Path) -> None:
     with computer(engine, run_dir=tmp_path / "runs", limits=Limits(max_in_flight=1)) as machine:
         run = begun(machine, program(tmp_path), "tides")
         run.wait(PATIENCE_S)
-    lock = Lock(grave / f"{run.name}.db")
+    lock = owned(grave / f"{run.name}.db")
     seen = [now.status for now in followed(find(grave, run.name), lock.release)]
     assert seen == ["running", "stopped"]
 

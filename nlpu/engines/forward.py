@@ -60,7 +60,7 @@ class Model:
     """A causal language model with ``slots`` KV slots. Used from one thread only."""
 
     def __init__(self, directory: Path, slots: int, window: int, threads: int | None) -> None:
-        torch, transformers = _libraries()
+        torch, transformers = libraries()
         torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
         self.torch: Any = torch
         self.net: Any = transformers.AutoModelForCausalLM.from_pretrained(
@@ -175,7 +175,8 @@ def _attention(
     return out[None], None
 
 
-def _libraries() -> tuple[Any, Any]:
+def libraries() -> tuple[Any, Any]:
+    """torch and transformers, set up. Raises MissingPart."""
     # Here and not above: seconds of loading that only an opened engine needs. On a busy machine
     # OpenMP threads that spin while they wait make each product up to fifty times slower than
     # ones that sleep, so they sleep unless the environment says otherwise; it is read once, when

@@ -156,8 +156,8 @@ def _vllm_weaker(version: str) -> tuple[str, ...]:
 
 def _other_weaker() -> tuple[str, ...]:
     return (
-        "Choice and JSON constraints are asked for by response_format; a server may ignore it.",
-        "Regular-expression constraints are not available.",
+        "Constraints are asked for by response_format; a server may ignore it.",
+        "Of regular expressions only numbers' are available, asked for as JSON numbers.",
         "Priorities are not passed on, and closing the connection may not stop the generation.",
         "Where the server gives no token counts they are estimates.",
     )

@@ -8,7 +8,7 @@ they come, gives the new text each time, and the same Reply in the end.
 Rules
 1. An answer is whole: text that is a string, a finish of ours, token counts. Else it is a fault.
 2. A stream's pieces, joined, are the text of its Reply; where the bytes are cut changes nothing.
-3. A choice that ``http_wire`` wrapped is unwrapped here.
+3. An answer that ``http_wire`` wrapped is unwrapped here, a number in the digits it was written in.
 4. Nothing here does I/O.
 """
 
@@ -76,22 +76,21 @@ def _reply(dialect: Dialect, request: Request, said: tuple[Any, str, Any], usage
         raise ServerFault(
             f"{dialect.where} broke the generation off (finish: {finish}). Try again."
         )
-    if wraps_choice(dialect, request):
+    if wraps_answer(dialect, request):
         text = _unwrapped(text)
     prompt, completion, cached, thought = _counts(dialect, request, text + thinking, usage)
     return Reply(text, _FINISH[finish], prompt, completion, cached, thinking, thought)
 
 
-def wraps_choice(dialect: Dialect, request: Request) -> bool:
-    return (
-        not dialect.vllm and request.constraint is not None and request.constraint.kind == "choice"
-    )
+def wraps_answer(dialect: Dialect, request: Request) -> bool:
+    constraint = request.constraint
+    return not dialect.vllm and constraint is not None and constraint.kind != "json"
 
 
 def _unwrapped(text: str) -> str:
-    """The choice inside ``{"answer": choice}``; as it came, if the server ignored the format."""
+    """What is inside ``{"answer": ...}``; as it came, if the server ignored the format."""
     try:
-        answer = json.loads(text)["answer"]
+        answer = json.loads(text, parse_int=str, parse_float=str)["answer"]
     except (ValueError, KeyError, TypeError):
         return text
     return answer if isinstance(answer, str) else text

@@ -12,8 +12,8 @@ Rules
 1. Everything that shapes the generation is sent. vLLM otherwise takes top_k, min_p and penalties
    from the model's ``generation_config.json``, and two servers would differ silently.
 2. A constraint's ``spec`` is pasted as JSON only after it was parsed once.
-3. A choice on a server without ``structured_outputs`` is asked for as ``{"answer": choice}``; a
-   regex there is ``ConstraintRejected``, never ignored.
+3. A choice or number on a server without ``structured_outputs`` is asked for as
+   ``{"answer": ...}``; any other regex there is ``ConstraintRejected``, never ignored.
 4. A token prompt that leaves no room for ``max_tokens`` is refused here: vLLM would silently
    generate less.
 5. Nothing here does I/O.
@@ -28,6 +28,7 @@ from typing import Any
 
 from nlpu.engines import http_errors as errors
 from nlpu.errors import ConstraintRejected, DoesNotFit
+from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint, Request
 
 
@@ -136,18 +137,25 @@ def _vllm_constraint(constraint: Constraint) -> dict[str, Any]:
 
 
 def _common_constraint(constraint: Constraint) -> dict[str, Any]:
-    if constraint.kind == "regex":
-        raise ConstraintRejected(
-            "This server takes no regular expressions (it is not vLLM)."
-            " Use a choice or JSON result type, or serve the model with vLLM."
-        )
-    schema = _parsed(constraint)
-    if constraint.kind == "choice":
+    if constraint.kind == "json":
+        schema = _parsed(constraint)
+    else:
         schema = {
             "type": "object",
-            "properties": {"answer": {"type": "string", "enum": schema}},
+            "properties": {"answer": _answer_schema(constraint)},
             "required": ["answer"],
             "additionalProperties": False,
         }
     named = {"name": "result", "strict": True, "schema": schema}
     return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def _answer_schema(constraint: Constraint) -> dict[str, Any]:
+    if constraint.kind == "choice":
+        return {"type": "string", "enum": _parsed(constraint)}
+    if constraint.spec not in NUMBER_SCHEMAS:
+        raise ConstraintRejected(
+            "This server takes no regular expressions but those of numbers (it is not vLLM)."
+            " Use a choice or JSON result type, or serve the model with vLLM."
+        )
+    return NUMBER_SCHEMAS[constraint.spec]

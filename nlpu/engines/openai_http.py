@@ -6,7 +6,7 @@ Theory of operation
 
     vLLM, tokenizer known   POST /v1/completions       token ids, every constraint, priority
     vLLM, tokenizer unknown POST /v1/chat/completions  messages, every constraint, priority
-    any other               POST /v1/chat/completions  messages, JSON and choice constraints
+    any other               POST /v1/chat/completions  messages, JSON, choices and numbers
 
 ``send`` is then one POST on a kept-alive connection (``http_post``). How a body is made is in
 ``http_wire``, how it is read in ``http_replies``, how a failure is named in ``http_errors``.
@@ -39,7 +39,7 @@ import aiohttp
 from nlpu.engines import http_errors as errors
 from nlpu.engines.http_post import Answer, Target
 from nlpu.engines.http_probe import ServerCard, base_url, check_tokenizer, headers, read_card
-from nlpu.engines.http_replies import StreamReader, read_reply, wraps_choice
+from nlpu.engines.http_replies import StreamReader, read_reply, wraps_answer
 from nlpu.engines.http_wire import Dialect, encode, fits
 from nlpu.errors import Cancelled, Usage
 from nlpu.wire import Capabilities, ConstraintKind, Reply, Request
@@ -220,7 +220,7 @@ async def _stream(
 ) -> Reply:
     """Hand on the text of server-sent events; a server that ignores ``stream`` is read whole."""
     whole = answer.content_type != "text/event-stream"
-    if not whole and not wraps_choice(dialect, request):
+    if not whole and not wraps_answer(dialect, request):
         reader = StreamReader(dialect, request)
         async for data in answer.content.iter_any():
             text = reader.feed(data)
@@ -229,7 +229,7 @@ async def _stream(
         return reader.finish()
     if whole:
         reply = read_reply(dialect, request, await answer.read())
-    else:  # a wrapped choice has no pieces worth showing
+    else:  # a wrapped answer has no pieces worth showing
         reader = StreamReader(dialect, request)
         reader.feed(await answer.read())
         reply = reader.finish()

@@ -2,13 +2,15 @@
 
 Theory of operation
 -------------------
-``serve_command`` says how vLLM is started. ``VllmServer`` starts it under a keeper
-(``serve_keeper``), polls it with a real one-token completion until one is answered, and shows the
-end of its log when that does not happen. ``run_server`` is the same for a terminal: it blocks until
-a signal comes or the server dies.
+``serve_command`` says how vLLM is started, ``serve_port`` whose a port is. ``VllmServer`` starts it
+under a keeper (``serve_keeper``), polls it with a real one-token completion until one is answered,
+and shows the end of its log when that does not happen. ``run_server`` is the same for a terminal:
+it blocks until a signal comes or the server dies.
 
 Rules
 1. Ready means: it generated a token. ``/health`` is not asked; it is healthy before and after.
+   Nobody is asked before a process of ours listens on the port: another server that took it in
+   between is not believed and does not get our key.
 2. However the owner ends, kill -9 included, the server ends. The owner holds one end of a pipe
    and the keeper the other; only the server's own process group is ever signalled.
 3. The server's output goes to a file of its own, which is kept if the start failed (and by a
@@ -20,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import signal
 import sys
@@ -33,13 +36,14 @@ import aiohttp
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve_command import (
     bears_seeds,
+    check_model,
     command,
     environment,
     flag,
-    free_port,
     model_name,
     survey,
 )
+from nlpu.engines.serve_port import claim, listens, port_of
 from nlpu.errors import HostError, TimedOut
 
 READY_S = 600.0
@@ -47,6 +51,8 @@ LOG_LINES = 40
 _KEEPER = Path(__file__).with_name("serve_keeper.py")
 _POLL_S = 0.25
 _STOP_S = 30.0
+_POINTER = "root cause"  # what vLLM's last error says of another one, above it
+_ERROR = re.compile(r"\b\w*(?:Error|Exception)\b: ")
 
 
 class VllmServer:
@@ -73,7 +79,7 @@ class VllmServer:
         self.api_key = flag(flags, "--api-key") or api_key or secrets.token_urlsafe(24)
         self.model = flag(flags, "--served-model-name") or model_name(model)
         self.flags = tuple(flags)
-        self.port = int(flag(flags, "--port") or port)
+        self.port = port_of(flag(flags, "--port") or port)
         self.seed = False
         self.priority = flag(flags, "--scheduling-policy") in {None, "priority"}
         self.log = Path()
@@ -104,9 +110,10 @@ class VllmServer:
         await self.stop()
 
     async def _start(self) -> None:
+        check_model(self._source)
+        self.port = claim(self.port)
         found = await asyncio.to_thread(survey, self._python)
         self.seed = bears_seeds(found, self._source, self.flags)
-        self.port = self.port or free_port()
         line = command(found, self._source, self.port, self.flags)
         handle, name = tempfile.mkstemp(prefix="nlpu-vllm-", suffix=".log")
         self.log = Path(name)
@@ -131,13 +138,18 @@ class VllmServer:
                 asyncio.timeout(self._ready_s),
                 aiohttp.ClientSession(timeout=timeout) as session,
             ):
-                while not await self._generates(session):
+                while not (self._listens() and await self._generates(session)):
                     if self.ended:
-                        raise HostError(f"vLLM ended before it was ready.\n{self.tail()}")
+                        raise HostError(f"vLLM ended before it was ready.\n{self._why()}")
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
             said = f"vLLM was not ready within {self._ready_s:g} s.\n{self.tail()}"
             raise TimedOut(said) from None
+
+    def _listens(self) -> bool:
+        """Whether it, and no other server, is what answers on the port."""
+        keeper = self._keeper
+        return keeper is not None and not self.ended and listens(keeper.pid, self.port)
 
     async def _generates(self, session: aiohttp.ClientSession) -> bool:
         ask: dict[str, Any] = {"model": self.model, "prompt": "1", "max_tokens": 1}
@@ -170,6 +182,15 @@ class VllmServer:
             return ""
         text = "\n".join(lines).replace(self.api_key, "***")
         return f"The end of its log ({self.log}):\n{text}"
+
+    def _why(self) -> str:
+        """The end of the log and, last, where a person looks first, its cause and what to do."""
+        tail = self.tail()
+        cause = cause_in(tail.partition(":\n")[2])
+        return (
+            f"{tail}\nThe likely cause: {cause}\n"
+            "Correct the model's name or directory, or the flags behind -- (see docs/gpu.md)."
+        )
 
     async def stop(self, keep_log: bool = False) -> None:
         """Take it down and wait until it is gone. Idempotent."""
@@ -211,4 +232,15 @@ async def _serving(server: VllmServer, on_ready: Callable[[VllmServer], None]) -
     async with server:
         on_ready(server)
         await server.wait()
-        raise HostError(f"vLLM ended.\n{server.tail()}")
+        raise HostError(f"vLLM ended.\n{server._why()}")
+
+
+def cause_in(log: str) -> str:
+    """What a log says best of why its process ended: its last error, else its last line."""
+    lines = [line for line in log.splitlines() if line.strip() and "[keeper]" not in line]
+    errors = [n for n, line in enumerate(lines) if _ERROR.search(line) and _POINTER not in line]
+    if not errors:
+        return lines[-1].strip() if lines else "it said nothing"
+    at = errors[-1]
+    more = [line for line in lines[at + 1 : at + 2] if line[0] == " "]  # pydantic says it there
+    return " ".join(line.strip() for line in (lines[at], *more))

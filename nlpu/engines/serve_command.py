@@ -22,14 +22,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlpu.errors import MissingPart
+from nlpu.errors import MissingPart, Usage
 
 PYTHON_VARIABLE = "NLPU_VLLM_PYTHON"
 WHOLE_PROMPTS = 8192
@@ -72,6 +71,16 @@ def survey(python: str | None = None) -> Survey:
     if not found["vllm"]:
         raise MissingPart(f"vLLM is not installed for {python}. {_INSTALL}")
     return Survey(python, found["cpu"], found["prefix"])
+
+
+def check_model(model: str) -> None:
+    """Raises Usage if the model can only be a path, and nothing is there."""
+    is_path = model.startswith(("/", ".", "~")) or model.count("/") > 1
+    if is_path and "://" not in model and not Path(model).exists():
+        raise Usage(
+            f"there is no model at {model}; name a directory that holds a model, or a hub name "
+            "such as Qwen/Qwen3-8B"
+        )
 
 
 # -- how it is started -----------------------------------------------------------------------
@@ -168,11 +177,3 @@ def _libraries(prefix: Path) -> list[Path]:
     if len({n for n in names if n.startswith("libtcmalloc")}) > 1:
         del found[1]
     return found
-
-
-def free_port() -> int:
-    """A port that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

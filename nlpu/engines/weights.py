@@ -54,13 +54,18 @@ def find_model(name_or_dir: str | None = None) -> Path:
 
 def find_gguf() -> Path:
     """The GGUF file inside the installed wheel."""
+    return find_in_wheel(_DISTRIBUTION, ".gguf")
+
+
+def find_in_wheel(distribution: str, ending: str) -> Path:
+    """The one file of an installed wheel whose path ends so. Raises MissingPart."""
     try:
-        files = metadata.files(_DISTRIBUTION) or []
+        files = metadata.files(distribution) or []
     except metadata.PackageNotFoundError:
         files = []
-    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
+    found = [Path(str(file.locate())) for file in files if str(file).endswith(ending)]
     if len(found) != 1 or not found[0].is_file():
-        raise MissingPart(f"the weights package {_DISTRIBUTION} is not installed: {_INSTALL}")
+        raise MissingPart(f"the weights package {distribution} is not installed: {_INSTALL}")
     return found[0]
 
 

@@ -1,6 +1,19 @@
-"""``python -m runtime.terminal``: the same as ``nlpu``."""
+"""The console script, and ``python -m runtime.terminal``: Ctrl-C is answered from here on.
 
-from runtime.terminal.app import main
+What the interpreter does before its first line (reading ``site`` and this package's name) is
+Python's own: a Ctrl-C in those hundredths of a second ends as it ends any Python program.
+"""
+
+from runtime.terminal.interrupting import leave_at_once
+
+
+def main() -> None:
+    """Carry out the command line. Always ends in SystemExit."""
+    leave_at_once()
+    from runtime.terminal.app import main as carry_out  # only now: this takes a while
+
+    carry_out()
+
 
 if __name__ == "__main__":
     main()

@@ -12,10 +12,12 @@ Rules
    130 interrupted.
 3. A deliberate error shows no traceback; an unexpected one does with --debug or NLPU_DEBUG.
 4. Importing this file imports typer and nothing of the computer.
+5. A command with --json that fails tells it in one object, too.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated, Any
@@ -25,9 +27,11 @@ import typer
 from runtime.terminal.benches import app as benches
 from runtime.terminal.doctor import doctor
 from runtime.terminal.listing import runs, show
+from runtime.terminal.memory import app as memory
+from runtime.terminal.repl.command import repl
 from runtime.terminal.running import replay, resume, run
 from runtime.terminal.serving import serve
-from runtime.terminal.stdout import lead_back, results
+from runtime.terminal.stdout import failure, lead_back, owes_json, results
 
 app = typer.Typer(
     name="nlpu",
@@ -50,9 +54,10 @@ def _nlpu(
     """Taken out of the command line by ``main``, wherever it stands; declared for the help."""
 
 
-for _command in (run, runs, show, resume, replay, serve):
+for _command in (run, repl, runs, show, resume, replay, serve):
     app.command()(_command)
 app.add_typer(benches, name="bench")
+app.add_typer(memory, name="memory")
 app.command()(doctor)
 
 
@@ -65,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         code = app(args, prog_name="nlpu", standalone_mode=False)
     except BaseException as error:
-        code = _ended_by(error)
+        code = _ended_by(error, args)
     try:
         results().flush()
     except OSError:  # the reader of a pipe has gone
@@ -83,36 +88,56 @@ def _without_debug(args: list[str]) -> list[str]:
     return head + args[border:]
 
 
-def _ended_by(error: BaseException) -> int:
-    """Say what happened (rule 3) and give the exit code."""
-    from nlpu.errors import NlpuError
-    from runtime.terminal.output import said, say
+def _ended_by(error: BaseException, args: list[str]) -> int:
+    """Say what happened (rules 3 and 5) and give the exit code."""
+    from runtime.terminal.output import say, write_json
 
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), results().fileno())
         return 1
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
-        say("interrupted")
-        return 130
-    if isinstance(error, typer.TyperException):
-        message = error.format_message()
-        if message:  # without arguments a group has printed its help, and has nothing to add
-            say(f"error: {message} (see: {_help_of(error)})")
-        return error.exit_code
-    if os.environ.get(_DEBUG):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), results().fileno())
+        say(
+            f"error: stdout cannot be written to: {error.strerror}; a journaled result is kept, "
+            "nlpu replay RUN prints it again"
+        )
+        return 1
+    kind, message, code = _named(error)
+    if os.environ.get(_DEBUG) and kind not in ("Interrupted", "Usage"):
         import traceback
 
         traceback.print_exception(error)
+    if message:  # without arguments a group has printed its help, and has nothing to add
+        say(message if kind == "Interrupted" else f"error: {message}")
+    if owes_json(args):
+        status = "stopped" if code in (3, 130) else "failed"
+        write_json(failure(kind, message, status=status))
+    return code
+
+
+def _named(error: BaseException) -> tuple[str, str, int]:
+    """An error's kind, what to say of it, and the exit code."""
+    from nlpu.errors import NlpuError, described
+    from runtime.terminal.output import said
+
+    if _is_interrupt(error):
+        return "Interrupted", "interrupted", 130
+    if isinstance(error, typer.TyperException):
+        message = error.format_message()
+        return "Usage", message and f"{message} (see: {_help_of(error)})", error.exit_code
     if isinstance(error, NlpuError):
-        say(f"error: {said(error)}")
-        return error.exit_code
-    say(
-        f"error: {type(error).__name__}: {error}. This is a fault of nlpu: please report it with "
-        "what --debug prints"
-    )
-    return 1
+        return type(error).__name__, said(error), error.exit_code
+    fault = "This is a fault of nlpu: please report it with what --debug prints"
+    return type(error).__name__, f"{described(error)}. {fault}", 1
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: what it interrupted may have made another error of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt | typer.Abort):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _help_of(error: Any) -> str:

@@ -50,11 +50,16 @@ def check_all(engine: str | None, run_dir: Path, offline: bool) -> list[Check]:
 def _packages() -> list[Check]:
     version = ".".join(map(str, sys.version_info[:3]))
     found = [Check("packages", "python", sys.version_info >= (3, 11), version)]
-    found.append(_package_group("base", _BASE, "pip install nlpu"))
-    for extra, names in _EXTRAS.items():
-        make = "make test" if extra == "dev" else "make install"
-        found.append(_package_group(extra, names, f"pip install 'nlpu[{extra}]', or {make}"))
+    for group, names in {"base": _BASE, **_EXTRAS}.items():
+        found.append(_package_group(group, names, how_to_install(group)))
     return found
+
+
+def how_to_install(group: str) -> str:
+    """What brings a group of packages; the registry's ``nlpu`` may be somebody else's."""
+    make = "make test" if group == "dev" else "make install"
+    what = "." if group == "base" else f"'.[{group}]'"
+    return f"in the checkout: {make}, or pip install -c constraints.txt -e {what}"
 
 
 def _package_group(name: str, packages: tuple[str, ...], remedy: str) -> Check:

@@ -29,8 +29,10 @@ from nlpu.errors import (
     Interrupted,
     MissingPart,
     NlpuError,
+    ProgramError,
     UnknownProcessor,
     Usage,
+    described,
 )
 from runtime.computer import Computer
 from runtime.handle import Run
@@ -39,7 +41,8 @@ from runtime.terminal import interrupting
 from runtime.terminal.forecasting import compare
 from runtime.terminal.live import Plain, display
 from runtime.terminal.options import DEFAULT_RUN_DIR
-from runtime.terminal.output import as_text, said, say, write, write_json
+from runtime.terminal.output import as_text, json_of, said, say, write, write_body, write_json
+from runtime.terminal.stdout import failure
 from runtime.terminal.streaming import Streamer
 
 NEEDS_PERSON = 4
@@ -53,6 +56,7 @@ class Job:
 
     begin: starts the run on the computer. model: the one asked for, if one was.
     again: options that the resume command has to repeat.
+    name: the run that is gone on with, where it is not a new one.
     shows: the result is the text of one call and is shown as it is written.
     seconds: the deadline, for a program that keeps the scheduler from seeing it.
     forecast: what a dry run said that it would take.
@@ -68,6 +72,7 @@ class Job:
     follows: bool = False
     as_json: bool = False
     replay: bool = False
+    name: str | None = None
     seconds: float | None = None
     forecast: Any = None
 
@@ -77,15 +82,16 @@ def carry_out(job: Job) -> int:
     try:
         return _carry_out(job)
     except KeyboardInterrupt:
-        error = Interrupted("interrupted before the run began; there is nothing to resume")
+        step = "went on" if job.name else "began"
+        error = Interrupted(f"interrupted as the run {step}; if there is one, nlpu runs lists it")
         if job.as_json:
-            write_json(_object(None, error, None))
+            write_json(failure("Interrupted", str(error), job.name, "stopped"))
         say(str(error))
         interrupting.leave(error.exit_code)
         raise
-    except NlpuError as failure:
+    except NlpuError as error:
         if job.as_json:
-            write_json(_object(None, failure, None))
+            write_json(failure(type(error).__name__, said(error), job.name))
         raise
 
 
@@ -95,11 +101,14 @@ def _carry_out(job: Job) -> int:
         with display(streamer.shows) as shown:
             run = _begin(job, shown, streamer)
             cut = _attend(job, run, shown, streamer)
-        _note_weaknesses(job.computer)
-        code = _tell(job, run, cut or run.error, streamer)
-        if cut is not None:
-            interrupting.leave(code)  # rule 2
-        job.computer.close()
+        code = 1
+        try:
+            _note_weaknesses(job.computer)
+            code = _tell(job, run, cut or run.error, streamer)
+        finally:  # telling may fail: stdout may be full, or a result unprintable
+            if cut is not None:
+                interrupting.leave(code)  # rule 2
+            job.computer.close()
     return code
 
 
@@ -141,19 +150,28 @@ def _attend(job: Job, run: Run, shown: Plain, streamer: Streamer) -> NlpuError |
 def _note_weaknesses(computer: Computer) -> None:
     """Name what a server cannot promise that does not take token ids."""
     for processor in computer.processors.values():
-        if not processor.capabilities.token_prompts:
-            say(f"note: a server with weaker guarantees: {' '.join(processor.capabilities.weaker)}")
+        weaker = processor.capabilities.weaker
+        if weaker and not processor.capabilities.token_prompts:
+            say(f"note: a server with weaker guarantees: {' '.join(weaker)}")
 
 
 # -- telling -----------------------------------------------------------------------------------
 
 
 def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -> int:
-    receipt = run.receipt
+    receipt, cut = run.receipt, error
+    try:
+        body = _written(job, run, error)
+    except Exception as failed:  # a result's own __str__ or serialiser may raise anything
+        error = ProgramError(
+            f"the run is done and kept, but its result cannot be printed: {described(failed)}; let "
+            "the program return text, numbers, lists, dicts or pydantic models that can"
+        )
+        body = _written(job, run, error)
     if job.as_json:
-        write_json(_object(run, error, receipt, job.forecast))
+        write_body(body)
     elif error is None:
-        _print_result(run.result, streamer)
+        _print_result(run.result, body, streamer)
     else:
         streamer.abandon()
     if run.divergence:
@@ -162,39 +180,42 @@ def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -
         say(f"error: {said(error)}")
     say(f"run {run.name}: {receipt}")
     compare(job.forecast, receipt)
-    if error is not None and not job.replay:
-        say(_resume_command(job, run.name, error))
+    if cut is not None and not job.replay and not isinstance(cut, Usage):  # rule 1
+        say(_resume_command(job, run.name, cut))
     if run.status == "needs_person":
         return NEEDS_PERSON
     return 0 if error is None else getattr(error, "exit_code", 1)
 
 
-def _print_result(result: Any, streamer: Streamer) -> None:
+def _written(job: Job, run: Run, error: BaseException | None) -> str:
+    """What goes to stdout."""
+    if job.as_json:
+        return json_of(_object(run, error, run.receipt, job.forecast))
+    return as_text(run.result) if error is None else ""
+
+
+def _print_result(result: Any, text: str, streamer: Streamer) -> None:
     if streamer.shows and isinstance(result, str):
         streamer.finish(result)
-        return
-    text = as_text(result)
-    if text:
+    elif text:
         write(text if text.endswith("\n") else text + "\n")
 
 
-def _object(
-    run: Run | None, error: BaseException | None, receipt: Receipt | None, forecast: Any = None
-) -> Any:
+def _object(run: Run, error: BaseException | None, receipt: Receipt, forecast: Any) -> Any:
     """The outcome as one object."""
     stopped = isinstance(error, Interrupted | DeadlineExceeded)
-    status = "stopped" if stopped else "failed" if run is None else run.status
+    unprintable = error is not None and run.status == "done"
     whole: dict[str, Any] = {
-        "run_id": None if run is None else run.name,
-        "status": status,
-        "result": run.result if run is not None and error is None else None,
-        "receipt": None if receipt is None else receipt.model_dump(mode="json"),
+        "run_id": run.name,
+        "status": "stopped" if stopped else "failed" if unprintable else run.status,
+        "result": run.result if error is None else None,
+        "receipt": receipt.model_dump(mode="json"),
     }
     if forecast is not None:
         whole["forecast"] = forecast
     if error is not None:
         whole["error"] = {"type": type(error).__name__, "message": said(error)}
-    if run is not None and run.divergence:
+    if run.divergence:
         whole["divergence"] = run.divergence
     return whole
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,10 +64,11 @@ def read_file(path: Path) -> str:
 
 def checked(data: bytes, name: str) -> str:
     """The text that the bytes are. Raises Usage."""
+    file = "-" if name == "stdin" else shlex.quote(name)
     if len(data) > MOST_BYTES:
         raise Usage(
             f"{name} is larger than {MOST_BYTES // 2**20} MB: cut it into smaller files and run "
-            f"the program on each, for example: split -C {MOST_BYTES // 2**20}M {name}"
+            f"the program on each, for example: split -C {MOST_BYTES // 2**20}M {file}"
         )
     if b"\0" in data:
         raise Usage(f"{name} is a binary file; convert it to UTF-8 text first")
@@ -75,7 +77,7 @@ def checked(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         raise Usage(
             f"{name} is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}); "
-            f"convert it first, for example: iconv -f latin1 -t utf-8 {name}"
+            f"convert it first, for example: iconv -f latin1 -t utf-8 {file}"
         ) from None
     if not text.strip():
         raise Usage(f"{name} is empty: there is no text in it")

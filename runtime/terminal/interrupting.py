@@ -1,17 +1,24 @@
-"""Ctrl-C: the first stops the run, the second ends the process at once."""
+"""Ctrl-C: the first stops the run, the second ends the process at once.
+
+Where there is no run to stop, the first ends the process, too: an exception could come up in the
+middle of an import, where other code takes it for an error of its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
 import threading
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from runtime.handle import Run
-from runtime.terminal.stdout import results
+from runtime.terminal.stdout import failure, owes_json, results
+
+if TYPE_CHECKING:
+    from runtime.handle import Run
 
 STOP_S = 2.0  # a run that has not stopped by then is left to its journal
 _SHOW_CURSOR = "\x1b[?25h"
@@ -32,6 +39,26 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         if self._main:
             signal.signal(signal.SIGINT, self._before)
+
+
+def leave_at_once() -> None:
+    """From here on SIGINT ends the process with one line and, for --json, its object."""
+    signal.signal(signal.SIGINT, _leave)
+
+
+def raise_from_here() -> None:
+    """From here on SIGINT raises KeyboardInterrupt, for a command that handles it by itself."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.write(2, b"interrupted\n")
+    if owes_json(sys.argv[1:]):
+        told = failure("Interrupted", "interrupted", status="stopped")
+        os.write(1, json.dumps(told).encode() + b"\n")
+    leave(130)
 
 
 def _first(number: int, frame: FrameType | None) -> None:

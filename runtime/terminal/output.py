@@ -22,7 +22,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import NlpuError, ProgramError
-from runtime.terminal.stdout import results
+from runtime.terminal.stdout import paid_json, results
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,12 +64,23 @@ def write(text: str) -> None:
 
 def write_json(content: Any) -> None:
     """One JSON object on one line of stdout."""
+    write_body(json_of(content))
+
+
+def json_of(content: Any) -> str:
+    """Any content as JSON on one line; what its own serialiser raises is raised."""
     from pydantic_core import to_json
 
     body = to_json(content, inf_nan_mode="null", fallback=str).decode()
-    out = results()
-    if out.isatty():
+    if results().isatty():
         body = json.dumps(json.loads(body))  # \u escapes, so that nothing in it drives a terminal
+    return body
+
+
+def write_body(body: str) -> None:
+    """The one JSON object of a command."""
+    paid_json()
+    out = results()
     out.write(body + "\n")
     out.flush()
 
@@ -104,7 +115,8 @@ def said(error: BaseException) -> str:
     while isinstance(seen, NlpuError) and len(parts) < _TOLD_CAUSES:
         text = str(seen) or type(seen).__name__
         place = _place(seen.__cause__) if isinstance(seen, ProgramError) else ""
-        parts.append(f"{text} ({place})" if place else text)
+        if not any(text in part for part in parts):  # some quote their cause
+            parts.append(f"{text} ({place})" if place else text)
         seen = seen.__cause__
     return "; because: ".join(parts) or f"{type(error).__name__}: {error}"
 

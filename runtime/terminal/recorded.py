@@ -23,12 +23,17 @@ def described(capabilities: Capabilities) -> dict[str, Any]:
         "token_prompts": capabilities.token_prompts,
         "constraints": sorted(capabilities.constraints),
         "tokenizer": capabilities.tokenizer,
+        "weaker": list(capabilities.weaker),
     }
 
 
 def remembered(known: dict[str, Any]) -> Capabilities:
     """Capabilities from a run's header."""
-    return Capabilities(**{**known, "constraints": frozenset(known["constraints"])})
+    kept = {
+        "constraints": frozenset(known["constraints"]),
+        "weaker": tuple(known.get("weaker", ())),
+    }
+    return Capabilities(**{**known, **kept})
 
 
 class Recorded:

@@ -80,7 +80,8 @@ def run(
     place = o.run_dir_of(run_dir)
     if origin is not None:
         _only_edits(program, args, inputs, dry)
-        return _rerun(origin, sets or [], engine, model, limits, place, as_json)
+        given = _Machine(engine, model, place, durable, o.price_of(price))
+        return _rerun(origin, sets or [], given, limits, as_json)
     machine = _Machine(o.engine_of(engine or "local"), model, place, durable, o.price_of(price))
     loaded, stdin = load(_named(program, sets)), Stdin()
     words = fill_words(args or [], stdin)
@@ -104,19 +105,17 @@ def run(
 
 
 def _rerun(
-    name: str, sets: list[str], engine: str | None, model: str | None, limits: dict[str, Any],
-    place: Path, as_json: bool,
-) -> int:  # fmt: skip
-    """A new run from an old one: only what depends on the edits is made."""
+    name: str, sets: list[str], given: _Machine, limits: dict[str, Any], as_json: bool
+) -> int:
+    """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
     from runtime.terminal.rerunning import edits_of
 
-    record, loaded = _found(place, name)
-    args, kwargs = record.arguments()
+    record, loaded = _found(given.run_dir, name)
+    args, kwargs = record.arguments(loaded.function)
     edits = edits_of(record, sets)
-    chosen, wanted = _processor(record, engine, model)
-    machine = _machine_of(record, chosen, wanted, place)
+    machine = _machine_of(record, given)
     header = {"program": loaded.spec, **machine.facts()}
-    if engine is None and model is None:  # the same processor can do the same
+    if given.engine is None and given.model is None:  # the same processor can do the same
         header["can"] = record.past.header.get("can")
 
     def begin(computer: Computer, stream: bool) -> Run:
@@ -144,9 +143,8 @@ def resume(
     limits = o.limits_of(nlops, calls, seconds)
     place = o.run_dir_of(run_dir)
     record, loaded = _found(place, name)
-    args, kwargs = record.arguments()
+    args, kwargs = record.arguments(loaded.function)
     header = record.past.header
-    chosen, wanted = _processor(record, engine, model)
     again = _again(engine, model)
 
     def begin(computer: Computer, stream: bool) -> Run:
@@ -155,10 +153,10 @@ def resume(
             budget=o.budget_of(limits, header["budget"]), changed=changed, stream=stream,
         )  # fmt: skip
 
-    machine = _machine_of(record, chosen, wanted, place)
+    machine = _machine_of(record, _Machine(engine, model, place))
     return _carry_out(
         loaded, begin, machine, as_json, again=again, seconds=seconds,
-        foretold=header.get("forecast"),
+        foretold=header.get("forecast"), name=record.name,
     )  # fmt: skip
 
 
@@ -174,8 +172,8 @@ def replay(
 
     lead_prints_to_stderr()
     place = o.run_dir_of(run_dir)
-    record, loaded = _found(place, name)
-    args, kwargs = record.arguments()
+    record, loaded = _found(place, name, replays=True)
+    args, kwargs = record.arguments(loaded.function)
     header = record.past.header
     chosen: Any
     chosen, wanted = _processor(record, engine, model)
@@ -186,7 +184,7 @@ def replay(
         return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
 
     machine = _Machine(chosen, wanted, place)
-    return _carry_out(loaded, begin, machine, as_json, is_replay=True)
+    return _carry_out(loaded, begin, machine, as_json, is_replay=True, name=record.name)
 
 
 # -- shared ----------------------------------------------------------------------------------
@@ -210,20 +208,21 @@ class _Machine:
         }  # fmt: skip
 
 
-def _machine_of(record: Record, engine: str, model: str | None, place: Path) -> _Machine:
-    """The computer of an earlier run, with the engine chosen now."""
+def _machine_of(record: Record, given: _Machine) -> _Machine:
+    """The computer of an earlier run, but for what is given now."""
     from nlpu.processor import Price
 
     header = record.past.header
-    price = header.get("price")
-    durable = bool(header.get("durable"))
-    return _Machine(engine, model, place, durable, None if price is None else Price(**price))
+    engine, model = _processor(record, given.engine, given.model)
+    price = given.price or (header.get("price") and Price(**header["price"]))
+    durable = given.durable or bool(header.get("durable"))
+    return _Machine(engine, model, given.run_dir, durable, price)
 
 
 def _carry_out(
     loaded: Program, begin: Any, machine: _Machine, as_json: bool, *,
     again: list[str] | None = None, is_replay: bool = False, seconds: float | None = None,
-    foretold: Any = None,
+    foretold: Any = None, name: str | None = None,
 ) -> int:  # fmt: skip
     from runtime.computer import Computer
     from runtime.terminal.executing import Job, carry_out
@@ -235,7 +234,7 @@ def _carry_out(
     job = Job(
         computer, begin, machine.run_dir, machine.model, tuple(again or ()),
         shows=loaded.streams and not is_replay, follows=machine.engine == "local", as_json=as_json,
-        replay=is_replay, seconds=seconds, forecast=foretold,
+        replay=is_replay, seconds=seconds, forecast=foretold, name=name,
     )  # fmt: skip
     return carry_out(job)
 
@@ -256,13 +255,19 @@ def _forecast(
     return 0
 
 
-def _found(run_dir: Path, name: str) -> tuple[Record, Program]:
+def _found(run_dir: Path, name: str, replays: bool = False) -> tuple[Record, Program]:
     """A journaled run and its program, loaded anew. Raises Usage."""
     from nlpu.errors import Usage
     from runtime.loader import load
-    from runtime.terminal.archive import find
+    from runtime.terminal.archive import SESSION, find
 
     record = find(run_dir, name)
+    if record.program == SESSION and replays:
+        from runtime.terminal.repl.session import session_program  # the REPL, for its runs alone
+
+        return record, session_program()
+    if record.program == SESSION:
+        raise Usage(f"{record.name} is a session; to go on with it: {record.resumption}")
     try:
         return record, load(record.program)
     except Usage as error:

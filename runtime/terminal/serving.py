@@ -31,6 +31,7 @@ def serve(
 ) -> int:
     """Start vLLM on this machine, wait until it answers, and take it down at Ctrl-C."""
     from nlpu.engines.serve import run_server
+    from nlpu.errors import Interrupted
     from runtime.terminal.output import say
 
     ready: list[VllmServer] = []
@@ -42,7 +43,9 @@ def serve(
     say("starting vLLM; a large model takes minutes ...")
     options: dict[str, Any] = {"port": port, "api_key": key or api_key(), "python": python}
     run_server(_source(model), on_ready, flags=flags or (), **options)
-    return 0 if ready else 130
+    if not ready:
+        raise Interrupted("interrupted before vLLM was ready")
+    return 0
 
 
 def _source(model: str) -> str:

@@ -2,14 +2,19 @@
 
 What a program prints by itself goes to stderr, so that stdout is its result and nothing else. A
 child process that a program starts has the real stdout all the same.
+
+A command with --json owes stdout one object, however it ends: ``owes_json`` says whether it still
+does, and ``failure`` is that object where there is no run to tell of.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from collections.abc import Sequence
+from typing import Any, TextIO
 
 _kept: list[TextIO] = []  # stdout, once programs' own prints are led to stderr
+_paid: list[bool] = []  # not empty once the object of --json is written
 
 
 def lead_prints_to_stderr() -> None:
@@ -26,5 +31,26 @@ def results() -> TextIO:
 
 def lead_back() -> None:
     """Undo it, for a process that carries out another command."""
+    _paid.clear()
     if sys.stdout is sys.stderr and _kept:
         sys.stdout = _kept.pop()
+
+
+def paid_json() -> None:
+    """The object of --json is being written."""
+    _paid[:] = [True]
+
+
+def owes_json(args: Sequence[str]) -> bool:
+    """Whether the command line asks for an object that has not been written yet."""
+    before = args[: args.index("--")] if "--" in args else args
+    return "--json" in before and not _paid
+
+
+def failure(
+    kind: str, message: str, run_id: str | None = None, status: str = "failed"
+) -> dict[str, Any]:
+    """The outcome of a command that failed before it had a run to tell of."""
+    message = message.encode(errors="backslashreplace").decode()  # a file's name may be no text
+    error = {"type": kind, "message": message}
+    return {"run_id": run_id, "status": status, "result": None, "receipt": None, "error": error}

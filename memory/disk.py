@@ -1,0 +1,306 @@
+"""The disk level: every page, in one SQLite file. The truth; all else can be made from it.
+
+Theory of operation
+-------------------
+    blob    every distinct text once, by its hash
+    page    its occurrences, numbered in the order they came
+    words   an FTS5 index over the texts, which holds no copy of them; gives BM25
+    file    what has been taken in: a source's name and the digest of its content
+    fact    single values: the index's high-water mark, counters
+
+Rules
+1. ``add`` is one transaction; when it returns, the pages survive the death of the process.
+2. Adding a page again adds nothing; its label becomes the join of both.
+3. One process owns a store (a lock beside the file); a second one is told who.
+4. A stored label that cannot be read is untrusted.
+5. Safe to use from several threads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from memory.lock import Lock
+from memory.pages import Page, blob_hash
+from nlpu.errors import HostError, StorageFailed
+from nlpu.label import UNTRUSTED, Integrity, Label, intern_label, join
+
+_SCHEMA = """
+CREATE TABLE blob (hash BLOB PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE page (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, address TEXT NOT NULL UNIQUE, blob BLOB NOT NULL,
+    source TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, time_s REAL NOT NULL,
+    label TEXT, importance REAL NOT NULL, credit REAL NOT NULL, links TEXT NOT NULL);
+CREATE INDEX place ON page (source, start);
+CREATE INDEX time ON page (time_s);
+CREATE INDEX text_of ON page (blob);
+CREATE VIRTUAL TABLE words USING fts5 (text, content='', tokenize='porter unicode61');
+CREATE TABLE file (source TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE fact (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
+"""
+_MAGIC: Final = 0x4E4C504D  # "NLPM", SQLite's application_id
+_COLUMNS = "id, text, source, start, stop, time_s, label, importance, credit, links"
+_PAGES = f"SELECT {_COLUMNS} FROM page JOIN blob ON blob.hash = page.blob"
+_WORD = re.compile(r"\w+")
+_COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
+_AT_ONCE = 500  # values in one SQL list
+
+
+class Disk:
+    """An open store of pages. ``add`` and the reads speak of pages by number and Page."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "memory.db"
+        self._thread = threading.RLock()
+        with self._typed():
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(
+                directory / "memory.lock",
+                f"the memory in {directory} is in use by process {{owner}}; wait for it or stop it",
+            )
+        try:
+            with self._typed():
+                self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+                self._prepare()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def close(self) -> None:
+        """Close it and give up ownership. Idempotent."""
+        with self._thread:
+            self._db.close()
+            self._lock.release()
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def add(self, pages: Iterable[Page]) -> list[int]:
+        """The numbers of the pages, those that are new stored (rules 1 and 2)."""
+        with self._transaction():
+            return [self._add(page) for page in pages]
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Forget pages, and texts that no page holds any more."""
+        with self._transaction() as db:
+            for number, page in self.pages(numbers).items():
+                db.execute(
+                    "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)",
+                    (number, page.text),
+                )
+                db.execute("DELETE FROM page WHERE id = ?", (number,))
+                db.execute(
+                    "DELETE FROM blob WHERE hash = ? AND NOT EXISTS "
+                    "(SELECT 1 FROM page WHERE page.blob = blob.hash)", (blob_hash(page.text),),
+                )  # fmt: skip
+
+    def set_credit(self, credits: dict[int, float], fade: float = 1.0) -> None:
+        """Write what outcomes say about pages; that of all others is multiplied by ``fade``."""
+        with self._transaction() as db:
+            db.execute("UPDATE page SET credit = credit * ? WHERE credit != 0", (fade,))
+            db.executemany(
+                "UPDATE page SET credit = ? WHERE id = ?", [(c, n) for n, c in credits.items()]
+            )
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Keep a single value."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+
+    def set_file(self, source: str, digest: bytes | None) -> None:
+        """Note that a source has been taken in as it is; None: forget that."""
+        with self._transaction() as db:
+            if digest is None:
+                db.execute("DELETE FROM file WHERE source = ?", (source,))
+            else:
+                db.execute("INSERT OR REPLACE INTO file VALUES (?, ?)", (source, digest))
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def fact(self, name: str, default: Any = None) -> Any:
+        """A value kept with ``set_fact``."""
+        found = self._all("SELECT value FROM fact WHERE name = ?", (name,))
+        return found[0][0] if found else default
+
+    def digest(self, source: str) -> bytes | None:
+        """The digest of a source as it was taken in."""
+        found = self._all("SELECT digest FROM file WHERE source = ?", (source,))
+        return found[0][0] if found else None
+
+    def count(self) -> int:
+        """How many pages there are."""
+        return int(self._all("SELECT count(*) FROM page")[0][0])
+
+    def count_up_to(self, number: int) -> int:
+        """How many pages there are up to that number."""
+        return int(self._all("SELECT count(*) FROM page WHERE id <= ?", (number,))[0][0])
+
+    def number(self, address: str) -> int | None:
+        """The page at an address."""
+        found = self._all("SELECT id FROM page WHERE address = ?", (address,))
+        return found[0][0] if found else None
+
+    def pages(self, numbers: Iterable[int]) -> dict[int, Page]:
+        """Pages by number; those that are not there are left out."""
+        wanted = list(dict.fromkeys(numbers))
+        found: dict[int, Page] = {}
+        for start in range(0, len(wanted), _AT_ONCE):
+            part = wanted[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
+            for row in self._all(f"{_PAGES} WHERE id IN ({marks})", part):
+                found[row[0]] = _page(row)
+        return {number: found[number] for number in wanted if number in found}
+
+    def numbers(self, after: int = 0, source: str | None = None) -> list[int]:
+        """Numbers of pages above ``after``, oldest first; of one source in its order."""
+        if source is None:
+            return self._column("SELECT id FROM page WHERE id > ? ORDER BY id", (after,))
+        return self._column("SELECT id FROM page WHERE source = ? ORDER BY start, id", (source,))
+
+    def newest(self, most: int) -> list[int]:
+        """Pages by time, newest first."""
+        return self._column("SELECT id FROM page ORDER BY time_s DESC, id DESC LIMIT ?", (most,))
+
+    def between(self, start_s: float, stop_s: float, most: int) -> list[int]:
+        """Pages of a span of time, oldest first."""
+        order = "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id LIMIT ?"
+        return self._column(f"SELECT id FROM page {order}", (start_s, stop_s, most))
+
+    def neighbours(
+        self, number: int, page: Page, before: int, after: int
+    ) -> tuple[list[int], list[int]]:
+        """Pages before and after one in its source, each side nearest first."""
+        key = (page.source, page.start, page.start, number)
+        left = self._column(
+            "SELECT id FROM page WHERE source = ? AND (start < ? OR start = ? AND id < ?) "
+            f"ORDER BY start DESC, id DESC LIMIT {before}", key,
+        )  # fmt: skip
+        right = self._column(
+            "SELECT id FROM page WHERE source = ? AND (start > ? OR start = ? AND id > ?) "
+            f"ORDER BY start, id LIMIT {after}", key,
+        )  # fmt: skip
+        return left, right
+
+    def matching(self, words: Sequence[str], most: int) -> dict[int, float]:
+        """BM25 of the best pages that hold any of the words (stemmed); larger is better."""
+        rare = [word for word in words if self._is_rare(word)] or words
+        if not rare:
+            return {}
+        query = " OR ".join(f'"{word}"' for word in rare)
+        order = "WHERE words MATCH ? ORDER BY rank LIMIT ?"
+        rows = self._all(f"SELECT rowid, -rank FROM words {order}", (query, most))
+        return dict(rows)
+
+    def _is_rare(self, word: str) -> bool:
+        """Whether few pages hold it: ranking reads every page that holds a word asked for."""
+        some = "SELECT 1 FROM words WHERE words MATCH ? LIMIT ?"
+        found = self._all(f"SELECT count(*) FROM ({some})", (f'"{word}"', _COMMON_PAGES))
+        return int(found[0][0]) < _COMMON_PAGES
+
+    def check(self) -> list[str]:
+        """What is wrong with it, in words; nothing if it is whole."""
+        faults = [str(row[0]) for row in self._all("PRAGMA integrity_check") if row[0] != "ok"]
+        lost = self._all("SELECT count(*) FROM page WHERE blob NOT IN (SELECT hash FROM blob)")[0][
+            0
+        ]
+        if lost:
+            faults.append(f"{lost} pages have lost their text")
+        indexed = self._all("SELECT count(*) FROM words_docsize")[0][0]
+        if indexed != self.count():
+            faults.append(f"the word index holds {indexed} of {self.count()} pages")
+        for name, text in self._all("SELECT hash, text FROM blob"):
+            if blob_hash(text) != name:
+                faults.append(f"a text does not match its hash {name.hex()}")
+        return faults
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _add(self, page: Page) -> int:
+        db, address = self._db, page.address
+        found = db.execute("SELECT id, label FROM page WHERE address = ?", (address,)).fetchone()
+        if found is not None:
+            number, before = int(found[0]), label_of(found[1])
+            if join(before, page.label) is not before:
+                sunk = label_text(join(before, page.label))
+                db.execute("UPDATE page SET label = ? WHERE id = ?", (sunk, number))
+            return number
+        name = blob_hash(page.text)
+        db.execute("INSERT OR IGNORE INTO blob VALUES (?, ?)", (name, page.text))
+        row = (
+            address, name, page.source, page.start, page.stop, page.time_s,
+            label_text(page.label), page.importance, page.credit, json.dumps(page.links),
+        )  # fmt: skip
+        number = (
+            db.execute("INSERT INTO page VALUES (NULL,?,?,?,?,?,?,?,?,?,?)", row).lastrowid or 0
+        )
+        db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, page.text))
+        return number
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._thread, self._typed():
+            return self._db.execute(sql, values).fetchall()
+
+    def _column(self, sql: str, values: Sequence[Any]) -> list[int]:
+        return [row[0] for row in self._all(sql, values)]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._thread, self._typed():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StorageFailed(f"cannot use the memory {self.path}: {error}") from error
+
+    def _prepare(self) -> None:
+        db = self._db
+        magic = db.execute("PRAGMA application_id").fetchone()[0]
+        empty = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not empty and magic != _MAGIC:
+            raise HostError(f"{self.path} is not a memory of this program; name another directory")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        if empty:
+            db.executescript(f"BEGIN;PRAGMA application_id={_MAGIC};{_SCHEMA}COMMIT;")
+
+
+def words_of(text: str) -> list[str]:
+    """The distinct words of a text, in order, lower case."""
+    return list(dict.fromkeys(_WORD.findall(text.lower())))
+
+
+def label_text(label: Label) -> str:
+    """A label as it is stored."""
+    readers = None if label.readers is None else sorted(label.readers)
+    return json.dumps([label.integrity.name, readers])
+
+
+def label_of(stored: str | None) -> Label:
+    """The label of a stored text (rule 4)."""
+    try:
+        integrity, readers = json.loads(stored or "")
+        who = None if readers is None else frozenset(map(str, readers))
+        return intern_label(Integrity[integrity], who)
+    except (ValueError, KeyError, TypeError):
+        return UNTRUSTED
+
+
+def _page(row: Any) -> Page:
+    _, text, source, start, stop, time_s, label, importance, credit, links = row
+    told = (importance, credit, tuple(json.loads(links)))
+    return Page(text, source, start, stop, time_s, label_of(label), *told)

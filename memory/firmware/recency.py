@@ -1,0 +1,16 @@
+"""``recency``: the newest pages, whatever is asked. The baseline, and what a chat without memory
+does."""
+
+from __future__ import annotations
+
+from memory.firmware import Base, Found
+from memory.levels import Levels
+
+
+class Firmware(Base):
+    """Newest first."""
+
+    def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
+        """The newest pages."""
+        pages = levels.pages(levels.disk.newest(most))
+        return [Found(number, page, page.time_s) for number, page in pages.items()]

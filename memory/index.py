@@ -1,0 +1,179 @@
+"""The index: the vector level, kept in step with the disk.
+
+Theory of operation
+-------------------
+Writing touches the disk alone. What the index lacks is embedded by ``follow``, before the next
+look-up by meaning, in batches; after each the number of the last page is noted on the disk (the
+mark). The index goes with an embedder. A portable one holds vectors relative to anchors
+(``relative``), so that its embedder can be changed without embedding the pages again.
+
+Rules
+1. The index agrees with the disk after ``follow``, whatever happened before: pages above the mark
+   are added, and where the counts differ, the numbers are compared one by one.
+2. The embedded text of a page is the page behind the one before it in its source: an answer is
+   found by what it answers.
+3. Vectors of different embedders are never mixed: each has a collection and a mark of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from memory.counters import Counters
+from memory.disk import Disk
+from memory.embed import Embedder, open_embedder
+from memory.relative import Relative, choose_anchors
+from memory.vectors import Vectors
+
+DEFAULT_EMBEDDER = "minilm"
+_BATCH = 256  # pages embedded between two marks
+Progress = Callable[[int, int], None]
+
+
+class Index:
+    """The vectors of a store's pages."""
+
+    def __init__(
+        self, directory: Path, disk: Disk, embedder: str | Embedder | None, counters: Counters
+    ) -> None:
+        self.directory = directory
+        self.disk = disk
+        self.counters = counters
+        self._embedder = disk.fact("embedder", DEFAULT_EMBEDDER) if embedder is None else embedder
+        self._anchors: list[str] = json.loads(disk.fact("anchors", "[]"))
+        self._last_question: tuple[str, Any] = ("", None)
+        self._compared = False
+
+    @property
+    def embedder_name(self) -> str:
+        """Whose vectors the index holds; of a portable store they are nobody's own."""
+        return "relative" if self._anchors else self._base_name()
+
+    def _base_name(self) -> str:
+        return self._embedder if isinstance(self._embedder, str) else self._embedder.name
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder, opened when it is first needed."""
+        base = open_embedder(self._embedder) if isinstance(self._embedder, str) else self._embedder
+        return Relative(base, self._anchors) if self._anchors else base
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The vector level, opened when it is first needed."""
+        return Vectors(self.directory / "vectors", self.embedder_name)
+
+    def close(self) -> None:
+        """Release the files, if they were opened."""
+        if "vectors" in self.__dict__:
+            self.vectors.close()
+
+    def nearest(self, question: str, most: int) -> dict[int, float]:
+        """Pages near the question, and their cosines; nearest first."""
+        self.follow()
+        with self.counters.reading():
+            return self.vectors.nearest(self._row(question), most)
+
+    def cosines(self, question: str, numbers: Iterable[int]) -> dict[int, float]:
+        """How near given pages are to the question."""
+        with self.counters.reading():
+            row = self._row(question)
+            return {n: float(row @ other) for n, other in self.vectors.rows(numbers).items()}
+
+    def follow(self, progress: Progress | None = None) -> int:
+        """Bring the index up to the disk; how many pages were embedded."""
+        done, mark = 0, self._mark()
+        if not self._compared and self.vectors.count() != self.disk.count_up_to(mark):
+            done += self._compare(mark, progress)
+        self._compared = True  # nobody else changes them while we own them
+        new = self.disk.numbers(after=mark)
+        for start in range(0, len(new), _BATCH):
+            part = new[start : start + _BATCH]
+            self._embed(part)
+            self.disk.set_fact(f"indexed {self.embedder_name}", part[-1])
+            self.disk.set_fact("embedder", self._base_name())
+            if progress is not None:
+                progress(start + len(part), len(new))
+        return done + len(new)
+
+    def rebuild(self, progress: Progress | None = None) -> int:
+        """Throw the index away and make it again; how many pages were embedded."""
+        self.vectors.clear()
+        self.disk.set_fact(f"indexed {self.embedder_name}", 0)
+        return self.follow(progress)
+
+    def migrate(
+        self, embedder: str | Embedder, portable: bool, progress: Progress | None = None
+    ) -> int:
+        """Change the embedder; how many pages had to be embedded again.
+
+        Zero where the store is portable and stays so; ``portable`` makes it so for the next change.
+        """
+        stays = portable and bool(self._anchors)
+        self._embedder = embedder
+        self.close()
+        for name in ("embedder", "vectors"):
+            self.__dict__.pop(name, None)  # both are opened anew
+        self._compared = False
+        if not stays:
+            texts = (page.text for page in self.disk.pages(self.disk.numbers()).values())
+            self._anchors = choose_anchors(list(texts)) if portable else []
+            self.disk.set_fact("anchors", json.dumps(self._anchors))
+        self._last_question = ("", None)
+        self.disk.set_fact("embedder", self._base_name())
+        return self.follow(progress) if stays else self.rebuild(progress)
+
+    def forget(self, numbers: list[int]) -> None:
+        """Forget pages."""
+        if numbers and (self.directory / "vectors").exists():
+            self.vectors.remove(numbers)
+
+    def count(self) -> int:
+        """How many pages are in it, without opening it."""
+        return self.disk.count_up_to(self._mark())
+
+    def disagreements(self) -> list[str]:
+        """How the index differs from the disk, in words; pages still to be embedded are none."""
+        have = self.vectors.numbers()
+        should = set(self.disk.numbers())
+        lacking = {number for number in should - have if number <= self._mark()}
+        told = []
+        if lacking:
+            told.append(f"the vector index lacks {len(lacking)} pages")
+        if have - should:
+            told.append(f"the vector index holds {len(have - should)} pages that are gone")
+        return told
+
+    def _mark(self) -> int:
+        return int(self.disk.fact(f"indexed {self.embedder_name}", 0))
+
+    def _compare(self, mark: int, progress: Progress | None) -> int:
+        have = self.vectors.numbers()
+        should = {number for number in self.disk.numbers() if number <= mark}
+        self.vectors.remove(have - should)
+        missing = sorted(should - have)
+        for start in range(0, len(missing), _BATCH):
+            self._embed(missing[start : start + _BATCH])
+            if progress is not None:
+                progress(min(start + _BATCH, len(missing)), len(missing))
+        return len(missing)
+
+    def _embed(self, numbers: list[int]) -> None:
+        with self.counters.writing(len(numbers)):
+            pages = self.disk.pages(numbers)
+            before = {n: self.disk.neighbours(n, page, 1, 0)[0] for n, page in pages.items()}
+            others = self.disk.pages(n for found in before.values() for n in found)
+            texts = [
+                "\n".join([*(others[b].text for b in before[n]), page.text])
+                for n, page in pages.items()
+            ]
+            self.vectors.add(list(pages), self.embedder.embed(texts))
+
+    def _row(self, question: str) -> Any:
+        if self._last_question[0] != question:
+            self._last_question = (question, self.embedder.embed([question])[0])
+        return self._last_question[1]

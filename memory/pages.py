@@ -1,0 +1,67 @@
+"""What memory is made of: blobs, pages and addresses.
+
+Theory of operation
+-------------------
+A *blob* is a text, kept once under its hash. A *page* is an occurrence of a blob: where it came
+from, when, with which label. Its *address* is made from the text and the place, so the same text
+from the same place has the same address in every store and in every life of a program.
+
+Rules
+1. A page's text, source and extent never change. What may: importance, credit, and its label, which
+   can only sink (``join``).
+2. A page stored without a label is untrusted.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b32encode
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+from nlpu.label import UNTRUSTED, Label
+
+ADDRESS = re.compile(r"mem:[a-z2-7]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An occurrence of a text.
+
+    source:     file or conversation it is from; pages of one source are neighbours by ``start``.
+    start, stop: its extent there, in characters.
+    time_s:     when it was said or written, in seconds since 1970.
+    importance: 0 to 1, as given by who wrote it; ``credit``: what outcomes say, around 0.
+    links:      addresses of what it was made from.
+    """
+
+    text: str
+    source: str = ""
+    start: int = 0
+    stop: int = 0
+    time_s: float = 0.0
+    label: Label = UNTRUSTED
+    importance: float = 0.0
+    credit: float = 0.0
+    links: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """Where it can be read."""
+        return address_of(self.text, self.source, self.start)
+
+    def rated(self, importance: float) -> Page:
+        """The same page with another importance."""
+        return replace(self, importance=importance)
+
+
+def blob_hash(text: str) -> bytes:
+    """The name of a text."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def address_of(text: str, source: str = "", start: int = 0) -> str:
+    """The address of a text at a place."""
+    place = f"{source}\0{start}\0".encode("utf-8", "surrogatepass") + blob_hash(text)
+    digest = blake2b(place, digest_size=8).digest()
+    return "mem:" + b32encode(digest).decode().lower()[:12]

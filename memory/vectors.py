@@ -1,0 +1,136 @@
+"""The vector level: which pages are near in meaning. An index; it can be made anew at any time.
+
+Theory of operation
+-------------------
+chromadb, embedded in this process, holds one collection for each embedder: a vector for each page,
+under the page's number on the disk level. Its own embedding functions, its server and its telemetry
+are never used.
+
+Rules
+1. Whoever holds the disk level's lock owns this one too: nobody else opens it.
+2. Nothing here is the truth: an index that fails to open, or counts other pages than the disk, is
+   thrown away and made again (``controller``).
+3. Adding a number again replaces its vector.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlpu.errors import MissingPart
+
+if TYPE_CHECKING:
+    from memory.embed import Vectors as Rows
+
+_AT_ONCE = 2000
+
+
+class Vectors:
+    """The vectors of one embedder's pages."""
+
+    def __init__(self, directory: Path, embedder: str) -> None:
+        self.directory = directory
+        self._name = f"pages-{embedder}"
+        self._thread = threading.RLock()
+        self._empty = True  # as far as is known
+        try:
+            self._open()
+        except MissingPart:
+            raise
+        except BaseException as error:  # chromadb's Rust part panics on a damaged file
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            self.clear()
+
+    def _open(self) -> None:
+        try:
+            import chromadb  # here: seconds of loading that only a store with vectors needs
+            from chromadb.config import Settings
+        except ModuleNotFoundError as error:
+            raise MissingPart(f"memory needs {error.name}: install nlpu[memory]") from error
+        settings = Settings(anonymized_telemetry=False)
+        place = self.directory / str(max(self._generations(), default=1))
+        self._client: Any = chromadb.PersistentClient(str(place), settings)
+        self._pages = self._collection()
+        self._pages.count()
+
+    def _collection(self) -> Any:
+        return self._client.get_or_create_collection(
+            self._name, embedding_function=None, configuration={"hnsw": {"space": "ip"}}
+        )
+
+    def close(self) -> None:
+        """Release the files."""
+        with self._thread, suppress(Exception):
+            self._client.close()
+
+    def clear(self) -> None:
+        """Throw the index away and begin an empty one."""
+        with self._thread:
+            old = self._generations()
+            if hasattr(self, "_client"):
+                self.close()
+            (self.directory / str(max(old, default=0) + 1)).mkdir(parents=True)
+            for generation in old:
+                shutil.rmtree(self.directory / str(generation), ignore_errors=True)
+            self._empty = True
+            self._open()
+
+    def _generations(self) -> list[int]:
+        """An index made again has a new place: chromadb remembers what it opened by path."""
+        found = self.directory.iterdir() if self.directory.is_dir() else ()
+        return [int(path.name) for path in found if path.name.isdigit()]
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def add(self, numbers: Sequence[int], rows: Rows) -> None:
+        """Give pages their vectors."""
+        with self._thread:
+            for start in range(0, len(numbers), _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                self._pages.upsert(ids=list(map(str, numbers[part])), embeddings=rows[part])
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Forget pages."""
+        ids = list(map(str, numbers))
+        with self._thread:
+            for start in range(0, len(ids), _AT_ONCE):
+                self._pages.delete(ids=ids[start : start + _AT_ONCE])
+            self._empty = True
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def count(self) -> int:
+        """How many pages have a vector."""
+        with self._thread:
+            return int(self._pages.count())
+
+    def numbers(self) -> set[int]:
+        """The pages that have a vector."""
+        with self._thread:
+            return set(map(int, self._pages.get(include=[])["ids"]))
+
+    def nearest(self, row: Any, most: int) -> dict[int, float]:
+        """The nearest pages and their cosines, nearest first."""
+        with self._thread:
+            if self._empty:
+                self._empty = not self.count()
+            if self._empty:
+                return {}
+            found = self._pages.query(query_embeddings=[row], n_results=most, include=["distances"])
+        pairs = zip(found["ids"][0], found["distances"][0], strict=True)
+        return {int(number): 1.0 - float(distance) for number, distance in pairs}
+
+    def rows(self, numbers: Iterable[int]) -> dict[int, Any]:
+        """The vectors of pages; those that have none are left out."""
+        ids = list(map(str, numbers))
+        with self._thread:
+            found = self._pages.get(ids=ids, include=["embeddings"]) if ids else None
+        if found is None:
+            return {}
+        return dict(zip(map(int, found["ids"]), found["embeddings"], strict=True))

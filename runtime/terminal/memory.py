@@ -1,0 +1,303 @@
+"""``nlpu memory``: stores of pages, from the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from runtime.terminal.options import Json
+
+if TYPE_CHECKING:
+    from memory.controller import Memory
+    from memory.firmware import Found
+    from memory.pages import Page
+
+DEFAULT_STORE = Path(".nlpu") / "memory"
+STORE_VARIABLE = "NLPU_MEMORY"
+_SHOWN = 400  # characters of a page in a list
+
+Store = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", help="The memory. Default: $NLPU_MEMORY, else .nlpu/memory."
+    ),
+]
+Embedder = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder", metavar="NAME", help="minilm (better), static (faster). Default: the store's."
+    ),
+]
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Of a page: mem:...")]
+
+app = typer.Typer(no_args_is_help=True, help="Keep texts, and find them again.")
+
+
+def open_memory(
+    store: Path | None, embedder: str | None = None, firmware: str = "hybrid", new: bool = False
+) -> Memory:
+    """The store of that directory. Raises Usage where there is none and none is to be made."""
+    from memory.controller import Memory
+    from nlpu.errors import Usage
+
+    place = store or Path(os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
+    if not new and not (place / "memory.db").is_file():
+        raise Usage(f"there is no memory in {place}; make one: nlpu memory ingest FILE...")
+    return Memory(place, embedder=embedder, firmware=firmware)
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    trusted: Annotated[
+        bool, typer.Option("--trusted", help="You vouch for what the files say.")
+    ] = False,
+    store: Store = None,
+    embedder: Embedder = None,
+    as_json: Json = False,
+) -> int:
+    """Take files in: text, Markdown, HTML, PDF. What has not changed costs nothing."""
+    from dataclasses import asdict
+
+    from memory.ingest import ingest as take
+    from nlpu.label import UNTRUSTED, USER
+    from runtime.terminal.output import say, write, write_json
+
+    with open_memory(store, embedder, new=True) as memory:
+        with _progress("reading") as step:
+            taken = take(memory, paths, USER if trusted else UNTRUSTED, progress=step)
+        if taken.pages:
+            with _progress("embedding") as step:
+                memory.levels.index.follow(step)
+    for name, reason in taken.skipped:
+        say(f"skipped {name}: {reason}")
+    if as_json:
+        write_json(asdict(taken))
+    else:
+        write(f"{taken.files} files ({taken.unchanged} unchanged), {taken.pages} pages\n")
+    return 1 if taken.skipped and len(taken.skipped) == taken.files else 0
+
+
+@app.command()
+def search(
+    question: Annotated[str, typer.Argument(metavar="QUESTION")],
+    most: Annotated[int, typer.Option("--most", metavar="N", min=1, help="Most pages.")] = 5,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens", metavar="N", min=1, help="Most tokens, together.")
+    ] = None,
+    firmware: Annotated[
+        str, typer.Option("--firmware", metavar="NAME", help="recency, hybrid, valued.")
+    ] = "hybrid",
+    store: Store = None,
+    embedder: Embedder = None,
+    as_json: Json = False,
+) -> int:
+    """The pages that fit a question, best first."""
+    from nlpu.errors import Usage
+    from runtime.terminal.output import say, write_json
+
+    if firmware == "iterative":
+        raise Usage("iterative asks a model: use it in a program, with Memory(..., firmware=...)")
+    with open_memory(store, embedder, firmware) as memory:
+        found = memory.search(question, most=most, tokens=tokens)
+    if as_json:
+        write_json([{**_facts(each.page), "score": round(each.score, 4)} for each in found])
+    elif not found:
+        say("nothing found")
+    else:
+        _print_found(found)
+    return 0
+
+
+@app.command()
+def show(
+    address: Address,
+    around: Annotated[
+        int, typer.Option("--around", metavar="N", min=0, help="Pages before and after, too.")
+    ] = 0,
+    store: Store = None,
+    as_json: Json = False,
+) -> int:
+    """The page at an address."""
+    from runtime.terminal.output import console, write, write_json
+
+    with open_memory(store) as memory:
+        pages = [memory.read(address)]
+        if around:
+            pages = sorted(
+                [*pages, *memory.neighbours(address, around, around)], key=lambda page: page.start
+            )
+    if as_json:
+        write_json([_facts(page) for page in pages] if around else _facts(pages[0]))
+        return 0
+    for page in pages:
+        console(to_stderr=True).print(_heading(page), style="dim", soft_wrap=True)
+        write(page.text.rstrip("\n") + "\n")
+    return 0
+
+
+@app.command()
+def stats(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
+    """The levels: what they hold, how they were used, how often what was wanted was there."""
+    from runtime.terminal.output import write_json
+
+    with open_memory(store, embedder) as memory:
+        rows = memory.levels.table()
+    if as_json:
+        write_json(rows)
+    else:
+        _print_stats(rows)
+    return 0
+
+
+@app.command()
+def check(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
+    """Whether the levels are whole and agree."""
+    from runtime.terminal.output import say, write, write_json
+
+    with open_memory(store, embedder) as memory:
+        faults = memory.check()
+        pages = memory.levels.disk.count()
+    if as_json:
+        write_json({"pages": pages, "faults": faults})
+    for fault in faults:
+        say(fault)
+    if faults:
+        say("the index can be made again: nlpu memory rebuild")
+    elif not as_json:
+        write(f"{pages} pages, no faults\n")
+    return 1 if faults else 0
+
+
+@app.command()
+def rebuild(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
+    """Make the vector index again from the pages."""
+    from runtime.terminal.output import write, write_json
+
+    with open_memory(store, embedder) as memory, _progress("embedding") as step:
+        pages = memory.levels.index.rebuild(step)
+    if as_json:
+        write_json({"pages": pages})
+    else:
+        write(f"{pages} pages embedded\n")
+    return 0
+
+
+@app.command()
+def migrate(
+    embedder: Annotated[str, typer.Option("--embedder", metavar="NAME", help="minilm or static.")],
+    portable: Annotated[
+        bool,
+        typer.Option("--portable", help="Vectors relative to anchors: the next change is free."),
+    ] = False,
+    store: Store = None,
+    as_json: Json = False,
+) -> int:
+    """Change a store's embedder."""
+    from runtime.terminal.output import write, write_json
+
+    with open_memory(store) as memory, _progress("embedding") as step:
+        pages = memory.levels.index.migrate(embedder, portable, step)
+    if as_json:
+        write_json({"embedder": embedder, "portable": portable, "pages": pages})
+    else:
+        write(f"{embedder}: {pages} pages embedded\n")
+    return 0
+
+
+@app.command()
+def forget(
+    what: Annotated[str, typer.Argument(metavar="ADDRESS|FILE", help="A page, or all of a file.")],
+    store: Store = None,
+    embedder: Embedder = None,
+    as_json: Json = False,
+) -> int:
+    """Forget a page, or all pages of a file, on every level."""
+    from nlpu.errors import Usage
+    from runtime.terminal.output import write, write_json
+
+    with open_memory(store, embedder) as memory:
+        gone = memory.forget(what) or memory.forget(str(Path(what).resolve()))
+    if not gone:
+        raise Usage(f"there is no page or file {what!r} in the memory")
+    if as_json:
+        write_json({"pages": gone})
+    else:
+        write(f"{gone} pages forgotten\n")
+    return 0
+
+
+# -- printing --------------------------------------------------------------------------------------
+
+
+def _facts(page: Page) -> dict[str, Any]:
+    from memory.levels import rough_tokens
+
+    return {
+        "address": page.address,
+        "text": page.text,
+        "source": page.source,
+        "start": page.start,
+        "stop": page.stop,
+        "time": _when(page).isoformat(timespec="seconds"),
+        "label": str(page.label),
+        "importance": page.importance,
+        "credit": page.credit,
+        "links": list(page.links),
+        "tokens": rough_tokens(page.text),
+    }
+
+
+def _when(page: Page) -> datetime:
+    return datetime.fromtimestamp(page.time_s, UTC)
+
+
+def _heading(page: Page) -> str:
+    from runtime.terminal.output import safe
+
+    place = f"{page.source}[{page.start}:{page.stop}]" if page.source else "no source"
+    facts = _facts(page)
+    return safe(
+        f"{page.address}  {place}  {facts['time'][:10]}  {facts['tokens']} tokens  {page.label}"
+    )
+
+
+def _print_found(found: list[Found]) -> None:
+    from runtime.terminal.output import console, one_line
+
+    out = console()
+    for each in found:
+        out.print(f"{each.score:6.2f}  {_heading(each.page)}", soft_wrap=True)
+        out.print("        " + one_line(each.page.text, _SHOWN), soft_wrap=True)
+
+
+def _print_stats(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from runtime.terminal.output import console
+
+    table = Table(box=None, pad_edge=False)
+    for place, title in enumerate(rows[0]):
+        table.add_column(title.replace("_", " "), justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*("-" if cell is None else f"{cell}" for cell in row.values()))
+    console().print(table)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, where a person sees it."""
+    from rich.progress import Progress
+
+    from runtime.terminal.output import console
+
+    out = console(to_stderr=True)
+    with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task(what)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,256 @@
+"""Pages on disk and in the index: kept, found, agreed upon, owned by one."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_kit import TALK, Bag, memory, talk
+
+from memory.disk import Disk, label_of, label_text
+from memory.pages import ADDRESS, Page, address_of
+from nlpu.errors import BadOperand, HostError, RunBusy, StorageFailed, Usage
+from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+LABELS = st.builds(
+    intern_label,
+    st.sampled_from(list(Integrity)),
+    st.none() | st.frozensets(st.sampled_from(["ann", "bob", "eve"])),
+)
+PAGES = st.lists(
+    st.builds(Page, TEXT, st.sampled_from(["", "a.md", "b.md"]), st.integers(0, 50), label=LABELS),
+    max_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(pages=PAGES, gone=st.sets(st.integers(0, 11)))
+def test_what_is_added_is_read_back_and_what_is_removed_is_gone(
+    tmp_path_factory: pytest.TempPathFactory, pages: list[Page], gone: set[int]
+) -> None:
+    disk = Disk(tmp_path_factory.mktemp("disk"))
+    numbers = disk.add(pages)
+    assert disk.add(pages) == numbers  # adding again adds nothing
+    expected: dict[str, Page] = {}
+    for page in pages:
+        label = join(page.label, expected.get(page.address, page).label)
+        first = expected.get(page.address, page)
+        expected[page.address] = Page(first.text, first.source, first.start, first.stop, 0.0, label)
+    assert disk.count() == len(expected)
+    out = {numbers[n] for n in gone if n < len(numbers)}
+    disk.remove(out)
+    for page, number in zip(pages, numbers, strict=True):
+        found = disk.pages([number]).get(number)
+        assert found == (None if number in out else expected[page.address])
+        assert disk.number(page.address) == (None if number in out else number)
+    assert disk.check() == []
+    disk.close()
+
+
+@settings(deadline=None)
+@given(LABELS)
+def test_labels_come_back_as_they_were_stored(label: object) -> None:
+    assert label_of(label_text(label)) is label  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "stored", [None, "", "[]", '["KING", null]', '["USER"]', "{", '["USER",3]']
+)
+def test_a_label_that_cannot_be_read_is_untrusted(stored: str | None) -> None:
+    assert label_of(stored) is UNTRUSTED
+
+
+def test_addresses_name_a_text_at_a_place() -> None:
+    assert ADDRESS.fullmatch(address_of("a"))
+    assert (
+        len({address_of("a"), address_of("b"), address_of("a", "f"), address_of("a", "f", 1)}) == 4
+    )
+
+
+def test_a_text_is_stored_once(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    numbers = disk.add([Page("same", "a"), Page("same", "b")])
+    disk.remove(numbers[:1])
+    assert disk.pages(numbers)[numbers[1]].text == "same"
+    disk.close()
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        assert db.execute("SELECT count(*) FROM blob").fetchone() == (1,)
+    db.close()
+
+
+def test_one_process_owns_a_store(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from memory.disk import Disk\n"
+        f"Disk(Path({str(tmp_path)!r})); print('mine', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None and owner.stdout.readline() == "mine\n"
+        with pytest.raises(RunBusy, match=f"in use by process {owner.pid}"):
+            Disk(tmp_path)
+        owner.kill()
+        owner.wait()
+    Disk(tmp_path).close()  # the lock dies with its process
+
+
+def test_a_file_that_is_no_memory_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        db.execute("CREATE TABLE other (x)")
+    db.close()
+    with pytest.raises(HostError, match="not a memory"):
+        Disk(tmp_path)
+    (tmp_path / "memory.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(StorageFailed, match="cannot use the memory"):
+        Disk(tmp_path)
+
+
+# -- reading, searching ----------------------------------------------------------------------------
+
+
+def test_it_finds_what_was_written(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        addresses = talk(store)
+        assert store.read(addresses[3]).text == TALK[3]
+        found = store.search("Who keeps bees in the garden?", most=3)
+        assert found[0].page.text == TALK[3]
+        assert [page.text for page in store.neighbours(addresses[3])] == [TALK[2], TALK[4]]
+        with pytest.raises(BadOperand, match="no page 'mem:x'"):
+            store.read("mem:x")
+
+
+def test_an_answer_is_found_by_the_question_beside_it(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        talk(store)
+        found = store.search("How many hives does Bob's brother have?", most=2)
+        assert TALK[5] in [each.page.text for each in found]  # it shares no word with it
+
+
+def test_a_search_keeps_to_its_tokens(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        talk(store)
+        assert len(store.search("lighthouse bees hives", most=6)) == 6
+        few = store.search("lighthouse bees hives", most=6, tokens=30)
+        assert sum(len(each.page.text) // 4 + 1 for each in few) <= 30 and few
+
+
+def test_time_expressions_and_recency(tmp_path: Path) -> None:
+    with memory(tmp_path, firmware="recency") as store:
+        for month in range(1, 7):
+            when = 1_672_531_200 + month * 30 * 86400.0  # 2023
+            store.write(f"Entry {month}: nothing much happened", time_s=when, source=str(month))
+        newest = store.search("anything", most=2)
+        assert [each.page.source for each in newest] == ["6", "5"]
+    with memory(tmp_path, firmware="hybrid") as store:
+        assert store.search("What happened in April 2023?", most=1)[0].page.source == "3"
+
+
+def test_novelty_is_importance_for_valued(tmp_path: Path) -> None:
+    with memory(tmp_path, firmware="valued") as store:
+        first = store.write("the mill burned down in the night")
+        again = store.write("the mill burned down in the night", source="again")
+        assert store.read(first).importance == 1.0
+        assert store.read(again).importance == pytest.approx(0.0, abs=1e-5)
+
+
+def test_unknown_firmware_and_embedders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(Usage, match="there are: recency, hybrid"):
+        memory(tmp_path, firmware="psychic")
+    with memory(tmp_path, embedder="psychic") as store:
+        store.write("x")
+        with pytest.raises(Usage, match="unknown embedder"):
+            store.search("x")
+
+
+# -- the index follows the disk --------------------------------------------------------------------
+
+
+def test_writing_embeds_nothing_and_looking_up_only_what_is_new(tmp_path: Path) -> None:
+    bag = Bag()
+    with memory(tmp_path, embedder=bag) as store:
+        talk(store)
+        assert bag.embedded == []
+        store.search("bees")
+        assert len(bag.embedded) == len(TALK) + 1
+        store.search("bees")
+        assert len(bag.embedded) == len(TALK) + 1  # the last question is remembered
+    with memory(tmp_path, embedder=bag) as store:
+        store.search("bees")
+        assert len(bag.embedded) == len(TALK) + 2
+
+
+@pytest.mark.parametrize("damage", ["missing", "fewer", "more", "garbage"])
+def test_an_index_that_disagrees_is_made_right(tmp_path: Path, damage: str) -> None:
+    with memory(tmp_path) as store:
+        talk(store)
+        store.search("bees")
+        if damage == "fewer":
+            store.levels.index.vectors.remove([2, 3])
+        if damage == "more":
+            store.levels.index.vectors.add([77], Bag().embed(["stray"]))
+        if damage in ("fewer", "more"):
+            assert len(store.check()) == 1
+    if damage == "missing":
+        shutil.rmtree(tmp_path / "vectors")
+    if damage == "garbage":
+        (tmp_path / "vectors" / "1" / "chroma.sqlite3").write_bytes(b"garbage" * 1000)
+    with memory(tmp_path) as store:
+        assert store.search("Who keeps bees?", most=1)[0].page.text == TALK[3]
+        assert store.check() == []
+        assert store.levels.index.vectors.numbers() == set(store.levels.disk.numbers())
+
+
+def test_rebuild_and_forget(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        addresses = talk(store)
+        store.search("bees")
+        assert store.levels.index.rebuild() == len(TALK)
+        assert store.forget(addresses[3]) == 1
+        assert TALK[3] not in [each.page.text for each in store.search("bees", most=9)]
+        assert store.forget("talk") == len(TALK) - 1
+        assert store.check() == [] and store.search("bees") == []
+
+
+def test_levels_count_what_they_did(tmp_path: Path) -> None:
+    for _ in range(2):
+        with memory(tmp_path) as store:
+            talk(store)
+            store.search("bees", most=2)
+            store.search("bees", most=2)
+            rows = {row["level"]: row for row in store.levels.table()}
+    assert rows["window"]["reads"] == 8 and rows["window"]["hits"] == 4
+    assert rows["window"]["hit_rate"] == 0.5 and rows["window"]["tokens"] > 0
+    assert rows["disk"]["pages"] == rows["vectors"]["pages"] == len(TALK)
+    assert rows["vectors"]["writes"] == len(TALK) and rows["disk"]["writes"] == 2 * len(TALK)
+
+
+def test_a_page_written_again_only_loses_trust(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        address = store.write("a fact", label=USER)
+        store.write("a fact", label=SYSTEM)
+        assert store.read(address).label is SYSTEM
+        store.write("a fact", label=USER)
+        assert store.read(address).label is SYSTEM
+        assert store.read(store.write("unlabelled")).label is UNTRUSTED
+
+
+def test_a_portable_store_changes_its_embedder_without_embedding_again(tmp_path: Path) -> None:
+    old, new = Bag("old"), Bag("new")
+    with memory(tmp_path, embedder=old) as store:
+        talk(store)
+        assert store.levels.index.migrate(old, portable=True) == len(TALK)
+        assert store.levels.index.migrate(new, portable=True) == 0
+        assert store.search("Who keeps bees?", most=1)[0].page.text == TALK[3]
+        assert new.embedded == [*TALK, "Who keeps bees?"]  # the anchors, which all pages are here
+        assert store.check() == []
+    with memory(tmp_path, embedder=new) as store:
+        assert store.search("Who keeps bees?", most=1)[0].page.text == TALK[3]
+        assert store.levels.index.migrate(new, portable=False) == len(TALK)
+        assert store.search("Who keeps bees?", most=1)[0].page.text == TALK[3]
