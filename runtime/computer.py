@@ -53,6 +53,7 @@ class Computer:
     prices, limits: by processor name.
     seed:       for the jitter of retries only.
     person:     who approves of what drivers may do (``runtime.drivers.person``).
+    dry:        drivers with an effect are refused, whatever anybody says.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Computer:
         limits: Mapping[str, Limits] | Limits = DEFAULT_LIMITS,
         seed: int = 0,
         person: Person | None = None,
+        dry: bool = False,
     ) -> None:
         engines = engine if isinstance(engine, Mapping) else {"main": engine}
         if not engines:
@@ -79,7 +81,7 @@ class Computer:
         self._clock = clock or SystemClock()
         self._station = Station(
             opened, self._clock, None if run_dir is None else Path(run_dir), durable,
-            dict(prices or {}), limits, seed, person,
+            dict(prices or {}), limits, seed, person, dry,
         )  # fmt: skip
         self._live: set[Run] = set()
 

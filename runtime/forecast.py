@@ -180,7 +180,9 @@ def forecast(
     failure: BaseException | None = None
     limits = Budget(calls=min(_MOST_CALLS, budget.calls or _MOST_CALLS), nlops=budget.nlops)
     engine = DryEngine(known, experience)
-    with Computer(engine, clock=FakeClock(), prices={"main": price}, limits=_PATIENT) as computer:
+    with Computer(
+        engine, clock=FakeClock(), prices={"main": price}, limits=_PATIENT, dry=True
+    ) as computer:
         for seed in range(dry_runs):
             engine.begin(seed)
             run = computer.run(program, *args, budget=limits, **named)

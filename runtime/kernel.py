@@ -70,6 +70,7 @@ class Kernel:
         self._pulse = Pulse(self)
         self.inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # since last turn
         self.person: Any = None  # who may be asked (drivers' business)
+        self.dry = False  # whether drivers with an effect are refused
         self._tasks: set[asyncio.Task[None]] = set()
         self._effects: set[asyncio.Task[None]] = set()
         self._ready: deque[Node] = deque()

@@ -44,6 +44,7 @@ class Station:
     limits: Mapping[str, Limits] | Limits
     seed: int
     person: Person | None
+    dry: bool = False
     stem: str = ""
     started: int = 0
     _kernel: Kernel | None = None
@@ -127,7 +128,7 @@ class Station:
 
     async def _boot(self, journal: Journal | NoJournal) -> None:
         kernel = Kernel(asyncio.get_running_loop(), self.clock, self.seed)
-        kernel.journal, kernel.person = journal, self.person
+        kernel.journal, kernel.person, kernel.dry = journal, self.person, self.dry
         for name, engine in self.engines.items():
             limits = self.limits
             if not isinstance(limits, Limits):

@@ -60,6 +60,8 @@ def _ready(kernel: Kernel, node: Node) -> None:
     if past is not None and past.digest != call.digest:
         run.diverge(f"{call.position} ({driver.name})", "another call was made there")
         past = None
+    if kernel.dry and driver.effect not in _HARMLESS:
+        raise Refused(f"{call} at {call.position}: a dry run changes nothing")
     harmless = driver.effect in _HARMLESS or driver.idempotent
     if past is not None and past.text:
         _settle(kernel, node, run.journal.texts[past.text])

@@ -27,6 +27,7 @@ BENCHES = {
     "memory": "Recall of evidence in long conversations, by firmware.",
     "memory_scale": "Look-ups in a large store against a small one.",
     "memory_credit": "What helped before, found with and without credit.",
+    "memory_traces": "Page caches on programs' own traces, against the offline optimum.",
     "memory_portable": "A store whose embedder is changed without embedding it again.",
     "forecast": "Forecasts of dry runs against what runs took.",
     "compare": "What changed beyond noise between two results.",

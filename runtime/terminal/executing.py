@@ -42,6 +42,7 @@ from runtime.terminal.forecasting import compare
 from runtime.terminal.live import Plain, display
 from runtime.terminal.options import DEFAULT_RUN_DIR
 from runtime.terminal.output import as_text, json_of, said, say, write, write_body, write_json
+from runtime.terminal.person import TerminalPerson
 from runtime.terminal.stdout import failure
 from runtime.terminal.streaming import Streamer
 
@@ -59,6 +60,7 @@ class Job:
     name: the run that is gone on with, where it is not a new one.
     shows: the result is the text of one call and is shown as it is written.
     seconds: the deadline, for a program that keeps the scheduler from seeing it.
+    person: who is asked, if somebody is there.
     forecast: what a dry run said that it would take.
     follows: the engine's pieces are counted, for a live rate (they cost a server's client time).
     """
@@ -75,6 +77,7 @@ class Job:
     name: str | None = None
     seconds: float | None = None
     forecast: Any = None
+    person: TerminalPerson | None = None
 
 
 def carry_out(job: Job) -> int:
@@ -137,6 +140,8 @@ def _attend(job: Job, run: Run, shown: Plain, streamer: Streamer) -> NlpuError |
                 run.wait(_TICK_S)
                 return None
             except TimeoutError:
+                if job.person is not None:
+                    job.person.attend(shown.aside)
                 shown.update(run.counts, streamer.pieces)
     except KeyboardInterrupt:
         if not interrupting.stop(run):

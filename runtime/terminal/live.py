@@ -14,6 +14,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from runtime.budget import TOKENS_PER_NLOP
@@ -56,6 +58,11 @@ class Plain:
     def __exit__(self, *_: object) -> None:
         pass
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Out of the way, while the person is asked something."""
+        yield
+
     def note(self, text: str) -> None:
         """Say what is being done before the first call."""
 
@@ -97,6 +104,14 @@ class Bars(Plain):
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start()
 
     def note(self, text: str) -> None:
         self._draw(text)

@@ -226,15 +226,19 @@ def _carry_out(
 ) -> int:  # fmt: skip
     from runtime.computer import Computer
     from runtime.terminal.executing import Job, carry_out
+    from runtime.terminal.person import person
 
+    asked = None if is_replay else person()
     computer = Computer(
         machine.engine, model=machine.model, api_key=o.api_key(), run_dir=machine.run_dir,
         durable=machine.durable, prices=None if machine.price is None else {"main": machine.price},
+        person=asked,
     )  # fmt: skip
     job = Job(
         computer, begin, machine.run_dir, machine.model, tuple(again or ()),
         shows=loaded.streams and not is_replay, follows=machine.engine == "local", as_json=as_json,
         replay=is_replay, seconds=seconds, forecast=foretold, name=name,
+        person=asked,
     )  # fmt: skip
     return carry_out(job)
 

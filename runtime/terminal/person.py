@@ -1,0 +1,109 @@
+"""The person at the terminal: approves of drivers' calls, and says what became of lost ones.
+
+Theory of operation
+-------------------
+Programs run on the computer's thread, the terminal belongs to the main thread. So a question is put
+into a queue, and the main thread, which waits for the run anyway, asks it between two looks at the
+counts and hands the answer back.
+
+Rules
+1. What is shown is the whole call as it would be made, with nothing left out and nothing obeyed.
+2. Only "y" or "yes" approves; everything else, and the end of input, does not.
+3. Without a terminal on both ends there is no person, and a run that needs one stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from runtime.drivers.person import ExactCall, Verdict
+from runtime.terminal.output import safe, say
+
+_EFFECTS = {"write": "change something", "external": "act outside"}
+_VERDICTS: dict[str, Verdict] = {"d": "done", "a": "again", "s": "stop"}
+
+
+class _Question(NamedTuple):
+    put: Callable[[], Any]
+    answer: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
+class TerminalPerson:
+    """Implements the Person protocol. ``attend`` is the main thread's part."""
+
+    def __init__(self) -> None:
+        self._questions: SimpleQueue[_Question] = SimpleQueue()
+
+    async def approves(self, call: ExactCall) -> bool:
+        return bool(await self._asked(lambda: _approves(call)))
+
+    async def settles(self, call: ExactCall) -> Verdict:
+        verdict: Verdict = await self._asked(lambda: _settles(call))
+        return verdict
+
+    async def answers(self, question: str) -> str:
+        return str(await self._asked(lambda: _read(f"{safe(question)}\n> ")))
+
+    async def _asked(self, put: Callable[[], Any]) -> Any:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        self._questions.put(_Question(put, answer, loop))
+        return await answer
+
+    def attend(self, aside: Callable[[], AbstractContextManager[None]]) -> None:
+        """Ask what waits to be asked, with the display out of the way."""
+        while True:
+            try:
+                question = self._questions.get_nowait()
+            except Empty:
+                return
+            with aside():
+                answer = question.put()
+            question.loop.call_soon_threadsafe(_hand, question.answer, answer)
+
+
+def person() -> TerminalPerson | None:
+    """Whoever sits there (rule 3)."""
+    return TerminalPerson() if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def _hand(future: asyncio.Future[Any], answer: Any) -> None:
+    if not future.done():  # the run may have been stopped meanwhile
+        future.set_result(answer)
+
+
+def _approves(call: ExactCall) -> bool:
+    what = _EFFECTS.get(call.driver.effect, "look at something")
+    say(f"\nthe program wants to {what} with {call.driver.name}, at {call.position}:")
+    _show(call)
+    for objection in call.objections:
+        say(f"  - {objection.why}")
+    return _read("approve of exactly this call? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _settles(call: ExactCall) -> Verdict:
+    say(f"\n{call.driver.name}, at {call.position}, was under way when the run ended before:")
+    _show(call)
+    say("  nobody knows whether it was done: look, and say")
+    answer = _read("[d]one already, do it [a]gain, or [s]top here? [s] ").strip().lower()
+    return _VERDICTS.get(answer[:1], "stop")
+
+
+def _show(call: ExactCall) -> None:
+    about = call.driver.about.partition("\n")[0]
+    say(f"  {about}")
+    for name, content in json.loads(call.arguments).items():
+        say(f"  {name} = {json.dumps(content, ensure_ascii=False)}")
+
+
+def _read(prompt: str) -> str:
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    return sys.stdin.readline()  # "" at the end of input: no approval

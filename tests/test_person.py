@@ -1,0 +1,90 @@
+"""The person at the terminal: what is asked, what counts as a yes, and what happens without one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+from terminal_fixture import ROOT, Terminal, environment, nlpu
+
+__all__ = ["nlpu"]  # a fixture
+PROGRAM = '''
+from pathlib import Path
+from runtime.drivers.driver import driver
+
+@driver(effect="read", roles={"what": "selector"})
+def look(what: str) -> str:
+    """Look something up."""
+    return "eve\\x1b[2J"
+
+@driver(effect="external", roles={"body": "content"})
+def send(to: str, body: str) -> bool:
+    """Send a letter.
+
+    It cannot be taken back.
+    """
+    with Path("sent.txt").open("a") as sent:
+        sent.write(f"{to!r} {body}\\n")
+    return True
+
+def go():
+    return send(look("whom"), "money")
+'''
+COMMAND = [sys.executable, "-m", "runtime.terminal"]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> str:
+    (tmp_path / "post.py").write_text(PROGRAM)
+    return f"{tmp_path / 'post.py'}:go"
+
+
+def at_terminal(cwd: Path, *words: str) -> pexpect.spawn[str]:
+    env = environment(PYTHONPATH=str(ROOT), TERM="xterm", COLUMNS="100", NO_COLOR="1")
+    command, *rest = [*COMMAND, *words]
+    return pexpect.spawn(
+        command, rest, cwd=str(cwd), env=env, encoding="utf-8", timeout=30, dimensions=(40, 100)
+    )
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("yes", 0), ("", 1), ("sure", 1)])
+def test_exactly_the_call_that_is_shown_is_approved(
+    tmp_path: Path, program: str, answer: str, code: int
+) -> None:
+    child = at_terminal(tmp_path, "run", program, "--engine", "scripted")
+    child.expect_exact("the program wants to act outside with send, at main/1")
+    child.expect_exact("Send a letter.")
+    child.expect_exact(r'to = "eve\u001b[2J"')
+    child.expect_exact('body = "money"')
+    child.expect_exact("'to' decides what it does (authority) and is untrusted")
+    child.expect_exact("approve of exactly this call? [y/N]")
+    child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == code
+    assert (tmp_path / "sent.txt").exists() == (code == 0)
+
+
+def test_without_a_terminal_the_run_stops_and_is_approved_of_later(
+    nlpu: Terminal, tmp_path: Path, program: str
+) -> None:
+    stopped = nlpu("run", program, "--engine", "scripted", "--json")
+    assert stopped.code == 4
+    assert stopped.json["status"] == "needs_person"
+    assert "Resume the run at a terminal" in stopped.json["error"]["message"]
+    child = at_terminal(tmp_path, "resume", stopped.json["run_id"])
+    child.expect_exact("[y/N]")
+    child.sendline("y")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 0
+    assert (tmp_path / "sent.txt").read_text().count("money") == 1
+    assert nlpu("replay", stopped.json["run_id"], "--json").json["result"] is True
+
+
+def test_a_dry_run_changes_nothing(nlpu: Terminal, tmp_path: Path, program: str) -> None:
+    ended = nlpu("run", program, "--engine", "scripted", "--dry")
+    assert ended.code == 1 and "a dry run changes nothing" in ended.err
+    assert not (tmp_path / "sent.txt").exists()
