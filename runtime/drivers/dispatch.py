@@ -201,6 +201,7 @@ class _Threads(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         done: Future[Any] = Future()
+        done.set_running_or_notify_cancel()  # a thread cannot be called back
 
         def body() -> None:
             try:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 from runtime.terminal.stdout import failure, owes_json, results
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.handle import Run
 
 STOP_S = 2.0  # a run that has not stopped by then is left to its journal
@@ -34,6 +36,27 @@ class Interrupts:
     def __enter__(self) -> Self:
         if self._main:
             self._before = signal.signal(signal.SIGINT, _first)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
+
+
+class Told:
+    """While entered, SIGINT calls ``tell`` instead of raising.
+
+    An exception that comes up while Python runs a finaliser is lost; a word in a queue is not.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+        self._before: Any = None
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> Self:
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, lambda number, frame: self._tell())
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -49,28 +49,25 @@ class UnderWay:
 
     def wait(self) -> Word:
         """Wait, show, and say who has the word (rule 2)."""
-        with no_echo():
+        with no_echo(), interrupting.Told(lambda: self._events.put(("interrupt", None))):
             return self._wait()
 
     def _wait(self) -> Word:
         shown: Plain | None = None
         try:
             while True:
-                try:
-                    kind, what = self._next()
-                    if shown is not None and kind in ("text", "done"):
-                        shown.__exit__()  # what is drawn gives way to what is written
-                        shown = None
-                    word = self._took(kind, what)
-                    if word is not None:
-                        return word
-                    if shown is None and self._is_quiet():
-                        shown = display(False).__enter__()
-                    if shown is not None:
-                        counts = _since(self._before, self.run.counts)
-                        shown.update(counts, self.session.pieces)
-                except KeyboardInterrupt:
-                    self._interrupted()
+                kind, what = self._next()
+                if shown is not None and kind in ("text", "done"):
+                    shown.__exit__()  # what is drawn gives way to what is written
+                    shown = None
+                word = self._took(kind, what)
+                if word is not None:
+                    return word
+                if shown is None and self._is_quiet():
+                    shown = display(False).__enter__()
+                if shown is not None:
+                    counts = _since(self._before, self.run.counts)
+                    shown.update(counts, self.session.pieces)
         finally:
             if shown is not None:
                 shown.__exit__()
@@ -88,6 +85,8 @@ class UnderWay:
         return not self._streamer.shown and time.monotonic() - self._began_s > _QUIET_S
 
     def _took(self, kind: str, what: Any) -> Word | None:
+        if kind == "interrupt":
+            self._interrupted()
         if kind in ("ready", "over"):
             return "over" if kind == "over" else "ready"
         if kind == "text":
