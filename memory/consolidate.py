@@ -7,12 +7,16 @@ The controller keeps which pages each look-up handed out. Given a score for the 
 ``DISCOUNT`` of that, and so on. A page's credit moves towards what it got by ``RATE``; that of all
 other pages fades. Firmware ranks by credit, so what helped rises and the rest sinks back.
 
-Reflections are pages made from pages: an op writes what follows from some that belong together, and
-the new page links to them.
+Reflections are pages made from pages: an op writes what they say together, and the new page links
+to them. ``review`` is the whole pass, inside a run: credit, a reflection on what got some, and a
+condensate of the oldest neighbours that have none. What was condensed sinks below its condensate,
+through which it is still found.
 
 Rules
 1. Credit is within -1 and 1. It changes ranks, never texts; nothing is forgotten here.
 2. A reflection's label joins those of its sources.
+3. A pass makes at most two calls. A reply that is not valid costs its page, never the run.
+4. What a pass read and chose is noted in the run's journal: a resumed run gives no credit twice.
 """
 
 from __future__ import annotations
@@ -21,17 +25,22 @@ from collections.abc import Sequence
 from functools import reduce
 
 from memory.controller import Memory
-from memory.firmware import Found
-from nlpu.errors import BadOperand
-from nlpu.label import USER, join
+from memory.pages import Page
+from nlpu.errors import BadOperand, ModelError
+from nlpu.label import join
 from nlpu.op import nlop
+from nlpu.value import current
 
 DISCOUNT = 0.8
 RATE = 0.3
 FADE = 0.98
+UNCREDITED = 0.05  # less credit is none
+SUNK = -0.5  # the credit of pages that were condensed
+TOGETHER = 8  # pages made into one
+NEWEST = 50  # pages that are not condensed: they had no chance yet
 
 
-@nlop(max_tokens=96, at_limit="trim")
+@nlop(max_tokens=96, at_limit="trim", repetition_penalty=1.1)
 def follows(notes: str) -> str:
     """Write in one sentence what these notes say together."""
 
@@ -50,13 +59,57 @@ def consolidate(memory: Memory, outcome: float) -> dict[int, float]:
     return credits
 
 
-def reflect(memory: Memory, pages: Sequence[Found], source: str = "reflection") -> str:
-    """Write a page of what pages say together, linked to them; its address. Inside a run."""
-    text = follows("\n".join(each.page.text for each in pages))
-    label = reduce(join, (each.page.label for each in pages), USER)
-    return memory.write(
-        text.value,
-        label=join(label, text.label),
-        source=source,
-        links=[each.page.address for each in pages],
+def review(memory: Memory, outcome: float, time_s: float | None = None) -> list[str]:
+    """The whole pass, inside a run; the addresses of the pages it wrote."""
+    levels = memory.levels
+    credited, faded = current().remember(
+        lambda: [
+            list(consolidate(memory, outcome)),
+            levels.disk.uncredited(UNCREDITED, NEWEST, TOGETHER),
+        ]
     )
+    levels.take_handed_out()  # what a resumed run looked up again has its credit
+    helpful = list(levels.pages(credited[:TOGETHER]).values()) if outcome > 0 else []
+    written = [reflect(memory, helpful, time_s=time_s)] if len(helpful) > 1 else []
+    if faded:
+        old = _that_fit(list(levels.pages(faded).values()))
+        written.append(reflect(memory, old, "condensed", time_s))
+        if written[-1]:
+            sunk = zip(faded, old, strict=False)
+            levels.disk.set_credit({n: min(page.credit, SUNK) for n, page in sunk})
+    return [address for address in written if address]
+
+
+def reflect(
+    memory: Memory, pages: Sequence[Page], source: str = "reflection", time_s: float | None = None
+) -> str:
+    """Write a page of what pages say together, linked to them; its address. Inside a run.
+
+    Empty where the model gave no valid reply, or can't read even one of them.
+    """
+    read = _that_fit(pages)
+    if not read:
+        return ""
+    text = follows("\n".join(page.text for page in read))
+    try:
+        content = text.value
+    except ModelError:
+        return ""
+    return memory.write(
+        content,
+        label=reduce(join, (page.label for page in read), text.label),
+        source=source,
+        start=memory.levels.disk.number(read[0].address) or 0,  # else equal texts were one page
+        time_s=time_s,
+        importance=max(page.importance for page in read),
+        links=[page.address for page in read],
+    )
+
+
+def _that_fit(pages: Sequence[Page]) -> Sequence[Page]:
+    """As many of the first pages as the op can read at once."""
+    processor = current().processor(follows.processor)
+    room = processor.room(follows)
+    while pages and processor.count("\n".join(p.text for p in pages)) > room:
+        pages = pages[:-1]
+    return pages

@@ -12,25 +12,24 @@ Rules
 1. ``add`` is one transaction; when it returns, the pages survive the death of the process.
 2. Adding a page again adds nothing; its label becomes the join of both.
 3. One process owns a store (a lock beside the file); a second one is told who.
-4. A stored label that cannot be read is untrusted.
-5. Safe to use from several threads.
+4. Safe to use from several threads.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from memory.lock import Lock
 from memory.pages import Page, blob_hash
-from nlpu.errors import HostError, StorageFailed
-from nlpu.label import UNTRUSTED, Integrity, Label, intern_label, join
+from memory.reading import Reading, label_of
+from nlpu.errors import HostError
+from nlpu.label import Label, join
 
 _SCHEMA = """
 CREATE TABLE blob (hash BLOB PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
@@ -46,14 +45,9 @@ CREATE TABLE file (source TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE fact (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
 """
 _MAGIC: Final = 0x4E4C504D  # "NLPM", SQLite's application_id
-_COLUMNS = "id, text, source, start, stop, time_s, label, importance, credit, links"
-_PAGES = f"SELECT {_COLUMNS} FROM page JOIN blob ON blob.hash = page.blob"
-_WORD = re.compile(r"\w+")
-_COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
-_AT_ONCE = 500  # values in one SQL list
 
 
-class Disk:
+class Disk(Reading):
     """An open store of pages. ``add`` and the reads speak of pages by number and Page."""
 
     def __init__(self, directory: Path) -> None:
@@ -121,88 +115,6 @@ class Disk:
             else:
                 db.execute("INSERT OR REPLACE INTO file VALUES (?, ?)", (source, digest))
 
-    # -- reading ------------------------------------------------------------------------------
-
-    def fact(self, name: str, default: Any = None) -> Any:
-        """A value kept with ``set_fact``."""
-        found = self._all("SELECT value FROM fact WHERE name = ?", (name,))
-        return found[0][0] if found else default
-
-    def digest(self, source: str) -> bytes | None:
-        """The digest of a source as it was taken in."""
-        found = self._all("SELECT digest FROM file WHERE source = ?", (source,))
-        return found[0][0] if found else None
-
-    def count(self) -> int:
-        """How many pages there are."""
-        return int(self._all("SELECT count(*) FROM page")[0][0])
-
-    def count_up_to(self, number: int) -> int:
-        """How many pages there are up to that number."""
-        return int(self._all("SELECT count(*) FROM page WHERE id <= ?", (number,))[0][0])
-
-    def number(self, address: str) -> int | None:
-        """The page at an address."""
-        found = self._all("SELECT id FROM page WHERE address = ?", (address,))
-        return found[0][0] if found else None
-
-    def pages(self, numbers: Iterable[int]) -> dict[int, Page]:
-        """Pages by number; those that are not there are left out."""
-        wanted = list(dict.fromkeys(numbers))
-        found: dict[int, Page] = {}
-        for start in range(0, len(wanted), _AT_ONCE):
-            part = wanted[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(part))
-            for row in self._all(f"{_PAGES} WHERE id IN ({marks})", part):
-                found[row[0]] = _page(row)
-        return {number: found[number] for number in wanted if number in found}
-
-    def numbers(self, after: int = 0, source: str | None = None) -> list[int]:
-        """Numbers of pages above ``after``, oldest first; of one source in its order."""
-        if source is None:
-            return self._column("SELECT id FROM page WHERE id > ? ORDER BY id", (after,))
-        return self._column("SELECT id FROM page WHERE source = ? ORDER BY start, id", (source,))
-
-    def newest(self, most: int) -> list[int]:
-        """Pages by time, newest first."""
-        return self._column("SELECT id FROM page ORDER BY time_s DESC, id DESC LIMIT ?", (most,))
-
-    def between(self, start_s: float, stop_s: float, most: int) -> list[int]:
-        """Pages of a span of time, oldest first."""
-        order = "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id LIMIT ?"
-        return self._column(f"SELECT id FROM page {order}", (start_s, stop_s, most))
-
-    def neighbours(
-        self, number: int, page: Page, before: int, after: int
-    ) -> tuple[list[int], list[int]]:
-        """Pages before and after one in its source, each side nearest first."""
-        key = (page.source, page.start, page.start, number)
-        left = self._column(
-            "SELECT id FROM page WHERE source = ? AND (start < ? OR start = ? AND id < ?) "
-            f"ORDER BY start DESC, id DESC LIMIT {before}", key,
-        )  # fmt: skip
-        right = self._column(
-            "SELECT id FROM page WHERE source = ? AND (start > ? OR start = ? AND id > ?) "
-            f"ORDER BY start, id LIMIT {after}", key,
-        )  # fmt: skip
-        return left, right
-
-    def matching(self, words: Sequence[str], most: int) -> dict[int, float]:
-        """BM25 of the best pages that hold any of the words (stemmed); larger is better."""
-        rare = [word for word in words if self._is_rare(word)] or words
-        if not rare:
-            return {}
-        query = " OR ".join(f'"{word}"' for word in rare)
-        order = "WHERE words MATCH ? ORDER BY rank LIMIT ?"
-        rows = self._all(f"SELECT rowid, -rank FROM words {order}", (query, most))
-        return dict(rows)
-
-    def _is_rare(self, word: str) -> bool:
-        """Whether few pages hold it: ranking reads every page that holds a word asked for."""
-        some = "SELECT 1 FROM words WHERE words MATCH ? LIMIT ?"
-        found = self._all(f"SELECT count(*) FROM ({some})", (f'"{word}"', _COMMON_PAGES))
-        return int(found[0][0]) < _COMMON_PAGES
-
     def check(self) -> list[str]:
         """What is wrong with it, in words; nothing if it is whole."""
         faults = [str(row[0]) for row in self._all("PRAGMA integrity_check") if row[0] != "ok"]
@@ -242,13 +154,6 @@ class Disk:
         db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, page.text))
         return number
 
-    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._thread, self._typed():
-            return self._db.execute(sql, values).fetchall()
-
-    def _column(self, sql: str, values: Sequence[Any]) -> list[int]:
-        return [row[0] for row in self._all(sql, values)]
-
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._thread, self._typed():
@@ -259,13 +164,6 @@ class Disk:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
-
-    @contextmanager
-    def _typed(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StorageFailed(f"cannot use the memory {self.path}: {error}") from error
 
     def _prepare(self) -> None:
         db = self._db
@@ -279,28 +177,7 @@ class Disk:
             db.executescript(f"BEGIN;PRAGMA application_id={_MAGIC};{_SCHEMA}COMMIT;")
 
 
-def words_of(text: str) -> list[str]:
-    """The distinct words of a text, in order, lower case."""
-    return list(dict.fromkeys(_WORD.findall(text.lower())))
-
-
 def label_text(label: Label) -> str:
     """A label as it is stored."""
     readers = None if label.readers is None else sorted(label.readers)
     return json.dumps([label.integrity.name, readers])
-
-
-def label_of(stored: str | None) -> Label:
-    """The label of a stored text (rule 4)."""
-    try:
-        integrity, readers = json.loads(stored or "")
-        who = None if readers is None else frozenset(map(str, readers))
-        return intern_label(Integrity[integrity], who)
-    except (ValueError, KeyError, TypeError):
-        return UNTRUSTED
-
-
-def _page(row: Any) -> Page:
-    _, text, source, start, stop, time_s, label, importance, credit, links = row
-    told = (importance, credit, tuple(json.loads(links)))
-    return Page(text, source, start, stop, time_s, label_of(label), *told)

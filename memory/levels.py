@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from memory.counters import Counters
-from memory.disk import Disk, words_of
+from memory.disk import Disk
 from memory.embed import Embedder
 from memory.index import Index
 from memory.pages import Page
+from memory.reading import words_of
 
 _RESIDENT_TOKENS = 2048
 _LOOKS_KEPT = 1000  # for consolidation

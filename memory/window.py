@@ -40,20 +40,16 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, NamedTuple
 
+from memory.entries import JOINT, Count, Entry, Store, fitted, joined
 from nlpu.errors import BadOp, DoesNotFit
 from nlpu.label import USER, Label, join
 from nlpu.op import Op
 from nlpu.processor import Processor
-from nlpu.text import chunks
 
-Count = Callable[[str], int]
-Store = Callable[[str, Label], str]
 Condense = Callable[[Sequence[str]], str]
 
-JOINT = "\n\n"  # between entries
 LEAST_TOKENS = 96  # of a region that holds anything: a link and the note around it must fit
 _JOINTS_TOKENS = 6  # between the four regions
-_SHORTEST_HEAD = 8  # tokens of a beginning worth keeping
 
 
 class Region(NamedTuple):
@@ -63,14 +59,6 @@ class Region(NamedTuple):
     tokens: int
     capacity: int
     entries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One text in a region."""
-
-    text: str
-    label: Label = USER
 
 
 @dataclass(frozen=True)
@@ -123,7 +111,7 @@ class Window:
 
     def data(self) -> str:
         """All but the protected region."""
-        return _joined((*self.pinned, *self.working, *self.operands))
+        return joined((*self.pinned, *self.working, *self.operands))
 
     def text(self) -> str:
         """All of it."""
@@ -135,7 +123,7 @@ class Window:
         rows = [Region("protected", protected, protected, int(bool(self.protected)))]
         for name, capacity in self._capacities().items():
             entries = getattr(self, name)
-            rows.append(Region(name, self.count(_joined(entries)), capacity, len(entries)))
+            rows.append(Region(name, self.count(joined(entries)), capacity, len(entries)))
         return tuple(rows)
 
     # -- writing ------------------------------------------------------------------------------
@@ -147,7 +135,7 @@ class Window:
     def with_operands(self, *texts: str, label: Label = USER) -> Window:
         """Replace the operands. Those that are too large are paged out behind their beginnings."""
         share = self.operand_tokens // max(1, len(texts)) - 2  # 2: the joint
-        entries = tuple(self._entry(text, label, share) for text in texts)
+        entries = tuple(fitted(text, label, share, self.count, self.store) for text in texts)
         return replace(self, operands=entries)._checked()
 
     def append(self, text: str, label: Label = USER, condense: Condense | None = None) -> Window:
@@ -155,7 +143,7 @@ class Window:
 
         condense: makes a summary of the texts that have to leave; it stays with the link to them.
         """
-        entry = self._entry(text, label, self.working_tokens // 2 - 2)
+        entry = fitted(text, label, self.working_tokens // 2 - 2, self.count, self.store)
         fuller = replace(self, working=(*self.working, entry))
         if fuller._fits():
             return fuller
@@ -171,7 +159,7 @@ class Window:
         listed = "\n".join(self.store(entry.text, entry.label) for entry in old)
         note = f"[{len(old)} earlier entries are listed at {self.store(listed, label)}]"
         summary = condense([entry.text for entry in old]) if condense is not None else ""
-        stub = self._entry(summary, label, self.working_tokens // 4, note)
+        stub = fitted(summary, label, self.working_tokens // 4, self.count, self.store, note)
         return replace(self, working=(stub, *self.working[entries:]))._checked()
 
     # -- helpers ------------------------------------------------------------------------------
@@ -222,35 +210,6 @@ class Window:
                 break
             start -= 1
         return self.working[start:]
-
-    def _entry(self, text: str, label: Label, limit: int, note: str = "") -> Entry:
-        """An entry within the limit: the text and a note, or its beginning and its address too."""
-        whole = _noted(text, note)
-        if self.count(whole) <= limit:
-            return Entry(whole, label)
-        note = _noted(f"[this goes on at {self.store(text, label)}]", note)
-        room = limit - self.count(note) - 2
-        while room >= _SHORTEST_HEAD:
-            head = _noted(next(chunks(text, room, self.count)).rstrip(), note)
-            if self.count(head) <= limit:
-                return Entry(head, label)
-            room //= 2
-        if self.count(note) > limit:
-            raise DoesNotFit(
-                f"a link needs {self.count(note)} tokens and the region leaves {limit} for it: "
-                "make the regions larger",
-                self.count(note),
-                limit,
-            )
-        return Entry(note, label)
-
-
-def _joined(entries: Sequence[Entry]) -> str:
-    return JOINT.join(entry.text for entry in entries)
-
-
-def _noted(text: str, note: str) -> str:
-    return "\n".join(part for part in (text, note) if part)
 
 
 def window_for(

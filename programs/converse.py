@@ -5,12 +5,14 @@
 
 What is said goes into a memory stream: each statement with the time and with how much it matters.
 An answer is written from the memories that fit the message best. When something that matters was
-said, what the memories around it show about the person is written down too, linked to them, and is
-found later like any other memory. (After Park and others, "Generative agents", 2023.)
+said, the memories that came up with it get credit and a reflection on them is written, linked to
+them and found later like any other memory; old ones that never helped are condensed. (After Park
+and others, "Generative agents", 2023.)
 """
 
 from __future__ import annotations
 
+from memory.consolidate import review
 from memory.controller import Memory
 from nlpu import ModelError, nlop
 from nlpu.label import USER
@@ -31,14 +33,9 @@ def rate(statement: str) -> int:
     """How much does the statement matter for later, from 1 (small talk) to 10 (a life event)?"""
 
 
-@nlop(max_tokens=64, at_limit="trim", repetition_penalty=1.1)
-def reflect(memories: str) -> str:
-    """Write one sentence about the person that follows from these memories."""
-
-
 def converse(message: str, store: str = ".nlpu/memory") -> str:
     """Answer a message from what was said before, and remember both."""
-    with Memory(store) as memory:
+    with Memory(store, firmware="valued") as memory:
         matters = rate(message)
         found = memory.search(message, most=MEMORIES)
         memories = "\n".join(each.page.text for each in reversed(found)) or "(none yet)"
@@ -54,12 +51,8 @@ def converse(message: str, store: str = ".nlpu/memory") -> str:
             time_s=moment,
         )  # fmt: skip
         if mark >= MATTERS:
-            insight = careful(reflect, f"{memories}\n{message}")
-            memory.write(
-                f"{insight}", label=insight.label, source="reflection", start=int(moment),
-                time_s=moment, importance=mark / 10,
-                links=[said, *(each.page.address for each in found)],
-            )  # fmt: skip
+            memory.read(said)
+            review(memory, mark / 10, moment)
         return str(reply)
 
 

@@ -72,9 +72,18 @@ def header_of(
         "program": getattr(program, "__name__", "program"),
         "source": source_digest(program),
         "budget": budget_json(budget),
-        "args": args_text(journal, args, kwargs),
+        "args": args_text(journal, *_arranged(program, args, kwargs)),
         **facts,
     }
+
+
+def _arranged(program: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
+    """The same arguments in one form, however they were given."""
+    try:
+        bound = inspect.signature(program).bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return args, kwargs  # it will fail by itself, or has no signature
+    return bound.args, bound.kwargs
 
 
 def args_text(journal: Journal | NoJournal, args: Any, kwargs: Any) -> int:

@@ -67,9 +67,15 @@ def edited(
     }
     whole = {**header, "from": {**header.get("from", {}), **link}}
     journal.append("run", number, whole)
-    return RunState(
+    state = RunState(
         kernel, number, journal, budget=budget, estimates=header["estimates"], ancestor=ancestor
     )
+    if past.header["source"] != header["source"]:
+        state.divergence = (
+            "the program's source has changed since that run: results are reused where the same "
+            "is asked, and edits are at their positions, whatever is there now"
+        )
+    return state
 
 
 def ended(state: RunState) -> None:
@@ -77,7 +83,8 @@ def ended(state: RunState) -> None:
     error = state.error
     if error is None and state.ancestor is not None and state.ancestor.unused:
         places = ", ".join(sorted(state.ancestor.unused))
-        state.divergence = f"no call of the edited op came to be at {places}: not edited there"
+        unused = f"no call of the edited op came to be at {places}: not edited there"
+        state.divergence = "; ".join(filter(None, [state.divergence, unused]))
     if state.replay:
         if error is None and not _is_as_recorded(state):
             state.status, state.result = "failed", None

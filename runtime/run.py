@@ -208,9 +208,17 @@ class RunState:
         index = self.past.picks.get(position)
         if index is None and self.ancestor is not None:
             index = self.ancestor.past.picks.get(position)
-            if index is not None:
-                self.history.pick(position, index)
         return index
+
+    def forget_pick(self, node: Node, index: int) -> bool:
+        """Give up an ancestor's pick whose winner has failed here; False if it still holds."""
+        winner = node.operands[index]
+        own = self.ancestor is None or node.position in self.past.picks
+        if own or not isinstance(winner, Node) or winner._error is None:
+            return False
+        assert self.ancestor is not None
+        del self.ancestor.past.picks[node.position]
+        return True
 
     def heard(self, position: str, what: str) -> Any:
         """What the program was told from outside at that position; None if nothing.

@@ -387,6 +387,9 @@ def _first_issued(kernel: Kernel, node: Node) -> None:
 def _first_ready(kernel: Kernel, node: Node) -> None:
     run = node.scope.run
     index = _picked(node)
+    if index is not None and run.forget_pick(node, index):
+        kernel.wait_for(node, node.operands, needed=1)  # the race is open again
+        return
     if index is None:
         settled = [i for i, v in enumerate(node.operands) if not isinstance(v, Node) or v.ready]
         good = [
@@ -398,6 +401,7 @@ def _first_ready(kernel: Kernel, node: Node) -> None:
             node.waiting = 1  # a failure does not win while another may come
             return
         index = (good or settled)[0]
+    if node.position not in run.past.picks:
         run.history.pick(node.position, index)
     winner = node.operands[index]
     error = winner._error if isinstance(winner, Node) else None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from memory.controller import Memory
-from memory.disk import words_of
+from memory.reading import words_of
 
 pytest.importorskip("chromadb")
 

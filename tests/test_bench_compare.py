@@ -92,3 +92,11 @@ def test_a_result_without_a_picture_says_so(tmp_path: Path) -> None:
         draw({"bench": "compare"}, tmp_path / "a.png")
     with pytest.raises(Usage, match="another --output"):
         results.deliver("x", {}, print, as_json=True, output=tmp_path / "no" / "a.json")
+
+
+def test_plain_fractions_are_compared_and_both_ways_alike() -> None:
+    a, b = {"right": 1.0, "share": 0.5}, {"right": 0.0, "share": 0.51}
+    for one, other in ((a, b), (b, a)):
+        found = compare.compare(one, other)
+        assert [change["name"] for change in found["changes"]] == ["right"]
+        assert found["within_noise"] == 1

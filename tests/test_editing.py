@@ -19,6 +19,9 @@ from runtime import Budget, Run, first, now, random, spawn
 from runtime.editing import Edits
 from runtime.history import past_of
 from runtime.journal import Journal
+from runtime.loader import load
+from runtime.terminal.archive import find
+from runtime.terminal.difference import difference_of
 
 
 def nested(seen: Seen) -> str:
@@ -236,3 +239,50 @@ def test_an_edit_belongs_to_its_op_and_says_where_it_was_not_used(tmp_path: Path
         new = finish(machine.rerun(old.name, drafts, edits=edits))
     assert new.result == ["better", "draft"], "main/2 was echo, and is shorten now"
     assert "at main/2: not edited there" in str(new.divergence)
+
+
+def racing(chosen: str) -> Any:
+    def check(text: str) -> str:
+        if text == "fail":
+            raise ValueError("as it was told to")
+        return text
+
+    winner = first(lift(check)(echo(chosen)), shorten(echo(shorten(chosen))))
+    return merge(winner, "end")
+
+
+def test_an_old_winner_that_fails_now_lets_another_win(tmp_path: Path) -> None:
+    old = execute(racing, "a", engine=Scripted(nested), run_dir=tmp_path)
+    assert old.result == "m(r(a),end)"
+    new, _ = edited(tmp_path, old, racing, "a", results={"main/0": "fail"})
+    assert new.result == "m(s(r(s(a))),end)"
+    again = resumed(tmp_path, new, racing, "a", engine=Scripted("never"), replay=True)
+    assert again.result == new.result
+    differing = difference_of(*(find(tmp_path, run.name) for run in (old, new)))
+    assert differing["first"]["position"] == "main/0", "what lost the race is no difference"
+
+
+def test_arguments_have_one_form_however_they_were_given(tmp_path: Path) -> None:
+    with computer(Scripted(nested), run_dir=tmp_path) as machine:
+        old = finish(machine.start(branching, text="odd"))
+        new = finish(machine.rerun(old.name, branching, "odd", edits=Edits()))
+    assert difference_of(*(find(tmp_path, run.name) for run in (old, new)))["same_arguments"]
+
+
+def test_a_source_that_has_changed_since_is_named(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(CHANGING.format(first=""))
+    old = execute(load(f"{tmp_path}/one.py:go").function, engine=Scripted(nested), run_dir=tmp_path)
+    (tmp_path / "one.py").write_text(CHANGING.format(first="tell('extra')"))
+    with computer(Scripted(nested), run_dir=tmp_path) as machine:
+        program = load(f"{tmp_path}/one.py:go").function
+        new = finish(machine.rerun(old.name, program, edits=Edits({"main/0": "x"})))
+    assert "source has changed since" in str(new.divergence)
+
+
+CHANGING = """
+from nlpu import op
+tell = op("Tell", name="tell")
+def go():
+    {first}
+    return tell("item")
+"""

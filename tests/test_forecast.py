@@ -163,6 +163,8 @@ def test_dry_makes_no_call_and_the_run_is_held_against_it(nlpu: Terminal) -> Non
     told = nlpu(*words, "--json").json
     assert told["forecast"]["calls"]["expected"] == told["receipt"]["calls"] == 1
     assert "forecast beside actual" in nlpu(*words).err
+    assert "forecast beside actual" in nlpu("show", told["run_id"]).out
+    assert "forecast" not in nlpu(*words, "--price", "1,2").err
     other = nlpu("run", "ask", "What is a mill?", "--engine", "scripted")
     assert "forecast" not in other.err
 

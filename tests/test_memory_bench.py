@@ -6,10 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+from kit import computer
+from memory_kit import memory
 
 from memory.embed import open_embedder
+from nlpu.engines.scripted import Seen
 from nlpu.errors import MissingPart, Usage
-from runtime.bench.memory import GATE, HELD_OUT, measure, read_talk
+from runtime.bench.locomo import read_talk, token_f1
+from runtime.bench.memory import GATE, HELD_OUT, measure
+from runtime.bench.memory_model import ask, figures, sampled
 from runtime.bench.memory_portable import memory_portable
 from runtime.bench.memory_scale import memory_scale
 
@@ -61,6 +66,33 @@ def test_small_stores_are_measured(data: Path) -> None:
     assert all(store["found_among_5"] > 0.5 for store in figures["stores"])
     recalls = memory_portable(str(data), old="static")["recall_at_10"]
     assert set(recalls.values()) == {0.5}  # one of two turns of evidence is in the file
+
+
+def test_token_f1_counts_words_as_often_as_they_are_there() -> None:
+    assert token_f1("Bob, Bob!", "bob") == pytest.approx(2 / 3)
+    assert token_f1("", "bob") == token_f1("Ann", "bob") == 0.0 and token_f1("Bob", "bob") == 1.0
+
+
+def test_the_sample_is_the_same_every_time_and_spread_over_files(data: Path) -> None:
+    talk = read_talk(data / "1.json")
+    several = [talk._replace(questions=talk.questions * 10)] * 3
+    drawn = sampled(several, 12)
+    assert drawn == sampled(several, 12) and sum(map(len, drawn)) == 12
+    assert sampled([talk], 0) == [[]] and sampled([talk], 5) == [talk.questions]
+
+
+def test_the_sample_is_asked_with_a_model(data: Path, tmp_path: Path) -> None:
+    talk = read_talk(data / "1.json")
+
+    def model(seen: Seen) -> str:
+        return "Bob" if "few words" in seen.instruction else "yes"
+
+    with memory(tmp_path / "store") as store, computer(model) as machine:
+        store.write_pages(talk.pages.values())
+        asked = ask(machine, store, talk, talk.questions)
+    assert figures([asked]) == {"questions": 1, "token_f1": {"recency": 1.0, "hybrid": 1.0}}
+    assert asked.results["iterative"].recall[10] == [0.5]
+    assert asked.nlops["iterative"] > asked.nlops["hybrid"] == 0.0
 
 
 @pytest.mark.slow

@@ -5,15 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kit import execute
+from kit import computer, echo, execute, finish, resumed
 from memory_kit import Bag, memory, talk
 from terminal_fixture import Terminal, nlpu
 
-from memory.consolidate import DISCOUNT, FADE, RATE, consolidate, reflect
+from memory.consolidate import (
+    DISCOUNT,
+    FADE,
+    NEWEST,
+    RATE,
+    SUNK,
+    TOGETHER,
+    consolidate,
+    reflect,
+    review,
+)
 from memory.controller import Memory
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand
 from nlpu.label import UNTRUSTED, USER
+from runtime import Budget
 from runtime.bench.memory_credit import found
 
 __all__ = ["nlpu"]
@@ -40,12 +51,70 @@ def test_a_reflection_links_to_what_it_was_made_from(tmp_path: Path) -> None:
         store.write("Bob: I like bees.", label=USER)
 
         def program() -> str:
-            return reflect(store, store.search("bees", most=3))
+            return reflect(store, [each.page for each in store.search("bees", most=3)])
 
         address = execute(program, engine=Scripted("Bees are a family matter.")).result
         page = store.read(address)
         assert page.text == "Bees are a family matter." and page.label is UNTRUSTED
         assert len(page.links) == 3 and all(store.read(link) for link in page.links)
+
+
+def test_a_review_reflects_on_what_helped_and_condenses_what_never_did(tmp_path: Path) -> None:
+    replies = Scripted({"Write in one sentence": "It is about bees."})
+    with memory(tmp_path) as store:
+        old = talk(store)
+        for number in range(NEWEST):
+            store.write(f"bees number {number}", source="new", start=number, label=USER)
+
+        def program(outcome: float) -> list[str]:
+            found = [each.page.address for each in store.search("bees number", most=4)]
+            assert not set(found) & set(old)
+            return review(store, outcome)
+
+        reflected, condensed = execute(program, 1.0, engine=replies).result
+        assert len(store.read(reflected).links) == 4
+        page = store.read(condensed)
+        assert list(page.links) == old and page.label is UNTRUSTED
+        assert [store.read(link).credit for link in old] == [SUNK] * len(old)
+        (again,) = execute(program, -1.0, engine=replies).result  # no reflection on what failed
+        links = store.read(again).links
+        assert 0 < len(links) <= TOGETHER and not set(links) & set(old)
+
+
+def test_a_review_survives_any_reply_and_what_fits_no_window(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        old = talk(store)
+        for number in range(NEWEST):
+            store.write("bees " * 500, source="new", start=number)
+
+        def program() -> list[str]:
+            store.search("bees", most=3)
+            return review(store, 1.0)
+
+        empty = execute(program, engine=Scripted(""))
+        assert empty.result == [] and empty.receipt.attempts > 0
+        assert store.read(old[0]).credit == 0
+        assert execute(program, engine=Scripted("so", window=900)).error is None
+
+
+def test_a_resumed_run_gives_no_credit_twice(tmp_path: Path) -> None:
+    engine = Scripted("Bees are a family matter.")
+    with memory(tmp_path / "store") as store:
+        talk(store)
+
+        def program() -> str:
+            found = store.search("bees", most=2)
+            (reflected,) = review(store, 1.0)
+            return echo(f"{found[0].page.address} {reflected}").value
+
+        with computer(engine, run_dir=tmp_path / "runs") as machine:
+            first = finish(machine.start(program, budget=Budget(calls=1)))
+        again = resumed(tmp_path / "runs", first, program, engine=engine, budget=Budget())
+        assert first.error is not None and again.error is None and again.receipt.reused == 1
+        pages = store.levels.pages(store.levels.disk.numbers()).values()
+        credits = [page.credit for page in pages if page.credit]
+        assert credits == pytest.approx([RATE, RATE])
+        assert store.levels.take_handed_out() == []
 
 
 def test_credit_finds_what_helped_before_more_often() -> None:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_kit import TALK, Bag, memory, talk
 
-from memory.disk import Disk, label_of, label_text
+from memory.disk import Disk, label_text
 from memory.pages import ADDRESS, Page, address_of
+from memory.reading import label_of
 from nlpu.errors import BadOperand, HostError, RunBusy, StorageFailed, Usage
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
 

@@ -83,6 +83,7 @@ def test_what_is_given_now_counts(nlpu: Terminal, old: str) -> None:
         (("--set", "echo"), "--set takes POSITION=FILE"),
         (("--set", "echo=nowhere.txt"), "there is no file nowhere.txt"),
         (("ask", "--set", "echo={file}"), "leave them out"),
+        (("--set", "echo={file}", "--set", "echo={file}"), "given twice"),
     ],
 )
 def test_what_cannot_be_edited_is_bad_usage(
@@ -114,3 +115,11 @@ def test_arguments_are_of_their_declared_types_in_every_life(
     for words in (("replay",), ("resume",), ("run", "--from")):
         again = nlpu(*words, first["run_id"], "--json").json
         assert (again["status"], again["result"]) == ("done", first["result"])
+
+
+def test_a_result_can_be_set_to_nothing(nlpu: Terminal, old: str, tmp_path: Path) -> None:
+    empty = put(tmp_path / "empty.txt", "")
+    told = nlpu("run", "--from", old, "--set", f"main/0={empty}", "--json")
+    assert told.code in (0, 1) and "is empty" not in told.err
+    ended = nlpu("run", "--from", old, "--set", f"echo={empty}")
+    assert ended.code == 2 and "is empty" in ended.err

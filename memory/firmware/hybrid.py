@@ -33,10 +33,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from memory.disk import words_of
 from memory.firmware import Base, Found
 from memory.levels import Levels
 from memory.pages import Page
+from memory.reading import words_of
 from memory.times import spans_of
 
 SIGNALS = (

@@ -8,7 +8,9 @@ figure (``report.measured``) holds its repeats, and these say how noisy it is.
 Rules
 1. Beyond noise: every repeat of one side lies beyond every repeat of the other, and the medians
    differ by more than 10 %; by more than 25 % where a side has fewer than three repeats.
-2. Plain counts (calls, tokens, failures) have no noise: any difference is told.
+   Per cent of the mean of both sides, so that A against B says what B against A does.
+2. Plain counts (calls, tokens, failures) have no noise: any difference is told. Of a plain
+   fraction nobody knows the noise: it is told where it differs by more than 25 %.
 3. What was measured under other circumstances is compared all the same, and the difference is told
    first.
 4. A figure that only one side has is told, never taken for a change.
@@ -86,7 +88,7 @@ def figures(result: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         for number, item in enumerate(result):
             name = item.get("name", number) if isinstance(item, dict) else number
             yield from figures(item, f"{place} / {name}".strip(" /"))
-    elif isinstance(result, int) and not isinstance(result, bool):
+    elif isinstance(result, int | float) and not isinstance(result, bool):
         yield place, result
 
 
@@ -94,15 +96,21 @@ def changed(name: str, a: Any, b: Any) -> Change:
     """The verdict on one figure (rules 1 and 2)."""
     if not (isinstance(a, dict) and isinstance(b, dict)):
         first, second = _plain(a), _plain(b)
-        return Change(name, first, second, "same" if first == second else "changed")
+        if isinstance(a, int) and isinstance(b, int):
+            return Change(name, first, second, "same" if first == second else "changed")
+        far = _is_far(first, second, FEW_NOISE)
+        return Change(name, first, second, "changed" if far else "noise")
     first, second = a["median"], b["median"]
     few = min(len(a["each"]), len(b["each"])) < FEW
     apart = max(a["each"]) < min(b["each"]) or max(b["each"]) < min(a["each"])
-    far = abs(second - first) > (FEW_NOISE if few else NOISE) * max(abs(first), 1e-12)
-    if not (apart and far):
+    if not (apart and _is_far(first, second, FEW_NOISE if few else NOISE)):
         return Change(name, first, second, "noise")
     rose = second > first
     return Change(name, first, second, "better" if rose == (a["better"] == "more") else "worse")
+
+
+def _is_far(first: float, second: float, noise: float) -> bool:
+    return abs(second - first) > noise * (abs(first) + abs(second)) / 2
 
 
 def _plain(figure: Any) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 from memory.embed import Embedder, open_embedder
 from memory.relative import Relative, choose_anchors
-from runtime.bench.memory import Talk, read_talk
+from runtime.bench.locomo import Talk, read_talk
 from runtime.bench.report import circumstances
 
 _CUT = 10

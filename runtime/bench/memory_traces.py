@@ -1,4 +1,4 @@
-"""``nlpu bench memory_traces``: what a cache of pages would hit, by policy, on programs' own traces.
+"""``nlpu bench memory_traces``: what a cache of pages would hit on programs' own traces, by policy.
 
 Theory of operation
 -------------------
@@ -8,14 +8,14 @@ not depend on how good its words are. The trace is taken from what the model was
     summarize_book   a summary reads its chunk and writes a page; a merge reads the summaries of its
                      few parts, each a page, and writes one
     converse         a reply reads the pages that its look-up found, and what was said and the reply
-                     are written; a reflection reads them again and is written
+                     are written; a reflection or condensate reads some pages and is written
 
 Messages are one speaker's turns of a LoCoMo conversation, at their times, then questions about it.
 
 Rules
 1. The model's words are the beginnings of what it read, behind a number that tells texts apart.
-2. ``converse`` looks up by ``hybrid``: that this firmware then ranks its pages well is no surprise,
-   and the table is to be read so.
+2. ``converse`` looks up by ``valued``: that firmware then ranks its pages well is no surprise, and
+   the table is to be read so.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import typer
 
 from memory.controller import Memory
 from nlpu.engines.scripted import Scripted, Seen
-from runtime.bench.memory import read_talk
+from runtime.bench.locomo import read_talk
 from runtime.bench.memory_replay import Access, Uses, firmware_hits, hits
 from runtime.bench.report import circumstances, show, show_circumstances
 from runtime.clock import FakeClock
@@ -125,10 +125,10 @@ def _pages(operands: dict[str, str], reply: str) -> list[str]:
         return [operands["text"], reply]
     if "summaries" in operands:
         return [*operands["summaries"].split("\n\n"), reply]
+    if "notes" in operands:
+        return [*operands["notes"].split("\n"), reply]
     lines = [line for line in operands["memories"].split("\n") if line != "(none yet)"]
-    if "message" in operands:
-        return [*lines, f"Person: {operands['message']}", f"Friend: {reply}"]
-    return [*lines[:-1], f"Person: {lines[-1]}", reply]
+    return [*lines, f"Person: {operands['message']}", f"Friend: {reply}"]
 
 
 def book_trace(book: str) -> list[Access]:

@@ -9,7 +9,9 @@ it depends on, so the first difference is a cause and the others may be its cons
 
 Rules
 1. Texts are compared by content: numbers of texts mean nothing outside their journal.
-2. What differs at a position is named in the order of cause: op, model, operands, status, result.
+2. A call without an outcome (stopped, or the loser of a race) is no step: chance decided on it.
+3. Where one run was edited from the other, the edits are the causes, and come first.
+4. What differs at a position is named in the order of cause: op, model, operands, status, result.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from runtime.terminal.archive import Record
 from runtime.terminal.calltree import Call, calls_of, in_order
 
 _DIFF_LINES = 40
+_UNDECIDED = ("open", "stopped")
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|\n")  # models write paragraphs without line ends
 _ASPECTS = ("op", "model", "operands", "status", "result")
 
@@ -37,7 +40,7 @@ class Step:
     facts: dict[str, Any]
 
     def differs_in(self, other: Step) -> list[str]:
-        """The aspects in which they differ (rule 2)."""
+        """The aspects in which they differ (rule 4)."""
         return [name for name in _ASPECTS if self.facts.get(name) != other.facts.get(name)]
 
 
@@ -50,7 +53,8 @@ def steps_of(record: Record) -> dict[str, Step]:
         for kind, known in outside
         for position, content in known.items()  # type: ignore[attr-defined]
     }
-    return steps | {call.position: _step(record, call) for call in calls_of(record)}
+    calls = [call for call in calls_of(record) if call.state not in _UNDECIDED]
+    return steps | {call.position: _step(record, call) for call in calls}
 
 
 def _step(record: Record, call: Call) -> Step:
@@ -70,7 +74,10 @@ def difference_of(one: Record, other: Record) -> dict[str, Any]:
     """The comparison as plain data; ``first`` is None where no position differs."""
     before, after = steps_of(one), steps_of(other)
     differing: list[dict[str, Any]] = []
-    for position in sorted(before.keys() | after.keys(), key=in_order):
+    edited = _edits(one, other)
+    for position in sorted(
+        before.keys() | after.keys(), key=lambda at: (at not in edited, in_order(at))
+    ):
         found = _compared(before.get(position), after.get(position))
         if found is not None:
             differing.append({"position": position, **found})
@@ -86,6 +93,14 @@ def difference_of(one: Record, other: Record) -> dict[str, Any]:
         "first": first,
         "followed": differing[1:],
     }
+
+
+def _edits(one: Record, other: Record) -> set[str]:
+    """Where a person edited one of them, if it comes from the other (rule 3)."""
+    for descendant, origin in ((other, one), (one, other)):
+        if descendant.origin == origin.name:
+            return set(descendant.past.header["from"].get("results", {}))
+    return set()
 
 
 def _run(record: Record) -> dict[str, Any]:

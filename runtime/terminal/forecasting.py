@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ from runtime.header import result_text
 from runtime.receipt import Receipt
 from runtime.terminal.archive import Record, records
 from runtime.terminal.options import api_key
-from runtime.terminal.output import console, say
+from runtime.terminal.output import console
 from runtime.terminal.recorded import Recorded, remembered
 
 _NEWEST = 50  # earlier runs that are read
@@ -104,7 +105,8 @@ def kept(machine: Machine, spec: str, bound: Bound) -> Any:
 
 
 def _path(machine: Machine, spec: str, bound: Bound) -> Path:
-    whole = result_text([spec, bound, str(machine.engine), machine.model])
+    price = None if machine.price is None else asdict(machine.price)
+    whole = result_text([spec, bound, str(machine.engine), machine.model, price])
     digest = blake2b(whole.encode(), digest_size=12).hexdigest()
     return machine.run_dir / "forecasts" / f"{digest}.json"
 
@@ -119,11 +121,14 @@ def tell(made: Forecast) -> None:
         out.print(f"never called before, so guessed: {op}", soft_wrap=True)
 
 
-def compare(foretold: Mapping[str, Any] | None, receipt: Receipt) -> None:
-    """Print forecast beside actual on stderr, if there was a forecast."""
+def compare(
+    foretold: Mapping[str, Any] | None, receipt: Receipt, *, to_stderr: bool = True
+) -> None:
+    """Print forecast beside actual, if there was a forecast."""
     if foretold is not None:
-        say("forecast beside actual:")
-        console(to_stderr=True).print(_table(Forecast.model_validate(foretold), receipt))
+        out = console(to_stderr=to_stderr)
+        out.print("forecast beside actual:")
+        out.print(_table(Forecast.model_validate(foretold), receipt))
 
 
 def _table(made: Forecast, receipt: Receipt | None) -> Any:

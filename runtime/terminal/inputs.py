@@ -50,7 +50,7 @@ def _as_word(text: str) -> str:
     return text.removesuffix("\n")
 
 
-def read_file(path: Path) -> str:
+def read_file(path: Path, *, may_be_empty: bool = False) -> str:
     """The text of a file. Raises Usage."""
     try:
         with path.open("rb") as file:
@@ -59,10 +59,10 @@ def read_file(path: Path) -> str:
         raise Usage(f"there is no file {path}") from None
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
-    return checked(data, str(path))
+    return checked(data, str(path), may_be_empty=may_be_empty)
 
 
-def checked(data: bytes, name: str) -> str:
+def checked(data: bytes, name: str, *, may_be_empty: bool = False) -> str:
     """The text that the bytes are. Raises Usage."""
     file = "-" if name == "stdin" else shlex.quote(name)
     if len(data) > MOST_BYTES:
@@ -79,6 +79,6 @@ def checked(data: bytes, name: str) -> str:
             f"{name} is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}); "
             f"convert it first, for example: iconv -f latin1 -t utf-8 {file}"
         ) from None
-    if not text.strip():
+    if not (may_be_empty or text.strip()):
         raise Usage(f"{name} is empty: there is no text in it")
     return text

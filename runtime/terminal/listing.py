@@ -171,6 +171,15 @@ def _print_details(record: Record, every: bool) -> None:
     out.print(tree_of(record, None if every else _MOST_CALLS))
     if record.receipt is not None:
         out.print(_receipt_table(record.receipt))
+        _compare_forecast(record.past.header.get("forecast"), record.receipt)
+
+
+def _compare_forecast(foretold: Any, receipt: dict[str, Any]) -> None:
+    if foretold is not None:
+        from runtime.receipt import Receipt  # the scheduler's; few runs were forecast
+        from runtime.terminal.forecasting import compare
+
+        compare(foretold, Receipt.model_validate(receipt), to_stderr=False)
 
 
 def _heading(record: Record) -> list[str]:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runtime.terminal.options import Json
+from runtime.terminal.pages import facts, heading, print_found, print_stats
 
 if TYPE_CHECKING:
     from memory.controller import Memory
-    from memory.firmware import Found
-    from memory.pages import Page
 
 DEFAULT_STORE = Path(".nlpu") / "memory"
 STORE_VARIABLE = "NLPU_MEMORY"
-_SHOWN = 400  # characters of a page in a list
 
 Store = Annotated[
     Path | None,
@@ -107,11 +104,11 @@ def search(
     with open_memory(store, embedder, firmware) as memory:
         found = memory.search(question, most=most, tokens=tokens)
     if as_json:
-        write_json([{**_facts(each.page), "score": round(each.score, 4)} for each in found])
+        write_json([{**facts(each.page), "score": round(each.score, 4)} for each in found])
     elif not found:
         say("nothing found")
     else:
-        _print_found(found)
+        print_found(found)
     return 0
 
 
@@ -134,10 +131,10 @@ def show(
                 [*pages, *memory.neighbours(address, around, around)], key=lambda page: page.start
             )
     if as_json:
-        write_json([_facts(page) for page in pages] if around else _facts(pages[0]))
+        write_json([facts(page) for page in pages] if around else facts(pages[0]))
         return 0
     for page in pages:
-        console(to_stderr=True).print(_heading(page), style="dim", soft_wrap=True)
+        console(to_stderr=True).print(heading(page), style="dim", soft_wrap=True)
         write(page.text.rstrip("\n") + "\n")
     return 0
 
@@ -152,7 +149,7 @@ def stats(store: Store = None, embedder: Embedder = None, as_json: Json = False)
     if as_json:
         write_json(rows)
     else:
-        _print_stats(rows)
+        print_stats(rows)
     return 0
 
 
@@ -231,63 +228,6 @@ def forget(
     else:
         write(f"{gone} pages forgotten\n")
     return 0
-
-
-# -- printing --------------------------------------------------------------------------------------
-
-
-def _facts(page: Page) -> dict[str, Any]:
-    from memory.levels import rough_tokens
-
-    return {
-        "address": page.address,
-        "text": page.text,
-        "source": page.source,
-        "start": page.start,
-        "stop": page.stop,
-        "time": _when(page).isoformat(timespec="seconds"),
-        "label": str(page.label),
-        "importance": page.importance,
-        "credit": page.credit,
-        "links": list(page.links),
-        "tokens": rough_tokens(page.text),
-    }
-
-
-def _when(page: Page) -> datetime:
-    return datetime.fromtimestamp(page.time_s, UTC)
-
-
-def _heading(page: Page) -> str:
-    from runtime.terminal.output import safe
-
-    place = f"{page.source}[{page.start}:{page.stop}]" if page.source else "no source"
-    facts = _facts(page)
-    return safe(
-        f"{page.address}  {place}  {facts['time'][:10]}  {facts['tokens']} tokens  {page.label}"
-    )
-
-
-def _print_found(found: list[Found]) -> None:
-    from runtime.terminal.output import console, one_line
-
-    out = console()
-    for each in found:
-        out.print(f"{each.score:6.2f}  {_heading(each.page)}", soft_wrap=True)
-        out.print("        " + one_line(each.page.text, _SHOWN), soft_wrap=True)
-
-
-def _print_stats(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    from runtime.terminal.output import console
-
-    table = Table(box=None, pad_edge=False)
-    for place, title in enumerate(rows[0]):
-        table.add_column(title.replace("_", " "), justify="right" if place else "left")
-    for row in rows:
-        table.add_row(*("-" if cell is None else f"{cell}" for cell in row.values()))
-    console().print(table)
 
 
 @contextmanager

@@ -23,8 +23,11 @@ def edits_of(record: Record, sets: Sequence[str]) -> Edits:
         what, sign, file = word.partition("=")
         if not (what and sign and file):
             raise Usage(f"--set takes POSITION=FILE or OP=FILE, not {word!r}")
-        text = stdin.text() if file == "-" else read_file(Path(file))
-        if what in record.past.calls:
+        if what in results or what in ops:
+            raise Usage(f"--set {what} is given twice")
+        is_result = what in record.past.calls
+        text = stdin.text() if file == "-" else read_file(Path(file), may_be_empty=is_result)
+        if is_result:
             results[what] = text.removesuffix("\n")
         else:  # what fits neither is told by the computer, which knows both kinds
             (results if "/" in what else ops)[what] = text.strip()

@@ -1,0 +1,168 @@
+"""What can be asked of the disk level: pages by number, source, time, credit and words.
+
+Theory of operation
+-------------------
+Queries alone; what they read is laid down in ``memory.disk``, which writes it. All of them go
+through ``_all``: one at a time, and a fault of the file is a typed one.
+
+Rules
+1. Nothing here changes the file.
+2. A stored label that cannot be read is untrusted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from memory.pages import Page
+from nlpu.errors import StorageFailed
+from nlpu.label import UNTRUSTED, Integrity, Label, intern_label
+
+_COLUMNS = "id, text, source, start, stop, time_s, label, importance, credit, links"
+_PAGES = f"SELECT {_COLUMNS} FROM page JOIN blob ON blob.hash = page.blob"
+_WORD = re.compile(r"\w+")
+_COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
+_AT_ONCE = 500  # values in one SQL list
+
+
+class Reading:
+    """The reads of an open store of pages."""
+
+    path: Path
+    _db: sqlite3.Connection
+    _thread: threading.RLock
+
+    def fact(self, name: str, default: Any = None) -> Any:
+        """A value kept with ``set_fact``."""
+        found = self._all("SELECT value FROM fact WHERE name = ?", (name,))
+        return found[0][0] if found else default
+
+    def digest(self, source: str) -> bytes | None:
+        """The digest of a source as it was taken in."""
+        found = self._all("SELECT digest FROM file WHERE source = ?", (source,))
+        return found[0][0] if found else None
+
+    def count(self) -> int:
+        """How many pages there are."""
+        return int(self._all("SELECT count(*) FROM page")[0][0])
+
+    def count_up_to(self, number: int) -> int:
+        """How many pages there are up to that number."""
+        return int(self._all("SELECT count(*) FROM page WHERE id <= ?", (number,))[0][0])
+
+    def number(self, address: str) -> int | None:
+        """The page at an address."""
+        found = self._all("SELECT id FROM page WHERE address = ?", (address,))
+        return found[0][0] if found else None
+
+    def pages(self, numbers: Iterable[int]) -> dict[int, Page]:
+        """Pages by number; those that are not there are left out."""
+        wanted = list(dict.fromkeys(numbers))
+        found: dict[int, Page] = {}
+        for start in range(0, len(wanted), _AT_ONCE):
+            part = wanted[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
+            for row in self._all(f"{_PAGES} WHERE id IN ({marks})", part):
+                found[row[0]] = _page(row)
+        return {number: found[number] for number in wanted if number in found}
+
+    def numbers(self, after: int = 0, source: str | None = None) -> list[int]:
+        """Numbers of pages above ``after``, oldest first; of one source in its order."""
+        if source is None:
+            return self._column("SELECT id FROM page WHERE id > ? ORDER BY id", (after,))
+        return self._column("SELECT id FROM page WHERE source = ? ORDER BY start, id", (source,))
+
+    def newest(self, most: int) -> list[int]:
+        """Pages by time, newest first."""
+        return self._column("SELECT id FROM page ORDER BY time_s DESC, id DESC LIMIT ?", (most,))
+
+    def between(self, start_s: float, stop_s: float, most: int) -> list[int]:
+        """Pages of a span of time, oldest first."""
+        order = "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id LIMIT ?"
+        return self._column(f"SELECT id FROM page {order}", (start_s, stop_s, most))
+
+    def uncredited(self, credit: float, newest: int, most: int) -> list[int]:
+        """The oldest neighbours with less credit, but for the newest pages, and those that were
+        made from others or condensed already; of one source, in its order."""
+        rows = self._all(
+            "SELECT id, source FROM page WHERE credit < ? AND links = '[]' "
+            "AND id <= (SELECT max(id) FROM page) - ? AND address NOT IN (SELECT link.value "
+            "FROM page AS made, json_each(made.links) AS link WHERE made.source = 'condensed') "
+            "ORDER BY source, start, id LIMIT ?", (credit, newest, most),
+        )  # fmt: skip
+        return [number for number, source in rows if source == rows[0][1]]
+
+    def neighbours(
+        self, number: int, page: Page, before: int, after: int
+    ) -> tuple[list[int], list[int]]:
+        """Pages before and after one in its source, each side nearest first."""
+        key = (page.source, page.start, page.start, number)
+        left = self._column(
+            "SELECT id FROM page WHERE source = ? AND (start < ? OR start = ? AND id < ?) "
+            f"ORDER BY start DESC, id DESC LIMIT {before}", key,
+        )  # fmt: skip
+        right = self._column(
+            "SELECT id FROM page WHERE source = ? AND (start > ? OR start = ? AND id > ?) "
+            f"ORDER BY start, id LIMIT {after}", key,
+        )  # fmt: skip
+        return left, right
+
+    def matching(self, words: Sequence[str], most: int) -> dict[int, float]:
+        """BM25 of the best pages that hold any of the words (stemmed); larger is better."""
+        rare = [word for word in words if self._is_rare(word)] or words
+        if not rare:
+            return {}
+        query = " OR ".join(f'"{word}"' for word in rare)
+        order = "WHERE words MATCH ? ORDER BY rank LIMIT ?"
+        rows = self._all(f"SELECT rowid, -rank FROM words {order}", (query, most))
+        return dict(rows)
+
+    def _is_rare(self, word: str) -> bool:
+        """Whether few pages hold it: ranking reads every page that holds a word asked for."""
+        some = "SELECT 1 FROM words WHERE words MATCH ? LIMIT ?"
+        found = self._all(f"SELECT count(*) FROM ({some})", (f'"{word}"', _COMMON_PAGES))
+        return int(found[0][0]) < _COMMON_PAGES
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._thread, self._typed():
+            return self._db.execute(sql, values).fetchall()
+
+    def _column(self, sql: str, values: Sequence[Any]) -> list[int]:
+        return [row[0] for row in self._all(sql, values)]
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StorageFailed(f"cannot use the memory {self.path}: {error}") from error
+
+
+def words_of(text: str) -> list[str]:
+    """The distinct words of a text, in order, lower case."""
+    return list(dict.fromkeys(_WORD.findall(text.lower())))
+
+
+def label_of(stored: str | None) -> Label:
+    """The label of a stored text (rule 4)."""
+    try:
+        integrity, readers = json.loads(stored or "")
+        who = None if readers is None else frozenset(map(str, readers))
+        return intern_label(Integrity[integrity], who)
+    except (ValueError, KeyError, TypeError):
+        return UNTRUSTED
+
+
+def _page(row: Any) -> Page:
+    _, text, source, start, stop, time_s, label, importance, credit, links = row
+    told = (importance, credit, tuple(json.loads(links)))
+    return Page(text, source, start, stop, time_s, label_of(label), *told)

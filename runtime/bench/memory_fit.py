@@ -1,0 +1,67 @@
+"""Weights of ``hybrid`` fitted on some conversations, to be tested on another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memory.controller import Memory
+from memory.firmware import hybrid
+from runtime.bench.locomo import CUTS, Result, Talk, score
+
+_FITTED = 150  # candidates of a question that the fit sees
+
+
+class Fit:
+    """The signals of a file's candidates, the best of them by the shipped weights."""
+
+    def __init__(self, memory: Memory, talk: Talk) -> None:
+        import numpy as np
+
+        ids = {page.address: name for name, page in talk.pages.items()}
+        now_s = max(page.time_s for page in talk.pages.values())
+        self.questions = talk.questions
+        self.turns: list[list[str]] = []
+        signals = []
+        for question in talk.questions:
+            pages, rows = hybrid.candidates(memory.levels, question.text, now_s)
+            table = np.array(rows)
+            best = np.argsort(-(table @ hybrid.WEIGHTS), kind="stable")[:_FITTED]
+            names = [ids[page.address] for page in pages.values()]
+            self.turns.append([names[row] for row in best])
+            signals.append(np.pad(table[best], ((0, _FITTED - len(best)), (0, 0))))
+        self.signals: Any = np.array(signals)
+        self.there: Any = np.array(
+            [
+                [n < len(turns) and turns[n] in question.evidence for n in range(_FITTED)]
+                for turns, question in zip(self.turns, self.questions, strict=True)
+            ],
+            float,
+        )
+
+    def result(self, weights: Any) -> Result:
+        result = Result({cut: [] for cut in CUTS}, [], [])
+        for question, turns, rows in zip(self.questions, self.turns, self.signals, strict=True):
+            scores = rows[: len(turns)] @ weights
+            order = sorted(range(len(turns)), key=lambda row: -scores[row])
+            score(result, question, [turns[row] for row in order])
+        return result
+
+
+def fitted(fits: list[Fit], steps: int = 200, rate: float = 0.5) -> Any:
+    """Weights under which a softmax over the candidates is most likely to pick evidence."""
+    import numpy as np
+
+    signals = np.concatenate([fit.signals for fit in fits])
+    there = np.concatenate([fit.there for fit in fits])
+    some = there.sum(1) > 0
+    signals, there = signals[some], there[some] / there[some].sum(1, keepdims=True)
+    scale = signals.reshape(-1, signals.shape[2]).std(0)
+    scale[scale < 1e-9] = np.inf  # a signal that these files do not have
+    signals = signals / scale
+    weights = np.zeros(signals.shape[2])
+    for _ in range(steps):
+        scores = signals @ weights
+        chosen = np.exp(scores - scores.max(1, keepdims=True))
+        chosen /= chosen.sum(1, keepdims=True)
+        weights += rate * np.einsum("qc,qcs->s", there - chosen, signals) / len(there)
+    return weights / scale
