@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,9 +72,16 @@ class FileTokenizer:
         return ids
 
     def _worded(self, text: str) -> list[int]:
+        words, known = _WORD_BORDER.split(text), self._words
+        try:
+            return list(chain.from_iterable(map(known.__getitem__, words)))
+        except KeyError:  # some are new
+            return self._learned(words)
+
+    def _learned(self, words: list[str]) -> list[int]:
         ids: list[int] = []
         known = self._words
-        for word in _WORD_BORDER.split(text):
+        for word in words:
             found = known.get(word)
             if found is None:
                 if len(known) >= _MOST_WORDS:
