@@ -53,13 +53,16 @@ def _scope() -> Scope:
 
 
 class Place:
-    """A position of the scope that asks. ``heard``: what was noted there, in a former life too."""
+    """A position of the scope that asks. ``heard``: what was noted there, in a former life too.
 
-    def __init__(self) -> None:
+    inherits: whether an edited run takes over what the run that it comes from has noted there.
+    """
+
+    def __init__(self, inherits: Callable[[Any], bool] = lambda noted: True) -> None:
         self.scope = scope = _scope()
         self.position = f"{scope.path}/{scope.issued}"
         scope.issued += 1
-        self.heard: Any = scope.run.heard(self.position, _HEARD)
+        self.heard: Any = scope.run.heard(self.position, _HEARD, inherits)
 
     def note(self, content: Any) -> Any:
         """Journal what came from outside (JSON, not null)."""

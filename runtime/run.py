@@ -220,14 +220,18 @@ class RunState:
         del self.ancestor.past.picks[node.position]
         return True
 
-    def heard(self, position: str, what: str) -> Any:
+    def heard(
+        self, position: str, what: str, inherits: Callable[[Any], bool] = lambda noted: True
+    ) -> Any:
         """What the program was told from outside at that position; None if nothing.
 
+        ``inherits``: whether what the ancestor was told counts.
         Raises Diverged if it was told something of another kind.
         """
         noted = self.past.clocks.get(position)
         if noted is None and self.ancestor is not None:
             noted = self.ancestor.past.clocks.get(position)
+            noted = noted if noted is not None and inherits(noted[1]) else None
             if noted is not None:
                 self.history.clock(position, *noted)
         if noted is None:

@@ -1,4 +1,4 @@
-"""A REPL in a process of its own, on a model that hangs in a stream or tries to drive the terminal.
+"""A REPL in a process of its own, on a model that does not end or tries to drive the terminal.
 
 python repl_worker.py RUN_DIR [RUN]
 """
@@ -20,12 +20,15 @@ ATTACK = "\x1b[2J\x1b[31mred \x1b]8;;http://x\x1b\\link\x1b]52;c;aGk=\x07 \x9b1A
 
 
 class Rude(Scripted):
-    """Begins to answer and hangs where it is told to hang; else it attacks."""
+    """Hangs in an answer, or never ends one, where it is told to; else it attacks."""
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         if "Hang" in see(request).instruction and on_text is not None:
             on_text("It begins so ")
             await asyncio.sleep(1e6)
+        while "Drip" in see(request).instruction and on_text is not None:
+            on_text("drop ")
+            await asyncio.sleep(0.02)
         return await super().send(request, on_text)
 
 

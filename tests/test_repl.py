@@ -17,6 +17,7 @@ from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import Unauthorized, Usage
 from nlpu.label import UNTRUSTED, USER, Label
 from runtime import Budget
+from runtime.terminal.repl import looks
 from runtime.terminal.repl.console import Console, Settings
 from runtime.terminal.repl.folding import Folding
 from runtime.terminal.repl.lines import COMMANDS, Line, instruction, parse, references
@@ -45,13 +46,14 @@ def known(kind: str) -> list[str]:
         ("write {{essay}} as it is, snake_case", "say", ("write {{essay}} as it is, snake_case",)),
         ("ops", "ops", ()),
         (" ops", "say", ("ops",)),
-        ("ops please", "say", ("ops please",)),
+        ("ops, in two words", "say", ("ops, in two words",)),
+        (" save it", "say", ("save it",)),
         ("run ask 'Is it?' {essay} a=_", "run", ("ask", "Is it?", "{essay}", "a={_2}")),
-        ("run through the points", "say", ("run through the points",)),
         ("run my.py:go 3", "run", ("my.py:go", "3")),
         ("break merge", "break", ("merge",)),
         ("break it down", "say", ("break it down",)),
-        ("help me", "say", ("help me",)),
+        ("help me, please", "say", ("help me, please",)),
+        ("break sumarize", "break", ("sumarize",)),
         ("help run", "help", ("run",)),
         ("step all", "step", ("all",)),
         ("step by step, now", "say", ("step by step, now",)),
@@ -59,10 +61,11 @@ def known(kind: str) -> list[str]:
         ("edit merge", "edit", ("merge",)),
         ("inspect main/1/1", "inspect", ("main/1/1",)),
         ("/inspect {essay}", "inspect", ("essay",)),
-        ("save it", "say", ("save it",)),
         ("save it.py", "save", ("it.py",)),
         ("_", "show", ("_2",)),
         ("{essay}", "show", ("essay",)),
+        ("essay", "show", ("essay",)),
+        ("Hello", "say", ("Hello",)),
     ],
 )  # fmt: skip
 def test_what_a_line_means(typed: str, verb: str, words: tuple[str, ...]) -> None:
@@ -97,6 +100,22 @@ def test_what_a_binding_means(typed: str, verb: str, words: tuple[str, ...]) -> 
         ("context = it", "choose another name"),
         ("class = it", "choose another name"),
         ("x = ops", "gives no value"),
+        ("save session.txt", "'session.txt' is no file.py. Usage: save FILE.py; to say it to the"),
+        ("inspect shrt", "'shrt' is no value or position; there are: _1"),
+        ("resume nosuch", "'nosuch' is no run; there are: abcd1234. Usage: resume RUN"),
+        ("edit main/0 x", "'main/0' is no value or position or op"),
+        ("help foo", "'foo' is no command"),
+        ("cost now", "'now' is one word too many"),
+        ("pin", "VALUE is missing"),
+        ("run through the points", "'through' is no program"),
+        ("memm", "did you mean mem"),
+        ("Helpp", "did you mean help"),
+        ("{}", "says nothing"),
+        ("__", "says nothing"),
+        ("@", "says nothing"),
+        ("=", "says nothing"),
+        ("x =", "binds nothing"),
+        ("_7 = foo", "a name begins with a letter"),
     ],
 )
 def test_lines_that_mean_nothing_say_so(typed: str, told: str) -> None:
@@ -256,6 +275,8 @@ def test_a_line_that_was_under_way_at_a_kill_is_carried_out(
     again = opened(engine, run_dir="grave", resume=grave(place))
     assert [entry.content for entry in again.session.entries] == ["<One?>", "<Two _1|<One?>>"]
     assert len(engine.seen) == 1
+    looks.welcome(again)
+    assert "breakpoints are not kept" in capsys.readouterr().err
 
 
 def test_ctrl_c_stops_the_line_and_it_stays_stopped(
@@ -279,6 +300,8 @@ def test_ctrl_c_stops_the_line_and_it_stays_stopped(
     second = Scripted(short)
     again = opened(second, run_dir="grave", resume=grave(place))
     assert second.seen == []
+    assert [entry.error for entry in again.session.entries] == ["", "interrupted", ""]
+    told(again, capsys, "edit _1 Uno")
     assert [entry.error for entry in again.session.entries] == ["", "interrupted", ""]
 
 

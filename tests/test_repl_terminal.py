@@ -146,7 +146,7 @@ def test_every_command_in_a_terminal_of_80_columns(screen: Opened, tmp_path: Pat
         "edit _1 It weaves.": ["changed: _1, _2", "_6>"],
         "clear": ["_6>"],
         "save s.py": ["nlpu run s.py:session", "_6>"],
-        "resume nothing": ["_6: ", "_7>"],  # no run is called so: it is said
+        "resume nothing": ["'nothing' is no run", "_6>"],
         "quit": ["nlpu repl --resume"],
     }
     for line, expected in lines.items():
@@ -189,7 +189,8 @@ def test_the_toolbar_says_what_a_line_will_do(screen: Opened) -> None:
     on = screen(*SCRIPTED)
     on.expect("_1>")
     for typed, told in {
-        "run through it": "a call", "graph": "command: graph [VALUE]", "x = hello": "bound to x",
+        "tell of it": "a call", "run through it": "no program", "graph": "command: graph [VALUE]",
+        "x = hello": "bound to x",
         "Use _9": "there is no value _9", "/opps": "did you mean ops?",
     }.items():  # fmt: skip
         on.keys(typed, told)
@@ -216,6 +217,36 @@ def test_ctrl_c_stops_a_stream_and_keeps_the_session(screen: Opened) -> None:
     again.keys(CTRL_C, "4 values; 2 calls known", "_5>")
     again.keys(CTRL_D)
     again.ends()
+
+
+@pytest.mark.slow
+def test_the_counts_of_a_resume_go_on_while_text_comes(screen: Opened, tmp_path: Path) -> None:
+    on = screen(worker=True)
+    on.expect("_1>")
+    on.type("Drip", "drop drop")
+    on.child.kill(signal.SIGKILL)
+    on.ends(None)
+    (run,) = (path.stem for path in (tmp_path / "runs").glob("*.db"))
+    again = screen(run, worker=True)
+    again.expect("0:00:01")
+    again.keys(CTRL_C, "interrupted", "_2>")
+    again.keys(CTRL_D)
+    again.ends()
+
+
+@pytest.mark.slow
+def test_a_program_that_cannot_be_stopped_is_said_to_be_busy(
+    screen: Opened, tmp_path: Path
+) -> None:
+    (tmp_path / "p.py").write_text(
+        "from threading import Event\n\n\ndef stuck():\n    print('in it')\n    Event().wait()\n"
+    )
+    on = screen(*SCRIPTED)
+    on.expect("_1>")
+    on.type("run p.py:stuck", "in it")
+    on.keys(CTRL_C, "busy in Python", "Ctrl-C again leaves")
+    on.keys(CTRL_C)
+    on.ends(130)
 
 
 @pytest.mark.slow

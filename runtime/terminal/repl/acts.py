@@ -6,11 +6,13 @@ the values that the line names are its operands, so data never stands among the 
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from memory.window import JOINT
+from memory.entries import JOINT
 from nlpu import Op, Value, lift
+from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED
 from nlpu.op import Operand
 from nlpu.types import result_type
@@ -69,9 +71,17 @@ def run(spec: str, *words: str | Given, **named: Given) -> Value[Any]:
     return spawn(program.function, *map(filled, args), **filled_named)
 
 
-def file(path: str) -> Value[str]:
-    """The text of a file. A person named it, but did not write it: untrusted."""
-    return Value(read_file(Path(path)), UNTRUSTED)
+def file(path: str, digest: str) -> Value[str]:
+    """The text that a session read. A person named it, but did not write it: untrusted."""
+    text = read_file(Path(path))
+    if digest_of(text) != digest:
+        raise Usage(f"{path} has changed since the session read it; put that text back")
+    return Value(text, UNTRUSTED)
+
+
+def digest_of(text: str) -> str:
+    """What tells a text from another."""
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def turn(name: str, line: str, answer: Any) -> str:

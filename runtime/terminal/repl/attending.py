@@ -2,7 +2,7 @@
 
 Rules
 1. Ctrl-C stops the line and keeps the session; a second one leaves at once, and the journal keeps
-   the session all the same.
+   the session all the same. A program that is busy in Python cannot be stopped: that is said.
 2. The console has the word again when the session listens or has ended, or when every call of the
    line that could be under way is held.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from queue import Empty, SimpleQueue
@@ -32,6 +32,7 @@ from runtime.terminal.streaming import Streamer
 Events = SimpleQueue[tuple[str, Any]]
 Word = Literal["ready", "over", "held"]
 _TICK_S = 0.05
+_STOP_S = 1.0  # after which a line that goes on is said to
 _QUIET_S = 0.4  # without text, after which counts are shown
 
 
@@ -46,6 +47,19 @@ class UnderWay:
         self._before = replace(run.counts)
         self._began_s = time.monotonic()
         self._stopping = False
+        self._overdue_s = float("inf")  # when a stopped line should have ended
+        self._passing = False  # calls have been let pass, and may not have passed yet
+
+    def let_pass(self, release: Callable[[], None]) -> None:
+        """Have the gate let calls pass; until it has, what it held says nothing."""
+        self._passing = True
+        release()
+        self.session.post(lambda: self._events.put(("passed", None)))
+
+    def take_ended(self) -> list[Entry]:
+        """The lines that have ended since this was last asked."""
+        ended, self.ended = self.ended, []
+        return ended
 
     def wait(self) -> Word:
         """Wait, show, and say who has the word (rule 2)."""
@@ -57,12 +71,13 @@ class UnderWay:
         try:
             while True:
                 kind, what = self._next()
-                if shown is not None and kind in ("text", "done"):
+                if shown is not None and self._streamer.shows and kind in ("text", "done"):
                     shown.__exit__()  # what is drawn gives way to what is written
                     shown = None
                 word = self._took(kind, what)
                 if word is not None:
                     return word
+                self._remind()
                 if shown is None and self._is_quiet():
                     shown = display(False).__enter__()
                 if shown is not None:
@@ -94,6 +109,10 @@ class UnderWay:
         elif kind == "done":
             self.ended.append(what)
             self._told(what)
+        elif kind == "passed":
+            self._passing = False
+        if self._passing:
+            return None
         held, counts = self.gate.held(), self.run.counts
         all_held = held and counts.in_flight == 0 and counts.waiting == len(held)
         return "held" if all_held else None
@@ -109,8 +128,14 @@ class UnderWay:
             say(f"left; to go on with the session: nlpu repl --resume {self.run.name}")
             interrupting.leave(130)
         self._stopping = True
+        self._overdue_s = time.monotonic() + _STOP_S
         self.session.stop_line()
-        self.gate.go()
+        self.let_pass(self.gate.go)
+
+    def _remind(self) -> None:
+        if time.monotonic() > self._overdue_s:
+            self._overdue_s = float("inf")
+            say("the program is busy in Python and stops when it waits; Ctrl-C again leaves")
 
 
 @contextmanager

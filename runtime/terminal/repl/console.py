@@ -42,7 +42,7 @@ from runtime.terminal.repl.entries import INTERRUPTED, VALUED
 from runtime.terminal.repl.folding import writer
 from runtime.terminal.repl.inspecting import nodes_of, ops_of
 from runtime.terminal.repl.lines import COMMANDS, Line, parse
-from runtime.terminal.repl.saved import program_of
+from runtime.terminal.repl.saved import save
 from runtime.terminal.repl.session import Session
 
 
@@ -125,8 +125,12 @@ class Console:
 
     def _adopt(self, session: Session, run: Run) -> None:
         """Take a session that has begun: it meets its journal, and then it listens."""
-        self.session, self.run, self.held = session, run, None
-        self._attend(UnderWay(session, run, self.gate, self._events, shows=False))
+        self.session, self.run, self.held, self.left = session, run, None, False
+        under_way = UnderWay(session, run, self.gate, self._events, shows=False)
+        self._attend(under_way)
+        for entry in under_way.take_ended():
+            if entry.error:
+                self._fail(f"{entry.name}: {entry.error}")
 
     def _attend(self, under_way: UnderWay) -> None:
         word = under_way.wait()
@@ -179,18 +183,24 @@ class Console:
         """Ctrl-C at the prompt: stop the line that is held, if one is."""
         if self.held is not None:
             self.session.stop_line()
-            self.gate.go()
-            self._go_on(self.held)
+            self._let_pass(self.gate.go)
 
     def _go_on(self, under_way: UnderWay) -> None:
         """Attend to a line until it has ended or is held, and tell how it ended."""
         began_s = time.monotonic()
         self._attend(under_way)
-        for entry in under_way.ended:
+        for entry in under_way.take_ended():
             if entry.error:
                 self._fail(entry.error)
             elif self.settings.is_terminal and entry.value is not None:
                 note(entry, time.monotonic() - began_s)
+
+    def _let_pass(self, release: Callable[[], None]) -> None:
+        if self.held is None:
+            release()
+        else:
+            self.held.let_pass(release)
+            self._go_on(self.held)
 
     # -- commands that do more than look -----------------------------------------------------------
 
@@ -201,6 +211,8 @@ class Console:
         points = self.gate.breakpoints
         if op:
             points ^= {op}
+        if op in points and op not in ops_of(self):
+            say(f"no op called {op} is known yet")
         say(f"breakpoints: {', '.join(sorted(points)) or 'none'}")
 
     def _step(self, which: str = "") -> None:
@@ -208,13 +220,10 @@ class Console:
             self.gate.stopped = True
             say("the next call will be held; go lets all pass again")
             return
-        self.gate.step(None if which else 1)
-        self._go_on(self.held)
+        self._let_pass(lambda: self.gate.step(None if which else 1))
 
     def _go(self) -> None:
-        self.gate.go()
-        if self.held is not None:
-            self._go_on(self.held)
+        self._let_pass(self.gate.go)
 
     def _edit(self, what: str, text: str | None = None) -> None:
         """A new run that comes from this one, with this one's journal and name."""
@@ -256,7 +265,7 @@ class Console:
         self.begin(name)
 
     def _save(self, file: str) -> None:
-        Path(file).write_text(program_of(self.session, self.run.name), encoding="utf-8")
+        save(self.session, self.run.name, Path(file))
         say(f"saved; to run it: nlpu run {file}:session")
 
     def _quit(self) -> None:
@@ -270,8 +279,8 @@ class Console:
             return [kind[1:]] if Path(kind[1:]).is_file() else []
         if kind == "VALUE":
             return [name for name, entry in self.session.names.items() if not entry.error]
-        if kind == "OP":
-            return ops_of(self)
+        if kind in ("OP", "NAME"):  # each line is its own text: there is no other to give it
+            return [op for op in ops_of(self) if kind == "NAME" or op != "say"]
         if kind == "POSITION":
             return nodes_of(self)
         if kind == "RUN":

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from functools import reduce
 
-from memory.window import JOINT, Window
+from memory.entries import JOINT
+from memory.window import Window
 from nlpu import Value
 from nlpu.label import USER, Label, join
 from nlpu.processor import Processor

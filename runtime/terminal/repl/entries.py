@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from nlpu import Value
-from nlpu.label import Label
+from nlpu.label import UNTRUSTED, Label
 from runtime.graph import Node
 from runtime.terminal.repl.lines import Line
 
@@ -15,11 +16,24 @@ INTERRUPTED = "interrupted"  # the error of a line that was stopped
 VALUED = ("say", "run", "text", "take")  # verbs whose lines give a value
 
 
+class File(NamedTuple):
+    """A file that a line read, and what it held then."""
+
+    path: str
+    text: str
+
+    @property
+    def value(self) -> Value[str]:
+        """A person named it, but did not write it."""
+        return Value(self.text, UNTRUSTED)
+
+
 @dataclass(slots=True)
 class Entry:
     """A line that gives a value, and what came of it.
 
-    operands: by the name the op has for it, the value's name or @FILE.
+    operands: by the name the op has for it (of a program: as it is typed), what the line read: a
+              name may mean another value later.
     parts:    what the context was made of: ("turn" | "pin", name of a value) or ("text", text).
     """
 
@@ -28,13 +42,13 @@ class Entry:
     value: Value[Any] | None = None
     content: Any = None
     error: str = ""
-    operands: dict[str, str] = field(default_factory=dict)
+    operands: dict[str, Entry | File] = field(default_factory=dict)
     parts: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
         """What it is called without being bound."""
-        return f"_{self.number}"
+        return f"_{self.number}" if self.number else self.line.typed
 
     @property
     def node(self) -> Node | None:
@@ -53,3 +67,12 @@ class Entry:
         if node is not None:
             below = node.inner.subtree() if node.inner is not None else ()
             yield from (call for call in (node, *below) if call.cost is not None)
+
+
+def operand_name(reference: str, taken: dict[str, Any]) -> str:
+    """A name for an operand: the value's own, or the file's."""
+    if not reference.startswith("@"):
+        return reference
+    stem = "".join(c if c.isalnum() else "_" for c in Path(reference).stem.lstrip("@"))
+    name = stem if stem[:1].isalpha() else f"file_{stem}"
+    return name if name not in taken else f"{name}_{len(taken)}"

@@ -19,7 +19,7 @@ from runtime.terminal.calltree import in_order
 from runtime.terminal.edges import reader
 from runtime.terminal.output import as_text, console, one_line, write
 from runtime.terminal.repl import acts
-from runtime.terminal.repl.entries import Entry
+from runtime.terminal.repl.entries import Entry, File
 from runtime.works import texts_of
 
 if TYPE_CHECKING:  # the console hands itself in
@@ -74,7 +74,11 @@ def graph(on: Console, name: str = "") -> None:
         return
     tree = Tree(Text(f"session {on.run.name}"))
     for entry in on.session.entries:
-        made = [*entry.operands.values(), *(["context"] if entry.parts else [])]
+        read = [
+            f"@{source.path}" if isinstance(source, File) else name
+            for name, source in entry.operands.items()
+        ]
+        made = [*read, *(["context"] if entry.parts else [])]
         calls = list(entry.calls())
         kinds = ", ".join(f"{op} x{n}" for op, n in Counter(c.name for c in calls).items())
         facts = [f"from {', '.join(made)}" if made else "", kinds, entry.error and "failed"]

@@ -5,9 +5,9 @@ Theory of operation
 A line is said to the model unless it is one of three things, tried in this order:
 
     NAME = ...       binds what the right side gives: a call, a program, a "text", a value, @FILE
-    _3, {NAME}       shows a value
-    a command        its first word is a command's and the rest has that command's shape; with a
-                     slash before it, it is a command whatever the rest looks like
+    _3, {NAME}, NAME shows a value
+    a command        its first word is a command's, and its words could be that command's by their
+                     number, or there are one or two; with a slash before it, always
 
 A line that begins with a space is always said. In what is said, values are named as ``_`` (the
 newest), ``_3`` or ``{NAME}``, and files as ``@FILE``; they become operands, so the instruction
@@ -16,7 +16,8 @@ keeps only their names. ``{{NAME}}`` stands for the characters {NAME}.
 Rules
 1. What decides (which names, programs and files there are) is asked through ``Known`` while the
    line is typed, and the ``Line`` holds the outcome: it means the same on every resume.
-2. A line that looks like a reference and names nothing is an error, never silently a text.
+2. A line that looks like a reference and names nothing is an error, never silently a text; so is
+   one that looks like a command or a binding and is none: a call costs, a second look does not.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ COMMANDS = {
     "cost": ("cost", "what the session took so far"),
     "runs": ("runs", "all runs of this directory"),
     "resume": ("resume RUN", "go on with another session, or with a stopped run"),
-    "break": ("break [OP]", "hold calls of an op before they are sent; again: no longer"),
+    "break": ("break [NAME]", "hold calls of that op before they are sent; again: no longer"),
     "step": ("step [all]", "let one held call pass, or all that are held now; none: hold the next"),
     "go": ("go", "let all calls pass, until the next breakpoint"),
     "inspect": ("inspect VALUE|POSITION", "content, label, source, and the prompt exactly as sent"),
@@ -50,16 +51,19 @@ COMMANDS = {
         "edit VALUE|POSITION|OP [TEXT...]",
         "another result for a call, or another text for an op: goes on as a new run",
     ),
-    "save": ("save FILE", "the session as a Python program"),
+    "save": ("save FILE.py", "the session as a Python program"),
     "help": ("help [COMMAND]", "this list, or one command"),
     "quit": ("quit", "leave; the session can be resumed (Ctrl-D)"),
 }
 _BIND = re.compile(r"([A-Za-z]\w*)\s*=\s*(.+)", re.DOTALL)
+_NO_BIND = re.compile(r"_\w*\s*=.*|\w+\s*=", re.DOTALL)
 _VALUE = re.compile(r"_\d*|\{\w+\}|@\S+")
 _SAID = re.compile(
     r"\{\{(?P<literal>\w+)\}\}|\{(?P<braced>@?[^{}\s]+)\}|(?<!\w)(?P<bare>_\d*)(?!\w)"
     r"|(?<!\S)@(?P<file>\S*\w)"
 )
+_TO_SAY = "to say it to the model, begin the line with a blank"
+_NEAR = 0.8  # of 1: how like a command's name a word is that is taken for it
 _TAKEN = frozenset({"context", "sample", "samples"})  # operand names that mean something else
 
 
@@ -83,12 +87,25 @@ def parse(typed: str, known: Known) -> Line:
         bound = _BIND.fullmatch(text)
         if bound is not None:
             return _binding(text, bound[1], bound[2], known)
-        if _VALUE.fullmatch(text) and not text.startswith("@"):
+        is_value = _VALUE.fullmatch(text) and not text.startswith("@")
+        if is_value or text in known("VALUE"):
             return Line(text, "", "show", (resolved(text, known),))
         found = command(text, known)
         if found is not None:
             return found
+        _check_said(text)
     return Line(text, "", "say", (_said(text, known),))
+
+
+def _check_said(text: str) -> None:
+    """Raises Usage for what hardly was meant for the model (rule 2)."""
+    near = get_close_matches(text.lower(), COMMANDS, 1, _NEAR)
+    if near:
+        raise Usage(f"there is no command {text!r}; did you mean {near[0]}? Or, {_TO_SAY}")
+    if _NO_BIND.fullmatch(text):
+        raise Usage(f"{text!r} binds nothing: write NAME = LINE; a name begins with a letter")
+    if not any(map(str.isalnum, text)):
+        raise Usage(f"{text!r} says nothing; {_TO_SAY}")
 
 
 def command(text: str, known: Known) -> Line | None:
@@ -112,8 +129,9 @@ def command(text: str, known: Known) -> Line | None:
             words = tuple(rest.split(maxsplit=1))
         value = words and _VALUE.fullmatch(words[0])
         return Line(text, "", verb, (resolved(words[0], known), *words[1:]) if value else words)
-    if slash:
-        raise Usage(f"{wrong}. Usage: {usage}")
+    if slash or "..." in usage or len(words) <= max(1, len(usage.split()) - 1):
+        stop = "" if wrong.endswith("?") else "."
+        raise Usage(f"{wrong}{stop} Usage: {usage}{'' if slash else f'; {_TO_SAY}'}")
     return None
 
 
@@ -134,8 +152,10 @@ def misfit(usage: str, words: tuple[str, ...], known: Known) -> str | None:
 
 def fits(kind: str, word: str, known: Known) -> bool:
     """Whether a word can stand in the place of that kind (or of those kinds: A|B)."""
-    if kind == "FILE":
+    if kind == "FILE.py":
         return word.endswith(".py")
+    if kind == "NAME":
+        return word.isidentifier()
     if kind == "PROGRAM" and ".py" in word:
         return True
     if "|" in kind:

@@ -52,6 +52,8 @@ def welcome(on: Console) -> None:
     counts, entries = on.run.counts, on.session.entries
     if entries:
         say(f"{len(entries)} values; {counts.reused} calls known, {counts.calls} made again")
+        if counts.calls and not on.gate.breakpoints:
+            say("breakpoints are not kept: calls that were held or under way have been made")
         _last(entries[-1])
 
 
@@ -84,6 +86,9 @@ def held(gate: Gate) -> None:
 
 def changes(on: Console, before: dict[str, str]) -> None:
     """What an edit has changed."""
+    if on.held is not None:
+        say(f"session {on.run.name}: calls that depend on it are held: step, or go")
+        return
     now = {entry.name: as_text(entry.content) for entry in on.session.entries}
     other = [name for name, text in now.items() if before.get(name) != text]
     counts = on.run.counts

@@ -1,17 +1,23 @@
 """A session as a plain program: what each value was made from, line by line.
 
 The program makes the same calls: the same instructions on the same operands, the context being
-spelled out as what it was at each line. Lines without a value are left out, and a result that a
-person edited is written down as a text. What was edited of a program's op is not in it, and it
-says so.
+spelled out as what it was at each line. A file must still hold what the session read. Lines without
+a value are left out, and a result that a person edited is written down as a text. What was edited
+of a program's op is not in it, and it says so.
 """
 
 from __future__ import annotations
 
-from runtime.terminal.repl.entries import Entry
+from pathlib import Path
+
+from nlpu.errors import Usage
+from runtime.terminal.output import say
+from runtime.terminal.repl.acts import digest_of
+from runtime.terminal.repl.entries import Entry, File
 from runtime.terminal.repl.lines import instruction
 from runtime.terminal.repl.session import Session
 
+_BEGINNING = '"""The session '
 _HEAD = '''"""The session {name} of nlpu repl.
 
     nlpu run THIS_FILE:session
@@ -25,13 +31,31 @@ def session():
 '''
 
 
+def save(session: Session, name: str, path: Path) -> None:
+    """Write the program; over an older one, but over nothing else. Raises Usage."""
+    try:
+        if path.exists() and not path.read_bytes().startswith(_BEGINNING.encode()):
+            raise Usage(f"{path} is no saved session; give another name, or remove it first")
+        path.write_text(program_of(session, name), encoding="utf-8")
+    except OSError as error:
+        raise Usage(f"{path} cannot be written: {error.strerror}") from None
+    edited = edited_ops(session)
+    if edited:
+        say(f"not in it: the texts that these ops were given here: {edited}")
+
+
+def edited_ops(session: Session) -> str:
+    """The names of the ops whose text was edited."""
+    ancestor = session.state.ancestor if session.state is not None else None
+    return ", ".join(ancestor.edits.ops) if ancestor is not None else ""
+
+
 def program_of(session: Session, name: str) -> str:
     """The text of the program."""
     kept = [entry for entry in session.entries if not entry.error]
     lines = [f"    {entry.name} = {_made(session, entry)}\n" for entry in kept]
     named = [f"{bound!r}: {entry.name}" for bound, entry in session.names.items() if entry.number]
-    ancestor = session.state.ancestor if session.state is not None else None
-    edited = ", ".join(ancestor.edits.ops) if ancestor is not None else ""
+    edited = edited_ops(session)
     missing = (
         f"\nNot in it: the texts that these ops were given there: {edited}\n" if edited else ""
     )
@@ -49,19 +73,22 @@ def _made(session: Session, entry: Entry) -> str:
     if verb == "text":
         return f"Value({words[0]!r})"
     if verb == "take":
-        return _value(session, words[0])
+        return _value(entry.operands[words[0]])
     if verb == "run":
-        args = [repr(words[0]), *(_argument(session, word) for word in words[1:])]
+        args = [repr(words[0]), *(_argument(entry, word) for word in words[1:])]
         return f"run({', '.join(args)})"
     return _said(session, entry)
 
 
 def _said(session: Session, entry: Entry) -> str:
-    names = {reference: name for name, reference in entry.operands.items()}
+    names = {
+        f"@{source.path}" if isinstance(source, File) else name: name
+        for name, source in entry.operands.items()
+    }
     parts = [repr(instruction(entry.line.words[0], names))]
     if entry.parts:
         parts.append(f"context({', '.join(_part(session, *part) for part in entry.parts)})")
-    parts += [f"{name}={_value(session, what)}" for name, what in entry.operands.items()]
+    parts += [f"{name}={_value(source)}" for name, source in entry.operands.items()]
     return f"say({', '.join(parts)})"
 
 
@@ -74,18 +101,17 @@ def _part(session: Session, kind: str, what: str) -> str:
     return f"({told.name!r},{line} {told.name})"
 
 
-def _argument(session: Session, word: str) -> str:
+def _argument(entry: Entry, word: str) -> str:
     name, sign, right = word.rpartition("=")
     if right[:1] + right[-1:] != "{}":
         return repr(word)
-    return f"{name}{sign}given({_value(session, right[1:-1])})"
+    return f"{name}{sign}given({_value(entry.operands[right[1:-1]])})"
 
 
-def _value(session: Session, reference: str) -> str:
-    if reference.startswith("@"):
-        return f"file({reference[1:]!r})"
-    entry = session.names[reference]
-    return entry.name if entry.number else f"Value({entry.content!r})"
+def _value(source: Entry | File) -> str:
+    if isinstance(source, File):
+        return f"file({source.path!r}, {digest_of(source.text)!r})"
+    return source.name if source.number else f"Value({source.content!r})"
 
 
 def _is_edited(session: Session, entry: Entry) -> bool:

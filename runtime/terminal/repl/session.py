@@ -7,19 +7,22 @@ and hears the next. What it heard and what its calls gave is in the journal, so 
 program runs again, meets all of it there without a call, and goes on listening where it stopped:
 values, names and context are what they were.
 
-    main/0    the first line, as heard          main/1/0   how it ended, if without a value
+    main/0    the first line, as heard          main/1/0   how it ended: its error, or ""
     main/1    a scope for what it does          main/1/...  files it read, the call or the program
     main/2    the second line ...
 
 The console is on another thread. It gives lines and reads what has settled; it hears of events
 through ``tell``: "ready" (listening; all of the journal has been met), "text" (a piece of an
-answer), "done" (an entry), "over" (the run has ended).
+answer), "done" (an entry that came to its end now), "over" (the run has ended).
 
 Rules
 1. Only what changes the session is heard: lines that bind, call, pin or clear. Looking is not.
 2. A line that was stopped or failed stays so on every resume: its end is noted at the position
-   that its scope begins with, and then nothing of it is issued again.
+   that its scope begins with, and then nothing of it is issued again. An edited run tries what
+   failed again: the edit may have mended it.
 3. Each line is a scope of its own: the label of what it read does not lower the next one's.
+4. A line that succeeded in a former life, or cannot even begin again (its program is missing),
+   is not noted as failed: the resume ends, and the journal stays as it was.
 """
 
 from __future__ import annotations
@@ -30,8 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu import Value
-from nlpu.errors import Cancelled, NlpuError, Usage
-from nlpu.label import UNTRUSTED
+from nlpu.errors import Cancelled, Diverged, NlpuError, Usage
 from runtime.graph import Node, current_scope
 from runtime.hosting import spawn
 from runtime.loader import Program, load
@@ -42,7 +44,7 @@ from runtime.terminal.inputs import read_file
 from runtime.terminal.output import as_text, said
 from runtime.terminal.repl import acts
 from runtime.terminal.repl.context import Context
-from runtime.terminal.repl.entries import INTERRUPTED, VALUED, Entry
+from runtime.terminal.repl.entries import INTERRUPTED, VALUED, Entry, File, operand_name
 from runtime.terminal.repl.lines import Line, instruction, references
 
 Tell = Callable[[str, Any], None]
@@ -60,6 +62,7 @@ class Session:
         self.pieces = 0
         self._now: Value[Any] | None = None  # what the line under way waits for
         self._streams = False
+        self._unmet: Diverged | None = None  # rule 4
         self._lines: asyncio.Queue[list[Any]] | None = None
 
     # -- for the console ---------------------------------------------------------------------
@@ -68,14 +71,21 @@ class Session:
         """Give it the next line."""
         lines = self._lines
         assert self.state is not None and lines is not None  # it said that it is ready
-        heard_line = [line.typed, line.name, line.verb, *line.words]
+        words = list(line.words)
+        if line.verb == "run" and ".py" in words[0]:  # a later life may be in another directory
+            words[0] = str(Path(words[0]).absolute())
+        heard_line = [line.typed, line.name, line.verb, *words]
         self.state.kernel.loop.call_soon_threadsafe(lines.put_nowait, heard_line)
 
     def stop_line(self) -> None:
         """Cancel what the line under way waits for."""
+        self.post(self._cancel)
+
+    def post(self, step: Callable[[], None]) -> None:
+        """Do something on the loop, after all that was posted before."""
         if self.state is not None:
             kernel = self.state.kernel
-            kernel.loop.call_soon_threadsafe(kernel.on_hub, self._cancel)
+            kernel.loop.call_soon_threadsafe(kernel.on_hub, step)
 
     def _cancel(self) -> None:
         if isinstance(self._now, Node) and self.state is not None:
@@ -105,33 +115,50 @@ class Session:
             if place.heard is None and state.replay:
                 return {name: entry.content for name, entry in self.names.items()}
             typed, name, verb, *words = place.heard or place.note(await self._next())
-            over = asyncio.Event()
-            spawn(self.line, Line(typed, name, verb, tuple(words)), over)
+            again, over = place.position in state.past.clocks, asyncio.Event()
+            spawn(self.line, Line(typed, name, verb, tuple(words)), again, over)
             await over.wait()  # not for the Value: what the line read must not lower this scope
+            if self._unmet is not None:
+                raise self._unmet
 
     async def _next(self) -> list[Any]:
         assert self._lines is not None
         self.tell("ready", None)
         return await self._lines.get()
 
-    async def line(self, line: Line, over: asyncio.Event) -> None:
-        """One line, in a scope of its own."""
+    async def line(self, line: Line, again: bool, over: asyncio.Event) -> None:
+        """One line, in a scope of its own. ``again``: a former life of this run heard it."""
         entry = Entry(len(self.entries) + 1, line)
         if line.verb in VALUED:
             self.entries.append(entry)
-        end = Place()
+        end = Place(inherits=lambda noted: bool(noted == INTERRUPTED))  # rule 2
+        had_failed = bool(end.heard)
+        entry.error = end.heard or ""
         try:
-            if end.heard is None:
+            if not had_failed:
                 await self._carry_out(entry)
-            else:
-                entry.error = end.heard
+                if end.heard is None:
+                    end.note("")
         except NlpuError as error:
-            stopped = isinstance(error, Cancelled)
-            entry.error = end.note(INTERRUPTED if stopped else said(error))
+            entry.error = INTERRUPTED if isinstance(error, Cancelled) else said(error)
+            self._failed(entry, end, again)
         finally:
             self._now = None
-            self.tell("done", entry)
+            if not had_failed:
+                self.tell("done", entry)
             over.set()
+
+    def _failed(self, entry: Entry, end: Place, again: bool) -> None:
+        """Note how a line failed, unless that tells nothing of it (rule 4)."""
+        state, could_begin = end.scope.run, entry.value is not None or entry.line.verb not in VALUED
+        if end.heard is None and (could_begin or not again):
+            if state.doom is None:  # its program differs from the journal: the run is to end
+                end.note(entry.error)
+        elif not state.reuse_changed:
+            self._unmet = Diverged(
+                f"{entry.name} ({entry.line.typed}) cannot be met again: {entry.error}. The "
+                "session is as it was: mend that and resume it, or go without the line: --changed"
+            )
 
     async def _carry_out(self, entry: Entry) -> None:
         line = entry.line
@@ -160,23 +187,22 @@ class Session:
         if line.verb == "text":
             return Value(line.words[0])
         if line.verb == "take":
-            return await self._value(line.words[0])
+            return await self._read(entry, line.words[0])
         if line.verb == "run":
-            return await self._run(line.words)
+            return await self._run(entry, line.words)
         return await self._say(entry, line.words[0])
 
     async def _say(self, entry: Entry, text: str) -> Value[str]:
         names: dict[str, str] = {}
         values: dict[str, Any] = {}
         for reference in references(text):
-            name = names[reference] = _operand_name(reference, values)
-            entry.operands[name] = reference
-            values[name] = acts.as_operand(await self._value(reference))
+            name = names[reference] = operand_name(reference, values)
+            values[name] = acts.as_operand(await self._read(entry, reference, name))
         named = {self.names[each].name for each in names if each[0] != "@"}
         context, entry.parts = self._open.without(named)
         return acts.say(instruction(text, names), context, **values)
 
-    async def _run(self, words: tuple[str, ...]) -> Value[Any]:
+    async def _run(self, entry: Entry, words: tuple[str, ...]) -> Value[Any]:
         spec, *rest = words
         args: list[str | acts.Given] = []
         named: dict[str, acts.Given] = {}
@@ -185,7 +211,7 @@ class Session:
             if right[:1] + right[-1:] != "{}":
                 args.append(word)
                 continue
-            given = acts.Given(as_text(await (await self._value(right[1:-1]))))
+            given = acts.Given(as_text(await (await self._read(entry, right[1:-1]))))
             if sign:
                 named[name] = given
             else:
@@ -193,16 +219,17 @@ class Session:
         self._streams = load(spec).streams
         return acts.run(spec, *args, **named)
 
-    async def _value(self, reference: str) -> Value[Any]:
-        if not reference.startswith("@"):
-            value = self.found(reference).value
-            assert value is not None  # it has no error
-            return value
+    async def _read(self, entry: Entry, reference: str, name: str = "") -> Value[Any]:
+        """What a reference means now, which the entry remembers."""
 
-        async def read() -> str:
+        async def text() -> str:
             return read_file(Path(reference[1:]))
 
-        return Value(await heard(read), UNTRUSTED)
+        is_file = reference.startswith("@")
+        source = File(reference[1:], await heard(text)) if is_file else self.found(reference)
+        entry.operands[name or reference] = source
+        assert source.value is not None  # it has no error
+        return source.value
 
     @property
     def _open(self) -> Context:
@@ -218,12 +245,3 @@ class Session:
 def session_program() -> Program:
     """The program of every session, for a replay."""
     return Program(SESSION, Session(lambda kind, what: None).session, False)
-
-
-def _operand_name(reference: str, taken: dict[str, Any]) -> str:
-    """A name for an operand: the value's own, or the file's."""
-    if not reference.startswith("@"):
-        return reference
-    stem = "".join(c if c.isalnum() else "_" for c in Path(reference).stem.lstrip("@"))
-    name = stem if stem[:1].isalpha() else f"file_{stem}"
-    return name if name not in taken else f"{name}_{len(taken)}"
