@@ -123,6 +123,7 @@ def test_answers_and_ends_by_itself(bench: Bench) -> None:
     assert reply.completion_tokens == len(bench.tokens.encode(reply.text).ids) + 1
 
 
+@pytest.mark.slow
 def test_same_text_alone_and_in_a_batch(bench: Bench) -> None:
     requests = [bench.ask(text, str(n), max_tokens=12) for n, text in enumerate(QUESTIONS)]
     alone = [bench.send(one).text for one in requests]
@@ -306,6 +307,7 @@ def test_short_ones_return_before_long_ones(bench: Bench) -> None:
     assert order == ["short", "middle", "long"]
 
 
+@pytest.mark.slow
 def test_forty_requests(bench: Bench) -> None:
     asks = [bench.ask(f"What is {n} plus 1?", str(n), max_tokens=6) for n in range(40)]
     replies = bench.together(asks)
