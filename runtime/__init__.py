@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runtime.budget import Budget
     from runtime.clock import FakeClock
     from runtime.computer import Computer
+    from runtime.drivers.endorse import endorse
     from runtime.handle import Run
     from runtime.hosting import spawn
     from runtime.outside import first, now, random
@@ -24,13 +25,25 @@ _HOMES = {
     "FakeClock": "clock",
     "Receipt": "receipt",
     "Run": "handle",
+    "endorse": "drivers.endorse",
     "first": "outside",
     "now": "outside",
     "random": "outside",
     "spawn": "hosting",
 }
 
-__all__ = ["Budget", "Computer", "FakeClock", "Receipt", "Run", "first", "now", "random", "spawn"]
+__all__ = [
+    "Budget",
+    "Computer",
+    "FakeClock",
+    "Receipt",
+    "Run",
+    "endorse",
+    "first",
+    "now",
+    "random",
+    "spawn",
+]
 
 
 def __getattr__(name: str) -> Any:
