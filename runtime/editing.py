@@ -55,14 +55,6 @@ class Ancestor:
             number = journal.text(text)
             journal.texts[number] = text
             past.outcomes[self._edited[at].hex()] = Outcome(number, [])
-        self._ops: dict[Op[Any], Op[Any]] = {}
-
-    def rewritten(self, work: Any) -> Any:
-        """The work with its op's new text, if that was edited."""
-        if not self.edits.ops or not isinstance(work, Call | Draws | Map | Reduce):
-            return work
-        text = self.edits.ops.get(work.op.name)
-        return work if text is None else replace(work, op=replace(work.op, text=text))
 
     def key(self, position: str, op: Op[Any], key: bytes) -> bytes:
         """The key of the call there (rule 1); of another op than was edited, its own."""
@@ -75,6 +67,14 @@ class Ancestor:
     def was_edited(self, position: str) -> bool:
         """Whether the result at that position is a person's."""
         return position in self._edited and position not in self.unused
+
+
+def rewritten(work: Any, texts: Mapping[str, str]) -> Any:
+    """The work with its op's new text, if one of that name has one."""
+    if not isinstance(work, Call | Draws | Map | Reduce):
+        return work
+    text = texts.get(work.op.name)
+    return work if text is None else replace(work, op=replace(work.op, text=text))
 
 
 def _key_of(position: str, text: str) -> bytes:

@@ -44,6 +44,7 @@ from nlpu.processor import Processor
 from nlpu.value import Value
 from runtime.calls import CallDesk
 from runtime.clock import Clock
+from runtime.editing import rewritten
 from runtime.graph import Node, Scope, Stage
 from runtime.hosting import Host
 from runtime.journal import Journal, NoJournal
@@ -184,8 +185,8 @@ class Kernel:
 
     def issue(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> Node:
         """Put work on the graph."""
-        if scope.run.ancestor is not None:
-            work = scope.run.ancestor.rewritten(work)
+        if scope.run.reworded:
+            work = rewritten(work, scope.run.reworded)
         node = Node(scope, work, operands)
         self._seq += 1
         node.seq = self._seq

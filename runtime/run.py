@@ -90,6 +90,7 @@ class RunState:
         self.journal = journal
         self.past = past or Past()
         self.ancestor = ancestor
+        self.reworded = dict(ancestor.edits.ops) if ancestor is not None else {}  # by op's name
         self.gate: Gate | None = None
         self.resumed = past is not None or ancestor is not None
         self.lenient = self.past.host_failures > 0

@@ -203,7 +203,18 @@ def test_save_overwrites_nothing_but_sessions(
     assert err == "error: nowhere/x.py cannot be written: No such file or directory\n"
 
 
-def test_save_says_what_it_leaves_out(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
-    console = opened()
-    _, err = told(console, capsys, "run ask What?", "edit reply Shout.", "save s.py")
-    assert "not in it: the texts that these ops were given here: reply" in err
+def test_a_saved_program_gives_ops_the_texts_they_were_edited_to(
+    nlpu: Terminal, place: Path
+) -> None:
+    (place / "p.py").write_text(ECHO)
+    lines = ["run p.py:chain q", "edit echo Shout.", "_1", "save s.py"]
+    ended = nlpu("repl", "--engine", "scripted", stdin="\n".join([*lines, ""]))
+    assert ended.code == 0, ended.err
+    before, after = ended.out.splitlines()
+    assert before != after  # the scripted model says something else to another instruction
+    assert "    reword(**{'echo': 'Shout.'})\n" in (place / "s.py").read_text()
+    done = nlpu("run", "s.py:session", "--engine", "scripted", "--json").json
+    assert done["result"]["_1"] == after
+    (place / "other").write_text("Echo.")
+    words = ["--from", done["run_id"], "--set", f"echo={place / 'other'}", "--json"]
+    assert nlpu("run", *words).json["result"]["_1"] == before

@@ -23,6 +23,9 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     picture = Figure(figsize=(_SIZE[0], _SIZE[1] * ((len(panels) + 1) // 2)), layout="constrained")
     for number, panel in enumerate(panels):
         panel(picture.add_subplot((len(panels) + 1) // 2, 2, number + 1))
+    lines = picture.axes[0].get_legend_handles_labels()
+    if lines[1]:  # one for all panels, where it hides no point
+        picture.legend(*lines, loc="outside lower center", ncols=4, fontsize=7)
     machine = figures["machine"]
     picture.suptitle(
         f"{figures['model']} on {figures['engine']}; {machine['cores']} cores, "
@@ -70,7 +73,6 @@ def _rising(axes: Any, profiles: list[dict[str, Any]], figure: str, title: str) 
     axes.set_xticks(levels, map(str, levels))
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=6)
 
 
 def _bars(axes: Any, rows: list[dict[str, Any]], figure: str, title: str) -> None:

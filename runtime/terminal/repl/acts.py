@@ -16,6 +16,8 @@ from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED
 from nlpu.op import Operand
 from nlpu.types import result_type
+from nlpu.value import current
+from runtime.graph import Scope
 from runtime.hosting import spawn
 from runtime.loader import bind, load
 from runtime.terminal.inputs import read_file
@@ -69,6 +71,13 @@ def run(spec: str, *words: str | Given, **named: Given) -> Value[Any]:
 
     filled_named = {name: filled(arg) for name, arg in kwargs.items()}
     return spawn(program.function, *map(filled, args), **filled_named)
+
+
+def reword(**texts: str) -> None:
+    """Give ops other texts, by name, for all of this run. An edit of the run itself goes first."""
+    scope = current()
+    assert isinstance(scope, Scope)  # there is no other issuer
+    scope.run.reworded = texts | scope.run.reworded
 
 
 def file(path: str, digest: str) -> Value[str]:

@@ -2,8 +2,8 @@
 
 The program makes the same calls: the same instructions on the same operands, the context being
 spelled out as what it was at each line. A file must still hold what the session read. Lines without
-a value are left out, and a result that a person edited is written down as a text. What was edited
-of a program's op is not in it, and it says so.
+a value are left out, and a result that a person edited is written down as a text. Ops whose
+text was edited get that text first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from nlpu.errors import Usage
-from runtime.terminal.output import say
 from runtime.terminal.repl.acts import digest_of
 from runtime.terminal.repl.entries import Entry, File
 from runtime.terminal.repl.lines import instruction
@@ -21,10 +20,10 @@ _BEGINNING = '"""The session '
 _HEAD = '''"""The session {name} of nlpu repl.
 
     nlpu run THIS_FILE:session
-{missing}"""
+"""
 
 from nlpu import Value
-from runtime.terminal.repl.acts import context, file, given, run, say
+from runtime.terminal.repl.acts import context, file, given, reword, run, say
 
 
 def session():
@@ -39,15 +38,6 @@ def save(session: Session, name: str, path: Path) -> None:
         path.write_text(program_of(session, name), encoding="utf-8")
     except OSError as error:
         raise Usage(f"{path} cannot be written: {error.strerror}") from None
-    edited = edited_ops(session)
-    if edited:
-        say(f"not in it: the texts that these ops were given here: {edited}")
-
-
-def edited_ops(session: Session) -> str:
-    """The names of the ops whose text was edited."""
-    ancestor = session.state.ancestor if session.state is not None else None
-    return ", ".join(ancestor.edits.ops) if ancestor is not None else ""
 
 
 def program_of(session: Session, name: str) -> str:
@@ -55,12 +45,11 @@ def program_of(session: Session, name: str) -> str:
     kept = [entry for entry in session.entries if not entry.error]
     lines = [f"    {entry.name} = {_made(session, entry)}\n" for entry in kept]
     named = [f"{bound!r}: {entry.name}" for bound, entry in session.names.items() if entry.number]
-    edited = edited_ops(session)
-    missing = (
-        f"\nNot in it: the texts that these ops were given there: {edited}\n" if edited else ""
-    )
+    ancestor = session.state.ancestor if session.state is not None else None
+    if ancestor is not None and ancestor.edits.ops:
+        lines.insert(0, f"    reword(**{dict(ancestor.edits.ops)!r})\n")
     return (
-        _HEAD.format(name=name, missing=missing)
+        _HEAD.format(name=name)
         + "".join(lines)
         + f"    return {{{', '.join(named)}}}\n"
     )
