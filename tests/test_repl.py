@@ -490,7 +490,7 @@ def test_answers_are_folded_between_words_however_they_come(
 
 def test_a_batch_prints_values_and_fails_if_a_line_did(nlpu: Terminal) -> None:
     ended = nlpu(
-        "repl", "--engine", "scripted", stdin="What?\n\n# nothing\nx = Why?\nquit\nNever\n"
+        "repl", "--engine", "scripted", stdin="What?\n\n# nothing\nx = Why?\nexit\nNever\n"
     )
     assert ended.code == 0 and ended.out.count("\n") == 1 and ended.err == ""
     ended = nlpu("repl", "--engine", "scripted", stdin="/nope\nWhat?\n")

@@ -53,8 +53,9 @@ COMMANDS = {
     ),
     "save": ("save FILE.py", "the session as a Python program"),
     "help": ("help [COMMAND]", "this list, or one command"),
-    "quit": ("quit", "leave; the session can be resumed (Ctrl-D)"),
+    "quit": ("quit", "leave; the session can be resumed (exit, Ctrl-D)"),
 }
+_ALSO = {"exit": "quit", "/exit": "/quit"}  # what fingers know from other consoles
 _BIND = re.compile(r"([A-Za-z]\w*)\s*=\s*(.+)", re.DOTALL)
 _NO_BIND = re.compile(r"_\w*\s*=.*|\w+\s*=", re.DOTALL)
 _VALUE = re.compile(r"_\d*|\{\w+\}|@\S+")
@@ -110,6 +111,7 @@ def _check_said(text: str) -> None:
 
 def command(text: str, known: Known) -> Line | None:
     """The command that a line is, if it is one. Raises Usage for one that is called wrongly."""
+    text = _ALSO.get(text, text)
     slash = text.startswith("/")
     verb, _, rest = text.removeprefix("/").partition(" ")
     if verb not in COMMANDS:
