@@ -387,7 +387,7 @@ def test_an_edit_is_a_new_run_and_only_what_depends_on_it_is_made_again(
         assert err.startswith("error:"), wrong
     assert console.run.name == f"{name}.3" and "_3" in console.session.names
     told(console, capsys, "save s.py")
-    assert "ops were given there: reply" in Path("s.py").read_text()
+    assert "reword(**{'reply': 'Shout.'})" in Path("s.py").read_text()
 
 
 def test_edit_without_a_text_opens_the_editor(
