@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nlpu.errors import EmptyReply, Malformed, Truncated
+from nlpu.judgement import weighed
 from nlpu.op import Op
 from nlpu.tokens import Frame, Tokenizer
 from nlpu.wire import Message, Reply
@@ -170,6 +171,8 @@ def decode(op: Op[Any], reply: Reply) -> Decoded:
         raise EmptyReply(f"{op.name}: the model returned no text; rephrase the instruction")
     if result.kind != "text":
         content = result.parse(text)
+        if reply.probabilities:
+            content = weighed(content, reply.probabilities, op.temperature == 0)
         return Decoded(content, _rendered(op, content))
     if reply.finish != "length":
         return Decoded(text, text)

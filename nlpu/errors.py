@@ -73,6 +73,14 @@ class Diverged(ProgramError):
     """A resumed program issued something else than its journal holds."""
 
 
+class BadProgram(ProgramError):
+    """A program as text cannot be read, or does not check. ``objections``: all that was found."""
+
+    def __init__(self, *objections: str) -> None:
+        super().__init__("; ".join(objections))
+        self.objections = objections
+
+
 class Usage(ProgramError):
     """A command was given something it cannot use."""
 
@@ -106,7 +114,14 @@ class Interrupted(Stopped):
 
 
 class Refused(ProgramError):
-    """A driver's call breaks a rule of the policy, and no person approved of it."""
+    """A driver's call breaks a rule of the policy, and no person approved of it.
+
+    call: the exact call, with what stands against it.
+    """
+
+    def __init__(self, message: str, call: object = None) -> None:
+        super().__init__(message)
+        self.call = call
 
 
 class Cancelled(ProgramError):

@@ -34,7 +34,7 @@ R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
 _PLAIN = (str, int, float, bool, bytes, type(None))
 _RESERVED = frozenset({"samples", "sample"})
-_DEFAULT_TOKENS = {"text": 256, "bool": 8, "int": 16, "float": 24, "json": 512}
+_DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 16, "float": 24, "json": 512}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ def nlop(function: Callable[..., R] | None = None, **settings: Any) -> Any:
     text = inspect.getdoc(function)
     if not text:
         raise BadOp(f"{function.__name__} needs a docstring: it is the instruction")
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     if "return" not in hints:
         raise BadOp(f"{function.__name__} needs a return annotation: it is the result type")
     operands = []

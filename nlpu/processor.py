@@ -148,6 +148,11 @@ class Processor:
     def check(self, op: Op[Any]) -> None:
         """Raises ConstraintRejected if the engine cannot decode the op's result type."""
         constraint, able = op.result.constraint, self.capabilities.constraints
+        if op.result.probabilities and not self.capabilities.probabilities:
+            raise ConstraintRejected(
+                f"{op.name}: {self.name} does not tell probabilities; "
+                "use another processor or a result of type bool"
+            )
         if constraint is None or ("json" in able and constraint.spec in NUMBER_SCHEMAS):
             return
         if constraint.kind not in able:
@@ -172,16 +177,15 @@ async def _think_then_answer(
     start: tuple[int, ...] = (*request.prompt, *frame.think_open)
     room = processor.thinking_tokens - len(frame.think_open) - len(frame.think_close)
     think = request._replace(
-        prompt=start, max_tokens=max(1, room), stop=("</think>",), constraint=None
-    )
+        prompt=start, max_tokens=max(1, room), stop=("</think>",), constraint=None,
+        probabilities=False,
+    )  # fmt: skip
     thought = await processor.engine.send(think)
     # The thought is read back as plain text: it cannot smuggle a special token in.
     middle = encode(thought.text)[: max(1, room)]
     answer = request._replace(prompt=(*start, *middle, *frame.think_close))
     reply = await processor.engine.send(answer, on_text)
-    return Reply(
-        text=reply.text,
-        finish=reply.finish,
+    return reply._replace(
         prompt_tokens=thought.prompt_tokens + reply.prompt_tokens,
         completion_tokens=thought.completion_tokens + reply.completion_tokens,
         cached_tokens=thought.cached_tokens + reply.cached_tokens,

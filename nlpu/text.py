@@ -26,9 +26,13 @@ _BORDERS = (re.compile(r"\n\s*\n\s*"), re.compile(r"(?<=[.!?…])[\"'”’)\]]*
 
 
 class Chunk(str):
-    """A piece of a text that knows where it was: source[start:stop] == chunk."""
+    """A piece of a text that knows where it was: source[start:stop] == chunk.
 
-    __slots__ = ("start", "stop")
+    limit: most tokens of a chunk, if it was cut by ``split``.
+    """
+
+    __slots__ = ("limit", "start", "stop")
+    limit: int
     start: int
     stop: int
 
@@ -54,7 +58,10 @@ def split(text: str | Value[str], tokens: int | None = None) -> list[Chunk]:
     limit = tokens if tokens is not None else min(_DEFAULT_TOKENS, processor.window // 2)
     if limit < 8:
         raise BadOperand(f"chunks need at least 8 tokens, not {limit}")
-    return list(chunks(source, limit, processor.count))
+    found = list(chunks(source, limit, processor.count))
+    for chunk in found:
+        chunk.limit = limit
+    return found
 
 
 def chunks(source: str, limit: int, count: Callable[[str], int]) -> Iterator[Chunk]:

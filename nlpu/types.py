@@ -7,8 +7,9 @@ that tells the model what is wanted, ``parse`` from generated text to a content,
 from a content to the canonical text in which it is hashed, stored and fed to other ops.
 
     str             free text                       bool            yes | no
+    Judgement       yes | no, with its probability
     int, float      a bounded numeral               Literal, Enum   one of the choices
-    list, models    one JSON value under a schema with bounds
+    list, models    one JSON value under a schema with bounds; an Annotated int too
 
 Rules
 1. ``parse(render(x)) == x`` for every content of the type; a property test holds it.
@@ -25,11 +26,12 @@ from enum import Enum
 from functools import lru_cache
 from math import isfinite
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from nlpu.errors import BadOp, BadOperand, Malformed
+from nlpu.judgement import Judgement, read
 from nlpu.wire import Constraint
 
 MAX_STRING = 400  # characters of a string inside a record or list
@@ -42,7 +44,7 @@ NUMBER_SCHEMAS = {  # for engines that take JSON schemas and no regular expressi
     for regex, kind in ((_INT, "integer"), (_FLOAT, "number"))
 }
 
-Kind = Literal["text", "bool", "int", "float", "choice", "json"]
+Kind = Literal["text", "bool", "judgement", "int", "float", "choice", "json"]
 
 
 @lru_cache(maxsize=1024)
@@ -60,6 +62,11 @@ class ResultType:
     contract: str
     constraint: Constraint | None
     annotation: Any = field(compare=False, repr=False)
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the engine is asked for the probability of each choice."""
+        return self.kind == "judgement"
 
     def parse(self, text: str) -> Any:
         """The content that a generated text stands for. Raises Malformed."""
@@ -111,6 +118,7 @@ def _parse_float(kind: ResultType, text: str) -> float:
 _PARSERS: dict[str, Any] = {
     "text": lambda kind, text: text,
     "bool": lambda kind, text: {"yes": True, "no": False}[text.lower()],
+    "judgement": lambda kind, text: read(text),
     "int": _parse_int,
     "float": _parse_float,
     "choice": _parse_choice,
@@ -146,11 +154,16 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 @lru_cache(maxsize=1024)
 def result_type(annotation: Any) -> ResultType:
     """The ResultType of an annotation. Raises BadOp where there is none."""
+    if get_origin(annotation) is Annotated:  # bounds: they count where a schema can hold them
+        inner = _bare(annotation)
+        holds = inner is int or get_origin(inner) is list
+        return _json(annotation) if holds else result_type(inner)
     if annotation is str:
         return ResultType("text", "text", "", None, str)
-    if annotation is bool:
+    if annotation is bool or annotation is Judgement:
         constraint = Constraint("choice", '["yes","no"]')
-        return ResultType("bool", "yes or no", "Answer yes or no.", constraint, bool)
+        kind: Kind = "bool" if annotation is bool else "judgement"
+        return ResultType(kind, "yes or no", "Answer yes or no.", constraint, annotation)
     if annotation is int:
         wanted = "Answer with one whole number."
         return ResultType("int", "a whole number", wanted, Constraint("regex", _INT), int)
@@ -171,6 +184,11 @@ def result_type(annotation: Any) -> ResultType:
     )
 
 
+def _bare(annotation: Any) -> Any:
+    """The type without what ``Annotated`` adds to it."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
 def _choice(annotation: Any) -> ResultType:
     texts = list(choices_of(annotation))
     if not texts or any(text.strip() != text or not text for text in texts):
@@ -189,10 +207,17 @@ def _json(annotation: Any) -> ResultType:
         schema = bounded(adapter(annotation).json_schema())
     except Exception as error:  # pydantic raises several kinds for types it has no schema for
         raise BadOp(f"{annotation!r} has no JSON schema: {error}") from error
+    bare = _bare(annotation)
+    name = getattr(bare, "__name__", None) or str(bare)
+    if get_origin(bare) is list:
+        item = _bare(get_args(bare)[0])
+        name = f"list of {getattr(item, '__name__', item)}"
+    return json_type(name, schema, annotation)
+
+
+def json_type(name: str, schema: Any, annotation: Any) -> ResultType:
+    """The ResultType of a bounded schema; ``annotation`` is what validates its contents."""
     spec = json.dumps(schema, ensure_ascii=False, separators=(",", ":"), sort_keys=False)
-    name = getattr(annotation, "__name__", None) or str(annotation)
-    if get_origin(annotation) is list:
-        name = f"list of {getattr(get_args(annotation)[0], '__name__', get_args(annotation)[0])}"
     wanted = f"Answer with JSON of this form: {_form(schema, schema)}"
     return ResultType("json", name, wanted, Constraint("json", spec), annotation)
 

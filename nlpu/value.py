@@ -12,9 +12,11 @@ Rules
 1. A Value is PENDING, then DONE with a content or FAILED with an error, and never changes again.
 2. Forcing a DONE Value that belongs to no run (a literal) needs no issuer.
 3. Values are not hashable and refuse ``==``: a comparison by identity would silently be wrong.
-4. ``repr`` never forces.
+4. ``repr`` never forces; but who looks at a content that is there has seen it.
 5. What a program is inside of is a context variable here, so that memory and firmware can issue
    ops without knowing the runtime.
+6. A Value that a program makes of a content of its own is labelled no better than the program:
+   whatever it has seen may have gone into it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from enum import IntEnum
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from nlpu.errors import BadOperand, NotInRun
-from nlpu.label import UNTRUSTED, USER, Label
+from nlpu.judgement import Judgement
+from nlpu.label import UNTRUSTED, USER, Label, join
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
@@ -40,7 +43,16 @@ class State(IntEnum):
 
 
 class Issuer(Protocol):
-    """What a program is inside of: the scope that issues its ops and parks it when it asks."""
+    """What a program is inside of: the scope that issues its ops and parks it when it asks.
+
+    label: what the program has seen so far, joined.
+    """
+
+    label: Label
+
+    def see(self, label: Label) -> None:
+        """The program has seen something with this label."""
+        ...
 
     def issue(self, work: Any, operands: tuple[Any, ...]) -> Value[Any]:
         """Put work on the graph and return its Value at once."""
@@ -77,6 +89,26 @@ def current() -> Issuer:
     return issuer
 
 
+def see(label: Label) -> None:
+    """The program that runs here, if any, has seen something with this label."""
+    issuer = CURRENT.get()
+    if issuer is not None:
+        issuer.see(label)
+
+
+def lowered(label: Label) -> Label:
+    """The label, for what the program that runs here, if any, has made (rule 6)."""
+    issuer = CURRENT.get()
+    return label if issuer is None else join(label, issuer.label)
+
+
+def literal(content: Any, label: Label) -> Value[Any]:
+    """A Value with exactly this label: for what no program has touched."""
+    value: Value[Any] = Value.__new__(Value)
+    value._state, value._content, value._error, value._label = State.DONE, content, None, label
+    return value
+
+
 class Value(Generic[R_co]):
     """A labelled content that may still be on its way."""
 
@@ -86,14 +118,14 @@ class Value(Generic[R_co]):
         self._state = State.DONE
         self._content = content
         self._error: BaseException | None = None
-        self._label = label
+        self._label = lowered(label)
 
     # -- without forcing ------------------------------------------------------------------
 
     @property
     def label(self) -> Label:
-        """The label; UNTRUSTED as long as the content is not there."""
-        return self._label if self._state is State.DONE else UNTRUSTED
+        """The label; UNTRUSTED as long as neither content nor error is there."""
+        return UNTRUSTED if self._state is State.PENDING else self._label
 
     @property
     def ready(self) -> bool:
@@ -103,6 +135,7 @@ class Value(Generic[R_co]):
     def __repr__(self) -> str:
         if self._state is State.PENDING:
             return "<Value pending>"
+        see(self._label)
         shown = self._error if self._state is State.FAILED else self._content
         text = repr(shown)
         return f"<Value {text if len(text) <= 60 else text[:57] + '...'}>"
@@ -130,8 +163,8 @@ class Value(Generic[R_co]):
 
     def __bool__(self) -> bool:
         content = self.value
-        if isinstance(content, bool):
-            return content
+        if isinstance(content, bool | Judgement):
+            return bool(content)
         raise BadOperand(
             f"this Value holds {type(content).__name__}, not a bool; ask a yes/no op, "
             "or use v.value to get the content"
@@ -171,4 +204,4 @@ class Value(Generic[R_co]):
     def each(self) -> list[Any]:
         """The elements of a list, as Values of their own where they are known before the whole."""
         items = list(self)
-        return [item if isinstance(item, Value) else Value(item, self._label) for item in items]
+        return [item if isinstance(item, Value) else literal(item, self._label) for item in items]

@@ -59,6 +59,8 @@ class Request(NamedTuple):
                  again; servers that are not vLLM ignore it.
     stop:        generation ends before any of these strings; the string is not in the text.
     priority:    smaller is sooner; engines without priorities ignore it.
+    probabilities: the reply also says how likely each choice of the constraint was; no two of
+                 them begin with the same letter.
     """
 
     id: str
@@ -71,11 +73,13 @@ class Request(NamedTuple):
     constraint: Constraint | None = None
     priority: int = 0
     repetition_penalty: float = 1.0
+    probabilities: bool = False
 
 
 class Reply(NamedTuple):
     """What one attempt gave. Token counts are the engine's own; ``cached_tokens`` are the part
-    of ``prompt_tokens`` that was served from the KV cache."""
+    of ``prompt_tokens`` that was served from the KV cache; ``probabilities`` are in the order of
+    the constraint's choices and sum to 1, and none where they were not asked for."""
 
     text: str
     finish: Finish
@@ -84,6 +88,7 @@ class Reply(NamedTuple):
     cached_tokens: int = 0
     thinking: str = ""
     thinking_tokens: int = 0
+    probabilities: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,7 @@ class Capabilities:
     constraints:   kinds it decodes under; with json also the regexes of ``types.NUMBER_SCHEMAS``.
     tokenizer:     directory with ``tokenizer.json`` and the chat template, if it is known.
     weaker:        one short sentence for each guarantee that this engine cannot give.
+    probabilities: it can tell how likely each choice was.
     """
 
     model: str
@@ -107,6 +113,7 @@ class Capabilities:
     priority: bool = False
     tokenizer: str | None = None
     weaker: tuple[str, ...] = ()
+    probabilities: bool = False
 
 
 class Engine(Protocol):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -21,6 +22,9 @@ from nlpu import Chunk, ModelError, Value, lift, nlop, split
 from nlpu.errors import Usage
 from programs.calling import careful
 from runtime import spawn
+
+if TYPE_CHECKING:
+    from memory.controller import Memory
 
 PAGES = 12  # read of a memory
 NOTES = 6  # pieces of evidence in one call
@@ -58,6 +62,10 @@ class Citation(BaseModel):
     stop: int
     source: str = ""
 
+    def __str__(self) -> str:
+        place = f"({self.source or 'characters'} {self.start} to {self.stop})"
+        return fill(f"[{self.number}] {self.evidence} {place}", 88)
+
 
 class Answer(BaseModel):
     """An answer and the evidence it cites; ``found`` says whether there was any."""
@@ -67,13 +75,7 @@ class Answer(BaseModel):
     citations: list[Citation]
 
     def __str__(self) -> str:
-        notes = [
-            fill(
-                f"[{c.number}] {c.evidence} ({c.source or 'characters'} {c.start} to {c.stop})", 88
-            )
-            for c in self.citations
-        ]
-        return "\n\n".join([fill(self.text, 88), *notes])
+        return "\n\n".join([fill(self.text, 88), *map(str, self.citations)])
 
 
 def answer(
@@ -82,7 +84,9 @@ def answer(
     """Answer a question from a text or a memory, citing the places the answer rests on."""
     if bool(text) == bool(store):
         raise Usage("answer needs a text or a store=DIR, one of them: give --input FILE or store=")
-    passages = recalled(question, store) if store else [(c, "") for c in split(text, chunk_tokens)]
+    passages = (
+        from_store(question, store) if store else [(c, "") for c in split(text, chunk_tokens)]
+    )
     searches = [(spawn(search, question, chunk), source) for chunk, source in passages]
     found = [(evidence, source) for s, source in searches if (evidence := s.value) is not None]
     if not found:
@@ -95,12 +99,17 @@ def answer(
     return finished(compose(question, notes), citations)
 
 
-def recalled(question: str, store: str) -> list[tuple[Chunk, str]]:
-    """The pages of a memory that fit the question best, and their sources."""
+def from_store(question: str, store: str) -> list[tuple[Chunk, str]]:
+    """The passages of a store that fit the question best."""
     from memory.controller import Memory  # here: a text needs none of its libraries
 
-    with Memory(store) as memory:
-        pages = [found.page for found in memory.search(question, most=PAGES)]
+    with Memory(store, new=False) as memory:
+        return recalled(memory, question, PAGES)
+
+
+def recalled(memory: Memory, question: str, most: int) -> list[tuple[Chunk, str]]:
+    """The pages of a memory that fit the question best, and their sources."""
+    pages = [found.page for found in memory.search(question, most=most)]
     return [(page_chunk(page.text, page.start), page.source) for page in pages]
 
 

@@ -1,11 +1,16 @@
-"""A call that always gives some text, whatever a weak model makes of it."""
+"""Ways of calling: whatever a weak model makes of it, and programs as if they were ops."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from nlpu import ModelError, Op, Value
 from runtime import spawn
+
+R = TypeVar("R")
+P = ParamSpec("P")
 
 
 def careful(op: Op[str], *operands: Any) -> Value[str]:
@@ -17,10 +22,25 @@ def careful(op: Op[str], *operands: Any) -> Value[str]:
 
 
 def _careful(op: Op[str], *operands: Any) -> str:
+    words = str(operands[-1]).split()
+    return attempted(op, *operands) or " ".join(words[:40]) or "(nothing)"
+
+
+def attempted(op: Op[R], *operands: Any) -> R | None:
+    """The op's answer; a second draw if there was no valid one; None if that was not valid too."""
     for attempt in (op, op.using(temperature=0.7)):
         try:
             return attempt(*operands).value
         except ModelError:
             continue
-    words = str(operands[-1]).split()
-    return " ".join(words[:40]) or "(nothing)"
+    return None
+
+
+def nested(program: Callable[P, R]) -> Callable[P, Value[R]]:
+    """The program as a nested one: calling it gives its Value at once, like calling an op."""
+
+    @wraps(program)
+    def begun(*args: P.args, **named: P.kwargs) -> Value[R]:
+        return spawn(program, *args, **named)
+
+    return begun

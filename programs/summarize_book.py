@@ -18,14 +18,10 @@ from textwrap import fill, indent
 from pydantic import BaseModel
 
 from nlpu import Value, lift, nlop, split
+from nlpu.isa import summarize
 from programs.calling import careful
 
 NEIGHBOURS = 4  # summaries merged in one call
-
-
-@nlop(max_tokens=128, at_limit="trim", repetition_penalty=1.1)
-def summarize(text: str) -> str:
-    """Summarise the text in three sentences."""
 
 
 @nlop(max_tokens=128, at_limit="trim", repetition_penalty=1.1)

@@ -218,6 +218,7 @@ class CallDesk:
         request = Request(
             f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, op.max_tokens, op.temperature,
             op.top_p, None, (), op.result.constraint, -node.rank, op.repetition_penalty,
+            op.result.probabilities,
         )  # fmt: skip
         flight = Flight(node, request, lane, most)
         lane.flights[node.seq] = flight

@@ -31,6 +31,9 @@ from runtime.journal import Journal, NoJournal
 
 def source_digest(program: Callable[..., Any]) -> str:
     """A digest of the program's source file (or its own text), to notice that it changed."""
+    text = getattr(program, "source_text", None)
+    if isinstance(text, str):  # a program as text: the file it was read from may be gone
+        return _digest(text.encode())
     try:
         path = inspect.getsourcefile(program)
         if path is None:

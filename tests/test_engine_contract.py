@@ -26,6 +26,7 @@ from nlpu.engines.fault_server import FaultServer
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import Cancelled, DoesNotFit
+from nlpu.judgement import Judgement
 from nlpu.op import Op
 from nlpu.processor import Processor, open_processor
 from nlpu.wire import Reply, Request
@@ -46,6 +47,11 @@ def tell(text: str) -> str:
 
 @nlop
 def is_about_rain(text: str) -> bool:
+    """Is the text about rain?"""
+
+
+@nlop
+def weigh_rain(text: str) -> Judgement:
     """Is the text about rain?"""
 
 
@@ -148,7 +154,8 @@ def with_processor(opened: Opened, test: Callable[[Processor], Any]) -> None:
 def asking(processor: Processor, op: Op[Any], text: str = TEXT, **settings: Any) -> Request:
     ids = processor.prompt(op, (text,))
     fields = {"id": f"{op.name}-{hash(text)}", "max_tokens": op.max_tokens} | settings
-    return Request(prompt=ids, constraint=op.result.constraint, **fields)
+    wanted = {"constraint": op.result.constraint, "probabilities": op.result.probabilities}
+    return Request(prompt=ids, **(wanted | fields))
 
 
 def test_what_it_says_of_itself(opened: Opened) -> None:
@@ -159,6 +166,7 @@ def test_what_it_says_of_itself(opened: Opened) -> None:
         assert facts.max_in_flight >= 1
         assert facts.token_prompts
         assert facts.constraints == {"choice", "regex", "json"}
+        assert facts.probabilities
 
     with_processor(opened, test)
 
@@ -177,7 +185,7 @@ def test_counts_are_those_of_the_prompt_and_the_limit_holds(opened: Opened) -> N
 
 
 @pytest.mark.parametrize(
-    "op", [is_about_rain, how_many, mood, who, colours], ids=lambda op: op.name
+    "op", [is_about_rain, weigh_rain, how_many, mood, who, colours], ids=lambda op: op.name
 )
 def test_typed_results_are_valid(opened: Opened, op: Op[Any]) -> None:
     async def test(processor: Processor) -> None:
@@ -204,6 +212,26 @@ def _belongs(op: Op[Any], text: str) -> None:
         assert re.fullmatch(constraint.spec, text)
     else:
         assert json.dumps(json.loads(text))
+
+
+def test_the_likelier_choice_is_said_and_a_stream_tells_the_same(opened: Opened) -> None:
+    async def test(processor: Processor) -> None:
+        for text in (TEXT, "Nobody came.", "The kettle is blue."):
+            request = asking(processor, weigh_rain, text)
+            reply = await processor.engine.send(request)
+            assert sum(reply.probabilities) == pytest.approx(1)
+            likelier = max(zip(reply.probabilities, ("yes", "no"), strict=True))
+            assert likelier[1] == reply.text
+            streamed = await processor.engine.send(request._replace(id="s"), lambda piece: None)
+            assert streamed.text == reply.text
+            assert streamed.probabilities == pytest.approx(reply.probabilities, abs=1e-3)
+            warm = request._replace(id="w", temperature=1.5, repetition_penalty=1.3)
+            drawn = await processor.engine.send(warm)
+            assert drawn.probabilities[0] == pytest.approx(reply.probabilities[0], abs=1e-3)
+            plain = await processor.engine.send(request._replace(id="p", probabilities=False))
+            assert (plain.text, plain.probabilities) == (reply.text, ())
+
+    with_processor(opened, test)
 
 
 def test_pieces_make_the_text(opened: Opened) -> None:

@@ -18,6 +18,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from nlpu import errors as e
+from nlpu.engines.local import LocalEngine
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve import VllmServer
 from nlpu.engines.serve_command import PYTHON_VARIABLE, survey
@@ -255,9 +256,33 @@ def test_messages_go_over_chat(vllm_server: Served, monkeypatch: pytest.MonkeyPa
         reply = await engine.send(ask(turns, constraint=choice), pieces.append)
         assert "".join(pieces) == reply.text
         assert reply.text in {"red", "blue"}
+        request = ask(turns, constraint=choice, probabilities=True)
+        whole, streamed = await engine.send(request), await engine.send(request, pieces.append)
+        assert sum(whole.probabilities) == pytest.approx(1)
+        assert whole.probabilities == pytest.approx(streamed.probabilities, abs=1e-3)
         await engine.close()
 
     asyncio.run(test())
+
+
+def test_the_embedded_engine_finds_yes_as_likely(vllm_server: Served) -> None:
+    choice = Constraint("choice", '["yes","no"]')
+    texts = ("Is snow white?", "Is two more than three?", "Do fish swim?", "Say no.")
+    asked = [
+        ask(ids(vllm_server, text), id=text, constraint=choice, probabilities=True)
+        for text in texts
+    ]
+
+    async def test(engine: HttpEngine) -> None:
+        local = LocalEngine(vllm_server.directory)
+        theirs = await asyncio.gather(*map(engine.send, asked))
+        ours = await asyncio.gather(*map(local.send, asked))
+        await local.close()
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=0.02)
+        assert len({round(one.probabilities[0], 2) for one in ours}) > 2
+
+    on(vllm_server, test)
 
 
 def test_the_key_is_not_on_a_command_line(vllm_server: Served) -> None:

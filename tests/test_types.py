@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import computer, execute, finish
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from nlpu import Op, op
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import Malformed
+from nlpu.isa import Line, Numbers, rank
+from nlpu.judgement import Judgement
 from nlpu.types import MAX_INT, MAX_ITEMS, MAX_STRING, result_type
 
 
@@ -32,10 +34,13 @@ class Person(BaseModel):
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 CASES: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (bool, st.booleans()),
+    (Judgement, st.builds(Judgement, answer=st.booleans(), probability=st.floats(0, 1))),
     (int, st.integers(-MAX_INT, MAX_INT)),
     (float, st.floats(allow_nan=False, allow_infinity=False)),
     (Literal["a", "b c", 3], st.sampled_from(["a", "b c", 3])),
     (Mood, st.sampled_from(Mood)),
+    (Annotated[int, Field(ge=1, le=9)], st.integers(1, 9)),
+    (Numbers, st.lists(st.integers(1, 99), max_size=8)),
     (list[int], st.lists(st.integers(-MAX_INT, MAX_INT))),
     (list[str], st.lists(TEXT)),
     (list[bool], st.lists(st.booleans())),
@@ -85,6 +90,16 @@ def test_unbounded_parts_get_bounds() -> None:
     assert constraint is not None
     for bound in (f'"maxItems":{MAX_ITEMS}', f'"maxLength":{MAX_STRING}', f'"maximum":{MAX_INT}'):
         assert bound in constraint.spec
+
+
+def test_bounds_that_a_type_has_itself_are_kept() -> None:
+    assert rank.result == result_type(Numbers) and rank.result.name == "list of int"
+    constraint = rank.result.constraint
+    assert constraint is not None
+    assert '"maximum":99,"minimum":1' in constraint.spec and '"maxItems":8' in constraint.spec
+    with pytest.raises(Malformed):
+        rank.result.parse("[0]")
+    assert result_type(Line) == result_type(str)  # free text has no schema that could hold it
 
 
 @pytest.mark.parametrize("annotation", [a for a, _ in CASES])

@@ -255,6 +255,7 @@ class Worker:
             prompt_tokens=len(row.job.prompt),
             completion_tokens=len(row.made),
             cached_tokens=row.cached,
+            probabilities=row.sampler.probabilities,
         )
         row.job.tell(row.job.answer.set_result, reply)
 

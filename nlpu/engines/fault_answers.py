@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from math import log
 from typing import Any
 
 _TEXT = (
@@ -108,6 +109,18 @@ def full(body: dict[str, Any]) -> str | None:
     if constraint is not None and constraint[0] != "regex":
         return None
     return prompt_hash(body)[:7] + " again" * (limit_of(body) - 1)
+
+
+def logprobs(body: dict[str, Any], parts: list[str]) -> dict[str, Any] | None:
+    """The log-probabilities of a choice's first token, if asked for; what was said leads."""
+    kind, choices = constraint_of(body) or ("", [])
+    if not body.get("logprobs") or kind != "choice":
+        return None
+    said, rest = 0.55 + Dice(prompt_hash(body)).below(40) / 100, max(1, len(choices) - 1)
+    top = {one: log(said if one == "".join(parts) else (1 - said) / rest) for one in choices}
+    if "messages" not in body:
+        return {"tokens": parts, "top_logprobs": [top]}
+    return {"content": [{"top_logprobs": [{"token": t, "logprob": p} for t, p in top.items()]}]}
 
 
 # -- JSON schemas ----------------------------------------------------------------------------

@@ -193,7 +193,8 @@ class Talk:
     async def _whole(self, parts: list[str], finish: str, kind: str) -> web.StreamResponse:
         text = None if kind == "null" else "".join(parts)
         said = {"message": {"role": "assistant", "content": text}} if self.chat else {"text": text}
-        choice = {"index": 0, **said, "logprobs": None, "finish_reason": finish}
+        logprobs = answers.logprobs(self.seen.body, parts)
+        choice = {"index": 0, **said, "logprobs": logprobs, "finish_reason": finish}
         data = json.dumps(self._envelope([choice], self._usage(len(parts)))).encode()
         if kind == "error_chunk":
             data = json.dumps(error_body("Internal server error", 500)).encode()
@@ -268,7 +269,9 @@ class Talk:
 
     def _delta(self, text: str | None, finish: str | None = None) -> dict[str, Any]:
         said = {"delta": {"content": text}} if self.chat else {"text": text}
-        return self._envelope([{"index": 0, **said, "finish_reason": finish}])
+        logprobs = answers.logprobs(self.seen.body, [text]) if text else None
+        choice = {"index": 0, **said, "logprobs": logprobs, "finish_reason": finish}
+        return self._envelope([choice])
 
     async def _event(self, response: web.StreamResponse, value: Any) -> None:
         await response.write(b"data: %b\n\n" % json.dumps(value).encode())

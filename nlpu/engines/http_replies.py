@@ -15,11 +15,14 @@ Rules
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from math import exp
 from typing import Any
 
 from nlpu.engines import http_errors as errors
 from nlpu.engines.http_wire import Dialect
 from nlpu.errors import ServerFault
+from nlpu.judgement import probabilities
 from nlpu.wire import Finish, Reply, Request
 
 _FINISH: dict[str, Finish] = {
@@ -47,7 +50,8 @@ def read_reply(dialect: Dialect, request: Request, body: bytes) -> Reply:
     if text is None and thinking:  # it was still thinking when its tokens ran out
         text = ""
     finish = choice.get("finish_reason")
-    return _reply(dialect, request, (text, thinking, finish), answer.get("usage"))
+    said = (text, thinking, finish, choice.get("logprobs"))
+    return _reply(dialect, request, said, answer.get("usage"))
 
 
 def _load(dialect: Dialect, body: bytes) -> dict[str, Any]:
@@ -64,9 +68,11 @@ def _said(dialect: Dialect, request: Request, error: Any) -> Exception:
     return errors.from_error(dialect.where, error, request, dialect.window, dialect.secret)
 
 
-def _reply(dialect: Dialect, request: Request, said: tuple[Any, str, Any], usage: Any) -> Reply:
-    """``said`` is (text, thinking, finish reason)."""
-    text, thinking, finish = said
+def _reply(
+    dialect: Dialect, request: Request, said: tuple[Any, str, Any, Any], usage: Any
+) -> Reply:
+    """``said`` is (text, thinking, finish reason, log-probabilities)."""
+    text, thinking, finish, logprobs = said
     if not isinstance(text, str):
         raise ServerFault(
             f"{dialect.where} answered without text (finish: {finish})."
@@ -79,7 +85,28 @@ def _reply(dialect: Dialect, request: Request, said: tuple[Any, str, Any], usage
     if wraps_answer(dialect, request):
         text = _unwrapped(text)
     prompt, completion, cached, thought = _counts(dialect, request, text + thinking, usage)
-    return Reply(text, _FINISH[finish], prompt, completion, cached, thinking, thought)
+    likely = _probabilities(dialect, request, logprobs) if request.probabilities else ()
+    return Reply(text, _FINISH[finish], prompt, completion, cached, thinking, thought, likely)
+
+
+def _probabilities(dialect: Dialect, request: Request, logprobs: Any) -> tuple[float, ...]:
+    """How likely each choice was, from the most likely first tokens."""
+    assert request.constraint is not None
+    found: tuple[float, ...] = ()
+    with suppress(LookupError, TypeError, AttributeError, OverflowError):  # then it told nothing
+        if dialect.tokens:
+            first = list(logprobs["top_logprobs"][0].items())
+        else:
+            tops = logprobs["content"][0]["top_logprobs"]
+            first = [(top["token"], top["logprob"]) for top in tops]
+        shares = [(token, exp(logprob)) for token, logprob in first]
+        found = probabilities(json.loads(request.constraint.spec), shares)
+    if not found:
+        raise ServerFault(
+            f"{dialect.where} did not tell how likely the choices were."
+            " Start it without limits on logprobs, or use a result of type bool."
+        )
+    return found
 
 
 def wraps_answer(dialect: Dialect, request: Request) -> bool:
@@ -124,6 +151,7 @@ class StreamReader:
         self._thinking: list[str] = []
         self._finish: str | None = None
         self._usage: Any = None
+        self._logprobs: Any = None
         self.done = False
 
     def feed(self, data: bytes) -> str:
@@ -149,6 +177,7 @@ class StreamReader:
 
     def _piece(self, choice: dict[str, Any]) -> str:
         self._finish = choice.get("finish_reason") or self._finish
+        self._logprobs = self._logprobs or choice.get("logprobs")  # those of the first token
         if self._dialect.tokens:
             return choice.get("text") or ""
         delta = choice.get("delta") or {}
@@ -161,5 +190,5 @@ class StreamReader:
         """The whole Reply. A stream without a finish reason was cut."""
         if self._finish is None or (self._dialect.vllm and not self.done):
             raise errors.cut(self._dialect.where)
-        said = ("".join(self._text), "".join(self._thinking), self._finish)
+        said = ("".join(self._text), "".join(self._thinking), self._finish, self._logprobs)
         return _reply(self._dialect, self._request, said, self._usage)

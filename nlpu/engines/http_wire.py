@@ -31,6 +31,10 @@ from nlpu.errors import ConstraintRejected, DoesNotFit
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint, Request
 
+# The most that vLLM gives by default; of a masked vocabulary, the tokens that begin a choice.
+_TOP_LOGPROBS = (("logprobs", 20),)
+_CHAT_LOGPROBS = (("logprobs", True), ("top_logprobs", 20))
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -64,6 +68,7 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
             stream,
             (request.temperature, request.top_p, request.stop, request.constraint),
             request.repetition_penalty,
+            (_TOP_LOGPROBS if dialect.tokens else _CHAT_LOGPROBS) if request.probabilities else (),
         ),
     ]
     if dialect.seed and request.seed is not None:
@@ -108,9 +113,10 @@ def _options(
     stream: bool,
     wanted: tuple[float, float, tuple[str, ...], Constraint | None],
     repetition_penalty: float,
+    more: tuple[tuple[str, Any], ...],
 ) -> bytes:
     temperature, top_p, stop, constraint = wanted
-    options: dict[str, Any] = {"temperature": temperature, "top_p": top_p}
+    options: dict[str, Any] = {"temperature": temperature, "top_p": top_p, **dict(more)}
     if vllm:
         options |= {"top_k": 0, "min_p": 0.0, "repetition_penalty": repetition_penalty}
     if stop:

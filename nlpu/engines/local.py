@@ -60,6 +60,7 @@ class LocalEngine:
             seed=True,
             tokenizer=str(directory),
             weaker=_WEAKER,
+            probabilities=True,
         )
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:

@@ -118,6 +118,7 @@ class HttpEngine:
             priority=dialect.priority,
             tokenizer=card.tokenizer,
             weaker=card.weaker + self._told_weaker(card),
+            probabilities=card.vllm,
         )
 
     def _told_weaker(self, card: ServerCard) -> tuple[str, ...]:

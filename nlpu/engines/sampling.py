@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import ConstraintRejected, MissingPart
+from nlpu.judgement import probabilities
 from nlpu.wire import Constraint, Request
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ class Sampler:
             else:
                 self._random.manual_seed(request.seed)
         self._read = torch.tensor(sorted({t for t in request.prompt if isinstance(t, int)}))
+        self.probabilities: tuple[float, ...] = ()
         self._matcher: Any = None
         if grammar is not None:
             self._matcher = vocabulary.matcher(grammar)
@@ -164,6 +166,8 @@ class Sampler:
 
     def choose(self, logits: torch.Tensor) -> int:
         """The next token, after which the constraint has moved on by it."""
+        if self._request.probabilities and not self.probabilities:
+            self.probabilities = self._weigh(logits)
         if self._request.repetition_penalty != 1:
             logits = self._penalised(logits)
         if self._matcher is not None:
@@ -181,6 +185,16 @@ class Sampler:
         known = logits[self._read]
         lower = self._torch.where(known > 0, known / penalty, known * penalty)
         return logits.index_put((self._read,), lower)
+
+    def _weigh(self, logits: torch.Tensor) -> tuple[float, ...]:
+        """How likely each choice is, before its first token."""
+        assert self._request.constraint is not None
+        known, logits = self._vocabulary.bytes, logits.clone()
+        self._vocabulary.apply(logits[None], self._mask)
+        chances = self._torch.softmax(logits, dim=-1)
+        allowed = chances.nonzero().flatten().tolist()
+        first = [(known[i].decode(errors="replace"), float(chances[i])) for i in allowed]
+        return probabilities(json.loads(self._request.constraint.spec), first)
 
     def complete(self) -> bool:
         """True if only the end may follow."""

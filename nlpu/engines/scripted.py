@@ -45,6 +45,7 @@ class Say:
     seconds: float | None = None
     cached_tokens: int = 0
     finish_length: bool = False
+    probabilities: tuple[float, ...] = ()  # of the choices; what was said is certain without them
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Scripted:
     async def capabilities(self) -> Capabilities:
         return Capabilities(
             self._model, self._window, self._max_in_flight, seed=True, priority=True,
-            tokenizer="chars",
+            tokenizer="chars", probabilities=True,
         )  # fmt: skip
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
@@ -227,5 +228,13 @@ def _reply(request: Request, say: Say) -> Reply:
     if tokens > request.max_tokens:
         text, tokens, finish = text[: request.max_tokens], request.max_tokens, True
     return Reply(
-        text, "length" if finish else "stop", len(request.prompt), tokens, say.cached_tokens
-    )
+        text, "length" if finish else "stop", len(request.prompt), tokens, say.cached_tokens,
+        probabilities=_probabilities(request, say),
+    )  # fmt: skip
+
+
+def _probabilities(request: Request, say: Say) -> tuple[float, ...]:
+    if not request.probabilities or request.constraint is None:
+        return ()
+    choices = json.loads(request.constraint.spec)
+    return say.probabilities or tuple(float(choice == say.text) for choice in choices)
