@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run install peers test test-slow test-vllm lint check clean
+.PHONY: run install peers test test-slow test-vllm test-dojo lint check clean
 
 run: install  ## install, then summarise the essay on the embedded processor
 	$(BIN)/nlpu run summarize_book --input docs/essay.txt
@@ -22,7 +22,7 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt requirement
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[local,memory,documents,otel,plot,dev]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[local,mcp,memory,documents,otel,plot,dev]'
 	-$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-static.txt
 	touch $@
 
@@ -51,6 +51,15 @@ peers: .venv-peers/installed  ## LangGraph and DSPy, for `nlpu bench programs --
 test-vllm: $(VENV)/installed-dev $(VLLM_VENV)/installed  ## the tests against a real vLLM server
 	NLPU_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest -m vllm --timeout 1200
 
+.venv-dojo/installed: requirements-agentdojo.txt pyproject.toml
+	$(PYTHON) -m venv .venv-dojo
+	.venv-dojo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	.venv-dojo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+test-dojo: .venv-dojo/installed  ## AgentDojo: injected goals against labels
+	.venv-dojo/bin/python -m pytest -m slow tests/test_agentdojo.py --timeout 1800
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,4 +68,4 @@ lint: $(VENV)/installed-dev
 check: lint test  ## lint, strict types, fast tests
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) .venv-peers .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) .venv-peers .venv-dojo .mypy_cache .ruff_cache .pytest_cache build *.egg-info

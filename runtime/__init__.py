@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runtime.budget import Budget
     from runtime.clock import FakeClock
     from runtime.computer import Computer
+    from runtime.drivers.driver import driver
     from runtime.drivers.endorse import endorse
     from runtime.handle import Run
     from runtime.hosting import spawn
@@ -25,6 +26,7 @@ _HOMES = {
     "FakeClock": "clock",
     "Receipt": "receipt",
     "Run": "handle",
+    "driver": "drivers.driver",
     "endorse": "drivers.endorse",
     "first": "outside",
     "now": "outside",
@@ -38,6 +40,7 @@ __all__ = [
     "FakeClock",
     "Receipt",
     "Run",
+    "driver",
     "endorse",
     "first",
     "now",

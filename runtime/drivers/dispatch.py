@@ -36,11 +36,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refused, described
-from nlpu.label import join
+from nlpu.label import Label, join
 from nlpu.op import check_text
 from nlpu.value import CURRENT, Value
 from runtime.drivers.driver import Drive, Driver
-from runtime.drivers.person import ExactCall, Verdict
+from runtime.drivers.person import PERSON, ExactCall, Verdict
 from runtime.drivers.policy import objections
 from runtime.graph import Cost, Node, Stage
 from runtime.works import KINDS, Kind, content_of
@@ -53,7 +53,8 @@ _HARMLESS = frozenset({"pure", "read"})
 
 def _ready(kernel: Kernel, node: Node) -> None:
     """Arrived: all arguments are there."""
-    run, driver = node.scope.run, node.work.driver
+    run, driver, scope = node.scope.run, node.work.driver, node._label
+    node._label = join(scope, driver.brings)  # of its failure, too
     given = _arguments(node)
     call = ExactCall(node.position, driver, _json(driver, given))
     past = run.past.intents.get(node.position)
@@ -68,24 +69,32 @@ def _ready(kernel: Kernel, node: Node) -> None:
     elif past is not None and past.message and not (harmless and not run.replay):
         raise DriverFailed(past.message)
     elif run.replay:
+        asked = _weighed(node, call, scope)
+        if asked.objections and past is None:
+            raise _refusal(asked)
         kernel.calls.missing(node)
     elif past is not None and not harmless:
         _ask(kernel, node, call, lambda: _person(kernel, call).settles(call), _settled_by)
     else:
-        _weigh(kernel, node, call, approved=past is not None and past.approved)
+        asked, approved = _weighed(node, call, scope), past is not None and past.approved
+        if asked.objections and not approved:
+            _ask(kernel, node, asked, lambda: _person(kernel, asked).approves(asked), _approved_by)
+        else:
+            _intend(kernel, node, call, approved=approved)
 
 
-def _weigh(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> None:
+def _weighed(node: Node, call: ExactCall, scope: Label) -> ExactCall:
+    """The call with what stands against it."""
     labels = {
-        name: value._label if isinstance(value, Value) else node._label
+        name: value._label if isinstance(value, Value) else scope
         for name, value in zip(node.work.names, node.operands, strict=True)
     }
-    found = tuple(objections(call.driver, labels, node._label))
-    if found and not approved:
-        asked = call._replace(objections=found)
-        _ask(kernel, node, asked, lambda: _person(kernel, asked).approves(asked), _approved_by)
-    else:
-        _intend(kernel, node, call, approved=approved)
+    return call._replace(objections=tuple(objections(call.driver, labels, scope)))
+
+
+def _refusal(call: ExactCall) -> Refused:
+    why = "; ".join(each.why for each in call.objections)
+    return Refused(f"{call} at {call.position} was refused: {why}", call)
 
 
 # -- asking a person ----------------------------------------------------------------------------
@@ -138,8 +147,7 @@ def _answered(
 
 def _approved_by(kernel: Kernel, node: Node, call: ExactCall, yes: bool) -> None:
     if not yes:
-        why = "; ".join(each.why for each in call.objections)
-        raise Refused(f"{call} at {call.position} was refused: {why}")
+        raise _refusal(call)
     _intend(kernel, node, call, approved=True)
 
 
@@ -174,8 +182,12 @@ def _intend(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> N
 async def _called(kernel: Kernel, node: Node, call: ExactCall) -> None:
     driver, given = call.driver, _arguments(node)
     text, failure = "", None
+    PERSON.set(kernel.person)  # in this task alone
     try:
         text = _checked(driver, await asyncio.wait_for(_perform(driver, given), driver.deadline_s))
+    except NeedsPerson as stop:  # to answer a question: nothing has been done
+        kernel.arrived(kernel.host.stop, node.scope.run, stop)
+        return
     except TimeoutError:
         failure = DriverFailed(f"{driver.name} gave no answer within {driver.deadline_s:g} s")
     except NlpuError as error:
@@ -207,7 +219,8 @@ class _Threads(Executor):
             try:
                 done.set_result(fn(*args, **kwargs))
             except BaseException as error:  # SystemExit too: it must not pass for a result
-                done.set_exception(RuntimeError(described(error)))
+                typed = isinstance(error, NlpuError)
+                done.set_exception(error if typed else RuntimeError(described(error)))
 
         threading.Thread(target=body, name="driver", daemon=True).start()
         return done
@@ -231,9 +244,11 @@ def _returned(kernel: Kernel, node: Node, text: str, failure: NlpuError | None) 
 
 
 def _settle(kernel: Kernel, node: Node, text: str) -> None:
-    driver = node.work.driver
-    node._label = join(node._label, driver.brings)
-    kernel.settle(node, driver.result.parse(text))
+    driver: Driver = node.work.driver
+    content = driver.result.parse(text)
+    if driver.label_of is not None:
+        node._label = join(node._label, driver.label_of(content))
+    kernel.settle(node, content)
 
 
 def _arguments(node: Node) -> dict[str, Any]:
@@ -259,6 +274,7 @@ def _checked(driver: Driver, content: Any) -> str:
     what = f"the result of {driver.name}"
     try:
         text = check_text(driver.result.render(driver.result.check(content, what)), what)
+        driver.result.parse(text)  # a number may be out of bounds, where it will be read again
     except NlpuError as error:
         raise DriverFailed(str(error)) from error
     if len(text.encode()) > driver.most_bytes:

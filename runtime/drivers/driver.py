@@ -28,7 +28,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 from nlpu.errors import BadOp, BadOperand
 from nlpu.label import UNTRUSTED, USER, Label
@@ -62,7 +62,8 @@ class Argument:
 class Driver:
     """A declared function. Calling it inside a run issues a node and returns its Value.
 
-    brings:     label of what it gives. audience: who comes to read its arguments (None: anyone).
+    brings:     label of what it gives. label_of: what a result says of its own label, joined.
+    audience: who comes to read its arguments (None: anyone).
     idempotent: doing it twice is as doing it once, so an unknown outcome may be tried again.
     deadline_s: seconds after which it has failed. most_bytes: longest result, as JSON.
     """
@@ -74,6 +75,7 @@ class Driver:
     result: ResultType
     effect: Effect = "external"
     brings: Label = UNTRUSTED
+    label_of: Callable[[Any], Label] | None = field(default=None, compare=False, kw_only=True)
     audience: frozenset[str] | None = None
     idempotent: bool = False
     deadline_s: float = DEADLINE_S
@@ -137,6 +139,14 @@ class Drive:
     def name(self) -> str:
         """What it does, for people."""
         return self.driver.name
+
+
+@overload
+def driver(function: Callable[..., Any], **declared: Any) -> Driver: ...
+
+
+@overload
+def driver(**declared: Any) -> Callable[[Callable[..., Any]], Driver]: ...
 
 
 def driver(

@@ -8,6 +8,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol
@@ -50,6 +51,10 @@ class Person(Protocol):
     async def answers(self, question: str) -> str:
         """An answer to a program's question."""
         ...
+
+
+PERSON: ContextVar[Person | None] = ContextVar("nlpu_person", default=None)
+"""Who may be asked by the driver that runs in this context."""
 
 
 @dataclass

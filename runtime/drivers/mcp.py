@@ -1,0 +1,122 @@
+"""Tools of MCP servers as drivers, through the official SDK.
+
+    with McpServer(["python", "weather.py"], "weather.json") as weather:
+        forecast = weather["forecast"]  # a driver like any other
+
+Theory of operation
+-------------------
+A server is a command (a child process that speaks over its pipes) or a URL on this machine
+(streamable HTTP), and a manifest that pins what its tools are (``mcp_manifest``). ``mcp_line``
+keeps the connection, ``mcp_wire`` carries messages; here a tool becomes a driver, and a reply its
+result.
+
+Rules
+1. What a server says is untrusted, also where it says that all went well, and in errors.
+2. An error, a reply of the wrong form, one that does not fit the pinned schema, and one that is
+   not text is a DriverFailed of that call alone.
+3. Of a tool with an output schema the structured content alone is taken, whatever its text says.
+4. Results are checked on the calling thread: what takes forever does so where nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlpu.errors import DriverFailed
+from nlpu.types import result_type
+from runtime.drivers import mcp_manifest
+from runtime.drivers.driver import DEADLINE_S, MOST_BYTES, Driver
+from runtime.drivers.mcp_line import SHOWN, Line
+from runtime.drivers.mcp_manifest import Definition, Pinned
+
+if TYPE_CHECKING:
+    from mcp_types import CallToolResult
+
+
+class McpServer:
+    """A server whose tools are drivers while the ``with`` lasts.
+
+    where:      a command and its arguments, or ``http://127.0.0.1:PORT/PATH``.
+    manifest:   the JSON file that pins its tools; ``pin`` writes it.
+    env:        environment variables for the command, beside PATH, HOME and the like.
+    deadline_s: of one call, and of a start. most_bytes: longest message.
+    Raises Usage.
+    """
+
+    def __init__(
+        self, where: Sequence[str] | str, manifest: str | PathLike[str], *,
+        env: Mapping[str, str] | None = None, deadline_s: float = DEADLINE_S,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:  # fmt: skip
+        pinned = mcp_manifest.read(Path(manifest))
+        self._line = Line(where, env, most_bytes, pinned)
+        self.drivers = {
+            name: _driver(name, each, self._line, deadline_s, most_bytes)
+            for name, each in pinned.items()
+        }
+
+    def __getitem__(self, tool: str) -> Driver:
+        return self.drivers[tool]
+
+    def __enter__(self) -> McpServer:
+        self._line.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.__exit__()
+
+
+def pin(
+    where: Sequence[str] | str, manifest: str | PathLike[str], *,
+    env: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
+    """Write what a server's tools are now into a manifest, for a person to read and to declare.
+
+    Declarations about tools that did not change stay. Raises Usage, DriverFailed, StorageFailed.
+    """
+    with Line(where, env, MOST_BYTES, None) as line:
+        line.connected(DEADLINE_S)
+        mcp_manifest.write(Path(manifest), line.tools)
+
+
+def _driver(name: str, pinned: Pinned, line: Line, deadline_s: float, most_bytes: int) -> Driver:
+    def call(**given: Any) -> str:
+        return _text(name, pinned.definition, line.ask(name, given, deadline_s))
+
+    about = f"{pinned.about or 'A tool of an MCP server.'}\n\nPinned as {pinned.digest}."
+    return Driver(
+        name, about, call, pinned.arguments(), result_type(str), pinned.effect,
+        idempotent=pinned.idempotent, deadline_s=deadline_s, most_bytes=most_bytes,
+    )  # fmt: skip
+
+
+def _text(name: str, definition: Definition, result: CallToolResult) -> str:
+    """What a tool gave: JSON if it has a schema, else its text. Raises DriverFailed (rule 2)."""
+    texts = [getattr(block, "text", None) for block in result.content]
+    said = "\n".join(text for text in texts if text is not None)
+    if result.is_error:
+        raise DriverFailed(f"the tool says that it failed: {said[:SHOWN]!r}")
+    if definition.outputSchema is not None:
+        _check(definition.outputSchema, result.structured_content)
+        return json.dumps(result.structured_content, ensure_ascii=False, allow_nan=False)
+    if None in texts:
+        kinds = ", ".join(sorted({block.type for block in result.content}))
+        raise DriverFailed(f"{name} gave {kinds}; only text can be used")
+    return said
+
+
+def _check(schema: dict[str, Any], content: Any) -> None:
+    from jsonschema.validators import validator_for  # here: of the extra ``mcp``, and slow
+    from referencing import Registry
+
+    try:
+        kind = validator_for(schema)
+        kind.check_schema(schema)
+        kind(schema, registry=Registry()).validate(content)  # an empty one: nothing is fetched
+    except Exception as error:  # it has several kinds, for schemas that are wrong in themselves too
+        what = str(getattr(error, "message", error))[:SHOWN]
+        raise DriverFailed(f"the result does not fit the tool's schema: {what!r}") from error

@@ -1,0 +1,165 @@
+"""The manifest of an MCP server: what its tools were when a person looked at them.
+
+Theory of operation
+-------------------
+A server says of itself which tools it has, with names, descriptions and schemas, and may say
+something else tomorrow. So a program does not take its word: a JSON file beside the program holds
+each tool's definition as it was read, and what the person who read it declares::
+
+    {"forecast": {"effect": "read", "roles": {"city": "selector"}, "about": "",
+                  "idempotent": false, "definition": {"description": ..., "inputSchema": ...}}}
+
+Rules
+1. What is not declared is external, and every argument authority (as of any driver).
+2. A server whose tools are not exactly those of the manifest is not called.
+3. A description is a text by somebody else: nothing here shows it to a model, and what a driver
+   says about itself is the declaration's ``about`` alone.
+4. Names, which are shown, are plain. A regular expression in a result's schema is refused: one that
+   is made for it keeps a matcher busy for years.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from nlpu.errors import DriverFailed, StorageFailed, Usage
+from runtime.drivers.driver import Argument, Effect, Role
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,63}")
+_TYPES: Mapping[Any, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}
+
+
+class Definition(BaseModel):
+    """A tool as its server describes it."""
+
+    description: str | None = None
+    inputSchema: dict[str, Any]  # noqa: N815  (the protocol's name)
+    outputSchema: dict[str, Any] | None = None  # noqa: N815
+
+    def parts(self) -> dict[str, str]:
+        """As texts, which are equal only if all is: to Python, 1 is True."""
+        return {k: json.dumps(v, sort_keys=True) for k, v in self.model_dump().items()}
+
+
+class Pinned(BaseModel):
+    """A tool as it was read, and what is declared about it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    effect: Effect = "external"
+    roles: dict[str, Role] = Field(default_factory=dict)
+    about: str = ""
+    idempotent: bool = False
+    definition: Definition
+
+    @property
+    def digest(self) -> str:
+        """Of the definition."""
+        whole = json.dumps(self.definition.parts())
+        return blake2b(whole.encode(), digest_size=8).hexdigest()
+
+    def arguments(self) -> tuple[Argument, ...]:
+        """The tool's arguments, those that must be given first."""
+        schema = self.definition.inputSchema
+        required = schema.get("required", [])
+        found = [
+            Argument(
+                name, _type_of(of), self.roles.get(name, "authority"), *_default(name, required)
+            )
+            for name, of in schema.get("properties", {}).items()
+        ]
+        return tuple(sorted(found, key=lambda each: each.optional))
+
+
+Manifest: TypeAlias = dict[str, Pinned]
+_FILE = TypeAdapter(Manifest)
+
+
+def read(path: Path) -> Manifest:
+    """The manifest in a file. Raises Usage."""
+    try:
+        manifest = _FILE.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise Usage(
+            f"there is no manifest {path}; write it with runtime.drivers.pin(server, path) and "
+            "declare in it what the tools do"
+        ) from None
+    except (OSError, ValidationError) as error:
+        raise Usage(f"the manifest {path} cannot be used: {error}") from error
+    for name, pinned in manifest.items():
+        _check(name, pinned)
+    return manifest
+
+
+def write(path: Path, tools: Mapping[str, Definition]) -> None:
+    """Pin the tools; those that are pinned as they are keep what was declared about them."""
+    old = read(path) if path.exists() else {}
+    new = {
+        name: old[name]
+        if name in old and old[name].definition.parts() == each.parts()
+        else Pinned(definition=each)
+        for name, each in tools.items()
+    }
+    for name, pinned in new.items():
+        _check(name, pinned)
+    try:
+        path.write_bytes(_FILE.dump_json(new, indent=2))
+    except OSError as error:
+        raise StorageFailed(f"the manifest {path} cannot be written: {error}") from error
+
+
+def compare(manifest: Manifest, tools: Mapping[str, Definition]) -> None:
+    """Rule 2. Raises DriverFailed naming all that differs."""
+    changes = [f"{name!r} is new" for name in tools if name not in manifest]
+    for name, pinned in manifest.items():
+        if name not in tools:
+            changes.append(f"{name!r} is gone")
+            continue
+        was, now = pinned.definition.parts(), tools[name].parts()
+        changes += [f"the {part} of {name!r} is another" for part in was if was[part] != now[part]]
+    if changes:
+        raise DriverFailed(
+            f"the server's tools are not those of its manifest: {'; '.join(changes)[:1000]}. "
+            "Nothing was called; look at the server, and if all is well, pin it again"
+        )
+
+
+def _check(name: str, pinned: Pinned) -> None:
+    schema = pinned.definition.inputSchema
+    properties, required = schema.get("properties", {}), schema.get("required", [])
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        raise Usage(f"the tool {name!r} cannot be used: its inputSchema is not that of an object")
+    for each in (name, *properties):
+        if not _NAME.fullmatch(each):
+            raise Usage(f"the tool {name!r} cannot be used: {each!r} is not a plain name (rule 4)")
+    unknown = pinned.roles.keys() - properties
+    if unknown:
+        raise Usage(f"the tool {name!r} has no argument {min(unknown)!r}; correct its roles")
+    if _has_pattern(pinned.definition.outputSchema):
+        raise Usage(f"the tool {name!r} cannot be used: its outputSchema has a regular expression")
+
+
+def _has_pattern(schema: Any) -> bool:
+    if isinstance(schema, list):
+        return any(map(_has_pattern, schema))
+    if not isinstance(schema, dict):
+        return False
+    found = isinstance(schema.get("pattern"), str) or "patternProperties" in schema
+    return found or any(map(_has_pattern, schema.values()))
+
+
+def _type_of(schema: Any) -> Any:
+    """The annotation of an argument; what has none of our types may be anything JSON can hold."""
+    kind = schema.get("type") if isinstance(schema, dict) else None
+    return _TYPES.get(kind, Any) if isinstance(kind, str) else Any
+
+
+def _default(name: str, required: list[str]) -> tuple[Any, ...]:
+    return () if name in required else (None,)
