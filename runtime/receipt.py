@@ -94,17 +94,17 @@ class Receipt(BaseModel):
 
     def __str__(self) -> str:
         reused = f" + {self.reused} reused" if self.reused else ""
-        wasted = f" ({self.wasted_nlops:.3g} wasted)" if self.wasted_nlops else ""
+        wasted = f" ({_short(self.wasted_nlops)} wasted)" if self.wasted_nlops else ""
         cached = (
             f" ({self.cached_tokens / self.prompt_tokens:.0%} cached)" if self.cached_tokens else ""
         )
         cut = f"; {self.trimmed} cut at their limit" if self.trimmed else ""
         failed = f"; {self.failed} failed" if self.failed else ""
-        money = f"; money {self.money:.3g}" if self.money else ""
+        money = f"; money {_short(self.money)}" if self.money else ""
         return (
-            f"{self.calls} calls{reused}, {self.nlops:.3g} nlops{wasted}, depth {self.depth}; "
+            f"{self.calls} calls{reused}, {_short(self.nlops)} nlops{wasted}, depth {self.depth}; "
             f"{_tokens(self.prompt_tokens)} tokens in{cached}, "
-            f"{_tokens(self.completion_tokens)} out; {self.seconds:.3g} s, "
+            f"{_tokens(self.completion_tokens)} out; {_short(self.seconds)} s, "
             f"parallelism {self.parallelism:.1f}{cut}{failed}{money}"
         )
 
@@ -115,20 +115,25 @@ class Receipt(BaseModel):
         for part in self.by_op:
             tokens = (part.prompt_tokens, part.cached_tokens, part.completion_tokens)
             rows.append(
-                (part.name, str(part.calls), f"{part.nlops:.3g}", *map(_tokens, tokens),
-                 f"{part.queue_s:.3g}", f"{part.service_s:.3g}")
+                (part.name, str(part.calls), f"{_short(part.nlops)}", *map(_tokens, tokens),
+                 f"{_short(part.queue_s)}", f"{_short(part.service_s)}")
             )  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [str(self)]
         for name, *figures in rows:
             aligned = (figure.rjust(w) for figure, w in zip(figures, widths[1:], strict=True))
             lines.append("  ".join([name.ljust(widths[0]), *aligned]))
-        lines += [f"waited {w.seconds:.3g} s in {w.times} at {w.line}" for w in self.forced[:5]]
+        lines += [f"waited {_short(w.seconds)} s in {w.times} at {w.line}" for w in self.forced[:5]]
         return "\n".join(lines)
 
 
 def _tokens(count: int) -> str:
-    return str(count) if count < 1000 else f"{count / 1000:.3g}k"
+    return str(count) if count < 1000 else f"{_short(count / 1000)}k"
+
+
+def _short(figure: float) -> str:
+    """Three digits that count, or all before the point."""
+    return f"{figure:.3g}" if figure < 1000 else f"{figure:,.0f}"
 
 
 @dataclass(slots=True)

@@ -92,6 +92,8 @@ def test_warm_texts_differ_at_their_end_only(processor: Processor) -> None:
     assert one != two and one[:-8] == two[:-8]
     (one,), (two,) = sessions(chosen, processor, "a", 2, warm=False)
     assert one[:6] != two[:6]
+    with pytest.raises(Usage, match="prose/10 is too small for this model"):
+        sessions(chosen._replace(name="prose/10", tokens_in=10), processor, "a", 1, warm=False)
 
 
 def test_filled_texts_have_the_wanted_length() -> None:
@@ -122,6 +124,16 @@ def test_the_command_has_its_options() -> None:
     told = CliRunner().invoke(throughput.app, ["--help"], env={"COLUMNS": "120"}).output
     options = ("--engine", "--model", "--profile", "--quick", "--json", "--output", "--plot")
     assert all(option in told for option in options)
+
+
+@pytest.mark.parametrize(
+    "words", [("--output", "no/where.json"), ("--output", "."), ("--plot", "a.txt")]
+)
+def test_files_that_cannot_be_written_are_told_before_the_measurement(
+    words: tuple[str, str],
+) -> None:
+    ended = CliRunner().invoke(throughput.app, ["--engine", "http://127.0.0.1:1", *words])
+    assert isinstance(ended.exception, Usage) and words[1] in str(ended.exception)
 
 
 @pytest.mark.slow

@@ -234,3 +234,10 @@ def test_the_table_has_a_row_for_each_op() -> None:
     assert line == str(run.receipt)
     assert head.split()[:2] == ["op", "calls"]
     assert [row.split()[:2] for row in rows] == [["echo", "2"], ["shorten", "1"]]
+
+
+def test_large_figures_are_written_out() -> None:
+    line = str(
+        execute(lambda: echo("x")).receipt.model_copy(update={"nlops": 8180.4, "seconds": 1e6})
+    )
+    assert "8,180 nlops" in line and "1,000,000 s" in line

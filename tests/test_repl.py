@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
 from terminal_fixture import Terminal, nlpu
 
 from nlpu.engines.scripted import Say, Scripted, Seen
@@ -21,6 +23,7 @@ from runtime.terminal.repl import looks
 from runtime.terminal.repl.console import Console, Settings
 from runtime.terminal.repl.folding import Folding
 from runtime.terminal.repl.lines import COMMANDS, Line, instruction, parse, references
+from runtime.terminal.repl.prompt import Words
 
 __all__ = ["nlpu"]  # a fixture
 THERE = {
@@ -51,6 +54,7 @@ def known(kind: str) -> list[str]:
         ("run ask 'Is it?' {essay} a=_", "run", ("ask", "Is it?", "{essay}", "a={_2}")),
         ("run my.py:go 3", "run", ("my.py:go", "3")),
         ("break merge", "break", ("merge",)),
+        ("a == b, why?", "say", ("a == b, why?",)),
         ("break it down", "say", ("break it down",)),
         ("help me, please", "say", ("help me, please",)),
         ("break sumarize", "break", ("sumarize",)),
@@ -85,6 +89,7 @@ def test_what_a_line_means(typed: str, verb: str, words: tuple[str, ...]) -> Non
 )
 def test_what_a_binding_means(typed: str, verb: str, words: tuple[str, ...]) -> None:
     assert parse(typed, known) == Line(typed, "x", verb, words)
+    assert parse(typed.replace("x", "été", 1), known).name == "été"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +102,7 @@ def test_what_a_binding_means(typed: str, verb: str, words: tuple[str, ...]) -> 
         ("Shorten _7", "there is no value _7; there are: _1, _2, essay"),
         ("Shorten {esay}", "write {{esay}}"),
         ("x = @no.txt", "there is no file no.txt"),
+        ('x = @"my notes.txt"', "names no file: a name with blanks"),
         ("context = it", "choose another name"),
         ("class = it", "choose another name"),
         ("x = ops", "gives no value"),
@@ -116,6 +122,7 @@ def test_what_a_binding_means(typed: str, verb: str, words: tuple[str, ...]) -> 
         ("=", "says nothing"),
         ("x =", "binds nothing"),
         ("_7 = foo", "a name begins with a letter"),
+        ("x² = foo", "choose another name"),
     ],
 )
 def test_lines_that_mean_nothing_say_so(typed: str, told: str) -> None:
@@ -226,6 +233,7 @@ def test_what_fails_says_why_and_the_session_goes_on(
     out, err = told(console, capsys, "Say nothing", "Use _1", "Go on", "Use _2")
     assert out == "fine\nfine\n" and console.failed
     assert "the model returned no text" in err and "there is no value _1" in err
+    assert told(console, capsys, f"Read @{'x' * 300}") == ("fine\n", ""), "too long for a file"
 
 
 def grave(place: Path) -> str:
@@ -403,6 +411,24 @@ def test_edit_without_a_text_opens_the_editor(
     out, err = told(console, capsys, "edit _1", "_2")
     assert out == "<Two _1|<Uno?>>\n" and "changed: _1, _2" in err
     assert "nothing was changed" in told(console, capsys, "edit _1")[1]
+    assert "say at main/1/1: edited" in told(console, capsys, "inspect _1")[0]
+    for editor in ("no-such-editor", "'"):
+        monkeypatch.setenv("VISUAL", editor)
+        assert "cannot be started" in told(console, capsys, "edit _1")[1]
+
+
+def test_files_that_cannot_be_named_in_a_line_are_not_offered(opened: Opened, place: Path) -> None:
+    for name in ("my notes.txt", "my_notes.txt"):
+        (place / name).write_text("a note")
+    found = Words(opened()).get_completions(Document("Read @my"), CompleteEvent())
+    assert [each.text for each in found] == ["_notes.txt"]
+
+
+def test_the_context_is_an_edge(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    console = opened()
+    told(console, capsys, "One?", "Two?", "Three?")
+    depths = [entry.node.depth for entry in console.session.entries if entry.node is not None]
+    assert depths == [1, 2, 3]
 
 
 def test_looks_show_the_session(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
@@ -413,12 +439,12 @@ def test_looks_show_the_session(opened: Opened, capsys: pytest.CaptureFixture[st
         "graph": ["_3  Two {x}", "from x, context", "say x1"],
         "graph _1": ["main/1/1", "<One?>"],
         "cost": ["2 calls", "say "],
-        "ops": ["summarize", "write_answer", "yes or no"],
+        "ops": ["summarize", "write_answer", "yes or no", "(the line)"],
         "runs": [console.run.name, "running"],
         "inspect _3": [
             "Two {x}",
             "user",
-            "say at main/7/1: made",
+            "say at main/7/3: made",
             "<|user|>",
             "x:\n  ```\n  a text",
         ],

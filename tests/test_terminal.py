@@ -141,7 +141,8 @@ def test_runs_lists_newest_first_and_show_tells_the_calls(nlpu: Terminal) -> Non
     assert table.index(second["run_id"]) < table.index(first["run_id"])
     assert max(map(len, table.splitlines())) <= 80
     shown = nlpu("show", second["run_id"]).out
-    assert "summarize  done" in shown and "see them with --all" in shown and "merge" in shown
+    assert "main/0/0  summarize  done" in shown, "positions, for --set"
+    assert "see them with --all" in shown and "merge" in shown
     whole = nlpu("show", second["run_id"], "--json").json
     assert len(whole["calls_made"]) == second["receipt"]["calls"]
     assert {"position", "op", "state", "text"} <= whole["calls_made"][0].keys()

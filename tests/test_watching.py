@@ -134,3 +134,5 @@ def test_live_of_a_finished_run_is_printed_once(nlpu: Terminal, tmp_path: Path) 
     assert shown.code == 0 and shown.out.count("nlops/s") == 1 and "shorten" in shown.out
     told = nlpu("show", run, "--live", "--json").json
     assert told["status"] == "done" and told["by_op"][-1]["calls"] == 6
+    both = nlpu("show", run, "--live", "--html", "a.html")
+    assert both.code == 2 and "one of them" in both.err and not Path("a.html").exists()

@@ -71,8 +71,8 @@ def compare(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
         "within_noise": sum(each.verdict in ("noise", "same") for each in changes),
         "only_a": sorted(left.keys() - right.keys()),
         "only_b": sorted(right.keys() - left.keys()),
-        "rule": f"beyond noise: no overlap of the repeats, and medians more than {NOISE:.0%} apart "
-        f"({FEW_NOISE:.0%} with fewer than {FEW} repeats)",
+        "rule": f"beyond noise: no overlap of the repeats, and medians more than {NOISE:.0%} of "
+        f"their mean apart ({FEW_NOISE:.0%} with fewer than {FEW} repeats)",
     }
 
 

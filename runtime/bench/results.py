@@ -7,23 +7,47 @@ figures. A figure that was measured holds all its repeats (``report.measured``).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nlpu.errors import Usage
+from nlpu.errors import MissingPart, Usage
 
 Figures = dict[str, Any]
+_PICTURES = (".png", ".svg", ".pdf")
+
+
+def _file(path: Path | None) -> Path | None:
+    """A file that can be written: said before the measurement, which may take an hour."""
+    if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise Usage(f"{path} cannot be written; name a file in a directory that can be")
+    return path
+
+
+def _picture(path: Path | None) -> Path | None:
+    """The same of a picture, and that it can be drawn."""
+    if path is not None and path.suffix not in _PICTURES:
+        raise Usage(f"{path} is no picture; its name ends with one of {', '.join(_PICTURES)}")
+    if path is not None and find_spec("matplotlib") is None:
+        raise MissingPart("a picture needs matplotlib: install nlpu[plot]")
+    return _file(path)
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Smaller and less often, in minutes.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", metavar="FILE", help="Write the JSON there, too.")
+    Path | None,
+    typer.Option("--output", metavar="FILE", help="Write the JSON there, too.", callback=_file),
 ]
 Plot = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="FILE.png", help="Draw it (needs the extra 'plot')."),
+    typer.Option(
+        "--plot", metavar="FILE.png", help="Draw it (needs the extra 'plot').", callback=_picture
+    ),
 ]
 Where = Annotated[str, typer.Option("--engine", metavar="local|vllm|URL", help="What is measured.")]
 Model = Annotated[
@@ -39,12 +63,12 @@ def deliver(
     from runtime.terminal.output import say, write_json
 
     figures = {"bench": kind, **figures}
+    if not as_json:
+        show(figures)  # first: a disk that is full now does not lose them
     if output is not None:
         _written(output, figures)
     if as_json:
         write_json(figures)
-    else:
-        show(figures)
     if plot is not None:
         from runtime.bench.pictures import draw  # needs matplotlib, only then
 

@@ -124,6 +124,11 @@ def sessions(
 ) -> list[list[str]]:
     """``count`` sessions whose texts have the profile's length; ``name`` makes them new."""
     first = chosen.tokens_in - processor.codec.overhead(chosen.op)
+    if first <= 0:
+        raise Usage(
+            f"{chosen.name} is too small for this model: the instruction and the chat frame alone "
+            f"are {chosen.tokens_in - first} tokens"
+        )
     counted = counter(processor)
 
     def text(own: str, turn: int) -> str:

@@ -55,7 +55,7 @@ def _print_runs(found: list[Record]) -> None:
 
     from runtime.terminal.output import console, one_line, say
 
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     edited = ["from"] if any(record.origin for record in found) else []
     for title in ("run", "program", "status", "calls", "nlops", "started", "seconds", *edited):
         right = title in ("calls", "nlops", "seconds")
@@ -63,7 +63,7 @@ def _print_runs(found: list[Record]) -> None:
     for record in found:
         line = _summary(record)
         cells = [
-            line["id"], one_line(record.title, 14 if edited else 24), line["status"],
+            line["id"], one_line(record.title, 12 if edited else 24), line["status"],
             str(line["calls"]), f"{line['nlops']:.1f}", line["started"][:16].replace("T", " "),
             f"{line['seconds']:.1f}", *(line.get("from", "") for _ in edited),
         ]  # fmt: skip
@@ -88,6 +88,12 @@ def show(
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a trace for ui.perfetto.dev.")
     ] = None,
+    program: Annotated[
+        bool, typer.Option("--program", help="Write the run as a program: nlpu run FILE.nl.")
+    ] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Whose word each value is, and why a call was refused.")
+    ] = False,
     otel: Annotated[
         str | None,
         typer.Option(metavar="URL|FILE", help="Send OpenTelemetry spans to a collector, or file."),
@@ -97,7 +103,7 @@ def show(
 ) -> int:
     """One run: its calls by program part, and its receipt. Or where two runs first differ.
 
-    --html and --trace replay the program, without any call, to see its edges.
+    --html, --trace, --program and --labels replay the program, without any call, to see its edges.
     """
     from nlpu.errors import Usage
     from runtime.terminal.archive import find
@@ -106,9 +112,21 @@ def show(
     found = [find(o.run_dir_of(run_dir), name) for name in names]
     files = {"html": html, "trace": trace, "otel": otel}
     wanted = {kind: where for kind, where in files.items() if where is not None}
-    if len(found) > 2 or (len(found) == 2 and (live or wanted)):
+    if len(found) > 2 or (len(found) == 2 and (live or wanted or program or labels)):
         raise Usage("show takes one run, or two alone, to be compared; see: nlpu show --help")
-    if wanted:
+    if live and wanted:
+        raise Usage(f"--live watches and --{next(iter(wanted))} writes a file: ask for one of them")
+    if live + program + labels + bool(wanted) > 1:
+        raise Usage("--live, --program, --labels and files are asked for one at a time")
+    if program:
+        from runtime.terminal.writing_out import write_out  # the scheduler, too
+
+        write_out(found[0], as_json)
+    elif labels:
+        from runtime.terminal.labels import show_labels  # the scheduler, too
+
+        show_labels(found[0], every, as_json)
+    elif wanted:
         from runtime.terminal.exporting import export  # the scheduler, only where it is needed
 
         export(found[0], wanted, as_json)
@@ -217,5 +235,6 @@ def _receipt_table(receipt: dict[str, Any]) -> Any:
     for column in columns:
         table.add_column(column.replace("_tokens", " tok").replace("_", " "), justify="right")
     for part in (*receipt["by_op"], {**receipt, "name": "all", "service_s": receipt["work_s"]}):
-        table.add_row(Text(str(part["name"])), *(f"{part[column]:g}" for column in columns))
+        cells = (f"{round(part[column], 4):,}" for column in columns)
+        table.add_row(Text(str(part["name"])), *cells)
     return table

@@ -10,7 +10,9 @@ const flights = data.flights.map(named(["call", "op", "start", "end", "slot", "e
 const nodes = data.nodes.map(named(["position", "op", "layer", "call", "kind", "count"]));
 const nodeOf = new Map(nodes.map((node, index) => [node.position, index]));
 const COLOURS = ["#4c78c9", "#e0a030", "#d9655b", "#55b0a0", "#9a6fd0", "#d982ae", "#7c9a3f", "#8a7566"];
-const colourOf = (op) => (op < 0 ? tone("--edge") : COLOURS[op % COLOURS.length]);
+// Ops of one name, as the lines of a session are, share a colour.
+const firstOf = data.ops.map((op) => data.ops.findIndex((other) => other.name === op.name));
+const colourOf = (op) => (op < 0 ? tone("--edge") : COLOURS[firstOf[op] % COLOURS.length]);
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 const seconds = (ms) => (ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(ms < 1e4 ? 2 : 1)} s`);
 const MOST_ROWS = 200, MOST_LINKS = 12;
@@ -381,6 +383,7 @@ function start() {
   byId("graph-about").textContent = data.graph;
   timeline.canvas.style.height = `${Math.round(Math.min(300, Math.max(70, slots * 26 + AXIS)))}px`;
   data.ops.forEach((op, index) => {
+    if (firstOf[index] < index) return;
     const dot = element("i", "", "dot");
     dot.style.background = colourOf(index);
     byId("legend").append(element("span", "", "", dot, op.name));

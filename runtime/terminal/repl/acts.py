@@ -38,8 +38,9 @@ def said(text: str, *names: str) -> Op[str]:
 
 def say(text: str, context: Any = None, /, **values: Any) -> Value[str]:
     """One call: the instruction on the context and on the values it names."""
-    given = values if context is None else {"context": context, **values}
-    return said(text, *given)(*map(as_operand, given.values()))
+    read = {name: as_operand(value) for name, value in values.items()}
+    given = read if context is None else {"context": context, **read}
+    return said(text, *given)(*given.values())
 
 
 class Given(NamedTuple):

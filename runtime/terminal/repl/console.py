@@ -15,6 +15,7 @@ Rules
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -276,7 +277,7 @@ class Console:
     def known(self, kind: str) -> Collection[str]:
         """The words of a kind that mean something now, for parsing and completion."""
         if kind.startswith("@"):
-            return [kind[1:]] if Path(kind[1:]).is_file() else []
+            return [kind[1:]] if os.path.isfile(kind[1:]) else []  # Path.is_file raises for some
         if kind == "VALUE":
             return [name for name, entry in self.session.names.items() if not entry.error]
         if kind in ("OP", "NAME"):  # each line is its own text: there is no other to give it

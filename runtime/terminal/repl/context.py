@@ -3,17 +3,17 @@
 Rules
 1. Answers are turns of the transcript; a pinned value stays. Both are known by the value's name.
 2. What leaves the window is a value: the link to it is its name, that of a list of links page_1.
-3. A line gets what the window holds less the values that it names: those are its operands.
+3. A line gets what the window holds less the values that it names: those are its operands. It is
+   made of the values themselves, so that the graph has an edge from each answer that is read.
 """
 
 from __future__ import annotations
 
-from functools import reduce
+from typing import Any
 
-from memory.entries import JOINT
 from memory.window import Window
 from nlpu import Value
-from nlpu.label import USER, Label, join
+from nlpu.label import Label
 from nlpu.processor import Processor
 from runtime.terminal.repl import acts
 from runtime.terminal.repl.entries import Entry
@@ -56,9 +56,15 @@ class Context:
             for part in (*self.window.pinned, *self.window.working)
         ]
         kept = [(told, part) for told, part in held if told[1] not in named]
-        label = reduce(join, (part.label for _, part in kept), USER)
-        text = JOINT.join(part.text for _, part in kept)
-        return Value(text, label) if kept else None, tuple(told for told, _ in kept)
+        parts = [self._part(*told, part.label) for told, part in kept]
+        return acts.context(*parts) if kept else None, tuple(told for told, _ in kept)
+
+    def _part(self, kind: str, what: str, label: Label) -> Any:
+        """A part as ``acts.context`` takes it."""
+        if kind == "text":
+            return Value(self._names[what].content if what in self._names else what, label)
+        entry = self._names[what]
+        return (what, entry.line.typed, entry.value) if kind == "turn" else (what, entry.value)
 
     def _store(self, text: str, label: Label) -> str:
         """The name of the value that a text of the window tells of; a new one for a list."""

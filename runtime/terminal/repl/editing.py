@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nlpu.errors import Usage
 from runtime.editing import Edits
+from runtime.terminal.inputs import read_file
 from runtime.terminal.repl.inspecting import node_of, ops_of, text_of
 
 if TYPE_CHECKING:  # the console hands itself in
@@ -40,8 +41,14 @@ def _edited(on: Console, old: str, text: str | None) -> str:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "value.txt"
         path.write_text(old, encoding="utf-8")
-        ended = subprocess.run([*shlex.split(editor), str(path)], check=False)
-        new = path.read_text(encoding="utf-8").rstrip("\n")
+        try:
+            ended = subprocess.run([*shlex.split(editor), str(path)], check=False)
+        except (OSError, ValueError) as error:
+            raise Usage(
+                f"the editor {editor!r} cannot be started ({error}): set EDITOR, or give the new "
+                "text after the name"
+            ) from None
+        new = read_file(path, may_be_empty=True).rstrip("\n")
     if ended.returncode or new == old:
         raise Usage("nothing was changed")
     return new

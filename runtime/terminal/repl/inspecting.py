@@ -31,7 +31,7 @@ _MOST_CALLS = 12  # of one program, shown in its tree
 def ops_of(on: Console) -> dict[str, Op[Any]]:
     """The ops that can be named: of lines, of the programs there are, and those called so far."""
     called = {node.name: node.work.op for node in nodes_of(on).values() if node.name != "say"}
-    return {"say": acts.said("(the line)", "context"), **_defined(on.programs), **called}
+    return {**_defined(on.programs), **called, "say": acts.said("(the line)", "context")}
 
 
 @cache
@@ -57,6 +57,12 @@ def node_of(on: Console, what: str) -> Node | None:
     """The call or program behind a value's name or a position."""
     entry = on.session.names.get(what)
     return entry.node if entry is not None else nodes_of(on).get(what)
+
+
+def was_edited(node: Node) -> bool:
+    """Whether its result is a person's, in this run or one that it comes from."""
+    ancestor = node.scope.run.ancestor
+    return ancestor is not None and ancestor.was_edited(node.position)
 
 
 def text_of(node: Node) -> str:
@@ -115,7 +121,8 @@ def inspect(on: Console, what: str) -> None:
         _fact("source", f"the program at {node.position} (its calls: graph {what})")
     else:
         cost = node.cost
-        _fact("source", f"{node.name} at {node.position}: {cost.how}")
+        how = "edited" if was_edited(node) else cost.how
+        _fact("source", f"{node.name} at {node.position}: {how}")
         cached = f" ({cost.cached_tokens} cached)" if cost.cached_tokens else ""
         tokens = f"{cost.prompt_tokens} in{cached}, {cost.completion_tokens} out"
         _fact("cost", f"{tokens}, {cost.service_s:.1f} s, attempts {cost.attempts}")

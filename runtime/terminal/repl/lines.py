@@ -56,7 +56,7 @@ COMMANDS = {
     "quit": ("quit", "leave; the session can be resumed (exit, Ctrl-D)"),
 }
 _ALSO = {"exit": "quit", "/exit": "/quit"}  # what fingers know from other consoles
-_BIND = re.compile(r"([A-Za-z]\w*)\s*=\s*(.+)", re.DOTALL)
+_BIND = re.compile(r"([^\W\d_]\w*)\s*=(?!=)\s*(.+)", re.DOTALL)
 _NO_BIND = re.compile(r"_\w*\s*=.*|\w+\s*=", re.DOTALL)
 _VALUE = re.compile(r"_\d*|\{\w+\}|@\S+")
 _SAID = re.compile(
@@ -167,12 +167,14 @@ def fits(kind: str, word: str, known: Known) -> bool:
 
 
 def _binding(typed: str, name: str, right: str, known: Known) -> Line:
-    if iskeyword(name) or name in _TAKEN or name in COMMANDS:
+    if iskeyword(name) or name in _TAKEN or name in COMMANDS or not name.isidentifier():
         raise Usage(f"{name!r} means something else here; choose another name")
     if len(right) > 1 and right[0] == right[-1] and right[0] in "\"'":
         return Line(typed, name, "text", (right[1:-1],))
     if _VALUE.fullmatch(right) or right in known("VALUE"):
         return Line(typed, name, "take", (resolved(right, known),))
+    if right.startswith("@"):
+        raise Usage(f"{right} names no file: a name with blanks cannot be read here, link it first")
     inner = parse(right, known)
     if inner.verb not in ("say", "run"):
         raise Usage(f"{inner.verb} gives no value that {name!r} could be bound to")
@@ -188,8 +190,8 @@ def resolved(word: str, known: Known) -> str:
             raise Usage(f"there is no file {word[1:]}")
         return word
     if word == "_":
-        newest = max((int(v[1:]) for v in values if v[0] == "_" and v[1:].isdigit()), default=0)
-        word = f"_{newest}"
+        numbers = [int(v[1:]) for v in values if v[0] == "_" and v[1:].isdigit()]
+        word = f"_{max(numbers)}" if numbers else word
     if word not in values:
         have = ", ".join(list(values)[-6:]) or "none yet"
         hint = f"for the characters write {{{{{word}}}}}"

@@ -128,8 +128,8 @@ class Words(Completer):
         match = _WORD.search(before)
         word = match[0] if match else ""
         if "@" in word:
-            path = word.rpartition("@")[2]
-            yield from PathCompleter().get_completions(Document(path), event)
+            found = PathCompleter().get_completions(Document(word.rpartition("@")[2]), event)
+            yield from (each for each in found if " " not in each.text)  # @FILE ends at a blank
             return
         for option, note in self._options(before[: len(before) - len(word)], word):
             if option.startswith(word) and option != word:

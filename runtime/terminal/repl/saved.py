@@ -13,6 +13,7 @@ from pathlib import Path
 from nlpu.errors import Usage
 from runtime.terminal.repl.acts import digest_of
 from runtime.terminal.repl.entries import Entry, File
+from runtime.terminal.repl.inspecting import was_edited
 from runtime.terminal.repl.lines import instruction
 from runtime.terminal.repl.session import Session
 
@@ -48,15 +49,11 @@ def program_of(session: Session, name: str) -> str:
     ancestor = session.state.ancestor if session.state is not None else None
     if ancestor is not None and ancestor.edits.ops:
         lines.insert(0, f"    reword(**{dict(ancestor.edits.ops)!r})\n")
-    return (
-        _HEAD.format(name=name)
-        + "".join(lines)
-        + f"    return {{{', '.join(named)}}}\n"
-    )
+    return _HEAD.format(name=name) + "".join(lines) + f"    return {{{', '.join(named)}}}\n"
 
 
 def _made(session: Session, entry: Entry) -> str:
-    if _is_edited(session, entry):
+    if entry.node is not None and was_edited(entry.node):
         return f"Value({entry.content!r})"
     verb, words = entry.line.verb, entry.line.words
     if verb == "text":
@@ -101,9 +98,3 @@ def _value(source: Entry | File) -> str:
     if isinstance(source, File):
         return f"file({source.path!r}, {digest_of(source.text)!r})"
     return source.name if source.number else f"Value({source.content!r})"
-
-
-def _is_edited(session: Session, entry: Entry) -> bool:
-    node, state = entry.node, session.state
-    ancestor = state.ancestor if state is not None else None
-    return node is not None and ancestor is not None and ancestor.was_edited(node.position)
