@@ -29,7 +29,7 @@ from memory.pages import Page
 from nlpu.errors import BadOperand, ModelError
 from nlpu.label import join
 from nlpu.op import nlop
-from nlpu.value import current
+from nlpu.value import Value, current
 
 DISCOUNT = 0.8
 RATE = 0.3
@@ -90,14 +90,14 @@ def reflect(
     read = _that_fit(pages)
     if not read:
         return ""
-    text = follows("\n".join(page.text for page in read))
+    text = follows(Value("\n".join(p.text for p in read), reduce(join, (p.label for p in read))))
     try:
         content = text.value
     except ModelError:
         return ""
     return memory.write(
         content,
-        label=reduce(join, (page.label for page in read), text.label),
+        label=text.label,
         source=source,
         start=memory.levels.disk.number(read[0].address) or 0,  # else equal texts were one page
         time_s=time_s,

@@ -13,7 +13,8 @@ run sees the same pages, whatever has been written since.
 
 Rules
 1. ``write`` returns after the page is safe on the disk level; looking up by meaning catches up.
-2. A page whose label was not given is untrusted.
+2. A page whose label was not given is untrusted; none is labelled better than the program that
+   writes it, if one does.
 3. Firmware is called in the scope of the program that asked: its ops are calls of that run.
 4. No more tokens are given out than asked for, by the run's own tokenizer where there is one.
 """
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -30,20 +32,22 @@ from memory.embed import Embedder
 from memory.firmware import Found, Policy, open_firmware
 from memory.levels import Levels, rough_tokens
 from memory.pages import Page
-from nlpu.errors import BadOperand, DoesNotFit
+from nlpu.errors import BadOperand, DoesNotFit, Usage
 from nlpu.label import UNTRUSTED, USER, Label, join
-from nlpu.op import Op
-from nlpu.value import CURRENT, Value, current
+from nlpu.op import Op, check_text
+from nlpu.value import CURRENT, Value, current, lowered, see
 
 JOINT = "\n\n"  # between pages in an operand
 _MOST_FILLED = 50  # pages put into one operand
+_TIMES_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
 
 
 class Memory:
     """A store of pages in a directory, and the firmware that looks things up in it.
 
     embedder: ``minilm``, ``static`` or one of your own; None: the one the store was made with.
-    firmware: a name, or a policy. clock: seconds since 1970.
+    firmware: a name, or a policy. clock: seconds since 1970. new: one is made where there is none;
+    without, that is a Usage error.
     """
 
     def __init__(
@@ -53,7 +57,10 @@ class Memory:
         embedder: str | Embedder | None = None,
         firmware: str | Policy = "hybrid",
         clock: Callable[[], float] = time.time,
+        new: bool = True,
     ) -> None:
+        if not new and not (Path(directory) / "memory.db").is_file():
+            raise Usage(f"there is no memory in {directory}; make one: nlpu memory ingest FILE...")
         self.firmware = open_firmware(firmware) if isinstance(firmware, str) else firmware
         self.levels = Levels(Path(directory), embedder)
         self._clock = clock
@@ -72,20 +79,27 @@ class Memory:
 
     def write(
         self,
-        text: str,
+        text: str | Value[str],
         *,
-        label: Label = UNTRUSTED,
+        label: Label | None = None,
         source: str = "",
         start: int = 0,
         time_s: float | None = None,
         importance: float = 0.0,
         links: Sequence[str] = (),
     ) -> str:
-        """Store a text and give its address. Writing it again changes nothing."""
+        """Store a text and give its address. Writing it again changes nothing.
+
+        A Value is forced; without another label it brings its own.
+        """
+        content = _plain(text, "the text of a page")
+        if label is None:
+            label = text.label if isinstance(text, Value) else UNTRUSTED
         when = self._clock() if time_s is None else time_s
         page = Page(
-            text, source, start, start + len(text), when, label, importance, links=tuple(links)
-        )
+            content, source, start, start + len(content), when, label, importance,
+            links=tuple(links),
+        )  # fmt: skip
         self.write_pages([page])
         return page.address
 
@@ -93,7 +107,7 @@ class Memory:
         """Store pages, all or none; their numbers."""
         rated = [
             page if page.importance else page.rated(self.firmware.importance(self.levels, page))
-            for page in pages
+            for page in (replace(_sound(page), label=lowered(page.label)) for page in pages)
         ]
         self.levels.counters["disk"].writes += len(rated)
         return self.levels.disk.add(rated)
@@ -112,7 +126,7 @@ class Memory:
         counters.hits += 1
         page = self.levels.pages([number])[number]
         self.levels.hand_out({number: rough_tokens(page.text)})
-        _see(page.label)
+        see(page.label)
         return page
 
     def neighbours(self, address: str, before: int = 1, after: int = 1) -> list[Page]:
@@ -121,14 +135,18 @@ class Memory:
         number = self.levels.disk.number(address) or 0
         left, right = self.levels.disk.neighbours(number, page, before, after)
         around = list(self.levels.pages([*reversed(left), *right]).values())
-        _see(_joined(around))
+        see(_joined(around))
         return around
 
     # -- looking up -------------------------------------------------------------------------------
 
-    def search(self, question: str, *, most: int = 10, tokens: int | None = None) -> list[Found]:
+    def search(
+        self, question: str | Value[str], *, most: int = 10, tokens: int | None = None
+    ) -> list[Found]:
         """The pages that fit a question best, best first, together at most ``tokens``."""
-        found = self.firmware.search(self.levels, question, most, self._clock())
+        asked = _plain(question, "the question")
+        found = self.firmware.search(self.levels, asked, most, self._clock())
+        see(_joined(each.page for each in found))
         count = _counter()
         kept: list[Found] = []
         sizes: dict[int, int] = {}
@@ -139,7 +157,6 @@ class Memory:
             sizes[each.number] = size
             kept.append(each)
         self.levels.hand_out(sizes)
-        _see(_joined(each.page for each in kept))
         return kept
 
     def context(self, question: str, tokens: int) -> Value[str]:
@@ -173,11 +190,13 @@ class Memory:
 
     def forget(self, address_or_source: str) -> int:
         """Forget the page at an address, or all of a source; how many there were."""
+        if not address_or_source:
+            raise BadOperand("name the page or the source to forget: an address or a source")
         disk = self.levels.disk
         number = disk.number(address_or_source)
         numbers = disk.numbers(source=address_or_source) if number is None else [number]
+        disk.set_file(address_or_source, None)  # first: a file half forgotten is not unchanged
         self.levels.forget(numbers)
-        disk.set_file(address_or_source, None)
         return len(numbers)
 
     def check(self) -> list[str]:
@@ -185,11 +204,23 @@ class Memory:
         return self.levels.disk.check() + self.levels.index.disagreements()
 
 
-def _see(label: Label) -> None:
-    """Lower the scope of the program that reads a text with this label."""
-    scope = CURRENT.get()
-    if scope is not None:
-        scope.force(Value(None, label))
+def _plain(text: str | Value[str], what: str) -> str:
+    """A text as it is. Raises BadOperand for anything else."""
+    content = text.value if isinstance(text, Value) else text
+    if not isinstance(content, str):
+        raise BadOperand(f"{what} must be a text, not a {type(content).__name__}")
+    return check_text(content, what)
+
+
+def _sound(page: Page) -> Page:
+    """The page, if it can be stored and dated. Raises BadOperand."""
+    for text, what in ((page.text, "the text of a page"), (page.source, "the source of a page")):
+        _plain(text, what)
+    if not _TIMES_S[0] <= page.time_s < _TIMES_S[1]:
+        raise BadOperand(f"time_s is in seconds since 1970, and {page.time_s} is in no year")
+    if not 0 <= page.importance <= 1:
+        raise BadOperand(f"importance is from 0 to 1, not {page.importance}")
+    return page
 
 
 def _joined(pages: Iterable[Page]) -> Label:

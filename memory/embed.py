@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nlpu.engines.weights import find_in_wheel
@@ -133,8 +134,9 @@ def _tokenizer(path: Any) -> Any:
 EMBEDDERS: dict[str, Callable[[], Embedder]] = {"minilm": MiniLM, "static": Static}
 
 
+@cache
 def open_embedder(name: str) -> Embedder:
-    """The embedder of a name. Raises Usage, MissingPart."""
+    """The embedder of a name, one for all stores of the process. Raises Usage, MissingPart."""
     if name not in EMBEDDERS:
         raise Usage(f"unknown embedder {name!r}; there are: {', '.join(EMBEDDERS)}")
     try:

@@ -9,7 +9,8 @@ mark). The index goes with an embedder. A portable one holds vectors relative to
 
 Rules
 1. The index agrees with the disk after ``follow``, whatever happened before: pages above the mark
-   are added, and where the counts differ, the numbers are compared one by one.
+   are added, and where the counts or the newest pages differ, the numbers are compared one by one.
+   No number is used twice, so an older index counts other pages or lacks the newest.
 2. The embedded text of a page is the page behind the one before it in its source: an answer is
    found by what it answers.
 3. Vectors of different embedders are never mixed: each has a collection and a mark of its own.
@@ -21,17 +22,19 @@ import json
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from memory.counters import Counters
 from memory.disk import Disk
 from memory.embed import Embedder, open_embedder
 from memory.relative import Relative, choose_anchors
-from memory.vectors import Vectors
+from memory.vectors import Damaged, Vectors
+from nlpu.errors import Usage
 
 DEFAULT_EMBEDDER = "minilm"
 _BATCH = 256  # pages embedded between two marks
 Progress = Callable[[int, int], None]
+R = TypeVar("R")
 
 
 class Index:
@@ -45,7 +48,7 @@ class Index:
         self.counters = counters
         self._embedder = disk.fact("embedder", DEFAULT_EMBEDDER) if embedder is None else embedder
         self._anchors: list[str] = json.loads(disk.fact("anchors", "[]"))
-        self._last_question: tuple[str, Any] = ("", None)
+        self._last_question: tuple[str | None, Any] = (None, None)
         self._compared = False
 
     @property
@@ -76,18 +79,19 @@ class Index:
         """Pages near the question, and their cosines; nearest first."""
         self.follow()
         with self.counters.reading():
-            return self.vectors.nearest(self._row(question), most)
+            return self._read(lambda: self.vectors.nearest(self._row(question), most))
 
     def cosines(self, question: str, numbers: Iterable[int]) -> dict[int, float]:
         """How near given pages are to the question."""
         with self.counters.reading():
-            row = self._row(question)
-            return {n: float(row @ other) for n, other in self.vectors.rows(numbers).items()}
+            row, wanted = self._row(question), list(numbers)
+            rows = self._read(lambda: self.vectors.rows(wanted))
+            return {n: float(row @ other) for n, other in rows.items()}
 
     def follow(self, progress: Progress | None = None) -> int:
         """Bring the index up to the disk; how many pages were embedded."""
         done, mark = 0, self._mark()
-        if not self._compared and self.vectors.count() != self.disk.count_up_to(mark):
+        if not self._compared and not self._agrees(mark):
             done += self._compare(mark, progress)
         self._compared = True  # nobody else changes them while we own them
         new = self.disk.numbers(after=mark)
@@ -102,7 +106,10 @@ class Index:
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Throw the index away and make it again; how many pages were embedded."""
-        self.vectors.clear()
+        if "vectors" in self.__dict__:
+            self.vectors.clear()
+        else:
+            self.vectors = Vectors(self.directory / "vectors", self.embedder_name, empty=True)
         self.disk.set_fact(f"indexed {self.embedder_name}", 0)
         return self.follow(progress)
 
@@ -112,20 +119,30 @@ class Index:
         """Change the embedder; how many pages had to be embedded again.
 
         Zero where the store is portable and stays so; ``portable`` makes it so for the next change.
+        Raises Usage, MissingPart, with nothing changed.
         """
         stays = portable and bool(self._anchors)
-        self._embedder = embedder
+        opened = open_embedder(embedder) if isinstance(embedder, str) else embedder
+        anchors = self._anchors if stays else self._new_anchors() if portable else []
+        self._embedder = opened
         self.close()
         for name in ("embedder", "vectors"):
             self.__dict__.pop(name, None)  # both are opened anew
         self._compared = False
         if not stays:
-            texts = (page.text for page in self.disk.pages(self.disk.numbers()).values())
-            self._anchors = choose_anchors(list(texts)) if portable else []
-            self.disk.set_fact("anchors", json.dumps(self._anchors))
-        self._last_question = ("", None)
+            self._anchors = anchors
+            self.disk.set_fact("indexed relative", 0)  # first: other anchors, other vectors
+            self.disk.set_fact("anchors", json.dumps(anchors))
+        self._last_question = (None, None)
         self.disk.set_fact("embedder", self._base_name())
         return self.follow(progress) if stays else self.rebuild(progress)
+
+    def _new_anchors(self) -> list[str]:
+        pages = self.disk.pages(self.disk.numbers()).values()
+        anchors = choose_anchors([page.text for page in pages])
+        if len(anchors) < 2:
+            raise Usage("a portable store takes its anchors from its pages, and has none yet")
+        return anchors
 
     def forget(self, numbers: list[int]) -> None:
         """Forget pages."""
@@ -138,7 +155,13 @@ class Index:
 
     def disagreements(self) -> list[str]:
         """How the index differs from the disk, in words; pages still to be embedded are none."""
-        have = self.vectors.numbers()
+        try:
+            have = self.vectors.numbers()
+            listed = list(have)
+            for start in range(0, len(listed), _BATCH):
+                self.vectors.rows(listed[start : start + _BATCH])
+        except Damaged as damage:
+            return [str(damage)]
         should = set(self.disk.numbers())
         lacking = {number for number in should - have if number <= self._mark()}
         told = []
@@ -150,6 +173,19 @@ class Index:
 
     def _mark(self) -> int:
         return int(self.disk.fact(f"indexed {self.embedder_name}", 0))
+
+    def _read(self, look: Callable[[], R]) -> R:
+        """What a look at the vectors gives; at new ones, where they turn out to be damaged."""
+        try:
+            return look()
+        except Damaged:
+            self.rebuild()
+            return look()
+
+    def _agrees(self, mark: int) -> bool:
+        last = self.disk.last_up_to(mark)
+        same = self.vectors.count() == self.disk.count_up_to(mark)
+        return same and (not last or last in self._read(lambda: self.vectors.rows([last])))
 
     def _compare(self, mark: int, progress: Progress | None) -> int:
         have = self.vectors.numbers()

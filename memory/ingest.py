@@ -11,11 +11,14 @@ Rules
 1. After a file is done its pages are those of its present content; pages of an earlier content that
    are not in it are forgotten.
 2. What files bring is untrusted unless the caller vouches for them.
-3. A file that cannot be read as text is reported and skipped; the others are done.
+3. A file that cannot be read as text is reported and skipped; the others are done. So is what is
+   no file, such as a pipe, which could keep us waiting for ever.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +29,7 @@ from pathlib import Path
 from memory.controller import Memory
 from memory.levels import rough_tokens
 from memory.pages import Page
-from nlpu.errors import MissingPart, Usage
+from nlpu.errors import BadOperand, MissingPart, Usage
 from nlpu.label import UNTRUSTED, Label
 from nlpu.text import chunks
 
@@ -49,6 +52,8 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
     """The files named, and those with a known suffix in the folders named. Raises Usage."""
     found: list[Path] = []
     for path in paths:
+        if len(path.name) > 255:  # the system would answer with an error, not with no
+            raise Usage(f"there is no file or folder {path.name[:40]}…")
         if path.is_dir():
             inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
             found += sorted(file for file in inside if file.is_file())
@@ -71,8 +76,8 @@ def ingest(
     for number, path in enumerate(files, 1):
         try:
             _take(memory, path, label, page_tokens, taken)
-        except (Usage, MissingPart, OSError) as error:
-            taken.skipped.append((str(path), str(error)))
+        except (Usage, BadOperand, MissingPart, OSError) as error:
+            taken.skipped.append((name_of(path), str(error)))
         if progress is not None:
             progress(number, len(files))
     return taken
@@ -87,9 +92,16 @@ def cut(text: str, page_tokens: int = PAGE_TOKENS) -> Iterator[tuple[int, int]]:
                 yield start + chunk.start, start + chunk.stop
 
 
+def name_of(path: Path | str) -> str:
+    """A path as text: bytes in it that are no UTF-8 are written out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _take(memory: Memory, path: Path, label: Label, page_tokens: int, taken: Taken) -> None:
+    if not path.is_file():
+        raise Usage("it is not a regular file")
     data, disk = path.read_bytes(), memory.levels.disk
-    source = str(path.resolve())
+    source = name_of(path.resolve())
     digest = blake2b(data + f"|{page_tokens}|{label}".encode(), digest_size=16).digest()
     taken.files += 1
     if disk.digest(source) == digest:
@@ -100,6 +112,7 @@ def _take(memory: Memory, path: Path, label: Label, page_tokens: int, taken: Tak
         Page(text[start:stop], source, start, stop, time_s, label)
         for start, stop in cut(text, page_tokens)
     ]
+    disk.set_file(source, None)  # until it is done: killed here, neither content is unchanged
     numbers = memory.write_pages(pages)
     memory.levels.forget(sorted(set(disk.numbers(source=source)) - set(numbers)))
     disk.set_file(source, digest)
@@ -123,12 +136,12 @@ def text_of(path: Path, data: bytes) -> str:
 def _pdf_text(path: Path) -> str:
     try:
         from pypdf import PdfReader  # here: an extra
-        from pypdf.errors import PyPdfError
     except ModuleNotFoundError as error:
         raise MissingPart("PDF files need pypdf: install nlpu[documents]") from error
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it says on stderr what we say
     try:
         return "\n\n".join(page.extract_text() for page in PdfReader(path).pages)
-    except PyPdfError as error:
+    except Exception as error:  # its parser stumbles over damage in many ways
         raise Usage(f"it is not a PDF that can be read: {error}") from error
 
 

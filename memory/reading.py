@@ -57,6 +57,10 @@ class Reading:
         """How many pages there are up to that number."""
         return int(self._all("SELECT count(*) FROM page WHERE id <= ?", (number,))[0][0])
 
+    def last_up_to(self, number: int) -> int:
+        """The newest page up to that number; 0 if there is none."""
+        return self._all("SELECT max(id) FROM page WHERE id <= ?", (number,))[0][0] or 0
+
     def number(self, address: str) -> int | None:
         """The page at an address."""
         found = self._all("SELECT id FROM page WHERE address = ?", (address,))
@@ -102,7 +106,12 @@ class Reading:
     def neighbours(
         self, number: int, page: Page, before: int, after: int
     ) -> tuple[list[int], list[int]]:
-        """Pages before and after one in its source, each side nearest first."""
+        """Pages before and after one in its source, each side nearest first.
+
+        Pages of no source have nothing to do with each other.
+        """
+        if not page.source:
+            return [], []
         key = (page.source, page.start, page.start, number)
         left = self._column(
             "SELECT id FROM page WHERE source = ? AND (start < ? OR start = ? AND id < ?) "

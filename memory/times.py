@@ -7,6 +7,7 @@ Rules
 1. Pure: the present is an argument.
 2. A month without a year means that month of every year the pages are from.
 3. What is no date (30 February) is no span.
+4. "may" and "march" without a day or year are months only where they are written like names.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ _MONTHS = (
 )  # fmt: skip
 _DATE = re.compile(
     rf"(?:(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? )?\b({'|'.join(_MONTHS)})\b"
-    r"(?: (\d{1,2})(?:st|nd|rd|th)?\b)?(?:,? (\d{4}))?"
+    r"(?: (\d{1,2})(?:st|nd|rd|th)?\b)?(?:,? (\d{4}))?",
+    re.IGNORECASE,
 )
+_VERBS = ("may", "march")
 _YEAR = re.compile(r"\b((?:19|20)\d\d)\b")
 _AGO = re.compile(r"\b(yesterday|today|last (week|month|year)|(\d+) (day|week|month|year)s? ago)\b")
 _DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
@@ -46,9 +49,13 @@ def spans_of(question: str, now_s: float, years: range) -> list[Span]:
     """The spans a question names. ``years``: those meant by a month without a year."""
     text = question.lower()
     spans = []
-    for day, month, day_after, year in _DATE.findall(text):
+    for found in _DATE.finditer(question):
+        day, month, day_after, year = found.groups()
+        is_name = month[0].isupper() and found.start() > 0
+        if month.lower() in _VERBS and not (is_name or day or day_after or year):
+            continue  # rule 4
         for each in [int(year)] if year else years:
-            spans += _days(each, _MONTHS.index(month) + 1, int(day or day_after or 0))
+            spans += _days(each, _MONTHS.index(month.lower()) + 1, int(day or day_after or 0))
     if not spans:
         for year in _YEAR.findall(text):
             spans.append(_between(datetime(int(year), 1, 1), datetime(int(year) + 1, 1, 1)))
@@ -66,11 +73,11 @@ def _days(year: int, month: int, day: int) -> list[Span]:
     """A month, or a day with those beside it; nothing if there is no such day."""
     try:
         first = datetime(year, month, day or 1)
-    except ValueError:
+        if day:
+            return [_between(first - timedelta(days=1), first + timedelta(days=2))]
+        return [_between(first, datetime(year + (month == 12), month % 12 + 1, 1))]
+    except (ValueError, OverflowError):  # the second: beside the first or last day there is
         return []
-    if day:
-        return [_between(first - timedelta(days=1), first + timedelta(days=2))]
-    return [_between(first, datetime(year + (month == 12), month % 12 + 1, 1))]
 
 
 def _between(start: datetime, stop: datetime) -> Span:

@@ -8,8 +8,8 @@ are never used.
 
 Rules
 1. Whoever holds the disk level's lock owns this one too: nobody else opens it.
-2. Nothing here is the truth: an index that fails to open, or counts other pages than the disk, is
-   thrown away and made again (``controller``).
+2. Nothing here is the truth: an index that fails to open, that cannot be read, or that holds other
+   pages than the disk is made again or made right (``index``).
 3. Adding a number again replaces its vector.
 """
 
@@ -17,27 +17,51 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from struct import error as Short
+from struct import unpack_from
 from typing import TYPE_CHECKING, Any
 
-from nlpu.errors import MissingPart
+from nlpu.errors import HostError, MissingPart, StorageFailed
 
 if TYPE_CHECKING:
     from memory.embed import Vectors as Rows
 
 _AT_ONCE = 2000
+_HEADER_BYTES = 96
+
+
+class Damaged(HostError):
+    """The index cannot be read or written. Where it is read, it is made again."""
+
+
+def _is_whole(header: Path) -> bool:
+    """Whether hnswlib's files have the sizes that their header tells; else they crash who loads
+    them. Its layout: version, offset, room for so many elements, how many, bytes of each, ..."""
+    try:
+        told = header.read_bytes()
+        _, _, room, _, each = unpack_from("<IQQQQ", told)
+        return len(told) >= _HEADER_BYTES and (
+            header.with_name("data_level0.bin").stat().st_size == room * each
+        )
+    except (OSError, Short):
+        return False
 
 
 class Vectors:
     """The vectors of one embedder's pages."""
 
-    def __init__(self, directory: Path, embedder: str) -> None:
+    def __init__(self, directory: Path, embedder: str, empty: bool = False) -> None:
+        """``empty``: throw away what is there, unread: damaged files can kill who opens them."""
         self.directory = directory
         self._name = f"pages-{embedder}"
         self._thread = threading.RLock()
         self._empty = True  # as far as is known
+        if empty:
+            self.clear()
+            return
         try:
             self._open()
         except MissingPart:
@@ -55,6 +79,8 @@ class Vectors:
             raise MissingPart(f"memory needs {error.name}: install nlpu[memory]") from error
         settings = Settings(anonymized_telemetry=False)
         place = self.directory / str(max(self._generations(), default=1))
+        if not all(map(_is_whole, place.glob("*/header.bin"))):
+            raise Damaged(f"the vector index in {place} is cut short")
         self._client: Any = chromadb.PersistentClient(str(place), settings)
         self._pages = self._collection()
         self._pages.count()
@@ -75,7 +101,10 @@ class Vectors:
             old = self._generations()
             if hasattr(self, "_client"):
                 self.close()
-            (self.directory / str(max(old, default=0) + 1)).mkdir(parents=True)
+            try:
+                (self.directory / str(max(old, default=0) + 1)).mkdir(parents=True)
+            except OSError as error:
+                raise StorageFailed(f"cannot make a vector index: {error}") from error
             for generation in old:
                 shutil.rmtree(self.directory / str(generation), ignore_errors=True)
             self._empty = True
@@ -90,7 +119,7 @@ class Vectors:
 
     def add(self, numbers: Sequence[int], rows: Rows) -> None:
         """Give pages their vectors."""
-        with self._thread:
+        with self._asking():
             for start in range(0, len(numbers), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
                 self._pages.upsert(ids=list(map(str, numbers[part])), embeddings=rows[part])
@@ -98,7 +127,7 @@ class Vectors:
     def remove(self, numbers: Iterable[int]) -> None:
         """Forget pages."""
         ids = list(map(str, numbers))
-        with self._thread:
+        with self._asking():
             for start in range(0, len(ids), _AT_ONCE):
                 self._pages.delete(ids=ids[start : start + _AT_ONCE])
             self._empty = True
@@ -112,12 +141,12 @@ class Vectors:
 
     def numbers(self) -> set[int]:
         """The pages that have a vector."""
-        with self._thread:
+        with self._asking():
             return set(map(int, self._pages.get(include=[])["ids"]))
 
     def nearest(self, row: Any, most: int) -> dict[int, float]:
         """The nearest pages and their cosines, nearest first."""
-        with self._thread:
+        with self._asking():
             if self._empty:
                 self._empty = not self.count()
             if self._empty:
@@ -129,8 +158,18 @@ class Vectors:
     def rows(self, numbers: Iterable[int]) -> dict[int, Any]:
         """The vectors of pages; those that have none are left out."""
         ids = list(map(str, numbers))
-        with self._thread:
+        with self._asking():
             found = self._pages.get(ids=ids, include=["embeddings"]) if ids else None
         if found is None:
             return {}
         return dict(zip(map(int, found["ids"]), found["embeddings"], strict=True))
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        from chromadb.errors import InternalError  # here: as in ``_open``
+
+        with self._thread:
+            try:
+                yield
+            except InternalError as error:
+                raise Damaged(f"the vector index cannot be used: {error}") from error

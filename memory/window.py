@@ -19,7 +19,7 @@ region is written out whole; its beginning stays, with its address.
 
     window = Window(2048, processor.count, store, protected="Answer briefly.")
     window = window.pin("Today is Monday.").append("user: hello").with_operands("What day is it?")
-    reply(window.data())                      # the op's own text is outside: see ``window_for``
+    reply(window.value())                     # the op's own text is outside: see ``window_for``
     for region in window.regions():
         print(region.name, region.tokens, region.capacity)
 
@@ -30,7 +30,8 @@ Rules
 3. What leaves the window can be read at an address that the window holds, itself or along links.
 4. ``store`` is called before the text leaves; it gives the address and may be called again with
    the same text.
-5. The window's label joins those of all it holds.
+5. The window's label joins those of all it holds, and a program that reads it has seen that; no
+   entry is labelled better than the program that puts it there.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from nlpu.errors import BadOp, DoesNotFit
 from nlpu.label import USER, Label, join
 from nlpu.op import Op
 from nlpu.processor import Processor
+from nlpu.value import Value, lowered, see
 
 Condense = Callable[[Sequence[str]], str]
 
@@ -109,13 +111,19 @@ class Window:
         entries = (*self.pinned, *self.working, *self.operands)
         return reduce(join, (entry.label for entry in entries), USER)
 
+    def value(self) -> Value[str]:
+        """All but the protected region, for an op; the program has not seen it."""
+        return Value(self._data(), self.label)
+
     def data(self) -> str:
-        """All but the protected region."""
-        return joined((*self.pinned, *self.working, *self.operands))
+        """All but the protected region; a program that reads it has seen it."""
+        see(self.label)
+        return self._data()
 
     def text(self) -> str:
-        """All of it."""
-        return JOINT.join(part for part in (self.protected, self.data()) if part)
+        """All of it; a program that reads it has seen it."""
+        see(self.label)
+        return self._text()
 
     def regions(self) -> tuple[Region, ...]:
         """What each region holds and could hold, in tokens."""
@@ -130,11 +138,12 @@ class Window:
 
     def pin(self, text: str, label: Label = USER) -> Window:
         """Keep a text in the window for good. Raises DoesNotFit: a pin is never paged out."""
-        return replace(self, pinned=(*self.pinned, Entry(text, label)))._checked()
+        return replace(self, pinned=(*self.pinned, Entry(text, lowered(label))))._checked()
 
     def with_operands(self, *texts: str, label: Label = USER) -> Window:
         """Replace the operands. Those that are too large are paged out behind their beginnings."""
         share = self.operand_tokens // max(1, len(texts)) - 2  # 2: the joint
+        label = lowered(label)
         entries = tuple(fitted(text, label, share, self.count, self.store) for text in texts)
         return replace(self, operands=entries)._checked()
 
@@ -143,7 +152,8 @@ class Window:
 
         condense: makes a summary of the texts that have to leave; it stays with the link to them.
         """
-        entry = fitted(text, label, self.working_tokens // 2 - 2, self.count, self.store)
+        most = self.working_tokens // 2 - 2
+        entry = fitted(text, lowered(label), most, self.count, self.store)
         fuller = replace(self, working=(*self.working, entry))
         if fuller._fits():
             return fuller
@@ -157,12 +167,21 @@ class Window:
             return self
         label = reduce(join, (entry.label for entry in old), USER)
         listed = "\n".join(self.store(entry.text, entry.label) for entry in old)
+        if condense is not None:
+            see(label)
         note = f"[{len(old)} earlier entries are listed at {self.store(listed, label)}]"
         summary = condense([entry.text for entry in old]) if condense is not None else ""
-        stub = fitted(summary, label, self.working_tokens // 4, self.count, self.store, note)
+        label, most = lowered(label), max(self.working_tokens // 4, LEAST_TOKENS)
+        stub = fitted(summary, label, most, self.count, self.store, note)
         return replace(self, working=(stub, *self.working[entries:]))._checked()
 
     # -- helpers ------------------------------------------------------------------------------
+
+    def _data(self) -> str:
+        return joined((*self.pinned, *self.working, *self.operands))
+
+    def _text(self) -> str:
+        return JOINT.join(part for part in (self.protected, self._data()) if part)
 
     def _capacities(self) -> dict[str, int]:
         return {
@@ -176,7 +195,7 @@ class Window:
         for name, tokens, capacity, _ in self.regions():
             if tokens > capacity:
                 return name, tokens, capacity
-        tokens = self.count(self.text())  # not just the sum: joining can change how it is cut
+        tokens = self.count(self._text())  # not just the sum: joining can change how it is cut
         return ("window", tokens, self.size) if tokens > self.size else None
 
     def _fits(self) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from nlpu import Chunk, ModelError, Value, lift, nlop, split
-from nlpu.errors import Usage
+from nlpu.errors import DoesNotFit, Usage
 from programs.calling import careful
 from runtime import spawn
 
@@ -126,7 +126,7 @@ def search(question: str, chunk: Chunk) -> tuple[str, int, int] | None:
         evidence = find_evidence(question, chunk).value
         if not helps(question, evidence):
             return None
-    except ModelError:  # no valid reply: no evidence
+    except (ModelError, DoesNotFit):  # no valid reply, or a page as long as the window: no evidence
         return None
     place = chunk.find(evidence)
     if place < 0:  # not copied word for word: it came from somewhere in the chunk

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from memory.consolidate import review
 from memory.controller import Memory
-from nlpu import ModelError, nlop
+from nlpu import nlop
 from nlpu.label import USER
+from nlpu.value import current
 from programs.calling import careful
+from programs.stream import MATTERS, RECALLED, keep, rate, recalled, weight
 from runtime import now
-
-MEMORIES = 8  # for one answer
-MATTERS = 7  # of 10: from here on it is worth a reflection
 
 
 @nlop(max_tokens=160, at_limit="trim", repetition_penalty=1.1)
@@ -28,37 +27,18 @@ def respond(memories: str, message: str) -> str:
     """Answer the message as a friend, in one or two sentences. Use memories that help."""
 
 
-@nlop
-def rate(statement: str) -> int:
-    """How much does the statement matter for later, from 1 (small talk) to 10 (a life event)?"""
-
-
 def converse(message: str, store: str = ".nlpu/memory") -> str:
     """Answer a message from what was said before, and remember both."""
     with Memory(store, firmware="valued") as memory:
         matters = rate(message)
-        found = memory.search(message, most=MEMORIES)
-        memories = "\n".join(each.page.text for each in reversed(found)) or "(none yet)"
-        reply = careful(respond, memories, message)
+        processor = current().processor(respond.processor)
+        room = processor.room(respond) - processor.count(message) - RECALLED  # for the line ends
+        reply = careful(respond, recalled(memory, message, room), message)
         moment = now().timestamp()
         mark = weight(matters)
-        said = memory.write(
-            f"Person: {message}", label=USER, source="conversation", start=int(moment),
-            time_s=moment, importance=mark / 10,
-        )  # fmt: skip
-        memory.write(
-            f"Friend: {reply}", label=reply.label, source="conversation", start=int(moment) + 1,
-            time_s=moment,
-        )  # fmt: skip
+        said = keep(memory, f"Person: {message}", USER, moment, mark)
+        keep(memory, f"Friend: {reply}", reply.label, moment + 1)
         if mark >= MATTERS:
             memory.read(said)
             review(memory, mark / 10, moment)
         return str(reply)
-
-
-def weight(matters: object) -> int:
-    """1 to 10, whatever the model said."""
-    try:
-        return min(10, max(1, int(matters)))  # type: ignore[call-overload, no-any-return]
-    except ModelError:
-        return 1

@@ -21,9 +21,11 @@ from memory.consolidate import (
     review,
 )
 from memory.controller import Memory
+from memory.embed import open_embedder
 from nlpu.engines.scripted import Scripted
-from nlpu.errors import BadOperand
+from nlpu.errors import BadOperand, MissingPart
 from nlpu.label import UNTRUSTED, USER
+from programs.converse import converse
 from runtime import Budget
 from runtime.bench.memory_credit import found
 
@@ -122,10 +124,9 @@ def test_credit_finds_what_helped_before_more_often() -> None:
     assert shares[1] > shares[0]
 
 
-def test_converse_remembers_across_runs(nlpu: Terminal, tmp_path: Path) -> None:
-    from memory.embed import open_embedder
-    from nlpu.errors import MissingPart
-
+@pytest.fixture
+def static(tmp_path: Path) -> Path:
+    """A store of one page whose embedder is the fast one, for programs to open."""
     try:
         open_embedder("static")
     except MissingPart as missing:
@@ -133,10 +134,25 @@ def test_converse_remembers_across_runs(nlpu: Terminal, tmp_path: Path) -> None:
     with Memory(tmp_path / "m", embedder="static") as store:
         store.write("Person: I have a dog.", label=USER, source="conversation", time_s=1.0)
         store.search("dog")  # from here on the store's embedder is this one
+    return tmp_path / "m"
+
+
+def test_converse_fits_its_window_whatever_it_remembers(static: Path) -> None:
+    for number in range(3):
+        said = f"{number}: " + "Vera and I talked of the mill. " * 35
+        run = execute(
+            lambda said=said: converse(said, str(static)), engine=Scripted("5", window=3000)
+        )
+        assert run.error is None and run.result == "5"
+    with Memory(static) as store:
+        assert max(len(found.page.text) for found in store.search("Vera")) > 1000
+
+
+def test_converse_remembers_across_runs(nlpu: Terminal, tmp_path: Path, static: Path) -> None:
     words = ("--engine", "scripted", "--json")
     first = nlpu("run", "converse", "My sister Vera has moved to Lisbon.", "store=m", *words).json
     assert first["result"]
-    with Memory(tmp_path / "m") as store:
+    with Memory(static) as store:
         texts = [page.text for page in store.levels.pages(store.levels.disk.numbers()).values()]
         assert "Person: My sister Vera has moved to Lisbon." in texts
         assert f"Friend: {first['result']}" in texts

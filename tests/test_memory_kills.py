@@ -40,7 +40,11 @@ def test_a_hundred_kills_lose_no_acknowledged_page(tmp_path: Path) -> None:
                 acknowledged.append(ours.recv())  # said before it died
         except EOFError:
             ours.close()
+        if life % 10 == 5:
+            with memory(store_dir) as store:
+                assert store.check() == []
     with memory(store_dir) as store:
+        assert store.check() == []
         for address in acknowledged:
             assert store.read(address).address == address
         ingest(store, [texts])

@@ -147,6 +147,20 @@ def test_iterative_survives_any_reply(tmp_path: Path) -> None:
         assert run.result == 3
 
 
+def test_iterative_survives_pages_that_fit_no_window(tmp_path: Path) -> None:
+    with memory(tmp_path, firmware="iterative") as store:
+        store.write("bees " * 700)
+        run = execute(lambda: len(store.search("bees")), engine=Scripted("no", window=3000))
+        assert run.error is None and run.result == 1
+
+
+def test_a_value_is_written_with_its_label(store: Memory) -> None:
+    def program() -> str:
+        return store.write(answer("Who?", "Seven."))
+
+    assert store.read(execute(program, engine=Scripted("bees")).result).label is USER
+
+
 def test_a_search_in_an_async_program_goes_into_a_nested_one(store: Memory) -> None:
     talk(store)
 

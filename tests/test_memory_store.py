@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -187,7 +189,7 @@ def test_writing_embeds_nothing_and_looking_up_only_what_is_new(tmp_path: Path) 
         assert len(bag.embedded) == len(TALK) + 2
 
 
-@pytest.mark.parametrize("damage", ["missing", "fewer", "more", "garbage"])
+@pytest.mark.parametrize("damage", ["missing", "fewer", "more", "garbage", "older"])
 def test_an_index_that_disagrees_is_made_right(tmp_path: Path, damage: str) -> None:
     with memory(tmp_path) as store:
         talk(store)
@@ -198,6 +200,14 @@ def test_an_index_that_disagrees_is_made_right(tmp_path: Path, damage: str) -> N
             store.levels.index.vectors.add([77], Bag().embed(["stray"]))
         if damage in ("fewer", "more"):
             assert len(store.check()) == 1
+    if damage == "older":  # a copy from before a page went and another came
+        shutil.copytree(tmp_path / "vectors", tmp_path / "copy")
+        with memory(tmp_path) as store:
+            store.forget(store.levels.pages([1])[1].address)
+            store.write("Zoe: I like trains.")
+            store.search("trains")
+        shutil.rmtree(tmp_path / "vectors")
+        (tmp_path / "copy").rename(tmp_path / "vectors")
     if damage == "missing":
         shutil.rmtree(tmp_path / "vectors")
     if damage == "garbage":
@@ -206,6 +216,63 @@ def test_an_index_that_disagrees_is_made_right(tmp_path: Path, damage: str) -> N
         assert store.search("Who keeps bees?", most=1)[0].page.text == TALK[3]
         assert store.check() == []
         assert store.levels.index.vectors.numbers() == set(store.levels.disk.numbers())
+
+
+def test_an_index_found_damaged_while_it_is_read_is_made_again(tmp_path: Path) -> None:
+    count = 1200  # chromadb keeps fewer in its database alone
+    with memory(tmp_path) as store:
+        store.write_pages(Page(f"page {number}", "s", number) for number in range(count))
+        store.search("page")
+    (data,) = (tmp_path / "vectors").glob("*/*/data_level0.bin")
+    shutil.rmtree(data.parent)
+    with memory(tmp_path) as store:
+        (fault,) = store.check()
+        assert "vector index cannot be used" in fault
+        assert len(store.search("page 7")) == 10 and store.check() == []
+    (header,) = (tmp_path / "vectors").glob("*/*/header.bin")
+    os.truncate(header, 50)  # would kill the process that loads it
+    with memory(tmp_path) as store:
+        assert len(store.search("page 7")) == 10 and store.check() == []
+        assert store.levels.index.rebuild() == count and store.check() == []
+
+
+def test_what_cannot_be_stored_or_asked_is_refused(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        talk(store)
+        for text, more in [
+            ("\ud800", {}), (b"bytes", {}), ("x", {"source": "\udcff"}), ("x", {"importance": 9}),
+            ("x", {"time_s": 1.7e12}), ("x", {"time_s": math.nan}),
+        ]:  # fmt: skip
+            with pytest.raises(BadOperand):
+                store.write(text, **more)  # type: ignore[arg-type]
+        for question in ("\udcff", None):
+            with pytest.raises(BadOperand, match="the question"):
+                store.search(question)  # type: ignore[arg-type]
+        store.write("of no source")
+        with pytest.raises(BadOperand, match="name the page"):
+            store.forget("")
+        assert store.levels.disk.count() == len(TALK) + 1 and len(store.search("")) == 7
+
+
+def test_pages_of_no_source_are_no_neighbours(tmp_path: Path) -> None:
+    bag = Bag()
+    with memory(tmp_path, embedder=bag) as store:
+        first, second = store.write("bees"), store.write("trains")
+        store.search("x")
+        assert store.neighbours(second) == store.neighbours(first) == []
+        assert bag.embedded == ["bees", "trains", "x"]
+
+
+def test_a_migration_that_cannot_be_changes_nothing(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        with pytest.raises(Usage, match="anchors"):
+            store.levels.index.migrate(Bag(), portable=True)
+        talk(store)
+        store.search("bees")
+        with pytest.raises(Usage, match="unknown embedder"):
+            store.levels.index.migrate("nope", portable=False)
+        assert store.search("Who keeps bees?", most=1)[0].page.text == TALK[3]
+        assert store.levels.disk.fact("embedder") == "bag" and store.check() == []
 
 
 def test_rebuild_and_forget(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from memory_kit import memory
 from terminal_fixture import Terminal, nlpu
 
 from memory.embed import open_embedder
-from memory.ingest import cut, ingest, text_of
-from memory.levels import rough_tokens
+from memory.firmware import Base
+from memory.ingest import cut, ingest, name_of, text_of
+from memory.levels import Levels, rough_tokens
+from memory.pages import Page
 from nlpu.errors import MissingPart, Usage
 from nlpu.label import UNTRUSTED, USER
 
@@ -65,12 +68,43 @@ def test_files_that_are_no_text_are_skipped_with_a_reason(tmp_path: Path) -> Non
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00b")
     (tmp_path / "b.txt").write_bytes(b"caf\xe9")
     (tmp_path / "c.pdf").write_bytes(b"no pdf")
+    os.mkfifo(tmp_path / "d.txt")  # nobody will ever write to it
+    names = ["a.txt", "b.txt", "c.pdf", "d.txt"]
     with memory(tmp_path / "store") as store:
-        taken = ingest(store, [tmp_path / name for name in ("a.txt", "b.txt", "c.pdf")])
-        assert [Path(name).name for name, _ in taken.skipped] == ["a.txt", "b.txt", "c.pdf"]
+        taken = ingest(store, [tmp_path / name for name in names])
+        assert [Path(name).name for name, _ in taken.skipped] == names
         assert "binary" in taken.skipped[0][1] and "UTF-8" in taken.skipped[1][1]
+        assert "regular file" in taken.skipped[3][1]
         with pytest.raises(Usage, match="no file or folder"):
             ingest(store, [tmp_path / "nowhere"])
+
+
+def test_a_files_name_may_be_any_bytes(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/na\xffme.txt"))
+    path.write_text("Zebras.")
+    with memory(tmp_path / "store") as store:
+        assert ingest(store, [path]).pages == 1
+        assert store.read(store.search("zebras")[0].page.address).source.endswith("/na\\xffme.txt")
+        assert store.forget(name_of(path)) == 1
+        with pytest.raises(Usage, match="no file or folder"):
+            ingest(store, [Path("x" * 300)])
+
+
+def test_a_file_half_forgotten_is_taken_in_again(tmp_path: Path) -> None:
+    class Killed(Base):
+        def importance(self, levels: Levels, page: Page) -> float:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "a.txt"
+    path.write_text("Bees live in hives.")
+    with memory(tmp_path / "store") as store:
+        ingest(store, [path])
+    path.write_text("Something else.")
+    with memory(tmp_path / "store", firmware=Killed()) as store, pytest.raises(KeyboardInterrupt):
+        ingest(store, [path])
+    path.write_text("Bees live in hives.")
+    with memory(tmp_path / "store") as store:
+        assert ingest(store, [path]).unchanged == 0
 
 
 def test_html_loses_its_markup_and_scripts() -> None:

@@ -29,6 +29,11 @@ YEARS = range(2022, 2024)
         ("30 February 2023", ["2023-01-01 2024-01-01"]),  # no such day: the year is left
         ("When did Ann paint?", []),
         ("maybe 40 of them marched", []),
+        ("May I ask who may march?", []),
+        ("camping in May", ["2022-05-01 2022-06-01", "2023-05-01 2023-06-01"]),
+        ("on 3 may 2023", ["2023-05-02 2023-05-05"]),
+        ("December 9999 and 31 December 9999", []),  # no calendar goes on
+        ("on 1 January 0001", []),
     ],
 )
 def test_spans_of_questions(question: str, spans: list[str]) -> None:

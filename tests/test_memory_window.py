@@ -35,12 +35,13 @@ STEPS = st.lists(
 class Kept:
     """A store: what it was given, by address."""
 
-    def __init__(self) -> None:
+    def __init__(self, digits: int = 1) -> None:
         self.texts: list[tuple[str, Label]] = []
+        self.digits = digits
 
     def __call__(self, text: str, label: Label) -> str:
         self.texts.append((text, label))
-        return f"mem:{len(self.texts) - 1}"
+        return f"mem:{len(self.texts) - 1:0{self.digits}}"
 
     def read(self, address: str) -> str:
         return self.texts[int(address[4:])][0]
@@ -184,3 +185,13 @@ def test_what_cannot_be_is_said_at_once() -> None:
         Window(600, len, Kept()).pin("p" * 500)
     with pytest.raises(BadOp, match="one operand"):
         window_for(merge, processor(), Kept())
+
+
+def test_the_smallest_transcript_still_pages_out() -> None:
+    kept = Kept(digits=12)  # as long as real ones
+    window = Window(2 * LEAST_TOKENS + 6, len, kept, pinned_tokens=0, operand_tokens=0)
+    texts = [f"turn {number} " + "and on " * (number % 30) for number in range(40)]
+    for text in texts:
+        window = window.append(text)
+    whole = kept.reachable(window.data())
+    assert all(text in whole for text in texts)

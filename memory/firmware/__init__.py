@@ -6,13 +6,15 @@ To add one, write ``memory/firmware/NAME.py`` with a class ``Firmware`` that has
 
 from __future__ import annotations
 
+from functools import reduce
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 from memory.levels import Levels
 from memory.pages import Page
 from nlpu.errors import Usage
-from nlpu.value import CURRENT
+from nlpu.label import USER, join
+from nlpu.value import CURRENT, see
 
 NAMES = ("recency", "hybrid", "iterative", "valued")
 
@@ -57,6 +59,7 @@ class Base:
             lambda: [[f.number, f.score] for f in self.look(levels, question, most, now_s)]
         )
         pages = levels.pages(number for number, _ in noted)
+        see(reduce(join, (page.label for page in pages.values()), USER))
         return [Found(number, pages[number], score) for number, score in noted if number in pages]
 
     def importance(self, levels: Levels, page: Page) -> float:

@@ -9,7 +9,7 @@ pages one by one, all at once, and those that help come first, in their order.
 Rules
 1. It runs inside a run: its ops are calls of that run and stand on its receipt.
 2. No more than ``ROUNDS`` looks, and no reply of a model can make it fail: what is not valid is no
-   help.
+   help, nor is a page that fits no window.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections import defaultdict
 from memory.firmware import Base, Found
 from memory.firmware.hybrid import Firmware as Hybrid
 from memory.levels import Levels
-from nlpu.errors import ModelError
+from nlpu.errors import DoesNotFit, ModelError
 from nlpu.op import nlop
 from nlpu.value import Value
 
@@ -61,7 +61,7 @@ class Firmware(Base):
                 break
             try:
                 wanted = missing(question, notes).value
-            except ModelError:
+            except (ModelError, DoesNotFit):
                 break
         fused = _fused(looks)
         judged = [helps(question, found.page.text) for found in fused[:_JUDGED]]
@@ -77,7 +77,7 @@ def _notes(found: list[Found]) -> str:
 def _said(verdict: Value[bool]) -> bool:
     try:
         return verdict.value
-    except ModelError:
+    except (ModelError, DoesNotFit):
         return False
 
 

@@ -41,12 +41,9 @@ def open_memory(
 ) -> Memory:
     """The store of that directory. Raises Usage where there is none and none is to be made."""
     from memory.controller import Memory
-    from nlpu.errors import Usage
 
     place = store or Path(os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
-    if not new and not (place / "memory.db").is_file():
-        raise Usage(f"there is no memory in {place}; make one: nlpu memory ingest FILE...")
-    return Memory(place, embedder=embedder, firmware=firmware)
+    return Memory(place, embedder=embedder, firmware=firmware, new=new)
 
 
 @app.command()
@@ -216,11 +213,12 @@ def forget(
     as_json: Json = False,
 ) -> int:
     """Forget a page, or all pages of a file, on every level."""
+    from memory.ingest import name_of
     from nlpu.errors import Usage
     from runtime.terminal.output import write, write_json
 
     with open_memory(store, embedder) as memory:
-        gone = memory.forget(what) or memory.forget(str(Path(what).resolve()))
+        gone = memory.forget(name_of(what)) or memory.forget(name_of(Path(what).resolve()))
     if not gone:
         raise Usage(f"there is no page or file {what!r} in the memory")
     if as_json:
