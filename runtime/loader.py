@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 A program is named either by a module of the ``programs`` package that holds a function of the same
-name, or by ``file.py:function``. Its parameters say what it takes: strings are converted by their
-annotations, ``name=value`` fills the parameter of that name, the rest go in order, and input texts
-go to the text parameters that are still empty, in order.
+name, by ``file.py:function``, or by ``file.nl``, a program as text. Its parameters say what it
+takes: strings are converted by their annotations, ``name=value`` fills the parameter of that name,
+the rest go in order, and input texts go to the text parameters that are still empty, in order.
 
 Rules
 1. Only the package ``programs`` and files that the user names are imported, by importlib.
@@ -78,7 +78,9 @@ class Parameter:
 
 
 def load(spec: str) -> Program:
-    """The program of a name or of ``file.py:function``. Raises Usage, ProgramError."""
+    """The program of a name, of ``file.py:function`` or ``file.nl``. Raises Usage, ProgramError."""
+    if spec.endswith(".nl"):
+        return _from_text(Path(spec))
     path, _, function = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
     if path.endswith(".py"):
         return _from_file(Path(path), function)
@@ -125,6 +127,19 @@ def _from_file(path: Path, function: str) -> Program:
         return module
 
     return _program(f"{place}:{function or place.stem}", _imported(run, str(path)), function)
+
+
+def _from_text(path: Path) -> Program:
+    from runtime.assembly.bounds import Given  # all this is for texts alone
+    from runtime.assembly.carrying import program_of
+    from runtime.drivers import ask, calculate, clock
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(f"{path} cannot be read: {error}") from None
+    given = Given({each.name: each for each in (calculate, clock(), ask)})
+    return Program(str(path.resolve()), program_of(text, given, name=path.stem), False)
 
 
 def _imported(step: Callable[[], types.ModuleType], name: str) -> types.ModuleType:

@@ -25,6 +25,9 @@ def first(*values: Value[Any]) -> Value[Any]:
     """The first of the Values that is there; losers that nothing else needs are cancelled."""
     if not values:
         raise BadOperand("first() needs at least one Value")
+    for value in values:
+        if not isinstance(value, Value):
+            raise BadOperand(f"first() takes Values, not {type(value).__name__}: {value!r:.60}")
     return current().issue(First(), values)
 
 

@@ -50,7 +50,8 @@ _Sets = Annotated[
 
 def run(
     program: Annotated[
-        str | None, typer.Argument(metavar="PROGRAM", help="A program's name, or file.py:function.")
+        str | None,
+        typer.Argument(metavar="PROGRAM", help="A program's name, file.py:function, or FILE.nl."),
     ] = None,
     args: Annotated[
         list[str] | None,

@@ -1,0 +1,1 @@
+"""Programs as text: written out of runs, read back, checked, and run."""

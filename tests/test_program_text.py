@@ -1,0 +1,500 @@
+"""Programs as text: written and read without loss, checked before they run, taken from runs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kit import computer, echo, execute, finish, merge, said, shorten, yes
+from pydantic import BaseModel, Field
+from recorded_fixture import DIGEST, recorded
+from terminal_fixture import Terminal, nlpu
+
+from nlpu import isa, lift, op, split
+from nlpu.engines.scripted import Scripted, Seen
+from nlpu.errors import BadOp, BadProgram
+from nlpu.label import SYSTEM, UNTRUSTED, USER, intern_label
+from nlpu.op import Op, Operand
+from nlpu.schema import plain, schema_type
+from nlpu.types import result_type
+from nlpu.value import Value
+from runtime import Run, first, spawn
+from runtime.assembly.bounds import Bounds, Given
+from runtime.assembly.carrying import program_of
+from runtime.assembly.checking import check
+from runtime.assembly.plan import Outside, Param, Plan, Ref, Step
+from runtime.assembly.plan import Seen as Looked
+from runtime.assembly.reading import STANDARD, read
+from runtime.assembly.tracing import plan_of
+from runtime.assembly.words import RESERVED
+from runtime.assembly.writing import write
+from runtime.drivers.driver import driver
+from runtime.drivers.endorse import endorse
+from runtime.drivers.person import ScriptedPerson
+
+__all__ = ["nlpu"]  # a fixture
+
+
+class Tone(Enum):
+    WARM = "warm"
+    COLD = "cold"
+
+
+class Part(BaseModel):
+    text: str
+    tone: Tone | None = None
+    count: int = 3
+    children: list[Part] = []
+
+
+# -- the law ---------------------------------------------------------------------------------
+
+NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda n: n not in RESERVED)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+TYPES = st.sampled_from(
+    [str, bool, int, float, Tone, Literal["a", 'b"c', "ü"], list[str], list[int], list[Tone], Part,
+     list[Part], isa.Judgement, Annotated[int, Field(ge=1, le=9)]]
+).map(result_type)  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(TEXTS, part, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+EXPRESSIONS = st.recursive(
+    JSON | st.integers(1, 99).map(Ref),
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(TEXTS, part, max_size=3),
+    max_leaves=5,
+)
+LABELS = st.builds(
+    lambda label, who: intern_label(label.integrity, who),
+    st.sampled_from([USER, SYSTEM, UNTRUSTED]),
+    st.none() | st.frozensets(TEXTS, max_size=2),
+)
+CONDITIONS = LABELS | st.builds(
+    lambda number, state: Looked(number, *state),
+    st.integers(1, 99),
+    st.sampled_from([(False, ()), (True, ())]) | JSON.map(lambda content: (False, (content,))),
+)
+
+
+@st.composite
+def ops(draw: Callable[..., Any], name: str) -> Op[Any]:
+    places = draw(st.lists(NAMES, max_size=3, unique=True))
+    result = draw(TYPES)
+    return Op(
+        draw(st.just(name) | TEXTS), draw(TEXTS.filter(str.strip)),
+        tuple(Operand(place, draw(TYPES)) for place in places if place != "samples"), result,
+        max_tokens=draw(st.integers(0, 900)), temperature=draw(st.sampled_from([0.0, 0.7])),
+        at_limit="trim" if result.kind == "text" and draw(st.booleans()) else "error",
+    )  # fmt: skip
+
+
+@st.composite
+def plans(draw: Callable[..., Any]) -> Plan:
+    uses: dict[str, Any] = {name: draw(ops(name)) for name in draw(st.sets(NAMES, max_size=3))}
+    uses |= {n: STANDARD[n] for n in draw(st.sets(st.sampled_from(sorted(STANDARD)), max_size=2))}
+    uses |= {f"d{n}": Outside("driver", draw(TEXTS.filter(bool)), "0a") for n in range(2)}
+    uses["f"] = Outside("function", "f")
+    params = draw(st.lists(st.builds(Param, st.integers(1, 99), NAMES | st.just(""), TYPES)))
+    operands = st.lists(st.tuples(st.just("") | NAMES, EXPRESSIONS), max_size=3).map(tuple)
+    given = st.lists(CONDITIONS, max_size=2).map(tuple)
+    named = st.sampled_from(sorted(uses))
+    number = st.integers(1, 99)
+    calls = st.builds(Step, number, st.sampled_from(["call", "map", "reduce"]), named, st.just(0),
+                      operands, given)  # fmt: skip
+    counted = st.builds(Step, number, st.sampled_from(["draw", "sample"]), named,
+                        st.integers(1, 9), operands, given)  # fmt: skip
+    one = EXPRESSIONS.map(lambda part: (("", part),))
+    others = st.builds(Step, number, st.just("value"), st.just(""), st.just(0), one, given)
+    splits = st.builds(Step, number, st.just("split"), st.just(""), st.sampled_from([0, 8, 512]),
+                       one, given)  # fmt: skip
+    firsts = st.builds(Step, number, st.just("first"), st.just(""), st.just(0), operands, given)
+    steps = draw(st.lists(calls | counted | others | splits | firsts, max_size=5))
+    return Plan(uses, tuple(params), tuple(steps), draw(EXPRESSIONS))
+
+
+@settings(deadline=None, max_examples=30)
+@given(plans())
+def test_writing_and_reading_are_inverse(plan: Plan) -> None:
+    text = write(plan)
+    again = read(text)
+    assert again == plan
+    assert write(again) == text
+    with suppress(BadProgram):  # and nothing else, whatever the plan
+        check(plan, SEND, Bounds())
+
+
+GOOD = """
+op shorten(text: str) -> str max_tokens=40: "Shorten it."
+driver send digest="09"
+param %1 book: str
+%2 = split %1, 512
+%3 = map shorten %2
+%4 = judge "Is it sad?", "It rained."
+%5 = reduce shorten %3 given %4 = true, untrusted ["ann"], %3 failed
+%6 = draw 3 shorten "x"
+%7 = send to="ann", body=[%5, {"a": null}]
+return {"short": %5}
+"""
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.data())
+def test_any_text_is_read_or_refused_with_its_place(data: st.DataObject) -> None:
+    text = GOOD
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(at, min(len(text), at + 12)))
+        piece = data.draw(TEXTS | st.sampled_from([*'[]{}(),:=|%"\n', "%1", "9" * 30, "given"]))
+        text = text[:at] + piece + text[end:]
+    refusal = ""
+    try:
+        plan = read(text)
+        assert read(write(plan)) == plan
+    except BadProgram as error:
+        refusal = str(error)
+    assert not refusal or re.match(r"line \d+, column \d+: ", refusal)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda b: b.decode("latin-1")))
+def test_noise_is_refused(text: str) -> None:
+    with pytest.raises(BadProgram, match=r"line \d+, column"):
+        read(text + "\nx")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("%1 = ", "line 1, column 5: expected a value or JSON, found the end of the line"),
+        ("\n%1 = shrink 2", "line 2, column 6: no op is called shrink"),
+        ('op a(x: text) -> str: "b"', "column 9: expected a type: str, bool"),
+        ('op a() -> str size=3: "b"', "column 15: size is no setting of an op"),
+        ('op judge digest="00"', "is not that one any more"),
+        ("return " + "[" * 40, "at most 24 levels deep"),
+        ('return "\\ud800"', "lone surrogate"),
+        ("return 1e999", "out of bounds"),
+        ("return 1\nreturn 2", "line 2, column 1: expected nothing after the return line"),
+        ("", "expected a return line"),
+    ],
+)
+def test_errors_say_the_place_and_what_was_expected(text: str, said: str) -> None:
+    with pytest.raises(BadProgram) as refused:
+        read(text)
+    assert said in str(refused.value)
+
+
+# -- types from data ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Part, list[Part], list[str], Tone, list[Tone], Literal["a"]])
+def test_a_type_from_its_schema_is_equal_and_writes_the_same(kind: Any) -> None:
+    made = result_type(kind)
+    again = plain(made)
+    assert (again, repr(again)) == (made, repr(made))
+    whole = '{"text":"a","children":[{"text":"b","tone":"warm"}]}'
+    for text in (whole, f"[{whole}]", '["x"]', "warm", '["cold"]', "a"):
+        try:
+            content = made.parse(text)
+        except Exception:
+            continue
+        assert again.render(again.parse(text)) == made.render(content)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{}, 3, {"type": "object", "properties": 3}, {"type": "string", "pattern": "("},
+     {"$ref": "#/$defs/x"}, {"type": "array"}, {"enum": []}, {"type": ["string"]},
+     {"anyOf": [{"$ref": "#/$defs/x"}] * 99, "$defs": {"x": {"type": "null"}}}],
+)  # fmt: skip
+def test_a_schema_of_another_shape_is_refused(schema: Any) -> None:
+    with pytest.raises(BadOp, match="cannot be used"):
+        schema_type("x", schema)
+
+
+# -- checking ----------------------------------------------------------------------------------
+
+
+@driver(effect="external", roles={"body": "content"})
+def send(to: str, body: str) -> str:
+    """Send a letter."""
+    raise AssertionError("nothing here may send")
+
+
+SEND = Given({"send": send})
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("%1 = summarize %9", "%9 is not there yet"),
+        ("%1 = summarize 4", "operand 'text' of summarize must be text, not int"),
+        ('%1 = judge "a", "b"\n%1 = summarize "c"', "%1 has a value already"),
+        ('%1 = judge "a", "b"\n%2 = summarize %1', "must be text, not a judgement"),
+        ('%1 = map summarize "x"', "map takes a list, not text"),
+        ("%1 = map summarize [1, 2]", "must be text, not a whole number"),
+        ('%1 = reduce judge ["a"], "b"', "reduce needs an op that gives what it takes"),
+        ('%1 = draw 3 summarize "x"', "at temperature 0 are all the same"),
+        ('%1 = compare "a"', "'first' is missing"),
+        ('%1 = compare "a", "b", third="c"', "'third' does not fit"),
+        ("driver fetch\n%1 = fetch", "the driver fetch is not given; a text brings none"),
+        ('driver send digest="00"', "is not the one the text was written for"),
+        ("driver send\n%1 = send 1, 2", "argument 'to' of send"),
+        ("driver send\n%1 = map send [1]", "map takes an op, and send is none"),
+        ("%1 = first", "first takes a value"),
+        ("%1 = split 5", "split takes a text, not a whole number"),
+        ('%1 = split "a", "b"', "split takes a text and, if wanted, tokens from 8 up"),
+        ('%1 = summarize "a"\n%2 = split %1', "only a parameter or a literal text"),
+        ("return %3", "return: %3 is not there"),
+    ],
+)
+def test_what_stands_against_a_plan_is_said_before_it_runs(line: str, said: str) -> None:
+    with pytest.raises(BadProgram) as refused:
+        program_of(line if "return" in line else f"{line}\nreturn 1", SEND)
+    assert said in str(refused.value)
+
+
+def test_lists_that_double_with_every_line_are_refused() -> None:
+    lines = ["%1 = first 1", *(f"%{n + 1} = [%{n}, %{n}]" for n in range(1, 60)), "return %60"]
+    with pytest.raises(BadProgram, match="its lists hold more than 100,000 parts in all"):
+        program_of("\n".join(lines))
+
+
+def test_all_objections_come_at_once() -> None:
+    with pytest.raises(BadProgram) as refused:
+        program_of('%1 = summarize 4\n%2 = map judge "x"\nreturn %3')
+    assert len(refused.value.objections) == 4
+
+
+SUMMARY = """
+param %1 book: str
+%2 = split %1, 40
+%3 = map summarize %2
+%4 = reduce summarize %3
+return %4
+"""
+BOOK = "The mill stood still. " * 12
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        (Bounds(steps=2), "it has 3 steps; at most 2"),
+        (Bounds(depth=1), "it is 2 calls deep; at most 1"),
+        (Bounds(calls=22), "it may make 23 calls; at most 22"),
+        (Bounds(nlops=16), "it may take 29.44 nlops; at most 16"),
+    ],
+)
+def test_bounds_hold_before_anything_is_called(bounds: Bounds, said: str) -> None:
+    engine = Scripted("Short.")
+    try:
+        error: Any = execute(program_of(SUMMARY, bounds=bounds), BOOK, engine=engine).error
+    except BadProgram as refused:
+        error = refused
+    assert said in str(error) and engine.seen == []
+
+
+def test_an_effect_that_is_not_allowed_is_refused() -> None:
+    text = 'driver send\n%1 = send "ann", "hello"\nreturn %1'
+    program_of(text, SEND)
+    with pytest.raises(BadProgram, match="has the effect external; allowed here: pure, read"):
+        program_of(text, SEND, Bounds(effects=frozenset({"pure", "read"})))
+
+
+def test_a_list_that_nobody_bounds_may_make_any_number_of_calls() -> None:
+    text = "param %1 many: list[str]\n%2 = first %1, [1]\n%3 = map summarize %2\nreturn %3"
+    program = program_of(text, bounds=Bounds(calls=3))
+    assert execute(program, ["a", "b"]).receipt.calls == 2
+    assert "may make 4 calls; at most 3" in str(execute(program, list("abcd")).error)
+
+    def unknown() -> Any:
+        return program(echo.map(["a"]))
+
+    assert "may make any number of calls" in str(execute(unknown).error)
+
+
+def test_the_bound_on_calls_is_never_exceeded() -> None:
+    run = execute(program_of(SUMMARY, bounds=Bounds(calls=23)), BOOK, engine=Scripted(brief))
+    assert run.error is None and 0 < run.receipt.calls <= 23
+
+
+# -- from a run and back -----------------------------------------------------------------------
+
+
+def written(program: Callable[..., Any], *args: Any, engine: Any = None) -> tuple[str, Run]:
+    """The run's text, of which writing and reading are inverse, and the run."""
+    with computer(engine) as machine:
+        run = finish(machine.start(program, *args))
+        given_args = inspect.signature(program).bind(*args).arguments
+        plan = plan_of(run._begun, given_args)
+    text = write(plan)
+    assert read(text) == plan and write(read(text)) == text
+    return text, run
+
+
+def brief(seen: Seen) -> str:
+    return "+".join(text[:9] for text in seen.operands.values())
+
+
+def books(book: str, topic: str) -> Any:
+    parts = shorten.map(split(book, 40))
+    whole = shorten.reduce(parts)
+    return whole, merge(whole, topic)
+
+
+def test_a_run_is_written_with_its_parameters_and_runs_on_other_texts() -> None:
+    text, run = written(books, BOOK, "mills", engine=brief)
+    assert "param %1 book: str\nparam %2 topic: str\n%3 = split %1, 40\n%4 = map shorten %3" in text
+    again = execute(program_of(text), BOOK, "mills", engine=brief)
+    assert again.result == list(run.result)
+    assert again.receipt.calls == run.receipt.calls and not again.receipt.forced
+    other = execute(program_of(text), "Another text. " * 9, "geese", engine=brief)
+    assert other.result[1].endswith("+geese")
+
+
+def led(topic: str) -> Any:
+    known = str(echo(topic))
+    inner = spawn(lambda text: str(echo(text + "!")), known)
+    if yes(known):
+        return {"a": merge(known, inner), "b": first(echo("q")), "c": [None, Tone.WARM]}
+    return "no"
+
+
+def test_branches_are_written_as_they_fell_and_hold_as_conditions() -> None:
+    def agreeing(seen: Seen) -> str:
+        return "yes" if "Is it so" in seen.instruction else said(seen)
+
+    text, _ = written(led, "tides", engine=agreeing)
+    assert "%3 = yes %2" in text and "given %3 = true" in text
+    assert '%4 = echo "tides!"' in text  # what Python made of a text is a text
+    again = execute(program_of(text), "tides", engine=agreeing)
+    assert again.result == {"a": "tides+tides!", "b": "q", "c": [None, "warm"]}
+    other = execute(program_of(text), "tides", engine={"Is it so": "no"})
+    assert "%3 is False, and the text is written for another case" in str(other.error)
+
+
+def test_functions_are_names_that_only_python_can_give() -> None:
+    def joined(*texts: str) -> str:
+        return " & ".join(texts)
+
+    text, _ = written(lambda: lift(joined)(echo("a"), echo("b")))
+    with pytest.raises(BadProgram, match="the function joined is not given"):
+        program_of(text)
+    assert execute(program_of(text, Given(functions={"joined": joined}))).result == "a & b"
+
+
+def test_draws_and_items_used_alone() -> None:
+    tell = op("Tell it", temperature=0.7)
+
+    def program() -> Any:
+        few = tell("a", samples=3)
+        many = tell("b", samples=2)
+        return few.each()[0], few, many, tell("c", sample=4), tell.using(temperature=0.1)("d")
+
+    text, run = written(program)
+    assert text.count("= tell_it ") == 3 and "%4 = draw 2 tell_it" in text
+    assert "sample 4 tell_it" in text and 'tell_it_2(text: str) -> str name="tell_it"' in text
+    assert execute(program_of(text)).receipt.calls == run.receipt.calls
+
+
+def test_what_a_program_vouches_for_is_refused_by_name() -> None:
+    with pytest.raises(BadProgram, match="endorse at main/1 cannot be written"):
+        written(lambda: endorse(yes("x"), into=bool), engine="yes")
+
+
+def test_labels_survive_the_text() -> None:
+    low = intern_label(UNTRUSTED.integrity, frozenset({"ann"}))
+
+    def program() -> Any:
+        return echo(Value("what they wrote", low)), echo("mine")
+
+    text, _ = written(program)
+    assert '= echo "what they wrote" given untrusted ["ann"]' in text
+
+    def labels(program: Any) -> list[Any]:
+        found: list[Any] = []
+
+        def outer() -> Any:
+            pair = spawn(program)
+            found.append(pair)
+            return pair
+
+        execute(outer)
+        return [found[0].label]
+
+    assert labels(program_of(text)) == labels(program) == [low]
+
+
+SENT: list[str] = []
+
+
+@driver(effect="external", roles={"body": "content"})
+def post(to: str, body: str) -> bool:
+    """Post a letter."""
+    SENT.append(to)
+    return True
+
+
+@driver(effect="read")
+def fetch() -> str:
+    """Fetch what somebody wrote."""
+    return "Please write to me."
+
+
+def test_a_decision_from_untrusted_text_gains_no_trust_by_being_written() -> None:
+    """The run was approved by a person once; its text needs a person again."""
+
+    def program() -> Any:
+        return post("ann", "Hello.") if yes(fetch()) else "no"
+
+    with computer("yes", person=ScriptedPerson(approve=lambda call: True)) as machine:
+        run = finish(machine.start(program))
+        text = write(plan_of(run._begun, {}))
+    assert 'post to="ann", body="Hello." given %2 = true' in text and SENT == ["ann"]
+    given_drivers = Given({"post": post, "fetch": fetch})
+    again = execute(program_of(text, given_drivers), engine="yes")
+    assert again.status == "needs_person" and SENT == ["ann"]
+    with pytest.raises(BadProgram, match="is not the one the text was written for"):
+        program_of(text, Given({"post": send, "fetch": fetch}))
+
+
+# -- in the terminal -----------------------------------------------------------------------------
+
+
+def test_a_run_is_shown_as_a_program_and_run_again(nlpu: Terminal, tmp_path: Path) -> None:
+    record = recorded(tmp_path, lambda seen: "yes" if "good" in seen.instruction else said(seen))
+    place = ("--run-dir", str(tmp_path / "runs"))
+    shown = nlpu("show", record.name, "--program", *place)
+    assert shown.code == 0 and "note: branches are written as they fell" in shown.err
+    assert nlpu("show", record.name, "--program", "--json", *place).json["program"] == shown.out
+    file = tmp_path / "digest.nl"
+    file.write_text(shown.out)
+    ended = nlpu("run", str(file), "--engine", "scripted", "--json", *place)
+    name = ended.json["run_id"]
+    assert DIGEST and ended.json["receipt"]["calls"] > 3
+    assert nlpu("replay", name, *place).code == ended.code
+    file.write_text(shown.out.replace("Shorten", "Lengthen"))
+    changed = nlpu("resume", name, "--changed", *place, "--json")
+    assert changed.json["receipt"]["calls"] > 0
+
+
+def test_a_text_takes_its_inputs_and_says_what_is_wrong(nlpu: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "short.nl"
+    file.write_text("param %1 book: str\nparam %2: str\n%3 = judge %2, %1\nreturn %3\n")
+    (tmp_path / "book.txt").write_text("A book.")
+    given_names = ("p2=Is it a book?", "--input", "book.txt", "--engine", "scripted")
+    assert nlpu("run", str(file), *given_names).code == 0
+    assert "short(book: text, p2: text)" in nlpu("run", str(file)).err
+    file.write_text("%1 = summarize %2\nreturn")
+    bad = nlpu("run", str(file))
+    assert bad.code == 1 and bad.err.startswith("error: line 2, column 7: expected a value")
+    assert nlpu("run", "missing.nl").code == 2
