@@ -17,9 +17,9 @@ from kit import (
     slow,
 )
 
-from nlpu import lift
+from nlpu import Value, lift
 from nlpu.engines.scripted import Say, Scripted
-from nlpu.errors import Cancelled, DoesNotFit, Malformed, UpstreamFailed
+from nlpu.errors import BadOperand, Cancelled, DoesNotFit, Malformed, UpstreamFailed
 from runtime import first, spawn
 
 # -- first, cancel -----------------------------------------------------------------------------
@@ -53,6 +53,12 @@ def test_a_failure_does_not_win_while_another_may_come() -> None:
     assert execute(lambda: first(count("a"), echo("b")), engine=engine).result == "x"
     both = execute(lambda: first(count("a"), count("b")), engine=engine)
     assert isinstance(both.error, Malformed)
+
+
+@pytest.mark.parametrize("values", [(), ("a text",), (Value("a"), 7)])
+def test_a_race_is_of_values(values: Any) -> None:
+    with pytest.raises(BadOperand, match=r"first\(\)"):
+        execute(lambda: first(*values)).result  # noqa: B018
 
 
 def test_what_the_result_does_not_need_is_stopped_at_the_engine() -> None:
