@@ -92,13 +92,18 @@ class Experience:
 
 
 class Draw:
-    """One imagined run: its calls are drawn from those of one earlier run, where it has such."""
+    """One imagined run: its calls are drawn from those of one earlier run, where it has such.
 
-    def __init__(self, experience: Experience, chance: Random) -> None:
+    ``number``: draws take the earlier runs in turn, so that none is left out.
+    """
+
+    def __init__(self, experience: Experience, chance: Random, number: int) -> None:
         self._experience = experience
         self._chance = chance
         runs = sorted({run for by_run in experience.samples.values() for run in by_run})
         self._order = chance.sample(runs, len(runs))
+        if runs:
+            self._order.insert(0, runs[number % len(runs)])
 
     def sample(self, op: OpKey) -> Sample | None:
         """A call of the op; None if it was never called."""

@@ -5,9 +5,10 @@ Theory of operation
 A dry run is a real run of the program on a processor that answers each call with an earlier answer
 of the same op, after the seconds that one took, on a clock that jumps. So loops, branches, trees
 and the in-flight limit are those of the program and not of a model of it. Several dry runs, each
-drawn from another earlier run, give a distribution; the forecast is its median and the range
-between its 5th and 95th percentiles, widened where few earlier runs stand behind it (by Student's t
-over the normal quantile, for n runs n - 1 degrees of freedom).
+drawn from another earlier run, give a distribution; the forecast is its median and the range that
+holds the next of n + 1 like runs with 90 %: from rank 0.05 (n + 1) to rank 0.95 (n + 1) of n, which
+are the least and the most where n is 19 (order statistics). Behind fewer than ten earlier runs it
+is widened by Student's t over the normal quantile, with n - 1 degrees of freedom.
 
 Rules
 1. A forecast makes no call, writes no journal and touches no server.
@@ -22,7 +23,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -43,6 +44,7 @@ _MOST_CALLS = 20_000  # of one dry run: a program that loops on is cut there
 _UNKNOWN_SHARE = (0.2, 1.0)  # of its limit that an op never called is taken to write
 _T95 = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)  # by degrees of freedom, from 1
 _Z95 = 1.645
+_TAIL = 0.05  # of the runs are below, and as many above
 _PATIENT = Limits(timeout_s=1e9)  # what an earlier call took is no reason to give up on it
 
 
@@ -86,7 +88,7 @@ class DryEngine:
     def begin(self, seed: int) -> None:
         """The next dry run: it draws from another earlier run."""
         self._chance = Random(seed)
-        self._draw = Draw(self._experience, self._chance)
+        self._draw = Draw(self._experience, self._chance, seed)
         self._answers = 0
 
     async def capabilities(self) -> Capabilities:
@@ -218,14 +220,22 @@ def _forecast(
 
 
 def interval(figures: Sequence[float], earlier_runs: int) -> Interval:
-    """The median and the 5th and 95th percentile, widened for few earlier runs."""
-    middle = median(figures)
-    if len(figures) < 2:
-        return Interval(expected=middle, least=middle, most=middle)
-    cuts = quantiles(figures, n=20, method="inclusive")
+    """The median, and the range that holds 90 %, widened for few earlier runs."""
+    middle, ranked = median(figures), sorted(figures)
+    runs = max(2, min(len(ranked), earlier_runs))
+    share = max(0.0, (_TAIL * (runs + 1) - 1) / (runs - 1))  # of the way from least to most
     widened = _widening(earlier_runs)
-    least = max(0.0, middle - (middle - cuts[0]) * widened)
-    return Interval(expected=middle, least=least, most=middle + (cuts[-1] - middle) * widened)
+    least = max(0.0, middle - (middle - _at(ranked, share)) * widened)
+    most = middle + (_at(ranked, 1 - share) - middle) * widened
+    return Interval(expected=middle, least=least, most=most)
+
+
+def _at(ranked: Sequence[float], share: float) -> float:
+    """The figure so far along, between two of them in proportion."""
+    place = share * (len(ranked) - 1)
+    below = int(place)
+    above = min(below + 1, len(ranked) - 1)
+    return ranked[below] + (ranked[above] - ranked[below]) * (place - below)
 
 
 def _widening(earlier_runs: int) -> float:

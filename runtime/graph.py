@@ -22,6 +22,7 @@ Rules
    along data and control edges.
 3. A control cell is immutable and shared; seeing a value that was issued under the current cell
    replaces that cell, since the value's own path already includes it.
+4. A scope's label only sinks, and each step down is noted: what was seen, and where.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import USER, Label, join
-from nlpu.value import CURRENT, State, Value
+from nlpu.value import CURRENT, State, Value, see
 
 if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
     from runtime.run import RunState
@@ -100,6 +101,16 @@ class Cell:
         while cell is not None:
             yield cell.node
             cell = cell.previous
+
+
+class Sight(NamedTuple):
+    """Something that a scope has seen, with a label below its own: what it issues from ``issued``
+    on depends on it. ``node``: None for what is not of the graph. ``line``: file:line."""
+
+    issued: int
+    node: Node | None
+    label: Label
+    line: str
 
 
 class Node(Value[Any]):
@@ -187,7 +198,11 @@ class Node(Value[Any]):
             except NlpuError:
                 if self.items is None:
                     raise
-        return super().each() if self.items is None else list(self.items)
+        if self.items is None:
+            return super().each()
+        if self.inner is not None:
+            see(self.inner.label)  # how many there are
+        return list(self.items)
 
     def data_edges(self) -> Iterator[Node]:
         """The nodes it reads; of a reduction that has not grown yet, those of its list."""
@@ -196,6 +211,12 @@ class Node(Value[Any]):
                 yield value
             elif type(value) is list:
                 yield from (item for item in value if isinstance(item, Node))
+
+    def read(self) -> Iterator[Value[Any]]:
+        """The Values it reads, those in a list that it has not grown from yet included."""
+        for operand in self.operands:
+            values = operand if type(operand) is list else (operand,)
+            yield from (value for value in values if isinstance(value, Value))
 
     def needed_by_others(self, than: Node) -> bool:
         """Whether a node that is not settled, or a program, waits for this one."""
@@ -245,10 +266,12 @@ class Scope:
         self.issued = 0
         self.control: Cell | None = parent.control if parent is not None else None
         self.label: Label = parent.label if parent is not None else USER
+        self.sights: list[Sight] = []  # rule 4
         self.origin: Node | None = parent.origin if parent is not None else None  # its Spawn
         self.is_async = False
         self.ended = False
         self.kept: Node | None = None  # the node that holds the result, once the program ended
+        self.given: tuple[Any, ...] = ()  # the operands of the node it grew from, before it grew
         self.nodes: list[Node] = []
         self.children: list[Scope] = []
         self.draws: dict[bytes, int] = {}
@@ -269,7 +292,7 @@ class Scope:
                 self.run.kernel.park(self, value)
             self.saw(value)
         else:
-            self.label = join(self.label, value._label)
+            self.see(value._label)
 
     def wait(self, value: Value[Any]) -> Any:
         if isinstance(value, Node):
@@ -278,7 +301,14 @@ class Scope:
                 yield from self.run.kernel.await_node(self, value)
             self.saw(value)
         else:
-            self.label = join(self.label, value._label)
+            self.see(value._label)
+
+    def see(self, label: Label, node: Node | None = None) -> None:
+        joined = join(self.label, label)
+        if joined is not self.label:
+            line = self.run.kernel.host.asking_line()
+            self.sights.append(Sight(self.issued, node, label, line))
+            self.label = joined
 
     def processor(self, name: str | None) -> Any:
         return self.run.kernel.processor(name)
@@ -306,7 +336,7 @@ class Scope:
         if control is not None and control.node is node:
             return
         self.control = Cell(node, None if node.control is control else control)
-        self.label = join(self.label, node.label)
+        self.see(node.label, node)
 
     def child(self, node: Node, name: str, grown_from: Node | None) -> Scope:
         """A scope for what a node of this one grows into.
@@ -316,6 +346,7 @@ class Scope:
         scope = Scope(self.run, node.position, self, name)
         scope.control = node.control
         scope.label = node._label
+        scope.given = node.operands
         if grown_from is not None:
             scope.saw(grown_from)
         self.children.append(scope)

@@ -19,7 +19,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Interrupted, ProgramError
-from nlpu.value import CURRENT
+from nlpu.label import Label, join
+from nlpu.value import CURRENT, see
 from runtime.receipt import Receipt, receipt_of
 from runtime.run import Counts, RunState, Status
 
@@ -48,9 +49,16 @@ class Run:
     def result(self) -> Any:
         """The program's result with Values replaced by contents; raises the run's error."""
         self.wait()
+        see(self.label)
         if self._begun.error is not None:
             raise self._begun.error
         return self._begun.result
+
+    @property
+    def label(self) -> Label:
+        """The label of its result: give it on as ``Value(run.result, run.label)``."""
+        root = self._begun.root
+        return root.label if root.kept is None else join(root.label, root.kept.label)
 
     @property
     def error(self) -> BaseException | None:

@@ -18,7 +18,7 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     taken    issue, position, op, on, key, texts, then as Outcome: from the run it was edited from
     shared   position, op, on, key, texts: it met an equal call made or under way
     lift     position, name, digest of the result
-    pick     position, index: which of several came first
+    pick     position, index, ...: which of several came first, and which had failed before it
     clock    position, what, content: what the program was told from outside
     intent   position, digest of the exact call, the call as text, approved: about to be driven
     effect   position, text: what the driver gave
@@ -98,7 +98,7 @@ class Past:
     ops: dict[int, PastOp] = field(default_factory=dict)
     processors: dict[int, str] = field(default_factory=dict)
     lifts: dict[str, str] = field(default_factory=dict)  # position -> digest
-    picks: dict[str, int] = field(default_factory=dict)
+    picks: dict[str, tuple[int, ...]] = field(default_factory=dict)  # winner, then failures
     clocks: dict[str, tuple[str, Any]] = field(default_factory=dict)
     intents: dict[str, PastIntent] = field(default_factory=dict)  # by position
     header: dict[str, Any] = field(default_factory=dict)
@@ -244,7 +244,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "failure": _fold_failure,
     "cancel": lambda past, row: past.under_way.pop(row[2], None),
     "lift": lambda past, row: past.lifts.__setitem__(row[2], row[4]),
-    "pick": lambda past, row: past.picks.__setitem__(row[2], row[3]),
+    "pick": lambda past, row: past.picks.__setitem__(row[2], tuple(row[3:])),
     "clock": lambda past, row: past.clocks.__setitem__(row[2], (row[3], row[4])),
     "pulse": _fold_pulse,
     "intent": lambda past, row: past.intents.__setitem__(row[2], PastIntent(row[3], row[5])),
@@ -407,9 +407,9 @@ class History:
         """What a lifted function gave, by digest."""
         self._row("lift", position, name, digest)
 
-    def pick(self, position: str, index: int) -> None:
-        """Which of several came first."""
-        self._row("pick", position, index)
+    def pick(self, position: str, picked: tuple[int, ...]) -> None:
+        """Which of several came first, and which had failed before it."""
+        self._row("pick", position, *picked)
 
     def clock(self, position: str, what: str, content: Any) -> None:
         """What the program was told from outside."""

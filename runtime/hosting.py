@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # the kernel owns the host
     from runtime.kernel import Kernel
 
 Program = Callable[..., Any]
-_OWN = ("nlpu", "runtime")  # frames of these packages are not where a program waits
+_OWN = ("nlpu", "memory", "runtime", "asyncio", "threading")  # not where a program waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +130,20 @@ class Host:
 
     def note_wait(self, scope: Scope, seconds: float) -> None:
         """Remember where the program waited."""
-        entry = scope.run.forced.setdefault(_asking_line(), [0, 0.0])
+        entry = scope.run.forced.setdefault(self.asking_line(), [0, 0.0])
         entry[0] += 1
         entry[1] += seconds
+
+    @staticmethod
+    def asking_line() -> str:
+        """file:line of the innermost frame that is the program's own."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            module = frame.f_globals.get("__name__", "")
+            if module.partition(".")[0] not in _OWN:
+                return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
+            frame = frame.f_back  # type: ignore[assignment]
+        return "?"
 
     # -- ending ------------------------------------------------------------------------------
 
@@ -342,17 +353,6 @@ def spawn(program: Program, *args: Any, **kwargs: Any) -> Value[Any]:
     """
     name = getattr(program, "__name__", "program")
     return current().issue(Spawn(program, name, args, tuple(kwargs.items())), ())
-
-
-def _asking_line() -> str:
-    """file:line of the innermost frame that is the program's own."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] not in _OWN:
-            return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
-    return "?"
 
 
 __all__ = ["Host", "Spawn", "spawn"]

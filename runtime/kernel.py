@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
+from functools import reduce
 from random import Random
 from typing import Any, TypeVar
 
@@ -193,8 +194,11 @@ class Kernel:
         scope.nodes.append(node)
         try:
             KINDS[type(work)].issued(self, node)
-        except NlpuError:
+        except NlpuError:  # the program learns of what the node would have read
             scope.nodes.pop()
+            for value in node.read():
+                if value.ready:
+                    scope.see(value._label)
             raise
         self.calls.fresh.append(node)
         return node
@@ -255,7 +259,8 @@ class Kernel:
     def fail(self, node: Node, error: BaseException) -> None:
         """The node has no content; this is why."""
         if node.stage is not Stage.SETTLED:
-            self._close(node, None, error, node._label)
+            label = reduce(join, (value._label for value in node.read()), node._label)
+            self._close(node, None, error, label)  # an error may tell of all that was read
 
     def _close(self, node: Node, content: Any, error: BaseException | None, label: Any) -> None:
         node.settled(content, error, label)

@@ -204,12 +204,13 @@ class RunState:
                 self.history.taken(node.position, op, identity, key, node.texts or (), outcome)
         return outcome
 
-    def picked(self, position: str) -> int | None:
-        """What came first at that position, in a former life or in the run it was edited from."""
-        index = self.past.picks.get(position)
-        if index is None and self.ancestor is not None:
-            index = self.ancestor.past.picks.get(position)
-        return index
+    def picked(self, position: str) -> tuple[int, ...]:
+        """What came first there, in a former life or in the run it was edited from, and what had
+        failed before it; empty if nothing was picked."""
+        picked = self.past.picks.get(position, ())
+        if not picked and self.ancestor is not None:
+            picked = self.ancestor.past.picks.get(position, ())
+        return picked
 
     def forget_pick(self, node: Node, index: int) -> bool:
         """Give up an ancestor's pick whose winner has failed here; False if it still holds."""

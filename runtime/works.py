@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.errors import BadOperand, NlpuError, ProgramError, described
+from nlpu.label import join
 from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, check_text, rebuilt
-from nlpu.value import CURRENT, Value
+from nlpu.value import CURRENT, Value, literal
 from runtime.graph import Node, Scope
 from runtime.journal import text_hash
 
@@ -169,15 +170,26 @@ def _growing(
             grow_now(kernel, node, items)
 
     def grow_now(kernel: Kernel, node: Node, items: list[Any]) -> None:
-        source = node.operands[0]
-        grown_from = source if isinstance(source, Node) and source.items is None else None
-        scope = node.scope.child(node, type(node.work).__name__.lower(), grown_from)
+        scope = _scope_of_growth(node)
         grow(kernel, node, scope, items)
         node.operands = tuple(node.items or ())
         kernel.grown(node)
         kernel.wait_for(node, node.operands)
 
     return Kind(issued, ready)
+
+
+def _scope_of_growth(node: Node) -> Scope:
+    """A scope for what grows, that has seen how many items there are."""
+    source = node.operands[0]
+    grown_from = source if isinstance(source, Node) and source.items is None else None
+    scope = node.scope.child(node, type(node.work).__name__.lower(), grown_from)
+    if isinstance(source, Node) and source.inner is not None:
+        scope.see(source.inner.label, source)
+    elif isinstance(source, Value):
+        scope.see(source._label)
+    node._label = join(node._label, scope.label)
+    return scope
 
 
 def _pending(values: list[Any]) -> bool:
@@ -189,7 +201,7 @@ def _listed(node: Node, source: Any) -> list[Any]:
     content = content_of(source)
     if not isinstance(content, list | tuple):
         raise BadOperand(f"{node.name}.map and .reduce take a list, not {content!r:.60}")
-    return [Value(item, source._label) for item in content]
+    return [literal(item, source._label) for item in content]
 
 
 def _will_grow(operand: Any) -> bool:
@@ -221,7 +233,7 @@ def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> 
             _fold(scope, op, group, rest, as_list) if len(group) > 1 else group[0]
             for group in groups
         ]
-    node.items = [level[0] if isinstance(level[0], Value) else Value(level[0], scope.label)]
+    node.items = [level[0] if isinstance(level[0], Value) else literal(level[0], scope.label)]
 
 
 def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as_list: bool) -> Any:
@@ -369,16 +381,16 @@ def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
     kernel.settle(node, content)
 
 
-def _picked(node: Node) -> int | None:
-    """What a former life picked there, unless the program has changed since."""
-    index = node.scope.run.picked(node.position)
-    return index if index is not None and index < len(node.operands) else None
+def _picked(node: Node) -> tuple[int, ...]:
+    """What a former life picked there, and what had failed; of another program, nothing."""
+    picked = node.scope.run.picked(node.position)
+    return picked if all(index < len(node.operands) for index in picked) else ()
 
 
 def _first_issued(kernel: Kernel, node: Node) -> None:
     picked = _picked(node)
-    if picked is not None:
-        kernel.wait_for(node, (node.operands[picked],))
+    if picked:
+        kernel.wait_for(node, [node.operands[index] for index in picked])  # failures: their labels
         return
     there = [value for value in node.operands if not isinstance(value, Node) or value.ready]
     kernel.wait_for(node, () if there else node.operands, needed=1)
@@ -386,24 +398,21 @@ def _first_issued(kernel: Kernel, node: Node) -> None:
 
 def _first_ready(kernel: Kernel, node: Node) -> None:
     run = node.scope.run
-    index = _picked(node)
-    if index is not None and run.forget_pick(node, index):
+    picked = _picked(node)
+    if picked and run.forget_pick(node, picked[0]):
         kernel.wait_for(node, node.operands, needed=1)  # the race is open again
         return
-    if index is None:
+    if not picked:
         settled = [i for i, v in enumerate(node.operands) if not isinstance(v, Node) or v.ready]
-        good = [
-            i
-            for i in settled
-            if not isinstance(node.operands[i], Node) or node.operands[i]._error is None
-        ]
-        if not good and len(settled) < len(node.operands):
+        failed = [i for i in settled if node.operands[i]._error is not None]
+        if failed == settled and len(settled) < len(node.operands):
             node.waiting = 1  # a failure does not win while another may come
             return
-        index = (good or settled)[0]
+        good = [i for i in settled if i not in failed]
+        picked = ((good or settled)[0], *failed)
     if node.position not in run.past.picks:
-        run.history.pick(node.position, index)
-    winner = node.operands[index]
+        run.history.pick(node.position, picked)
+    winner = node.operands[picked[0]]
     error = winner._error if isinstance(winner, Node) else None
     if error is not None:
         kernel.fail(node, error)

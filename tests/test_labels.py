@@ -12,7 +12,7 @@ from kit import count, echo, execute, merge, yes
 from nlpu import Label, Value, lift
 from nlpu.engines.scripted import Scripted
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
-from runtime import first, spawn
+from runtime import endorse, first, spawn
 
 PEOPLE = st.none() | st.frozensets(st.sampled_from("abcd"))
 LABELS = st.builds(intern_label, st.sampled_from(Integrity), PEOPLE)
@@ -90,6 +90,11 @@ SECRET = Value("secret", ANN)
 )
 def test_a_result_joins_what_it_was_made_of(program: Any, label: Label) -> None:
     assert label_of(program) is label
+
+
+def test_only_an_endorsement_gives_trust() -> None:
+    assert label_of(lambda: yes(BAD), {"so?": "yes"}) is UNTRUSTED
+    assert label_of(lambda: endorse(yes(BAD), into=bool), {"so?": "yes"}) is SYSTEM
 
 
 def test_forcing_lowers_the_scope_from_then_on() -> None:

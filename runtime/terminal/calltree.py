@@ -61,7 +61,7 @@ class Call:
     def line(self) -> str:
         """On one line."""
         tokens = f"{self.cost.prompt_tokens}+{self.cost.completion_tokens} tok"
-        return f"{self.op}  {self.state}  {tokens}  {one_line(self.text, _WIDTH)}"
+        return f"{self.position}  {self.op}  {self.state}  {tokens}  {one_line(self.text, _WIDTH)}"
 
 
 def calls_of(record: Record) -> list[Call]:

@@ -14,6 +14,7 @@ Rules
 
 from __future__ import annotations
 
+import inspect
 import json
 import sqlite3
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nlpu.codec import instruction_of, reminder_of
 from nlpu.errors import MissingPart, NlpuError, ProgramError
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from nlpu.processor import Processor
+    from runtime.computer import Computer
+    from runtime.handle import Run
 
+T = TypeVar("T")
 _LONGEST_REPLAY_S = 60.0
 _MARKS = ("<|system|>\n", "\n<|user|>\n", "\n<|answer|>\n")  # of the scripted engine, for people
 
@@ -75,6 +79,19 @@ def shape_of(record: Record) -> Shape:
 
 
 def _replayed(record: Record) -> Shape:
+    def look(computer: Computer, run: Run, arguments: dict[str, Any]) -> Shape:
+        processor = next(iter(computer.processors.values()))
+        nodes = run._begun.root.subtree()  # they hold their ops; the graph only names them
+        return Shape(run.graph, _layouts(processor, nodes))
+
+    return replayed(record, look)
+
+
+def replayed(record: Record, look: Callable[[Computer, Run, dict[str, Any]], T]) -> T:
+    """What ``look`` makes of the run, replayed on a copy, and of the arguments it was given.
+
+    Raises NlpuError, TimeoutError, sqlite3.Error, OSError.
+    """
     from runtime.computer import Computer  # the scheduler, which only a replay needs
 
     header = record.past.header
@@ -94,13 +111,13 @@ def _replayed(record: Record) -> Shape:
         with Computer(Recorded(header["can"]), run_dir=place) as computer:
             run = computer.resume(record.name, function, *args, replay=True, **kwargs)
             run.wait(_LONGEST_REPLAY_S)
-            graph, known = run.graph, record.past.calls
-            if not known.keys() <= graph.nodes:
-                met = sum(position in graph for position in known)
+            known = record.past.calls
+            there = {node.position for node in run._begun.root.subtree()}
+            if not known.keys() <= there:
+                met = len(known.keys() & there)
                 raise ProgramError(f"its replay met {met} of {len(known)} calls")
-            processor = next(iter(computer.processors.values()))
-            nodes = run._begun.root.subtree()  # they hold their ops; the graph only names them
-            return Shape(graph, _layouts(processor, nodes))
+            bound = inspect.signature(function).bind(*args, **kwargs)
+            return look(computer, run, bound.arguments)
 
 
 def _copy(source: Path, target: Path) -> None:

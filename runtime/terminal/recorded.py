@@ -24,6 +24,7 @@ def described(capabilities: Capabilities) -> dict[str, Any]:
         "constraints": sorted(capabilities.constraints),
         "tokenizer": capabilities.tokenizer,
         "weaker": list(capabilities.weaker),
+        "probabilities": capabilities.probabilities,
     }
 
 

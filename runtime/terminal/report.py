@@ -169,7 +169,7 @@ def _flights(record: Record, places: dict[str, int]) -> list[list[Any]]:
 
 
 def _cost(line: dict[str, Any]) -> list[str]:
-    return [line["name"], *(f"{line[name]:,g}" for name in _COSTS)]
+    return [line["name"], *(f"{round(line[name], 3):,}" for name in _COSTS)]
 
 
 def _forced(record: Record) -> list[dict[str, Any]]:

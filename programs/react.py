@@ -1,0 +1,181 @@
+"""Reason and act: think, ask tools, look at what they say, until the question is answered.
+
+    nlpu run react "What is 17 percent of 2340?"
+    nlpu run react "Who built the mill?" store=.nlpu/memory
+
+Each step is one call, whose reply is decoded under a schema made of the tools' names and typed
+arguments: a thought, and then either an answer or up to three actions, which are made at the same
+time. So the model cannot ask for what no tool could take. What the tools say is put behind the
+transcript, which only grows: all that stood there before is in the server's cache. It is untrusted,
+and the loop acts on it; so a tool that changes or sends something, asked for after that, needs a
+person's approval. The loop ends with an answer, when all its actions were made before, or after
+``steps``; then an answer is written from what is there. (After Yao and others, "ReAct", 2022.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from memory.controller import Memory
+from memory.entries import joined
+from memory.window import Window, window_for
+from nlpu import Op, Value, op
+from nlpu.errors import BadOperand, DriverFailed, Refused
+from nlpu.isa import answer
+from nlpu.label import USER
+from nlpu.value import current
+from programs.calling import attempted
+from runtime import spawn
+from runtime.drivers.arithmetic import calculate
+from runtime.drivers.common import clock, search
+from runtime.drivers.driver import Driver
+
+Ended = Literal["answer", "repetition", "steps", "no valid step"]
+
+STEPS = 8
+PAGES = 3  # of one look into the memory
+AT_ONCE = 3  # actions of one step
+EXACT = ConfigDict(extra="forbid", serialize_by_alias=True)
+DECIDE = """Take the next step towards the answer: a short thought, then tools to ask or the answer.
+Ask several tools at once if they do not need each other's results. Never ask the same thing twice.
+Answer as soon as the results are enough."""
+
+
+class Action(BaseModel):
+    """A tool that was asked, and what it said."""
+
+    tool: str
+    arguments: dict[str, Any]
+    observation: str
+
+    def __str__(self) -> str:
+        given = ", ".join(f"{name}={content!r}" for name, content in self.arguments.items())
+        return f"{self.tool}({given}) gave:\n{self.observation}"
+
+
+class Step(BaseModel):
+    """One thought and what was done after it."""
+
+    thought: str
+    actions: list[Action]
+
+
+class Trace(BaseModel):
+    """The answer, why the loop ended, and all its steps."""
+
+    answer: str
+    ended: Ended
+    steps: list[Step]
+
+    def __str__(self) -> str:
+        parts = [
+            "\n".join([fill(f"({n}) {step.thought}", 88), *map(str, step.actions)])
+            for n, step in enumerate(self.steps, 1)
+        ]
+        ended = [] if self.ended == "answer" else [f"(ended: {self.ended})"]
+        return "\n\n".join([*parts, *ended, fill(self.answer or "(no answer)", 88)])
+
+
+class Answer(BaseModel):
+    """The end of the loop, as the model writes it."""
+
+    answer: str
+
+
+def react(question: str, store: str = "", steps: int = STEPS) -> Trace:
+    """Answer a question with tools: a calculator, a clock and, if one is given, a memory."""
+    if not store:
+        return act(question, [calculate, clock()], steps)
+    with Memory(store, new=False) as memory:
+        return act(question, [search(memory, PAGES), calculate, clock()], steps)
+
+
+def act(question: str, drivers: Sequence[Driver], steps: int = STEPS) -> Trace:
+    """The loop, with any drivers as its tools."""
+    tools = {each.name: each for each in drivers}
+    if not tools:
+        raise BadOperand("an agent needs at least one tool: give it drivers")
+    decide = next_step(drivers, current().processor(None).window)
+    window = opening(question, drivers, decide)
+    taken: list[Step] = []
+    made: set[str] = set()
+    while len(taken) < steps:
+        step = attempted(decide, Value(window.data(), window.label))
+        if step is None or getattr(step.next, "answer", None) == "":
+            return concluded(question, window, taken, "no valid step")
+        if isinstance(step.next, Answer):
+            return Trace(answer=step.next.answer, ended="answer", steps=taken)
+        asked = {each.model_dump_json(): each for each in step.next}  # the same twice is once
+        if made.issuperset(asked):
+            return concluded(question, window, taken, "repetition")
+        made.update(asked)
+        window = window.append(f"thought: {step.thought}", window.label)
+        acts = [spawn(performed, tools[each.tool], each) for each in asked.values()]
+        for each in acts:
+            window = window.append(str(each), each.label)
+        taken.append(Step(thought=step.thought, actions=[each.value for each in acts]))
+    return concluded(question, window, taken, "steps")
+
+
+def next_step(drivers: Sequence[Driver], window_tokens: int) -> Op[Any]:
+    """The op that takes a step: its result type admits exactly what the tools take."""
+    most_tokens = min(window_tokens // 4, 2048)
+    # Thought and actions fit, even where each character is a token. One bound for all texts:
+    # each other one takes an engine a second to prepare.
+    text = Annotated[str, Field(max_length=most_tokens // (AT_ONCE + 2))]
+    kinds: Any = tuple(action_type(each, text) for each in drivers)
+    several: Any = Annotated[list[Union[kinds]], Field(min_length=1, max_length=AT_ONCE)]  # noqa: UP007
+    done: Any = create_model("Done", __base__=Answer, answer=(text, ...))
+    step = create_model("Step", thought=(text, ...), next=(several | done, ...))
+    return op(DECIDE, step, name="next_step", max_tokens=most_tokens)
+
+
+def action_type(driver: Driver, text: Any) -> Any:
+    """The record of one tool's name and its arguments."""
+    fields: dict[str, Any] = {}
+    for number, each in enumerate(driver.arguments):
+        kind = text if each.annotation is str else each.annotation
+        default = each.default if each.optional else ...
+        fields[f"a{number}"] = (kind, Field(default, alias=each.name))  # any name, even "copy"
+    arguments = create_model(f"{driver.name} arguments", __config__=EXACT, **fields)
+    parts: dict[str, Any] = {"tool": (Literal[driver.name], ...), "arguments": (arguments, ...)}
+    return create_model(driver.name, __config__=EXACT, **parts)
+
+
+def opening(question: str, drivers: Sequence[Driver], decide: Op[Any]) -> Window:
+    """The transcript's beginning: what the tools do, and the question."""
+    processor = current().processor(None)
+    tools = "\n".join(
+        ["tools:", *(f"- {each.name}: {each.about.partition(chr(10))[0]}" for each in drivers)]
+    )
+    pinned = processor.count(tools) + 8  # and what joins it to the rest
+    notes: list[str] = []  # what does not fit the window is whole in the Trace
+
+    def keep(text: str, label: object) -> str:
+        notes.append(text)
+        return f"note {len(notes)}"
+
+    window = window_for(decide, processor, keep, pinned_tokens=pinned, operand_tokens=0)
+    return window.pin(tools, USER).append(f"question: {question}", USER)
+
+
+def performed(driver: Driver, asked: Any) -> Action:
+    """Ask a tool; what it said, or why it did not."""
+    arguments = asked.arguments.model_dump(exclude_defaults=True)
+    try:
+        content = driver(**arguments).value
+        each = content if isinstance(content, list) else [content]
+        said = "\n".join(map(str, each))
+    except (BadOperand, DriverFailed, Refused) as error:
+        said = f"error: {error}"
+    return Action(tool=driver.name, arguments=arguments, observation=said)
+
+
+def concluded(question: str, window: Window, steps: list[Step], ended: Ended) -> Trace:
+    """The trace of a loop that ended without an answer; one is written from what is there."""
+    said = attempted(answer, question, Value(joined(window.working), window.label))
+    return Trace(answer=said or "", ended=ended, steps=steps)

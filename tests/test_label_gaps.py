@@ -1,0 +1,122 @@
+"""What labels do not cover: each test holds the loss as it is, so that it cannot grow unseen.
+
+Program code is trusted. Labels follow Values and the scope's label; a program that wants to can
+carry a content past both, and what it does so is not caught.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit import computer, echo, execute, finish, slow, yes
+from label_kit import recall
+
+from nlpu import Label, Value, lift
+from nlpu.engines.scripted import Scripted
+from nlpu.label import UNTRUSTED, USER
+from nlpu.value import current
+from runtime import first, spawn
+
+BAD = Value("bad", UNTRUSTED)
+_GLOBAL: list[str] = []
+
+
+def labelled(program: Any, engine: Any = None) -> Label:
+    """The label of the one Value that a program returns."""
+    kept: list[Value[Any]] = []
+
+    def keeping() -> Any:
+        kept.append(program())
+        return kept[0]
+
+    run = execute(keeping, engine=engine)
+    assert run.error is None, run.error
+    return kept[0].label
+
+
+def test_not_covered_what_programs_tell_each_other_through_globals() -> None:
+    def tells() -> None:
+        _GLOBAL[:] = [str(echo(BAD))]
+
+    def program() -> Any:
+        told = spawn(tells)
+        while not _GLOBAL:
+            str(echo("time passes"))
+        assert not told.ready or told.label is UNTRUSTED
+        return echo(_GLOBAL.pop())
+
+    assert labelled(program) is USER  # lost
+
+
+def test_not_covered_what_a_lifted_function_holds_in_its_closure() -> None:
+    def program() -> Any:
+        held: list[str] = []
+        lift(lambda text: held.append(text) or "noted")(BAD)
+        spawn(lambda: str(lift(lambda text: text)(BAD)))
+        str(echo("time passes"))
+        return lift(lambda: held[0])()
+
+    assert labelled(lambda: spawn(program)) is USER  # lost
+
+
+def test_not_covered_timing() -> None:
+    """Whether something is there already, and which of several comes first."""
+
+    def polls() -> Any:
+        branch = spawn(lambda: str(echo("slow")) if yes(BAD) else "fast")
+        for _ in range(3):
+            str(echo("time passes"))
+        return echo("it was yes" if not branch.ready else "it was no")
+
+    def races() -> Any:
+        delay = spawn(lambda: str(echo("99")) if yes(BAD) else "no")
+        return first(lift(lambda text: "no")(delay), echo("9"))
+
+    told = {"so?": "yes", "Repeat": "text"}
+    assert labelled(polls, engine=told) is USER  # lost
+    late = slow(lambda text: float(text) if text.isdigit() else 0.0)
+    answers = Scripted(lambda seen: "yes" if "so?" in seen.instruction else late(seen))
+    assert labelled(races, engine=answers) is USER  # lost
+
+
+def test_not_covered_a_run_that_a_program_starts() -> None:
+    """It is reached through a global or a closure, and begins as trusted as any run."""
+    with computer() as machine:
+        runs = []
+
+        def program() -> None:
+            runs.append(machine.start(echo, str(BAD)))
+
+        finish(machine.start(program))
+        assert finish(runs[0]).label is USER  # lost
+
+
+def test_not_covered_private_attributes() -> None:
+    def program() -> Any:
+        return recall(BAD._content)
+
+    assert labelled(program) is USER  # lost
+
+
+def test_not_covered_which_pages_a_search_prefers(tmp_path: Path) -> None:
+    """Pages that are not found weigh in the order of those that are: words that many pages hold
+    tell less. The label is that of the pages that were found."""
+    pytest.importorskip("chromadb")
+    from memory_kit import memory  # it needs chromadb
+
+    with memory(tmp_path) as store:
+        for text in ("mill river", "mill garden", "river harbour"):
+            store.write(text, label=USER)
+        before = [found.page.text for found in store.search("mill river", most=2)]
+        for number in range(40):
+            store.write(f"mill {number}", label=UNTRUSTED)
+
+        def program() -> list[Any]:
+            found = store.search("river", most=2)
+            return [[each.page.text for each in found], str(current().label)]
+
+        texts, label = execute(program).result
+    assert "mill river" in before and set(texts) <= {"mill river", "river harbour"}
+    assert label == "user"  # lost
