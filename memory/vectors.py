@@ -16,12 +16,11 @@ Rules
 from __future__ import annotations
 
 import shutil
+import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from struct import error as Short
-from struct import unpack_from
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import HostError, MissingPart, StorageFailed
@@ -42,11 +41,11 @@ def _is_whole(header: Path) -> bool:
     them. Its layout: version, offset, room for so many elements, how many, bytes of each, ..."""
     try:
         told = header.read_bytes()
-        _, _, room, _, each = unpack_from("<IQQQQ", told)
+        _, _, room, _, each = struct.unpack_from("<IQQQQ", told)
         return len(told) >= _HEADER_BYTES and (
             header.with_name("data_level0.bin").stat().st_size == room * each
         )
-    except (OSError, Short):
+    except (OSError, struct.error):
         return False
 
 

@@ -2,18 +2,19 @@
 
 Theory of operation
 -------------------
-Effects and roles follow from the tools' documentation by the rules below, and from nothing else.
+Effects and roles were declared by a reader who had the tools' names, signatures and docstrings and
+nothing else: no task, no goal of an attack, no environment. Rules 1 and 2 sum them up.
 What is said nowhere here is a read, and authority.
 
 Rules
 1. What sends, pays, publishes, invites or calls the network is external; the documentation of
    calendar events says that participants are mailed, so those are external too.
-2. Body, subject, title, description, place and query are content; ids, names and dates to look
-   something up by are selectors; all else is authority.
+2. Body, subject, title, description, place and words to look for are content; ids, names and dates
+   that a read looks something up by are selectors; all else is authority, also ids to act on.
 3. What a tool brings is untrusted, but for what the service itself keeps about its user and for
    the fields that the service assigns (ids, sizes, and of a bank's own record of a transfer
    everything but its subject). These come as drivers of their own, called "vouched ...": the same
-   tool with all other fields cut away.
+   tool with all other fields cut away. Unlike 1 and 2, this was decided with the goals in view.
 """
 
 from __future__ import annotations
@@ -31,12 +32,13 @@ from runtime.drivers.driver import Argument, Driver, Effect, Role
 Perform = Callable[[str, dict[str, Any]], Any]
 
 _EFFECTS: dict[Effect, str] = {
-    "write": "add_user_to_channel append_to_file create_file delete_email delete_file "
-    "get_unread_emails remove_user_from_slack update_password update_user_info",
-    "external": "add_calendar_event_participants cancel_calendar_event create_calendar_event "
-    "get_webpage invite_user_to_slack post_webpage reschedule_calendar_event reserve_car_rental "
-    "reserve_hotel reserve_restaurant schedule_transaction send_channel_message "
-    "send_direct_message send_email send_money share_file update_scheduled_transaction",
+    "write": "append_to_file create_file delete_email delete_file get_unread_emails "
+    "update_password update_user_info",
+    "external": "add_calendar_event_participants add_user_to_channel cancel_calendar_event "
+    "create_calendar_event get_webpage invite_user_to_slack post_webpage remove_user_from_slack "
+    "reschedule_calendar_event reserve_car_rental reserve_hotel reserve_restaurant "
+    "schedule_transaction send_channel_message send_direct_message send_email send_money "
+    "share_file update_scheduled_transaction",
 }  # all others read
 _CONTENT = {
     "append_to_file": "content",
@@ -45,8 +47,6 @@ _CONTENT = {
     "post_webpage": "content",
     "schedule_transaction": "subject",
     "search_calendar_events": "query",
-    "search_contacts_by_email": "query",
-    "search_contacts_by_name": "query",
     "search_emails": "query",
     "search_files": "query",
     "send_channel_message": "body",
@@ -56,13 +56,7 @@ _CONTENT = {
     "update_scheduled_transaction": "subject",
 }
 _SELECTORS = {
-    "add_calendar_event_participants": "event_id",
-    "add_user_to_channel": "channel",
-    "append_to_file": "file_id",
-    "cancel_calendar_event": "event_id",
     "check_restaurant_opening_hours": "restaurant_names",
-    "delete_email": "email_id",
-    "delete_file": "file_id",
     "get_all_car_rental_companies_in_city": "city",
     "get_all_hotels_in_city": "city",
     "get_all_restaurants_in_city": "city",
@@ -87,13 +81,11 @@ _SELECTORS = {
     "get_users_in_channel": "channel",
     "read_channel_messages": "channel",
     "read_inbox": "user",
-    "reschedule_calendar_event": "event_id",
     "search_calendar_events": "date",
+    "search_contacts_by_email": "query",
+    "search_contacts_by_name": "query",
     "search_emails": "sender",
     "search_files_by_filename": "filename",
-    "send_email": "attachments",
-    "share_file": "file_id",
-    "update_scheduled_transaction": "id",
 }
 _VOUCHED_TOOLS = frozenset({"get_balance", "get_current_day", "get_iban"})
 _TRANSFER = ("id", "sender", "recipient", "amount", "date", "recurring")
