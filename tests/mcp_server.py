@@ -7,6 +7,7 @@ import sys
 
 import uvicorn
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 
 server = MCPServer("mill")
 
@@ -27,6 +28,12 @@ def tell(about: str) -> str:
 def fail() -> str:
     """Fail."""
     raise ValueError("the wheel is stuck")
+
+
+@server.tool(structured_output=False)
+def key(context: Context) -> str:
+    """What the request says of itself."""
+    return str(dict(context.request_context.meta or {}))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, BadOperand, DriverFailed, NeedsPerson, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER
 from runtime import Budget
-from runtime.drivers.driver import Driver, driver
+from runtime.drivers.driver import Driver, driver, idempotency_key
 from runtime.drivers.person import ExactCall, ScriptedPerson
 
 
@@ -24,6 +24,7 @@ class World:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
+        self.keys: list[str] = []
         self.looks = 0
         world = self
 
@@ -37,6 +38,7 @@ class World:
         def send(to: str, body: str) -> bool:
             """Send a letter."""
             world.sent.append((to, body))
+            world.keys.append(idempotency_key())
             return True
 
         @driver(effect="pure")
@@ -165,6 +167,9 @@ def test_an_unknown_outcome_is_put_to_a_person(killed: Any) -> None:
     person = ScriptedPerson(settle=lambda call: "again")
     done = resumed(grave, cut, everything, world, person=person)
     assert done.error is None and len(world.sent) == 2
+    assert len(set(world.keys)) == 1 and world.keys[0]  # of the call that was made again, the same
+    execute(everything, world)
+    assert len(set(world.keys)) == 2 and idempotency_key() == ""
 
 
 def test_a_person_may_say_that_it_was_done(killed: Any) -> None:

@@ -84,12 +84,13 @@ def mill(path: Path) -> Path:
 
 def used(where: Any, manifest: Path) -> None:
     def program(mill: McpServer) -> Any:
-        return mill["add"](1, 2), mill["add"](left=4), mill["tell"]("wheels")
+        return mill["add"](1, 2), mill["add"](left=4), mill["tell"]("wheels"), mill["key"]()
 
     with McpServer(where, manifest) as server:
         run = execute(program, server)
         failed = execute(caught, server["fail"]).result
-    assert run.result == ('{"result": 3}', '{"result": 5}', "about wheels")
+    assert run.result[:3] == ('{"result": 3}', '{"result": 5}', "about wheels")
+    assert "'nlpu/idempotencyKey': '" in run.result[3]
     assert {facts["label"] for _, facts in run.graph.nodes(data=True)} == {str(UNTRUSTED)}
     assert "the tool says that it failed: 'Error executing tool fail" in failed
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from runtime.drivers.arithmetic import calculate
     from runtime.drivers.common import ask, clock, search
+    from runtime.drivers.driver import idempotency_key
     from runtime.drivers.folder import files
     from runtime.drivers.mcp import McpServer, pin
 
@@ -17,11 +18,21 @@ _HOMES = {
     "calculate": "arithmetic",
     "clock": "common",
     "files": "folder",
+    "idempotency_key": "driver",
     "pin": "mcp",
     "search": "common",
 }
 
-__all__ = ["McpServer", "ask", "calculate", "clock", "files", "pin", "search"]
+__all__ = [
+    "McpServer",
+    "ask",
+    "calculate",
+    "clock",
+    "files",
+    "idempotency_key",
+    "pin",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,7 +31,9 @@ import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -39,7 +41,7 @@ from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refuse
 from nlpu.label import Label, join
 from nlpu.op import check_text
 from nlpu.value import CURRENT, Value
-from runtime.drivers.driver import Drive, Driver
+from runtime.drivers.driver import KEY, Drive, Driver
 from runtime.drivers.person import PERSON, ExactCall, Verdict
 from runtime.drivers.policy import objections
 from runtime.graph import Cost, Node, Stage
@@ -182,7 +184,8 @@ def _intend(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> N
 async def _called(kernel: Kernel, node: Node, call: ExactCall) -> None:
     driver, given = call.driver, _arguments(node)
     text, failure = "", None
-    PERSON.set(kernel.person)  # in this task alone
+    PERSON.set(kernel.person)  # in this task alone, as the next one
+    KEY.set(_key(node, call))
     try:
         text = _checked(driver, await asyncio.wait_for(_perform(driver, given), driver.deadline_s))
     except NeedsPerson as stop:  # to answer a question: nothing has been done
@@ -203,7 +206,8 @@ async def _perform(driver: Driver, given: dict[str, Any]) -> Any:
         if inspect.iscoroutinefunction(driver.function):
             return await driver.function(**given)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_Threads(), lambda: driver.function(**given))
+        context = copy_context()
+        return await loop.run_in_executor(_Threads(), lambda: context.run(driver.function, **given))
     finally:
         CURRENT.reset(token)
 
@@ -249,6 +253,13 @@ def _settle(kernel: Kernel, node: Node, text: str) -> None:
     if driver.label_of is not None:
         node._label = join(node._label, driver.label_of(content))
     kernel.settle(node, content)
+
+
+def _key(node: Node, call: ExactCall) -> str:
+    """The run, the position and the exact call, as one name."""
+    run = node.scope.run
+    journal = run.journal.path.stem if run.journal.path is not None else uuid4().hex
+    return f"{journal}.{run.number}-{call.digest}"
 
 
 def _arguments(node: Node) -> dict[str, Any]:

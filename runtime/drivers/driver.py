@@ -26,6 +26,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, get_args, overload
@@ -41,6 +42,17 @@ EFFECTS: tuple[Effect, ...] = get_args(Effect)
 ROLES: tuple[Role, ...] = get_args(Role)
 DEADLINE_S = 60.0
 MOST_BYTES = 1_000_000  # of a result: a reply that floods is refused
+
+
+KEY: ContextVar[str] = ContextVar("nlpu_idempotency_key", default="")
+
+
+def idempotency_key() -> str:
+    """Inside a driver: a name of this very call, the same if it is made again after a crash.
+
+    A service that knows such keys does the thing once, however often it is told. Elsewhere empty.
+    """
+    return KEY.get()
 
 
 @dataclass(frozen=True, slots=True)

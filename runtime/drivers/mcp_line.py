@@ -33,6 +33,7 @@ from urllib.parse import urlsplit
 
 from nlpu.errors import DriverFailed, MissingPart, NlpuError, Usage, described
 from runtime.drivers import mcp_manifest
+from runtime.drivers.driver import idempotency_key
 from runtime.drivers.mcp_manifest import Definition, Manifest
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _END_S = 3.0  # for a connection to end
 _CLOSED = -32000  # the SDK's code of a connection that ended
 _REFUSED = -32600  # and of a session that its server has forgotten
 _UNKNOWN = "whether it did what it was asked to is not known"
+_KEY = "nlpu/idempotencyKey"  # in a request's _meta
 _MOST_PAGES = 100  # of a list of tools
 SHOWN = 300  # characters of a server's own words in an error
 
@@ -87,7 +89,7 @@ class Line:
     def ask(self, tool: str, arguments: dict[str, Any], deadline_s: float) -> CallToolResult:
         """Call a tool. Raises DriverFailed."""
         client, portal, life = self.connected(deadline_s)
-        asked = portal.start_task_soon(_asked, client, tool, arguments)
+        asked = portal.start_task_soon(_asked, client, tool, arguments, idempotency_key())
         self._under_way.add(asked)
         wait([asked, life], deadline_s, FIRST_COMPLETED)
         self._under_way.discard(asked)
@@ -181,11 +183,12 @@ async def _listed(client: Client) -> dict[str, Definition]:
     raise DriverFailed("the server's list of tools does not end")
 
 
-async def _asked(client: Client, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+async def _asked(client: Client, tool: str, arguments: dict[str, Any], key: str) -> CallToolResult:
     """One call, without the session's own look at the result (rule 4)."""
     from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult  # here: see _live
 
-    params = CallToolRequestParams(name=tool, arguments=arguments)
+    said = {"name": tool, "arguments": arguments, "_meta": {_KEY: key}}
+    params = CallToolRequestParams.model_validate(said)
     return await client.session.send_request(CallToolRequest(params=params), CallToolResult)
 
 
