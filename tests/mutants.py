@@ -1,6 +1,7 @@
 """Mutants of the policy and of what joins labels, each held against the tests of both.
 
 Run as a program it prints, as JSON, the tests' exit code for each mutant: 0 is one that nobody saw.
+It takes a part of them ("2/4": the second of four) or those with a text in their name.
 A mutant is a function of ours with one rule or comparison of its syntax tree turned round or left
 out, put in its place (``__code__``) in a forked process; or a table with one entry changed.
 """
@@ -203,14 +204,20 @@ def outcome(name: str, put: Callable[[], None]) -> int:
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
 
 
+def chosen(mutants: list[Mutant], what: str = "") -> list[Mutant]:
+    """The mutants of a part, or of a name."""
+    part, slash, parts = what.partition("/")
+    if slash:
+        return mutants[int(part) - 1 :: int(parts)]
+    return [mutant for mutant in mutants if what in mutant.name]
+
+
 if __name__ == "__main__":
     label_kit.PAIRS, label_kit.CASES = label_kit.PAIRS[::EVERY], 0
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # what is imported is forked
         pytest.main(["--collect-only", *arguments([*chain(*SUITES.values())])])
     codes = {f"{start or 'nlpu'}: as it is": outcome(start, lambda: None) for start in SUITES}
-    for mutant in all_mutants():
-        if sys.argv[1:] and sys.argv[1] not in mutant.name:
-            continue
+    for mutant in chosen(all_mutants(), *sys.argv[1:]):
         codes[mutant.name] = outcome(mutant.name, mutant.put)
         print(codes[mutant.name], mutant.name, file=sys.stderr, flush=True)
     print(json.dumps(codes))
