@@ -25,7 +25,10 @@ from runtime.run import RunState
 def anew(kernel: Kernel, number: int, header: Mapping[str, Any], budget: Budget) -> RunState:
     """A run that has no past."""
     kernel.journal.append("run", number, header)
-    return RunState(kernel, number, kernel.journal, budget=budget, estimates=header["estimates"])
+    return RunState(
+        kernel, number, kernel.journal, budget=budget, estimates=header["estimates"],
+        reads=header.get("reads", ""),
+    )  # fmt: skip
 
 
 def again(
@@ -43,7 +46,7 @@ def again(
         budget=Budget(**header["budget"]) if budget is None else budget,
         estimates=header["estimates"], past=past, replay=replay, reuse_changed=changed,
         source_changed=header["source"] != source_digest(program),
-        ancestor=_ancestor(kernel.journal, header),
+        ancestor=_ancestor(kernel.journal, header), reads=header.get("reads", ""),
     )  # fmt: skip
     if not state.replay:
         kernel.journal.append("resume", number, date_s)
@@ -66,10 +69,12 @@ def edited(
         "ops": {name: journal.text(text) for name, text in edits.ops.items()},
     }
     whole = {**header, "from": {**header.get("from", {}), **link}}
+    whole.setdefault("reads", past.header.get("reads", ""))  # its arguments are those
     journal.append("run", number, whole)
     state = RunState(
-        kernel, number, journal, budget=budget, estimates=header["estimates"], ancestor=ancestor
-    )
+        kernel, number, journal, budget=budget, estimates=header["estimates"], ancestor=ancestor,
+        reads=whole["reads"],
+    )  # fmt: skip
     if past.header["source"] != header["source"]:
         state.divergence = (
             "the program's source has changed since that run: results are reused where the same "

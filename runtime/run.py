@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nlpu import errors
 from nlpu.errors import Diverged, HostError, NlpuError, ProgramError
+from nlpu.label import UNTRUSTED
 from nlpu.op import Op
 from nlpu.processor import Processor
 from runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
 from runtime.editing import Ancestor
 from runtime.gate import Gate
-from runtime.graph import Node, Scope
+from runtime.graph import Node, Scope, Sight
 from runtime.history import History, Outcome, Past, PastCall, amount_of, cost_of
 from runtime.journal import Journal, NoJournal
 
@@ -84,7 +85,9 @@ class RunState:
         reuse_changed: bool = False,
         source_changed: bool = False,
         ancestor: Ancestor | None = None,
+        reads: str = "",
     ) -> None:
+        """``reads``: from where the program was given texts that nobody vouches for, if it was."""
         self.kernel = kernel
         self.number = number
         self.journal = journal
@@ -109,6 +112,9 @@ class RunState:
         self.history = History(NoJournal() if replay else journal, number, self.past, self.start_s)
         self.end_s: float | None = None
         self.root = Scope(self, "main", None, "main")
+        if reads:
+            self.root.label = UNTRUSTED
+            self.root.sights.append(Sight(0, None, UNTRUSTED, reads))
         self.leaders: dict[bytes, Node] = {}
         self.followers: dict[bytes, list[Node]] = {}
         self.blocked: list[tuple[int, int, Node]] = []  # a heap of calls the budget refused

@@ -171,3 +171,17 @@ def test_what_cannot_be_replayed_is_said(nlpu: Terminal, place: Path) -> None:
     (place / "post.py").write_text(PROGRAM + "\n# changed\n")
     shown = nlpu("show", ended.json["run_id"], "--labels")
     assert shown.code == 1 and "has changed since" in shown.err and shown.out == ""
+
+
+def test_texts_of_files_and_stdin_are_not_the_persons_word(nlpu: Terminal, place: Path) -> None:
+    (place / "answering.py").write_text(
+        PROGRAM + "\n\ndef answering(letter: str):\n    return send('ann', letter)\n"
+    )
+    words = nlpu("run", "answering.py:answering", "a letter", "--engine", "scripted")
+    assert words.code == 0 and (place / "sent.txt").read_text() == "ann"
+    for given in (["--input", "letter.txt"], ["-"]):
+        ended = nlpu("run", "answering.py:answering", *given, "--engine", "scripted", stdin="Hi.")
+        assert ended.code == 4 and "acted on untrusted content" in ended.err, given
+    (run, *_) = re.findall(r"^(\S+) .*answering", nlpu("runs").out, re.M)
+    assert nlpu("resume", run).code == 4
+    assert "saw something of that label at --input" in nlpu("show", run, "--labels").out

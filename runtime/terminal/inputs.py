@@ -16,13 +16,13 @@ class Stdin:
     """stdin, which can be read once."""
 
     def __init__(self) -> None:
-        self._taken = False
+        self.taken = False
 
     def text(self) -> str:
         """All of it. Raises Usage."""
-        if self._taken:
+        if self.taken:
             raise Usage("stdin ('-') can be given once only; put the other text into a file")
-        self._taken = True
+        self.taken = True
         return checked(sys.stdin.buffer.read(MOST_BYTES + 1), "stdin")
 
 

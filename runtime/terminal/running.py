@@ -92,6 +92,7 @@ def run(
     positional, named = bound
     header = {
         "program": loaded.spec,
+        "reads": "--input" if inputs or stdin.taken else "",
         **machine.facts(),
         "forecast": kept(machine, loaded.spec, bound),
     }
