@@ -28,7 +28,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from nlpu.errors import BadOp, BadOperand
 from nlpu.types import ResultType, result_type
-from nlpu.value import T, Value, current
+from nlpu.value import T, Value, current, own
 
 R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
@@ -435,7 +435,9 @@ def rebuilt(like: Any, items: Iterable[Any]) -> Any:
 
 def _whole(item: Any) -> Any:
     """A structure that holds Values as one Value; anything else as it is."""
-    return gather(item) if not isinstance(item, Value) and contains_value(item) else item
+    if isinstance(item, Value) or not contains_value(item):
+        return own(item) if isinstance(item, list | dict | set) else item  # it may change later
+    return gather(item)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ current *issuer* (the scope of the program that asks), which parks the program u
 there and remembers that what the program does next depends on what it saw.
 
 Rules
-1. A Value is PENDING, then DONE with a content or FAILED with an error, and never changes again.
+1. A Value is PENDING, then DONE with a content or FAILED with an error, and never changes again:
+   a list or record that a program gets of it, or gave for it, is not the one in it.
 2. Forcing a DONE Value that belongs to no run (a literal) needs no issuer.
 3. Values are not hashable and refuse ``==``: a comparison by identity would silently be wrong.
 4. ``repr`` never forces; but who looks at a content that is there has seen it.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextvars import ContextVar
+from copy import deepcopy
 from enum import IntEnum
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
@@ -102,6 +104,21 @@ def lowered(label: Label) -> Label:
     return label if issuer is None else join(label, issuer.label)
 
 
+_ATOMS = (str, bool, int, float, type(None))
+
+
+def own(content: Any) -> Any:
+    """A content for a program to change as it likes; the Value's stays as it is (rule 1)."""
+    if isinstance(content, _ATOMS):
+        return content
+    if type(content) is list and all(isinstance(item, _ATOMS) for item in content):
+        return content.copy()
+    try:
+        return deepcopy(content)
+    except Exception:  # no data: an object that only the program itself can have put there
+        return content
+
+
 def literal(content: Any, label: Label) -> Value[Any]:
     """A Value with exactly this label: for what no program has touched."""
     value: Value[Any] = Value.__new__(Value)
@@ -116,7 +133,7 @@ class Value(Generic[R_co]):
 
     def __init__(self, content: Any = None, label: Label = USER) -> None:
         self._state = State.DONE
-        self._content = content
+        self._content = own(content)
         self._error: BaseException | None = None
         self._label = lowered(label)
 
@@ -145,6 +162,10 @@ class Value(Generic[R_co]):
     @property
     def value(self) -> R_co:
         """The content; waits for it. Raises the error if the Value failed."""
+        return own(self._seen())  # type: ignore[no-any-return]
+
+    def _seen(self) -> Any:
+        """The content itself, for looking only."""
         issuer = CURRENT.get()
         if issuer is not None:
             issuer.force(self)
@@ -152,17 +173,17 @@ class Value(Generic[R_co]):
             raise NotInRun("this Value is still on its way and no run is current; use run.result")
         return self._outcome()
 
-    def _outcome(self) -> R_co:
+    def _outcome(self) -> Any:
         if self._error is not None:
             raise self._error
-        return self._content  # type: ignore[no-any-return]
+        return self._content
 
     def __await__(self) -> Generator[Any, None, R_co]:
         yield from current().wait(self)
-        return self._outcome()
+        return own(self._outcome())  # type: ignore[no-any-return]
 
     def __bool__(self) -> bool:
-        content = self.value
+        content = self._seen()
         if isinstance(content, bool | Judgement):
             return bool(content)
         raise BadOperand(
@@ -171,26 +192,26 @@ class Value(Generic[R_co]):
         )
 
     def __str__(self) -> str:
-        content = self.value
+        content = self._seen()
         return content if isinstance(content, str) else str(content)
 
     def __format__(self, spec: str) -> str:
-        return format(self.value, spec)
+        return format(self._seen(), spec)
 
     def __int__(self) -> int:
-        return int(self.value)  # type: ignore[call-overload, no-any-return]
+        return int(self._seen())
 
     def __float__(self) -> float:
-        return float(self.value)  # type: ignore[arg-type]
+        return float(self._seen())
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.value)  # type: ignore[call-overload, no-any-return]
 
     def __len__(self) -> int:
-        return len(self.value)  # type: ignore[arg-type]
+        return len(self._seen())
 
     def __getitem__(self, index: Any) -> Any:
-        return self.value[index]  # type: ignore[index]
+        return own(self._seen()[index])
 
     def __eq__(self, other: object) -> NoReturn:
         raise BadOperand("Values are not compared; compare their contents: v.value == ...")

@@ -275,6 +275,7 @@ class Scope:
         self.nodes: list[Node] = []
         self.children: list[Scope] = []
         self.draws: dict[bytes, int] = {}
+        self.touched: list[Node] = []  # the last effect of a driver, and the looks since then
 
     # -- the Issuer protocol -----------------------------------------------------------------
 

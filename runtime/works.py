@@ -33,7 +33,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from nlpu.errors import BadOperand, NlpuError, ProgramError, described
 from nlpu.label import join
 from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, check_text, rebuilt
-from nlpu.value import CURRENT, Value, literal
+from nlpu.value import CURRENT, Value, literal, own
 from runtime.graph import Node, Scope
 from runtime.journal import text_hash
 
@@ -341,7 +341,9 @@ def _gathered(node: Node) -> Any:
 
 def _lift_ready(kernel: Kernel, node: Node) -> None:
     work: Lift = node.work
-    contents = [content_of(value) for value in node.operands]
+    contents = [
+        own(value._content) if isinstance(value, Value) else value for value in node.operands
+    ]
     split = len(contents) - len(work.named)
     named = dict(zip(work.named, contents[split:], strict=True))
     if work.blocking:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kit import PATIENCE_S, computer, echo, execute, finish, resumed, shorten
 
 from nlpu import Value
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, BadOperand, DriverFailed, NeedsPerson, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER
-from runtime import Budget
+from runtime import Budget, spawn
 from runtime.drivers.driver import Driver, driver, idempotency_key
 from runtime.drivers.person import ExactCall, ScriptedPerson
 
@@ -121,6 +124,40 @@ def test_an_approval_is_of_one_exact_call(world: World) -> None:
     assert world.sent == [("about whom", "one")]
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_what_is_called_is_what_was_shown_or_nothing(world: World, own: bool) -> None:
+    invited: list[list[str]] = []
+
+    @driver(effect="external")
+    def invite(guests: list[str]) -> bool:
+        """Invite some people."""
+        invited.append(guests)
+        return True
+
+    def changes_it_meanwhile() -> Any:
+        str(world.look("whom"))
+        guests = ["ann"]
+        given = guests if own else Value(guests)
+        person.approve = lambda call: not guests.append("eve")
+        return invite(given)
+
+    person = ScriptedPerson()
+    run = execute(changes_it_meanwhile, person=person)
+    assert [str(each) for each in person.asked] == ['invite({"guests":["ann"]})']
+    assert invited == [["ann"]]
+    assert own or "changed after" in str(run.error)
+
+
+def test_values_in_a_list_are_waited_for_and_keep_their_labels(world: World) -> None:
+    @driver(effect="external")
+    def invite(guests: list[str]) -> int:
+        """Invite some people."""
+        return len(guests)
+
+    assert execute(lambda: invite([echo("ann"), "bo"])).result == 2
+    assert execute(lambda: invite(["ann", world.look("whom")])).status == "needs_person"
+
+
 def test_a_journaled_result_is_never_made_again(world: World, tmp_path: Path) -> None:
     with computer(run_dir=tmp_path) as machine:
         cut = finish(machine.start(everything, world, budget=Budget(calls=0)))
@@ -180,6 +217,73 @@ def test_a_person_may_say_that_it_was_done(killed: Any) -> None:
     lost = done.error.__cause__
     assert isinstance(lost, DriverFailed) and "its result is lost" in str(lost)
     assert len(world.sent) == 1
+
+
+# -- order ---------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=8))
+def test_effects_come_in_order_and_looks_see_what_was_done_before(acts: Any) -> None:
+    """Each takes longer than those after it; the clock jumps."""
+    world, late = {"n": -1}, iter(range(len(acts), 0, -1))
+
+    @driver(effect="write", brings=USER)
+    async def put(n: int) -> int:
+        """Set the number."""
+        await asyncio.sleep(next(late))
+        world["n"] = n
+        return n
+
+    @driver(effect="read", brings=USER)
+    async def look() -> int:
+        """Tell the number."""
+        await asyncio.sleep(next(late))
+        return world["n"]
+
+    def program() -> list[Any]:
+        return [put(n) if is_put else look() for is_put, n in acts]
+
+    expected, now = [], -1
+    for is_put, n in acts:
+        now = n if is_put else now
+        expected.append(now)
+    assert execute(program).result == expected
+
+
+def test_looks_run_in_parallel_and_nested_programs_have_an_order_of_their_own() -> None:
+    seconds: list[float] = []
+
+    @driver(effect="external", brings=USER)
+    async def knock() -> bool:
+        """Knock."""
+        await asyncio.sleep(3)
+        return True
+
+    @driver(effect="read", brings=USER)
+    async def wait() -> bool:
+        """Look for long."""
+        await asyncio.sleep(3)
+        return True
+
+    for program in (
+        lambda: [wait(), wait(), wait()],
+        lambda: [spawn(knock), spawn(knock)],
+        lambda: [knock(), knock()],
+    ):
+        seconds.append(execute(program).receipt.seconds)
+    assert seconds == [3.0, 3.0, 6.0]
+
+
+def test_an_effect_that_fails_stops_none_after_it() -> None:
+    world = World()
+
+    @driver(effect="write")
+    def fail() -> bool:
+        """Fail."""
+        raise OSError("no")
+
+    run = execute(lambda: (fail(), world.send("ann", "x"))[1])
+    assert run.result is True and world.sent == [("ann", "x")]
 
 
 # -- containment ---------------------------------------------------------------------------------

@@ -60,14 +60,16 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_files_are_read_listed_and_written(tmp_path: Path) -> None:
     notes = files(tmp_path)
+    (tmp_path / "old").write_text("blau")
 
     def program() -> Any:
-        size = notes.write("a/b/note.txt", "grün\r\n")
-        assert notes.write("a/b/note.txt", "rot").value == 3
-        return size, notes.read("a/b/note.txt"), notes.list(), notes.list("a/b")
+        replaced = notes.write("old", "rot")
+        assert notes.write("a/b/note.txt", "grün\r\n").value == 7
+        assert replaced.value == 3
+        return notes.read("a/b/note.txt"), notes.read("old"), notes.list(), notes.list("a/b")
 
     run = execute(program)
-    assert run.result == (7, "rot", ["a/"], ["note.txt"])
+    assert run.result == ("grün\r\n", "rot", ["a/", "old"], ["note.txt"])
     assert {f["label"] for _, f in run.graph.nodes(data=True)} == {str(UNTRUSTED)}
 
 
@@ -191,7 +193,8 @@ def test_arithmetic(expression: str, result: str) -> None:
         "", "1 +", "1 / 0", "0 ** 0", "9 ** 9 ** 9 ** 9", "1e999999999", "sqrt(-1)", "1" * 600,
         "__import__('os').getcwd()", "(1).real", "'a' * 10", "[1] * 10 ** 9", "True", "1j", "max",
         "lambda: 1", "(x := 1)", "1 if 1 else 2", "1 < 2", "round(1, 1e30)", "abs()", "1\0", "١",
-        "f'{1}'", "(" * 250 + ")" * 250, "10 ** 40 % 7", "min(1, key=2)", "abs(*[1])", "\ud800",
+        "1 % 0", "0 ** -1", "f'{1}'", "(" * 250 + ")" * 250, "10 ** 40 % 7",
+        "min(1, key=2)", "abs(*[1])", "\ud800",
     ],
 )  # fmt: skip
 def test_what_is_no_arithmetic_is_refused(expression: str) -> None:

@@ -190,3 +190,30 @@ def test_a_scope_lowered_labels_what_grows_in_it() -> None:
         return echo.map(["x", "y"]).each()[0]
 
     assert label_of(program) is UNTRUSTED
+
+
+# -- contents are not shared ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["lift", "value", "item", "given", "later"])
+def test_a_content_is_never_the_programs_to_change(way: str) -> None:
+    """Else untrusted text could be written into a Value that the user vouches for."""
+
+    def program() -> Any:
+        given = [["ann"]]
+        names = Value(given)
+        if way == "lift":
+            _ = lift(lambda lists, name: lists[0].append(name) or lists)(names, "eve").value
+        elif way == "value":
+            names.value[0].append("eve")
+        elif way == "item":
+            names[0].append("eve")
+        elif way == "given":
+            given[0].append("eve")
+        else:
+            shown = lift(lambda lists: lists[0])(given)
+            given[0].append("eve")
+            return [shown.value]
+        return names
+
+    assert execute(program).result == [["ann"]]

@@ -309,10 +309,10 @@ def test_a_tool_is_called_within_its_servers_with_alone(tmp_path: Path) -> None:
     [
         "http://example.com/mcp", "http://10.0.0.1/mcp", "https://127.0.0.1/mcp",
         "http://127.0.0.1@example.com/", "http://localhost.example.com/", "http://[::2]/",
-        "ftp://127.0.0.1/", "http://127.0.0.1:none/", "server.py", "",
+        "ftp://127.0.0.1/", "http://127.0.0.1:none/", "server.py", "", [],
     ],
 )  # fmt: skip
-def test_nothing_but_loopback_is_asked(url: str, tmp_path: Path) -> None:
+def test_nothing_but_loopback_is_asked(url: Any, tmp_path: Path) -> None:
     with pytest.raises(Usage, match="an MCP server is a command"):
         McpServer(url, declared(tmp_path / "m.json", look=look()))
 

@@ -67,6 +67,26 @@ def test_exactly_the_call_that_is_shown_is_approved(
     assert (tmp_path / "sent.txt").exists() == (code == 0)
 
 
+def test_what_was_typed_before_a_call_was_shown_does_not_approve_of_it(
+    tmp_path: Path, program: str
+) -> None:
+    waits = """print("looking")
+    while not Path("typed").exists():
+        pass
+    return "eve"
+"""
+    (tmp_path / "post.py").write_text(PROGRAM.replace('return "eve\\x1b[2J"\n', waits))
+    child = at_terminal(tmp_path, "run", program, "--engine", "scripted")
+    child.expect_exact("looking")
+    child.sendline("y")
+    (tmp_path / "typed").touch()
+    child.expect_exact("approve of exactly this call? [y/N]")
+    child.sendline("")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 1 and not (tmp_path / "sent.txt").exists()
+
+
 def test_without_a_terminal_the_run_stops_and_is_approved_of_later(
     nlpu: Terminal, tmp_path: Path, program: str
 ) -> None:

@@ -183,6 +183,8 @@ def test_noise_is_refused(text: str) -> None:
         ("return " + "[" * 40, "at most 24 levels deep"),
         ('return "\\ud800"', "lone surrogate"),
         ("return 1e999", "out of bounds"),
+        (f"return {10**309}", "expected the end of the line"),
+        ("param %1 class: str", "a parameter cannot be called class"),
         ("return 1\nreturn 2", "line 2, column 1: expected nothing after the return line"),
         ("", "expected a return line"),
     ],
@@ -255,6 +257,7 @@ SEND = Given({"send": send})
         ('%1 = split "a", "b"', "split takes a text and, if wanted, tokens from 8 up"),
         ('%1 = summarize "a"\n%2 = split %1', "only a parameter or a literal text"),
         ("return %3", "return: %3 is not there"),
+        ("param %1: str\nparam %2 p1: str", "two parameters have the same name"),
     ],
 )
 def test_what_stands_against_a_plan_is_said_before_it_runs(line: str, said: str) -> None:
@@ -465,6 +468,18 @@ def test_a_decision_from_untrusted_text_gains_no_trust_by_being_written() -> Non
     assert again.status == "needs_person" and SENT == ["ann"]
     with pytest.raises(BadProgram, match="is not the one the text was written for"):
         program_of(text, Given({"post": send, "fetch": fetch}))
+
+
+def test_a_result_made_of_untrusted_text_keeps_its_label_in_the_text() -> None:
+    given_drivers = Given({"fetch": fetch})
+    program: Any = lambda: str(fetch())[-3:]  # noqa: E731
+    for _ in range(2):  # the text of the text's run, too
+        with computer() as machine:
+            run = finish(machine.start(program))
+            text = write(plan_of(run._begun, {}))
+        assert '%2 = "me." given untrusted\nreturn %2' in text
+        program = program_of(text, given_drivers)
+    assert execute(lambda: post(spawn(program), "Hello.")).status == "needs_person"
 
 
 # -- in the terminal -----------------------------------------------------------------------------

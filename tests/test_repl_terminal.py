@@ -117,6 +117,37 @@ def screen(tmp_path: Path) -> Iterator[Opened]:
 SCRIPTED = ("--engine", "scripted")
 
 
+SENDING = """
+from pathlib import Path
+from runtime import driver
+
+@driver(effect="read")
+def fetch() -> str:
+    'Fetch a name.'
+    return "eve"
+
+@driver(effect="external")
+def send(to: str) -> bool:
+    'Send a letter.'
+    Path("sent.txt").write_text(to)
+    return True
+
+def letter():
+    return send(fetch())
+"""
+
+
+def test_a_program_asks_the_person_at_the_console(screen: Opened, tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(SENDING)
+    on = screen(*SCRIPTED)
+    on.type("run p.py:letter", 'to = "eve"', "approve of exactly this call? [y/N]")
+    on.type("n", "was refused", "_2>")
+    assert not (tmp_path / "sent.txt").exists()
+    on.type("run p.py:letter", "approve of exactly this call? [y/N]")
+    on.type("y", "_3>")
+    assert (tmp_path / "sent.txt").read_text() == "eve"
+
+
 def test_every_command_in_a_terminal_of_80_columns(screen: Opened, tmp_path: Path) -> None:
     on = screen(*SCRIPTED, NO_COLOR="1")
     (tmp_path / "a.txt").write_text("from a file")

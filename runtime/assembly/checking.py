@@ -62,7 +62,7 @@ class _Checker:
         if len(plan.steps) > most:
             yield f"it has {len(plan.steps)} steps; at most {most} are allowed"
             return
-        names = [param.name for param in plan.params if param.name]
+        names = [param.name or f"p{param.number}" for param in plan.params]
         if len(set(names)) < len(names):
             yield "two parameters have the same name"
         for name, thing in plan.uses.items():

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from keyword import iskeyword
 from typing import Any
 
 from nlpu import isa
@@ -153,7 +154,10 @@ class _Reader:
 
     def _param(self, line: Line) -> None:
         number = line.ref().number
+        column = line.next.column
         name = "" if line.next.text == ":" else line.name("the name of the parameter")
+        if iskeyword(name):
+            line.refuse(column, f"a parameter cannot be called {name}, as in Python")
         line.expect(":")
         self.params.append(Param(number, name, read_type(line)))
 

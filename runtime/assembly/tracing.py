@@ -14,8 +14,8 @@ programs are written where they stand: their scopes were only ever labels and co
     an untrusted literal                the condition ``untrusted`` of the step that read it
 
 Rules
-1. No label is lost: a step whose value had a lower label than its text explains gets that label as
-   a condition.
+1. No label is lost: a step or result that had a lower label than its text explains gets that label
+   as a condition.
 2. What cannot be written is refused by name: endorsements (a person who vouches writes a program),
    and contents without JSON. Drivers and lifted functions are written by name alone.
 3. Calls that nothing reads are not written, unless a program looked at them and went on.
@@ -26,11 +26,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from nlpu.errors import BadProgram
-from nlpu.label import join
+from nlpu.label import USER, join
 from nlpu.op import Call, Draws, Gather, Lift, Map, Op, Reduce
 from nlpu.text import split
 from nlpu.types import result_type
@@ -105,10 +106,20 @@ class _Tracer:
         effects = [node for node in nodes if type(node.work) is Drive and node._error is None]
         for node in self._in_order([*effects, *self._nodes(result, None)]):
             self._step(node)
-        returned = self._expression(result, None)
+        returned = self._returned(result)
         read = {number for step in self.steps for number in step.reads()} | {*refs(returned)}
         params = tuple(param for param in self.params if param.number in read)
         return Plan(self.uses, params, tuple(self.steps), returned)
+
+    def _returned(self, result: Any) -> Any:
+        """The result, with the label of what the program had seen when it gave it (rule 1)."""
+        returned, label = self._expression(result, None), self.run.root.label
+        if isinstance(result, Value):
+            label = join(label, result._label)
+        explained = reduce(join, (node._label for node in self._nodes(result, None)), USER)
+        if join(explained, label) is explained:
+            return returned
+        return self._add(Step(0, "value", operands=(("", returned),), given=(label,)))
 
     def _in_order(self, ends: list[Node]) -> Iterator[Node]:
         """All that the ends need, each after what it needs, else as it was issued."""

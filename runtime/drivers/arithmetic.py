@@ -30,8 +30,16 @@ _PLAIN_DIGITS = 40  # longer numbers are written with an exponent
 
 def _rest(a: Decimal, b: Decimal) -> Decimal:
     """Of a division that rounds down, as Python's does."""
+    if not b:
+        raise decimal.DivisionByZero
     rest = a % b
     return rest + b if rest and (rest < 0) != (b < 0) else rest
+
+
+def _power(a: Decimal, b: Decimal) -> Decimal:
+    if not a and b < 0:  # a decimal's would be infinite
+        raise decimal.DivisionByZero
+    return a**b
 
 
 _OPERATORS: Mapping[type, Callable[..., Decimal]] = {
@@ -41,8 +49,8 @@ _OPERATORS: Mapping[type, Callable[..., Decimal]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: lambda a, b: (a - _rest(a, b)) / b,
     ast.Mod: _rest,
-    ast.Pow: operator.pow,
-    ast.BitXor: operator.pow,  # as people write it
+    ast.Pow: _power,
+    ast.BitXor: _power,  # as people write it
     ast.UAdd: operator.pos,
     ast.USub: operator.neg,
 }

@@ -83,4 +83,4 @@ async def ask(question: str) -> str:
     person = PERSON.get()
     if person is None:
         raise NeedsPerson(f"the program asks: {question!r}. Resume the run at a terminal")
-    return await person.answers(question)
+    return (await person.answers(question)).strip()

@@ -18,10 +18,14 @@ Rules
 1. Nothing is called before its intent is committed; with an effect, before that is on the disk.
 2. A journaled result is never made again. An intent without a result is repeated only if that is
    harmless (pure, read, declared idempotent) or a person says so.
-3. What labels permit is ``policy``'s to say; what a person approves is journaled with the intent.
+3. What labels permit is ``policy``'s to say; what a person approves is journaled with the intent,
+   and what is called is that or nothing: contents that a program has changed meanwhile are not.
 4. A result is checked against the driver's type and size before it is a content; its label is the
    driver's, joined with those of its arguments and of the scope.
 5. A failure of the driver is a DriverFailed of its node alone.
+6. What a program (or nested program) does to the world happens in the order in which it says so,
+   and a look finds what was done before it and nothing that comes after; looks run in parallel.
+   This is time alone: no data and no label flows, and a failure stops nothing that follows.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -182,12 +187,12 @@ def _intend(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> N
 
 
 async def _called(kernel: Kernel, node: Node, call: ExactCall) -> None:
-    driver, given = call.driver, _arguments(node)
-    text, failure = "", None
+    driver, text, failure = call.driver, "", None
     PERSON.set(kernel.person)  # in this task alone, as the next one
     KEY.set(_key(node, call))
     try:
-        text = _checked(driver, await asyncio.wait_for(_perform(driver, given), driver.deadline_s))
+        performed = _perform(driver, _exactly(node, call))
+        text = _checked(driver, await asyncio.wait_for(performed, driver.deadline_s))
     except NeedsPerson as stop:  # to answer a question: nothing has been done
         kernel.arrived(kernel.host.stop, node.scope.run, stop)
         return
@@ -249,7 +254,8 @@ def _returned(kernel: Kernel, node: Node, text: str, failure: NlpuError | None) 
 
 def _settle(kernel: Kernel, node: Node, text: str) -> None:
     driver: Driver = node.work.driver
-    content = driver.result.parse(text)
+    is_text = driver.result.kind == "text"  # parsing takes blanks off the ends of a reply
+    content = text if is_text else driver.result.parse(text)
     if driver.label_of is not None:
         node._label = join(node._label, driver.label_of(content))
     kernel.settle(node, content)
@@ -269,6 +275,14 @@ def _arguments(node: Node) -> dict[str, Any]:
         name: driver.checked(name, content_of(value))
         for name, value in zip(node.work.names, node.operands, strict=True)
     }
+
+
+def _exactly(node: Node, call: ExactCall) -> dict[str, Any]:
+    """The arguments of that call, for the driver alone. Raises BadOperand (rule 3)."""
+    given = _arguments(node)
+    if _json(call.driver, given) != call.arguments:
+        raise BadOperand("its arguments were changed after it was issued; nothing was done")
+    return deepcopy(given)
 
 
 def _json(driver: Driver, given: dict[str, Any]) -> str:
@@ -293,4 +307,16 @@ def _checked(driver: Driver, content: Any) -> str:
     return text
 
 
-KINDS[Drive] = Kind(lambda kernel, node: kernel.wait_for(node, node.operands), _ready, lasting=True)
+def _issued(kernel: Kernel, node: Node) -> None:
+    """It waits for its operands, and its turn (rule 6)."""
+    scope, effect = node.scope, node.work.driver.effect
+    turn: list[Node] = []
+    if effect == "read":
+        turn = [last for last in scope.touched[:1] if last.work.driver.effect != "read"]
+        scope.touched.append(node)
+    elif effect != "pure":
+        turn, scope.touched = scope.touched, [node]
+    kernel.wait_for(node, (*node.operands, *turn))
+
+
+KINDS[Drive] = Kind(_issued, _ready, lasting=True)

@@ -18,7 +18,8 @@ Rules
 2. What a driver brings is untrusted, replies of writes included, unless its declaration vouches
    for it (``brings``). What a pure one gives is trusted as its arguments are.
 3. A driver is a value: frozen, hashable by what it declares, and known by one digest.
-4. Arguments are checked against their annotations before anything else is looked at.
+4. Arguments are checked against their annotations before anything else is looked at. A list or
+   record is taken as it is then: what the program makes of its own later is not in the call.
 """
 
 from __future__ import annotations
@@ -27,12 +28,16 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal, get_args, overload
 
+from pydantic import ValidationError
+
 from nlpu.errors import BadOp, BadOperand
 from nlpu.label import UNTRUSTED, USER, Label
+from nlpu.op import contains_value, gather
 from nlpu.types import ResultType, adapter, result_type
 from nlpu.value import Value, current
 
@@ -122,18 +127,21 @@ class Driver:
                 raise BadOperand(
                     f"{self.name} takes ({', '.join(names)}); {each.name!r} is missing"
                 )
-        return {
-            name: content if isinstance(content, Value) else self.checked(name, content)
-            for name, content in given.items()
-        }
+        return {name: self._taken(name, content) for name, content in given.items()}
+
+    def _taken(self, name: str, content: Any) -> Any:
+        if contains_value(content):
+            return content if isinstance(content, Value) else gather(content)
+        return deepcopy(self.checked(name, content))
 
     def checked(self, name: str, content: Any) -> Any:
         """The argument, made of its annotated type. Raises BadOperand (rule 4)."""
         argument = next(each for each in self.arguments if each.name == name)
         try:
             return adapter(argument.annotation).validate_python(content)
-        except ValueError as error:
-            raise BadOperand(f"argument {name!r} of {self.name}: {error}") from error
+        except ValidationError as error:
+            what = error.errors()[0]["msg"]
+            raise BadOperand(f"argument {name!r} of {self.name}: {what}") from error
 
     def role_of(self, name: str) -> Role:
         """The role of an argument."""

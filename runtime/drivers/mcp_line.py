@@ -58,6 +58,8 @@ class Line:
         manifest: Manifest | None,
     ) -> None:  # fmt: skip
         self._where = _loopback(where) if isinstance(where, str) else tuple(where)
+        if not self._where:
+            raise Usage("an MCP server is a command with its arguments, and this one is empty")
         self._env, self._most_bytes, self._manifest = env or {}, most_bytes, manifest
         self._lock = threading.Lock()
         self._open = False

@@ -8,7 +8,8 @@ counts and hands the answer back.
 
 Rules
 1. What is shown is the whole call as it would be made, with nothing left out and nothing obeyed.
-2. Only "y" or "yes" approves; everything else, and the end of input, does not.
+2. Only "y" or "yes" approves; everything else, and the end of input, does not. What was typed
+   before the call was shown is not about it.
 3. Without a terminal on both ends there is no person, and a run that needs one stops.
 """
 
@@ -17,8 +18,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import termios
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -85,14 +87,14 @@ def _approves(call: ExactCall) -> bool:
     _show(call)
     for objection in call.objections:
         say(f"  - {objection.why}")
-    return _read("approve of exactly this call? [y/N] ").strip().lower() in ("y", "yes")
+    return _chosen("approve of exactly this call? [y/N] ") in ("y", "yes")
 
 
 def _settles(call: ExactCall) -> Verdict:
     say(f"\n{call.driver.name}, at {call.position}, was under way when the run ended before:")
     _show(call)
     say("  nobody knows whether it was done: look, and say")
-    answer = _read("[d]one already, do it [a]gain, or [s]top here? [s] ").strip().lower()
+    answer = _chosen("[d]one already, do it [a]gain, or [s]top here? [s] ")
     return _VERDICTS.get(answer[:1], "stop")
 
 
@@ -101,6 +103,13 @@ def _show(call: ExactCall) -> None:
     say(f"  {about}")
     for name, content in json.loads(call.arguments).items():
         say(f"  {name} = {json.dumps(content, ensure_ascii=False)}")
+
+
+def _chosen(prompt: str) -> str:
+    """What is typed from now on (rule 2)."""
+    with suppress(termios.error):  # the terminal is gone: the end of input
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    return _read(prompt).strip().lower()
 
 
 def _read(prompt: str) -> str:

@@ -13,7 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import fields, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from runtime.run import Counts
 from runtime.terminal import interrupting
 from runtime.terminal.live import Plain, display
 from runtime.terminal.output import as_text, console, one_line, say
+from runtime.terminal.person import TerminalPerson
 from runtime.terminal.repl.entries import Entry
 from runtime.terminal.repl.folding import writer
 from runtime.terminal.repl.session import Session
@@ -39,8 +40,11 @@ _QUIET_S = 0.4  # without text, after which counts are shown
 class UnderWay:
     """What was begun in a session, until it listens again. ``shows``: the value goes to stdout."""
 
-    def __init__(self, session: Session, run: Run, gate: Gate, events: Events, shows: bool) -> None:
-        self.session, self.run, self.gate = session, run, gate
+    def __init__(
+        self, session: Session, run: Run, gate: Gate, events: Events, shows: bool,
+        person: TerminalPerson | None = None,
+    ) -> None:  # fmt: skip
+        self.session, self.run, self.gate, self._person = session, run, gate, person
         self.ended: list[Entry] = []
         self._events = events
         self._streamer = Streamer(shows, writer())
@@ -71,6 +75,7 @@ class UnderWay:
         try:
             while True:
                 kind, what = self._next()
+                self._be_asked(shown)
                 if shown is not None and self._streamer.shows and kind in ("text", "done"):
                     shown.__exit__()  # what is drawn gives way to what is written
                     shown = None
@@ -86,6 +91,17 @@ class UnderWay:
         finally:
             if shown is not None:
                 shown.__exit__()
+
+    def _be_asked(self, shown: Plain | None) -> None:
+        """Let the person answer what a program asks, with what is drawn out of the way."""
+
+        @contextmanager
+        def aside() -> Iterator[None]:
+            with shown.aside() if shown is not None else nullcontext(), _echo(True):
+                yield
+
+        if self._person is not None:
+            self._person.attend(aside)
 
     def _next(self) -> tuple[str, Any]:
         try:
@@ -138,17 +154,21 @@ class UnderWay:
             say("the program is busy in Python and stops when it waits; Ctrl-C again leaves")
 
 
-@contextmanager
-def no_echo() -> Iterator[None]:
+def no_echo() -> AbstractContextManager[None]:
     """What is typed ahead waits for the next prompt and does not stand in the answer."""
+    return _echo(False)
+
+
+@contextmanager
+def _echo(on: bool) -> Iterator[None]:
     if not sys.stdin.isatty():
         yield
         return
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
-    quiet = termios.tcgetattr(terminal)
-    quiet[3] &= ~termios.ECHO
-    termios.tcsetattr(terminal, termios.TCSADRAIN, quiet)
+    other = termios.tcgetattr(terminal)
+    other[3] = other[3] | termios.ECHO if on else other[3] & ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSADRAIN, other)
     try:
         yield
     finally:

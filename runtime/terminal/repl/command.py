@@ -37,6 +37,7 @@ def repl(
     changed: _Changed = False,
 ) -> int:
     """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
+    from runtime.terminal.person import person
     from runtime.terminal.repl.console import Console, Settings
 
     raise_from_here()
@@ -47,7 +48,7 @@ def repl(
     console = Console(
         Settings(
             o.engine_of(engine), model, place, o.budget_of(limits), durable, o.api_key(),
-            is_terminal=sys.stdin.isatty() and sys.stdout.isatty(),
+            is_terminal=sys.stdin.isatty() and sys.stdout.isatty(), person=person(),
         )
     )  # fmt: skip
     try:

@@ -35,6 +35,7 @@ from runtime.terminal import interrupting
 from runtime.terminal.archive import SESSION, find
 from runtime.terminal.live import display
 from runtime.terminal.output import as_text, said, say
+from runtime.terminal.person import TerminalPerson
 from runtime.terminal.recorded import described
 from runtime.terminal.repl import looks
 from runtime.terminal.repl.attending import Events, UnderWay, no_echo, note
@@ -58,6 +59,7 @@ class Settings:
     durable: bool = False
     api_key: str | None = None
     is_terminal: bool = False
+    person: TerminalPerson | None = None
 
 
 class Console:
@@ -97,8 +99,9 @@ class Console:
     def _new_computer(self) -> Computer:
         s = self.settings
         return Computer(
-            s.engine, model=s.model, api_key=s.api_key, run_dir=s.run_dir, durable=s.durable
-        )
+            s.engine, model=s.model, api_key=s.api_key, run_dir=s.run_dir, durable=s.durable,
+            person=s.person,
+        )  # fmt: skip
 
     def _started(self, session: Session) -> Run:
         budget, header = self.settings.budget, self._header()
@@ -127,11 +130,14 @@ class Console:
     def _adopt(self, session: Session, run: Run) -> None:
         """Take a session that has begun: it meets its journal, and then it listens."""
         self.session, self.run, self.held, self.left = session, run, None, False
-        under_way = UnderWay(session, run, self.gate, self._events, shows=False)
+        under_way = self._under_way(session, run, shows=False)
         self._attend(under_way)
         for entry in under_way.take_ended():
             if entry.error:
                 self._fail(f"{entry.name}: {entry.error}")
+
+    def _under_way(self, session: Session, run: Run, shows: bool) -> UnderWay:
+        return UnderWay(session, run, self.gate, self._events, shows, self.settings.person)
 
     def _attend(self, under_way: UnderWay) -> None:
         word = under_way.wait()
@@ -176,7 +182,7 @@ class Console:
         if self.held is not None:
             raise Usage("a line is held: step or go on with it, or stop it with Ctrl-C")
         is_shown = line.verb in ("say", "run") and (self.settings.is_terminal or not line.name)
-        under_way = UnderWay(self.session, self.run, self.gate, self._events, is_shown)
+        under_way = self._under_way(self.session, self.run, is_shown)
         self.session.submit(line)
         self._go_on(under_way)
 
