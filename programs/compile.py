@@ -27,7 +27,7 @@ from pydantic import BaseModel, Field, create_model
 from pydantic_core import to_json
 
 from nlpu import ModelError, NlpuError, Op, Value, nlop
-from nlpu.errors import BadProgram, Stopped
+from nlpu.errors import BadOperand, BadProgram, Stopped
 from nlpu.types import result_type
 from runtime import spawn
 from runtime.assembly.bounds import Bounds, Given
@@ -93,7 +93,9 @@ def compiled(
     given = Given(drivers={driver.name: driver for driver in drivers})
     planner, known = planner_of(given), catalogue(given)
     source, objections = "", ["none yet"]
-    for number in range(1, max(1, rounds) + 1):
+    if rounds < 1:
+        raise BadOperand(f"rounds={rounds}: a program is made in one round at least")
+    for number in range(1, rounds + 1):
         try:
             steps = planner(known, "\n".join([source, *objections]), wish).value
             source = rendered(steps, given)

@@ -97,8 +97,8 @@ def react(question: str, store: str = "", steps: int = STEPS) -> Trace:
 def act(question: str, drivers: Sequence[Driver], steps: int = STEPS) -> Trace:
     """The loop, with any drivers as its tools."""
     tools = {each.name: each for each in drivers}
-    if not tools:
-        raise BadOperand("an agent needs at least one tool: give it drivers")
+    if not tools or steps < 1:
+        raise BadOperand("an agent needs at least one tool (drivers) and one step (steps)")
     decide = next_step(drivers, current().processor(None).window)
     window = opening(question, drivers, decide)
     taken: list[Step] = []

@@ -11,6 +11,7 @@ import pytest
 from kit import computer, execute, finish
 
 from nlpu.engines.scripted import Scripted, Seen
+from nlpu.errors import BadOperand
 from nlpu.label import UNTRUSTED
 from nlpu.value import Value
 from programs.compile import BOUNDS, ROUNDS, Compiled, compile, compiled
@@ -182,3 +183,7 @@ def test_the_embedded_model_always_gives_a_program_and_an_end() -> None:
     made = run.result
     assert (made.program == "" or read(made.program)) and 1 <= made.rounds <= ROUNDS
     assert (made.result is None) == bool(made.objections)
+
+
+def test_a_program_is_made_in_one_round_at_least() -> None:
+    assert isinstance(execute(compile, "a wish", rounds=0).error, BadOperand)

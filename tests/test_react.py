@@ -19,7 +19,7 @@ from terminal_fixture import Terminal, nlpu
 
 from memory.controller import Memory
 from nlpu.engines.scripted import Scripted, default_answer
-from nlpu.errors import BudgetExceeded, NeedsPerson
+from nlpu.errors import BadOperand, BudgetExceeded, NeedsPerson
 from nlpu.wire import Engine, Reply, Request
 from programs.react import AT_ONCE, Action, Step, Trace, act, next_step
 from runtime import Budget, Computer, spawn
@@ -317,6 +317,11 @@ def agents(store: Memory, questions: list[str]) -> list[Trace]:
     """One for each question, all at once."""
     traces = [spawn(act, each, [search(store, 2)], 4) for each in questions]
     return [each.value for each in traces]
+
+
+@pytest.mark.parametrize(("drivers", "steps"), [([], 3), ([calculate], 0)])
+def test_an_agent_needs_a_tool_and_a_step(drivers: list[Driver], steps: int) -> None:
+    assert isinstance(execute(act, "Why?", drivers, steps).error, BadOperand)
 
 
 @pytest.mark.slow

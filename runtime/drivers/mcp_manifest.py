@@ -91,8 +91,12 @@ def read(path: Path) -> Manifest:
             f"there is no manifest {path}; write it with runtime.drivers.pin(server, path) and "
             "declare in it what the tools do"
         ) from None
-    except (OSError, ValidationError) as error:
-        raise Usage(f"the manifest {path} cannot be used: {error}") from error
+    except OSError as error:
+        raise Usage(f"the manifest {path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "it"
+        raise Usage(f"the manifest {path} cannot be used: {place}: {first['msg']}") from error
     for name, pinned in manifest.items():
         _check(name, pinned)
     return manifest
