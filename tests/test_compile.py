@@ -186,4 +186,4 @@ def test_the_embedded_model_always_gives_a_program_and_an_end() -> None:
 
 
 def test_a_program_is_made_in_one_round_at_least() -> None:
-    assert isinstance(execute(compile, "a wish", rounds=0).error, BadOperand)
+    assert isinstance(execute(lambda: compile("a wish", rounds=0)).error, BadOperand)
