@@ -138,13 +138,14 @@ def test_what_is_called_is_what_was_shown_or_nothing(world: World, own: bool) ->
         str(world.look("whom"))
         guests = ["ann"]
         given = guests if own else Value(guests)
-        person.approve = lambda call: not guests.append("eve")
+        changed = guests if own else given._content  # type: ignore[attr-defined]  # of nobody's
+        person.approve = lambda call: not changed.append("eve")
         return invite(given)
 
     person = ScriptedPerson()
     run = execute(changes_it_meanwhile, person=person)
     assert [str(each) for each in person.asked] == ['invite({"guests":["ann"]})']
-    assert invited == [["ann"]]
+    assert invited == ([["ann"]] if own else [])
     assert own or "changed after" in str(run.error)
 
 
