@@ -31,7 +31,7 @@ def choose(transcript: str) -> Literal["weather", "tides", "ships"]:
 @driver(effect="read", roles={"tool": "selector", "step": "selector"})
 def ask(tool: str, step: int) -> str:
     """Ask a tool."""
-    return f"{tool}, step {step}: " + "the wind blows from the west over the harbour, and " * 8
+    return f"{tool}, step {step}:" + " the wind blows from the west over the harbour," * 9
 
 
 def shared(left: tuple[int, ...], right: tuple[int, ...]) -> int:
