@@ -182,7 +182,7 @@ def all_mutants() -> list[Mutant]:
 def arguments(files: list[str]) -> list[str]:
     """What pytest is told."""
     here = os.path.dirname(__file__)
-    return ["-xp", "no:cacheprovider", "--timeout=60", *(os.path.join(here, f) for f in files)]
+    return ["-xp", "no:cacheprovider", "--timeout=20", *(os.path.join(here, f) for f in files)]
 
 
 def outcome(name: str, put: Callable[[], None]) -> int:
