@@ -27,7 +27,7 @@ from typing import Any
 from nlpu.codec import Codec, messages_of
 from nlpu.errors import ConstraintRejected, DoesNotFit
 from nlpu.op import Op
-from nlpu.tokens import ByteBound, CharTokenizer, FileTokenizer, Frame, load_frame
+from nlpu.tokens import ByteBound, CharTokenizer, Frame, load_frame, tokenizer_in
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
 
@@ -214,7 +214,7 @@ def _codec_for(capabilities: Capabilities) -> Codec:
         return Codec(CharTokenizer(), scripted_frame())
     if where is None:
         return Codec(ByteBound(), Frame((), (), ()))
-    tokenizer = FileTokenizer(Path(where))
+    tokenizer = tokenizer_in(Path(where))
     return Codec(tokenizer, load_frame(Path(where), tokenizer))
 
 

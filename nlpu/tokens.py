@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,6 +92,20 @@ class FileTokenizer:
                     known[word] = found
             ids += found
         return ids
+
+
+def tokenizer_in(directory: Path) -> FileTokenizer:
+    """The tokenizer of a model's directory, read once a process as long as its file is the same.
+
+    Raises MissingPart.
+    """
+    file = directory / "tokenizer.json"
+    return _read(directory, file.stat().st_mtime_ns if file.is_file() else 0)
+
+
+@lru_cache(maxsize=4)
+def _read(directory: Path, changed_ns: int) -> FileTokenizer:
+    return FileTokenizer(directory)
 
 
 _WORD_BORDER = re.compile(r"(?<=\S)(?= \S)")

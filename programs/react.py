@@ -31,8 +31,9 @@ from nlpu.value import current
 from programs.calling import attempted
 from runtime import spawn
 from runtime.drivers.arithmetic import calculate
-from runtime.drivers.common import clock, search
+from runtime.drivers.clocks import clock
 from runtime.drivers.driver import Driver
+from runtime.drivers.recall import search
 
 Ended = Literal["answer", "repetition", "steps", "no valid step"]
 

@@ -6,8 +6,9 @@ Its names are imported when they are first used: the terminal lives in this pack
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from runtime.lazy import door
 
 if TYPE_CHECKING:
     from runtime.budget import Budget
@@ -48,9 +49,4 @@ __all__ = [
     "spawn",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+__getattr__ = door(__name__, _HOMES)

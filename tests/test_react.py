@@ -25,9 +25,9 @@ from programs.react import AT_ONCE, Action, Step, Trace, act, next_step
 from runtime import Budget, Computer, spawn
 from runtime.bench.locomo import read_talk
 from runtime.drivers.arithmetic import calculate
-from runtime.drivers.common import search
 from runtime.drivers.driver import Driver, driver
 from runtime.drivers.person import ExactCall, ScriptedPerson
+from runtime.drivers.recall import search
 from tests.test_main_job import Watched
 from tests.test_memory_vllm import BLOCK, shared
 from tests.vllm_fixture import Served

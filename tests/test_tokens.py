@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
 
-from nlpu.tokens import FileTokenizer
+from nlpu.errors import MissingPart
+from nlpu.tokens import FileTokenizer, tokenizer_in
 
 ESSAY = (Path(__file__).parent.parent / "docs" / "essay.txt").read_text()[:20_000]
 LLAMA = (
@@ -97,3 +99,13 @@ def test_where_words_depend_on_their_neighbours_none_is_remembered(
     ours, library = make(tmp_path)
     assert not ours._by_word
     assert ours.encode(ESSAY) == library.encode(ESSAY, add_special_tokens=False).ids
+
+
+def test_a_models_tokenizer_is_read_once_as_long_as_its_file_is_the_same(tmp_path: Path) -> None:
+    with pytest.raises(MissingPart):
+        tokenizer_in(tmp_path)
+    trained(tmp_path, CUTS["gpt2"])
+    first = tokenizer_in(tmp_path)
+    assert tokenizer_in(tmp_path) is first
+    os.utime(tmp_path / "tokenizer.json", ns=(1, 1))
+    assert tokenizer_in(tmp_path) is not first

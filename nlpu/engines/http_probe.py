@@ -27,6 +27,7 @@ from yarl import URL
 
 from nlpu.engines import http_errors as errors
 from nlpu.errors import MissingPart, NlpuError, Unauthorized, UnknownProcessor, Usage
+from nlpu.tokens import tokenizer_in
 
 Ask = Callable[..., Awaitable[tuple[int, bytes, Any]]]
 
@@ -180,7 +181,8 @@ async def check_tokenizer(where: str, card: ServerCard, named: str | None, ask: 
     theirs = await _server_ids(card.model, ask)
     if theirs is None:
         return found.but("The tokenizer could not be checked against the server's.")
-    if await asyncio.to_thread(_local_ids, file) == theirs:
+    local = await asyncio.to_thread(tokenizer_in, file.parent)
+    if local.encode(PROBE) == theirs:
         return found
     if named:
         raise UnknownProcessor(
@@ -199,10 +201,3 @@ async def _server_ids(model: str, ask: Ask) -> list[int] | None:
     except (ValueError, KeyError, TypeError):
         return None
     return tokens if isinstance(tokens, list) else None
-
-
-def _local_ids(file: Path) -> list[int]:
-    from tokenizers import Tokenizer  # a tenth of a second to import; most users never need it
-
-    ids: list[int] = Tokenizer.from_file(str(file)).encode(PROBE, add_special_tokens=False).ids
-    return ids

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from runtime.lazy import door
 
 if TYPE_CHECKING:
     from runtime.drivers.arithmetic import calculate
-    from runtime.drivers.common import ask, clock, search
+    from runtime.drivers.asking import ask
+    from runtime.drivers.clocks import clock
     from runtime.drivers.driver import idempotency_key
     from runtime.drivers.folder import files
     from runtime.drivers.mcp import McpServer, pin
+    from runtime.drivers.recall import search
 
 _HOMES = {
     "McpServer": "mcp",
-    "ask": "common",
+    "ask": "asking",
     "calculate": "arithmetic",
-    "clock": "common",
+    "clock": "clocks",
     "files": "folder",
     "idempotency_key": "driver",
     "pin": "mcp",
-    "search": "common",
+    "search": "recall",
 }
 
 __all__ = [
@@ -34,9 +37,4 @@ __all__ = [
     "search",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+__getattr__ = door(__name__, _HOMES)

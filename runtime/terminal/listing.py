@@ -119,7 +119,7 @@ def show(
     if live + program + labels + bool(wanted) > 1:
         raise Usage("--live, --program, --labels and files are asked for one at a time")
     if program:
-        from runtime.terminal.writing_out import write_out  # the scheduler, too
+        from runtime.terminal.program_text import write_out  # the scheduler, too
 
         write_out(found[0], as_json)
     elif labels:

@@ -1,0 +1,54 @@
+"""A driver that looks things up in a memory store, for an agent that chooses among drivers.
+
+A page keeps its label on the way: what is given is labelled by the pages that were found.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from nlpu.label import USER, Label, join
+from runtime.drivers.driver import Driver, driver
+
+if TYPE_CHECKING:
+    from memory.controller import Memory
+
+
+class Remembered(BaseModel):
+    """A page that was found; ``label`` as it is stored."""
+
+    address: str
+    source: str
+    text: str
+    label: str
+
+    def __str__(self) -> str:
+        return f"({self.source}) {self.text.strip()}"
+
+
+def search(memory: Memory, most: int = 5) -> Driver:
+    """A driver that looks things up in a memory store.
+
+    Firmware that asks a model (``iterative``) needs ``memory.search`` in the program itself.
+    """
+    from memory.disk import label_text  # here: only this driver needs a memory
+    from memory.reading import label_of
+
+    def labels(found: list[Remembered]) -> Label:
+        return reduce(join, (label_of(each.label) for each in found), USER)
+
+    @driver(effect="read", roles={"question": "content"}, brings=USER, label_of=labels)
+    async def search_memory(question: str) -> list[Remembered]:
+        """Look up what is remembered about a question, best first."""
+        return [
+            Remembered(
+                address=page.address, source=page.source, text=page.text,
+                label=label_text(page.label),
+            )
+            for _, page, _ in memory.search(question, most=most)
+        ]  # fmt: skip
+
+    return search_memory
