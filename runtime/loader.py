@@ -134,10 +134,14 @@ def _from_text(path: Path) -> Program:
     from runtime.assembly.carrying import program_of
     from runtime.drivers import ask, calculate, clock
 
+    if not path.is_file():
+        raise Usage(f"there is no file {path}; nlpu show RUN --program writes one")
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Usage(f"{path} is not UTF-8 text; a program as text is") from None
     given = Given({each.name: each for each in (calculate, clock(), ask)})
     return Program(str(path.resolve()), program_of(text, given, name=path.stem), False)
 

@@ -20,7 +20,7 @@ from terminal_fixture import Terminal, nlpu
 
 from nlpu import isa, lift, op, split
 from nlpu.engines.scripted import Scripted, Seen
-from nlpu.errors import BadOp, BadProgram
+from nlpu.errors import BadOp, BadProgram, Usage
 from nlpu.label import SYSTEM, UNTRUSTED, USER, intern_label
 from nlpu.op import Op, Operand
 from nlpu.schema import plain, schema_type
@@ -39,6 +39,7 @@ from runtime.assembly.writing import write
 from runtime.drivers.driver import driver
 from runtime.drivers.endorse import endorse
 from runtime.drivers.person import ScriptedPerson
+from runtime.loader import load
 
 __all__ = ["nlpu"]  # a fixture
 
@@ -513,3 +514,10 @@ def test_a_text_takes_its_inputs_and_says_what_is_wrong(nlpu: Terminal, tmp_path
     bad = nlpu("run", str(file))
     assert bad.code == 1 and bad.err.startswith("error: line 2, column 7: expected a value")
     assert nlpu("run", "missing.nl").code == 2
+
+
+def test_a_file_that_is_no_text_is_said_shortly(tmp_path: Path) -> None:
+    (tmp_path / "bytes.nl").write_bytes(b"\xff")
+    for name, told in (("none.nl", "there is no file"), ("bytes.nl", "is not UTF-8 text")):
+        with pytest.raises(Usage, match=told):
+            load(str(tmp_path / name))
