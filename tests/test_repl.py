@@ -29,7 +29,7 @@ __all__ = ["nlpu"]  # a fixture
 THERE = {
     "VALUE": ["_1", "_2", "essay"], "PROGRAM": ["answer", "ask"], "OP": ["say", "merge"],
     "RUN": ["abcd1234"], "COMMAND": list(COMMANDS), "all": ["all"], "@a.txt": ["a.txt"],
-    "POSITION": ["main/1/1"],
+    "POSITION": ["main/1/1"], "@my notes.txt": ["my notes.txt"],
 }  # fmt: skip
 
 
@@ -46,6 +46,9 @@ def known(kind: str) -> list[str]:
         ("What is a loom?", "say", ("What is a loom?",)),
         ("Shorten _ and _1", "say", ("Shorten {_2} and {_1}",)),
         ("Compare {essay} with @a.txt, @bob", "say", ("Compare {essay} with {@a.txt}, @bob",)),
+        ("Read {@my notes.txt}, @my", "say", ("Read {@my notes.txt}, @my",)),
+        ("run ask '{@my notes.txt}'", "run", ("ask", "{@my notes.txt}")),
+        ("{@my notes.txt}", "say", ("{@my notes.txt}",)),
         ("write {{essay}} as it is, snake_case", "say", ("write {{essay}} as it is, snake_case",)),
         ("ops", "ops", ()),
         (" ops", "say", ("ops",)),
@@ -83,6 +86,7 @@ def test_what_a_line_means(typed: str, verb: str, words: tuple[str, ...]) -> Non
         ("x = run ask it", "run", ("ask", "it")),
         ("x = 'some text'", "text", ("some text",)),
         ("x = @a.txt", "take", ("@a.txt",)),
+        ("x = {@my notes.txt}", "take", ("@my notes.txt",)),
         ("x = _", "take", ("_2",)),
         ("x = essay", "take", ("essay",)),
     ],
@@ -102,7 +106,8 @@ def test_what_a_binding_means(typed: str, verb: str, words: tuple[str, ...]) -> 
         ("Shorten _7", "there is no value _7; there are: _1, _2, essay"),
         ("Shorten {esay}", "write {{esay}}"),
         ("x = @no.txt", "there is no file no.txt"),
-        ('x = @"my notes.txt"', "names no file: a name with blanks"),
+        ('x = @"my notes.txt"', r"write a name with blanks as \{@my file"),
+        ("Read {@no such.txt}", "there is no file no such.txt"),
         ("context = it", "choose another name"),
         ("class = it", "choose another name"),
         ("x = ops", "gives no value"),
@@ -417,11 +422,26 @@ def test_edit_without_a_text_opens_the_editor(
         assert "cannot be started" in told(console, capsys, "edit _1")[1]
 
 
-def test_files_that_cannot_be_named_in_a_line_are_not_offered(opened: Opened, place: Path) -> None:
+def test_files_with_blanks_are_completed_into_braces(opened: Opened, place: Path) -> None:
     for name in ("my notes.txt", "my_notes.txt"):
         (place / name).write_text("a note")
-    found = Words(opened()).get_completions(Document("Read @my"), CompleteEvent())
-    assert [each.text for each in found] == ["_notes.txt"]
+    words = Words(opened())
+
+    def completed(typed: str) -> set[str]:
+        found = words.get_completions(Document(typed), CompleteEvent())
+        return {typed[: len(typed) + each.start_position] + each.text for each in found}
+
+    assert completed("Read @my") == {"Read {@my notes.txt", "Read @my_notes.txt"}
+    assert completed("Read {@my n") == {"Read {@my notes.txt"}
+
+
+def test_a_file_with_blanks_is_read(
+    opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "my notes.txt").write_text("a note")
+    console = opened(Scripted(short))
+    out, err = told(console, capsys, "Read {@my notes.txt}", "x = {@my notes.txt}", "x")
+    assert (out, err) == ("<Read my_notes|a note>\na note\n", "")
 
 
 def test_the_context_is_an_edge(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:

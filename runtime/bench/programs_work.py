@@ -36,7 +36,8 @@ class Size(NamedTuple):
     text: int = 80
 
 
-FULL, QUICK = Size(256, 12, 32, 12), Size(64, 8, 16, 8)
+FULL = Size(256, 12, 256, 12)  # fills the 256 slots of `programs_peers.GPU`
+QUICK = Size(64, 8, 16, 8)  # fills a quarter of them, or less
 ON_CPU = Size(12, 5, 6, 5, short=6, long=40, text=40)  # a real vLLM without a GPU
 WARM_UP = Size(2, 2, 2, 2)
 

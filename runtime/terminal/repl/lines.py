@@ -10,8 +10,8 @@ A line is said to the model unless it is one of three things, tried in this orde
                      number, or there are one or two; with a slash before it, always
 
 A line that begins with a space is always said. In what is said, values are named as ``_`` (the
-newest), ``_3`` or ``{NAME}``, and files as ``@FILE``; they become operands, so the instruction
-keeps only their names. ``{{NAME}}`` stands for the characters {NAME}.
+newest), ``_3`` or ``{NAME}``, and files as ``@FILE`` or ``{@FILE}``, which may hold blanks; they
+become operands, so the instruction keeps only their names. ``{{NAME}}`` stands for {NAME} itself.
 
 Rules
 1. What decides (which names, programs and files there are) is asked through ``Known`` while the
@@ -58,9 +58,9 @@ COMMANDS = {
 _ALSO = {"exit": "quit", "/exit": "/quit"}  # what fingers know from other consoles
 _BIND = re.compile(r"([^\W\d_]\w*)\s*=(?!=)\s*(.+)", re.DOTALL)
 _NO_BIND = re.compile(r"_\w*\s*=.*|\w+\s*=", re.DOTALL)
-_VALUE = re.compile(r"_\d*|\{\w+\}|@\S+")
+_VALUE = re.compile(r"_\d*|\{\w+\}|@\S+|\{@[^{}]+\}")
 _SAID = re.compile(
-    r"\{\{(?P<literal>\w+)\}\}|\{(?P<braced>@?[^{}\s]+)\}|(?<!\w)(?P<bare>_\d*)(?!\w)"
+    r"\{\{(?P<literal>\w+)\}\}|\{(?P<braced>@[^{}]+|[^{}\s]+)\}|(?<!\w)(?P<bare>_\d*)(?!\w)"
     r"|(?<!\S)@(?P<file>\S*\w)"
 )
 _TO_SAY = "to say it to the model, begin the line with a blank"
@@ -88,7 +88,7 @@ def parse(typed: str, known: Known) -> Line:
         bound = _BIND.fullmatch(text)
         if bound is not None:
             return _binding(text, bound[1], bound[2], known)
-        is_value = _VALUE.fullmatch(text) and not text.startswith("@")
+        is_value = _VALUE.fullmatch(text) and "@" not in text[:2]
         if is_value or text in known("VALUE"):
             return Line(text, "", "show", (resolved(text, known),))
         found = command(text, known)
@@ -174,7 +174,7 @@ def _binding(typed: str, name: str, right: str, known: Known) -> Line:
     if _VALUE.fullmatch(right) or right in known("VALUE"):
         return Line(typed, name, "take", (resolved(right, known),))
     if right.startswith("@"):
-        raise Usage(f"{right} names no file: a name with blanks cannot be read here, link it first")
+        raise Usage(f"{right} names no file; write a name with blanks as {{@my file.txt}}")
     inner = parse(right, known)
     if inner.verb not in ("say", "run"):
         raise Usage(f"{inner.verb} gives no value that {name!r} could be bound to")

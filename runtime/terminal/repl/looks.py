@@ -29,7 +29,7 @@ _MOST_HELD = 12
 _BAR = 24
 LANGUAGE = """A line is said to the model, with the context and the values that it names:
   _  _3  {name}   earlier values, the newest first
-  @FILE           the text of a file
+  @FILE           the text of a file; {@FILE} if its name has blanks
   name = ...      binds the answer to a line, run ..., "a text", a value or @FILE
 unless it is one of these commands (/ before it: always; a blank: never):"""
 

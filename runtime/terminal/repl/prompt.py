@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 HISTORY = "repl_history"  # in the run directory
 _WORD = re.compile(r"\S*$")
-_MARKED = re.compile(r"\{\w*\}?|(?<!\w)_\d*(?!\w)|(?<!\S)@\S+")
+_OPENED = re.compile(r"\{@([^{}]*)$")
+_MARKED = re.compile(r"\{@[^{}]*\}?|\{\w*\}?|(?<!\w)_\d*(?!\w)|(?<!\S)@\S+")
 _STYLE = Style.from_dict(
     {
         "command": "bold ansicyan",
@@ -117,6 +118,15 @@ def _opened(usage: str) -> str:
     return name + blank
 
 
+def _files(typed: str, braced: bool, event: CompleteEvent) -> Iterable[Completion]:
+    """The files that go on with ``typed``; one with blanks gets the braces it needs."""
+    for found in PathCompleter().get_completions(Document(typed), event):
+        if braced or " " not in found.text:
+            yield found
+        else:
+            yield Completion(f"{{@{typed}{found.text}", -len(typed) - 1, display=found.display)
+
+
 class Words(Completer):
     """Completes commands, then what their usage says; names and files anywhere."""
 
@@ -127,9 +137,9 @@ class Words(Completer):
         before = document.text_before_cursor
         match = _WORD.search(before)
         word = match[0] if match else ""
-        if "@" in word:
-            found = PathCompleter().get_completions(Document(word.rpartition("@")[2]), event)
-            yield from (each for each in found if " " not in each.text)  # @FILE ends at a blank
+        opened = _OPENED.search(before)
+        if opened or "@" in word:
+            yield from _files(opened[1] if opened else word.rpartition("@")[2], bool(opened), event)
             return
         for option, note in self._options(before[: len(before) - len(word)], word):
             if option.startswith(word) and option != word:
