@@ -136,6 +136,11 @@ def test_files_that_cannot_be_written_are_told_before_the_measurement(
     assert isinstance(ended.exception, Usage) and words[1] in str(ended.exception)
 
 
+def test_what_cannot_be_measured_is_told() -> None:
+    with pytest.raises(Usage, match="'scripted' cannot be measured"), target("scripted", None):
+        pass
+
+
 @pytest.mark.slow
 @pytest.mark.local
 def test_lengths_are_forced_on_the_embedded_processor() -> None:

@@ -136,7 +136,7 @@ def test_show_writes_reports_and_says_where(nlpu: Terminal, tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.glob("*a.*")) == ["a.html", "a.json"]
 
 
-@pytest.mark.parametrize("where", [".", "no/such/place.html", "/dev/null"])
+@pytest.mark.parametrize("where", [".", "no/such/place.html", "/dev/null", "-"])
 def test_a_file_that_cannot_be_written(where: str, tmp_path: Path) -> None:
     with pytest.raises(Usage, match=r"is not a file|cannot write"):
         write_file(tmp_path / where, "text")

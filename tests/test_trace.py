@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -194,3 +197,16 @@ def test_a_collector_that_is_not_there(tmp_path: Path) -> None:
     record = recorded(tmp_path, answer)
     with pytest.raises(Usage, match="no collector's URL"):
         send(record, "ftp://host")
+
+
+def test_a_collector_that_does_not_answer_is_told_once(nlpu: Terminal) -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
+    run: Any = nlpu("run", "ask", "What?", "--engine", "scripted", "--json").json
+    command = [sys.executable, "-m", "runtime.terminal", "show", run["run_id"]]
+    ended = subprocess.run(
+        [*command, "--otel", "http://127.0.0.1:1"],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+    assert "did not take the spans" in ended.stderr

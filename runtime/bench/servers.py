@@ -15,7 +15,7 @@ from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve import VllmServer
 from nlpu.engines.serve_command import PYTHON_VARIABLE
 from nlpu.engines.weights import find_model
-from nlpu.errors import MissingPart
+from nlpu.errors import MissingPart, Usage
 from nlpu.wire import Engine
 
 KEY_VARIABLE = "NLPU_API_KEY"
@@ -73,12 +73,17 @@ class Target(NamedTuple):
 
 @contextmanager
 def target(engine: str, model: str | None, *flags: str) -> Iterator[Target]:
-    """Of "local", "vllm" (started for this, with the flags) or a URL. Raises MissingPart."""
+    """Of "local", "vllm" (started for this, with the flags) or a URL.
+
+    Raises MissingPart, Usage.
+    """
     if engine == "local":
         yield Target("local", lambda many: LocalEngine(model, max_in_flight=min(many, ROWS)))
     elif engine == "vllm":
         with vllm_server(None, *flags) as served:
             yield Target("vllm", served.engine, served)
+    elif "://" not in engine:
+        raise Usage(f"{engine!r} cannot be measured; --engine takes local, vllm or a server's URL")
     else:
         served = Served(engine, os.environ.get(KEY_VARIABLE) or None, model)
         yield Target(engine, served.engine, served)

@@ -10,7 +10,7 @@ from nlpu.errors import Usage
 
 def write_file(path: Path, text: str) -> None:
     """Write the text beside the path, then put it in its place. Raises Usage."""
-    if path.exists() and not path.is_file():
+    if path.name == "-" or (path.exists() and not path.is_file()):
         raise Usage(f"{path} is not a file; name one to be written")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

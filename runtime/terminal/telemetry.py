@@ -15,6 +15,7 @@ Rules
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,8 @@ def send(record: Record, where: str) -> int:
     if not where.startswith(("http://", "https://")):
         raise Usage(f"{where!r} is no collector's URL; use http://host:4318 or a file's name")
     path = "" if where.split("://", 1)[1].strip("/").count("/") else _PATH
+    for name in ("opentelemetry", "urllib3"):  # one error says it; the log is for who wants it
+        logging.getLogger(name).addHandler(logging.NullHandler())
     exporter = OTLPSpanExporter(endpoint=where.rstrip("/") + path)
     try:
         for start in range(0, len(spans), _BATCH):
