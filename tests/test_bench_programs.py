@@ -144,8 +144,8 @@ def test_makespans_stand_beside_their_bounds() -> None:
 
 def test_tables_and_picture_of_all(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     found = Target("scripted", lambda many: Scripted(window=4000, max_in_flight=many))
-    figures: dict[str, Any] = programs.measure(found, None, quick=True)
-    figures["peers"] = programs._labelled("fake GPU", rows)
+    figures: dict[str, Any] = programs.measure(found, quick=True)
+    figures["peers"] = [{**row, "server": "fake GPU"} for row in rows]
     programs.tables(figures)
     json.dumps(figures)
     all_benches.tables({"programs": figures, "minutes": 1.0})

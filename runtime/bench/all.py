@@ -39,9 +39,10 @@ def everything(
     python = peers_python() if peers else None
     with target(engine, model, *FLAGS) as found:
         rates = measure(found, tuple(PROFILES), QUICK if quick else FULL, quick=quick)
-        whole = programs.measure(found, python, quick=quick)
-    if python is not None:
-        whole["peers"] = programs.on_fake_gpu(python, quick=quick) + whole["peers"]
+        whole = programs.measure(found, quick=quick)
+        if python is not None:
+            more = programs.compared(found, python, quick=quick)
+            whole |= {"peers": more["peers"], "versions": more["versions"]}
     cost = overhead.overhead(1, overhead.QUICK_SIZES, long=False) if quick else overhead.overhead()
     figures = {"throughput": rates, "programs": whole, "overhead": cost}
     if engine == "vllm" and not quick:

@@ -6,7 +6,8 @@
 
 Rules
 1. Every part prints what it found, met or not.
-2. The peers are measured only when asked for: they need an environment of their own.
+2. The peers are measured only when asked for, and then alone: they need an environment of their own
+   and a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -31,9 +32,7 @@ IN_FLIGHT = 16
 SMALL = Size(4, 3, 4, 3, short=6, long=32, text=40)
 app = typer.Typer(add_completion=False)
 
-Peers = Annotated[
-    bool, typer.Option("--peers", help="The same in LangGraph and DSPy (`make peers`).")
-]
+Peers = Annotated[bool, typer.Option("--peers", help="Beside LangGraph and DSPy (`make peers`).")]
 
 
 @app.command(help="Makespans against bounds, big prompts against small ones, other frameworks.")
@@ -51,47 +50,57 @@ def programs(
     """Everything the command prints. Raises MissingPart, Unreachable."""
     python = peers_python() if peers else None
     with target(engine, model, *FLAGS) as found:
-        figures = measure(found, python, quick=quick)
-    if python is not None:
-        figures["peers"] = on_fake_gpu(python, quick=quick) + figures["peers"]
-    return figures
+        if python is None:
+            return measure(found, quick=quick)
+        return compared(found, python, quick=quick)
 
 
-def measure(found: Target, python: str | None, *, quick: bool) -> dict[str, Any]:
-    """The figures of one target; its peers only where it is a server."""
+def measure(found: Target, *, quick: bool) -> dict[str, Any]:
+    """Makespans and quality on one target."""
     from runtime.terminal.output import say  # the terminal's; only for people who wait
 
     repeats = 1 if quick else 3
     size, sentences = (SMALL, 30) if quick else (ON_CPU, 120)
     with Computer(Whole(found.open(IN_FLIGHT))) as computer:
-        model = computer.processors["main"].capabilities.model
-        facts = circumstances(
-            engine=found.name,
-            model=model,
-            quick=quick,
-            flags=FLAGS if found.name == "vllm" else (),
-            seed={"work": SEED, "facts": FACTS_SEED},
-        )
+        facts = _facts(found, computer, quick)
         say("measuring quality and makespans ...")
         asked = quality(computer, 3 if quick else 8, 6, repeats)
         made = standard(computer, size, sentences, repeats)
-    served, rows = found.served, list[dict[str, Any]]()
-    if python is not None:
-        facts["versions"] |= versions(python)
-        if served is not None:
-            rows = _labelled(found.name, against(served, model, size, repeats, python))
-    return {"makespans": made, "quality": asked, "peers": rows, **facts}
+    return {"makespans": made, "quality": asked, "peers": [], **facts}
 
 
-def on_fake_gpu(python: str | None, *, quick: bool) -> list[dict[str, Any]]:
-    """All frameworks against the server that steps like a GPU's."""
+def compared(found: Target, python: str, *, quick: bool) -> dict[str, Any]:
+    """All frameworks, against the server that steps like a GPU's and the target if it is one."""
+    with Computer(Whole(found.open(1))) as computer:
+        facts = _facts(found, computer, quick)
+    facts["versions"] |= versions(python)
+    size, repeats = (QUICK, 2) if quick else (FULL, 3)
     with scripted_server("--gpu", GPU, "--full", "--window", "16384") as url:
-        size, repeats = (QUICK, 2) if quick else (FULL, 3)
-        return _labelled("fake GPU", against(Served(url, None), "fault-1", size, repeats, python))
+        rows = _against("fake GPU", Served(url, None), "fault-1", size, repeats, python)
+    if found.served is not None:
+        size, repeats = (SMALL, 1) if quick else (ON_CPU, 3)
+        rows += _against(found.name, found.served, facts["model"], size, repeats, python)
+    return {"makespans": [], "quality": [], "peers": rows, **facts}
 
 
-def _labelled(server: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**row, "server": server, "name": f"{server} {row['name']}"} for row in rows]
+def _facts(found: Target, computer: Computer, quick: bool) -> dict[str, Any]:
+    return circumstances(
+        engine=found.name,
+        model=computer.processors["main"].capabilities.model,
+        quick=quick,
+        flags=FLAGS if found.name == "vllm" else (),
+        seed={"work": SEED, "facts": FACTS_SEED},
+    )
+
+
+def _against(
+    name: str, served: Served, model: str, size: Size, repeats: int, python: str
+) -> list[dict[str, Any]]:
+    from runtime.terminal.output import say  # as above
+
+    say(f"measuring the frameworks on {name} ...")
+    rows = against(served, model, size, repeats, python)
+    return [{**row, "server": name, "name": f"{name} {row['name']}"} for row in rows]
 
 
 # -- printing --------------------------------------------------------------------------------------
@@ -101,26 +110,19 @@ def tables(figures: dict[str, Any]) -> None:
     """Everything, on stdout."""
     show_circumstances(figures)
     print(f"engine: {figures['engine']}; model: {figures['model']}; seeds: {figures['seed']}")
-    show(
-        "Makespans against the bound of work and span (generated tokens only)",
-        (
-            "program",
-            "calls",
-            "depth",
-            "tokens in",
-            "cached",
-            "out",
-            "seconds",
-            "bound s",
-            "over it",
-        ),
-        [_makespan_cells(row) for row in figures["makespans"]],
-    )
-    show(
-        "One big prompt against many small ones",
-        ("job", "right", "items", "calls", "failed", "tokens in", "cached", "out", "seconds"),
-        [_quality_cells(row) for row in figures["quality"]],
-    )
+    if figures["makespans"]:
+        show(
+            "Makespans against the bound of work and span (generated tokens only)",
+            ("program", "calls", "depth", "tokens in", "cached", "out", "seconds", "bound s",
+             "over it"),
+            [_makespan_cells(row) for row in figures["makespans"]],
+        )  # fmt: skip
+    if figures["quality"]:
+        show(
+            "One big prompt against many small ones",
+            ("job", "right", "items", "calls", "failed", "tokens in", "cached", "out", "seconds"),
+            [_quality_cells(row) for row in figures["quality"]],
+        )
     for server in dict.fromkeys(row["server"] for row in figures["peers"]):
         rows = [row for row in figures["peers"] if row["server"] == server]
         gated = server == "fake GPU"
