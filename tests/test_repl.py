@@ -30,6 +30,7 @@ THERE = {
     "VALUE": ["_1", "_2", "essay"], "PROGRAM": ["answer", "ask"], "OP": ["say", "merge"],
     "RUN": ["abcd1234"], "COMMAND": list(COMMANDS), "all": ["all"], "@a.txt": ["a.txt"],
     "POSITION": ["main/1/1"], "@my notes.txt": ["my notes.txt"],
+    "@odd{x}.txt": ["odd{x}.txt"],
 }  # fmt: skip
 
 
@@ -49,6 +50,12 @@ def known(kind: str) -> list[str]:
         ("Read {@my notes.txt}, @my", "say", ("Read {@my notes.txt}, @my",)),
         ("run ask '{@my notes.txt}'", "run", ("ask", "{@my notes.txt}")),
         ("{@my notes.txt}", "say", ("{@my notes.txt}",)),
+        ('Return {"a": 1}, {a-b} or {a.b}', "say", ('Return {"a": 1}, {a-b} or {a.b}',)),
+        ("Ask @ann and @bob.", "say", ("Ask @ann and @bob.",)),
+        ("Write {{@no.txt}}", "say", ("Write {{@no.txt}}",)),
+        ("run ask {@my notes.txt} p={@a.txt}", "run", ("ask", "{@my notes.txt}", "p={@a.txt}")),
+        ("resume abcd1234.2", "resume", ("abcd1234.2",)),
+        ("resume abcd", "resume", ("abcd",)),
         ("write {{essay}} as it is, snake_case", "say", ("write {{essay}} as it is, snake_case",)),
         ("ops", "ops", ()),
         (" ops", "say", ("ops",)),
@@ -107,6 +114,8 @@ def test_what_a_binding_means(typed: str, verb: str, words: tuple[str, ...]) -> 
         ("Shorten {esay}", "write {{esay}}"),
         ("x = @no.txt", "there is no file no.txt"),
         ('x = @"my notes.txt"', r"write a name with blanks as \{@my file"),
+        ("Read @no.txt", r"there is no file no.txt; for the characters write {{@no.txt}}"),
+        ("Read @odd{x}.txt", "braces cannot be given in a line"),
         ("Read {@no such.txt}", "there is no file no such.txt"),
         ("context = it", "choose another name"),
         ("class = it", "choose another name"),
@@ -136,9 +145,10 @@ def test_lines_that_mean_nothing_say_so(typed: str, told: str) -> None:
 
 
 def test_an_instruction_names_its_operands() -> None:
-    text = parse("Compare {essay} with _1 and {{essay}}", known).words[0]
+    text = parse("Compare {essay} with _1, {{essay}}, {{@no.txt}} and {a: 1}", known).words[0]
     assert references(text) == ["essay", "_1"]
-    assert instruction(text, {"essay": "essay", "_1": "_1"}) == "Compare essay with _1 and {essay}"
+    told = instruction(text, {"essay": "essay", "_1": "_1"})
+    assert told == "Compare essay with _1, {essay}, {@no.txt} and {a: 1}"
 
 
 # -- a session -----------------------------------------------------------------------------------
@@ -238,6 +248,7 @@ def test_what_fails_says_why_and_the_session_goes_on(
     out, err = told(console, capsys, "Say nothing", "Use _1", "Go on", "Use _2")
     assert out == "fine\nfine\n" and console.failed
     assert "the model returned no text" in err and "there is no value _1" in err
+    assert "the line" in told(console, capsys, "What \udcff?")[1], "bytes that are no text"
     assert told(console, capsys, f"Read @{'x' * 300}") == ("fine\n", ""), "too long for a file"
 
 
@@ -316,6 +327,7 @@ def test_ctrl_c_stops_the_line_and_it_stays_stopped(
     assert [entry.error for entry in again.session.entries] == ["", "interrupted", ""]
     told(again, capsys, "edit _1 Uno")
     assert [entry.error for entry in again.session.entries] == ["", "interrupted", ""]
+    assert first.interrupted and not again.interrupted
 
 
 def test_the_saved_program_gives_the_same_with_the_same_calls(

@@ -11,6 +11,7 @@ from terminal_fixture import Terminal, nlpu
 from test_repl import Opened, grave, opened, place, short, told
 
 from nlpu.engines.scripted import Scripted
+from runtime.terminal.repl.prompt import Lines
 
 __all__ = ["nlpu", "opened", "place"]  # fixtures
 ECHO = (
@@ -218,3 +219,74 @@ def test_a_saved_program_gives_ops_the_texts_they_were_edited_to(
     (place / "other").write_text("Echo.")
     words = ["--from", done["run_id"], "--set", f"echo={place / 'other'}", "--json"]
     assert nlpu("run", *words).json["result"]["_1"] == before
+
+
+# -- editing -------------------------------------------------------------------------------------
+
+
+JUDGED = (
+    "from nlpu import nlop\n\n\n@nlop\ndef is_so(text: str) -> bool:\n    '''Is it so?'''\n\n\n"
+    "def judged(text: str):\n    return [is_so(text), is_so(text + '!')]\n"
+)
+
+
+def test_what_is_no_result_of_the_op_is_told_before_anything_is_done(
+    opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "p.py").write_text(JUDGED)
+    console = opened(Scripted("no"))
+    told(console, capsys, "r = run p.py:judged q", "w = 'a text'")
+    name = console.run.name
+    for line, why in (
+        ("edit main/1/1/0 maybe", "not edited: the text 'maybe' is not yes or no"),
+        ("edit w other", "w is a text: bind it anew"),
+        ("edit r other", "edit one of its calls by its position"),
+    ):
+        assert why in told(console, capsys, line)[1]
+    assert console.run.name == name and console.session.names["r"].content == [False, False]
+    told(console, capsys, "edit main/1/1/0 yes")
+    assert console.session.names["r"].content == [True, False]
+
+
+def test_a_call_that_failed_can_be_given_a_result(
+    opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "p.py").write_text(JUDGED)
+    console = opened(Scripted(lambda seen: "maybe" if "!" in str(seen.operands) else "no"))
+    assert "is not yes or no" in told(console, capsys, "r = run p.py:judged q")[1]
+    told(console, capsys, "edit main/1/1/1 yes")
+    assert console.session.names["r"].content == [False, True]
+
+
+def test_a_program_that_was_edited_inside_is_saved_as_what_it_gave(
+    opened: Opened, place: Path, nlpu: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "p.py").write_text(JUDGED)
+    console = opened(Scripted("no"))
+    told(console, capsys, "r = run p.py:judged q", "edit main/1/1/0 yes", "save s.py")
+    ended = nlpu("run", "s.py:session", "--engine", "scripted", "--json")
+    assert ended.json["result"]["r"] == [True, False] and ended.json["receipt"]["calls"] == 0
+
+
+def test_the_name_that_a_session_gives_itself_resumes_it(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited, other = opened(), opened()
+    told(edited, capsys, "One?", "Two _1", "edit _1 Uno")
+    name = edited.run.name
+    assert "." in name
+    edited.close()
+    assert told(other, capsys, f"resume {name}", "_1")[0] == "Uno\n"
+
+
+def test_a_value_is_pinned_once(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    console = opened()
+    told(console, capsys, "x = 'a text'", "pin x", "pin x")
+    assert console.session.context is not None
+    assert [part.text for part in console.session.context.window.pinned] == ["_1:\na text"]
+
+
+def test_a_history_that_cannot_be_read_or_written_stops_nobody(place: Path) -> None:
+    history = Lines(str(place))  # a directory
+    assert list(history.load_history_strings()) == []
+    history.store_string("a line")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nlpu.errors import Usage
 from runtime.terminal import options as o
 from runtime.terminal.interrupting import raise_from_here
-from runtime.terminal.stdout import lead_prints_to_stderr
+from runtime.terminal.stdout import lead_prints_to_stderr, results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,8 @@ def repl(
     from runtime.terminal.person import person
     from runtime.terminal.repl.console import Console, Settings
 
+    if sys.stdin is None:  # closed
+        raise Usage("nlpu repl reads lines from stdin, and there is none")
     raise_from_here()
     lead_prints_to_stderr()
     place = o.run_dir_of(run_dir)
@@ -48,7 +51,7 @@ def repl(
     console = Console(
         Settings(
             o.engine_of(engine), model, place, o.budget_of(limits), durable, o.api_key(),
-            is_terminal=sys.stdin.isatty() and sys.stdout.isatty(), person=person(),
+            is_terminal=sys.stdin.isatty() and results().isatty(), person=person(),
         )
     )  # fmt: skip
     try:
@@ -57,14 +60,15 @@ def repl(
         code = int(getattr(console.run.error, "exit_code", 0))  # a budget may have ended it
     finally:
         console.close()
-    return code or int(console.failed and not console.settings.is_terminal)
+    if console.settings.is_terminal:
+        return code
+    return 130 if console.interrupted else code or int(console.failed)
 
 
 def _session(
     run_dir: Path, name: str | None, engine: str | None, model: str | None
 ) -> tuple[str | None, str, str | None]:
     """The session asked for, and the engine and model: those asked for, else its own."""
-    from nlpu.errors import Usage
     from runtime.terminal.archive import SESSION, find, records
 
     if name is None:
@@ -101,8 +105,12 @@ def converse(console: Console) -> None:
 
 
 def _batch(console: Console) -> None:
-    """Lines from a pipe: values to stdout, and no prompts."""
+    """Lines from a pipe: values to stdout, and no prompts. Ctrl-C ends it."""
+    from runtime.terminal.output import say
+
     for line in sys.stdin:
         console.do(line.rstrip("\n"))
-        if console.left:
+        if console.interrupted:
+            say(f"to go on with this session: nlpu repl --resume {console.run.name}")
+        if console.left or console.interrupted:
             break

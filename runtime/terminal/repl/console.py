@@ -25,7 +25,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from nlpu.errors import NlpuError, Usage
+from nlpu.errors import Diverged, NlpuError, Usage
+from nlpu.op import check_text
 from runtime.budget import Budget
 from runtime.computer import Computer
 from runtime.gate import Gate
@@ -68,6 +69,7 @@ class Console:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.failed = False  # whether any line has
+        self.interrupted = False  # whether Ctrl-C stopped one
         self.left = False
         self.programs = tuple(available())
         self.computer = self._new_computer()
@@ -160,12 +162,14 @@ class Console:
         if not typed.strip() or typed.startswith("#"):
             return
         try:
+            check_text(typed, "the line")
             self._carry_out(parse(typed, self.known))
         except NlpuError as error:
             self._fail(said(error))
 
     def _fail(self, message: str) -> None:
         self.failed = True
+        self.interrupted |= message == INTERRUPTED
         say(message if message == INTERRUPTED else f"error: {message}")
 
     def _carry_out(self, line: Line) -> None:
@@ -261,8 +265,13 @@ class Console:
         old_run = self.run.name
         try:
             self._move_to(record.name)
-        except NlpuError:
+        except NlpuError as error:
             self._move_to(old_run)
+            if isinstance(error, Diverged):
+                raise Usage(
+                    f"{record.name} differs from what it was ({error}); nlpu repl --resume "
+                    f"{record.name} --changed goes on with it all the same"
+                ) from None
             raise
         looks.welcome(self)
 

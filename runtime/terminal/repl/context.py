@@ -46,6 +46,8 @@ class Context:
     def pin(self, entry: Entry) -> None:
         """Keep a value for good. Raises DoesNotFit."""
         text = acts.pinned(entry.name, entry.content)
+        if any(part.text == text for part in self.window.pinned):
+            return
         self.told[text] = ("pin", entry.name)
         self.window = self.window.pin(text, entry.label)
 

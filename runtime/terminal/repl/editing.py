@@ -9,8 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nlpu.errors import Usage
+from nlpu.errors import Malformed, Usage
 from runtime.editing import Edits
+from runtime.graph import Node
 from runtime.terminal.inputs import read_file
 from runtime.terminal.repl.inspecting import node_of, ops_of, text_of
 
@@ -22,13 +23,26 @@ def edits_of(on: Console, what: str, text: str | None) -> Edits:
     """Another result for a value or position, or another text for an op. Raises Usage."""
     node, is_value = node_of(on, what), what in on.session.names
     if node is not None and node.cost is not None:
-        return Edits(results={node.position: _edited(on, text_of(node), text)})
+        return Edits(results={node.position: _result(on, node, text)})
     if not is_value and what in ops_of(on) and what != "say":  # each line is its own text
         return Edits(ops={what: _edited(on, ops_of(on)[what].text, text)})
+    if node is None:
+        raise Usage(f"{what} is a text: bind it anew, and say again what read it")
     raise Usage(
-        f"{what} is not the result of one call: bind another value, or edit one of its calls by "
-        f"its position (see: graph {what})"
+        f"{what} is not the result of one call: edit one of its calls by its position "
+        f"(see: graph {what})"
     )
+
+
+def _result(on: Console, node: Node, text: str | None) -> str:
+    """Another result of that call, of the type of its op. Raises Usage."""
+    old = text_of(node) if node.ready and node._error is None else ""
+    new = _edited(on, old, text)
+    try:
+        node.work.op.result.parse(new)
+    except Malformed as error:
+        raise Usage(f"not edited: {error}".replace("the reply", "the text")) from None
+    return new
 
 
 def _edited(on: Console, old: str, text: str | None) -> str:

@@ -11,7 +11,8 @@ A line is said to the model unless it is one of three things, tried in this orde
 
 A line that begins with a space is always said. In what is said, values are named as ``_`` (the
 newest), ``_3`` or ``{NAME}``, and files as ``@FILE`` or ``{@FILE}``, which may hold blanks; they
-become operands, so the instruction keeps only their names. ``{{NAME}}`` stands for {NAME} itself.
+become operands, so the instruction keeps only their names. ``{{NAME}}`` stands for {NAME} itself,
+and what stands in braces and is no name ({"a": 1}) for itself.
 
 Rules
 1. What decides (which names, programs and files there are) is asked through ``Known`` while the
@@ -60,9 +61,11 @@ _BIND = re.compile(r"([^\W\d_]\w*)\s*=(?!=)\s*(.+)", re.DOTALL)
 _NO_BIND = re.compile(r"_\w*\s*=.*|\w+\s*=", re.DOTALL)
 _VALUE = re.compile(r"_\d*|\{\w+\}|@\S+|\{@[^{}]+\}")
 _SAID = re.compile(
-    r"\{\{(?P<literal>\w+)\}\}|\{(?P<braced>@[^{}]+|[^{}\s]+)\}|(?<!\w)(?P<bare>_\d*)(?!\w)"
+    r"\{\{(?P<literal>@[^{}]+|\w+)\}\}|\{(?P<braced>@[^{}]+|\w+)\}|(?<!\w)(?P<bare>_\d*)(?!\w)"
     r"|(?<!\S)@(?P<file>\S*\w)"
 )
+_FILE_LIKE = re.compile(r"/|\.\w{1,5}$")
+_FILE_WORD = re.compile(r"(?<!\S)(?:\w+=)?\{@[^{}]+\}")  # one word, whatever blanks are in it
 _TO_SAY = "to say it to the model, begin the line with a blank"
 _NEAR = 0.8  # of 1: how like a command's name a word is that is taken for it
 _TAKEN = frozenset({"context", "sample", "samples"})  # operand names that mean something else
@@ -120,7 +123,8 @@ def command(text: str, known: Known) -> Line | None:
         return None
     usage = COMMANDS[verb][0]
     try:
-        words = tuple(shlex.split(rest)) if verb == "run" else tuple(rest.split())
+        whole = _FILE_WORD.sub(lambda found: shlex.quote(found[0]), rest)
+        words = tuple(shlex.split(whole)) if verb == "run" else tuple(rest.split())
     except ValueError:
         words = tuple(rest.split())
     wrong = misfit(usage, words, known)
@@ -160,6 +164,8 @@ def fits(kind: str, word: str, known: Known) -> bool:
         return word.isidentifier()
     if kind == "PROGRAM" and ".py" in word:
         return True
+    if kind == "RUN":  # also the start of one's name, and an edited one's number: seen later
+        return any(name.startswith(word.partition(".")[0]) for name in known(kind))
     if "|" in kind:
         return any(fits(each, word, known) for each in kind.split("|"))
     there = known(kind)
@@ -187,7 +193,7 @@ def resolved(word: str, known: Known) -> str:
     values = known("VALUE")
     if word.startswith("@"):
         if word[1:] not in known(word):
-            raise Usage(f"there is no file {word[1:]}")
+            raise Usage(f"there is no file {word[1:]}; for the characters write {{{{{word}}}}}")
         return word
     if word == "_":
         numbers = [int(v[1:]) for v in values if v[0] == "_" and v[1:].isdigit()]
@@ -206,11 +212,19 @@ def _said(text: str, known: Known) -> str:
         if found["literal"]:
             return found[0]
         if found["file"] is not None:
-            is_there = found["file"] in known("@" + found["file"])
-            return "{@" + found["file"] + "}" if is_there else found[0]
+            return _said_file(found["file"], known)
         return "{" + resolved(found["braced"] or found["bare"], known) + "}"
 
     return _SAID.sub(braced, text)
+
+
+def _said_file(name: str, known: Known) -> str:
+    """A file by its reference; what only might be one (@ann) as it is. Raises Usage."""
+    if name in known("@" + name):
+        if set(name) & set("{}"):
+            raise Usage(f"a name with braces cannot be given in a line: {name}; link that file")
+        return f"{{@{name}}}"
+    return f"{{{resolved('@' + name, known)}}}" if _FILE_LIKE.search(name) else f"@{name}"
 
 
 def references(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
@@ -23,7 +24,7 @@ from prompt_toolkit.styles import Style
 from nlpu.errors import NlpuError
 from nlpu.types import choices_of
 from runtime.loader import load, parameters
-from runtime.terminal.output import one_line, said
+from runtime.terminal.output import one_line, said, say
 from runtime.terminal.repl.lines import COMMANDS, parse
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def reader(on: Console) -> Callable[[], str]:
     """Reads one line; raises EOFError (Ctrl-D) and KeyboardInterrupt (Ctrl-C)."""
     on.settings.run_dir.mkdir(parents=True, exist_ok=True)
     session: PromptSession[str] = PromptSession(
-        history=FileHistory(str(on.settings.run_dir / HISTORY)),
+        history=Lines(str(on.settings.run_dir / HISTORY)),
         auto_suggest=AutoSuggestFromHistory(),
         completer=Words(on),
         complete_while_typing=False,
@@ -84,6 +85,20 @@ def _meaning(on: Console, typed: str) -> str:
         return f"command: {COMMANDS[line.verb][0]}"
     into = f", bound to {line.name}" if line.name else ""
     return {"say": "a call", "text": "a text", "take": "a value"}.get(line.verb, line.verb) + into
+
+
+class Lines(FileHistory):
+    """Lines of all sessions; where the file cannot be read or written, those of this one."""
+
+    def load_history_strings(self) -> Iterable[str]:
+        try:
+            yield from super().load_history_strings()
+        except OSError as error:
+            say(f"earlier lines are not there: {error.strerror}: {self.filename!r}")
+
+    def store_string(self, string: str) -> None:
+        with suppress(OSError):
+            super().store_string(string)
 
 
 class Marks(Lexer):

@@ -2,13 +2,14 @@
 
 The program makes the same calls: the same instructions on the same operands, the context being
 spelled out as what it was at each line. A file must still hold what the session read. Lines without
-a value are left out, and a result that a person edited is written down as a text. Ops whose
-text was edited get that text first.
+a value are left out. A result that a person edited, in itself or in one of the calls that it was
+made from, is written down as it is. Ops whose text was edited get that text first.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nlpu.errors import Usage
 from runtime.terminal.repl.acts import digest_of
@@ -53,7 +54,9 @@ def program_of(session: Session, name: str) -> str:
 
 
 def _made(session: Session, entry: Entry) -> str:
-    if entry.node is not None and was_edited(entry.node):
+    if any(map(was_edited, entry.calls())):
+        if not _is_plain(entry.content):
+            raise Usage(f"{entry.name} was edited and cannot be written as a literal: its type")
         return f"Value({entry.content!r})"
     verb, words = entry.line.verb, entry.line.words
     if verb == "text":
@@ -64,6 +67,15 @@ def _made(session: Session, entry: Entry) -> str:
         args = [repr(words[0]), *(_argument(entry, word) for word in words[1:])]
         return f"run({', '.join(args)})"
     return _said(session, entry)
+
+
+def _is_plain(content: Any) -> bool:
+    """Whether what Python writes of it means the same again."""
+    if isinstance(content, dict):
+        return all(map(_is_plain, [*content, *content.values()]))
+    if isinstance(content, list | tuple):
+        return all(map(_is_plain, content))
+    return type(content) in (str, int, float, bool, type(None))
 
 
 def _said(session: Session, entry: Entry) -> str:
