@@ -188,6 +188,12 @@ class ServerFault(HostError):
     transient = True
 
 
+class RequestRefused(ServerFault):
+    """The server refuses this request as such; the same request would be refused again."""
+
+    transient = False
+
+
 class ConnectionLost(HostError):
     """The connection closed before the whole answer had come."""
 

@@ -60,8 +60,8 @@ class Limits:
 
     thinking_tokens: most tokens of thinking in one call; None: 1024 for models that think.
     timeout_s:       longest wait for one attempt.
-    patience_s:      longest time to wait for a server that is down.
-    attempts:        most attempts of one call.
+    patience_s:      longest time to wait for a server that is down, or has room for nobody.
+    attempts:        most attempts of one call; what such a server refuses does not count.
     backoff_s:       scale of the random waits between attempts.
     unloaded_s_per_token, saturated_tokens_per_s: from a benchmark, where known; the receipt's
         lower bound of the makespan rests on them.
@@ -103,7 +103,8 @@ class Processor:
         thinks = codec.frame.thinks and capabilities.token_prompts
         wanted = 1024 if limits.thinking_tokens is None else limits.thinking_tokens
         self.thinking_tokens = wanted if thinks else 0
-        self.identity = f"{capabilities.model}|{self.window}|{self.thinking_tokens}"
+        form = "" if capabilities.token_prompts else "|messages"  # prompts of two kinds
+        self.identity = f"{capabilities.model}|{self.window}|{self.thinking_tokens}{form}"
 
     def count(self, text: str) -> int:
         """Tokens of a text (an upper bound where the tokenizer is not known)."""

@@ -24,9 +24,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from nlpu.errors import MissingPart
+from nlpu.errors import MissingPart, described
 
 _SYSTEM, _USER = "NLPU-SYSTEM-5f1dc0", "NLPU-USER-5f1dc0"
+# The tag that marks what an assistant says, for training; its body is printed as it stands.
+_SPOKEN = re.compile(r"(?<=\{%)([-+]?\s*)(end)?generation(?=\s*[-+]?%\})")
 _PLAIN = "{{ messages[0].content }}\n\n{{ messages[1].content }}\n\nAnswer:\n"
 
 
@@ -203,18 +205,21 @@ def _rendered(template: str, names: dict[str, Any]) -> str:
     )
     env.globals.update(raise_exception=refuse, strftime_now=now)
     env.filters["tojson"] = lambda item, **_: json.dumps(item, ensure_ascii=False)
-    compiled = env.from_string(template)
+    template = _SPOKEN.sub(lambda tag: tag[1] + ("endif" if tag[2] else "if true"), template)
     system = {"role": "system", "content": _SYSTEM}
     user = {"role": "user", "content": _USER}
     both = {"role": "user", "content": f"{_SYSTEM}\n\n{_USER}"}
     for messages in ([system, user], [both]):
         try:
+            compiled = env.from_string(template)
             text: str = compiled.render(messages=messages, add_generation_prompt=True, **names)
-        except TemplateError:
+        except Exception as error:  # a template is a program: it may raise anything
+            why = described(error)
             continue
         if text.count(_SYSTEM) == 1 and text.count(_USER) == 1:
             return text
-    raise MissingPart("the model's chat template cannot be used: it drops or repeats its messages")
+        why = "it drops or repeats its messages"
+    raise MissingPart(f"the model's chat template cannot be used: {why}")
 
 
 def load_frame(directory: Path, tokenizer: Tokenizer) -> Frame:

@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from math import isfinite
-from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -265,15 +264,3 @@ def _form(schema: Any, root: Any) -> str:
     if schema.get("type") == "array":
         return f"[{_form(schema.get('items', {}), root)}, ...]"
     return str(schema.get("type", "value"))
-
-
-def type_of(content: Any) -> ResultType:
-    """The ResultType of a plain Python content, for literals given as operands."""
-    if isinstance(content, str):
-        return result_type(str)
-    if isinstance(content, list):
-        inner = type(content[0]) if content else str
-        return result_type(list[inner])  # type: ignore[valid-type]
-    if content is None or isinstance(content, NoneType):
-        raise BadOperand("None is not a value an op can read")
-    return result_type(content.__class__)

@@ -3,13 +3,15 @@
 Theory of operation
 -------------------
 Before a call is sent its most expensive outcome is reserved; afterwards the reservation is replaced
-by what it really took. So no run can overspend, however many calls are in flight.
+by what it really took. So no run can overspend, however many calls are in flight. What an attempt
+took that gave no answer is told by nobody: one that was cancelled or killed is charged in full, one
+that failed or timed out, nothing, though its server may have worked on it.
 
 Rules
 1. spent + reserved never exceeds the budget; ``reserve`` refuses instead.
 2. A refusal is final only when nothing is reserved: until then something may come back.
-3. Calls found in the journal cost nothing now; they were charged when they were made. Attempts
-   that a kill left open are charged in full.
+3. Calls found in the journal cost nothing now: a run that is resumed begins with what its former
+   lives spent.
 """
 
 from __future__ import annotations
@@ -48,7 +50,6 @@ class Amount(NamedTuple):
     money: float = 0.0
 
 
-NOTHING = Amount(calls=0)
 _SLACK = 1e-9  # sums of floats
 
 

@@ -34,6 +34,7 @@ from nlpu.errors import (
     ProgramError,
     Quarantined,
     TimedOut,
+    described,
 )
 from nlpu.op import Op
 from nlpu.processor import Processor
@@ -304,9 +305,7 @@ class CallDesk:
         except NlpuError as error:
             outcome = error
         except Exception as error:
-            outcome = HostError(
-                f"the engine of {processor.name} failed: {type(error).__name__}: {error}"
-            )
+            outcome = HostError(f"the engine of {processor.name} failed: {described(error)}")
             outcome.__cause__ = error
         self.kernel.arrived(self.settling.outcome, flight, outcome)
 
@@ -324,13 +323,13 @@ class CallDesk:
                 self._inherit(node, heir)
                 return
         run.leaders.pop(node.key, None)
+        flight = self.lane_of(node.work.op).flights.get(node.seq)
         if node.issue:
-            run.history.cancel(node.issue)
+            run.history.cancel(node.issue, flight is not None and flight.started)
         if node.stage is Stage.READY:
             run.counts.waiting -= 1
             self.settling.unblock(run)  # it may have been the one that was tried
             return
-        flight = self.lane_of(node.work.op).flights.get(node.seq)
         if flight is None:  # its outcome is being settled
             return
         flight.dropped = True
@@ -347,12 +346,12 @@ class CallDesk:
         node.cost = Cost(how="shared")  # what it took is counted once, at the heir
         run.leaders[key] = heir
         lane = self.lane_of(node.work.op)
-        flight = lane.flights.pop(node.seq, None)
+        flight = lane.flights.get(node.seq)
         if flight is None:
             lane.push(heir)
         else:
-            flight.node = heir
-            lane.flights[heir.seq] = flight
+            flight.node = heir  # and its place in the order of sending stays
+            lane.flights = {each.node.seq: each for each in lane.flights.values()}
 
 
 def _is_held(node: Node) -> bool:

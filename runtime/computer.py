@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from nlpu.engines import Named, named_engine
+from nlpu.engines import named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
 from nlpu.wire import Engine
@@ -58,7 +58,7 @@ class Computer:
 
     def __init__(
         self,
-        engine: Named | Engine | Mapping[str, Named | Engine] = "local",
+        engine: str | Engine | Mapping[str, str | Engine] = "local",
         *,
         model: str | None = None,
         api_key: str | None = None,
@@ -246,6 +246,7 @@ class Computer:
 
         def start() -> None:
             if state.status == "running":  # it may have been stopped before its first turn
+                state.begun = True
                 host.start(state.root, program, args, kwargs, ended)
 
         kernel.on_hub(start)
@@ -262,11 +263,15 @@ class Computer:
             kernel.soon()
             kernel.loop.call_soon(self._release, run)  # behind the turn that commits the row
 
-    def _release(self, run: Run) -> None:
+    def _release(self, run: Run, error: BaseException | None = None) -> None:
+        """Let its waiters go. ``error``: why it could not begin."""
         self._live.discard(run)
         if run._pieces is not None:
             run._pieces.put(None)
-        run._done.set_result(None)
+        if error is None:
+            run._done.set_result(None)
+        else:
+            run._done.set_exception(error)
 
     def _enter(self, run: Run, stream: bool, begin: Callable[[], None]) -> None:
         self._live.add(run)
@@ -277,8 +282,7 @@ class Computer:
             try:
                 begin()
             except BaseException as error:
-                self._live.discard(run)
-                run._done.set_exception(error)
+                self._release(run, error)
 
         self._station.call(step)
 

@@ -16,10 +16,14 @@ quarantined, and the calls that merely kept it company go through. Where a serve
 anybody finds it down there is no death to count; a call that was lost twice is sent alone all the
 same, so that it cannot take others with it for ever.
 
+A server that is UP may have no room (``Overloaded``). That is no fault of the call: it waits, and
+the lane sends less at once, until the server has answered nobody for as long as our patience.
+
 Rules
 1. Retries of one call are bounded by ``Limits.attempts``, those of all calls by a retry budget: a
-   fifth of the calls answered, and twenty. Knocking on a dead server is free of both. Calls
-   lost together go together: if the first can pay, the others may overdraw; a death pays back.
+   fifth of the calls answered, and twenty. Free of both are knocking on a dead server and being
+   refused for want of room. Calls lost together go together: if the first can pay, the others may
+   overdraw; a death pays back.
 2. The wait before attempt n is uniform in [0, base * 2^n] (full jitter, after Brooker, "Exponential
    backoff and jitter", 2015), on top of what the server asked for.
 3. Nothing here sleeps or sends; it only computes.
@@ -30,7 +34,7 @@ from __future__ import annotations
 from math import inf
 from random import Random
 
-from nlpu.errors import ConnectionLost, EngineDied, HostError, TimedOut, Unreachable
+from nlpu.errors import ConnectionLost, EngineDied, HostError, Overloaded, TimedOut, Unreachable
 from runtime.graph import Node
 
 CAP_S = 15.0
@@ -48,6 +52,7 @@ class Health:
         self._patience_s = patience_s
         self._backoff_s = backoff_s
         self.down_since_s: float | None = None
+        self.refused_since_s = inf  # for want of room, since the last answer; the lane notes it
         self.knocks = 0
         self.answered = 0
         self.retries = 0
@@ -68,6 +73,7 @@ class Health:
     def answer(self, sent_s: float = inf) -> None:
         """A reply: the server lives, unless it was on its way when the server died."""
         self.answered += 1
+        self.refused_since_s = inf
         self._lives(sent_s)
 
     def _lives(self, sent_s: float) -> None:
@@ -136,12 +142,13 @@ class Health:
         return self.deaths.get(node.seq, 0) > DEATHS_ALLOWED
 
     def given_up(self, now_s: float) -> bool:
-        """Whether the server has been down longer than our patience."""
-        return self.down_since_s is not None and now_s - self.down_since_s > self._patience_s
+        """Whether the server has been down, or without room, longer than our patience."""
+        since_s = self.refused_since_s if self.down_since_s is None else self.down_since_s
+        return now_s - since_s > self._patience_s
 
     def may_retry(self, error: HostError) -> bool:
         """Take one retry out of the budget, if it has one (rule 1)."""
-        if self.down or isinstance(error, Unreachable):
+        if self.down or isinstance(error, Unreachable | Overloaded):
             return True
         may = self._company_may if self._in_company else self._can_pay()
         self.retries += may

@@ -12,6 +12,7 @@ forced as a *control cell*: whatever the program issues later may depend on what
 
     stage      becomes            when
     WAITING    READY, SETTLED     the last operand is there; an operand failed, or it was cancelled
+               SENT               a driver is called, or it takes over the attempt of an equal call
     READY      SENT, SETTLED      admitted by the scheduler; found in the journal, or cancelled
     SENT       READY, SETTLED     a transient fault; a reply, a last fault, or cancelled
     SETTLED    -                  never changes again
@@ -30,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import USER, Label, join
@@ -47,14 +48,6 @@ class Stage(IntEnum):
     READY = 1
     SENT = 2
     SETTLED = 3
-
-
-MOVES: Final = {
-    Stage.WAITING: (Stage.READY, Stage.SETTLED),
-    Stage.READY: (Stage.SENT, Stage.SETTLED),
-    Stage.SENT: (Stage.READY, Stage.SETTLED),
-    Stage.SETTLED: (),
-}
 
 
 @dataclass(slots=True)
@@ -74,6 +67,7 @@ class Cost:
     how: str = "made"  # made | reused (from the journal) | shared (with an equal call) | driven
     trimmed: bool = False
     knocks: int = 0  # attempts on a server that was down
+    refused: int = 0  # attempts that a server had no room for
 
 
 class Cell:

@@ -7,7 +7,8 @@ is safe to read from any thread, waits on a future, and sends steps to the loop.
 
 Rules
 1. Everything here may be called from any thread; ``await`` works in any event loop.
-2. A run's error is raised by ``result`` and shown by ``error``; waiting never raises it.
+2. A run's error is raised by ``result`` and shown by ``error``; waiting never raises it. Why a run
+   could not even begin (a budget that is none, an edit that fits nothing) everything raises.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Run:
         self._call = call  # runs a step on the loop thread
         self._state: RunState | None = None
         self._done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._done.set_running_or_notify_cancel()  # who awaits it may be cancelled; it is not
         self._pieces: SimpleQueue[str | None] | None = None
 
     # -- outcome -----------------------------------------------------------------------------
@@ -43,7 +45,9 @@ class Run:
     @property
     def status(self) -> Status:
         """running | done | failed | stopped | needs_person."""
-        return "running" if self._state is None else self._state.status
+        if self._state is None:
+            return "failed" if self._done.done() else "running"
+        return self._state.status
 
     @property
     def result(self) -> Any:
@@ -62,8 +66,10 @@ class Run:
 
     @property
     def error(self) -> BaseException | None:
-        """Why the run ended without a result."""
-        return None if self._state is None else self._state.error
+        """Why the run ended without a result, or could not begin."""
+        if self._state is None:
+            return self._done.exception() if self._done.done() else None
+        return self._state.error
 
     @property
     def receipt(self) -> Receipt:
@@ -90,20 +96,26 @@ class Run:
     @property
     def _begun(self) -> RunState:
         if self._state is None:
-            raise ProgramError("the run has not begun yet: wait for it first")
+            raise self.error or ProgramError("the run has not begun yet: wait for it first")
         return self._state
 
     # -- waiting -----------------------------------------------------------------------------
 
     def wait(self, timeout_s: float | None = None) -> Run:
         """Block until the run has ended. Raises TimeoutError, and ProgramError inside a program."""
+        error = self._ended(timeout_s)
+        if error is not None:
+            raise error
+        return self
+
+    def _ended(self, timeout_s: float | None = None) -> BaseException | None:
+        """As ``wait``; gives why the run could not begin."""
         if CURRENT.get() is not None and not self._done.done():
             raise ProgramError(
                 "a program cannot block on a run: all programs share one thread, and it would wait "
                 "for itself. Start nested programs with runtime.spawn(program, ...)"
             )
-        self._done.result(timeout_s)
-        return self
+        return self._done.exception(timeout_s)
 
     def __await__(self) -> Generator[Any, None, Run]:
         yield from asyncio.wrap_future(self._done).__await__()
@@ -119,7 +131,7 @@ class Run:
     def stop(self) -> None:
         """End the run now; it can be resumed. Returns when it has ended."""
         self._call(self._stop)
-        self.wait()
+        self._ended()
 
     def _stop(self) -> None:
         if self._state is not None and self._state.status == "running":

@@ -14,7 +14,7 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     attempt  issue, ms: it is sent again
     result   issue, text, usage, ms
     failure  issue, fault, message, side, usage, ms
-    cancel   issue
+    cancel   issue, whether an attempt was under way
     taken    issue, position, op, on, key, texts, then as Outcome: from the run it was edited from
     shared   position, op, on, key, texts: it met an equal call made or under way
     lift     position, name, digest of the result
@@ -23,6 +23,8 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     intent   position, digest of the exact call, the call as text, approved: about to be driven
     effect   position, text: what the driver gave
     undone   position, message: it failed
+    moved    position, "" or "^", position: what was driven there before is this position's now;
+             ^: in the run that this one was edited from
     pulse    calls waiting, tokens done and expected on the longest path, ms: for lookers-on
     resume   date
     end      status, text of the result, error, receipt
@@ -101,20 +103,16 @@ class Past:
     picks: dict[str, tuple[int, ...]] = field(default_factory=dict)  # winner, then failures
     clocks: dict[str, tuple[str, Any]] = field(default_factory=dict)
     intents: dict[str, PastIntent] = field(default_factory=dict)  # by position
+    inherited: set[str] = field(default_factory=set)  # positions of the ancestor's, used up
     header: dict[str, Any] = field(default_factory=dict)
     end: Row | None = None
     lives: int = 1
     attempts: int = 0
     taken: set[str] = field(default_factory=set)  # keys of outcomes that another run paid for
-    lost: list[Amount] = field(default_factory=list)  # attempts that earlier kills left open
+    lost: list[Amount] = field(default_factory=list)  # attempts that were cancelled or killed
     pulse: Row | None = None  # the last one of this life
     host_failures: int = 0  # left out of ``outcomes``: they are tried again
-    _numbered: dict[int, PastCall] = field(default_factory=dict)
-
-    @property
-    def numbered(self) -> dict[int, PastCall]:
-        """The calls that have rows of their own, by number."""
-        return self._numbered
+    numbered: dict[int, PastCall] = field(default_factory=dict)  # those with rows of their own
 
     @property
     def paid(self) -> list[Outcome]:
@@ -177,7 +175,7 @@ def _fold_issue(past: Past, row: Row) -> None:
     _, _, number, position, op, on, key, texts, completion, tokens, money, _ = row
     most = Amount(1, completion / TOKENS_PER_NLOP, tokens, money)
     call = PastCall(number, position, op, past.processors[on], key, texts, most)
-    past.calls[position] = past.under_way[number] = past._numbered[number] = call
+    past.calls[position] = past.under_way[number] = past.numbered[number] = call
     past.attempts += 1
 
 
@@ -189,25 +187,31 @@ def _fold_shared(past: Past, row: Row) -> None:
 def _fold_taken(past: Past, row: Row) -> None:
     _, _, number, position, op, on, key, texts, *outcome = row
     call = PastCall(number, position, op, past.processors[on], key, texts, Amount(0))
-    past.calls[position] = past._numbered[number] = call
+    past.calls[position] = past.numbered[number] = call
     past.outcomes[key] = Outcome(*outcome)
     past.taken.add(key)
 
 
 def _fold_attempt(past: Past, row: Row) -> None:
-    past.under_way[row[2]] = past._numbered[row[2]]
+    past.under_way[row[2]] = past.numbered[row[2]]
     past.attempts += 1
 
 
 def _fold_result(past: Past, row: Row) -> None:
     past.under_way.pop(row[2], None)
-    past.outcomes[past._numbered[row[2]].key] = Outcome(row[3], row[4])
+    past.outcomes[past.numbered[row[2]].key] = Outcome(row[3], row[4])
 
 
 def _fold_failure(past: Past, row: Row) -> None:
     past.under_way.pop(row[2], None)
     _, _, number, fault, message, side, usage, _ = row
-    past.outcomes[past._numbered[number].key] = Outcome(0, usage, fault, message, side)
+    past.outcomes[past.numbered[number].key] = Outcome(0, usage, fault, message, side)
+
+
+def _fold_cancel(past: Past, row: Row) -> None:
+    call = past.under_way.pop(row[2], None)
+    if call is not None and row[-1] is True:
+        past.lost.append(call.most)
 
 
 def _fold_end(past: Past, row: Row) -> None:
@@ -223,6 +227,14 @@ def _fold_resume(past: Past, row: Row) -> None:
     past.lost += [call.most for call in past.under_way.values()]
     past.under_way.clear()
     past.end = past.pulse = None
+
+
+def _fold_moved(past: Past, row: Row) -> None:
+    _, _, _, whose, position = row
+    if whose:
+        past.inherited.add(position)
+    else:
+        past.intents.pop(position, None)
 
 
 def _fold_driven(what: str) -> Callable[[Past, Row], object]:
@@ -242,7 +254,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "attempt": _fold_attempt,
     "result": _fold_result,
     "failure": _fold_failure,
-    "cancel": lambda past, row: past.under_way.pop(row[2], None),
+    "cancel": _fold_cancel,
     "lift": lambda past, row: past.lifts.__setitem__(row[2], row[4]),
     "pick": lambda past, row: past.picks.__setitem__(row[2], tuple(row[3:])),
     "clock": lambda past, row: past.clocks.__setitem__(row[2], (row[3], row[4])),
@@ -250,6 +262,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "intent": lambda past, row: past.intents.__setitem__(row[2], PastIntent(row[3], row[5])),
     "effect": _fold_driven("text"),
     "undone": _fold_driven("message"),
+    "moved": _fold_moved,
     "resume": _fold_resume,
     "end": _fold_end,
 }
@@ -313,7 +326,7 @@ class History:
         self._journal = journal
         self._run = run
         self._start_s = start_s
-        self._issues = max(past._numbered, default=0)
+        self._issues = max(past.numbered, default=0)
         self._ops = {bytes.fromhex(op.digest): number for number, op in past.ops.items()}
         self._processors = {identity: number for number, identity in past.processors.items()}
 
@@ -338,10 +351,6 @@ class History:
 
     def _ms(self, now_s: float) -> int:
         return int((now_s - self._start_s) * 1000)
-
-    def text(self, text: str) -> int:
-        """The number of a text."""
-        return self._journal.text(text)
 
     def issue(
         self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],
@@ -379,9 +388,9 @@ class History:
         usage, ms = usage_of(cost), self._ms(now_s)
         self._row("failure", issue, type(error).__name__, str(error), side, usage, ms)
 
-    def cancel(self, issue: int) -> None:
+    def cancel(self, issue: int, under_way: bool) -> None:
         """Nothing needs it any more."""
-        self._row("cancel", issue)
+        self._row("cancel", issue, under_way)
 
     def taken(
         self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],
@@ -430,3 +439,7 @@ class History:
     def undone(self, position: str, message: str) -> None:
         """It failed."""
         self._row("undone", position, message)
+
+    def moved(self, position: str, whose: str, before: str) -> None:
+        """It takes over what was driven at another position, or in another run."""
+        self._row("moved", position, whose, before)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,7 @@ class Host:
         context = copy_context()
         context.run(CURRENT.set, scope)
         if inspect.iscoroutinefunction(program):
-            self._start_async(scope, program(*args, **kwargs), context, ended)
+            self._start_async(scope, lambda: program(*args, **kwargs), context, ended)
             return
 
         def body() -> None:
@@ -97,14 +97,14 @@ class Host:
         living.switch()
 
     def _start_async(
-        self, scope: Scope, work: Any, context: Any,
+        self, scope: Scope, work: Callable[[], Awaitable[Any]], context: Any,
         ended: Callable[[Any, BaseException | None], None],
     ) -> None:  # fmt: skip
         scope.is_async = True
 
         async def body() -> None:
             try:
-                outcome, error = await work, None
+                outcome, error = await work(), None
             except BaseException as failure:
                 if scope.ended:  # killed
                     return
@@ -191,6 +191,11 @@ class Host:
         living = {s.path: s for s in self._living if s.run is scope.run} if spawns else {}
         needed: set[int] = set()
         stack = [*lasting, kept] if kept is not None else [*lasting]
+        for node in lasting:  # and the nested programs that they are in
+            origin = node.scope.origin
+            while origin is not None and origin is not scope.origin:
+                stack.append(origin)
+                origin = origin.scope.origin
         stack += [n for n in mine if n._wakers]
         if scope.parent is not None:  # else nobody is outside
             stack += [n for n in mine if any(u.seq not in inside for u in n.users or ())]
@@ -285,6 +290,8 @@ def _spawn_ready(kernel: Kernel, node: Node) -> None:
     scope.origin = node
 
     def done(result: Any, error: BaseException | None) -> None:
+        if node.stage is Stage.SETTLED:  # cancelled while an effect inside it was under way
+            return
         node.operands = () if scope.kept is None else (scope.kept,)
         node.control = scope.control
         node._label = join(node._label, scope.label)

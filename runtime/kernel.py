@@ -13,8 +13,8 @@ transaction, and only then sends the calls and wakes the programs:
 
 Rules
 1. No program sees a result, and no call is sent, before its rows are committed.
-2. The kernel awaits nothing. Attempts are tasks that put their outcome in ``inbox``; blocking
-   functions are threads that do the same.
+2. A turn awaits nothing. Attempts are tasks that put their outcome in ``inbox``; so are blocking
+   functions, each on a thread.
 3. A node fails alone: its error goes to the nodes that read it, and to nothing else.
 4. What a kind of work does is in ``works.KINDS``; the kernel knows only nodes.
 5. An error in the runtime itself stops the runs it touches with a typed error; it never hangs them.
@@ -51,9 +51,11 @@ from runtime.hosting import Host
 from runtime.journal import Journal, NoJournal
 from runtime.pulse import Pulse
 from runtime.run import RunState
+from runtime.threads import Threads
 from runtime.works import KINDS, finish_lift
 
 _T = TypeVar("_T")
+_MOST_THREADS = 64  # blocking functions of programs at once
 
 
 class Kernel:
@@ -73,6 +75,7 @@ class Kernel:
         self.inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # since last turn
         self.person: Any = None  # who may be asked (drivers' business)
         self.dry = False  # whether drivers with an effect are refused
+        self._threads = asyncio.Semaphore(_MOST_THREADS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._effects: set[asyncio.Task[None]] = set()
         self._ready: deque[Node] = deque()
@@ -128,10 +131,9 @@ class Kernel:
             if not kind.takes_failures:
                 self._check_operands(node)
             kind.ready(self, node)
-        except NlpuError as error:
-            self._failed(node, error)
-        except BaseException as error:  # rule 5
-            self.fail(node, _internal(error))
+        except BaseException as error:
+            self.host.cancel_grown(node)  # it may have been refused halfway
+            self._failed(node, error if isinstance(error, NlpuError) else _internal(error))
 
     def _guarded(self, step: Callable[..., _T], *facts: Any) -> _T | None:
         """Rule 5 for what belongs to no one node: the runs end, and say why."""
@@ -195,6 +197,7 @@ class Kernel:
         try:
             KINDS[type(work)].issued(self, node)
         except NlpuError:  # the program learns of what the node would have read
+            self.host.cancel_grown(node)
             scope.nodes.pop()
             for value in node.read():
                 if value.ready:
@@ -301,15 +304,21 @@ class Kernel:
         """As ``park``, for async programs."""
         started = self.now_s()
         future = self.loop.create_future()
-        node.waken(lambda: None if future.done() else future.set_result(None))
-        yield from future.__await__()
+
+        def waker() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        node.waken(waker)
+        try:
+            yield from future.__await__()
+        finally:
+            if node._wakers and waker in node._wakers:  # it waits no more: it was cancelled
+                node._wakers.remove(waker)
         self.host.note_wait(scope, self.now_s() - started)
 
     def on_thread(self, node: Node, function: Callable[[], Any]) -> None:
         """Run a blocking function on a thread and settle the node with what it gives."""
-
-        def done(future: asyncio.Future[Any]) -> None:
-            self.arrived(self._lifted, node, future)
 
         def caught() -> tuple[Any, BaseException | None]:
             try:
@@ -317,12 +326,21 @@ class Kernel:
             except BaseException as error:  # a future cannot hold every kind
                 return None, error
 
-        self.loop.run_in_executor(None, caught).add_done_callback(done)
+        async def lifted() -> None:
+            async with self._threads:
+                if node.stage is Stage.SETTLED:
+                    return
+                try:
+                    outcome = await self.loop.run_in_executor(Threads(), caught)
+                except RuntimeError as error:  # there are no more threads
+                    outcome = None, error
+                self.arrived(self._lifted, node, *outcome)
 
-    def _lifted(self, node: Node, future: asyncio.Future[Any]) -> None:
+        self.carry(lifted())
+
+    def _lifted(self, node: Node, content: Any, error: BaseException | None) -> None:
         if node.stage is Stage.SETTLED:
             return
-        content, error = future.result()
         try:
             if error is not None:
                 raise ProgramError(f"{node.name} raised {described(error)}") from error

@@ -26,7 +26,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
 from nlpu import errors
-from nlpu.errors import Diverged, HostError, NlpuError, ProgramError
+from nlpu.errors import Diverged, HostError, ModelError, NlpuError, ProgramError
 from nlpu.label import UNTRUSTED
 from nlpu.op import Op
 from nlpu.processor import Processor
@@ -46,12 +46,15 @@ _FAULTS: dict[str, type[NlpuError]] = {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, NlpuError)
 }
-_SIDES: dict[str, type[NlpuError]] = {"host": HostError, "program": ProgramError}
+_SIDES: dict[str, type[NlpuError]] = {
+    "host": HostError, "model": ModelError, "program": ProgramError
+}  # fmt: skip
 
 
 def failure_of(fault: str, message: str, side: str) -> NlpuError:
-    """The error that a failed outcome stands for."""
-    return (_FAULTS.get(fault) or _SIDES.get(side, NlpuError))(message)
+    """The error that a failed outcome stands for, and of its side in any case."""
+    kind, branch = _FAULTS.get(fault, NlpuError), _SIDES.get(side, NlpuError)
+    return (kind if issubclass(kind, branch) else branch)(message)
 
 
 @dataclass(slots=True)
@@ -93,6 +96,9 @@ class RunState:
         self.journal = journal
         self.past = past or Past()
         self.ancestor = ancestor
+        if ancestor is not None:
+            for position in self.past.inherited:
+                ancestor.past.intents.pop(position, None)
         self.reworded = dict(ancestor.edits.ops) if ancestor is not None else {}  # by op's name
         self.gate: Gate | None = None
         self.resumed = past is not None or ancestor is not None
@@ -103,6 +109,7 @@ class RunState:
         self.purse = Purse(budget)
         self.estimates = dict(estimates)
         self.divergence: str | None = None
+        self.begun = False  # its header is committed
         self.status: Status = "running"
         self.error: BaseException | None = None
         self.doom: NlpuError | None = None  # it will end with this, whatever its program does

@@ -22,7 +22,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from nlpu.codec import Decoded, decode
-from nlpu.errors import HostError, ModelError
+from nlpu.errors import HostError, ModelError, Overloaded
 from nlpu.wire import Reply
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.graph import Cell, Cost, Node, Stage
@@ -72,6 +72,7 @@ class Settlement:
     def _replied(self, flight: Flight, reply: Reply) -> None:
         node, run = flight.node, flight.node.scope.run
         flight.lane.health.answer(flight.sent_s)
+        flight.lane.answered()
         cost, price = node.cost, flight.lane.processor.price
         assert cost is not None
         cost.prompt_tokens += reply.prompt_tokens
@@ -127,13 +128,19 @@ class Settlement:
         lane.health.fault(node, error, flight.sent_s, now)
         cost = node.cost
         assert cost is not None
-        knocking = lane.health.down
+        knocking, refused = lane.health.down, isinstance(error, Overloaded)
         cost.knocks += knocking
+        if refused:
+            cost.refused += not knocking
+            lane.refused(flight.sent_s, now)
+        free = cost.knocks + cost.refused
         if lane.health.quarantined(node):
             self.close_failed(node, quarantined(node, lane))
         elif knocking and lane.health.given_up(now):
             self._give_up(lane, node, error)
-        elif error.transient and cost.attempts - cost.knocks < lane.processor.limits.attempts:
+        elif refused and not lane.flights and lane.health.given_up(now):
+            self.close_failed(node, error)  # it alone: the next in the queue may have more luck
+        elif error.transient and cost.attempts - free < lane.processor.limits.attempts:
             if lane.health.may_retry(error):
                 self._later(lane, node, error)
             else:

@@ -160,7 +160,6 @@ class Station:
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSING_S)
         await self._close_engines()
-        await asyncio.get_running_loop().shutdown_default_executor()
         self.kernel.host.forget()
 
     async def _close_engines(self) -> None:

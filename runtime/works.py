@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -419,7 +420,10 @@ def _first_ready(kernel: Kernel, node: Node) -> None:
     if error is not None:
         kernel.fail(node, error)
     else:
-        kernel.settle(node, content_of(winner))
+        # Not all operands: who else has settled by now is chance, and another life's is another.
+        seen = (node.operands[index] for index in picked)
+        label = reduce(join, (v._label for v in seen if isinstance(v, Value)), node._label)
+        kernel.settle(node, content_of(winner), vouched=label)
     kernel.cancel_losers(node, winner)
 
 

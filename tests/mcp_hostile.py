@@ -81,6 +81,14 @@ def hang() -> None:
     threading.Event().wait()
 
 
+def held() -> None:
+    """Answer no call until the test says so."""
+    if Path(NOTE[0]).read_text().split() == ["start", "call"]:
+        assert HELD is not None
+        HELD.sendall(b"call")
+        HELD.recv(1)
+
+
 def ask() -> None:
     params: dict[str, Any] = {"messages": [], "maxTokens": 10_000}
     write({"id": "q", "method": "sampling/createMessage", "params": params})
@@ -93,6 +101,7 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "dies once": once,
     "hangs once": once,
     "hangs": hang,
+    "held": held,
     "clings": hang,
     "endless": flood,
     "junk": lambda: print("Traceback (most recent call last): no protocol at all", flush=True),

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from nlpu.errors import Usage
 from runtime.bench import compare, results
 from runtime.bench.report import circumstances, measured
+from runtime.terminal.output import said
 
 
 def result(each: list[float], better: Any = "more", **more: Any) -> dict[str, Any]:
@@ -78,8 +79,9 @@ def test_the_command_reads_files(tmp_path: Path) -> None:
 def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(content)
-    with pytest.raises(Usage, match="no result of nlpu bench"):
+    with pytest.raises(Usage, match="no result of nlpu bench") as raised:
         results.read(path)
+    assert ".py:" not in said(raised.value)
     with pytest.raises(Usage, match="no result of nlpu bench"):
         results.read(tmp_path / "absent.json")
 

@@ -72,6 +72,14 @@ def test_ours_does_the_work_and_the_server_counts_it(
     assert set(counters(served)) == {"steps", "prompt_tokens", "cached_tokens", "completion_tokens"}
 
 
+def test_a_second_run_does_not_find_the_first_ones_texts(
+    served: Served, rows: list[dict[str, Any]]
+) -> None:
+    for row, again in zip(rows, against(served, "fault-1", TINY, 1, None), strict=True):
+        assert again["prompt_tokens"] == row["prompt_tokens"]
+        assert again["cached_tokens"]["median"] < 1.1 * row["cached_tokens"]["median"]
+
+
 def test_a_peer_that_fails_is_told(served: Served) -> None:
     order = {"work": {}, "warm_up": {}}
     with pytest.raises(ServerFault, match="did not start"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nlpu.errors import Usage
 from nlpu.processor import Processor, open_processor
 from runtime.bench import results, throughput, throughput_runs
 from runtime.bench.overhead import tokenizer
+from runtime.bench.pictures import draw
 from runtime.bench.servers import ROWS, Served, Target, scripted_server, target
 from runtime.bench.throughput_profiles import PROFILES, filled, profile, sessions
 
@@ -68,6 +70,52 @@ def test_an_engine_in_the_process_is_called_directly_for_the_bare_side() -> None
     figures = throughput_runs.measure(found, ("judge",), PLAN, quick=True)
     assert "torch" in figures["versions"] and figures["profiles"][0]["rows"][1]["ratio"]
     assert figures["profiles"][0]["rows"][0]["completion_tokens_per_call"] <= 3  # "yes" or "no"
+
+
+def test_a_second_run_does_not_find_the_first_ones_texts() -> None:
+    with scripted_server("--gpu", "8,2000,1e6", "--full", "--window", "8192") as url:
+        server = Served(url, None)
+        found = Target("fake", server.engine, server)
+        cached = [_cached(found)["cold x2"], _cached(found)["cold x2"]]
+    assert max(cached) < 0.2  # the instruction is shared
+
+
+def _cached(found: Target) -> dict[str, float]:
+    (judge,) = throughput_runs.measure(found, ("judge",), PLAN, quick=True)["profiles"]
+    return {row["name"]: row["cached"] for row in judge["rows"]}
+
+
+def test_profiles_fit_and_are_about_as_long_where_no_tokenizer_is_known() -> None:
+    with scripted_server("--not-vllm", "--full") as url:
+        server = Served(url, None)
+        found = Target("fake", server.engine, server)
+        small = throughput_runs.measure(found, tuple(PROFILES), PLAN, quick=True)
+        whole = throughput_runs.Plan((1,), 1, 1 << 30, 1, every=False)
+        large = throughput_runs.measure(found, ("agent", "judge"), whole, quick=False)
+    for each in (*small["profiles"], large["profiles"][1]):
+        if each["turns"] == 1:
+            sent = each["rows"][0]["prompt_tokens_per_call"]
+            assert 0.75 * each["tokens_in"] < sent < 1.25 * each["tokens_in"]
+    assert [each["name"] for each in large["profiles"]] == ["agent/75", "judge/1000"]
+
+
+def test_a_profile_that_fails_says_why_in_its_place(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    found = Target("scripted", lambda many: Scripted(window=400, max_in_flight=many))
+    figures = throughput_runs.measure(found, ("record", "judge"), PLAN, quick=True)
+    record, judge = figures["profiles"]
+    assert record["rows"] == [] and "record does not fit 400 tokens" in record["failed"]
+    assert judge["rows"] and throughput.code_of(figures) == 1
+    assert "record failed: the profile record does not fit" in capsys.readouterr().err
+    throughput.tables(figures)
+    assert "record failed: " in capsys.readouterr().out
+    if find_spec("matplotlib"):
+        draw(figures, tmp_path / "a.png")
+    with pytest.raises(Usage, match="record does not fit"):
+        throughput_runs.measure(found, ("record",), PLAN, quick=True)
+    with pytest.raises(Usage, match="no profile is called 'poem'"):
+        throughput_runs.throughput("http://127.0.0.1:1", profiles=("poem",))
 
 
 def test_profiles_are_halved_until_they_fit(processor: Processor) -> None:

@@ -24,7 +24,7 @@ from kit import (
 from nlpu import Limits, Price
 from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BudgetExceeded, DeadlineExceeded, NlpuError, ServerFault
-from runtime import Budget, spawn
+from runtime import Budget, first, spawn
 from runtime.budget import Amount, Purse
 
 
@@ -171,3 +171,28 @@ def test_open_attempts_are_charged_after_a_kill(tmp_path: Path) -> None:
     assert last.result == ["0", "1", "2"]
     assert spent.calls == 9
     assert spent.nlops == pytest.approx(2 * 3 * 2.56 + 3 * 0.01)
+
+
+def test_cancelled_attempts_stay_charged(tmp_path: Path) -> None:
+    def program() -> None:
+        for n in range(4):
+            str(first(echo(f"slow {n}"), shorten(f"fast {n}")))
+
+    engine = slow(lambda text: 1.0 if "fast" in text else 100.0)
+    run = execute(program, engine=engine, run_dir=tmp_path, budget=Budget(calls=4))
+    assert run.status == "stopped" and run.receipt.attempts == 4
+    again = resumed(tmp_path, run, program, engine=engine)
+    assert again.status == "stopped" and again.receipt.attempts == 0
+
+
+def test_a_cancelled_call_that_backs_off_is_charged_nothing(tmp_path: Path) -> None:
+    def program() -> str:
+        return str(first(echo("down"), shorten("fast"))) + str(echo("more"))
+
+    def script(seen: Any) -> Any:
+        down = seen.operands["text"] == "down"
+        return ServerFault("not now") if down else Say(said(seen), seconds=0.001)
+
+    run = execute(program, engine=script, run_dir=tmp_path, budget=Budget(calls=1))
+    assert run.status == "stopped" and run.receipt.attempts == 2
+    assert resumed(tmp_path, run, program, budget=Budget(calls=2)).result == "fastmore"

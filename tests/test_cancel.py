@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -81,6 +82,20 @@ def test_what_the_result_needs_goes_on_after_the_body() -> None:
     run = execute(lambda: {"a": [shorten(echo("x"))], "b": (echo("y"), 3)}, engine=engine)
     assert run.result == {"a": ["x"], "b": ("y", 3)}
     assert engine.cancelled == []
+
+
+def test_what_is_awaited_no_longer_is_not_needed() -> None:
+    async def impatient() -> str:
+        try:
+            async with asyncio.timeout(1):
+                return await echo("slow")
+        except TimeoutError:
+            return "gave up"
+
+    engine = Scripted(slow(1000.0))
+    run = execute(impatient, engine=engine)
+    assert run.result == "gave up"
+    assert len(engine.cancelled) == 1
 
 
 def test_a_run_stopped_before_it_starts_asks_nothing() -> None:

@@ -146,6 +146,16 @@ def test_a_template_that_thinks(tokenizer: FileTokenizer) -> None:
     assert opened.thinks and opened.think_open == () and opened.think_close == closing
 
 
+def test_what_marks_an_answer_for_training_changes_nothing(tokenizer: FileTokenizer) -> None:
+    said = " {%- if true -%} {{ m.content }} {% endif %}"
+    marked = said.replace("if true", "generation").replace("endif", "endgeneration")
+    frames = [
+        frame_from_template(tokenizer, CHAT.replace("{{ m.content }}", part))
+        for part in (said, marked)
+    ]
+    assert frames[0] == frames[1]
+
+
 def test_a_base_model_gets_a_plain_layout(tokenizer: FileTokenizer) -> None:
     frame = frame_from_template(tokenizer, None)
     assert frame.before == () and not frame.thinks
@@ -153,7 +163,8 @@ def test_a_base_model_gets_a_plain_layout(tokenizer: FileTokenizer) -> None:
 
 
 def test_templates_that_cannot_be_used(tokenizer: FileTokenizer, tmp_path: Any) -> None:
-    for template in ("{{ messages[0].role }}", "{{ messages }}{{ messages }}", "{{ ''.x.y }}"):
+    for template in ("{{ messages[0].role }}", "{{ messages }}{{ messages }}", "{{ ''.x.y }}",
+                     "{% no such tag %}", "{{ 1 / 0 }}"):  # fmt: skip
         with pytest.raises(MissingPart, match="chat template"):
             frame_from_template(tokenizer, template)
     with pytest.raises(MissingPart, match=r"tokenizer\.json"):
@@ -170,6 +181,29 @@ def test_frames_are_found_beside_the_tokenizer(tokenizer: FileTokenizer, tmp_pat
     assert frame.before == tuple(ids_of(tokenizer, "<|system|>"))
     (tmp_path / "chat_template.jinja").write_text(CHAT)
     assert load_frame(tmp_path, tokenizer).after[-2:] == tuple(ids_of(tokenizer, "A:"))
+
+
+# -- what is remembered --------------------------------------------------------------------------
+
+
+def test_what_is_remembered_has_a_bound() -> None:
+    class Counting(CharTokenizer):
+        read = 0
+
+        def encode(self, text: str, special: bool = False) -> list[int]:
+            self.read += len(text)
+            return super().encode(text, special)
+
+    tokenizer = Counting()
+    codec = Codec(tokenizer, scripted_frame())
+    for n in range(20):
+        for _ in range(3):
+            codec.count(f"{n}" * 50_000)
+        assert sum(map(len, codec._pieces.values())) <= 1 << 18
+    assert tokenizer.read == 10 * 50_000 + 10 * 100_000
+    for n in range(600):
+        codec.encode(op(f"Say {n}.", str), ["x"])
+    assert len(codec._skeletons) <= 512
 
 
 # -- replies -------------------------------------------------------------------------------------

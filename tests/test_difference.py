@@ -18,6 +18,9 @@ from runtime.terminal.difference import difference_of, lines_of
 __all__ = ["nlpu"]  # a fixture
 
 
+FAILS = "def go(topic: str):\n    raise ValueError(topic)\n"
+
+
 def answer(seen: Seen) -> str:
     if "good" in seen.instruction:
         return "no" if "bad" in seen.operands["text"] else "yes"
@@ -41,6 +44,13 @@ def test_equal_runs_differ_nowhere(tmp_path: Path) -> None:
     assert found["first"] is None and found["followed"] == [] and found["same"] == 6
     assert found["same_result"] and found["same_arguments"]
     assert lines_of(found, None)[-1] == "no position differs"
+
+
+def test_runs_without_a_result_do_not_have_the_same(tmp_path: Path) -> None:
+    one, other = (recorded(tmp_path, body=FAILS) for _ in range(2))
+    found = difference_of(one, other)
+    assert found["same_result"] is None and found["same_arguments"]
+    assert "their result: neither has any on record" in lines_of(found, None)
 
 
 def test_an_edited_result_is_named_first_and_what_followed_after(tmp_path: Path) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import PATIENCE_S, computer, echo, execute, finish, resumed, shorten
+from kit import PATIENCE_S, computer, echo, execute, finish, resumed, shorten, slow
 
 from nlpu import Value
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, BadOperand, DriverFailed, NeedsPerson, Refused
-from nlpu.label import SYSTEM, UNTRUSTED, USER
-from runtime import Budget, spawn
+from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
+from runtime import Budget, first, spawn
 from runtime.drivers.driver import Driver, driver, idempotency_key
 from runtime.drivers.person import ExactCall, ScriptedPerson
 
@@ -275,6 +276,39 @@ def test_looks_run_in_parallel_and_nested_programs_have_an_order_of_their_own() 
     assert seconds == [3.0, 3.0, 6.0]
 
 
+def test_an_effect_in_a_nested_program_that_nobody_waits_for_is_made(world: World) -> None:
+    def child() -> None:
+        world.send("ann", echo("slow"))
+
+    def program() -> str:
+        spawn(lambda: spawn(child))
+        return echo("meanwhile").value
+
+    engine = slow(lambda text: 5.0 if text == "slow" else 1.0)
+    assert execute(program, engine=engine).result == "meanwhile"
+    assert world.sent == [("ann", "slow")]
+
+
+def test_a_cancelled_program_stays_cancelled_when_its_effect_ends() -> None:
+    @driver(effect="write", deadline_s=1e6)
+    async def write() -> bool:
+        """Write for long."""
+        await asyncio.sleep(100)
+        return True
+
+    def loser() -> str:
+        write()
+        return "loser"
+
+    def program() -> list[str]:
+        losing = spawn(loser)
+        states = [first(losing, echo("fast")).value, repr(losing)]
+        return [*states, echo("more").value and repr(losing)]
+
+    winner, before, after = execute(program, engine=slow(1.0)).result
+    assert winner == "fast" and before == after and "Cancelled" in after
+
+
 def test_an_effect_that_fails_stops_none_after_it() -> None:
     world = World()
 
@@ -290,13 +324,16 @@ def test_an_effect_that_fails_stops_none_after_it() -> None:
 # -- containment ---------------------------------------------------------------------------------
 
 
-def bad(make: Any, **declared: Any) -> Driver:
+def bad(make: Any, is_async: bool, **declared: Any) -> Driver:
     @driver(effect="read", **declared)
     def misbehave() -> int:
         """Misbehave."""
         return make()  # type: ignore[no-any-return]
 
-    return misbehave
+    async def later() -> int:
+        return make()  # type: ignore[no-any-return]
+
+    return replace(misbehave, function=later) if is_async else misbehave
 
 
 def raises() -> None:
@@ -307,11 +344,21 @@ def exits() -> None:
     raise SystemExit(3)
 
 
+def ends() -> None:
+    raise asyncio.CancelledError
+
+
+def labels(content: int) -> Label:
+    raise LookupError("no label")
+
+
 @pytest.mark.parametrize(
     ("make", "declared", "says"),
     [
         (raises, {}, "KeyError: 'inside'"),
         (exits, {}, "SystemExit: 3"),
+        (ends, {}, "CancelledError"),
+        (lambda: 1, {"label_of": labels}, "cannot be told: LookupError: no label"),
         (lambda: "many", {}, "must be a whole number"),
         (lambda: 10**6, {"most_bytes": 3}, "longer than 3 bytes"),
         (
@@ -321,9 +368,15 @@ def exits() -> None:
         ),
     ],
 )
-def test_what_a_driver_does_wrong_fails_its_node_alone(make: Any, declared: Any, says: str) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_a_driver_does_wrong_fails_its_node_alone(
+    make: Any, declared: Any, says: str, is_async: bool
+) -> None:
+    if is_async and "deadline_s" in declared:
+        pytest.skip("a coroutine that blocks its loop cannot be stopped")
+
     def program() -> Any:
-        wrong, right = bad(make, **declared)(), echo("right")
+        wrong, right = bad(make, is_async, **declared)(), echo("right")
         try:
             return wrong.value
         except DriverFailed as error:

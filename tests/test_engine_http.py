@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -28,8 +28,8 @@ from nlpu.engines.fault_gpu import Gpu
 from nlpu.engines.fault_instant import InstantServer
 from nlpu.engines.fault_plan import FAULTS, mix, script
 from nlpu.engines.fault_server import FaultServer
-from nlpu.engines.http_probe import base_url
-from nlpu.engines.http_replies import StreamReader
+from nlpu.engines.http_probe import base_url, read_card
+from nlpu.engines.http_replies import StreamReader, read_reply
 from nlpu.engines.http_wire import Dialect
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.processor import open_processor
@@ -241,7 +241,7 @@ TRANSIENT = [
 ]
 FINAL = [
     ("401", e.Unauthorized, "refuses the API key"),
-    ("400", http_errors.Refused, "refuses the request"),
+    ("400", e.RequestRefused, "refuses the request"),
     ("html", e.NotAModelServer, "web page"),
     ("too_long", e.DoesNotFit, "maximum context length"),
 ]
@@ -317,7 +317,7 @@ def test_a_rejected_schema_is_a_constraint_only_if_there_was_one() -> None:
         async with FaultServer(plan=plan) as server, opened(server) as engine:
             with pytest.raises(e.ConstraintRejected, match="not supported by xgrammar"):
                 await engine.send(ask(constraint=Constraint("json", "{}")))
-            with pytest.raises(http_errors.Refused):
+            with pytest.raises(e.RequestRefused):
                 await engine.send(ask())
             with pytest.raises(e.ConstraintRejected, match="not JSON"):
                 await engine.send(ask(constraint=Constraint("json", '{}},"max_tokens":9')))
@@ -471,6 +471,15 @@ def test_opening_what_is_not_there() -> None:
     run(test())
 
 
+def test_a_server_that_quotes_our_key_when_asked_what_it_is_does_not_show_it() -> None:
+    async def ask(*_: Any) -> tuple[int, bytes, Any]:
+        return 500, b'{"error":"upstream refuses Authorization: Bearer sk-123"}', {}
+
+    with pytest.raises(e.ServerFault, match=r"Bearer \*\*\*") as caught:
+        asyncio.run(read_card("here", None, None, ask, "sk-123"))
+    assert "sk-123" not in str(caught.value)
+
+
 def test_another_tokenizer_is_refused(tokenizer: str, tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models
 
@@ -549,6 +558,50 @@ def test_a_stream_reads_the_same_however_it_is_cut(cuts: list[int]) -> None:
     texts = [reader.feed(EVENTS[a:b]) for a, b in pairwise(ends)]
     assert "".join(texts) == "Zoë 🐇"
     assert reader.finish() == Reply("Zoë 🐇", "stop", 3, 2)
+
+
+SAID = {"content": "hi", "reasoning": "hm"}
+WHOLE: dict[str, Any] = {
+    "choices": [{"message": SAID, "delta": SAID, "text": "hi", "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 5, "completion_tokens": 2,
+              "prompt_tokens_details": {"cached_tokens": 3},
+              "completion_tokens_details": {"reasoning_tokens": 1}},
+}  # fmt: skip
+ODD = (None, -1, 10**400, float("nan"), 1.5, True, "x", [], [7], {}, {"x": {}})
+
+
+def damaged(part: Any) -> Iterator[Any]:
+    """The JSON with each of its parts replaced by each odd one."""
+    yield from ODD
+    for key in range(len(part)) if isinstance(part, list) else part if type(part) is dict else ():
+        for worse in damaged(part[key]):
+            copy = part.copy()
+            copy[key] = worse
+            yield copy
+
+
+@pytest.mark.parametrize("vllm", [False, True])
+@pytest.mark.parametrize("tokens", [False, True])
+def test_an_answer_of_whatever_shape_is_a_true_reply_or_a_fault(vllm: bool, tokens: bool) -> None:
+    dialect = Dialect("here", "m", 10, vllm=vllm, tokens=tokens, seed=False, priority=False)
+    request = ask(IDS if tokens else TURNS)
+
+    def streamed(body: bytes) -> Reply:
+        reader = StreamReader(dialect, request)
+        reader.feed(b"data: %b\n\ndata: [DONE]\n\n" % body)
+        return reader.finish()
+
+    def counts(reply: Reply) -> tuple[int, ...]:
+        return (*reply[2:5], reply.thinking_tokens)
+
+    for read in (lambda body: read_reply(dialect, request, body), streamed):
+        assert counts(read(json.dumps(WHOLE).encode())) == (5, 2, 3, 1)
+        for odd in damaged(WHOLE):
+            with contextlib.suppress(e.HostError):
+                reply = read(json.dumps(odd).encode())
+                assert reply.text in ("hi", "x", "") and reply.thinking in ("hm", "x", "")
+                assert all(type(n) is int and 0 <= n <= 200 for n in counts(reply))
+                assert reply.cached_tokens <= reply.prompt_tokens
 
 
 def test_a_mix_does_not_depend_on_the_order_of_arrival() -> None:

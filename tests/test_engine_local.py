@@ -365,6 +365,14 @@ def test_a_fault_fails_every_request_and_the_engine_goes_on(
     assert "Paris" in bench.send(bench.ask(QUESTIONS[0])).text
 
 
+def test_a_request_that_cannot_start_has_an_answer_too(bench: Bench) -> None:
+    with pytest.raises(ServerFault, match="failed"):
+        bench.run(asyncio.wait_for(
+            bench.engine.send(bench.ask("Hello", temperature=1.0, seed=1 << 70)), 30
+        ))  # fmt: skip
+    assert "Paris" in bench.send(bench.ask(QUESTIONS[0])).text
+
+
 # -- refusals and the end -------------------------------------------------------------------------
 
 

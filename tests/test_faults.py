@@ -31,6 +31,7 @@ from nlpu.errors import (
     UpstreamFailed,
 )
 from nlpu.wire import Reply, Request
+from runtime import first
 from runtime.faults import Health
 
 TRANSIENT = [Unreachable, Overloaded, ServerFault, ConnectionLost, TimedOut, EngineDied]
@@ -139,6 +140,89 @@ def test_each_attempt_has_its_own_time() -> None:
     assert run.receipt.seconds == 30.0
 
 
+def test_a_call_that_another_takes_over_keeps_its_time_and_so_do_those_after_it() -> None:
+    def script(seen: Seen) -> Say:
+        return Say("x", seconds=6.0 if seen.operands["text"] == "fast" else 1000.0)
+
+    async def program() -> list[float]:
+        raced, heir = first(echo("x"), echo("fast")), echo("x")
+        await asyncio.sleep(5)
+        late = echo("late")
+        await raced
+        times = []
+        for value in (heir, late):
+            with pytest.raises(TimedOut):
+                await value
+            times.append(asyncio.get_running_loop().time())
+        return times
+
+    run = execute(program, engine=script, limits=Limits(timeout_s=10.0, attempts=1))
+    started, ended = run.result
+    assert ended - started == 5.0 and run.receipt.seconds == 15.0
+
+
+# -- a server without room -----------------------------------------------------------------------
+
+
+class Busy(Scripted):
+    """Serves one call each ``every_s`` seconds, and refuses the others until then."""
+
+    def __init__(self, every_s: float, tells: bool = True, **options: Any) -> None:
+        super().__init__(said, **options)
+        self.every_s, self.tells, self.free_s, self.refused = every_s, tells, 0.0, 0
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        wait_s = self.free_s - asyncio.get_running_loop().time()
+        if wait_s > 0:
+            self.refused += 1
+            raise Overloaded("slow down", retry_after_s=wait_s if self.tells else None)
+        self.free_s += self.every_s - wait_s
+        return await super().send(request, on_text)
+
+
+@pytest.mark.parametrize(
+    ("wide", "tells", "most"), [(1, True, 100), (16, True, 130), (200, True, 300), (16, False, 400)]
+)
+def test_a_server_with_little_room_answers_everybody(wide: int, tells: bool, most: int) -> None:
+    engine = Busy(1.0, tells, max_in_flight=wide)
+    run = execute(lambda: echo.map(texts(100)), engine=engine, limits=Limits(attempts=2))
+    assert run.result == texts(100)
+    assert engine.refused == run.receipt.attempts - 100 <= most
+    assert run.receipt.seconds < 100 * (1.6 if tells else 2.2)
+
+
+def test_a_server_that_has_room_for_nobody_ends_our_patience() -> None:
+    engine = Scripted(Overloaded("full", retry_after_s=5.0))
+    run = execute(lambda: [fails(part) for part in echo.map(texts(100)).each()], engine=engine,
+                  limits=Limits(patience_s=60.0, max_in_flight=16))  # fmt: skip
+    assert run.result == [True] * 100
+    assert 60 < run.receipt.seconds < 90
+    assert len(engine.seen) < 200  # the last are asked once
+
+
+def test_a_call_there_is_never_room_for_does_not_take_the_others_along() -> None:
+    def script(seen: Seen) -> Any:
+        return Overloaded("too large") if seen.operands["text"] == "7" else Say("ok", seconds=1.0)
+
+    engine = Scripted(script, max_in_flight=16)
+    run = execute(lambda: [fails(part) for part in echo.map(texts(50)).each()], engine=engine)
+    assert [n for n, failed in enumerate(run.result) if failed] == [7]
+
+
+def test_what_is_sent_at_once_is_halved_once_for_a_crowd_and_creeps_up() -> None:
+    with computer(Scripted(max_in_flight=16)) as machine:
+        finish(machine.start(lambda: echo("x")))
+        (lane,) = machine._station.kernel.calls.lanes.values()
+    for sent_s, limit in [(0, 8), (0, 8), (1, 8), (2, 4), (3, 2), (4, 1), (5, 1)]:
+        lane.refused(sent_s, max(sent_s, 1.0))
+        assert lane.limit == limit
+    for _ in range(16 * 15):
+        lane.answered()
+    assert lane.limit == 16
+    lane.answered()
+    assert lane.limit == 16
+
+
 # -- a server that is down -----------------------------------------------------------------------
 
 
@@ -219,14 +303,22 @@ def test_what_kills_the_server_twice_is_quarantined(place: int, down_s: float) -
     assert "two deaths of the server" in str(failed.error)
 
 
-def test_an_engine_that_breaks_its_word_is_a_typed_error() -> None:
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("bug", "told"), [(ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"), (Mute(), "Mute")]
+)
+def test_an_engine_that_breaks_its_word_is_a_typed_error(bug: Exception, told: str) -> None:
     class Broken(Scripted):
         async def send(self, request: Request, on_text: Any = None) -> Reply:
-            raise ZeroDivisionError("a bug")
+            raise bug
 
     run = execute(lambda: echo("x"), engine=Broken())
     assert type(run.error) is HostError
-    assert "the engine of main failed: ZeroDivisionError: a bug" in str(run.error)
+    assert str(run.error) == f"the engine of main failed: {told}"
 
 
 # -- the arithmetic ------------------------------------------------------------------------------

@@ -14,12 +14,14 @@ from terminal_fixture import Terminal, nlpu
 
 from nlpu import Price, nlop
 from nlpu.engines.scripted import Say, Scripted, Seen
-from nlpu.errors import BadOperand, Truncated
+from nlpu.errors import BadOperand, Refused, Truncated
 from nlpu.wire import Capabilities
 from runtime import Budget
+from runtime.drivers.driver import driver
 from runtime.experience import Experience
-from runtime.forecast import Forecast, forecast, interval
+from runtime.forecast import DRY_RUNS, Forecast, forecast, interval
 from runtime.terminal.archive import records
+from runtime.terminal.forecasting import tell
 
 __all__ = ["nlpu"]  # a fixture
 KNOWN = Capabilities("scripted", 100_000, 4, tokenizer="chars")
@@ -122,7 +124,7 @@ def test_a_program_that_always_fails_says_why() -> None:
         foretold(lambda: echo(3))
 
 
-def test_a_loop_without_end_is_cut_at_its_budget() -> None:
+def test_a_loop_without_end_is_cut_at_its_budget(capsys: pytest.CaptureFixture[str]) -> None:
     def endless() -> None:
         number = 0
         while True:
@@ -130,6 +132,34 @@ def test_a_loop_without_end_is_cut_at_its_budget() -> None:
 
     made = foretold(endless, budget=Budget(calls=30), dry_runs=2)
     assert made.calls.expected == 30
+    assert made.cut_at_calls is None, "so does a run"
+    made = foretold(endless, most_calls=40)
+    assert (made.cut_at_calls, made.dry_runs, made.calls.expected) == (40, 1, 40)
+    tell(made)
+    assert "cut after 40 calls" in capsys.readouterr().out
+
+
+@driver(effect="external")
+def send(to: str) -> str:
+    """Send a letter."""
+    raise AssertionError("nothing is sent in a dry run")
+
+
+def test_a_driver_with_an_effect_is_refused_and_named() -> None:
+    def once() -> Any:
+        return echo(send(str(echo("a"))))
+
+    def caught() -> Any:
+        try:
+            return str(send("x"))
+        except Refused:
+            return yes("b")
+
+    for program in (once, caught):
+        made = foretold(program)
+        assert (made.calls.expected, made.dry_runs) == (1, DRY_RUNS)
+        assert made.refused_drivers == ("send",)
+    assert foretold(lambda: echo("a")).refused_drivers == ()
 
 
 def test_only_calls_that_a_run_paid_for_are_samples(tmp_path: Path) -> None:
@@ -167,6 +197,18 @@ def test_dry_makes_no_call_and_the_run_is_held_against_it(nlpu: Terminal) -> Non
     assert "forecast" not in nlpu(*words, "--price", "1,2").err
     other = nlpu("run", "ask", "What is a mill?", "--engine", "scripted")
     assert "forecast" not in other.err
+
+
+def test_a_forecast_that_cannot_be_kept_is_told_all_the_same(
+    nlpu: Terminal, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "forecasts").write_text("in the way")
+    words = ("run", "ask", "What?", "--engine", "scripted", "--run-dir", "runs", "--dry")
+    ended = nlpu(*words)
+    assert ended.code == 0 and "90 % of runs" in ended.out
+    assert "cannot be kept in runs/forecasts" in ended.err and "fault" not in ended.err
+    assert nlpu(*words, "--json").json["cut_at_calls"] is None
 
 
 def test_a_price_puts_money_on_the_receipt(nlpu: Terminal) -> None:

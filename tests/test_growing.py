@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from kit import (
+    asked,
     echo,
     execute,
     merge,
@@ -15,6 +17,8 @@ from kit import (
 
 from nlpu import Op, Value, lift, op
 from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.errors import BadOperand
+from nlpu.value import current
 from runtime import spawn
 
 # -- nested programs and growing graphs ------------------------------------------------------------
@@ -129,6 +133,22 @@ def test_every_call_of_a_reduction_fits() -> None:
     assert all(len(seen.request.prompt) + 200 <= 1500 for seen in engine.seen)
     firsts = [seen.operands["text"][:3] for seen in engine.seen]
     assert firsts[:3] == ["000", "003", "006"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_refused_reduction_leaves_no_calls_behind(known: bool) -> None:
+    """Its first level fits and its second does not: what was grown by then is not sent."""
+    engine = Scripted(said, window=1400)
+
+    def program() -> str:
+        room = current().processor(None).room(shorten)
+        items = ["s", "t", "H" * (room - 8)]
+        with pytest.raises(BadOperand, match="cannot put two items into one call"):
+            str(shorten.reduce(items if known else lift(lambda: items)()))
+        return str(echo("goes on"))
+
+    assert execute(program, engine=engine).result == "goes on"
+    assert asked(engine) == ["goes on"]
 
 
 def test_a_map_over_a_map_of_what_is_on_its_way_has_no_barrier() -> None:

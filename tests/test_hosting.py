@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from kit import (
+    PATIENCE_S,
     computer,
     echo,
     execute,
@@ -17,7 +20,7 @@ from kit import (
 
 from nlpu import Value, lift
 from nlpu.engines.scripted import Scripted
-from nlpu.errors import BadOperand
+from nlpu.errors import BadOperand, ProgramError
 from runtime import spawn
 
 # -- programs of every kind ------------------------------------------------------------------------
@@ -35,8 +38,6 @@ def test_a_fleet_of_two_thousand_programs() -> None:
 
 
 def test_blocking_functions_run_on_threads() -> None:
-    import threading
-
     together = threading.Barrier(3, timeout=20)
 
     def wait(text: str) -> str:
@@ -116,3 +117,69 @@ def test_a_value_inside_a_dataclass_is_refused() -> None:
 
     run = execute(lambda: [Hidden(echo("a"))])
     assert "inside a Hidden" in str(run.error)
+
+
+def test_wrong_arguments_fail_an_async_program_alone() -> None:
+    async def part(text: str) -> str:
+        return await echo(text)
+
+    def program() -> str:
+        with pytest.raises(ProgramError, match="missing 1 required positional argument"):
+            str(spawn(part))
+        return str(echo("goes on"))
+
+    assert execute(program).result == "goes on"
+    with pytest.raises(ProgramError, match="the program part raised TypeError"):
+        execute(part).result  # noqa: B018
+
+
+# -- who waits, and who does not -------------------------------------------------------------------
+
+
+def test_who_awaits_a_run_no_longer_does_not_end_it() -> None:
+    gate = threading.Event()
+
+    async def impatient() -> None:
+        waiting = asyncio.ensure_future(run)
+        await asyncio.sleep(0)  # now it waits
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    with computer() as machine:
+        run = machine.start(lift(lambda: gate.wait(PATIENCE_S), blocking=True))
+        asyncio.run(impatient())
+        assert run.status == "running"
+        gate.set()
+        assert finish(run).result is True
+
+
+def test_closing_does_not_wait_for_a_blocking_function() -> None:
+    inside, gate, over = threading.Event(), threading.Event(), threading.Event()
+
+    def hang() -> None:
+        inside.set()
+        gate.wait(PATIENCE_S)
+        over.set()
+
+    with computer() as machine:
+        run = machine.start(lift(hang, blocking=True))
+        assert inside.wait(PATIENCE_S)
+    assert run.status == "stopped" and not over.is_set()
+    gate.set()
+
+
+def test_more_blocking_functions_than_threads_take_turns() -> None:
+    here, most, lock = 0, 0, threading.Lock()
+
+    def work(n: int) -> int:
+        nonlocal here, most
+        with lock:
+            here += 1
+            most = max(most, here)
+        with lock:
+            here -= 1
+        return n
+
+    run = execute(lambda: [lift(work, blocking=True)(n) for n in range(300)])
+    assert run.result == list(range(300))
+    assert most <= 64

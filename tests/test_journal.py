@@ -213,6 +213,20 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_written(tmp_path: Path) ->
     assert len(rest.seen) + whole.receipt.reused == 20
 
 
+def test_a_run_whose_header_could_not_be_written_leaves_no_row(tmp_path: Path) -> None:
+    with computer(run_dir=tmp_path) as machine:
+        machine.processors  # noqa: B018  (opens it)
+        journal = machine._station.kernel.journal
+        assert isinstance(journal, Journal)
+        (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
+        journal._db.execute(f"PRAGMA max_page_count = {pages + 2}")  # for a small row
+        run = finish(machine.start(lambda book: book, "book " * 10_000))
+        assert isinstance(run.error, StorageFailed)
+        assert finish(machine.start(lambda: "small")).result == "small"
+    rows = Journal(tmp_path / f"{machine._station.stem}.db", read_only=True).rows
+    assert [row[:2] for row in rows] == [["run", 2], ["end", 2]]
+
+
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import count, echo, execute, merge, yes
+from kit import count, echo, execute, merge, shorten, slow, yes
 
 from nlpu import Label, Value, lift
 from nlpu.engines.scripted import Scripted
@@ -162,6 +162,13 @@ def test_a_nested_program_is_a_scope_of_its_own() -> None:
     run = execute(program, engine={"so?": "yes"})
     assert run.status == "done", run.error
     assert seen == [USER, UNTRUSTED, UNTRUSTED]
+
+
+def test_a_loser_that_settles_in_the_winner_s_turn_leaves_no_label() -> None:
+    """It would in this life, and not in the next, which knows the winner."""
+
+    run = execute(lambda: first(shorten("winner"), echo(Value("x", UNTRUSTED))), engine=slow(1.0))
+    assert run.result == "winner" and run.label is USER
 
 
 def test_calls_are_shared_labels_are_not() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,27 @@ def test_a_server_that_is_gone_is_started_anew_for_the_next_call(
     assert says in first and "not known" in first
     assert all(other.startswith("gave Error: disk full") for other in others)
     assert note.read_text().split() == ["start", "call", "start", "call", "call"]
+
+
+def test_a_server_that_let_a_call_pass_its_deadline_is_started_anew_when_the_others_are_back(
+    tmp_path: Path,
+) -> None:
+    note = tmp_path / "note"
+    pinned = declared(tmp_path / "m.json", look=look())
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor() as threads:
+        env = {"HELD": str(listening.getsockname()[1])}
+        with McpServer([*HOSTILE, "held", str(note)], pinned, env=env) as server:
+            line = server._line
+            other = threads.submit(line.ask, "look", {"what": "x"}, 30.0)
+            held, _ = listening.accept()
+            with held:
+                assert held.recv(10) == b"call"
+                with pytest.raises(DriverFailed, match=r"no answer within 0\.1 s"):
+                    line.ask("look", {"what": "y"}, 0.1)
+                held.sendall(b"x")
+                assert not other.result(30).is_error
+                line.ask("look", {"what": "z"}, 30.0)
+    assert note.read_text().split().count("start") == 2
 
 
 def test_a_replay_starts_no_server(tmp_path: Path) -> None:

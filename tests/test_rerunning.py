@@ -64,6 +64,11 @@ def test_one_ops_text_replaced_makes_its_calls(nlpu: Terminal, old: str, tmp_pat
 def test_nothing_edited_makes_nothing(nlpu: Terminal, old: str) -> None:
     told = nlpu("run", "--from", old, "--json").json
     assert (told["receipt"]["calls"], told["receipt"]["reused"]) == (0, 3)
+    listed, first = nlpu("runs", "--json").json
+    assert (listed["calls"], listed["nlops"], first["calls"]) == (0, 0, 3)
+    shown = nlpu("show", told["run_id"]).out
+    assert "\n0 calls, 0 nlops\n" in shown
+    assert shown.splitlines()[-1].split() == ["all", "0", "0", "0.0", "0", "0", "0.0"]
 
 
 def test_what_is_given_now_counts(nlpu: Terminal, old: str) -> None:

@@ -26,7 +26,17 @@ from kit import (
 
 from nlpu import Limits, lift
 from nlpu.engines.scripted import Say, Scripted, Seen
-from nlpu.errors import Diverged, DoesNotFit, Malformed, ProgramError, RunBusy, ServerFault
+from nlpu.errors import (
+    Diverged,
+    DoesNotFit,
+    HostError,
+    Malformed,
+    NlpuError,
+    ProgramError,
+    RequestRefused,
+    RunBusy,
+    ServerFault,
+)
 from runtime import Budget, first, now, random, spawn
 from runtime.history import past_of
 from runtime.journal import Journal
@@ -162,14 +172,24 @@ def test_what_was_refused_before_it_was_sent_replays(tmp_path: Path) -> None:
     assert silent.seen == []
 
 
-def test_what_the_engine_refused_has_the_same_type_in_a_replay(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "caught"),
+    [
+        (DoesNotFit, DoesNotFit),
+        (RequestRefused, ServerFault),
+        (type("Refused", (HostError,), {}), HostError),  # an engine's own; of the program's name
+    ],
+)
+def test_what_the_engine_refused_has_the_same_type_in_a_replay(
+    kind: type[NlpuError], caught: type[NlpuError], tmp_path: Path
+) -> None:
     def program() -> Any:
         try:
             return str(echo("x"))
-        except DoesNotFit:
+        except caught:
             return "caught"
 
-    run = execute(program, engine=Scripted(DoesNotFit("too long for me")), run_dir=tmp_path)
+    run = execute(program, engine=Scripted(kind("not with me")), run_dir=tmp_path)
     assert run.result == "caught"
     assert resumed(tmp_path, run, program, replay=True).result == "caught"
 

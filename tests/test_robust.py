@@ -150,6 +150,18 @@ def test_a_budget_of_another_type_is_bad_usage(budget: Any) -> None:
         execute(lambda: None, budget=budget)
 
 
+def test_a_run_that_cannot_begin_keeps_nobody_waiting() -> None:
+    with computer() as machine:
+        run = machine.start(lambda: None, budget=5, stream=True)  # type: ignore[arg-type]
+        assert list(run.stream()) == []
+        for look in (run.wait, lambda: run.result, lambda: run.receipt):
+            with pytest.raises(Usage, match=r"runtime\.Budget"):
+                look()
+        assert run.status == "failed" and isinstance(run.error, Usage)
+        run.stop()  # as closing does
+        assert finish(machine.start(lambda: str(echo("a")))).result == "a"
+
+
 @pytest.mark.parametrize("most", [{"calls": -1}, {"nlops": float("nan")}])
 def test_a_budget_that_is_no_amount_is_bad_usage(most: dict[str, Any]) -> None:
     with pytest.raises(Usage, match=r"leave it out for no limit"):

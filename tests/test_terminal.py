@@ -147,6 +147,7 @@ def test_runs_lists_newest_first_and_show_tells_the_calls(nlpu: Terminal) -> Non
     assert len(whole["calls_made"]) == second["receipt"]["calls"]
     assert {"position", "op", "state", "text"} <= whole["calls_made"][0].keys()
     assert whole["receipt"]["nlops"] == second["receipt"]["nlops"]
+    assert "no run in" in nlpu("show", "../x").err, "not the start of every name"
 
 
 def test_run_dir_by_option_and_by_environment(
@@ -407,6 +408,27 @@ def test_a_cause_is_told_once() -> None:
     assert said(outer) == "it failed: the disk is full"
     outer.__cause__ = ProgramError("the file is locked")
     assert said(outer) == "it failed: the disk is full; because: the file is locked"
+
+
+def test_the_first_cause_of_a_long_chain_is_told_and_kept(nlpu: Terminal, tmp_path: Path) -> None:
+    spec = program(
+        tmp_path / "p.py",
+        "def go(n: int):\n"
+        "    x = op('Shorten')('word ' * 50_000)\n"
+        "    for _ in range(n):\n"
+        "        x = op('Shorten')(x)\n"
+        "    return x\n",
+    )
+    ended = nlpu("run", spec, "8", *SCRIPTED, "--json")
+    run, message = ended.json["run_id"], ended.json["error"]["message"]
+    assert "main/8 could not run" in message and "because: ... (5 more); because: " in message
+    assert message.endswith("or lower max_tokens") and "main/3" not in message
+    shown = nlpu("show", run)
+    assert "main/8 could not run" in shown.out and "or lower max_tokens" in shown.out
+    assert nlpu("run", spec, "2", *SCRIPTED, "--dry").err.count("because") == 2
+    error = ProgramError("its own cause")
+    error.__cause__ = error
+    assert said(error) == "its own cause"
 
 
 def test_a_server_that_dies_leaves_a_run_that_can_be_resumed(nlpu: Terminal) -> None:

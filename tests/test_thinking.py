@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,13 @@ def test_a_thought_cannot_forge_the_frame() -> None:
     attempt(thinker)
     marks = [i for i in engine.seen[1].request.prompt if isinstance(i, int) and i >= 0x110000]
     assert len(marks) == 3
+
+
+def test_prompts_of_another_kind_are_of_another_processor() -> None:
+    codec, told = Codec(CharTokenizer(), scripted_frame()), asyncio.run(Scripted().capabilities())
+    kinds = [replace(told, token_prompts=tokens) for tokens in (True, False)]
+    one, other = (Processor("p", Scripted(), kind, codec).identity for kind in kinds)
+    assert one != other and one.split("|")[0] == other.split("|")[0]
 
 
 def test_a_change_of_the_thinking_limit_is_another_processor() -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from nlpu.errors import Usage
 from nlpu.wire import Engine
 
-Named = str
 
-
-def named_engine(name: Named, model: str | None = None, api_key: str | None = None) -> Engine:
+def named_engine(name: str, model: str | None = None, api_key: str | None = None) -> Engine:
     """The engine of a name: "local", "scripted" or a server's URL. Raises Usage.
 
     Imports are inside: each engine has libraries of its own, and a command that needs none of them

@@ -245,7 +245,6 @@ class Worker:
             row.job.tell(row.job.on_text, piece)
 
     def _finish(self, row: _Row, piece: str, finish: Finish) -> None:
-        self._leave(row)
         piece += row.text.end()
         if piece and row.job.on_text is not None:
             row.job.tell(row.job.on_text, piece)
@@ -257,6 +256,7 @@ class Worker:
             cached_tokens=row.cached,
             probabilities=row.sampler.probabilities,
         )
+        self._leave(row)
         row.job.tell(row.job.answer.set_result, reply)
 
     def _leave(self, row: _Row) -> None:
@@ -267,11 +267,11 @@ class Worker:
     def _admit(self) -> None:
         while self._waiting and len(self._rows) < self._max_rows:
             job = self._waiting[0]
-            if not job.dropped and self._sooner_shared(job.prompt):
-                return
-            self._waiting.popleft()
             if not job.dropped:
+                if self._sooner_shared(job.prompt):
+                    return
                 self._start(job)
+            self._waiting.popleft()  # only now: a job is always where a failure finds it (rule 4)
 
     def _start(self, job: Job) -> None:
         sampler = Sampler(self._vocabulary, job.request, job.grammar, self._model.torch)

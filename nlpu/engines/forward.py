@@ -61,7 +61,7 @@ class Model:
 
     def __init__(self, directory: Path, slots: int, window: int, threads: int | None) -> None:
         torch, transformers = libraries()
-        torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(threads or _cores())
         self.torch: Any = torch
         self.net: Any = transformers.AutoModelForCausalLM.from_pretrained(
             directory,
@@ -192,6 +192,13 @@ def libraries() -> tuple[Any, Any]:
     transformers.utils.logging.disable_progress_bar()
     transformers.AttentionInterface.register(_ATTENTION, _attention)
     return torch, transformers
+
+
+def _cores() -> int:
+    """Those this process may use, where the system tells (macOS does not)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _ends(config: Any) -> frozenset[int]:

@@ -14,7 +14,7 @@ Rules
 1. What the server says about itself beats its status: a dead engine is ``EngineDied`` under any.
 2. A message names the server by scheme, host, port and path. Never by user, password or query.
 3. A message quotes at most 300 characters of the server, none of a 401 or 403, and no API key.
-4. Only what may go better on the same request is transient; ``Refused`` is the fault that may not.
+4. Only what may go better on the same request is transient; a ``RequestRefused`` may not.
 5. Nothing here does I/O.
 """
 
@@ -38,6 +38,7 @@ from nlpu.errors import (
     NlpuError,
     NotAModelServer,
     Overloaded,
+    RequestRefused,
     ServerFault,
     TimedOut,
     Unauthorized,
@@ -58,12 +59,6 @@ _GRAMMAR = re.compile(
     r"schema|grammar|regex|structured|guided|response_format|choice|pattern", re.IGNORECASE
 )
 _NO_MODEL = re.compile(r"model.{0,200}(?:does not exist|not found|not exist|unknown)", re.I | re.S)
-
-
-class Refused(ServerFault):
-    """The server refuses this request as such; the same request would be refused again."""
-
-    transient = False
 
 
 # -- the transport ---------------------------------------------------------------------------
@@ -143,7 +138,7 @@ def _by_status(
     if status in {429, 503}:
         return Overloaded(f"{where} is overloaded ({status}): {said} Send less at once, or wait.")
     if status == 501:
-        return Refused(f"{where} cannot do this ({status}): {said}")
+        return RequestRefused(f"{where} cannot do this ({status}): {said}")
     if status >= 500 or status == 408:
         return ServerFault(f"{where} failed ({status}): {said} Look at the server's log.")
     return _by_complaint(where, status, said, request, window)
@@ -164,7 +159,7 @@ def _by_complaint(
         return ConstraintRejected(
             f"{where} cannot decode under this {kind} constraint: {said} Simplify the result type."
         )
-    return Refused(f"{where} refuses the request ({status}): {said}")
+    return RequestRefused(f"{where} refuses the request ({status}): {said}")
 
 
 def _too_long(where: str, said: str, request: Request | None, window: int) -> DoesNotFit:

@@ -26,7 +26,7 @@ from typing import Any
 from yarl import URL
 
 from nlpu.engines import http_errors as errors
-from nlpu.errors import MissingPart, NlpuError, Unauthorized, UnknownProcessor, Usage
+from nlpu.errors import MissingPart, Unauthorized, UnknownProcessor, Usage
 from nlpu.tokens import tokenizer_in
 
 Ask = Callable[..., Awaitable[tuple[int, bytes, Any]]]
@@ -77,9 +77,11 @@ class ServerCard:
         return replace(self, weaker=self.weaker + sentences)
 
 
-async def read_card(where: str, model: str | None, window: int | None, ask: Ask) -> ServerCard:
-    """Choose the model and tell what serves it."""
-    entry = choose(where, await _models(where, ask), model)
+async def read_card(
+    where: str, model: str | None, window: int | None, ask: Ask, secret: str | None = None
+) -> ServerCard:
+    """Choose the model and tell what serves it. No error quotes the secret."""
+    entry = choose(where, await _models(where, ask, secret), model)
     # vLLM's cards of adapters have no length of their own: their base model's counts.
     length = entry.get("max_model_len") or entry.get("_base_len")
     version = await _version(ask) if length else None
@@ -94,10 +96,12 @@ async def read_card(where: str, model: str | None, window: int | None, ask: Ask)
     return card.but(*(_vllm_weaker(version or "") if vllm else _other_weaker()))
 
 
-async def _models(where: str, ask: Ask) -> list[dict[str, Any]]:
+async def _models(where: str, ask: Ask, secret: str | None) -> list[dict[str, Any]]:
     status, body, headers = await ask("GET", "v1/models")
+    if status in {404, 405, 400, 422}:
+        raise errors.not_a_server(where, f"{status} to GET /v1/models")
     if status != 200:
-        raise _refusal(where, status, body, headers)
+        raise errors.from_status(where, status, headers, body, secret=secret)
     try:
         entries = [e for e in json.loads(body)["data"] if isinstance(e.get("id"), str)]
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -105,12 +109,6 @@ async def _models(where: str, ask: Ask) -> list[dict[str, Any]]:
         raise errors.not_a_server(where, saw) from None
     lengths = {e["id"]: e.get("max_model_len") for e in entries}
     return [{**e, "_base_len": lengths.get(e.get("parent"))} for e in entries]
-
-
-def _refusal(where: str, status: int, body: bytes, headers: Any) -> NlpuError:
-    if status in {404, 405, 400, 422}:
-        return errors.not_a_server(where, f"{status} to GET /v1/models")
-    return errors.from_status(where, status, headers, body)
 
 
 def choose(where: str, entries: list[dict[str, Any]], model: str | None) -> dict[str, Any]:

@@ -33,6 +33,8 @@ _FINISH: dict[str, Finish] = {
     "length": "length",
 }
 _CHARS_PER_TOKEN = 4
+_NO_ANSWER = (LookupError, TypeError, AttributeError)  # from reading JSON of another shape
+_MOST_TOKENS = 2**53
 
 
 def read_reply(dialect: Dialect, request: Request, body: bytes) -> Reply:
@@ -42,16 +44,15 @@ def read_reply(dialect: Dialect, request: Request, body: bytes) -> Reply:
         raise _said(dialect, request, answer["error"])
     try:
         choice = answer["choices"][0]
-        part = choice if dialect.tokens else choice["message"]
-    except (KeyError, IndexError, TypeError):
+        part = choice if dialect.tokens else choice["message"] or {}
+        text = part.get("text" if dialect.tokens else "content")
+        thinking = part.get("reasoning") or part.get("reasoning_content") or ""
+        finish, logprobs = choice.get("finish_reason"), choice.get("logprobs")
+    except _NO_ANSWER:
         raise errors.no_answer(dialect.where, body, dialect.secret) from None
-    text = part.get("text" if dialect.tokens else "content")
-    thinking = part.get("reasoning") or part.get("reasoning_content") or ""
     if text is None and thinking:  # it was still thinking when its tokens ran out
         text = ""
-    finish = choice.get("finish_reason")
-    said = (text, thinking, finish, choice.get("logprobs"))
-    return _reply(dialect, request, said, answer.get("usage"))
+    return _reply(dialect, request, (text, thinking, finish, logprobs), answer.get("usage"))
 
 
 def _load(dialect: Dialect, body: bytes) -> dict[str, Any]:
@@ -69,16 +70,16 @@ def _said(dialect: Dialect, request: Request, error: Any) -> Exception:
 
 
 def _reply(
-    dialect: Dialect, request: Request, said: tuple[Any, str, Any, Any], usage: Any
+    dialect: Dialect, request: Request, said: tuple[Any, Any, Any, Any], usage: Any
 ) -> Reply:
     """``said`` is (text, thinking, finish reason, log-probabilities)."""
     text, thinking, finish, logprobs = said
-    if not isinstance(text, str):
+    if not isinstance(text, str) or not isinstance(thinking, str):
         raise ServerFault(
             f"{dialect.where} answered without text (finish: {finish})."
             " Try again; if it stays, the server cannot serve plain completions."
         )
-    if finish not in _FINISH:
+    if not isinstance(finish, str) or finish not in _FINISH:
         raise ServerFault(
             f"{dialect.where} broke the generation off (finish: {finish}). Try again."
         )
@@ -125,15 +126,22 @@ def _unwrapped(text: str) -> str:
 
 def _counts(dialect: Dialect, request: Request, text: str, usage: Any) -> tuple[int, int, int, int]:
     """(prompt, completion, cached, thinking) tokens: the server's own, else an upper estimate."""
-    try:
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
-        return usage["prompt_tokens"], usage["completion_tokens"], cached, thought
-    except (AttributeError, KeyError, TypeError):
-        if dialect.vllm:
-            raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.") from None
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if prompt is not None and completion is not None:
+        cached = _count(usage, "prompt_tokens_details", "cached_tokens") or 0
+        thought = _count(usage, "completion_tokens_details", "reasoning_tokens") or 0
+        return prompt, completion, min(cached, prompt), thought
+    if dialect.vllm:
+        raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.")
     size = sum(1 if isinstance(p, int) else len(p.content) for p in request.prompt)
     return _estimate(size), min(request.max_tokens, _estimate(len(text))), 0, 0
+
+
+def _count(usage: Any, *path: str) -> int | None:
+    """The count at that place of the usage, if there is one and it can be true."""
+    for name in path:
+        usage = usage.get(name) if isinstance(usage, dict) else None
+    return usage if type(usage) is int and 0 <= usage < _MOST_TOKENS else None
 
 
 def _estimate(chars: int) -> int:
@@ -173,18 +181,22 @@ class StreamReader:
             raise _said(self._dialect, self._request, event["error"])
         self._usage = event.get("usage") or self._usage
         choices = event.get("choices")
-        return self._piece(choices[0]) if choices else ""
+        try:
+            return self._piece(choices[0]) if choices else ""
+        except _NO_ANSWER:
+            raise errors.no_answer(self._dialect.where, data, self._dialect.secret) from None
 
     def _piece(self, choice: dict[str, Any]) -> str:
+        """The new text; adding "" is a TypeError where it is none."""
         self._finish = choice.get("finish_reason") or self._finish
         self._logprobs = self._logprobs or choice.get("logprobs")  # those of the first token
         if self._dialect.tokens:
-            return choice.get("text") or ""
+            return "" + (choice.get("text") or "")
         delta = choice.get("delta") or {}
         thinking = delta.get("reasoning") or delta.get("reasoning_content")
         if thinking:
-            self._thinking.append(thinking)
-        return delta.get("content") or ""
+            self._thinking.append("" + thinking)
+        return "" + (delta.get("content") or "")
 
     def finish(self) -> Reply:
         """The whole Reply. A stream without a finish reason was cut."""

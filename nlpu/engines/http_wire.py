@@ -26,8 +26,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from nlpu.engines import http_errors as errors
-from nlpu.errors import ConstraintRejected, DoesNotFit
+from nlpu.errors import ConstraintRejected, DoesNotFit, RequestRefused
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint, Request
 
@@ -100,7 +99,7 @@ def _prompt(dialect: Dialect, request: Request) -> bytes:
         {"role": m.role, "content": m.content} for m in request.prompt if not isinstance(m, int)
     ]
     if len(turns) != len(request.prompt):
-        raise errors.Refused(
+        raise RequestRefused(
             f"{dialect.where} takes messages, not token ids. Name its tokenizer, or encode messages"
             " (Capabilities.token_prompts says which)."
         )

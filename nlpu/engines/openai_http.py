@@ -93,7 +93,7 @@ class HttpEngine:
         """Ask the server for its models and its kind; fix how to speak to it."""
         try:
             async with asyncio.timeout(_ASK_S):
-                card = await read_card(self._where, self._model, self._window, self._ask)
+                card = await read_card(self._where, self._model, self._window, self._ask, self._key)
                 card = await check_tokenizer(self._where, card, self._tokenizer, self._ask)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             raise errors.from_exception(self._where, error) from error

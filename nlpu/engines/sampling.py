@@ -156,7 +156,8 @@ class Sampler:
                 self._random.seed()
             else:
                 self._random.manual_seed(request.seed)
-        self._read = torch.tensor(sorted({t for t in request.prompt if isinstance(t, int)}))
+        if request.repetition_penalty != 1:
+            self._read = torch.tensor(sorted({t for t in request.prompt if isinstance(t, int)}))
         self.probabilities: tuple[float, ...] = ()
         self._matcher: Any = None
         if grammar is not None:

@@ -4,9 +4,10 @@ Theory of operation
 -------------------
 The owner holds the write end of this process's standard input and never writes. When the owner is
 gone, by whatever death, the pipe ends and the keeper ends the server: SIGTERM to the process group,
-SIGKILL to it after a grace. A server that ends by itself ends the keeper with the same code. A pipe
-works on every Unix and does not depend, as PR_SET_PDEATHSIG does, on which thread started it; that
-signal is set too where there is one, for the death of the keeper itself.
+SIGKILL to it after a grace. A server that ends by itself ends the keeper too, which prints its code
+and dies with the rest of the group. A pipe works on every Unix and does not depend, as
+PR_SET_PDEATHSIG does, on which thread started it; that signal is set too where there is one, for
+the death of the keeper itself.
 
 Rules
 1. Standard library only, no package imports: it runs as a file in an isolated interpreter.
@@ -43,7 +44,7 @@ def _wait(server: subprocess.Popen[bytes], seconds: float | None) -> None:
             return
 
 
-def main(command: list[str]) -> int:
+def main(command: list[str]) -> None:
     if os.getpgrp() != os.getpid():
         os.setsid()  # never signal the group of a shell that ran this by hand
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -64,7 +65,6 @@ def main(command: list[str]) -> int:
         print(f"[keeper] the server was killed by signal {-code}", flush=True)
     sys.stdout.flush()
     os.killpg(0, signal.SIGKILL)  # whatever the server left behind, and the keeper itself
-    return 1
 
 
 def _prepare() -> None:
@@ -74,4 +74,4 @@ def _prepare() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -6,6 +6,7 @@ A driver's node becomes ready when its arguments are there. Then, in this order:
 
     state       what happens                                             next
     arrived     its result is in the journal                             settled
+                an equal effect was made elsewhere (``repeating``)       settled
                 it was under way at a crash, and cannot be done twice    unclear
                 the policy has no objection                              intended
                 a person is needed                                       asked
@@ -32,9 +33,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,10 @@ from nlpu.value import CURRENT, Value
 from runtime.drivers.driver import KEY, Drive, Driver
 from runtime.drivers.person import PERSON, ExactCall, Verdict
 from runtime.drivers.policy import objections
+from runtime.drivers.repeating import made_before
 from runtime.graph import Cost, Node, Stage
+from runtime.history import PastIntent
+from runtime.threads import Threads
 from runtime.works import KINDS, Kind, content_of
 
 if TYPE_CHECKING:  # the kernel calls this; it is handed in
@@ -64,13 +66,12 @@ def _ready(kernel: Kernel, node: Node) -> None:
     node._label = join(scope, driver.brings)  # of its failure, too
     given = _arguments(node)
     call = ExactCall(node.position, driver, _json(driver, given))
-    past = run.past.intents.get(node.position)
-    if past is not None and past.digest != call.digest:
-        run.diverge(f"{call.position} ({driver.name})", "another call was made there")
-        past = None
     if kernel.dry and driver.effect not in _HARMLESS:
         raise Refused(f"{call} at {call.position}: a dry run changes nothing")
     harmless = driver.effect in _HARMLESS or driver.idempotent
+    past = _met(node, call)
+    if past is None and not harmless and not run.replay:
+        past = made_before(run, call)
     if past is not None and past.text:
         _settle(kernel, node, run.journal.texts[past.text])
     elif past is not None and past.message and not (harmless and not run.replay):
@@ -88,6 +89,19 @@ def _ready(kernel: Kernel, node: Node) -> None:
             _ask(kernel, node, asked, lambda: _person(kernel, asked).approves(asked), _approved_by)
         else:
             _intend(kernel, node, call, approved=approved)
+
+
+def _met(node: Node, call: ExactCall) -> PastIntent | None:
+    """What the journal holds of this call at its position. Raises Diverged."""
+    run = node.scope.run
+    past = run.past.intents.get(call.position)
+    if past is None:
+        return None
+    if past.digest == call.digest:
+        return run.past.intents.pop(call.position)  # what is left has not been met
+    if not run.lenient:
+        run.diverge(f"{call.position} ({call.driver.name})", "another call was made there")
+    return None
 
 
 def _weighed(node: Node, call: ExactCall, scope: Label) -> ExactCall:
@@ -123,7 +137,7 @@ def _ask(
 ) -> None:  # fmt: skip
     async def asked() -> None:
         try:
-            answer, error = await question(), None
+            answer, error = await _contained(question), None
         except Exception as failure:
             answer, error = None, failure
         kernel.arrived(_answered, kernel, node, call, answer, error, then)
@@ -162,7 +176,9 @@ def _settled_by(kernel: Kernel, node: Node, call: ExactCall, verdict: Verdict) -
     if verdict == "again":
         _intend(kernel, node, call, approved=True)  # the person has just seen the exact call
     elif verdict == "done":
-        raise DriverFailed(f"{call} at {call.position} was done before a crash; its result is lost")
+        lost = f"{call} at {call.position} was done before a crash; its result is lost"
+        node.scope.run.history.undone(node.position, lost)  # what the program sees, in later lives
+        raise DriverFailed(lost)
     else:
         raise NeedsPerson(f"the outcome of {call} at {call.position} is not known yet")
 
@@ -209,30 +225,23 @@ async def _perform(driver: Driver, given: dict[str, Any]) -> Any:
     token = CURRENT.set(None)  # it is outside the program: it has no ops
     try:
         if inspect.iscoroutinefunction(driver.function):
-            return await driver.function(**given)
+            return await _contained(lambda: driver.function(**given))
         loop = asyncio.get_running_loop()
         context = copy_context()
-        return await loop.run_in_executor(_Threads(), lambda: context.run(driver.function, **given))
+        return await loop.run_in_executor(Threads(), lambda: context.run(driver.function, **given))
     finally:
         CURRENT.reset(token)
 
 
-class _Threads(Executor):
-    """A thread for each call, which nobody waits for: one that hangs stays behind alone."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_running_or_notify_cancel()  # a thread cannot be called back
-
-        def body() -> None:
-            try:
-                done.set_result(fn(*args, **kwargs))
-            except BaseException as error:  # SystemExit too: it must not pass for a result
-                typed = isinstance(error, NlpuError)
-                done.set_exception(error if typed else RuntimeError(described(error)))
-
-        threading.Thread(target=body, name="driver", daemon=True).start()
-        return done
+async def _contained(work: Callable[[], Awaitable[Any]]) -> Any:
+    """Await others' code; what would end our task or loop is its failure like any other."""
+    task = asyncio.current_task()
+    try:
+        return await work()
+    except (asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise  # we did that
+        raise RuntimeError(described(error)) from None
 
 
 def _returned(kernel: Kernel, node: Node, text: str, failure: NlpuError | None) -> None:
@@ -246,18 +255,25 @@ def _returned(kernel: Kernel, node: Node, text: str, failure: NlpuError | None) 
         return
     assert node.cost is not None  # it was intended
     node.cost.service_s = kernel.turn_s - node.cost.start_s
-    if failure is None:
+    try:
+        if failure is not None:
+            raise failure
         _settle(kernel, node, text)
-    else:
-        kernel.fail(node, failure)
+    except NlpuError as error:
+        kernel.fail(node, error)
 
 
 def _settle(kernel: Kernel, node: Node, text: str) -> None:
+    """Raises DriverFailed where the driver cannot label what it gave."""
     driver: Driver = node.work.driver
     is_text = driver.result.kind == "text"  # parsing takes blanks off the ends of a reply
     content = text if is_text else driver.result.parse(text)
     if driver.label_of is not None:
-        node._label = join(node._label, driver.label_of(content))
+        try:
+            node._label = join(node._label, driver.label_of(content))
+        except Exception as error:  # the driver's own code
+            what = f"the label of what {driver.name} gave cannot be told"
+            raise DriverFailed(f"{what}: {described(error)}") from error
     kernel.settle(node, content)
 
 

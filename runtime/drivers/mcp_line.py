@@ -68,6 +68,7 @@ class Line:
         self._client = Future[Any]()
         self._life: Future[None] | None = None  # of the connection
         self._under_way: set[Future[Any]] = set()
+        self._stuck: Future[None] | None = None  # a connection that let a call pass its deadline
         self._leave: Callable[[], None] = _nothing  # asks the connection to end
         self.tools: dict[str, Definition] = {}
 
@@ -95,12 +96,13 @@ class Line:
         self._under_way.add(asked)
         wait([asked, life], deadline_s, FIRST_COMPLETED)
         self._under_way.discard(asked)
-        if not asked.done():
-            asked.cancel()
-            late = f"the server gave no answer within {deadline_s:g} s"
-            why = _why(life) if life.done() else late
-            if not self._under_way:
-                life.cancel()
+        late = f"the server gave no answer within {deadline_s:g} s"
+        why = _why(life) if life.done() else late
+        if asked.cancel():
+            self._stuck = life
+        if self._stuck is life and not self._under_way:
+            life.cancel()  # rule 2
+        if asked.cancelled():
             raise DriverFailed(f"{why}; {_UNKNOWN}")
         error = asked.exception()
         if error is None:

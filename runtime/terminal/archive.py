@@ -78,13 +78,13 @@ class Record:
 
     @property
     def calls(self) -> int:
-        """Calls that have an outcome, in all its lives."""
-        return len(self.past.outcomes)
+        """Calls that it made and that have an outcome, in all its lives."""
+        return len(self.past.paid)
 
     @property
     def nlops(self) -> float:
         """What these calls generated, in hundreds of tokens."""
-        costs = (cost_of(outcome.usage) for outcome in self.past.outcomes.values())
+        costs = (cost_of(outcome.usage) for outcome in self.past.paid)
         return sum(cost.completion_tokens for cost in costs) / TOKENS_PER_NLOP
 
     def arguments(self, program: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -133,7 +133,7 @@ def find(run_dir: Path, name: str) -> Record:
     stems = {path.stem: path for path in sorted(run_dir.glob("*.db"))}
     wanted = name.partition(".")[0]
     near = [stem for stem in stems if stem == wanted] or [s for s in stems if s.startswith(wanted)]
-    if not name or not near:
+    if not wanted or not near:
         raise Usage(f"no run in {run_dir} is called {name!r}; see: nlpu runs")
     if len(near) > 1:
         raise Usage(f"{name!r} is the start of several runs: {', '.join(near)}; give more of it")

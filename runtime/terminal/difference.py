@@ -30,6 +30,7 @@ _DIFF_LINES = 40
 _UNDECIDED = ("open", "stopped")
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|\n")  # models write paragraphs without line ends
 _ASPECTS = ("op", "model", "operands", "status", "result")
+_SAME = {True: "the same", False: "different", None: "neither has any on record"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,8 @@ def difference_of(one: Record, other: Record) -> dict[str, Any]:
     return {
         "runs": [_run(one), _run(other)],
         "same": len(before.keys() | after.keys()) - len(differing),
-        "same_arguments": _arguments(one) == _arguments(other),
-        "same_result": _result(one) == _result(other),
+        "same_arguments": _same(_arguments(one), _arguments(other)),
+        "same_result": _same(_result(one), _result(other)),
         "first": first,
         "followed": differing[1:],
     }
@@ -106,6 +107,11 @@ def _edits(one: Record, other: Record) -> set[str]:
 def _run(record: Record) -> dict[str, Any]:
     facts = {"id": record.name, "program": record.program, "status": record.status}
     return {**facts, "calls": len(record.past.calls), "from": record.origin or None}
+
+
+def _same(one: str | None, other: str | None) -> bool | None:
+    """None where there is nothing to compare."""
+    return None if one is None and other is None else one == other
 
 
 def _result(record: Record) -> str | None:
@@ -152,7 +158,7 @@ def lines_of(difference: dict[str, Any], most: int | None) -> list[str]:
     one, other = difference["runs"]
     lines = [_told(one), _told(other), f"{difference['same']} positions are the same"]
     for what in ("arguments", "result"):
-        lines.append(f"their {what}: {'the same' if difference[f'same_{what}'] else 'different'}")
+        lines.append(f"their {what}: {_SAME[difference[f'same_{what}']]}")
     first, followed = difference["first"], difference["followed"]
     if first is None:
         return [*lines, "no position differs"]

@@ -234,7 +234,8 @@ def _receipt_table(receipt: dict[str, Any]) -> Any:
     table.add_column("op")
     for column in columns:
         table.add_column(column.replace("_tokens", " tok").replace("_", " "), justify="right")
-    for part in (*receipt["by_op"], {**receipt, "name": "all", "service_s": receipt["work_s"]}):
+    made_s = sum((part["service_s"] for part in receipt["by_op"]), 0.0)  # work_s: reused ones, too
+    for part in (*receipt["by_op"], {**receipt, "name": "all", "service_s": made_s}):
         cells = (f"{round(part[column], 4):,}" for column in columns)
         table.add_row(Text(str(part["name"])), *cells)
     return table

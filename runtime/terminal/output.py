@@ -109,16 +109,28 @@ def _speaks(result: Any) -> bool:
 
 
 def said(error: BaseException) -> str:
-    """An error and what caused it, in one paragraph."""
+    """An error and what caused it, in one paragraph; of a long chain its start and its root."""
+    chain = _chain(error)
+    told = chain if len(chain) <= _TOLD_CAUSES else [*chain[: _TOLD_CAUSES - 1], chain[-1]]
     parts: list[str] = []
-    seen: BaseException | None = error
-    while isinstance(seen, NlpuError) and len(parts) < _TOLD_CAUSES:
-        text = str(seen) or type(seen).__name__
-        place = _place(seen.__cause__) if isinstance(seen, ProgramError) else ""
+    for each in told:
+        text = str(each) or type(each).__name__
+        place = _place(each.__cause__) if isinstance(each, ProgramError) else ""
         if not any(text in part for part in parts):  # some quote their cause
             parts.append(f"{text} ({place})" if place else text)
-        seen = seen.__cause__
+    if len(told) < len(chain):
+        parts.insert(-1, f"... ({len(chain) - len(told)} more)")
     return "; because: ".join(parts) or f"{type(error).__name__}: {error}"
+
+
+def _chain(error: BaseException) -> list[NlpuError]:
+    """The error and the causes behind it, as far as they are ours."""
+    chain: dict[int, NlpuError] = {}
+    seen: BaseException | None = error
+    while isinstance(seen, NlpuError) and id(seen) not in chain:
+        chain[id(seen)] = seen
+        seen = seen.__cause__
+    return list(chain.values())
 
 
 def _place(cause: BaseException | None) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nlpu.errors import Usage
 from runtime.terminal import options as o
 from runtime.terminal.interrupting import raise_from_here
 from runtime.terminal.stdout import lead_prints_to_stderr, results
@@ -38,6 +37,7 @@ def repl(
     changed: _Changed = False,
 ) -> int:
     """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
+    from nlpu.errors import Usage
     from runtime.terminal.person import person
     from runtime.terminal.repl.console import Console, Settings
 
@@ -69,6 +69,7 @@ def _session(
     run_dir: Path, name: str | None, engine: str | None, model: str | None
 ) -> tuple[str | None, str, str | None]:
     """The session asked for, and the engine and model: those asked for, else its own."""
+    from nlpu.errors import Usage
     from runtime.terminal.archive import SESSION, find, records
 
     if name is None:

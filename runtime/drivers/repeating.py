@@ -1,0 +1,51 @@
+"""Effects that were made before, at another position: found again, so that none is made twice.
+
+Theory of operation
+-------------------
+A position tells which call of a driver is which, as long as the program does the same again. It may
+do other things on a resume that tries a failed call once more or goes on with --changed, and in a
+run that was edited from another. There an effect is known by what it is: its driver and arguments.
+What was made before and this life has not met is a stock, and an equal call takes one from it.
+
+Rules
+1. An effect of the past stands for one call. Taking it is journaled, so no later life takes it too.
+2. What failed is no stock: the call is a new one. What has no outcome is: a person settles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from runtime.drivers.person import ExactCall
+from runtime.history import PastIntent
+from runtime.run import RunState
+
+
+def made_before(run: RunState, call: ExactCall) -> PastIntent | None:
+    """The equal call that this one takes over, from now on at its position, if there is one."""
+    if run.lenient:
+        found = _equal(run.past.intents, call)
+        if found is not None:
+            return _moved(run, call, "", found, run.past.intents.pop(found))
+    if run.ancestor is not None:
+        intents = run.ancestor.past.intents
+        found = _equal(intents, call)
+        if found is not None:
+            return _moved(run, call, "^", found, intents.pop(found))
+    return None
+
+
+def _equal(intents: Mapping[str, PastIntent], call: ExactCall) -> str | None:
+    """The position of a call that is equal but for its position."""
+    for position, intent in intents.items():
+        if not intent.message and intent.digest == call._replace(position=position).digest:
+            return position
+    return None
+
+
+def _moved(run: RunState, call: ExactCall, whose: str, before: str, made: PastIntent) -> PastIntent:
+    run.history.moved(call.position, whose, before)
+    run.history.intent(call.position, call.digest, str(call), made.approved)
+    if made.text:
+        run.history.effect(call.position, run.journal.texts[made.text])
+    return made._replace(digest=call.digest)

@@ -1,0 +1,137 @@
+"""Effects of former lives: none is made twice, wherever the program asks for it now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit import computer, echo, finish, resumed, said, shorten
+
+from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.errors import HostError
+from nlpu.label import USER
+from runtime import Budget
+from runtime.drivers.driver import Driver, driver
+from runtime.drivers.person import ScriptedPerson
+from runtime.editing import Edits
+
+
+class Post:
+    """A letter box."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        post = self
+
+        @driver(effect="external", roles={"body": "content"}, brings=USER)
+        def send(body: str) -> int:
+            """Send a letter."""
+            post.sent.append(body)
+            return len(post.sent)
+
+        self.send: Driver = send
+
+
+@pytest.fixture
+def post() -> Post:
+    return Post()
+
+
+def broken_today(seen: Seen) -> str | Say | Exception:
+    return HostError("broken today") if "Shorten" in seen.instruction else said(seen)
+
+
+def detours(post: Post, *letters: str) -> Any:
+    """Sends after a detour, which is not needed once the host is well again."""
+    try:
+        str(shorten("text"))
+    except HostError:
+        str(echo("instead"))
+    numbers = [post.send(letter).value for letter in letters]
+    return [*numbers, echo("after").value]
+
+
+@pytest.mark.parametrize("letters", [["hello"], ["hello", "hello"], ["hello", "ann"]])
+def test_a_letter_is_not_sent_again_from_another_position(
+    post: Post, tmp_path: Path, letters: list[str]
+) -> None:
+    engine = Scripted(broken_today)
+    with computer(engine, run_dir=tmp_path) as machine:
+        cut = finish(machine.start(detours, post, *letters, budget=Budget(calls=1)))
+    assert cut.status == "stopped" and post.sent == letters
+    numbers = [*range(1, len(letters) + 1)]
+    for _ in range(2):  # in the second life after it, what was taken over is met at its position
+        done = resumed(tmp_path, cut, detours, post, *letters, budget=Budget())
+        assert done.result == [*numbers, "after"] and post.sent == letters
+
+
+def test_what_is_asked_for_once_more_than_before_is_made(post: Post, tmp_path: Path) -> None:
+    engine = Scripted(broken_today)
+    with computer(engine, run_dir=tmp_path) as machine:
+        cut = finish(machine.start(detours, post, "hello", budget=Budget(calls=1)))
+    more = resumed(tmp_path, cut, detours, post, "hello", "hello", "other", budget=Budget())
+    assert more.result == [1, 2, 3, "after"] and post.sent == ["hello", "hello", "other"]
+
+
+def writes(post: Post) -> Any:
+    letter = shorten("text").value
+    return [post.send("hello").value, post.send(letter).value]
+
+
+def test_an_edited_run_takes_over_the_effects_that_are_the_same(post: Post, tmp_path: Path) -> None:
+    edits = Edits(results={"main/0": "better"})
+    with computer(run_dir=tmp_path) as machine:
+        old = finish(machine.start(writes, post))
+        assert post.sent == ["hello", "text"]
+        new = finish(machine.rerun(old.name, writes, post, edits=edits))
+        assert new.result == [1, 3] and post.sent == ["hello", "text", "better"]
+        same = finish(machine.rerun(new.name, writes, post, edits=edits))
+        assert same.result == [1, 3] and len(post.sent) == 3
+    assert resumed(tmp_path, new, writes, post, replay=True).result == [1, 3]
+
+
+def test_an_edited_run_that_is_resumed_takes_no_effect_over_twice(
+    post: Post, tmp_path: Path
+) -> None:
+    def program(times: int) -> Any:
+        short = shorten("text")
+        numbers = [post.send("hello").value for _ in range(times)]
+        return [*numbers, echo(short).value]
+
+    edits = Edits(results={"main/0": "better"})
+    with computer(run_dir=tmp_path) as machine:
+        old = finish(machine.start(program, 1))
+        cut = finish(machine.rerun(old.name, program, 1, edits=edits, budget=Budget(calls=0)))
+    assert cut.status == "stopped" and post.sent == ["hello"]
+    more = resumed(tmp_path, cut, program, 2, budget=Budget(), changed=True)
+    assert more.result == [1, 2, "better"] and post.sent == ["hello", "hello"]
+
+
+def test_an_outcome_that_is_not_known_is_a_person_s_to_settle_anywhere(
+    post: Post, tmp_path: Path
+) -> None:
+    engine, lost = Scripted(broken_today), tmp_path / "lost"
+    inner = post.send.function
+
+    @driver(effect="external", roles={"body": "content"}, brings=USER)
+    def send(body: str) -> int:
+        """Send a letter."""
+        if not lost.exists():
+            lost.mkdir()
+            for path in tmp_path.glob("*.db*"):
+                (lost / path.name).write_bytes(path.read_bytes())
+        return int(inner(body))
+
+    post.send = send
+    with computer(engine, run_dir=tmp_path) as machine:
+        run = finish(machine.start(detours, post, "hello"))
+    nobody = resumed(lost, run, detours, post, "hello")
+    assert nobody.status == "needs_person" and post.sent == ["hello"]
+    person = ScriptedPerson(settle=lambda call: "done")
+    told = resumed(lost, run, detours, post, "hello", person=person)
+    assert "its result is lost" in str(told.error) and len(person.asked) == 1
+    for _ in range(2):  # what the person said is known from then on
+        told = resumed(lost, run, detours, post, "hello", person=person)
+        assert "its result is lost" in str(told.error) and len(person.asked) == 1
+    assert post.sent == ["hello"]
