@@ -13,7 +13,8 @@ is widened by Student's t over the normal quantile, with n - 1 degrees of freedo
 Rules
 1. A forecast makes no call, writes no journal and touches no server.
 2. The same journals and program give the same forecast.
-3. It says what it rests on: earlier runs, calls, and the ops that it knew nothing of.
+3. It says what it rests on: earlier runs, calls, and the ops that it knew nothing of; and where it
+   is not what a run would do: drivers with an effect are refused, and what loops on is cut.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from nlpu.engines.fault_answers import answer
-from nlpu.errors import ModelError, Stopped
+from nlpu.errors import BudgetExceeded, ModelError, Refused, Stopped
 from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
 from nlpu.wire import Capabilities, Message, Reply, Request
 from runtime.budget import Budget
 from runtime.clock import FakeClock
 from runtime.computer import UNLIMITED, Computer
+from runtime.drivers.driver import Drive
 from runtime.experience import Draw, Experience, Sample
+from runtime.handle import Run
 from runtime.receipt import Receipt
 from runtime.run import failure_of
 
@@ -58,7 +61,10 @@ class Interval(BaseModel):
 
 
 class Forecast(BaseModel):
-    """What a run would take. ``seconds`` is None where no earlier call was timed."""
+    """What a run would take. ``seconds`` is None where no earlier call was timed.
+
+    cut_at_calls: where the last dry run was cut, though no budget says so.
+    """
 
     model_config = ConfigDict(frozen=True)
     calls: Interval
@@ -71,6 +77,8 @@ class Forecast(BaseModel):
     earlier_runs: int
     earlier_calls: int
     unknown_ops: tuple[str, ...]
+    refused_drivers: tuple[str, ...] = ()
+    cut_at_calls: int | None = None
 
 
 class DryEngine:
@@ -175,12 +183,14 @@ def _decoder(known: Capabilities) -> Callable[[Request], str]:
 def forecast(
     program: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any], *,
     known: Capabilities, experience: Experience, price: Price = FREE, budget: Budget = UNLIMITED,
-    dry_runs: int = DRY_RUNS,
+    dry_runs: int = DRY_RUNS, most_calls: int = _MOST_CALLS,
 ) -> Forecast:  # fmt: skip
     """What the program would take on that processor. Raises what every dry run of it raises."""
-    receipts: list[Receipt] = []
+    receipts, refused = list[Receipt](), set[str]()
     failure: BaseException | None = None
-    limits = Budget(calls=min(_MOST_CALLS, budget.calls or _MOST_CALLS), nlops=budget.nlops)
+    cut_at_calls = None
+    most = min(most_calls, budget.calls or most_calls)
+    limits = Budget(calls=most, nlops=budget.nlops)
     engine = DryEngine(known, experience)
     with Computer(
         engine, clock=FakeClock(), prices={"main": price}, limits=_PATIENT, dry=True
@@ -188,18 +198,31 @@ def forecast(
         for seed in range(dry_runs):
             engine.begin(seed)
             run = computer.run(program, *args, budget=limits, **named)
-            failure = run.error
-            if failure is None or isinstance(failure, ModelError | Stopped):
-                receipts.append(run.receipt)  # real runs end so, too
+            failure, not_driven = run.error, _not_driven(run)
+            refused |= not_driven
+            if failure is None or not_driven or isinstance(failure, ModelError | Stopped):
+                receipts.append(run.receipt)  # real runs end so, too, or go on from there
+            reached = most != budget.calls and run.receipt.attempts >= most
+            if reached and isinstance(failure, BudgetExceeded):
+                cut_at_calls = most
+                break  # the others would take as long
     if not receipts:
         assert failure is not None  # there was at least one dry run
         raise failure
-    return _forecast(receipts, experience, tuple(sorted(engine.unknown)))
+    return _forecast(
+        receipts, experience, unknown_ops=tuple(sorted(engine.unknown)),
+        refused_drivers=tuple(sorted(refused)), cut_at_calls=cut_at_calls,
+    )  # fmt: skip
 
 
-def _forecast(
-    receipts: list[Receipt], experience: Experience, unknown: tuple[str, ...]
-) -> Forecast:
+def _not_driven(run: Run) -> set[str]:
+    """The drivers that were refused for their effect: a policy's refusal holds the call."""
+    drives = (node for node in run._begun.root.subtree() if isinstance(node.work, Drive))
+    failed = ((node.name, node._error) for node in drives)
+    return {name for name, why in failed if isinstance(why, Refused) and why.call is None}
+
+
+def _forecast(receipts: list[Receipt], experience: Experience, **notes: Any) -> Forecast:
     runs = experience.runs
 
     def over(name: str) -> Interval:
@@ -215,7 +238,7 @@ def _forecast(
         dry_runs=len(receipts),
         earlier_runs=runs,
         earlier_calls=experience.calls,
-        unknown_ops=unknown,
+        **notes,
     )
 
 

@@ -153,7 +153,7 @@ class Kernel:
     def seen_failing(self, node: Node) -> None:
         """A program sees a failure: a divergence behind it is no failure to go on after."""
         error: BaseException | None = node._error
-        while isinstance(error, UpstreamFailed):
+        while isinstance(error, UpstreamFailed) and error.__cause__ is not error:
             error = error.__cause__
         run = node.scope.run
         if isinstance(error, Diverged) and run.doom is None:

@@ -105,14 +105,14 @@ def test_a_profile_that_fails_says_why_in_its_place(
     found = Target("scripted", lambda many: Scripted(window=400, max_in_flight=many))
     figures = throughput_runs.measure(found, ("record", "judge"), PLAN, quick=True)
     record, judge = figures["profiles"]
-    assert record["rows"] == [] and "record does not fit 400 tokens" in record["failed"]
+    assert record["rows"] == [] and "too small for this model" in record["failed"]
     assert judge["rows"] and throughput.code_of(figures) == 1
-    assert "record failed: the profile record does not fit" in capsys.readouterr().err
+    assert "record failed: record/250 is too small" in capsys.readouterr().err
     throughput.tables(figures)
     assert "record failed: " in capsys.readouterr().out
     if find_spec("matplotlib"):
         draw(figures, tmp_path / "a.png")
-    with pytest.raises(Usage, match="record does not fit"):
+    with pytest.raises(Usage, match="record/250 is too small"):
         throughput_runs.measure(found, ("record",), PLAN, quick=True)
     with pytest.raises(Usage, match="no profile is called 'poem'"):
         throughput_runs.throughput("http://127.0.0.1:1", profiles=("poem",))
@@ -191,6 +191,7 @@ def test_what_cannot_be_measured_is_told() -> None:
 
 @pytest.mark.slow
 @pytest.mark.local
+@pytest.mark.timeout(300)
 def test_lengths_are_forced_on_the_embedded_processor() -> None:
     plan = throughput_runs.Plan((2,), 1, 520, 4, every=False)
     with target("local", None) as found:

@@ -197,6 +197,9 @@ def test_dry_makes_no_call_and_the_run_is_held_against_it(nlpu: Terminal) -> Non
     assert "forecast" not in nlpu(*words, "--price", "1,2").err
     other = nlpu("run", "ask", "What is a mill?", "--engine", "scripted")
     assert "forecast" not in other.err
+    new = (*words, "--run-dir", "new")
+    nlpu(*new, "--dry")
+    assert "never called before" in nlpu(*new).err, "where it was weak is told beside it"
 
 
 def test_a_forecast_that_cannot_be_kept_is_told_all_the_same(

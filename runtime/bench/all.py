@@ -26,9 +26,10 @@ app = typer.Typer(add_completion=False)
 def command(
     engine: Where = "local", model: Model = None, peers: programs.Peers = False,
     quick: Quick = False, as_json: AsJson = False, output: Output = None, plot: Plot = None,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     figures = everything(engine, model, peers=peers, quick=quick)
     deliver("all", figures, tables, as_json=as_json, output=output, plot=plot)
+    return throughput.code_of(figures["throughput"])
 
 
 def everything(

@@ -35,12 +35,13 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     try:
         picture.savefig(path, dpi=110)
     except (OSError, ValueError) as error:  # ValueError: a format it does not know
-        raise Usage(f"cannot draw to {path}: {error}; give a FILE.png") from error
+        raise Usage(f"cannot draw to {path}: {error}; give a FILE.png") from None
 
 
 def _panels(figures: dict[str, Any]) -> list[Callable[[Any], None]]:
     found: list[Callable[[Any], None]] = []
-    profiles = figures.get("throughput", figures).get("profiles")
+    profiles = figures.get("throughput", figures).get("profiles", [])
+    profiles = [each for each in profiles if each["rows"]]  # one may have failed
     programs = figures.get("programs", figures)
     if profiles:
         found += [

@@ -32,7 +32,7 @@ from runtime.bench import peers
 from runtime.bench.programs_work import PROGRAMS, WARM_UP, Size, answer_tokens, calls_of
 from runtime.bench.report import measured
 from runtime.bench.servers import Served
-from runtime.bench.throughput_profiles import ENDLESS
+from runtime.bench.throughput_profiles import ENDLESS, nonce
 
 PYTHON_VARIABLE = "NLPU_PEERS_PYTHON"
 GPU = "256,50,50000"
@@ -81,13 +81,13 @@ def against(
     if python is not None:
         for peer in ("langgraph", "dspy"):
             commands[peer] = [python, str(_HERE / f"{peer}_peer.py")]
-    rows = []
+    rows, run = [], nonce()
     for program in PROGRAMS:
         found: dict[str, list[dict[str, float]]] = {who: [] for who in commands}
         for turn in range(repeats):
             order = list(commands)
             for who in order[turn % len(order) :] + order[: turn % len(order)]:
-                work = order_for(served, model, program, size, f"{who[:4]} {turn}")
+                work = order_for(served, model, program, size, f"{run} {who[:4]} {turn}")
                 asked = answer_tokens(work["work"])
                 found[who].append(run_peer(commands[who], served, work, asked))
         rows += [_row(program, size, who, found[who], found[OURS]) for who in commands]

@@ -7,7 +7,7 @@
 
 Rules
 1. The same seed gives the same shape and lengths to every framework; ``name`` makes the texts of
-   every repeat new, so that nobody finds another's prompts in the server's cache.
+   every repeat and run new, so that nobody finds another's prompts in the server's cache.
 2. All send the same messages, and answers are forced to their length by the same constraint.
 """
 

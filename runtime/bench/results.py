@@ -88,7 +88,7 @@ def read(path: Path) -> Figures:
     try:
         figures = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise Usage(f"{path} is no result of nlpu bench: {error}") from error
+        raise Usage(f"{path} is no result of nlpu bench: {error}") from None
     if not isinstance(figures, dict) or "bench" not in figures:
         raise Usage(f"{path} is no result of nlpu bench; make one with --output")
     return figures

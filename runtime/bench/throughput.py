@@ -27,22 +27,29 @@ Names = Annotated[
 def command(
     engine: Where = "local", model: Model = None, profile: Names = None, quick: Quick = False,
     as_json: AsJson = False, output: Output = None, plot: Plot = None,
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     figures = throughput(engine, model, profile or (), quick=quick)
     deliver("throughput", figures, tables, as_json=as_json, output=output, plot=plot)
+    return code_of(figures)
+
+
+def code_of(figures: dict[str, Any]) -> int:
+    """The exit code: 1 where a profile failed."""
+    return int(any("failed" in found for found in figures["profiles"]))
 
 
 def tables(figures: dict[str, Any]) -> None:
     """Everything, on stdout."""
     show_circumstances(figures)
+    measured = [found for found in figures["profiles"] if found["rows"]]
     print(
         f"engine: {figures['engine']}; model: {figures['model']}, window {figures['window']:,}; "
-        f"medians of {len(figures['profiles'][0]['rows'][0]['calls_per_s']['each'])} repeats; "
+        f"medians of {len(measured[0]['rows'][0]['calls_per_s']['each'])} repeats; "
         "of bare: the rate over a bare client's, and its least - most"
     )
     columns = ("in flight", "calls/s", "nlops/s", "tok/s in", "out", "p50 s", "p95 s", "cached",
                "of bare")  # fmt: skip
-    for found in figures["profiles"]:
+    for found in measured:
         free = "" if found["forced"] else "; lengths NOT forced: the engine takes no expressions"
         sent = found["rows"][0]
         turns = f", {found['turns']} one after the other" if found["turns"] > 1 else ""
@@ -53,6 +60,9 @@ def tables(figures: dict[str, Any]) -> None:
             columns,
             [_cells(row) for row in found["rows"]],
         )
+    for found in figures["profiles"]:
+        if "failed" in found:
+            print(f"{found['name']} failed: {found['failed']}")
 
 
 def _cells(row: dict[str, Any]) -> tuple[Any, ...]:

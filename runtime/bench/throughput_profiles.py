@@ -19,11 +19,13 @@ Rules
 2. Cold: a prompt's own words come first, so only the op's instruction is shared. Warm: they come
    last, and everything before them has been sent before.
 3. Where an engine takes no expressions free text ends where the model ends it, and ``forced`` says
-   so. Where the tokenizer is not known, four characters count as a token.
+   so. Where the tokenizer is not known, four bytes count as a token, in texts and frames alike; and
+   as the runtime counts each byte of a request there, a profile has a sixth of the window.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from itertools import cycle, islice
 from typing import Any, Literal, NamedTuple
@@ -44,6 +46,7 @@ _SPARE = 16  # tokens of the window for the names of calls, and for how joined t
 _ITEM_TOKENS = 20
 _TRIES = 30
 _WORDS = FILLER.split()
+_TOKEN_BYTES, _MOST_TOKEN_BYTES = 4, 6  # of our texts; of what a model adds to them, too (rule 3)
 
 
 class Profile(NamedTuple):
@@ -70,12 +73,12 @@ def profile(name: str, processor: Processor, room: int, at_least: int = 1) -> Pr
 
     room: tokens of the window to use; at_least: the least divisor, for a quick look.
     """
-    if name not in PROFILES:
-        raise Usage(f"no profile is called {name!r}; there are: {', '.join(PROFILES)}")
+    size, length, turns = known(name)
     forced = "regex" in processor.capabilities.constraints
-    size, length, turns = PROFILES[name]
     parts, op = at_least, _op(name, length, None)
-    least = processor.codec.overhead(op) + _SPARE
+    least = _overhead(processor, op) + _SPARE
+    if not processor.codec.tokenizer.exact:
+        room = min(room, processor.window // _MOST_TOKEN_BYTES)
     while turns * (size + length) // parts + _SPARE > room:
         if size // (2 * parts) >= least:
             parts *= 2
@@ -91,6 +94,13 @@ def profile(name: str, processor: Processor, room: int, at_least: int = 1) -> Pr
         turns,
         forced or name in ("judge", "record"),
     )
+
+
+def known(name: str) -> tuple[int, int, int]:
+    """A profile's tokens in and out, and turns. Raises Usage."""
+    if name not in PROFILES:
+        raise Usage(f"no profile is called {name!r}; there are: {', '.join(PROFILES)}")
+    return PROFILES[name]
 
 
 def _name(name: str, size: int, turns: int) -> str:
@@ -123,7 +133,7 @@ def sessions(
     chosen: Profile, processor: Processor, name: str, count: int, *, warm: bool
 ) -> list[list[str]]:
     """``count`` sessions whose texts have the profile's length; ``name`` makes them new."""
-    first = chosen.tokens_in - processor.codec.overhead(chosen.op)
+    first = chosen.tokens_in - _overhead(processor, chosen.op)
     if first <= 0:
         raise Usage(
             f"{chosen.name} is too small for this model: the instruction and the chat frame alone "
@@ -146,7 +156,18 @@ def counter(processor: Processor) -> Callable[[str], int]:
     """Counts a text's tokens (rule 3)."""
     if processor.codec.tokenizer.exact:
         return processor.count
-    return lambda text: -(-len(text) // 4)
+    return lambda text: -(-processor.count(text) // _TOKEN_BYTES)
+
+
+def _overhead(processor: Processor, op: Op[Any]) -> int:
+    """Tokens of a prompt that are not its text (rule 3)."""
+    count = processor.codec.overhead(op)
+    return count if processor.codec.tokenizer.exact else -(-count // _TOKEN_BYTES)
+
+
+def nonce() -> str:
+    """What makes a run's texts new to a server that others have filled; of one length always."""
+    return f"{secrets.randbelow(10**6):06d}"
 
 
 def filled(count: Callable[[str], int], tokens: int, head: str = "", tail: str = "") -> str:

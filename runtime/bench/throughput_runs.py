@@ -11,9 +11,11 @@ against the embedded processor (``throughput_bare``). The two take turns in the 
 
 Rules
 1. Rates are of the wall's clock from the start of the program to its result; start and end count.
-2. Every repeat has texts of its own. Warm repeats share all but their last words, sent once before.
+2. Every repeat has texts of its own, which no run before had. Warm repeats share all but their last
+   words, sent once before.
 3. nlops = generated tokens / 100. Latency is of one attempt at the engine, p95 over all repeats.
 4. Every repeat is kept in the JSON, for ``nlpu bench compare``.
+5. A profile that fails says why in its place; what was measured is delivered all the same.
 """
 
 from __future__ import annotations
@@ -24,12 +26,20 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from nlpu import lift
+from nlpu.errors import NlpuError
 from nlpu.processor import Processor
 from nlpu.wire import Engine, Reply, Request
 from runtime.bench.report import circumstances, measured
 from runtime.bench.servers import Target, target
 from runtime.bench.throughput_bare import Bare, bare_of
-from runtime.bench.throughput_profiles import PROFILES, Profile, profile, sessions
+from runtime.bench.throughput_profiles import (
+    PROFILES,
+    Profile,
+    known,
+    nonce,
+    profile,
+    sessions,
+)
 from runtime.computer import Computer
 
 KNEE = 0.9
@@ -72,6 +82,7 @@ class Bench(NamedTuple):
     timed: Timed
     bare: Bare
     plan: Plan
+    nonce: str
 
     @property
     def processor(self) -> Processor:
@@ -88,6 +99,8 @@ def throughput(
 ) -> dict[str, Any]:
     """Everything the command prints. Raises Usage, MissingPart, Unreachable."""
     plan = QUICK if quick else FULL
+    for name in profiles:
+        known(name)
     with target(engine, model, *FLAGS) as found:
         return measure(found, profiles or tuple(PROFILES), plan, quick=quick)
 
@@ -106,8 +119,24 @@ def measure(found: Target, names: Sequence[str], plan: Plan, *, quick: bool) -> 
             flags=FLAGS if found.name == "vllm" else (),
             seed="none: temperature 0, texts numbered",
         )
-        chosen = [profile(name, bench.processor, room, plan.parts) for name in names]
-        return {"profiles": [of_profile(bench, each) for each in chosen], **facts}
+        return {"profiles": _of_all(bench, names, room), **facts}
+
+
+def _of_all(bench: Bench, names: Sequence[str], room: int) -> list[dict[str, Any]]:
+    """Each profile's figures, or why it failed (rule 5). Raises what all failed with."""
+    from runtime.terminal.output import said, say  # the terminal's; only for people who wait
+
+    found, failures = list[dict[str, Any]](), list[NlpuError]()
+    for name in names:
+        try:
+            found.append(of_profile(bench, profile(name, bench.processor, room, bench.plan.parts)))
+        except NlpuError as error:
+            failures.append(error)
+            found.append({"name": name, "failed": said(error), "rows": []})
+            say(f"{name} failed: {found[-1]['failed']}")
+    if len(failures) == len(names):
+        raise failures[0]
+    return found
 
 
 @contextmanager
@@ -118,7 +147,7 @@ def opened(found: Target, plan: Plan) -> Iterator[Bench]:
         computer = stack.enter_context(Computer(timed))
         processor = computer.processors["main"]
         bare = stack.enter_context(bare_of(found, processor, max(plan.levels)))
-        bench = Bench(computer, timed, bare, plan)
+        bench = Bench(computer, timed, bare, plan, nonce())
         warm_up = profile("judge", processor, 1 << 30)
         ours(bench, warm_up, [["The first call."]], 1)
         bare.run(warm_up, [["The first bare call."]], 1)
@@ -127,7 +156,7 @@ def opened(found: Target, plan: Plan) -> Iterator[Bench]:
 
 def of_profile(bench: Bench, chosen: Profile) -> dict[str, Any]:
     """One profile at all levels, cold and warm."""
-    from runtime.terminal.output import say  # the terminal's; only for people who wait
+    from runtime.terminal.output import say  # as above
 
     say(f"measuring {chosen.name} ...")
     most = min(max(bench.plan.levels), bench.processor.capabilities.max_in_flight)
@@ -159,7 +188,7 @@ def at_level(
     cache = "warm" if warm else "cold"
     for turn in range(bench.plan.repeats):
         for side in "ab" if turn % 2 == 0 else "ba":
-            name = f"{cache} {level} {turn}{side}"
+            name = f"{bench.nonce} {cache} {level} {turn}{side}"
             texts = sessions(chosen, bench.processor, name, level, warm=warm)
             if side == "a":
                 if warm and not turn:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
@@ -28,7 +28,7 @@ from runtime.header import result_text
 from runtime.receipt import Receipt
 from runtime.terminal.archive import Record, records
 from runtime.terminal.options import api_key
-from runtime.terminal.output import console
+from runtime.terminal.output import console, say
 from runtime.terminal.recorded import Recorded, remembered
 
 _NEWEST = 50  # earlier runs that are read
@@ -90,10 +90,16 @@ async def _asked(machine: Machine) -> Capabilities:
 
 
 def keep(machine: Machine, spec: str, bound: Bound, made: Forecast) -> None:
-    """Remember it for the run that is forecast."""
+    """Remember it for the run that is forecast; where that cannot be, say so."""
     path = _path(machine, spec, bound)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(made.model_dump_json())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(made.model_dump_json())
+    except OSError as error:
+        say(
+            "no run will be held against this forecast: it cannot be kept in "
+            f"{path.parent}: {error.strerror}"
+        )
 
 
 def kept(machine: Machine, spec: str, bound: Bound) -> Any:
@@ -117,8 +123,18 @@ def tell(made: Forecast) -> None:
     rests = f"{made.earlier_runs} earlier runs, {made.earlier_calls} calls"
     out.print(_table(made, None))
     out.print(f"from {made.dry_runs} dry runs, answered from {rests}", soft_wrap=True)
+    for line in _notes(made):
+        out.print(line, soft_wrap=True)
+
+
+def _notes(made: Forecast) -> Iterator[str]:
+    """What it does not know."""
     for op in made.unknown_ops:
-        out.print(f"never called before, so guessed: {op}", soft_wrap=True)
+        yield f"never called before, so guessed: {op}"
+    for name in made.refused_drivers:
+        yield f"has an effect, so refused in a dry run; a run may take more: {name}"
+    if made.cut_at_calls:
+        yield f"cut after {made.cut_at_calls:,} calls: a run takes more, or does not end by itself"
 
 
 def compare(
@@ -126,9 +142,11 @@ def compare(
 ) -> None:
     """Print forecast beside actual, if there was a forecast."""
     if foretold is not None:
-        out = console(to_stderr=to_stderr)
+        out, made = console(to_stderr=to_stderr), Forecast.model_validate(foretold)
         out.print("forecast beside actual:")
-        out.print(_table(Forecast.model_validate(foretold), receipt))
+        out.print(_table(made, receipt))
+        for line in _notes(made):
+            out.print(line, soft_wrap=True)
 
 
 def _table(made: Forecast, receipt: Receipt | None) -> Any:
