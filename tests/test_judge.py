@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from http_kit import opened
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import Doomed, computer, echo, execute, finish, resumed
 from pydantic_core import to_json
-from test_engine_http import opened
 from test_forecast import KNOWN, experience_of
 from test_thinking import processor as thinker
 from test_thinking import thinks
