@@ -8,6 +8,7 @@ all frameworks send the same tokens; DSPy's own adapters send more. No cache, no
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import dspy
@@ -82,4 +83,5 @@ async def do(work: Work) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("dspy").setLevel(logging.ERROR)  # it warns of every answer of a forced length
     main(do)
