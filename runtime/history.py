@@ -23,8 +23,8 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     intent   position, digest of the exact call, the call as text, approved: about to be driven
     effect   position, text: what the driver gave
     undone   position, message: it failed
-    moved    position, "" or "^", position: what was driven there before is this position's now;
-             ^: in the run that this one was edited from
+    moved    position, "" or "^", digest: that intent is this position's from now on; ^: it is one
+             of the run that this one was edited from
     pulse    calls waiting, tokens done and expected on the longest path, ms: for lookers-on
     resume   date
     end      status, text of the result, error, receipt
@@ -84,7 +84,7 @@ class Outcome(NamedTuple):
 class PastIntent(NamedTuple):
     """A driver's call that was about to be made: its result, or its failure, if it has one."""
 
-    digest: str
+    position: str
     approved: bool
     text: int = 0
     message: str = ""
@@ -102,8 +102,9 @@ class Past:
     lifts: dict[str, str] = field(default_factory=dict)  # position -> digest
     picks: dict[str, tuple[int, ...]] = field(default_factory=dict)  # winner, then failures
     clocks: dict[str, tuple[str, Any]] = field(default_factory=dict)
-    intents: dict[str, PastIntent] = field(default_factory=dict)  # by position
-    inherited: set[str] = field(default_factory=set)  # positions of the ancestor's, used up
+    intents: dict[str, PastIntent] = field(default_factory=dict)  # by digest of the exact call
+    driven: dict[str, str] = field(default_factory=dict)  # position -> digest of its last intent
+    inherited: set[str] = field(default_factory=set)  # digests of the ancestor's, used up
     header: dict[str, Any] = field(default_factory=dict)
     end: Row | None = None
     lives: int = 1
@@ -230,16 +231,23 @@ def _fold_resume(past: Past, row: Row) -> None:
 
 
 def _fold_moved(past: Past, row: Row) -> None:
-    _, _, _, whose, position = row
+    _, _, _, whose, digest = row
     if whose:
-        past.inherited.add(position)
+        past.inherited.add(digest)
     else:
-        past.intents.pop(position, None)
+        past.intents.pop(digest, None)
+
+
+def _fold_intent(past: Past, row: Row) -> None:
+    _, _, position, digest, _, approved = row
+    past.intents[digest] = PastIntent(position, approved)
+    past.driven[position] = digest
 
 
 def _fold_driven(what: str) -> Callable[[Past, Row], object]:
     def fold(past: Past, row: Row) -> None:
-        past.intents[row[2]] = past.intents[row[2]]._replace(**{what: row[3]})
+        digest = past.driven[row[2]]
+        past.intents[digest] = past.intents[digest]._replace(**{what: row[3]})
 
     return fold
 
@@ -259,7 +267,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "pick": lambda past, row: past.picks.__setitem__(row[2], tuple(row[3:])),
     "clock": lambda past, row: past.clocks.__setitem__(row[2], (row[3], row[4])),
     "pulse": _fold_pulse,
-    "intent": lambda past, row: past.intents.__setitem__(row[2], PastIntent(row[3], row[5])),
+    "intent": _fold_intent,
     "effect": _fold_driven("text"),
     "undone": _fold_driven("message"),
     "moved": _fold_moved,
@@ -440,6 +448,6 @@ class History:
         """It failed."""
         self._row("undone", position, message)
 
-    def moved(self, position: str, whose: str, before: str) -> None:
+    def moved(self, position: str, whose: str, digest: str) -> None:
         """It takes over what was driven at another position, or in another run."""
-        self._row("moved", position, whose, before)
+        self._row("moved", position, whose, digest)

@@ -97,8 +97,8 @@ class RunState:
         self.past = past or Past()
         self.ancestor = ancestor
         if ancestor is not None:
-            for position in self.past.inherited:
-                ancestor.past.intents.pop(position, None)
+            for digest in self.past.inherited:
+                ancestor.past.intents.pop(digest, None)
         self.reworded = dict(ancestor.edits.ops) if ancestor is not None else {}  # by op's name
         self.gate: Gate | None = None
         self.resumed = past is not None or ancestor is not None

@@ -135,3 +135,26 @@ def test_an_outcome_that_is_not_known_is_a_person_s_to_settle_anywhere(
         told = resumed(lost, run, detours, post, "hello", person=person)
         assert "its result is lost" in str(told.error) and len(person.asked) == 1
     assert post.sent == ["hello"]
+
+
+def test_a_position_that_was_taken_by_another_call_forgets_neither(
+    post: Post, tmp_path: Path
+) -> None:
+    """The second life makes another call where the first made one that it takes over later."""
+
+    def program() -> Any:
+        try:
+            letters = [str(shorten("new")), "old"]
+        except HostError:
+            letters = ["old"]
+        numbers = [post.send(letter).value for letter in letters]
+        return [*numbers, echo("after").value, echo("more").value]
+
+    with computer(Scripted(broken_today), run_dir=tmp_path) as machine:
+        cut = finish(machine.start(program, budget=Budget(calls=1)))
+    assert cut.status == "stopped" and post.sent == ["old"]
+    second = resumed(tmp_path, cut, program, budget=Budget(calls=2))
+    assert second.status == "stopped" and post.sent == ["old", "new"]
+    for _ in range(2):
+        done = resumed(tmp_path, cut, program, budget=Budget())
+        assert done.result == [2, 1, "after", "more"] and post.sent == ["old", "new"]

@@ -92,16 +92,11 @@ def _ready(kernel: Kernel, node: Node) -> None:
 
 
 def _met(node: Node, call: ExactCall) -> PastIntent | None:
-    """What the journal holds of this call at its position. Raises Diverged."""
-    run = node.scope.run
-    past = run.past.intents.get(call.position)
-    if past is None:
-        return None
-    if past.digest == call.digest:
-        return run.past.intents.pop(call.position)  # what is left has not been met
-    if not run.lenient:
+    """What the journal holds of this very call. Raises Diverged."""
+    run, digest = node.scope.run, call.digest
+    if run.past.driven.get(call.position, digest) != digest and not run.lenient:
         run.diverge(f"{call.position} ({call.driver.name})", "another call was made there")
-    return None
+    return run.past.intents.pop(digest, None)  # what is left has not been met
 
 
 def _weighed(node: Node, call: ExactCall, scope: Label) -> ExactCall:

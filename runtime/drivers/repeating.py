@@ -23,29 +23,27 @@ from runtime.run import RunState
 
 def made_before(run: RunState, call: ExactCall) -> PastIntent | None:
     """The equal call that this one takes over, from now on at its position, if there is one."""
-    if run.lenient:
-        found = _equal(run.past.intents, call)
-        if found is not None:
-            return _moved(run, call, "", found, run.past.intents.pop(found))
+    stocks = [("", run.past.intents)] if run.lenient else []
     if run.ancestor is not None:
-        intents = run.ancestor.past.intents
-        found = _equal(intents, call)
-        if found is not None:
-            return _moved(run, call, "^", found, intents.pop(found))
+        stocks.append(("^", run.ancestor.past.intents))
+    for whose, intents in stocks:
+        digest = _equal(intents, call)
+        if digest is not None:
+            return _moved(run, call, whose, digest, intents.pop(digest))
     return None
 
 
 def _equal(intents: Mapping[str, PastIntent], call: ExactCall) -> str | None:
-    """The position of a call that is equal but for its position."""
-    for position, intent in intents.items():
-        if not intent.message and intent.digest == call._replace(position=position).digest:
-            return position
+    """The digest of a call that is equal but for its position."""
+    for digest, intent in intents.items():
+        if not intent.message and digest == call._replace(position=intent.position).digest:
+            return digest
     return None
 
 
-def _moved(run: RunState, call: ExactCall, whose: str, before: str, made: PastIntent) -> PastIntent:
-    run.history.moved(call.position, whose, before)
+def _moved(run: RunState, call: ExactCall, whose: str, digest: str, made: PastIntent) -> PastIntent:
+    run.history.moved(call.position, whose, digest)
     run.history.intent(call.position, call.digest, str(call), made.approved)
     if made.text:
         run.history.effect(call.position, run.journal.texts[made.text])
-    return made._replace(digest=call.digest)
+    return made._replace(position=call.position)
