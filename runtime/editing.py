@@ -45,8 +45,6 @@ class Ancestor:
     """The run that an edited one comes from, and the edits between them."""
 
     def __init__(self, past: Past, edits: Edits, journal: Journal | NoJournal) -> None:
-        """Raises Usage where an edit fits nothing in the old run."""
-        _check(past, edits)
         self.past = past
         self.edits = edits
         self._edited = {at: _key_of(at, text) for at, text in edits.results.items()}
@@ -58,8 +56,8 @@ class Ancestor:
 
     def key(self, position: str, op: Op[Any], key: bytes) -> bytes:
         """The key of the call there (rule 1); of another op than was edited, its own."""
-        edited = self._edited.get(position)
-        if edited is None or self.past.ops[self.past.calls[position].op].name != op.name:
+        edited, before = self._edited.get(position), self.past.calls.get(position)
+        if edited is None or (before and self.past.ops[before.op].name != op.name):
             return key
         self.unused.discard(position)
         return edited
@@ -81,7 +79,8 @@ def _key_of(position: str, text: str) -> bytes:
     return blake2b(f"edited|{position}|{text}".encode(), digest_size=12).digest()
 
 
-def _check(past: Past, edits: Edits) -> None:
+def check(past: Past, edits: Edits) -> None:
+    """Raises Usage where an edit fits nothing in the old run."""
     for position in edits.results:
         if position not in past.calls:
             raise Usage(f"the run has no call at {position!r}; {_near(position, past)}")

@@ -26,7 +26,7 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     moved    position, "" or "^", digest: that intent is this position's from now on; ^: it is one
              of the run that this one was edited from
     pulse    calls waiting, tokens done and expected on the longest path, ms: for lookers-on
-    resume   date
+    resume   date, whether it may go other ways (--changed)
     end      status, text of the result, error, receipt
 
 usage is [prompt tokens, completion tokens, service ms, queue ms, attempts, cached tokens, thinking
@@ -112,7 +112,7 @@ class Past:
     taken: set[str] = field(default_factory=set)  # keys of outcomes that another run paid for
     lost: list[Amount] = field(default_factory=list)  # attempts that were cancelled or killed
     pulse: Row | None = None  # the last one of this life
-    host_failures: int = 0  # left out of ``outcomes``: they are tried again
+    other_ways: bool = False  # a life tried a failure again, or took changes: positions may shift
     numbered: dict[int, PastCall] = field(default_factory=dict)  # those with rows of their own
 
     @property
@@ -134,7 +134,6 @@ def past_of(rows: Iterable[Row], *, keep_host_failures: bool = False) -> Past:
         again = [key for key, outcome in past.outcomes.items() if outcome.side == "host"]
         for key in again:
             del past.outcomes[key]
-        past.host_failures = len(again)
     return past
 
 
@@ -207,6 +206,7 @@ def _fold_failure(past: Past, row: Row) -> None:
     past.under_way.pop(row[2], None)
     _, _, number, fault, message, side, usage, _ = row
     past.outcomes[past.numbered[number].key] = Outcome(0, usage, fault, message, side)
+    past.other_ways |= side == "host"
 
 
 def _fold_cancel(past: Past, row: Row) -> None:
@@ -225,6 +225,7 @@ def _fold_pulse(past: Past, row: Row) -> None:
 
 def _fold_resume(past: Past, row: Row) -> None:
     past.lives += 1
+    past.other_ways |= row[-1] is True
     past.lost += [call.most for call in past.under_way.values()]
     past.under_way.clear()
     past.end = past.pulse = None
@@ -244,12 +245,15 @@ def _fold_intent(past: Past, row: Row) -> None:
     past.driven[position] = digest
 
 
-def _fold_driven(what: str) -> Callable[[Past, Row], object]:
-    def fold(past: Past, row: Row) -> None:
-        digest = past.driven[row[2]]
-        past.intents[digest] = past.intents[digest]._replace(**{what: row[3]})
+def _fold_effect(past: Past, row: Row) -> None:
+    digest = past.driven[row[2]]
+    past.intents[digest] = past.intents[digest]._replace(text=row[3])
 
-    return fold
+
+def _fold_undone(past: Past, row: Row) -> None:
+    digest = past.driven[row[2]]
+    past.intents[digest] = past.intents[digest]._replace(message=row[3])
+    past.other_ways = True  # where it is harmless it is tried again
 
 
 _FOLDS: dict[str, Callable[[Past, Row], object]] = {
@@ -268,8 +272,8 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "clock": lambda past, row: past.clocks.__setitem__(row[2], (row[3], row[4])),
     "pulse": _fold_pulse,
     "intent": _fold_intent,
-    "effect": _fold_driven("text"),
-    "undone": _fold_driven("message"),
+    "effect": _fold_effect,
+    "undone": _fold_undone,
     "moved": _fold_moved,
     "resume": _fold_resume,
     "end": _fold_end,

@@ -13,9 +13,9 @@ from typing import Any
 
 from nlpu.errors import Diverged, HostError, UpstreamFailed
 from runtime.budget import Budget
-from runtime.editing import Ancestor, Edits
+from runtime.editing import Ancestor, Edits, check
 from runtime.header import has_json, result_text, source_digest
-from runtime.history import past_of
+from runtime.history import Past, past_of
 from runtime.journal import Journal, NoJournal, Row
 from runtime.kernel import Kernel
 from runtime.receipt import receipt_of
@@ -49,7 +49,7 @@ def again(
         ancestor=_ancestor(kernel.journal, header), reads=header.get("reads", ""),
     )  # fmt: skip
     if not state.replay:
-        kernel.journal.append("resume", number, date_s)
+        kernel.journal.append("resume", number, date_s, changed)
     return state
 
 
@@ -59,7 +59,8 @@ def edited(
 ) -> RunState:  # fmt: skip
     """A new run from an old one of the same journal. Raises Usage where an edit fits nothing."""
     journal = kernel.journal
-    past = past_of(rows_of(journal, origin))
+    past = _past_of_origin(journal, origin)
+    check(past, edits)
     before = _edits_of(journal, past.header)
     edits = Edits({**before.results, **edits.results}, {**before.ops, **edits.ops})
     ancestor = Ancestor(past, edits, journal)
@@ -133,8 +134,18 @@ def _ancestor(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Ancest
     link = header.get("from")
     if link is None:
         return None
-    past = past_of(rows_of(journal, link["number"]))
+    past = _past_of_origin(journal, link["number"])
     return Ancestor(past, _edits_of(journal, header), journal)
+
+
+def _past_of_origin(journal: Journal | NoJournal, number: int) -> Past:
+    """What an edited run comes from, with the effects that those before it made and it did not."""
+    past = past_of(rows_of(journal, number))
+    link = past.header.get("from")
+    if link is not None:
+        older = _past_of_origin(journal, link["number"]).intents
+        past.intents = {d: older[d] for d in older if d not in past.inherited} | past.intents
+    return past
 
 
 def _edits_of(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Edits:

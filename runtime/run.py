@@ -102,7 +102,7 @@ class RunState:
         self.reworded = dict(ancestor.edits.ops) if ancestor is not None else {}  # by op's name
         self.gate: Gate | None = None
         self.resumed = past is not None or ancestor is not None
-        self.lenient = self.past.host_failures > 0
+        self.lenient = self.past.other_ways
         self.replay = replay
         self.reuse_changed = reuse_changed
         self.source_changed = source_changed
@@ -159,11 +159,26 @@ class RunState:
     def check_position(self, node: Node, op: Op[Any], key: bytes, texts: tuple[str, ...]) -> None:
         """Raises Diverged if the journal holds another call at this position (rule 2)."""
         call = self.past.calls.get(node.position)
+        if call is None:
+            self.check_kind("call", node.position, f"calls {op.name}")
         if call is None or self.divergence or call.key == key.hex():
             return
         if self.lenient and not self._edited(call, op):
             return
         self.diverge(f"{node.position} ({op.name})", self._difference(call, op, texts))
+
+    def check_kind(self, kind: str, position: str, now: str) -> None:
+        """Raises Diverged if the journal holds something of another kind at this position."""
+        if not self.resumed or self.lenient or self.divergence:
+            return
+        past = self.past
+        tables: dict[str, Mapping[str, Any]] = {
+            "call": past.calls, "driver": past.driven, "note from outside": past.clocks,
+            "lifted function": past.lifts, "race": past.picks,
+        }  # fmt: skip
+        for other, table in tables.items():
+            if other != kind and position in table:
+                self.diverge(position, f"the program had a {other} there, and now it {now}")
 
     def _edited(self, call: PastCall, op: Op[Any]) -> bool:
         """Whether the same op was issued there with another text or on another model."""
@@ -250,6 +265,7 @@ class RunState:
             if noted is not None:
                 self.history.clock(position, *noted)
         if noted is None:
+            self.check_kind("note from outside", position, f"asks for {what}")
             return None
         if noted[0] != what:
             if self.ancestor is None:

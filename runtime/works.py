@@ -375,6 +375,8 @@ def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
             "a number, a list (sorted, for a set), a dict or a pydantic model"
         ) from error
     past = run.past.lifts.get(node.position)
+    if past is None:
+        run.check_kind("lifted function", node.position, f"lifts {name}")
     if past is None or run.lenient:
         run.history.lift(node.position, name, digest)
     elif past != digest:

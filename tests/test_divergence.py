@@ -168,7 +168,7 @@ def lifted(text: str) -> Any:
         (two, without_call, "another result than the journal holds"),
         (fewer, with_fallback, "the journal has no result for this call"),
         (timed, told_otherwise, "asked for the time there before, and for a random number now"),
-        (two, lifted, "another result than the journal holds"),
+        (two, lifted, "the program had a call there, and now it asks for the time"),
     ],
 )
 def test_a_replay_of_a_changed_program_is_no_success_and_writes_nothing(

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from kit import computer, echo, finish, resumed, said, shorten
 
+from nlpu import lift
 from nlpu.engines.scripted import Say, Scripted, Seen
-from nlpu.errors import HostError
+from nlpu.errors import Diverged, DriverFailed, HostError
 from nlpu.label import USER
-from runtime import Budget
+from runtime import Budget, now
 from runtime.drivers.driver import Driver, driver
 from runtime.drivers.person import ScriptedPerson
 from runtime.editing import Edits
@@ -158,3 +159,122 @@ def test_a_position_that_was_taken_by_another_call_forgets_neither(
     for _ in range(2):
         done = resumed(tmp_path, cut, program, budget=Budget())
         assert done.result == [2, 1, "after", "more"] and post.sent == ["old", "new"]
+
+
+# -- programs that were changed ------------------------------------------------------------------
+
+
+def one_letter(post: Post) -> Any:
+    return [post.send("hello").value, echo("after").value]
+
+
+@pytest.mark.parametrize(
+    "line", [lambda: echo("new").value, now, lambda: lift(str.upper)("x").value]
+)
+def test_a_line_before_a_letter_is_told_and_sends_no_second_one(
+    post: Post, tmp_path: Path, line: Any
+) -> None:
+    def changed(post: Post) -> Any:
+        line()
+        return one_letter(post)
+
+    with computer(run_dir=tmp_path) as machine:
+        cut = finish(machine.start(one_letter, post, budget=Budget(calls=0)))
+    assert cut.status == "stopped" and post.sent == ["hello"]
+    told = resumed(tmp_path, cut, changed, post, budget=Budget())
+    assert isinstance(told.error, Diverged) and "had a driver there" in str(told.error)
+    for _ in range(2):
+        done = resumed(tmp_path, cut, changed, post, budget=Budget(), changed=True)
+        assert done.result == [1, "after"] and post.sent == ["hello"]
+
+
+def test_a_driver_where_a_call_was_is_told(post: Post, tmp_path: Path) -> None:
+    with computer(run_dir=tmp_path) as machine:
+        cut = finish(machine.start(lambda: [echo("a").value, echo("b").value], budget=Budget(1)))
+    told = resumed(tmp_path, cut, one_letter, post, budget=Budget())
+    assert "at main/0" in str(told.error) and "had a call there" in str(told.error)
+    assert post.sent == []
+
+
+def test_an_edit_of_an_edit_sends_nothing_again(post: Post, tmp_path: Path) -> None:
+    def program() -> Any:
+        letter = echo(shorten("text")).value
+        return [post.send("first").value, post.send(letter).value]
+
+    with computer(run_dir=tmp_path) as machine:
+        first = finish(machine.start(program))
+        none = Budget(calls=0)
+        edits = Edits(results={"main/0": "better"})
+        second = finish(machine.rerun(first.name, program, edits=edits, budget=none))
+        assert second.status == "stopped"  # before it sends anything
+        again = Edits(results={"main/0": "text"})
+        third = finish(machine.rerun(second.name, program, edits=again))
+    assert third.result == [1, 2] and post.sent == ["first", "text"]
+    assert resumed(tmp_path, third, program, replay=True).result == [1, 2]
+
+
+# -- looks ---------------------------------------------------------------------------------------
+
+
+class Sky:
+    """What a look finds changes; it may be cloudy."""
+
+    def __init__(self) -> None:
+        self.looks, self.cloudy = 0, False
+        sky = self
+
+        @driver(effect="read", brings=USER)
+        def look() -> int:
+            """Look up."""
+            sky.looks += 1
+            if sky.cloudy:
+                raise OSError("clouds")
+            return sky.looks
+
+        self.look: Driver = look
+
+
+def test_a_look_that_failed_may_succeed_on_a_resume(tmp_path: Path) -> None:
+    sky = Sky()
+
+    def program() -> Any:
+        try:
+            seen = str(sky.look().value)
+        except DriverFailed:
+            seen = "nothing"
+        return [echo(seen).value, echo("after").value]
+
+    sky.cloudy = True
+    with computer(run_dir=tmp_path) as machine:
+        cut = finish(machine.start(program, budget=Budget(calls=1)))
+    sky.cloudy = False
+    for _ in range(2):
+        done = resumed(tmp_path, cut, program, budget=Budget())
+        assert done.result == ["2", "after"]
+
+
+def test_a_call_that_the_host_failed_may_take_two_resumes(tmp_path: Path) -> None:
+    def program() -> Any:
+        try:
+            short = str(shorten("text"))
+        except HostError:
+            short = str(echo("instead"))
+        return [echo(short + "!").value, echo("after").value]
+
+    with computer(Scripted(broken_today), run_dir=tmp_path) as machine:
+        cut = finish(machine.start(program, budget=Budget(calls=1)))
+    again = resumed(tmp_path, cut, program, budget=Budget(calls=2))
+    assert again.status == "stopped"
+    assert resumed(tmp_path, cut, program, budget=Budget()).result == ["text!", "after"]
+
+
+def test_an_edited_run_sees_what_the_old_one_saw(tmp_path: Path) -> None:
+    sky = Sky()
+
+    def program() -> Any:
+        return [shorten("text").value, echo(str(sky.look().value)).value]
+
+    with computer(run_dir=tmp_path) as machine:
+        old = finish(machine.start(program))
+        new = finish(machine.rerun(old.name, program, edits=Edits(results={"main/0": "better"})))
+    assert new.result == ["better", "1"] and sky.looks == 1 and new.counts.calls == 0

@@ -48,7 +48,7 @@ from nlpu.value import CURRENT, Value
 from runtime.drivers.driver import KEY, Drive, Driver
 from runtime.drivers.person import PERSON, ExactCall, Verdict
 from runtime.drivers.policy import objections
-from runtime.drivers.repeating import made_before
+from runtime.drivers.repeating import made_before, seen_before
 from runtime.graph import Cost, Node, Stage
 from runtime.history import PastIntent
 from runtime.threads import Threads
@@ -70,8 +70,8 @@ def _ready(kernel: Kernel, node: Node) -> None:
         raise Refused(f"{call} at {call.position}: a dry run changes nothing")
     harmless = driver.effect in _HARMLESS or driver.idempotent
     past = _met(node, call)
-    if past is None and not harmless and not run.replay:
-        past = made_before(run, call)
+    if past is None and not run.replay:
+        past = seen_before(run, call) if harmless else made_before(run, call)
     if past is not None and past.text:
         _settle(kernel, node, run.journal.texts[past.text])
     elif past is not None and past.message and not (harmless and not run.replay):
@@ -94,7 +94,10 @@ def _ready(kernel: Kernel, node: Node) -> None:
 def _met(node: Node, call: ExactCall) -> PastIntent | None:
     """What the journal holds of this very call. Raises Diverged."""
     run, digest = node.scope.run, call.digest
-    if run.past.driven.get(call.position, digest) != digest and not run.lenient:
+    before = run.past.driven.get(call.position)
+    if before is None:
+        run.check_kind("driver", call.position, f"calls the driver {call.driver.name}")
+    elif before != digest and not run.lenient:
         run.diverge(f"{call.position} ({call.driver.name})", "another call was made there")
     return run.past.intents.pop(digest, None)  # what is left has not been met
 

@@ -3,13 +3,14 @@
 Theory of operation
 -------------------
 A position tells which call of a driver is which, as long as the program does the same again. It may
-do other things on a resume that tries a failed call once more or goes on with --changed, and in a
-run that was edited from another. There an effect is known by what it is: its driver and arguments.
+do other things on a resume that tries a failed call once more, when the program was changed, and in
+a run that was edited from another. So an effect is known by what it is, too: driver and arguments.
 What was made before and this life has not met is a stock, and an equal call takes one from it.
 
 Rules
 1. An effect of the past stands for one call. Taking it is journaled, so no later life takes it too.
 2. What failed is no stock: the call is a new one. What has no outcome is: a person settles it.
+3. What an edited run looks at is what the old one saw, where it looks at the same position.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from runtime.run import RunState
 
 def made_before(run: RunState, call: ExactCall) -> PastIntent | None:
     """The equal call that this one takes over, from now on at its position, if there is one."""
-    stocks = [("", run.past.intents)] if run.lenient else []
+    stocks = [("", run.past.intents)]
     if run.ancestor is not None:
         stocks.append(("^", run.ancestor.past.intents))
     for whose, intents in stocks:
@@ -31,6 +32,15 @@ def made_before(run: RunState, call: ExactCall) -> PastIntent | None:
         if digest is not None:
             return _moved(run, call, whose, digest, intents.pop(digest))
     return None
+
+
+def seen_before(run: RunState, call: ExactCall) -> PastIntent | None:
+    """What the old run's very call gave, which changed nothing (rule 3)."""
+    intents = run.ancestor.past.intents if run.ancestor is not None else {}
+    seen = intents.get(call.digest)
+    if seen is None or not seen.text:
+        return None
+    return _moved(run, call, "^", call.digest, intents.pop(call.digest))
 
 
 def _equal(intents: Mapping[str, PastIntent], call: ExactCall) -> str | None:
