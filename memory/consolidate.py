@@ -9,27 +9,28 @@ other pages fades. Firmware ranks by credit, so what helped rises and the rest s
 
 Reflections are pages made from pages: an op writes what they say together, and the new page links
 to them. ``review`` is the whole pass, inside a run: credit, a reflection on what got some, and a
-condensate of the oldest neighbours that have none. What was condensed sinks below its condensate,
-through which it is still found.
+condensate of the oldest neighbours that have none and fit its window. What was condensed sinks
+below its condensate, through which it is still found.
 
 Rules
 1. Credit is within -1 and 1. It changes ranks, never texts; nothing is forgotten here.
 2. A reflection's label joins those of its sources.
 3. A pass makes at most two calls. A reply that is not valid costs its page, never the run.
-4. What a pass read and chose is noted in the run's journal: a resumed run gives no credit twice.
+4. What a pass chose and gave is noted in the run's journal, right after it is given: a resumed run
+   does not give it again, unless it was killed between the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 
-from memory.controller import Memory
+from memory.controller import CHANGED, Memory
 from memory.pages import Page
 from nlpu.errors import BadOperand, ModelError
 from nlpu.label import join
 from nlpu.op import nlop
-from nlpu.value import Value, current
+from nlpu.value import Value, current, remembered
 
 DISCOUNT = 0.8
 RATE = 0.3
@@ -53,30 +54,44 @@ def consolidate(memory: Memory, outcome: float) -> dict[int, float]:
     for distance, handed_out in enumerate(reversed(memory.levels.take_handed_out())):
         for number in handed_out:
             gains.setdefault(number, outcome * DISCOUNT**distance)
-    pages = memory.levels.pages(gains)
-    credits = {n: page.credit + RATE * (gains[n] - page.credit) for n, page in pages.items()}
-    memory.levels.disk.set_credit(credits, FADE)
-    return credits
+
+    def moved() -> dict[int, float]:
+        pages = memory.levels.pages(gains)
+        return {n: page.credit + RATE * (gains[n] - page.credit) for n, page in pages.items()}
+
+    return _written(memory, f"credit for an outcome of {outcome}", moved, FADE)
+
+
+def _written(
+    memory: Memory, what: str, credits: Callable[[], dict[int, float]], fade: float = 1.0
+) -> dict[int, float]:
+    """The credits, written to the store; in a run once (rule 4)."""
+
+    def write() -> list[tuple[int, float]]:
+        made = credits()
+        memory.levels.disk.set_credit(made, fade)
+        return list(made.items())
+
+    return dict(remembered(write, what, CHANGED))
 
 
 def review(memory: Memory, outcome: float, time_s: float | None = None) -> list[str]:
     """The whole pass, inside a run; the addresses of the pages it wrote."""
     levels = memory.levels
-    credited, faded = current().remember(
-        lambda: [
-            list(consolidate(memory, outcome)),
-            levels.disk.uncredited(UNCREDITED, NEWEST, TOGETHER),
-        ]
+    credited = list(consolidate(memory, outcome))
+    faded = remembered(
+        lambda: levels.disk.uncredited(UNCREDITED, NEWEST, TOGETHER, _room()),  # a byte, a token
+        "pages without credit",
     )
-    levels.take_handed_out()  # what a resumed run looked up again has its credit
-    helpful = list(levels.pages(credited[:TOGETHER]).values()) if outcome > 0 else []
+    helpful = list(levels.pages_again(credited[:TOGETHER]).values()) if outcome > 0 else []
     written = [reflect(memory, helpful, time_s=time_s)] if len(helpful) > 1 else []
     if faded:
-        old = _that_fit(list(levels.pages(faded).values()))
-        written.append(reflect(memory, old, "condensed", time_s))
+        old = levels.pages_again(faded)
+        read = _that_fit(list(old.values()))
+        written.append(reflect(memory, read, "condensed", time_s))
         if written[-1]:
-            sunk = zip(faded, old, strict=False)
-            levels.disk.set_credit({n: min(page.credit, SUNK) for n, page in sunk})
+            sunk = {n: min(p.credit, SUNK) for n, p in zip(old, read, strict=False)}
+            _written(memory, "sinking what was condensed", lambda: sunk)
     return [address for address in written if address]
 
 
@@ -108,8 +123,13 @@ def reflect(
 
 def _that_fit(pages: Sequence[Page]) -> Sequence[Page]:
     """As many of the first pages as the op can read at once."""
-    processor = current().processor(follows.processor)
-    room = processor.room(follows)
+    processor, room = current().processor(follows.processor), _room()
     while pages and processor.count("\n".join(p.text for p in pages)) > room:
         pages = pages[:-1]
     return pages
+
+
+def _room() -> int:
+    """The tokens that the op can read at once."""
+    room: int = current().processor(follows.processor).room(follows)
+    return room

@@ -8,8 +8,9 @@ Theory of operation
     answer(question, context=memory)                          an op's operand filled to its room
 
 Pages are given out with their labels: in a run, what a search finds lowers the scope that looked,
-as any value that it forces would. What a search found is noted in the run's journal, so a resumed
-run sees the same pages, whatever has been written since.
+as any value that it forces would. What a look-up found is noted in the run's journal, so a resumed
+run sees the same pages, whatever has been written since. So is what a program has written and
+forgotten: a resumed run does not do it again, a replay and a dry run never do.
 
 Rules
 1. ``write`` returns after the page is safe on the disk level; looking up by meaning catches up.
@@ -24,20 +25,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
 from memory.embed import Embedder
+from memory.entries import Count
+from memory.filling import room_for
 from memory.firmware import Found, Policy, open_firmware
 from memory.levels import Levels, rough_tokens
-from memory.pages import Page
-from nlpu.errors import BadOperand, DoesNotFit, Usage
+from memory.pages import Page, digest
+from nlpu.errors import BadOperand, Usage
 from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.op import Op, check_text
-from nlpu.value import CURRENT, Value, current, lowered, see
+from nlpu.value import CURRENT, Value, lowered, remembered, see
 
 JOINT = "\n\n"  # between pages in an operand
+CHANGED = "memory"  # what a program that writes changes, as a forecast names it
 _MOST_FILLED = 50  # pages put into one operand
 _TIMES_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
 
@@ -45,7 +49,7 @@ _TIMES_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
 class Memory:
     """A store of pages in a directory, and the firmware that looks things up in it.
 
-    embedder: ``minilm``, ``static`` or one of your own; None: the one the store was made with.
+    embedder: ``minilm``, ``static`` or one of your own; None: the one that embedded its pages last.
     firmware: a name, or a policy. clock: seconds since 1970. new: one is made where there is none;
     without, that is a Usage error.
     """
@@ -104,10 +108,16 @@ class Memory:
         return page.address
 
     def write_pages(self, pages: Iterable[Page]) -> list[int]:
-        """Store pages, all or none; their numbers."""
+        """Store pages, all or none; their numbers. What a run has written, it writes once."""
+        sound = [replace(_sound(page), label=lowered(page.label)) for page in pages]
+        which = digest(*(f"{page.address} {page.label}" for page in sound))
+        numbers: list[int] = remembered(lambda: self._add(sound), f"writing pages {which}", CHANGED)
+        return numbers
+
+    def _add(self, pages: list[Page]) -> list[int]:
         rated = [
             page if page.importance else page.rated(self.firmware.importance(self.levels, page))
-            for page in (replace(_sound(page), label=lowered(page.label)) for page in pages)
+            for page in pages
         ]
         self.levels.counters["disk"].writes += len(rated)
         return self.levels.disk.add(rated)
@@ -132,22 +142,32 @@ class Memory:
     def neighbours(self, address: str, before: int = 1, after: int = 1) -> list[Page]:
         """The pages around one in its source, in order."""
         page = self.read(address)
-        number = self.levels.disk.number(address) or 0
-        left, right = self.levels.disk.neighbours(number, page, before, after)
-        around = list(self.levels.pages([*reversed(left), *right]).values())
+        numbers = remembered(
+            lambda: self._beside(page, before, after), f"{before} + {after} pages beside {address}"
+        )
+        around = list(self.levels.pages_again(numbers).values())
         see(_joined(around))
         return around
+
+    def _beside(self, page: Page, before: int, after: int) -> list[int]:
+        number = self.levels.disk.number(page.address) or 0
+        left, right = self.levels.disk.neighbours(number, page, before, after)
+        return [*reversed(left), *right]
 
     # -- looking up -------------------------------------------------------------------------------
 
     def search(
-        self, question: str | Value[str], *, most: int = 10, tokens: int | None = None
-    ) -> list[Found]:
-        """The pages that fit a question best, best first, together at most ``tokens``."""
+        self, question: str | Value[str], *, most: int = 10, tokens: int | None = None,
+        count: Count | None = None,
+    ) -> list[Found]:  # fmt: skip
+        """The pages that fit a question best, best first, together at most ``tokens``.
+
+        count: tokens of a text; None: by the run's default processor.
+        """
         asked = _plain(question, "the question")
         found = self.firmware.search(self.levels, asked, most, self._clock())
         see(_joined(each.page for each in found))
-        count = _counter()
+        count = count or _counter()
         kept: list[Found] = []
         sizes: dict[int, int] = {}
         for each in found:
@@ -159,10 +179,10 @@ class Memory:
         self.levels.hand_out(sizes)
         return kept
 
-    def context(self, question: str, tokens: int) -> Value[str]:
+    def context(self, question: str, tokens: int, count: Count | None = None) -> Value[str]:
         """The best pages for a question as one text of at most so many tokens, oldest first."""
-        count = _counter()
-        found = self.search(question, most=_MOST_FILLED, tokens=tokens)
+        count = count or _counter()
+        found = self.search(question, most=_MOST_FILLED, tokens=tokens, count=count)
         while True:
             pages = sorted((e.page for e in found), key=lambda p: (p.time_s, p.source, p.start))
             text = JOINT.join(page.text for page in pages)
@@ -175,16 +195,7 @@ class Memory:
 
         The other operands are the question. They are waited for.
         """
-        texts = {key: _text(op, key, other) for key, other in others.items()}
-        processor = _processor(op)
-        room = processor.room(op) - sum(map(processor.count, texts.values()))
-        if room <= 0:
-            raise DoesNotFit(
-                f"the operands of {op.name} leave no room for {name!r} from memory: shorten them",
-                -room,
-                0,
-            )
-        return self.context("\n".join(texts.values()), room)
+        return self.context(*room_for(op, name, others))
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -192,6 +203,11 @@ class Memory:
         """Forget the page at an address, or all of a source; how many there were."""
         if not address_or_source:
             raise BadOperand("name the page or the source to forget: an address or a source")
+        which = digest(address_or_source)
+        forget = partial(self._forget, address_or_source)
+        return int(remembered(forget, f"forgetting pages {which}", CHANGED))
+
+    def _forget(self, address_or_source: str) -> int:
         disk = self.levels.disk
         number = disk.number(address_or_source)
         numbers = disk.numbers(source=address_or_source) if number is None else [number]
@@ -227,17 +243,7 @@ def _joined(pages: Iterable[Page]) -> Label:
     return reduce(join, (page.label for page in pages), USER)
 
 
-def _counter() -> Callable[[str], int]:
+def _counter() -> Count:
     """The tokens of the run's default processor; outside a run, an estimate."""
     scope = CURRENT.get()
     return rough_tokens if scope is None else scope.processor(None).count
-
-
-def _processor(op: Op[Any]) -> Any:
-    return current().processor(op.processor)
-
-
-def _text(op: Op[Any], name: str, operand: Any) -> str:
-    content = operand.value if isinstance(operand, Value) else operand
-    place = next(place for place in op.operands if place.name == name)
-    return place.type.render(content)

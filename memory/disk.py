@@ -53,6 +53,7 @@ class Disk(Reading):
     def __init__(self, directory: Path) -> None:
         self.path = directory / "memory.db"
         self._thread = threading.RLock()
+        self._removed = False
         with self._typed():
             directory.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(
@@ -70,8 +71,14 @@ class Disk(Reading):
     def close(self) -> None:
         """Close it and give up ownership. Idempotent."""
         with self._thread:
-            self._db.close()
-            self._lock.release()
+            try:
+                if self._removed:
+                    self._removed = False
+                    with self._transaction() as db:  # words of removed pages are in it till then
+                        db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            finally:
+                self._db.close()
+                self._lock.release()
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -84,6 +91,7 @@ class Disk(Reading):
         """Forget pages, and texts that no page holds any more."""
         with self._transaction() as db:
             for number, page in self.pages(numbers).items():
+                self._removed = True
                 db.execute(
                     "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)",
                     (number, page.text),
@@ -173,6 +181,7 @@ class Disk(Reading):
             raise HostError(f"{self.path} is not a memory of this program; name another directory")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("PRAGMA secure_delete=ON")  # a text that is forgotten is overwritten
         if empty:
             db.executescript(f"BEGIN;PRAGMA application_id={_MAGIC};{_SCHEMA}COMMIT;")
 

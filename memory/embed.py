@@ -39,7 +39,6 @@ class Embedder(Protocol):
     """Texts to unit vectors. ``name`` is stored with them: others' vectors are never mixed in."""
 
     name: str
-    dimensions: int
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row for each text."""

@@ -14,12 +14,14 @@ Rules
 2. The embedded text of a page is the page behind the one before it in its source: an answer is
    found by what it answers.
 3. Vectors of different embedders are never mixed: each has a collection and a mark of its own.
+4. An index found damaged is made again. Anchors are texts of pages that are still there: where one
+   is forgotten, others are chosen, and all pages are embedded anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,6 +92,9 @@ class Index:
 
     def follow(self, progress: Progress | None = None) -> int:
         """Bring the index up to the disk; how many pages were embedded."""
+        return self._read(lambda: self._follow(progress))
+
+    def _follow(self, progress: Progress | None) -> int:
         done, mark = 0, self._mark()
         if not self._compared and not self._agrees(mark):
             done += self._compare(mark, progress)
@@ -106,12 +111,15 @@ class Index:
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Throw the index away and make it again; how many pages were embedded."""
+        self._discard()
+        return self._follow(progress)
+
+    def _discard(self) -> None:
         if "vectors" in self.__dict__:
             self.vectors.clear()
         else:
             self.vectors = Vectors(self.directory / "vectors", self.embedder_name, empty=True)
         self.disk.set_fact(f"indexed {self.embedder_name}", 0)
-        return self.follow(progress)
 
     def migrate(
         self, embedder: str | Embedder, portable: bool, progress: Progress | None = None
@@ -124,30 +132,41 @@ class Index:
         stays = portable and bool(self._anchors)
         opened = open_embedder(embedder) if isinstance(embedder, str) else embedder
         anchors = self._anchors if stays else self._new_anchors() if portable else []
+        if portable and not anchors:
+            raise Usage("a portable store takes its anchors from its pages, and has none yet")
         self._embedder = opened
-        self.close()
-        for name in ("embedder", "vectors"):
-            self.__dict__.pop(name, None)  # both are opened anew
-        self._compared = False
-        if not stays:
-            self._anchors = anchors
-            self.disk.set_fact("indexed relative", 0)  # first: other anchors, other vectors
-            self.disk.set_fact("anchors", json.dumps(anchors))
-        self._last_question = (None, None)
+        self._reopen(anchors)
         self.disk.set_fact("embedder", self._base_name())
         return self.follow(progress) if stays else self.rebuild(progress)
 
-    def _new_anchors(self) -> list[str]:
+    def _new_anchors(self, without: Container[str] = ()) -> list[str]:
+        """Anchors from the pages but for some texts; none where there are too few."""
         pages = self.disk.pages(self.disk.numbers()).values()
-        anchors = choose_anchors([page.text for page in pages])
-        if len(anchors) < 2:
-            raise Usage("a portable store takes its anchors from its pages, and has none yet")
-        return anchors
+        anchors = choose_anchors([page.text for page in pages if page.text not in without])
+        return anchors if len(anchors) > 1 else []
+
+    def _reopen(self, anchors: list[str]) -> None:
+        """Open embedder and vectors anew, when they are needed, with these anchors."""
+        self.close()
+        for name in ("embedder", "vectors"):
+            self.__dict__.pop(name, None)
+        self._compared, self._last_question = False, (None, None)
+        if anchors != self._anchors:
+            self._anchors = anchors
+            self.disk.set_fact("indexed relative", 0)  # first: other anchors, other vectors
+            self.disk.set_fact("anchors", json.dumps(anchors))
 
     def forget(self, numbers: list[int]) -> None:
-        """Forget pages."""
-        if numbers and (self.directory / "vectors").exists():
-            self.vectors.remove(numbers)
+        """Forget pages, before the disk does; what that takes is embedded at the next look-up."""
+        gone = {page.text for page in self.disk.pages(numbers).values()}
+        if not gone.isdisjoint(self._anchors):
+            self._discard()  # first: killed here, it is made again as it was
+            self._reopen(self._new_anchors(without=gone))
+        elif numbers and (self.directory / "vectors").exists():
+            try:
+                self.vectors.remove(numbers)
+            except Damaged:
+                self._discard()
 
     def count(self) -> int:
         """How many pages are in it, without opening it."""
@@ -162,8 +181,8 @@ class Index:
                 self.vectors.rows(listed[start : start + _BATCH])
         except Damaged as damage:
             return [str(damage)]
-        should = set(self.disk.numbers())
-        lacking = {number for number in should - have if number <= self._mark()}
+        should, mark = set(self.disk.numbers()), self._mark()
+        lacking = {number for number in should - have if number <= mark}
         told = []
         if lacking:
             told.append(f"the vector index lacks {len(lacking)} pages")
@@ -185,7 +204,7 @@ class Index:
     def _agrees(self, mark: int) -> bool:
         last = self.disk.last_up_to(mark)
         same = self.vectors.count() == self.disk.count_up_to(mark)
-        return same and (not last or last in self._read(lambda: self.vectors.rows([last])))
+        return same and (not last or last in self.vectors.rows([last]))
 
     def _compare(self, mark: int, progress: Progress | None) -> int:
         have = self.vectors.numbers()

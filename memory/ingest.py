@@ -40,11 +40,15 @@ _HEADING = re.compile(r"^(?=#{1,6} )", re.MULTILINE)
 
 @dataclass(slots=True)
 class Taken:
-    """What an ingest did. ``skipped``: file and reason."""
+    """What an ingest did. ``skipped``: file and reason.
+
+    distrusted: pages that were there already with less trust, and keep it until they are forgotten.
+    """
 
     files: int = 0
     unchanged: int = 0
     pages: int = 0
+    distrusted: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -52,15 +56,16 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
     """The files named, and those with a known suffix in the folders named. Raises Usage."""
     found: list[Path] = []
     for path in paths:
-        if len(path.name) > 255:  # the system would answer with an error, not with no
-            raise Usage(f"there is no file or folder {path.name[:40]}…")
-        if path.is_dir():
-            inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-            found += sorted(file for file in inside if file.is_file())
-        elif path.exists():
-            found.append(path)
-        else:
-            raise Usage(f"there is no file or folder {path}")
+        try:
+            if path.is_dir():
+                inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+                found += sorted(file for file in inside if file.is_file())
+            elif path.exists():
+                found.append(path)
+            else:
+                raise Usage(f"there is no file or folder {name_of(path)}")
+        except OSError as error:  # a name too long, a folder closed to us
+            raise Usage(f"{name_of(path)[:80]} cannot be read: {error.strerror}") from error
     return found
 
 
@@ -117,6 +122,7 @@ def _take(memory: Memory, path: Path, label: Label, page_tokens: int, taken: Tak
     memory.levels.forget(sorted(set(disk.numbers(source=source)) - set(numbers)))
     disk.set_file(source, digest)
     taken.pages += len(numbers)
+    taken.distrusted += sum(page.label is not label for page in disk.pages(numbers).values())
 
 
 def text_of(path: Path, data: bytes) -> str:

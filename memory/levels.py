@@ -28,6 +28,7 @@ from memory.embed import Embedder
 from memory.index import Index
 from memory.pages import Page
 from memory.reading import words_of
+from nlpu.errors import BadOperand
 
 _RESIDENT_TOKENS = 2048
 _LOOKS_KEPT = 1000  # for consolidation
@@ -44,7 +45,11 @@ class Levels:
     def __init__(self, directory: Path, embedder: str | Embedder | None = None) -> None:
         self.disk = Disk(directory)
         self.counters = {name: Counters() for name in ("window", "vectors", "disk")}
-        self.index = Index(directory, self.disk, embedder, self.counters["vectors"])
+        try:
+            self.index = Index(directory, self.disk, embedder, self.counters["vectors"])
+        except BaseException:
+            self.disk.close()
+            raise
         self._resident: OrderedDict[int, int] = OrderedDict()
         self._candidates: set[int] = set()
         self._closed = False
@@ -55,9 +60,11 @@ class Levels:
         if self._closed:
             return
         self._closed = True
-        self.index.close()
-        self.disk.set_fact("counters", json.dumps(self.totals()))
-        self.disk.close()
+        try:
+            self.index.close()
+            self.disk.set_fact("counters", json.dumps(self.totals()))
+        finally:
+            self.disk.close()
 
     # -- what firmware asks ---------------------------------------------------------------------
 
@@ -80,6 +87,17 @@ class Levels:
         """Pages by number."""
         with self.counters["disk"].reading():
             return self.disk.pages(numbers)
+
+    def pages_again(self, numbers: Iterable[int]) -> dict[int, Page]:
+        """The pages that a run has noted. Raises BadOperand if one of them has been forgotten."""
+        pages = self.pages(wanted := list(numbers))
+        for number in wanted:
+            if number not in pages:
+                raise BadOperand(
+                    f"page {number}, which this run has read, has been forgotten since; so it "
+                    "cannot be resumed, replayed or edited: start it anew"
+                )
+        return pages
 
     def hand_out(self, sizes: dict[int, int]) -> None:
         """Count the pages of one look-up, with their tokens, as they go to whoever asked."""

@@ -1,12 +1,21 @@
-"""Ownership of a file or directory: an advisory lock that dies with its process."""
+"""Ownership of a file or directory: an advisory lock that dies with its process.
+
+Who only asks whether there is an owner shares the lock for a moment. That is no owner: it is tried
+again.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from nlpu.errors import RunBusy
+
+_TRIES = 100
+_PAUSE_S = 0.001
 
 
 class Lock:
@@ -16,7 +25,7 @@ class Lock:
         """``busy`` is the message if another process has it; ``{owner}`` is filled in."""
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._fd)
         except OSError as error:
             owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._fd)
@@ -33,3 +42,15 @@ class Lock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _take(fd: int) -> None:
+    """Raises OSError where another has it, or where it is looked at all the time."""
+    for _ in range(_TRIES):
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # raises where it is owned
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        time.sleep(_PAUSE_S)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,14 +14,11 @@ Rules
 
 from __future__ import annotations
 
-import re
 from base64 import b32encode
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from nlpu.label import UNTRUSTED, Label
-
-ADDRESS = re.compile(r"mem:[a-z2-7]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +55,11 @@ class Page:
 def blob_hash(text: str) -> bytes:
     """The name of a text."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def digest(*texts: str) -> str:
+    """A short name of texts, for a run's journal."""
+    return blob_hash("\0".join(texts)).hex()[:16]
 
 
 def address_of(text: str, source: str = "", start: int = 0) -> str:

@@ -92,14 +92,15 @@ class Reading:
         order = "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id LIMIT ?"
         return self._column(f"SELECT id FROM page {order}", (start_s, stop_s, most))
 
-    def uncredited(self, credit: float, newest: int, most: int) -> list[int]:
+    def uncredited(self, credit: float, newest: int, most: int, most_bytes: int) -> list[int]:
         """The oldest neighbours with less credit, but for the newest pages, and those that were
-        made from others or condensed already; of one source, in its order."""
+        made from others or condensed already, or are too long; of one source, in its order."""
         rows = self._all(
             "SELECT id, source FROM page WHERE credit < ? AND links = '[]' "
             "AND id <= (SELECT max(id) FROM page) - ? AND address NOT IN (SELECT link.value "
             "FROM page AS made, json_each(made.links) AS link WHERE made.source = 'condensed') "
-            "ORDER BY source, start, id LIMIT ?", (credit, newest, most),
+            "AND (SELECT length(CAST(text AS BLOB)) FROM blob WHERE hash = page.blob) <= ? "
+            "ORDER BY source, start, id LIMIT ?", (credit, newest, most_bytes, most),
         )  # fmt: skip
         return [number for number, source in rows if source == rows[0][1]]
 

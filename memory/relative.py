@@ -10,7 +10,8 @@ searched with questions embedded by another: the store survives the change. (Aft
 others, "Relative representations", 2022, which has the plain cosines.)
 
 Rules
-1. The anchors belong to the store and never change; the embedder may.
+1. The anchors belong to the store, and stay as long as the pages they are from; the embedder may
+   change.
 2. The name does not hold the embedder's: that is the point.
 """
 
@@ -34,7 +35,6 @@ class Relative:
     def __init__(self, base: Embedder, anchors: Sequence[str]) -> None:
         self.base = base
         self.name = "relative"
-        self.dimensions = len(anchors)
         import numpy as np  # here: ``nlpu --help`` must not wait for it
 
         rows = base.embed(anchors)

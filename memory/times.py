@@ -27,7 +27,9 @@ _DATE = re.compile(
 )
 _VERBS = ("may", "march")
 _YEAR = re.compile(r"\b((?:19|20)\d\d)\b")
-_AGO = re.compile(r"\b(yesterday|today|last (week|month|year)|(\d+) (day|week|month|year)s? ago)\b")
+_AGO = re.compile(
+    r"\b(yesterday|today|last (week|month|year)|(\d{1,6}) (day|week|month|year)s? ago)\b"
+)
 _DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 _TOLD_LATER = 0.5  # what happened then is often told a little later
 

@@ -135,7 +135,7 @@ class Vectors:
 
     def count(self) -> int:
         """How many pages have a vector."""
-        with self._thread:
+        with self._asking():
             return int(self._pages.count())
 
     def numbers(self) -> set[int]:

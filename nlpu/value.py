@@ -72,8 +72,14 @@ class Issuer(Protocol):
         """The processor of that name, or the default one."""
         ...
 
-    def remember(self, make: Callable[[], Any]) -> Any:
-        """What ``make`` gave when the program first came here: JSON, not null, without any op."""
+    def remember(
+        self, make: Callable[[], Any], what: str = "what was found", changes: str = ""
+    ) -> Any:
+        """What ``make`` gave when the program first came here: JSON, not null, without any op.
+
+        what: names what is asked for; another is not answered by what was found for this one.
+        changes: what it changes, if anything; then it is made in no dry run and in no replay.
+        """
         ...
 
 
@@ -102,6 +108,12 @@ def lowered(label: Label) -> Label:
     """The label, for what the program that runs here, if any, has made (rule 6)."""
     issuer = CURRENT.get()
     return label if issuer is None else join(label, issuer.label)
+
+
+def remembered(make: Callable[[], Any], what: str, changes: str = "") -> Any:
+    """What ``make`` gives; for the program that runs here, if any, as it ``remember``s it."""
+    issuer = CURRENT.get()
+    return make() if issuer is None else issuer.remember(make, what, changes)
 
 
 _ATOMS = (str, bool, int, float, type(None))

@@ -122,6 +122,8 @@ def page_chunk(text: str, start: int) -> Chunk:
 
 def search(question: str, chunk: Chunk) -> tuple[str, int, int] | None:
     """The evidence in one chunk with its extent, if there is any that helps."""
+    if not chunk.strip():
+        return None
     try:
         evidence = find_evidence(question, chunk).value
         if not helps(question, evidence):
@@ -149,13 +151,16 @@ def write(question: str, group: list[Note]) -> Note:
 
 
 def with_marks(draft: str, numbers: list[int]) -> str:
-    """The draft without marks that stand for nothing, and with all of them if it has none."""
+    """The draft without marks that stand for nothing; if it has none, with the first few.
+
+    With all of them drafts would grow from level to level, until no call fits.
+    """
     marks = {f"[{number}]" for number in numbers}
     kept = re.sub(r"\[\d+\]", lambda mark: mark[0] if mark[0] in marks else "", draft)
     kept = " ".join(kept.split()) or "The notes say:"
     if any(mark in kept for mark in marks):
         return kept
-    return f"{kept} {''.join(f'[{number}]' for number in numbers)}"
+    return f"{kept} {''.join(f'[{number}]' for number in numbers[:NOTES])}"
 
 
 @lift

@@ -11,8 +11,9 @@ cost on this very text. What stands against it goes back to the model, a bounded
 program that checks runs as parallel as it is; one that never does is shown with its objections.
 
 The plan is made from the wish alone. The text is data to the finished program and none of the
-planning sees it, so nothing written in it can add a step; and what the plan may do is trusted no
-more than the wish.
+planning reads it, so nothing written in it can add a step; and what the plan may do is trusted no
+more than the wish. What stands against a plan may tell how long the text is: a plan made after that
+is trusted no more than the text, too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pydantic_core import to_json
 from nlpu import ModelError, NlpuError, Op, Value, nlop
 from nlpu.errors import BadOperand, BadProgram, Stopped
 from nlpu.types import result_type
+from nlpu.value import see
 from runtime import spawn
 from runtime.assembly.bounds import Bounds, Given
 from runtime.assembly.carrying import program_of
@@ -102,6 +104,8 @@ def compiled(
             check(read(source), given, bounds, {"text": text})
         except BadProgram as error:
             objections = list(error.objections)
+            if isinstance(text, Value) and text.ready:
+                see(text.label)  # they tell its size
         except ModelError as error:  # cut off, most likely
             objections = [str(error)]
         else:

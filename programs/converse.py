@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from memory.consolidate import review
 from memory.controller import Memory
+from memory.filling import room_for
 from nlpu import nlop
 from nlpu.label import USER
-from nlpu.value import current
 from programs.calling import careful
 from programs.stream import MATTERS, RECALLED, keep, rate, recalled, weight
 from runtime import now
@@ -31,9 +31,8 @@ def converse(message: str, store: str = ".nlpu/memory") -> str:
     """Answer a message from what was said before, and remember both."""
     with Memory(store, firmware="valued") as memory:
         matters = rate(message)
-        processor = current().processor(respond.processor)
-        room = processor.room(respond) - processor.count(message) - RECALLED  # for the line ends
-        reply = careful(respond, recalled(memory, message, room), message)
+        _, room, count = room_for(respond, "memories", {"message": message})
+        reply = careful(respond, recalled(memory, message, room - RECALLED, count), message)
         moment = now().timestamp()
         mark = weight(matters)
         said = keep(memory, f"Person: {message}", USER, moment, mark)

@@ -11,6 +11,7 @@ sentence says what the texts have in common.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from textwrap import fill
@@ -21,6 +22,7 @@ from nlpu import ModelError, Value, nlop, split
 from nlpu.errors import Usage
 from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED
+from nlpu.text import chunks
 from nlpu.value import current
 from programs.calling import careful
 from runtime import spawn
@@ -66,11 +68,16 @@ class Kinship(BaseModel):
 
 def kin(authors: str, text: str) -> Kinship:
     """Rank known authors by how much an unknown text resembles theirs."""
-    known = current().remember(lambda: samples(Path(authors)))
+    count = current().processor(None).count
+    known = current().remember(
+        lambda: {
+            author: list(map(str, islice(chunks(sample, PIECE_TOKENS, count), PIECES)))
+            for author, sample in samples(Path(authors)).items()
+        }
+    )
     pieces = split(text, PIECE_TOKENS)[:PIECES]
     theirs: dict[str, list[Value[str]]] = {
-        author: [Value(piece, UNTRUSTED) for piece in split(sample, PIECE_TOKENS)[:PIECES]]
-        for author, sample in known.items()
+        author: [Value(piece, UNTRUSTED) for piece in sample] for author, sample in known.items()
     }
     judged = {author: spawn(likeness, pieces, each) for author, each in theirs.items()}
     ranked = sorted(

@@ -24,7 +24,7 @@ from memory.controller import Memory
 from memory.entries import joined
 from memory.window import Window, window_for
 from nlpu import Op, Value, op
-from nlpu.errors import BadOperand, DriverFailed, Refused
+from nlpu.errors import BadOperand, DoesNotFit, DriverFailed, Refused
 from nlpu.isa import answer
 from nlpu.label import USER
 from nlpu.value import current
@@ -178,5 +178,8 @@ def performed(driver: Driver, asked: Any) -> Action:
 
 def concluded(question: str, window: Window, steps: list[Step], ended: Ended) -> Trace:
     """The trace of a loop that ended without an answer; one is written from what is there."""
-    said = attempted(answer, question, Value(joined(window.working), window.label))
+    try:
+        said = attempted(answer, question, Value(joined(window.working), window.label))
+    except DoesNotFit:  # a question almost as long as the window, which holds it already
+        said = None
     return Trace(answer=said or "", ended=ended, steps=steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memory.controller import Memory
+from memory.entries import Count
 from nlpu import ModelError, nlop
 from nlpu.label import Label
 
@@ -31,7 +32,9 @@ def keep(memory: Memory, text: str, label: Label, moment_s: float, mark: int = 0
     )  # fmt: skip
 
 
-def recalled(memory: Memory, about: str, tokens: int | None = None) -> str:
+def recalled(
+    memory: Memory, about: str, tokens: int | None = None, count: Count | None = None
+) -> str:
     """The memories that fit best, the best last, where a small model heeds it."""
-    found = memory.search(about, most=RECALLED, tokens=tokens)
+    found = memory.search(about, most=RECALLED, tokens=tokens, count=count)
     return "\n".join(each.page.text for each in reversed(found)) or "(none yet)"

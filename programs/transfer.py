@@ -42,6 +42,8 @@ def transfer(before: str, after: str, text: str) -> Value[str]:
 def changed(before: str, after: str, piece: Chunk) -> str:
     """One piece changed; as it was, where the model gives nothing that can be used."""
     bare = piece.strip()
+    if not bare:
+        return piece
     most_tokens = 2 * current().processor(None).count(bare) + 24  # more is no change but babble
     new = attempted(change_likewise.using(max_tokens=most_tokens), before, after, bare)
     return piece.replace(bare, new.text, 1) if new else piece

@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -29,16 +31,18 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from nlpu.codec import DATA
 from nlpu.engines.fault_answers import answer
-from nlpu.errors import BudgetExceeded, ModelError, Refused, Stopped
+from nlpu.errors import BadOp, BudgetExceeded, Malformed, ModelError, Stopped
+from nlpu.judgement import read
 from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
+from nlpu.schema import schema_type
+from nlpu.types import ResultType
 from nlpu.wire import Capabilities, Message, Reply, Request
 from runtime.budget import Budget
 from runtime.clock import FakeClock
 from runtime.computer import UNLIMITED, Computer
-from runtime.drivers.driver import Drive
 from runtime.experience import Draw, Experience, Sample
-from runtime.handle import Run
 from runtime.receipt import Receipt
 from runtime.run import failure_of
 
@@ -48,6 +52,7 @@ _UNKNOWN_SHARE = (0.2, 1.0)  # of its limit that an op never called is taken to 
 _T95 = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)  # by degrees of freedom, from 1
 _Z95 = 1.645
 _TAIL = 0.05  # of the runs are below, and as many above
+_THOUGHT = ("</think>",)  # what ends a request for thinking alone
 _PATIENT = Limits(timeout_s=1e9)  # what an earlier call took is no reason to give up on it
 
 
@@ -63,6 +68,7 @@ class Interval(BaseModel):
 class Forecast(BaseModel):
     """What a run would take. ``seconds`` is None where no earlier call was timed.
 
+    refused_drivers: what a dry run would have changed: drivers, or ``memory``.
     cut_at_calls: where the last dry run was cut, though no budget says so.
     """
 
@@ -104,7 +110,7 @@ class DryEngine:
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         sample = self._sample(request)
-        thinks = request.stop == ("</think>",)
+        thinks = request.stop == _THOUGHT
         share = _share(sample, thinks)
         if sample.service_s:
             await asyncio.sleep(sample.service_s * share)
@@ -126,9 +132,12 @@ class DryEngine:
 
     def _sample(self, request: Request) -> Sample:
         text = self._decode(request)
-        op = next((op for op in self._by_text if op.text in text), None)
+        thinks, asked = request.stop == _THOUGHT, text.partition(DATA)[0]
+        free = request.constraint is None
+        named = (op for op in self._by_text if op.text in asked)
+        op = next((op for op in named if thinks or (op.result == "text") == free), None)
         sample = None if op is None else self._draw.sample(op)
-        if sample is None:
+        if sample is None or not (thinks or sample.fault or _fits(sample.text, request)):
             self.unknown.add(text.strip().partition("\n")[0][:60])
             sample = self._guess(request, text)
         if request.constraint is None and not sample.fault:
@@ -146,6 +155,31 @@ class DryEngine:
             said = answer({"prompt": f"{text}{self._chance.random()}", "structured_outputs": form})
             tokens = min(tokens, len(said))
         return Sample(said, tokens, 0, 0.0, tokens * self._pace_s)
+
+
+def _fits(text: str, request: Request) -> bool:
+    """Whether an earlier answer can be one to this request: the op's result may be another now."""
+    asked = request.constraint
+    try:
+        if asked is None:
+            return True
+        if asked.kind == "regex":
+            return re.fullmatch(asked.spec, text) is not None
+        if asked.kind == "choice":
+            if request.probabilities:
+                read(text)
+            return request.probabilities or text in json.loads(asked.spec)
+        _typed(asked.spec).parse(text)
+    except BadOp:  # a schema of a shape that is not read here
+        return True
+    except (ValueError, Malformed):
+        return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _typed(spec: str) -> ResultType:
+    return schema_type("result", json.loads(spec))
 
 
 def _share(sample: Sample, thinks: bool) -> float:
@@ -198,9 +232,9 @@ def forecast(
         for seed in range(dry_runs):
             engine.begin(seed)
             run = computer.run(program, *args, budget=limits, **named)
-            failure, not_driven = run.error, _not_driven(run)
-            refused |= not_driven
-            if failure is None or not_driven or isinstance(failure, ModelError | Stopped):
+            failure, not_made = run.error, run._begun.refused
+            refused |= not_made
+            if failure is None or not_made or isinstance(failure, ModelError | Stopped):
                 receipts.append(run.receipt)  # real runs end so, too, or go on from there
             reached = most != budget.calls and run.receipt.attempts >= most
             if reached and isinstance(failure, BudgetExceeded):
@@ -213,13 +247,6 @@ def forecast(
         receipts, experience, unknown_ops=tuple(sorted(engine.unknown)),
         refused_drivers=tuple(sorted(refused)), cut_at_calls=cut_at_calls,
     )  # fmt: skip
-
-
-def _not_driven(run: Run) -> set[str]:
-    """The drivers that were refused for their effect: a policy's refusal holds the call."""
-    drives = (node for node in run._begun.root.subtree() if isinstance(node.work, Drive))
-    failed = ((node.name, node._error) for node in drives)
-    return {name for name, why in failed if isinstance(why, Refused) and why.call is None}
 
 
 def _forecast(receipts: list[Receipt], experience: Experience, **notes: Any) -> Forecast:

@@ -308,11 +308,15 @@ class Scope:
     def processor(self, name: str | None) -> Any:
         return self.run.kernel.processor(name)
 
-    def remember(self, make: Callable[[], Any], what: str = "what was found") -> Any:
+    def remember(
+        self, make: Callable[[], Any], what: str = "what was found", changes: str = ""
+    ) -> Any:
         position = f"{self.path}/{self.issued}"
         self.issued += 1
         content = self.run.heard(position, what)
         if content is None:
+            if changes:
+                self.run.check_change(position, what, changes)
             content = make()
             self.run.note(position, what, content)
         return content

@@ -208,7 +208,8 @@ def _bind(
 ) -> tuple[list[Any], dict[str, Any]]:
     given: dict[str, Any] = {}
     rest: list[Any] = []
-    free = [place for place in places if not place.many and _in_order(program, place)]
+    own = inspect.signature(program.function).parameters
+    free = [place for place in places if own[place.name].kind in _IN_ORDER]
     tail = next((place for place in places if place.many), None)
     named, ordered = _apart(words, {place.name: place for place in places})
     for place, word in named:
@@ -226,9 +227,8 @@ def _bind(
             raise Usage("there is no parameter left for an input text: each text needs its own")
         _put(given, rest, target, check_text(text, "the input"))
     _complete(places, given)
-    if not rest:
-        return [], given
-    return [given.pop(place.name) for place in free if place.name in given] + rest, given
+    unnamed = [each for each in free if rest or own[each.name].kind is _IN_ORDER[0]]
+    return [given.pop(each.name, each.default) for each in unnamed] + rest, given
 
 
 def _put(given: dict[str, Any], rest: list[Any], place: Parameter, content: Any) -> None:
@@ -236,10 +236,6 @@ def _put(given: dict[str, Any], rest: list[Any], place: Parameter, content: Any)
         rest.append(content)
     else:
         given[place.name] = content
-
-
-def _in_order(program: Program, place: Parameter) -> bool:
-    return inspect.signature(program.function).parameters[place.name].kind in _IN_ORDER
 
 
 def _takes_text(place: Parameter, given: dict[str, Any]) -> bool:

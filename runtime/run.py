@@ -15,7 +15,7 @@ Rules
 3. A failure of the host is tried again on resume, and from then on the program may do other
    things; an edited op or another model is a divergence even then. A failure of the model is a
    result like any other.
-4. A replay makes no call: a key that is missing is a divergence.
+4. A replay makes no call and changes nothing: what is missing is a divergence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
 from nlpu import errors
-from nlpu.errors import Diverged, HostError, ModelError, NlpuError, ProgramError
+from nlpu.errors import Diverged, HostError, ModelError, NlpuError, ProgramError, Refused
 from nlpu.label import UNTRUSTED
 from nlpu.op import Op
 from nlpu.processor import Processor
@@ -109,6 +109,7 @@ class RunState:
         self.purse = Purse(budget)
         self.estimates = dict(estimates)
         self.divergence: str | None = None
+        self.refused: set[str] = set()  # names of what a dry run would have changed
         self.begun = False  # its header is committed
         self.status: Status = "running"
         self.error: BaseException | None = None
@@ -268,10 +269,18 @@ class RunState:
             self.check_kind("note from outside", position, f"asks for {what}")
             return None
         if noted[0] != what:
-            if self.ancestor is None:
+            if self.ancestor is None and not self.lenient:
                 self.diverge(position, f"it asked for {noted[0]} there before, and for {what} now")
             return None
         return noted[1]
+
+    def check_change(self, position: str, what: str, changed: str) -> None:
+        """Raises Refused in a dry run and Diverged in a replay: these change nothing."""
+        if self.kernel.dry:
+            self.refused.add(changed)
+            raise Refused(f"{what} at {position}: a dry run changes nothing")
+        if self.replay:
+            self.diverge(position, f"its journal does not hold that it asked for {what}")
 
     def note(self, position: str, what: str, content: Any) -> None:
         """Journal what the program was told from outside (JSON, not null)."""

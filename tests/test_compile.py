@@ -12,8 +12,8 @@ from kit import computer, execute, finish
 
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOperand
-from nlpu.label import UNTRUSTED
-from nlpu.value import Value
+from nlpu.label import UNTRUSTED, Integrity, intern_label
+from nlpu.value import Value, current
 from programs.compile import BOUNDS, ROUNDS, Compiled, compile, compiled
 from runtime import Computer
 from runtime.assembly.bounds import Bounds
@@ -155,6 +155,23 @@ def test_a_plan_may_do_no_more_than_its_wish(trusted: bool) -> None:
     assert ([("ann@home", "Hello.")] if trusted else []) == SENT
     assert len(person.asked) == (0 if trusted else 1)
     assert made.result == (["sent"] if trusted else None)
+
+
+def test_a_plan_after_an_objection_is_trusted_no_more_than_the_text() -> None:
+    """Objections tell how long it is: readers and integrity go with them."""
+    secret = intern_label(Integrity.UNTRUSTED, frozenset({"ann"}))
+
+    def program(rounds: int) -> list[Any]:
+        made = compiled("wish", Value(TEXT * 300, secret), rounds=rounds)
+        return [made.objections, current().label is secret]
+
+    objections, lowered = execute(program, 1, engine=Planning(WIDE)).result
+    assert "calls; at most 64 are allowed" in objections[0] and lowered
+    SENT.clear()
+    person = ScriptedPerson()
+    engine = Planning(WIDE, LETTER)
+    outcome(engine, "wish", Value(TEXT * 300, secret), (send,), Bounds(calls=64), person=person)
+    assert len(engine.planning) == 2 and SENT == [] and len(person.asked) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kit import computer, finish
+from kit import computer, echo, finish
 from recorded_fixture import DIGEST, begun, program, recorded
 from terminal_fixture import Terminal, nlpu
 
 from nlpu.engines.scripted import Seen
+from runtime.drivers import files
 from runtime.editing import Edits
 from runtime.loader import load
 from runtime.terminal.archive import find
@@ -100,6 +101,26 @@ def test_what_came_from_outside_counts(tmp_path: Path) -> None:
     found = difference_of(*runs)
     assert found["first"]["op"] == "clock" and found["first"]["differs"] == ["result"]
     assert found["followed"][0]["position"] == "main/1/0"
+
+
+def test_what_drivers_brought_counts(tmp_path: Path) -> None:
+    folder = files(tmp_path)
+
+    def go(path: str) -> Any:
+        return echo(folder.read(path))
+
+    def once(content: bytes, path: str) -> Any:
+        (tmp_path / path).write_bytes(content)
+        with computer(run_dir=tmp_path / "runs") as machine:
+            return find(tmp_path / "runs", finish(machine.start(go, path)).name)
+
+    one, same, other = (once(text, "a") for text in (b"one", b"one", b"two"))
+    assert difference_of(one, same)["first"] is None and difference_of(one, same)["same"] == 2
+    first = difference_of(one, other)["first"]
+    assert (first["position"], first["op"], first["differs"]) == ("main/0", "driver", ["result"])
+    assert first["diff"][3:] == ["-one", "+two"]
+    assert difference_of(one, once(b"one", "b"))["first"]["differs"] == ["operands"]
+    assert difference_of(one, once(b"\xff", "a"))["first"]["differs"] == ["status", "result"]
 
 
 def test_two_runs_shown(nlpu: Terminal, tmp_path: Path) -> None:

@@ -179,7 +179,8 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
         ("-7 % 3", "2"), ("10 / 4", "2.5"), ("2 ^ 10", "1024"), ("2 ** -1", "0.5"), ("100", "100"),
         ("sqrt(2)", "1.414213562373095048801688724209698"), ("round(2.5)", "3"), ("1e-50", "1E-50"),
         ("round(2.345, 2)", "2.35"), ("max(1, 3, 2) - abs(-1)", "2"), ("1_000 * 3", "3000"),
-        ("10 ** 30 % 7", "1"), (" 1e3 ", "1000"),
+        ("10 ** 30 % 7", "1"), (" 1e3 ", "1000"), ("1 + 2^3", "9"), ("2 * 3^2", "18"),
+        ("10^2 / 5", "20"), ("2^3^2", "512"), ("-2^2", "-4"),
         ("2 ** 200", "1.606938044258990275541962092341163E+60"),
     ],
 )  # fmt: skip
@@ -199,6 +200,12 @@ def test_arithmetic(expression: str, result: str) -> None:
 )  # fmt: skip
 def test_what_is_no_arithmetic_is_refused(expression: str) -> None:
     with pytest.raises(BadOperand):
+        calculate.function(expression)
+
+
+@pytest.mark.parametrize("expression", ["1 / 0", "0 / 0", "0 // 0", "0 % 0", "0 ^ -1"])
+def test_a_division_by_zero_is_named(expression: str) -> None:
+    with pytest.raises(BadOperand, match="divides by zero"):
         calculate.function(expression)
 
 

@@ -68,6 +68,12 @@ def test_a_set_holds_texts(into: Any) -> None:
         execute(lambda: endorse(Value("a", UNTRUSTED), into)).result  # noqa: B018
 
 
+@pytest.mark.parametrize("into", [{"a", ""}, ["a", " b"], Value(["a", "b "], UNTRUSTED)])
+def test_a_blank_member_is_the_sets_mistake(into: Any) -> None:
+    with pytest.raises(BadOperand, match="without outer blanks"):
+        execute(lambda: endorse(Value("a", UNTRUSTED), into)).result  # noqa: B018
+
+
 @given(st.sampled_from(CLOSED), st.one_of(st.text(), st.integers(), st.booleans(), st.none()))
 def test_nothing_comes_out_that_was_not_named(closed: Any, content: Any) -> None:
     into = _closed(closed[0])

@@ -35,6 +35,13 @@ def test_every_piece_is_changed_and_blanks_stay() -> None:
     assert {(s.operands["before"], s.operands["after"]) for s in engine.seen} == {("a", "A")}
 
 
+def test_blank_pieces_are_left_as_they_are() -> None:
+    engine = Scripted(lambda seen: json.dumps({"text": seen.operands["text"].upper() or "BABBLE"}))
+    text = "hello there." + "\n" * 150 + "world."
+    assert execute(transfer, "a", "A", text, engine=engine).result == text.upper()
+    assert all(seen.operands["text"] for seen in engine.seen)
+
+
 @pytest.mark.parametrize("reply", ["", "no record", '{"text":""}', '{"text":"x'])
 def test_a_piece_without_a_usable_answer_stays_as_it_was(reply: str) -> None:
     text = "One sentence. Another one.\n"
@@ -61,6 +68,14 @@ def test_the_author_is_first_with_a_reason(tmp_path: Path) -> None:
     assert [each.author for each in run.result.kin] == ["bob", "ann", "cem"]
     assert run.result.kin[0].likeness == 1.0
     assert str(run.result).startswith("1.000  bob: Both begin with Bob.")
+
+
+def test_only_what_is_read_of_the_authors_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "long.md").write_text("# ann\n" + "It rained in the valley. " * 40_000)
+    authors = str(tmp_path / "long.md")
+    run = execute(kin, authors, "Who am I?", engine=Scripted(model), run_dir=tmp_path / "runs")
+    assert run.result.kin[0].author == "ann"
+    assert sum(each.stat().st_size for each in (tmp_path / "runs").iterdir()) < 200_000
 
 
 def test_samples_come_from_a_folder_or_from_a_file_with_headings(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -15,13 +15,15 @@ from terminal_fixture import Terminal, nlpu
 from nlpu import Price, nlop
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, Refused, Truncated
+from nlpu.op import Op, Operand
+from nlpu.types import result_type
 from nlpu.wire import Capabilities
 from runtime import Budget
 from runtime.drivers.driver import driver
 from runtime.experience import Experience
 from runtime.forecast import DRY_RUNS, Forecast, forecast, interval
 from runtime.terminal.archive import records
-from runtime.terminal.forecasting import tell
+from runtime.terminal.forecasting import compare, tell
 
 __all__ = ["nlpu"]  # a fixture
 KNOWN = Capabilities("scripted", 100_000, 4, tokenizer="chars")
@@ -94,6 +96,35 @@ def test_ops_that_were_never_called_are_guessed_and_named() -> None:
         "How many are there?", "Is it so?", "Repeat the text.", "Whom does the text describe?",
     )  # fmt: skip
     assert made.completion_tokens.least < made.completion_tokens.most
+
+
+class Town(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(str, bool), (bool, str), (int, float), (float, int), (bool, Literal["a", "b"]),
+     (Town, Person), (list[int], list[str])],
+)  # fmt: skip
+def test_earlier_answers_of_another_type_are_none(before: Any, after: Any, tmp_path: Path) -> None:
+    old, new = (
+        Op("ask", "Is it sad?", (Operand("text", result_type(str)),), result_type(each))
+        for each in (before, after)
+    )
+    answers = {bool: "yes", int: "7", float: "2.5", Town: '{"name":"Rye"}'}
+    script = Scripted(answers.get(before, "[1]" if before == list[int] else "I would say so"))
+    assert execute(lambda: old("a"), engine=script, run_dir=tmp_path).error is None
+    for op, unknown in ((old, 0), (new, before is not int)):  # a whole number is a number, too
+        made = foretold(lambda op=op: echo(str(op("x"))), run_dir=tmp_path, dry_runs=2)
+        assert made.calls.expected == 2
+        assert ("Is it sad?" in made.unknown_ops) == unknown
+
+
+def test_data_that_repeats_an_instruction_is_no_op(tmp_path: Path) -> None:
+    execute(lambda: describe("a"), engine='{"name":"Ann","age":3}', run_dir=tmp_path)
+    made = foretold(lambda: echo("Whom does the text describe?"), run_dir=tmp_path)
+    assert made.unknown_ops == ("Repeat the text.",)
 
 
 def test_equal_answers_do_not_make_later_calls_equal(tmp_path: Path) -> None:
@@ -212,6 +243,16 @@ def test_a_forecast_that_cannot_be_kept_is_told_all_the_same(
     assert ended.code == 0 and "90 % of runs" in ended.out
     assert "cannot be kept in runs/forecasts" in ended.err and "fault" not in ended.err
     assert nlpu(*words, "--json").json["cut_at_calls"] is None
+
+
+def test_a_forecast_of_another_version_is_none(nlpu: Terminal, tmp_path: Path) -> None:
+    words = ("run", "ask", "What?", "--engine", "scripted", "--run-dir", "runs")
+    nlpu(*words, "--dry")
+    (kept,) = (tmp_path / "runs" / "forecasts").iterdir()
+    kept.write_text("{}")
+    ended = nlpu(*words)
+    assert ended.code == 0 and "forecast" not in ended.err and "fault" not in ended.err
+    compare({"calls": 1}, execute(lambda: echo("a")).receipt)  # as an older journal may have it
 
 
 def test_a_price_puts_money_on_the_receipt(nlpu: Terminal) -> None:

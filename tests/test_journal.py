@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from kit import asked, computer, echo, execute, finish, shorten, slow
 from nlpu import lift, op
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import JournalDamaged, RunBusy, StorageFailed
-from runtime.journal import Journal, NoJournal, link
+from runtime.journal import Journal, NoJournal, link, owned
+from runtime.terminal.archive import owner
 
 ROWS: list[list[Any]] = [["run", 1, {"a": None}], ["x", 1, "ü\u2028\n", 0.5], ["y", 2, [1, "2"]]]
 
@@ -158,6 +160,24 @@ def test_a_second_process_is_told_who_owns_it(tmp_path: Path) -> None:
         other.join()
         assert expected in answer
         journal.close()
+
+
+def test_who_only_looks_for_an_owner_is_none(tmp_path: Path) -> None:
+    path, done = tmp_path / "j.db", threading.Event()
+    owned(path).release()
+
+    def look() -> None:
+        while not done.is_set():
+            owner(path)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        for _ in range(1000):
+            owned(path).release()
+    finally:
+        done.set()
+        looker.join()
 
 
 def test_a_live_run_is_busy_and_can_be_looked_at(tmp_path: Path) -> None:

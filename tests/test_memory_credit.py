@@ -99,6 +99,24 @@ def test_a_review_survives_any_reply_and_what_fits_no_window(tmp_path: Path) -> 
         assert execute(program, engine=Scripted("so", window=900)).error is None
 
 
+def test_a_page_as_long_as_the_window_stops_no_condensing(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        store.write("big " * 2000, source="a")
+        small = [store.write(f"small {n}", source="a", start=n) for n in range(1, 20)]
+        for number in range(NEWEST):
+            store.write(f"new {number}", source="new", start=number)
+
+        def program() -> list[str]:
+            store.search("new", most=2)
+            return review(store, -1.0)
+
+        condensed: list[str] = []
+        for _ in range(3):
+            (made,) = execute(program, engine=Scripted("so", window=1500)).result
+            condensed += store.read(made).links
+        assert condensed == small
+
+
 def test_a_resumed_run_gives_no_credit_twice(tmp_path: Path) -> None:
     engine = Scripted("Bees are a family matter.")
     with memory(tmp_path / "store") as store:
@@ -162,3 +180,30 @@ def test_converse_remembers_across_runs(nlpu: Terminal, tmp_path: Path, static: 
     assert again["result"] == first["result"]
     cited = nlpu("run", "answer", "Where does Vera live?", "store=m", *words)
     assert cited.code == 0
+
+
+def test_converse_keeps_what_is_told_only_when_it_is_told(nlpu: Terminal, static: Path) -> None:
+    def kept() -> list[str]:
+        with Memory(static) as store:
+            return [page.text for page in store.levels.pages(store.levels.disk.numbers()).values()]
+
+    words = ("run", "converse", "My PIN is 4711.", "store=m", "--engine", "scripted")
+    dry = nlpu(*words, "--dry")
+    assert dry.code == 0 and "a run may take more: memory" in dry.out
+    assert kept() == ["Person: I have a dog."]
+    told = nlpu(*words, "--json").json["run_id"]
+    assert "Person: My PIN is 4711." in kept()
+    assert nlpu("memory", "forget", "conversation", "--store", "m").code == 0
+    shown = nlpu("show", told, "--html", "a.html")
+    assert shown.code == 0 and "its replay met" in shown.err
+    assert "which this run has read, has been forgotten since" in nlpu("replay", told).err
+    assert kept() == []
+
+
+def test_converse_fits_its_window_with_fences_of_any_length(static: Path) -> None:
+    with Memory(static) as store:
+        for number in range(6):
+            store.write(f"Vera {number} " + "`" * (200 - number), label=USER)
+    for window in range(900, 1500, 60):
+        run = execute(lambda: converse("Vera", str(static)), engine=Scripted("5", window=window))
+        assert run.error is None

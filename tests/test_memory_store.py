@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from memory_kit import TALK, Bag, memory, talk
 
 from memory.disk import Disk, label_text
-from memory.pages import ADDRESS, Page, address_of
+from memory.pages import Page, address_of
 from memory.reading import label_of
 from nlpu.errors import BadOperand, HostError, RunBusy, StorageFailed, Usage
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
@@ -71,7 +72,7 @@ def test_a_label_that_cannot_be_read_is_untrusted(stored: str | None) -> None:
 
 
 def test_addresses_name_a_text_at_a_place() -> None:
-    assert ADDRESS.fullmatch(address_of("a"))
+    assert re.fullmatch("mem:[a-z2-7]{12}", address_of("a"))
     assert (
         len({address_of("a"), address_of("b"), address_of("a", "f"), address_of("a", "f", 1)}) == 4
     )
@@ -284,6 +285,53 @@ def test_rebuild_and_forget(tmp_path: Path) -> None:
         assert TALK[3] not in [each.page.text for each in store.search("bees", most=9)]
         assert store.forget("talk") == len(TALK) - 1
         assert store.check() == [] and store.search("bees") == []
+
+
+def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
+    """Not as an anchor, nor as a word."""
+    with memory(tmp_path) as store:
+        talk(store)
+        store.write("My PIN is zebra4711.", source="diary")
+        store.levels.index.migrate(Bag(), portable=True)
+        assert store.forget("diary") == 1
+        assert store.search("Who keeps bees?", most=1)[0].page.text == TALK[3]
+        assert store.levels.index.embedder_name == "relative" and store.check() == []
+        store.forget("talk")
+        assert store.search("bees") == [] and store.check() == []
+    for file in tmp_path.rglob("*.*"):
+        assert b"zebra4711" not in file.read_bytes()
+
+
+def test_a_store_is_free_after_a_close_or_an_opening_that_fails(tmp_path: Path) -> None:
+    store = memory(tmp_path)
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        db.execute("DROP TABLE fact")
+    with pytest.raises(StorageFailed, match="no such table"):
+        store.close()
+    store.close()
+    for _ in range(2):
+        with pytest.raises(StorageFailed, match="no such table"):
+            memory(tmp_path)
+    db.execute("CREATE TABLE fact (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID")
+    db.close()
+    memory(tmp_path).close()
+
+
+@pytest.mark.parametrize("act", ["search", "forget"])
+def test_an_index_found_damaged_while_it_is_written_is_made_again(tmp_path: Path, act: str) -> None:
+    with memory(tmp_path) as store:
+        addresses = talk(store)
+        store.search("bees")
+        if act == "search":  # which then takes the stray page out
+            store.levels.index.vectors.add([77], Bag().embed(["stray"]))
+    with sqlite3.connect(tmp_path / "vectors" / "1" / "chroma.sqlite3") as db:
+        db.execute("DROP TABLE embedding_metadata")
+    db.close()
+    with memory(tmp_path) as store:
+        if act == "forget":
+            store.forget(addresses[0])
+        assert store.search("Who keeps bees?", most=1)[0].page.text == TALK[3]
+        assert store.check() == []
 
 
 def test_levels_count_what_they_did(tmp_path: Path) -> None:

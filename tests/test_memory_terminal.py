@@ -86,8 +86,18 @@ def test_a_files_name_may_be_any_bytes(tmp_path: Path) -> None:
         assert ingest(store, [path]).pages == 1
         assert store.read(store.search("zebras")[0].page.address).source.endswith("/na\\xffme.txt")
         assert store.forget(name_of(path)) == 1
-        with pytest.raises(Usage, match="no file or folder"):
-            ingest(store, [Path("x" * 300)])
+        for long in ("x" * 300, "é" * 200, "x" * 300 + "/a.txt"):
+            with pytest.raises(Usage, match="name too long"):
+                ingest(store, [Path(long)])
+
+
+def test_pages_that_were_there_with_less_trust_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The mill was built in 1712.")
+    with memory(tmp_path / "store") as store:
+        assert ingest(store, [tmp_path / "a.txt"]).distrusted == 0
+        assert ingest(store, [tmp_path / "a.txt"], USER).distrusted == 1
+        store.forget(str(tmp_path / "a.txt"))
+        assert ingest(store, [tmp_path / "a.txt"], USER).distrusted == 0
 
 
 def test_a_file_half_forgotten_is_taken_in_again(tmp_path: Path) -> None:
@@ -127,6 +137,8 @@ def store(nlpu: Terminal, tmp_path: Path) -> Any:
 
 
 def test_the_commands_of_memory(store: Terminal, tmp_path: Path) -> None:
+    assert "2 pages stay untrusted" in store("memory", "ingest", "bees.md", "--trusted").err
+    store("memory", "ingest", "bees.md")
     again = store("memory", "ingest", "bees.md", "--json").json
     assert (again["unchanged"], again["pages"]) == (1, 0)
     (found,) = store("memory", "search", "Where do bees live?", "--most", "1", "--json").json
@@ -154,5 +166,7 @@ def test_what_is_wrong_is_said(nlpu: Terminal, tmp_path: Path) -> None:
         store.write("x")
         busy = nlpu("memory", "show", "mem:x", "--store", "s")
         assert busy.code == 1 and "in use by process" in busy.err
-    assert nlpu("memory", "forget", "mem:x", "--store", "s").code == 2
+    (tmp_path / "loop").symlink_to("loop")
+    for nothing in ("mem:x", "loop", "x" * 300):
+        assert nlpu("memory", "forget", nothing, "--store", "s").code == 2
     assert nlpu("memory", "search", "x", "--store", "s", "--firmware", "iterative").code == 2

@@ -34,6 +34,7 @@ YEARS = range(2022, 2024)
         ("on 3 may 2023", ["2023-05-02 2023-05-05"]),
         ("December 9999 and 31 December 9999", []),  # no calendar goes on
         ("on 1 January 0001", []),
+        (f"{'1' * 5000} days ago", []),  # more digits than a number may have
     ],
 )
 def test_spans_of_questions(question: str, spans: list[str]) -> None:

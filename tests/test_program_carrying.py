@@ -15,8 +15,8 @@ from test_program_text import BOOK, Tone, brief, send
 
 from nlpu import lift, op, split
 from nlpu.engines.scripted import Seen
-from nlpu.errors import BadProgram, Usage
-from nlpu.label import UNTRUSTED, intern_label
+from nlpu.errors import BadProgram, DriverFailed, ProgramError, Usage
+from nlpu.label import UNTRUSTED, USER, intern_label
 from nlpu.value import Value
 from runtime import Run, first, spawn
 from runtime.assembly.bounds import Given
@@ -178,6 +178,38 @@ def test_a_result_made_of_untrusted_text_keeps_its_label_in_the_text() -> None:
         assert '%2 = "me." given untrusted\nreturn %2' in text
         program = program_of(text, given_drivers)
     assert execute(lambda: post(spawn(program), "Hello.")).status == "needs_person"
+
+
+def test_what_follows_a_nested_program_that_failed_is_refused_by_name() -> None:
+    def inner(text: str) -> Any:
+        return echo(text).value[99]
+
+    def program(text: str) -> Any:
+        try:
+            return echo(spawn(inner, text).value)
+        except ProgramError:
+            return echo("fallback")
+
+    with pytest.raises(BadProgram, match=r"main/1 cannot be written: it followed .* at main/0, a"):
+        written(program, "hello")
+    text, _ = written(program, "hello" * 30)
+    assert "echo" in text
+
+
+def test_a_driver_that_failed_is_a_condition() -> None:
+    @driver(effect="read", label_of=lambda got: UNTRUSTED if got[0] else USER)
+    def look() -> str:
+        """Look."""
+        raise RuntimeError("down")
+
+    def program() -> Any:
+        try:
+            return str(look())
+        except DriverFailed:
+            return echo("none")
+
+    text, _ = written(program)
+    assert '= echo "none" given %1 failed' in text
 
 
 # -- in the terminal -----------------------------------------------------------------------------

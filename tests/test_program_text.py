@@ -168,6 +168,7 @@ def test_noise_is_refused(text: str) -> None:
         ("\n%1 = shrink 2", "line 2, column 6: no op is called shrink"),
         ('op a(x: text) -> str: "b"', "column 9: expected a type: str, bool"),
         ('op a() -> str size=3: "b"', "column 15: size is no setting of an op"),
+        (f'op a() -> str max_tokens={"9" * 308}: "b"', "column 26: max_tokens cannot be 999"),
         ('op judge digest="00"', "is not that one any more"),
         ("return " + "[" * 40, "at most 24 levels deep"),
         ('return "\\ud800"', "lone surrogate"),

@@ -12,7 +12,7 @@ import pytest
 from pydantic_core import from_json, to_json
 
 from nlpu.engines.scripted import Say, Scripted, Seen
-from programs.answer import NOTHING_FOUND, Answer, answer, with_marks
+from programs.answer import NOTES, NOTHING_FOUND, Answer, answer, with_marks
 from programs.ask import ask
 from programs.summarize_book import Part, Summary, summarize_book
 from runtime import Computer, Run
@@ -167,14 +167,25 @@ def test_an_answer_says_when_nothing_is_relevant() -> None:
 
 def test_much_evidence_is_read_in_calls_that_fit() -> None:
     script = {"Copy": "A fact.", "Does": "yes", "Answer": "So it is."}
-    ended = run(script, answer, "Why?", ESSAY, 300)
-    check_answer(ended.result)
-    assert len(ended.result.citations) > 100  # the model cited nothing, so all of it is
+    with Computer(Scripted(script, window=1000)) as computer:
+        found = computer.run(answer, "Why?", ESSAY, 100).result
+    check_answer(found)
+    assert len(found.citations) == NOTES  # the model cited nothing: marks of all would not fit
+
+
+def test_blank_passages_are_not_read() -> None:
+    engine = Scripted({"Copy": "A fact.", "Does": "yes", "Answer": "So it is."})
+    with Computer(engine) as computer:
+        found = computer.run(answer, "Why?", "A fact." + "\n" * 300 + "Another.", 16).result
+    passages = [seen.operands["passage"] for seen in engine.seen if "passage" in seen.operands]
+    check_answer(found)
+    assert len(found.citations) == len(passages) and all(map(str.strip, passages))
 
 
 def test_marks_that_stand_for_nothing_are_taken_out() -> None:
     assert with_marks("It is so [2] and [9].", [1, 2]) == "It is so [2] and ."
     assert with_marks("It is so.", [1, 2]) == "It is so. [1][2]"
+    assert with_marks("So.", list(range(1, 100))) == "So. [1][2][3][4][5][6]"
     assert with_marks(" [7] ", [1]) == "The notes say: [1]"
 
 

@@ -158,6 +158,13 @@ def test_steps_are_limited(tools: Tools) -> None:
     assert (trace.ended, trace.answer, len(trace.steps)) == ("steps", "Three.", 3)
 
 
+def test_a_question_as_long_as_the_window_still_leaves_its_trace(tools: Tools) -> None:
+    script = [step(ask("add", left=1, right=n), thought="t" * 150) for n in range(12)]
+    engine = Scripted([*script, "Twelve."], window=4000)
+    trace = execute(act, "Q" * 3500, tools.all, 12, engine=engine).result
+    assert (trace.ended, trace.answer, len(trace.steps)) == ("steps", "", 12)
+
+
 def test_a_run_out_of_budget_goes_on_where_it_stopped(tools: Tools, tmp_path: Path) -> None:
     script = [step(ask("look", what="looms")), step(ask("look", what="mills")), answer("Old.")]
     first = execute(

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from nlpu import Limits
 from nlpu.engines.scripted import Say, Seen
 from nlpu.errors import Usage
 from runtime.terminal.archive import find
-from runtime.terminal.edges import shape_of
+from runtime.terminal.edges import replayed, shape_of
 from runtime.terminal.files import write_file
 from runtime.terminal.report import data_of, report_of
 
@@ -113,6 +114,37 @@ def test_a_replay_for_the_graph_leaves_the_journal_as_it_is(tmp_path: Path) -> N
         path.chmod(0o400)
     assert not shape_of(record).partial
     assert record.path.read_bytes() == before
+
+
+GATE = threading.Event()
+GATED = """
+@nlop
+def shorten(text: str) -> str:
+    \"""Shorten the text.\"""
+
+
+def go(topic: str) -> str:
+    from test_report import GATE
+    whole = shorten(topic).value
+    GATE.wait()
+    return whole
+"""
+
+
+def test_a_replay_that_is_busy_in_python_is_given_up(tmp_path: Path) -> None:
+    GATE.set()
+    record = recorded(tmp_path, body=GATED)
+    GATE.clear()
+    gave_up = threading.Event()
+
+    def show() -> None:
+        with pytest.raises(TimeoutError):
+            replayed(record, lambda computer, run, arguments: None, most_s=0.01)
+        gave_up.set()
+
+    threading.Thread(target=show, daemon=True).start()
+    assert gave_up.wait(PATIENCE_S)
+    GATE.set()
 
 
 def test_a_larger_run_is_summarised(tmp_path: Path) -> None:

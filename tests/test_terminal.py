@@ -13,7 +13,9 @@ import pytest
 from terminal_fixture import COMMAND, ESSAY, ROOT, Terminal, environment, fault_server, nlpu
 
 from nlpu.errors import HostError, ProgramError
+from runtime.run import Counts
 from runtime.terminal.checks import how_to_install
+from runtime.terminal.live import Plain
 from runtime.terminal.output import said
 
 __all__ = ["nlpu"]  # a fixture
@@ -253,6 +255,14 @@ def test_a_terminal_shows_progress_without_colour(tmp_path: Path) -> None:
     assert b"\x1b[3" not in seen  # no colour
 
 
+def test_a_process_that_was_suspended_owes_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Plain()
+    shown._next_s -= 1000
+    for _ in range(3):
+        shown.update(Counts(), 0)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     spec = program(tmp_path / "p.py", "def go():\n    return 'word ' * 100000\n")
     command = f"{' '.join(COMMAND)} run {spec} --engine scripted | head -c 10"
@@ -327,6 +337,18 @@ def test_a_wrong_argument_shows_the_parameters(nlpu: Terminal, tmp_path: Path) -
     spec = program(tmp_path / "p.py", "def go(question: str, text: str, size: int = 512): pass\n")
     ended = nlpu("run", spec, "Who?", *SCRIPTED)
     assert "go(question: text, text: text, size: int = 512)" in ended.err
+
+
+def test_each_argument_reaches_its_parameter(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "book").write_text("B")
+    rest = program(
+        tmp_path / "p.py", "def go(a: str, n: int = 3, *texts: str): return [a, n, *texts]\n"
+    )
+    assert nlpu("run", rest, "hello", "--input", "book", *SCRIPTED, "--json").json["result"] == [
+        "hello", 3, "B"
+    ]  # fmt: skip
+    only = program(tmp_path / "q.py", "def go(a: str, n: int = 3, /): return [a, n]\n")
+    assert nlpu("run", only, "hello", *SCRIPTED, "--json").json["result"] == ["hello", 3]
 
 
 def test_program_files_that_cannot_run(nlpu: Terminal, tmp_path: Path) -> None:
@@ -487,7 +509,9 @@ def test_doctor_says_what_is_missing_and_what_to_do(nlpu: Terminal) -> None:
         told = nlpu("doctor", "--engine", url, "--json").json
     checks = {check["name"]: check for check in told["checks"]}
     assert told["ready"] and checks[url]["ok"] and "fault-1" in checks[url]["detail"]
-    assert {"python", "base", "local", "vllm"} <= checks.keys()
+    assert {"python", "base", "local", "memory", "otel", "documents", "vllm"} <= checks.keys()
+    assert "pydantic" in checks["base"]["detail"] and "pexpect" in checks["dev"]["detail"]
+    assert how_to_install("memory").startswith("in the checkout: make test")
     assert all(check["remedy"] for check in told["checks"] if not check["ok"])
     assert how_to_install("local").endswith("pip install -c constraints.txt -e '.[local]'")
     ended = nlpu("doctor", "--engine", "http://127.0.0.1:9")

@@ -23,6 +23,8 @@ from nlpu.processor import Processor, scripted_frame
 from nlpu.tokens import CharTokenizer
 from nlpu.wire import Capabilities, Reply, Request
 from runtime import Budget
+from runtime.assembly.bounds import Bounds
+from runtime.assembly.carrying import program_of
 
 
 def thinks(seen: Seen) -> bool:
@@ -166,3 +168,7 @@ def test_thinking_is_reserved_in_the_budget(directory: Path) -> None:
                    budget=Budget(nlops=most - 0.01)).status == "stopped"  # fmt: skip
     assert execute(lambda: echo("x"), engine=engine, limits=limits,
                    budget=Budget(nlops=most)).status == "done"  # fmt: skip
+    text = 'op f(a: str) -> str max_tokens=36: "x"\n%1 = f "a"\nreturn %1'
+    for nlops, status in ((0.99, "failed"), (1.0, "done")):
+        plan = program_of(text, bounds=Bounds(nlops=nlops))
+        assert execute(plan, engine=engine, limits=limits).status == status

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 from memory.levels import Levels
-from memory.pages import Page
+from memory.pages import Page, digest
 from nlpu.errors import Usage
 from nlpu.label import USER, join
 from nlpu.value import CURRENT, see
@@ -42,8 +42,8 @@ class Policy(Protocol):
 class Base:
     """What policies have in common. Those that call no op implement ``look`` alone.
 
-    What a look found is noted in the run's journal: a resumed run sees the same pages, whatever has
-    been written since.
+    What a look found is noted in the run's journal, with its question: a resumed run sees the same
+    pages, whatever has been written since.
     """
 
     def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
@@ -56,11 +56,12 @@ class Base:
         if scope is None:
             return self.look(levels, question, most, now_s)
         noted: list[Any] = scope.remember(
-            lambda: [[f.number, f.score] for f in self.look(levels, question, most, now_s)]
+            lambda: [[f.number, f.score] for f in self.look(levels, question, most, now_s)],
+            f"{most} pages for the question {digest(question)}",
         )
-        pages = levels.pages(number for number, _ in noted)
+        pages = levels.pages_again(number for number, _ in noted)
         see(reduce(join, (page.label for page in pages.values()), USER))
-        return [Found(number, pages[number], score) for number, score in noted if number in pages]
+        return [Found(number, pages[number], score) for number, score in noted]
 
     def importance(self, levels: Levels, page: Page) -> float:
         """As the writer said."""

@@ -53,9 +53,9 @@ class Firmware(Base):
 
     def search(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
         """The fused looks, what helps first."""
-        wanted, looks = question, []
-        for _ in range(ROUNDS):
-            looks.append(self.base.search(levels, wanted, max(most, _EACH), now_s))
+        each = max(most, _EACH)
+        looks = [self.base.search(levels, question, each, now_s)]
+        for _ in range(ROUNDS - 1):
             notes = _notes(looks[-1][:_READ])
             if _said(is_enough(question, notes)):
                 break
@@ -63,6 +63,7 @@ class Firmware(Base):
                 wanted = missing(question, notes).value
             except (ModelError, DoesNotFit):
                 break
+            looks.append(self.base.search(levels, wanted, each, now_s))
         fused = _fused(looks)
         judged = [helps(question, found.page.text) for found in fused[:_JUDGED]]
         good = [found for found, verdict in zip(fused, judged, strict=False) if _said(verdict)]

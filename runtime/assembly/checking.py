@@ -206,8 +206,9 @@ class _Checker:
         if step.how == "reduce":
             calls = max(0, items - 1)
             depth = ceil(log2(max(2, items))) if items < inf else 1
+        thinking = current().processor(op.processor).thinking_tokens if self.counts else 0
         self.calls += calls
-        self.nlops += calls and calls * op.max_tokens / TOKENS_PER_NLOP
+        self.nlops += calls and calls * (op.max_tokens + thinking) / TOKENS_PER_NLOP
         if step.how in ("map", "draw"):
             return Known(Many(result.kind), items, depth=depth)
         return result._replace(depth=depth)

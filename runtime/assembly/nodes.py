@@ -77,7 +77,9 @@ def brought_by(node: Node) -> Label:
     if not isinstance(node.work, Drive):
         return USER
     driver = node.work.driver
-    return join(driver.brings, driver.label_of(node._content) if driver.label_of else USER)
+    if driver.label_of is None or node._error is not None:  # a failure has no content to label
+        return driver.brings
+    return join(driver.brings, driver.label_of(node._content))
 
 
 def label_of(value: Any) -> Label:

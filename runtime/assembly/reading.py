@@ -242,7 +242,9 @@ def _setting(line: Line) -> tuple[str, Any]:
     kind = SETTINGS[key]
     if kind is float and type(content) is int:
         content = float(content)
-    if type(content) is not kind or (key == "at_limit" and content not in ("error", "trim")):
+    large = kind is int and type(content) is int and content > _MOST_COUNT  # totals are floats
+    unknown = key == "at_limit" and content not in ("error", "trim")
+    if type(content) is not kind or large or unknown:
         line.refuse(column, f"{key} cannot be {str(content)[:40]}")
     return key, content
 

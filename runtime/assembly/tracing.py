@@ -17,7 +17,8 @@ Rules
 1. No label is lost: a step or result that had a lower label than its text explains gets that label
    as a condition.
 2. What cannot be written is refused by name: endorsements (a person who vouches writes a program),
-   and contents without JSON. Drivers and lifted functions are written by name alone.
+   what follows a nested program that failed, and contents without JSON. Drivers and lifted
+   functions are written by name alone.
 3. Calls that nothing reads are not written, unless a program looked at them and went on.
 """
 
@@ -279,8 +280,14 @@ class _Tracer:
             explained = join(explained, graph.label_of(self._stands_for(value, node)))
         for seen in graph.seen_by(node):
             stands = self._stands_for(seen, node)
-            if not isinstance(stands, Node) or type(stands.work) is Spawn:
+            if not isinstance(stands, Node):
                 continue
+            if type(stands.work) is Spawn:
+                raise BadProgram(
+                    f"{node.name} at {node.position} cannot be written: it followed "
+                    f"{stands.name} at {stands.position}, a nested program that failed; why it did "
+                    "stays in its Python"
+                )
             number = self.numbers[stands.seq]
             explained = join(explained, stands._label)
             if stands._error is not None:

@@ -28,6 +28,12 @@ _CONTEXT = decimal.Context(prec=34, Emax=999, Emin=-999)
 _PLAIN_DIGITS = 40  # longer numbers are written with an exponent
 
 
+def _quotient(a: Decimal, b: Decimal) -> Decimal:
+    if not b:  # 0 / 0 would be another mistake
+        raise decimal.DivisionByZero
+    return a / b
+
+
 def _rest(a: Decimal, b: Decimal) -> Decimal:
     """Of a division that rounds down, as Python's does."""
     if not b:
@@ -46,11 +52,10 @@ _OPERATORS: Mapping[type, Callable[..., Decimal]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+    ast.Div: _quotient,
     ast.FloorDiv: lambda a, b: (a - _rest(a, b)) / b,
     ast.Mod: _rest,
     ast.Pow: _power,
-    ast.BitXor: _power,  # as people write it
     ast.UAdd: operator.pos,
     ast.USub: operator.neg,
 }
@@ -68,11 +73,10 @@ def calculate(expression: str) -> str:
     """Work out arithmetic: + - * / // % ** and parentheses, abs, max, min, round, sqrt."""
     if len(expression) > _MOST_CHARACTERS:
         raise BadOperand(f"an expression has at most {_MOST_CHARACTERS} characters")
+    source = expression.strip().replace("^", "**")  # Python's own ^ binds weaker than +
     try:
         with decimal.localcontext(_CONTEXT):
-            found = +_worked_out(
-                ast.parse(expression.strip(), mode="eval").body, expression.strip()
-            )
+            found = +_worked_out(ast.parse(source, mode="eval").body, source)
     except decimal.DivisionByZero:
         raise BadOperand(f"{expression!r} divides by zero") from None
     except decimal.Overflow:

@@ -67,6 +67,7 @@ def _ready(kernel: Kernel, node: Node) -> None:
     given = _arguments(node)
     call = ExactCall(node.position, driver, _json(driver, given))
     if kernel.dry and driver.effect not in _HARMLESS:
+        run.refused.add(driver.name)
         raise Refused(f"{call} at {call.position}: a dry run changes nothing")
     harmless = driver.effect in _HARMLESS or driver.idempotent
     past = _met(node, call)

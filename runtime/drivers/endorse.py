@@ -89,7 +89,12 @@ def _texts(members: Any) -> Any:
     texts = tuple(members) if isinstance(members, _SETS) else ()
     if not texts or not all(isinstance(text, str) for text in texts):
         raise BadOperand(f"endorse(into={members!r:.80}): a set of texts holds texts, at least one")
-    return Literal[texts]
+    closed: Any = Literal[texts]
+    try:
+        result_type(closed)
+    except BadOp as error:  # a blank or padded text would fail all the others as well
+        raise BadOperand(f"endorse(into={members!r:.80}): {error}") from error
+    return closed
 
 
 def _ready(kernel: Kernel, node: Node) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -13,11 +14,6 @@ from pathlib import Path
 from nlpu.errors import NlpuError
 from runtime.terminal.options import DEFAULT_SERVER, KEY_VARIABLE, api_key
 
-_BASE = ("aiohttp", "greenlet", "jinja2", "networkx", "pydantic", "rich", "tokenizers", "typer")
-_EXTRAS = {
-    "local": ("accelerate", "gguf", "numpy", "torch", "transformers", "xgrammar"),
-    "dev": ("hypothesis", "mypy", "pytest", "pytest-timeout", "ruff"),
-}
 _LEAST_FREE_MB = 200
 _ASK_S = 5.0
 
@@ -50,19 +46,34 @@ def check_all(engine: str | None, run_dir: Path, offline: bool) -> list[Check]:
 def _packages() -> list[Check]:
     version = ".".join(map(str, sys.version_info[:3]))
     found = [Check("packages", "python", sys.version_info >= (3, 11), version)]
-    for group, names in {"base": _BASE, **_EXTRAS}.items():
-        found.append(_package_group(group, names, how_to_install(group)))
+    for group, names in _groups().items():
+        if group != "vllm":  # it may have an environment of its own: ``_vllm``
+            found.append(_package_group(group, names, how_to_install(group)))
     return found
+
+
+def _groups() -> dict[str, list[str]]:
+    """Packages by the extra that brings them, as the project declares them."""
+    groups: dict[str, list[str]] = {"base": []}
+    try:
+        declared = metadata.requires("nlpu") or []
+    except metadata.PackageNotFoundError:
+        declared = ["nlpu"]
+    for line in declared:
+        needed, _, extra = line.partition("; extra == ")
+        package = re.split(r"[^\w.-]", needed)[0]
+        groups.setdefault(extra.strip('"') or "base", []).append(package)
+    return groups
 
 
 def how_to_install(group: str) -> str:
     """What brings a group of packages; the registry's ``nlpu`` may be somebody else's."""
-    make = "make test" if group == "dev" else "make install"
+    make = "make install" if group in ("base", "local") else "make test"
     what = "." if group == "base" else f"'.[{group}]'"
     return f"in the checkout: {make}, or pip install -c constraints.txt -e {what}"
 
 
-def _package_group(name: str, packages: tuple[str, ...], remedy: str) -> Check:
+def _package_group(name: str, packages: list[str], remedy: str) -> Check:
     versions = {package: _version(package) for package in packages}
     missing = [package for package, version in versions.items() if version is None]
     if missing:
@@ -97,7 +108,7 @@ def _local() -> Check:
     from nlpu.engines.weights import DEFAULT_MODEL, find_model
 
     name = f"local ({DEFAULT_MODEL})"
-    missing = [package for package in _EXTRAS["local"] if _version(package) is None]
+    missing = [package for package in _groups().get("local", []) if _version(package) is None]
     if missing:
         return Check("processors", name, False, f"no {', '.join(missing)}", "make install")
     try:

@@ -3,9 +3,10 @@
 Theory of operation
 -------------------
 Two runs are compared position by position: what was asked there (op, operands, model) and what came
-of it (status, result); what the program got from outside (time, chance, which came first, lifted
-functions) counts as well. Positions are compared in their order, in which nothing comes before what
-it depends on, so the first difference is a cause and the others may be its consequences.
+of it (status, result); what the program got from outside (drivers' results, time, chance, which
+came first, lifted functions) counts as well. Positions are compared in their order, in which
+nothing comes before what it depends on, so the first difference is a cause and the others may be
+its consequences.
 
 Rules
 1. Texts are compared by content: numbers of texts mean nothing outside their journal.
@@ -55,7 +56,20 @@ def steps_of(record: Record) -> dict[str, Step]:
         for position, content in known.items()  # type: ignore[attr-defined]
     }
     calls = [call for call in calls_of(record) if call.state not in _UNDECIDED]
-    return steps | {call.position: _step(record, call) for call in calls}
+    return steps | _driven(record) | {call.position: _step(record, call) for call in calls}
+
+
+def _driven(record: Record) -> dict[str, Step]:
+    """Drivers' calls that came to an end (rule 2). What they were given is compared by digest."""
+    past, found = record.past, dict[str, Step]()
+    for position, digest in past.driven.items():
+        made = past.intents.get(digest)
+        if made is not None and (made.text or made.message):
+            status = "failed" if made.message else "done"
+            result = made.message or record.texts[made.text]
+            facts = {"op": "driver", "operands": digest, "status": status, "result": result}
+            found[position] = Step("driver", facts)
+    return found
 
 
 def _step(record: Record, call: Call) -> Step:

@@ -18,7 +18,7 @@ import inspect
 import json
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +30,7 @@ from runtime.graph import Node
 from runtime.header import source_digest
 from runtime.loader import load
 from runtime.terminal.archive import SESSION, Record
+from runtime.terminal.interrupting import stop
 from runtime.terminal.recorded import Recorded
 from runtime.works import JOINT
 
@@ -87,7 +88,10 @@ def _replayed(record: Record) -> Shape:
     return replayed(record, look)
 
 
-def replayed(record: Record, look: Callable[[Computer, Run, dict[str, Any]], T]) -> T:
+def replayed(
+    record: Record, look: Callable[[Computer, Run, dict[str, Any]], T],
+    most_s: float = _LONGEST_REPLAY_S,
+) -> T:  # fmt: skip
     """What ``look`` makes of the run, replayed on a copy, and of the arguments it was given.
 
     Raises NlpuError, TimeoutError, sqlite3.Error, OSError.
@@ -106,18 +110,23 @@ def replayed(record: Record, look: Callable[[Computer, Run, dict[str, Any]], T])
         raise ProgramError("the program's source has changed since")
     if not Recorded.serves(header.get("can")):
         raise MissingPart("the tokenizer the run was made with is not here")
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory() as place, ExitStack() as ends:
         _copy(record.path, Path(place) / record.path.name)
-        with Computer(Recorded(header["can"]), run_dir=place) as computer:
-            run = computer.resume(record.name, function, *args, replay=True, **kwargs)
-            run.wait(_LONGEST_REPLAY_S)
-            known = record.past.calls
-            there = {node.position for node in run._begun.root.subtree()}
-            if not known.keys() <= there:
-                met = len(known.keys() & there)
-                raise ProgramError(f"its replay met {met} of {len(known)} calls")
-            bound = inspect.signature(function).bind(*args, **kwargs)
-            return look(computer, run, bound.arguments)
+        computer = ends.enter_context(Computer(Recorded(header["can"]), run_dir=place))
+        run = computer.resume(record.name, function, *args, replay=True, **kwargs)
+        try:
+            run.wait(most_s)
+        except TimeoutError:
+            if not stop(run):  # its program is busy in Python, and closing would wait for it
+                ends.pop_all()
+            raise
+        known = record.past.calls
+        there = {node.position for node in run._begun.root.subtree()}
+        if not known.keys() <= there:
+            met = len(known.keys() & there)
+            raise ProgramError(f"its replay met {met} of {len(known)} calls")
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        return look(computer, run, bound.arguments)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,12 +11,13 @@ run that is started with the same takes it into its header and is compared with 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
+
+from pydantic import ValidationError
 
 from nlpu.engines import named_engine
 from nlpu.processor import FREE, Price
@@ -103,9 +104,10 @@ def keep(machine: Machine, spec: str, bound: Bound, made: Forecast) -> None:
 
 
 def kept(machine: Machine, spec: str, bound: Bound) -> Any:
-    """The forecast of such a run as plain data; None if none was made."""
+    """The forecast of such a run as plain data; None if none was made that can be read."""
     try:
-        return json.loads(_path(machine, spec, bound).read_text())
+        made = Forecast.model_validate_json(_path(machine, spec, bound).read_text())
+        return made.model_dump(mode="json")
     except (OSError, ValueError):
         return None
 
@@ -140,13 +142,16 @@ def _notes(made: Forecast) -> Iterator[str]:
 def compare(
     foretold: Mapping[str, Any] | None, receipt: Receipt, *, to_stderr: bool = True
 ) -> None:
-    """Print forecast beside actual, if there was a forecast."""
-    if foretold is not None:
-        out, made = console(to_stderr=to_stderr), Forecast.model_validate(foretold)
-        out.print("forecast beside actual:")
-        out.print(_table(made, receipt))
-        for line in _notes(made):
-            out.print(line, soft_wrap=True)
+    """Print forecast beside actual, if there was a forecast that this version can read."""
+    try:
+        made = Forecast.model_validate(foretold)
+    except ValidationError:
+        return
+    out = console(to_stderr=to_stderr)
+    out.print("forecast beside actual:")
+    out.print(_table(made, receipt))
+    for line in _notes(made):
+        out.print(line, soft_wrap=True)
 
 
 def _table(made: Forecast, receipt: Receipt | None) -> Any:

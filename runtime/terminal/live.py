@@ -69,8 +69,9 @@ class Plain:
     def update(self, counts: Counts, pieces: int) -> None:
         """A line, if it is time for one. ``pieces``: tokens of calls under way, if followed."""
         rate = self._rates.tokens_per_s(max(counts.completion_tokens, pieces))
-        if time.monotonic() >= self._next_s:
-            self._next_s += _PLAIN_EVERY_S
+        now = time.monotonic()
+        if now >= self._next_s:
+            self._next_s = now + _PLAIN_EVERY_S  # not a line for each that a suspended process owes
             say(f"{_done(counts)} of {counts.issued} calls, {_line(counts, rate)}")
 
 

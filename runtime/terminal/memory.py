@@ -71,6 +71,8 @@ def ingest(
                 memory.levels.index.follow(step)
     for name, reason in taken.skipped:
         say(f"skipped {name}: {reason}")
+    if taken.distrusted:
+        say(f"{taken.distrusted} pages stay untrusted; to trust them, forget their files first")
     if as_json:
         write_json(asdict(taken))
     else:
@@ -218,7 +220,7 @@ def forget(
     from runtime.terminal.output import write, write_json
 
     with open_memory(store, embedder) as memory:
-        gone = memory.forget(name_of(what)) or memory.forget(name_of(Path(what).resolve()))
+        gone = memory.forget(name_of(what)) or memory.forget(name_of(os.path.realpath(what)))
     if not gone:
         raise Usage(f"there is no page or file {what!r} in the memory")
     if as_json:
