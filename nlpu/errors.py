@@ -132,6 +132,13 @@ class UpstreamFailed(ProgramError):
     """A Value this one depends on failed; ``__cause__`` is that failure."""
 
 
+def root_of(error: BaseException | None) -> BaseException | None:
+    """The failure that was inherited; an error that was not inherited is its own root."""
+    while isinstance(error, UpstreamFailed) and error.__cause__ not in (None, error):
+        error = error.__cause__
+    return error
+
+
 # -- the model ------------------------------------------------------------------------------
 
 

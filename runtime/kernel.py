@@ -39,6 +39,7 @@ from nlpu.errors import (
     UnknownProcessor,
     UpstreamFailed,
     described,
+    root_of,
 )
 from nlpu.label import Label, join
 from nlpu.processor import Processor
@@ -152,10 +153,7 @@ class Kernel:
 
     def seen_failing(self, node: Node) -> None:
         """A program sees a failure: a divergence behind it is no failure to go on after."""
-        error: BaseException | None = node._error
-        while isinstance(error, UpstreamFailed) and error.__cause__ is not error:
-            error = error.__cause__
-        run = node.scope.run
+        error, run = root_of(node._error), node.scope.run
         if isinstance(error, Diverged) and run.doom is None:
             run.doom = error  # whatever the program does until it is stopped, from the hub
             self.arrived(self.host.stop, run, error)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nlpu.errors import Diverged, HostError, UpstreamFailed
+from nlpu.errors import Diverged, HostError, root_of
 from runtime.budget import Budget
 from runtime.editing import Ancestor, Edits, check
 from runtime.header import has_json, result_text, source_digest
@@ -110,9 +110,7 @@ def ended(state: RunState) -> None:
 
 def _with_root(error: BaseException) -> str:
     """The message; of a failure that was inherited, the first cause's as well."""
-    root, behind = error, error.__cause__
-    while isinstance(root, UpstreamFailed) and behind is not None and behind is not root:
-        root, behind = behind, behind.__cause__
+    root = root_of(error)
     return str(error) if root is error else f"{error}; because: {root}"
 
 

@@ -50,3 +50,12 @@ def tokenizer(tmp_path: Path) -> str:
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.save(str(tmp_path / "tokenizer.json"))
     return str(tmp_path)
+
+
+async def opening(url: str, **kwargs: Any) -> None:
+    """Open an engine and close it again."""
+    engine = HttpEngine(url, **kwargs)
+    try:
+        await engine.capabilities()
+    finally:
+        await engine.close()

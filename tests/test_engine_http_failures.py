@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from http_kit import IDS, ask, opened, run, tokenizer
+from http_kit import IDS, ask, opened, opening, run, tokenizer
 
 from nlpu import errors as e
 from nlpu.engines.fault_plan import FAULTS, script
@@ -174,14 +174,6 @@ def test_a_dead_engine_is_dead_until_restarted_though_healthy() -> None:
 
 
 # -- opening ---------------------------------------------------------------------------------
-
-
-async def opening(url: str, **kwargs: Any) -> None:
-    engine = HttpEngine(url, **kwargs)
-    try:
-        await engine.capabilities()
-    finally:
-        await engine.close()
 
 
 def test_opening_what_is_not_there() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from http_kit import opening
 from tokenizers import Tokenizer
 
 from nlpu import errors as e
@@ -226,14 +227,6 @@ def test_refusals(vllm_server: Served) -> None:
         assert not refused.value.transient
 
     on(vllm_server, test)
-
-
-async def opening(url: str, **kwargs: Any) -> None:
-    engine = HttpEngine(url, **kwargs)
-    try:
-        await engine.capabilities()
-    finally:
-        await engine.close()
 
 
 def test_opening(vllm_server: Served) -> None:

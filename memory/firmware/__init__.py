@@ -6,6 +6,7 @@ To add one, write ``memory/firmware/NAME.py`` with a class ``Firmware`` that has
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import reduce
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
@@ -40,15 +41,23 @@ class Policy(Protocol):
 
 
 class Base:
-    """What policies have in common. Those that call no op implement ``look`` alone.
+    """What policies have in common."""
+
+    def importance(self, levels: Levels, page: Page) -> float:
+        """As the writer said."""
+        return page.importance
+
+
+class OpFree(Base, ABC):
+    """A policy that calls no op: it implements ``look`` alone.
 
     What a look found is noted in the run's journal, with its question: a resumed run sees the same
     pages, whatever has been written since.
     """
 
+    @abstractmethod
     def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
         """As ``search``, without ops."""
-        raise NotImplementedError
 
     def search(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
         """``look``; in a run, what it found when the program first came here."""
@@ -62,10 +71,6 @@ class Base:
         pages = levels.pages_again(number for number, _ in noted)
         see(reduce(join, (page.label for page in pages.values()), USER))
         return [Found(number, pages[number], score) for number, score in noted]
-
-    def importance(self, levels: Levels, page: Page) -> float:
-        """As the writer said."""
-        return page.importance
 
 
 def open_firmware(name: str) -> Policy:

@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from memory.firmware import Base, Found
+from memory.firmware import Found, OpFree
 from memory.levels import Levels
 from memory.pages import Page
 from memory.reading import words_of
@@ -49,7 +49,7 @@ _SPEAKER = re.compile(r"([^\W\d_][\w'’-]*(?: [^\W\d_][\w'’-]*)?): ")
 _HOUR_DECAY = 0.995
 
 
-class Firmware(Base):
+class Firmware(OpFree):
     """The default."""
 
     def __init__(self, weights: Sequence[float] = WEIGHTS) -> None:

@@ -3,11 +3,11 @@ does."""
 
 from __future__ import annotations
 
-from memory.firmware import Base, Found
+from memory.firmware import Found, OpFree
 from memory.levels import Levels
 
 
-class Firmware(Base):
+class Firmware(OpFree):
     """Newest first."""
 
     def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
