@@ -80,5 +80,5 @@ def checked(data: bytes, name: str, *, may_be_empty: bool = False) -> str:
             f"convert it first, for example: iconv -f latin1 -t utf-8 {file}"
         ) from None
     if not (may_be_empty or text.strip()):
-        raise Usage(f"{name} is empty: there is no text in it")
+        raise Usage(f"{name} is empty: give one that holds text")
     return text
