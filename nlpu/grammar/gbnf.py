@@ -1,0 +1,232 @@
+"""Grammars as text: rules, literals, character sets, repetition, and what both readers share.
+
+Theory of operation
+-------------------
+A reader hands bodies of rules to ``Rules`` and gets names back; equal bodies share one name, so a
+string of at most 400 characters is one rule, however many fields have it. The text is written in
+what llama.cpp's GBNF and xgrammar's EBNF both read, and both read it the same way.
+
+Rules
+1. A rule's name has letters, digits and hyphens only (llama.cpp knows no underscore).
+2. A character that is neither a letter nor a digit is written as ``\\uXXXX`` or ``\\UXXXXXXXX``
+   in a class: of ``\\-`` and ``\\^`` llama.cpp knows nothing, and xgrammar reads any number of
+   digits after ``\\x``.
+3. What is repeated is one class, or one rule by its name: a group would be multiplied out.
+4. No rule is repeated that may be empty, and none begins with itself: llama.cpp refuses both.
+5. Sets are ranges of code points, sorted, apart, and without surrogates.
+6. In a JSON string a character may stand for itself, as ``\\n`` and the like, and as ``\\uXXXX``
+   with digits of either case; beyond U+FFFF that is a surrogate pair, which counts as one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from nlpu.errors import ConstraintRejected
+
+Ranges = tuple[tuple[int, int], ...]
+Span = list[tuple[int, int]]  # for each digit, its least and largest value
+
+MOST = 1000  # repetitions; llama.cpp refuses more than 2,000
+LAST = 0x10FFFF
+ALL: Ranges = ((0, 0xD7FF), (0xE000, LAST))
+RAW: Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0xD7FF), (0xE000, LAST))  # as such in a string
+CODED: Ranges = ((0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0xD7FF), (0xE000, LAST))
+SHORT = {0x22: '"', 0x5C: "\\", 0x2F: "/", 8: "b", 12: "f", 10: "n", 13: "r", 9: "t"}
+_HEX = "0123456789abcdef"
+
+
+class Rules:
+    """The rules of a grammar that is being written."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+
+    def add(self, hint: str, body: str) -> str:
+        """Name a body; a body that is known has its name already."""
+        if body in self._bodies:
+            return body
+        if body not in self._names:
+            self.define(self.reserve(hint), body)
+        return self._names[body]
+
+    def reserve(self, hint: str) -> str:
+        """Make a name for a rule that will be defined later."""
+        name = f"{hint}-{len(self._bodies)}"
+        self._bodies[name] = ""
+        return name
+
+    def define(self, name: str, body: str) -> None:
+        """Give a reserved name its body."""
+        self._bodies[name] = body
+        self._names.setdefault(body, name)
+
+    def text(self, root: str) -> str:
+        """Write the grammar whose root has this body."""
+        bodies = {"root": root, **self._bodies}
+        return "".join(f"{name} ::= {body}\n" for name, body in bodies.items())
+
+
+def literal(text: str) -> str:
+    """Write a text that stands for itself. Raises ConstraintRejected."""
+    return '"' + "".join(map(_literal_character, text)) + '"'
+
+
+def _literal_character(character: str) -> str:
+    if character == "\0" or 0xD800 <= ord(character) <= 0xDFFF:
+        raise ConstraintRejected(
+            f"no model can write {character!r}; leave it out of the constraint"
+        )
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else _code(ord(character))
+
+
+def _code(point: int) -> str:
+    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+
+
+def _class_character(point: int) -> str:
+    return chr(point) if point < 0x80 and chr(point).isalnum() else _code(point)
+
+
+def one_of(ranges: Ranges) -> str:
+    """Write a class of characters."""
+    if len(ranges) == 1 and ranges[0][0] == ranges[0][1] and ranges[0][0]:
+        return literal(chr(ranges[0][0]))
+    parts = [
+        _class_character(low) + ("-" + _class_character(high) if high > low else "")
+        for low, high in ranges
+    ]
+    return "[" + "".join(parts) + "]"
+
+
+def either(options: Iterable[str]) -> str:
+    """Write alternatives, each of them once."""
+    return " | ".join(dict.fromkeys(options))
+
+
+def repeated(atom: str, low: int, high: int | None) -> str:
+    """Write a class or a name repeated; bounds above MOST are left to validation."""
+    low, high = min(low, MOST), None if high is None or high > MOST else high
+    if (low, high) in ((1, 1), (0, 1)):
+        return atom if low else atom + "?"
+    if high is None:
+        return atom + ("*", "+")[low] if low < 2 else f"{atom}{{{low},}}"
+    if high == 0:
+        return '""'
+    return f"{atom}{{{low}}}" if low == high else f"{atom}{{{low},{high}}}"
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Bring ranges into order (rule 5)."""
+    out: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if out and low <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], max(high, out[-1][1]))
+        else:
+            out.append((low, high))
+    return tuple(out)
+
+
+def outside(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """All characters that are in none of the ranges."""
+    out, at = [], 0
+    for low, high in merged([*ranges, (0xD800, 0xDFFF)]):
+        if low > at:
+            out.append((at, low - 1))
+        at = high + 1
+    return (*out, (at, LAST)) if at <= LAST else tuple(out)
+
+
+def common(left: Ranges, right: Ranges) -> Ranges:
+    """The characters that are in both sets."""
+    return outside(outside(left) + outside(right))
+
+
+def spans(low: Sequence[int], high: Sequence[int], top: int) -> list[Span]:
+    """Split the numbers from low to high, digits up to ``top``, into products of digit ranges."""
+    if not low:
+        return [[]]
+    first, last, rest = low[0], high[0], len(low) - 1
+    if first == last:
+        return [[(first, first), *tail] for tail in spans(low[1:], high[1:], top)]
+    below: list[Span] = []
+    above: list[Span] = []
+    if any(low[1:]):
+        below = [[(first, first), *tail] for tail in spans(low[1:], [top] * rest, top)]
+        first += 1
+    if any(digit != top for digit in high[1:]):
+        above = [[(last, last), *tail] for tail in spans([0] * rest, high[1:], top)]
+        last -= 1
+    middle = [[(first, last), *[(0, top)] * rest]] if first <= last else []
+    return below + middle + above
+
+
+def digits(span: Span, digit: Callable[[int, int], str]) -> str:
+    """Write one product of digit ranges; equal ones that follow each other as a repetition."""
+    out: list[list[Any]] = []
+    for low, high in span:
+        written = digit(low, high)
+        if out and out[-1][0] == written:
+            out[-1][1] += 1
+        else:
+            out.append([written, 1])
+    return " ".join(repeated(written, times, times) for written, times in out)
+
+
+def _hex_digit(low: int, high: int) -> str:
+    points = [ord(_HEX[n]) for n in range(low, high + 1)]
+    points += [ord(_HEX[n].upper()) for n in range(max(low, 10), high + 1)]
+    return one_of(merged((point, point) for point in points))
+
+
+def _hex(low: int, high: int) -> list[str]:
+    """Write the four digits of the numbers from low to high, as alternatives."""
+    first, last = ([int(digit, 16) for digit in f"{end:04x}"] for end in (low, high))
+    return [digits(span, _hex_digit) for span in spans(first, last, 15)]
+
+
+def _pairs(low: int, high: int) -> list[str]:
+    """Write the digits of the surrogate pairs of the characters from low to high."""
+    start, end = divmod(low - 0x10000, 0x400), divmod(high - 0x10000, 0x400)
+    return [
+        f'{first} "\\\\u" {second}'
+        for leads, trails in spans(start, end, 0x3FF)
+        for first in _hex(0xD800 + leads[0], 0xD800 + leads[1])
+        for second in _hex(0xDC00 + trails[0], 0xDC00 + trails[1])
+    ]
+
+
+def escapes(ranges: Ranges) -> str:
+    """Write the ``\\uXXXX`` forms of the characters."""
+    forms: list[str] = []
+    for low, high in ranges:
+        forms += _hex(low, min(high, 0xFFFF)) if low <= 0xFFFF else []
+        forms += _pairs(max(low, 0x10000), high) if high > 0xFFFF else []
+    return f'"\\\\u" ({either(forms)})'
+
+
+def json_characters(ranges: Ranges, coded: Ranges = CODED) -> str:
+    """Write how the characters may stand in a JSON string, as alternatives (rule 6).
+
+    ``coded``: those that may stand as ``\\uXXXX`` too.
+    """
+    raw, coded = common(ranges, RAW), common(ranges, coded)
+    short = merged((ord(s), ord(s)) for p, s in SHORT.items() if common(ranges, ((p, p),)))
+    options = [one_of(raw)] if raw else []
+    options += [f'"\\\\" {one_of(short)}'] if short else []
+    return either([*options, escapes(coded)] if coded else options)
+
+
+def json_literal(value: Any, behind: str = "") -> str:
+    """Write a JSON value as json.dumps does, with and without ``ensure_ascii``."""
+    forms = [
+        json.dumps(value, ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True)
+    ]
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in forms[0]):
+        forms = forms[1:]  # half a pair has no other form
+    return either(literal(form + behind) for form in forms)

@@ -1,0 +1,178 @@
+"""The tree of a regular expression, and how it becomes the body of a rule.
+
+Theory of operation
+-------------------
+An expression is a tree of five kinds of nodes. ``bordered`` takes the anchors away at one border,
+where what has no anchor gets a padding: anything in a pattern, which is searched for, nothing in a
+whole match. ``Writer`` writes the tree, either as the texts themselves or as they stand inside a
+JSON string.
+
+Rules
+1. An anchor may stand first or last in an expression, in an option of one, and in a group that
+   stands first or last.
+2. What is repeated and may be empty is written without the empty text (gbnf.py's rule 4); the
+   language stays the same.
+3. In a JSON string a plain ASCII character stands for itself only; others as gbnf.py's rule 6 says.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
+
+from nlpu.errors import ConstraintRejected
+from nlpu.grammar.gbnf import (
+    ALL,
+    CODED,
+    Ranges,
+    Rules,
+    common,
+    either,
+    json_characters,
+    literal,
+    one_of,
+    repeated,
+)  # fmt: skip
+
+
+class Chars(NamedTuple):
+    """One character of a set."""
+
+    ranges: Ranges
+
+
+class Seq(NamedTuple):
+    """One part after the other."""
+
+    parts: tuple[Node, ...]
+
+
+class Alt(NamedTuple):
+    """One of the options."""
+
+    options: tuple[Node, ...]
+
+
+class Repeat(NamedTuple):
+    """A part a number of times."""
+
+    part: Node
+    low: int
+    high: int | None
+
+
+class Anchor(NamedTuple):
+    """The beginning or the end of the text."""
+
+    start: bool
+
+
+Node: TypeAlias = Chars | Seq | Alt | Repeat | Anchor
+
+
+def has_anchor(node: Node) -> bool:
+    if isinstance(node, Repeat):
+        return has_anchor(node.part)
+    parts = node.parts if isinstance(node, Seq) else node.options if isinstance(node, Alt) else ()
+    return isinstance(node, Anchor) or any(map(has_anchor, parts))
+
+
+def bordered(node: Node, start: bool, padding: Node) -> Node:
+    """The node without anchors at one border; what has none there gets the padding."""
+    if isinstance(node, Alt):
+        return Alt(tuple(bordered(option, start, padding) for option in node.options))
+    parts = node.parts if isinstance(node, Seq) else (node,)
+    if parts:
+        at = 0 if start else -1
+        rest = parts[1:] if start else parts[:-1]
+        edge = parts[at]
+        if edge == Anchor(start):
+            return bordered(Seq(rest), start, Seq(()))
+        if isinstance(edge, Seq | Alt) and has_anchor(edge):
+            inner = bordered(edge, start, padding)
+            return Seq((inner, *rest) if start else (*rest, inner))
+    return Seq((padding, *parts) if start else (*parts, padding))
+
+
+def _may_be_empty(node: Node) -> bool:
+    if isinstance(node, Repeat):
+        return node.low == 0 or _may_be_empty(node.part)
+    if isinstance(node, Alt):
+        return any(map(_may_be_empty, node.options))
+    return isinstance(node, Seq) and all(map(_may_be_empty, node.parts))
+
+
+def _filled(node: Node) -> Node | None:
+    """The node without the empty text; None if nothing is left (gbnf.py's rule 4)."""
+    if not _may_be_empty(node):
+        return node
+    if isinstance(node, Repeat):
+        part = _filled(node.part)
+        return None if part is None or node.high == 0 else Repeat(part, 1, node.high)
+    if isinstance(node, Alt):
+        options = [kept for option in node.options if (kept := _filled(option)) is not None]
+    else:
+        assert isinstance(node, Seq)
+        options = [
+            Seq((kept, *node.parts[at + 1 :]))
+            for at, part in enumerate(node.parts)
+            if (kept := _filled(part)) is not None
+        ]
+    return Alt(tuple(options)) if options else None
+
+
+class Writer:
+    """Writes a tree into rules."""
+
+    def __init__(self, rules: Rules, quoted: bool) -> None:
+        self._rules, self._quoted = rules, quoted
+
+    def body(self, node: Node) -> str:
+        if isinstance(node, Alt):
+            return either(self.body(option) for option in node.options)
+        if isinstance(node, Chars):
+            return self._characters(node.ranges)
+        if isinstance(node, Repeat):
+            return self._repeat(node)
+        assert isinstance(node, Seq)
+        written = []
+        for plain, run in groupby(node.parts, lambda part: bool(self._plain(part))):
+            if plain:
+                written.append(literal("".join(map(self._plain, run))))
+            else:
+                written += map(self._part, run)
+        return " ".join(filter(None, written)) or '""'
+
+    def _plain(self, node: Node) -> str:
+        """The character that this is, if it is one and stands for itself."""
+        if not isinstance(node, Chars) or len(node.ranges) != 1:
+            return ""
+        ((low, high),) = node.ranges
+        allowed = common(node.ranges, ((0x20, 0x21), (0x23, 0x2E), (0x30, 0x5B), (0x5D, 0x7E)))
+        return chr(low) if low == high and (allowed or not self._quoted) else ""
+
+    def _part(self, node: Node) -> str:
+        body = self.body(node)
+        if isinstance(node, Seq):
+            return "" if body == '""' else body
+        return self._rules.add("part", body) if " | " in body else body
+
+    def _repeat(self, node: Repeat) -> str:
+        part, low = node.part, node.low
+        if _may_be_empty(part):
+            filled = _filled(part)
+            if filled is None:
+                return '""'
+            part, low = filled, 0
+        body = self.body(part)
+        single = isinstance(part, Chars) and " " not in body
+        atom = body if single else self._rules.add("part", body)
+        return repeated(atom, low, node.high)
+
+    def _characters(self, ranges: Ranges) -> str:
+        if self._quoted:
+            return json_characters(ranges, ALL if ranges == ALL else CODED)
+        ranges = common(ranges, ((1, 0x10FFFF),))
+        if not ranges:
+            raise ConstraintRejected("no model can write '\\0'; leave it out of the constraint")
+        return one_of(ranges)
