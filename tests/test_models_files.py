@@ -149,4 +149,4 @@ def test_what_the_disk_objects_to_is_told_with_a_way_out(tmp_path: Path) -> None
     full: HostError = storage_failure(OSError(errno.ENOSPC, "No space left"), tmp_path)
     assert "is full: free some of it, or name another folder in NLPU_CACHE" in str(full)
     other = storage_failure(PermissionError(errno.EACCES, "Permission denied"), tmp_path)
-    assert "cannot be written (Permission denied)" in str(other)
+    assert "cannot be used (Permission denied)" in str(other)

@@ -32,7 +32,7 @@ __all__ = ["env", "hub"]  # fixtures
 def test_a_hub_name_is_fetched_once_then_needs_no_hub(
     hub: Hub, tmp_path: Path, name: str, file: str
 ) -> None:
-    with pytest.raises(e.MissingPart, match="is not on this machine: fetch it from the hub"):
+    with pytest.raises(e.MissingPart, match="is not on this machine: run with --model"):
         installed_model(name)
     assert hub.asked == []
     found = fetch_model(name)

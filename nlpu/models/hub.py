@@ -89,7 +89,7 @@ def _ask(name: HubName) -> Listing:
 def _download(name: HubName, wanted: Listing, tell: Tell | None) -> None:
     folder = snapshot(name, wanted.commit)
     sizes = {file: size for file, (size, _) in wanted.files.items()}
-    absent = [file for file in sizes if not (folder / file).is_file()]
+    absent = [file for file in sizes if not os.path.isfile(folder / file)]
     need_room(hub_cache(), sum(sizes[file] for file in absent))
     count = _Count(str(name), sum(sizes.values()), tell)
     for file, (size, announced) in wanted.files.items():

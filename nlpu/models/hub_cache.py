@@ -54,7 +54,7 @@ def cached(name: HubName, expected: str = "") -> ModelFiles | None:
     """
     for listing in (_noted(name), _lying(name)):
         if listing and all(
-            (snapshot(name, listing.commit) / file).is_file() for file in listing.files
+            os.path.isfile(snapshot(name, listing.commit) / file) for file in listing.files
         ):
             return model_of(name, listing, expected)
     return None
@@ -99,7 +99,7 @@ def _noted(name: HubName) -> Listing | None:
 def _lying(name: HubName) -> Listing | None:
     commit = _commit(name)
     folder = snapshot(name, commit)
-    if not commit or not folder.is_dir():
+    if not commit or not os.path.isdir(folder):
         return None
     there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.*")}
     try:
@@ -108,7 +108,7 @@ def _lying(name: HubName) -> Listing | None:
             check_folder(folder)
     except NlpuError:
         return None
-    sizes = {file: there[file].stat().st_size for file in chosen if there[file].is_file()}
+    sizes = {file: there[file].stat().st_size for file in chosen if os.path.isfile(there[file])}
     if len(sizes) < len(chosen) or not is_sure(name, chosen):
         return None
     return Listing(commit, {file: (size, _blob(there[file])) for file, size in sizes.items()})

