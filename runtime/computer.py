@@ -25,7 +25,7 @@ from nlpu.engines import named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
 from nlpu.wire import Engine
-from runtime import lives
+from runtime import lives, settings
 from runtime.budget import Budget
 from runtime.clock import Clock, SystemClock
 from runtime.drivers.person import Person
@@ -46,7 +46,8 @@ class Computer:
     """Processors + scheduler. Use as a context manager, or ``close`` it.
 
     engine:     "local" (the embedded model), "scripted", a server's URL, an Engine, or a mapping
-                of names to these; the first is the default processor.
+                of names to these; the first is the default processor. None: engine, model and
+                key as ``runtime.settings`` has them, as in the terminal.
     model:      model name or directory, for a single named engine.
     run_dir:    where runs are journaled; None keeps nothing.
     durable:    sync every commit to the disk: survives power loss, slower.
@@ -58,7 +59,7 @@ class Computer:
 
     def __init__(
         self,
-        engine: str | Engine | Mapping[str, str | Engine] = "local",
+        engine: str | Engine | Mapping[str, str | Engine] | None = None,
         *,
         model: str | None = None,
         api_key: str | None = None,
@@ -71,6 +72,10 @@ class Computer:
         person: Person | None = None,
         dry: bool = False,
     ) -> None:
+        if engine is None:
+            now = settings.read(("engine", "model"))
+            engine, model = now.engine, model or now.model
+            api_key = api_key or settings.api_key()
         engines = engine if isinstance(engine, Mapping) else {"main": engine}
         if not engines:
             raise Usage("a computer needs at least one processor: give it an engine")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from runtime.settings import NAMES
 from runtime.terminal.app import main
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +62,7 @@ def nlpu(
 ) -> Terminal:
     """``nlpu(...)`` with the scripted engine's and its own run directory under ``tmp_path``."""
     monkeypatch.chdir(tmp_path)
-    for name in ("NLPU_RUN_DIR", "NLPU_API_KEY", "NLPU_DEBUG"):
+    for name in (*(f"NLPU_{name.upper()}" for name in NAMES), "NLPU_API_KEY", "NLPU_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     return Terminal(capsys, monkeypatch)
 

@@ -262,4 +262,4 @@ def test_a_price_puts_money_on_the_receipt(nlpu: Terminal) -> None:
     assert receipt["money"] == pytest.approx(tokens)
     for wrong in ("1", "a,b", "-1,2", "1,2,3,4"):
         ended = nlpu(*words, "--price", wrong)
-        assert ended.code == 2 and "--price takes IN,OUT" in ended.err
+        assert ended.code == 2 and "--price must be IN,OUT" in ended.err

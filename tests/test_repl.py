@@ -55,8 +55,9 @@ def opened(place: Path) -> Iterator[Opened]:
         calls: int | None = None, is_terminal: bool = False,
     ) -> Console:  # fmt: skip
         engine = engine if isinstance(engine, Scripted) else Scripted(engine or short)
+        most = Budget(calls=calls)
         console = Console(
-            Settings(engine, None, place / run_dir, Budget(calls=calls), is_terminal=is_terminal)
+            Settings(engine, None, place / run_dir, most, is_terminal=is_terminal, again=most)
         )
         consoles.append(console)
         console.begin(resume)
@@ -456,4 +457,4 @@ def test_a_session_is_replayed_without_a_call_and_goes_on_after_it(nlpu: Termina
 
 
 def test_engines_are_named_rightly(nlpu: Terminal) -> None:
-    assert "unknown engine" in nlpu("repl", "--engine", "nope").err
+    assert "--engine must be local, transformers, scripted" in nlpu("repl", "--engine", "nope").err

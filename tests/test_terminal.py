@@ -13,7 +13,6 @@ import pytest
 from terminal_fixture import COMMAND, ESSAY, ROOT, Terminal, environment, fault_server, nlpu
 
 from runtime.run import Counts
-from runtime.terminal.checks import how_to_install
 from runtime.terminal.live import Plain
 
 __all__ = ["nlpu"]  # a fixture
@@ -271,21 +270,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     assert b"Traceback" not in ended.stderr and b"BrokenPipe" not in ended.stderr
 
 
-# -- doctor, bench, serve ------------------------------------------------------------------------
-
-
-def test_doctor_says_what_is_missing_and_what_to_do(nlpu: Terminal) -> None:
-    with fault_server() as url:
-        told = nlpu("doctor", "--engine", url, "--json").json
-    checks = {check["name"]: check for check in told["checks"]}
-    assert told["ready"] and checks[url]["ok"] and "fault-1" in checks[url]["detail"]
-    assert {"python", "base", "local", "memory", "otel", "documents", "vllm"} <= checks.keys()
-    assert "pydantic" in checks["base"]["detail"] and "pexpect" in checks["dev"]["detail"]
-    assert how_to_install("memory").startswith("in the checkout: make test")
-    assert all(check["remedy"] for check in told["checks"] if not check["ok"])
-    assert how_to_install("local").endswith("pip install -c constraints.txt -e '.[local]'")
-    ended = nlpu("doctor", "--engine", "http://127.0.0.1:9")
-    assert ended.code == 1 and "nlpu serve MODEL" in ended.out
+# -- bench, serve --------------------------------------------------------------------------------
 
 
 def test_benches_are_listed_without_being_imported(nlpu: Terminal) -> None:

@@ -14,7 +14,7 @@ import typer
 from runtime.bench import overhead, priority, programs, saturation, throughput
 from runtime.bench.programs_peers import peers_python
 from runtime.bench.report import circumstances
-from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver
+from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
 from runtime.bench.servers import target
 from runtime.bench.throughput_profiles import PROFILES
 from runtime.bench.throughput_runs import FLAGS, FULL, QUICK, measure
@@ -24,10 +24,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command(help="Throughput, programs and overhead of one processor, in one result.")
 def command(
-    engine: Where = "local", model: Model = None, peers: programs.Peers = False,
+    engine: Where = None, model: Model = None, peers: programs.Peers = False,
     quick: Quick = False, as_json: AsJson = False, output: Output = None, plot: Plot = None,
 ) -> int:  # fmt: skip
-    figures = everything(engine, model, peers=peers, quick=quick)
+    figures = everything(*processor(engine, model), peers=peers, quick=quick)
     deliver("all", figures, tables, as_json=as_json, output=output, plot=plot)
     return throughput.code_of(figures["throughput"])
 

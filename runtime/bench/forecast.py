@@ -25,13 +25,14 @@ from nlpu.engines import named_engine
 from nlpu.errors import Usage
 from nlpu.wire import Capabilities
 from runtime.bench.report import at_least, at_most, circumstances, show, show_circumstances
+from runtime.bench.results import processor
 from runtime.computer import Computer
 from runtime.experience import Experience
 from runtime.forecast import Forecast, forecast
 from runtime.loader import Program, load
 from runtime.receipt import Receipt
 from runtime.terminal.archive import Record, records
-from runtime.terminal.options import Json
+from runtime.terminal.options import Engine, Json, Model
 
 INPUTS = 20
 CALLS_ERROR, TOKENS_ERROR, COVERED = 0.10, 0.25, 0.80
@@ -49,7 +50,8 @@ app = typer.Typer(add_completion=False)
 @app.command(help="Forecasts against actual runs of the standard programs.")
 def command(
     text: Annotated[Path, typer.Option(metavar="FILE", help="A long text to cut inputs of.")],
-    engine: Annotated[str, typer.Option(metavar="local|URL")] = "local",
+    engine: Engine = None,
+    model: Model = None,
     inputs: Annotated[int, typer.Option(min=3, metavar="N")] = INPUTS,
     run_dir: Annotated[Path | None, typer.Option(help="Keep the runs' journals there.")] = None,
     as_json: Json = False,
@@ -57,31 +59,34 @@ def command(
     from runtime.terminal.output import write_json
 
     with tempfile.TemporaryDirectory() as made:
-        figures = measure(engine, text, inputs, run_dir or Path(made))
+        figures = measure(*processor(engine, model), text, inputs, run_dir or Path(made))
     if as_json:
         write_json(figures)
     else:
         _print(figures)
 
 
-def measure(engine: str, text: Path, inputs: int, run_dir: Path) -> dict[str, Any]:
+def measure(
+    engine: str, model: str | None, text: Path, inputs: int, run_dir: Path
+) -> dict[str, Any]:
     """Everything the command prints."""
     try:
         whole = text.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise Usage(f"{text} cannot be read as text: {error}") from None
     facts = circumstances(engine=engine, inputs=inputs, text=text.name)
-    known = asyncio.run(_capabilities(engine))
+    known = asyncio.run(_capabilities(engine, model))
+    at = {"engine": engine, "model": model}
     programs = {
-        name: _measured(name, _cases(name, whole, inputs), engine, known, run_dir / name)
+        name: _measured(name, _cases(name, whole, inputs), at, known, run_dir / name)
         for name in ("ask", "summarize_book", "answer")
     }
     rows = [row for program in programs.values() for row in program["runs"]]
     return {**facts, "programs": programs, "all": _summary(rows)}
 
 
-async def _capabilities(engine: str) -> Capabilities:
-    opened = named_engine(engine)
+async def _capabilities(engine: str, model: str | None) -> Capabilities:
+    opened = named_engine(engine, model)
     try:
         return await opened.capabilities()
     finally:
@@ -107,13 +112,11 @@ def _cases(name: str, text: str, inputs: int) -> list[dict[str, Any]]:
 
 
 def _measured(
-    name: str, cases: list[dict[str, Any]], engine: str, known: Capabilities, run_dir: Path
+    name: str, cases: list[dict[str, Any]], at: dict[str, Any], known: Capabilities, run_dir: Path
 ) -> dict[str, Any]:
     program = load(name)
     if not records(run_dir):
-        with Computer(
-            engine, run_dir=run_dir
-        ) as computer:  # one at a time: seconds are a run's own
+        with Computer(**at, run_dir=run_dir) as computer:  # one at a time: each has its seconds
             for case in cases:
                 computer.run(program.function, **case)
     runs = sorted(records(run_dir), key=_number)

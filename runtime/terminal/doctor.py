@@ -1,55 +1,120 @@
-"""``nlpu doctor``: what is here, what is not, and what to do about it."""
+"""``nlpu doctor``: what works now, what more can be had and how, and what is set."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runtime.settings import NAMES, Settings
 from runtime.terminal import options as o
 
 if TYPE_CHECKING:
     from runtime.terminal.checks import Check
 
 _Offline = Annotated[bool, typer.Option("--offline", help="Ask no server.")]
+Section = tuple[str, list[tuple[str, str]]]  # a title, and lines after their marks
+_TRY = {  # by program; "" needs none
+    "demo": "nlpu run demo",
+    "ask": 'nlpu run ask "What is a loom?"',
+    "summarize_book": "nlpu run summarize_book --input FILE",
+    "": "nlpu repl",
+}
 
 
 def doctor(
     engine: o.Engine = None,
+    model: o.Model = None,
     run_dir: o.RunDir = None,
     offline: _Offline = False,
     as_json: o.Json = False,
 ) -> int:
-    """What is installed and reachable, and what to do about what is not."""
+    """What works now, what more can be had and how, and what is set by whom."""
     from runtime.terminal.checks import check_all
     from runtime.terminal.output import write_json
 
-    url = o.engine_of(engine) if engine is not None else None
-    checks = check_all(url, o.run_dir_of(run_dir), offline)
-    ready = any(check.ok for check in checks if check.group == "processors")
-    wanted = next((check for check in checks if check.name == url), None)
+    now = o.settings(engine=engine, model=model, run_dir=run_dir)
+    checks = check_all(now, offline)
     if as_json:
-        write_json({"ready": ready, "checks": [asdict(check) for check in checks]})
+        write_json(_object(checks, now))
     else:
-        _print(checks, ready)
-    return 0 if ready and (wanted is None or wanted.ok) else 1
+        _print(report(checks, now))
+    return 0 if _ready(checks) else 1
 
 
-def _print(checks: list[Check], ready: bool) -> None:
+def _ready(checks: list[Check]) -> bool:
+    """Whether a run can be made: all else is more than that."""
+    return all(check.ok for check in checks if check.group == "base")
+
+
+def _object(checks: list[Check], now: Settings) -> dict[str, Any]:
+    values = {name: getattr(now, name) for name in NAMES}
+    settings = {
+        name: {"value": str(value) if name in ("store", "run_dir") else value, "origin": origin}
+        for name, value in values.items()
+        for origin in [now.origin(name)]
+    }
+    told = [asdict(check) for check in checks]
+    return {"ready": _ready(checks), "checks": told, "settings": settings}
+
+
+def report(checks: list[Check], now: Settings) -> Iterator[Section]:
+    """What is printed, by sections; those with nothing to tell are left out."""
+    yield _first(checks, now)
+    titles = {
+        "models": "models that need no server (--model NAME)",
+        "extras": "extras: each adds something, none is needed for what is above",
+    }
+    for group, title in titles.items():
+        found = sorted((c for c in checks if c.group == group), key=lambda check: not check.ok)
+        width = max((len(check.name) for check in found), default=0)
+        yield title, [_offered(check, width) for check in found]
+    servers = [check for check in checks if check.group == "servers" and check.ok]
+    if servers:
+        yield "servers (--engine URL)", [("here", f"{c.name}: {c.detail}") for c in servers]
+    yield "settings", list(_set(now))
+
+
+def _first(checks: list[Check], now: Settings) -> Section:
+    """What can be done now, or what stands in its way."""
+    from runtime.loader import available
+
+    base = [check for check in checks if check.group == "base"]
+    if _ready(checks):
+        where = base[-1]  # the engine
+        here = ("", *available())
+        lines = [("", line) for program, line in _TRY.items() if program in here]
+        return f"this works now, on {where.name} ({where.detail})", lines
+    broken = [check for check in base if not check.ok]
+    return "no run can be made yet", [
+        ("missing", f"{check.name}: {check.detail}: {check.remedy}") for check in broken
+    ]
+
+
+def _offered(check: Check, width: int) -> tuple[str, str]:
+    line = f"{check.name:<{width}}  {check.adds}"
+    return ("here", line) if check.ok else ("to have", f"{line}: {check.remedy}")
+
+
+def _set(now: Settings) -> Iterator[tuple[str, str]]:
+    """Engine and model, and what else is set."""
+    for name in NAMES:
+        value = getattr(now, name)
+        if name in ("engine", "model", *now.origins):
+            shown = ",".join(f"{part:g}" for part in value) if name == "price" else value
+            yield "", f"{name}: {shown or 'the default of its engine'} ({now.origin(name)})"
+
+
+def _print(sections: Iterator[Section]) -> None:
     from rich.text import Text
 
     from runtime.terminal.output import console, safe
 
-    out, group = console(), ""
-    for check in checks:
-        if check.group != group:
-            group = check.group
-            out.print(Text(group, style="bold"))
-        mark = Text("  ok       " if check.ok else "  missing  ", "green" if check.ok else "yellow")
-        out.print(mark.append(safe(f"{check.name}: {check.detail}"), "default"), soft_wrap=True)
-        if check.remedy:
-            out.print(Text(safe(f"           {check.remedy}")), soft_wrap=True)
-    out.print(
-        'ready: nlpu run ask "What is a loom?"' if ready else "no processor: see what is missing"
-    )
+    out, colours = console(), {"here": "green", "missing": "red", "to have": "yellow"}
+    for title, lines in sections:
+        out.print(Text(safe(title), style="bold"), soft_wrap=True)
+        for mark, line in lines:
+            shown = Text(f"  {mark:<9}" if mark else "  ", colours.get(mark, "default"))
+            out.print(shown.append(safe(line), "default"), soft_wrap=True)

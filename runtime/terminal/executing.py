@@ -37,10 +37,10 @@ from nlpu.errors import (
 from runtime.computer import Computer
 from runtime.handle import Run
 from runtime.receipt import Receipt
+from runtime.settings import Settings
 from runtime.terminal import interrupting
 from runtime.terminal.forecasting import compare
 from runtime.terminal.live import Plain, display
-from runtime.terminal.options import DEFAULT_RUN_DIR
 from runtime.terminal.output import as_text, json_of, said, say, write, write_body, write_json
 from runtime.terminal.person import TerminalPerson
 from runtime.terminal.stdout import failure
@@ -228,7 +228,7 @@ def _object(run: Run, error: BaseException | None, receipt: Receipt, forecast: A
 def _resume_command(job: Job, name: str, error: BaseException) -> str:
     """The command that goes on with the run, and what to change for it to get further."""
     words = ["nlpu", "resume", name, *job.again]
-    if job.run_dir != DEFAULT_RUN_DIR:
+    if job.run_dir != Settings().run_dir:
         words += ["--run-dir", str(job.run_dir)]
     if isinstance(error, Diverged):
         words.append("--changed")

@@ -27,8 +27,8 @@ from runtime.experience import Experience
 from runtime.forecast import Forecast, Interval, forecast
 from runtime.header import result_text
 from runtime.receipt import Receipt
+from runtime.settings import api_key
 from runtime.terminal.archive import Record, records
-from runtime.terminal.options import api_key
 from runtime.terminal.output import console, say
 from runtime.terminal.recorded import Recorded, remembered
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from nlpu.errors import Usage
+from runtime.settings import Settings
 
 MOST_BYTES = 16 * 1024 * 1024
 
@@ -82,3 +85,14 @@ def checked(data: bytes, name: str, *, may_be_empty: bool = False) -> str:
     if not (may_be_empty or text.strip()):
         raise Usage(f"{name} is empty: give one that holds text")
     return text
+
+
+def set_store(
+    program: Callable[..., Any], bound: tuple[list[Any], dict[str, Any]], store: Path
+) -> None:
+    """Give a program the store that is set, where it would take the one that is built in."""
+    signature, built_in = inspect.signature(program), Settings().store
+    place = signature.parameters.get("store")
+    taken = signature.bind(*bound[0], **bound[1]).arguments
+    if store != built_in and place and place.default == str(built_in) and "store" not in taken:
+        bound[1]["store"] = str(store)

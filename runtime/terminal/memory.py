@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runtime.terminal.options import Json
+from runtime.terminal.options import Json, settings
 from runtime.terminal.pages import facts, heading, print_found, print_stats
 
 if TYPE_CHECKING:
     from memory.controller import Memory
 
-DEFAULT_STORE = Path(".nlpu") / "memory"
-STORE_VARIABLE = "NLPU_MEMORY"
-
 Store = Annotated[
     Path | None,
     typer.Option(
-        "--store", metavar="DIR", help="The memory. Default: $NLPU_MEMORY, else .nlpu/memory."
+        "--store",
+        metavar="DIR",
+        help="The memory. Default: $NLPU_STORE, else nlpu.toml, else .nlpu/memory.",
     ),
 ]
 Embedder = Annotated[
@@ -42,7 +41,7 @@ def open_memory(
     """The store of that directory. Raises Usage where there is none and none is to be made."""
     from memory.controller import Memory
 
-    place = store or Path(os.environ.get(STORE_VARIABLE) or DEFAULT_STORE)
+    place = settings(("store",), store=store).store
     return Memory(place, embedder=embedder, firmware=firmware, new=new)
 
 

@@ -1,21 +1,26 @@
-"""Options that several commands have, and the checks that belong to them."""
+"""Options that several commands have; what is not given is as it is set (``runtime.settings``)."""
 
 from __future__ import annotations
 
-import math
-import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runtime.settings import ENGINES, NAMES, Settings, read
+
 if TYPE_CHECKING:
     from nlpu.processor import Price
     from runtime.budget import Budget
 
-DEFAULT_RUN_DIR = Path(".nlpu") / "runs"
 DEFAULT_SERVER = "http://127.0.0.1:8000"
-KEY_VARIABLE = "NLPU_API_KEY"
+
+
+def _default(name: str, built_in: str) -> str:
+    """Where an option's default comes from, for its help."""
+    return f"Default: $NLPU_{name.upper()}, else nlpu.toml, else {built_in}."
+
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 RunDir = Annotated[
@@ -23,16 +28,24 @@ RunDir = Annotated[
     typer.Option(
         "--run-dir",
         metavar="DIR",
-        help="Where runs are journaled. Default: $NLPU_RUN_DIR, else .nlpu/runs.",
+        help=f"Where runs are journaled. {_default('run_dir', '.nlpu/runs')}",
     ),
 ]
 Engine = Annotated[
     str | None,
-    typer.Option("--engine", metavar="local|scripted|URL", help="What runs the model."),
+    typer.Option(
+        "--engine",
+        metavar="NAME|URL",
+        help=f"{', '.join(ENGINES)}, or a server. {_default('engine', 'local')}",
+    ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="Which of a server's models, or a directory."),
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help=f"Which of the engine's models, or a directory. {_default('model', 'its own')}",
+    ),
 ]
 Nlops = Annotated[
     float | None,
@@ -53,58 +66,31 @@ Prices = Annotated[
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, or the start of its name.")]
 
 
+def settings(only: Collection[str] = NAMES, **given: Any) -> Settings:
+    """What was given on the command line, over what is set. Raises Usage.
+
+    only: the settings that apply to the command; an option of another has no default.
+    """
+    named = {name: None if raw == "" else raw for name, raw in given.items()}
+    return read(only).over(named, lambda name: f"command line: --{name.replace('_', '-')}")
+
+
 def run_dir_of(given: Path | None) -> Path:
-    """The run directory: the option, else the environment, else the default."""
-    return given or Path(os.environ.get("NLPU_RUN_DIR") or DEFAULT_RUN_DIR)
+    """The run directory."""
+    return settings(("run_dir",), run_dir=given).run_dir
 
 
-def api_key() -> str | None:
-    """The key for a server. From the environment alone, so that it is in no process list."""
-    return os.environ.get(KEY_VARIABLE) or None
-
-
-def limits_of(nlops: float | None, calls: int | None, seconds: float | None) -> dict[str, Any]:
-    """The limits that were given, checked. Raises Usage."""
-    from nlpu.errors import Usage
-
-    given = {"nlops": nlops, "calls": calls, "seconds": seconds}
-    for name, most in given.items():
-        if most is not None and not (most > 0 and math.isfinite(most)):
-            raise Usage(f"--{name} must be more than 0, not {most:g}; leave it out for no limit")
-    return {name: most for name, most in given.items() if most is not None}
-
-
-def budget_of(limits: dict[str, Any], before: dict[str, Any] | None = None) -> Budget:
-    """A budget of the limits given now, over those of an earlier start."""
+def budget_of(now: Settings, before: dict[str, Any] | None = None) -> Budget:
+    """A budget of the limits of now, over those of an earlier start."""
     from runtime.budget import Budget
 
-    return Budget(**{**(before or {}), **limits})
+    limits = {"nlops": now.nlops, "calls": now.calls, "seconds": now.seconds}
+    given = {name: most for name, most in limits.items() if most is not None}
+    return Budget(**{**(before or {}), **given})
 
 
-def price_of(given: str | None) -> Price | None:
-    """The price table of one processor. Raises Usage."""
-    from nlpu.errors import Usage
+def price_of(now: Settings) -> Price | None:
+    """The price table of one processor."""
     from nlpu.processor import Price
 
-    if given is None:
-        return None
-    try:
-        prices = [float(part) for part in given.split(",")]
-    except ValueError:
-        prices = []
-    if len(prices) not in (2, 3) or not all(0 <= price < math.inf for price in prices):
-        raise Usage(f"--price takes IN,OUT or IN,CACHED,OUT, such as 0.15,0.60; not {given!r}")
-    return Price(prompt=prices[0], cached=prices[-2], completion=prices[-1])
-
-
-def engine_of(name: str) -> str:
-    """The engine's name, if it can be one. Raises Usage."""
-    from nlpu.errors import Usage
-
-    if name in ("local", "scripted"):
-        return name
-    if not name.startswith(("http://", "https://")):
-        raise Usage(f"unknown engine {name!r}; use local, scripted, or a server's URL: http://...")
-    if "@" in name.partition("://")[2].partition("/")[0]:
-        raise Usage(f"a URL with a password would be written down; put the key in {KEY_VARIABLE}")
-    return name
+    return None if now.price is None else Price(*now.price)

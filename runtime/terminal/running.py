@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runtime.settings import api_key
 from runtime.terminal import options as o
 from runtime.terminal.stdout import lead_prints_to_stderr
 
@@ -74,21 +75,25 @@ def run(
     """Run a program: its result on stdout, progress and cost on stderr."""
     from runtime.loader import bind, load
     from runtime.terminal.forecasting import kept
-    from runtime.terminal.inputs import Stdin, fill_words, read_texts
+    from runtime.terminal.inputs import Stdin, fill_words, read_texts, set_store
 
     lead_prints_to_stderr()
-    limits = o.limits_of(nlops, calls, seconds)
-    place = o.run_dir_of(run_dir)
+    now = o.settings(
+        engine=engine, model=model, nlops=nlops, calls=calls, seconds=seconds, run_dir=run_dir,
+        price=price,
+    )  # fmt: skip
+    budget = o.budget_of(now)
     if origin is not None:
         _only_edits(program, args, inputs, dry)
-        given = _Machine(engine, model, place, durable, o.price_of(price))
-        return _rerun(origin, sets or [], given, limits, as_json)
-    machine = _Machine(o.engine_of(engine or "local"), model, place, durable, o.price_of(price))
+        given = _Machine(engine, model, now.run_dir, durable, o.price_of(now) if price else None)
+        return _rerun(origin, sets or [], given, budget, as_json)
+    machine = _Machine(now.engine, now.model, now.run_dir, durable, o.price_of(now))
     loaded, stdin = load(_named(program, sets)), Stdin()
     words = fill_words(args or [], stdin)
     bound = bind(loaded, words, read_texts(inputs or [], stdin))
+    set_store(loaded.function, bound, now.store)
     if dry:
-        return _forecast(loaded, bound, machine, o.budget_of(limits), as_json)
+        return _forecast(loaded, bound, machine, budget, as_json)
     positional, named = bound
     header = {
         "program": loaded.spec,
@@ -99,16 +104,15 @@ def run(
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.start(
-            loaded.function, *positional, **named, budget=o.budget_of(limits),
+            loaded.function, *positional, **named, budget=budget,
             header={**header, "can": _can(computer)}, stream=stream,
         )  # fmt: skip
 
-    return _carry_out(loaded, begin, machine, as_json, seconds=seconds, foretold=header["forecast"])
+    foretold = header["forecast"]
+    return _carry_out(loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold)
 
 
-def _rerun(
-    name: str, sets: list[str], given: _Machine, limits: dict[str, Any], as_json: bool
-) -> int:
+def _rerun(name: str, sets: list[str], given: _Machine, budget: Budget, as_json: bool) -> int:
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
     from runtime.terminal.rerunning import edits_of
 
@@ -123,10 +127,10 @@ def _rerun(
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.rerun(
             record.name, loaded.function, *args, **kwargs, edits=edits,
-            budget=o.budget_of(limits), header=header, stream=stream,
+            budget=budget, header=header, stream=stream,
         )  # fmt: skip
 
-    return _carry_out(loaded, begin, machine, as_json, seconds=limits.get("seconds"))
+    return _carry_out(loaded, begin, machine, as_json, seconds=budget.seconds)
 
 
 def resume(
@@ -142,9 +146,11 @@ def resume(
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
     lead_prints_to_stderr()
-    limits = o.limits_of(nlops, calls, seconds)
-    place = o.run_dir_of(run_dir)
-    record, loaded = _found(place, name)
+    now = o.settings(  # all else is as the run was begun; seconds count from each start anew
+        ("run_dir", "seconds"), engine=engine, model=model, nlops=nlops, calls=calls,
+        seconds=seconds, run_dir=run_dir,
+    )  # fmt: skip
+    record, loaded = _found(now.run_dir, name)
     args, kwargs = record.arguments(loaded.function)
     header = record.past.header
     again = _again(engine, model)
@@ -152,12 +158,12 @@ def resume(
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(
             record.name, loaded.function, *args, **kwargs,
-            budget=o.budget_of(limits, header["budget"]), changed=changed, stream=stream,
+            budget=o.budget_of(now, header["budget"]), changed=changed, stream=stream,
         )  # fmt: skip
 
-    machine = _machine_of(record, _Machine(engine, model, place))
+    machine = _machine_of(record, _Machine(engine, model, now.run_dir))
     return _carry_out(
-        loaded, begin, machine, as_json, again=again, seconds=seconds,
+        loaded, begin, machine, as_json, again=again, seconds=now.seconds,
         foretold=header.get("forecast"), name=record.name,
     )  # fmt: skip
 
@@ -173,7 +179,7 @@ def replay(
     from runtime.terminal.recorded import Recorded
 
     lead_prints_to_stderr()
-    place = o.run_dir_of(run_dir)
+    place = o.settings(("run_dir",), engine=engine, model=model, run_dir=run_dir).run_dir
     record, loaded = _found(place, name, replays=True)
     args, kwargs = record.arguments(loaded.function)
     header = record.past.header
@@ -232,7 +238,7 @@ def _carry_out(
 
     asked = None if is_replay else person()
     computer = Computer(
-        machine.engine, model=machine.model, api_key=o.api_key(), run_dir=machine.run_dir,
+        machine.engine, model=machine.model, api_key=api_key(), run_dir=machine.run_dir,
         durable=machine.durable, prices=None if machine.price is None else {"main": machine.price},
         person=asked,
     )  # fmt: skip
@@ -293,7 +299,7 @@ def _processor(
             "resume it there with Computer.resume"
         )
     known = None if engine is not None else header.get("model")
-    return o.engine_of(engine or header["engine"]), model or known
+    return engine or header["engine"], model or known
 
 
 def _can(computer: Computer) -> dict[str, Any]:

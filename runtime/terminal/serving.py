@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.terminal.options import KEY_VARIABLE, Json, api_key
+from runtime.settings import KEY_VARIABLE, api_key
+from runtime.terminal.options import Json
 
 if TYPE_CHECKING:
     from nlpu.engines.serve import VllmServer

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runtime.settings import NAMES, api_key
 from runtime.terminal import options as o
 from runtime.terminal.interrupting import raise_from_here
 from runtime.terminal.stdout import lead_prints_to_stderr, results
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from runtime.settings import Settings as Now
     from runtime.terminal.repl.console import Console
 
 _Resume = Annotated[
@@ -45,13 +45,16 @@ def repl(
         raise Usage("nlpu repl reads lines from stdin, and there is none")
     raise_from_here()
     lead_prints_to_stderr()
-    place = o.run_dir_of(run_dir)
-    name, engine, model = _session(place, resume, engine, model)
-    limits = o.limits_of(nlops, calls, None)
+    now = o.settings(
+        ("run_dir",) if resume else set(NAMES) - {"seconds"},  # a session is as it was begun
+        engine=engine, model=model, nlops=nlops, calls=calls, run_dir=run_dir,
+    )  # fmt: skip
+    given = o.budget_of(o.settings((), nlops=nlops, calls=calls)) if nlops or calls else None
+    name, engine, model = _session(now, resume, engine, model)
     console = Console(
         Settings(
-            o.engine_of(engine), model, place, o.budget_of(limits), durable, o.api_key(),
-            is_terminal=sys.stdin.isatty() and results().isatty(), person=person(),
+            engine, model, now.run_dir, o.budget_of(now), durable, api_key(),
+            is_terminal=sys.stdin.isatty() and results().isatty(), person=person(), again=given,
         )
     )  # fmt: skip
     try:
@@ -66,20 +69,20 @@ def repl(
 
 
 def _session(
-    run_dir: Path, name: str | None, engine: str | None, model: str | None
+    now: Now, name: str | None, engine: str | None, model: str | None
 ) -> tuple[str | None, str, str | None]:
     """The session asked for, and the engine and model: those asked for, else its own."""
     from nlpu.errors import Usage
     from runtime.terminal.archive import SESSION, find, records
 
     if name is None:
-        return None, engine or "local", model
+        return None, now.engine, now.model
     if name == "last":
-        found = next((each for each in records(run_dir) if each.program == SESSION), None)
+        found = next((each for each in records(now.run_dir) if each.program == SESSION), None)
         if found is None:
-            raise Usage(f"there is no session in {run_dir}; begin one: nlpu repl")
+            raise Usage(f"there is no session in {now.run_dir}; begin one: nlpu repl")
     else:
-        found = find(run_dir, name)
+        found = find(now.run_dir, name)
     if found.program != SESSION:
         raise Usage(f"{found.name} is a run of {found.program}: {found.resumption}")
     header = found.past.header

@@ -51,7 +51,10 @@ from runtime.terminal.repl.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What sessions are opened with. ``is_terminal``: a person types, and sees what it cost."""
+    """What sessions are opened with. ``is_terminal``: a person types, and sees what it cost.
+
+    ``again``: what a session that is gone on with may take; None: what it might before.
+    """
 
     engine: Any
     model: str | None
@@ -61,6 +64,7 @@ class Settings:
     api_key: str | None = None
     is_terminal: bool = False
     person: TerminalPerson | None = None
+    again: Budget | None = None
 
 
 class Console:
@@ -110,7 +114,7 @@ class Console:
         return self.computer.start(session.session, budget=budget, header=header, gate=self.gate)
 
     def _resumed(self, name: str, session: Session, changed: bool = False) -> Run:
-        budget = self.settings.budget
+        budget = self.settings.again
         return self.computer.resume(
             name, session.session, budget=budget, changed=changed, gate=self.gate
         )

@@ -1,0 +1,233 @@
+"""Settings: the defaults of the commands, and where each of them comes from.
+
+Theory of operation
+-------------------
+A default is, from the weakest to the strongest: built in, named by a file ``nlpu.toml``, named by
+the environment (``NLPU_`` and the option's name), or given on the command line. ``read`` lays the
+first three over each other; a command lays its options over these (``Settings.over``). The file is
+the nearest: in the working directory, else in the first parent that has one. The home directory
+and the file system's root are the last that are looked in.
+
+Rules
+1. What is wrong is one Usage error that names the place and what is allowed there.
+2. A model goes with its engine: a layer that names another engine drops the model below it.
+3. A secret is in no file: a server's key is read from the environment alone. Nor is a file obeyed
+   that another user put where everybody may write: it could lead texts and key elsewhere.
+4. Paths in a file are relative to it, all others to the working directory.
+5. Reading imports nothing of the project: it costs well under 2 ms.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nlpu.errors import Usage
+
+FILE = "nlpu.toml"
+BUILT_IN = "built in"
+KEY_VARIABLE = "NLPU_API_KEY"
+ENGINES = ("local", "transformers", "scripted")  # and any server's URL
+_SECRET = re.compile(r"(^|[-_])(api_?key|key|token|secret|passwd|password)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One value for each setting; ``origins`` says where those come from that are not built in.
+
+    price: money for a million tokens: prompt, cached, generated.
+    calls, nlops, seconds: most that a run may take; None is no limit.
+    """
+
+    engine: str = "local"
+    model: str | None = None
+    store: Path = Path(".nlpu", "memory")
+    run_dir: Path = Path(".nlpu", "runs")
+    price: tuple[float, float, float] | None = None
+    calls: int | None = None
+    nlops: float | None = None
+    seconds: float | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, name: str) -> str:
+        """Where the value of a setting comes from."""
+        return self.origins.get(name, BUILT_IN)
+
+    def over(self, given: Mapping[str, Any], origin: Callable[[str], str]) -> Settings:
+        """What is ``given`` and not None, over these; ``origin`` is of a name. Raises Usage."""
+        named = {name: raw for name, raw in given.items() if raw is not None}
+        values = {name: _checked(name, raw, origin(name)) for name, raw in named.items()}
+        origins = {**self.origins, **{name: origin(name) for name in values}}
+        if values.get("engine", self.engine) != self.engine and "model" not in values:  # rule 2
+            values["model"] = None
+            origins.pop("model", None)
+        return replace(self, **values, origins=origins)
+
+
+NAMES = tuple(each.name for each in fields(Settings) if each.name != "origins")
+
+
+def read(only: Collection[str] = NAMES) -> Settings:
+    """The settings as they are now, here; those not in ``only`` as they are built in.
+
+    Raises Usage.
+    """
+    found, file = Settings(), _nearest()
+    if file is not None:
+        given = {name: raw for name, raw in _content(file).items() if name in only}
+        found = found.over(given, lambda name: f"{FILE}: {file}:{name}")
+    environment = {name: os.environ.get(_variable(name)) or None for name in only}
+    return found.over(environment, lambda name: f"environment: {_variable(name)}")
+
+
+def api_key() -> str | None:
+    """The key for a server. From the environment alone, so that it is in no process list."""
+    return os.environ.get(KEY_VARIABLE) or None
+
+
+def _variable(name: str) -> str:
+    return f"NLPU_{name.upper()}"
+
+
+# -- the file --------------------------------------------------------------------------------
+
+
+def _nearest() -> Path | None:
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was removed under us
+        return None
+    home = os.path.realpath(os.path.expanduser("~"))
+    for folder in (here, *here.parents):
+        if os.path.isfile(folder / FILE):
+            return folder / FILE
+        if str(folder) == home:
+            break
+    return None
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """What a file names, its paths made absolute. Raises Usage."""
+    import tomllib  # here: most working directories have no file
+
+    try:
+        _trusted(file)
+        given = tomllib.loads(file.read_bytes().decode())
+    except OSError as error:
+        raise _usage(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise _usage(f"{file} is not TOML: {error}; its lines are like: engine = 'local'") from None
+    for name, raw in given.items():
+        if name not in NAMES:
+            raise _usage(f"{file}: {_no_setting(name)} (it may name {', '.join(NAMES)})")
+        if isinstance(raw, str) and name in ("calls", "nlops", "seconds"):
+            raise _usage(
+                f"{file}:{name} must be {_KINDS[name][0]}, without quotes; not {raw!r:.80}"
+            )
+    return {name: _placed(name, raw, file.parent) for name, raw in given.items()}
+
+
+def _trusted(file: Path) -> None:
+    """Raises Usage (rule 3)."""
+    shared = file.parent.stat().st_mode & stat.S_IWOTH
+    if shared and file.stat().st_uid not in (0, os.getuid()):
+        raise _usage(
+            f"{file} is another user's, in a directory where everybody may write, and not obeyed; "
+            f"work in a directory of your own, or put a {FILE} of yours nearer"
+        )
+
+
+def _no_setting(name: str) -> str:
+    if _SECRET.search(name):
+        return f"{name!r:.40} looks like a secret, which belongs in {KEY_VARIABLE}, never in a file"
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), NAMES, 1)
+    return f"{name!r:.40} is no setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _placed(name: str, raw: Any, folder: Path) -> Any:
+    """A path of a file, where it leads (rule 4); a model's may be a name instead."""
+    if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "model"):
+        return raw
+    path = os.path.normpath(folder / os.path.expanduser(raw))
+    is_name = name == "model" and raw[0] not in "./~"
+    return raw if is_name and not (raw.endswith(".gguf") and os.path.isfile(path)) else path
+
+
+# -- values ----------------------------------------------------------------------------------
+
+
+def _checked(name: str, raw: Any, origin: str) -> Any:
+    """The value of a setting. Raises Usage."""
+    allowed, value_of = _KINDS[name]
+    place = origin.partition(": ")[2]
+    if "@" in str(raw).partition("://")[2].partition("/")[0]:
+        what = "a URL with a password would be written down; put the key in"
+        raise _usage(f"{place}: {what} {KEY_VARIABLE}")
+    try:
+        return value_of(raw)
+    except (ValueError, TypeError, OverflowError):
+        raise _usage(f"{place} must be {allowed}; not {raw!r:.80}") from None
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str) or not raw.strip() or not raw.isprintable():
+        raise ValueError
+    return raw
+
+
+def _engine(raw: Any) -> str:
+    name = _text(raw)
+    if name not in ENGINES and not name.startswith(("http://", "https://")):
+        raise ValueError
+    return name
+
+
+def _path(raw: Any) -> Path:
+    if raw == "" or "\0" in str(raw):
+        raise ValueError
+    return Path(raw)
+
+
+def _price(raw: Any) -> tuple[float, float, float]:
+    parts = raw.split(",") if isinstance(raw, str) else list(raw)
+    prices = [float(part) for part in parts]
+    if len(prices) not in (2, 3) or not all(0 <= price < inf for price in prices):
+        raise ValueError
+    return prices[0], prices[-2], prices[-1]
+
+
+def _number(kind: type[int] | type[float]) -> Callable[[Any], int | float]:
+    def number(raw: Any) -> int | float:
+        value = kind(raw) if isinstance(raw, str) else raw
+        if isinstance(value, bool) or not isinstance(value, (int, kind)) or not 0 < value < inf:
+            raise ValueError
+        return kind(value)
+
+    return number
+
+
+_KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and how it is read
+    "engine": (f"{', '.join(ENGINES)}, or a server's URL: http://...", _engine),
+    "model": ("the name or the directory of a model", _text),
+    "store": ("a directory", _path),
+    "run_dir": ("a directory", _path),
+    "price": ("IN,OUT or IN,CACHED,OUT, such as 0.15,0.60", _price),
+    "calls": ("a whole number more than 0 (leave it out for no limit)", _number(int)),
+    "nlops": ("a number more than 0 (leave it out for no limit)", _number(float)),
+    "seconds": ("a number more than 0 (leave it out for no limit)", _number(float)),
+}
+
+
+def _usage(message: str) -> Usage:
+    from nlpu.errors import Usage  # here: it brings the whole processor along
+
+    return Usage(message)
