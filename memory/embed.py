@@ -16,13 +16,14 @@ Rules
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nlpu.engines.weights import find_in_wheel
 from nlpu.errors import MissingPart, Usage
+from nlpu.models.files import find_in_wheel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,9 +75,19 @@ class MiniLM:
         if self._net is not None:
             return
         # Here: seconds of loading that only an embedding needs.
-        from nlpu.engines.forward import libraries
-
-        torch, transformers = libraries()
+        # On a busy machine OpenMP threads that spin while they wait make each product up to fifty
+        # times slower than ones that sleep, so they sleep unless the environment says otherwise;
+        # it is read once, when torch loads.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        try:
+            import torch
+            import transformers
+        except ImportError as error:
+            raise MissingPart(
+                f"the embedder minilm needs {error.name}: pip install -c constraints.txt -e "
+                "'.[transformers,memory]', or use the embedder static"
+            ) from error
+        transformers.utils.logging.disable_progress_bar()
         transformers.utils.logging.set_verbosity_error()  # it reports the pooler we leave out
         self._torch = torch
         self._tokenizer = _tokenizer(self._where / "tokenizer.json")

@@ -215,7 +215,7 @@ def _codec_for(capabilities: Capabilities) -> Codec:
         return Codec(CharTokenizer(), scripted_frame())
     if where is None:
         return Codec(ByteBound(), Frame((), (), ()))
-    tokenizer = tokenizer_in(Path(where))
+    tokenizer = capabilities.encoder or tokenizer_in(Path(where))
     return Codec(tokenizer, load_frame(Path(where), tokenizer))
 
 

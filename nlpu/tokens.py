@@ -61,7 +61,7 @@ class FileTokenizer:
         self._plain.encode_special_tokens = True  # rule 1
         self._words: dict[str, list[int]] = {}
         self._by_word = _is_cut_at_spaces(json.loads(path.read_text())) and all(
-            self._worded(probe) == self._whole(probe) for probe in _PROBES
+            self._worded(probe) == self._whole(probe) for probe in PROBES
         )
 
     def encode(self, text: str, special: bool = False) -> list[int]:
@@ -112,7 +112,7 @@ def _read(directory: Path, changed_ns: int) -> FileTokenizer:
 
 _WORD_BORDER = re.compile(r"(?<=\S)(?= \S)")
 _MOST_WORDS, _LONGEST_WORD = 50_000, 40
-_PROBES = (
+PROBES = (
     "It's 3 o'clock, isn't it?  Two  spaces, 1,234.5 and\ttabs \n\n new lines \u00a0 or\u00a0hard",
     "café naïve 中文 ภา 😀 \u200b a\u0301 ... -- (so) <|x|> </s> [INST] #1 x=y*z",
 )
@@ -231,6 +231,8 @@ def load_frame(directory: Path, tokenizer: Tokenizer) -> Frame:
     if isinstance(template, list):  # several named templates: the default one
         template = next((t["template"] for t in template if t.get("name") == "default"), None)
     names = {key: _token(config.get(key)) for key in ("bos_token", "eos_token", "pad_token")}
+    if template is None and config.get("add_bos_token"):  # what a template would write itself
+        template = names["bos_token"] + _PLAIN
     return frame_from_template(tokenizer, template, **names)
 
 

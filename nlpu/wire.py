@@ -21,8 +21,10 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
+
+from nlpu.tokens import Tokenizer
 
 Finish = Literal["stop", "length"]
 ConstraintKind = Literal["choice", "regex", "json"]
@@ -100,6 +102,8 @@ class Capabilities:
     max_in_flight: requests that are useful at once.
     constraints:   kinds it decodes under; with json also the regexes of ``types.NUMBER_SCHEMAS``.
     tokenizer:     directory with ``tokenizer.json`` and the chat template, if it is known.
+    encoder:       what cuts texts into ids, where the engine has it and files do not.
+    source:        where the model came from, with revision and sha256, as far as they are known.
     weaker:        one short sentence for each guarantee that this engine cannot give.
     probabilities: it can tell how likely each choice was.
     """
@@ -114,6 +118,8 @@ class Capabilities:
     tokenizer: str | None = None
     weaker: tuple[str, ...] = ()
     probabilities: bool = False
+    source: str = ""
+    encoder: Tokenizer | None = field(default=None, compare=False, repr=False)
 
 
 class Engine(Protocol):

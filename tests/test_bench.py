@@ -53,10 +53,10 @@ def test_overhead_gives_shapes_and_graphs() -> None:
 
 @pytest.mark.usefixtures("small")
 def test_overhead_works_without_the_embedded_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent() -> Path:
+    def absent(name: str | None) -> Path:
         raise overhead.MissingPart("not here")
 
-    monkeypatch.setattr(overhead, "find_model", absent)
+    monkeypatch.setattr(overhead, "installed_model", absent)
     with overhead.tokenizer() as (directory, name), instant_server("yes") as url:
         assert "not installed" in name
         assert requests.measure_shape("three", url, directory, 50, 1)["prompt_tokens"] > 50

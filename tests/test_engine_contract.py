@@ -95,9 +95,9 @@ async def opening(kind: str, directory: str, served: Served | None) -> AsyncIter
         elif kind == "http":
             engine = HttpEngine(server.url)
         elif kind == "local":
-            from nlpu.engines.local import LocalEngine
+            from nlpu.engines.embedded.engine import EmbeddedEngine
 
-            engine = LocalEngine()
+            engine = EmbeddedEngine()
         else:
             assert served is not None
             engine = served.engine()
@@ -224,10 +224,13 @@ def test_the_likelier_choice_is_said_and_a_stream_tells_the_same(opened: Opened)
             assert likelier[1] == reply.text
             streamed = await processor.engine.send(request._replace(id="s"), lambda piece: None)
             assert streamed.text == reply.text
-            assert streamed.probabilities == pytest.approx(reply.probabilities, abs=1e-3)
+            near = {
+                "abs": 0.03 if any("0.01" in s for s in processor.capabilities.weaker) else 1e-3
+            }
+            assert streamed.probabilities == pytest.approx(reply.probabilities, **near)
             warm = request._replace(id="w", temperature=1.5, repetition_penalty=1.3)
             drawn = await processor.engine.send(warm)
-            assert drawn.probabilities[0] == pytest.approx(reply.probabilities[0], abs=1e-3)
+            assert drawn.probabilities[0] == pytest.approx(reply.probabilities[0], **near)
             plain = await processor.engine.send(request._replace(id="p", probabilities=False))
             assert (plain.text, plain.probabilities) == (reply.text, ())
 

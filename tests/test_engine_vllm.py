@@ -19,7 +19,7 @@ from http_kit import opening
 from tokenizers import Tokenizer
 
 from nlpu import errors as e
-from nlpu.engines.local import LocalEngine
+from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve import VllmServer
 from nlpu.engines.serve_command import PYTHON_VARIABLE, survey
@@ -267,7 +267,7 @@ def test_the_embedded_engine_finds_yes_as_likely(vllm_server: Served) -> None:
     ]
 
     async def test(engine: HttpEngine) -> None:
-        local = LocalEngine(vllm_server.directory)
+        local = EmbeddedEngine()
         theirs = await asyncio.gather(*map(engine.send, asked))
         ours = await asyncio.gather(*map(local.send, asked))
         await local.close()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from terminal_fixture import COMMAND, ESSAY, environment, fault_server
 
-from nlpu.engines.weights import find_model
 from nlpu.errors import MissingPart
+from nlpu.models import installed_model
 from runtime.terminal.archive import Record, records
 
 BOOK = ("run", "summarize_book", "--input", str(ESSAY))
@@ -164,7 +164,7 @@ def test_a_second_process_is_told_that_the_run_is_live(tmp_path: Path) -> None:
 
 def test_ctrl_c_while_the_embedded_model_loads(tmp_path: Path) -> None:
     try:
-        find_model()
+        installed_model(None)
     except MissingPart:
         pytest.skip("the embedded model is not installed")
     with started(tmp_path, "run", "ask", "Hi") as process:
@@ -212,7 +212,7 @@ def test_ctrl_c_while_modules_load_is_one_line_and_one_object(tmp_path: Path, mo
 @pytest.mark.local
 def test_ctrl_c_in_a_step_of_the_embedded_model(tmp_path: Path) -> None:
     try:
-        find_model()
+        installed_model(None)
     except MissingPart:
         pytest.skip("the embedded model is not installed")
     with started(tmp_path, *BOOK) as process:

@@ -126,9 +126,9 @@ def do_the_job(make: Callable[[], Any], run_dir: Path) -> tuple[Run, Watched]:
 @pytest.mark.local
 @pytest.mark.timeout(3600)
 def test_on_the_embedded_processor(tmp_path: Path) -> None:
-    from nlpu.engines.local import LocalEngine
+    from nlpu.engines.embedded.engine import EmbeddedEngine
 
-    do_the_job(LocalEngine, tmp_path)
+    do_the_job(EmbeddedEngine, tmp_path)
 
 
 def server_counts(served: Served) -> tuple[int, int, int]:

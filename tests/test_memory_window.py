@@ -12,10 +12,11 @@ from kit import echo, merge
 
 from memory.window import LEAST_TOKENS, Window, window_for
 from nlpu.codec import Codec
+from nlpu.engines.embedded.vocabulary import tokenizer_files
 from nlpu.engines.scripted import Scripted
-from nlpu.engines.weights import find_model
 from nlpu.errors import BadOp, DoesNotFit, MissingPart
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
+from nlpu.models import installed_model
 from nlpu.processor import Processor, scripted_frame
 from nlpu.tokens import CharTokenizer, FileTokenizer
 from nlpu.wire import Capabilities
@@ -87,7 +88,7 @@ def check_any_steps(window: Window, kept: Kept, steps: list[tuple[str, str]]) ->
 @cache
 def real() -> FileTokenizer:
     try:
-        return FileTokenizer(find_model())
+        return FileTokenizer(tokenizer_files(installed_model(None)))
     except MissingPart as missing:
         pytest.skip(str(missing))
 

@@ -6,7 +6,6 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -335,12 +334,12 @@ def test_an_agent_needs_a_tool_and_a_step(drivers: list[Driver], steps: int) -> 
 @pytest.mark.local
 def test_twenty_questions_over_a_memory_end_and_no_action_is_invalid(tmp_path: Path) -> None:
     """The embedded model on a long conversation, which lies beside the project."""
-    if not LOCOMO.is_file() or not all(map(find_spec, ("torch", "transformers", "xgrammar"))):
+    if not LOCOMO.is_file():
         pytest.skip(f"{LOCOMO} or the embedded processor is not there")
-    from nlpu.engines.local import LocalEngine  # here: its libraries are an extra
+    from nlpu.engines.embedded.engine import EmbeddedEngine  # here: its libraries are an extra
 
     talked = read_talk(LOCOMO)
-    engine = Noted(LocalEngine())
+    engine = Noted(EmbeddedEngine())
     with memory(tmp_path / "store") as store, Computer(engine) as computer:
         store.write_pages(talked.pages.values())
         run = computer.run(agents, store, [each.text for each in talked.questions[:20]])

@@ -1,7 +1,7 @@
 """A real vLLM server with a small model, once per test session: ``pytest -m vllm``.
 
 It needs a Python with vLLM in $NLPU_VLLM_PYTHON, and the model, either as a directory in
-$NLPU_TEST_MODEL or as ``nlpu.engines.weights`` finds it. Without them the tests are skipped and
+$NLPU_TEST_MODEL or the embedded one, converted. Without them the tests are skipped and
 say why. The server lives in a loop on a thread of its own, so every test may have its own loop.
 """
 
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from nlpu.engines.conversion import convert
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve import VllmServer
 from nlpu.engines.serve_command import PYTHON_VARIABLE
-from nlpu.engines.weights import find_model
 from nlpu.errors import MissingPart
+from nlpu.models import installed_model
 
 FLAGS = ("--max-model-len", "2048", "--max-num-seqs", "16")
 
@@ -46,7 +47,7 @@ def model_directory() -> str:
     if named:
         return named
     try:
-        return str(find_model())
+        return str(convert(installed_model(None)))
     except MissingPart as missing:
         pytest.skip(str(missing))
 

@@ -1,4 +1,4 @@
-"""Engines: ``local`` (in the process), servers over HTTP, and ``scripted`` (for tests)."""
+"""Engines: ``local`` (in the process), servers over HTTP, ``transformers``, and ``scripted``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from nlpu.wire import Engine
 
 
 def named_engine(name: str, model: str | None = None, api_key: str | None = None) -> Engine:
-    """The engine of a name: "local", "scripted" or a server's URL. Raises Usage.
+    """The engine of a name: "local", "transformers", "scripted" or a server's URL. Raises Usage.
 
     Imports are inside: each engine has libraries of its own, and a command that needs none of them
     must not pay for them.
     """
     if name == "local":
-        from nlpu.engines.local import LocalEngine
+        from nlpu.engines.embedded.engine import EmbeddedEngine
 
-        return LocalEngine(model)
+        return EmbeddedEngine(model)
+    if name == "transformers":
+        if model is None:
+            raise Usage("the transformers engine needs --model: a model folder or a hub name")
+        from nlpu.engines.transformers_folder import TransformersEngine
+
+        return TransformersEngine(model)
     if name == "scripted":
         if model is not None:
             raise Usage(f"the scripted engine has no model {model!r}; leave --model out")
@@ -27,5 +33,6 @@ def named_engine(name: str, model: str | None = None, api_key: str | None = None
 
         return HttpEngine(name, model=model, api_key=api_key)
     raise Usage(
-        f"unknown engine {name!r}; use local, scripted, or a server's URL such as http://..."
+        f"unknown engine {name!r}; use local, transformers, scripted, or a server's URL such as "
+        "http://..."
     )

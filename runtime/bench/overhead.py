@@ -20,8 +20,9 @@ from typing import Annotated, Any
 
 import typer
 
-from nlpu.engines.weights import find_model
+from nlpu.engines.embedded.vocabulary import tokenizer_files
 from nlpu.errors import MissingPart
+from nlpu.models import installed_model
 from runtime.bench.graphs import measure_graph
 from runtime.bench.report import at_most, circumstances, show, show_circumstances
 from runtime.bench.requests import measure_shape
@@ -75,8 +76,8 @@ def overhead(
 def tokenizer() -> Iterator[tuple[str, str]]:
     """(directory, name): the embedded model's, or one of 256 bytes where that is not installed."""
     try:
-        directory = find_model()
-        yield str(directory), directory.name
+        model = installed_model(None)
+        yield str(tokenizer_files(model)), model.name
     except MissingPart:
         from tokenizers import Tokenizer, models, pre_tokenizers
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from nlpu.engines.local import LocalEngine
+from nlpu.engines.conversion import converted
+from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve import VllmServer
 from nlpu.engines.serve_command import PYTHON_VARIABLE
-from nlpu.engines.weights import find_model
 from nlpu.errors import MissingPart, Usage
 from nlpu.wire import Engine
 from runtime.settings import api_key
@@ -78,7 +78,7 @@ def target(engine: str, model: str | None, *flags: str) -> Iterator[Target]:
     Raises MissingPart, Usage.
     """
     if engine == "local":
-        yield Target("local", lambda many: LocalEngine(model, max_in_flight=min(many, ROWS)))
+        yield Target("local", lambda many: EmbeddedEngine(model, max_in_flight=min(many, ROWS)))
     elif engine == "vllm":
         with vllm_server(None, *flags) as served:
             yield Target("vllm", served.engine, served)
@@ -104,7 +104,7 @@ def vllm_server(url: str | None, *flags: str) -> Iterator[Served]:
             f"{PYTHON_VARIABLE}"
         )
     with asyncio.Runner() as runner:
-        server = VllmServer(str(find_model()), flags=flags)
+        server = VllmServer(str(converted()), flags=flags)
         runner.run(server.__aenter__())
         try:
             yield Served(server.url, server.api_key, server.model)

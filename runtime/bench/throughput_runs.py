@@ -111,7 +111,7 @@ def measure(found: Target, names: Sequence[str], plan: Plan, *, quick: bool) -> 
         model = bench.processor.capabilities.model
         room = min(plan.room, bench.processor.window)
         facts = circumstances(
-            *(("torch", "transformers") if found.served is None else ()),
+            *(("xllamacpp",) if found.served is None else ()),
             engine=found.name,
             model=model,
             window=bench.processor.window,

@@ -50,10 +50,11 @@ def serve(
 
 
 def _source(model: str) -> str:
-    """The directory of the embedded model where its name is given, else the model as it is."""
-    from nlpu.engines.weights import DEFAULT_MODEL, find_model
+    """The converted folder of a model that is known by a short name, else the model as it is."""
+    from nlpu.engines.conversion import converted
+    from nlpu.models.known import known_model
 
-    return str(find_model(model)) if model == DEFAULT_MODEL else model
+    return str(converted(model)) if known_model(model) else model
 
 
 def _announce(server: VllmServer, known_key: str | None, as_json: bool) -> None:

@@ -1,0 +1,340 @@
+"""The embedded processor: a model in this process, as an engine.
+
+Theory of operation
+-------------------
+``EmbeddedEngine`` is the event loop's side. It checks a request, waits for a slot (``slots.py``
+decides which), and runs it on a thread that does nothing but wait for llama.cpp (``llama.py``); the
+loop stays free. ``grammar_of`` turns a constraint into a grammar, ``vocabulary.py`` a model's
+metadata into a tokenizer. Loading happens on a thread, too.
+
+Rules
+1. Nothing heavy is imported and no thread starts before ``capabilities`` or ``send``.
+2. What cannot be served is refused here, before any work: a prompt that is not token ids, or one
+   that leaves no room for ``max_tokens``.
+3. ``completion_tokens`` counts every token that was chosen, the end token included.
+   ``cached_tokens`` are prompt tokens that the slot had read before.
+4. A cancelled request is answered at once; its slot is free after its next token.
+5. Temperature before top-p, and nothing else but the repetition penalty: the order and the meaning
+   that vLLM gives them, so that settings mean the same on every engine.
+6. Probabilities are the model's own before any constraint, over as many tokens as it takes to find
+   one that begins a choice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from math import exp
+from typing import Any, cast
+
+from nlpu.engines.embedded.llama import Llama
+from nlpu.engines.embedded.slots import Place, Slots
+from nlpu.engines.embedded.vocabulary import vocabulary
+from nlpu.errors import (
+    BadOperand,
+    Cancelled,
+    ConstraintRejected,
+    DoesNotFit,
+    NlpuError,
+    ServerFault,
+    Usage,
+)
+from nlpu.grammar import grammar_of
+from nlpu.judgement import probabilities
+from nlpu.models import Progress, fetch_model
+from nlpu.wire import Capabilities, Finish, Reply, Request
+
+_WEAKER = (
+    "at temperature 0 a text repeats itself alone; what runs at the same time, or how much of the "
+    "prompt was read before, can change it where two tokens are almost equally likely, and a "
+    "probability by about 0.01",
+)
+_LIKELY = 2000  # tokens asked for first; telling all of a vocabulary takes half a second
+_SEEDS = 2**32 - 1  # llama.cpp reads this one as "any"
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class _Job(Place):
+    """A request and where its answer goes; ``dropped`` is set by the loop, read by the thread."""
+
+    body: dict[str, Any]
+    answer: asyncio.Future[Reply]
+    on_text: Callable[[str], None] | None
+    dropped: bool = False
+
+    def tell(self, piece: str) -> None:
+        """Hand a piece to ``on_text``, on the loop, unless the answer is no longer awaited."""
+        if self.on_text is not None and piece and not self.answer.done():
+            self.on_text(piece)
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What one request has said so far."""
+
+    text: list[str] = field(default_factory=list)
+    first: list[dict[str, Any]] = field(default_factory=list)  # likely first tokens
+    finish: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] | None = None
+
+    def take(self, event: dict[str, Any]) -> str:
+        """The new text of an event of llama.cpp's server."""
+        self.error = event.get("error", self.error)
+        self.usage = event.get("usage", self.usage)
+        if not event.get("choices"):
+            return ""
+        said = event["choices"][0]
+        self.finish = said["finish_reason"] or self.finish
+        if said["logprobs"] and not self.first:
+            self.first = said["logprobs"]["content"][0]["top_logprobs"]
+        piece: str = said["text"]
+        self.text.append(piece)
+        return piece
+
+    def hear(self, event: dict[str, Any]) -> bool:
+        """Take an event and ask for the next."""
+        self.take(event)
+        return False
+
+    def reply(self, chances: tuple[float, ...]) -> Reply:
+        """The whole reply, once it has a finish."""
+        return Reply(
+            text="".join(self.text),
+            finish=cast(Finish, self.finish),
+            prompt_tokens=self.usage["prompt_tokens"],
+            completion_tokens=self.usage["completion_tokens"],
+            cached_tokens=self.usage["prompt_tokens_details"]["cached_tokens"],
+            probabilities=chances,
+        )
+
+
+@dataclass(slots=True)
+class _Loaded:
+    llama: Llama
+    pool: ThreadPoolExecutor
+    slots: Slots[_Job]
+    capabilities: Capabilities
+
+
+class EmbeddedEngine:
+    """A GGUF model run by llama.cpp on this machine."""
+
+    def __init__(
+        self,
+        model: str | None = None,
+        window: int = 4096,
+        max_in_flight: int = 8,
+        threads: int | None = None,
+        tell: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Name a model (see ``nlpu.models``); ``tell`` hears how far its download is."""
+        self._name, self._window, self._tell = model, window, tell
+        self._max_in_flight, self._threads = max_in_flight, threads
+        self._loading: asyncio.Task[_Loaded] | None = None
+        self._jobs: dict[str, _Job] = {}
+        self._closed = False
+
+    async def capabilities(self) -> Capabilities:
+        """Find or download the model, load it, and say what it can do."""
+        return (await self._ready()).capabilities
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        """Generate one reply; ``on_text`` is called on the event loop's thread."""
+        loaded = await self._ready()
+        loop = asyncio.get_running_loop()
+        prompt = _checked(request, loaded.llama)
+        job = _Job(
+            prompt, _most(request),
+            body=_body(request, prompt), answer=loop.create_future(), on_text=on_text,
+        )  # fmt: skip
+        self._jobs[request.id] = job
+        loaded.slots.wait(job)
+        self._start(loaded)
+        try:
+            return await job.answer
+        finally:
+            job.dropped = True
+            loaded.slots.leave(job)
+            if self._jobs.get(request.id) is job:
+                del self._jobs[request.id]
+
+    def cancel(self, request_id: str) -> None:
+        """Stop a request; its ``send`` raises Cancelled."""
+        job = self._jobs.get(request_id)
+        if job is not None and not job.answer.done():
+            job.dropped = True
+            job.answer.set_exception(Cancelled(f"request {request_id} was cancelled"))
+
+    async def close(self) -> None:
+        """Cancel what runs or waits, and unload the model."""
+        self._closed = True
+        for request_id in list(self._jobs):
+            self.cancel(request_id)
+        if self._loading is None:
+            return
+        try:
+            loaded = await asyncio.shield(self._loading)
+        except NlpuError:
+            return  # nothing was loaded
+        await asyncio.to_thread(loaded.pool.shutdown)
+        await asyncio.to_thread(loaded.llama.close)
+
+    async def _ready(self) -> _Loaded:
+        if self._closed:
+            raise Cancelled("the embedded processor was closed")
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load())
+        return await asyncio.shield(self._loading)
+
+    async def _load(self) -> _Loaded:
+        model = await asyncio.to_thread(fetch_model, self._name, self._tell)
+        if not model.is_gguf:
+            raise Usage(
+                f"{model.name} is a folder of safetensors and the embedded processor runs GGUF "
+                f"files: name a GGUF of it, or use --engine transformers"
+            )
+        count = self._max_in_flight
+        llama = await asyncio.to_thread(Llama, model.path, self._window, count, self._threads)
+        where, encoder = await asyncio.to_thread(vocabulary, model, llama.encode)
+        facts = Capabilities(
+            model=model.name, window=llama.window, max_in_flight=count, seed=True,
+            tokenizer=str(where), encoder=encoder, weaker=_WEAKER, probabilities=True,
+            source=f"{model.source}, sha256 {model.sha256}",
+        )  # fmt: skip
+        pool = ThreadPoolExecutor(count, thread_name_prefix="nlpu-embedded")
+        return _Loaded(llama, pool, Slots(count), facts)
+
+    # -- slots and threads ----------------------------------------------------------------------
+
+    def _start(self, loaded: _Loaded) -> None:
+        loop = asyncio.get_running_loop()
+        for job, slot in loaded.slots.grant():
+            work = loop.run_in_executor(loaded.pool, _generate, loaded.llama, job, slot, loop)
+            work.add_done_callback(partial(self._ended, loaded, job, slot))
+
+    def _ended(self, loaded: _Loaded, job: _Job, slot: int, work: asyncio.Future[Reply]) -> None:
+        error = work.exception()
+        if error is None:
+            loaded.slots.free(slot)
+        else:
+            loaded.slots.forget(slot)
+        if not job.answer.done():
+            if error is None:
+                job.answer.set_result(work.result())
+            else:
+                job.answer.set_exception(_known(error))
+        if not self._closed:
+            self._start(loaded)
+
+
+# -- on a thread ----------------------------------------------------------------------------------
+
+
+def _generate(llama: Llama, job: _Job, slot: int, loop: asyncio.AbstractEventLoop) -> Reply:
+    """Run one request to its end (blocking). Raises NlpuError."""
+    heard = _Heard()
+
+    def listen(event: dict[str, Any]) -> bool:
+        piece = heard.take(event)
+        if piece and job.on_text is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                loop.call_soon_threadsafe(job.tell, piece)
+        return job.dropped
+
+    body = {**job.body, "id_slot": slot}
+    llama.generate(body, listen)
+    if heard.error is not None:
+        raise _fault(heard.error)
+    if heard.finish is None:
+        raise Cancelled("the request was cancelled")
+    chances: tuple[float, ...] = ()
+    if "n_probs" in body:
+        chances = _weighed(body, heard.first)
+        if not chances:  # the model is far off its labels: look at all it could have said
+            heard_all = _Heard()
+            llama.generate({**body, "n_probs": llama.tokens, "max_tokens": 1}, heard_all.hear)
+            chances = _weighed(body, heard_all.first)
+    return heard.reply(chances)
+
+
+def _weighed(body: dict[str, Any], first: list[dict[str, Any]]) -> tuple[float, ...]:
+    """The choices' probabilities from the likely first tokens; () if none begins a choice."""
+    choices: list[str] = json.loads(body["choices"])
+    begun = (
+        (one["token"], exp(one["logprob"]))
+        for one in first
+        if one["token"] and any(choice.startswith(one["token"]) for choice in choices)
+    )
+    return probabilities(choices, begun)
+
+
+def _fault(error: dict[str, Any]) -> NlpuError:
+    message = str(error.get("message", error))
+    if "grammar" in message:
+        return ConstraintRejected(
+            f"the embedded processor cannot decode under this constraint: {message}; "
+            "simplify the result type"
+        )
+    return ServerFault(f"the embedded processor failed: {message}")
+
+
+def _known(error: BaseException) -> BaseException:
+    """The error as one of ours (rule 2 of wire.py)."""
+    if isinstance(error, NlpuError):
+        return error
+    return ServerFault(f"the embedded processor failed: {error!r}")
+
+
+# -- requests -------------------------------------------------------------------------------------
+
+
+def _checked(request: Request, llama: Llama) -> tuple[int, ...]:
+    if not request.prompt or not all(isinstance(token, int) for token in request.prompt):
+        raise BadOperand("the embedded processor takes a prompt of token ids that is not empty")
+    prompt = cast(tuple[int, ...], request.prompt)
+    if min(prompt) < 0 or max(prompt) >= llama.tokens:
+        raise BadOperand(f"token ids of this model are 0 to {llama.tokens - 1}")
+    if request.max_tokens < 1:
+        raise BadOperand("max_tokens must be at least 1")
+    needed = len(prompt) + request.max_tokens
+    if needed > llama.window:
+        raise DoesNotFit(
+            f"the request needs {needed} tokens ({len(prompt)} of prompt, {request.max_tokens} to "
+            f"generate) and the window has {llama.window}: split the text, or ask for less",
+            needed=needed,
+            available=llama.window,
+        )
+    return prompt
+
+
+def _most(request: Request) -> int:
+    """A bound of the tokens that a request writes: no choice is longer than its bytes."""
+    constraint = request.constraint
+    if constraint is None or constraint.kind != "choice":
+        return request.max_tokens
+    return min(request.max_tokens, len(constraint.spec.encode()))
+
+
+def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
+    """The request as llama.cpp's server takes it. Raises ConstraintRejected."""
+    body: dict[str, Any] = {
+        "prompt": prompt, "max_tokens": request.max_tokens, "cache_prompt": True,
+        "stream": True, "return_progress": True, "stream_options": {"include_usage": True},
+        "samplers": ["penalties", "temperature", "top_p"], "temperature": request.temperature,
+        "top_p": request.top_p, "repeat_penalty": request.repetition_penalty,
+        "repeat_last_n": len(prompt) + request.max_tokens,
+        "stop": [stop for stop in request.stop if stop],
+    }  # fmt: skip
+    if request.seed is not None:
+        body["seed"] = request.seed % _SEEDS
+    if request.constraint is not None:
+        body["grammar"] = grammar_of(request.constraint)
+        if request.probabilities:
+            body |= {"n_probs": _LIKELY, "choices": request.constraint.spec}
+    return body

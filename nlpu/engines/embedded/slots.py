@@ -1,0 +1,159 @@
+"""Which of llama.cpp's slots a request goes to. Pure: no model, no loop, no clock.
+
+Theory of operation
+-------------------
+llama.cpp keeps one KV cache a *slot* and shares nothing between slots. A request whose prompt
+begins as what a slot has read starts behind that beginning, in that slot alone. So requests that
+share a document are worth more on the one slot that holds it than spread over eight, each of which
+would read it anew; requests that share a few words are worth more side by side.
+
+Reading one token anew costs about what generating one costs less in a crowd: measured on two cores
+(``benchmarks/embedded.py``), a token is read in a quarter of the time that one is generated in, and
+eight requests at once generate a third faster than one. So a beginning of L tokens is worth waiting
+for unless the requests that share it may write more than 2 L tokens between them, half of which
+another slot would take over.
+
+Rules
+1. Requests start in order of arrival, except that one which waits for a held beginning lets others
+   pass, and that a slot whose beginning is waited for goes to those who wait for it first.
+2. Nobody is passed over more than ``MOST_PASSES`` times.
+3. A shared beginning is at most the prompt less its last token: that one's logits are needed anew.
+4. A request gets a free slot only; what a running request will have read counts as held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+SHARED = 32  # tokens; a shorter shared beginning decides nothing
+MOST_PASSES = 32
+
+Prompt = tuple[int, ...]
+
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """A request that waits for a slot, or has one."""
+
+    prompt: Prompt
+    max_tokens: int
+    passes: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Slot:
+    held: Prompt = ()
+    taken: Place | None = None
+    used: int = 0  # when it was last given out, counted in grants
+
+
+AnyPlace = TypeVar("AnyPlace", bound=Place)
+
+
+class Slots(Generic[AnyPlace]):
+    """The slots of one server and who waits for them."""
+
+    def __init__(self, count: int) -> None:
+        self._slots = [_Slot() for _ in range(count)]
+        self._waiting: list[AnyPlace] = []
+        self._grants = 0
+
+    def wait(self, place: AnyPlace) -> None:
+        """Put a request at the end of those that wait."""
+        self._waiting.append(place)
+
+    def leave(self, place: AnyPlace) -> None:
+        """Take a request out of those that wait; do nothing if it does not."""
+        if place in self._waiting:
+            self._waiting.remove(place)
+
+    def free(self, slot: int) -> None:
+        """Give a slot back; what it has read stays in it."""
+        self._slots[slot].taken = None
+
+    def forget(self, slot: int) -> None:
+        """Give a slot back of which nobody knows how far it has read."""
+        self._slots[slot] = _Slot()
+
+    def grant(self) -> list[tuple[AnyPlace, int]]:
+        """The requests that start now, each with its slot (rules 1, 2)."""
+        started = []
+        for place in list(self._waiting):
+            slot = self._choose(place)
+            if slot is None:
+                continue
+            for earlier in self._waiting[: self._waiting.index(place)]:
+                earlier.passes += 1
+            self._waiting.remove(place)
+            self._grants += 1
+            chosen = self._slots[slot]
+            chosen.held, chosen.taken, chosen.used = place.prompt, place, self._grants
+            started.append((place, slot))
+        return started
+
+    def _choose(self, place: AnyPlace) -> int | None:
+        open_slots = [n for n, slot in enumerate(self._slots) if not slot.taken]
+        if not open_slots:
+            return None
+        patient = place.passes < MOST_PASSES
+        if patient and self._worth_waiting(place):
+            return None
+        if patient:
+            awaited = self._awaited(place)
+            open_slots = [n for n in open_slots if n not in awaited]
+        return min(open_slots, key=lambda n: self._rank(n, place.prompt), default=None)
+
+    def _rank(self, slot: int, prompt: Prompt) -> tuple[int, int]:
+        """The longest shared beginning first, then the slot unused for longest."""
+        shared = _shared(self._slots[slot].held, prompt)
+        return (-shared if shared >= SHARED else 0, self._slots[slot].used)
+
+    def _worth_waiting(self, place: AnyPlace) -> bool:
+        """True if a taken slot holds so much more of the prompt than any free one does."""
+        best, worth = self._best(place.prompt)
+        if best is None or not self._slots[best].taken:
+            return False
+        free = (_shared(slot.held, place.prompt) for slot in self._slots if not slot.taken)
+        gain = worth - max(free, default=0)
+        return gain >= SHARED and 2 * gain >= self._to_write(place, worth)
+
+    def _best(self, prompt: Prompt) -> tuple[int | None, int]:
+        sizes = [_shared(slot.held, prompt) for slot in self._slots]
+        worth = max(sizes, default=0)
+        return (sizes.index(worth), worth) if worth >= SHARED else (None, 0)
+
+    def _to_write(self, place: AnyPlace, shared: int) -> int:
+        """Tokens that all requests with this beginning may write, those that run included."""
+        beginning = place.prompt[:shared]
+        running = (slot.taken for slot in self._slots if slot.taken is not None)
+        return sum(
+            other.max_tokens
+            for other in (*self._waiting, *running)
+            if other.prompt[:shared] == beginning
+        )
+
+    def _awaited(self, place: AnyPlace) -> set[int]:
+        """Slots whose beginning is worth waiting for to others, and is not that of ``place``."""
+        own, _ = self._best(place.prompt)
+        wanted = set()
+        for other in self._waiting:
+            best, worth = self._best(other.prompt)
+            if best is not None and best != own and 2 * worth >= self._to_write(other, worth):
+                wanted.add(best)
+        return wanted
+
+
+def _shared(held: Sequence[int], prompt: Prompt) -> int:
+    """Length of the common beginning, less the last token of the prompt (rule 3)."""
+    low, high = 0, min(len(held), len(prompt) - 1)
+    if held[:high] == prompt[:high]:
+        return high
+    while low < high - 1:  # the beginnings of length low agree, those of length high do not
+        middle = (low + high) // 2
+        if held[low:middle] == prompt[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
