@@ -16,19 +16,19 @@ Rules
    the middle, and what Python and Rust read differently (``[[a]]``, ``&&``, ``\\<``).
 3. In a whole match ``\\d \\w \\s`` are ASCII, as constraining decoders take them.
 4. In a pattern they are never narrower than pydantic's (Rust) engine takes them: ``\\d`` has the
-   decimal digits of all scripts, ``\\s`` all blanks, ``\\w`` every character beyond ASCII (some of
-   which are no letters: validation keeps those out); ``\\D \\W \\S`` exclude only ASCII.
+   decimal digits of all scripts, ``\\s`` all blanks, ``\\w`` more than all letters (validation does
+   the rest); ``\\D \\W \\S`` exclude only ASCII. See regex_sets.py.
 5. In a pattern a plain ASCII character stands for itself only; others as gbnf.py's rule 6 says.
 6. ``.`` is anything but a newline; ``$`` is the very end.
 """
 
 from __future__ import annotations
 
-import sys
-from functools import lru_cache
+from string import hexdigits
 
 from nlpu.errors import ConstraintRejected
-from nlpu.grammar.gbnf import ALL, MOST, Ranges, Rules, merged, outside
+from nlpu.grammar.gbnf import ALL, LAST, MOST, Ranges, Rules, common, merged, outside
+from nlpu.grammar.regex_sets import known_set
 from nlpu.grammar.regex_tree import (
     Alt,
     Anchor,
@@ -39,24 +39,11 @@ from nlpu.grammar.regex_tree import (
     Writer,
     bordered,
     has_anchor,
-)
-
-_DIGIT: Ranges = ((48, 57),)
-_WORD: Ranges = ((48, 57), (65, 90), (95, 95), (97, 122))
-_SPACE: Ranges = ((9, 13), (32, 32))
-_BLANKS: Ranges = (
-    *_SPACE, (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029),
-    (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000),
 )  # fmt: skip
+
 _LETTERS = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11}
 _HEX = {"x": 2, "u": 4, "U": 8}
 _NEWLINE: Ranges = ((10, 10),)
-
-
-@lru_cache(maxsize=1)
-def _decimals() -> Ranges:
-    """The decimal digits of all scripts that this Python knows."""
-    return merged((p, p) for p in range(sys.maxunicode + 1) if chr(p).isdecimal())
 
 
 class _Reader:
@@ -75,7 +62,7 @@ class _Reader:
         shown = self._text if len(self._text) <= 60 else self._text[:57] + "..."
         return ConstraintRejected(
             f"the regular expression {shown!r} has {what} at {self._at}, "
-            "which is not read here; write it without"
+            "which is not read here; write it another way"
         )
 
     def _peek(self, size: int = 1) -> str:
@@ -140,6 +127,8 @@ class _Reader:
         begun = self._at
         while self._peek().isascii() and self._peek().isdigit():
             self._at += 1
+        if self._at - begun > 9:
+            raise self._refused(f"a repetition above {MOST}")
         return self._text[begun : self._at]
 
     def _atom(self) -> Node:
@@ -153,7 +142,7 @@ class _Reader:
             return Chars(outside(_NEWLINE))
         if self._eat("["):
             return Chars(self._class())
-        return Chars(self._escape(False) if self._eat("\\") else _point(self._take()))
+        return Chars(self._escape(False) if self._eat("\\") else self._point(ord(self._take())))
 
     def _group(self) -> Node:
         if self._peek() == "?" and not self._eat("?:"):
@@ -177,48 +166,40 @@ class _Reader:
             if self._peek() == "-" and self._peek(2) != "-]":
                 self._at += 1
                 high = self._member(negated)
-                if len({*low, *high}) > 2 or low[0][0] != low[-1][1] or high[0] < low[0]:
+                if not low[0][0] == low[-1][1] <= high[0][0] == high[-1][1]:
                     raise self._refused("a range without order")
-                low = ((low[0][0], high[-1][1]),)
+                low = ((low[0][0], high[0][0]),)
             found += low
             first = False
-        ranges = outside(found) if negated else merged(found)
+        ranges = outside(found) if negated else common(merged(found), ALL)
         if not ranges:
             raise self._refused("a class without members")
         return ranges
 
     def _member(self, negated: bool) -> Ranges:
-        return self._escape(negated) if self._eat("\\") else _point(self._take())
+        return self._escape(negated) if self._eat("\\") else self._point(ord(self._take()))
 
     def _escape(self, negated: bool) -> Ranges:
         """The set behind a backslash; within a negated class the narrower reading is the wide."""
         letter = self._take()
-        if letter in "dws":
-            return self._kind(letter, self._wide and not negated)
-        if letter in "DWS":
-            return outside(self._kind(letter.lower(), self._wide and negated))
+        if letter in "dwsDWS":
+            return known_set(letter, not negated if self._wide else None)
         if letter in _LETTERS:
             return ((_LETTERS[letter],) * 2,)
         if letter in _HEX:
-            try:
-                return _point(chr(int(self._take(_HEX[letter]), 16)))
-            except (ValueError, OverflowError):
-                raise self._refused(f"an unfinished \\{letter}") from None
+            code = self._take(_HEX[letter])
+            if not set(code) <= set(hexdigits):
+                raise self._refused(f"an unfinished \\{letter}")
+            return self._point(int(code, 16))
         if letter in "<>" or (letter.isascii() and letter.isalnum()):
             self._at -= 2
             raise self._refused(f"\\{letter}")
-        return _point(letter)
+        return self._point(ord(letter))
 
-    def _kind(self, letter: str, wide: bool) -> Ranges:
-        if not wide:
-            return {"d": _DIGIT, "w": _WORD, "s": _SPACE}[letter]
-        if letter == "d":
-            return _decimals()
-        return _BLANKS if letter == "s" else merged([*_WORD, (0x80, 0xD7FF), (0xE000, 0x10FFFF)])
-
-
-def _point(character: str) -> Ranges:
-    return ((ord(character), ord(character)),)
+    def _point(self, code: int) -> Ranges:
+        if 0xD800 <= code <= 0xDFFF or code > LAST:
+            raise self._refused(f"the code {code:x}, of no character,")
+        return ((code, code),)
 
 
 def regex_grammar(expression: str) -> str:
@@ -244,6 +225,6 @@ def _unanchored(expression: str, padding: Node, *, wide: bool) -> Node:
     if has_anchor(node):
         raise ConstraintRejected(
             f"the regular expression {expression:.60} has an anchor in its middle, "
-            "which is not read here; write it without"
+            "which is not read here; write it another way"
         )
     return node

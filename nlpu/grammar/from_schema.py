@@ -26,21 +26,19 @@ Rules
 
 from __future__ import annotations
 
+import json
 from typing import Any
-from urllib.parse import unquote
 
 from nlpu.errors import ConstraintRejected
 from nlpu.grammar.from_regex import pattern_body
-from nlpu.grammar.gbnf import ALL, Rules, either, json_characters, json_literal, repeated
-from nlpu.grammar.numbers import integer, number
+from nlpu.grammar.gbnf import ALL, Rules, either, joined, json_characters, json_literal, repeated
+from nlpu.grammar.keywords import NOTES, TYPES, Seen, counts, pointed, read, together, types_of
+from nlpu.grammar.numerals import integer, number
+from nlpu.grammar.sequences import items, members
 
-_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 _OTHERS = {
     *("anyOf", "oneOf", "allOf", "if", "then", "else", "dependentSchemas", "patternProperties"),
 }
-_NOTES = {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
-
-Seen = frozenset[str]  # references followed since the last token
 
 
 class _Nothing(ConstraintRejected):
@@ -72,7 +70,7 @@ class _Schema:
             return self._enum(schema["enum"])
         if "$ref" in schema or "allOf" in schema:
             return self._reference(schema, seen)
-        types = _types(schema)
+        types = types_of(schema)
         if types:
             return self._union([{**schema, "type": kind} for kind in types], self._typed, seen)
         for word in ("anyOf", "oneOf"):
@@ -118,57 +116,21 @@ class _Schema:
     # -- references -------------------------------------------------------------------------
 
     def _reference(self, schema: dict[str, Any], seen: Seen) -> str:
-        own = {word: part for word, part in schema.items() if word not in _NOTES}
-        if own.keys() == {"$ref"}:
-            return self._named_rule(str(own["$ref"]), seen)
-        if own.keys() == {"allOf"} and len(own["allOf"]) == 1:
-            return self.value(own["allOf"][0], seen)
-        return self.value(self._together(own, seen), seen)
-
-    def _named_rule(self, name: str, seen: Seen) -> str:
-        if name in seen:
-            raise ConstraintRejected(f"{name!r} refers to itself and to no value; give it one")
-        if name not in self._named:
-            self._named[name] = self._rules.reserve("ref")
-            body = self.value(self._find(name), seen | {name})
-            self._rules.define(self._named[name], body)
-        return self._named[name]
-
-    def _find(self, name: str) -> Any:
-        """What a reference within the schema points at."""
-        found, keys = self._root, unquote(name).split("/")
-        try:
-            if keys[0] != "#":
-                raise KeyError(name)
-            for key in (key.replace("~1", "/").replace("~0", "~") for key in keys[1:]):
-                found = found[int(key)] if isinstance(found, list) else found[key]
-        except (KeyError, IndexError, ValueError, TypeError):
-            raise ConstraintRejected(
-                f"the schema refers to {name!r}, which is not in it; put it under $defs"
-            ) from None
-        return found
-
-    def _together(self, schema: Any, seen: Seen) -> Any:
-        """One schema for all that must hold at once (rule 2)."""
-        if not isinstance(schema, dict):
-            return schema
-        whole = {word: part for word, part in schema.items() if word not in ("$ref", "allOf")}
-        parts = list(schema.get("allOf", ()))
-        if (name := schema.get("$ref")) is not None:
-            if name in seen:
-                raise ConstraintRejected(f"{name!r} refers to itself and to no value; give it one")
-            seen, parts = seen | {name}, [self._find(str(name)), *parts]
-        for part in parts:
-            other = self._together(part, seen)
-            if other is False:
-                return False
-            if isinstance(other, dict):
-                both = {
-                    "properties": {**other.get("properties", {}), **whole.get("properties", {})},
-                    "required": [*whole.get("required", ()), *other.get("required", ())],
-                }
-                whole = {**other, **whole, **{word: both[word] for word in both if both[word]}}
-        return whole
+        """The rule of what a schema refers to, made once: it may come again inside itself."""
+        own = {word: part for word, part in schema.items() if word not in NOTES}
+        alone = own.keys() == {"$ref"}
+        key = str(own["$ref"]) if alone else json.dumps(own)
+        if key in seen:
+            raise ConstraintRejected(f"{key:.80} refers to itself and to no value; give it one")
+        if key not in self._named:
+            self._named[key] = self._rules.reserve("ref")
+            target = pointed(self._root, key) if alone else together(self._root, own, seen)
+            try:
+                self._rules.define(self._named[key], self.value(target, seen | {key}))
+            except _Nothing:
+                del self._named[key]
+                raise
+        return self._named[key]
 
     # -- values -----------------------------------------------------------------------------
 
@@ -177,7 +139,7 @@ class _Schema:
             self._named["any"] = self._rules.reserve("any")
             kinds = [
                 self._typed({"type": kind, "items": {}}, frozenset())
-                for kind in _TYPES
+                for kind in TYPES
                 if kind != "integer"
             ]
             self._rules.define(self._named["any"], either(kinds))
@@ -190,113 +152,67 @@ class _Schema:
         if isinstance(schema.get("pattern"), str):
             try:
                 inside = self._add("pattern", pattern_body(self._rules, schema["pattern"]))
-                return f'"\\"" {inside} "\\""'
+                return self._add("string", joined('"\\""', inside, '"\\""'))
             except ConstraintRejected:
                 pass  # validation keeps it (rule 3)
-        low, high = _counts(schema, "minLength", "maxLength")
-        return self._add("string", f'"\\"" {repeated(self._character(), low, high)} "\\""')
+        inside = repeated(self._character(), *counts(schema, "minLength", "maxLength"))
+        return self._add("string", joined('"\\""', inside, '"\\""'))
 
     def _array(self, schema: dict[str, Any]) -> str:
-        low, high = _counts(schema, "minItems", "maxItems")
-        first = schema.get("prefixItems", [])
-        items, rest = schema.get("items", True), None
-        if isinstance(items, list):  # as drafts before 2020-12 write it
-            first, items = items, schema.get("additionalItems", True)
+        low, high = counts(schema, "minItems", "maxItems")
+        first, rest = read(schema, "prefixItems", list), schema.get("items", True)
+        if isinstance(rest, list):  # as drafts before 2020-12 write it
+            first, rest = rest, schema.get("additionalItems", True)
+        found: list[str] = []
+        other: str | None = None
         try:
-            rest = self._part(items) if high is None or high > len(first) else None
-        except _Nothing:
-            high = len(first)
-        return self._add("array", f'"[" {self._items(first, rest, low, high)} "]"')
-
-    def _items(self, first: list[Any], rest: str | None, low: int, high: int | None) -> str:
-        """The items: those with schemas of their own, then the others."""
-        first = first if high is None else first[:high]
-        body, left = "", len(first)
-        if rest is not None:
-            more = self._add("item", f'"," {rest}')
-            low, high = max(low - left, 0), None if high is None else high - left
-            if first:
-                body = _many(more, low, high)
-            else:
-                body = f"{rest} {_many(more, max(low - 1, 0), None if high is None else high - 1)}"
-                body = body if low else f"({body})?"
-            low += left
-        for at in range(left - 1, -1, -1):
-            comma = '"," ' if at else ""
-            body = f"{comma}{self._part(first[at])} {body}"
-            body = body if at < low else self._add("items", body) + "?"
-        return body or '""'
+            for part in first[:high]:
+                found.append(self._part(part))
+            other = self._part(rest) if high is None or high > len(found) else None
+        except _Nothing:  # the array ends before what cannot be
+            if len(found) < low:
+                raise
+        return self._add("array", joined('"["', items(self._rules, found, other, low, high), '"]"'))
 
     # -- objects ----------------------------------------------------------------------------
 
     def _object(self, schema: dict[str, Any]) -> str:
-        named = schema.get("properties", {})
-        needed = list(dict.fromkeys(schema.get("required", ())))
         more = self._others(schema)
-        if not named:
-            low, high = _counts(schema, "minProperties", "maxProperties")
-            return self._add("object", f'"{{" {self._items([], more, low, high)} "}}"')
+        if read(schema, "properties", dict):
+            body = members(self._rules, self._listed(schema), more)
+        else:
+            low, high = counts(schema, "minProperties", "maxProperties")
+            body = items(self._rules, [], more, low, high)
+        return self._add("object", joined('"{"', body, '"}"'))
+
+    def _listed(self, schema: dict[str, Any]) -> list[tuple[str, bool]]:
+        """The rule of each member that has a name, and whether it must be there."""
         others: Any = schema.get("additionalProperties", True)
+        needed = [name for name in read(schema, "required", list) if isinstance(name, str)]
+        named = read(schema, "properties", dict)
         unlisted = {name: others for name in needed if name not in named}
-        members = []
+        found = []
         for name, part in {**named, **unlisted}.items():
             try:
-                written = f"{self._key(name)} {self._part(part)}"
-                members.append((self._add("member", written), name in needed))
+                found.append((self._member(name, part), name in needed))
             except _Nothing:
                 if name in needed:
                     raise
-        return self._add("object", f'"{{" {self._members(members, more)} "}}"')
+        return found
 
-    def _key(self, name: str) -> str:
-        body = json_literal(name, ":")
-        return self._add("key", body) if " | " in body else body
+    def _member(self, name: str, part: Any) -> str:
+        key = json_literal(name, ":")
+        key = self._add("key", key) if " | " in key else key
+        return self._add("member", f"{key} {self._part(part)}")
 
     def _others(self, schema: dict[str, Any]) -> str | None:
         """The member that is not listed, if there may be one (rule 4)."""
         listed = "properties" in schema and not _OTHERS & schema.keys()
         options = [schema.get("additionalProperties", not listed)]
-        options += schema.get("patternProperties", {}).values()
+        options += read(schema, "patternProperties", dict).values()
         try:
             value = self._add("value", self._union(options, self.value, frozenset()))
         except _Nothing:
             return None
         string = self._string({})
         return self._add("member", f'{string} ":" {value}')
-
-    def _members(self, members: list[tuple[str, bool]], more: str | None) -> str:
-        """All members in order, commas between those that are there.
-
-        One rule holds what may follow each member, so the grammar grows with their number only.
-        """
-        tail = "" if more is None else self._add("more", f'"," {more}') + "*"
-        options = [] if more is None else [f"{more} {tail}"]
-        for at in range(len(members) - 1, -1, -1):
-            member, needed = members[at]
-            options = [f"{member} {tail}", *([] if needed else options)]
-            body = f'"," {member}'
-            tail = f"{body} {tail}" if needed else f"({body})? {tail}"
-            tail = self._add("tail", tail.strip()) if at else ""
-        required = any(needed for _, needed in members)
-        return f"({either(options)})" + ("" if required else "?")
-
-
-def _many(atom: str, low: int, high: int | None) -> str:
-    body = repeated(atom, low, high)
-    return "" if body == '""' else body
-
-
-def _types(schema: dict[str, Any]) -> list[str]:
-    kinds = schema.get("type")
-    if isinstance(kinds, list):
-        return [kind for kind in kinds if kind in _TYPES]
-    if kinds in _TYPES:
-        return [str(kinds)]
-    if "properties" in schema:
-        return ["object"]
-    return ["array"] if "items" in schema or "prefixItems" in schema else []
-
-
-def _counts(schema: dict[str, Any], least: str, most: str) -> tuple[int, int | None]:
-    low, high = schema.get(least) or 0, schema.get(most)
-    return (low, None) if high is not None and high < low else (low, high)

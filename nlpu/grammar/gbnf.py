@@ -16,11 +16,14 @@ Rules
 5. Sets are ranges of code points, sorted, apart, and without surrogates.
 6. In a JSON string a character may stand for itself, as ``\\n`` and the like, and as ``\\uXXXX``
    with digits of either case; beyond U+FFFF that is a surrogate pair, which counts as one.
+7. Bounds of a repetition above MOST are left to validation. llama.cpp refuses more than 2,000;
+   below, they are cheap: see the figures in tests/test_grammar.py.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -29,13 +32,15 @@ from nlpu.errors import ConstraintRejected
 Ranges = tuple[tuple[int, int], ...]
 Span = list[tuple[int, int]]  # for each digit, its least and largest value
 
-MOST = 1000  # repetitions; llama.cpp refuses more than 2,000
+MOST = 2000  # repetitions (rule 7)
 LAST = 0x10FFFF
 ALL: Ranges = ((0, 0xD7FF), (0xE000, LAST))
 RAW: Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0xD7FF), (0xE000, LAST))  # as such in a string
 CODED: Ranges = ((0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0xD7FF), (0xE000, LAST))
 SHORT = {0x22: '"', 0x5C: "\\", 0x2F: "/", 8: "b", 12: "f", 10: "n", 13: "r", 9: "t"}
 _HEX = "0123456789abcdef"
+_TERMINAL = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]')
+_NAME = re.compile(r"[a-z]+-\d+")
 
 
 class Rules:
@@ -65,9 +70,14 @@ class Rules:
         self._names.setdefault(body, name)
 
     def text(self, root: str) -> str:
-        """Write the grammar whose root has this body."""
-        bodies = {"root": root, **self._bodies}
-        return "".join(f"{name} ::= {body}\n" for name, body in bodies.items())
+        """Write the grammar whose root has this body, with the rules that it needs."""
+        bodies = {"root": root or '""', **self._bodies}
+        needed, waiting = {"root"}, ["root"]
+        while waiting:
+            used = {*_NAME.findall(_TERMINAL.sub("", bodies[waiting.pop()]))} - needed
+            needed |= used
+            waiting += used
+        return "".join(f"{name} ::= {bodies[name]}\n" for name in bodies if name in needed)
 
 
 def literal(text: str) -> str:
@@ -106,7 +116,12 @@ def one_of(ranges: Ranges) -> str:
 
 def either(options: Iterable[str]) -> str:
     """Write alternatives, each of them once."""
-    return " | ".join(dict.fromkeys(options))
+    return " | ".join(dict.fromkeys(option or '""' for option in options))
+
+
+def joined(*parts: str) -> str:
+    """Write parts one after the other; those that are nothing are left out."""
+    return " ".join(filter(None, parts))
 
 
 def repeated(atom: str, low: int, high: int | None) -> str:
@@ -117,7 +132,7 @@ def repeated(atom: str, low: int, high: int | None) -> str:
     if high is None:
         return atom + ("*", "+")[low] if low < 2 else f"{atom}{{{low},}}"
     if high == 0:
-        return '""'
+        return ""
     return f"{atom}{{{low}}}" if low == high else f"{atom}{{{low},{high}}}"
 
 

@@ -28,6 +28,7 @@ from nlpu.grammar.gbnf import (
     Rules,
     common,
     either,
+    joined,
     json_characters,
     literal,
     one_of,
@@ -69,6 +70,8 @@ class Anchor(NamedTuple):
 
 Node: TypeAlias = Chars | Seq | Alt | Repeat | Anchor
 
+_THEMSELVES: Ranges = ((0x20, 0x21), (0x23, 0x2E), (0x30, 0x5B), (0x5D, 0x7E))  # in JSON too
+
 
 def has_anchor(node: Node) -> bool:
     if isinstance(node, Repeat):
@@ -102,72 +105,71 @@ def _may_be_empty(node: Node) -> bool:
     return isinstance(node, Seq) and all(map(_may_be_empty, node.parts))
 
 
-def _filled(node: Node) -> Node | None:
-    """The node without the empty text; None if nothing is left (gbnf.py's rule 4)."""
-    if not _may_be_empty(node):
-        return node
-    if isinstance(node, Repeat):
-        part = _filled(node.part)
-        return None if part is None or node.high == 0 else Repeat(part, 1, node.high)
-    if isinstance(node, Alt):
-        options = [kept for option in node.options if (kept := _filled(option)) is not None]
-    else:
-        assert isinstance(node, Seq)
-        options = [
-            Seq((kept, *node.parts[at + 1 :]))
-            for at, part in enumerate(node.parts)
-            if (kept := _filled(part)) is not None
-        ]
-    return Alt(tuple(options)) if options else None
-
-
 class Writer:
     """Writes a tree into rules."""
 
     def __init__(self, rules: Rules, quoted: bool) -> None:
         self._rules, self._quoted = rules, quoted
+        self._known: dict[int, str] = {}  # by identity: the tree outlives the writer
 
     def body(self, node: Node) -> str:
+        """The body of a node; nothing, if the node is the empty text only."""
         if isinstance(node, Alt):
             return either(self.body(option) for option in node.options)
         if isinstance(node, Chars):
             return self._characters(node.ranges)
         if isinstance(node, Repeat):
-            return self._repeat(node)
+            return self._repeat(node, node.low)
         assert isinstance(node, Seq)
-        written = []
+        written: list[str] = []
         for plain, run in groupby(node.parts, lambda part: bool(self._plain(part))):
             if plain:
                 written.append(literal("".join(map(self._plain, run))))
             else:
-                written += map(self._part, run)
-        return " ".join(filter(None, written)) or '""'
+                written += [self._part(self.body(part)) for part in run]
+        return joined(*written)
+
+    def _filled(self, node: Node) -> str:
+        """The body of a node without the empty text (rule 2), written once."""
+        if id(node) not in self._known:
+            self._known[id(node)] = self._write_filled(node)
+        return self._known[id(node)]
+
+    def _write_filled(self, node: Node) -> str:
+        if not _may_be_empty(node):
+            return self.body(node)
+        if isinstance(node, Repeat):
+            return self._repeat(node, 1)
+        if isinstance(node, Alt):
+            options = [self._filled(option) for option in node.options]
+        else:
+            assert isinstance(node, Seq)
+            written = [self._part(self.body(part)) for part in node.parts]
+            filled = [self._part(self._filled(part)) for part in node.parts]
+            options = [
+                joined(first, *written[at + 1 :]) for at, first in enumerate(filled) if first
+            ]
+        return either(filter(None, options))
 
     def _plain(self, node: Node) -> str:
         """The character that this is, if it is one and stands for itself."""
         if not isinstance(node, Chars) or len(node.ranges) != 1:
             return ""
         ((low, high),) = node.ranges
-        allowed = common(node.ranges, ((0x20, 0x21), (0x23, 0x2E), (0x30, 0x5B), (0x5D, 0x7E)))
+        allowed = common(node.ranges, _THEMSELVES)
         return chr(low) if low == high and (allowed or not self._quoted) else ""
 
-    def _part(self, node: Node) -> str:
-        body = self.body(node)
-        if isinstance(node, Seq):
-            return "" if body == '""' else body
+    def _part(self, body: str) -> str:
         return self._rules.add("part", body) if " | " in body else body
 
-    def _repeat(self, node: Repeat) -> str:
-        part, low = node.part, node.low
-        if _may_be_empty(part):
-            filled = _filled(part)
-            if filled is None:
-                return '""'
-            part, low = filled, 0
-        body = self.body(part)
-        single = isinstance(part, Chars) and " " not in body
+    def _repeat(self, node: Repeat, low: int) -> str:
+        empty = _may_be_empty(node.part)
+        body = self._filled(node.part) if empty else self.body(node.part)
+        if not body:
+            return ""
+        single = isinstance(node.part, Chars) and " " not in body
         atom = body if single else self._rules.add("part", body)
-        return repeated(atom, low, node.high)
+        return repeated(atom, min(low, 1) if empty else low, node.high)
 
     def _characters(self, ranges: Ranges) -> str:
         if self._quoted:
