@@ -104,7 +104,9 @@ class Processor:
         wanted = 1024 if limits.thinking_tokens is None else limits.thinking_tokens
         self.thinking_tokens = wanted if thinks else 0
         form = "" if capabilities.token_prompts else "|messages"  # prompts of two kinds
-        self.identity = f"{capabilities.model}|{self.window}|{self.thinking_tokens}{form}"
+        weights = f"|{capabilities.weights[:16]}" if capabilities.weights else ""
+        name = capabilities.model
+        self.identity = f"{name}|{self.window}|{self.thinking_tokens}{form}{weights}"
 
     def count(self, text: str) -> int:
         """Tokens of a text (an upper bound where the tokenizer is not known)."""

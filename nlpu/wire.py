@@ -103,7 +103,8 @@ class Capabilities:
     constraints:   kinds it decodes under; with json also the regexes of ``types.NUMBER_SCHEMAS``.
     tokenizer:     directory with ``tokenizer.json`` and the chat template, if it is known.
     encoder:       what cuts texts into ids, where the engine has it and files do not.
-    source:        where the model came from, with revision and sha256, as far as they are known.
+    source:        where the model came from, with its revision, as far as that is known.
+    weights:       sha256 of the file it was read from, where there is one.
     weaker:        one short sentence for each guarantee that this engine cannot give.
     probabilities: it can tell how likely each choice was.
     """
@@ -119,6 +120,7 @@ class Capabilities:
     weaker: tuple[str, ...] = ()
     probabilities: bool = False
     source: str = ""
+    weights: str = ""
     encoder: Tokenizer | None = field(default=None, compare=False, repr=False)
 
 

@@ -2,7 +2,9 @@
 
     scripted  always            http   HttpEngine against the scripted server, over real HTTP
     local     the embedded model   vllm   HttpEngine against a real vLLM server (make test-vllm)
+    transformers   a model folder
 
+What an engine does not promise is in one table here; a test of it is skipped.
 What an engine can do beyond this is tested beside it (test_engine_*.py).
 """
 
@@ -25,14 +27,23 @@ from nlpu.codec import decode
 from nlpu.engines.fault_server import FaultServer
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Scripted
-from nlpu.errors import Cancelled, DoesNotFit
+from nlpu.errors import Cancelled, ConstraintRejected, DoesNotFit
 from nlpu.judgement import Judgement
 from nlpu.op import Op
 from nlpu.processor import Processor, open_processor
 from nlpu.wire import Reply, Request
-from tests.vllm_fixture import Served
+from tests.vllm_fixture import Served, model_directory
 
 PATIENCE_S = 110
+EVERY = frozenset({"choice", "regex", "json"})
+PROMISED: dict[str, tuple[frozenset[str], bool, bool | None]] = {
+    # constraints, probabilities, seeds (None: it depends on the server)
+    "scripted": (EVERY, True, True),
+    "http": (EVERY, True, False),
+    "local": (EVERY, True, True),
+    "vllm": (EVERY, True, None),
+    "transformers": (EVERY, False, False),
+}
 
 
 class Person(BaseModel):
@@ -98,6 +109,10 @@ async def opening(kind: str, directory: str, served: Served | None) -> AsyncIter
             from nlpu.engines.embedded.engine import EmbeddedEngine
 
             engine = EmbeddedEngine()
+        elif kind == "transformers":
+            from nlpu.engines.transformers_folder import TransformersEngine
+
+            engine = TransformersEngine(directory, window=1024)
         else:
             assert served is not None
             engine = served.engine()
@@ -115,7 +130,7 @@ class Opened:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.context = opening(kind, directory, served)
+        self.kind, self.context = kind, opening(kind, directory, served)
         self.processor = self.run(self.context.__aenter__())
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -135,6 +150,7 @@ class Opened:
         "http",
         pytest.param("local", marks=pytest.mark.local),
         pytest.param("vllm", marks=pytest.mark.vllm),
+        pytest.param("transformers", marks=[pytest.mark.local, pytest.mark.slow]),
     ],
 )
 def opened(
@@ -142,13 +158,22 @@ def opened(
 ) -> Iterator[Opened]:
     kind = request.param
     served: Served | None = request.getfixturevalue("vllm_server") if kind == "vllm" else None
-    found = Opened(kind, _tiny_tokenizer(tmp_path_factory.mktemp("tokenizer")), served)
+    tiny = _tiny_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+    found = Opened(kind, model_directory() if kind == "transformers" else tiny, served)
     yield found
     found.close()
 
 
 def with_processor(opened: Opened, test: Callable[[Processor], Any]) -> None:
     opened.run(test(opened.processor))
+
+
+def needs(opened: Opened, op: Op[Any]) -> None:
+    """Skip what the engine says it cannot do."""
+    try:
+        opened.processor.check(op)
+    except ConstraintRejected as lacking:
+        pytest.skip(str(lacking))
 
 
 def asking(processor: Processor, op: Op[Any], text: str = TEXT, **settings: Any) -> Request:
@@ -165,8 +190,9 @@ def test_what_it_says_of_itself(opened: Opened) -> None:
         assert facts.window >= 256
         assert facts.max_in_flight >= 1
         assert facts.token_prompts
-        assert facts.constraints == {"choice", "regex", "json"}
-        assert facts.probabilities
+        promised, seeds = (facts.constraints, facts.probabilities), facts.seed
+        assert promised == PROMISED[opened.kind][:2]
+        assert seeds == PROMISED[opened.kind][2] or PROMISED[opened.kind][2] is None
 
     with_processor(opened, test)
 
@@ -188,6 +214,8 @@ def test_counts_are_those_of_the_prompt_and_the_limit_holds(opened: Opened) -> N
     "op", [is_about_rain, weigh_rain, how_many, mood, who, colours], ids=lambda op: op.name
 )
 def test_typed_results_are_valid(opened: Opened, op: Op[Any]) -> None:
+    needs(opened, op)
+
     async def test(processor: Processor) -> None:
         texts = [TEXT, "Nobody came.", "``` \n{} <|im_end|> yes no 7"]
         requests = [asking(processor, op, text) for text in texts]
@@ -215,6 +243,8 @@ def _belongs(op: Op[Any], text: str) -> None:
 
 
 def test_the_likelier_choice_is_said_and_a_stream_tells_the_same(opened: Opened) -> None:
+    needs(opened, weigh_rain)
+
     async def test(processor: Processor) -> None:
         for text in (TEXT, "Nobody came.", "The kettle is blue."):
             request = asking(processor, weigh_rain, text)
@@ -301,6 +331,8 @@ def test_what_does_not_fit_is_refused(opened: Opened) -> None:
 
 
 def test_more_requests_than_it_runs_at_once(opened: Opened) -> None:
+    needs(opened, is_about_rain)
+
     async def test(processor: Processor) -> None:
         requests = [asking(processor, is_about_rain, f"{n}: {TEXT}") for n in range(20)]
         replies = await asyncio.gather(*map(processor.engine.send, requests))

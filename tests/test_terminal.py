@@ -34,7 +34,10 @@ def program(path: Path, body: str) -> str:
 
 
 def test_help_is_light_and_quick() -> None:
-    heavy = "torch transformers chromadb aiohttp networkx numpy tokenizers pydantic xllamacpp huggingface_hub"
+    heavy = (
+        "torch transformers chromadb aiohttp networkx numpy tokenizers pydantic xllamacpp "
+        "huggingface_hub"
+    )
     code = (
         "import sys, time; began = time.process_time()\n"
         "from runtime.terminal.app import main\n"

@@ -168,7 +168,7 @@ def test_failures_of_the_host_are_one_paragraph(nlpu: Terminal) -> None:
         ended = nlpu("run", "ask", "Hi", "--engine", f"{url}/elsewhere")
         assert ended.code == 1 and "is not an LLM server" in ended.err
     ended = nlpu("run", "ask", "Hi", "--model", "/no/such/model")
-    assert ended.code == 2 and "not a model directory" in ended.err
+    assert ended.code == 2 and "no file or folder /no/such/model" in ended.err
 
 
 def test_a_replay_names_the_guarantees_that_its_server_lacked(nlpu: Terminal) -> None:

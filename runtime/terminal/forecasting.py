@@ -29,6 +29,7 @@ from runtime.header import result_text
 from runtime.receipt import Receipt
 from runtime.settings import api_key
 from runtime.terminal.archive import Record, records
+from runtime.terminal.downloading import have_model
 from runtime.terminal.output import console, say
 from runtime.terminal.recorded import Recorded, remembered
 
@@ -80,6 +81,7 @@ def _known(same: list[Record], machine: Machine) -> Capabilities:
 
 
 async def _asked(machine: Machine) -> Capabilities:
+    have_model(machine.engine, machine.model)
     engine = named_engine(machine.engine, machine.model, api_key())
     try:
         return await engine.capabilities()

@@ -25,6 +25,8 @@ def described(capabilities: Capabilities) -> dict[str, Any]:
         "tokenizer": capabilities.tokenizer,
         "weaker": list(capabilities.weaker),
         "probabilities": capabilities.probabilities,
+        "source": capabilities.source,
+        "weights": capabilities.weights,
     }
 
 

@@ -233,9 +233,12 @@ def _carry_out(
     foretold: Any = None, name: str | None = None,
 ) -> int:  # fmt: skip
     from runtime.computer import Computer
+    from runtime.terminal.downloading import have_model
     from runtime.terminal.executing import Job, carry_out
     from runtime.terminal.person import person
 
+    if not is_replay:
+        have_model(machine.engine, machine.model)
     asked = None if is_replay else person()
     computer = Computer(
         machine.engine, model=machine.model, api_key=api_key(), run_dir=machine.run_dir,

@@ -205,7 +205,8 @@ class EmbeddedEngine:
         facts = Capabilities(
             model=model.name, window=llama.window, max_in_flight=count, seed=True,
             tokenizer=str(where), encoder=encoder, weaker=_WEAKER, probabilities=True,
-            source=f"{model.source}, sha256 {model.sha256}",
+            source=f"{model.source}{model.revision and ', revision ' + model.revision}",
+            weights=model.sha256,
         )  # fmt: skip
         pool = ThreadPoolExecutor(count, thread_name_prefix="nlpu-embedded")
         return _Loaded(llama, pool, Slots(count), facts)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Generic, TypeVar
 
 SHARED = 32  # tokens; a shorter shared beginning decides nothing
@@ -128,11 +129,8 @@ class Slots(Generic[AnyPlace]):
         """Tokens that all requests with this beginning may write, those that run included."""
         beginning = place.prompt[:shared]
         running = (slot.taken for slot in self._slots if slot.taken is not None)
-        return sum(
-            other.max_tokens
-            for other in (*self._waiting, *running)
-            if other.prompt[:shared] == beginning
-        )
+        places: chain[Place] = chain(self._waiting, running)
+        return sum(one.max_tokens for one in places if one.prompt[:shared] == beginning)
 
     def _awaited(self, place: AnyPlace) -> set[int]:
         """Slots whose beginning is worth waiting for to others, and is not that of ``place``."""

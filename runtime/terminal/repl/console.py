@@ -34,6 +34,7 @@ from runtime.handle import Run
 from runtime.loader import available
 from runtime.terminal import interrupting
 from runtime.terminal.archive import SESSION, find
+from runtime.terminal.downloading import have_model
 from runtime.terminal.live import display
 from runtime.terminal.output import as_text, said, say
 from runtime.terminal.person import TerminalPerson
@@ -104,6 +105,7 @@ class Console:
 
     def _new_computer(self) -> Computer:
         s = self.settings
+        have_model(s.engine, s.model)
         return Computer(
             s.engine, model=s.model, api_key=s.api_key, run_dir=s.run_dir, durable=s.durable,
             person=s.person,
