@@ -19,7 +19,7 @@ Rules
 4. Listed properties are all there are, unless the schema says otherwise; others follow them.
    A schema that has properties is an object, and one that has items an array.
 5. A bound that contradicts another is dropped, the default of types.py before the user's own.
-6. A number has at most 20 digits behind the point and 3 in the exponent: no float needs more.
+6. A number has at most 23 digits behind the point and 3 in the exponent: no float needs more.
 7. Where a value cannot be (``false``), what needs it cannot be either; a schema nothing satisfies,
    or one that refers to itself before it reaches a value, is refused.
 """

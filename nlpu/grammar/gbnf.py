@@ -9,14 +9,16 @@ what llama.cpp's GBNF and xgrammar's EBNF both read, and both read it the same w
 Rules
 1. A rule's name has letters, digits and hyphens only (llama.cpp knows no underscore).
 2. A character that is neither a letter nor a digit is written as ``\\uXXXX`` or ``\\UXXXXXXXX``
-   in a class: of ``\\-`` and ``\\^`` llama.cpp knows nothing, and xgrammar reads any number of
-   digits after ``\\x``.
-3. What is repeated is one class, or one rule by its name: a group would be multiplied out.
-4. No rule is repeated that may be empty, and none begins with itself: llama.cpp refuses both.
-5. Sets are ranges of code points, sorted, apart, and without surrogates.
-6. In a JSON string a character may stand for itself, as ``\\n`` and the like, and as ``\\uXXXX``
+   in a class: of ``\\-`` and ``\\^`` llama.cpp knows nothing.
+3. Behind a control character, or one up to U+00FF, stands no hexadecimal digit: xgrammar's compiler
+   writes such a character as ``\\x1f``, reads that again, and takes any number of digits for the
+   code. So a class has its letters first, and a literal is broken in two.
+4. What is repeated is one class, or one rule by its name: a group would be multiplied out.
+5. No rule is repeated that may be empty, and none begins with itself: llama.cpp refuses both.
+6. Sets are ranges of code points, sorted, apart, and without surrogates.
+7. In a JSON string a character may stand for itself, as ``\\n`` and the like, and as ``\\uXXXX``
    with digits of either case; beyond U+FFFF that is a surrogate pair, which counts as one.
-7. Bounds of a repetition above MOST are left to validation. llama.cpp refuses more than 2,000;
+8. Bounds of a repetition above MOST are left to validation. llama.cpp refuses more than 2,000;
    below, they are cheap: see the figures in tests/test_grammar.py.
 """
 
@@ -32,7 +34,7 @@ from nlpu.errors import ConstraintRejected
 Ranges = tuple[tuple[int, int], ...]
 Span = list[tuple[int, int]]  # for each digit, its least and largest value
 
-MOST = 2000  # repetitions (rule 7)
+MOST = 2000  # repetitions (rule 8)
 LAST = 0x10FFFF
 ALL: Ranges = ((0, 0xD7FF), (0xE000, LAST))
 RAW: Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0xD7FF), (0xE000, LAST))  # as such in a string
@@ -40,6 +42,7 @@ CODED: Ranges = ((0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0xD7FF), (0xE000,
 SHORT = {0x22: '"', 0x5C: "\\", 0x2F: "/", 8: "b", 12: "f", 10: "n", 13: "r", 9: "t"}
 _HEX = "0123456789abcdef"
 _TERMINAL = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]')
+_BREAK = re.compile(r"(?<=[\0-\x1f\x7f-\xff])(?=[0-9A-Fa-f])")
 _NAME = re.compile(r"[a-z]+-\d+")
 
 
@@ -82,7 +85,8 @@ class Rules:
 
 def literal(text: str) -> str:
     """Write a text that stands for itself. Raises ConstraintRejected."""
-    return '"' + "".join(map(_literal_character, text)) + '"'
+    pieces = ("".join(map(_literal_character, piece)) for piece in _BREAK.split(text))
+    return " ".join(f'"{piece}"' for piece in pieces)
 
 
 def _literal_character(character: str) -> str:
@@ -111,7 +115,7 @@ def one_of(ranges: Ranges) -> str:
         _class_character(low) + ("-" + _class_character(high) if high > low else "")
         for low, high in ranges
     ]
-    return "[" + "".join(parts) + "]"
+    return "[" + "".join(sorted(parts, key=lambda part: part[0] == "\\")) + "]"  # rule 3
 
 
 def either(options: Iterable[str]) -> str:
@@ -137,7 +141,7 @@ def repeated(atom: str, low: int, high: int | None) -> str:
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Bring ranges into order (rule 5)."""
+    """Bring ranges into order (rule 6)."""
     out: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
         if out and low <= out[-1][1] + 1:
@@ -226,7 +230,7 @@ def escapes(ranges: Ranges) -> str:
 
 
 def json_characters(ranges: Ranges, coded: Ranges = CODED) -> str:
-    """Write how the characters may stand in a JSON string, as alternatives (rule 6).
+    """Write how the characters may stand in a JSON string, as alternatives (rule 7).
 
     ``coded``: those that may stand as ``\\uXXXX`` too.
     """

@@ -11,7 +11,8 @@ Rules
    and number of digits. ``-0`` is no integer.
 2. Other numbers are held by sign and by the digits before the point; exclusive bounds are taken as
    if they were not. ``-0.0`` is at least 0.
-3. A number has at most 20 digits behind the point and 3 in the exponent: no float needs more.
+3. A number has at most 23 digits behind the point and 3 in the exponent: so many has the smallest
+   float that JavaScript writes without exponent; Rust writes at most 21, Python 20.
 4. Of two bounds that contradict each other, or say the same of one side, the default of types.py
    yields to the user's own; else the upper one is dropped.
 """
@@ -25,7 +26,7 @@ from nlpu.grammar.gbnf import Rules, digits, either, one_of, repeated, spans
 from nlpu.types import MAX_INT
 
 _DIGITS = 40
-_REST = '("." [0-9]{1,20})? ([eE] [+\\u002d]? [0-9]{1,3})?'
+_REST = '("." [0-9]{1,23})? ([eE] [+\\u002d]? [0-9]{1,3})?'
 
 
 def integer(rules: Rules, schema: dict[str, Any]) -> str:

@@ -10,9 +10,9 @@ JSON string.
 Rules
 1. An anchor may stand first or last in an expression, in an option of one, and in a group that
    stands first or last.
-2. What is repeated and may be empty is written without the empty text (gbnf.py's rule 4); the
+2. What is repeated and may be empty is written without the empty text (gbnf.py's rule 5); the
    language stays the same.
-3. In a JSON string a plain ASCII character stands for itself only; others as gbnf.py's rule 6 says.
+3. In a JSON string a plain ASCII character stands for itself only; others as gbnf.py's rule 7 says.
 """
 
 from __future__ import annotations
