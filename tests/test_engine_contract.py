@@ -42,7 +42,7 @@ PROMISED: dict[str, tuple[frozenset[str], bool, bool | None]] = {
     "http": (EVERY, True, False),
     "local": (EVERY, True, True),
     "vllm": (EVERY, True, None),
-    "transformers": (EVERY, False, False),
+    "transformers": (EVERY, True, False),
 }
 
 

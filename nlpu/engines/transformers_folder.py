@@ -1,0 +1,248 @@
+"""A model folder (safetensors and tokenizer.json) on this machine's GPU or CPU, as an engine.
+
+Theory of operation
+-------------------
+transformers' continuous batching runs the model on a thread of its manager's and brings outputs to
+the event loop. The manager's list of logits processors is for all rows alike; ``_choose`` in it
+applies to each row's logits that row's own ones, and leaves nothing but the chosen token.
+
+Rules
+1. Nothing heavy is imported before ``capabilities`` or ``send``; loading happens on a thread.
+2. A constraint that cannot be met fails its own request. If the manager's thread ends, all requests
+   fail with EngineDied, and the next one starts it again.
+3. Special tokens give no text, and under a constraint they cannot be chosen.
+4. No CUDA graphs, no steps in advance: ``_choose`` comes between any two tokens of a row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import itertools
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nlpu import errors
+from nlpu.grammar import grammar_of
+from nlpu.judgement import probabilities
+from nlpu.models.files import check_folder
+from nlpu.wire import Capabilities, Reply, Request
+
+_WEAKER = (
+    "what else is in the batch can change a reply where two tokens are almost equally likely",
+    "seeds are ignored: a draw cannot be repeated",
+    "how much of a prompt was cached is not told",
+)
+_PAGE, _STEP = 32, 512  # tokens: prompts share whole pages; a step reads no more than this
+
+
+@dataclass(eq=False, slots=True)
+class _Row:
+    request: Request
+    inbox: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
+    processors: Any = None  # of its logits; None: the likeliest token is taken
+    chances: tuple[float, ...] = ()
+    error: errors.NlpuError | None = None
+
+
+class TransformersEngine:
+    """A model folder run by transformers, with the model's own window or 4096 tokens of it."""
+
+    def __init__(
+        self, directory: str | Path, max_in_flight: int = 8, window: int | None = None
+    ) -> None:
+        self._place, self._many, self._window = Path(directory), max_in_flight, window or 4096
+        self._loading: asyncio.Future[None] | None = None
+        self._rows: dict[str, _Row] = {}
+        self._numbers, self._closed = itertools.count(), False
+
+    async def capabilities(self) -> Capabilities:
+        """Load the model and say what it can do."""
+        await self._ready()
+        place = self._place.resolve()
+        return Capabilities(
+            place.name, self._window, self._many, tokenizer=str(place), weaker=_WEAKER,
+            probabilities=True,
+        )  # fmt: skip
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        """Generate one reply; ``on_text`` is called on the event loop's thread."""
+        await self._ready()
+        self._check(request)
+        row, key = _Row(request), f"{request.id}#{next(self._numbers)}"  # ids may come again
+        streaming = on_text is not None or bool(request.stop)
+        self._rows[key] = row
+        try:
+            row.processors = await asyncio.to_thread(self._processors, row)
+            self._manager.register_result_handler(key, row.inbox.put_nowait)
+            self._manager.add_request(request.prompt, key, request.max_tokens, streaming)
+            if why := self._manager.background_thread_status.can_accept_new_requests():
+                raise row.error or errors.EngineDied(f"{self._place} is not running: {why}")
+            return await self._reply(row, on_text or (lambda piece: None))
+        finally:
+            del self._rows[key]
+            self._manager.cancel_request(key)
+            self._manager.output_router.result_handlers.pop(key, None)
+            self._manager.get_result(timeout=0)  # one that came too late for its handler
+
+    async def _reply(self, row: _Row, on_text: Callable[[str], None]) -> Reply:
+        text, stops = "", [stop for stop in row.request.stop if stop]
+        while True:
+            output = await row.inbox.get()
+            if row.error is not None or output.error is not None:
+                raise row.error or errors.EngineDied(f"{self._place} ended: {output.error}")
+            made, last, given = output.generated_tokens, output.is_finished(), len(text)
+            text, stopped = _text(b"".join(self._tokens[one] for one in made), stops, last)
+            if text[given:]:
+                on_text(text[given:])
+            if last or stopped:
+                ended: Any = "stop" if stopped or made[-1] in self._ends else "length"
+                sizes = len(row.request.prompt), len(made)
+                return Reply(text, ended, *sizes, probabilities=row.chances)
+
+    def cancel(self, request_id: str) -> None:
+        """Stop a request; its ``send`` raises Cancelled."""
+        for row in self._rows.values():
+            if row.request.id == request_id:
+                row.error = errors.Cancelled(f"request {request_id} was cancelled")
+                row.inbox.put_nowait(None)
+
+    async def close(self) -> None:
+        """Cancel what runs and end the manager's thread."""
+        self._closed, loading, self._loading = True, self._loading, None
+        for row in self._rows.values():
+            self.cancel(row.request.id)
+        if loading is not None and not (await asyncio.wait([loading]))[0].pop().exception():
+            await asyncio.to_thread(self._manager.stop, hard_stop=True)
+            atexit.unregister(self._manager.stop)
+
+    async def _ready(self) -> None:
+        if self._loading is None and not self._closed:
+            self._loading = asyncio.ensure_future(asyncio.to_thread(self._load))
+        if self._loading is not None:
+            await asyncio.shield(self._loading)
+        if self._closed:
+            raise errors.Cancelled(f"the engine of {self._place} was closed")
+        if not self._manager.is_running():
+            # A daemon's threads are daemons: a process that forgets to close the engine still ends.
+            starter = threading.Thread(target=self._manager.start, daemon=True)
+            starter.start()
+            starter.join()
+
+    def _check(self, request: Request) -> None:
+        size, ids = len(self._tokens), request.prompt
+        if not ids or any(not isinstance(one, int) or not 0 <= one < size for one in ids):
+            raise errors.BadOperand(f"a prompt has to be token ids, here from 0 to {size - 1}")
+        needed, room = len(ids) + request.max_tokens, self._window
+        if needed > room or request.max_tokens < 1:
+            said = f"the request needs {needed} tokens, the window has {room}; split the text"
+            raise errors.DoesNotFit(said, needed, room)
+
+    def _load(self) -> None:
+        check_folder(self._place)
+        try:
+            self._manager: Any = self._managed(self._model())
+        except ImportError as error:
+            said = f"model folders need {error.name}: pip install 'nlpu[transformers]'"
+            raise errors.MissingPart(said) from error
+        except Exception as error:
+            said = f"the model in {self._place} cannot be run: {error}"
+            raise errors.UnknownProcessor(said) from error
+
+    def _model(self) -> Any:
+        import torch
+        import transformers as library
+        import xgrammar
+
+        library.utils.logging.disable_progress_bar()
+        device, dtype = ("cuda", "auto") if torch.cuda.is_available() else ("cpu", "float32")
+        model = library.AutoModelForCausalLM.from_pretrained(
+            self._place, dtype=dtype, attn_implementation="sdpa", local_files_only=True
+        ).to(device)
+        tokenizer = library.AutoTokenizer.from_pretrained(self._place, local_files_only=True)
+        ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
+        self._ends: list[int] = ends if isinstance(ends, list) else [ends]
+        size, special = model.config.get_text_config().vocab_size, tokenizer.added_tokens_decoder
+        info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=size)
+        self._tokens = list(info.decoded_vocab)
+        for one in (at for at, token in special.items() if token.special):
+            self._tokens[one] = b""  # rule 3
+        info = xgrammar.TokenizerInfo(self._tokens, stop_token_ids=self._ends)
+        self._compiler = xgrammar.GrammarCompiler(info, cache_limit_bytes=1 << 28)
+        return model
+
+    def _managed(self, model: Any) -> Any:
+        from transformers import ContinuousBatchingConfig, GenerationConfig
+
+        self._window = min(self._window, model.config.get_text_config().max_position_embeddings)
+        # A fifth more than every row's window: below 15 % of free pages nobody is let in.
+        pages = self._many * -(-self._window // _PAGE) * 6 // 5 + 1
+        manager = model.init_continuous_batching(
+            GenerationConfig(do_sample=False, eos_token_id=self._ends),
+            ContinuousBatchingConfig(
+                page_size=_PAGE, num_blocks=pages, max_batch_tokens=_STEP, use_cuda_graph=False,
+                max_requests_per_batch=self._many, use_async_batching=False,
+                auto_switch_to_flash=False,
+            ),
+        )  # fmt: skip
+        manager.logit_processor.logits_processor.append(self._choose)
+        manager.logit_processor.do_processing = True
+        manager.warmup()  # takes the memory
+        atexit.register(manager.stop, hard_stop=True)  # a daemon that computes must not see the end
+        return manager
+
+    def _processors(self, row: _Row) -> Any:
+        import transformers as library
+        from xgrammar.contrib.hf import LogitsProcessor
+
+        ask, own = row.request, library.LogitsProcessorList()
+        if ask.constraint is not None:
+            own.append(LogitsProcessor(self._compiler.compile_grammar(grammar_of(ask.constraint))))
+        if ask.constraint is not None and ask.probabilities:
+            own.append(partial(self._weigh, row, json.loads(ask.constraint.spec)))
+        if ask.repetition_penalty != 1:
+            own.append(library.RepetitionPenaltyLogitsProcessor(float(ask.repetition_penalty)))
+        if ask.temperature > 0:
+            own.append(library.TemperatureLogitsWarper(float(ask.temperature)))
+            own.append(library.TopPLogitsWarper(float(ask.top_p)))
+        return own or None
+
+    def _weigh(self, row: _Row, choices: list[str], ids: Any, line: Any) -> Any:
+        if len(ids[0]) == len(row.request.prompt):  # the first token
+            shares, known = line[0].softmax(-1), self._tokens
+            likely = shares.nonzero().flatten().tolist()
+            first = [(known[at].decode(errors="replace"), float(shares[at])) for at in likely]
+            row.chances = probabilities(choices, first)
+        return line
+
+    def _choose(self, _: Any, scores: Any) -> Any:
+        batch = self._manager.batch_processor.inputs_and_outputs.requests_in_batch
+        for at, state in enumerate(one.state for one in batch if one.has_new_token):
+            row = self._rows.get(state.request_id)
+            if row is None or row.processors is None:
+                continue
+            ids = scores.new_tensor([state.initial_tokens + state.generated_tokens]).long()
+            try:
+                line, drawn = row.processors(ids, scores[at : at + 1]), row.request.temperature > 0
+                token = line.softmax(-1).multinomial(1) if drawn else line.argmax()
+            except Exception as error:  # xgrammar asserts; torch has nothing to draw from (rule 2)
+                row.error = errors.ConstraintRejected(f"the constraint cannot be met: {error!r}")
+                token = self._ends[0]
+            scores[at] = float("-inf")
+            scores[at, token] = 0.0
+        return scores
+
+
+def _text(raw: bytes, stops: list[str], last: bool) -> tuple[str, bool]:
+    """Decode what cannot change any more; True if a stop string has ended it."""
+    text = raw.decode(errors="replace")
+    if hits := [at for stop in stops if (at := text.find(stop)) >= 0]:
+        return text[: min(hits)], True
+    # Half a character, or half a stop string, waits for the rest.
+    sure = len(text.rstrip("\ufffd")) - max(map(len, stops), default=1) + 1
+    return text if last else text[: max(0, sure)], False
