@@ -13,6 +13,7 @@ Rules
 2. Adding a page again adds nothing; its label becomes the join of both.
 3. One process owns a store (a lock beside the file); a second one is told who.
 4. Safe to use from several threads.
+5. What is made is its owner's alone (``nlpu.private``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from memory.pages import Page, blob_hash
 from memory.reading import Reading, label_of
 from nlpu.errors import HostError
 from nlpu.label import Label, join
+from nlpu.private import make_dir, make_file
 
 _SCHEMA = """
 CREATE TABLE blob (hash BLOB PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
@@ -55,13 +57,14 @@ class Disk(Reading):
         self._thread = threading.RLock()
         self._removed = False
         with self._typed():
-            directory.mkdir(parents=True, exist_ok=True)
+            make_dir(directory)
             self._lock = Lock(
                 directory / "memory.lock",
                 f"the memory in {directory} is in use by process {{owner}}; wait for it or stop it",
             )
         try:
             with self._typed():
+                make_file(self.path)
                 self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
                 self._prepare()
         except BaseException:

@@ -11,6 +11,8 @@ Rules
 2. Nothing here is the truth: an index that fails to open, that cannot be read, or that holds other
    pages than the disk is made again or made right (``index``).
 3. Adding a number again replaces its vector.
+4. chromadb makes its files with the process's umask: their directory is private, and they are
+   narrowed when it is opened and closed.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import HostError, MissingPart, StorageFailed
+from nlpu.private import make_dir, narrow
 
 if TYPE_CHECKING:
     from memory.embed import Vectors as Rows
@@ -80,9 +83,11 @@ class Vectors:
         place = self.directory / str(max(self._generations(), default=1))
         if not all(map(_is_whole, place.glob("*/header.bin"))):
             raise Damaged(f"the vector index in {place} is cut short")
+        make_dir(place)
         self._client: Any = chromadb.PersistentClient(str(place), settings)
         self._pages = self._collection()
         self._pages.count()
+        narrow(place)
 
     def _collection(self) -> Any:
         return self._client.get_or_create_collection(
@@ -93,6 +98,7 @@ class Vectors:
         """Release the files."""
         with self._thread, suppress(Exception):
             self._client.close()
+            narrow(self.directory)
 
     def clear(self) -> None:
         """Throw the index away and begin an empty one."""
@@ -101,7 +107,7 @@ class Vectors:
             if hasattr(self, "_client"):
                 self.close()
             try:
-                (self.directory / str(max(old, default=0) + 1)).mkdir(parents=True)
+                make_dir(self.directory / str(max(old, default=0) + 1))
             except OSError as error:
                 raise StorageFailed(f"cannot make a vector index: {error}") from error
             for generation in old:

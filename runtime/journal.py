@@ -20,6 +20,7 @@ Rules
    raises JournalDamaged at the first that does not hold.
 4. One process owns a journal while it is open (a lock beside it); a second is told who.
 5. Rows are data: nothing read back is evaluated or imported by itself.
+6. A new file is its owner's alone (``nlpu.private``).
 
 What the rows say is ``history``'s business.
 """
@@ -36,6 +37,7 @@ from typing import Any, Final
 
 from memory.lock import Lock
 from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
+from nlpu.private import make_file
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS text (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL);
@@ -249,12 +251,14 @@ def owned(path: Path) -> Lock:
 
 def _connect(path: Path, durable: bool, read_only: bool) -> sqlite3.Connection:
     try:
+        if not read_only:
+            make_file(path)  # rule 6; SQLite's other files take its mode
         mode = "ro" if read_only else "rwc"
         uri = f"{path.absolute().as_uri()}?mode={mode}"
         if read_only and _is_frozen(path):
             uri += "&immutable=1"  # else SQLite wants to write its shared memory beside it
         db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise _typed(path, error) from error
     try:
         _prepare(db, path, durable, read_only)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nlpu.errors import ProgramError, StorageFailed
+from nlpu.private import make_dir
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.wire import Engine
 from runtime.clock import Clock
@@ -116,7 +117,7 @@ class Station:
         if replay:
             return Journal(path, read_only=True)
         try:
-            self.run_dir.mkdir(parents=True, exist_ok=True)
+            make_dir(self.run_dir)
         except OSError as error:
             raise StorageFailed(
                 f"cannot make the run directory {self.run_dir}: {error.strerror}; "

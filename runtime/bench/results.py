@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from nlpu.errors import MissingPart, Usage
+from nlpu.private import make_file
 from runtime.settings import read as read_settings
 
 Figures = dict[str, Any]
@@ -97,6 +98,7 @@ def deliver(
 
 def _written(path: Path, figures: Figures) -> None:
     try:
+        make_file(path)
         path.write_text(json.dumps(figures, indent=1) + "\n")
     except OSError as error:
         raise Usage(f"cannot write {path}: {error.strerror}; give another --output") from error

@@ -1,11 +1,16 @@
-"""Writing a file that a person named: whole or not at all."""
+"""Writing a file that a person named: whole or not at all, and for its owner alone.
+
+A file that is written over keeps its mode.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from nlpu.errors import Usage
+from nlpu.private import make_file
 
 
 def write_file(path: Path, text: str) -> None:
@@ -15,7 +20,10 @@ def write_file(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
+            make_file(part)
             part.write_text(text, encoding="utf-8", errors="backslashreplace")
+            if path.exists():
+                part.chmod(stat.S_IMODE(path.stat().st_mode))
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

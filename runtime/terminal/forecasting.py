@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from nlpu.engines import named_engine
+from nlpu.private import make_dir, make_file
 from nlpu.processor import FREE, Price
 from nlpu.wire import Capabilities
 from runtime.budget import Budget
@@ -96,7 +97,8 @@ def keep(machine: Machine, spec: str, bound: Bound, made: Forecast) -> None:
     """Remember it for the run that is forecast; where that cannot be, say so."""
     path = _path(machine, spec, bound)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_dir(path.parent)
+        make_file(path)
         path.write_text(made.model_dump_json())
     except OSError as error:
         say(

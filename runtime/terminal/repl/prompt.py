@@ -22,6 +22,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from nlpu.errors import NlpuError
+from nlpu.private import make_dir, make_file
 from nlpu.types import choices_of
 from runtime.loader import load, parameters
 from runtime.terminal.output import one_line, said, say
@@ -46,7 +47,8 @@ _STYLE = Style.from_dict(
 
 def reader(on: Console) -> Callable[[], str]:
     """Reads one line; raises EOFError (Ctrl-D) and KeyboardInterrupt (Ctrl-C)."""
-    on.settings.run_dir.mkdir(parents=True, exist_ok=True)
+    make_dir(on.settings.run_dir)
+    make_file(on.settings.run_dir / HISTORY)
     session: PromptSession[str] = PromptSession(
         history=Lines(str(on.settings.run_dir / HISTORY)),
         auto_suggest=AutoSuggestFromHistory(),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import Usage
+from nlpu.private import make_file
 from runtime.terminal.repl.acts import digest_of
 from runtime.terminal.repl.entries import Entry, File
 from runtime.terminal.repl.inspecting import was_edited
@@ -37,7 +38,9 @@ def save(session: Session, name: str, path: Path) -> None:
     try:
         if path.exists() and not path.read_bytes().startswith(_BEGINNING.encode()):
             raise Usage(f"{path} is no saved session; give another name, or remove it first")
-        path.write_text(program_of(session, name), encoding="utf-8")
+        text = program_of(session, name)
+        make_file(path)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Usage(f"{path} cannot be written: {error.strerror}") from None
 
