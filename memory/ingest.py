@@ -30,6 +30,7 @@ from memory.controller import Memory
 from memory.levels import rough_tokens
 from memory.pages import Page
 from nlpu.errors import BadOperand, MissingPart, Usage
+from nlpu.extras import adding
 from nlpu.label import UNTRUSTED, Label
 from nlpu.text import chunks
 
@@ -143,7 +144,7 @@ def _pdf_text(path: Path) -> str:
     try:
         from pypdf import PdfReader  # here: an extra
     except ModuleNotFoundError as error:
-        raise MissingPart("PDF files need pypdf: install nlpu[documents]") from error
+        raise MissingPart(f"PDF files need pypdf: {adding('documents')}") from error
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it says on stderr what we say
     try:
         return "\n\n".join(page.extract_text() for page in PdfReader(path).pages)
@@ -155,7 +156,7 @@ def _html_text(text: str) -> str:
     try:
         from bs4 import BeautifulSoup  # here: an extra
     except ModuleNotFoundError as error:
-        raise MissingPart("HTML files need beautifulsoup4: install nlpu[documents]") from error
+        raise MissingPart(f"HTML files need beautifulsoup4: {adding('documents')}") from error
     soup = BeautifulSoup(text, "html.parser")
     for part in soup(["script", "style"]):
         part.decompose()

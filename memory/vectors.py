@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import HostError, MissingPart, StorageFailed
+from nlpu.extras import adding
 from nlpu.private import make_dir, narrow
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Vectors:
             import chromadb  # here: seconds of loading that only a store with vectors needs
             from chromadb.config import Settings
         except ModuleNotFoundError as error:
-            raise MissingPart(f"memory needs {error.name}: install nlpu[memory]") from error
+            raise MissingPart(f"memory needs {error.name}: {adding('memory')}") from error
         settings = Settings(anonymized_telemetry=False)
         place = self.directory / str(max(self._generations(), default=1))
         if not all(map(_is_whole, place.glob("*/header.bin"))):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nlpu.errors import Usage
 from nlpu.wire import Engine
 
@@ -12,11 +14,12 @@ def named_engine(name: str, model: str | None = None, api_key: str | None = None
     Imports are inside: each engine has libraries of its own, and a command that needs none of them
     must not pay for them.
     """
-    if name == "local":
+    is_folder = model is not None and Path(model).is_dir()
+    if name == "local" and not is_folder:
         from nlpu.engines.embedded.engine import EmbeddedEngine
 
         return EmbeddedEngine(model)
-    if name == "transformers":
+    if name in ("local", "transformers"):
         if model is None:
             raise Usage("the transformers engine needs --model: a model folder or a hub name")
         from nlpu.engines.transformers_folder import TransformersEngine

@@ -25,11 +25,11 @@ from typing import Any
 
 from nlpu.engines.embedded.vocabulary import tokenizer_files
 from nlpu.errors import MissingPart, NlpuError
+from nlpu.extras import adding
 from nlpu.models import ModelFiles, fetch_model, installed_model
 from nlpu.models.store import cache_dir, storing
 
 _COMPLETE = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
-EXTRA = "pip install -c constraints.txt -e '.[transformers]'"
 
 
 def converted(name: str | None = None) -> Path:
@@ -41,7 +41,7 @@ def converted(name: str | None = None) -> Path:
     if not _is_whole(place):
         raise MissingPart(
             f"{model.name} is not converted for vLLM yet: run `python -m nlpu.engines.conversion "
-            f"{model.name}`, which needs the extra transformers ({EXTRA})"
+            f"{model.name}`, which needs the extra transformers ({adding('transformers')})"
         )
     return place
 
@@ -78,7 +78,9 @@ def _unpack(gguf: Path, work: Path) -> None:
         from transformers import AutoModelForCausalLM, GgufConfig
         from transformers.utils import logging
     except ImportError as error:
-        raise MissingPart(f"{error.name} is needed to convert a model: {EXTRA}") from error
+        raise MissingPart(
+            f"{error.name} is needed to convert a model: {adding('transformers')}"
+        ) from error
     logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent,

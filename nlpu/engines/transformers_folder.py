@@ -28,8 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from nlpu import errors
+from nlpu.extras import adding
 from nlpu.grammar import grammar_of
 from nlpu.judgement import probabilities
+from nlpu.models import fetch_model
 from nlpu.models.files import check_folder
 from nlpu.wire import Capabilities, Reply, Request
 
@@ -144,11 +146,13 @@ class TransformersEngine:
             raise errors.DoesNotFit(said, needed, room)
 
     def _load(self) -> None:
+        if not self._place.exists():  # a name of the hub, then
+            self._place = fetch_model(str(self._place)).path
         check_folder(self._place)
         try:
             self._manager: Any = self._managed(self._model())
         except ImportError as error:
-            said = f"model folders need {error.name}: pip install 'nlpu[transformers]'"
+            said = f"model folders need {error.name}: {adding('transformers')}"
             raise errors.MissingPart(said) from error
         except Exception as error:
             said = f"the model in {self._place} cannot be run: {error}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import MissingPart, Usage
+from nlpu.extras import adding
 
 _SIZE = (9.0, 3.6)  # inches
 
@@ -16,7 +17,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     try:
         from matplotlib.figure import Figure  # an extra, and slow to import
     except ImportError as error:
-        raise MissingPart("a picture needs matplotlib: install nlpu[plot]") from error
+        raise MissingPart(f"a picture needs matplotlib: {adding('plot')}") from error
     panels = _panels(figures)
     if not panels:
         raise Usage(f"there is no picture of bench {figures.get('bench')}")

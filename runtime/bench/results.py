@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from nlpu.errors import MissingPart, Usage
+from nlpu.extras import adding
 from nlpu.private import make_file
 from runtime.settings import read as read_settings
 
@@ -35,7 +36,7 @@ def _picture(path: Path | None) -> Path | None:
     if path is not None and path.suffix not in _PICTURES:
         raise Usage(f"{path} is no picture; its name ends with one of {', '.join(_PICTURES)}")
     if path is not None and find_spec("matplotlib") is None:
-        raise MissingPart("a picture needs matplotlib: install nlpu[plot]")
+        raise MissingPart(f"a picture needs matplotlib: {adding('plot')}")
     return _file(path)
 
 

