@@ -27,6 +27,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from nlpu.errors import Usage, described
 from runtime.budget import Budget
 from runtime.journal import Journal, NoJournal
+from runtime.own import text_name
 
 
 def source_digest(program: Callable[..., Any]) -> str:
@@ -50,6 +51,14 @@ def _file_digest(path: str, modified_ns: int, size: int) -> str:
     return _digest(Path(path).read_bytes())
 
 
+def file_digest(path: Path) -> str:
+    """What ``source_digest`` is of a function that stands in that file; "" if it cannot be read."""
+    try:
+        return _digest(path.read_bytes())
+    except OSError:
+        return ""
+
+
 def _digest(source: bytes) -> str:
     return blake2b(source, digest_size=8).hexdigest()
 
@@ -71,11 +80,13 @@ def header_of(
     budget: Budget, facts: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The header of a run that begins; ``facts`` are its starter's and win."""
+    text = args_text(*_arranged(program, args, kwargs))
     return {
         "program": getattr(program, "__name__", "program"),
         "source": source_digest(program),
         "budget": budget_json(budget),
-        "args": args_text(journal, *_arranged(program, args, kwargs)),
+        "args": 0 if text is None else journal.text(text),
+        "args_name": "" if text is None else text_name(text),
         **facts,
     }
 
@@ -89,12 +100,12 @@ def _arranged(program: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any,
     return bound.args, bound.kwargs
 
 
-def args_text(journal: Journal | NoJournal, args: Any, kwargs: Any) -> int:
-    """The number of the arguments' text: JSON of [positional, named]; 0 where they have none."""
+def args_text(args: Any, kwargs: Any) -> str | None:
+    """The arguments as a text: JSON of [positional, named]; None where they have none."""
     try:
-        return journal.text(to_json([args, kwargs]).decode())
+        return to_json([args, kwargs]).decode()
     except (PydanticSerializationError, ValueError, RecursionError):
-        return 0  # a run from Python may have arguments that only Python can give again
+        return None  # a run from Python may have arguments that only Python can give again
 
 
 def result_text(result: Any) -> str:

@@ -20,6 +20,7 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     lift     position, name, digest of the result
     pick     position, index, ...: which of several came first, and which had failed before it
     clock    position, what, content: what the program was told from outside
+    mark     position, digest of the file that a session's line runs, mark: see ``own``
     intent   position, digest of the exact call, the call as text, approved: about to be driven
     effect   position, text: what the driver gave
     undone   position, message: it failed
@@ -102,6 +103,7 @@ class Past:
     lifts: dict[str, str] = field(default_factory=dict)  # position -> digest
     picks: dict[str, tuple[int, ...]] = field(default_factory=dict)  # winner, then failures
     clocks: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    marks: dict[str, tuple[str, str]] = field(default_factory=dict)  # of a session's lines
     intents: dict[str, PastIntent] = field(default_factory=dict)  # by digest of the exact call
     driven: dict[str, str] = field(default_factory=dict)  # position -> digest of its last intent
     inherited: set[str] = field(default_factory=set)  # digests of the ancestor's, used up
@@ -270,6 +272,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "lift": lambda past, row: past.lifts.__setitem__(row[2], row[4]),
     "pick": lambda past, row: past.picks.__setitem__(row[2], tuple(row[3:])),
     "clock": lambda past, row: past.clocks.__setitem__(row[2], (row[3], row[4])),
+    "mark": lambda past, row: past.marks.__setitem__(row[2], (row[3], row[4])),
     "pulse": _fold_pulse,
     "intent": _fold_intent,
     "effect": _fold_effect,
@@ -435,6 +438,10 @@ class History:
     def clock(self, position: str, what: str, content: Any) -> None:
         """What the program was told from outside."""
         self._row("clock", position, what, content)
+
+    def mark(self, position: str, file: str, mark: str) -> None:
+        """Whose line it was that was heard there, and what file it runs."""
+        self._row("mark", position, file, mark)
 
     def pulse(self, waiting: int, done: int, expected: int, now_s: float) -> None:
         """How the run is getting on."""

@@ -1,7 +1,7 @@
 """How the state of a run begins: anew, again (resumed or replayed), or edited from another run.
 
 Rules
-1. What a later life must know is in the header row, as plain data.
+1. What a later life must know is in the header row, as plain data; with its user's mark (``own``).
 2. A run that has finished stays finished: resumed, it is replayed, whatever the program does now.
 3. The three give a ``RunState`` that has not started; its owner starts it. Loop thread only.
 """
@@ -18,16 +18,19 @@ from runtime.header import has_json, result_text, source_digest
 from runtime.history import Past, past_of
 from runtime.journal import Journal, NoJournal, Row
 from runtime.kernel import Kernel
+from runtime.own import marked, text_name
 from runtime.receipt import receipt_of
 from runtime.run import RunState
 
 
 def anew(kernel: Kernel, number: int, header: Mapping[str, Any], budget: Budget) -> RunState:
     """A run that has no past."""
+    if kernel.journal.keeps:
+        header = marked(header)
     kernel.journal.append("run", number, header)
     return RunState(
         kernel, number, kernel.journal, budget=budget, estimates=header["estimates"],
-        reads=header.get("reads", ""),
+        reads=header.get("reads", ""), header=header,
     )  # fmt: skip
 
 
@@ -46,7 +49,7 @@ def again(
         budget=Budget(**header["budget"]) if budget is None else budget,
         estimates=header["estimates"], past=past, replay=replay, reuse_changed=changed,
         source_changed=header["source"] != source_digest(program),
-        ancestor=_ancestor(kernel.journal, header), reads=header.get("reads", ""),
+        ancestor=_ancestor(kernel.journal, header), reads=header.get("reads", ""), header=header,
     )  # fmt: skip
     if not state.replay:
         kernel.journal.append("resume", number, date_s, changed)
@@ -68,13 +71,15 @@ def edited(
         "number": origin,
         "results": {at: journal.text(text) for at, text in edits.results.items()},
         "ops": {name: journal.text(text) for name, text in edits.ops.items()},
+        "names": [text_name(text) for kind in (edits.results, edits.ops) for text in kind.values()],
     }
     whole = {**header, "from": {**header.get("from", {}), **link}}
     whole.setdefault("reads", past.header.get("reads", ""))  # its arguments are those
+    whole = marked(whole)
     journal.append("run", number, whole)
     state = RunState(
         kernel, number, journal, budget=budget, estimates=header["estimates"], ancestor=ancestor,
-        reads=whole["reads"],
+        reads=whole["reads"], header=whole,
     )  # fmt: skip
     if past.header["source"] != header["source"]:
         state.divergence = (

@@ -8,7 +8,8 @@ takes: strings are converted by their annotations, ``name=value`` fills the para
 the rest go in order, and input texts go to the text parameters that are still empty, in order.
 
 Rules
-1. Only the package ``programs`` and files that the user names are imported, by importlib.
+1. Only the package ``programs`` and files that the user names are imported, by importlib. A file's
+   code is compiled from the bytes that its digest is of: no ``__pycache__`` beside it is used.
 2. A mistake is a Usage error that shows the program's parameters.
 3. ``name=value`` is one only if the part before ``=`` is an identifier; an identifier that is no
    parameter is a mistake, never silently a text.
@@ -19,14 +20,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import io
 import pkgutil
 import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import Enum
+from hashlib import blake2b
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -43,11 +47,13 @@ class Program:
     """A loaded program. ``spec`` loads it again, from any directory.
 
     streams: its module says ``STREAMS = True``: its result is the text of its one call.
+    digest: of the file it was loaded from; "" for a program of ``programs``.
     """
 
     spec: str
     function: Callable[..., Any]
     streams: bool
+    digest: str = ""
 
     @property
     def name(self) -> str:
@@ -79,15 +85,32 @@ class Parameter:
 
 def load(spec: str) -> Program:
     """The program of a name, of ``file.py:function`` or ``file.nl``. Raises Usage, ProgramError."""
-    if spec.endswith(".nl"):
-        return _from_text(Path(spec))
-    path, _, function = spec.rpartition(":") if ".py:" in spec else (spec, "", "")
-    if path.endswith(".py"):
-        return _from_file(Path(path), function)
+    path = file_of(spec)
+    if path is not None:
+        function = spec.rpartition(":")[2] if ".py:" in spec else ""
+        return _from_text(path) if spec.endswith(".nl") else _from_file(path, function)
     if spec not in available():
         raise Usage(f"no program is called {spec!r}{_nearest(spec, available())}")
     module = _imported(lambda: importlib.import_module(f"programs.{spec}"), spec)
     return _program(spec, module, spec)
+
+
+def file_of(spec: str) -> Path | None:
+    """The file that a program's name names; None for a program of ``programs``."""
+    path = spec.rpartition(":")[0] if ".py:" in spec else spec
+    return Path(path) if path.endswith((".py", ".nl")) else None
+
+
+def digest_of(path: Path) -> str:
+    """What tells a program's file from another; "" where it cannot be read."""
+    try:
+        return _digest(path.read_bytes())
+    except OSError:
+        return ""
+
+
+def _digest(source: bytes) -> str:
+    return blake2b(source, digest_size=16).hexdigest()
 
 
 def available() -> list[str]:
@@ -115,10 +138,11 @@ def _from_file(path: Path, function: str) -> Program:
     if not path.is_file():
         raise Usage(f"there is no file {path}; a program is a name or file.py:function")
     place = path.resolve()
-    spec = importlib.util.spec_from_file_location(f"nlpu_program_{place.stem}", place)
-    assert spec is not None and spec.loader is not None
+    name = f"nlpu_program_{place.stem}"
+    loader = _Source(name, str(place))
+    spec = importlib.util.spec_from_file_location(name, place, loader=loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    loader = spec.loader
 
     def run() -> types.ModuleType:
         sys.modules[module.__name__] = module  # dataclasses and pydantic look their module up
@@ -126,7 +150,19 @@ def _from_file(path: Path, function: str) -> Program:
         loader.exec_module(module)
         return module
 
-    return _program(f"{place}:{function or place.stem}", _imported(run, str(path)), function)
+    loaded = _program(f"{place}:{function or place.stem}", _imported(run, str(path)), function)
+    return replace(loaded, digest=loader.digest)
+
+
+class _Source(SourceFileLoader):
+    """Compiles a program's file from its text, always (rule 1)."""
+
+    digest = ""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        source = self.get_data(self.path)
+        self.digest = _digest(source)
+        return compile(source, self.path, "exec", dont_inherit=True)
 
 
 def _from_text(path: Path) -> Program:
@@ -137,13 +173,15 @@ def _from_text(path: Path) -> Program:
     if not path.is_file():
         raise Usage(f"there is no file {path}; nlpu show RUN --program writes one")
     try:
-        text = path.read_text(encoding="utf-8")
+        source = path.read_bytes()
+        text = io.TextIOWrapper(io.BytesIO(source), encoding="utf-8").read()  # any line ends
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Usage(f"{path} is not UTF-8 text; a program as text is") from None
     given = Given({each.name: each for each in (calculate, clock(), ask)})
-    return Program(str(path.resolve()), program_of(text, given, name=path.stem), False)
+    function = program_of(text, given, name=path.stem)
+    return Program(str(path.resolve()), function, False, _digest(source))
 
 
 def _imported(step: Callable[[], types.ModuleType], name: str) -> types.ModuleType:

@@ -89,8 +89,10 @@ class RunState:
         source_changed: bool = False,
         ancestor: Ancestor | None = None,
         reads: str = "",
+        header: Mapping[str, Any] | None = None,
     ) -> None:
         """``reads``: from where the program was given texts that nobody vouches for, if it was."""
+        self.header = {} if header is None else header
         self.kernel = kernel
         self.number = number
         self.journal = journal

@@ -1,10 +1,29 @@
 """Fixtures for all tests. The vLLM server is here so that one serves the whole session."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
 from hypothesis import settings
 
 from tests.vllm_fixture import vllm_server
 
 __all__ = ["vllm_server"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state() -> Iterator[Path]:
+    """A state directory of the tests' own: what they and their processes journal is theirs."""
+    before = os.environ.get("XDG_STATE_HOME")
+    with TemporaryDirectory() as place:
+        os.environ["XDG_STATE_HOME"] = place
+        yield Path(place)
+    os.environ.pop("XDG_STATE_HOME")
+    if before is not None:
+        os.environ["XDG_STATE_HOME"] = before
+
 
 settings.register_profile("untimed", deadline=None)  # no test has a time limit but a hang's
 settings.load_profile("untimed")

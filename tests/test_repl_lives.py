@@ -66,7 +66,7 @@ def test_a_program_that_has_changed_destroys_nothing(
     (place / "p.py").write_text(ECHO)
     nlpu("repl", "--engine", "scripted", stdin="a = run p.py:chain q")
     (place / "p.py").write_text(ECHO.replace("    return echo(echo(text))", new))
-    ended = nlpu("repl", "--resume", "last")
+    ended = nlpu("repl", "--resume", "last", "--trust")
     assert ended.code == 1 and told_so in ended.err, ended
     (place / "p.py").write_text(ECHO)
     assert nlpu("repl", "--resume", "last", stdin="a").out

@@ -171,6 +171,8 @@ def test_a_changed_program_is_noticed_and_can_be_gone_on_with(
     name = nlpu("run", spec, *SCRIPTED, "--calls", "1", "--json").json["run_id"]
     path.write_text(path.read_text().replace("'a'", "'b'"))
     ended = nlpu("resume", name, "--calls", "9")
+    assert ended.code == 4 and str(path) in ended.err and "--changed" in ended.err
+    ended = nlpu("resume", name, "--calls", "9", "--trust")
     assert ended.code == 1 and "operand 'text' differs" in ended.err and "--changed" in ended.err
     ended = nlpu("resume", name, "--calls", "9", "--changed", "--json")
     assert ended.code == 0 and "divergence" in ended.json

@@ -112,7 +112,7 @@ def _ended_by(error: BaseException, args: list[str]) -> int:
     if message:  # without arguments a group has printed its help, and has nothing to add
         say(message if kind == "Interrupted" else f"error: {message}")
     if owes_json(args):
-        status = "stopped" if code in (3, 130) else "failed"
+        status = {3: "stopped", 130: "stopped", 4: "needs_person"}.get(code, "failed")
         write_json(failure(kind, message, status=status))
     return code
 

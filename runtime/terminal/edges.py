@@ -4,8 +4,9 @@ Theory of operation
 -------------------
 A journal holds calls, not edges. The program that made them is replayed on a copy of the journal,
 with no call, and its graph is looked at. Where that cannot be (the program has changed, cannot be
-found, or takes arguments that only Python can give), edges are guessed from texts: a call that was
-given another's result has read it. Such edges are partial, and whoever shows them says so.
+found, takes arguments that only Python can give, or the journal is not known to be one's own),
+edges are guessed from texts: a call that was given another's result has read it. Such edges are
+partial, and whoever shows them says so.
 
 Rules
 1. The journal itself is only read; the replay writes to a copy that is thrown away.
@@ -32,6 +33,7 @@ from runtime.loader import load
 from runtime.terminal.archive import SESSION, Record
 from runtime.terminal.interrupting import stop
 from runtime.terminal.recorded import Recorded
+from runtime.terminal.trusting import doubt_of
 from runtime.works import JOINT
 
 if TYPE_CHECKING:
@@ -98,7 +100,9 @@ def replayed(
     """
     from runtime.computer import Computer  # the scheduler, which only a replay needs
 
-    header = record.past.header
+    header, doubt = record.past.header, doubt_of(record)
+    if doubt is not None:  # before anything of it is imported
+        raise ProgramError(doubt.short)
     if record.program == SESSION:
         from runtime.terminal.repl.session import session_program  # the REPL, for its runs alone
 

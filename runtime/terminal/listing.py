@@ -98,6 +98,7 @@ def show(
         str | None,
         typer.Option(metavar="URL|FILE", help="Send OpenTelemetry spans to a collector, or file."),
     ] = None,
+    trust: o.Trust = False,
     run_dir: o.RunDir = None,
     as_json: o.Json = False,
 ) -> int:
@@ -118,6 +119,7 @@ def show(
         raise Usage(f"--live watches and --{next(iter(wanted))} writes a file: ask for one of them")
     if live + program + labels + bool(wanted) > 1:
         raise Usage("--live, --program, --labels and files are asked for one at a time")
+    _admit_look(found[0], trust, program or labels, wanted)
     if program:
         from runtime.terminal.program_text import write_out  # the scheduler, too
 
@@ -139,6 +141,14 @@ def show(
     else:
         _print_details(found[0], every)
     return 0
+
+
+def _admit_look(record: Record, trust: bool, asks: bool, wanted: dict[str, Any]) -> None:
+    """Ask, if need be, before a program is replayed. Raises NeedsPerson."""
+    if asks or wanted:
+        from runtime.terminal.trusting import admit_look
+
+        admit_look(record, trust=trust, asks=asks)
 
 
 def _watch(record: Record, as_json: bool) -> None:
@@ -165,11 +175,13 @@ def _compare(one: Record, other: Record, every: bool, as_json: bool) -> None:
 
 
 def _details(record: Record) -> dict[str, Any]:
+    from runtime.own import MARK
     from runtime.terminal.calltree import calls_of
 
     details: dict[str, Any] = _summary(record)
     header = dict(record.past.header)
-    header.pop("args", None)
+    for inner in ("args", "args_name", MARK):
+        header.pop(inner, None)
     details["header"] = header
     details["calls_made"] = [call.details() for call in calls_of(record)]
     details["receipt"] = record.receipt

@@ -63,6 +63,10 @@ Prices = Annotated[
         help="Money for a million prompt and generated tokens; IN,CACHED,OUT prices cached apart.",
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run what a journal names though it is not yours or has changed."),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, or the start of its name.")]
 
 

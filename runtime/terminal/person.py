@@ -87,14 +87,14 @@ def _approves(call: ExactCall) -> bool:
     _show(call)
     for objection in call.objections:
         say(f"  - {objection.why}")
-    return _chosen("approve of exactly this call? [y/N] ") in ("y", "yes")
+    return chosen("approve of exactly this call? [y/N] ") in ("y", "yes")
 
 
 def _settles(call: ExactCall) -> Verdict:
     say(f"\n{call.driver.name}, at {call.position}, was under way when the run ended before:")
     _show(call)
     say("  nobody knows whether it was done: look, and say")
-    answer = _chosen("[d]one already, do it [a]gain, or [s]top here? [s] ")
+    answer = chosen("[d]one already, do it [a]gain, or [s]top here? [s] ")
     return _VERDICTS.get(answer[:1], "stop")
 
 
@@ -105,8 +105,8 @@ def _show(call: ExactCall) -> None:
         say(f"  {name} = {json.dumps(content, ensure_ascii=False)}")
 
 
-def _chosen(prompt: str) -> str:
-    """What is typed from now on (rule 2)."""
+def chosen(prompt: str) -> str:
+    """What is typed from now on (rule 2), in small letters."""
     with suppress(termios.error):  # the terminal is gone: the end of input
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
     return _read(prompt).strip().lower()

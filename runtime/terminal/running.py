@@ -70,6 +70,7 @@ def run(
     sets: _Sets = None,
     dry: _Dry = False,
     price: o.Prices = None,
+    trust: o.Trust = False,
     as_json: o.Json = False,
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
@@ -86,9 +87,9 @@ def run(
     if origin is not None:
         _only_edits(program, args, inputs, dry)
         given = _Machine(engine, model, now.run_dir, durable, o.price_of(now) if price else None)
-        return _rerun(origin, sets or [], given, budget, as_json)
+        return _rerun(origin, sets or [], given, budget, as_json, trust)
     machine = _Machine(now.engine, now.model, now.run_dir, durable, o.price_of(now))
-    loaded, stdin = load(_named(program, sets)), Stdin()
+    loaded, stdin = load(_named(program, sets, trust)), Stdin()
     words = fill_words(args or [], stdin)
     bound = bind(loaded, words, read_texts(inputs or [], stdin))
     set_store(loaded.function, bound, now.store)
@@ -96,7 +97,7 @@ def run(
         return _forecast(loaded, bound, machine, budget, as_json)
     positional, named = bound
     header = {
-        "program": loaded.spec,
+        **_named_by(loaded),
         "reads": "--input" if inputs or stdin.taken else "",
         **machine.facts(),
         "forecast": kept(machine, loaded.spec, bound),
@@ -112,15 +113,25 @@ def run(
     return _carry_out(loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold)
 
 
-def _rerun(name: str, sets: list[str], given: _Machine, budget: Budget, as_json: bool) -> int:
+def _named_by(loaded: Program) -> dict[str, Any]:
+    """What a header says of a program's file, for those who load it again."""
+    return {"program": loaded.spec, "file": loaded.digest}
+
+
+def _rerun(
+    name: str, sets: list[str], given: _Machine, budget: Budget, as_json: bool, trust: bool
+) -> int:  # fmt: skip
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
     from runtime.terminal.rerunning import edits_of
+    from runtime.terminal.trusting import admit
 
-    record, loaded = _found(given.run_dir, name)
+    record = _found(given.run_dir, name)
+    admit(record, trust=trust, names_engine=given.engine is not None)
+    loaded = _loaded(record)
     args, kwargs = record.arguments(loaded.function)
     edits = edits_of(record, sets)
     machine = _machine_of(record, given)
-    header = {"program": loaded.spec, **machine.facts()}
+    header = {**_named_by(loaded), **machine.facts()}
     if given.engine is None and given.model is None:  # the same processor can do the same
         header["can"] = record.past.header.get("can")
 
@@ -141,16 +152,21 @@ def resume(
     calls: o.Calls = None,
     seconds: o.Seconds = None,
     changed: _Changed = False,
+    trust: o.Trust = False,
     run_dir: o.RunDir = None,
     as_json: o.Json = False,
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
+    from runtime.terminal.trusting import admit
+
     lead_prints_to_stderr()
     now = o.settings(  # all else is as the run was begun; seconds count from each start anew
         ("run_dir", "seconds"), engine=engine, model=model, nlops=nlops, calls=calls,
         seconds=seconds, run_dir=run_dir,
     )  # fmt: skip
-    record, loaded = _found(now.run_dir, name)
+    record = _found(now.run_dir, name)
+    admit(record, trust=trust, changed=changed, names_engine=engine is not None)
+    loaded = _loaded(record)
     args, kwargs = record.arguments(loaded.function)
     header = record.past.header
     again = _again(engine, model)
@@ -172,15 +188,19 @@ def replay(
     name: o.RunName,
     engine: o.Engine = None,
     model: o.Model = None,
+    trust: o.Trust = False,
     run_dir: o.RunDir = None,
     as_json: o.Json = False,
 ) -> int:
     """Run a finished program again from its journal, making no call: the same bytes."""
     from runtime.terminal.recorded import Recorded
+    from runtime.terminal.trusting import admit
 
     lead_prints_to_stderr()
     place = o.settings(("run_dir",), engine=engine, model=model, run_dir=run_dir).run_dir
-    record, loaded = _found(place, name, replays=True)
+    record = _found(place, name, replays=True)
+    admit(record, trust=trust, names_engine=engine is not None)
+    loaded = _loaded(record)
     args, kwargs = record.arguments(loaded.function)
     header = record.past.header
     chosen: Any
@@ -270,21 +290,29 @@ def _forecast(
     return 0
 
 
-def _found(run_dir: Path, name: str, replays: bool = False) -> tuple[Record, Program]:
-    """A journaled run and its program, loaded anew. Raises Usage."""
+def _found(run_dir: Path, name: str, replays: bool = False) -> Record:
+    """A journaled run. Raises Usage, for a session, too, but for a replay."""
     from nlpu.errors import Usage
-    from runtime.loader import load
     from runtime.terminal.archive import SESSION, find
 
     record = find(run_dir, name)
-    if record.program == SESSION and replays:
+    if record.program == SESSION and not replays:
+        raise Usage(f"{record.name} is a session; to go on with it: {record.resumption}")
+    return record
+
+
+def _loaded(record: Record) -> Program:
+    """The program of a run that was admitted, loaded anew. Raises Usage."""
+    from nlpu.errors import Usage
+    from runtime.loader import load
+    from runtime.terminal.archive import SESSION
+
+    if record.program == SESSION:
         from runtime.terminal.repl.session import session_program  # the REPL, for its runs alone
 
-        return record, session_program()
-    if record.program == SESSION:
-        raise Usage(f"{record.name} is a session; to go on with it: {record.resumption}")
+        return session_program()
     try:
-        return record, load(record.program)
+        return load(record.program)
     except Usage as error:
         raise Usage(f"the program of run {record.name} cannot be found: {error}") from error
 
@@ -328,11 +356,13 @@ def _only_edits(
         raise Usage("--dry forecasts a program from its start; leave --from out")
 
 
-def _named(program: str | None, sets: list[str] | None) -> str:
+def _named(program: str | None, sets: list[str] | None, trust: bool) -> str:
     from nlpu.errors import Usage
 
     if program is None:
         raise Usage("name a PROGRAM to run (see: nlpu run --help), or --from RUN")
     if sets:
         raise Usage("--set changes a run: name it with --from RUN")
+    if trust:
+        raise Usage("--trust is about a journal: name its run with --from RUN")
     return program

@@ -14,6 +14,7 @@ from runtime.terminal.stdout import lead_prints_to_stderr, results
 
 if TYPE_CHECKING:
     from runtime.settings import Settings as Now
+    from runtime.terminal.archive import Record
     from runtime.terminal.repl.console import Console
 
 _Resume = Annotated[
@@ -35,11 +36,13 @@ def repl(
     run_dir: o.RunDir = None,
     durable: _Durable = False,
     changed: _Changed = False,
+    trust: o.Trust = False,
 ) -> int:
     """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
     from nlpu.errors import Usage
     from runtime.terminal.person import person
     from runtime.terminal.repl.console import Console, Settings
+    from runtime.terminal.trusting import admit
 
     if sys.stdin is None:  # closed
         raise Usage("nlpu repl reads lines from stdin, and there is none")
@@ -50,7 +53,13 @@ def repl(
         engine=engine, model=model, nlops=nlops, calls=calls, run_dir=run_dir,
     )  # fmt: skip
     given = o.budget_of(o.settings((), nlops=nlops, calls=calls)) if nlops or calls else None
-    name, engine, model = _session(now, resume, engine, model)
+    found = _session(now, resume)
+    if found is None:
+        engine, model = now.engine, now.model
+    else:
+        admit(found, trust=trust, changed=changed, names_engine=engine is not None)
+        header = found.past.header
+        engine, model = engine or header["engine"], model or (None if engine else header["model"])
     console = Console(
         Settings(
             engine, model, now.run_dir, o.budget_of(now), durable, api_key(),
@@ -58,7 +67,7 @@ def repl(
         )
     )  # fmt: skip
     try:
-        console.begin(name, changed)
+        console.begin(None if found is None else found.name, changed)
         (converse if console.settings.is_terminal else _batch)(console)
         code = int(getattr(console.run.error, "exit_code", 0))  # a budget may have ended it
     finally:
@@ -68,15 +77,13 @@ def repl(
     return 130 if console.interrupted else code or int(console.failed)
 
 
-def _session(
-    now: Now, name: str | None, engine: str | None, model: str | None
-) -> tuple[str | None, str, str | None]:
-    """The session asked for, and the engine and model: those asked for, else its own."""
+def _session(now: Now, name: str | None) -> Record | None:
+    """The session asked for, if one was. Raises Usage."""
     from nlpu.errors import Usage
     from runtime.terminal.archive import SESSION, find, records
 
     if name is None:
-        return None, now.engine, now.model
+        return None
     if name == "last":
         found = next((each for each in records(now.run_dir) if each.program == SESSION), None)
         if found is None:
@@ -85,8 +92,7 @@ def _session(
         found = find(now.run_dir, name)
     if found.program != SESSION:
         raise Usage(f"{found.name} is a run of {found.program}: {found.resumption}")
-    header = found.past.header
-    return found.name, engine or header["engine"], model or (None if engine else header["model"])
+    return found
 
 
 def converse(console: Console) -> None:

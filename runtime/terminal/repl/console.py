@@ -48,6 +48,7 @@ from runtime.terminal.repl.inspecting import nodes_of, ops_of
 from runtime.terminal.repl.lines import COMMANDS, Line, parse
 from runtime.terminal.repl.saved import save
 from runtime.terminal.repl.session import Session
+from runtime.terminal.trusting import admit
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +269,7 @@ class Console:
             words = ["resume", record.name, "--run-dir", str(self.settings.run_dir)]
             subprocess.run([sys.executable, "-m", "runtime.terminal", *words], check=False)
             return
+        admit(record, names_engine=True)
         old_run = self.run.name
         try:
             self._move_to(record.name)

@@ -36,8 +36,9 @@ from nlpu import Value
 from nlpu.errors import Cancelled, Diverged, NlpuError, Usage
 from runtime.graph import Node, current_scope
 from runtime.hosting import spawn
-from runtime.loader import Program, load
+from runtime.loader import Program, digest_of, file_of, load
 from runtime.outside import Place, heard
+from runtime.own import Told
 from runtime.run import RunState
 from runtime.terminal.archive import SESSION
 from runtime.terminal.inputs import read_file
@@ -110,16 +111,30 @@ class Session:
         state.on_end.append(lambda: self.tell("over", None))
         self._lines = asyncio.Queue()
         self.context = Context(state.kernel.processor(None), self.names)
+        told = Told(state.header)
         while True:
             place = Place()
             if place.heard is None and state.replay:
                 return {name: entry.content for name, entry in self.names.items()}
             typed, name, verb, *words = place.heard or place.note(await self._next())
             again, over = place.position in state.past.clocks, asyncio.Event()
+            self._mark(told, place, again)
             spawn(self.line, Line(typed, name, verb, tuple(words)), again, over)
             await over.wait()  # not for the Value: what the line read must not lower this scope
             if self._unmet is not None:
                 raise self._unmet
+
+    def _mark(self, told: Told, place: Place, again: bool) -> None:
+        """Note whose line it is and what it runs (``runtime.own``), together with the line."""
+        state, at = place.scope.run, place.position
+        if again:
+            told.add(at, place.heard, state.past.marks.get(at, ("", ""))[0])
+            return
+        _, _, verb, *words = place.heard
+        path = file_of(words[0]) if verb == "run" else None
+        file = "" if path is None else digest_of(path)
+        told.add(at, place.heard, file)
+        state.history.mark(at, file, told.mark())
 
     async def _next(self) -> list[Any]:
         assert self._lines is not None

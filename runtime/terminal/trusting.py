@@ -1,0 +1,148 @@
+"""Whether a journal may have its program run here, and get the key: its user's own, or a yes.
+
+Theory of operation
+-------------------
+A journal names a program's file and a server's URL, and whoever wrote it chose both. Before a file
+is imported, and before the key goes to a URL that only the journal names, it must be known that
+the run is this user's own (``runtime.own``) and that each file is what it was when the run ran it.
+Else a person is asked, once for each content of journal and files; where nobody is, it ends.
+
+Rules
+1. Nothing is imported, opened or sent before the answer. Only "y" or "yes" is one.
+2. What is asked names the file, whose it is and what differs, and the URL that the key would go to.
+3. ``--trust`` is a yes given beforehand. ``--changed`` is one to files that have changed of a run
+   of one's own, and to nothing else.
+4. A file that is gone is no question: loading it will say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nlpu.errors import NeedsPerson
+from runtime import own
+from runtime.header import file_digest
+from runtime.loader import digest_of, file_of
+from runtime.settings import KEY_VARIABLE, api_key, read
+from runtime.terminal.archive import SESSION, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What speaks against a run. ``foreign``: why it is not known to be one's own; "" if it is.
+
+    files: what it would run, by digest as it is now; differing: those that have changed since.
+    """
+
+    foreign: str
+    files: dict[Path, str]
+    differing: tuple[Path, ...]
+
+    @property
+    def short(self) -> str:
+        """Why the program is not run, in a clause."""
+        if self.foreign:
+            return f"the journal is not known to be yours ({self.foreign}); --trust replays it"
+        return "the program's source has changed since"
+
+
+def doubt_of(record: Record) -> Doubt | None:
+    """What speaks against running a run's program; None where nothing does, or a person said yes.
+
+    Reads the files that it names, and runs nothing.
+    """
+    known = _known_files(record)
+    now = {path: digest_of(path) for path in known}
+    differing = tuple(path for path in known if now[path] and now[path] not in known[path])
+    foreign = own.objection(record.path, record.past, record.texts)
+    if not (foreign or differing) or own.said_yes(record.past, record.texts, now.values()):
+        return None
+    return Doubt(foreign, now, differing)
+
+
+def admit(
+    record: Record, *, trust: bool = False, changed: bool | None = None, names_engine: bool = False
+) -> None:
+    """Let a run be gone on with, replayed or edited, if need be after asking. Raises NeedsPerson.
+
+    changed: None where the command has no such option.
+    names_engine: the person names the engine now, so the journal's gets nothing.
+    """
+    doubt = doubt_of(record)
+    if doubt is None:
+        return
+    if not (trust or (changed and not doubt.foreign)):
+        also = " or, as it is yours, --changed" if changed is not None and not doubt.foreign else ""
+        _ask(_told(record, doubt, "" if names_engine else _url(record)), f"--trust{also}")
+    own.say_yes(record.past, record.texts, doubt.files.values())
+
+
+def admit_look(record: Record, *, trust: bool, asks: bool) -> None:
+    """As ``admit``, for a look at a run's graph: it can do without, and then says so.
+
+    Nobody is asked about a file that has changed: what it would show is not that run.
+    """
+    doubt = doubt_of(record)
+    if doubt is not None and not doubt.differing and (asks or trust):
+        admit(record, trust=trust, names_engine=True)
+
+
+def _known_files(record: Record) -> dict[Path, set[str]]:
+    """The files that a run names, with the digests that it ran them with."""
+    header, past = record.past.header, record.past
+    found: dict[Path, set[str]] = {}
+    if record.program != SESSION:
+        path = file_of(record.program)
+        return {} if path is None else {path: {_recorded(header, path)}}
+    for position, (_, line) in own.lines_of(past):
+        path = file_of(str(line[3])) if line[2] == "run" else None
+        if path is not None:
+            found.setdefault(path, set()).add(past.marks.get(position, ("", ""))[0])
+    return found
+
+
+def _recorded(header: dict[str, object], path: Path) -> str:
+    """The digest a program was begun with; of older runs as it would be now, if it is that."""
+    if "file" in header:
+        return str(header["file"])
+    return digest_of(path) if header.get("source") == file_digest(path) else ""
+
+
+def _url(record: Record) -> str:
+    """The URL that the key would go to though only the journal names it."""
+    url = str(record.past.header.get("engine", ""))
+    if not url.startswith(("http://", "https://")) or api_key() is None:
+        return ""
+    return "" if read(("engine",)).engine == url else url
+
+
+def _ask(told: list[str], yes: str) -> None:
+    """Raises NeedsPerson but for a yes."""
+    from runtime.terminal.output import safe, say
+    from runtime.terminal.person import chosen, person
+
+    if person() is None:
+        raise NeedsPerson(
+            f"{'; '.join(told)}. Nothing was run or sent: look at it, and if it may go on: {yes}"
+        )
+    for line in told:
+        say(safe(line))
+    if chosen("go on with it all the same? [y/N] ") not in ("y", "yes"):
+        raise NeedsPerson("not trusted: nothing was run or sent")
+
+
+def _told(record: Record, doubt: Doubt, url: str) -> list[str]:
+    """What a person has to know to decide (rule 2)."""
+    it = f"the run {record.name}"
+    told = [f"{it} is not known to be yours: {doubt.foreign}"] if doubt.foreign else []
+    for path, digest in doubt.files.items():
+        if digest:
+            same = "is not" if path in doubt.differing else "is"
+            owner = own.user(path.stat().st_uid)
+            told.append(f"{it} runs the file {path} of {owner}, which {same} what it ran before")
+    if not doubt.files and doubt.foreign:
+        told.append(f"{it} runs the program {record.program} on what its journal says")
+    if url:
+        told.append(f"{KEY_VARIABLE} and texts would go to {url}, which only the journal names")
+    return told
