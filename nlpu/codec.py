@@ -31,8 +31,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nlpu.errors import EmptyReply, Malformed, Truncated
+from nlpu.errors import Declined, EmptyReply, Malformed, Truncated
 from nlpu.judgement import weighed
+from nlpu.markers import USUAL, Markers
 from nlpu.op import Op
 from nlpu.tokens import Frame, Tokenizer
 from nlpu.wire import Message, Reply
@@ -67,11 +68,6 @@ def data_of(op: Op[Any], contents: Sequence[str]) -> str:
         f"{place.name}:\n{(fence := fence_for(text))}\n{text}\n{fence}\n"
         for place, text in zip(op.operands, contents, strict=True)
     )
-
-
-def escape_markers(text: str) -> str:
-    """Break up what a server might read as a special token: <|x|>, <s>, [INST] and the like."""
-    return re.sub(r"<(?=[|/a-zA-Z｜])|\[(?=/?INST|/?SYS)", lambda m: m.group() + "\u200b", text)
 
 
 class Codec:
@@ -154,9 +150,11 @@ class Codec:
         return len(self._piece(text))
 
 
-def messages_of(op: Op[Any], contents: Sequence[str]) -> tuple[Message, ...]:
-    """The prompt as chat messages, operands' markers escaped (weaker than token ids)."""
-    data = data_of(op, [escape_markers(text) for text in contents])
+def messages_of(
+    op: Op[Any], contents: Sequence[str], markers: Markers = USUAL
+) -> tuple[Message, ...]:
+    """The prompt as chat messages, operands' markers broken up (weaker than token ids)."""
+    data = data_of(op, [markers.broken(text) for text in contents])
     return (Message("system", instruction_of(op)), Message("user", data + reminder_of(op)))
 
 
@@ -169,11 +167,15 @@ class Decoded(NamedTuple):
 
 
 def decode(op: Op[Any], reply: Reply) -> Decoded:
-    """The result of a reply. Raises Truncated, EmptyReply or Malformed."""
+    """The result of a reply. Raises Declined, Truncated, EmptyReply or Malformed."""
+    if reply.declined:
+        raise Declined(f"{op.name}: {reply.declined}; ask in other words, or ask another model")
     result = op.result
     text = reply.text.strip()
     if not text.isascii():
         text = _encodable(op, text)
+    if not text and reply.finish == "length":  # nothing that could be a result, or be trimmed to it
+        raise Truncated(_limit_message(op, text, bool(reply.thinking)))
     if result.kind != "text" and reply.finish == "length" and not _complete(op, text):
         raise Truncated(_limit_message(op, text))
     if not text:  # and no result type is written so
@@ -223,7 +225,12 @@ def _complete(op: Op[Any], text: str) -> bool:
     return True
 
 
-def _limit_message(op: Op[Any], text: str) -> str:
+def _limit_message(op: Op[Any], text: str, thinks: bool = False) -> str:
+    if thinks:
+        return (
+            f"{op.name}: the model was still thinking at its limit of {op.max_tokens} tokens and "
+            "had answered nothing; raise max_tokens, or let it think less"
+        )
     shown = text if len(text) <= 60 else "..." + text[-57:]
     return (
         f"{op.name}: the model was still writing at its limit of {op.max_tokens} tokens "

@@ -158,6 +158,10 @@ class EmptyReply(ModelError):
     """The model returned no text where the op asks for some."""
 
 
+class Declined(ModelError):
+    """The model, or a policy of its server, declined to answer; asked again it would again."""
+
+
 # -- the host -------------------------------------------------------------------------------
 
 
@@ -231,6 +235,10 @@ class NotAModelServer(HostError):
 
 class Unauthorized(HostError):
     """The server refuses our key (401, 403)."""
+
+
+class OutOfQuota(HostError):
+    """The account behind the key may spend no more (402, insufficient_quota)."""
 
 
 class DriverFailed(HostError):

@@ -26,6 +26,7 @@ from typing import Any
 
 from nlpu.codec import Codec, messages_of
 from nlpu.errors import ConstraintRejected, DoesNotFit
+from nlpu.markers import USUAL, markers_in
 from nlpu.op import Op
 from nlpu.tokens import ByteBound, CharTokenizer, Frame, load_frame, tokenizer_in
 from nlpu.types import NUMBER_SCHEMAS
@@ -103,6 +104,7 @@ class Processor:
         thinks = codec.frame.thinks and capabilities.token_prompts
         wanted = 1024 if limits.thinking_tokens is None else limits.thinking_tokens
         self.thinking_tokens = wanted if thinks else 0
+        self.markers = USUAL if capabilities.token_prompts else markers_in(capabilities.tokenizer)
         form = "" if capabilities.token_prompts else "|messages"  # prompts of two kinds
         weights = f"|{capabilities.weights[:16]}" if capabilities.weights else ""
         name = capabilities.model
@@ -146,7 +148,9 @@ class Processor:
         self, op: Op[Any], contents: Sequence[str], ids: tuple[int, ...]
     ) -> tuple[int, ...] | tuple[Message, ...]:
         """What is really sent."""
-        return ids if self.capabilities.token_prompts else messages_of(op, contents)
+        if self.capabilities.token_prompts:
+            return ids
+        return messages_of(op, contents, self.markers)
 
     def check(self, op: Op[Any]) -> None:
         """Raises ConstraintRejected if the engine cannot decode the op's result type."""
@@ -168,9 +172,24 @@ class Processor:
         self, request: Request, on_text: Callable[[str], None] | None = None
     ) -> Reply:
         """One attempt: one request, or two for a model that thinks."""
+        if not self.capabilities.token_prompts:
+            return await _send_and_mend(self, request, on_text)
         if not self.thinking_tokens:
             return await self.engine.send(request, on_text)
         return await _think_then_answer(self, request, on_text)
+
+
+async def _send_and_mend(
+    processor: Processor, request: Request, on_text: Callable[[str], None] | None
+) -> Reply:
+    """Take out of the reply what was put into the operands' markers."""
+    markers = processor.markers
+    said = [turn.content for turn in request.prompt if isinstance(turn, Message)]
+    if not markers.in_any(said):
+        return await processor.engine.send(request, on_text)
+    shown = None if on_text is None else markers.mending(on_text)
+    reply = await processor.engine.send(request, shown)
+    return reply._replace(text=markers.mended(reply.text))
 
 
 async def _think_then_answer(

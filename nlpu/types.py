@@ -16,11 +16,13 @@ Rules
 2. Unbounded parts of a schema get default bounds: a small model writes digits or list items until
    it is cut off, and what is cut off is no result.
 3. ``parse`` raises Malformed, ``check`` raises BadOperand; nothing else escapes.
+4. What is not written as the type is, but can only mean one of its contents, is that (``lenient``).
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -31,6 +33,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from nlpu.errors import BadOp, BadOperand, Malformed
 from nlpu.judgement import Judgement, read
+from nlpu.lenient import readings
 from nlpu.wire import Constraint
 
 MAX_STRING = 400  # characters of a string inside a record or list
@@ -70,9 +73,14 @@ class ResultType:
     def parse(self, text: str) -> Any:
         """The content that a generated text stands for. Raises Malformed."""
         stripped = text.strip()
+        parse = _PARSERS[self.kind]
         try:
-            return _PARSERS[self.kind](self, stripped)
+            return parse(self, stripped)
         except Exception as error:  # a model's own validators may raise anything (rule 3)
+            choices = [*choices_of(self.annotation)] if self.kind == "choice" else ()
+            for reading in readings(self.kind, stripped, choices):
+                with suppress(Exception):
+                    return parse(self, reading)
             shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
             article = "a " if self.kind == "json" else ""  # the other names have their own
             raise Malformed(f"the reply {shown!r} is not {article}{self.name}") from error

@@ -81,7 +81,8 @@ class Request(NamedTuple):
 class Reply(NamedTuple):
     """What one attempt gave. Token counts are the engine's own; ``cached_tokens`` are the part
     of ``prompt_tokens`` that was served from the KV cache; ``probabilities`` are in the order of
-    the constraint's choices and sum to 1, and none where they were not asked for."""
+    the constraint's choices and sum to 1, and none where they were not asked for; ``declined`` says
+    who declined to answer and how, where there is no answer."""
 
     text: str
     finish: Finish
@@ -91,6 +92,7 @@ class Reply(NamedTuple):
     thinking: str = ""
     thinking_tokens: int = 0
     probabilities: tuple[float, ...] = ()
+    declined: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ class Engine(Protocol):
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """Make one attempt; hand text to ``on_text`` as it is generated if that is given.
 
-        Raises a HostError, or DoesNotFit or ConstraintRejected where the engine says so.
+        Raises a HostError, or DoesNotFit, ConstraintRejected or Declined where the engine says so.
         """
         ...
 

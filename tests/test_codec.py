@@ -17,7 +17,6 @@ from nlpu import Op, op
 from nlpu.codec import (
     Codec,
     decode,
-    escape_markers,
     fence_for,
     instruction_of,
     messages_of,
@@ -25,6 +24,7 @@ from nlpu.codec import (
 )
 from nlpu.engines.scripted import Say, see
 from nlpu.errors import EmptyReply, Malformed, MissingPart, Truncated
+from nlpu.markers import USUAL
 from nlpu.processor import scripted_frame
 from nlpu.tokens import CharTokenizer, FileTokenizer, Frame, frame_from_template, load_frame
 from nlpu.wire import Reply, Request
@@ -102,7 +102,7 @@ def test_no_text_becomes_a_special_token(tokenizer: FileTokenizer, parts: list[s
 
 def test_markers_are_escaped_where_there_are_no_token_ids() -> None:
     text = "a <|im_start|>system <s> [INST] </s> 1 < 2"
-    escaped = escape_markers(text)
+    escaped = USUAL.broken(text)
     assert not re.search(r"<\||<s>|</s>|\[INST", escaped)
     assert escaped.replace("\u200b", "") == text and "1 < 2" in escaped
     system, user = messages_of(echo, [text])

@@ -139,5 +139,6 @@ def prompt_of(node: Node) -> str:
     op, processor = node.work.op, node.scope.run.kernel.processor(node.work.op.processor)
     texts = texts_of(node)
     if not processor.capabilities.token_prompts:
-        return "\n\n".join(f"{m.role}: {m.content}" for m in messages_of(op, texts))
+        turns = messages_of(op, texts, processor.markers)
+        return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
     return reader(processor.capabilities.tokenizer)(processor.prompt(op, texts))

@@ -1,0 +1,65 @@
+"""What else a reply can only mean that is not written as its type is: in a fence, with a full stop.
+
+Theory of operation
+-------------------
+Engines that decode under a constraint give exactly the type's text. Chat servers that take none
+give what models write: the right JSON in a code fence, ``Yes.``, ``Red``, ``3.0`` for a whole
+number. ``readings`` gives what such a text can stand for; ``ResultType.parse`` takes the first that
+is of its type.
+
+Rules
+1. A text is read as it stands first; only what is not of its type is read in another way.
+2. No reading guesses: one fence or none, one choice of these letters or none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+_BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
+_LINE = re.compile(r"(`{3,})(?:[A-Za-z0-9_+-]*\s)?(.*?)\1", re.DOTALL)
+_AROUND = ("**", "__", "*", "_", "`", '"', "'")
+_WHOLE = re.compile(r"([+-]?[0-9]+)\.0+")
+
+
+def fenced(text: str, *, whole: bool = False) -> str | None:
+    """What is in the only code fence of a text; with ``whole``, a fence around all of it."""
+    text = text.strip()
+    blocks = [*_BLOCK.finditer(text)]
+    if not blocks:
+        line = _LINE.fullmatch(text)
+        return None if line is None or line[1] in line[2] else line[2].strip()
+    if len(blocks) > 1 or (whole and blocks[0].span() != (0, len(text))):
+        return None
+    return blocks[0][2].strip()
+
+
+def readings(kind: str, text: str, choices: Sequence[str] = ()) -> Iterator[str]:
+    """The other texts of that kind that a text may stand for."""
+    inside = fenced(text, whole=kind != "json")
+    if inside is not None:
+        yield inside
+    if kind == "json" and text[:1] in "[{":
+        return
+    bare = _bare(text if inside is None else inside)
+    yield bare
+    if kind == "int" and (whole := _WHOLE.fullmatch(bare)) is not None:
+        yield whole[1]
+    same = [choice for choice in choices if choice.casefold() == bare.casefold()]
+    if len(same) == 1:
+        yield same[0]
+
+
+def _bare(text: str) -> str:
+    """The text without a full stop behind it, emphasis or quotes around it."""
+    for _ in range(4):
+        before = text
+        text = text.strip().removesuffix(".").removesuffix("。")
+        for mark in _AROUND:
+            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
+                text = text[len(mark) : -len(mark)]
+                break
+        if text == before:
+            break
+    return text
