@@ -7,36 +7,42 @@ no (a status and a body), or it says yes and the body is no answer. Each becomes
 ``nlpu.errors``, so that the scheduler need not know HTTP.
 
     from_exception   transport      -> Unreachable, ConnectionLost, TimedOut, NotAModelServer
-    from_status      status + body  -> by the table in ``_by_status``
+    from_status      status + body  -> by a ``Complaint``: words first, then the status
     from_error       an ``error`` object under status 200, whole or in a stream -> as its own code
 
 Rules
 1. What the server says about itself beats its status: a dead engine is ``EngineDied`` under any.
 2. A message names the server by scheme, host, port and path. Never by user, password or query.
-3. A message quotes at most 300 characters of the server, none of a 401 or 403, and no API key.
+3. A message quotes at most 300 characters of the server, none of what refuses a key, and no key.
 4. Only what may go better on the same request is transient; a ``RequestRefused`` may not.
+   An empty account (``OutOfQuota``) and a policy (``Declined``) are final under any status.
 5. Nothing here does I/O.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 
+from nlpu.engines import http_complaints as complaints
+from nlpu.engines.http_body import encodable, parsed
 from nlpu.errors import (
     ConnectionLost,
     ConstraintRejected,
+    Declined,
     DoesNotFit,
     EngineDied,
     HostError,
+    Malformed,
     NlpuError,
     NotAModelServer,
+    OutOfQuota,
     Overloaded,
     RequestRefused,
     ServerFault,
@@ -49,17 +55,15 @@ from nlpu.wire import Request
 
 QUOTE = 300
 
-_DEAD = re.compile(r"EngineDeadError|EngineCore encountered an issue|engine (?:core )?(?:is )?dead")
-_TOO_LONG = re.compile(
-    r"maximum context length|context_length_exceeded|maximum model length|max_model_len"
-    r"|context (?:size|window|length)|too many tokens|prompt is too long",
-    re.IGNORECASE,
-)
-_GRAMMAR = re.compile(
-    r"schema|grammar|regex|structured|guided|response_format|choice|pattern", re.IGNORECASE
-)
-_NO_MODEL = re.compile(r"model.{0,200}(?:does not exist|not found|not exist|unknown)", re.I | re.S)
-
+_NAMES = {  # of errors under status 200, which have no status of their own
+    "rate_limit": 429,
+    "overload": 529,
+    "unavailable": 503,
+    "invalid_request": 400,
+    "authentication": 401,
+    "permission": 403,
+    "not_found": 404,
+}
 
 # -- the transport ---------------------------------------------------------------------------
 
@@ -112,54 +116,97 @@ def from_status(
         return NotAModelServer(f"{where} redirects elsewhere ({status}). Give the final address.")
     if status < 500 and status not in {401, 403, 429} and is_html(body):
         return not_a_server(where, f"a web page ({status})")
-    error = _by_status(where, status, quote(body, secret), request, window)
-    if isinstance(error, Overloaded):
-        error.retry_after_s = retry_after(headers.get("Retry-After"))
-    return error
+    wait_s = retry_after_of(headers)
+    said = Complaint(where, status, quote(body, secret), complaints.words_of(body), wait_s)
+    return said.error(request, window)
 
 
 def from_error(
     where: str, error: Any, request: Request | None, window: int, secret: str | None
 ) -> NlpuError:
     """The typed error for an ``error`` object that came under status 200."""
-    code = error.get("code") if isinstance(error, dict) else None
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    said = quote(json.dumps({"error": error}).encode(), secret)
-    return _by_status(where, status, said, request, window)
+    body = json.dumps({"error": error}).encode()
+    said = Complaint(where, _status_of(error), quote(body, secret), complaints.words_of(body), None)
+    return said.error(request, window)
 
 
-def _by_status(
-    where: str, status: int, said: str, request: Request | None, window: int
-) -> NlpuError:
-    if _DEAD.search(said):
-        return EngineDied(f"The engine behind {where} is dead: {said} Restart the server.")
-    if status in {401, 403}:
-        return Unauthorized(f"{where} refuses the API key ({status}). Give the right key.")
-    if status in {429, 503}:
-        return Overloaded(f"{where} is overloaded ({status}): {said} Send less at once, or wait.")
-    if status == 501:
-        return RequestRefused(f"{where} cannot do this ({status}): {said}")
-    if status >= 500 or status == 408:
-        return ServerFault(f"{where} failed ({status}): {said} Look at the server's log.")
-    return _by_complaint(where, status, said, request, window)
+def _status_of(error: Any) -> int:
+    """The status that an error names, as a number or by its kind; 500 where it names none."""
+    if not isinstance(error, dict):
+        return 500
+    named = [str(error.get(name, "")).lower() for name in ("code", "status", "type")]
+    for name in named:
+        if len(name) == 3 and name.isascii() and name.isdecimal() and 400 <= int(name) < 600:
+            return int(name)
+    known = (status for kind, status in _NAMES.items() if any(kind in name for name in named))
+    return next(known, 500)
 
 
-def _by_complaint(
-    where: str, status: int, said: str, request: Request | None, window: int
-) -> NlpuError:
-    """What a 4xx complains about; servers tell it only in words."""
-    if status in {404, 405}:
-        if _NO_MODEL.search(said):
-            return UnknownProcessor(f"{where} does not serve this model: {said}")
-        return not_a_server(where, f"{status} to a completion request")
-    if status == 413 or _TOO_LONG.search(said):
-        return _too_long(where, said, request, window)
-    if request is not None and request.constraint is not None and _GRAMMAR.search(said):
-        kind = request.constraint.kind
-        return ConstraintRejected(
-            f"{where} cannot decode under this {kind} constraint: {said} Simplify the result type."
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a server says no with. ``said`` may be shown, ``words`` is looked through."""
+
+    where: str
+    status: int
+    said: str
+    words: str
+    wait_s: float | None
+
+    def error(self, request: Request | None, window: int) -> NlpuError:
+        """The typed error: what the server says of itself, of the account, then by the status."""
+        where, status, said, words = self.where, self.status, self.said, self.words
+        if complaints.DEAD.search(words):
+            return EngineDied(f"The engine behind {where} is dead: {said} Restart the server.")
+        wait_s = complaints.again_in(words) if self.wait_s is None else self.wait_s
+        if complaints.of_policy(status, words):
+            return Declined(f"A policy of {where} refuses this prompt: {said} Change the text.")
+        if status == 400 and complaints.NOT_VALID.search(words):
+            return Malformed(f"The model behind {where} wrote no valid JSON: {said}")
+        if complaints.of_quota(status, words, wait_s is not None):
+            return OutOfQuota(
+                f"The account at {where} may spend no more ({status}): {said} Its owner has to pay"
+                " or wait; the server is not at fault."
+            )
+        if status in {401, 403} or (status == 400 and complaints.KEY.search(words)):
+            return Unauthorized(f"{where} refuses the API key ({status}). Give the right key.")
+        if status in {429, 498, 503, 529}:
+            return self._no_room(request, window, wait_s)
+        return self._by_status(request, window)
+
+    def _no_room(self, request: Request | None, window: int, wait_s: float | None) -> NlpuError:
+        if self.status == 429 and complaints.NEVER_FITS.search(self.words):
+            return _too_long(self.where, self.said, request, window)
+        return Overloaded(
+            f"{self.where} is overloaded ({self.status}): {self.said} Send less at once, or wait.",
+            retry_after_s=wait_s,
         )
-    return RequestRefused(f"{where} refuses the request ({status}): {said}")
+
+    def _by_status(self, request: Request | None, window: int) -> NlpuError:
+        where, status, said = self.where, self.status, self.said
+        if status == 501:
+            return RequestRefused(f"{where} cannot do this ({status}): {said}")
+        if status >= 500 and complaints.EXCEEDS.search(self.words):
+            return _too_long(where, said, request, window)
+        if status >= 500 or status in {408, 409, 425}:
+            return ServerFault(f"{where} failed ({status}): {said} Look at the server's log.")
+        return self._by_words(request, window)
+
+    def _by_words(self, request: Request | None, window: int) -> NlpuError:
+        """What a 4xx complains about; servers tell it only in words."""
+        where, status, said, words = self.where, self.status, self.said, self.words
+        if complaints.NO_MODEL.search(words):
+            return UnknownProcessor(f"{where} does not serve this model: {said}")
+        if status in {404, 405}:
+            return not_a_server(where, f"{status} to a completion request")
+        if status == 413 or complaints.TOO_LONG.search(words):
+            return _too_long(where, said, request, window)
+        if request is not None and request.constraint and complaints.GRAMMAR.search(words):
+            kind = request.constraint.kind
+            return ConstraintRejected(
+                f"{where} cannot decode under this {kind} constraint: {said}"
+                " Simplify the result type."
+            )
+        return RequestRefused(f"{where} refuses the request ({status}): {said}")
 
 
 def _too_long(where: str, said: str, request: Request | None, window: int) -> DoesNotFit:
@@ -193,6 +240,16 @@ def no_answer(where: str, body: bytes, secret: str | None) -> HostError:
     )
 
 
+def endless(where: str, most: int) -> HostError:
+    """A body beyond its cap."""
+    fault = ServerFault(
+        f"{where} sent more than {most >> 20} MB for one answer; the rest was not read."
+        " Look at what serves there."
+    )
+    fault.transient = False
+    return fault
+
+
 # -- small parts -----------------------------------------------------------------------------
 
 
@@ -205,7 +262,7 @@ def quote(body: bytes, secret: str | None = None) -> str:
     text = _complaint(body)
     if secret:
         text = text.replace(secret, "***")
-    text = " ".join(text.split())
+    text = " ".join(encodable(text).split())
     text = text if len(text) <= QUOTE else text[: QUOTE - 1] + "…"
     return text if text.endswith((".", "!", "?", "…")) else text + "."
 
@@ -214,9 +271,11 @@ def _complaint(body: bytes) -> str:
     if is_html(body):
         return "a web page"
     try:
-        value: Any = json.loads(body)
+        value: Any = parsed(body)
     except ValueError:
         return body[: 4 * QUOTE].decode("utf-8", "replace") or "nothing"
+    if isinstance(value, list) and value:  # as Google lists its errors
+        value = value[0]
     for name in ("error", "detail", "message"):
         if isinstance(value, dict) and value.get(name):
             value = value[name]
@@ -225,17 +284,29 @@ def _complaint(body: bytes) -> str:
     return json.dumps(value)
 
 
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, as the headers have it; None where they have nothing readable."""
+    milliseconds = _number(headers.get("Retry-After-Ms") or headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    return retry_after(headers.get("Retry-After") or headers.get("retry-after"))
+
+
 def retry_after(value: str | None) -> float | None:
     """Seconds to wait, from either form that HTTP allows; None if absent or unreadable."""
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value)) if float(value) < 1e9 else None
-    except ValueError:
-        pass
+    if not value or (seconds := _number(value)) is not None:
+        return seconds if value else None
     try:
         when = parsedate_to_datetime(value)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, LookupError, OverflowError):
+        return None
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
     except ValueError:
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return max(0.0, number) if number < 1e9 else None  # nor for a NaN

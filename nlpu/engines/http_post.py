@@ -21,6 +21,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from nlpu.engines.http_body import read_most
+
 
 class Answer:
     """A status, headers and a content that may still be on its way."""
@@ -37,9 +39,9 @@ class Answer:
         self._connection = connection
         self.status, self.headers, self.content = status, headers, content
 
-    async def read(self) -> bytes:
-        """The whole content."""
-        return await self.content.read()
+    async def read(self, most: int) -> bytes:
+        """The whole content, or a beginning of it that is longer than ``most``."""
+        return await read_most(self.content, most)
 
     @property
     def content_type(self) -> str:

@@ -3,13 +3,17 @@
 Theory of operation
 -------------------
 ``read_reply`` reads one JSON object. ``StreamReader`` is fed the bytes of server-sent events as
-they come, gives the new text each time, and the same Reply in the end.
+they come, gives the new text each time, and the same Reply in the end. Both gather what was said
+in a ``_Said``: text and thinking (``http_thinking``), the reason of the end (``http_finish``), a
+refusal, log-probabilities.
 
 Rules
 1. An answer is whole: text that is a string, a finish of ours, token counts. Else it is a fault.
-2. A stream's pieces, joined, are the text of its Reply; where the bytes are cut changes nothing.
+2. A stream's pieces, joined, are the text of its Reply, but for a thought that only its end marks;
+   where the bytes are cut changes nothing.
 3. An answer that ``http_wire`` wrapped is unwrapped here, a number in the digits it was written in.
-4. Nothing here does I/O.
+4. One answer was asked for: of several choices the first counts, whatever comes between.
+5. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -20,44 +24,101 @@ from math import exp
 from typing import Any
 
 from nlpu.engines import http_errors as errors
+from nlpu.engines.http_body import BOM, MOST_REPLY, parsed
+from nlpu.engines.http_events import Events, Unreadable
+from nlpu.engines.http_finish import declined, finish_of
+from nlpu.engines.http_thinking import Thinking, unopened
+from nlpu.engines.http_usage import counts
 from nlpu.engines.http_wire import Dialect
 from nlpu.errors import ServerFault
 from nlpu.judgement import probabilities
-from nlpu.wire import Finish, Reply, Request
+from nlpu.lenient import fenced
+from nlpu.wire import Reply, Request
 
-_FINISH: dict[str, Finish] = {
-    "stop": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "stop_sequence": "stop",
-    "length": "length",
-}
-_CHARS_PER_TOKEN = 4
 _NO_ANSWER = (LookupError, TypeError, AttributeError)  # from reading JSON of another shape
-_MOST_TOKENS = 2**53
+_EVENTS = (b"data:", b"event:", b":")
+
+
+class _Said:
+    """What an answer has said so far."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._thinking = None if dialect.tokens else Thinking()
+        self._text: list[str] = []
+        self._thought: list[str] = []
+        self._refusal: list[str] = []
+        self.none = True  # nothing in the place of the text
+        self.finish: Any = None
+        self.logprobs: Any = None
+
+    def take(self, part: dict[str, Any]) -> str:
+        """The new text of a message, of a delta, or of a completion's choice."""
+        thought = part.get("reasoning") or part.get("reasoning_content") or ""
+        text = part.get("text" if self._thinking is None else "content")
+        if isinstance(text, list):  # parts: texts, and thoughts of a kind of their own
+            thought, text = _joined(text, "thinking") + thought, _joined(text, "text")
+        self._thought.append("" + thought)
+        self._refusal.append("" + (part.get("refusal") or ""))
+        if text is None:
+            return ""
+        self.none = False
+        return self._heard("" + text)
+
+    def _heard(self, text: str) -> str:
+        answer = text if self._thinking is None else self._thinking.feed(text)
+        self._text.append(answer)
+        return answer
+
+    def close(self) -> str:
+        """The text that was held back: it might have become a mark."""
+        answer = "" if self._thinking is None else self._thinking.close()
+        self._text.append(answer)
+        return answer
+
+    def outcome(self) -> tuple[str, str, str, bool]:
+        """(text, thinking, refusal, whether a thought has no end)."""
+        text, thoughts = "".join(self._text), list(self._thought)
+        if self._thinking is None:
+            return text, "".join(thoughts), "", False
+        thoughts += self._thinking.thought
+        if not any(thoughts):
+            thought, text = unopened(text)
+            thoughts.append(thought)
+        return text, "".join(thoughts).strip(), "".join(self._refusal), self._thinking.unended
+
+
+def _joined(parts: list[Any], kind: str) -> str:
+    """The texts of all parts of a kind; a thought's text may itself be in parts."""
+    found = []
+    for part in parts:
+        inner = part.get(kind) if part.get("type", "text") == kind else None
+        found.append(_joined(inner, "text") if isinstance(inner, list) else inner or "")
+    return "".join(found)
 
 
 def read_reply(dialect: Dialect, request: Request, body: bytes) -> Reply:
     """The Reply in a whole answer of status 200."""
+    if body.removeprefix(BOM).lstrip()[:6].startswith(_EVENTS):  # a stream that nobody asked for
+        reader = StreamReader(dialect, request)
+        reader.feed(body)
+        return reader.finish()
     answer = _load(dialect, body)
-    if answer.get("error"):
-        raise _said(dialect, request, answer["error"])
+    _raise_error(dialect, request, answer)
+    said = _Said(dialect)
     try:
-        choice = answer["choices"][0]
-        part = choice if dialect.tokens else choice["message"] or {}
-        text = part.get("text" if dialect.tokens else "content")
-        thinking = part.get("reasoning") or part.get("reasoning_content") or ""
-        finish, logprobs = choice.get("finish_reason"), choice.get("logprobs")
+        choice = _first(answer["choices"])
+        _raise_error(dialect, request, choice)
+        said.take(choice if dialect.tokens else choice.get("message") or {})
+        said.finish, said.logprobs = choice.get("finish_reason"), choice.get("logprobs")
     except _NO_ANSWER:
         raise errors.no_answer(dialect.where, body, dialect.secret) from None
-    if text is None and thinking:  # it was still thinking when its tokens ran out
-        text = ""
-    return _reply(dialect, request, (text, thinking, finish, logprobs), answer.get("usage"))
+    said.close()
+    return _reply(dialect, request, said, answer.get("usage"))
 
 
 def _load(dialect: Dialect, body: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(body)
+        answer = parsed(body)
     except ValueError:
         raise errors.no_answer(dialect.where, body, dialect.secret) from None
     if not isinstance(answer, dict):
@@ -65,29 +126,39 @@ def _load(dialect: Dialect, body: bytes) -> dict[str, Any]:
     return answer
 
 
-def _said(dialect: Dialect, request: Request, error: Any) -> Exception:
-    return errors.from_error(dialect.where, error, request, dialect.window, dialect.secret)
+def _first(choices: Any) -> dict[str, Any]:
+    """The choice whose index is 0, else the first (rule 4)."""
+    found: dict[str, Any] = next((c for c in choices if c.get("index") == 0), choices[0])
+    return found
 
 
-def _reply(
-    dialect: Dialect, request: Request, said: tuple[Any, Any, Any, Any], usage: Any
-) -> Reply:
-    """``said`` is (text, thinking, finish reason, log-probabilities)."""
-    text, thinking, finish, logprobs = said
-    if not isinstance(text, str) or not isinstance(thinking, str):
+def _raise_error(dialect: Dialect, request: Request, said: dict[str, Any]) -> None:
+    """Raise what a server says of itself under status 200."""
+    error = said.get("error") or (said if said.get("object") == "error" else None)
+    if error:
+        raise errors.from_error(dialect.where, error, request, dialect.window, dialect.secret)
+
+
+def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any) -> Reply:
+    text, thinking, refusal, unended = said.outcome()
+    no = declined(said.finish, refusal, text)
+    if said.none and not thinking and not no:
         raise ServerFault(
-            f"{dialect.where} answered without text (finish: {finish})."
+            f"{dialect.where} answered without text (finish: {said.finish})."
             " Try again; if it stays, the server cannot serve plain completions."
         )
-    if not isinstance(finish, str) or finish not in _FINISH:
-        raise ServerFault(
-            f"{dialect.where} broke the generation off (finish: {finish}). Try again."
-        )
+    prompt, completion, cached, thought = counts(dialect, request, text + thinking, usage)
+    if no:
+        return Reply("", "stop", prompt, completion, cached, thinking, thought, declined=no)
+    at_limit = completion >= request.max_tokens
+    # Where it thought without saying why it ended, its tokens ran out.
+    finish = finish_of(dialect.where, said.finish, text or thinking, at_limit)
     if wraps_answer(dialect, request):
         text = _unwrapped(text)
-    prompt, completion, cached, thought = _counts(dialect, request, text + thinking, usage)
-    likely = _probabilities(dialect, request, logprobs) if request.probabilities else ()
-    return Reply(text, _FINISH[finish], prompt, completion, cached, thinking, thought, likely)
+    likely = _probabilities(dialect, request, said.logprobs) if request.probabilities else ()
+    return Reply(
+        text, "length" if unended else finish, prompt, completion, cached, thinking, thought, likely
+    )
 
 
 def _probabilities(dialect: Dialect, request: Request, logprobs: Any) -> tuple[float, ...]:
@@ -118,34 +189,10 @@ def wraps_answer(dialect: Dialect, request: Request) -> bool:
 def _unwrapped(text: str) -> str:
     """What is inside ``{"answer": ...}``; as it came, if the server ignored the format."""
     try:
-        answer = json.loads(text, parse_int=str, parse_float=str)["answer"]
+        answer = parsed(fenced(text) or text, parse_int=str, parse_float=str)["answer"]
     except (ValueError, KeyError, TypeError):
         return text
     return answer if isinstance(answer, str) else text
-
-
-def _counts(dialect: Dialect, request: Request, text: str, usage: Any) -> tuple[int, int, int, int]:
-    """(prompt, completion, cached, thinking) tokens: the server's own, else an upper estimate."""
-    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    if prompt is not None and completion is not None:
-        cached = _count(usage, "prompt_tokens_details", "cached_tokens") or 0
-        thought = _count(usage, "completion_tokens_details", "reasoning_tokens") or 0
-        return prompt, completion, min(cached, prompt), thought
-    if dialect.vllm:
-        raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.")
-    size = sum(1 if isinstance(p, int) else len(p.content) for p in request.prompt)
-    return _estimate(size), min(request.max_tokens, _estimate(len(text))), 0, 0
-
-
-def _count(usage: Any, *path: str) -> int | None:
-    """The count at that place of the usage, if there is one and it can be true."""
-    for name in path:
-        usage = usage.get(name) if isinstance(usage, dict) else None
-    return usage if type(usage) is int and 0 <= usage < _MOST_TOKENS else None
-
-
-def _estimate(chars: int) -> int:
-    return -(-chars // _CHARS_PER_TOKEN)
 
 
 class StreamReader:
@@ -154,53 +201,68 @@ class StreamReader:
     def __init__(self, dialect: Dialect, request: Request) -> None:
         self._dialect = dialect
         self._request = request
-        self._rest = b""
-        self._text: list[str] = []
-        self._thinking: list[str] = []
-        self._finish: str | None = None
+        self._events = Events()
+        self._said = _Said(dialect)
         self._usage: Any = None
-        self._logprobs: Any = None
-        self.done = False
+        self._size = 0
+        self._met = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream has said that it ends."""
+        return self._events.done
 
     def feed(self, data: bytes) -> str:
         """The text in ``data``, together with what was left over of the bytes before it."""
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
-        fresh = [self._event(line[5:].strip()) for line in lines if line.startswith(b"data:")]
-        text = "".join(fresh)
-        if text:
-            self._text.append(text)
-        return text
+        self._size += len(data)
+        if self._size > MOST_REPLY:
+            raise errors.endless(self._dialect.where, MOST_REPLY)
+        try:
+            return "".join(map(self._event, self._events.feed(data)))
+        except Unreadable as error:
+            raise errors.no_answer(self._dialect.where, error.data, self._dialect.secret) from None
 
-    def _event(self, data: bytes) -> str:
-        if data == b"[DONE]":
-            self.done = True
-            return ""
-        event = _load(self._dialect, data)
-        if event.get("error"):
-            raise _said(self._dialect, self._request, event["error"])
-        self._usage = event.get("usage") or self._usage
+    def end(self) -> str:
+        """The text of a last event without an end, and what was held back. Idempotent."""
+        return "".join(map(self._event, self._events.end())) + self._said.close()
+
+    def _event(self, event: dict[str, Any]) -> str:
+        self._met = True
+        _raise_error(self._dialect, self._request, event)
+        own = event.get("x_groq")
+        self._usage = event.get("usage") or (own or {}).get("usage") or self._usage
         choices = event.get("choices")
         try:
-            return self._piece(choices[0]) if choices else ""
+            return "".join(map(self._piece, filter(_counts, choices))) if choices else ""
         except _NO_ANSWER:
-            raise errors.no_answer(self._dialect.where, data, self._dialect.secret) from None
+            said = json.dumps(event).encode()
+            raise errors.no_answer(self._dialect.where, said, self._dialect.secret) from None
 
     def _piece(self, choice: dict[str, Any]) -> str:
-        """The new text; adding "" is a TypeError where it is none."""
-        self._finish = choice.get("finish_reason") or self._finish
-        self._logprobs = self._logprobs or choice.get("logprobs")  # those of the first token
+        said = self._said
+        _raise_error(self._dialect, self._request, choice)
+        said.finish = choice.get("finish_reason") or said.finish
+        said.logprobs = said.logprobs or choice.get("logprobs")  # those of the first token
         if self._dialect.tokens:
-            return "" + (choice.get("text") or "")
-        delta = choice.get("delta") or {}
-        thinking = delta.get("reasoning") or delta.get("reasoning_content")
-        if thinking:
-            self._thinking.append("" + thinking)
-        return "" + (delta.get("content") or "")
+            return said.take(choice)
+        delta = choice.get("delta")
+        if delta is None and said.none:  # the whole message in one event
+            delta = choice.get("message")
+        return said.take(delta or {})
 
     def finish(self) -> Reply:
-        """The whole Reply. A stream without a finish reason was cut."""
-        if self._finish is None or (self._dialect.vllm and not self.done):
+        """The whole Reply. A stream without a finish reason was cut, unless it said its end."""
+        self.end()
+        vllm, said = self._dialect.vllm, self._said
+        if not self._met and self._events.stray:  # an answer that is no stream
+            return read_reply(self._dialect, self._request, self._events.stray)
+        if (vllm and not self.done) or (said.finish is None and (vllm or not self.done)):
             raise errors.cut(self._dialect.where)
-        said = ("".join(self._text), "".join(self._thinking), self._finish, self._logprobs)
+        said.none = False
         return _reply(self._dialect, self._request, said, self._usage)
+
+
+def _counts(choice: Any) -> bool:
+    """Whether a choice is the one that was asked for (rule 4)."""
+    index = choice.get("index")
+    return not (type(index) is int and index > 0)

@@ -16,7 +16,8 @@ Rules
    ``{"answer": ...}``; any other regex there is ``ConstraintRejected``, never ignored.
 4. A token prompt that leaves no room for ``max_tokens`` is refused here: vLLM would silently
    generate less.
-5. Nothing here does I/O.
+5. A parameter that the server has refused by name is not sent to it again.
+6. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -31,13 +32,17 @@ from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint, Request
 
 # The most that vLLM gives by default; of a masked vocabulary, the tokens that begin a choice.
+_LIMIT, _RENAMED_LIMIT = b',"max_tokens":%d', b',"max_completion_tokens":%d'
 _TOP_LOGPROBS = (("logprobs", 20),)
 _CHAT_LOGPROBS = (("logprobs", True), ("top_logprobs", 20))
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What the server takes. ``where`` is its name in messages, ``secret`` is never shown."""
+    """What the server takes. ``where`` is its name in messages, ``secret`` is never shown.
+
+    untaken: parameters that it has refused by name; ``max_tokens`` has another name then.
+    """
 
     where: str
     model: str
@@ -47,6 +52,7 @@ class Dialect:
     seed: bool
     priority: bool
     secret: str | None = None
+    untaken: frozenset[str] = frozenset()
 
     @property
     def head(self) -> bytes:
@@ -61,13 +67,14 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
     parts = [
         head,
         _prompt(dialect, request),
-        b',"max_tokens":%d' % request.max_tokens,
+        (_RENAMED_LIMIT if "max_tokens" in dialect.untaken else _LIMIT) % request.max_tokens,
         _options(
             dialect.vllm,
             stream,
             (request.temperature, request.top_p, request.stop, request.constraint),
             request.repetition_penalty,
             (_TOP_LOGPROBS if dialect.tokens else _CHAT_LOGPROBS) if request.probabilities else (),
+            dialect.untaken,
         ),
     ]
     if dialect.seed and request.seed is not None:
@@ -113,6 +120,7 @@ def _options(
     wanted: tuple[float, float, tuple[str, ...], Constraint | None],
     repetition_penalty: float,
     more: tuple[tuple[str, Any], ...],
+    untaken: frozenset[str],
 ) -> bytes:
     temperature, top_p, stop, constraint = wanted
     options: dict[str, Any] = {"temperature": temperature, "top_p": top_p, **dict(more)}
@@ -124,6 +132,9 @@ def _options(
         options |= _vllm_constraint(constraint) if vllm else _common_constraint(constraint)
     if stream:
         options |= {"stream": True, "stream_options": {"include_usage": True}}
+    options = {name: value for name, value in options.items() if name not in untaken}
+    if not options:
+        return b""
     return b"," + json.dumps(options, separators=(",", ":")).encode()[1:-1]
 
 

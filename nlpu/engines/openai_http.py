@@ -20,6 +20,9 @@ Rules
    cancellation from elsewhere stays a ``CancelledError``.
 5. Per call: one dict entry, one body, one parse. Nothing else is on this path.
 6. A tokenizer is used only if it gives the server's own ids for a probe, where the server can say.
+7. A parameter that a server (not vLLM) refuses by name is left out, in this attempt and all later
+   ones; it is asked once for each such parameter. Only what we can do without is left out.
+8. No body is read without a cap (``http_body``).
 
 Seeds are not sent unless the caller says that the server bears them: with chunked prefill, one
 request with a seed kills the CPU build of vLLM for everybody. ``serve`` starts it so that it does
@@ -32,11 +35,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 
+from nlpu.engines import http_complaints as complaints
 from nlpu.engines import http_errors as errors
+from nlpu.engines.http_body import MOST_ERROR, MOST_LIST, MOST_REPLY, read_most
 from nlpu.engines.http_post import Answer, Target
 from nlpu.engines.http_probe import ServerCard, base_url, check_tokenizer, headers, read_card
 from nlpu.engines.http_replies import StreamReader, read_reply, wraps_answer
@@ -103,7 +109,7 @@ class HttpEngine:
             self._where, card.model, card.window, card.vllm, tokens, self._seed, priority, self._key
         )
         self._head = self._dialect.head
-        path = "v1/completions" if tokens else "v1/chat/completions"
+        path = card.base + ("completions" if tokens else "chat/completions")
         self._target = Target(self._opened(), self._root / path)
         return self._told(self._dialect, card)
 
@@ -135,7 +141,7 @@ class HttpEngine:
         data = None if body is None else json.dumps(body).encode()
         ask = self._opened().request(method, self._root / path, data=data, allow_redirects=False)
         async with ask as answer:
-            return answer.status, await answer.read(), answer.headers
+            return answer.status, await read_most(answer.content, MOST_LIST), answer.headers
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -181,23 +187,35 @@ class HttpEngine:
         request: Request,
         on_text: Callable[[str], None] | None,
     ) -> Reply:
-        answer = await target.post(encode(dialect, self._head, request, on_text is not None))
-        try:
-            if answer.status != 200:
+        while True:
+            answer = await target.post(encode(dialect, self._head, request, on_text is not None))
+            try:
+                if 200 <= answer.status < 300:
+                    return await _read(dialect, request, answer, on_text)
+                body = await answer.read(MOST_ERROR)
+            finally:
+                answer.close()
+            learned = self._learned(dialect, answer.status, body)
+            if learned is None:
                 raise errors.from_status(
                     self._where,
                     answer.status,
                     answer.headers,
-                    await answer.read(),
+                    body,
                     request=request,
                     window=dialect.window,
                     secret=self._key,
                 )
-            if on_text is None:
-                return read_reply(dialect, request, await answer.read())
-            return await _stream(dialect, request, answer, on_text)
-        finally:
-            answer.close()
+            dialect = learned
+
+    def _learned(self, used: Dialect, status: int, body: bytes) -> Dialect | None:
+        """The dialect without what the server has just refused by name, if it did (rule 7)."""
+        lesson = None if used.vllm else complaints.lesson_of(status, complaints.words_of(body))
+        if lesson is None or lesson in used.untaken:
+            return None
+        now = self._dialect or used
+        self._dialect = replace(now, untaken=now.untaken | {lesson})
+        return replace(used, untaken=used.untaken | {lesson} | now.untaken)
 
     def cancel(self, request_id: str) -> None:
         """Stop a request; its ``send`` raises Cancelled."""
@@ -213,27 +231,37 @@ class HttpEngine:
             await session.close()
 
 
-async def _stream(
-    dialect: Dialect,
-    request: Request,
-    answer: Answer,
-    on_text: Callable[[str], None],
+async def _read(
+    dialect: Dialect, request: Request, answer: Answer, on_text: Callable[[str], None] | None
 ) -> Reply:
-    """Hand on the text of server-sent events; a server that ignores ``stream`` is read whole."""
-    whole = answer.content_type != "text/event-stream"
-    if not whole and not wraps_answer(dialect, request):
-        reader = StreamReader(dialect, request)
-        async for data in answer.content.iter_any():
-            text = reader.feed(data)
-            if text:
-                on_text(text)
-        return reader.finish()
-    if whole:
-        reply = read_reply(dialect, request, await answer.read())
-    else:  # a wrapped answer has no pieces worth showing
-        reader = StreamReader(dialect, request)
-        reader.feed(await answer.read())
-        reply = reader.finish()
-    if reply.text:
-        on_text(reply.text)
+    """The Reply; streamed if somebody listens and the server streams."""
+    events = on_text is not None and answer.content_type == "text/event-stream"
+    if on_text is None or not events or wraps_answer(dialect, request):
+        reply = read_reply(dialect, request, await _whole(dialect, answer))
+        if on_text is not None and reply.text:  # a wrapped answer has no pieces worth showing
+            on_text(reply.text)
+        return reply
+    reader, told = StreamReader(dialect, request), False
+    async for data in answer.content.iter_any():
+        told |= _tell(on_text, reader.feed(data))
+        if reader.done:
+            break
+    told |= _tell(on_text, reader.end())
+    reply = reader.finish()
+    if not told:  # it was no stream, after all
+        _tell(on_text, reply.text)
     return reply
+
+
+async def _whole(dialect: Dialect, answer: Answer) -> bytes:
+    body = await answer.read(MOST_REPLY)
+    if len(body) > MOST_REPLY:
+        raise errors.endless(dialect.where, MOST_REPLY)
+    return body
+
+
+def _tell(on_text: Callable[[str], None], text: str) -> bool:
+    """Hand on a text, if there is any."""
+    if text:
+        on_text(text)
+    return bool(text)

@@ -33,6 +33,7 @@ from typing import Any
 
 import aiohttp
 
+from nlpu.engines.http_body import MOST_ERROR, read_most
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve_command import (
     bears_seeds,
@@ -157,7 +158,7 @@ class VllmServer:
         url = f"{self.url}/v1/completions"
         try:
             async with session.post(url, json=ask, headers=headers) as answer:
-                status, body = answer.status, await answer.read()
+                status, body = answer.status, await read_most(answer.content, MOST_ERROR)
         except (aiohttp.ClientError, ConnectionError):
             return False
         if 400 <= status < 500:

@@ -1,0 +1,71 @@
+"""Why an answer ended, in the words of all servers.
+
+Rules
+1. A word that is not known is a fault of the server, and a final one: it would say it again.
+2. An answer without a word is whole if it came as one, or with the end of its stream.
+3. What the model or a policy of its server declines is declined, whatever text came before it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nlpu.errors import ServerFault
+from nlpu.wire import Finish
+
+_STOP = re.compile(
+    "stop|eos|eos_token|eot|stop_sequence|stop_token|end|end_turn|end_of_turn|completed?"
+    "|finish|finished|done"
+)
+_LENGTH = re.compile(
+    "length|max_(?:output_|new_)?tokens|max_length|model_length|token_limit"
+    "|model_context_window_exceeded|context_length(?:_exceeded)?"
+)
+_POLICY = re.compile(
+    "content_filter|content_filtered|safety|recitation|prohibited_content|blocklist|spii|sensitive"
+    "|guardrail_intervened|guardrails|moderation"
+)
+_TOOL = re.compile("tool_calls?|tool_use|function_call")
+_BROKEN = re.compile(
+    "error|abort|aborted|cancell?ed|network_error|insufficient_system_resource|timeout|other"
+    "|load|unload|unknown|finish_reason_unspecified"
+)
+
+
+def declined(finish: Any, refusal: Any, text: str) -> str:
+    """One sentence that says who declined to answer, and how; "" where there is an answer."""
+    word = finish.lower() if isinstance(finish, str) else ""
+    if isinstance(refusal, str) and refusal.strip():
+        return f"the model declined to answer: {_short(refusal)}"
+    if word == "refusal":
+        return f"the model declined to answer{': ' + _short(text) if text.strip() else ''}"
+    if _POLICY.fullmatch(word):
+        return f"a policy of the model's server withheld the answer (finish: {word})"
+    if _TOOL.fullmatch(word) and not text.strip():
+        return f"the model called a tool that it was not given instead of answering ({word})"
+    return ""
+
+
+def finish_of(where: str, finish: Any, text: str, at_limit: bool) -> Finish:
+    """The finish of an answer. Raises ServerFault where it is none."""
+    if finish is None and text.strip():
+        return "length" if at_limit else "stop"
+    word = finish.lower() if isinstance(finish, str) else ""
+    if _STOP.fullmatch(word) or (_TOOL.fullmatch(word) and text.strip()):
+        return "stop"
+    if _LENGTH.fullmatch(word):
+        return "length"
+    if finish is None or _BROKEN.fullmatch(word):
+        raise ServerFault(f"{where} broke the generation off (finish: {finish}). Try again.")
+    fault = ServerFault(
+        f"{where} ended its answer for a reason that is not known (finish: {str(finish)[:80]})."
+        " Look at the server's documentation."
+    )
+    fault.transient = False
+    raise fault
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else line[:299] + "…"
