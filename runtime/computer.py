@@ -35,6 +35,7 @@ from runtime.handle import Run
 from runtime.header import header_of
 from runtime.history import past_of
 from runtime.hosting import as_typed
+from runtime.pieces import Pieces
 from runtime.run import RunState
 from runtime.station import Station
 
@@ -233,8 +234,9 @@ class Computer:
             gate.attach(kernel)
             state.gate = gate
         if run._pieces is not None:
-            pieces = run._pieces
-            state.on_text = lambda node, piece: pieces.put(piece)
+            pieces = Pieces(run._pieces.put)
+            state.on_text = pieces.take
+            state.on_end.append(pieces.end)
         kernel.runs[state.number] = state
         state.on_end.append(lambda: self._ended(run))
         seconds = state.purse.budget.seconds

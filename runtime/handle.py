@@ -122,7 +122,11 @@ class Run:
         return self
 
     def stream(self) -> Iterator[str]:
-        """The text of calls as it is generated. Start the run with ``stream=True``."""
+        """The text of calls as it is generated. Start the run with ``stream=True``.
+
+        What a failed attempt gave is not given again: its next attempt goes on behind it, or where
+        it says something else begins anew behind ``runtime.pieces.AGAIN``.
+        """
         if self._pieces is None:
             raise ProgramError("start the run with stream=True to stream its text")
         while (piece := self._pieces.get()) is not None:

@@ -1,0 +1,81 @@
+"""The text of calls as it is generated, never the same text twice without a word.
+
+Theory of operation
+-------------------
+An attempt that fails half-way has handed out pieces already, and the next one begins anew. What it
+says is held back as long as it is what was given before; what goes beyond that is given. Where it
+says something else, ``AGAIN`` stands before the new text. Engines say the same again at temperature
+0, mostly, so a reader seldom sees that.
+
+Rules
+1. Of one call, the pieces after the last ``AGAIN`` are a beginning of its newest attempt's text.
+2. What a call gave is kept until it has its outcome, with many calls a little longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runtime.graph import Node, Stage
+
+AGAIN = "\n[the answer begins anew]\n"
+_MANY = 64
+
+
+@dataclass(slots=True)
+class _Given:
+    """What one call has given, and what its newest attempt has said where that is less."""
+
+    node: Node
+    attempt: int
+    text: str = ""
+    again: str | None = None
+
+
+class Pieces:
+    """Hands on pieces through ``put`` (rule 1)."""
+
+    def __init__(self, put: Callable[[str], None]) -> None:
+        self._put = put
+        self._given: dict[int, _Given] = {}  # by node number
+
+    def take(self, node: Node, piece: str) -> None:
+        """A piece of the node's newest attempt."""
+        attempt = node.cost.attempts if node.cost is not None else 1
+        given = self._given.get(node.seq)
+        if given is None:
+            self._forget()
+            given = self._given[node.seq] = _Given(node, attempt)
+        elif given.attempt != attempt:
+            given.attempt, given.again = attempt, ""
+        if given.again is None:
+            given.text += piece
+            self._put(piece)
+        else:
+            given.again += piece
+            self._catch_up(given, given.again)
+
+    def _catch_up(self, given: _Given, again: str) -> None:
+        if len(again) < len(given.text) and given.text.startswith(again):
+            return
+        new = again.removeprefix(given.text) if again.startswith(given.text) else AGAIN + again
+        given.text, given.again = again, None
+        if new:
+            self._put(new)
+
+    def _forget(self) -> None:
+        if len(self._given) >= _MANY:
+            for given in [*self._given.values()]:
+                if given.node.stage is Stage.SETTLED:
+                    self._end(self._given.pop(given.node.seq))
+
+    def end(self) -> None:
+        """The run has ended: what said less than was given before says so."""
+        for given in self._given.values():
+            self._end(given)
+        self._given.clear()
+
+    def _end(self, given: _Given) -> None:
+        if given.again:
+            self._put(AGAIN + given.again)
