@@ -97,6 +97,9 @@ def objection(path: Path, past: Past, texts: Mapping[int, str]) -> str:
     whose = _not_ours(path)
     if whose:
         return whose
+    no_secret = trouble()
+    if no_secret:
+        return f"its mark cannot be checked: {no_secret}"
     header, whole = past.header, told(past)
     lines = lines_of(past)
     mark = past.marks.get(lines[-1][0], ("", ""))[1] if lines else header.get(MARK)
@@ -167,6 +170,16 @@ def _yes(past: Past, texts: Mapping[int, str], files: Iterable[str]) -> str:
 def _keyed(digest: str) -> str:
     secret = _secret(state_dir() / _SECRET)
     return blake2b(digest.encode(), key=secret, digest_size=16).hexdigest() if secret else ""
+
+
+def trouble() -> str:
+    """Say why there is no secret (rule 3); "" if there is one. It is made if it can be."""
+    path = state_dir() / _SECRET
+    if _secret(path):
+        return ""
+    if os.path.lexists(path):
+        return f"{path} is not a secret that only you can read; remove it, and a new one is made"
+    return f"{path} cannot be made; see to that directory's permissions"
 
 
 def _secret(path: Path) -> bytes:

@@ -310,7 +310,9 @@ def test_a_secret_is_made_once_and_private_and_one_that_others_can_read_is_not_u
     assert secret.read_bytes() not in kept and secret.read_bytes().hex().encode() not in kept
     secret.chmod(0o644)
     own._known.clear()
-    assert place("replay").code == 4 and not place.ran
+    ended = place("replay")
+    assert ended.code == 4 and "not a secret that only you can read" in ended.err and not place.ran
+    assert "none is known to be yours" in nlpu("doctor", "--offline", *SCRIPTED).out
 
 
 # -- the key -----------------------------------------------------------------------------------

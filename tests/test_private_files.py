@@ -79,6 +79,19 @@ def test_runs_reports_forecasts_and_edits(nlpu: Terminal, tmp_path: Path, umask:
     assert_private(tmp_path, "p.py", "op.txt")
 
 
+def test_the_doctor_names_what_others_can_read(nlpu: Terminal, tmp_path: Path) -> None:
+    nlpu("run", "ask", "Hi", *SCRIPTED)
+    runs = tmp_path / ".nlpu" / "runs"
+    assert "others" not in nlpu("doctor", "--offline", *SCRIPTED).out
+    for path in (runs, *runs.glob("*.db")):
+        path.chmod(0o755)
+    assert "1 files can be read by others: chmod -R go= .nlpu/runs" in (
+        nlpu("doctor", "--offline", *SCRIPTED).out
+    )
+    runs.chmod(0o700)
+    assert "others" not in nlpu("doctor", "--offline", *SCRIPTED).out
+
+
 def test_what_is_there_keeps_its_mode(nlpu: Terminal, tmp_path: Path, umask: int) -> None:
     for mode in (0o600, 0o640):
         report = tmp_path / f"{mode}.html"

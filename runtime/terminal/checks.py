@@ -17,6 +17,8 @@ from pathlib import Path
 
 from nlpu.errors import NlpuError, UnknownProcessor
 from nlpu.extras import adding
+from nlpu.private import open_to_others
+from runtime import own
 from runtime.settings import KEY_VARIABLE, Settings, api_key
 from runtime.terminal.options import DEFAULT_SERVER
 
@@ -65,7 +67,22 @@ def check_all(now: Settings, offline: bool) -> list[Check]:
         *_models(),
         *more,
         *(_server(url, "servers") for url in servers),
+        *_open_to_others(now),
     ]
+
+
+def _open_to_others(now: Settings) -> list[Check]:
+    """What others can read though it holds texts, and whether one's own journals can be known."""
+    found = []
+    for place in (now.run_dir, now.store):
+        wide = sum(not path.is_dir() for path in open_to_others(place))
+        if wide and place.stat().st_mode & 0o077:  # else nobody comes to them
+            detail = f"{wide} files can be read by others"
+            found.append(Check("private", str(place), False, detail, f"chmod -R go= {place}"))
+    no_secret = own.trouble()
+    if no_secret:
+        found.append(Check("private", "journals", False, "none is known to be yours", no_secret))
+    return found
 
 
 # -- packages --------------------------------------------------------------------------------

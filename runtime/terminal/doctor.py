@@ -74,6 +74,10 @@ def report(checks: list[Check], now: Settings) -> Iterator[Section]:
     servers = [check for check in checks if check.group == "servers" and check.ok]
     if servers:
         yield "servers (--engine URL)", [("here", f"{c.name}: {c.detail}") for c in servers]
+    private = [check for check in checks if check.group == "private"]
+    if private:
+        told = [("to mend", f"{c.name}: {c.detail}: {c.remedy}") for c in private]
+        yield "what others can read", told
     yield "settings", list(_set(now))
 
 
@@ -112,7 +116,8 @@ def _print(sections: Iterator[Section]) -> None:
 
     from runtime.terminal.output import console, safe
 
-    out, colours = console(), {"here": "green", "missing": "red", "to have": "yellow"}
+    out = console()
+    colours = {"here": "green", "missing": "red", "to have": "yellow", "to mend": "yellow"}
     for title, lines in sections:
         out.print(Text(safe(title), style="bold"), soft_wrap=True)
         for mark, line in lines:
