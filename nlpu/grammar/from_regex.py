@@ -148,7 +148,7 @@ class _Reader:
         if self._peek() == "?" and not self._eat("?:"):
             named = self._peek(3) not in ("?<=", "?<!") and self._eat("?P<", "?<")
             if not named:
-                raise self._refused(f"the group '({self._peek(3)}'")
+                raise self._refused(f"the group '({self._peek(2)}'")
             while self._take() != ">":
                 pass
         node = self._options()

@@ -153,7 +153,7 @@ class _Schema:
             try:
                 inside = self._add("pattern", pattern_body(self._rules, schema["pattern"]))
                 return self._add("string", joined('"\\""', inside, '"\\""'))
-            except ConstraintRejected:
+            except (ConstraintRejected, RecursionError):
                 pass  # validation keeps it (rule 3)
         inside = repeated(self._character(), *counts(schema, "minLength", "maxLength"))
         return self._add("string", joined('"\\""', inside, '"\\""'))

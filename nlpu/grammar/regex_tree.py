@@ -119,7 +119,7 @@ class Writer:
         if isinstance(node, Chars):
             return self._characters(node.ranges)
         if isinstance(node, Repeat):
-            return self._repeat(node, node.low)
+            return self._repeat(node, 0 if _may_be_empty(node.part) else node.low)
         assert isinstance(node, Seq)
         written: list[str] = []
         for plain, run in groupby(node.parts, lambda part: bool(self._plain(part))):
@@ -163,13 +163,12 @@ class Writer:
         return self._rules.add("part", body) if " | " in body else body
 
     def _repeat(self, node: Repeat, low: int) -> str:
-        empty = _may_be_empty(node.part)
-        body = self._filled(node.part) if empty else self.body(node.part)
+        body = self._filled(node.part)
         if not body:
             return ""
         single = isinstance(node.part, Chars) and " " not in body
         atom = body if single else self._rules.add("part", body)
-        return repeated(atom, min(low, 1) if empty else low, node.high)
+        return repeated(atom, low, node.high)
 
     def _characters(self, ranges: Ranges) -> str:
         if self._quoted:
