@@ -32,12 +32,13 @@ from typing import Any
 from memory.embed import Embedder
 from memory.entries import Count
 from memory.filling import room_for
-from memory.firmware import Found, Policy, open_firmware
+from memory.firmware import Base, Found, Policy, open_firmware
 from memory.levels import Levels, rough_tokens
 from memory.pages import Page, digest
 from nlpu.errors import BadOperand, Usage
 from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.op import Op, check_text
+from nlpu.printing import one_line
 from nlpu.value import CURRENT, Value, lowered, remembered, see
 
 JOINT = "\n\n"  # between pages in an operand
@@ -68,6 +69,12 @@ class Memory:
         self.firmware = open_firmware(firmware) if isinstance(firmware, str) else firmware
         self.levels = Levels(Path(directory), embedder)
         self._clock = clock
+
+    def __repr__(self) -> str:
+        index, policy = self.levels.index, self.firmware
+        firmware = repr(policy) if isinstance(policy, Base) else type(policy).__name__
+        state = ", closed" if self.levels.is_closed else ""
+        return one_line(f"Memory({index.directory}, {index.embedder_name}, {firmware}{state})")
 
     def __enter__(self) -> Memory:
         return self

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from nlpu.errors import DoesNotFit
 from nlpu.label import USER, Label
+from nlpu.printing import one_line, shown
 from nlpu.text import chunks
+from nlpu.value import in_sight
 
 Count = Callable[[str], int]
 Store = Callable[[str, Label], str]
@@ -27,6 +29,10 @@ class Entry:
 
     text: str
     label: Label = USER
+
+    def __repr__(self) -> str:
+        text = shown(self.text) if in_sight(self.label) else "not looked at"
+        return f"Entry({one_line(str(self.label), 40)}: {text})"
 
 
 def fitted(

@@ -52,14 +52,14 @@ class Levels:
             raise
         self._resident: OrderedDict[int, int] = OrderedDict()
         self._candidates: set[int] = set()
-        self._closed = False
+        self.is_closed = False
         self._handed_out: deque[list[int]] = deque(maxlen=_LOOKS_KEPT)
 
     def close(self) -> None:
         """Keep the counters and release everything. Idempotent."""
-        if self._closed:
+        if self.is_closed:
             return
-        self._closed = True
+        self.is_closed = True
         try:
             self.index.close()
             self.disk.set_fact("counters", json.dumps(self.totals()))

@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from nlpu.label import UNTRUSTED, Label
+from nlpu.printing import one_line, shown
+from nlpu.value import in_sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ class Page:
     importance: float = 0.0
     credit: float = 0.0
     links: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        place = f"{self.source or 'no source'} {self.start}-{self.stop}"
+        text = shown(self.text) if in_sight(self.label) else "not looked at"
+        return f"Page({one_line(place, 50)}, {one_line(str(self.label), 40)}: {text})"
 
     @property
     def address(self) -> str:

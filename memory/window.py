@@ -45,6 +45,7 @@ from memory.entries import JOINT, Count, Entry, Store, fitted, joined
 from nlpu.errors import BadOp, DoesNotFit
 from nlpu.label import USER, Label, join
 from nlpu.op import Op
+from nlpu.printing import counted
 from nlpu.processor import Processor
 from nlpu.value import Value, lowered, see
 
@@ -96,6 +97,11 @@ class Window:
                 self.size - self.working_tokens + 2 * LEAST_TOKENS,
                 self.size,
             )
+
+    def __repr__(self) -> str:
+        held = f"{len(self.pinned)} pinned, {len(self.working)} in the transcript"
+        held = f"{held}, {counted(len(self.operands), 'operand')}"
+        return f"Window({self.size:,} tokens: {held})"
 
     # -- reading ------------------------------------------------------------------------------
 

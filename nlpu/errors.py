@@ -24,6 +24,10 @@ class NlpuError(Exception):
 
     exit_code = 1
 
+    def __repr__(self) -> str:
+        text = f"{type(self).__name__}({str(self)!r})"
+        return text if len(text) <= 200 else text[:199] + "…"
+
 
 def described(error: BaseException) -> str:
     """The kind and message of any error, even one whose message cannot be made."""

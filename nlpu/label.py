@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
+from nlpu.printing import one_line
+
 
 class Integrity(IntEnum):
     """Who vouches for the text. Smaller is less trusted."""
@@ -37,6 +39,9 @@ class Label:
     def __str__(self) -> str:
         who = "" if self.readers is None else f", readers {', '.join(sorted(self.readers)) or '-'}"
         return f"{self.integrity.name.lower()}{who}"
+
+    def __repr__(self) -> str:
+        return one_line(f"Label({self})")
 
 
 @lru_cache(maxsize=4096)

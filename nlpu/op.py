@@ -27,6 +27,7 @@ from hashlib import blake2b
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from nlpu.errors import BadOp, BadOperand
+from nlpu.printing import one_line
 from nlpu.types import ResultType, result_type
 from nlpu.value import T, Value, current, own
 
@@ -43,6 +44,9 @@ class Operand:
 
     name: str
     type: ResultType
+
+    def __repr__(self) -> str:
+        return one_line(f"Operand({self.name}: {self.type.name})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,10 @@ class Op(Generic[R]):
             object.__setattr__(self, "max_tokens", _default_tokens(self.result))
         object.__setattr__(self, "digest", _digest(self))
         object.__setattr__(self, "_plain", Call(self))
+
+    def __repr__(self) -> str:
+        names = ", ".join(place.name for place in self.operands)
+        return one_line(f"Op {self.name}({names}) -> {self.result.name}: {self.text}", 160)
 
     def __call__(
         self, *args: Any, samples: int | None = None, sample: int | None = None, **named: Any
@@ -264,7 +272,7 @@ def lift(function: Callable[..., T], *, blocking: bool = False) -> Callable[...,
         given = (*args, *named.values())
         return current().issue(work, tuple(map(_whole, given)))
 
-    lifted.__name__ = f"lift({name})"
+    lifted.__name__ = lifted.__qualname__ = f"lift({name})"
     return lifted
 
 

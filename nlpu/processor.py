@@ -28,6 +28,7 @@ from nlpu.codec import Codec, messages_of
 from nlpu.errors import ConstraintRejected, DoesNotFit
 from nlpu.markers import USUAL, markers_in
 from nlpu.op import Op
+from nlpu.printing import one_line
 from nlpu.tokens import ByteBound, CharTokenizer, Frame, load_frame, tokenizer_in
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
@@ -109,6 +110,10 @@ class Processor:
         weights = f"|{capabilities.weights[:16]}" if capabilities.weights else ""
         name = capabilities.model
         self.identity = f"{name}|{self.window}|{self.thinking_tokens}{form}{weights}"
+
+    def __repr__(self) -> str:
+        room = f"window {self.window:,}, {self.max_in_flight:,} in flight at most"
+        return one_line(f"Processor({self.name}: {self.capabilities.model}, {room})")
 
     def count(self, text: str) -> int:
         """Tokens of a text (an upper bound where the tokenizer is not known)."""

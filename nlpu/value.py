@@ -13,7 +13,8 @@ Rules
    a list or record that a program gets of it, or gave for it, is not the one in it.
 2. Forcing a DONE Value that belongs to no run (a literal) needs no issuer.
 3. Values are not hashable and refuse ``==``: a comparison by identity would silently be wrong.
-4. ``repr`` never forces; but who looks at a content that is there has seen it.
+4. ``repr`` forces nothing and lowers nobody: it shows a content that is there, and in a program
+   only one that its label would not lower. To look at another is to ask for it.
 5. What a program is inside of is a context variable here, so that memory and firmware can issue
    ops without knowing the runtime.
 6. A Value that a program makes of a content of its own is labelled no better than the program:
@@ -31,6 +32,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from nlpu.errors import BadOperand, NotInRun
 from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED, USER, Label, join
+from nlpu.printing import one_line, shown
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
@@ -110,6 +112,12 @@ def lowered(label: Label) -> Label:
     return label if issuer is None else join(label, issuer.label)
 
 
+def in_sight(label: Label) -> bool:
+    """Whether the program that runs here, if any, stays as it is if it sees that label (rule 4)."""
+    issuer = CURRENT.get()
+    return issuer is None or join(issuer.label, label) == issuer.label
+
+
 def remembered(make: Callable[[], Any], what: str, changes: str = "") -> Any:
     """What ``make`` gives; for the program that runs here, if any, as it ``remember``s it."""
     issuer = CURRENT.get()
@@ -163,11 +171,18 @@ class Value(Generic[R_co]):
 
     def __repr__(self) -> str:
         if self._state is State.PENDING:
-            return "<Value pending>"
-        see(self._label)
-        shown = self._error if self._state is State.FAILED else self._content
-        text = repr(shown)
-        return f"<Value {text if len(text) <= 60 else text[:57] + '...'}>"
+            said = "pending"
+        elif not in_sight(self._label):
+            said = f"not looked at ({one_line(str(self._label), 60)})"
+        elif self._error is not None:
+            said = f"failed: {shown(self._error, 100)}"
+        else:
+            return f"<Value {shown(self._content)}>"
+        return f"<Value {said}{self._whence()}>"
+
+    def _whence(self) -> str:
+        """Where it comes from, for ``repr``."""
+        return ""
 
     # -- forcing ---------------------------------------------------------------------------
 

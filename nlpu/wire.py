@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from nlpu.printing import one_line
 from nlpu.tokens import Tokenizer
 
 Finish = Literal["stop", "length"]
@@ -124,6 +125,10 @@ class Capabilities:
     source: str = ""
     weights: str = ""
     encoder: Tokenizer | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        room = f"window {self.window:,}, {self.max_in_flight:,} in flight at most"
+        return one_line(f"Capabilities({self.model}, {room})")
 
 
 class Engine(Protocol):

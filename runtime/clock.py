@@ -40,6 +40,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own time."""
 
+    def __repr__(self) -> str:
+        return "SystemClock()"
+
     def new_loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop()
 
@@ -54,6 +57,9 @@ class FakeClock:
         self.start_s = start_s
         self.now_s = 0.0
         self.threads = 0  # functions under way on other threads
+
+    def __repr__(self) -> str:
+        return f"FakeClock(at {self.now_s:g} s)"
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         return _JumpingLoop(self)

@@ -23,6 +23,7 @@ from typing import Any
 
 from nlpu.engines import named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
+from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
 from nlpu.wire import Engine
 from runtime import lives, settings
@@ -90,6 +91,21 @@ class Computer:
             dict(prices or {}), limits, seed, person, dry,
         )  # fmt: skip
         self._live: set[Run] = set()
+        self._named = {
+            name: item if isinstance(item, str) else type(item).__name__
+            for name, item in engines.items()
+        }
+
+    def __repr__(self) -> str:
+        station, models, parts = self._station, self._station.models, []
+        for name, engine in self._named.items():
+            model = models.get(name, "")
+            said = engine if model.lower() in ("", engine.lower()) else f"{engine}: {model}"
+            parts.append(said if len(self._named) == 1 else f"{name}={said}")
+        parts.append(counted(station.started, "run") if station.started else "no runs yet")
+        parts += [f"{len(self._live)} going"] * bool(self._live) + ["closed"] * station.is_closed
+        where = "not journaled" if station.run_dir is None else str(station.run_dir)
+        return one_line(f"Computer({', '.join([*parts, where])})")
 
     # -- running -----------------------------------------------------------------------------
 

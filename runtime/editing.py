@@ -27,6 +27,7 @@ from typing import Any
 
 from nlpu.errors import Usage
 from nlpu.op import Call, Draws, Map, Op, Reduce
+from nlpu.printing import one_line
 from runtime.history import Outcome, Past
 from runtime.journal import Journal, NoJournal
 
@@ -39,6 +40,9 @@ class Edits:
 
     results: Mapping[str, str] = field(default_factory=dict)
     ops: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return one_line(f"Edits({', '.join([*self.results, *self.ops]) or 'none'})")
 
 
 class Ancestor:

@@ -35,6 +35,7 @@ from nlpu.codec import DATA
 from nlpu.engines.fault_answers import answer
 from nlpu.errors import BadOp, BudgetExceeded, Malformed, ModelError, Stopped
 from nlpu.judgement import read
+from nlpu.printing import counted, figure, one_line
 from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
 from nlpu.schema import schema_type
 from nlpu.types import ResultType
@@ -64,6 +65,9 @@ class Interval(BaseModel):
     least: float
     most: float
 
+    def __str__(self) -> str:
+        return f"{figure(self.expected)} ({figure(self.least)} to {figure(self.most)})"
+
 
 class Forecast(BaseModel):
     """What a run would take. ``seconds`` is None where no earlier call was timed.
@@ -85,6 +89,14 @@ class Forecast(BaseModel):
     unknown_ops: tuple[str, ...]
     refused_drivers: tuple[str, ...] = ()
     cut_at_calls: int | None = None
+
+    def __str__(self) -> str:
+        seconds = "" if self.seconds is None else f", seconds {self.seconds}"
+        rests = counted(self.earlier_runs, "earlier run")
+        return f"calls {self.calls}, nlops {self.nlops}{seconds}; from {rests}"
+
+    def __repr__(self) -> str:
+        return one_line(f"Forecast({self})")
 
 
 class DryEngine:

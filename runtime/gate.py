@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.op import Op
+from nlpu.printing import one_line, shown
 from runtime.graph import Node, Stage
 
 if TYPE_CHECKING:  # the kernel is handed in with the run
@@ -35,6 +36,9 @@ class Held(NamedTuple):
     position: str
     op: Op[Any]
     texts: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return one_line(f"Held({self.position}: {self.op.name}, {shown(self.texts, 100)})")
 
 
 class Gate:
@@ -58,6 +62,11 @@ class Gate:
         self._held: dict[int, Node] = {}
         self._passed: set[int] = set()
         self._kernel: Kernel | None = None
+
+    def __repr__(self) -> str:
+        state = f"{'stopped' if self.stopped else 'open'}, {len(self._held)} held"
+        breaks = ", ".join(sorted(self.breakpoints.copy())) or "nothing"
+        return one_line(f"Gate({state}, breaks at {breaks})")
 
     def held(self) -> list[Held]:
         """The calls that wait, in the order in which they would have been sent."""

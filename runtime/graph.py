@@ -35,7 +35,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import USER, Label, join
-from nlpu.value import CURRENT, State, Value, see
+from nlpu.op import Map, Reduce
+from nlpu.printing import one_line
+from nlpu.value import CURRENT, State, Value, in_sight, see
 
 if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
     from runtime.run import RunState
@@ -180,6 +182,12 @@ class Node(Value[Any]):
         """What it does, for people."""
         op = getattr(self.work, "op", None)
         return op.name if op is not None else str(getattr(self.work, "name", "gather"))
+
+    def _whence(self) -> str:
+        if not in_sight(self.scope.label):  # what was issued there may depend on what it saw
+            return ""
+        form = {Map: ".map", Reduce: ".reduce"}.get(type(self.work), "")
+        return one_line(f", {self.name}{form} at {self.position}", 80)
 
     def each(self) -> list[Any]:
         """The elements as Values of their own, so that one that fails can be caught alone.

@@ -19,9 +19,11 @@ from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from nlpu.errors import Interrupted, ProgramError
+from nlpu.errors import HostError, Interrupted, ProgramError, described, root_of
 from nlpu.label import Label, join
-from nlpu.value import CURRENT, see
+from nlpu.printing import MOST, counted, figure, first_line, one_line
+from nlpu.value import CURRENT, in_sight, see
+from runtime.budget import TOKENS_PER_NLOP
 from runtime.receipt import Receipt, receipt_of
 from runtime.run import Counts, RunState, Status
 
@@ -39,6 +41,47 @@ class Run:
         self._done: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._done.set_running_or_notify_cancel()  # who awaits it may be cancelled; it is not
         self._pieces: SimpleQueue[str | None] | None = None
+
+    # -- printing ----------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return one_line("; ".join([self._head(), *self._outcome(80)]))
+
+    def __str__(self) -> str:
+        return "\n".join([self._head(), *self._outcome(2 * MOST), *self._resumption()])
+
+    def _head(self) -> str:
+        """What it is and took, on one line."""
+        state = self._state
+        if state is None:
+            return f"run {self.name}: {'could not begin' if self._done.done() else 'not begun yet'}"
+        counts, end_s = state.counts, state.end_s
+        status = "needs a person" if state.status == "needs_person" else state.status
+        reused = f" + {counts.reused:,} reused" if counts.reused else ""
+        calls = counted(counts.calls, "call") + reused
+        going = f", {counts.in_flight} in flight" if counts.in_flight else ""
+        nlops = figure(counts.completion_tokens / TOKENS_PER_NLOP)
+        seconds = (state.kernel.now_s() if end_s is None else end_s) - state.start_s
+        return f"run {self.name}: {status}, {calls}{going}, {nlops} nlops, {figure(seconds)} s"
+
+    def _outcome(self, width: int) -> Iterator[str]:
+        """Its error or the beginning of its result, if nobody is lowered by seeing that."""
+        error, state = self.error, self._state
+        if state is not None and state.status != "running" and not in_sight(self.label):
+            yield f"its outcome is not looked at ({one_line(str(self.label), 60)})"
+        elif error is not None:
+            yield one_line(described(root_of(error) or error), width)
+        elif state is not None and state.status == "done" and state.result is not None:
+            yield first_line(state.result, width)
+
+    def _resumption(self) -> Iterator[str]:
+        """How to go on, where that is possible."""
+        state = self._state
+        if state is None or state.replay:
+            return
+        if state.status in ("stopped", "needs_person") or isinstance(state.error, HostError):
+            kept = f"to go on: computer.resume({self.name!r}, program, ...)"
+            yield kept if state.journal.keeps else "it was not journaled: nothing can go on with it"
 
     # -- outcome -----------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from nlpu.errors import Cancelled
+from nlpu.printing import counted, figure, one_line
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.graph import Cost, Node
 from runtime.run import RunState
@@ -49,6 +50,13 @@ class Part(BaseModel):
     queue_s: float
     service_s: float
     money: float
+
+    def __str__(self) -> str:
+        took = f"{figure(self.nlops)} nlops, {figure(self.service_s)} s"
+        return f"{self.name}: {counted(self.calls, 'call')}, {took}"
+
+    def __repr__(self) -> str:
+        return one_line(f"Part({self})")
 
 
 class ForcedWait(BaseModel):
@@ -94,19 +102,22 @@ class Receipt(BaseModel):
 
     def __str__(self) -> str:
         reused = f" + {self.reused} reused" if self.reused else ""
-        wasted = f" ({_short(self.wasted_nlops)} wasted)" if self.wasted_nlops else ""
+        wasted = f" ({figure(self.wasted_nlops)} wasted)" if self.wasted_nlops else ""
         cached = (
             f" ({self.cached_tokens / self.prompt_tokens:.0%} cached)" if self.cached_tokens else ""
         )
         cut = f"; {self.trimmed} cut at their limit" if self.trimmed else ""
         failed = f"; {self.failed} failed" if self.failed else ""
-        money = f"; money {_short(self.money)}" if self.money else ""
+        money = f"; money {figure(self.money)}" if self.money else ""
         return (
-            f"{self.calls} calls{reused}, {_short(self.nlops)} nlops{wasted}, depth {self.depth}; "
+            f"{self.calls} calls{reused}, {figure(self.nlops)} nlops{wasted}, depth {self.depth}; "
             f"{_tokens(self.prompt_tokens)} tokens in{cached}, "
-            f"{_tokens(self.completion_tokens)} out; {_short(self.seconds)} s, "
+            f"{_tokens(self.completion_tokens)} out; {figure(self.seconds)} s, "
             f"parallelism {self.parallelism:.1f}{cut}{failed}{money}"
         )
+
+    def __repr__(self) -> str:
+        return one_line(f"Receipt({self})")
 
     def table(self) -> str:
         """The line, and below it one row for each op and each line that waited."""
@@ -115,25 +126,20 @@ class Receipt(BaseModel):
         for part in self.by_op:
             tokens = (part.prompt_tokens, part.cached_tokens, part.completion_tokens)
             rows.append(
-                (part.name, str(part.calls), f"{_short(part.nlops)}", *map(_tokens, tokens),
-                 f"{_short(part.queue_s)}", f"{_short(part.service_s)}")
+                (part.name, str(part.calls), f"{figure(part.nlops)}", *map(_tokens, tokens),
+                 f"{figure(part.queue_s)}", f"{figure(part.service_s)}")
             )  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [str(self)]
         for name, *figures in rows:
-            aligned = (figure.rjust(w) for figure, w in zip(figures, widths[1:], strict=True))
+            aligned = (each.rjust(w) for each, w in zip(figures, widths[1:], strict=True))
             lines.append("  ".join([name.ljust(widths[0]), *aligned]))
-        lines += [f"waited {_short(w.seconds)} s in {w.times} at {w.line}" for w in self.forced[:5]]
+        lines += [f"waited {figure(w.seconds)} s in {w.times} at {w.line}" for w in self.forced[:5]]
         return "\n".join(lines)
 
 
 def _tokens(count: int) -> str:
-    return str(count) if count < 1000 else f"{_short(count / 1000)}k"
-
-
-def _short(figure: float) -> str:
-    """Three digits that count, or all before the point."""
-    return f"{figure:.3g}" if figure < 1000 else f"{figure:,.0f}"
+    return str(count) if count < 1000 else f"{figure(count / 1000)}k"
 
 
 @dataclass(slots=True)

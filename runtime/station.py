@@ -59,6 +59,18 @@ class Station:
         return self._kernel is not None
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it was open once, and is no more."""
+        return self._thread is not None and not self._thread.is_alive()
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model of each processor that is open."""
+        kernel = self._kernel
+        opened = {} if kernel is None else kernel.processors.copy()
+        return {name: each.capabilities.model for name, each in opened.items()}
+
+    @property
     def kernel(self) -> Kernel:
         """The kernel of an open station."""
         assert self._kernel is not None  # whoever asks has opened it

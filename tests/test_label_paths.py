@@ -177,11 +177,18 @@ def by_number_of_elements(a: Text, b: Text) -> list[Claim]:
 
 
 def by_repr_of_what_is_there(a: Text, b: Text) -> list[Claim]:
+    """What a repr shows is what the program may see as it is."""
     there = echo(a)
     spawn(lambda: str(there))
     str(echo("time passes"))
     assert there.ready
-    return [*after(lambda: repr(there), a.label), *after(lambda: f"{b!r}", both(a, b))]
+    claims: list[Claim] = []
+    for text in (there, b):
+        before = current().label
+        shown = repr(text)
+        assert current().label is before, "a repr lowers nobody"
+        claims.append((before, text.label if text._content in shown else before))
+    return claims
 
 
 def by_size(a: Text, b: Text) -> list[Claim]:

@@ -43,6 +43,9 @@ class Policy(Protocol):
 class Base:
     """What policies have in common."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__module__.rpartition('.')[2]} firmware"
+
     def importance(self, levels: Levels, page: Page) -> float:
         """As the writer said."""
         return page.importance

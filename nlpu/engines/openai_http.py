@@ -48,6 +48,7 @@ from nlpu.engines.http_probe import ServerCard, base_url, check_tokenizer, heade
 from nlpu.engines.http_replies import StreamReader, read_reply, wraps_answer
 from nlpu.engines.http_wire import Dialect, encode, fits
 from nlpu.errors import Cancelled, Usage
+from nlpu.printing import one_line
 from nlpu.wire import Capabilities, ConstraintKind, Reply, Request
 
 _CONNECT_S = 10.0
@@ -92,6 +93,11 @@ class HttpEngine:
         self._target: Target | None = None
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._cancelled: set[str] = set()
+
+    def __repr__(self) -> str:
+        dialect = self._dialect
+        model = self._model if dialect is None else dialect.model
+        return one_line(f"HttpEngine({self._where}{f', {model}' if model else ''})")
 
     # -- what the server is ------------------------------------------------------------------
 

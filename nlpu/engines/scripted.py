@@ -30,6 +30,7 @@ from typing import Any
 
 from nlpu.engines.fault_answers import answer
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
+from nlpu.printing import counted
 from nlpu.processor import ANSWER_MARK, SYSTEM_MARK, USER_MARK
 from nlpu.wire import Capabilities, Reply, Request
 
@@ -91,6 +92,10 @@ class Scripted:
         self._latency_s, self._tokens_per_s = latency_s, tokens_per_s
         self._max_in_flight, self._model = max_in_flight, model
         self._tasks: dict[str, asyncio.Task[object]] = {}
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self.closed else ""
+        return f"Scripted({counted(len(self.seen), 'request')} seen{closed})"
 
     async def capabilities(self) -> Capabilities:
         return Capabilities(

@@ -38,6 +38,7 @@ from pydantic import ValidationError
 from nlpu.errors import BadOp, BadOperand
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.op import contains_value, gather
+from nlpu.printing import one_line
 from nlpu.types import ResultType, adapter, result_type
 from nlpu.value import Value, current
 
@@ -106,6 +107,10 @@ class Driver:
         parts += [repr(self.audience and sorted(self.audience)), repr(self.idempotent)]
         digest = blake2b("\0".join(parts).encode(), digest_size=16).digest()
         object.__setattr__(self, "digest", digest)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{each.name}: {each.role}" for each in self.arguments)
+        return one_line(f"Driver {self.name}({given}), {self.effect}: {self.about}", 160)
 
     def __call__(self, *args: Any, **named: Any) -> Value[Any]:
         """Issue the call. Raises BadOperand, NotInRun."""

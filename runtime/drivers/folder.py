@@ -48,6 +48,9 @@ class Files:
     list: Driver
     write: Driver
 
+    def __repr__(self) -> str:
+        return f"Files(read={self.read.name}, list={self.list.name}, write={self.write.name})"
+
 
 def files(
     root: str | os.PathLike[str], *, brings: Label = UNTRUSTED, most_bytes: int = MOST_BYTES

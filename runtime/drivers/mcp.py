@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import DriverFailed
+from nlpu.printing import one_line
 from nlpu.types import result_type
 from runtime.drivers import mcp_manifest
 from runtime.drivers.driver import DEADLINE_S, MOST_BYTES, Driver
@@ -58,6 +59,9 @@ class McpServer:
             name: _driver(name, each, self._line, deadline_s, most_bytes)
             for name, each in pinned.items()
         }
+
+    def __repr__(self) -> str:
+        return one_line(f"McpServer({self._line!r}; tools: {', '.join(self.drivers)})")
 
     def __getitem__(self, tool: str) -> Driver:
         return self.drivers[tool]

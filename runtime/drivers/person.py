@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol
 
+from nlpu.printing import counted, one_line
 from runtime.drivers.driver import Driver
 from runtime.drivers.policy import Objection
 
@@ -35,6 +36,10 @@ class ExactCall(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.driver.name}({self.arguments})"
+
+    def __repr__(self) -> str:
+        why = "".join(f"; {each.why}" for each in self.objections)
+        return one_line(f"ExactCall({self.position}: {one_line(str(self), 100)}{why})")
 
 
 class Person(Protocol):
@@ -65,6 +70,9 @@ class ScriptedPerson:
     settle: Callable[[ExactCall], Verdict] = lambda call: "stop"
     answer: Callable[[str], str] = lambda question: ""
     asked: list[ExactCall | str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"ScriptedPerson(asked {counted(len(self.asked), 'time')})"
 
     async def approves(self, call: ExactCall) -> bool:
         self.asked.append(call)

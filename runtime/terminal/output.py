@@ -17,29 +17,18 @@ Rules
 from __future__ import annotations
 
 import json
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from nlpu import printing
 from nlpu.errors import NlpuError, ProgramError
 from runtime.terminal.stdout import paid_json, results
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
+one_line, safe = printing.one_line, printing.safe  # rule 1
 _TOLD_CAUSES = 4
-
-
-def safe(text: str) -> str:
-    """The text with everything that could drive a terminal written out (rule 1)."""
-    return _DRIVES.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
-def one_line(text: str, width: int) -> str:
-    """The start of a text as one safe line of at most ``width`` characters."""
-    line = safe(" ".join(text[: 4 * width].split()))
-    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def say(text: str) -> None:

@@ -140,6 +140,10 @@ class EmbeddedEngine:
         self._jobs: dict[str, _Job] = {}
         self._closed = False
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self._jobs)} under way"
+        return f"EmbeddedEngine({(self._name or 'the default model')[-100:]}, {state})"
+
     async def capabilities(self) -> Capabilities:
         """Find or download the model, load it, and say what it can do."""
         return (await self._ready()).capabilities
