@@ -125,6 +125,12 @@ EXTRA = said(
 )
 TABLE = [
     # -- OpenAI
+    row("a gateway", said({"error": {"message": "m", "code": "insufficient_quota"}}), e.OutOfQuota),
+    row("a gateway", said({"error": {"message": "m", "code": "content_filter"}}), e.Declined),
+    row("a gateway", said({"error": {"message": "temperature: 0 is not supported, it must be"
+                           " between 0.1 and 1"}}, 400), e.RequestRefused, "between"),
+    streamed("a gateway", *(part.replace(b"Hel", b'{\\"answer\\":').replace(b"lo.", b'\\"yes\\"}')
+                            for part in HELLO), DONE, out=True, kind=bool)._replace(stream=False),
     row("openai", chat("Hello."), "Hello."),
     streamed("openai", *HELLO, DONE),
     row("openai", chat(None, refusal="I cannot help with that."), e.Declined, "cannot help"),
@@ -246,6 +252,8 @@ TABLE = [
         e.Overloaded, requests=None),
     row("koboldcpp", chat("Hello.", None), "Hello."),
     streamed("koboldcpp", piece("Hel"), piece("lo."), DONE),
+    row("deepseek", chat('It is hot.</think>{"answer": "yes"}'), True, kind=bool),
+    streamed("old litellm", piece("Hel", "", 1), piece("lo.", "", 1), piece("", "stop", 1), DONE),
     # -- more of the cloud
     row("together", chat("Hello.", "eos"), "Hello."),
     row("cohere", chat("Hello.", "COMPLETE"), "Hello."),

@@ -37,10 +37,13 @@ NEVER_FITS = re.compile(r"request (?:is )?too large|input or output tokens must 
 GRAMMAR = re.compile(
     r"schema|grammar|regex|structured|guided|response_format|choice|pattern", re.IGNORECASE
 )
-NO_MODEL = re.compile(
-    r"(?:model|deployment).{0,200}(?:does not exist|not found|not exist|unknown)|model_not_found"
-    r"|not a valid model|invalid model|no models? loaded|no endpoints found|DeploymentNotFound",
-    re.I | re.S,
+NO_MODEL = re.compile(  # for 404, which is said of paths, too
+    r"(?:model|deployment).{0,200}(?:does not exist|not found|not exist|unknown)"
+    r"|no endpoints found|DeploymentNotFound",
+    re.IGNORECASE | re.DOTALL,
+)
+BAD_MODEL = re.compile(
+    r"model_not_found|not a valid model|invalid model|no models? loaded", re.IGNORECASE
 )
 KEY = re.compile(
     r"api[ _-]?key (?:is )?(?:not valid|invalid|missing|required)|invalid[ _-]api[ _-]key"
@@ -74,6 +77,7 @@ _UNWANTED = re.compile(
     r"|deprecated|cannot both|unexpected (?:keyword|field)",
     re.IGNORECASE,
 )
+_OUT_OF_RANGE = re.compile(r"between|range|less than|greater than|at (?:most|least)|<=|>=", re.I)
 _NO_FORMAT = re.compile(
     r"response_format(?:\.type)?\W{0,3}(?: ?type| ?value)?(?: \S+){0,4}? (?:is )?(?:now )?"
     r"(?:unavailable|not supported|unsupported|not available)"
@@ -128,6 +132,6 @@ def lesson_of(status: int, said: str) -> Lesson | None:
     if "max_tokens" in said and "max_completion_tokens" in said:
         return "max_tokens" if unwanted or "instead" in said else None
     named = [name for name in _NAMED if re.search(rf"\b{name}\b", said)]
-    if named and unwanted:
+    if named and unwanted and not _OUT_OF_RANGE.search(said):
         return "top_p" if "both" in said and "top_p" in named else named[0]
     return "response_format" if _NO_FORMAT.search(said) else None

@@ -56,6 +56,9 @@ from nlpu.wire import Request
 QUOTE = 300
 
 _NAMES = {  # of errors under status 200, which have no status of their own
+    "insufficient_quota": 429,
+    "content_filter": 400,
+    "content_policy": 400,
     "rate_limit": 429,
     "overload": 529,
     "unavailable": 503,
@@ -194,9 +197,10 @@ class Complaint:
     def _by_words(self, request: Request | None, window: int) -> NlpuError:
         """What a 4xx complains about; servers tell it only in words."""
         where, status, said, words = self.where, self.status, self.said, self.words
-        if complaints.NO_MODEL.search(words):
+        lost = status in {404, 405}
+        if complaints.BAD_MODEL.search(words) or (lost and complaints.NO_MODEL.search(words)):
             return UnknownProcessor(f"{where} does not serve this model: {said}")
-        if status in {404, 405}:
+        if lost:
             return not_a_server(where, f"{status} to a completion request")
         if status == 413 or complaints.TOO_LONG.search(words):
             return _too_long(where, said, request, window)

@@ -49,14 +49,14 @@ def declined(finish: Any, refusal: Any, text: str) -> str:
 
 def finish_of(where: str, finish: Any, text: str, at_limit: bool) -> Finish:
     """The finish of an answer. Raises ServerFault where it is none."""
-    if finish is None and text.strip():
+    if finish in (None, "") and text.strip():
         return "length" if at_limit else "stop"
     word = finish.lower() if isinstance(finish, str) else ""
     if _STOP.fullmatch(word) or (_TOOL.fullmatch(word) and text.strip()):
         return "stop"
     if _LENGTH.fullmatch(word):
         return "length"
-    if finish is None or _BROKEN.fullmatch(word):
+    if finish in (None, "") or _BROKEN.fullmatch(word):
         raise ServerFault(f"{where} broke the generation off (finish: {finish}). Try again.")
     fault = ServerFault(
         f"{where} ended its answer for a reason that is not known (finish: {str(finish)[:80]})."

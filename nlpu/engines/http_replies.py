@@ -36,14 +36,15 @@ from nlpu.lenient import fenced
 from nlpu.wire import Reply, Request
 
 _NO_ANSWER = (LookupError, TypeError, AttributeError)  # from reading JSON of another shape
-_EVENTS = (b"data:", b"event:", b":")
+_EVENTS = (b"data:", b"event:", b"retry:", b"id:", b":")
 
 
 class _Said:
     """What an answer has said so far."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, request: Request) -> None:
         self._thinking = None if dialect.tokens else Thinking()
+        self._free = request.constraint is None
         self._text: list[str] = []
         self._thought: list[str] = []
         self._refusal: list[str] = []
@@ -82,7 +83,7 @@ class _Said:
             return text, "".join(thoughts), "", False
         thoughts += self._thinking.thought
         if not any(thoughts):
-            thought, text = unopened(text)
+            thought, text = unopened(text, self._free)
             thoughts.append(thought)
         return text, "".join(thoughts).strip(), "".join(self._refusal), self._thinking.unended
 
@@ -104,12 +105,12 @@ def read_reply(dialect: Dialect, request: Request, body: bytes) -> Reply:
         return reader.finish()
     answer = _load(dialect, body)
     _raise_error(dialect, request, answer)
-    said = _Said(dialect)
+    said = _Said(dialect, request)
     try:
         choice = _first(answer["choices"])
         _raise_error(dialect, request, choice)
         said.take(choice if dialect.tokens else choice.get("message") or {})
-        said.finish, said.logprobs = choice.get("finish_reason"), choice.get("logprobs")
+        said.finish, said.logprobs = _finish(choice), choice.get("logprobs")
     except _NO_ANSWER:
         raise errors.no_answer(dialect.where, body, dialect.secret) from None
     said.close()
@@ -130,6 +131,10 @@ def _first(choices: Any) -> dict[str, Any]:
     """The choice whose index is 0, else the first (rule 4)."""
     found: dict[str, Any] = next((c for c in choices if c.get("index") == 0), choices[0])
     return found
+
+
+def _finish(choice: dict[str, Any]) -> Any:
+    return choice.get("finish_reason") or choice.get("finishReason")
 
 
 def _raise_error(dialect: Dialect, request: Request, said: dict[str, Any]) -> None:
@@ -202,8 +207,9 @@ class StreamReader:
         self._dialect = dialect
         self._request = request
         self._events = Events()
-        self._said = _Said(dialect)
+        self._said = _Said(dialect, request)
         self._usage: Any = None
+        self._index: Any = None
         self._size = 0
         self._met = False
 
@@ -215,7 +221,7 @@ class StreamReader:
     def feed(self, data: bytes) -> str:
         """The text in ``data``, together with what was left over of the bytes before it."""
         self._size += len(data)
-        if self._size > MOST_REPLY:
+        if self._size > MOST_REPLY and not self.done:
             raise errors.endless(self._dialect.where, MOST_REPLY)
         try:
             return "".join(map(self._event, self._events.feed(data)))
@@ -230,18 +236,25 @@ class StreamReader:
         self._met = True
         _raise_error(self._dialect, self._request, event)
         own = event.get("x_groq")
-        self._usage = event.get("usage") or (own or {}).get("usage") or self._usage
+        usage = own.get("usage") if isinstance(own, dict) else None
+        self._usage = event.get("usage") or usage or self._usage
         choices = event.get("choices")
         try:
-            return "".join(map(self._piece, filter(_counts, choices))) if choices else ""
+            return "".join(map(self._piece, filter(self._counts, choices))) if choices else ""
         except _NO_ANSWER:
             said = json.dumps(event).encode()
             raise errors.no_answer(self._dialect.where, said, self._dialect.secret) from None
 
+    def _counts(self, choice: dict[str, Any]) -> bool:
+        """Whether a choice has the index of the first one that was seen (rule 4)."""
+        index = choice.get("index") or 0
+        self._index = index if self._index is None else self._index
+        return bool(index == self._index)
+
     def _piece(self, choice: dict[str, Any]) -> str:
         said = self._said
         _raise_error(self._dialect, self._request, choice)
-        said.finish = choice.get("finish_reason") or said.finish
+        said.finish = _finish(choice) or said.finish
         said.logprobs = said.logprobs or choice.get("logprobs")  # those of the first token
         if self._dialect.tokens:
             return said.take(choice)
@@ -260,9 +273,3 @@ class StreamReader:
             raise errors.cut(self._dialect.where)
         said.none = False
         return _reply(self._dialect, self._request, said, self._usage)
-
-
-def _counts(choice: Any) -> bool:
-    """Whether a choice is the one that was asked for (rule 4)."""
-    index = choice.get("index")
-    return not (type(index) is int and index > 0)

@@ -11,7 +11,8 @@ Rules
 2. A thought without an end is no answer; ``unended`` says so.
 3. Where a chat template has opened the thought, the text has only its end: what stands before the
    first ``</think>`` that is alone on its line is thought, if nothing opens one. It is known only
-   in the end, so a stream has shown it by then.
+   in the end, so a stream has shown it by then. Within a line it may be an answer's own words,
+   but not in an answer that has to be a choice, a number or JSON.
 4. Halves of a surrogate pair that come in two pieces are one character again.
 """
 
@@ -24,9 +25,11 @@ _MARKS = {
     "<thinking>": "</thinking>",
     "<thought>": "</thought>",
     "<seed:think>": "</seed:think>",
+    "<mm:think>": "</mm:think>",
     "[THINK]": "[/THINK]",
 }
 _HALF = re.compile("[\ud800-\udfff]")
+_ANY_END = re.compile(r"</think>\s*")
 _LONE_END = re.compile(r"(?:\A|\n)</think>[ \t]*(?:\n\s*|\Z)")
 
 
@@ -102,9 +105,13 @@ class Thinking:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
-def unopened(text: str) -> tuple[str, str]:
-    """(thought, answer) of a text whose thought the chat template has opened (rule 3)."""
-    end = _LONE_END.search(text)
+def unopened(text: str, free: bool) -> tuple[str, str]:
+    """(thought, answer) of a text whose thought the chat template has opened (rule 3).
+
+    free: the answer may be any text.
+    """
+    anywhere = not free and not text.lstrip().startswith(("{", "["))
+    end = (_ANY_END if anywhere else _LONE_END).search(text)
     if end is None or any(mark in text[: end.start()] for mark in _MARKS):
         return "", text
     return text[: end.start()], text[end.end() :]

@@ -33,6 +33,7 @@ without ``--scheduling-policy priority`` takes and ignores them (vLLM 0.11 and l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,6 +54,7 @@ from nlpu.wire import Capabilities, ConstraintKind, Reply, Request
 
 _CONNECT_S = 10.0
 _ASK_S = 30.0
+_END_S = 0.2  # for the end of a connection's answer after the end of its stream
 _KEEPALIVE_S = 3.0  # below uvicorn's five seconds: the server never closes under our request
 _EVERY: frozenset[ConstraintKind] = frozenset({"choice", "regex", "json"})
 _COMMON: frozenset[ConstraintKind] = frozenset({"choice", "json"})
@@ -240,23 +242,37 @@ class HttpEngine:
 async def _read(
     dialect: Dialect, request: Request, answer: Answer, on_text: Callable[[str], None] | None
 ) -> Reply:
-    """The Reply; streamed if somebody listens and the server streams."""
-    events = on_text is not None and answer.content_type == "text/event-stream"
-    if on_text is None or not events or wraps_answer(dialect, request):
-        reply = read_reply(dialect, request, await _whole(dialect, answer))
-        if on_text is not None and reply.text:  # a wrapped answer has no pieces worth showing
-            on_text(reply.text)
-        return reply
-    reader, told = StreamReader(dialect, request), False
+    """The Reply; its text is handed on as it comes, if somebody listens and the server streams."""
+    if answer.content_type != "text/event-stream":
+        reply, told = read_reply(dialect, request, await _whole(dialect, answer)), False
+    else:
+        # A wrapped answer has no pieces worth showing.
+        shown = None if wraps_answer(dialect, request) else on_text
+        reply, told = await _stream(StreamReader(dialect, request), answer, shown)
+    if on_text is not None and not told:
+        _tell(on_text, reply.text)
+    return reply
+
+
+async def _stream(
+    reader: StreamReader, answer: Answer, on_text: Callable[[str], None] | None
+) -> tuple[Reply, bool]:
+    """The Reply of server-sent events, and whether anything of it was handed on."""
+    told = False
     async for data in answer.content.iter_any():
         told |= _tell(on_text, reader.feed(data))
         if reader.done:
+            await _drain(answer.content)
             break
     told |= _tell(on_text, reader.end())
-    reply = reader.finish()
-    if not told:  # it was no stream, after all
-        _tell(on_text, reply.text)
-    return reply
+    return reader.finish(), told
+
+
+async def _drain(content: aiohttp.StreamReader) -> None:
+    """Read what comes behind the end of a stream, so that its connection can be used again."""
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(None if content.is_eof() else _END_S):
+            await read_most(content, MOST_ERROR)
 
 
 async def _whole(dialect: Dialect, answer: Answer) -> bytes:
@@ -266,8 +282,9 @@ async def _whole(dialect: Dialect, answer: Answer) -> bytes:
     return body
 
 
-def _tell(on_text: Callable[[str], None], text: str) -> bool:
-    """Hand on a text, if there is any."""
-    if text:
+def _tell(on_text: Callable[[str], None] | None, text: str) -> bool:
+    """Hand on a text, if there is any and somebody listens."""
+    if text and on_text is not None:
         on_text(text)
-    return bool(text)
+        return True
+    return False
