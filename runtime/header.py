@@ -52,7 +52,7 @@ def _file_digest(path: str, modified_ns: int, size: int) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """What ``source_digest`` is of a function that stands in that file; "" if it cannot be read."""
+    """Digest a file as ``source_digest`` does that of a function; "" if it cannot be read."""
     try:
         return _digest(path.read_bytes())
     except OSError:

@@ -440,7 +440,7 @@ class History:
         self._row("clock", position, what, content)
 
     def mark(self, position: str, file: str, mark: str) -> None:
-        """Whose line it was that was heard there, and what file it runs."""
+        """Note whose line it was that was heard there, and what file it runs."""
         self._row("mark", position, file, mark)
 
     def pulse(self, waiting: int, done: int, expected: int, now_s: float) -> None:

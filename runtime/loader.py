@@ -83,12 +83,16 @@ class Parameter:
 # -- programs --------------------------------------------------------------------------------
 
 
-def load(spec: str) -> Program:
-    """The program of a name, of ``file.py:function`` or ``file.nl``. Raises Usage, ProgramError."""
+def load(spec: str, only: str = "") -> Program:
+    """The program of a name, of ``file.py:function`` or ``file.nl``. Raises Usage, ProgramError.
+
+    only: the digest that a file must have when it is read, if it was looked at before.
+    """
     path = file_of(spec)
     if path is not None:
         function = spec.rpartition(":")[2] if ".py:" in spec else ""
-        return _from_text(path) if spec.endswith(".nl") else _from_file(path, function)
+        is_text = spec.endswith(".nl")
+        return _from_text(path, only) if is_text else _from_file(path, function, only)
     if spec not in available():
         raise Usage(f"no program is called {spec!r}{_nearest(spec, available())}")
     module = _imported(lambda: importlib.import_module(f"programs.{spec}"), spec)
@@ -96,21 +100,25 @@ def load(spec: str) -> Program:
 
 
 def file_of(spec: str) -> Path | None:
-    """The file that a program's name names; None for a program of ``programs``."""
+    """Give the file that a program's name names; None for a program of ``programs``."""
     path = spec.rpartition(":")[0] if ".py:" in spec else spec
     return Path(path) if path.endswith((".py", ".nl")) else None
 
 
 def digest_of(path: Path) -> str:
-    """What tells a program's file from another; "" where it cannot be read."""
+    """Tell a program's file from another; "" where it cannot be read."""
     try:
         return _digest(path.read_bytes())
     except OSError:
         return ""
 
 
-def _digest(source: bytes) -> str:
-    return blake2b(source, digest_size=16).hexdigest()
+def _digest(source: bytes, only: str = "") -> str:
+    """Raises ProgramError for another digest than ``only``."""
+    found = blake2b(source, digest_size=16).hexdigest()
+    if only and found != only:
+        raise ProgramError("the file changed while it was looked at")
+    return found
 
 
 def available() -> list[str]:
@@ -134,12 +142,13 @@ def _nearest(name: str, names: Sequence[str]) -> str:
     return f"{hint} There are: {', '.join(names) or 'none'}; or name a file: my_file.py:function"
 
 
-def _from_file(path: Path, function: str) -> Program:
+def _from_file(path: Path, function: str, only: str) -> Program:
     if not path.is_file():
         raise Usage(f"there is no file {path}; a program is a name or file.py:function")
     place = path.resolve()
     name = f"nlpu_program_{place.stem}"
     loader = _Source(name, str(place))
+    loader.only = only
     spec = importlib.util.spec_from_file_location(name, place, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
@@ -157,15 +166,15 @@ def _from_file(path: Path, function: str) -> Program:
 class _Source(SourceFileLoader):
     """Compiles a program's file from its text, always (rule 1)."""
 
-    digest = ""
+    digest = only = ""
 
     def get_code(self, fullname: str) -> types.CodeType:
         source = self.get_data(self.path)
-        self.digest = _digest(source)
+        self.digest = _digest(source, self.only)
         return compile(source, self.path, "exec", dont_inherit=True)
 
 
-def _from_text(path: Path) -> Program:
+def _from_text(path: Path, only: str) -> Program:
     from runtime.assembly.bounds import Given  # all this is for texts alone
     from runtime.assembly.carrying import program_of
     from runtime.drivers import ask, calculate, clock
@@ -179,9 +188,10 @@ def _from_text(path: Path) -> Program:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Usage(f"{path} is not UTF-8 text; a program as text is") from None
+    digest = _digest(source, only)
     given = Given({each.name: each for each in (calculate, clock(), ask)})
     function = program_of(text, given, name=path.stem)
-    return Program(str(path.resolve()), function, False, _digest(source))
+    return Program(str(path.resolve()), function, False, digest)
 
 
 def _imported(step: Callable[[], types.ModuleType], name: str) -> types.ModuleType:

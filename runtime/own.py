@@ -109,7 +109,7 @@ def objection(path: Path, past: Past, texts: Mapping[int, str]) -> str:
 
 
 def _has_texts(header: Mapping[str, Any], texts: Mapping[int, str]) -> bool:
-    """Whether the texts that a header names by number are those that its mark covers."""
+    """Tell whether the texts that a header names by number are those that its mark covers."""
     names = [header.get("args_name", "")] if header.get("args", 0) else []
     return _text_names(header, texts) == [*names, *header.get("from", {}).get("names", [])]
 
@@ -145,7 +145,7 @@ def user(number: int) -> str:
 
 
 def said_yes(past: Past, texts: Mapping[int, str], files: Iterable[str]) -> bool:
-    """Whether a person has said yes to this run with files of these digests."""
+    """Tell whether a person has said yes to this run with files of these digests."""
     name = _yes(past, texts, files)
     return bool(name) and (state_dir() / "trusted" / name).exists()
 

@@ -13,7 +13,9 @@ import pytest
 from journal_kit import PROGRAM, RUNS, Rows, begun_at, forge, forge_texts, headers, listener
 from terminal_fixture import COMMAND, ROOT, Ended, Terminal, environment, nlpu
 
+from nlpu.errors import ProgramError
 from runtime import own
+from runtime.loader import digest_of, load
 from runtime.terminal.archive import find
 
 __all__ = ["nlpu"]  # a fixture
@@ -375,3 +377,11 @@ def test_a_session_of_ones_own_that_was_led_elsewhere_gets_no_key(
     for command in ("repl", "resume", "run --from"):
         ended = place(command)
         assert ended.code == 4 and url in ended.err and not heard and not place.ran
+
+
+def test_a_file_that_changes_after_it_was_looked_at_is_not_run(place: Place) -> None:
+    seen = digest_of(place.path / "p.py")
+    (place.path / "p.py").write_text(PROGRAM + "# evil\n")
+    with pytest.raises(ProgramError, match="changed while it was looked at"):
+        load("p.py:go", only=seen)
+    assert not place.ran

@@ -33,7 +33,7 @@ from runtime.loader import load
 from runtime.terminal.archive import SESSION, Record
 from runtime.terminal.interrupting import stop
 from runtime.terminal.recorded import Recorded
-from runtime.terminal.trusting import doubt_of
+from runtime.terminal.trusting import doubt_of, files_of
 from runtime.works import JOINT
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def replayed(
     """
     from runtime.computer import Computer  # the scheduler, which only a replay needs
 
-    header, doubt = record.past.header, doubt_of(record)
+    header, files = record.past.header, files_of(record)
+    doubt = doubt_of(record, files)
     if doubt is not None:  # before anything of it is imported
         raise ProgramError(doubt.short)
     if record.program == SESSION:
@@ -108,7 +109,7 @@ def replayed(
 
         function = session_program().function
     else:
-        function = load(record.program).function
+        function = load(record.program, only="".join(files.values())).function
     args, kwargs = record.arguments(function)
     if source_digest(function) != header["source"]:
         raise ProgramError("the program's source has changed since")

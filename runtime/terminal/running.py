@@ -126,8 +126,8 @@ def _rerun(
     from runtime.terminal.trusting import admit
 
     record = _found(given.run_dir, name)
-    admit(record, trust=trust, names_engine=given.engine is not None)
-    loaded = _loaded(record)
+    files = admit(record, trust=trust, names_engine=given.engine is not None)
+    loaded = _loaded(record, files)
     args, kwargs = record.arguments(loaded.function)
     edits = edits_of(record, sets)
     machine = _machine_of(record, given)
@@ -165,8 +165,8 @@ def resume(
         seconds=seconds, run_dir=run_dir,
     )  # fmt: skip
     record = _found(now.run_dir, name)
-    admit(record, trust=trust, changed=changed, names_engine=engine is not None)
-    loaded = _loaded(record)
+    files = admit(record, trust=trust, changed=changed, names_engine=engine is not None)
+    loaded = _loaded(record, files)
     args, kwargs = record.arguments(loaded.function)
     header = record.past.header
     again = _again(engine, model)
@@ -199,8 +199,8 @@ def replay(
     lead_prints_to_stderr()
     place = o.settings(("run_dir",), engine=engine, model=model, run_dir=run_dir).run_dir
     record = _found(place, name, replays=True)
-    admit(record, trust=trust, names_engine=engine is not None)
-    loaded = _loaded(record)
+    files = admit(record, trust=trust, names_engine=engine is not None)
+    loaded = _loaded(record, files)
     args, kwargs = record.arguments(loaded.function)
     header = record.past.header
     chosen: Any
@@ -301,8 +301,8 @@ def _found(run_dir: Path, name: str, replays: bool = False) -> Record:
     return record
 
 
-def _loaded(record: Record) -> Program:
-    """The program of a run that was admitted, loaded anew. Raises Usage."""
+def _loaded(record: Record, files: dict[Path, str]) -> Program:
+    """Load the program of a run that was admitted with these files. Raises Usage."""
     from nlpu.errors import Usage
     from runtime.loader import load
     from runtime.terminal.archive import SESSION
@@ -312,7 +312,7 @@ def _loaded(record: Record) -> Program:
 
         return session_program()
     try:
-        return load(record.program)
+        return load(record.program, only="".join(files.values()))  # a run has one
     except Usage as error:
         raise Usage(f"the program of run {record.name} cannot be found: {error}") from error
 

@@ -30,8 +30,9 @@ from runtime.terminal.archive import SESSION, Record
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What speaks against a run. ``foreign``: why it is not known to be one's own; "" if it is.
+    """Hold what speaks against a run.
 
+    foreign: why it is not known to be one's own; "" if it is.
     files: what it would run, by digest as it is now; differing: those that have changed since.
     """
 
@@ -41,19 +42,23 @@ class Doubt:
 
     @property
     def short(self) -> str:
-        """Why the program is not run, in a clause."""
+        """Say why the program is not run, in a clause."""
         if self.foreign:
             return f"the journal is not known to be yours ({self.foreign}); --trust replays it"
         return "the program's source has changed since"
 
 
-def doubt_of(record: Record) -> Doubt | None:
-    """What speaks against running a run's program; None where nothing does, or a person said yes.
+def files_of(record: Record) -> dict[Path, str]:
+    """List the files that a run names, by digest as they are now; "" for one that is gone."""
+    return {path: digest_of(path) for path in _known_files(record)}
 
-    Reads the files that it names, and runs nothing.
+
+def doubt_of(record: Record, now: dict[Path, str]) -> Doubt | None:
+    """Find what speaks against running a run's program with its files as they are ``now``.
+
+    None where nothing does, or a person said yes. Runs nothing.
     """
     known = _known_files(record)
-    now = {path: digest_of(path) for path in known}
     differing = tuple(path for path in known if now[path] and now[path] not in known[path])
     foreign = own.objection(record.path, record.past, record.texts)
     if not (foreign or differing) or own.said_yes(record.past, record.texts, now.values()):
@@ -63,33 +68,37 @@ def doubt_of(record: Record) -> Doubt | None:
 
 def admit(
     record: Record, *, trust: bool = False, changed: bool | None = None, names_engine: bool = False
-) -> None:
+) -> dict[Path, str]:
     """Let a run be gone on with, replayed or edited, if need be after asking. Raises NeedsPerson.
+
+    Gives the files that it may run, by digest.
 
     changed: None where the command has no such option.
     names_engine: the person names the engine now, so the journal's gets nothing.
     """
-    doubt = doubt_of(record)
+    now = files_of(record)
+    doubt = doubt_of(record, now)
     if doubt is None:
-        return
+        return now
     if not (trust or (changed and not doubt.foreign)):
         also = " or, as it is yours, --changed" if changed is not None and not doubt.foreign else ""
         _ask(_told(record, doubt, "" if names_engine else _url(record)), f"--trust{also}")
-    own.say_yes(record.past, record.texts, doubt.files.values())
+    own.say_yes(record.past, record.texts, now.values())
+    return now
 
 
 def admit_look(record: Record, *, trust: bool, asks: bool) -> None:
-    """As ``admit``, for a look at a run's graph: it can do without, and then says so.
+    """Do as ``admit``, for a look at a run's graph: it can do without, and then says so.
 
     Nobody is asked about a file that has changed: what it would show is not that run.
     """
-    doubt = doubt_of(record)
+    doubt = doubt_of(record, files_of(record))
     if doubt is not None and not doubt.differing and (asks or trust):
         admit(record, trust=trust, names_engine=True)
 
 
 def _known_files(record: Record) -> dict[Path, set[str]]:
-    """The files that a run names, with the digests that it ran them with."""
+    """List the files that a run names, with the digests that it ran them with."""
     header, past = record.past.header, record.past
     found: dict[Path, set[str]] = {}
     if record.program != SESSION:
@@ -103,14 +112,14 @@ def _known_files(record: Record) -> dict[Path, set[str]]:
 
 
 def _recorded(header: dict[str, object], path: Path) -> str:
-    """The digest a program was begun with; of older runs as it would be now, if it is that."""
+    """Give the digest a program was begun with; of older runs as it is now, if it is that."""
     if "file" in header:
         return str(header["file"])
     return digest_of(path) if header.get("source") == file_digest(path) else ""
 
 
 def _url(record: Record) -> str:
-    """The URL that the key would go to though only the journal names it."""
+    """Give the URL that the key would go to though only the journal names it."""
     url = str(record.past.header.get("engine", ""))
     if not url.startswith(("http://", "https://")) or api_key() is None:
         return ""
@@ -133,7 +142,7 @@ def _ask(told: list[str], yes: str) -> None:
 
 
 def _told(record: Record, doubt: Doubt, url: str) -> list[str]:
-    """What a person has to know to decide (rule 2)."""
+    """List what a person has to know to decide (rule 2)."""
     it = f"the run {record.name}"
     told = [f"{it} is not known to be yours: {doubt.foreign}"] if doubt.foreign else []
     for path, digest in doubt.files.items():
