@@ -11,14 +11,18 @@ import json
 import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.request import Request as Ask
 
 import pytest
 from tokenizers import Tokenizer
 
 from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.engines.embedded.llama import Llama
 from nlpu.errors import (
     BadOperand,
     Cancelled,
@@ -148,6 +152,30 @@ def test_asking_a_model_loads_neither_torch_nor_transformers(tmp_path: Path) -> 
     loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in ended.stderr.splitlines()}
     assert ended.stdout.strip() and "xllamacpp" in loaded
     assert not loaded & {"torch", "transformers", "numpy", "huggingface_hub"}
+
+
+def test_the_port_is_on_loopback_and_answers_nobody_without_its_key() -> None:
+    llama = Llama(installed_model(None).path, 256, 1)
+    try:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", llama.address)
+        for route in ("/v1/models", "/props", "/slots", "/metrics", "/lora-adapters"):
+            assert answer_of(Ask(llama.address + route)) == 401
+        for route in ("/completion", "/v1/completions", "/tokenize", "/infill", "/slots/0"):
+            for key in ("", "Bearer ", "Bearer wrong"):
+                asked = Ask(llama.address + route, b'{"prompt": "x"}', {"Authorization": key})
+                assert answer_of(asked) == 401
+    finally:
+        llama.close()
+
+
+def answer_of(ask: Ask) -> int:
+    """The status of an answer."""
+    try:
+        with urllib.request.urlopen(ask, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 # -- text -----------------------------------------------------------------------------------------

@@ -49,7 +49,8 @@ class Llama:
         self._server: Any = _started(path, self.window, slots, threads, key)
         self._door = threading.Lock()  # around the one connection to the port
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        port = urlsplit(self._server.listening_address)
+        self.address: str = self._server.listening_address
+        port = urlsplit(self.address)
         self._port = http.client.HTTPConnection(str(port.hostname), cast(int, port.port))
         self.tokens = int(self._asked("GET", "/v1/models")["data"][0]["meta"]["n_vocab"])
 
