@@ -147,9 +147,10 @@ def _told(record: Record, doubt: Doubt, url: str) -> list[str]:
     told = [f"{it} is not known to be yours: {doubt.foreign}"] if doubt.foreign else []
     for path, digest in doubt.files.items():
         if digest:
-            same = "is not" if path in doubt.differing else "is"
+            differs = path in doubt.differing
+            which = "which is not what it ran before" if differs else "as its journal names it"
             owner = own.user(path.stat().st_uid)
-            told.append(f"{it} runs the file {path} of {owner}, which {same} what it ran before")
+            told.append(f"{it} runs the file {path} of {owner}, {which}")
     if not doubt.files and doubt.foreign:
         told.append(f"{it} runs the program {record.program} on what its journal says")
     if url:
