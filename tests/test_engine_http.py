@@ -6,9 +6,11 @@ import asyncio
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from dialect_kit import chat, serving
 from http_kit import IDS, TURNS, ask, opened, run, tokenizer
 
 from nlpu import errors as e
@@ -20,6 +22,7 @@ from nlpu.engines.openai_http import HttpEngine
 from nlpu.processor import open_processor
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint
+from runtime import Computer
 
 __all__ = ["tokenizer"]  # a fixture
 
@@ -233,3 +236,34 @@ def test_cancelled_from_both_sides_stays_a_cancelled_task() -> None:
                 await sending
 
     run(test())
+
+
+# -- what lasts ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vllm", [False, True])
+def test_a_connection_that_streamed_is_used_again(vllm: bool) -> None:
+    async def test() -> None:
+        async with FaultServer(vllm=vllm) as server, opened(server) as engine:
+            for n in range(5):
+                await engine.send(ask(id=str(n)), lambda _: None)
+            assert server._web is not None
+            assert len(server._web.connections) == 1
+
+    run(test())
+
+
+def test_what_was_declined_is_paid_once_and_not_asked_again(tmp_path: Path) -> None:
+    asks = op("Ask")
+
+    def program() -> Any:
+        return asks("x")
+
+    with serving(chat(None, refusal="No.")) as served:
+        with Computer(served.url, run_dir=tmp_path) as computer:
+            first = computer.start(program).wait()
+        with Computer(served.url, run_dir=tmp_path) as computer:
+            again = computer.resume(first.name, program).wait()
+    for one in (first, again):
+        assert isinstance(e.root_of(one.error), e.Declined)
+    assert (first.receipt.completion_tokens, len(served.asked)) == (5, 1)
