@@ -18,7 +18,7 @@ Rules
 4. In a pattern they are never narrower than pydantic's (Rust) engine takes them: ``\\d`` has the
    decimal digits of all scripts, ``\\s`` all blanks, ``\\w`` more than all letters (validation does
    the rest); ``\\D \\W \\S`` exclude only ASCII. See regex_sets.py.
-5. In a pattern a plain ASCII character stands for itself only; others as gbnf.py's rule 7 says.
+5. In a pattern a plain ASCII character stands for itself only; others as strings.py's rule 1 says.
 6. ``.`` is anything but a newline; ``$`` is the very end.
 """
 

@@ -31,10 +31,11 @@ from typing import Any
 
 from nlpu.errors import ConstraintRejected
 from nlpu.grammar.from_regex import pattern_body
-from nlpu.grammar.gbnf import ALL, Rules, either, joined, json_characters, json_literal, repeated
+from nlpu.grammar.gbnf import Rules, either, joined
 from nlpu.grammar.keywords import NOTES, TYPES, Seen, counts, pointed, read, together, types_of
 from nlpu.grammar.numerals import integer, number
 from nlpu.grammar.sequences import items, members
+from nlpu.grammar.strings import json_literal, string
 
 _OTHERS = {
     *("anyOf", "oneOf", "allOf", "if", "then", "else", "dependentSchemas", "patternProperties"),
@@ -135,18 +136,8 @@ class _Schema:
     # -- values -----------------------------------------------------------------------------
 
     def _any(self) -> str:
-        if "any" not in self._named:
-            self._named["any"] = self._rules.reserve("any")
-            kinds = [
-                self._typed({"type": kind, "items": {}}, frozenset())
-                for kind in TYPES
-                if kind != "integer"
-            ]
-            self._rules.define(self._named["any"], either(kinds))
-        return self._named["any"]
-
-    def _character(self) -> str:
-        return self._add("char", json_characters(ALL, ALL))
+        kinds = [{"type": kind} for kind in TYPES if kind != "integer"]
+        return self._rules.looped("any", lambda _: self._union(kinds, self._typed, frozenset()))
 
     def _string(self, schema: dict[str, Any]) -> str:
         if isinstance(schema.get("pattern"), str):
@@ -155,8 +146,7 @@ class _Schema:
                 return self._add("string", joined('"\\""', inside, '"\\""'))
             except (ConstraintRejected, RecursionError):
                 pass  # validation keeps it (rule 3)
-        inside = repeated(self._character(), *counts(schema, "minLength", "maxLength"))
-        return self._add("string", joined('"\\""', inside, '"\\""'))
+        return self._add("string", string(self._rules, *counts(schema, "minLength", "maxLength")))
 
     def _array(self, schema: dict[str, Any]) -> str:
         low, high = counts(schema, "minItems", "maxItems")
@@ -214,5 +204,5 @@ class _Schema:
             value = self._add("value", self._union(options, self.value, frozenset()))
         except _Nothing:
             return None
-        string = self._string({})
-        return self._add("member", f'{string} ":" {value}')
+        key = self._string({})
+        return self._add("member", f'{key} ":" {value}')

@@ -1,4 +1,4 @@
-"""Grammars as text: rules, literals, character sets, repetition, and what both readers share.
+"""Grammars as text: rules, literals, character sets, repetition.
 
 Theory of operation
 -------------------
@@ -16,15 +16,16 @@ Rules
 4. What is repeated is one class, or one rule by its name: a group would be multiplied out.
 5. No rule is repeated that may be empty, and none begins with itself: llama.cpp refuses both.
 6. Sets are ranges of code points, sorted, apart, and without surrogates.
-7. In a JSON string a character may stand for itself, as ``\\n`` and the like, and as ``\\uXXXX``
-   with digits of either case; beyond U+FFFF that is a surrogate pair, which counts as one.
-8. Bounds of a repetition above MOST are left to validation. llama.cpp refuses more than 2,000;
-   below, they are cheap: see the figures in tests/test_grammar.py.
+7. A repetition is at most DIRECT times the same; above, it is made of blocks. What is repeated by
+   its name costs xgrammar (0.2.8; 49,152 tokens; processor time of one token's mask, measured with
+   strings) 16 ms up to 128 times, 34 ms at 129, 870 ms at 400; in blocks, 25 ms.
+8. Bounds above MOST are left to validation. llama.cpp refuses more than 2,000; below, its time to
+   the first token was the same 10 ms (7 without a grammar) for 16 to 2,000 times, and 20 ms more
+   for 30 repetitions of about 2,000 in one grammar.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -34,13 +35,9 @@ from nlpu.errors import ConstraintRejected
 Ranges = tuple[tuple[int, int], ...]
 Span = list[tuple[int, int]]  # for each digit, its least and largest value
 
-MOST = 2000  # repetitions (rule 8)
+DIRECT, MOST = 100, 2000  # repetitions (rules 7 and 8)
 LAST = 0x10FFFF
 ALL: Ranges = ((0, 0xD7FF), (0xE000, LAST))
-RAW: Ranges = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0xD7FF), (0xE000, LAST))  # as such in a string
-CODED: Ranges = ((0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0xD7FF), (0xE000, LAST))
-SHORT = {0x22: '"', 0x5C: "\\", 0x2F: "/", 8: "b", 12: "f", 10: "n", 13: "r", 9: "t"}
-_HEX = "0123456789abcdef"
 _TERMINAL = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]')
 _BREAK = re.compile(r"(?<=[\0-\x1f\x7f-\xff])(?=[0-9A-Fa-f])")
 _NAME = re.compile(r"[a-z]+-\d+")
@@ -52,6 +49,7 @@ class Rules:
     def __init__(self) -> None:
         self._bodies: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._loops: dict[str, str] = {}
 
     def add(self, hint: str, body: str) -> str:
         """Name a body; a body that is known has its name already."""
@@ -71,6 +69,29 @@ class Rules:
         """Give a reserved name its body."""
         self._bodies[name] = body
         self._names.setdefault(body, name)
+
+    def looped(self, hint: str, body: Callable[[str], str]) -> str:
+        """Name a body that has its own name in it; there is one for each hint."""
+        if hint not in self._loops:
+            self._loops[hint] = self.reserve(hint)
+            self.define(self._loops[hint], body(self._loops[hint]))
+        return self._loops[hint]
+
+    def many(self, atom: str, low: int, high: int | None) -> str:
+        """Write a class or a name repeated from low to high times (rules 7 and 8)."""
+        low, high = min(low, MOST), None if high is None or high > MOST else high
+        if max(low, high or 0) <= DIRECT:
+            return repeated(atom, low, high)
+        size = DIRECT // 2
+        block = self.add("block", repeated(atom, size, size))
+        least = [repeated(block, low // size, low // size), repeated(atom, low % size, low % size)]
+        if high is None:
+            return joined(*least, repeated(atom, 0, None))
+        blocks, left = divmod(high - low, size)
+        more = repeated(atom, 0, left)
+        for _ in range(blocks):
+            more = self.add("some", either([repeated(atom, 0, size - 1), joined(block, more)]))
+        return joined(*least, more)
 
     def text(self, root: str) -> str:
         """Write the grammar whose root has this body, with the rules that it needs."""
@@ -129,8 +150,7 @@ def joined(*parts: str) -> str:
 
 
 def repeated(atom: str, low: int, high: int | None) -> str:
-    """Write a class or a name repeated; bounds above MOST are left to validation."""
-    low, high = min(low, MOST), None if high is None or high > MOST else high
+    """Write a class or a name repeated, however often; ``Rules.many`` is for bounds of others."""
     if (low, high) in ((1, 1), (0, 1)):
         return atom if low else atom + "?"
     if high is None:
@@ -195,57 +215,3 @@ def digits(span: Span, digit: Callable[[int, int], str]) -> str:
         else:
             out.append([written, 1])
     return " ".join(repeated(written, times, times) for written, times in out)
-
-
-def _hex_digit(low: int, high: int) -> str:
-    points = [ord(_HEX[n]) for n in range(low, high + 1)]
-    points += [ord(_HEX[n].upper()) for n in range(max(low, 10), high + 1)]
-    return one_of(merged((point, point) for point in points))
-
-
-def _hex(low: int, high: int) -> list[str]:
-    """Write the four digits of the numbers from low to high, as alternatives."""
-    first, last = ([int(digit, 16) for digit in f"{end:04x}"] for end in (low, high))
-    return [digits(span, _hex_digit) for span in spans(first, last, 15)]
-
-
-def _pairs(low: int, high: int) -> list[str]:
-    """Write the digits of the surrogate pairs of the characters from low to high."""
-    start, end = divmod(low - 0x10000, 0x400), divmod(high - 0x10000, 0x400)
-    return [
-        f'{first} "\\\\u" {second}'
-        for leads, trails in spans(start, end, 0x3FF)
-        for first in _hex(0xD800 + leads[0], 0xD800 + leads[1])
-        for second in _hex(0xDC00 + trails[0], 0xDC00 + trails[1])
-    ]
-
-
-def escapes(ranges: Ranges) -> str:
-    """Write the ``\\uXXXX`` forms of the characters."""
-    forms: list[str] = []
-    for low, high in ranges:
-        forms += _hex(low, min(high, 0xFFFF)) if low <= 0xFFFF else []
-        forms += _pairs(max(low, 0x10000), high) if high > 0xFFFF else []
-    return f'"\\\\u" ({either(forms)})'
-
-
-def json_characters(ranges: Ranges, coded: Ranges = CODED) -> str:
-    """Write how the characters may stand in a JSON string, as alternatives (rule 7).
-
-    ``coded``: those that may stand as ``\\uXXXX`` too.
-    """
-    raw, coded = common(ranges, RAW), common(ranges, coded)
-    short = merged((ord(s), ord(s)) for p, s in SHORT.items() if common(ranges, ((p, p),)))
-    options = [one_of(raw)] if raw else []
-    options += [f'"\\\\" {one_of(short)}'] if short else []
-    return either([*options, escapes(coded)] if coded else options)
-
-
-def json_literal(value: Any, behind: str = "") -> str:
-    """Write a JSON value as json.dumps does, with and without ``ensure_ascii``."""
-    forms = [
-        json.dumps(value, ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True)
-    ]
-    if any(0xD800 <= ord(character) <= 0xDFFF for character in forms[0]):
-        forms = forms[1:]  # half a pair has no other form
-    return either(literal(form + behind) for form in forms)

@@ -12,7 +12,7 @@ Rules
    stands first or last.
 2. What is repeated and may be empty is written without the empty text (gbnf.py's rule 5); the
    language stays the same.
-3. In a JSON string a plain ASCII character stands for itself only; others as gbnf.py's rule 7 says.
+3. In a JSON string a plain ASCII character stands for itself only; others as strings.py says.
 """
 
 from __future__ import annotations
@@ -21,19 +21,8 @@ from itertools import groupby
 from typing import NamedTuple, TypeAlias
 
 from nlpu.errors import ConstraintRejected
-from nlpu.grammar.gbnf import (
-    ALL,
-    CODED,
-    Ranges,
-    Rules,
-    common,
-    either,
-    joined,
-    json_characters,
-    literal,
-    one_of,
-    repeated,
-)  # fmt: skip
+from nlpu.grammar.gbnf import Ranges, Rules, common, either, joined, literal, one_of
+from nlpu.grammar.strings import characters
 
 
 class Chars(NamedTuple):
@@ -168,11 +157,11 @@ class Writer:
             return ""
         single = isinstance(node.part, Chars) and " " not in body
         atom = body if single else self._rules.add("part", body)
-        return repeated(atom, low, node.high)
+        return self._rules.many(atom, low, node.high)
 
     def _characters(self, ranges: Ranges) -> str:
         if self._quoted:
-            return json_characters(ranges, ALL if ranges == ALL else CODED)
+            return characters(ranges)
         ranges = common(ranges, ((1, 0x10FFFF),))
         if not ranges:
             raise ConstraintRejected("no model can write '\\0'; leave it out of the constraint")

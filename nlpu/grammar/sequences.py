@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nlpu.grammar.gbnf import Rules, either, joined, repeated
+from nlpu.grammar.gbnf import Rules, either, joined
 
 
 def items(rules: Rules, first: Sequence[str], rest: str | None, low: int, high: int | None) -> str:
@@ -38,8 +38,8 @@ def items(rules: Rules, first: Sequence[str], rest: str | None, low: int, high: 
 def _alike(rules: Rules, item: str, low: int, high: int | None, follows: bool) -> str:
     more = rules.add("item", f'"," {item}')
     if follows:
-        return repeated(more, low, high)
-    body = joined(item, repeated(more, max(low - 1, 0), None if high is None else high - 1))
+        return rules.many(more, low, high)
+    body = joined(item, rules.many(more, max(low - 1, 0), None if high is None else high - 1))
     return body if low else f"({body})?"
 
 
