@@ -272,7 +272,8 @@ def test_the_embedded_engine_finds_yes_as_likely(vllm_server: Served) -> None:
         ours = await asyncio.gather(*map(local.send, asked))
         await local.close()
         for one, other in zip(ours, theirs, strict=True):
-            assert one.probabilities == pytest.approx(other.probabilities, abs=0.02)
+            # Theirs has the same weights, dequantised; ours rounds activations to eight bits.
+            assert one.probabilities == pytest.approx(other.probabilities, abs=0.08)
         assert len({round(one.probabilities[0], 2) for one in ours}) > 2
 
     on(vllm_server, test)
