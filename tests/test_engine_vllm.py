@@ -73,7 +73,11 @@ SCHEMA = {
     "properties": {
         "name": {"type": "string", "maxLength": 20},
         "kind": {"enum": ["cat", "dog", "other"]},
-        "ages": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": 3},
+        "ages": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0, "maximum": 150},
+            "maxItems": 3,
+        },
     },
     "required": ["name", "kind", "ages"],
     "additionalProperties": False,
