@@ -144,6 +144,21 @@ def test_what_is_not_read_is_named(expression: str) -> None:
     assert "write it another way" in str(raised.value)
 
 
+ONES = {"a": "a", "(?:bc)": "bc", "[a-c]": "c", "(?:a|bc)": "bc", "(?:a?b?)": "b"}
+
+
+@pytest.mark.parametrize("atom", ONES)
+@pytest.mark.parametrize("low", [0, 1, 50, 101, 120])
+@pytest.mark.parametrize("more", [0, 1, 49, 50, 51, 100, None])
+def test_many_times_are_exact(atom: str, low: int, more: int | None) -> None:
+    high = None if more is None else low + more
+    counted = regex(f"{atom}{{{low},{'' if high is None else high}}}")
+    least = 0 if atom == "(?:a?b?)" else low
+    for count in {0, 1, 49, 50, 99, 100, 101, low - 1, low, low + 1, 300, (high or 0) + 1} - {-1}:
+        fits = least <= count and (high is None or count <= high)
+        assert accepts(counted, ONES[atom] * count) == fits, count
+
+
 def test_no_model_writes_a_nul() -> None:
     assert not accepts(regex("a[^b]"), "a\0")
     with pytest.raises(ConstraintRejected, match="no model"):

@@ -16,6 +16,12 @@ from nlpu.grammar.gbnf import MOST
 
 NODE = {"$ref": "#/$defs/Node"}
 NAMED = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "null"}}}
+
+
+def nulls(count: int) -> str:
+    return json.dumps([None] * count, separators=(",", ":"))
+
+
 HELD: list[tuple[Any, list[str], list[str]]] = [
     (
         {},
@@ -96,6 +102,10 @@ HELD: list[tuple[Any, list[str], list[str]]] = [
     ({"$defs": {"a/b~c d": {"const": 1}}, "$ref": "#/$defs/a~1b~0c%20d"}, ["1"], ["2"]),
     ({"type": "array", "items": {"$ref": "#"}}, ["[]", "[[],[[]]]"], ["[1]"]),
     ({"anyOf": [{"const": 1}, {"$ref": "#/anyOf/0"}]}, ["1"], ["2"]),
+    ({"items": {"type": "null"}, "maxItems": 130}, [nulls(0), nulls(51), nulls(130)], [nulls(131)]),
+    ({"items": {"type": "null"}, "minItems": 120}, [nulls(120), nulls(500)], [nulls(119), "[]"]),
+    ({"items": {"type": "null"}, "minItems": 120, "maxItems": 222},
+     [nulls(120), nulls(151), nulls(222)], [nulls(119), nulls(223)]),
     # what is left to validation
     ({"type": "integer", "multipleOf": 5}, ["5", "6"], ["a"]),
     ({"type": "array", "uniqueItems": True, "contains": {"const": 1}}, ["[2,2]"], ["1"]),
@@ -112,6 +122,19 @@ def test_what_is_held(content: Any, good: list[str], bad: list[str]) -> None:
     constraint = schema(content)
     assert [text for text in good if not accepts(constraint, text)] == [], grammar_of(constraint)
     assert [text for text in bad if accepts(constraint, text)] == [], grammar_of(constraint)
+
+
+@pytest.mark.parametrize("low", [0, 1, 31, 32, 33, 100])
+@pytest.mark.parametrize("more", [0, 1, 31, 32, 33, 64, 300, None])
+def test_lengths_are_exact_whatever_they_are(low: int, more: int | None) -> None:
+    high = {} if more is None else {"maxLength": low + more}
+    constraint = schema({"type": "string", "minLength": low, **high})
+    for length in {0, low - 1, low, low + 1, low + (more or 500) - 1, low + (more or 500)} - {-1}:
+        for one in ("a", "\\n", "\\ud83d\\ude00", "é"):
+            fits = low <= length <= high.get("maxLength", 999)
+            assert accepts(constraint, f'"{one * length}"') == fits, (length, one)
+    if more is not None:
+        assert not accepts(constraint, f'"{"a" * (low + more + 1)}"')
 
 
 @pytest.mark.parametrize(

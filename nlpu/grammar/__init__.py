@@ -1,5 +1,10 @@
 """One grammar for every engine that constrains: a constraint as text in the GBNF dialect.
 
+    from_schema.py  keywords.py     JSON schemas     gbnf.py       rules, literals, repetition
+    from_regex.py   regex_tree.py   expressions      strings.py    the strings of JSON, by length
+                    regex_sets.py                    numerals.py   bounded numbers
+                                                     sequences.py  items and members
+
 Theory of operation
 -------------------
 Engines differ in how they read a JSON schema or a regular expression: what one takes, another
@@ -34,12 +39,17 @@ def grammar_of(constraint: Constraint) -> str:
     try:
         if constraint.kind == "regex":
             return regex_grammar(constraint.spec)
-        content = json.loads(constraint.spec)
+        content = _loaded(constraint)
         return schema_grammar(content) if constraint.kind == "json" else _choice(content)
     except RecursionError as error:
         raise ConstraintRejected(
             f"this {constraint.kind} constraint is nested too deeply; make it flatter"
         ) from error
+
+
+def _loaded(constraint: Constraint) -> Any:
+    try:
+        return json.loads(constraint.spec)
     except ValueError as error:
         raise ConstraintRejected(
             f"this {constraint.kind} constraint is no JSON ({error}); write it with json.dumps"

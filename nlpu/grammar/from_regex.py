@@ -180,7 +180,7 @@ class _Reader:
         return self._escape(negated) if self._eat("\\") else self._point(ord(self._take()))
 
     def _escape(self, negated: bool) -> Ranges:
-        """The set behind a backslash; within a negated class the narrower reading is the wide."""
+        """Read what is behind a backslash; in a negated class the narrow reading is the wider."""
         letter = self._take()
         if letter in "dwsDWS":
             return known_set(letter, not negated if self._wide else None)

@@ -8,20 +8,20 @@ between tokens and no blank anywhere. Where a schema says more than a body holds
 holds less than it says, and validation does the rest.
 
 Rules
-1. Held exactly: const and enum, types, integers' bounds (up to _DIGITS digits), string lengths and
+1. Held exactly: const and enum, types, the bounds of integers (numerals.py), string lengths and
    numbers of items up to gbnf.MOST, required and optional properties in the schema's order,
    prefixItems, unions, references.
-2. Held in part: a number's bounds hold its sign and its digits before the point; a pattern with
-   lengths holds the pattern; of several allOf, properties are taken together, and of each other
-   keyword the first; where anyOf stands beside a type, the type.
+2. Held in part: the bounds of other numbers (numerals.py); of a pattern with lengths, the pattern;
+   of what must hold together, what keywords.py makes of it; of anyOf beside a type, the type.
 3. Not held: format, multipleOf, uniqueItems, contains, not, if, propertyNames, a pattern that
    from_regex.py does not read, lengths and numbers of items above gbnf.MOST.
 4. Listed properties are all there are, unless the schema says otherwise; others follow them.
    A schema that has properties is an object, and one that has items an array.
 5. A bound that contradicts another is dropped, the default of types.py before the user's own.
-6. A number has at most 23 digits behind the point and 3 in the exponent: no float needs more.
-7. Where a value cannot be (``false``), what needs it cannot be either; a schema nothing satisfies,
-   or one that refers to itself before it reaches a value, is refused.
+6. Where a value cannot be (``false``), what needs it cannot be either; a schema nothing satisfies,
+   or one that refers to itself before it reaches a value, is refused. One whose every value has
+   another in it is not noticed: no text of it ends.
+7. What is not of a keyword's kind is read as if it were not there.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Schema:
         self._named: dict[str, str] = {}
 
     def value(self, schema: Any, seen: Seen) -> str:
-        """The body of what satisfies a schema."""
+        """Write the body of what satisfies a schema."""
         if schema is False:
             raise _Nothing("no value satisfies the schema 'false'; leave it out")
         if not isinstance(schema, dict):
@@ -80,7 +80,7 @@ class _Schema:
         return self._any()
 
     def _part(self, schema: Any) -> str:
-        """The name of the rule for a value that stands behind a token."""
+        """Name the rule for a value that stands behind a token."""
         return self._add("value", self.value(schema, frozenset()))
 
     def _enum(self, choices: list[Any]) -> str:
@@ -117,7 +117,7 @@ class _Schema:
     # -- references -------------------------------------------------------------------------
 
     def _reference(self, schema: dict[str, Any], seen: Seen) -> str:
-        """The rule of what a schema refers to, made once: it may come again inside itself."""
+        """Name the rule of what a schema refers to, once: it may come again inside itself."""
         own = {word: part for word, part in schema.items() if word not in NOTES}
         alone = own.keys() == {"$ref"}
         key = str(own["$ref"]) if alone else json.dumps(own)
@@ -176,7 +176,7 @@ class _Schema:
         return self._add("object", joined('"{"', body, '"}"'))
 
     def _listed(self, schema: dict[str, Any]) -> list[tuple[str, bool]]:
-        """The rule of each member that has a name, and whether it must be there."""
+        """Name the rule of each member that has a name, and whether it must be there."""
         others: Any = schema.get("additionalProperties", True)
         needed = [name for name in read(schema, "required", list) if isinstance(name, str)]
         named = read(schema, "properties", dict)
@@ -196,7 +196,7 @@ class _Schema:
         return self._add("member", f"{key} {self._part(part)}")
 
     def _others(self, schema: dict[str, Any]) -> str | None:
-        """The member that is not listed, if there may be one (rule 4)."""
+        """Name the rule of the members that are not listed, if there may be any (rule 4)."""
         listed = "properties" in schema and not _OTHERS & schema.keys()
         options = [schema.get("additionalProperties", not listed)]
         options += read(schema, "patternProperties", dict).values()

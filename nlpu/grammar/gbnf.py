@@ -19,9 +19,10 @@ Rules
 7. A repetition is at most DIRECT times the same; above, it is made of blocks. What is repeated by
    its name costs xgrammar (0.2.8; 49,152 tokens; processor time of one token's mask, measured with
    strings) 16 ms up to 128 times, 34 ms at 129, 870 ms at 400; in blocks, 25 ms.
-8. Bounds above MOST are left to validation. llama.cpp refuses more than 2,000; below, its time to
-   the first token was the same 10 ms (7 without a grammar) for 16 to 2,000 times, and 20 ms more
-   for 30 repetitions of about 2,000 in one grammar.
+8. Bounds above MOST are left to validation: llama.cpp refuses more than 2,000. Below, nothing is
+   dear: its time to the first token (SmolLM2-135M, Q4_1, xllamacpp 2026.10; processor time) was 10
+   to 12 ms for strings of 16 to 2,000 characters, of 30 different lengths about 2,000 too, and 13
+   ms for 300 optional properties; 7 ms without a grammar. 64 tokens took 450 to 490 ms, and 447.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _NAME = re.compile(r"[a-z]+-\d+")
 
 
 class Rules:
-    """The rules of a grammar that is being written."""
+    """Collects the rules of a grammar that is being written."""
 
     def __init__(self) -> None:
         self._bodies: dict[str, str] = {}
@@ -172,7 +173,7 @@ def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def outside(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """All characters that are in none of the ranges."""
+    """Give all characters that are in none of the ranges."""
     out, at = [], 0
     for low, high in merged([*ranges, (0xD800, 0xDFFF)]):
         if low > at:
@@ -182,7 +183,7 @@ def outside(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def common(left: Ranges, right: Ranges) -> Ranges:
-    """The characters that are in both sets."""
+    """Give the characters that are in both sets."""
     return outside(outside(left) + outside(right))
 
 

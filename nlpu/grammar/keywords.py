@@ -30,13 +30,13 @@ NOTES = {"title", "description", "default", "examples", "deprecated", "readOnly"
 
 
 def read(schema: dict[str, Any], word: str, kind: type[Kind]) -> Kind:
-    """What a keyword holds, or what is empty of its kind."""
+    """Read what a keyword holds, or what is empty of its kind."""
     found = schema.get(word)
     return found if isinstance(found, kind) else kind()
 
 
 def types_of(schema: dict[str, Any]) -> list[str]:
-    """The types that the schema allows; none if it does not say (rule 1)."""
+    """Read the types that the schema allows; none if it does not say (rule 1)."""
     kinds = schema.get("type")
     if isinstance(kinds, list):
         return [kind for kind in kinds if kind in TYPES]
@@ -48,7 +48,7 @@ def types_of(schema: dict[str, Any]) -> list[str]:
 
 
 def counts(schema: dict[str, Any], least: str, most: str) -> tuple[int, int | None]:
-    """The bounds of a length (rule 2)."""
+    """Read the bounds of a length (rule 2)."""
     low, high = _count(schema, least) or 0, _count(schema, most)
     return (low, None) if high is not None and high < low else (low, high)
 
@@ -59,7 +59,7 @@ def _count(schema: dict[str, Any], word: str) -> int | None:
 
 
 def pointed(root: Any, name: str) -> Any:
-    """What a reference points at (rule 3). Raises ConstraintRejected."""
+    """Find what a reference points at (rule 3). Raises ConstraintRejected."""
     found, keys = root, unquote(name).split("/")
     try:
         if keys[0] != "#":
@@ -74,7 +74,7 @@ def pointed(root: Any, name: str) -> Any:
 
 
 def together(root: Any, schema: Any, seen: Seen) -> Any:
-    """One schema for all that must hold at once (rule 4). Raises ConstraintRejected."""
+    """Make one schema of all that must hold at once (rule 4). Raises ConstraintRejected."""
     if not isinstance(schema, dict):
         return schema
     own = {word: part for word, part in schema.items() if word not in ("$ref", "allOf")}
@@ -85,7 +85,7 @@ def together(root: Any, schema: Any, seen: Seen) -> Any:
             raise ConstraintRejected(f"{name!r} refers to itself and to no value; give it one")
         seen, parts = seen | {name}, [pointed(root, name), *parts]
     others = [together(root, part, seen) for part in parts]
-    if False in others:
+    if any(other is False for other in others):
         return False
     whole: dict[str, Any] = {}
     for other in (*others, own):

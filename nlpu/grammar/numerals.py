@@ -8,7 +8,7 @@ low, those with as many as high, and between them all numbers of a width. 5 to 1
 
 Rules
 1. Integers are held exactly where both bounds have at most ``_DIGITS`` digits; beyond that, by sign
-   and number of digits. ``-0`` is no integer.
+   and number of digits. An integer has no point and no exponent; ``-0`` is none.
 2. Other numbers are held by sign and by the digits before the point; exclusive bounds are taken as
    if they were not. ``-0.0`` is at least 0.
 3. A number has at most 23 digits behind the point and 3 in the exponent: so many has the smallest

@@ -49,7 +49,7 @@ _WIDE: dict[str, Ranges] = {
 
 
 def known_set(letter: str, wide: bool | None = None) -> Ranges:
-    """The characters that ``\\letter`` stands for; a capital is what its small letter is not.
+    """Give the characters that ``\\letter`` stands for; a capital is what its letter is not.
 
     None is ASCII exactly; True and False are the widest and the narrowest reading of all.
     """

@@ -63,6 +63,7 @@ _THEMSELVES: Ranges = ((0x20, 0x21), (0x23, 0x2E), (0x30, 0x5B), (0x5D, 0x7E))  
 
 
 def has_anchor(node: Node) -> bool:
+    """Tell whether an anchor is left in a node."""
     if isinstance(node, Repeat):
         return has_anchor(node.part)
     parts = node.parts if isinstance(node, Seq) else node.options if isinstance(node, Alt) else ()
@@ -70,7 +71,7 @@ def has_anchor(node: Node) -> bool:
 
 
 def bordered(node: Node, start: bool, padding: Node) -> Node:
-    """The node without anchors at one border; what has none there gets the padding."""
+    """Take the anchors away at one border; what has none there gets the padding."""
     if isinstance(node, Alt):
         return Alt(tuple(bordered(option, start, padding) for option in node.options))
     parts = node.parts if isinstance(node, Seq) else (node,)
@@ -102,7 +103,7 @@ class Writer:
         self._known: dict[int, str] = {}  # by identity: the tree outlives the writer
 
     def body(self, node: Node) -> str:
-        """The body of a node; nothing, if the node is the empty text only."""
+        """Write the body of a node; nothing, if the node is the empty text only."""
         if isinstance(node, Alt):
             return either(self.body(option) for option in node.options)
         if isinstance(node, Chars):
@@ -119,7 +120,7 @@ class Writer:
         return joined(*written)
 
     def _filled(self, node: Node) -> str:
-        """The body of a node without the empty text (rule 2), written once."""
+        """Write the body of a node without the empty text (rule 2), once."""
         if id(node) not in self._known:
             self._known[id(node)] = self._write_filled(node)
         return self._known[id(node)]
@@ -141,7 +142,7 @@ class Writer:
         return either(filter(None, options))
 
     def _plain(self, node: Node) -> str:
-        """The character that this is, if it is one and stands for itself."""
+        """Give the character that this is, if it is one and stands for itself."""
         if not isinstance(node, Chars) or len(node.ranges) != 1:
             return ""
         ((low, high),) = node.ranges

@@ -57,7 +57,7 @@ def string(rules: Rules, low: int, high: int | None) -> str:
 
 
 def _more(rules: Rules, then: str) -> list[str]:
-    """One more character, and what follows it."""
+    """Write one more character, and what follows it."""
     escape = rules.add("escape", _escapes(ALL, ALL))
     return [joined(_PLAIN, then), joined('"\\\\"', escape, then)]
 
@@ -67,7 +67,7 @@ def _unbounded(rules: Rules) -> str:
 
 
 def _exactly(rules: Rules, count: int) -> str:
-    """So many characters, as a sequence of names."""
+    """Write so many characters, as a sequence of names."""
     blocks, left = divmod(count, _BLOCK)
     block = repeated(_block(rules, _BLOCK), blocks, blocks) if blocks else ""
     return joined(block, _block(rules, left) if left else "")
@@ -81,7 +81,7 @@ def _block(rules: Rules, count: int) -> str:
 
 
 def _up_to(rules: Rules, count: int) -> str:
-    """At most so many characters, and the closing quote."""
+    """Write at most so many characters, and the closing quote."""
     blocks, left = divmod(count, _BLOCK)
     name = _end(rules, left)
     for _ in range(blocks):
