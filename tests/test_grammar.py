@@ -33,6 +33,8 @@ def choice(*texts: str) -> Constraint:
 
 def test_a_choice_is_its_literals() -> None:
     assert grammar_of(choice("yes", 'no "é\\')) == 'root ::= "yes" | "no \\"é\\\\"\n'
+    shared = 'root ::= "a" choice-1\nchoice-0 ::= "c" | "d"\nchoice-1 ::= "" | "b" choice-0\n'
+    assert grammar_of(choice("a", "abc", "abd", "abc")) == shared
 
 
 @given(CHOICES, st.text(max_size=4))
@@ -131,6 +133,7 @@ EVERY: dict[str, Constraint] = {
         {"type": "array", "maxItems": MOST, "items": {"type": "string", "maxLength": MOST}}
     ),
     "optional": schema({"properties": {f"a b{n}": {"type": "boolean"} for n in range(100)}}),
+    "choices": choice(*(f"choice {n}" for n in range(1000))),
     "nothing": schema({"type": "object", "additionalProperties": False}),
     "empty": regex(""),
     "repeated": regex("((a{0,100}b){0,100}c){0,100}(a*)*(b?|c){3}"),

@@ -20,7 +20,11 @@ from nlpu.grammar.gbnf import Ranges, Rules
 from nlpu.grammar.regex_sets import known_set
 
 PATTERNS = [
-    *[one for one in WHOLE if not re.search(r"\\[wWDSZ]|\{,|\(\?P|\\/|^\{|x\{1$|\\\"", one)],
+    *[
+        one
+        for one in WHOLE
+        if not re.search(r"\\[wWDSZ]|\[\^a-c|\{,|\(\?P|\\/|^\{|x\{1$|\\\"", one)
+    ],
     r"a",
     r"^a",
     r"a$",

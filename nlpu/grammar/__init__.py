@@ -27,7 +27,7 @@ from typing import Any
 from nlpu.errors import ConstraintRejected
 from nlpu.grammar.from_regex import regex_grammar
 from nlpu.grammar.from_schema import schema_grammar
-from nlpu.grammar.gbnf import Rules, either, literal
+from nlpu.grammar.gbnf import Rules
 from nlpu.wire import Constraint
 
 __all__ = ["grammar_of"]
@@ -59,7 +59,8 @@ def _loaded(constraint: Constraint) -> Any:
 def _choice(content: Any) -> str:
     if not content or not isinstance(content, list) or not all(_is_choice(one) for one in content):
         raise ConstraintRejected("a choice is a JSON array of strings that are not empty")
-    return Rules().text(either(map(literal, content)))
+    rules = Rules()
+    return rules.text(rules.choice(content))
 
 
 def _is_choice(one: Any) -> bool:

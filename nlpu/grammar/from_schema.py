@@ -35,7 +35,7 @@ from nlpu.grammar.gbnf import Rules, either, joined
 from nlpu.grammar.keywords import NOTES, TYPES, Seen, counts, pointed, read, together, types_of
 from nlpu.grammar.numerals import integer, number
 from nlpu.grammar.sequences import items, members
-from nlpu.grammar.strings import json_literal, string
+from nlpu.grammar.strings import json_forms, string
 
 _OTHERS = {
     *("anyOf", "oneOf", "allOf", "if", "then", "else", "dependentSchemas", "patternProperties"),
@@ -66,7 +66,7 @@ class _Schema:
         if not isinstance(schema, dict):
             return self._any()
         if "const" in schema:
-            return json_literal(schema["const"])
+            return self._rules.choice(json_forms(schema["const"]))
         if isinstance(schema.get("enum"), list):
             return self._enum(schema["enum"])
         if "$ref" in schema or "allOf" in schema:
@@ -86,7 +86,7 @@ class _Schema:
     def _enum(self, choices: list[Any]) -> str:
         if not choices:
             raise _Nothing("an enum has no choices; give it some")
-        return either(map(json_literal, choices))
+        return self._rules.choice(form for one in choices for form in json_forms(one))
 
     def _union(self, options: list[Any], write: Any, seen: Seen) -> str:
         bodies = []
@@ -191,8 +191,7 @@ class _Schema:
         return found
 
     def _member(self, name: str, part: Any) -> str:
-        key = json_literal(name, ":")
-        key = self._add("key", key) if " | " in key else key
+        key = self._rules.choice(f"{form}:" for form in json_forms(name))
         return self._add("member", f"{key} {self._part(part)}")
 
     def _others(self, schema: dict[str, Any]) -> str | None:

@@ -23,12 +23,15 @@ Rules
    dear: its time to the first token (SmolLM2-135M, Q4_1, xllamacpp 2026.10; processor time) was 10
    to 12 ms for strings of 16 to 2,000 characters, of 30 different lengths about 2,000 too, and 13
    ms for 300 optional properties; 7 ms without a grammar. 64 tokens took 450 to 490 ms, and 447.
+9. Texts of a choice that begin alike share their beginning: llama.cpp tries every alternative for
+   each token. It took 0.52 s for 100 choices that begin alike, now 0.14; 11 s for 3,000, now 0.16.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from os.path import commonprefix
 from typing import Any
 
 from nlpu.errors import ConstraintRejected
@@ -93,6 +96,19 @@ class Rules:
         for _ in range(blocks):
             more = self.add("some", either([repeated(atom, 0, size - 1), joined(block, more)]))
         return joined(*least, more)
+
+    def choice(self, texts: Iterable[str]) -> str:
+        """Write that one of the texts stands here; what some begin with alike, once (rule 9)."""
+        groups: dict[str, list[str]] = {}
+        for text in dict.fromkeys(texts):
+            groups.setdefault(text[:1], []).append(text)
+        options = []
+        for group in groups.values():
+            first = commonprefix(group)  # noqa: RUF071 (these are texts)
+            rest = [text[len(first) :] for text in group]
+            more = self.add("choice", self.choice(rest)) if len(group) > 1 else ""
+            options.append(joined(literal(first) if first else "", more))
+        return either(options)
 
     def text(self, root: str) -> str:
         """Write the grammar whose root has this body, with the rules that it needs."""

@@ -33,7 +33,6 @@ from nlpu.grammar.gbnf import (
     digits,
     either,
     joined,
-    literal,
     merged,
     one_of,
     repeated,
@@ -142,11 +141,11 @@ def characters(ranges: Ranges) -> str:
     return either([*options, f'"\\\\" ({escaped})'] if escaped else options)
 
 
-def json_literal(value: Any, behind: str = "") -> str:
-    """Write a JSON value as json.dumps does, with and without ``ensure_ascii``."""
+def json_forms(value: Any) -> list[str]:
+    """Write a JSON value as json.dumps does, with and without ``ensure_ascii``; no grammar yet."""
     forms = [
         json.dumps(value, ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True)
     ]
     if any(0xD800 <= ord(character) <= 0xDFFF for character in forms[0]):
         forms = forms[1:]  # half a pair has no other form
-    return either(literal(form + behind) for form in forms)
+    return forms
