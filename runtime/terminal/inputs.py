@@ -96,3 +96,15 @@ def set_store(
     taken = signature.bind(*bound[0], **bound[1]).arguments
     if store != built_in and place and place.default == str(built_in) and "store" not in taken:
         bound[1]["store"] = str(store)
+
+
+def set_machine(
+    program: Callable[..., Any], bound: tuple[list[Any], dict[str, Any]], **machine: str | None
+) -> None:
+    """Tell a program what runs it: its parameters of these names whose default is ""."""
+    signature = inspect.signature(program)
+    taken = signature.bind(*bound[0], **bound[1]).arguments
+    for name, value in machine.items():
+        place = signature.parameters.get(name)
+        if place is not None and place.default == "" and name not in taken:
+            bound[1][name] = value or ""

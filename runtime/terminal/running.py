@@ -76,7 +76,7 @@ def run(
     """Run a program: its result on stdout, progress and cost on stderr."""
     from runtime.loader import bind, load
     from runtime.terminal.forecasting import kept
-    from runtime.terminal.inputs import Stdin, fill_words, read_texts, set_store
+    from runtime.terminal.inputs import Stdin, fill_words, read_texts, set_machine, set_store
 
     lead_prints_to_stderr()
     now = o.settings(
@@ -93,6 +93,9 @@ def run(
     words = fill_words(args or [], stdin)
     bound = bind(loaded, words, read_texts(inputs or [], stdin))
     set_store(loaded.function, bound, now.store)
+    set_machine(
+        loaded.function, bound, engine=now.engine, model=now.model, run_dir=str(now.run_dir)
+    )
     if dry:
         return _forecast(loaded, bound, machine, budget, as_json)
     positional, named = bound

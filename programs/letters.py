@@ -1,0 +1,111 @@
+"""Read short letters into records: how much money, which city, which date, from whom.
+
+    nlpu run letters
+    nlpu run letters --input mine.txt     # a letter a line
+
+Each letter is one call, and they all run at the same time. The forty letters that lie beside this
+file come with a key, so that anyone can count how many are read right.
+
+What the model writes are words of the letter with the blank before them. Its vocabulary has
+" Lisbon" as one word, and that is what it has read; "Lisbon" right behind a quotation mark is other
+pieces, which it would have to spell. With the blanks SmolLM2 of 135M parameters read fourteen
+letters of fourteen, without them one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from nlpu import ModelError, nlop
+from programs.calling import nested
+
+FIELDS = ("amount", "city", "date", "sender")
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
+FORTY = Path(__file__).with_name("letters.jsonl")
+
+
+def words(pattern: str) -> Any:
+    """A text in a letter, with the blank before it."""
+    return Field(pattern=f"^ {pattern}$")
+
+
+_MONEY = "(euros|dollars|pounds|crowns|francs|zloty)"
+_MONTH, _DAY = f"({'|'.join(MONTHS)})", "[1-3]?[0-9]"
+
+
+class Words(BaseModel):
+    """What the model writes: words of the letter, each with the blank before it."""
+
+    amount: Annotated[str, words(f"(\\$[0-9]{{1,5}}|[0-9]{{1,5}} {_MONEY})")]
+    city: Annotated[str, words("[A-Z][a-z]{2,19}")]
+    date: Annotated[str, words(f"({_DAY} {_MONTH}|{_MONTH} {_DAY})")]
+    sender: Annotated[str, words("[A-Z][a-z]{1,14} [A-Z][a-z]{1,14}")]
+
+
+class Letter(BaseModel):
+    """What a letter says."""
+
+    model_config = ConfigDict(frozen=True, str_strip_whitespace=True)
+    amount: int
+    city: str
+    date: str
+    sender: str
+
+    @field_validator("date")
+    @classmethod
+    def day_first(cls, date: str) -> str:
+        """Both "March 4" and "4 March" are 4 March."""
+        return " ".join(sorted(date.split(), key=str.isalpha))
+
+    def __str__(self) -> str:
+        return f"{self.amount}, {self.city}, {self.date}, {self.sender}"
+
+
+@nlop(max_tokens=128, repetition_penalty=0.9)
+def read_letter(letter: str) -> Words:
+    """Copy from the letter the amount of money, the city, the date and the sender."""
+
+
+@nested
+def read(letter: str) -> Letter | None:
+    """The letter as a record, by one call; None if its reply was not valid."""
+    try:
+        return record(read_letter(letter).value)
+    except ModelError:
+        return None
+
+
+def record(words: Words) -> Letter:
+    """The record that the words make."""
+    digits = "".join(filter(str.isdigit, words.amount))
+    return Letter.model_validate({**words.model_dump(), "amount": int(digits)})
+
+
+def letters(text: str = "") -> Any:
+    """Read each letter of a text (a letter a line), or the forty that come with a key."""
+    each = [line for line in text.splitlines() if line.strip()] or [text for text, _ in forty()]
+    return [read(letter) for letter in each]
+
+
+def forty() -> list[tuple[str, Letter]]:
+    """The forty letters, each with its key."""
+    rows = map(json.loads, FORTY.read_text(encoding="utf-8").splitlines())
+    return [(row.pop("letter"), Letter(**row)) for row in rows]
+
+
+def score(records: Sequence[Letter | None]) -> dict[str, int]:
+    """How many of the forty are right, in their places: of each field, and as a whole."""
+    pairs = list(zip(records, (key for _, key in forty()), strict=False))
+    right = {
+        name: sum(getattr(said, name, None) == getattr(key, name) for said, key in pairs)
+        for name in FIELDS
+    }
+    return {**right, "whole": sum(said == key for said, key in pairs)}
