@@ -261,7 +261,7 @@ def test_a_process_that_was_suspended_owes_no_lines(capsys: pytest.CaptureFixtur
     shown = Plain()
     shown._next_s -= 1000
     for _ in range(3):
-        shown.update(Counts(), 0)
+        shown.update(Counts(issued=1), 0)
     assert capsys.readouterr().err.count("\n") == 1
 
 
