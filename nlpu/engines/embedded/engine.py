@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 ``EmbeddedEngine`` is the event loop's side. It checks a request, waits for a slot (``slots.py``
-decides which), and runs it on a thread that does nothing but wait for llama.cpp (``llama.py``); the
-loop stays free. ``grammar_of`` turns a constraint into a grammar, ``vocabulary.py`` a model's
-metadata into a tokenizer. Loading happens on a thread, too.
+decides which), and runs it on a thread (``threads.py``) that does nothing but wait for llama.cpp
+(``llama.py``); the loop stays free. ``grammar_of`` turns a constraint into a grammar,
+``vocabulary.py`` a model's metadata into a tokenizer. Loading happens on a thread, too.
 
 Rules
 1. Nothing heavy is imported and no thread starts before ``capabilities`` or ``send``.
@@ -13,11 +13,14 @@ Rules
    that leaves no room for ``max_tokens``.
 3. ``completion_tokens`` counts every token that was chosen, the end token included.
    ``cached_tokens`` are prompt tokens that the slot had read before.
-4. A cancelled request is answered at once; its slot is free after its next token.
+4. A cancelled request is answered at once, also while the model is loaded; its slot is free after
+   its next token. ``close`` ends a download, and the program's end what nobody closed.
 5. Temperature before top-p, and nothing else but the repetition penalty: the order and the meaning
    that vLLM gives them, so that settings mean the same on every engine.
 6. Probabilities are the model's own before any constraint, over as many tokens as it takes to find
-   one that begins a choice.
+   one that begins a choice. Of choices that are not ASCII they are refused: llama.cpp tells nothing
+   of a token that ends within a character.
+7. One event loop uses an engine; any may close it.
 """
 
 from __future__ import annotations
@@ -26,7 +29,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from math import exp
@@ -34,6 +36,7 @@ from typing import Any, cast
 
 from nlpu.engines.embedded.llama import Llama
 from nlpu.engines.embedded.slots import Place, Slots
+from nlpu.engines.embedded.threads import Threads, leaving
 from nlpu.engines.embedded.vocabulary import vocabulary
 from nlpu.errors import (
     BadOperand,
@@ -62,6 +65,7 @@ _SEEDS = 2**32 - 1  # llama.cpp reads this one as "any"
 class _Job(Place):
     """A request and where its answer goes; ``dropped`` is set by the loop, read by the thread."""
 
+    id: str
     body: dict[str, Any]
     answer: asyncio.Future[Reply]
     on_text: Callable[[str], None] | None
@@ -71,6 +75,13 @@ class _Job(Place):
         """Hand a piece to ``on_text``, on the loop, unless the answer is no longer awaited."""
         if self.on_text is not None and piece and not self.answer.done():
             self.on_text(piece)
+
+    def drop(self, why: str) -> None:
+        """Answer with Cancelled and let what runs of it end."""
+        self.dropped = True
+        if not self.answer.done():
+            with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits
+                self.answer.set_exception(Cancelled(why))
 
 
 @dataclass(slots=True)
@@ -117,7 +128,6 @@ class _Heard:
 @dataclass(slots=True)
 class _Loaded:
     llama: Llama
-    pool: ThreadPoolExecutor
     slots: Slots[_Job]
     capabilities: Capabilities
 
@@ -135,9 +145,10 @@ class EmbeddedEngine:
     ) -> None:
         """Name a model (see ``nlpu.models``); ``tell`` hears how far its download is."""
         self._name, self._window, self._tell = model, window, tell
-        self._max_in_flight, self._threads = max_in_flight, threads
+        self._max_in_flight, self._cores = max_in_flight, threads
         self._loading: asyncio.Task[_Loaded] | None = None
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: set[_Job] = set()
+        self._threads = Threads()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -146,81 +157,97 @@ class EmbeddedEngine:
 
     async def capabilities(self) -> Capabilities:
         """Find or download the model, load it, and say what it can do."""
-        return (await self._ready()).capabilities
+        loaded = await asyncio.shield(self._begun())
+        self._begun()  # was it closed meanwhile?
+        return loaded.capabilities
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """Generate one reply; ``on_text`` is called on the event loop's thread."""
-        loaded = await self._ready()
-        loop = asyncio.get_running_loop()
-        prompt = _checked(request, loaded.llama)
+        loading, prompt = self._begun(), _prompt(request)
         job = _Job(
-            prompt, _most(request),
-            body=_body(request, prompt), answer=loop.create_future(), on_text=on_text,
+            prompt, _most(request), id=request.id, body=_body(request, prompt),
+            answer=asyncio.get_running_loop().create_future(), on_text=on_text,
         )  # fmt: skip
-        self._jobs[request.id] = job
-        loaded.slots.wait(job)
-        self._start(loaded)
+        self._jobs.add(job)
         try:
+            if not loading.done():
+                await asyncio.wait((loading, job.answer), return_when=asyncio.FIRST_COMPLETED)
+            if not job.answer.done():
+                _check(job, loading.result().llama)
+                loading.result().slots.wait(job)
+                self._start(loading.result())
             return await job.answer
         finally:
             job.dropped = True
-            loaded.slots.leave(job)
-            if self._jobs.get(request.id) is job:
-                del self._jobs[request.id]
+            self._jobs.discard(job)
+            if job.answer.done() and not job.answer.cancelled():
+                job.answer.exception()  # heard, even where this task was cancelled as well
+            if loading.done() and not loading.cancelled() and not loading.exception():
+                loading.result().slots.leave(job)
 
     def cancel(self, request_id: str) -> None:
         """Stop a request; its ``send`` raises Cancelled."""
-        job = self._jobs.get(request_id)
-        if job is not None and not job.answer.done():
-            job.dropped = True
-            job.answer.set_exception(Cancelled(f"request {request_id} was cancelled"))
+        for job in [job for job in self._jobs if job.id == request_id]:
+            job.drop(f"request {request_id} was cancelled")
 
     async def close(self) -> None:
         """Cancel what runs or waits, and unload the model."""
         self._closed = True
-        for request_id in list(self._jobs):
-            self.cancel(request_id)
-        if self._loading is None:
+        for job in list(self._jobs):
+            job.drop("the embedded processor was closed")
+        loading = self._loading
+        if loading is None:
             return
-        try:
-            loaded = await asyncio.shield(self._loading)
-        except NlpuError:
-            return  # nothing was loaded
-        await asyncio.to_thread(loaded.pool.shutdown)
-        await asyncio.to_thread(loaded.llama.close)
+        if loading.get_loop() is asyncio.get_running_loop():  # another's is over, or never will be
+            await asyncio.wait((loading,))
+        await asyncio.to_thread(self._threads.join)
+        if loading.done() and not loading.cancelled() and not loading.exception():
+            await asyncio.to_thread(loading.result().llama.close)
 
-    async def _ready(self) -> _Loaded:
+    def _begun(self) -> asyncio.Task[_Loaded]:
+        """The task that loads the model, begun at the first request. Raises Cancelled, Usage."""
         if self._closed:
             raise Cancelled("the embedded processor was closed")
         if self._loading is None:
             self._loading = asyncio.create_task(self._load())
-        return await asyncio.shield(self._loading)
+        if self._loading.get_loop() is not asyncio.get_running_loop():
+            raise Usage(
+                "this EmbeddedEngine belongs to another event loop: close it, and make one for each"
+            )
+        return self._loading
 
     async def _load(self) -> _Loaded:
-        model = await asyncio.to_thread(fetch_model, self._name, self._tell)
+        on_thread = self._threads.run
+        model = await on_thread(partial(fetch_model, self._name, self._told))
         if not model.is_gguf:
             raise Usage(
                 f"{model.name} is a folder of safetensors and the embedded processor runs GGUF "
                 f"files: name a GGUF of it, or use --engine transformers"
             )
         count = self._max_in_flight
-        llama = await asyncio.to_thread(Llama, model.path, self._window, count, self._threads)
-        where, encoder = await asyncio.to_thread(vocabulary, model, llama.encode)
+        llama = await on_thread(partial(Llama, model.path, self._window, count, self._cores))
+        where, encoder = await on_thread(partial(vocabulary, model, llama.encode))
         facts = Capabilities(
             model=model.name, window=llama.window, max_in_flight=count, seed=True,
             tokenizer=str(where), encoder=encoder, weaker=_WEAKER, probabilities=True,
             source=f"{model.source}{model.revision and ', revision ' + model.revision}",
             weights=model.sha256,
         )  # fmt: skip
-        pool = ThreadPoolExecutor(count, thread_name_prefix="nlpu-embedded")
-        return _Loaded(llama, pool, Slots(count), facts)
+        return _Loaded(llama, Slots(count), facts)
+
+    def _told(self, now: Progress) -> None:
+        """Pass on how far a download is, or end it."""
+        if self._closed or leaving():
+            raise Cancelled("the embedded processor was closed while its model was fetched")
+        if self._tell is not None:
+            self._tell(now)
 
     # -- slots and threads ----------------------------------------------------------------------
 
     def _start(self, loaded: _Loaded) -> None:
         loop = asyncio.get_running_loop()
         for job, slot in loaded.slots.grant():
-            work = loop.run_in_executor(loaded.pool, _generate, loaded.llama, job, slot, loop)
+            work = self._threads.run(partial(_generate, loaded.llama, job, slot, loop))
             work.add_done_callback(partial(self._ended, loaded, job, slot))
 
     def _ended(self, loaded: _Loaded, job: _Job, slot: int, work: asyncio.Future[Reply]) -> None:
@@ -250,7 +277,7 @@ def _generate(llama: Llama, job: _Job, slot: int, loop: asyncio.AbstractEventLoo
         if piece and job.on_text is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
                 loop.call_soon_threadsafe(job.tell, piece)
-        return job.dropped
+        return job.dropped or leaving()
 
     body = {**job.body, "id_slot": slot}
     llama.generate(body, listen)
@@ -299,23 +326,28 @@ def _known(error: BaseException) -> BaseException:
 # -- requests -------------------------------------------------------------------------------------
 
 
-def _checked(request: Request, llama: Llama) -> tuple[int, ...]:
-    if not request.prompt or not all(isinstance(token, int) for token in request.prompt):
+def _prompt(request: Request) -> tuple[int, ...]:
+    """The prompt's token ids. Raises BadOperand."""
+    if not request.prompt or not all(type(token) is int for token in request.prompt):
         raise BadOperand("the embedded processor takes a prompt of token ids that is not empty")
-    prompt = cast(tuple[int, ...], request.prompt)
-    if min(prompt) < 0 or max(prompt) >= llama.tokens:
-        raise BadOperand(f"token ids of this model are 0 to {llama.tokens - 1}")
     if request.max_tokens < 1:
         raise BadOperand("max_tokens must be at least 1")
-    needed = len(prompt) + request.max_tokens
+    return cast(tuple[int, ...], request.prompt)
+
+
+def _check(job: _Job, llama: Llama) -> None:
+    """Raise BadOperand or DoesNotFit for what this model cannot take."""
+    prompt, most = job.prompt, job.body["max_tokens"]
+    if min(prompt) < 0 or max(prompt) >= llama.tokens:
+        raise BadOperand(f"token ids of this model are 0 to {llama.tokens - 1}")
+    needed = len(prompt) + most
     if needed > llama.window:
         raise DoesNotFit(
-            f"the request needs {needed} tokens ({len(prompt)} of prompt, {request.max_tokens} to "
+            f"the request needs {needed} tokens ({len(prompt)} of prompt, {most} to "
             f"generate) and the window has {llama.window}: split the text, or ask for less",
             needed=needed,
             available=llama.window,
         )
-    return prompt
 
 
 def _most(request: Request) -> int:
@@ -334,12 +366,26 @@ def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
         "samplers": ["penalties", "temperature", "top_p"], "temperature": request.temperature,
         "top_p": request.top_p, "repeat_penalty": request.repetition_penalty,
         "repeat_last_n": len(prompt) + request.max_tokens,
-        "stop": [stop for stop in request.stop if stop],
+        "stop": [stop for stop in request.stop if _may_come(stop)],
     }  # fmt: skip
     if request.seed is not None:
         body["seed"] = request.seed % _SEEDS
     if request.constraint is not None:
         body["grammar"] = grammar_of(request.constraint)
-        if request.probabilities:
+        if request.probabilities and request.constraint.kind == "choice":
+            _refuse_partial(request.constraint.spec)
             body |= {"n_probs": _LIKELY, "choices": request.constraint.spec}
     return body
+
+
+def _may_come(stop: str) -> bool:
+    """Whether a text can hold a stop string: nothing holds half a surrogate pair."""
+    return stop != "" and stop == stop.encode(errors="ignore").decode()
+
+
+def _refuse_partial(choices: str) -> None:
+    if not all(choice.isascii() for choice in json.loads(choices)):
+        raise ConstraintRejected(
+            "the embedded processor tells the probabilities of choices in ASCII only; "
+            "name the choices with plain letters"
+        )
