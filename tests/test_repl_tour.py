@@ -55,6 +55,8 @@ def test_the_tour_works(nlpu: Terminal, tmp_path: Path) -> None:
 def test_make_run_is_what_the_tour_says(nlpu: Terminal) -> None:
     assert commands()[0] == "make run"
     recipe = re.search(r"^run: .*\n\t(.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe and recipe[1].endswith("nlpu run demo")  # tests/test_demo.py runs it
+    recipe = re.search(r"^demo-long: .*\n\t(.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert recipe and recipe[1].endswith("nlpu run summarize_book --input docs/essay.txt")
     words = ("run", "summarize_book", "--input", str(ESSAY))
     assert nlpu(*words, "--engine", "scripted").code == 0
