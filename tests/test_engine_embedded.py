@@ -297,7 +297,6 @@ def test_json(bench: Bench) -> None:
         Constraint("regex", r"(a)\1"),
         Constraint("regex", "(("),
         Constraint("json", "not json"),
-        Constraint("json", '{"type": 5}'),
         Constraint("choice", "[]"),
     ],
 )
