@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 from importlib.metadata import files
 from random import Random
 from typing import Any
 
-import xgrammar
 from pydantic import TypeAdapter
 
 from nlpu.grammar import grammar_of
@@ -19,7 +19,18 @@ _END = 256
 
 
 @lru_cache(maxsize=1)
+def _xgrammar() -> Any:
+    # It loads torch, so it is loaded where it is used. OpenMP's threads shall sleep while waiting,
+    # or llama.cpp in the same process is slow for all tests that follow.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import xgrammar
+
+    return xgrammar
+
+
+@lru_cache(maxsize=1)
 def _compiler() -> Any:
+    xgrammar = _xgrammar()
     vocabulary = [bytes([code]) for code in range(_END)] + [b"</s>"]
     info = xgrammar.TokenizerInfo(vocabulary, vocab_size=_END + 1, stop_token_ids=[_END])
     return xgrammar.GrammarCompiler(info, max_threads=1)
@@ -28,12 +39,12 @@ def _compiler() -> Any:
 @lru_cache(maxsize=256)
 def compiled(grammar: str) -> Any:
     """The grammar as xgrammar reads it."""
-    return _compiler().compile_grammar(xgrammar.Grammar.from_ebnf(grammar))
+    return _compiler().compile_grammar(_xgrammar().Grammar.from_ebnf(grammar))
 
 
 def accepts(constraint: Constraint, text: str) -> bool:
     """Whether the text is in the language of the constraint's grammar, as xgrammar reads it."""
-    matcher = xgrammar.GrammarMatcher(
+    matcher = _xgrammar().GrammarMatcher(
         compiled(grammar_of(constraint)), terminate_without_stop_token=True
     )
     return bool((text == "" or matcher.accept_string(text.encode())) and matcher.is_completed())
@@ -41,8 +52,8 @@ def accepts(constraint: Constraint, text: str) -> bool:
 
 def walk(constraint: Constraint, random: Random, steps: int = 400) -> str | None:
     """A text of the grammar, byte by byte at random; None if it has no end within the steps."""
-    matcher = xgrammar.GrammarMatcher(compiled(grammar_of(constraint)))
-    mask = xgrammar.allocate_token_bitmask(1, _END + 1)
+    matcher = _xgrammar().GrammarMatcher(compiled(grammar_of(constraint)))
+    mask = _xgrammar().allocate_token_bitmask(1, _END + 1)
     found = bytearray()
     for _ in range(steps):
         matcher.fill_next_token_bitmask(mask)
@@ -65,7 +76,7 @@ def _server() -> Any:
     settings = xllamacpp.CommonParams()
     settings.model.path = str(next(p.locate() for p in parts if p.suffix == ".gguf"))
     settings.n_ctx, settings.n_parallel, settings.cache_ram_mib = 2048, 1, 0
-    # one: two threads that spin, as OpenMP's do once torch has loaded it, wait for each other
+    # one: should two threads spin after all, they wait for each other on a busy machine
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     settings.verbosity, settings.warmup, settings.ui = 0, False, False
     return xllamacpp.Server(settings)
