@@ -1,42 +1,46 @@
-"""The first run: what a small model does right, a kill it survives, and what it cannot do.
+"""The first run: what a small model does right, a kill that loses nothing, and what it cannot do.
 
-    nlpu run demo                                # the embedded model
-    nlpu run demo --model qwen2.5-coder-0.5b     # the same with a model that judges better
+    nlpu run demo                                # on the embedded model
+    nlpu run demo --model qwen2.5-coder-0.5b     # on one that judges better
 
-Forty letters are read into records, one call each, by a process that is killed half-way; another
-goes on with its run. The same forty are asked for in one prompt, and then reviews are judged. All
-is scored against keys that lie beside this file.
+Forty letters become records, one call each, in a process that is killed half-way; another process
+goes on with its run. Then the same is asked in one big prompt, and reviews are to be judged. All of
+it is scored against keys that lie beside this file. What happens is told while it happens; the
+result is what was counted.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from textwrap import fill
+from typing import Annotated, Literal
 
 from annotated_types import Len
 from pydantic import BaseModel
 
 from nlpu import ModelError, nlop
-from nlpu.errors import DriverFailed
-from programs.letters import FIELDS, Letter, Words, forty, record, score
+from nlpu.errors import DoesNotFit
+from nlpu.models.known import DEFAULT_MODEL, known_models
+from programs.calling import nested
+from programs.letters import FIELDS, Letter, Letters, Words, forty, letters, record, score
+from programs.two_lives import Lives, in_two_lives
 from runtime import driver
-from runtime.terminal.archive import Record, records
+from runtime.settings import Settings
+from runtime.terminal.archive import Record
+from runtime.terminal.output import say
 
-SHOWN, POLL_S = 3, 0.05
+HALF, SHOWN_AT = 20, (1, 12, 30)  # letters read: at the kill, and when one of them is shown
 REVIEWS = Path(__file__).with_name("reviews.jsonl")
-_NLPU = (sys.executable, "-m", "runtime.terminal")
-_DEFAULT = "SmolLM2-135M-Instruct"
+GOOD_ENOUGH = 0.8  # of the reviews
+
+Forty = Annotated[list[Words], Len(40, 40)]
 
 
-@nlop(max_tokens=1500)
-def read_all(letters: str) -> Annotated[list[Words], Len(1, 40)]:
-    """Copy from each letter, in order, the amount of money, the city, the date and the sender."""
+@nlop(max_tokens=1900, repetition_penalty=0.9)
+def read_letters(letters: str) -> Forty:
+    """Copy from each numbered letter the amount of money, the city, the date and the sender."""
 
 
 @nlop
@@ -45,141 +49,142 @@ def judge(review: str) -> Literal["positive", "negative"]:
 
 
 class Scores(BaseModel):
-    """What was right, and what the run of the forty letters took in both its lives."""
+    """What was right of the letters and reviews, and what the run in two lives took."""
 
-    letters: int
-    right: int
-    fields: dict[str, int]
-    one_prompt: int
+    lives: Lives
+    one_by_one: dict[str, int]
+    one_prompt: dict[str, int]
+    one_prompt_valid: bool
     reviews: int
     judged: int
-    answered_before_the_kill: int
-    made_again: int
-    run: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.right} of {self.letters} letters right one by one, {self.one_prompt} in one "
-            f"prompt; {self.made_again} calls made again; {self.judged} of {self.reviews} reviews"
-        )
+        return "\n".join([*_letters_told(self), *_lives_told(self.lives), *_reviews_told(self)])
 
 
-def demo(engine: str = "", model: str = "", run_dir: str = "") -> Any:
-    """Read letters, survive a kill, fail at one big prompt and at judging; count all of it."""
-    key = forty()
-    print(f"{model or _DEFAULT} on {os.cpu_count()} cores reads 40 letters, one call each:")
-    lives = json.loads(str(in_two_lives(engine, model, run_dir or ".nlpu/runs")))
-    said = [None if one is None else Letter.model_validate(one) for one in lives["records"]]
-    found = score(said)
-    for (text, right), one in list(zip(key, said, strict=True))[:SHOWN]:
-        print(f"  {text}\n  {'right' if one == right else 'WRONG'}: {one}; the key: {right}")
-    print("  right of 40: " + ", ".join(f"{found[name]} {name}" for name in (*FIELDS, "whole")))
-    print(f"  forecast from the first half: {lives['forecast']}")
-    print(f"  receipt of both lives:        {lives['receipt']}")
-    print("The same 40 letters in one prompt:")
-    together = score(at_once([text for text, _ in key]))["whole"]
-    print(f"  right of 40: {together}. That is why this is a machine of small operations.")
+def demo(engine: str = "", model: str = "", run_dir: str = "") -> Scores:
+    """Read letters, survive a kill, fail at one big prompt and at judging; count all of it.
+
+    The terminal says what engine, model and run directory it was given.
+    """
+    lives = kill_and_resume(engine, model, run_dir).value
+    say("Now all forty in one prompt, and reviews to judge, at the same time ...")
     cases = [json.loads(line) for line in REVIEWS.read_text(encoding="utf-8").splitlines()]
-    print(f"{len(cases)} reviews, positive or negative, of which half are either:")
-    answers = [judge(case["review"]) for case in cases]
-    judged = sum(str(answer) == case["is"] for answer, case in zip(answers, cases, strict=True))
-    more = "" if model else "; with --model qwen2.5-coder-0.5b (491 MB) it is another matter:"
-    print(f"  right of {len(cases)}: {judged}{more}")
-    if not model:
-        print("  nlpu run demo --model qwen2.5-coder-0.5b")
+    at_once = all_at_once("\n".join(f"{n}. {text}" for n, (text, _) in enumerate(forty(), 1)))
+    opinions = [opinion(case["review"]) for case in cases]
     return Scores(
-        letters=len(key), right=found["whole"], fields={name: found[name] for name in FIELDS},
-        one_prompt=together, reviews=len(cases), judged=judged, run=lives["run"],
-        answered_before_the_kill=lives["before"], made_again=lives["again"],
-    )  # fmt: skip
+        lives=lives,
+        one_by_one=score(Letters.model_validate(lives.result).root),
+        one_prompt=score(at_once.value),
+        one_prompt_valid=len(at_once.value) == len(forty()),
+        reviews=len(cases),
+        judged=sum(said.value == case["is"] for said, case in zip(opinions, cases, strict=True)),
+    )
 
 
-def at_once(texts: list[str]) -> list[Letter | None]:
-    """Ask for all records in one call; none are there if the reply is cut, or no list of them."""
-    numbered = "\n".join(f"{number}. {text}" for number, text in enumerate(texts, 1))
+@nested
+def all_at_once(numbered: str) -> list[Letter]:
+    """All records by one call; none if it does not fit, is cut, or is no list of records."""
     try:
-        return [record(words) for words in read_all(numbered).value]
-    except ModelError:
+        return [record(words) for words in read_letters(numbered).value]
+    except (ModelError, DoesNotFit):
         return []
 
 
-# -- two lives --------------------------------------------------------------------------------
-
-
-@driver(effect="read", deadline_s=900.0)
-def in_two_lives(engine: str, model: str, run_dir: str) -> str:
-    """Read the forty letters in a process, kill it half-way, and go on with its run in another."""
-    place = _apart(Path(run_dir))
-    machine = [*(("--engine", engine) if engine else ()), *(("--model", model) if model else ())]
-    where = ["--run-dir", str(place)]
-    began = time.monotonic()
-    half = _killed_half_way([*_NLPU, "run", "letters", *machine, *where], place)
-    lived, before = time.monotonic() - began, len(half.past.outcomes)
-    print(f"  killed with SIGKILL when {before} of 40 were read; another process goes on ...")
-    forecast = _told([*_NLPU, "run", "letters", "--dry", "--json", *machine, *where])
-    began = time.monotonic()
-    ended = _told([*_NLPU, "resume", half.name, "--trust", "--json", *where])
-    whole = _told([*_NLPU, "show", half.name, "--json", *where])
-    lived += time.monotonic() - began
-    _keep(place)
-    again = ended["receipt"]["calls"] - (40 - before)
-    print(f"  {ended['receipt']['calls']} calls in the second life, {again} calls made again")
-    return json.dumps({
-        "records": ended["result"], "run": half.name, "before": before, "again": again,
-        "forecast": _expected(forecast), "receipt": _taken(whole, ended["receipt"], lived),
-    })  # fmt: skip
-
-
-def _apart(run_dir: Path) -> Path:
-    """A run directory of its own, in which there is but one run."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="demo-", dir=run_dir))
-
-
-def _keep(place: Path) -> None:
-    """Put the run beside the others, for ``nlpu show`` and ``nlpu replay``."""
-    for file in place.iterdir():
-        file.rename(place.parent / file.name)
-    place.rmdir()
-
-
-def _killed_half_way(command: list[str], place: Path) -> Record:
-    """Start a process and kill it, by its id, when half of the letters have an answer."""
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+@nested
+def opinion(review: str) -> str:
+    """What the model makes of a review, by one call."""
     try:
-        while child.poll() is None:
-            found = records(place)
-            if found and len(found[0].past.outcomes) >= 20:
-                break
-            time.sleep(POLL_S)
-    finally:
-        child.kill()
-        said = child.communicate()[1].decode(errors="replace").strip()
-    if not (found := records(place)):
-        raise DriverFailed(said.rpartition("\n")[2] or "the process of the letters ended")
-    return found[0]
+        return judge(review).value
+    except ModelError:
+        return "(no valid reply)"
 
 
-def _told(command: list[str]) -> Any:
-    """What a command says on stdout, as one JSON object. Raises DriverFailed."""
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise DriverFailed(ended.stderr.strip().rpartition("\n")[2])
-    return json.loads(ended.stdout)
+@driver(effect="write", idempotent=True, deadline_s=3600.0)
+def kill_and_resume(engine: str, model: str, run_dir: str) -> Lives:
+    """Read the forty letters in a process, kill it half-way, and go on with its run in another."""
+    say(f"{_who(engine, model)} reads forty letters into records, one call for each:")
+    given = (("--engine", engine), ("--model", model))
+    options = [word for pair in given if pair[1] for word in pair]
+    return in_two_lives(letters, options, Path(run_dir or Settings().run_dir), HALF, Narrator())
 
 
-def _expected(forecast: dict[str, Any]) -> str:
-    calls, nlops, tokens, seconds = (
-        forecast[name]["expected"] for name in ("calls", "nlops", "completion_tokens", "seconds")
-    )
-    return f"{calls:.0f} calls, {nlops:.1f} nlops, {tokens:.0f} tokens out, {seconds:.0f} s"
+# -- what is told ------------------------------------------------------------------------------
 
 
-def _taken(whole: dict[str, Any], second: dict[str, Any], seconds: float) -> str:
-    tokens = sum(call["completion_tokens"] for call in whole["calls_made"])
-    bound = second["lower_bound_s"]
-    return (
-        f"{whole['calls']} calls, {whole['nlops']:.1f} nlops, {tokens} tokens out, {seconds:.0f} s "
-        f"(two starts), parallelism {second['parallelism']:.1f}, "
-        + (f"bound {bound:.0f} s" if bound else f"longest call {second['span_s']:.0f} s")
-    )
+class Narrator:
+    """Tells of a run that goes on: some letters as they are answered, and its kill."""
+
+    def __init__(self) -> None:
+        self._key, self._shown = dict(forty()), 0
+
+    def lives(self, run: Record) -> None:
+        """Show a letter, if it is time for one."""
+        answered = list(run.past.outcomes)
+        if self._shown < len(SHOWN_AT) and len(answered) >= SHOWN_AT[self._shown]:
+            self._show(run, answered[SHOWN_AT[self._shown] - 1])
+            self._shown += 1
+
+    def killed(self, run: Record) -> None:
+        """Say what is on the disk and what is lost."""
+        say(
+            f"SIGKILL, with {len(run.past.outcomes)} letters answered and "
+            f"{len(run.past.under_way)} under way. Another process goes on ..."
+        )
+
+    def _show(self, run: Record, key: str) -> None:
+        call = next(call for call in run.past.calls.values() if call.key == key)
+        text, outcome = run.texts[call.texts[0]], run.past.outcomes[key]
+        if outcome.fault or text not in self._key:
+            return
+        said = record(Words.model_validate_json(run.texts[outcome.text]))
+        say(fill(f'"{text}"', 80, initial_indent="  ", subsequent_indent="   "))
+        say(f"   {'✓' if said == self._key[text] else '✗'} {said}")
+
+
+def _who(engine: str, model: str) -> str:
+    """The model, as far as it is known before anything was asked."""
+    default = DEFAULT_MODEL if engine in ("", "local") else f"the model of {engine}"
+    return model.rpartition("/")[2] or default
+
+
+def _letters_told(found: Scores) -> Iterator[str]:
+    """How many letters were right."""
+    columns = (*FIELDS, "whole")
+    yield f"{'Right of 40:':<15}" + "".join(f"{name:>9}" for name in columns)
+    for how, right in (("a call each", found.one_by_one), ("one prompt", found.one_prompt)):
+        yield f"  {how:<13}" + "".join(f"{right[name]:>9}" for name in columns)
+    if not found.one_prompt_valid:
+        yield "  (The one prompt did not fit, or its answer was cut or no list of records.)"
+
+
+def _lives_told(lives: Lives) -> Iterator[str]:
+    """What the run took, beside what it was thought to take when it was killed."""
+    if lives.killed:
+        made = f"{lives.first} calls before the kill, {lives.second} after it"
+    else:
+        made = f"{lives.first} calls, done before it could be killed"
+    yield f"The run: {made}, {lives.again} calls made again."
+    names = ("calls", "nlops", "tokens in", "out", "seconds", "parallel", "bound s")
+    yield f"{'':<10}" + "".join(f"{name:>10}" for name in names)
+    for what, took in (("forecast", lives.forecast), ("receipt", lives.receipt)):
+        if took is not None:
+            yield f"  {what:<8}" + "".join(f"{_short(figure):>10}" for _, figure in took)
+
+
+def _short(figure: float | None) -> str:
+    if figure is None:
+        return ""
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+
+
+def _reviews_told(found: Scores) -> Iterator[str]:
+    """How many reviews were judged rightly, and what changes it."""
+    told = f"Positive or negative? {found.judged} of {found.reviews} reviews right"
+    poor = found.judged < GOOD_ENOUGH * found.reviews
+    yield f"{told} (a coin: {found.reviews // 2}).{' This it cannot do.' if poor else ''}"
+    if found.lives.model == DEFAULT_MODEL:
+        better = known_models()[1]
+        size, name = f"{better.size_bytes / 1e6:.0f} MB", better.aliases[0]
+        yield f"One that can ({size}): nlpu run demo --model {name}"
+    yield f"Every call of the letters: nlpu show {found.lives.run}"

@@ -6,10 +6,17 @@
 Each letter is one call, and they all run at the same time. The forty letters that lie beside this
 file come with a key, so that anyone can count how many are read right.
 
-What the model writes are words of the letter with the blank before them. Its vocabulary has
-" Lisbon" as one word, and that is what it has read; "Lisbon" right behind a quotation mark is other
-pieces, which it would have to spell. With the blanks SmolLM2 of 135M parameters read fourteen
-letters of fourteen, without them one.
+A small model is better at copying than at anything else, so the job is made one of copying:
+
+    the blank      What it writes are words of the letter with the blank before them. Its vocabulary
+                   has " Lisbon" as one word, and that is what it has read; "Lisbon" right behind a
+                   quotation mark is other pieces, which it would have to spell.
+    the patterns   An amount ends in its currency, a date is a day and a month: what is begun
+                   wrongly cannot be ended just anyhow.
+    the reward     A repetition penalty below 1 prefers words that stand in the prompt.
+
+These were chosen by forty other letters, of which SmolLM2 with 135M parameters read 4 into plain
+JSON without blanks and patterns, 37 without the reward, and all with the three.
 """
 
 from __future__ import annotations
@@ -19,9 +26,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
-from nlpu import ModelError, nlop
+from nlpu import ModelError, Value, lift, nlop
 from programs.calling import nested
 
 FIELDS = ("amount", "city", "date", "sender")
@@ -69,6 +76,13 @@ class Letter(BaseModel):
         return f"{self.amount}, {self.city}, {self.date}, {self.sender}"
 
 
+class Letters(RootModel[list[Letter | None]]):
+    """The records of some letters, in their order; None for a reply that was not valid."""
+
+    def __str__(self) -> str:
+        return "\n".join(str(each or "(no valid reply)") for each in self.root)
+
+
 @nlop(max_tokens=128, repetition_penalty=0.9)
 def read_letter(letter: str) -> Words:
     """Copy from the letter the amount of money, the city, the date and the sender."""
@@ -89,10 +103,16 @@ def record(words: Words) -> Letter:
     return Letter.model_validate({**words.model_dump(), "amount": int(digits)})
 
 
-def letters(text: str = "") -> Any:
+def letters(text: str = "") -> Value[Letters]:
     """Read each letter of a text (a letter a line), or the forty that come with a key."""
     each = [line for line in text.splitlines() if line.strip()] or [text for text, _ in forty()]
-    return [read(letter) for letter in each]
+    return together(*(read(letter) for letter in each))
+
+
+@lift
+def together(*records: Letter | None) -> Letters:
+    """All records as one result."""
+    return Letters(list(records))
 
 
 def forty() -> list[tuple[str, Letter]]:

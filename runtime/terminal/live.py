@@ -119,6 +119,9 @@ class Bars(Plain):
 
     def update(self, counts: Counts, pieces: int) -> None:
         rate = self._rates.tokens_per_s(max(counts.completion_tokens, pieces))
+        if not counts.issued:  # as above
+            self._live.update("", refresh=True)
+            return
         self._bars.update(self._task, completed=_done(counts), total=counts.issued or None)
         self._draw(_line(counts, rate))
 
