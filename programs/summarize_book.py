@@ -8,25 +8,35 @@ those again, and so on up to one summary of the whole. Nothing waits for a level
 merge starts as soon as its own few parts are there. The result is the tree of all these summaries,
 each with its extent, ``book[start:stop]``. The leaves cover the book from its first character to
 its last.
+
+Wordings, chunks and limits are those of the embedded 135M-parameter model: asked for one sentence
+about a short text it writes one to three and ends; asked for three it does not end (docs/log.md). A
+larger model has room for larger chunks: ``chunk_tokens=1024``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
 from textwrap import fill, indent
 
 from pydantic import BaseModel
 
 from nlpu import Value, lift, nlop, split
-from nlpu.isa import summarize
 from programs.calling import careful
 
-NEIGHBOURS = 4  # summaries merged in one call
+NEIGHBOURS = 6  # summaries merged in one call, at most
 
 
-@nlop(max_tokens=128, at_limit="trim", repetition_penalty=1.1)
+@nlop(max_tokens=192, at_limit="trim", repetition_penalty=1.05)
+def summarize(text: str) -> str:
+    """Summarise the text in one sentence."""
+
+
+@nlop(max_tokens=256, at_limit="trim", repetition_penalty=1.05)
 def merge(summaries: str) -> str:
-    """Summarise these summaries, which follow each other, in three sentences."""
+    """Summarise these summaries in one sentence."""
 
 
 class Part(BaseModel):
@@ -61,7 +71,7 @@ class Draft:
     children: list[Draft]
 
 
-def summarize_book(book: str, chunk_tokens: int = 512) -> Value[Summary]:
+def summarize_book(book: str, chunk_tokens: int = 320) -> Value[Summary]:
     """Summarise a text of any length as a tree of summaries with their extents."""
     chunks = split(book, chunk_tokens)
     drafts = [Draft(careful(summarize, c), c.start, c.stop, []) for c in chunks]
@@ -69,17 +79,16 @@ def summarize_book(book: str, chunk_tokens: int = 512) -> Value[Summary]:
 
 
 def whole_of(drafts: list[Draft]) -> Draft:
-    """Merge neighbours until one is left."""
+    """Merge neighbours, in groups of about the same size, until one is left."""
     if len(drafts) == 1:
         return drafts[0]
-    groups = [drafts[i : i + NEIGHBOURS] for i in range(0, len(drafts), NEIGHBOURS)]
-    return whole_of([merged(group) for group in groups])
+    count = ceil(len(drafts) / NEIGHBOURS)
+    borders = [len(drafts) * number // count for number in range(count + 1)]
+    return whole_of([merged(drafts[start:stop]) for start, stop in pairwise(borders)])
 
 
 def merged(group: list[Draft]) -> Draft:
     """One draft of neighbouring ones."""
-    if len(group) == 1:
-        return group[0]
     text = careful(merge, paragraphs(*(draft.text for draft in group)))
     return Draft(text, group[0].start, group[-1].stop, group)
 
