@@ -10,8 +10,8 @@ each with its extent, ``book[start:stop]``. The leaves cover the book from its f
 its last.
 
 Wordings, chunks and limits are those of the embedded 135M-parameter model: asked for one sentence
-about a short text it writes one to three and ends; asked for three it does not end (docs/log.md). A
-larger model has room for larger chunks: ``chunk_tokens=1024``.
+about a short text it writes one to three and ends; asked for three it often goes on to its limit
+(docs/log.md). A larger model has room for larger chunks: ``chunk_tokens=1024``.
 """
 
 from __future__ import annotations

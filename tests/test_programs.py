@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from nlpu.engines.scripted import Say, Scripted, Seen
 from programs.answer import NOTES, NOTHING_FOUND, Answer, answer, with_marks
 from programs.ask import ask
-from programs.summarize_book import Part, Summary, summarize_book
+from programs.summarize_book import NEIGHBOURS, Part, Summary, summarize_book
 from runtime import Computer, Run
 
 ESSAY = (Path(__file__).parents[1] / "docs" / "essay.txt").read_text()
@@ -70,6 +70,15 @@ def parts(part: Part) -> list[Part]:
 
 def depth(part: Part) -> int:
     return 1 + max((depth(child) for child in part.children), default=0)
+
+
+def test_no_chunk_is_left_over_by_the_merges() -> None:
+    level = [run("Short.", summarize_book, ESSAY, 600).result.whole]
+    while level[0].children:
+        sizes = [len(part.children) for part in level]
+        assert min(sizes) > 1 and max(sizes) <= NEIGHBOURS and max(sizes) - min(sizes) <= 1
+        level = [child for part in level for child in part.children]
+    assert not any(part.children for part in level)
 
 
 def test_every_chunk_is_really_read() -> None:
