@@ -63,7 +63,7 @@ class Scores(BaseModel):
 
 
 def demo(engine: str = "", model: str = "", run_dir: str = "") -> Scores:
-    """Read letters, survive a kill, fail at one big prompt and at judging; count all of it.
+    """Read letters through a kill, ask for them in one prompt, judge reviews, and count it all.
 
     The terminal says what engine, model and run directory it was given.
     """
@@ -160,11 +160,10 @@ def _letters_told(found: Scores) -> Iterator[str]:
 
 def _lives_told(lives: Lives) -> Iterator[str]:
     """What the run took, beside what it was thought to take when it was killed."""
-    if lives.killed:
-        made = f"{lives.first} calls before the kill, {lives.second} after it"
-    else:
+    made = f"{lives.first} calls before the kill, {lives.second} after it"
+    if not lives.killed:
         made = f"{lives.first} calls, done before it could be killed"
-    yield f"The run: {made}, {lives.again} calls made again."
+    yield f"{made}, {lives.again} calls made again (nlpu show {lives.run})"
     names = ("calls", "nlops", "tokens in", "out", "seconds", "parallel", "bound s")
     yield f"{'':<10}" + "".join(f"{name:>10}" for name in names)
     for what, took in (("forecast", lives.forecast), ("receipt", lives.receipt)):
@@ -183,8 +182,7 @@ def _reviews_told(found: Scores) -> Iterator[str]:
     told = f"Positive or negative? {found.judged} of {found.reviews} reviews right"
     poor = found.judged < GOOD_ENOUGH * found.reviews
     yield f"{told} (a coin: {found.reviews // 2}).{' This it cannot do.' if poor else ''}"
-    if found.lives.model == DEFAULT_MODEL:
+    if poor and found.lives.model == DEFAULT_MODEL:
         better = known_models()[1]
         size, name = f"{better.size_bytes / 1e6:.0f} MB", better.aliases[0]
         yield f"One that can ({size}): nlpu run demo --model {name}"
-    yield f"Every call of the letters: nlpu show {found.lives.run}"

@@ -14,7 +14,7 @@ import pytest
 
 from nlpu import ProgramError
 from nlpu.engines.scripted import Say, Scripted, Seen
-from programs.demo import Narrator, Scores, all_at_once
+from programs.demo import REVIEWS, Narrator, Scores, all_at_once
 from programs.letters import FIELDS, Letter, Letters, forty, letters, score
 from programs.two_lives import Lives, Took, in_two_lives
 from runtime import Computer
@@ -43,6 +43,11 @@ def test_the_key_is_of_forty_letters_that_hold_their_words() -> None:
     for text, key in KEY.items():
         assert all(text.count(str(word)) == 1 for word in (key.amount, key.city, key.sender))
         assert all(part in text for part in key.date.split())
+
+
+def test_the_reviews_are_half_of_either() -> None:
+    keys = Counter(json.loads(line)["is"] for line in REVIEWS.read_text("utf-8").splitlines())
+    assert keys == {"positive": 12, "negative": 12}
 
 
 def test_a_day_is_the_same_day_in_both_orders() -> None:
@@ -133,6 +138,7 @@ def test_what_is_printed_fits_eighty_columns() -> None:
 def test_what_is_printed_of_another_model_is_of_that_model() -> None:
     able = str(scores(23, model="another"))
     assert "23 of 24" in able and "cannot" not in able and "--model" not in able
+    assert "--model" not in str(scores(23)) and "--model" not in str(scores(12, model="another"))
 
 
 def test_a_model_too_fast_to_kill_is_told_as_that() -> None:
