@@ -70,7 +70,9 @@ class Plain:
         """A line, if it is time for one. ``pieces``: tokens of calls under way, if followed."""
         rate = self._rates.tokens_per_s(max(counts.completion_tokens, pieces))
         now = time.monotonic()
-        if now >= self._next_s and counts.issued:  # a program that asks nobody has its own words
+        if not counts.issued:  # a program that asks nobody has its own words
+            self._next_s = now + _PLAIN_EVERY_S
+        elif now >= self._next_s:
             self._next_s = now + _PLAIN_EVERY_S  # not a line for each that a suspended process owes
             say(f"{_done(counts)} of {counts.issued} calls, {_line(counts, rate)}")
 
