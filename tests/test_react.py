@@ -343,7 +343,8 @@ def test_twenty_questions_over_a_memory_end_and_no_action_is_invalid(tmp_path: P
     with memory(tmp_path / "store") as store, Computer(engine) as computer:
         store.write_pages(talked.pages.values())
         run = computer.run(agents, store, [each.text for each in talked.questions[:20]])
-        valid = next_step([search(store, 2)], 2048).result
+        (processor,) = computer.processors.values()
+        valid = next_step([search(store, 2)], processor.window).result
     replies = [reply for request, reply in engine.pairs if request.constraint is not None]
     whole = [valid.parse(reply.text) for reply in replies if reply.finish == "stop"]
     actions = [each for trace in run.result for one in trace.steps for each in one.actions]
