@@ -22,7 +22,6 @@ _END = 256
 def _xgrammar() -> Any:
     # It loads torch, so it is loaded where it is used. OpenMP's threads shall sleep while waiting,
     # or llama.cpp in the same process is slow for all tests that follow.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import xgrammar
 
     return xgrammar

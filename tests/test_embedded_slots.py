@@ -56,6 +56,22 @@ def test_those_who_write_much_are_spread() -> None:
     assert numbers(slots.grant()) == [0, 1, 2, 3]
 
 
+def test_agents_under_one_instruction_end_on_a_slot_each() -> None:
+    """Each step's prompt begins as the agent's last one: who takes its slot loses it that."""
+    slots: Slots[Place] = Slots(4)
+    transcripts = [DOCUMENT[:60], DOCUMENT[:60]]
+    where: list[list[int]] = [[], []]
+    for step in range(6):
+        for agent in (0, 1):
+            new = tuple(2000 + 1000 * agent + 40 * step + n for n in range(40))
+            transcripts[agent] = transcripts[agent] + new
+            slots.wait(Place(transcripts[agent], 8))
+            [(_, slot)] = slots.grant()
+            where[agent].append(slot)
+            slots.free(slot)
+    assert len({*where[0][2:]}) == len({*where[1][2:]}) == 1 and where[0][-1] != where[1][-1]
+
+
 def test_a_slot_that_is_waited_for_is_not_given_to_others() -> None:
     slots: Slots[Place] = Slots(1)
     first, second, stranger = asking(DOCUMENT, 0), asking(DOCUMENT, 1), asking(OTHER, 0)

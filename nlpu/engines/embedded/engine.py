@@ -363,7 +363,7 @@ def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
     body: dict[str, Any] = {
         "prompt": prompt, "max_tokens": request.max_tokens, "cache_prompt": True,
         "stream": True, "return_progress": True, "stream_options": {"include_usage": True},
-        "samplers": ["penalties", "temperature", "top_p"], "temperature": request.temperature,
+        "samplers": _samplers(request), "temperature": request.temperature,
         "top_p": request.top_p, "repeat_penalty": request.repetition_penalty,
         "repeat_last_n": len(prompt) + request.max_tokens,
         "stop": [stop for stop in request.stop if _may_come(stop)],
@@ -376,6 +376,16 @@ def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
             _refuse_partial(request.constraint.spec)
             body |= {"n_probs": _LIKELY, "choices": request.constraint.spec}
     return body
+
+
+def _samplers(request: Request) -> list[str]:
+    """Those that change something, in rule 5's order; each of them looks at every token."""
+    asked = {
+        "penalties": request.repetition_penalty != 1,
+        "temperature": True,
+        "top_p": request.top_p < 1 and request.temperature > 0,
+    }
+    return [name for name, does in asked.items() if does]
 
 
 def _may_come(stop: str) -> bool:

@@ -35,6 +35,7 @@ from nlpu.engines.embedded.gguf import metadata_of
 from nlpu.errors import EngineDied, MissingPart, ServerFault
 
 BATCH = 256  # prompt tokens between two call-backs; reading is no faster in larger pieces
+SPINS = "500"  # of a thread that waits for another before it sleeps: some microseconds
 Listener = Callable[[dict[str, Any]], bool]
 
 
@@ -94,22 +95,12 @@ def _trained_window(facts: dict[str, Any]) -> int:
     return int(facts.get(f"{facts.get('general.architecture')}.context_length", 0))
 
 
-def _others_compute() -> bool:
-    """Look whether more threads than this one run on the machine just now (Linux tells)."""
-    try:
-        seen = [Path("/proc/loadavg").read_text().split()[3] for _ in range(5)]
-        return min(int(one.split("/")[0]) for one in seen) > 1
-    except (OSError, IndexError, ValueError):
-        return False
-
-
 def _library() -> Any:
     """The wheel's module. Raises MissingPart."""
-    # OpenMP threads that spin while they wait are three times faster on a machine of their own, and
-    # fifteen times slower where others compute (docs/log.md). So they sleep there, unless the
-    # environment says otherwise; it is read once, when the library loads.
-    if _others_compute():
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # libgomp's threads spin for milliseconds at every step they wait for, which on a busy machine
+    # costs fifteen times the work; asleep at once they lose half the speed of an idle one. A short
+    # spin keeps both (docs/log.md). It is read once, when the library loads.
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
         import xllamacpp  # here: nothing heavy is loaded before a model is asked for
     except ImportError as error:

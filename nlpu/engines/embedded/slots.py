@@ -9,9 +9,13 @@ would read it anew; requests that share a few words are worth more side by side.
 
 Reading one token anew costs about what generating one costs less in a crowd: measured on two cores
 (``benchmarks/embedded.py``), a token is read in a quarter of the time that one is generated in, and
-eight requests at once generate a third faster than one. So a beginning of L tokens is worth waiting
+eight requests at once generate 1.4 times as fast as one. So a beginning of L tokens is worth waiting
 for unless the requests that share it may write more than 2 L tokens between them, half of which
 another slot would take over.
+
+What a slot has read behind the shared beginning is lost to whoever would have gone on from there,
+an agent's next step say. So a held beginning is worth its tokens less those that taking it loses:
+two agents under one instruction end on a slot each, forty letters under one share theirs.
 
 Rules
 1. Requests start in order of arrival, except that one which waits for a held beginning lets others
@@ -28,7 +32,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, TypeVar
 
-SHARED = 32  # tokens; a shorter shared beginning decides nothing
+SHARED = 32  # tokens; a held beginning that is worth less decides nothing
 MOST_PASSES = 32
 
 Prompt = tuple[int, ...]
@@ -107,26 +111,26 @@ class Slots(Generic[AnyPlace]):
         return min(open_slots, key=lambda n: self._rank(n, place.prompt), default=None)
 
     def _rank(self, slot: int, prompt: Prompt) -> tuple[int, int]:
-        """The longest shared beginning first, then the slot unused for longest."""
-        shared = _shared(self._slots[slot].held, prompt)
-        return (-shared if shared >= SHARED else 0, self._slots[slot].used)
+        """The beginning that is worth most first, then the slot unused for longest."""
+        return (-_worth(self._slots[slot].held, prompt), self._slots[slot].used)
 
     def _worth_waiting(self, place: AnyPlace) -> bool:
         """True if a taken slot holds so much more of the prompt than any free one does."""
         best, worth = self._best(place.prompt)
         if best is None or not self._slots[best].taken:
             return False
-        free = (_shared(slot.held, place.prompt) for slot in self._slots if not slot.taken)
+        free = (_worth(slot.held, place.prompt) for slot in self._slots if not slot.taken)
         gain = worth - max(free, default=0)
-        return gain >= SHARED and 2 * gain >= self._to_write(place, worth)
+        return gain >= SHARED and 2 * gain >= self._to_write(place, best)
 
     def _best(self, prompt: Prompt) -> tuple[int | None, int]:
-        sizes = [_shared(slot.held, prompt) for slot in self._slots]
+        sizes = [_worth(slot.held, prompt) for slot in self._slots]
         worth = max(sizes, default=0)
-        return (sizes.index(worth), worth) if worth >= SHARED else (None, 0)
+        return (sizes.index(worth), worth) if worth else (None, 0)
 
-    def _to_write(self, place: AnyPlace, shared: int) -> int:
-        """Tokens that all requests with this beginning may write, those that run included."""
+    def _to_write(self, place: AnyPlace, slot: int) -> int:
+        """Tokens that all who share what the slot holds may write, those that run included."""
+        shared = _shared(self._slots[slot].held, place.prompt)
         beginning = place.prompt[:shared]
         running = (slot.taken for slot in self._slots if slot.taken is not None)
         places: chain[Place] = chain(self._waiting, running)
@@ -138,9 +142,16 @@ class Slots(Generic[AnyPlace]):
         wanted = set()
         for other in self._waiting:
             best, worth = self._best(other.prompt)
-            if best is not None and best != own and 2 * worth >= self._to_write(other, worth):
+            if best is not None and best != own and 2 * worth >= self._to_write(other, best):
                 wanted.add(best)
         return wanted
+
+
+def _worth(held: Prompt, prompt: Prompt) -> int:
+    """Tokens that starting behind a held beginning saves, less those that it loses."""
+    shared = _shared(held, prompt)
+    worth = 2 * shared - len(held)
+    return worth if worth >= SHARED else 0
 
 
 def _shared(held: Sequence[int], prompt: Prompt) -> int:
