@@ -110,7 +110,8 @@ class Receipt(BaseModel):
         failed = f"; {self.failed} failed" if self.failed else ""
         money = f"; money {figure(self.money)}" if self.money else ""
         return (
-            f"{self.calls} calls{reused}, {figure(self.nlops)} nlops{wasted}, depth {self.depth}; "
+            f"{self.calls} call{'s' * (self.calls != 1)}{reused}, "
+            f"{figure(self.nlops)} nlops{wasted}, depth {self.depth}; "
             f"{_tokens(self.prompt_tokens)} tokens in{cached}, "
             f"{_tokens(self.completion_tokens)} out; {figure(self.seconds)} s, "
             f"parallelism {self.parallelism:.1f}{cut}{failed}{money}"

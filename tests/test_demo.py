@@ -239,7 +239,7 @@ def test_a_small_model_reads_the_letters() -> None:
 def test_the_demo_on_the_real_model(tmp_path: Path) -> None:
     ended = run_demo(tmp_path)
     assert ended.returncode == 0, ended.stderr
-    told = [line for line in ended.stderr.splitlines() if "calls in flight" not in line]
+    told = [line for line in ended.stderr.splitlines() if " in flight" not in line]
     assert len(told) + len(ended.stdout.splitlines()) <= MOST_LINES
     (run,) = (each for each in records(tmp_path / ".nlpu" / "runs") if each.program == "demo")
     assert run.past.end is not None

@@ -244,7 +244,7 @@ def test_ctrl_c_stops_a_stream_and_keeps_the_session(screen: Opened) -> None:
     on.ends(None)
     (run,) = (path.stem for path in (Path(str(on.child.cwd)) / "runs").glob("*.db"))
     again = screen(run, worker=True)  # the call under way at the kill is carried out again
-    again.expect("1 calls in flight")
+    again.expect("1 call in flight")
     again.keys(CTRL_C, "4 values; 2 calls known", "_5>")
     again.keys(CTRL_D)
     again.ends()

@@ -69,7 +69,7 @@ def test_run_prints_the_result_on_stdout_and_the_cost_on_stderr(nlpu: Terminal) 
     ended = nlpu("run", "ask", "What is a loom?", *SCRIPTED)
     assert ended.code == 0
     assert ended.out.endswith(".\n") and ended.out.count("\n") == 1
-    assert "1 calls" in ended.err and "run " in ended.err
+    assert "1 call," in ended.err and "run " in ended.err
 
 
 def test_json_is_one_object_with_the_whole_receipt(nlpu: Terminal) -> None:
@@ -253,7 +253,7 @@ def test_a_terminal_shows_progress_without_colour(tmp_path: Path) -> None:
         assert running.wait(30) == 0
         running.stdout.read()
     os.close(ours)
-    assert b"0/1 calls" in seen and b"nlops/s" in seen and b"1 calls in flight" in seen
+    assert b"0/1 calls" in seen and b"nlops/s" in seen and b"1 call in flight" in seen
     assert b"\x1b[3" not in seen  # no colour
 
 

@@ -150,5 +150,5 @@ def _line(counts: Counts, tokens_per_s: float) -> str:
     waiting = f", {counts.waiting} waiting" if counts.waiting else ""
     return (
         f"{nlops:.2f} nlops/s, {tokens_per_s:.0f} tokens/s, "
-        f"{counts.in_flight} calls in flight{waiting}"
+        f"{counts.in_flight} call{'s' * (counts.in_flight != 1)} in flight{waiting}"
     )

@@ -9,9 +9,9 @@ would read it anew; requests that share a few words are worth more side by side.
 
 Reading one token anew costs about what generating one costs less in a crowd: measured on two cores
 (``benchmarks/embedded.py``), a token is read in a quarter of the time that one is generated in, and
-eight requests at once generate 1.4 times as fast as one. So a beginning of L tokens is worth waiting
-for unless the requests that share it may write more than 2 L tokens between them, half of which
-another slot would take over.
+eight requests at once generate 1.4 times as fast as one. So a beginning of L tokens is worth
+waiting for unless the requests that share it may write more than 2 L tokens between them, half of
+which another slot would take over.
 
 What a slot has read behind the shared beginning is lost to whoever would have gone on from there,
 an agent's next step say. So a held beginning is worth its tokens less those that taking it loses:
