@@ -52,7 +52,8 @@ def fence_for(text: str) -> str:
 
 def instruction_of(op: Op[Any]) -> str:
     """The constant text: what is asked and in what form."""
-    return "\n".join(part for part in (op.text, op.result.contract, DATA) if part)
+    result = op.result
+    return "\n".join(part for part in (op.text, result.contract, result.notes, DATA) if part)
 
 
 def reminder_of(op: Op[Any]) -> str:
@@ -181,16 +182,16 @@ def decode(op: Op[Any], reply: Reply) -> Decoded:
     if not text:  # and no result type is written so
         raise EmptyReply(f"{op.name}: the model returned no text; rephrase the instruction")
     if result.kind != "text":
-        content = result.parse(text)
+        content, kept = result.read(text)
         if reply.probabilities:
             content = weighed(content, reply.probabilities, op.temperature == 0)
-        return Decoded(content, _rendered(op, content))
+            kept = result.render(content)
+        return Decoded(content, kept)
     if reply.finish != "length":
-        return Decoded(text, text)
+        return Decoded(*result.read(text))
     if op.at_limit == "error":
         raise Truncated(_limit_message(op, text))
-    short = to_last_sentence(text)
-    return Decoded(short, short, trimmed=True)
+    return Decoded(*result.read(to_last_sentence(text)), trimmed=True)
 
 
 def _encodable(op: Op[Any], text: str) -> str:
@@ -202,13 +203,6 @@ def _encodable(op: Op[Any], text: str) -> str:
             f"character {error.start} and is no text; another draw or another model may help"
         ) from error
     return text
-
-
-def _rendered(op: Op[Any], content: Any) -> str:
-    try:
-        return op.result.render(content)
-    except Exception as error:  # a model's own serialisers may raise anything
-        raise Malformed(f"{op.name}: the result cannot be written as text: {error}") from error
 
 
 def _complete(op: Op[Any], text: str) -> bool:

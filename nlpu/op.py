@@ -35,7 +35,7 @@ R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
 _PLAIN = (str, int, float, bool, bytes, type(None))
 _RESERVED = frozenset({"samples", "sample"})
-_DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 16, "float": 24, "json": 512}
+_DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 32, "float": 32, "json": 512}
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,14 +356,9 @@ def _filled(op: Op[Any], args: tuple[Any, ...], named: dict[str, Any]) -> dict[s
 def _checked(name: str, place: Operand, arg: Any) -> Any:
     if isinstance(arg, list | tuple | dict) and contains_value(arg):
         return gather(arg)
-    content = place.type.check(arg, f"operand {place.name!r} of {name}")
+    content = place.type.keep(arg, f"operand {place.name!r} of {name}")
     if isinstance(content, str):
         check_text(content, f"operand {place.name!r} of {name}")
-    elif place.type.kind == "json":
-        try:
-            place.type.render(content)
-        except ValueError as error:
-            raise BadOperand(f"operand {place.name!r} of {name}: {error}") from error
     return content
 
 

@@ -22,7 +22,8 @@ from pydantic_core import CoreSchema
 from pydantic_core import core_schema as core
 
 from nlpu.errors import BadOp
-from nlpu.types import ResultType, adapter, bounded, choices_of, json_type
+from nlpu.forms import tidy
+from nlpu.types import ResultType, adapter, choices_of, json_type
 
 _DEEPEST = 24  # levels
 _MOST_REFS = 24  # definitions that use each other twice double what must be looked at
@@ -34,7 +35,7 @@ def schema_type(name: str, schema: Any) -> ResultType:
     try:
         if json.dumps(schema).count('"$ref"') > _MOST_REFS:
             raise BadOp(f"it has more than {_MOST_REFS} references")
-        schema = bounded(schema)
+        schema = tidy(schema)
         made = json_type(name, schema, _Plain(json.dumps(schema)))
         adapter(made.annotation)
     except Exception as error:  # pydantic has many ways to refuse a pattern or a bound (rule 1)
@@ -78,8 +79,9 @@ def _core(schema: Any, level: int) -> Any:
         return core.definition_reference_schema(str(schema["$ref"]))
     if "enum" in schema or "const" in schema:
         return core.literal_schema(list(schema.get("enum", [schema.get("const")])))
-    if "anyOf" in schema:
-        return core.union_schema([_core(option, level + 1) for option in schema["anyOf"]])
+    for word in ("anyOf", "oneOf"):
+        if word in schema:
+            return core.union_schema([_core(option, level + 1) for option in schema[word]])
     make = _MAKERS.get(schema.get("type", ""))
     if make is None:
         raise BadOp(f"{json.dumps(schema):.60} has no type that is known here")
@@ -99,19 +101,31 @@ def _record(schema: Any, level: int) -> Any:
     return core.typed_dict_schema(fields, extra_behavior="forbid")
 
 
+def _array_of(schema: Any, level: int) -> Any:
+    if "prefixItems" in schema:
+        return core.tuple_schema([_core(item, level + 1) for item in schema["prefixItems"]])
+    return core.list_schema(
+        _core(schema.get("items", {}), level + 1),
+        min_length=schema.get("minItems"), max_length=schema.get("maxItems"),
+    )  # fmt: skip
+
+
+def _bounds(schema: Any) -> dict[str, Any]:
+    return {ours: schema.get(word) for word, ours in _BOUNDS.items()}
+
+
+_BOUNDS = {
+    "minimum": "ge", "maximum": "le", "exclusiveMinimum": "gt", "exclusiveMaximum": "lt",
+    "multipleOf": "multiple_of",
+}  # fmt: skip
 _MAKERS: dict[str, Any] = {
     "string": lambda s, level: core.str_schema(
         min_length=s.get("minLength"), max_length=s.get("maxLength"), pattern=s.get("pattern")
     ),
-    "integer": lambda s, level: core.int_schema(ge=s.get("minimum"), le=s.get("maximum")),
-    "number": lambda s, level: core.float_schema(
-        ge=s.get("minimum"), le=s.get("maximum"), allow_inf_nan=False
-    ),
+    "integer": lambda s, level: core.int_schema(**_bounds(s)),
+    "number": lambda s, level: core.float_schema(**_bounds(s), allow_inf_nan=False),
     "boolean": lambda s, level: core.bool_schema(),
     "null": lambda s, level: core.none_schema(),
-    "array": lambda s, level: core.list_schema(
-        _core(s.get("items", {}), level + 1),
-        min_length=s.get("minItems"), max_length=s.get("maxItems"),
-    ),
+    "array": _array_of,
     "object": _record,
 }  # fmt: skip

@@ -3,48 +3,56 @@
 Theory of operation
 -------------------
 Each annotation has four things: a *constraint* the engine decodes under, a *contract* sentence
-that tells the model what is wanted, ``parse`` from generated text to a content, and ``render``
-from a content to the canonical text in which it is hashed, stored and fed to other ops.
+that tells the model what is wanted, ``read`` from generated text to a content and the text that
+is kept of it, and ``render`` from a content to the canonical text in which other ops read it.
 
     str             free text                       bool            yes | no
     Judgement       yes | no, with its probability
-    int, float      a bounded numeral               Literal, Enum   one of the choices
-    list, models    one JSON value under a schema with bounds; an Annotated int too
+    int, float      a numeral                       Literal, Enum   one of the choices
+    all else that pydantic has a JSON schema for    one JSON value: records, lists, dates, unions
 
 Rules
-1. ``parse(render(x)) == x`` for every content of the type; a property test holds it.
-2. Unbounded parts of a schema get default bounds: a small model writes digits or list items until
-   it is cut off, and what is cut off is no result.
-3. ``parse`` raises Malformed, ``check`` raises BadOperand; nothing else escapes.
-4. What is not written as the type is, but can only mean one of its contents, is that (``lenient``).
+1. ``parse(render(x)) == x`` for every content that ``keep`` lets through: what Python made and the
+   type does not read back as it was is BadOperand. A property test holds it.
+2. No bound that the user did not write changes or refuses a value. What runs on ends at its limit
+   of tokens, which says so.
+3. Every life reads what is kept of a reply, and reads it once: a validator may change its input.
+4. ``read`` and ``parse`` raise Malformed, ``check`` and ``keep`` BadOperand; nothing else escapes.
+5. What is not written as the type is, but can only mean one of its contents, is that (``lenient``).
+6. Secrets are refused: two of them would have one text, and one answer.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from math import isfinite
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from nlpu.errors import BadOp, BadOperand, Malformed
+from nlpu.forms import form, notes, parts_of, schema_for
+from nlpu.json_text import normal, written
 from nlpu.judgement import Judgement, read
 from nlpu.lenient import readings
 from nlpu.wire import Constraint
 
-MAX_STRING = 400  # characters of a string inside a record or list
-MAX_ITEMS = 16  # items of a list
-MAX_INT = 10**9 - 1  # largest absolute value of an integer
-_INT = r"-?(0|[1-9][0-9]{0,8})"
-_FLOAT = r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?"
+_INT = r"-?(0|[1-9][0-9]*)"
+_FLOAT = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 NUMBER_SCHEMAS = {  # for engines that take JSON schemas and no regular expressions
-    regex: {"type": kind, "minimum": -MAX_INT, "maximum": MAX_INT}
-    for regex, kind in ((_INT, "integer"), (_FLOAT, "number"))
+    _INT: {"type": "integer"},
+    _FLOAT: {"type": "number"},
 }
+
+_TEXT_BOUNDS = ("minLength", "maxLength", "pattern")
+_SAYS = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties")
 
 Kind = Literal["text", "bool", "judgement", "int", "float", "choice", "json"]
 
@@ -57,43 +65,59 @@ def adapter(annotation: Any) -> TypeAdapter[Any]:
 
 @dataclass(frozen=True, slots=True)
 class ResultType:
-    """One annotation, ready to be decoded. Compares by kind, name and constraint."""
+    """One annotation, ready to be decoded. Compares by kind, name and constraint.
+
+    ``notes`` are what the fields of a record say of themselves, for the prompt. ``exact`` says that
+    numbers keep all their digits, ``sets`` that a content may hold some.
+    """
 
     kind: Kind
     name: str
     contract: str
     constraint: Constraint | None
     annotation: Any = field(compare=False, repr=False)
+    notes: str = field(default="", repr=False)
+    exact: bool = field(default=False, compare=False, repr=False)
+    sets: bool = field(default=False, compare=False, repr=False)
 
     @property
     def probabilities(self) -> bool:
         """Whether the engine is asked for the probability of each choice."""
         return self.kind == "judgement"
 
-    def parse(self, text: str) -> Any:
-        """The content that a generated text stands for. Raises Malformed."""
+    def read(self, text: str) -> tuple[Any, str]:
+        """Read a generated text: its content, and what is kept of it (rule 3). Raises Malformed."""
         stripped = text.strip()
-        parse = _PARSERS[self.kind]
+        choices = [*choices_of(self.annotation)] if self.kind == "choice" else ()
         try:
-            return parse(self, stripped)
-        except Exception as error:  # a model's own validators may raise anything (rule 3)
-            choices = [*choices_of(self.annotation)] if self.kind == "choice" else ()
+            return self._read(stripped)
+        except Exception as error:  # a model's own validators may raise anything (rule 4)
             for reading in readings(self.kind, stripped, choices):
                 with suppress(Exception):
-                    return parse(self, reading)
+                    return self._read(reading)
             shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
             article = "a " if self.kind == "json" else ""  # the other names have their own
             raise Malformed(f"the reply {shown!r} is not {article}{self.name}") from error
 
+    def _read(self, text: str) -> tuple[Any, str]:
+        if self.kind == "json":
+            kept = normal(text, self.exact)
+            reads = adapter(self.annotation).validate_json
+            return reads(kept, by_alias=True, by_name=True), kept
+        content = _PARSERS[self.kind](self, text)
+        return content, text if self.kind == "text" else self.render(content)
+
+    def parse(self, text: str) -> Any:
+        """The content that a generated text stands for. Raises Malformed."""
+        return self.read(text)[0]
+
     def render(self, content: Any) -> str:
         """The canonical text of a content."""
-        if type(content) is str:
-            return content
-        return _render(self, content)
+        return _WRITERS[self.kind](self, content)
 
     def check(self, content: Any, where: str) -> Any:
         """The content, made exactly of this type. Raises BadOperand naming ``where``."""
-        if self.kind == "text":
+        if self.annotation is str:
             if not isinstance(content, str):
                 raise BadOperand(f"{where} must be {self.name}, not {type(content).__name__}")
             return content
@@ -103,16 +127,30 @@ class ResultType:
             what = error.errors()[0]["msg"]
             raise BadOperand(f"{where} must be {self.name}: {what}") from error
 
+    def keep(self, content: Any, where: str) -> Any:
+        """As ``check``, for what Python made: it must read back as it was (rule 1)."""
+        made = self.check(content, where)
+        if self.kind in ("json", "float"):
+            held(where, made, lambda: self.render(made), self.parse)
+        return made
+
+
+def held(where: str, made: Any, write: Callable[[], str], parse: Callable[[str], Any]) -> str:
+    """The text of what Python made, if it reads back as it was. Raises BadOperand."""
+    try:
+        text = write()
+        back = parse(text)
+        if back == made and type(back) is type(made):
+            return text
+        why = f"{text:.60} reads back as another value; it has fields, aliases, validators or "
+        why += "serialisers that lose or change something"
+    except Exception as error:  # the model's own code may raise anything (rule 4)
+        why = f"it cannot be written and read again: {error.__cause__ or error}"
+    raise BadOperand(f"{where} cannot be kept in the journal: {why}"[:400])
+
 
 def _parse_choice(kind: ResultType, text: str) -> Any:
     return choices_of(kind.annotation)[text]
-
-
-def _parse_int(kind: ResultType, text: str) -> int:
-    number = int(text)
-    if abs(number) > MAX_INT:
-        raise ValueError(f"{number} is out of bounds")
-    return number
 
 
 def _parse_float(kind: ResultType, text: str) -> float:
@@ -122,27 +160,45 @@ def _parse_float(kind: ResultType, text: str) -> float:
     return number
 
 
-_PARSERS: dict[str, Any] = {
-    "text": lambda kind, text: text,
+def _parse_text(kind: ResultType, text: str) -> str:
+    if kind.annotation is str:
+        return text
+    found: str = adapter(kind.annotation).validate_python(text, strict=True)
+    return found
+
+
+_PARSERS: dict[str, Callable[[ResultType, str], Any]] = {
+    "text": _parse_text,
     "bool": lambda kind, text: {"yes": True, "no": False}[text.lower()],
     "judgement": lambda kind, text: read(text),
-    "int": _parse_int,
+    "int": lambda kind, text: int(text),
     "float": _parse_float,
     "choice": _parse_choice,
-    "json": lambda kind, text: adapter(kind.annotation).validate_json(text),
 }
 
 
-def _render(kind: ResultType, content: Any) -> str:
-    if kind.kind == "bool":
-        return "yes" if content else "no"
-    if kind.kind == "choice":
-        for text, choice in choices_of(kind.annotation).items():
-            if choice is content or choice == content:
-                return text
-    if kind.kind in ("int", "float", "text"):
-        return str(content)
-    return adapter(kind.annotation).dump_json(content).decode()
+def _write_choice(kind: ResultType, content: Any) -> str:
+    if type(content) is str:
+        return content
+    for text, choice in choices_of(kind.annotation).items():
+        if choice is content or choice == content:
+            return text
+    return str(content)
+
+
+def _write_json(kind: ResultType, content: Any) -> str:
+    return written(adapter(kind.annotation), content, kind.sets)
+
+
+_WRITERS: dict[str, Callable[[ResultType, Any], str]] = {
+    "text": lambda kind, content: str(content),
+    "bool": lambda kind, content: "yes" if content else "no",
+    "judgement": _write_json,
+    "int": lambda kind, content: str(content),
+    "float": lambda kind, content: str(content),
+    "choice": _write_choice,
+    "json": _write_json,
+}
 
 
 @lru_cache(maxsize=1024)
@@ -161,10 +217,11 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 @lru_cache(maxsize=1024)
 def result_type(annotation: Any) -> ResultType:
     """The ResultType of an annotation. Raises BadOp where there is none."""
-    if get_origin(annotation) is Annotated:  # bounds: they count where a schema can hold them
+    if get_origin(annotation) is Annotated:
         inner = _bare(annotation)
-        holds = inner is int or get_origin(inner) is list
-        return _json(annotation) if holds else result_type(inner)
+        if not _binds(annotation):
+            return result_type(inner)
+        return _bound_text(annotation) if inner is str else _json(annotation)
     if annotation is str:
         return ResultType("text", "text", "", None, str)
     if annotation is bool or annotation is Judgement:
@@ -181,19 +238,28 @@ def result_type(annotation: Any) -> ResultType:
         isinstance(annotation, type) and issubclass(annotation, Enum)
     ):
         return _choice(annotation)
-    if get_origin(annotation) is list or (
-        isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    ):
-        return _json(annotation)
-    raise BadOp(
-        f"a result can be str, bool, int, float, Literal, Enum, a list of these or a pydantic "
-        f"model, not {annotation!r}"
-    )
+    return _json(annotation)
 
 
 def _bare(annotation: Any) -> Any:
     """The type without what ``Annotated`` adds to it."""
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _binds(annotation: Any) -> bool:
+    """Whether what ``Annotated`` adds says more than a description does."""
+    adds = get_args(annotation)[1:]
+    return any(
+        each.metadata or each.alias if isinstance(each, FieldInfo) else not isinstance(each, str)
+        for each in adds
+    )
+
+
+def _bound_text(annotation: Any) -> ResultType:
+    """Free text that is validated: its bounds are kept by its reading."""
+    bounds = {key: of for key, of in _schema(annotation).items() if key in _TEXT_BOUNDS}
+    name = "text" + "".join(f", {key} {of}" for key, of in bounds.items())
+    return ResultType("text", name, "", None, annotation)
 
 
 def _choice(annotation: Any) -> ResultType:
@@ -209,66 +275,47 @@ def _choice(annotation: Any) -> ResultType:
     )
 
 
-def _json(annotation: Any) -> ResultType:
+def _schema(annotation: Any) -> Any:
     try:
-        schema = bounded(adapter(annotation).json_schema())
+        schema = schema_for(adapter(annotation))
     except Exception as error:  # pydantic raises several kinds for types it has no schema for
         raise BadOp(f"{annotation!r} has no JSON schema: {error}") from error
+    if any(part.get("writeOnly") and part.get("format") == "password" for part in parts_of(schema)):
+        raise BadOp(f"{_called(annotation)} holds a secret, which has no text: use str")
+    return schema
+
+
+def _json(annotation: Any) -> ResultType:
+    schema = _schema(annotation)
+    if annotation in (None, NoneType) or not any(word in schema for word in _SAYS):
+        raise BadOp(
+            f"a result can be anything that pydantic has a JSON schema for, not {annotation!r}, "
+            "which says nothing of what is wanted"
+        )
+    return json_type(_called(annotation), schema, annotation)
+
+
+def _called(annotation: Any) -> str:
     bare = _bare(annotation)
-    name = getattr(bare, "__name__", None) or str(bare)
     if get_origin(bare) is list:
         item = _bare(get_args(bare)[0])
-        name = f"list of {getattr(item, '__name__', item)}"
-    return json_type(name, schema, annotation)
+        return f"list of {getattr(item, '__name__', item)}"
+    plain = get_origin(bare) is None
+    return str(getattr(bare, "__name__", bare) if plain else bare).replace("typing.", "")
 
 
 def json_type(name: str, schema: Any, annotation: Any) -> ResultType:
-    """The ResultType of a bounded schema; ``annotation`` is what validates its contents."""
+    """The ResultType of a schema; ``annotation`` is what validates its contents."""
     spec = json.dumps(schema, ensure_ascii=False, separators=(",", ":"), sort_keys=False)
-    wanted = f"Answer with JSON of this form: {_form(schema, schema)}"
-    return ResultType("json", name, wanted, Constraint("json", spec), annotation)
+    wanted = f"Answer with JSON of this form: {form(schema, schema)}"
+    parts = list(parts_of(schema))
+    return ResultType(
+        "json", name, wanted, Constraint("json", spec), annotation, notes(schema),
+        exact=any(_is_decimal(part) for part in parts),
+        sets=any(part.get("uniqueItems") for part in parts),
+    )  # fmt: skip
 
 
-def bounded(schema: Any) -> Any:
-    """The schema with default bounds where it has none, and without titles (rule 2)."""
-    if isinstance(schema, list):
-        return [bounded(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    out = {key: _bounded_entry(key, item) for key, item in schema.items() if key != "title"}
-    kind = out.get("type")
-    if kind == "string" and "enum" not in out and "const" not in out and "pattern" not in out:
-        out.setdefault("maxLength", MAX_STRING)
-    elif kind == "array":
-        out.setdefault("maxItems", MAX_ITEMS)
-    elif kind == "integer":
-        out.setdefault("minimum", -MAX_INT)
-        out.setdefault("maximum", MAX_INT)
-    elif kind == "object" and "properties" in out:
-        out.setdefault("additionalProperties", False)
-    return out
-
-
-def _bounded_entry(key: str, item: Any) -> Any:
-    if key in ("properties", "$defs"):  # names here are the program's, not schema keywords
-        return {name: bounded(sub) for name, sub in item.items()}
-    return item if key in ("enum", "const", "default", "required") else bounded(item)
-
-
-def _form(schema: Any, root: Any) -> str:
-    """A short human form of a schema, for the contract: {"name": string, "age": integer}."""
-    if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[-1]
-        return _form(root["$defs"][name], {"$defs": {**root["$defs"], name: {"type": name}}})
-    if "enum" in schema:
-        return " | ".join(json.dumps(choice, ensure_ascii=False) for choice in schema["enum"])
-    if "const" in schema:
-        return json.dumps(schema["const"], ensure_ascii=False)
-    if "anyOf" in schema:
-        return " | ".join(_form(option, root) for option in schema["anyOf"])
-    if "properties" in schema:
-        parts = (f'"{key}": {_form(sub, root)}' for key, sub in schema["properties"].items())
-        return "{" + ", ".join(parts) + "}"
-    if schema.get("type") == "array":
-        return f"[{_form(schema.get('items', {}), root)}, ...]"
-    return str(schema.get("type", "value"))
+def _is_decimal(part: Any) -> bool:
+    kinds = [option.get("type") for option in part.get("anyOf", ()) if isinstance(option, dict)]
+    return {"number", "string"} <= set(kinds)

@@ -25,6 +25,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.errors import Usage, described
+from nlpu.json_text import canonical
 from runtime.budget import Budget
 from runtime.journal import Journal, NoJournal
 from runtime.own import text_name
@@ -103,7 +104,7 @@ def _arranged(program: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any,
 def args_text(args: Any, kwargs: Any) -> str | None:
     """The arguments as a text: JSON of [positional, named]; None where they have none."""
     try:
-        return to_json([args, kwargs]).decode()
+        return canonical([args, kwargs])
     except (PydanticSerializationError, ValueError, RecursionError):
         return None  # a run from Python may have arguments that only Python can give again
 
@@ -111,7 +112,7 @@ def args_text(args: Any, kwargs: Any) -> str | None:
 def result_text(result: Any) -> str:
     """A result as JSON, or as a JSON string of what it prints as."""
     try:
-        return to_json(result).decode()
+        return canonical(result)
     except (PydanticSerializationError, ValueError, RecursionError):
         return json.dumps(_printed(result))
 

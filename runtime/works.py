@@ -29,11 +29,12 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 
 from nlpu.errors import BadOperand, NlpuError, ProgramError, described
+from nlpu.json_text import canonical
 from nlpu.label import join
-from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, check_text, rebuilt
+from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Operand, Reduce, check_text, rebuilt
 from nlpu.value import CURRENT, Value, literal, own
 from runtime.graph import Node, Scope
 from runtime.journal import text_hash
@@ -95,11 +96,19 @@ def texts_of(node: Node) -> tuple[str, ...]:
         content = operand
         if isinstance(operand, Value):
             content = operand._content
-            if type(content) is not str or place.type.kind != "text":
-                content = place.type.check(content, f"operand {place.name!r} of {op.name}")
-        text = content if type(content) is str else place.type.render(content)
+            if place.type.annotation is not str or type(content) is not str:
+                content = _taken(operand, content, place, op)
+        text = place.type.render(content)
         out.append(text if text.isascii() else check_text(text, f"operand {place.name!r}"))
     return tuple(out)
+
+
+def _taken(operand: Value[Any], content: Any, place: Operand, op: Op[Any]) -> Any:
+    """A Value's content as an operand. What a call of that very type gave is so already."""
+    work = operand.work if isinstance(operand, Node) else None
+    if isinstance(work, Call | Reduce) and work.op.result == place.type:
+        return content
+    return place.type.keep(content, f"operand {place.name!r} of {op.name}")
 
 
 def _call_ready(kernel: Kernel, node: Node) -> None:
@@ -282,7 +291,7 @@ def _bound(kernel: Kernel, reader: Op[Any], item: Any) -> int:
         return _bound_of_call(item.work.op)
     processor = kernel.processor(reader.processor)
     content = content_of(item)
-    text = content if isinstance(content, str) else reader.result.render(content)
+    text = reader.result.render(content)
     return int(processor.count(text)) + 4
 
 
@@ -368,7 +377,7 @@ def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
     try:
         if isinstance(content, set | frozenset):
             raise ValueError("the order of a set differs from process to process")
-        digest = text_hash(to_json(content)).hex()
+        digest = text_hash(canonical(content).encode("utf-8", "surrogatepass")).hex()
     except (PydanticSerializationError, ValueError) as error:
         raise BadOperand(
             f"{name} gave {type(content).__name__}: a lifted function's result must be text, "

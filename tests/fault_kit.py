@@ -68,7 +68,7 @@ RIGHT: dict[Any, Callable[[int], Any]] = {
     same: lambda n: n,
     record: lambda n: Record(name=f"number {n}", count=n),
 }
-BY_KIND = {None: tell, "choice": even, "regex": same, "json": record}
+BY_KIND = {None: tell, "choice": even, "regex": same, "json": record, "grammar": record}
 
 
 def prompt_text(body: dict[str, Any]) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from nlpu.forms import schema_for
 from nlpu.grammar import grammar_of
-from nlpu.types import bounded
 from nlpu.wire import Constraint
 
 _END = 256
@@ -105,7 +105,7 @@ def schema(content: Any) -> Constraint:
 
 def typed(annotation: Any) -> Constraint:
     """The constraint of a type, as nlpu makes it."""
-    return schema(bounded(TypeAdapter(annotation).json_schema()))
+    return schema(schema_for(TypeAdapter(annotation)))
 
 
 def written(content: Any) -> list[str]:

@@ -124,7 +124,7 @@ CONSTRAINTS = [
         '{"$defs":{"k":{"enum":["p","q"]}},"type":"object","properties":{"a":{"type":"array",'
         '"items":{"$ref":"#/$defs/k"},"maxItems":2},"s":{"type":"string","minLength":9,'
         '"maxLength":12},"i":{"type":"integer","minimum":4,"maximum":5},"b":{"type":"boolean"},'
-        '"o":{"anyOf":[{"type":"null"},{"const":7}]}}}',
+        '"o":{"anyOf":[{"type":"null"},{"const":7}]}},"required":["a","s","i","b","o"]}',
     ),
 ]
 

@@ -114,7 +114,7 @@ def test_a_fault_now_and_then_with_many_seeds(case: Case, servers: Servers, toke
 
 def test_an_answer_that_does_not_keep_to_its_type(servers: Servers) -> None:
     """A server that takes a constraint and ignores it: broken JSON, a word for a number."""
-    broken = {"json": '{"name":"number 7","cou', "regex": "about seven", "choice": "perhaps"}
+    broken = {"grammar": '{"name":"number 7","cou', "regex": "about seven", "choice": "perhaps"}
 
     def answer(seen: Seen) -> str:
         kind, _ = fault_answers.constraint_of(seen.body) or ("", None)

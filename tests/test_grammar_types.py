@@ -17,8 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
+from nlpu.engines.fault_answers import Dice
+from nlpu.engines.fault_grammar import sample
 from nlpu.grammar import grammar_of
-from nlpu.types import MAX_INT, MAX_ITEMS, MAX_STRING
+
+FAR = 10**35  # beyond any bound that a library would choose
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 Kind = tuple[Any, st.SearchStrategy[Any]]
@@ -61,9 +64,8 @@ def whole_numbers(draw: st.DrawFn) -> Kind:
     limits: dict[str, Any] = {}
     limits |= {"ge": low} if "ge" in form else {"gt": low - 1} if "gt" in form else {}
     limits |= {"le": high} if "le" in form else {"lt": high + 1} if "lt" in form else {}
-    # one side without the user's bound has the default of types.py, if that is a bound at all
-    floor = low if {"ge", "gt"} & limits.keys() else min(-MAX_INT, high)
-    ceiling = high if {"le", "lt"} & limits.keys() else max(MAX_INT, low)
+    floor = low if {"ge", "gt"} & limits.keys() else -FAR
+    ceiling = high if {"le", "lt"} & limits.keys() else FAR
     return Annotated[int, Field(**limits)], st.integers(floor, ceiling)
 
 
@@ -77,7 +79,7 @@ def decimal_numbers(draw: st.DrawFn) -> Kind:
 
 @st.composite
 def texts(draw: st.DrawFn) -> Kind:
-    low = draw(st.integers(0, 20) | st.just(MAX_STRING + 100))
+    low = draw(st.integers(0, 20) | st.just(500))
     high = low + draw(st.integers(0, 8))
     limits = draw(
         st.sampled_from([{"min_length": low, "max_length": high}, {"max_length": high}, {}])
@@ -91,7 +93,7 @@ def texts(draw: st.DrawFn) -> Kind:
 
 PLAIN: list[Kind] = [
     (str, TEXT),
-    (int, st.integers(-MAX_INT, MAX_INT)),
+    (int, st.integers(-FAR, FAR)),
     (float, st.floats(allow_nan=False, allow_infinity=False)),
     (bool, st.booleans()),
     (None, st.none()),
@@ -197,21 +199,31 @@ def test_what_is_generated_is_valid(kind: Kind, seed: int) -> None:
         TypeAdapter(kind[0]).validate_json(text)
 
 
+@given(KINDS, st.integers(0, 99))
+def test_a_server_without_a_model_writes_what_the_grammar_takes(kind: Kind, seed: int) -> None:
+    constraint = typed(kind[0])
+    text = sample(grammar_of(constraint), Dice(str(seed)))
+    assert accepts(constraint, text), (text, grammar_of(constraint))
+    json.loads(text)
+
+
 @pytest.mark.parametrize(
     ("annotation", "good", "bad"),
     [
         (Annotated[int, Field(ge=10**12)], [10**12, 10**30], [10**12 - 1]),
         (Annotated[int, Field(le=-(10**12))], [-(10**12), -(10**30)], [1 - 10**12]),
-        (Annotated[int, Field(lt=10**12)], [10**12 - 1, -MAX_INT], [10**12, -MAX_INT - 1]),
-        (Annotated[int, Field(gt=-(10**12))], [1 - 10**12, MAX_INT], [-(10**12), MAX_INT + 1]),
-        (Annotated[int, Field(le=10**19)], [10**19, -MAX_INT], [10**19 + 1, -MAX_INT - 1]),
-        (Annotated[str, Field(min_length=MAX_STRING + 1)], ["a" * (MAX_STRING + 1)], ["a"]),
-        (Annotated[list[int], Field(min_length=MAX_ITEMS + 1)], [[0] * (MAX_ITEMS + 5)], [[0]]),
-        (list[bool], [[True] * MAX_ITEMS], [[True] * (MAX_ITEMS + 1)]),
-        (list[str], [["a" * MAX_STRING]], [["a" * (MAX_STRING + 1)]]),
+        (Annotated[int, Field(lt=10**12)], [10**12 - 1, -FAR], [10**12]),
+        (Annotated[int, Field(gt=-(10**12))], [1 - 10**12, FAR], [-(10**12)]),
+        (Annotated[int, Field(le=10**19)], [10**19, -FAR], [10**19 + 1]),
+        (Annotated[str, Field(min_length=401)], ["a" * 401, '\n"\\' * 999], ["a"]),
+        (Annotated[list[int], Field(min_length=17)], [[0] * 17, [0] * 90], [[0] * 16]),
+        (list[bool], [[True] * 500], []),
+        (list[str], [["a" * 5000]], []),
+        (int, [4294967296, FAR], []),
+        (float, [1e-300, 0.1234567890123456, 1.7e308], []),
     ],
 )
-def test_the_users_bounds_win_over_the_defaults(annotation: Any, good: Any, bad: Any) -> None:
+def test_the_users_bounds_are_the_only_ones(annotation: Any, good: Any, bad: Any) -> None:
     constraint = typed(annotation)
     assert all(accepts(constraint, text) for one in good for text in written(one))
     assert not any(accepts(constraint, text) for one in bad for text in written(one))

@@ -21,6 +21,8 @@ from importlib import import_module
 from math import log
 from typing import Any
 
+from nlpu.engines.fault_grammar import sample
+
 _TEXT = (
     "the a one old red small quiet bright river house garden letter captain rabbit window morning "
     "found saw kept gave took under near before after with without slowly again never almost"
@@ -81,7 +83,7 @@ def limit_of(body: dict[str, Any]) -> int:
 def constraint_of(body: dict[str, Any]) -> tuple[str, Any] | None:
     """(kind, spec) of the request's constraint, in vLLM's form or in OpenAI's."""
     for kind, spec in (body.get("structured_outputs") or {}).items():
-        if kind in {"choice", "regex", "json"}:
+        if kind in {"choice", "regex", "json", "grammar"}:
             return kind, json.loads(spec) if kind == "json" and isinstance(spec, str) else spec
     wanted = body.get("response_format") or {}
     if wanted.get("type") == "json_schema":
@@ -100,6 +102,8 @@ def answer(body: dict[str, Any]) -> str:
         return str(spec[dice.below(len(spec))])
     if kind == "regex":
         return match(spec, dice)
+    if kind == "grammar":
+        return sample(spec, dice)
     return json.dumps(instance(spec, spec, dice), separators=(",", ":"), ensure_ascii=False)
 
 

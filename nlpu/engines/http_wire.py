@@ -28,6 +28,7 @@ from functools import lru_cache
 from typing import Any
 
 from nlpu.errors import ConstraintRejected, DoesNotFit, RequestRefused
+from nlpu.grammar import grammar_of
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint, Request
 
@@ -148,6 +149,9 @@ def _parsed(constraint: Constraint) -> Any:
 
 
 def _vllm_constraint(constraint: Constraint) -> dict[str, Any]:
+    """A schema goes as our grammar: vLLM's own reading of schemas refuses what types allow."""
+    if constraint.kind == "json":
+        return {"structured_outputs": {"grammar": grammar_of(constraint)}}
     spec = constraint.spec if constraint.kind == "regex" else _parsed(constraint)
     return {"structured_outputs": {constraint.kind: spec}}
 

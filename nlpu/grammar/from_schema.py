@@ -10,14 +10,14 @@ holds less than it says, and validation does the rest.
 Rules
 1. Held exactly: const and enum, types, the bounds of integers (numerals.py), string lengths and
    numbers of items up to gbnf.MOST, required and optional properties in the schema's order,
-   prefixItems, unions, references.
+   prefixItems, unions, references, the formats date, time, date-time and uuid as ISO writes them.
 2. Held in part: the bounds of other numbers (numerals.py); of a pattern with lengths, the pattern;
    of what must hold together, what keywords.py makes of it; of anyOf beside a type, the type.
-3. Not held: format, multipleOf, uniqueItems, contains, not, if, propertyNames, a pattern that
-   from_regex.py does not read, lengths and numbers of items above gbnf.MOST.
+3. Not held: other formats, multipleOf, uniqueItems, contains, not, if, propertyNames, a pattern
+   that from_regex.py does not read, lengths and numbers of items above gbnf.MOST.
 4. Listed properties are all there are, unless the schema says otherwise; others follow them.
    A schema that has properties is an object, and one that has items an array.
-5. A bound that contradicts another is dropped, the default of types.py before the user's own.
+5. Of two bounds that contradict each other the upper one is dropped.
 6. Where a value cannot be (``false``), what needs it cannot be either; a schema nothing satisfies,
    or one that refers to itself before it reaches a value, is refused. One whose every value has
    another in it is not noticed: no text of it ends.
@@ -37,6 +37,16 @@ from nlpu.grammar.numerals import integer, number
 from nlpu.grammar.sequences import items, members
 from nlpu.grammar.strings import json_forms, string
 
+_DATE = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_TIME = (
+    r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
+    "(Z|[+-][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?"
+)
+_HEX = "[0-9a-fA-F]"
+_FORMATS = {
+    "date": f"^{_DATE}$", "time": f"^{_TIME}$", "date-time": f"^{_DATE}[T ]{_TIME}$",
+    "uuid": f"^{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}}$",
+}  # fmt: skip
 _OTHERS = {
     *("anyOf", "oneOf", "allOf", "if", "then", "else", "dependentSchemas", "patternProperties"),
 }
@@ -140,9 +150,10 @@ class _Schema:
         return self._rules.looped("any", lambda _: self._union(kinds, self._typed, frozenset()))
 
     def _string(self, schema: dict[str, Any]) -> str:
-        if isinstance(schema.get("pattern"), str):
+        pattern = schema.get("pattern", _FORMATS.get(str(schema.get("format"))))
+        if isinstance(pattern, str):
             try:
-                inside = self._add("pattern", pattern_body(self._rules, schema["pattern"]))
+                inside = self._add("pattern", pattern_body(self._rules, pattern))
                 return self._add("string", joined('"\\""', inside, '"\\""'))
             except (ConstraintRejected, RecursionError):
                 pass  # validation keeps it (rule 3)

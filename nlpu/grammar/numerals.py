@@ -13,8 +13,7 @@ Rules
    if they were not. ``-0.0`` is at least 0.
 3. A number has at most 23 digits behind the point and 3 in the exponent: so many has the smallest
    float that JavaScript writes without exponent; Rust writes at most 21, Python 20.
-4. Of two bounds that contradict each other, or say the same of one side, the default of types.py
-   yields to the user's own; else the upper one is dropped.
+4. Of two bounds that contradict each other the upper one is dropped.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from math import ceil, floor, isfinite
 from typing import Any
 
 from nlpu.grammar.gbnf import Rules, digits, either, one_of, repeated, spans
-from nlpu.types import MAX_INT
 
 _DIGITS = 40
 _REST = '("." [0-9]{1,23})? ([eE] [+\\u002d]? [0-9]{1,3})?'
@@ -102,10 +100,10 @@ def _whole_bounds(schema: dict[str, Any]) -> tuple[int | None, int | None]:
     above, below = _bound(schema, "exclusiveMinimum"), _bound(schema, "exclusiveMaximum")
     if above is not None:
         least = floor(above) + 1
-        low = least if low in (None, -MAX_INT) else max(low, least)
+        low = least if low is None else max(low, least)
     if below is not None:
         most = ceil(below) - 1
-        high = most if high in (None, MAX_INT) else min(high, most)
+        high = most if high is None else min(high, most)
     return _agreeing(low, high)
 
 
@@ -117,4 +115,4 @@ def _bound(schema: dict[str, Any], word: str) -> Any:
 def _agreeing(low: Any, high: Any) -> tuple[Any, Any]:
     if low is None or high is None or low <= high:
         return low, high
-    return (None, high) if low == -MAX_INT else (low, None)
+    return low, None

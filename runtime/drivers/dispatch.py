@@ -39,9 +39,10 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 
 from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refused, described
+from nlpu.json_text import compact
 from nlpu.label import Label, join
 from nlpu.op import check_text
 from nlpu.value import CURRENT, Value
@@ -302,7 +303,8 @@ def _exactly(node: Node, call: ExactCall) -> dict[str, Any]:
 
 def _json(driver: Driver, given: dict[str, Any]) -> str:
     try:
-        return to_json(given).decode()
+        parts = (f"{compact(name)}:{driver.text_of(name, given[name])}" for name in given)
+        return "{" + ",".join(parts) + "}"
     except (PydanticSerializationError, ValueError) as error:
         raise BadOperand(
             f"an argument of {driver.name} cannot be written as JSON: {error}"
@@ -313,8 +315,7 @@ def _checked(driver: Driver, content: Any) -> str:
     """The result as its canonical text (rule 4). Raises DriverFailed."""
     what = f"the result of {driver.name}"
     try:
-        text = check_text(driver.result.render(driver.result.check(content, what)), what)
-        driver.result.parse(text)  # a number may be out of bounds, where it will be read again
+        text = check_text(driver.result.render(driver.result.keep(content, what)), what)
     except NlpuError as error:
         raise DriverFailed(str(error)) from error
     if len(text.encode()) > driver.most_bytes:

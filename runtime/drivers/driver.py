@@ -30,16 +30,18 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Literal, get_args, overload
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from nlpu.errors import BadOp, BadOperand
+from nlpu.json_text import written
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.op import contains_value, gather
 from nlpu.printing import one_line
-from nlpu.types import ResultType, adapter, result_type
+from nlpu.types import ResultType, adapter, held, result_type
 from nlpu.value import Value, current
 
 Effect = Literal["pure", "read", "write", "external"]
@@ -141,12 +143,22 @@ class Driver:
 
     def checked(self, name: str, content: Any) -> Any:
         """The argument, made of its annotated type. Raises BadOperand (rule 4)."""
-        argument = next(each for each in self.arguments if each.name == name)
+        kind = self._adapter(name)
         try:
-            return adapter(argument.annotation).validate_python(content)
+            made = kind.validate_python(content)
         except ValidationError as error:
             what = error.errors()[0]["msg"]
             raise BadOperand(f"argument {name!r} of {self.name}: {what}") from error
+        reads = partial(kind.validate_json, by_alias=True, by_name=True)
+        held(f"argument {name!r} of {self.name}", made, lambda: written(kind, made, True), reads)
+        return made
+
+    def text_of(self, name: str, content: Any) -> str:
+        """An argument as JSON, the same in every process. Raises ValueError."""
+        return written(self._adapter(name), content, sets=True)
+
+    def _adapter(self, name: str) -> TypeAdapter[Any]:
+        return adapter(next(each.annotation for each in self.arguments if each.name == name))
 
     def role_of(self, name: str) -> Role:
         """The role of an argument."""
