@@ -105,6 +105,8 @@ class ResultType:
             reads = adapter(self.annotation).validate_json
             return reads(kept, by_alias=True, by_name=True), kept
         content = _PARSERS[self.kind](self, text)
+        if type(content) is str:  # an object of its own: which reply gave a text is told by it
+            content = content[:1] + content[1:]
         return content, text if self.kind == "text" else self.render(content)
 
     def parse(self, text: str) -> Any:

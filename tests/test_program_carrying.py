@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from kit import computer, echo, execute, finish, merge, said, shorten, yes
@@ -14,11 +15,11 @@ from terminal_fixture import Terminal, nlpu
 from test_program_text import BOOK, Tone, brief, send
 
 from nlpu import lift, op, split
-from nlpu.engines.scripted import Seen
+from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadProgram, DriverFailed, ProgramError, Usage
 from nlpu.label import UNTRUSTED, USER, intern_label
 from nlpu.value import Value
-from runtime import Run, first, spawn
+from runtime import Computer, Run, first, spawn
 from runtime.assembly.bounds import Given
 from runtime.assembly.carrying import program_of
 from runtime.assembly.reading import read
@@ -60,6 +61,24 @@ def test_a_run_is_written_with_its_parameters_and_runs_on_other_texts() -> None:
     assert again.receipt.calls == run.receipt.calls and not again.receipt.forced
     other = execute(program_of(text), "Another text. " * 9, "geese", engine=brief)
     assert other.result[1].endswith("+geese")
+
+
+def test_equal_answers_are_each_their_own_calls(tmp_path: Path) -> None:
+    topic = op("Say what it is about", Literal["food", "sport"])
+
+    def program(texts: str) -> Any:
+        found = topic.map(texts.split(", "))
+        return [[text, label] for text, label in zip(texts.split(", "), found.value, strict=True)]
+
+    name = ""
+    for _ in range(2):
+        with Computer(Scripted("food"), run_dir=tmp_path) as machine:
+            begin = partial(machine.resume, name) if name else machine.start
+            run = finish(begin(program, "a b, c d"))
+            name = run.name
+            text = write(plan_of(run._begun, {}))
+        again = execute(program_of(text), engine=lambda seen: ("food", "sport")["c d" in str(seen)])
+        assert again.result == [["a b", "food"], ["c d", "sport"]], text
 
 
 def led(topic: str) -> Any:

@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from math import log
+from math import isinf, log
 from typing import Any
 
 from nlpu.engines.fault_grammar import sample
@@ -188,10 +188,22 @@ def _number(schema: Any, dice: Dice) -> int:
 
 def match(pattern: str, dice: Dice) -> str:
     """A text that the whole expression matches, for expressions without look-around."""
-    text = "".join(_walk(import_module("re._parser").parse(pattern), dice))
+    parsed = import_module("re._parser").parse(pattern)
+    for _ in range(20):  # an expression may hold nothing else
+        text = "".join(_walk(parsed, dice))
+        if not _is_far(text):
+            break
     if re.fullmatch(pattern, text) is None:
         raise ValueError(f"this server is too simple for the expression {pattern}")
     return text
+
+
+def _is_far(text: str) -> bool:
+    """Whether it looks like a number and is beyond all of them (1e999)."""
+    try:
+        return isinf(float(text))
+    except ValueError:
+        return False
 
 
 def _walk(tree: Any, dice: Dice) -> Iterator[str]:

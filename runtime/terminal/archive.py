@@ -57,7 +57,9 @@ class Record:
 
     @property
     def resumption(self) -> str:
-        """The command that goes on with it."""
+        """The command that goes on with it, or the call, where Python started it."""
+        if self.program != SESSION and "engine" not in self.past.header:
+            return f"from the Python that started it, computer.resume({self.name!r}, {self.title})"
         verb = "repl --resume" if self.program == SESSION else "resume"
         return f"nlpu {verb} {self.name}"
 

@@ -317,6 +317,12 @@ def _loaded(record: Record, files: dict[Path, str]) -> Program:
     try:
         return load(record.program, only="".join(files.values()))  # a run has one
     except Usage as error:
+        if "engine" not in record.past.header:
+            raise Usage(
+                f"the run {record.name} was started from Python, which alone has its program: go "
+                f"on there with computer.resume({record.name!r}, {record.title}); begun as "
+                "`nlpu run FILE.py:FUNCTION`, a run is resumed from the terminal"
+            ) from error
         raise Usage(f"the program of run {record.name} cannot be found: {error}") from error
 
 
