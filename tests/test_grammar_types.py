@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -13,13 +14,15 @@ from uuid import UUID
 
 import pytest
 from grammar_kit import accepts, typed, walk, written
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from nlpu.engines.fault_answers import Dice
 from nlpu.engines.fault_grammar import sample
+from nlpu.errors import BadOp, BadOperand, Malformed
 from nlpu.grammar import grammar_of
+from nlpu.types import ResultType, result_type
 
 FAR = 10**35  # beyond any bound that a library would choose
 
@@ -197,6 +200,36 @@ def test_what_is_generated_is_valid(kind: Kind, seed: int) -> None:
     text = walk(typed(kind[0]), Random(seed))
     if text is not None:
         TypeAdapter(kind[0]).validate_json(text)
+
+
+def typed_as(annotation: Any) -> ResultType:
+    try:
+        return result_type(annotation)
+    except BadOp:  # nothing but null, say
+        reject()
+
+
+@given(st.data())
+def test_every_content_is_written_in_the_language_of_its_type(data: st.DataObject) -> None:
+    annotation, contents = data.draw(KINDS)
+    kind = typed_as(annotation)
+    try:
+        content = kind.keep(data.draw(contents), "it")
+    except BadOperand:  # a union that reads its own text as another of its types
+        reject()
+    text = kind.render(content)
+    assert kind.constraint is None or accepts(kind.constraint, text), text
+    assert kind.parse(text) == content
+
+
+@given(KINDS, st.integers(0, 99))
+def test_whatever_is_accepted_reads_to_a_content_or_is_malformed(kind: Kind, seed: int) -> None:
+    made = typed_as(kind[0])
+    text = None if made.constraint is None else walk(made.constraint, Random(seed))
+    if text:
+        with suppress(Malformed):
+            content, kept = made.read(text)
+            assert made.read(kept) == (content, kept)
 
 
 @given(KINDS, st.integers(0, 99))
