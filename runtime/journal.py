@@ -210,10 +210,10 @@ class Journal(_Names):
     def _seal(self) -> None:
         """Make the file whole in itself (see ``journal_file``)."""
         with suppress(sqlite3.Error, OSError):  # then it is left as by a kill
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute(f"PRAGMA user_version={CLOSED}")  # which syncs all rows before it
-            self._db.close()
-            self._side.note(*self._kept, held=True, sync=False)
+            self._db.execute(f"PRAGMA user_version={CLOSED}")
+            self._db.close()  # unless somebody reads it, all is in the file then, synced
+            held = not self.path.with_suffix(".db-wal").exists()
+            self._side.note(*self._kept, held=held, sync=False)
         self._side.close()
 
     def discard(self) -> None:

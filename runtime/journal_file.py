@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +36,7 @@ _HOST_FAULTS: Final = tuple(  # of SQLite; any other error on a file of ours is 
 
 
 def journals(directory: Path) -> list[Path]:
-    """List the journals of a directory, with those whose file is gone. Raises StorageFailed."""
+    """List the journals of a directory, with those whose file is gone."""
     beside = (side.with_suffix(".db") for side in directory.glob(f"*{SUFFIX}"))
     return sorted({*directory.glob("*.db"), *filter(is_there, beside)})
 
@@ -44,8 +45,10 @@ def is_there(path: Path) -> bool:
     """Tell whether there is a journal, or should be: its side record counts rows."""
     if path.is_file():
         return True
-    record = recorded(path)
-    return record is not None and record.rows > 0
+    with suppress(OSError):
+        record = read(path)
+        return record is not None and record.rows > 0
+    return True  # opening it says what is wrong
 
 
 def recorded(path: Path) -> Record | None:

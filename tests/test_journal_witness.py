@@ -43,6 +43,7 @@ from witness_kit import (
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
 from runtime.journal import Journal
 from runtime.journal_file import CLOSED, OPEN, journals
+from runtime.terminal.edges import _copy
 from runtime.witness import UNKNOWN, Record, boot_id, decode, encode, lost, read, side_of
 
 __all__ = ["nlpu"]  # a fixture
@@ -341,6 +342,13 @@ def test_a_side_record_is_as_private_as_its_journal(tmp_path: Path) -> None:
     path.chmod(0o640)
     Journal(path).close()
     assert stat.S_IMODE(side_of(path).stat().st_mode) == 0o640
+
+
+def test_a_copy_to_look_at_has_its_side_record(shelf: Path) -> None:
+    found = left(shelf, "sent")
+    (shelf / "copy").mkdir()
+    _copy(found.put(shelf / "j"), shelf / "copy" / "j.db")
+    assert opened(found, shelf / "copy" / "j.db") == len(found.rows)
 
 
 def test_an_empty_journal_leaves_nothing(tmp_path: Path) -> None:
