@@ -30,14 +30,23 @@ How the file is opened is ``journal_file``'s business, what the rows say ``histo
 from __future__ import annotations
 
 import json
-import sqlite3
 from contextlib import ExitStack, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
 from nlpu.private import make_file
-from runtime.journal_file import CLOSED, OPEN, connect, damaged, is_empty, owned, recorded, typed
+from runtime.journal_file import (
+    CLOSED,
+    ERRORS,
+    OPEN,
+    connect,
+    damaged,
+    is_empty,
+    owned,
+    recorded,
+    typed,
+)
 from runtime.witness import SUFFIX, Witness, boot_id, lost
 
 _CHAIN_BYTES: Final = 8
@@ -178,8 +187,8 @@ class Journal(_Names):
             db.execute("COMMIT")
             if sync and not self._durable:
                 db.execute("PRAGMA synchronous=NORMAL")
-        except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
+        except ERRORS as error:
+            with suppress(*ERRORS):
                 db.execute("ROLLBACK")  # unless SQLite has done that already
             self._forget()
             raise typed(self.path, error) from error
@@ -209,7 +218,7 @@ class Journal(_Names):
 
     def _seal(self) -> None:
         """Make the file whole in itself (see ``journal_file``)."""
-        with suppress(sqlite3.Error, OSError):  # then it is left as by a kill
+        with suppress(*ERRORS, OSError):  # then it is left as by a kill
             self._db.execute(f"PRAGMA user_version={CLOSED}")
             self._db.close()  # unless somebody reads it, all is in the file then, synced
             held = not self.path.with_suffix(".db-wal").exists()
@@ -250,10 +259,8 @@ class Journal(_Names):
                 for row in db.execute("SELECT * FROM log WHERE seq > ? ORDER BY seq", (self._seq,)):
                     self._take_row(*row)
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (*ERRORS, TypeError) as error:
             raise typed(self.path, error) from error
-        except (ValueError, TypeError) as error:
-            raise damaged(self.path, str(error)) from error
         self._compare(mark)
         self._kept = (self._seq, self._chain)  # what the last commit covers
 

@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS log (
 _MAGIC: Final = 0x4E4C5055  # "NLPU", SQLite's application_id
 _FORMAT: Final = 1  # SQLite's user_version; without a mark in it, of before there were side records
 OPEN, CLOSED = _FORMAT | 0x100, _FORMAT | 0x200  # rule 2
+ERRORS: Final = (sqlite3.Error, ValueError)  # a damaged schema's error may be no text to the module
 _HOST_FAULTS: Final = tuple(  # of SQLite; any other error on a file of ours is damage
     f"SQLITE_{name}"
     for name in ("IOERR", "FULL", "READONLY", "CANTOPEN", "PERM", "AUTH", "BUSY", "LOCKED", "NOMEM")
@@ -76,11 +77,11 @@ def connect(path: Path, durable: bool, read_only: bool) -> sqlite3.Connection:
         if read_only and _is_frozen(path):
             uri += "&immutable=1"  # else SQLite wants to write its shared memory beside it
         db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
+    except ERRORS as error:
         raise typed(path, error) from error
     try:
         _prepare(db, path, durable, read_only)
-    except sqlite3.Error as error:
+    except ERRORS as error:
         db.close()
         raise typed(path, error) from error
     except BaseException:
