@@ -123,9 +123,8 @@ class Journal(_Names):
     def _open(self, durable: bool) -> None:
         """Look at what is there, and only then open it for writing (rule 3)."""
         self._record = recorded(self.path)
-        if self._record and self._record.rows and not self.path.exists():
-            raise damaged(self.path, f"its file is gone, and with it {self._record.rows} rows")
         try:
+            self._check_size()  # of a file that is empty SQLite would remove the log
             if not self.read_only:
                 make_file(self.path)  # rule 6; the files beside it take its mode
             with ExitStack() as ends:
@@ -139,6 +138,15 @@ class Journal(_Names):
                 self._db = connect(self.path, durable, read_only=False)
         except OSError as error:
             raise typed(self.path, error) from error
+
+    def _check_size(self) -> None:
+        if self._record and self._record.rows:
+            size = self.path.stat().st_size if self.path.exists() else -1
+            if size <= 0:
+                what = "gone" if size < 0 else "empty"
+                raise damaged(
+                    self.path, f"its file is {what}, and with it {self._record.rows} rows"
+                )
 
     # -- writing ----------------------------------------------------------------------------
 
@@ -268,6 +276,8 @@ class Journal(_Names):
         """Hold the number of rows against the side record."""
         if self._record is not None:
             missing = lost(self._record, self._seq, self._boot)
+            if self._record.rows and not mark:  # which is on the disk before any row
+                missing = f"its file holds nothing, and {self._record.rows} rows are missing"
             if missing:
                 raise damaged(self.path, missing)
         elif mark == OPEN and recorded(self.path) is None:  # its owner may just have made it

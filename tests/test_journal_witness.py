@@ -271,6 +271,20 @@ def test_what_a_power_cut_took_is_forgotten(shelf: Path) -> None:
             assert len(Journal(path, read_only=True, boot=boot).rows) == 4
 
 
+def test_no_power_cut_empties_the_file(shelf: Path) -> None:
+    files = begun(shelf / "j", 5, boot=ONE)
+    for boot in (ONE, OTHER):
+        for read_only in (True, False):
+            path = laid(shelf / "cut", {**files, "j.db": b""})
+            with pytest.raises(JournalDamaged, match="its file is empty, and with it 5 rows"):
+                Journal(path, read_only=read_only, boot=boot)
+            assert path.with_suffix(".db-wal").read_bytes() == files["j.db-wal"]
+            path = laid(shelf / "cut", {"j.db-side": files["j.db-side"]})
+            sqlite3.connect(path).execute("VACUUM")  # no table, but a header
+            with pytest.raises(JournalDamaged, match="its file"):
+                Journal(path, read_only=read_only, boot=boot)
+
+
 def test_where_no_boot_has_an_id_each_is_another(shelf: Path) -> None:
     files = begun(shelf / "j", 5, boot=UNKNOWN)
     files["j.db-wal"] = files["j.db-wal"][: commits(files["j.db-wal"])[-3]]
