@@ -8,51 +8,50 @@ One SQLite file (WAL) for one computer, holding all its runs. Two tables:
     log   one row for each thing that happened, in order, and how many texts there were by then
 
 A log row is a JSON array. Its checksum covers the row and the checksum before it, so a row that is
-lost, changed or out of order breaks the chain. Rows are buffered and written in one transaction a
-turn of the scheduler's loop (group commit); results reach programs only after it.
+lost, changed or out of order breaks the chain; how many there must be is said by a record beside
+the file (``witness``). Rows are buffered and written in one transaction a turn of the scheduler's
+loop (group commit); results reach programs only after it.
 
 Rules
 1. ``append`` only buffers; ``commit`` makes everything appended so far permanent, or raises
-   StorageFailed and nothing of it is.
+   StorageFailed and nothing of it is. (Where only the side record could not be written, all of it
+   is, and nothing follows from it: as if the process had been killed then.)
 2. With ``durable`` every commit is synced to the disk (FULL); without, it survives the death of
    the process (NORMAL), and the sync happens at checkpoints.
-3. Opening verifies the chain of all rows and the hash of all texts before anything is used, and
-   raises JournalDamaged at the first that does not hold.
+3. Opening verifies the chain of all rows, their number and the hash of all texts before anything
+   is used or written, and raises JournalDamaged at the first that does not hold.
 4. One process owns a journal while it is open (a lock beside it); a second is told who.
 5. Rows are data: nothing read back is evaluated or imported by itself.
 6. A new file is its owner's alone (``nlpu.private``).
 
-What the rows say is ``history``'s business.
+How the file is opened is ``journal_file``'s business, what the rows say ``history``'s.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from memory.lock import Lock
-from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
 from nlpu.private import make_file
+from runtime.journal_file import (
+    CLOSED,
+    ERRORS,
+    OPEN,
+    connect,
+    damaged,
+    is_empty,
+    owned,
+    recorded,
+    typed,
+)
+from runtime.witness import SUFFIX, Witness, boot_id, lost
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS text (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS log (
-    seq INTEGER PRIMARY KEY, texts INTEGER NOT NULL, body BLOB NOT NULL, chain BLOB NOT NULL);
-"""
-_MAGIC: Final = 0x4E4C5055  # "NLPU", SQLite's application_id
-_FORMAT: Final = 1
 _CHAIN_BYTES: Final = 8
 _HASH_BYTES: Final = 16
 _NAMES_KEPT: Final = 4096
-_HOST_FAULTS: Final = tuple(  # of SQLite; any other error on a file of ours is damage
-    f"SQLITE_{name}"
-    for name in ("IOERR", "FULL", "READONLY", "CANTOPEN", "PERM", "AUTH", "BUSY", "LOCKED", "NOMEM")
-)
 
 Row = list[Any]
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -99,7 +98,10 @@ class Journal(_Names):
 
     keeps = True  # whether what is appended is kept at all
 
-    def __init__(self, path: Path, *, durable: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, durable: bool = False, read_only: bool = False, boot: bytes = b""
+    ) -> None:
+        """``boot`` stands for the id of this boot of the machine."""
         super().__init__()
         self.path = path
         self._ids: dict[bytes, int] = {}
@@ -107,14 +109,44 @@ class Journal(_Names):
         self._new_rows: list[tuple[int, int, bytes, bytes]] = []
         self._seq, self._chain = 0, bytes(_CHAIN_BYTES)
         self.read_only, self._durable, self._sync = read_only, durable, False
+        self._boot = boot or boot_id()
+        self._side = Witness(path, self._boot)
         self._lock = None if read_only else owned(path)
         try:
-            self._db = _connect(path, durable, read_only)
-            self._load()
+            self._open(durable)
         except BaseException:
+            self._side.close()
             if self._lock is not None:
                 self._lock.release()
             raise
+
+    def _open(self, durable: bool) -> None:
+        """Look at what is there, and only then open it for writing (rule 3)."""
+        self._record = recorded(self.path)
+        try:
+            self._check_size()  # of a file that is empty SQLite would remove the log
+            if not self.read_only:
+                make_file(self.path)  # rule 6; the files beside it take its mode
+            with ExitStack() as ends:
+                self._db = connect(self.path, durable, read_only=True)
+                ends.callback(self._db.close)
+                self._load()
+                if self.read_only:
+                    ends.pop_all()
+                    return
+                self._side.take(self._record, self._seq, self._chain)  # before there is any row
+                self._db = connect(self.path, durable, read_only=False)
+        except OSError as error:
+            raise typed(self.path, error) from error
+
+    def _check_size(self) -> None:
+        if self._record and self._record.rows:
+            size = self.path.stat().st_size if self.path.exists() else -1
+            if size <= 0:
+                what = "gone" if size < 0 else "empty"
+                raise damaged(
+                    self.path, f"its file is {what}, and with it {self._record.rows} rows"
+                )
 
     # -- writing ----------------------------------------------------------------------------
 
@@ -163,14 +195,18 @@ class Journal(_Names):
             db.execute("COMMIT")
             if sync and not self._durable:
                 db.execute("PRAGMA synchronous=NORMAL")
-        except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
+        except ERRORS as error:
+            with suppress(*ERRORS):
                 db.execute("ROLLBACK")  # unless SQLite has done that already
             self._forget()
-            raise _typed(self.path, error) from error
+            raise typed(self.path, error) from error
         self._kept, self._sync = (self._seq, self._chain), False
         self._new_texts.clear()
         self._new_rows.clear()
+        try:
+            self._side.note(self._seq, self._chain, held=sync or self._durable, sync=sync)
+        except OSError as error:
+            raise typed(self.path, error) from error
 
     def _forget(self) -> None:
         """Drop what was appended since the last commit, as if it had never been."""
@@ -182,22 +218,33 @@ class Journal(_Names):
 
     def close(self) -> None:
         """Close the file and give up ownership. What was not committed is dropped. Idempotent."""
+        if self._side.is_open:
+            self._seal()
         self._db.close()
         if self._lock is not None:
             self._lock.release()
+
+    def _seal(self) -> None:
+        """Make the file whole in itself (see ``journal_file``)."""
+        with suppress(*ERRORS, OSError):  # then it is left as by a kill
+            self._db.execute(f"PRAGMA user_version={CLOSED}")
+            self._db.close()  # unless somebody reads it, all is in the file then, synced
+            held = not self.path.with_suffix(".db-wal").exists()
+            self._side.note(*self._kept, held=held, sync=False)
+        self._side.close()
 
     def discard(self) -> None:
         """Close it, and remove the file if nothing was ever written to it."""
         self.close()
         if self._seq == 0 and not self.read_only:
-            for suffix in (".db", ".db-wal", ".db-shm", ".lock"):
+            for suffix in (".db", ".db-wal", ".db-shm", SUFFIX, ".lock"):
                 self.path.with_suffix(suffix).unlink(missing_ok=True)
 
     # -- reading ----------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Read again, for what was committed since it was opened."""
-        fresh = Journal(self.path, read_only=True)
+        fresh = Journal(self.path, read_only=True, boot=self._boot)
         fresh.close()
         self.rows, self.texts = fresh.rows, fresh.texts
 
@@ -209,114 +256,50 @@ class Journal(_Names):
 
     def _load(self) -> None:
         db, known = self._db, len(self._ids)
+        self._record = recorded(self.path)  # before the rows, since a writer makes it after them
         try:
             db.execute("BEGIN")  # one snapshot: another process may be writing
-            if not _is_empty(db):
+            (mark,) = db.execute("PRAGMA user_version").fetchone()
+            if not is_empty(db):
                 new_texts = db.execute("SELECT * FROM text WHERE id > ? ORDER BY id", (known,))
                 for number, name, body in new_texts:
                     self._take_text(number, name, body)
                 for row in db.execute("SELECT * FROM log WHERE seq > ? ORDER BY seq", (self._seq,)):
                     self._take_row(*row)
             db.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise _typed(self.path, error) from error
-        except (ValueError, TypeError) as error:
-            raise JournalDamaged(_damage(self.path, str(error))) from error
+        except (*ERRORS, TypeError) as error:
+            raise typed(self.path, error) from error
+        self._compare(mark)
         self._kept = (self._seq, self._chain)  # what the last commit covers
+
+    def _compare(self, mark: int) -> None:
+        """Hold the number of rows against the side record."""
+        if self._record is not None:
+            missing = lost(self._record, self._seq, self._boot)
+            if self._record.rows and not mark:  # which is on the disk before any row
+                missing = f"its file holds nothing, and {self._record.rows} rows are missing"
+            if missing:
+                raise damaged(self.path, missing)
+        elif mark == OPEN and recorded(self.path) is None:  # its owner may just have made it
+            name = self.path.with_suffix(SUFFIX).name
+            raise damaged(self.path, f"its side record {name} is missing or says nothing")
 
     def _take_text(self, number: int, name: bytes, body: bytes) -> None:
         if number != len(self._ids) + 1 or text_hash(body) != name:
-            raise JournalDamaged(_damage(self.path, f"text {number} does not match its hash"))
+            raise damaged(self.path, f"text {number} does not match its hash")
         self._ids[name] = number
         self.texts[number] = body.decode("utf-8", "surrogatepass")
 
     def _take_row(self, seq: int, texts: int, body: bytes, chain: bytes) -> None:
         expected = link(self._chain, self._seq + 1, texts, body)
         if seq != self._seq + 1 or chain != expected:
-            raise JournalDamaged(_damage(self.path, f"row {self._seq + 1} fails its checksum"))
+            raise damaged(self.path, f"row {self._seq + 1} fails its checksum")
         if texts > len(self._ids):
-            raise JournalDamaged(_damage(self.path, f"text {len(self._ids) + 1} is missing"))
+            raise damaged(self.path, f"text {len(self._ids) + 1} is missing")
+        if self._record and seq == self._record.rows and chain != self._record.chain:
+            raise damaged(self.path, f"row {seq} is not the one that its side record names")
         self._seq, self._chain = seq, chain
         self.rows.append(json.loads(body))
-
-
-def owned(path: Path) -> Lock:
-    """Ownership of a journal. Raises RunBusy, StorageFailed."""
-    busy = "the run is being executed by process {owner}; wait for it, or stop it first"
-    try:
-        return Lock(path.with_suffix(".lock"), busy)
-    except OSError as error:
-        raise _typed(path, error) from error
-
-
-def _connect(path: Path, durable: bool, read_only: bool) -> sqlite3.Connection:
-    try:
-        if not read_only:
-            make_file(path)  # rule 6; SQLite's other files take its mode
-        mode = "ro" if read_only else "rwc"
-        uri = f"{path.absolute().as_uri()}?mode={mode}"
-        if read_only and _is_frozen(path):
-            uri += "&immutable=1"  # else SQLite wants to write its shared memory beside it
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    except (sqlite3.Error, OSError) as error:
-        raise _typed(path, error) from error
-    try:
-        _prepare(db, path, durable, read_only)
-    except sqlite3.Error as error:
-        db.close()
-        raise _typed(path, error) from error
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _is_frozen(path: Path) -> bool:
-    """Whether nobody can be writing it: its directory is read-only, and it has no WAL."""
-    return not os.access(path.parent, os.W_OK) and not path.with_suffix(".db-wal").exists()
-
-
-def _prepare(db: sqlite3.Connection, path: Path, durable: bool, read_only: bool) -> None:
-    magic = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    empty = _is_empty(db)
-    if (magic, version) != ((0, 0) if empty else (_MAGIC, _FORMAT)):
-        raise JournalDamaged(_damage(path, "it is not a journal of this program's format"))
-    if read_only:
-        return
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-    if empty:
-        script = f"PRAGMA application_id={_MAGIC};PRAGMA user_version={_FORMAT};{_SCHEMA}"
-        db.executescript(f"BEGIN;{script}COMMIT;")
-
-
-def _is_empty(db: sqlite3.Connection) -> bool:
-    """Whether it has no tables yet: its process died before it made them."""
-    return not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-
-
-def _typed(path: Path, error: Exception) -> NlpuError:
-    """What the host did to us, or else damage: SQLite says no more than that."""
-    name = getattr(error, "sqlite_errorname", "")
-    refused = name == "SQLITE_READONLY" and os.access(path, os.W_OK)  # by the file's own header
-    if isinstance(error, OSError) or (name.startswith(_HOST_FAULTS) and not refused):
-        return StorageFailed(_storage_message(path, error))
-    return JournalDamaged(_damage(path, str(error)))
-
-
-def _damage(path: Path, what: str) -> str:
-    return (
-        f"the journal {path} is damaged: {what}. Nothing of it was used; "
-        "restore it from a copy, or run the program anew"
-    )
-
-
-def _storage_message(path: Path, error: Exception) -> str:
-    return (
-        f"cannot use the journal {path}: {error}. Free space there, make it writable, or choose "
-        "another directory with --run-dir; what was finished before is kept and can be resumed"
-    )
 
 
 class NoJournal(_Names):

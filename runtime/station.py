@@ -28,6 +28,7 @@ from runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of w
 from runtime.drivers.person import Person
 from runtime.header import new_stem
 from runtime.journal import Journal, NoJournal
+from runtime.journal_file import is_there
 from runtime.kernel import Kernel
 
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
@@ -124,7 +125,7 @@ class Station:
         if self.run_dir is None:
             return NoJournal()
         path = self.run_dir / f"{self.stem}.db"
-        if existing and not path.is_file():
+        if existing and not is_there(path):
             raise ProgramError(f"there is no run {self.stem} in {self.run_dir}; see: nlpu runs")
         if replay:
             return Journal(path, read_only=True)

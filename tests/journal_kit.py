@@ -17,9 +17,11 @@ from runtime.budget import Budget
 from runtime.journal import link, text_hash
 from runtime.loader import load
 from runtime.terminal.recorded import described
+from runtime.witness import Record, decode, encode, side_of
 
 Rows = list[list[Any]]
 RUNS = Path(".nlpu/runs")
+_OTHER = Record(0, b"another boot id.", 0, 0, bytes(8))
 PROGRAM = '''
 from pathlib import Path
 from nlpu import nlop
@@ -49,6 +51,7 @@ def forge(path: Path, change: Callable[[Rows], Rows | None]) -> None:
             chain = link(chain, seq, most, body)
             db.execute("INSERT INTO log VALUES (?,?,?,?)", (seq, most, body, chain))
         db.commit()
+    side_of(path).unlink(missing_ok=True)  # who sends a journal need not send it
 
 
 def forge_texts(path: Path, old: str, new: str) -> None:
@@ -60,6 +63,17 @@ def forge_texts(path: Path, old: str, new: str) -> None:
                 "UPDATE text SET hash = ?, body = ? WHERE id = ?", (text_hash(other), other, number)
             )
         db.commit()
+
+
+def rebooted(side: bytes) -> bytes:
+    """A side record as another boot of the machine would have left it."""
+    changed = bytearray(side)
+    for start in (0, 512):
+        record = decode(side[start : start + len(encode(_OTHER))])
+        if record is not None:
+            slot = encode(record._replace(boot=_OTHER.boot))
+            changed[start : start + len(slot)] = slot
+    return bytes(changed)
 
 
 def headers(rows: Rows) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """A damaged journal is found or harmless; a disk that cannot be written loses nothing finished.
 
-Harmless means: what is read is a prefix of the true rows with their true texts, and a run resumed
-from it comes to the right result. Everything else must be a typed error.
+Harmless means: what is read are the true rows with their true texts, and a run resumed from them
+comes to the right result. In another boot of the machine it may be a prefix of the rows, as a power
+cut leaves it. Everything else must be a typed error. ``test_journal_witness`` has effects as well.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from journal_kit import rebooted
 from kill_programs import chain
 from kill_worker import Order
 from pydantic_core import to_json
@@ -49,7 +51,9 @@ class Sample:
     texts: dict[int, str]
     expected: bytes  # the result of the run
 
-    def put(self, directory: Path, **changed: bytes) -> Path:
+    def put(self, directory: Path, *, reboot: bool = False, **changed: bytes) -> Path:
+        if reboot:
+            changed["db_side"] = rebooted(self.files["db-side"])
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
         for name, content in self.files.items():
@@ -109,10 +113,10 @@ def _database(computer: Computer) -> sqlite3.Connection:
 
 def _copy(home: Path, copy: Path) -> None:
     (path,) = home.glob("*.db")
-    shutil.copy(path, copy / "j.db")
-    wal = home / f"{path.name}-wal"
-    if wal.exists() and wal.stat().st_size:
-        shutil.copy(wal, copy / "j.db-wal")
+    for suffix in (".db", ".db-wal", ".db-side"):
+        file = path.with_suffix(suffix)
+        if file.exists() and file.stat().st_size:
+            shutil.copy(file, copy / f"j{suffix}")
 
 
 def whole() -> bytes:
@@ -178,15 +182,18 @@ def _last_records(found: Sample, name: str, rows: int) -> range:
 
 
 def cut(shelf: Path, state: str, name: str, rows: int, step: int) -> Counter[str]:
-    """Cut a file at every ``step``-th byte of its last rows."""
+    """Cut a file at every ``step``-th byte of its last rows: in this boot, and in another one."""
     found = sample(shelf, state)
+    whole = str(len(found.rows))
     met = Counter[str]()
     for index, length in enumerate(_last_records(found, name, rows)[::step]):
         changed = {name.replace("-", "_"): found.files[name][:length]}
-        what = outcome(found, found.put(shelf / "cut", **changed))
+        assert outcome(found, found.put(shelf / "cut", **changed)) in ("damaged", whole)
+        what = outcome(found, found.put(shelf / "cut", reboot=True, **changed))
         met[what] += 1
         if what != "damaged" and (met[what] == 1 or index % 199 == 0):
-            assert resumed(found, found.put(shelf / "cut", **changed)) in ("right", "empty")
+            there = found.put(shelf / "cut", reboot=True, **changed)
+            assert resumed(found, there) in ("right", "empty")
     return met
 
 
@@ -233,6 +240,7 @@ def flip(shelf: Path, state: str, flips: int, seed: int) -> Counter[str]:
         changed = {name.replace("-", "_"): bytes(content)}
         what = outcome(found, found.put(shelf / "flip", **changed))
         if what != "damaged":
+            assert what == str(len(found.rows))
             what = resumed(found, found.put(shelf / "flip", **changed))
         met[what] += 1
     return met
@@ -378,15 +386,15 @@ def test_a_disk_that_is_full_anywhere(shelf: Path) -> None:
 @pytest.mark.parametrize("pages", [3, 4, 5, 6])
 def test_no_more_pages(shelf: Path, monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
     """SQLite's own "database or disk is full", in the middle of a run."""
-    connect = journal_module._connect
+    connect = journal_module.connect
 
-    def small(*args: Any) -> sqlite3.Connection:
-        db = connect(*args)
+    def small(*args: Any, **rest: Any) -> sqlite3.Connection:
+        db = connect(*args, **rest)
         db.execute(f"PRAGMA max_page_count = {pages}")
         return db
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module, "_connect", small)
+        patch.setattr(journal_module, "connect", small)
         with Computer(Scripted(), run_dir=shelf) as computer:
             run = computer.run(chain, CALLS)
             assert isinstance(run.error, StorageFailed)

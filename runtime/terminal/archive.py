@@ -23,6 +23,8 @@ from nlpu.types import adapter
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.history import Past, cost_of, fold, past_of
 from runtime.journal import Journal, Row
+from runtime.journal_file import journals
+from runtime.witness import side_of
 
 SESSION = "repl"  # the program of a session of ``nlpu repl``
 
@@ -126,13 +128,13 @@ def records(run_dir: Path) -> list[Record]:
     """All runs of a directory, newest first. Raises Usage."""
     if run_dir.exists() and not run_dir.is_dir():
         raise Usage(f"{run_dir} is no directory; --run-dir names the one where runs are journaled")
-    found = [record for path in sorted(run_dir.glob("*.db")) for record in read(path)]
+    found = [record for path in journals(run_dir) for record in read(path)]
     return sorted(found, key=lambda record: (record.started_s, record.name), reverse=True)
 
 
 def find(run_dir: Path, name: str) -> Record:
     """The run of a name or of the unique start of one. Raises Usage, JournalDamaged."""
-    stems = {path.stem: path for path in sorted(run_dir.glob("*.db"))}
+    stems = {path.stem: path for path in journals(run_dir)}
     wanted = name.partition(".")[0]
     near = [stem for stem in stems if stem == wanted] or [s for s in stems if s.startswith(wanted)]
     if not wanted or not near:
@@ -153,7 +155,7 @@ def read(path: Path, strict: bool = False) -> list[Record]:
     except NlpuError as error:
         if strict:
             raise
-        past = Past(header={"program": "?", "started_s": path.stat().st_mtime})
+        past = Past(header={"program": "?", "started_s": _last_change_s(path)})
         status = "damaged" if isinstance(error, JournalDamaged) else "unreadable"
         return [Record(path.stem, past, {}, status, 0.0, str(error))]
     journal.close()
@@ -201,7 +203,8 @@ def _name(path: Path, number: int) -> str:
 
 def _last_change_s(path: Path) -> float:
     files = (path, path.with_name(path.name + "-wal"))
-    return max(file.stat().st_mtime for file in files if file.exists())
+    there = [file for file in files if file.exists()] or [side_of(path)]
+    return max(file.stat().st_mtime for file in there)
 
 
 def owner(path: Path) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -34,6 +35,7 @@ from runtime.terminal.archive import SESSION, Record
 from runtime.terminal.interrupting import stop
 from runtime.terminal.recorded import Recorded
 from runtime.terminal.trusting import doubt_of, files_of
+from runtime.witness import side_of
 from runtime.works import JOINT
 
 if TYPE_CHECKING:
@@ -135,6 +137,9 @@ def replayed(
 
 
 def _copy(source: Path, target: Path) -> None:
+    side = side_of(source)
+    if side.exists():
+        shutil.copyfile(side, side_of(target))  # before the rows: it may be written meanwhile
     with (
         closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as here,
         closing(sqlite3.connect(target)) as there,

@@ -1,0 +1,159 @@
+"""The witness: a small file beside a journal that says how much of it there must be.
+
+Theory of operation
+-------------------
+SQLite reads a write-ahead log up to the first frame that fails, and takes what comes behind it for
+the torn end of a power cut. So a flipped bit, a log that was removed or two pages that changed
+places can drop rows that had been committed, in silence: an effect whose intent was among them
+would be made again. The side record (``<journal>.db-side``) counts the rows after each commit:
+
+    slot    serial, boot id, rows, rows held, end of their chain, checksum
+    file    two slots, each in a sector of its own, written in turn; the higher serial counts
+
+Rules
+1. A slot is written after the commit that it counts: a process killed between the two leaves the
+   journal ahead, which is harmless. A reader reads the record before the rows, for the same reason.
+2. The row that the record ends at carries the chain's end, or the two do not belong together.
+3. Rows held are those that were synced to the disk: by a commit with an effect's intent, by each
+   one of a durable journal, by a clean close. That one of them is missing is damage.
+4. Rows beyond those may be lost to a power cut, but not to the death of a process. So it is damage
+   if they are missing in the boot that wrote the record, and a power cut in another one. Where a
+   boot has no id none is the same.
+5. A slot that fails its checksum counts as not there; the other one is a commit older, and rule 1
+   covers that. Only with an effect's intent is the slot synced as well: each slot names rows that
+   were there, so that an older one found after a power cut is as true.
+6. What a power cut took is forgotten, in both slots and synced, before a row is written over it:
+   else an older slot would name another row.
+
+What is done about damage is ``journal``'s business.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, NamedTuple
+
+SUFFIX: Final = ".db-side"
+UNKNOWN: Final = bytes(16)  # the id of a boot that has none
+_SECTOR: Final = 512  # what a disk writes as a whole
+_SUM_BYTES: Final = 8
+_FIELDS: Final = struct.Struct("<Q16sQQ8s")
+_SLOT_BYTES: Final = _FIELDS.size + _SUM_BYTES
+
+
+class Record(NamedTuple):
+    """What one slot says."""
+
+    serial: int
+    boot: bytes
+    rows: int
+    held: int
+    chain: bytes
+
+
+def encode(record: Record) -> bytes:
+    """Give a slot's bytes."""
+    fields = _FIELDS.pack(*record)
+    return fields + blake2b(fields, digest_size=_SUM_BYTES).digest()
+
+
+def decode(slot: bytes) -> Record | None:
+    """Read a slot; None if its checksum fails."""
+    fields = slot[: _FIELDS.size]
+    if slot[_FIELDS.size :] != blake2b(fields, digest_size=_SUM_BYTES).digest():
+        return None
+    return Record(*_FIELDS.unpack(fields)) if len(fields) == _FIELDS.size else None
+
+
+@cache
+def boot_id() -> bytes:
+    """Name this boot of the machine; ``UNKNOWN`` where the system does not."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            found = bytes.fromhex(file.read().strip().replace("-", ""))
+    except (OSError, ValueError):
+        return UNKNOWN
+    return found if len(found) == len(UNKNOWN) else UNKNOWN
+
+
+def side_of(journal: Path) -> Path:
+    """Name the side record of a journal."""
+    return journal.with_suffix(SUFFIX)
+
+
+def read(journal: Path) -> Record | None:
+    """Read what a journal's side record says; None if there is none that says anything.
+
+    Raises OSError.
+    """
+    try:
+        content = side_of(journal).read_bytes()
+    except FileNotFoundError:
+        return None
+    slots = (content[start : start + _SLOT_BYTES] for start in (0, _SECTOR))
+    return max(filter(None, map(decode, slots)), default=None)
+
+
+def lost(record: Record, rows: int, boot: bytes) -> str:
+    """Say what is missing of a journal with so many rows; "" if that is nothing (rules 3, 4)."""
+    same_boot = record.boot == boot != UNKNOWN
+    if rows >= (record.rows if same_boot else record.held):
+        return ""
+    return (
+        f"{record.rows - rows} of its {record.rows} rows are missing, "
+        "perhaps with what drivers have done"
+    )
+
+
+class Witness:
+    """Writes a journal's side record: its owner's."""
+
+    def __init__(self, journal: Path, boot: bytes) -> None:
+        """Open nothing yet: see ``take``."""
+        self._journal, self._boot = journal, boot
+        self._fd = -1
+        self._serial = self._held = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was taken and is not closed."""
+        return self._fd >= 0
+
+    def take(self, record: Record | None, rows: int, chain: bytes) -> None:
+        """Go on from what was read, which has been held against the rows. Raises OSError."""
+        self._fd = os.open(side_of(self._journal), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        mode = self._journal.stat().st_mode & 0o777  # as SQLite's own files beside it have it
+        os.fchmod(self._fd, mode & ~0o111)
+        anew = record is None or rows < record.rows
+        if record is not None:
+            self._serial, self._held = record.serial, record.held
+        if anew:  # rule 6
+            self._put(rows, chain)
+        self._put(rows, chain)
+        if anew:
+            os.fsync(self._fd)
+
+    def note(self, rows: int, chain: bytes, *, held: bool, sync: bool) -> None:
+        """Count what was committed (rules 1, 3, 5). Raises OSError."""
+        if held:
+            self._held = rows
+        self._put(rows, chain)
+        if sync:
+            os.fsync(self._fd)
+
+    def _put(self, rows: int, chain: bytes) -> None:
+        self._serial += 1
+        slot = encode(Record(self._serial, self._boot, rows, self._held, chain))
+        if os.pwrite(self._fd, slot, self._serial % 2 * _SECTOR) != len(slot):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
