@@ -39,7 +39,7 @@ from nlpu.errors import BadOperand, Usage
 from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.op import Op, check_text
 from nlpu.printing import one_line
-from nlpu.value import CURRENT, Value, lowered, remembered, see
+from nlpu.value import Value, inside, lowered, remembered, see
 
 JOINT = "\n\n"  # between pages in an operand
 CHANGED = "memory"  # what a program that writes changes, as a forecast names it
@@ -252,5 +252,5 @@ def _joined(pages: Iterable[Page]) -> Label:
 
 def _counter() -> Count:
     """The tokens of the run's default processor; outside a run, an estimate."""
-    scope = CURRENT.get()
+    scope = inside()
     return rough_tokens if scope is None else scope.processor(None).count

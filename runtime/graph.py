@@ -24,6 +24,9 @@ Rules
 3. A control cell is immutable and shared; seeing a value that was issued under the current cell
    replaces that cell, since the value's own path already includes it.
 4. A scope's label only sinks, and each step down is noted: what was seen, and where.
+5. A node of a run that goes on is read by a program of its computer, on the loop's thread, or not
+   at all: another thread could read it when it is there and not when it is not, and what it read
+   would come into no order with what the program does.
 """
 
 from __future__ import annotations
@@ -31,16 +34,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nlpu.errors import BadOperand, NlpuError
+from nlpu.errors import BadOperand, NlpuError, NotInRun
 from nlpu.label import USER, Label, join
 from nlpu.op import Map, Reduce
 from nlpu.printing import one_line
-from nlpu.value import CURRENT, State, Value, in_sight, see
+from nlpu.value import State, Value, inside, see
 
 if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
     from runtime.run import RunState
+
+
+_SINKING = Lock()  # of any scope: it is rare
 
 
 class Stage(IntEnum):
@@ -113,6 +120,7 @@ class Node(Value[Any]):
     """A Value of a run, and the work that settles it."""
 
     __slots__ = (
+        "_items",
         "_wakers",
         "control",
         "cost",
@@ -122,7 +130,6 @@ class Node(Value[Any]):
         "growers",
         "inner",
         "issue",
-        "items",
         "key",
         "operands",
         "ordinal",
@@ -155,7 +162,7 @@ class Node(Value[Any]):
         self.users: list[Node] | None = None
         self.growers: list[Node] | None = None  # those that wait for it to grow
         self.waiting = 0
-        self.items: list[Any] | None = None
+        self._items: list[Any] | None = None
         self.estimate = 0
         self.rank = 0
         self.draw = 0
@@ -184,27 +191,44 @@ class Node(Value[Any]):
         return op.name if op is not None else str(getattr(self.work, "name", "gather"))
 
     def _whence(self) -> str:
-        if not in_sight(self.scope.label):  # what was issued there may depend on what it saw
+        if not self._in_sight(self.scope.label):  # what was issued there may depend on what it saw
             return ""
         form = {Map: ".map", Reduce: ".reduce"}.get(type(self.work), "")
         return one_line(f", {self.name}{form} at {self.position}", 80)
+
+    def _in_sight(self, label: Label) -> bool:
+        issuer = inside()
+        if issuer is None:
+            return not self.scope.going
+        return join(issuer.label, label) == issuer.label
+
+    def _seen_apart(self) -> None:
+        if self._state is State.PENDING or self.scope.going:
+            raise _read_apart(self)
 
     def each(self) -> list[Any]:
         """The elements as Values of their own, so that one that fails can be caught alone.
 
         Of a map over a list that is on its way, they are known once all of them are settled.
         """
-        if self.items is None and self._state is State.PENDING:
+        if self._items is None and self._state is State.PENDING:
             try:
                 _ = self.value
             except NlpuError:
-                if self.items is None:
+                if self._items is None:
                     raise
-        if self.items is None:
-            return super().each()
-        if self.inner is not None:
-            see(self.inner.label)  # how many there are
-        return list(self.items)
+        found = self.items
+        return super().each() if found is None else found
+
+    @property
+    def items(self) -> list[Any] | None:
+        """The elements of a map, reduction or draws; None where they are not known yet."""
+        if self._items is None or self.inner is None:
+            return None
+        if inside() is None and self.scope.going:
+            raise _read_apart(self)
+        see(self.inner.label)  # how many there are
+        return list(self._items)
 
     def data_edges(self) -> Iterator[Node]:
         """The nodes it reads; of a reduction that has not grown yet, those of its list."""
@@ -286,7 +310,15 @@ class Scope:
             raise BadOperand(f"the program {self.name!r} has ended; it cannot issue any more")
         return self.run.kernel.issue(self, work, operands)
 
+    @property
+    def going(self) -> bool:
+        """Whether the run has not ended."""
+        return self.run.status == "running"
+
     def force(self, value: Value[Any]) -> None:
+        if self.ended or get_ident() != self.run.kernel.thread:
+            self._seen_astray(value)
+            return
         if self.is_async:
             raise BadOperand("in an async program a Value is not asked directly: write await v")
         if isinstance(value, Node):
@@ -298,6 +330,9 @@ class Scope:
             self.see(value._label)
 
     def wait(self, value: Value[Any]) -> Any:
+        if self.ended or get_ident() != self.run.kernel.thread:
+            self._seen_astray(value)
+            return
         if isinstance(value, Node):
             if value._state is State.PENDING:
                 self._same_run(value)
@@ -307,11 +342,18 @@ class Scope:
             self.see(value._label)
 
     def see(self, label: Label, node: Node | None = None) -> None:
-        joined = join(self.label, label)
-        if joined is not self.label:
-            line = self.run.kernel.host.asking_line()
+        if join(self.label, label) is self.label:
+            return
+        line = self.run.kernel.host.asking_line()
+        with _SINKING:  # another thread may have seen something else meanwhile
             self.sights.append(Sight(self.issued, node, label, line))
-            self.label = joined
+            self.label = join(self.label, label)
+
+    def _seen_astray(self, value: Value[Any]) -> None:
+        """Something of the program reads when it has ended, or on another thread (rule 5)."""
+        if isinstance(value, Node):
+            value._seen_apart()
+        self.see(value._label)
 
     def processor(self, name: str | None) -> Any:
         return self.run.kernel.processor(name)
@@ -371,8 +413,19 @@ class Scope:
 
 def current_scope() -> Scope | None:
     """The scope this code runs inside of, if it is one of ours."""
-    scope = CURRENT.get()
+    scope = inside()
     return scope if isinstance(scope, Scope) else None
+
+
+def _read_apart(node: Node) -> NotInRun:
+    if not node.scope.going:
+        return NotInRun("this Value is still on its way and no run is current; use run.result")
+    return NotInRun(
+        f"{node.name} was read off its program's path (on a thread, in a context or a callback of "
+        "its own, or after its end), where no label would tell of that: read it in the program and "
+        "pass the content, or pass the Value to lift(function, blocking=True); outside of the run, "
+        "use run.result"
+    )
 
 
 def chain_of(error: BaseException) -> str:

@@ -14,6 +14,9 @@ Rules
 1. Greenlets are switched to only from the hub (the loop's own greenlet), never from each other.
 2. What a program raises fails its scope: the nested program's Value, or the run.
 3. A stopped run unwinds its programs (GreenletExit, task cancel) and leaves its journal resumable.
+4. A greenlet that a program makes is inside of the program's scope. It reads what is there; only
+   the program itself can be parked.
+5. A literal that a program is given is its own: what reads it elsewhere lowers this program.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.op import contains_value, gather
-from nlpu.value import CURRENT, Value, current
+from nlpu.value import CURRENT, Value, current, literal, look_around
 from runtime.graph import Node, Scope, Stage
 from runtime.run import RunState, Status
 from runtime.works import KINDS, Kind, content_of
@@ -51,6 +54,20 @@ class Spawn:
     name: str
     args: tuple[Any, ...]
     kwargs: tuple[tuple[str, Any], ...] = ()
+
+
+def _parents_scope() -> Scope | None:
+    """The scope of the program that made this greenlet, whose own context is empty (rule 4)."""
+    parent = getcurrent().parent
+    while parent is not None:
+        scope: Scope | None = getattr(parent, "program_scope", None)
+        if scope is not None:
+            return scope
+        parent = parent.parent
+    return None
+
+
+look_around(_parents_scope)
 
 
 class Host:
@@ -75,6 +92,8 @@ class Host:
             return
         context = copy_context()
         context.run(CURRENT.set, scope)
+        args = tuple(_adopted(arg, scope) for arg in args)
+        kwargs = {name: _adopted(arg, scope) for name, arg in kwargs.items()}
         if inspect.iscoroutinefunction(program):
             self._start_async(scope, lambda: program(*args, **kwargs), context, ended)
             return
@@ -92,6 +111,7 @@ class Host:
 
         self._hub = getcurrent()
         living = greenlet(body)
+        living.program_scope = scope
         living.gr_context = context
         self._living[scope] = living
         living.switch()
@@ -268,6 +288,11 @@ class Host:
             callback()
         self.kernel.runs.pop(run.number, None)
         self.kernel.soon()
+
+
+def _adopted(given: Any, scope: Scope) -> Any:
+    """An argument of a program (rule 5)."""
+    return literal(given._content, given._label, scope) if type(given) is Value else given
 
 
 def _gathered(scope: Scope, outcome: Any) -> Any:

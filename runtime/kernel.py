@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from functools import reduce
 from random import Random
+from threading import get_ident
 from typing import Any, TypeVar
 
 from nlpu.errors import (
@@ -43,7 +44,7 @@ from nlpu.errors import (
 )
 from nlpu.label import Label, join
 from nlpu.processor import Processor
-from nlpu.value import Value
+from nlpu.value import CURRENT, Value
 from runtime.calls import CallDesk
 from runtime.clock import Clock
 from runtime.editing import rewritten
@@ -64,6 +65,7 @@ class Kernel:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, seed: int = 0) -> None:
         self.loop = loop
+        self.thread = get_ident()  # it is made on its loop's
         self.clock = clock
         self.random = Random(seed)  # for backoff only: nothing a program can see
         self.journal: Journal | NoJournal = NoJournal()
@@ -91,6 +93,7 @@ class Kernel:
     def turn(self) -> None:
         """One round of settle, schedule, commit, run."""
         self.turn_s = self.loop.time()
+        CURRENT.set(None)  # whoever asked for the turn: it is no program's
         self._guarded(self._settle_arrivals)
         self._turn_due = False  # only now: what settling asks for is in this turn
         batch = self._guarded(self.calls.admit) or []

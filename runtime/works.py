@@ -114,8 +114,8 @@ def _items_of(operand: Any) -> list[Any] | None:
     """The elements of a list operand as far as they are known without waiting."""
     if isinstance(operand, list):
         return operand
-    if isinstance(operand, Node) and operand.items is not None:
-        return operand.items
+    if isinstance(operand, Node) and operand._items is not None:
+        return operand._items
     return None
 
 
@@ -157,7 +157,7 @@ def _growing(
             kernel.wait_for(node, ())
 
     def ready(kernel: Kernel, node: Node) -> None:
-        if node.items is not None:
+        if node._items is not None:
             kernel.settle(node, finish(node))
             return
         first, *rest = node.operands
@@ -173,7 +173,7 @@ def _growing(
     def grow_now(kernel: Kernel, node: Node, items: list[Any]) -> None:
         scope = _scope_of_growth(node)
         grow(kernel, node, scope, items)
-        node.operands = tuple(node.items or ())
+        node.operands = tuple(node._items or ())
         kernel.grown(node)
         kernel.wait_for(node, node.operands)
 
@@ -183,7 +183,7 @@ def _growing(
 def _scope_of_growth(node: Node) -> Scope:
     """A scope for what grows, that has seen how many items there are."""
     source = node.operands[0]
-    grown_from = source if isinstance(source, Node) and source.items is None else None
+    grown_from = source if isinstance(source, Node) and source._items is None else None
     scope = node.scope.child(node, type(node.work).__name__.lower(), grown_from)
     if isinstance(source, Node) and source.inner is not None:
         scope.see(source.inner.label, source)
@@ -217,7 +217,7 @@ def _child_call(scope: Scope, work: Call, operands: tuple[Any, ...]) -> Any:
 def _grow_map(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> None:
     op: Op[Any] = node.work.op
     call, rest = Call(op), node.operands[1:]
-    node.items = [_child_call(scope, call, (item, *rest)) for item in items]
+    node._items = [_child_call(scope, call, (item, *rest)) for item in items]
 
 
 def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> None:
@@ -234,7 +234,7 @@ def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> 
             _fold(scope, op, group, rest, as_list) if len(group) > 1 else group[0]
             for group in groups
         ]
-    node.items = [level[0] if isinstance(level[0], Value) else literal(level[0], scope.label)]
+    node._items = [level[0] if isinstance(level[0], Value) else literal(level[0], scope.label)]
 
 
 def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as_list: bool) -> Any:
@@ -315,8 +315,8 @@ def _grow_draws(kernel: Kernel, node: Node) -> None:
             f"draw from {op.name}.using(temperature=0.7)"
         )
     scope = node.scope.child(node, "samples", None)
-    node.items = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
-    node.operands = tuple(node.items)
+    node._items = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
+    node.operands = tuple(node._items)
     kernel.wait_for(node, node.operands)
 
 
