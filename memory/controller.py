@@ -18,7 +18,7 @@ Rules
    writes it, if one does.
 3. Firmware is called in the scope of the program that asked: its ops are calls of that run.
 4. No more tokens are given out than asked for, by the run's own tokenizer where there is one.
-5. A program that has acted on untrusted content forgets nothing: what it read may have asked for it.
+5. A program that has acted on untrusted content forgets nothing: what it read may have asked it to.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ from nlpu.errors import (
     TimedOut,
     described,
 )
+from nlpu.label import join
 from nlpu.op import Op
 from nlpu.processor import Processor
 from nlpu.wire import Reply, Request
@@ -121,6 +122,8 @@ class CallDesk:
         if outcome.fault:
             raise failure_of(outcome.fault, outcome.message, outcome.side)
         text = run.journal.texts[outcome.text]
+        if run.ancestor is not None and run.ancestor.was_edited(node.position):
+            node._label = join(node._label, run.ancestor.edits.label(node.position))
         try:
             content = node.work.op.result.parse(text)
         except ModelError as error:

@@ -47,7 +47,7 @@ from nlpu.processor import Processor
 from nlpu.value import CURRENT, Value
 from runtime.calls import CallDesk
 from runtime.clock import Clock
-from runtime.editing import rewritten
+from runtime.editing import label_of_text, rewritten
 from runtime.graph import Node, Scope, Stage
 from runtime.hosting import Host
 from runtime.journal import Journal, NoJournal
@@ -189,9 +189,10 @@ class Kernel:
 
     def issue(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> Node:
         """Put work on the graph."""
-        if scope.run.reworded:
-            work = rewritten(work, scope.run.reworded)
         node = Node(scope, work, operands)
+        if scope.run.reworded:
+            node.work = work = rewritten(work, scope.run.reworded)
+            node._label = join(node._label, label_of_text(scope.run.ancestor, work))
         self._seq += 1
         node.seq = self._seq
         scope.nodes.append(node)
