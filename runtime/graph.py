@@ -42,6 +42,7 @@ from nlpu.label import USER, Label, join
 from nlpu.op import Map, Reduce
 from nlpu.printing import one_line
 from nlpu.value import State, Value, inside, see
+from runtime.gaps import check_caches
 
 if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
     from runtime.run import RunState
@@ -348,6 +349,8 @@ class Scope:
         with _SINKING:  # another thread may have seen something else meanwhile
             self.sights.append(Sight(self.issued, node, label, line))
             self.label = join(self.label, label)
+        self.run.lowered = True
+        check_caches()
 
     def _seen_astray(self, value: Value[Any]) -> None:
         """Something of the program reads when it has ended, or on another thread (rule 5)."""

@@ -35,6 +35,7 @@ from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.op import contains_value, gather
 from nlpu.value import CURRENT, Value, current, literal, look_around
+from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage
 from runtime.run import RunState, Status
 from runtime.works import KINDS, Kind, content_of
@@ -43,7 +44,6 @@ if TYPE_CHECKING:  # the kernel owns the host
     from runtime.kernel import Kernel
 
 Program = Callable[..., Any]
-_OWN = ("nlpu", "memory", "runtime", "asyncio", "threading")  # not where a program waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,7 @@ class Host:
         entry = scope.run.forced.setdefault(self.asking_line(), [0, 0.0])
         entry[0] += 1
         entry[1] += seconds
+        check_caches()
 
     @staticmethod
     def asking_line() -> str:
@@ -160,7 +161,7 @@ class Host:
         frame = sys._getframe(1)
         while frame is not None:
             module = frame.f_globals.get("__name__", "")
-            if module.partition(".")[0] not in _OWN:
+            if module.partition(".")[0] not in OWN:
                 return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
             frame = frame.f_back  # type: ignore[assignment]
         return "?"
@@ -311,6 +312,7 @@ def _gathered(scope: Scope, outcome: Any) -> Any:
 
 def _spawn_ready(kernel: Kernel, node: Node) -> None:
     work: Spawn = node.work
+    check_given(node, node.scope.run.given.pop(node.seq, None))
     scope = node.scope.child(node, work.name, None)
     scope.origin = node
 
@@ -345,6 +347,9 @@ def as_typed(name: str, error: BaseException) -> BaseException:
 
 
 def _spawn_issued(kernel: Kernel, node: Node) -> None:
+    taken = given((*node.work.args, *(value for _, value in node.work.kwargs)))
+    if taken is not None:
+        node.scope.run.given[node.seq] = taken
     for value in _given(node):
         if value.stage is not Stage.SETTLED:
             value.users = value.users or []

@@ -35,6 +35,7 @@ from nlpu.errors import BadOperand, NlpuError, ProgramError, described
 from nlpu.label import join
 from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, check_text, rebuilt
 from nlpu.value import CURRENT, Value, literal, own
+from runtime.gaps import check_given, given
 from runtime.graph import Node, Scope
 from runtime.journal import text_hash
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # the kernel calls this table; the functions get the kernel h
 
 JOINT = "\n\n"  # between the texts of one reduction group
 _MOST_GROUP = 8  # texts folded at once: wider groups make weak models forget the first ones
+_AS_THEY_ARE = frozenset({Node, Value, str, int, float, bool, type(None)})
 _RETOKENISED = 1.1  # generated text may take a few more tokens when it is read back
 
 
@@ -78,6 +80,8 @@ def _call_issued(kernel: Kernel, node: Node) -> None:
     op: Op[Any] = node.work.op
     run = node.scope.run
     run.counts.issued += 1
+    if any(type(operand) not in _AS_THEY_ARE for operand in node.operands):
+        node.operands = tuple(map(_taken, node.operands))
     node.estimate = node.rank = run.estimate(op)
     if node.scope.origin is not None:  # what waits for the nested program waits for its calls
         node.rank += node.scope.origin.rank
@@ -85,6 +89,11 @@ def _call_issued(kernel: Kernel, node: Node) -> None:
         node.draw = node.scope.draws.get(op.digest, 0)
         node.scope.draws[op.digest] = node.draw + 1
     kernel.wait_for(node, node.operands)
+
+
+def _taken(operand: Any) -> Any:
+    """An operand as it is now: what the program makes of a record of its own later is not asked."""
+    return operand if isinstance(operand, Value) else own(operand)
 
 
 def texts_of(node: Node) -> tuple[str, ...]:
@@ -340,8 +349,16 @@ def _gathered(node: Node) -> Any:
     return fill(node.work.shape)
 
 
+def _lift_issued(kernel: Kernel, node: Node) -> None:
+    taken = given(each for each in node.operands if not isinstance(each, list | dict | set))
+    if taken is not None:
+        node.scope.run.given[node.seq] = taken
+    kernel.wait_for(node, node.operands)
+
+
 def _lift_ready(kernel: Kernel, node: Node) -> None:
     work: Lift = node.work
+    check_given(node, node.scope.run.given.pop(node.seq, None))
     contents = [
         own(value._content) if isinstance(value, Value) else value for value in node.operands
     ]
@@ -442,6 +459,6 @@ KINDS: dict[type, Kind] = {
         lambda kernel, node: kernel.wait_for(node, node.operands),
         lambda kernel, node: kernel.settle(node, _gathered(node)),
     ),
-    Lift: Kind(lambda kernel, node: kernel.wait_for(node, node.operands), _lift_ready),
+    Lift: Kind(_lift_issued, _lift_ready),
     First: Kind(_first_issued, _first_ready, takes_failures=True),
 }
