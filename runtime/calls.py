@@ -41,8 +41,9 @@ from nlpu.op import Op
 from nlpu.processor import Processor
 from nlpu.wire import Reply, Request
 from runtime.budget import TOKENS_PER_NLOP, Amount
+from runtime.cost import Cost
 from runtime.faults import Health
-from runtime.graph import Cost, Node, Stage
+from runtime.graph import Node, Stage
 from runtime.history import Outcome, cost_of
 from runtime.lanes import Flight, Lane, quarantined
 from runtime.run import failure_of

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from nlpu.errors import ProgramError
+from nlpu.errors import NotInRun, ProgramError
 from nlpu.value import Value
 
 if TYPE_CHECKING:  # only in annotations
@@ -115,6 +115,18 @@ def check_caches() -> None:
             )
 
 
+def read_apart(name: str, *, going: bool) -> NotInRun:
+    """The error of who reads a Value where no label would tell of that (``graph``'s rule 5)."""
+    if not going:
+        return NotInRun("this Value is still on its way and no run is current; use run.result")
+    return NotInRun(
+        f"{name} was read off its program's path (on a thread, in a context or a callback of "
+        "its own, or after its end), where no label would tell of that: read it in the program and "
+        "pass the content, or pass the Value to lift(function, blocking=True); outside of the run, "
+        "use run.result"
+    )
+
+
 # -- frames ---------------------------------------------------------------------------------------
 
 
@@ -148,7 +160,7 @@ def _is_cached(frame: FrameType) -> bool:
 def _classes(frame: FrameType) -> Iterator[type]:
     """Those that may have the frame's function: of its first argument, or by its name."""
     code = frame.f_code
-    first = frame.f_locals.get(code.co_varnames[0]) if code.co_varnames else None
+    first: Any = frame.f_locals.get(code.co_varnames[0]) if code.co_varnames else None
     yield from (first if issubclass(type(first), type) else type(first)).__mro__
     space: Any = frame.f_globals
     for name in code.co_qualname.split(".")[:-1]:

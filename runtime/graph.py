@@ -24,25 +24,24 @@ Rules
 3. A control cell is immutable and shared; seeing a value that was issued under the current cell
    replaces that cell, since the value's own path already includes it.
 4. A scope's label only sinks, and each step down is noted: what was seen, and where.
-5. A node of a run that goes on is read by a program of its computer, on the loop's thread, or not
-   at all: another thread could read it when it is there and not when it is not, and what it read
-   would come into no order with what the program does.
+5. A node of a run that goes on is read by a program, on the loop's thread, or not at all: on
+   another it could be read when it is there, and not before; a program would hang on time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nlpu.errors import BadOperand, NlpuError, NotInRun
+from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import USER, Label, join
 from nlpu.op import Map, Reduce
 from nlpu.printing import one_line
 from nlpu.value import State, Value, inside, see
-from runtime.gaps import check_caches
+from runtime.cost import Cost
+from runtime.gaps import check_caches, read_apart
 
 if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
     from runtime.run import RunState
@@ -58,26 +57,6 @@ class Stage(IntEnum):
     READY = 1
     SENT = 2
     SETTLED = 3
-
-
-@dataclass(slots=True)
-class Cost:
-    """What one call took. Tokens as the engine counts them; seconds on the computer's clock."""
-
-    attempts: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    thinking_tokens: int = 0
-    wasted_tokens: int = 0
-    queue_s: float = 0.0
-    service_s: float = 0.0
-    start_s: float = 0.0
-    money: float = 0.0
-    how: str = "made"  # made | reused (from the journal) | shared (with an equal call) | driven
-    trimmed: bool = False
-    knocks: int = 0  # attempts on a server that was down
-    refused: int = 0  # attempts that a server had no room for
 
 
 class Cell:
@@ -198,14 +177,12 @@ class Node(Value[Any]):
         return one_line(f", {self.name}{form} at {self.position}", 80)
 
     def _in_sight(self, label: Label) -> bool:
-        issuer = inside()
-        if issuer is None:
-            return not self.scope.going
-        return join(issuer.label, label) == issuer.label
+        here = inside()
+        return not self.scope.going if here is None else join(here.label, label) == here.label
 
     def _seen_apart(self) -> None:
         if self._state is State.PENDING or self.scope.going:
-            raise _read_apart(self)
+            raise read_apart(self.name, going=self.scope.going)
 
     def each(self) -> list[Any]:
         """The elements as Values of their own, so that one that fails can be caught alone.
@@ -227,7 +204,7 @@ class Node(Value[Any]):
         if self._items is None or self.inner is None:
             return None
         if inside() is None and self.scope.going:
-            raise _read_apart(self)
+            raise read_apart(self.name, going=self.scope.going)
         see(self.inner.label)  # how many there are
         return list(self._items)
 
@@ -313,7 +290,6 @@ class Scope:
 
     @property
     def going(self) -> bool:
-        """Whether the run has not ended."""
         return self.run.status == "running"
 
     def force(self, value: Value[Any]) -> None:
@@ -374,8 +350,6 @@ class Scope:
             self.run.note(position, what, content)
         return content
 
-    # -- state -------------------------------------------------------------------------------
-
     def _same_run(self, node: Node) -> None:
         if node.scope.run is not self.run:
             raise BadOperand("this Value belongs to another run; pass its content: run.result")
@@ -420,22 +394,6 @@ def current_scope() -> Scope | None:
     return scope if isinstance(scope, Scope) else None
 
 
-def _read_apart(node: Node) -> NotInRun:
-    if not node.scope.going:
-        return NotInRun("this Value is still on its way and no run is current; use run.result")
-    return NotInRun(
-        f"{node.name} was read off its program's path (on a thread, in a context or a callback of "
-        "its own, or after its end), where no label would tell of that: read it in the program and "
-        "pass the content, or pass the Value to lift(function, blocking=True); outside of the run, "
-        "use run.result"
-    )
-
-
-def chain_of(error: BaseException) -> str:
-    """An error with what caused it, one line."""
-    parts: list[str] = []
-    seen: BaseException | None = error
-    while seen is not None and len(parts) < 8:
-        parts.append(str(seen) or type(seen).__name__)
-        seen = seen.__cause__ if isinstance(seen, NlpuError) else None
-    return "; because: ".join(parts)
+def content_of(value: Any) -> Any:
+    """An operand's content."""
+    return value._content if isinstance(value, Value) else value

@@ -48,7 +48,7 @@ from typing import Any, NamedTuple
 from nlpu.label import USER, Label, label_of, label_text
 from nlpu.op import Op
 from runtime.budget import TOKENS_PER_NLOP, Amount
-from runtime.graph import Cost
+from runtime.cost import Cost
 from runtime.journal import Journal, NoJournal, Row
 
 

@@ -36,9 +36,9 @@ from nlpu.label import join
 from nlpu.op import contains_value, gather
 from nlpu.value import CURRENT, Value, current, literal, look_around
 from runtime.gaps import OWN, check_caches, check_given, given
-from runtime.graph import Node, Scope, Stage
+from runtime.graph import Node, Scope, Stage, content_of
 from runtime.run import RunState, Status
-from runtime.works import KINDS, Kind, content_of
+from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel owns the host
     from runtime.kernel import Kernel

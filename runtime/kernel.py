@@ -51,10 +51,11 @@ from runtime.editing import label_of_text, rewritten
 from runtime.graph import Node, Scope, Stage
 from runtime.hosting import Host
 from runtime.journal import Journal, NoJournal
+from runtime.lifts import finish_lift
 from runtime.pulse import Pulse
 from runtime.run import RunState
 from runtime.threads import Threads
-from runtime.works import KINDS, finish_lift
+from runtime.works import KINDS
 
 _T = TypeVar("_T")
 _MOST_THREADS = 64  # blocking functions of programs at once

@@ -29,15 +29,12 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic_core import PydanticSerializationError, to_json
-
-from nlpu.errors import BadOperand, NlpuError, ProgramError, described
+from nlpu.errors import BadOperand
 from nlpu.label import join
 from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Reduce, check_text, rebuilt
-from nlpu.value import CURRENT, Value, literal, own
-from runtime.gaps import check_given, given
-from runtime.graph import Node, Scope
-from runtime.journal import text_hash
+from nlpu.value import Value, literal, own
+from runtime.graph import Node, Scope, content_of
+from runtime.lifts import lift_issued, lift_ready
 
 if TYPE_CHECKING:  # the kernel calls this table; the functions get the kernel handed in
     from runtime.kernel import Kernel
@@ -68,11 +65,6 @@ class Kind(NamedTuple):
     lasting: bool = False
 
 
-def content_of(value: Any) -> Any:
-    """An operand's content."""
-    return value._content if isinstance(value, Value) else value
-
-
 # -- calls ------------------------------------------------------------------------------------
 
 
@@ -80,8 +72,8 @@ def _call_issued(kernel: Kernel, node: Node) -> None:
     op: Op[Any] = node.work.op
     run = node.scope.run
     run.counts.issued += 1
-    if any(type(operand) not in _AS_THEY_ARE for operand in node.operands):
-        node.operands = tuple(map(_taken, node.operands))
+    if any(type(each) not in _AS_THEY_ARE for each in node.operands):  # a record may change later
+        node.operands = tuple(v if isinstance(v, Value) else own(v) for v in node.operands)
     node.estimate = node.rank = run.estimate(op)
     if node.scope.origin is not None:  # what waits for the nested program waits for its calls
         node.rank += node.scope.origin.rank
@@ -89,11 +81,6 @@ def _call_issued(kernel: Kernel, node: Node) -> None:
         node.draw = node.scope.draws.get(op.digest, 0)
         node.scope.draws[op.digest] = node.draw + 1
     kernel.wait_for(node, node.operands)
-
-
-def _taken(operand: Any) -> Any:
-    """An operand as it is now: what the program makes of a record of its own later is not asked."""
-    return operand if isinstance(operand, Value) else own(operand)
 
 
 def texts_of(node: Node) -> tuple[str, ...]:
@@ -349,60 +336,6 @@ def _gathered(node: Node) -> Any:
     return fill(node.work.shape)
 
 
-def _lift_issued(kernel: Kernel, node: Node) -> None:
-    taken = given(each for each in node.operands if not isinstance(each, list | dict | set))
-    if taken is not None:
-        node.scope.run.given[node.seq] = taken
-    kernel.wait_for(node, node.operands)
-
-
-def _lift_ready(kernel: Kernel, node: Node) -> None:
-    work: Lift = node.work
-    check_given(node, node.scope.run.given.pop(node.seq, None))
-    contents = [
-        own(value._content) if isinstance(value, Value) else value for value in node.operands
-    ]
-    split = len(contents) - len(work.named)
-    named = dict(zip(work.named, contents[split:], strict=True))
-    if work.blocking:
-        kernel.on_thread(node, lambda: work.function(*contents[:split], **named))
-        return
-    token = CURRENT.set(None)  # it is outside the program: an op in it has nowhere to go
-    try:
-        content = work.function(*contents[:split], **named)
-    except NlpuError:
-        raise
-    except BaseException as error:  # SystemExit too: it must not end the loop
-        raise ProgramError(f"{work.name} raised {described(error)}") from error
-    finally:
-        CURRENT.reset(token)
-    finish_lift(kernel, node, content)
-
-
-def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
-    """Check a lifted function's result against the journal, note it, and settle the node."""
-    run, name = node.scope.run, node.work.name
-    try:
-        if isinstance(content, set | frozenset):
-            raise ValueError("the order of a set differs from process to process")
-        digest = text_hash(to_json(content)).hex()
-    except (PydanticSerializationError, ValueError) as error:
-        raise BadOperand(
-            f"{name} gave {type(content).__name__}: a lifted function's result must be text, "
-            "a number, a list (sorted, for a set), a dict or a pydantic model"
-        ) from error
-    past = run.past.lifts.get(node.position)
-    if past is None:
-        run.check_kind("lifted function", node.position, f"lifts {name}")
-    if past is None or run.lenient:
-        run.history.lift(node.position, name, digest)
-    elif past != digest:
-        run.diverge(
-            f"{node.position} ({name})", f"the lifted function {name} gave another result before"
-        )
-    kernel.settle(node, content)
-
-
 def _picked(node: Node) -> tuple[int, ...]:
     """What a former life picked there, and what had failed; of another program, nothing."""
     picked = node.scope.run.picked(node.position)
@@ -459,6 +392,6 @@ KINDS: dict[type, Kind] = {
         lambda kernel, node: kernel.wait_for(node, node.operands),
         lambda kernel, node: kernel.settle(node, _gathered(node)),
     ),
-    Lift: Kind(_lift_issued, _lift_ready),
+    Lift: Kind(lift_issued, lift_ready),
     First: Kind(_first_issued, _first_ready, takes_failures=True),
 }

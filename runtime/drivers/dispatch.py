@@ -47,14 +47,15 @@ from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refuse
 from nlpu.label import USER, Label, join
 from nlpu.op import check_text
 from nlpu.value import CURRENT, Value
+from runtime.cost import Cost
 from runtime.drivers.driver import BROUGHT, KEY, LABELS, Drive, Driver
 from runtime.drivers.person import PERSON, ExactCall, Verdict
 from runtime.drivers.policy import objections
 from runtime.drivers.repeating import made_before, seen_before
-from runtime.graph import Cost, Node, Stage
+from runtime.graph import Node, Stage, content_of
 from runtime.history import PastIntent
 from runtime.threads import Threads
-from runtime.works import KINDS, Kind, content_of
+from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel calls this; it is handed in
     from runtime.kernel import Kernel
