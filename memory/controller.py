@@ -18,6 +18,7 @@ Rules
    writes it, if one does.
 3. Firmware is called in the scope of the program that asked: its ops are calls of that run.
 4. No more tokens are given out than asked for, by the run's own tokenizer where there is one.
+5. A program that has acted on untrusted content forgets nothing: what it read may have asked it to.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from memory.filling import room_for
 from memory.firmware import Base, Found, Policy, open_firmware
 from memory.levels import Levels, rough_tokens
 from memory.pages import Page, digest
-from nlpu.errors import BadOperand, Usage
-from nlpu.label import UNTRUSTED, USER, Label, join
+from nlpu.errors import BadOperand, Refused, Usage
+from nlpu.label import UNTRUSTED, USER, Integrity, Label, join
 from nlpu.op import Op, check_text
 from nlpu.printing import one_line
-from nlpu.value import CURRENT, Value, lowered, remembered, see
+from nlpu.value import Value, inside, lowered, remembered, see
 
 JOINT = "\n\n"  # between pages in an operand
 CHANGED = "memory"  # what a program that writes changes, as a forecast names it
@@ -207,7 +208,10 @@ class Memory:
     # -- keeping ----------------------------------------------------------------------------------
 
     def forget(self, address_or_source: str) -> int:
-        """Forget the page at an address, or all of a source; how many there were."""
+        """Forget the page at an address, or all of a source; how many there were.
+
+        Raises Refused (rule 5).
+        """
         if not address_or_source:
             raise BadOperand("name the page or the source to forget: an address or a source")
         which = digest(address_or_source)
@@ -215,6 +219,7 @@ class Memory:
         return int(remembered(forget, f"forgetting pages {which}", CHANGED))
 
     def _forget(self, address_or_source: str) -> int:
+        _check_trust(address_or_source)
         disk = self.levels.disk
         number = disk.number(address_or_source)
         numbers = disk.numbers(source=address_or_source) if number is None else [number]
@@ -246,11 +251,22 @@ def _sound(page: Page) -> Page:
     return page
 
 
+def _check_trust(what: str) -> None:
+    """Raises Refused (rule 5). Asked where it is done: what a former life did is not done again."""
+    scope = inside()
+    if scope is not None and scope.label.integrity is Integrity.UNTRUSTED:
+        raise Refused(
+            f"forgetting {one_line(what, 60)!r} was refused: the program has acted on untrusted "
+            "content before it; forget in a nested program that reads none (runtime.spawn), or "
+            "declare a driver for it, which a person can approve of"
+        )
+
+
 def _joined(pages: Iterable[Page]) -> Label:
     return reduce(join, (page.label for page in pages), USER)
 
 
 def _counter() -> Count:
     """The tokens of the run's default processor; outside a run, an estimate."""
-    scope = CURRENT.get()
+    scope = inside()
     return rough_tokens if scope is None else scope.processor(None).count

@@ -28,9 +28,9 @@ from typing import Any, Final
 
 from memory.lock import Lock
 from memory.pages import Page, blob_hash
-from memory.reading import Reading, label_of
+from memory.reading import Reading
 from nlpu.errors import HostError
-from nlpu.label import Label, join
+from nlpu.label import join, label_of, label_text
 from nlpu.private import make_dir, make_file
 
 _SCHEMA = """
@@ -187,9 +187,3 @@ class Disk(Reading):
         db.execute("PRAGMA secure_delete=ON")  # a text that is forgotten is overwritten
         if empty:
             db.executescript(f"BEGIN;PRAGMA application_id={_MAGIC};{_SCHEMA}COMMIT;")
-
-
-def label_text(label: Label) -> str:
-    """A label as it is stored."""
-    readers = None if label.readers is None else sorted(label.readers)
-    return json.dumps([label.integrity.name, readers])

@@ -23,7 +23,7 @@ from typing import Any
 
 from memory.pages import Page
 from nlpu.errors import StorageFailed
-from nlpu.label import UNTRUSTED, Integrity, Label, intern_label
+from nlpu.label import label_of
 
 _COLUMNS = "id, text, source, start, stop, time_s, label, importance, credit, links"
 _PAGES = f"SELECT {_COLUMNS} FROM page JOIN blob ON blob.hash = page.blob"
@@ -160,16 +160,6 @@ class Reading:
 def words_of(text: str) -> list[str]:
     """The distinct words of a text, in order, lower case."""
     return list(dict.fromkeys(_WORD.findall(text.lower())))
-
-
-def label_of(stored: str | None) -> Label:
-    """The label of a stored text (rule 4)."""
-    try:
-        integrity, readers = json.loads(stored or "")
-        who = None if readers is None else frozenset(map(str, readers))
-        return intern_label(Integrity[integrity], who)
-    except (ValueError, KeyError, TypeError):
-        return UNTRUSTED
 
 
 def _page(row: Any) -> Page:

@@ -37,6 +37,16 @@ def described(error: BaseException) -> str:
         return type(error).__name__
 
 
+def chain_of(error: BaseException) -> str:
+    """An error with what caused it, one line."""
+    parts: list[str] = []
+    seen: BaseException | None = error
+    while seen is not None and len(parts) < 8:
+        parts.append(str(seen) or type(seen).__name__)
+        seen = seen.__cause__ if isinstance(seen, NlpuError) else None
+    return "; because: ".join(parts)
+
+
 # -- the program ----------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ Rules
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -71,3 +72,19 @@ def _join(a: Label, b: Label) -> Label:
 def join(a: Label, b: Label) -> Label:
     """The most that can be said of something made from both."""
     return a if a is b else _join(a, b)
+
+
+def label_text(label: Label) -> str:
+    """A label as it is stored."""
+    readers = None if label.readers is None else sorted(label.readers)
+    return json.dumps([label.integrity.name, readers])
+
+
+def label_of(stored: str | None) -> Label:
+    """The label of a stored text (rule 3)."""
+    try:
+        integrity, readers = json.loads(stored or "")
+        who = None if readers is None else frozenset(map(str, readers))
+        return intern_label(Integrity[integrity], who)
+    except (ValueError, KeyError, TypeError):
+        return UNTRUSTED

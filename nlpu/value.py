@@ -11,12 +11,15 @@ there and remembers that what the program does next depends on what it saw.
 Rules
 1. A Value is PENDING, then DONE with a content or FAILED with an error, and never changes again:
    a list or record that a program gets of it, or gave for it, is not the one in it.
-2. Forcing a DONE Value that belongs to no run (a literal) needs no issuer.
+2. A content leaves its Value where somebody is lowered by that, or nobody need be. Where no issuer
+   is current (threads, contexts and callbacks of a program's own) a Value of a run that goes on
+   refuses, and one that a program made lowers that program; finished runs and literals made outside
+   of runs are read freely.
 3. Values are not hashable and refuse ``==``: a comparison by identity would silently be wrong.
 4. ``repr`` forces nothing and lowers nobody: it shows a content that is there, and in a program
    only one that its label would not lower. To look at another is to ask for it.
 5. What a program is inside of is a context variable here, so that memory and firmware can issue
-   ops without knowing the runtime.
+   ops without knowing the runtime. Where that has nothing, the runtime may know (``look_around``).
 6. A Value that a program makes of a content of its own is labelled no better than the program:
    whatever it has seen may have gone into it.
 """
@@ -49,13 +52,16 @@ class State(IntEnum):
 class Issuer(Protocol):
     """What a program is inside of: the scope that issues its ops and parks it when it asks.
 
-    label: what the program has seen so far, joined.
+    label: what the program has seen so far, joined. going: whether its run has not ended.
     """
 
     label: Label
 
+    @property
+    def going(self) -> bool: ...
+
     def see(self, label: Label) -> None:
-        """The program has seen something with this label."""
+        """The program has seen something with this label. May be called from any thread."""
         ...
 
     def issue(self, work: Any, operands: tuple[Any, ...]) -> Value[Any]:
@@ -86,11 +92,27 @@ class Issuer(Protocol):
 
 
 CURRENT: ContextVar[Issuer | None] = ContextVar("nlpu_current", default=None)
+_FINDERS: list[Callable[[], Issuer | None]] = []
+
+
+def look_around(find: Callable[[], Issuer | None]) -> None:
+    """Have ``find`` say what code is inside of whose context does not (rule 5)."""
+    _FINDERS[:] = [find]
+
+
+def _around() -> Issuer | None:
+    return _FINDERS[0]() if _FINDERS else None
+
+
+def inside() -> Issuer | None:
+    """The scope this code runs inside of, if any."""
+    issuer = CURRENT.get()
+    return _around() if issuer is None else issuer
 
 
 def current() -> Issuer:
     """The scope this code runs inside of. Raises NotInRun outside any."""
-    issuer = CURRENT.get()
+    issuer = inside()
     if issuer is None:
         raise NotInRun(
             "ops work only inside a run; start one with Computer().run(program, ...) "
@@ -101,26 +123,26 @@ def current() -> Issuer:
 
 def see(label: Label) -> None:
     """The program that runs here, if any, has seen something with this label."""
-    issuer = CURRENT.get()
+    issuer = inside()
     if issuer is not None:
         issuer.see(label)
 
 
 def lowered(label: Label) -> Label:
     """The label, for what the program that runs here, if any, has made (rule 6)."""
-    issuer = CURRENT.get()
+    issuer = inside()
     return label if issuer is None else join(label, issuer.label)
 
 
 def in_sight(label: Label) -> bool:
     """Whether the program that runs here, if any, stays as it is if it sees that label (rule 4)."""
-    issuer = CURRENT.get()
+    issuer = inside()
     return issuer is None or join(issuer.label, label) == issuer.label
 
 
 def remembered(make: Callable[[], Any], what: str, changes: str = "") -> Any:
     """What ``make`` gives; for the program that runs here, if any, as it ``remember``s it."""
-    issuer = CURRENT.get()
+    issuer = inside()
     return make() if issuer is None else issuer.remember(make, what, changes)
 
 
@@ -139,23 +161,26 @@ def own(content: Any) -> Any:
         return content
 
 
-def literal(content: Any, label: Label) -> Value[Any]:
+def literal(content: Any, label: Label, maker: Issuer | None = None) -> Value[Any]:
     """A Value with exactly this label: for what no program has touched."""
     value: Value[Any] = Value.__new__(Value)
     value._state, value._content, value._error, value._label = State.DONE, content, None, label
+    value._maker = maker
     return value
 
 
 class Value(Generic[R_co]):
     """A labelled content that may still be on its way."""
 
-    __slots__ = ("_content", "_error", "_label", "_state")
+    __slots__ = ("_content", "_error", "_label", "_maker", "_state")
 
     def __init__(self, content: Any = None, label: Label = USER) -> None:
+        maker = inside()
         self._state = State.DONE
         self._content = own(content)
         self._error: BaseException | None = None
-        self._label = lowered(label)
+        self._label = label if maker is None else join(label, maker.label)
+        self._maker = maker
 
     # -- without forcing ------------------------------------------------------------------
 
@@ -172,7 +197,7 @@ class Value(Generic[R_co]):
     def __repr__(self) -> str:
         if self._state is State.PENDING:
             said = "pending"
-        elif not in_sight(self._label):
+        elif not self._in_sight(self._label):
             said = f"not looked at ({one_line(str(self._label), 60)})"
         elif self._error is not None:
             said = f"failed: {shown(self._error, 100)}"
@@ -184,6 +209,11 @@ class Value(Generic[R_co]):
         """Where it comes from, for ``repr``."""
         return ""
 
+    def _in_sight(self, label: Label) -> bool:
+        """Whether who looks here, or else who made it, stays as it is if it sees that label."""
+        issuer = inside() or self._maker
+        return issuer is None or not issuer.going or join(issuer.label, label) == issuer.label
+
     # -- forcing ---------------------------------------------------------------------------
 
     @property
@@ -193,12 +223,17 @@ class Value(Generic[R_co]):
 
     def _seen(self) -> Any:
         """The content itself, for looking only."""
-        issuer = CURRENT.get()
+        issuer = CURRENT.get() or _around()
         if issuer is not None:
             issuer.force(self)
-        elif self._state is State.PENDING:
-            raise NotInRun("this Value is still on its way and no run is current; use run.result")
+        else:
+            self._seen_apart()
         return self._outcome()
+
+    def _seen_apart(self) -> None:
+        """It is read where no issuer is current (rule 2). Raises NotInRun where that is refused."""
+        if self._maker is not None:
+            self._maker.see(self._label)
 
     def _outcome(self) -> Any:
         if self._error is not None:
@@ -206,7 +241,11 @@ class Value(Generic[R_co]):
         return self._content
 
     def __await__(self) -> Generator[Any, None, R_co]:
-        yield from current().wait(self)
+        issuer = inside()
+        if issuer is not None:
+            yield from issuer.wait(self)
+        else:
+            self._seen_apart()
         return own(self._outcome())  # type: ignore[no-any-return]
 
     def __bool__(self) -> bool:

@@ -28,7 +28,7 @@ from pydantic import BaseModel, Field, create_model
 from pydantic_core import to_json
 
 from nlpu import ModelError, NlpuError, Op, Value, nlop
-from nlpu.errors import BadOperand, BadProgram, Stopped
+from nlpu.errors import BadOperand, BadProgram, Stopped, chain_of
 from nlpu.types import result_type
 from nlpu.value import see
 from runtime import spawn
@@ -37,7 +37,6 @@ from runtime.assembly.carrying import program_of
 from runtime.assembly.checking import check
 from runtime.assembly.reading import STANDARD, read
 from runtime.drivers.driver import Driver
-from runtime.graph import chain_of
 
 ROUNDS = 3
 MOST_STEPS = 5  # in one plan

@@ -36,12 +36,14 @@ from nlpu.errors import (
     TimedOut,
     described,
 )
+from nlpu.label import join
 from nlpu.op import Op
 from nlpu.processor import Processor
 from nlpu.wire import Reply, Request
 from runtime.budget import TOKENS_PER_NLOP, Amount
+from runtime.cost import Cost
 from runtime.faults import Health
-from runtime.graph import Cost, Node, Stage
+from runtime.graph import Node, Stage
 from runtime.history import Outcome, cost_of
 from runtime.lanes import Flight, Lane, quarantined
 from runtime.run import failure_of
@@ -121,6 +123,8 @@ class CallDesk:
         if outcome.fault:
             raise failure_of(outcome.fault, outcome.message, outcome.side)
         text = run.journal.texts[outcome.text]
+        if run.ancestor is not None and run.ancestor.was_edited(node.position):
+            node._label = join(node._label, run.ancestor.edits.label(node.position))
         try:
             content = node.work.op.result.parse(text)
         except ModelError as error:

@@ -16,6 +16,8 @@ Rules
 3. An edited result belongs to its op, too: where the edit makes the program call another op at
    that position, it is not used, and the run says so.
 4. The new run's journal holds the edit and the link; resuming it finds the same ancestor.
+5. A text that nobody vouches for is untrusted where it is a result, and so is what comes of an
+   instruction that is one.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from hashlib import blake2b
 from typing import Any
 
 from nlpu.errors import Usage
+from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.op import Call, Draws, Map, Op, Reduce
 from nlpu.printing import one_line
 from runtime.history import Outcome, Past
@@ -36,10 +39,24 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Edits:
-    """What differs: texts of results by position, and instructions by name of their op."""
+    """What differs: texts of results by position, and instructions by name of their op.
+
+    distrusted: the positions and names whose texts nobody vouches for.
+    """
 
     results: Mapping[str, str] = field(default_factory=dict)
     ops: Mapping[str, str] = field(default_factory=dict)
+    distrusted: frozenset[str] = frozenset()
+
+    def label(self, what: str) -> Label:
+        """The label of the text for a position or an op (rule 5)."""
+        return UNTRUSTED if what in self.distrusted else USER
+
+    def over(self, before: Edits) -> Edits:
+        """These edits and those of an ancestor that they leave as they are."""
+        kept = before.distrusted - {*self.results, *self.ops}
+        results, ops = {**before.results, **self.results}, {**before.ops, **self.ops}
+        return Edits(results, ops, kept | self.distrusted)
 
     def __repr__(self) -> str:
         return one_line(f"Edits({', '.join([*self.results, *self.ops]) or 'none'})")
@@ -77,6 +94,12 @@ def rewritten(work: Any, texts: Mapping[str, str]) -> Any:
         return work
     text = texts.get(work.op.name)
     return work if text is None else replace(work, op=replace(work.op, text=text))
+
+
+def label_of_text(ancestor: Ancestor | None, work: Any) -> Label:
+    """The label of an op's instruction (rule 5)."""
+    edited = ancestor is not None and isinstance(work, Call | Draws | Map | Reduce)
+    return ancestor.edits.label(work.op.name) if ancestor is not None and edited else USER
 
 
 def _key_of(position: str, text: str) -> bytes:

@@ -24,23 +24,30 @@ Rules
 3. A control cell is immutable and shared; seeing a value that was issued under the current cell
    replaces that cell, since the value's own path already includes it.
 4. A scope's label only sinks, and each step down is noted: what was seen, and where.
+5. A node of a run that goes on is read by a program, on the loop's thread, or not at all: on
+   another it could be read when it is there, and not before; a program would hang on time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import USER, Label, join
 from nlpu.op import Map, Reduce
 from nlpu.printing import one_line
-from nlpu.value import CURRENT, State, Value, in_sight, see
+from nlpu.value import State, Value, inside, see
+from runtime.cost import Cost
+from runtime.gaps import check_caches, read_apart
 
 if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
     from runtime.run import RunState
+
+
+_SINKING = Lock()  # of any scope: it is rare
 
 
 class Stage(IntEnum):
@@ -50,26 +57,6 @@ class Stage(IntEnum):
     READY = 1
     SENT = 2
     SETTLED = 3
-
-
-@dataclass(slots=True)
-class Cost:
-    """What one call took. Tokens as the engine counts them; seconds on the computer's clock."""
-
-    attempts: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    thinking_tokens: int = 0
-    wasted_tokens: int = 0
-    queue_s: float = 0.0
-    service_s: float = 0.0
-    start_s: float = 0.0
-    money: float = 0.0
-    how: str = "made"  # made | reused (from the journal) | shared (with an equal call) | driven
-    trimmed: bool = False
-    knocks: int = 0  # attempts on a server that was down
-    refused: int = 0  # attempts that a server had no room for
 
 
 class Cell:
@@ -113,6 +100,7 @@ class Node(Value[Any]):
     """A Value of a run, and the work that settles it."""
 
     __slots__ = (
+        "_items",
         "_wakers",
         "control",
         "cost",
@@ -122,7 +110,6 @@ class Node(Value[Any]):
         "growers",
         "inner",
         "issue",
-        "items",
         "key",
         "operands",
         "ordinal",
@@ -155,7 +142,7 @@ class Node(Value[Any]):
         self.users: list[Node] | None = None
         self.growers: list[Node] | None = None  # those that wait for it to grow
         self.waiting = 0
-        self.items: list[Any] | None = None
+        self._items: list[Any] | None = None
         self.estimate = 0
         self.rank = 0
         self.draw = 0
@@ -184,27 +171,42 @@ class Node(Value[Any]):
         return op.name if op is not None else str(getattr(self.work, "name", "gather"))
 
     def _whence(self) -> str:
-        if not in_sight(self.scope.label):  # what was issued there may depend on what it saw
+        if not self._in_sight(self.scope.label):  # what was issued there may depend on what it saw
             return ""
         form = {Map: ".map", Reduce: ".reduce"}.get(type(self.work), "")
         return one_line(f", {self.name}{form} at {self.position}", 80)
+
+    def _in_sight(self, label: Label) -> bool:
+        here = inside()
+        return not self.scope.going if here is None else join(here.label, label) == here.label
+
+    def _seen_apart(self) -> None:
+        if self._state is State.PENDING or self.scope.going:
+            raise read_apart(self.name, going=self.scope.going)
 
     def each(self) -> list[Any]:
         """The elements as Values of their own, so that one that fails can be caught alone.
 
         Of a map over a list that is on its way, they are known once all of them are settled.
         """
-        if self.items is None and self._state is State.PENDING:
+        if self._items is None and self._state is State.PENDING:
             try:
                 _ = self.value
             except NlpuError:
-                if self.items is None:
+                if self._items is None:
                     raise
-        if self.items is None:
-            return super().each()
-        if self.inner is not None:
-            see(self.inner.label)  # how many there are
-        return list(self.items)
+        found = self.items
+        return super().each() if found is None else found
+
+    @property
+    def items(self) -> list[Any] | None:
+        """The elements of a map, reduction or draws; None where they are not known yet."""
+        if self._items is None or self.inner is None:
+            return None
+        if inside() is None and self.scope.going:
+            raise read_apart(self.name, going=self.scope.going)
+        see(self.inner.label)  # how many there are
+        return list(self._items)
 
     def data_edges(self) -> Iterator[Node]:
         """The nodes it reads; of a reduction that has not grown yet, those of its list."""
@@ -286,7 +288,14 @@ class Scope:
             raise BadOperand(f"the program {self.name!r} has ended; it cannot issue any more")
         return self.run.kernel.issue(self, work, operands)
 
+    @property
+    def going(self) -> bool:
+        return self.run.status == "running"
+
     def force(self, value: Value[Any]) -> None:
+        if self.ended or get_ident() != self.run.kernel.thread:
+            self._seen_astray(value)
+            return
         if self.is_async:
             raise BadOperand("in an async program a Value is not asked directly: write await v")
         if isinstance(value, Node):
@@ -298,6 +307,9 @@ class Scope:
             self.see(value._label)
 
     def wait(self, value: Value[Any]) -> Any:
+        if self.ended or get_ident() != self.run.kernel.thread:
+            self._seen_astray(value)
+            return
         if isinstance(value, Node):
             if value._state is State.PENDING:
                 self._same_run(value)
@@ -307,11 +319,20 @@ class Scope:
             self.see(value._label)
 
     def see(self, label: Label, node: Node | None = None) -> None:
-        joined = join(self.label, label)
-        if joined is not self.label:
-            line = self.run.kernel.host.asking_line()
+        if join(self.label, label) is self.label:
+            return
+        line = self.run.kernel.host.asking_line()
+        with _SINKING:  # another thread may have seen something else meanwhile
             self.sights.append(Sight(self.issued, node, label, line))
-            self.label = joined
+            self.label = join(self.label, label)
+        self.run.lowered = True
+        check_caches()
+
+    def _seen_astray(self, value: Value[Any]) -> None:
+        """Something of the program reads when it has ended, or on another thread (rule 5)."""
+        if isinstance(value, Node):
+            value._seen_apart()
+        self.see(value._label)
 
     def processor(self, name: str | None) -> Any:
         return self.run.kernel.processor(name)
@@ -328,8 +349,6 @@ class Scope:
             content = make()
             self.run.note(position, what, content)
         return content
-
-    # -- state -------------------------------------------------------------------------------
 
     def _same_run(self, node: Node) -> None:
         if node.scope.run is not self.run:
@@ -371,15 +390,10 @@ class Scope:
 
 def current_scope() -> Scope | None:
     """The scope this code runs inside of, if it is one of ours."""
-    scope = CURRENT.get()
+    scope = inside()
     return scope if isinstance(scope, Scope) else None
 
 
-def chain_of(error: BaseException) -> str:
-    """An error with what caused it, one line."""
-    parts: list[str] = []
-    seen: BaseException | None = error
-    while seen is not None and len(parts) < 8:
-        parts.append(str(seen) or type(seen).__name__)
-        seen = seen.__cause__ if isinstance(seen, NlpuError) else None
-    return "; because: ".join(parts)
+def content_of(value: Any) -> Any:
+    """An operand's content."""
+    return value._content if isinstance(value, Value) else value

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from nlpu.errors import HostError, Interrupted, ProgramError, described, root_of
 from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
-from nlpu.value import CURRENT, in_sight, see
+from nlpu.value import in_sight, inside, see
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.receipt import Receipt, receipt_of
 from runtime.run import Counts, RunState, Status
@@ -153,7 +153,7 @@ class Run:
 
     def _ended(self, timeout_s: float | None = None) -> BaseException | None:
         """As ``wait``; gives why the run could not begin."""
-        if CURRENT.get() is not None and not self._done.done():
+        if inside() is not None and not self._done.done():
             raise ProgramError(
                 "a program cannot block on a run: all programs share one thread, and it would wait "
                 "for itself. Start nested programs with runtime.spawn(program, ...)"

@@ -22,7 +22,7 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     clock    position, what, content: what the program was told from outside
     mark     position, digest of the file that a session's line runs, mark: see ``own``
     intent   position, digest of the exact call, the call as text, approved: about to be driven
-    effect   position, text: what the driver gave
+    effect   position, text: what the driver gave; its label, where that came with it
     undone   position, message: it failed
     moved    position, "" or "^", digest: that intent is this position's from now on; ^: it is one
              of the run that this one was edited from
@@ -45,9 +45,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from nlpu.label import USER, Label, label_of, label_text
 from nlpu.op import Op
 from runtime.budget import TOKENS_PER_NLOP, Amount
-from runtime.graph import Cost
+from runtime.cost import Cost
 from runtime.journal import Journal, NoJournal, Row
 
 
@@ -89,6 +90,7 @@ class PastIntent(NamedTuple):
     approved: bool
     text: int = 0
     message: str = ""
+    label: Label = USER  # that came with what it gave
 
 
 @dataclass(slots=True)
@@ -249,7 +251,8 @@ def _fold_intent(past: Past, row: Row) -> None:
 
 def _fold_effect(past: Past, row: Row) -> None:
     digest = past.driven[row[2]]
-    past.intents[digest] = past.intents[digest]._replace(text=row[3])
+    label = label_of(row[4]) if len(row) > 4 else USER
+    past.intents[digest] = past.intents[digest]._replace(text=row[3], label=label)
 
 
 def _fold_undone(past: Past, row: Row) -> None:
@@ -451,9 +454,10 @@ class History:
         """A driver is about to be called."""
         self._row("intent", position, digest, self._journal.text(call), approved)
 
-    def effect(self, position: str, text: str) -> None:
-        """What it gave."""
-        self._row("effect", position, self._journal.text(text))
+    def effect(self, position: str, text: str, label: Label = USER) -> None:
+        """What it gave, and the label that came with it."""
+        told = () if label is USER else (label_text(label),)
+        self._row("effect", position, self._journal.text(text), *told)
 
     def undone(self, position: str, message: str) -> None:
         """It failed."""

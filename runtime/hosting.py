@@ -14,6 +14,9 @@ Rules
 1. Greenlets are switched to only from the hub (the loop's own greenlet), never from each other.
 2. What a program raises fails its scope: the nested program's Value, or the run.
 3. A stopped run unwinds its programs (GreenletExit, task cancel) and leaves its journal resumable.
+4. A greenlet that a program makes is inside of the program's scope. It reads what is there; only
+   the program itself can be parked.
+5. A literal that a program is given is its own: what reads it elsewhere lowers this program.
 """
 
 from __future__ import annotations
@@ -31,16 +34,16 @@ from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.op import contains_value, gather
-from nlpu.value import CURRENT, Value, current
-from runtime.graph import Node, Scope, Stage
+from nlpu.value import CURRENT, Value, current, literal, look_around
+from runtime.gaps import OWN, check_caches, check_given, given
+from runtime.graph import Node, Scope, Stage, content_of
 from runtime.run import RunState, Status
-from runtime.works import KINDS, Kind, content_of
+from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel owns the host
     from runtime.kernel import Kernel
 
 Program = Callable[..., Any]
-_OWN = ("nlpu", "memory", "runtime", "asyncio", "threading")  # not where a program waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,20 @@ class Spawn:
     name: str
     args: tuple[Any, ...]
     kwargs: tuple[tuple[str, Any], ...] = ()
+
+
+def _parents_scope() -> Scope | None:
+    """The scope of the program that made this greenlet, whose own context is empty (rule 4)."""
+    parent = getcurrent().parent
+    while parent is not None:
+        scope: Scope | None = getattr(parent, "program_scope", None)
+        if scope is not None:
+            return scope
+        parent = parent.parent
+    return None
+
+
+look_around(_parents_scope)
 
 
 class Host:
@@ -75,6 +92,8 @@ class Host:
             return
         context = copy_context()
         context.run(CURRENT.set, scope)
+        args = tuple(_adopted(arg, scope) for arg in args)
+        kwargs = {name: _adopted(arg, scope) for name, arg in kwargs.items()}
         if inspect.iscoroutinefunction(program):
             self._start_async(scope, lambda: program(*args, **kwargs), context, ended)
             return
@@ -92,6 +111,7 @@ class Host:
 
         self._hub = getcurrent()
         living = greenlet(body)
+        living.program_scope = scope
         living.gr_context = context
         self._living[scope] = living
         living.switch()
@@ -133,6 +153,7 @@ class Host:
         entry = scope.run.forced.setdefault(self.asking_line(), [0, 0.0])
         entry[0] += 1
         entry[1] += seconds
+        check_caches()
 
     @staticmethod
     def asking_line() -> str:
@@ -140,7 +161,7 @@ class Host:
         frame = sys._getframe(1)
         while frame is not None:
             module = frame.f_globals.get("__name__", "")
-            if module.partition(".")[0] not in _OWN:
+            if module.partition(".")[0] not in OWN:
                 return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
             frame = frame.f_back  # type: ignore[assignment]
         return "?"
@@ -270,6 +291,11 @@ class Host:
         self.kernel.soon()
 
 
+def _adopted(given: Any, scope: Scope) -> Any:
+    """An argument of a program (rule 5)."""
+    return literal(given._content, given._label, scope) if type(given) is Value else given
+
+
 def _gathered(scope: Scope, outcome: Any) -> Any:
     """A program's result; one Value of it if it holds any. Raises BadOperand."""
     if isinstance(outcome, Node) or not contains_value(outcome):
@@ -286,6 +312,7 @@ def _gathered(scope: Scope, outcome: Any) -> Any:
 
 def _spawn_ready(kernel: Kernel, node: Node) -> None:
     work: Spawn = node.work
+    check_given(node, node.scope.run.given.pop(node.seq, None))
     scope = node.scope.child(node, work.name, None)
     scope.origin = node
 
@@ -320,6 +347,9 @@ def as_typed(name: str, error: BaseException) -> BaseException:
 
 
 def _spawn_issued(kernel: Kernel, node: Node) -> None:
+    taken = given((*node.work.args, *(value for _, value in node.work.kwargs)))
+    if taken is not None:
+        node.scope.run.given[node.seq] = taken
     for value in _given(node):
         if value.stage is not Stage.SETTLED:
             value.users = value.users or []

@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from functools import reduce
 from random import Random
+from threading import get_ident
 from typing import Any, TypeVar
 
 from nlpu.errors import (
@@ -43,17 +44,18 @@ from nlpu.errors import (
 )
 from nlpu.label import Label, join
 from nlpu.processor import Processor
-from nlpu.value import Value
+from nlpu.value import CURRENT, Value
 from runtime.calls import CallDesk
 from runtime.clock import Clock
-from runtime.editing import rewritten
+from runtime.editing import label_of_text, rewritten
 from runtime.graph import Node, Scope, Stage
 from runtime.hosting import Host
 from runtime.journal import Journal, NoJournal
+from runtime.lifts import finish_lift
 from runtime.pulse import Pulse
 from runtime.run import RunState
 from runtime.threads import Threads
-from runtime.works import KINDS, finish_lift
+from runtime.works import KINDS
 
 _T = TypeVar("_T")
 _MOST_THREADS = 64  # blocking functions of programs at once
@@ -64,6 +66,7 @@ class Kernel:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, seed: int = 0) -> None:
         self.loop = loop
+        self.thread = get_ident()  # it is made on its loop's
         self.clock = clock
         self.random = Random(seed)  # for backoff only: nothing a program can see
         self.journal: Journal | NoJournal = NoJournal()
@@ -91,6 +94,7 @@ class Kernel:
     def turn(self) -> None:
         """One round of settle, schedule, commit, run."""
         self.turn_s = self.loop.time()
+        CURRENT.set(None)  # whoever asked for the turn: it is no program's
         self._guarded(self._settle_arrivals)
         self._turn_due = False  # only now: what settling asks for is in this turn
         batch = self._guarded(self.calls.admit) or []
@@ -186,9 +190,10 @@ class Kernel:
 
     def issue(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> Node:
         """Put work on the graph."""
-        if scope.run.reworded:
-            work = rewritten(work, scope.run.reworded)
         node = Node(scope, work, operands)
+        if scope.run.reworded:
+            node.work = work = rewritten(work, scope.run.reworded)
+            node._label = join(node._label, label_of_text(scope.run.ancestor, work))
         self._seq += 1
         node.seq = self._seq
         scope.nodes.append(node)

@@ -64,13 +64,13 @@ def edited(
     journal = kernel.journal
     past = _past_of_origin(journal, origin)
     check(past, edits)
-    before = _edits_of(journal, past.header)
-    edits = Edits({**before.results, **edits.results}, {**before.ops, **edits.ops})
+    edits = edits.over(_edits_of(journal, past.header))
     ancestor = Ancestor(past, edits, journal)
     link = {
         "number": origin,
         "results": {at: journal.text(text) for at, text in edits.results.items()},
         "ops": {name: journal.text(text) for name, text in edits.ops.items()},
+        "distrusted": sorted(edits.distrusted),
         "names": [text_name(text) for kind in (edits.results, edits.ops) for text in kind.values()],
     }
     whole = {**header, "from": {**header.get("from", {}), **link}}
@@ -157,4 +157,5 @@ def _edits_of(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Edits:
     return Edits(
         {at: texts[number] for at, number in link.get("results", {}).items()},
         {name: texts[number] for name, number in link.get("ops", {}).items()},
+        frozenset(link.get("distrusted", ())),
     )

@@ -30,7 +30,8 @@ from pydantic import BaseModel, ConfigDict
 from nlpu.errors import Cancelled
 from nlpu.printing import counted, figure, one_line
 from runtime.budget import TOKENS_PER_NLOP
-from runtime.graph import Cost, Node
+from runtime.cost import Cost
+from runtime.graph import Node
 from runtime.run import RunState
 
 

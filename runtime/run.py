@@ -32,6 +32,7 @@ from nlpu.op import Op
 from nlpu.processor import Processor
 from runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
 from runtime.editing import Ancestor
+from runtime.gaps import Given
 from runtime.gate import Gate
 from runtime.graph import Node, Scope, Sight
 from runtime.history import History, Outcome, Past, PastCall, amount_of, cost_of
@@ -122,6 +123,8 @@ class RunState:
         self.history = History(NoJournal() if replay else journal, number, self.past, self.start_s)
         self.end_s: float | None = None
         self.root = Scope(self, "main", None, "main")
+        self.lowered = bool(reads)  # whether anything in it has seen something below the user
+        self.given: dict[int, Given] = {}  # what nodes were given that can be changed
         if reads:
             self.root.label = UNTRUSTED
             self.root.sights.append(Sight(0, None, UNTRUSTED, reads))

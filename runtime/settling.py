@@ -25,7 +25,8 @@ from nlpu.codec import Decoded, decode
 from nlpu.errors import HostError, ModelError, Overloaded
 from nlpu.wire import Reply
 from runtime.budget import TOKENS_PER_NLOP, Amount
-from runtime.graph import Cell, Cost, Node, Stage
+from runtime.cost import Cost
+from runtime.graph import Cell, Node, Stage
 from runtime.lanes import Flight, Lane, quarantined
 from runtime.run import RunState
 

@@ -29,21 +29,19 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic_core import PydanticSerializationError
-
-from nlpu.errors import BadOperand, NlpuError, ProgramError, described
-from nlpu.json_text import canonical
+from nlpu.errors import BadOperand
 from nlpu.label import join
 from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Operand, Reduce, check_text, rebuilt
-from nlpu.value import CURRENT, Value, literal, own
-from runtime.graph import Node, Scope
-from runtime.journal import text_hash
+from nlpu.value import Value, literal, own
+from runtime.graph import Node, Scope, content_of
+from runtime.lifts import lift_issued, lift_ready
 
 if TYPE_CHECKING:  # the kernel calls this table; the functions get the kernel handed in
     from runtime.kernel import Kernel
 
 JOINT = "\n\n"  # between the texts of one reduction group
 _MOST_GROUP = 8  # texts folded at once: wider groups make weak models forget the first ones
+_AS_THEY_ARE = frozenset({Node, Value, str, int, float, bool, type(None)})
 _RETOKENISED = 1.1  # generated text may take a few more tokens when it is read back
 
 
@@ -67,11 +65,6 @@ class Kind(NamedTuple):
     lasting: bool = False
 
 
-def content_of(value: Any) -> Any:
-    """An operand's content."""
-    return value._content if isinstance(value, Value) else value
-
-
 # -- calls ------------------------------------------------------------------------------------
 
 
@@ -79,6 +72,8 @@ def _call_issued(kernel: Kernel, node: Node) -> None:
     op: Op[Any] = node.work.op
     run = node.scope.run
     run.counts.issued += 1
+    if any(type(each) not in _AS_THEY_ARE for each in node.operands):  # a record may change later
+        node.operands = tuple(v if isinstance(v, Value) else own(v) for v in node.operands)
     node.estimate = node.rank = run.estimate(op)
     if node.scope.origin is not None:  # what waits for the nested program waits for its calls
         node.rank += node.scope.origin.rank
@@ -123,8 +118,8 @@ def _items_of(operand: Any) -> list[Any] | None:
     """The elements of a list operand as far as they are known without waiting."""
     if isinstance(operand, list):
         return operand
-    if isinstance(operand, Node) and operand.items is not None:
-        return operand.items
+    if isinstance(operand, Node) and operand._items is not None:
+        return operand._items
     return None
 
 
@@ -166,7 +161,7 @@ def _growing(
             kernel.wait_for(node, ())
 
     def ready(kernel: Kernel, node: Node) -> None:
-        if node.items is not None:
+        if node._items is not None:
             kernel.settle(node, finish(node))
             return
         first, *rest = node.operands
@@ -182,7 +177,7 @@ def _growing(
     def grow_now(kernel: Kernel, node: Node, items: list[Any]) -> None:
         scope = _scope_of_growth(node)
         grow(kernel, node, scope, items)
-        node.operands = tuple(node.items or ())
+        node.operands = tuple(node._items or ())
         kernel.grown(node)
         kernel.wait_for(node, node.operands)
 
@@ -192,7 +187,7 @@ def _growing(
 def _scope_of_growth(node: Node) -> Scope:
     """A scope for what grows, that has seen how many items there are."""
     source = node.operands[0]
-    grown_from = source if isinstance(source, Node) and source.items is None else None
+    grown_from = source if isinstance(source, Node) and source._items is None else None
     scope = node.scope.child(node, type(node.work).__name__.lower(), grown_from)
     if isinstance(source, Node) and source.inner is not None:
         scope.see(source.inner.label, source)
@@ -226,7 +221,7 @@ def _child_call(scope: Scope, work: Call, operands: tuple[Any, ...]) -> Any:
 def _grow_map(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> None:
     op: Op[Any] = node.work.op
     call, rest = Call(op), node.operands[1:]
-    node.items = [_child_call(scope, call, (item, *rest)) for item in items]
+    node._items = [_child_call(scope, call, (item, *rest)) for item in items]
 
 
 def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> None:
@@ -243,7 +238,7 @@ def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> 
             _fold(scope, op, group, rest, as_list) if len(group) > 1 else group[0]
             for group in groups
         ]
-    node.items = [level[0] if isinstance(level[0], Value) else literal(level[0], scope.label)]
+    node._items = [level[0] if isinstance(level[0], Value) else literal(level[0], scope.label)]
 
 
 def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as_list: bool) -> Any:
@@ -324,8 +319,8 @@ def _grow_draws(kernel: Kernel, node: Node) -> None:
             f"draw from {op.name}.using(temperature=0.7)"
         )
     scope = node.scope.child(node, "samples", None)
-    node.items = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
-    node.operands = tuple(node.items)
+    node._items = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
+    node.operands = tuple(node._items)
     kernel.wait_for(node, node.operands)
 
 
@@ -347,52 +342,6 @@ def _gathered(node: Node) -> Any:
         return part
 
     return fill(node.work.shape)
-
-
-def _lift_ready(kernel: Kernel, node: Node) -> None:
-    work: Lift = node.work
-    contents = [
-        own(value._content) if isinstance(value, Value) else value for value in node.operands
-    ]
-    split = len(contents) - len(work.named)
-    named = dict(zip(work.named, contents[split:], strict=True))
-    if work.blocking:
-        kernel.on_thread(node, lambda: work.function(*contents[:split], **named))
-        return
-    token = CURRENT.set(None)  # it is outside the program: an op in it has nowhere to go
-    try:
-        content = work.function(*contents[:split], **named)
-    except NlpuError:
-        raise
-    except BaseException as error:  # SystemExit too: it must not end the loop
-        raise ProgramError(f"{work.name} raised {described(error)}") from error
-    finally:
-        CURRENT.reset(token)
-    finish_lift(kernel, node, content)
-
-
-def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
-    """Check a lifted function's result against the journal, note it, and settle the node."""
-    run, name = node.scope.run, node.work.name
-    try:
-        if isinstance(content, set | frozenset):
-            raise ValueError("the order of a set differs from process to process")
-        digest = text_hash(canonical(content).encode("utf-8", "surrogatepass")).hex()
-    except (PydanticSerializationError, ValueError) as error:
-        raise BadOperand(
-            f"{name} gave {type(content).__name__}: a lifted function's result must be text, "
-            "a number, a list (sorted, for a set), a dict or a pydantic model"
-        ) from error
-    past = run.past.lifts.get(node.position)
-    if past is None:
-        run.check_kind("lifted function", node.position, f"lifts {name}")
-    if past is None or run.lenient:
-        run.history.lift(node.position, name, digest)
-    elif past != digest:
-        run.diverge(
-            f"{node.position} ({name})", f"the lifted function {name} gave another result before"
-        )
-    kernel.settle(node, content)
 
 
 def _picked(node: Node) -> tuple[int, ...]:
@@ -451,6 +400,6 @@ KINDS: dict[type, Kind] = {
         lambda kernel, node: kernel.wait_for(node, node.operands),
         lambda kernel, node: kernel.settle(node, _gathered(node)),
     ),
-    Lift: Kind(lambda kernel, node: kernel.wait_for(node, node.operands), _lift_ready),
+    Lift: Kind(lift_issued, lift_ready),
     First: Kind(_first_issued, _first_ready, takes_failures=True),
 }

@@ -14,12 +14,11 @@ from pydantic import BaseModel
 
 from nlpu import Label, Value, nlop
 from nlpu.engines.scripted import Scripted, Seen
-from nlpu.errors import NlpuError
+from nlpu.errors import NlpuError, chain_of
 from nlpu.label import USER, Integrity, intern_label, join
 from nlpu.value import current
 from runtime import Computer, spawn
 from runtime.drivers.driver import driver
-from runtime.graph import chain_of
 
 CASES = 200  # of each path, at least
 LABELS = [

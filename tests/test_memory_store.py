@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_kit import TALK, Bag, memory, talk
 
-from memory.disk import Disk, label_text
+from memory.disk import Disk
 from memory.pages import Page, address_of
-from memory.reading import label_of
 from nlpu.errors import BadOperand, HostError, RunBusy, StorageFailed, Usage
-from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
+from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join, label_of, label_text
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 LABELS = st.builds(

@@ -15,7 +15,7 @@ from memory.levels import Levels
 from memory.pages import Page, digest
 from nlpu.errors import Usage
 from nlpu.label import USER, join
-from nlpu.value import CURRENT, see
+from nlpu.value import inside, see
 
 NAMES = ("recency", "hybrid", "iterative", "valued")
 
@@ -64,7 +64,7 @@ class OpFree(Base, ABC):
 
     def search(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
         """``look``; in a run, what it found when the program first came here."""
-        scope = CURRENT.get()
+        scope = inside()
         if scope is None:
             return self.look(levels, question, most, now_s)
         noted: list[Any] = scope.remember(

@@ -97,7 +97,7 @@ class _Tracer:
                 self.given[id(content)] = Ref(len(self.params))
         nodes = [*graph.written(self.run.root)]
         for node in nodes:
-            for each in (node, *(node.items or ())):
+            for each in (node, *(node._items or ())):
                 if isinstance(each, Node) and isinstance(each._content, str):
                     self.made.setdefault(id(each._content), []).append(each)
             used = [*graph.values_of(node), *graph.seen_by(node)]
@@ -166,7 +166,7 @@ class _Tracer:
         inner: Node | None = None
         while isinstance(value, Node) and type(value.work) is Spawn and value._error is None:
             inner, value = value, graph.kept_by(value)
-        items = list(value.items or ()) if isinstance(value, Node) else []
+        items = list(value._items or ()) if isinstance(value, Node) else []
         if any(item.seq in self.handed for item in items if isinstance(item, Node)):
             return items
         if type(value) is Value:

@@ -22,7 +22,8 @@ Rules
 3. What labels permit is ``policy``'s to say; what a person approves is journaled with the intent,
    and what is called is that or nothing: contents that a program has changed meanwhile are not.
 4. A result is checked against the driver's type and size before it is a content; its label is the
-   driver's, joined with those of its arguments and of the scope.
+   driver's, joined with those of its arguments, of the scope, and of what it says itself
+   (``brought``).
 5. A failure of the driver is a DriverFailed of its node alone.
 6. What a program (or nested program) does to the world happens in the order in which it says so,
    and a look finds what was done before it and nothing that comes after; looks run in parallel.
@@ -36,6 +37,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from copy import deepcopy
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -43,17 +45,18 @@ from pydantic_core import PydanticSerializationError
 
 from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refused, described
 from nlpu.json_text import compact
-from nlpu.label import Label, join
+from nlpu.label import USER, Label, join
 from nlpu.op import check_text
 from nlpu.value import CURRENT, Value
-from runtime.drivers.driver import KEY, Drive, Driver
+from runtime.cost import Cost
+from runtime.drivers.driver import BROUGHT, KEY, LABELS, Drive, Driver
 from runtime.drivers.person import PERSON, ExactCall, Verdict
 from runtime.drivers.policy import objections
 from runtime.drivers.repeating import made_before, seen_before
-from runtime.graph import Cost, Node, Stage
+from runtime.graph import Node, Stage, content_of
 from runtime.history import PastIntent
 from runtime.threads import Threads
-from runtime.works import KINDS, Kind, content_of
+from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel calls this; it is handed in
     from runtime.kernel import Kernel
@@ -66,7 +69,8 @@ def _ready(kernel: Kernel, node: Node) -> None:
     run, driver, scope = node.scope.run, node.work.driver, node._label
     node._label = join(scope, driver.brings)  # of its failure, too
     given = _arguments(node)
-    call = ExactCall(node.position, driver, _json(driver, given))
+    labels = _labels(node, scope)
+    call = ExactCall(node.position, driver, _json(driver, given), labels=labels, scope=scope)
     if kernel.dry and driver.effect not in _HARMLESS:
         run.refused.add(driver.name)
         raise Refused(f"{call} at {call.position}: a dry run changes nothing")
@@ -75,18 +79,18 @@ def _ready(kernel: Kernel, node: Node) -> None:
     if past is None and not run.replay:
         past = seen_before(run, call) if harmless else made_before(run, call)
     if past is not None and past.text:
-        _settle(kernel, node, run.journal.texts[past.text])
+        _settle(kernel, node, run.journal.texts[past.text], past.label)
     elif past is not None and past.message and not (harmless and not run.replay):
         raise DriverFailed(past.message)
     elif run.replay:
-        asked = _weighed(node, call, scope)
+        asked = _weighed(call)
         if asked.objections and past is None:
             raise _refusal(asked)
         kernel.calls.missing(node)
     elif past is not None and not harmless:
         _ask(kernel, node, call, lambda: _person(kernel, call).settles(call), _settled_by)
     else:
-        asked, approved = _weighed(node, call, scope), past is not None and past.approved
+        asked, approved = _weighed(call), past is not None and past.approved
         if asked.objections and not approved:
             _ask(kernel, node, asked, lambda: _person(kernel, asked).approves(asked), _approved_by)
         else:
@@ -104,13 +108,17 @@ def _met(node: Node, call: ExactCall) -> PastIntent | None:
     return run.past.intents.pop(digest, None)  # what is left has not been met
 
 
-def _weighed(node: Node, call: ExactCall, scope: Label) -> ExactCall:
-    """The call with what stands against it."""
-    labels = {
+def _labels(node: Node, scope: Label) -> dict[str, Label]:
+    """Those of the arguments."""
+    return {
         name: value._label if isinstance(value, Value) else scope
         for name, value in zip(node.work.names, node.operands, strict=True)
     }
-    return call._replace(objections=tuple(objections(call.driver, labels, scope)))
+
+
+def _weighed(call: ExactCall) -> ExactCall:
+    """The call with what stands against it."""
+    return call._replace(objections=tuple(objections(call.driver, call.labels, call.scope)))
 
 
 def _refusal(call: ExactCall) -> Refused:
@@ -204,8 +212,11 @@ def _intend(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> N
 
 async def _called(kernel: Kernel, node: Node, call: ExactCall) -> None:
     driver, text, failure = call.driver, "", None
+    found: list[Label] = []
     PERSON.set(kernel.person)  # in this task alone, as the next one
     KEY.set(_key(node, call))
+    LABELS.set({name: join(call.scope, label) for name, label in call.labels.items()})
+    BROUGHT.set(found)
     try:
         performed = _perform(driver, _exactly(node, call))
         text = _checked(driver, await asyncio.wait_for(performed, driver.deadline_s))
@@ -218,7 +229,7 @@ async def _called(kernel: Kernel, node: Node, call: ExactCall) -> None:
         failure = DriverFailed(f"{driver.name} failed: {error}")
     except Exception as error:  # whatever a driver raises is its own failure (rule 5)
         failure = DriverFailed(f"{driver.name} failed: {described(error)}")
-    kernel.arrived(_returned, kernel, node, text, failure)
+    kernel.arrived(_returned, kernel, node, text, failure, reduce(join, found, USER))
 
 
 async def _perform(driver: Driver, given: dict[str, Any]) -> Any:
@@ -244,11 +255,13 @@ async def _contained(work: Callable[[], Awaitable[Any]]) -> Any:
         raise RuntimeError(described(error)) from None
 
 
-def _returned(kernel: Kernel, node: Node, text: str, failure: NlpuError | None) -> None:
+def _returned(
+    kernel: Kernel, node: Node, text: str, failure: NlpuError | None, label: Label
+) -> None:
     """Journal the outcome, even of a run that was stopped meanwhile: it is a fact."""
     run = node.scope.run
     if failure is None:
-        run.history.effect(node.position, text)
+        run.history.effect(node.position, text, label)
     else:
         run.history.undone(node.position, str(failure))
     if node.stage is Stage.SETTLED:
@@ -258,13 +271,14 @@ def _returned(kernel: Kernel, node: Node, text: str, failure: NlpuError | None) 
     try:
         if failure is not None:
             raise failure
-        _settle(kernel, node, text)
+        _settle(kernel, node, text, label)
     except NlpuError as error:
         kernel.fail(node, error)
 
 
-def _settle(kernel: Kernel, node: Node, text: str) -> None:
-    """Raises DriverFailed where the driver cannot label what it gave."""
+def _settle(kernel: Kernel, node: Node, text: str, label: Label) -> None:
+    """``label``: came with the text. Raises DriverFailed where the driver cannot label it."""
+    node._label = join(node._label, label)
     driver: Driver = node.work.driver
     is_text = driver.result.kind == "text"  # parsing takes blanks off the ends of a reply
     content = text if is_text else driver.result.parse(text)

@@ -63,6 +63,25 @@ def idempotency_key() -> str:
     return KEY.get()
 
 
+LABELS: ContextVar[Mapping[str, Label] | None] = ContextVar("nlpu_labels", default=None)
+BROUGHT: ContextVar[list[Label] | None] = ContextVar("nlpu_brought", default=None)
+
+
+def label_given(name: str) -> Label:
+    """Inside a driver: the label of an argument, joined with that of the program that gives it.
+
+    Elsewhere untrusted: nobody has said whose word it is.
+    """
+    return (LABELS.get() or {}).get(name, UNTRUSTED)
+
+
+def brought(label: Label) -> None:
+    """Inside a driver: what it gives is labelled no better than this. In the journal, too."""
+    labels = BROUGHT.get()
+    if labels is not None:
+        labels.append(label)
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     """One argument of a driver."""

@@ -33,8 +33,8 @@ from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError
 from nlpu.label import Integrity, intern_label, join
 from nlpu.types import ResultType, adapter, result_type
 from nlpu.value import Value, current
-from runtime.graph import Node
-from runtime.works import KINDS, Kind, content_of
+from runtime.graph import Node, content_of
+from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel calls this; it is handed in
     from runtime.kernel import Kernel

@@ -17,6 +17,8 @@ Rules
 3. Sizes are bounded before anything is read; text is UTF-8, or an error.
 4. Everything under the folder may be seen by whoever may call ``read``: a path to read is a
    selector, a path to write an authority. What is read is untrusted unless ``brings`` says more.
+5. What a program wrote is read with the label it was written with, and no better: what untrusted
+   content went into was not the word of whoever vouches for the folder (``file_labels``).
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ from pathlib import Path
 from typing import IO
 
 from nlpu.errors import DriverFailed, MissingPart, Usage
-from nlpu.label import UNTRUSTED, Label
-from runtime.drivers.driver import MOST_BYTES, Driver, driver
+from nlpu.label import UNTRUSTED, Label, join
+from runtime.drivers.driver import MOST_BYTES, Driver, brought, driver, label_given
+from runtime.drivers.file_labels import PLACE, Wrote, names_label, record_of, writing
 
 _MOST_NAMES = 10_000
+_ATTEMPTS = 8  # to read a file and its label while others write it
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FILE = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
@@ -57,7 +61,8 @@ def files(
 ) -> Files:
     """Drivers for the files under a folder, which is there. Raises Usage, MissingPart.
 
-    brings: who vouches for what is in the files. most_bytes: longest file, read or written.
+    brings: who vouches for what is in the files, but for what programs wrote on the word of others
+    (rule 5). most_bytes: longest file, read or written.
     """
     if not {os.open, os.mkdir, os.rename, os.unlink} <= os.supports_dir_fd:
         raise MissingPart("this system cannot open files relative to a folder (openat)")
@@ -89,47 +94,58 @@ class _Folder:
     most_bytes: int
 
     def read(self, path: str) -> str:
-        with self._parent(path) as (folder, name), _opened(name, "rb", _FILE, folder) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise DriverFailed(f"{path!r} is not a plain file")
-            content: bytes = file.read(self.most_bytes + 1)
+        with self._parent(path) as (folder, name):
+            for _ in range(_ATTEMPTS):
+                content, label = self._read(path, folder, name)
+                if label is not None:
+                    break
+            brought(label or UNTRUSTED)
         self._check(path, content)
         try:
             return content.decode()
         except UnicodeDecodeError as error:
             raise DriverFailed(f"{path!r} is not UTF-8 text (byte {error.start})") from None
 
+    def _read(self, path: str, folder: int, name: str) -> tuple[bytes, Label | None]:
+        """The bytes and their label; None if the file was exchanged meanwhile."""
+        with _opened(name, "rb", _FILE, folder) as file:
+            there = os.fstat(file.fileno())
+            if not stat.S_ISREG(there.st_mode):
+                raise DriverFailed(f"{path!r} is not a plain file")
+            content: bytes = file.read(self.most_bytes + 1)
+            label = record_of(folder, name).text
+            now = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            return content, label if os.path.samestat(now, there) else None
+
     def names(self, path: str) -> list[str]:
         with self._walked(path, path.split("/") if path else []) as folder:
             found: list[str] = []
+            plain: set[str] = set()
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if len(found) == _MOST_NAMES:
                         raise DriverFailed(f"{path!r} has more than {_MOST_NAMES:,} names")
+                    if entry.name == PLACE:
+                        continue
                     mark = "/" if entry.is_dir(follow_symlinks=False) else ""
+                    plain.add(entry.name)
                     found.append(entry.name.encode("utf-8", "replace").decode() + mark)
+            brought(names_label(folder, plain))
         return sorted(found)
 
     def write(self, path: str, text: str) -> int:
         content = text.encode()
         self._check(path, content)
+        named = label_given("path")
         with self._parent(path, make=True) as (folder, name):
             with suppress(FileNotFoundError):
                 there = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 if not stat.S_ISREG(there.st_mode):
                     raise DriverFailed(f"{path!r} is there, and is not a plain file")
-            beside = f".{secrets.token_hex(8)}.part"
-            try:
-                with _opened(beside, "wb", _NEW, folder) as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(beside, dir_fd=folder)
-                raise
-            os.fsync(folder)
+                named = record_of(folder, name).name  # it was called so before
+            wrote = Wrote(join(label_given("path"), label_given("text")), named)
+            with writing(folder, name, wrote):
+                _replace(folder, name, content)
         return len(content)
 
     def _check(self, path: str, content: bytes) -> None:
@@ -153,8 +169,7 @@ class _Folder:
         try:
             for name in names:
                 if make:
-                    with suppress(FileExistsError):
-                        os.mkdir(name, dir_fd=at)
+                    _make(at, name)
                 inner = os.open(name, _FOLDER, dir_fd=at)
                 os.close(at)
                 at = inner
@@ -165,6 +180,31 @@ class _Folder:
             os.close(at)
 
 
+def _replace(folder: int, name: str, content: bytes) -> None:
+    """Put a file with this content in the place of what is there."""
+    beside = f".{secrets.token_hex(8)}.part"
+    try:
+        with _opened(beside, "wb", _NEW, folder) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside, dir_fd=folder)
+        raise
+    os.fsync(folder)
+
+
+def _make(folder: int, name: str) -> None:
+    """Make a folder, unless it is there; its name has a label as a file's."""
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        with writing(folder, name, Wrote(name=label_given("path"))), suppress(FileExistsError):
+            os.mkdir(name, dir_fd=folder)
+
+
 def _opened(name: str, mode: str, flags: int, folder: int) -> IO[bytes]:
     return open(name, mode, opener=lambda *_: os.open(name, flags, 0o666, dir_fd=folder))
 
@@ -172,3 +212,5 @@ def _opened(name: str, mode: str, flags: int, folder: int) -> IO[bytes]:
 def _check_name(path: str, name: str) -> None:
     if name in ("", ".", "..") or "\0" in name:
         raise DriverFailed(f"{path!r} is not a path inside the folder: give names, joined by /")
+    if name.casefold() == PLACE:
+        raise DriverFailed(f"{path!r} is not a file of the folder's: labels are kept there")

@@ -7,12 +7,14 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
+from nlpu.label import UNTRUSTED, Label
 from nlpu.printing import counted, one_line
 from runtime.drivers.driver import Driver
 from runtime.drivers.policy import Objection
@@ -27,6 +29,8 @@ class ExactCall(NamedTuple):
     driver: Driver
     arguments: str
     objections: tuple[Objection, ...] = ()
+    labels: Mapping[str, Label] = MappingProxyType({})  # of its arguments
+    scope: Label = UNTRUSTED  # of the program, where it was issued
 
     @property
     def digest(self) -> str:

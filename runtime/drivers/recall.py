@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from nlpu.label import USER, Label, join
+from nlpu.label import USER, Label, join, label_of, label_text
 from runtime.drivers.driver import Driver, driver
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ def search(memory: Memory, most: int = 5) -> Driver:
 
     Firmware that asks a model (``iterative``) needs ``memory.search`` in the program itself.
     """
-    from memory.disk import label_text  # here: only this driver needs a memory
-    from memory.reading import label_of
 
     def labels(found: list[Remembered]) -> Label:
         return reduce(join, (label_of(each.label) for each in found), USER)

@@ -55,5 +55,5 @@ def _moved(run: RunState, call: ExactCall, whose: str, digest: str, made: PastIn
     run.history.moved(call.position, whose, digest)
     run.history.intent(call.position, call.digest, str(call), made.approved)
     if made.text:
-        run.history.effect(call.position, run.journal.texts[made.text])
+        run.history.effect(call.position, run.journal.texts[made.text], made.label)
     return made._replace(position=call.position)

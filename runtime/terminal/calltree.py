@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runtime.budget import TOKENS_PER_NLOP
-from runtime.graph import Cost
+from runtime.cost import Cost
 from runtime.history import PastCall, cost_of
 from runtime.terminal.output import one_line
 

@@ -28,6 +28,7 @@ from nlpu.label import USER, Label
 from nlpu.op import Call
 from nlpu.value import Value
 from runtime.drivers.driver import Drive
+from runtime.editing import label_of_text
 from runtime.graph import Node, Scope
 from runtime.terminal import output
 from runtime.terminal.archive import Record
@@ -134,6 +135,8 @@ def _into(place: Node | Sighted, breaks: Breaks) -> Iterator[Arc]:
         yield from _read(place, breaks)
         if isinstance(place.work, Drive) and breaks(place.work.driver.brings):
             yield Arc(None, "brings it")
+        if _is_set(place, breaks):
+            yield Arc(None, "is made of a text that --set gave")
         if place.inner is not None and breaks(place.inner.label):
             yield Arc(Sighted(place.inner, place.inner.issued), "is made in it")
         if breaks(place.scope.label):
@@ -147,6 +150,16 @@ def _into(place: Node | Sighted, breaks: Breaks) -> Iterator[Arc]:
             yield Arc(sight.node, how)
     grown = [node for node in scope.parent.nodes if node.inner is scope] if scope.parent else []
     yield from (_issued(node)._replace(how="began after that") for node in grown)
+
+
+def _is_set(node: Node, breaks: Breaks) -> bool:
+    """Whether its result, or its op's text, is an edit that nobody vouches for."""
+    ancestor = node.scope.run.ancestor
+    if ancestor is None:
+        return False
+    edited = ancestor.was_edited(node.position)
+    label = ancestor.edits.label(node.position) if edited else USER
+    return breaks(label) or breaks(label_of_text(ancestor, node.work))
 
 
 def _issued(node: Node) -> Arc:

@@ -11,10 +11,11 @@ from runtime.terminal.archive import Record
 from runtime.terminal.inputs import Stdin, read_file
 
 
-def edits_of(record: Record, sets: Sequence[str]) -> Edits:
+def edits_of(record: Record, sets: Sequence[str], *, vouched: bool = False) -> Edits:
     """The edits of ``WHAT=FILE`` words: WHAT is the position of a call or an op's name.
 
-    A final line end is the editor's and no part of a result. Raises Usage.
+    A final line end is the editor's and no part of a result. Texts of files and of stdin are
+    nobody's word, as those of ``--input``, unless they are ``vouched`` for. Raises Usage.
     """
     results: dict[str, str] = {}
     ops: dict[str, str] = {}
@@ -31,4 +32,4 @@ def edits_of(record: Record, sets: Sequence[str]) -> Edits:
             results[what] = text.removesuffix("\n")
         else:  # what fits neither is told by the computer, which knows both kinds
             (results if "/" in what else ops)[what] = text.strip()
-    return Edits(results, ops)
+    return Edits(results, ops, frozenset() if vouched else frozenset([*results, *ops]))

@@ -47,6 +47,9 @@ _Sets = Annotated[
         help="With --from: another result for the call at a position, or another text for an op.",
     ),
 ]  # fmt: skip
+_Vouch = Annotated[
+    bool, typer.Option("--vouch", help="What --set gives is your own word; else it is untrusted.")
+]
 
 
 def run(
@@ -68,6 +71,7 @@ def run(
     durable: _Durable = False,
     origin: _From = None,
     sets: _Sets = None,
+    vouch: _Vouch = False,
     dry: _Dry = False,
     price: o.Prices = None,
     trust: o.Trust = False,
@@ -86,8 +90,10 @@ def run(
     budget = o.budget_of(now)
     if origin is not None:
         _only_edits(program, args, inputs, dry)
+        _check_vouch(vouch, sets)
         given = _Machine(engine, model, now.run_dir, durable, o.price_of(now) if price else None)
-        return _rerun(origin, sets or [], given, budget, as_json, trust)
+        return _rerun(origin, sets or [], given, budget, as_json, trust, vouch)
+    _check_vouch(vouch, None)
     machine = _Machine(now.engine, now.model, now.run_dir, durable, o.price_of(now))
     loaded, stdin = load(_named(program, sets, trust)), Stdin()
     words = fill_words(args or [], stdin)
@@ -122,7 +128,8 @@ def _named_by(loaded: Program) -> dict[str, Any]:
 
 
 def _rerun(
-    name: str, sets: list[str], given: _Machine, budget: Budget, as_json: bool, trust: bool
+    name: str, sets: list[str], given: _Machine, budget: Budget, as_json: bool, trust: bool,
+    vouched: bool,
 ) -> int:  # fmt: skip
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
     from runtime.terminal.rerunning import edits_of
@@ -132,7 +139,7 @@ def _rerun(
     files = admit(record, trust=trust, names_engine=given.engine is not None)
     loaded = _loaded(record, files)
     args, kwargs = record.arguments(loaded.function)
-    edits = edits_of(record, sets)
+    edits = edits_of(record, sets, vouched=vouched)
     machine = _machine_of(record, given)
     header = {**_named_by(loaded), **machine.facts()}
     if given.engine is None and given.model is None:  # the same processor can do the same
@@ -363,6 +370,13 @@ def _only_edits(
         raise Usage("--from takes program and arguments from the run; leave them out")
     if dry:
         raise Usage("--dry forecasts a program from its start; leave --from out")
+
+
+def _check_vouch(vouch: bool, sets: list[str] | None) -> None:
+    from nlpu.errors import Usage
+
+    if vouch and not sets:
+        raise Usage("--vouch is about --set: name what differs, with --from RUN --set WHAT=FILE")
 
 
 def _named(program: str | None, sets: list[str] | None, trust: bool) -> str:

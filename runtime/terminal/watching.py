@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runtime.budget import TOKENS_PER_NLOP, Amount
-from runtime.graph import Cost
+from runtime.cost import Cost
 from runtime.history import amount_of, cost_of
 from runtime.terminal.archive import Record, followed
 from runtime.terminal.calltree import calls_of, sums_of
