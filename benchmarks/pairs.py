@@ -1,0 +1,72 @@
+"""What a call and a node cost in two checkouts: medians of pairs, with intervals.
+
+    git worktree add /tmp/before COMMIT
+    .venv/bin/python benchmarks/pairs.py --against /tmp/before [--pairs 15]
+
+Each pair runs `nlpu bench overhead --quick` in both, the one and then the other first; a ratio is
+that of the processor time now to before in one pair. The interval of the median holds it with at
+least 95 %, from the ratios' own order (binomial), whatever their distribution.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from math import comb
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Run the pairs and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--against", required=True, help="a checkout to compare with")
+    parser.add_argument("--pairs", type=int, default=15)
+    options = parser.parse_args()
+    ratios: dict[str, list[float]] = {}
+    for number in range(options.pairs):
+        sides = {"before": Path(options.against), "now": HERE}
+        found = {side: _costs(sides[side]) for side in sorted(sides, reverse=bool(number % 2))}
+        for shape, cost in found["now"].items():
+            ratios.setdefault(shape, []).append(cost / found["before"][shape])
+        print(f"pair {number + 1} of {options.pairs}", file=sys.stderr)
+    print(f"{'now over before':24}{'median':>8}{'from':>8}{'to':>8}   (at most 1.05)")
+    for shape, measured in ratios.items():
+        low, high = interval(measured)
+        verdict = "met" if high <= 1.05 else "NOT met"
+        print(f"{shape:24}{median(measured):8.3f}{low:8.3f}{high:8.3f}   {verdict}")
+
+
+def _costs(checkout: Path) -> dict[str, float]:
+    """Microseconds a call and a node, by shape."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "runtime.terminal", "bench", "overhead", "--quick", "--json"],
+        env=os.environ | {"PYTHONPATH": str(checkout)}, cwd=checkout, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    told = json.loads(ended.stdout)
+    costs = {row["shape"]: row["cpu_us_per_call"] for row in told["shapes"]}
+    for row in told["graphs"]:
+        costs[f"graph {row['nodes']:,}"] = row["us_per_node"]
+        costs[f"graph {row['nodes']:,} journaled"] = row["journal_us_per_node"]
+    return costs
+
+
+def interval(ratios: list[float]) -> tuple[float, float]:
+    """The narrowest pair of order statistics that holds the median with at least 95 %."""
+    ordered, number = sorted(ratios), len(ratios)
+    cut, tail = 0, 0.0
+    while cut < number // 2 and tail + comb(number, cut) / 2**number <= 0.025:
+        tail += comb(number, cut) / 2**number
+        cut += 1
+    cut = max(cut - 1, 0)
+    return ordered[cut], ordered[number - 1 - cut]
+
+
+if __name__ == "__main__":
+    main()
