@@ -32,14 +32,24 @@ def test_questions_on_one_document_go_to_its_slot_one_after_the_other() -> None:
     wait(slots, questions)
     for question in questions:
         assert slots.grant() == [(question, 0)]
-        slots.free(0)
+        slots.free(0, 0)
+
+
+def test_the_same_prompt_is_read_again_from_where_it_was_read_first() -> None:
+    slots: Slots[Place] = Slots(1)
+    rows = ((0, 0, False), (1, 1000, False), (1, 1000, True), (1, 1000, True), (2, 1000, False))
+    for number, start, again in rows:
+        slots.wait(asking(DOCUMENT, number))
+        [(place, slot)] = slots.grant()
+        assert (place.start, place.again) == (start, again)
+        slots.free(slot, start)
 
 
 def test_two_documents_are_read_beside_each_other() -> None:
     slots: Slots[Place] = Slots(4)
     wait(slots, [asking(DOCUMENT, 0), asking(DOCUMENT, 1), asking(OTHER, 0), asking(OTHER, 1)])
     assert numbers(slots.grant()) == [0, 1]
-    slots.free(1)
+    slots.free(1, 0)
     [(place, slot)] = slots.grant()
     assert (slot, place.prompt[0]) == (1, OTHER[0])
 
@@ -68,7 +78,7 @@ def test_agents_under_one_instruction_end_on_a_slot_each() -> None:
             slots.wait(Place(transcripts[agent], 8))
             [(_, slot)] = slots.grant()
             where[agent].append(slot)
-            slots.free(slot)
+            slots.free(slot, 0)
     assert len({*where[0][2:]}) == len({*where[1][2:]}) == 1 and where[0][-1] != where[1][-1]
 
 
@@ -78,9 +88,9 @@ def test_a_slot_that_is_waited_for_is_not_given_to_others() -> None:
     wait(slots, [first])
     slots.grant()
     wait(slots, [stranger, second])
-    slots.free(0)
+    slots.free(0, 0)
     assert slots.grant() == [(second, 0)]
-    slots.free(0)
+    slots.free(0, 0)
     assert slots.grant() == [(stranger, 0)]
 
 
@@ -92,7 +102,7 @@ def test_nobody_is_passed_over_for_ever() -> None:
     slots.wait(stranger)
     for turn in range(2 * MOST_PASSES):
         wait(slots, [asking(DOCUMENT, turn + 1), asking(DOCUMENT, turn + 100)])
-        slots.free(0)
+        slots.free(0, 0)
         if slots.grant()[0][0] is stranger:
             break
     assert turn == MOST_PASSES
@@ -104,7 +114,7 @@ def test_an_unrelated_request_takes_the_slot_unused_for_longest() -> None:
         wait(slots, [Place((n,) * 50, 8)])
         slots.grant()
     for slot in (2, 0, 1):
-        slots.free(slot)
+        slots.free(slot, 0)
     slots.wait(asking(OTHER, 0))
     assert numbers(slots.grant()) == [0]
 
@@ -144,5 +154,5 @@ def test_every_request_gets_a_slot_of_its_own_and_in_the_end_all_have_run(
         assert running, "nobody runs and somebody waits"
         slot = random.choice(sorted(running))  # type: ignore[attr-defined]
         done.append(running.pop(slot))
-        slots.free(slot)
+        slots.free(slot, 0)
     assert sorted(map(id, done)) == sorted(map(id, places))

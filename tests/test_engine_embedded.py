@@ -121,7 +121,9 @@ def test_a_damaged_model_is_said_to_be_so(tmp_path: Path) -> None:
             asyncio.run(EmbeddedEngine(str(file)).capabilities())
 
 
-def test_loading_does_not_hold_the_loop() -> None:
+def test_loading_is_done_on_a_thread() -> None:
+    """The wheel keeps the interpreter while it loads (``weaker``); what is around it does not."""
+
     async def work() -> int:
         engine, turns = EmbeddedEngine(), 0
         loading = asyncio.create_task(engine.capabilities())
@@ -195,6 +197,14 @@ def test_a_text_repeats_itself_alone(bench: Bench) -> None:
     first = [bench.send(one).text for one in requests]
     bench.together(requests)
     assert [bench.send(one).text for one in requests] == first
+
+
+def test_a_longer_text_repeats_itself_too(bench: Bench) -> None:
+    """Read in one piece and in two, the same prompt has other probabilities."""
+    essay = (Path(__file__).parents[1] / "docs/essay.txt").read_text()
+    for at in (0, 1500):
+        asked = bench.ask(f"Say what this is about. {essay[at : at + 1200]}", max_tokens=24)
+        assert len({bench.send(asked).text for _ in range(3)}) == 1
 
 
 def test_what_a_slot_has_read_is_counted(bench: Bench) -> None:

@@ -53,11 +53,12 @@ from nlpu.models import Progress, fetch_model
 from nlpu.wire import Capabilities, Finish, Reply, Request
 
 _WEAKER = (
-    "at temperature 0 a text repeats itself alone; what runs at the same time, or how much of the "
-    "prompt was read before, can change it where two tokens are almost equally likely, and a "
-    "probability by about 0.01",
+    "at temperature 0 a text repeats itself when it is asked for again, alone; what runs at the "
+    "same time, or which beginning of the prompt another request had read before, can change it",
+    "while its model is loaded, the process's other Python threads and event loops stand still",
 )
 _LIKELY = 2000  # tokens asked for first; telling all of a vocabulary takes half a second
+_READING = ("prompt", "max_tokens", "cache_prompt", "stream", "id_slot")  # of a body
 _SEEDS = 2**32 - 1  # llama.cpp reads this one as "any"
 
 
@@ -253,7 +254,7 @@ class EmbeddedEngine:
     def _ended(self, loaded: _Loaded, job: _Job, slot: int, work: asyncio.Future[Reply]) -> None:
         error = work.exception()
         if error is None:
-            loaded.slots.free(slot)
+            loaded.slots.free(slot, work.result().cached_tokens)
         else:
             loaded.slots.forget(slot)
         if not job.answer.done():
@@ -279,7 +280,9 @@ def _generate(llama: Llama, job: _Job, slot: int, loop: asyncio.AbstractEventLoo
                 loop.call_soon_threadsafe(job.tell, piece)
         return job.dropped or leaving()
 
-    body = {**job.body, "id_slot": slot}
+    body = {**job.body, "id_slot": slot, "cache_prompt": job.start > 0}
+    if job.again and job.start:
+        _cut(llama, job, slot)
     llama.generate(body, listen)
     if heard.error is not None:
         raise _fault(heard.error)
@@ -293,6 +296,14 @@ def _generate(llama: Llama, job: _Job, slot: int, loop: asyncio.AbstractEventLoo
             llama.generate({**body, "n_probs": llama.tokens, "max_tokens": 1}, heard_all.hear)
             chances = _weighed(body, heard_all.first)
     return heard.reply(chances)
+
+
+def _cut(llama: Llama, job: _Job, slot: int) -> None:
+    """Have the slot forget what it holds behind the job's start (rule 5 of ``slots``)."""
+    other = (job.prompt[job.start] + 1) % llama.tokens  # read there, it pushes out what follows
+    beginning = (*job.prompt[: job.start], other)
+    body = {**job.body, "prompt": beginning, "max_tokens": 1, "id_slot": slot}
+    llama.generate({key: of for key, of in body.items() if key in _READING}, _Heard().hear)
 
 
 def _weighed(body: dict[str, Any], first: list[dict[str, Any]]) -> tuple[float, ...]:

@@ -121,6 +121,7 @@ def _started(path: Path, window: int, slots: int, threads: int | None, key: str)
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = cores
     settings.cache_ram_mib, settings.slot_prompt_similarity = 0, 0.0
     settings.warmup, settings.verbosity = False, 0
+    settings.fit_params = False  # window and slots are what is asked for; fitting takes a second
     settings.hostnames, settings.api_keys, settings.n_threads_http = ["127.0.0.1"], [key], 1
     settings.ui = settings.endpoint_slots = settings.endpoint_props = False
     try:

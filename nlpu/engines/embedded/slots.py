@@ -23,6 +23,9 @@ Rules
 2. Nobody is passed over more than ``MOST_PASSES`` times.
 3. A shared beginning is at most the prompt less its last token: that one's logits are needed anew.
 4. A request gets a free slot only; what a running request will have read counts as held.
+5. A prompt that its slot holds already is read again from where it was read the first time: in
+   other pieces the same text has other probabilities, and greedy decoding another answer. What is
+   not worth starting behind is read from the start, for the same reason.
 """
 
 from __future__ import annotations
@@ -45,11 +48,14 @@ class Place:
     prompt: Prompt
     max_tokens: int
     passes: int = 0
+    start: int = 0  # tokens of the slot to go on from, once it has one; the rest is read
+    again: bool = False  # the slot holds this very prompt (rule 5)
 
 
 @dataclass(eq=False, slots=True)
 class _Slot:
     held: Prompt = ()
+    start: int = 0  # where reading began
     taken: Place | None = None
     used: int = 0  # when it was last given out, counted in grants
 
@@ -74,9 +80,9 @@ class Slots(Generic[AnyPlace]):
         if place in self._waiting:
             self._waiting.remove(place)
 
-    def free(self, slot: int) -> None:
-        """Give a slot back; what it has read stays in it."""
-        self._slots[slot].taken = None
+    def free(self, slot: int, start: int) -> None:
+        """Give a slot back; what it has read stays in it, from ``start`` on in one piece."""
+        self._slots[slot].taken, self._slots[slot].start = None, start
 
     def forget(self, slot: int) -> None:
         """Give a slot back of which nobody knows how far it has read."""
@@ -94,9 +100,15 @@ class Slots(Generic[AnyPlace]):
             self._waiting.remove(place)
             self._grants += 1
             chosen = self._slots[slot]
+            place.again = chosen.held == place.prompt
+            place.start = chosen.start if place.again else self._saved(slot, place)
             chosen.held, chosen.taken, chosen.used = place.prompt, place, self._grants
             started.append((place, slot))
         return started
+
+    def _saved(self, slot: int, place: AnyPlace) -> int:
+        held = self._slots[slot].held
+        return _shared(held, place.prompt) if _worth(held, place.prompt) else 0
 
     def _choose(self, place: AnyPlace) -> int | None:
         open_slots = [n for n, slot in enumerate(self._slots) if not slot.taken]
