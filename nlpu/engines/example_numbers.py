@@ -61,10 +61,9 @@ def _grids(
     """Give each step that leaves room, with its least and largest multiple; the best one first."""
     given = schema.get("multipleOf") or None
     width = 9 if decimal else (100, 100, 100, 10_000)[dice.below(4)]
+    steps = (Fraction(1, 10**places) for places in range(0 if decimal else 2, _MOST_PLACES))
     if whole or given is not None:
-        steps = [common_multiple(given or 1, 1 if whole else given)]
-    else:
-        steps = [Fraction(1, 10**places) for places in range(0 if decimal else 2, _MOST_PLACES)]
+        steps = (common_multiple(given or 1, 1 if whole else given) for _ in range(1))
     narrow = []
     for step in steps:
         low, high = _multiples(schema, step, width, whole)
