@@ -129,7 +129,7 @@ def test_what_never_checks_never_runs_and_ends_clearly() -> None:
 
 
 def test_what_is_cut_off_or_fails_on_the_way_is_told() -> None:
-    made = outcome(Planning("[" + "x" * 600), "wish", TEXT)
+    made = outcome(Planning("[" + "x " * 600), "wish", TEXT)
     assert made.program == "" and "limit of 512 tokens" in made.objections[0]
     failing = outcome(Planning(steps(("rank", "once", ["by age", "%1"]))), "wish", TEXT)
     assert failing.result is None and "is not a list" in failing.objections[0]

@@ -59,7 +59,7 @@ def test_an_invalid_answer_is_final() -> None:
     engine = Scripted(Say("and on and on", finish_length=True))
     run = execute(lambda: echo("x"), engine=engine)
     assert isinstance(run.error, Truncated)
-    assert (len(engine.seen), run.receipt.wasted_nlops) == (1, 0.13)
+    assert (len(engine.seen), run.receipt.wasted_nlops) == (1, 0.04)
 
 
 def test_a_call_has_so_many_attempts() -> None:

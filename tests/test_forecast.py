@@ -47,7 +47,7 @@ def fan(texts: list[str]) -> Any:
 
 
 def in_two_seconds(seen: Seen) -> Say:
-    return Say("x" * 50, seconds=2.0)
+    return Say("x" + " x" * 49, seconds=2.0)
 
 
 def test_calls_tokens_seconds_and_money_of_ops_that_are_always_alike(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_earlier_failures_of_the_model_are_met_again(tmp_path: Path) -> None:
         except Truncated:
             return str(shorten("b"))
 
-    script = {"Repeat": Say("x" * 999), "Shorten": "y"}
+    script = {"Repeat": Say("x " * 999), "Shorten": "y"}
     assert execute(stubborn, engine=Scripted(script), run_dir=tmp_path).result == "y"
     assert foretold(stubborn, run_dir=tmp_path).calls.expected == 2
 

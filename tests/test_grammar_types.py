@@ -18,7 +18,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
-from nlpu.engines.fault_answers import Dice
+from nlpu.engines.example_patterns import Dice
 from nlpu.engines.fault_grammar import sample
 from nlpu.errors import BadOp, BadOperand, Malformed
 from nlpu.grammar import grammar_of

@@ -390,11 +390,11 @@ def test_a_run_and_its_computer_from_before_to_after(tmp_path: Path) -> None:
     run = runs[0]
     assert told(Run("X", lambda step: None)) == "run X: not begun yet"
     assert begun.wait(60)
-    assert stem(told(run), run) == "run X: running, 1 call, 0.37 nlops, S"
+    assert stem(told(run), run) == "run X: running, 1 call, 0.11 nlops, S"
     assert told(machine) == one_line(f"Computer(Scripted, 1 run, 1 going, {where})")
     gate.set()
     finish(run)
-    after = "run X: done, 1 call, 0.37 nlops, S; A loom is a frame. …"
+    after = "run X: done, 1 call, 0.11 nlops, S; A loom is a frame. …"
     assert stem(told(run), run) == after
     assert stem(str(run), run) == after.replace("; ", "\n")
     told(machine)
@@ -421,7 +421,7 @@ GO_ON = "to go on: computer.resume('X', program, ...)"
 
 def test_a_run_that_failed() -> None:
     run = execute(lambda: echo(lift(str)(count("x"))), engine={"many": "several"})
-    assert stem(told(run), run).startswith("run X: failed, 1 call, 0.07 nlops, S; Malformed: the r")
+    assert stem(told(run), run).startswith("run X: failed, 1 call, 0.01 nlops, S; Malformed: the r")
     assert ends(run) == ["Malformed: the reply 'several' is not a whole number"]
 
 

@@ -65,7 +65,7 @@ def test_thinking_is_apart_from_the_answer() -> None:
 def test_it_is_counted() -> None:
     engine = Scripted(script("abcdef", "12"))
     reply = attempt(processor(engine))
-    assert (reply.thinking_tokens, reply.completion_tokens) == (6, 8)
+    assert (reply.thinking_tokens, reply.completion_tokens) == (1, 3)
     assert reply.prompt_tokens == sum(len(seen.request.prompt) for seen in engine.seen)
 
 
@@ -155,8 +155,8 @@ def test_a_run_counts_thinking_and_keeps_it_out_of_results(directory: Path, tmp_
     receipt = run.receipt
     assert run.result == "fine"
     assert (receipt.calls, receipt.attempts, len(engine.seen)) == (2, 2, 4)
-    assert (receipt.thinking_tokens, receipt.completion_tokens) == (20, 28)
-    assert (receipt.nlops, receipt.money, receipt.work_s) == (0.28, 28.0, 4.0)
+    assert (receipt.thinking_tokens, receipt.completion_tokens) == (6, 8)
+    assert (receipt.nlops, receipt.money, receipt.work_s) == (0.08, 8.0, 4.0)
     assert "let me see" not in str(run.graph.nodes(data=True))
 
 

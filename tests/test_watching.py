@@ -13,6 +13,7 @@ from recorded_fixture import begun, program, recorded
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import Limits
+from nlpu.engines.fault_answers import pieces
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.wire import Reply, Request
 from runtime import Budget
@@ -45,10 +46,10 @@ def test_a_run_under_way(tmp_path: Path) -> None:
     assert picture.status == "running" and picture.seconds == 6
     assert (picture.in_flight, picture.waiting) == (1, 1)
     assert picture.calls_per_s == 0.5
-    assert picture.tokens_out_per_s == pytest.approx(3 * len("tides 0") / 6)
+    assert picture.tokens_out_per_s == pytest.approx(3 * len(pieces("tides 0")) / 6)
     assert picture.nlops_per_s == pytest.approx(picture.tokens_out_per_s / 100)
     assert picture.budget_left["calls"] == 16
-    assert picture.budget_left["nlops"] == pytest.approx(30 - 3 * 0.07 - 2.56)
+    assert picture.budget_left["nlops"] == pytest.approx(30 - 3 * 0.03 - 2.56)
     assert picture.path_tokens == 0 and picture.path_expected_tokens
     assert [line["calls"] for line in picture.by_op] == [3, 3]
     assert [line["open"] for line in picture.by_op] == [1, 1]

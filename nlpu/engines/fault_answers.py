@@ -2,13 +2,16 @@
 
 Theory of operation
 -------------------
-The words come from a stream of numbers drawn from a hash of the prompt (``Dice``). A choice, a
-regular expression or a JSON schema is answered by walking it and rolling the dice at each branch.
+The words come from a stream of numbers drawn from a hash of the prompt (``Dice``). A choice is
+rolled, a JSON schema is answered by examples.py, a regular expression by example_patterns.py.
 
 Rules
 1. Same prompt and constraint, same answer; nothing else counts, not even the request's id.
-2. One piece is one token, in prompts given as text and in answers: ``pieces`` cuts both.
-3. A schema or expression that is not understood is an error, never an invalid answer.
+2. One piece is one token, in prompts given as text and in answers: ``pieces`` cuts both. It is cut
+   as real tokenizers cut: up to eight ASCII letters, with the blank before them; each other letter;
+   each digit; up to three signs in a row, with the blank before them; each run of other blanks. A
+   token of English prose has about four characters, of JSON two to three.
+3. A schema or expression that is not understood is ConstraintRejected, never an invalid answer.
 """
 
 from __future__ import annotations
@@ -16,42 +19,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from importlib import import_module
-from math import isinf, log
+from math import log
 from typing import Any
 
+from nlpu.engines.example_patterns import Dice, match
+from nlpu.engines.examples import example
 from nlpu.engines.fault_grammar import sample
 
-_TEXT = (
-    "the a one old red small quiet bright river house garden letter captain rabbit window morning "
-    "found saw kept gave took under near before after with without slowly again never almost"
-)
-WORDS = tuple(_TEXT.split())
-_PIECE = re.compile(r"\s?\S{1,7}|\s")
-_MANY = 3  # repetitions rolled where an expression or schema sets no upper bound
-
-
-class Dice:
-    """An endless stream of numbers drawn from ``key``."""
-
-    def __init__(self, key: str) -> None:
-        self._key, self._n = key, 0
-
-    def below(self, n: int) -> int:
-        self._n += 1
-        digest = hashlib.sha256(f"{self._key}/{self._n}".encode()).digest()
-        return int.from_bytes(digest[:7], "big") % n
-
-    def between(self, low: int, high: int) -> int:
-        return low + self.below(max(1, high - low + 1))
-
-    def words(self, n: int) -> str:
-        return " ".join(WORDS[self.below(len(WORDS))] for _ in range(n))
+_PIECE = re.compile(r" ?[A-Za-z]{1,8}|\d| ?[^\w\s]{1,3}|[^\W\dA-Za-z]|\s+")
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 def pieces(text: str) -> list[str]:
-    """``text`` cut into what this server calls tokens."""
+    """Cut a text into what is counted as its tokens (rule 2)."""
     return _PIECE.findall(text)
 
 
@@ -104,7 +84,7 @@ def answer(body: dict[str, Any]) -> str:
         return match(spec, dice)
     if kind == "grammar":
         return sample(spec, dice)
-    return json.dumps(instance(spec, spec, dice), separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(example(spec, dice), separators=(",", ":"), ensure_ascii=False)
 
 
 def full(body: dict[str, Any]) -> str | None:
@@ -112,7 +92,7 @@ def full(body: dict[str, Any]) -> str | None:
     constraint = constraint_of(body)
     if constraint is not None and constraint[0] != "regex":
         return None
-    return prompt_hash(body)[:7] + " again" * (limit_of(body) - 1)
+    return prompt_hash(body)[:7].translate(_LETTERS) + " again" * (limit_of(body) - 1)
 
 
 def logprobs(body: dict[str, Any], parts: list[str]) -> dict[str, Any] | None:
@@ -125,132 +105,3 @@ def logprobs(body: dict[str, Any], parts: list[str]) -> dict[str, Any] | None:
     if "messages" not in body:
         return {"tokens": parts, "top_logprobs": [top]}
     return {"content": [{"top_logprobs": [{"token": t, "logprob": p} for t, p in top.items()]}]}
-
-
-# -- JSON schemas ----------------------------------------------------------------------------
-
-
-def instance(schema: Any, root: Any, dice: Dice) -> Any:
-    """A value that the schema allows."""
-    if "$ref" in schema:
-        return instance(_resolved(schema["$ref"], root), root, dice)
-    if "const" in schema:
-        return schema["const"]
-    if "enum" in schema:
-        return schema["enum"][dice.below(len(schema["enum"]))]
-    for name in ("anyOf", "oneOf", "allOf"):
-        if name in schema:
-            return instance(schema[name][dice.below(len(schema[name]))], root, dice)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    kind = kind[0] if isinstance(kind, list) else kind
-    return _typed(kind, schema, root, dice)
-
-
-def _resolved(ref: str, root: Any) -> Any:
-    for name in ref.removeprefix("#/").split("/"):
-        root = root[name]
-    return root
-
-
-def _typed(kind: str, schema: Any, root: Any, dice: Dice) -> Any:
-    if kind == "object":
-        return {k: instance(s, root, dice) for k, s in schema.get("properties", {}).items()}
-    if kind == "array":
-        low = schema.get("minItems", 0)
-        n = dice.between(max(low, 1), min(schema.get("maxItems", _MANY), low + _MANY))
-        n = min(n, schema.get("maxItems", n))
-        return [instance(schema.get("items", {}), root, dice) for _ in range(n)]
-    if kind == "string":
-        return _string(schema, dice)
-    if kind in {"integer", "number"}:
-        return _number(schema, dice)
-    return {"boolean": bool(dice.below(2)), "null": None}[kind]
-
-
-def _string(schema: Any, dice: Dice) -> str:
-    if "pattern" in schema:
-        return match(schema["pattern"], dice)
-    low, high = schema.get("minLength", 0), schema.get("maxLength", 1 << 20)
-    text = dice.words(dice.between(1, 4))
-    while len(text) < low:
-        text += " " + dice.words(1)
-    return text[:high]
-
-
-def _number(schema: Any, dice: Dice) -> int:
-    low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
-    high = schema.get("maximum", schema.get("exclusiveMaximum", low + 101) - 1)
-    return dice.between(int(low), int(high))
-
-
-# -- regular expressions ---------------------------------------------------------------------
-
-
-def match(pattern: str, dice: Dice) -> str:
-    """A text that the whole expression matches, for expressions without look-around."""
-    parsed = import_module("re._parser").parse(pattern)
-    for _ in range(20):  # an expression may hold nothing else
-        text = "".join(_walk(parsed, dice))
-        if not _is_far(text):
-            break
-    if re.fullmatch(pattern, text) is None:
-        raise ValueError(f"this server is too simple for the expression {pattern}")
-    return text
-
-
-def _is_far(text: str) -> bool:
-    """Whether it looks like a number and is beyond all of them (1e999)."""
-    try:
-        return isinf(float(text))
-    except ValueError:
-        return False
-
-
-def _walk(tree: Any, dice: Dice) -> Iterator[str]:
-    for op, arg in tree:
-        yield _node(str(op), arg, dice)
-
-
-def _node(op: str, arg: Any, dice: Dice) -> str:
-    if op == "LITERAL":
-        return chr(arg)
-    if op == "BRANCH":
-        return "".join(_walk(arg[1][dice.below(len(arg[1]))], dice))
-    if op == "SUBPATTERN":
-        return "".join(_walk(arg[3], dice))
-    if op in {"MAX_REPEAT", "MIN_REPEAT"}:
-        low, high, inner = arg
-        n = dice.between(low, min(high, low + _MANY))
-        return "".join("".join(_walk(inner, dice)) for _ in range(n))
-    if op in {"IN", "ANY", "NOT_LITERAL", "CATEGORY"}:
-        return _letter(op, arg, dice)
-    if op == "AT":
-        return ""
-    raise ValueError(f"this server is too simple for {op.lower()} in an expression")
-
-
-def _letter(op: str, arg: Any, dice: Dice) -> str:
-    parts = {"IN": arg, "ANY": [("NEGATE", None)], "NOT_LITERAL": [("NEGATE", 0), ("LITERAL", arg)]}
-    allowed = [c for c in map(chr, range(32, 127)) if _in_class(c, parts.get(op, [(op, arg)]))]
-    plain = [c for c in allowed if c.isalnum()] or allowed
-    return plain[dice.below(len(plain))]
-
-
-def _in_class(char: str, parts: Any) -> bool:
-    negated = any(str(op) == "NEGATE" for op, _ in parts)
-    return negated != any(_is(char, str(op), arg) for op, arg in parts)
-
-
-def _is(char: str, op: str, arg: Any) -> bool:
-    if op == "LITERAL":
-        return ord(char) == int(arg)
-    if op == "RANGE":
-        return int(arg[0]) <= ord(char) <= int(arg[1])
-    name = str(arg).removeprefix("CATEGORY_")
-    inside = {
-        "DIGIT": char.isdigit(),
-        "SPACE": char.isspace(),
-        "WORD": char.isalnum() or char == "_",
-    }
-    known = inside.get(name.removeprefix("NOT_"))
-    return op == "CATEGORY" and known is not None and name.startswith("NOT_") != known

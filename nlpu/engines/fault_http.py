@@ -23,6 +23,7 @@ from nlpu.engines import fault_answers as answers
 from nlpu.engines.fault_asked import error_body, json_response
 from nlpu.engines.fault_gpu import Gpu, Job
 from nlpu.engines.fault_plan import Fault, Seen
+from nlpu.errors import ConstraintRejected
 
 if TYPE_CHECKING:
     from nlpu.engines.fault_server import FaultServer
@@ -140,7 +141,7 @@ class Talk:
             return wrong
         try:
             parts, finish = self._said(kind)
-        except (ValueError, KeyError, TypeError, re.error) as error:
+        except (ConstraintRejected, ValueError, KeyError, TypeError, re.error) as error:
             return self.error(f"Failed to transform the grammar: {error}", 400)
         if self.stream:
             return await self._streamed(parts, finish, kind, gpu)

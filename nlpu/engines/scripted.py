@@ -2,9 +2,10 @@
 
 Theory of operation
 -------------------
-Its tokens are characters, so prompts, windows and counts are exact and tests can reason about them.
-An answer is looked up by what was asked: the instruction, or a function of what was seen. Latencies
-pass on the loop's clock, which in tests is a fake one: a day of work takes milliseconds.
+A prompt's tokens are characters, so what fits a window is exact and tests can reason about it. An
+answer's are counted as real tokenizers cut (rule 4). An answer is looked up by what was asked: the
+instruction, or a function of what was seen. Latencies pass on the loop's clock, which in tests is a
+fake one: a day of work takes milliseconds.
 
     Scripted("yes")                                   always that text
     Scripted({"Summarise": "short", "Does": "no"})    by a part of the instruction
@@ -16,6 +17,9 @@ Rules
    else.
 2. Without a script the answer is a text made from the prompt's hash that satisfies the constraint.
 3. It breaks its constraint only when its script says so: that is how invalid replies are tested.
+4. Tokens of a reply, its limit and its speed are counted in pieces: up to eight ASCII letters or
+   three signs in a row, with the blank before them; each digit; each other letter; each run of
+   other blanks (``fault_answers.pieces``). ``Say(tokens=...)`` counts what it says.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from nlpu.engines.fault_answers import answer
+from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted
 from nlpu.processor import ANSWER_MARK, SYSTEM_MARK, USER_MARK
@@ -66,7 +70,7 @@ class Scripted:
     """Implements the Engine protocol. ``seen`` holds every request in order of arrival.
 
     script:         see the module; None gives texts made from the prompt's hash.
-    window:         tokens (characters).
+    window:         tokens of prompt and limit; those of a prompt are characters.
     slots:          requests served at once; the others wait in order of priority, then arrival.
     latency_s:      seconds before the first token; ``tokens_per_s``: speed after it (0: at once).
     """
@@ -157,7 +161,7 @@ class Scripted:
         tokens = 0
         if not isinstance(answer, NlpuError):
             say = answer if isinstance(answer, Say) else Say(answer)
-            tokens = len(say.text) if say.tokens is None else say.tokens
+            tokens = len(pieces(say.text)) if say.tokens is None else say.tokens
         return self._latency_s + (tokens / self._tokens_per_s if self._tokens_per_s else 0.0)
 
     async def _slot(self, priority: int) -> None:
@@ -229,9 +233,10 @@ def _reply(request: Request, say: Say) -> Reply:
     text, finish = say.text, say.finish_length
     for stop in request.stop:
         text = text.partition(stop)[0]
-    tokens = len(text) if say.tokens is None else say.tokens
+    cut = pieces(text)
+    tokens = len(cut) if say.tokens is None else say.tokens
     if tokens > request.max_tokens:
-        text, tokens, finish = text[: request.max_tokens], request.max_tokens, True
+        text, tokens, finish = "".join(cut[: request.max_tokens]), request.max_tokens, True
     return Reply(
         text, "length" if finish else "stop", len(request.prompt), tokens, say.cached_tokens,
         probabilities=_probabilities(request, say),
