@@ -30,7 +30,6 @@ from witness_kit import (
     NAMES,
     RESULT,
     SECTOR,
-    SLOT,
     STATES,
     Left,
     Post,
@@ -44,7 +43,17 @@ from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
 from runtime.journal import Journal
 from runtime.journal_file import CLOSED, OPEN, journals
 from runtime.terminal.edges import _copy
-from runtime.witness import UNKNOWN, Record, boot_id, decode, encode, lost, read, side_of
+from runtime.witness import (
+    SLOT_BYTES,
+    UNKNOWN,
+    Record,
+    boot_id,
+    decode,
+    encode,
+    lost,
+    read,
+    side_of,
+)
 
 __all__ = ["nlpu"]  # a fixture
 
@@ -92,7 +101,7 @@ def test_some_bits_of_a_journal(shelf: Path, state: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("state", STATES)
 def test_every_bit(shelf: Path, state: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,7 +190,7 @@ def test_a_side_record_of_another_run(shelf: Path) -> None:
 def test_a_side_record_that_says_nothing(shelf: Path, state: str) -> None:
     """Only a journal that was closed is whole without one."""
     found = left(shelf, state)
-    for side in (None, b"", bytes(SECTOR + SLOT), b"?" * 2000):
+    for side in (None, b"", bytes(SECTOR + SLOT_BYTES), b"?" * 2000):
         path = found.put(shelf / "j", db_side=side)
         if state == "finished":
             assert opened(found, path) == len(found.rows)
@@ -196,7 +205,7 @@ def test_one_slot_is_enough(shelf: Path, state: str) -> None:
     found = left(shelf, state)
     for start in (0, SECTOR):
         side = bytearray(found.files["db-side"])
-        side[start : start + SLOT] = bytes(SLOT)
+        side[start : start + SLOT_BYTES] = bytes(SLOT_BYTES)
         path = found.put(shelf / "j", db_side=bytes(side))
         assert opened(found, path) == len(found.rows)
         assert gone_on(path) == ("asked" if state == "on its way" else "right")
@@ -264,7 +273,7 @@ def test_what_a_power_cut_took_is_forgotten(shelf: Path) -> None:
         with closing(Journal(path, boot=boot)) as journal:
             assert len(journal.rows) == 3
             side = side_of(path).read_bytes()
-            slots = [decode(side[start : start + SLOT]) for start in (0, SECTOR)]
+            slots = [decode(side[start : start + SLOT_BYTES]) for start in (0, SECTOR)]
             assert [(slot.rows, slot.boot) for slot in slots if slot] == [(3, boot)] * 2
             journal.append("another", 3)
             journal.commit()
@@ -454,12 +463,12 @@ RECORDS = st.builds(
 @given(RECORDS)
 def test_a_slot_comes_back_and_no_other_is_one(record: Record) -> None:
     slot = encode(record)
-    assert len(slot) == SLOT and decode(slot) == record
+    assert len(slot) == SLOT_BYTES and decode(slot) == record
     for bit in range(len(slot) * 8):
         other = bytearray(slot)
         other[bit // 8] ^= 1 << bit % 8
         assert decode(bytes(other)) is None
-    assert decode(slot[:-1]) is None and decode(b"") is None and decode(bytes(SLOT)) is None
+    assert decode(slot[:-1]) is None and decode(b"") is None and decode(bytes(SLOT_BYTES)) is None
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.booleans())

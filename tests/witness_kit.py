@@ -19,7 +19,7 @@ from runtime.journal import Journal, Row
 
 STATES = ("on its way", "sent", "finished")
 NAMES = ("db", "db-wal", "db-side")
-SLOT, SECTOR = 56, 512
+SECTOR = 512
 RESULT = "hello True"
 
 
