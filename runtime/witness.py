@@ -33,6 +33,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -96,7 +97,8 @@ def read(journal: Path) -> Record | None:
     Raises OSError.
     """
     try:
-        content = side_of(journal).read_bytes()
+        with side_of(journal).open("rb") as file:
+            content = file.read(_SECTOR + SLOT_BYTES)
     except FileNotFoundError:
         return None
     slots = (content[start : start + SLOT_BYTES] for start in (0, _SECTOR))
@@ -131,8 +133,8 @@ class Witness:
     def take(self, record: Record | None, rows: int, chain: bytes) -> None:
         """Go on from what was read, which has been held against the rows. Raises OSError."""
         self._fd = os.open(side_of(self._journal), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        mode = self._journal.stat().st_mode & 0o777  # as SQLite's own files beside it have it
-        os.fchmod(self._fd, mode & ~0o111)
+        with suppress(PermissionError):  # of another user's file
+            os.fchmod(self._fd, self._journal.stat().st_mode & 0o666)  # as SQLite does with its own
         anew = record is None or rows < record.rows
         if record is not None:
             self._serial, self._held = record.serial, record.held
