@@ -28,7 +28,7 @@ from witness_kit import (
     left,
     opened,
     shelf,
-)  # fmt: skip
+)
 
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
 from runtime.journal import Journal
@@ -264,9 +264,13 @@ def test_a_run_that_was_looked_at_is_resumed(tmp_path: Path) -> None:
 
 NUMBERS = st.integers(0, 2**64 - 1)
 RECORDS = st.builds(
-    Record, NUMBERS, st.binary(min_size=16, max_size=16), NUMBERS, NUMBERS,
+    Record,
+    NUMBERS,
+    st.binary(min_size=16, max_size=16),
+    NUMBERS,
+    NUMBERS,
     st.binary(min_size=8, max_size=8),
-)  # fmt: skip
+)
 
 
 @given(RECORDS)
