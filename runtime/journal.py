@@ -140,13 +140,11 @@ class Journal(_Names):
             raise typed(self.path, error) from error
 
     def _check_size(self) -> None:
-        if self._record and self._record.rows:
-            size = self.path.stat().st_size if self.path.exists() else -1
-            if size <= 0:
-                what = "gone" if size < 0 else "empty"
-                raise damaged(
-                    self.path, f"its file is {what}, and with it {self._record.rows} rows"
-                )
+        rows = self._record.rows if self._record else 0
+        if rows and not self.path.exists():
+            raise damaged(self.path, f"its file is gone, and with it {rows} rows")
+        if rows and not self.path.stat().st_size:
+            raise damaged(self.path, f"its file is empty, and with it {rows} rows are gone")
 
     # -- writing ----------------------------------------------------------------------------
 

@@ -33,17 +33,18 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from contextlib import suppress
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
+from zlib import crc32
 
 SUFFIX: Final = ".db-side"
 UNKNOWN: Final = bytes(16)  # the id of a boot that has none
 _SECTOR: Final = 512  # what a disk writes as a whole
-_SUM_BYTES: Final = 8
 _FIELDS: Final = struct.Struct("<Q16sQQ8s")
-_SLOT_BYTES: Final = _FIELDS.size + _SUM_BYTES
+_SUM_BYTES: Final = 4
+SLOT_BYTES: Final = _FIELDS.size + _SUM_BYTES
 
 
 class Record(NamedTuple):
@@ -58,16 +59,20 @@ class Record(NamedTuple):
 
 def encode(record: Record) -> bytes:
     """Give a slot's bytes."""
-    fields = _FIELDS.pack(*record)
-    return fields + blake2b(fields, digest_size=_SUM_BYTES).digest()
+    return _summed(_FIELDS.pack(*record))
+
+
+def _summed(fields: bytes) -> bytes:
+    """Add the checksum: one slot is written for each commit, so a cheap one."""
+    return fields + crc32(fields).to_bytes(_SUM_BYTES, "little")
 
 
 def decode(slot: bytes) -> Record | None:
     """Read a slot; None if its checksum fails."""
     fields = slot[: _FIELDS.size]
-    if slot[_FIELDS.size :] != blake2b(fields, digest_size=_SUM_BYTES).digest():
+    if len(slot) != SLOT_BYTES or slot != _summed(fields):
         return None
-    return Record(*_FIELDS.unpack(fields)) if len(fields) == _FIELDS.size else None
+    return Record(*_FIELDS.unpack(fields))
 
 
 @cache
@@ -92,10 +97,11 @@ def read(journal: Path) -> Record | None:
     Raises OSError.
     """
     try:
-        content = side_of(journal).read_bytes()
+        with side_of(journal).open("rb") as file:
+            content = file.read(_SECTOR + SLOT_BYTES)
     except FileNotFoundError:
         return None
-    slots = (content[start : start + _SLOT_BYTES] for start in (0, _SECTOR))
+    slots = (content[start : start + SLOT_BYTES] for start in (0, _SECTOR))
     return max(filter(None, map(decode, slots)), default=None)
 
 
@@ -127,8 +133,8 @@ class Witness:
     def take(self, record: Record | None, rows: int, chain: bytes) -> None:
         """Go on from what was read, which has been held against the rows. Raises OSError."""
         self._fd = os.open(side_of(self._journal), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        mode = self._journal.stat().st_mode & 0o777  # as SQLite's own files beside it have it
-        os.fchmod(self._fd, mode & ~0o111)
+        with suppress(PermissionError):  # of another user's file
+            os.fchmod(self._fd, self._journal.stat().st_mode & 0o666)  # as SQLite does with its own
         anew = record is None or rows < record.rows
         if record is not None:
             self._serial, self._held = record.serial, record.held
@@ -148,8 +154,8 @@ class Witness:
 
     def _put(self, rows: int, chain: bytes) -> None:
         self._serial += 1
-        slot = encode(Record(self._serial, self._boot, rows, self._held, chain))
-        if os.pwrite(self._fd, slot, self._serial % 2 * _SECTOR) != len(slot):
+        slot = _summed(_FIELDS.pack(self._serial, self._boot, rows, self._held, chain))
+        if os.pwrite(self._fd, slot, self._serial % 2 * _SECTOR) != SLOT_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from runtime.budget import Budget
 from runtime.journal import link, text_hash
 from runtime.loader import load
 from runtime.terminal.recorded import described
-from runtime.witness import Record, decode, encode, side_of
+from runtime.witness import SLOT_BYTES, Record, decode, encode, side_of
 
 Rows = list[list[Any]]
 RUNS = Path(".nlpu/runs")
@@ -69,7 +69,7 @@ def rebooted(side: bytes) -> bytes:
     """A side record as another boot of the machine would have left it."""
     changed = bytearray(side)
     for start in (0, 512):
-        record = decode(side[start : start + len(encode(_OTHER))])
+        record = decode(side[start : start + SLOT_BYTES])
         if record is not None:
             slot = encode(record._replace(boot=_OTHER.boot))
             changed[start : start + len(slot)] = slot

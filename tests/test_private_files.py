@@ -57,7 +57,8 @@ def test_a_journal_with_all_its_files(tmp_path: Path, umask: int) -> None:
         (tmp_path / "apart").mkdir()
         run = finish(begun(machine, program(tmp_path / "apart"), "tides"))
         names = modes(tmp_path / "new")
-        assert {f"runs/{run.name}.{end}" for end in ("db", "db-wal", "db-shm", "lock")} < set(names)
+        ends = ("db", "db-wal", "db-shm", "db-side", "lock")
+        assert {f"runs/{run.name}.{end}" for end in ends} < set(names)
         assert_private(tmp_path / "new")
     assert_private(tmp_path / "new")
 

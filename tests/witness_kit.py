@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
+import pytest
 from journal_kit import rebooted
 from kit import Doomed, computer, echo, finish, said, shorten
 
@@ -19,8 +21,17 @@ from runtime.journal import Journal, Row
 
 STATES = ("on its way", "sent", "finished")
 NAMES = ("db", "db-wal", "db-side")
-SLOT, SECTOR = 56, 512
+SECTOR = 512
+FRAME, WAL_HEADER = 4096 + 24, 32
 RESULT = "hello True"
+
+
+@pytest.fixture
+def shelf() -> Iterator[Path]:
+    """A directory in memory, where that is possible: thousands of journals are opened there."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
 
 
 class Post:
@@ -141,3 +152,36 @@ def flipped(path: Path, bit: int) -> Iterator[None]:
 def _put(file: RawIOBase, at: int, byte: int) -> None:
     file.seek(at)
     file.write(bytes([byte]))
+
+
+def held(found: Left) -> int:
+    """How many rows were synced to the disk: those up to the intent, or all of them."""
+    if found.state == "finished":
+        return len(found.rows)
+    return next(seq for seq, row in enumerate(found.rows, 1) if row[0] == "intent")
+
+
+def commits(wal: bytes) -> list[int]:
+    """The lengths of a log after its commits."""
+    starts = range(WAL_HEADER, len(wal), FRAME)
+    return [start + FRAME for start in starts if any(wal[start + 4 : start + 8])]
+
+
+def begun(place: Path, commits: int, **options: Any) -> dict[str, bytes]:
+    """The files of a journal whose owner was killed."""
+    place.mkdir(exist_ok=True)
+    journal = Journal(place / "j.db", **options)
+    for number in range(commits):
+        journal.append("row", number)
+        journal.commit()
+    files = {path.name: path.read_bytes() for path in place.glob("j.db*")}
+    journal.close()
+    return files
+
+
+def laid(place: Path, files: dict[str, bytes]) -> Path:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    return place / "j.db"
