@@ -319,7 +319,7 @@ class Scope:
             self.see(value._label)
 
     def see(self, label: Label, node: Node | None = None) -> None:
-        if join(self.label, label) is self.label:
+        if join(label, self.label) is self.label:
             return
         line = self.run.kernel.host.asking_line()
         with _SINKING:  # another thread may have seen something else meanwhile
