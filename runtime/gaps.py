@@ -22,7 +22,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import _lru_cache_wrapper, cached_property, lru_cache
 from itertools import chain, islice
@@ -201,7 +201,7 @@ def _caches(thing: Any, code: CodeType) -> bool:
 
 
 def _is_mutable(thing: Any) -> bool:
-    kind: Hashable = type(thing)
+    kind: Any = type(thing)
     return _can_change(kind) or (kind is tuple and any(map(_is_mutable, thing)))
 
 

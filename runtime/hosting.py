@@ -34,7 +34,7 @@ from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.op import contains_value, gather
-from nlpu.value import CURRENT, Value, current, literal, look_around
+from nlpu.value import CURRENT, Value, adopted, current, look_around
 from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage, content_of
 from runtime.run import RunState, Status
@@ -93,9 +93,7 @@ class Host:
             return
         context = copy_context()
         context.run(CURRENT.set, scope)
-        if Value in map(type, (*args, *kwargs.values())):
-            args = tuple(_adopted(arg, scope) for arg in args)
-            kwargs = {name: _adopted(arg, scope) for name, arg in kwargs.items()}
+        args, kwargs = adopted(args, scope), adopted(kwargs, scope)  # rule 5
         if inspect.iscoroutinefunction(program):
             self._start_async(scope, lambda: program(*args, **kwargs), context, ended)
             return
@@ -293,11 +291,6 @@ class Host:
             callback()
         self.kernel.runs.pop(run.number, None)
         self.kernel.soon()
-
-
-def _adopted(given: Any, scope: Scope) -> Any:
-    """An argument of a program (rule 5)."""
-    return literal(given._content, given._label, scope) if type(given) is Value else given
 
 
 def _gathered(scope: Scope, outcome: Any) -> Any:
