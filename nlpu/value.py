@@ -147,6 +147,8 @@ def remembered(make: Callable[[], Any], what: str, changes: str = "") -> Any:
 
 
 _ATOMS = (str, bool, int, float, type(None))
+_PLAIN, _NESTS = frozenset(_ATOMS), frozenset({list, tuple, dict})
+_DEEPEST = 8  # a list may hold itself
 
 
 def own(content: Any) -> Any:
@@ -292,3 +294,19 @@ class Value(Generic[R_co]):
         """The elements of a list, as Values of their own where they are known before the whole."""
         items = list(self)
         return [item if isinstance(item, Value) else literal(item, self._label) for item in items]
+
+
+def adopted(given: Any, maker: Issuer, depth: int = 0) -> Any:
+    """What a program is given, with the literals in it as its own: read apart, they lower it.
+
+    Lists, tuples and dicts that hold some are made anew; others are what they were.
+    """
+    if type(given) is Value:
+        return literal(given._content, given._label, maker)
+    items = given.values() if type(given) is dict else given
+    if type(given) not in _NESTS or _PLAIN.issuperset(map(type, items)) or depth == _DEEPEST:
+        return given
+    mine = [adopted(item, maker, depth + 1) for item in items]
+    if all(new is old for new, old in zip(mine, items, strict=True)):
+        return given
+    return dict(zip(given, mine, strict=True)) if type(given) is dict else type(given)(mine)

@@ -24,7 +24,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
-from functools import _lru_cache_wrapper, cached_property
+from functools import _lru_cache_wrapper, cached_property, lru_cache
 from itertools import chain, islice
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from nlpu.errors import NotInRun, ProgramError
-from nlpu.value import Value
 
 if TYPE_CHECKING:  # only in annotations
     from runtime.graph import Node
@@ -43,7 +42,6 @@ _MOST_CODES = 4_096
 _OUTER = 8  # frames whose names are searched for a function
 _CACHES = ("cache_info", "cache_clear", "cache")  # that a function of another library's cache has
 _FIXED = (str, bytes, int, float, bool, complex, type(None))
-_PLAIN = (Value, *_FIXED)
 _judged: dict[int, tuple[CodeType, bool]] = {}
 
 
@@ -70,9 +68,7 @@ class Given:
 
 def given(arguments: Iterable[Any]) -> Given | None:
     """What to look at when they are used; None where nothing of them can be changed."""
-    mutable = tuple(
-        each for each in arguments if not isinstance(each, _PLAIN) and _is_mutable(each)
-    )
+    mutable = tuple(filter(_is_mutable, arguments))
     return Given(mutable) if mutable else None
 
 
@@ -96,23 +92,33 @@ def check_given(node: Node, given: Given | None) -> None:
 
 def check_caches() -> None:
     """Warn of each function on the stack that reads for a cache (rule 2)."""
-    for frame in _programs_frames(sys._getframe(1)):
-        code = frame.f_code
-        known = _judged.get(id(code))
-        if known is None:
-            if len(_judged) >= _MOST_CODES:
-                _judged.clear()
-            known = _judged[id(code)] = code, _is_cached(frame)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        known = _judged.get(id(frame.f_code)) or _judge(frame)
         if known[1]:
-            message = (
-                f"{code.co_name} reads Values and is cached: who gets its result from the cache is "
-                "not lowered by what it read; leave the cache out, equal calls of a run are made "
-                "once anyway"
-            )
-            registry = frame.f_globals.setdefault("__warningregistry__", {})
-            warnings.warn_explicit(
-                message, LabelGap, code.co_filename, code.co_firstlineno, registry=registry
-            )
+            _warn_of_cache(frame)
+        frame = frame.f_back
+
+
+def _judge(frame: FrameType) -> tuple[CodeType, bool]:
+    """Whether its code is a program's and is run for a cache; remembered."""
+    if len(_judged) >= _MOST_CODES:
+        _judged.clear()
+    cached = not _is_own(frame) and _is_cached(frame)
+    found = _judged[id(frame.f_code)] = frame.f_code, cached  # the code lives as long as its id
+    return found
+
+
+def _warn_of_cache(frame: FrameType) -> None:
+    code = frame.f_code
+    message = (
+        f"{code.co_name} reads Values and is cached: who gets its result from the cache is not "
+        "lowered by what it read; leave the cache out, equal calls of a run are made once anyway"
+    )
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(
+        message, LabelGap, code.co_filename, code.co_firstlineno, registry=registry
+    )
 
 
 def read_apart(name: str, *, going: bool) -> NotInRun:
@@ -130,16 +136,15 @@ def read_apart(name: str, *, going: bool) -> NotInRun:
 # -- frames ---------------------------------------------------------------------------------------
 
 
-def _programs_frames(frame: FrameType | None) -> Iterator[FrameType]:
-    while frame is not None:
-        if frame.f_globals.get("__name__", "").partition(".")[0] not in OWN:
-            yield frame
-        frame = frame.f_back
+def _is_own(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in OWN
 
 
 def _place() -> tuple[str, int, dict[Any, Any]]:
     """File, line and warnings so far of the program's own code that runs."""
-    frame = next(_programs_frames(sys._getframe(1)), None)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_own(frame):
+        frame = frame.f_back
     if frame is None:
         return "?", 0, {}
     registry = frame.f_globals.setdefault("__warningregistry__", {})
@@ -196,13 +201,13 @@ def _caches(thing: Any, code: CodeType) -> bool:
 
 
 def _is_mutable(thing: Any) -> bool:
-    if isinstance(thing, list | dict | set | bytearray | deque | BaseModel) or _is_record(thing):
-        return True
-    return isinstance(thing, tuple) and any(map(_is_mutable, thing))
+    kind: Any = type(thing)
+    return _can_change(kind) or (kind is tuple and any(map(_is_mutable, thing)))
 
 
-def _is_record(thing: Any) -> bool:
-    return is_dataclass(thing) and not isinstance(thing, type)
+@lru_cache(maxsize=1_024)
+def _can_change(kind: Any) -> bool:
+    return issubclass(kind, (list, dict, set, bytearray, deque, BaseModel)) or is_dataclass(kind)
 
 
 def parts_of(content: Any) -> list[Any]:
@@ -231,7 +236,7 @@ def _inner(thing: Any) -> Iterable[Any] | None:
         return list(thing)
     if isinstance(thing, BaseModel):
         return list(vars(thing).values())
-    if _is_record(thing):
+    if is_dataclass(thing) and not isinstance(thing, type):
         return [getattr(thing, each.name, None) for each in fields(thing)]
     return None
 

@@ -100,30 +100,10 @@ class Node(Value[Any]):
     """A Value of a run, and the work that settles it."""
 
     __slots__ = (
-        "_items",
-        "_wakers",
-        "control",
-        "cost",
-        "depth",
-        "draw",
-        "estimate",
-        "growers",
-        "inner",
-        "issue",
-        "key",
-        "operands",
-        "ordinal",
-        "path_s",
-        "path_tokens",
-        "rank",
-        "scope",
-        "seq",
-        "stage",
-        "texts",
-        "users",
-        "waiting",
-        "work",
-    )
+        "_items", "_wakers", "control", "cost", "depth", "draw", "estimate", "growers", "inner",
+        "issue", "key", "operands", "ordinal", "path_s", "path_tokens", "rank", "scope", "seq",
+        "stage", "texts", "users", "waiting", "work",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> None:
         self._state = State.PENDING
@@ -274,6 +254,7 @@ class Scope:
         self.origin: Node | None = parent.origin if parent is not None else None  # its Spawn
         self.is_async = False
         self.ended = False
+        self.reader = run.kernel.thread  # who may read its Values (rule 5); 0 when it has ended
         self.kept: Node | None = None  # the node that holds the result, once the program ended
         self.given: tuple[Any, ...] = ()  # the operands of the node it grew from, before it grew
         self.nodes: list[Node] = []
@@ -293,7 +274,7 @@ class Scope:
         return self.run.status == "running"
 
     def force(self, value: Value[Any]) -> None:
-        if self.ended or get_ident() != self.run.kernel.thread:
+        if get_ident() != self.reader:
             self._seen_astray(value)
             return
         if self.is_async:
@@ -307,7 +288,7 @@ class Scope:
             self.see(value._label)
 
     def wait(self, value: Value[Any]) -> Any:
-        if self.ended or get_ident() != self.run.kernel.thread:
+        if get_ident() != self.reader:
             self._seen_astray(value)
             return
         if isinstance(value, Node):
@@ -319,7 +300,7 @@ class Scope:
             self.see(value._label)
 
     def see(self, label: Label, node: Node | None = None) -> None:
-        if join(self.label, label) is self.label:
+        if join(label, self.label) is self.label:
             return
         line = self.run.kernel.host.asking_line()
         with _SINKING:  # another thread may have seen something else meanwhile
@@ -327,6 +308,10 @@ class Scope:
             self.label = join(self.label, label)
         self.run.lowered = True
         check_caches()
+
+    def end(self) -> None:
+        """Its program is over: it issues and reads no more."""
+        self.ended, self.reader = True, 0
 
     def _seen_astray(self, value: Value[Any]) -> None:
         """Something of the program reads when it has ended, or on another thread (rule 5)."""

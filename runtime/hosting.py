@@ -34,7 +34,7 @@ from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.op import contains_value, gather
-from nlpu.value import CURRENT, Value, current, literal, look_around
+from nlpu.value import CURRENT, Value, adopted, current, look_around
 from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage, content_of
 from runtime.run import RunState, Status
@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # the kernel owns the host
     from runtime.kernel import Kernel
 
 Program = Callable[..., Any]
+_LOOKS = 16  # at what waits on a line, for caches: many waits on it cost no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,7 @@ class Host:
             return
         context = copy_context()
         context.run(CURRENT.set, scope)
-        args = tuple(_adopted(arg, scope) for arg in args)
-        kwargs = {name: _adopted(arg, scope) for name, arg in kwargs.items()}
+        args, kwargs = adopted(args, scope), adopted(kwargs, scope)  # rule 5
         if inspect.iscoroutinefunction(program):
             self._start_async(scope, lambda: program(*args, **kwargs), context, ended)
             return
@@ -153,7 +153,8 @@ class Host:
         entry = scope.run.forced.setdefault(self.asking_line(), [0, 0.0])
         entry[0] += 1
         entry[1] += seconds
-        check_caches()
+        if entry[0] <= _LOOKS:
+            check_caches()
 
     @staticmethod
     def asking_line() -> str:
@@ -184,7 +185,8 @@ class Host:
                 error = as_typed(scope.name, failure)
         kept = whole if error is None and isinstance(whole, Node) else None
         outcome = content_of(whole)
-        scope.kept, scope.ended = kept, True
+        scope.kept = kept
+        scope.end()
         mine = [node for node in scope.subtree() if node.stage is not Stage.SETTLED]
         lasting = [node for node in mine if KINDS[type(node.work)].lasting]
         if mine:
@@ -245,7 +247,7 @@ class Host:
 
     def kill(self, scope: Scope) -> None:
         """Unwind a program that is still running."""
-        scope.ended = True
+        scope.end()
         living = self._living.pop(scope, None)
         if isinstance(living, greenlet):
             if living is not getcurrent():
@@ -282,18 +284,13 @@ class Host:
         }
         run.status = next((s for kind, s in kinds.items() if isinstance(error, kind)), "done")
         run.end_s = self.kernel.now_s()
-        run.root.ended = True
+        run.root.end()
         for timer in run.timers:
             timer.cancel()
         for callback in run.on_end:
             callback()
         self.kernel.runs.pop(run.number, None)
         self.kernel.soon()
-
-
-def _adopted(given: Any, scope: Scope) -> Any:
-    """An argument of a program (rule 5)."""
-    return literal(given._content, given._label, scope) if type(given) is Value else given
 
 
 def _gathered(scope: Scope, outcome: Any) -> Any:
@@ -347,7 +344,7 @@ def as_typed(name: str, error: BaseException) -> BaseException:
 
 
 def _spawn_issued(kernel: Kernel, node: Node) -> None:
-    taken = given((*node.work.args, *(value for _, value in node.work.kwargs)))
+    taken = given((*node.work.args, *dict(node.work.kwargs).values()))
     if taken is not None:
         node.scope.run.given[node.seq] = taken
     for value in _given(node):

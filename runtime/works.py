@@ -72,7 +72,7 @@ def _call_issued(kernel: Kernel, node: Node) -> None:
     op: Op[Any] = node.work.op
     run = node.scope.run
     run.counts.issued += 1
-    if any(type(each) not in _AS_THEY_ARE for each in node.operands):  # a record may change later
+    if not _AS_THEY_ARE.issuperset(map(type, node.operands)):  # a record may change later
         node.operands = tuple(v if isinstance(v, Value) else own(v) for v in node.operands)
     node.estimate = node.rank = run.estimate(op)
     if node.scope.origin is not None:  # what waits for the nested program waits for its calls

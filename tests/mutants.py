@@ -28,11 +28,12 @@ import pytest
 FUNCTIONS = {
     "runtime.drivers.policy": ["is_trusted", "objections", "_may_read", "_readers"],
     "runtime.drivers.dispatch": [
-        "_ready", "_weighed", "_person", "_approved_by", "_settled_by", "_refusal", "_settle",
+        "_ready", "_labels", "_weighed", "_person", "_approved_by", "_settled_by", "_refusal",
+        "_settle",
     ],
     "runtime.drivers.driver": ["Driver.role_of"],
     "nlpu.label": ["join", "_join"],
-    "nlpu.value": ["lowered", "see"],
+    "nlpu.value": ["Value.__init__", "see"],
     "runtime.kernel": ["Kernel.settle", "Kernel.fail"],
     "runtime.graph": ["Scope.saw", "Scope.see", "Scope.child", "Node.read"],
     "runtime.works": ["_scope_of_growth"],

@@ -53,6 +53,26 @@ def test_a_literal_lowers_the_program_that_it_was_given_to() -> None:
         assert "acted on untrusted content" in str(run.error)
 
 
+def test_so_do_those_in_a_list_that_it_was_given() -> None:
+    def inner(mails: Any) -> Any:
+        return send(on_a_thread(lambda: str(mails["new"][1])), "body").value
+
+    given: dict[str, Any] = {"new": ["x", BAD], "old": []}
+    run = execute(inner, given, person=ScriptedPerson())
+    assert "acted on untrusted content" in str(run.error)
+    assert given["new"][1] is BAD, "the giver's own is as it was"
+
+
+def test_what_holds_no_literals_is_given_as_it_is() -> None:
+    shared: list[Any] = [["deep"], ("x", {"y": 1})]
+
+    def program(items: list[Any]) -> None:
+        items.append("told")
+
+    assert execute(lambda: str(spawn(program, shared))).error is None
+    assert shared[2:] == ["told"]
+
+
 def test_two_threads_lower_a_scope_by_both() -> None:
     together = threading.Barrier(2, timeout=PATIENCE_S)
     ann, bob = (Label(USER.integrity, frozenset(who)) for who in ("a", "b"))

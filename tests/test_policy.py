@@ -18,7 +18,7 @@ from nlpu import Label, Value, lift
 from nlpu.errors import Diverged, DriverFailed, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
 from runtime import spawn
-from runtime.drivers.driver import EFFECTS, ROLES, Driver, driver
+from runtime.drivers.driver import EFFECTS, ROLES, Driver, brought, driver, label_given
 from runtime.drivers.person import ExactCall, ScriptedPerson
 from runtime.drivers.policy import objections
 
@@ -172,6 +172,31 @@ def test_what_a_result_says_of_its_own_label_is_joined_too() -> None:
 
     assert execute(program).error is None
     assert [value.label for value, _ in found] == [label for _, label in found]
+
+
+def test_what_a_driver_says_of_what_it_brings_is_joined_too() -> None:
+    """It is told whose word its argument is, and the program's that gives it."""
+    found: list[tuple[Value[Any], Label]] = []
+
+    @driver(effect="read", roles={"what": "content"}, brings=USER)
+    def act(what: str, says: str) -> str:
+        """Act."""
+        heard.append(label_given("what"))
+        brought(SYSTEM)
+        brought({str(each): each for each in (USER, UNTRUSTED, ANN)}[says])
+        return what
+
+    def nested(label: Label) -> list[Any]:
+        str(Value("seen", SYSTEM))
+        for says in (USER, UNTRUSTED, ANN):
+            value = act(Value("x", label), str(says))
+            found.append((value, join(join(label, says), SYSTEM)))
+        return [value for value, _ in found]
+
+    heard: list[Label] = []
+    assert execute(nested, ANN).error is None
+    assert [value.label for value, _ in found] == [label for _, label in found]
+    assert heard == [join(ANN, SYSTEM)] * 3
 
 
 def test_what_a_driver_brings_is_joined_with_what_the_program_has_seen() -> None:

@@ -17,7 +17,7 @@ from terminal_fixture import ROOT, environment
 
 CAUGHT = 0.95
 EQUIVALENT = {  # mutants that label as the original does: function, end of the name, why
-    ("_weighed", "True: False"): "zip(strict=) of two lists that are made together",
+    ("_labels", "True: False"): "zip(strict=) of two lists that are made together",
     ("_settled_by", "True: False"): "what was approved of is asked for only of harmless calls",
     ("nlpu.label.join", "if False"): "the short cut gives what the table gives",
     ("Scope.saw", "seen_failing(nod: if True"): "what has not failed is no failure there, either",
@@ -40,7 +40,10 @@ EQUIVALENT = {  # mutants that label as the original does: function, end of the 
     ("_scope_of_growth", "source._items is None: compare by IsNot"): "as above",
     ("_scope_of_growth", "source.inner is not None: sc: if False"): "its own label has it, too",
     ("_scope_of_growth", "scope.label): second alone"): "the scope began with the first",
-    ("Scope.see", "self.run.kernel.host.ask: if True"): "one more sight, of the same label",
+    ("Scope.see", "join(label, self.label): first alone"): "one more sight, of the same label",
+    ("Scope.see", "self.run.lowered = True: left out"): "for warnings",
+    ("Scope.see", "True: False"): "as above",
+    ("Scope.see", "check_caches(): left out"): "as above",
 }
 
 
