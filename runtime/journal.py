@@ -39,10 +39,12 @@ from nlpu.private import make_file
 from runtime.journal_file import (
     CLOSED,
     ERRORS,
+    FORMAT,
     OPEN,
     connect,
     damaged,
     is_empty,
+    older,
     owned,
     recorded,
     typed,
@@ -108,6 +110,7 @@ class Journal(_Names):
         self._new_texts: list[tuple[int, bytes, bytes]] = []
         self._new_rows: list[tuple[int, int, bytes, bytes]] = []
         self._seq, self._chain = 0, bytes(_CHAIN_BYTES)
+        self.is_older = False  # made by a version whose calls had other keys
         self.read_only, self._durable, self._sync = read_only, durable, False
         self._boot = boot or boot_id()
         self._side = Witness(path, self._boot)
@@ -131,6 +134,8 @@ class Journal(_Names):
                 self._db = connect(self.path, durable, read_only=True)
                 ends.callback(self._db.close)
                 self._load()
+                if self.is_older and not self.read_only:
+                    raise older(self.path)
                 if self.read_only:
                     ends.pop_all()
                     return
@@ -268,6 +273,7 @@ class Journal(_Names):
         except (*ERRORS, TypeError) as error:
             raise typed(self.path, error) from error
         self._compare(mark)
+        self.is_older = bool(self._seq) and mark == FORMAT
         self._kept = (self._seq, self._chain)  # what the last commit covers
 
     def _compare(self, mark: int) -> None:

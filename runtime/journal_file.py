@@ -4,7 +4,8 @@ Rules
 1. Only what is a journal, or empty, is opened; anything else is left as it is.
 2. A file that may have rows in a log beside it is marked so before there is one (``OPEN``): without
    its side record it is damaged. One that was closed (``CLOSED``) is whole without anything beside
-   it, and can be sent alone. Older files have no mark, and never had a side record.
+   it, and can be sent alone. Older files have no mark, and never had a side record; their calls
+   have other keys, so they are read only.
 3. What the host did (no space, no permission) is StorageFailed; any other error of SQLite on a file
    of ours is damage.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from memory.lock import Lock
-from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
+from nlpu.errors import JournalDamaged, NlpuError, ProgramError, StorageFailed
 from runtime.witness import SUFFIX, Record, read
 
 _SCHEMA = """
@@ -27,8 +28,8 @@ CREATE TABLE IF NOT EXISTS log (
     seq INTEGER PRIMARY KEY, texts INTEGER NOT NULL, body BLOB NOT NULL, chain BLOB NOT NULL);
 """
 _MAGIC: Final = 0x4E4C5055  # "NLPU", SQLite's application_id
-_FORMAT: Final = 1  # SQLite's user_version; without a mark in it, of before there were side records
-OPEN, CLOSED = _FORMAT | 0x100, _FORMAT | 0x200  # rule 2
+FORMAT: Final = 1  # SQLite's user_version; without a mark in it, of before there were side records
+OPEN, CLOSED = FORMAT | 0x100, FORMAT | 0x200  # rule 2
 ERRORS: Final = (sqlite3.Error, ValueError)  # a damaged schema's error may be no text to the module
 _HOST_FAULTS: Final = tuple(  # of SQLite; any other error on a file of ours is damage
     f"SQLITE_{name}"
@@ -101,7 +102,7 @@ def _prepare(db: sqlite3.Connection, path: Path, durable: bool, read_only: bool)
     version = db.execute("PRAGMA user_version").fetchone()[0]
     empty = is_empty(db)
     db.execute("COMMIT")
-    known = [(0, 0)] if empty else [(_MAGIC, mark) for mark in (_FORMAT, OPEN, CLOSED)]
+    known = [(0, 0)] if empty else [(_MAGIC, mark) for mark in (FORMAT, OPEN, CLOSED)]
     if (magic, version) not in known:
         raise damaged(path, "it is not a journal of this program's format")
     if read_only:
@@ -128,6 +129,14 @@ def typed(path: Path, error: Exception) -> NlpuError:
     if isinstance(error, OSError) or (name.startswith(_HOST_FAULTS) and not refused):
         return StorageFailed(_storage_message(path, error))
     return damaged(path, str(error))
+
+
+def older(path: Path) -> ProgramError:
+    """Say that a journal's calls have the keys of an earlier version."""
+    return ProgramError(
+        f"the journal {path} was made by an earlier version, which named calls in another way: it "
+        "can be looked at (nlpu show), but not gone on with; run the program anew"
+    )
 
 
 def damaged(path: Path, what: str) -> JournalDamaged:

@@ -28,7 +28,7 @@ from runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of w
 from runtime.drivers.person import Person
 from runtime.header import new_stem
 from runtime.journal import Journal, NoJournal
-from runtime.journal_file import is_there
+from runtime.journal_file import is_there, older
 from runtime.kernel import Kernel
 
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
@@ -128,7 +128,11 @@ class Station:
         if existing and not is_there(path):
             raise ProgramError(f"there is no run {self.stem} in {self.run_dir}; see: nlpu runs")
         if replay:
-            return Journal(path, read_only=True)
+            found = Journal(path, read_only=True)
+            if found.is_older:
+                found.close()
+                raise older(path)
+            return found
         try:
             make_dir(self.run_dir)
         except OSError as error:

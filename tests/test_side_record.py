@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from journal_kit import rebooted
-from kit import computer, echo, execute, resumed
+from kit import computer, echo, execute, finish, resumed
 from witness_kit import (
     RESULT,
     SECTOR,
@@ -32,7 +32,7 @@ from witness_kit import (
 
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
 from runtime.journal import Journal
-from runtime.journal_file import CLOSED, OPEN, journals
+from runtime.journal_file import CLOSED, FORMAT, OPEN, journals
 from runtime.terminal.edges import _copy
 from runtime.witness import (
     SLOT_BYTES,
@@ -138,17 +138,6 @@ def test_a_kill_before_the_slot_leaves_the_journal_ahead(shelf: Path) -> None:
         assert len(journal.rows) == 5
     record = read(path)
     assert record is not None and (record.rows, record.held) == (5, 5)
-
-
-def test_a_journal_of_before_there_were_side_records(shelf: Path) -> None:
-    found = left(shelf, "finished")
-    path = found.put(shelf / "j", db_side=None)
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version=1")
-    assert opened(found, path) == len(found.rows) and not side_of(path).exists()
-    assert gone_on(path) == "right"
-    record = read(path)
-    assert record is not None and record.rows == record.held == len(found.rows)
 
 
 def mark(path: Path) -> int:
@@ -298,3 +287,22 @@ def test_this_boot_has_an_id() -> None:
         assert boot_id() != UNKNOWN
     side = encode(Record(1, ONE, 1, 1, bytes(8)))
     assert decode(rebooted(side)) == Record(1, b"another boot id.", 1, 1, bytes(8))
+
+
+def test_a_journal_of_an_earlier_version_is_looked_at_and_not_gone_on_with(tmp_path: Path) -> None:
+    """Its calls have other keys: they would not be met, and what was sent would be sent again."""
+    with computer("fine", run_dir=tmp_path) as machine:
+        name = finish(machine.start(lambda: echo("a"))).name
+    (path,) = tmp_path.glob("*.db")
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version={FORMAT}")
+    side_of(path).unlink()
+    for replay in (False, True):
+        with (
+            computer("fine", run_dir=tmp_path) as machine,
+            pytest.raises(ProgramError, match="earlier version"),
+        ):
+            machine.resume(name, lambda: echo("a"), replay=replay)
+    with closing(Journal(path, read_only=True)) as journal:
+        assert journal.is_older and journal.rows
+    assert mark(path) == FORMAT
