@@ -115,7 +115,7 @@ def test_a_rejected_schema_is_a_constraint_only_if_there_was_one() -> None:
                 await engine.send(ask(constraint=Constraint("json", "{}")))
             with pytest.raises(e.RequestRefused):
                 await engine.send(ask())
-            with pytest.raises(e.ConstraintRejected, match="not JSON"):
+            with pytest.raises(e.ConstraintRejected, match="no JSON"):
                 await engine.send(ask(constraint=Constraint("json", '{}},"max_tokens":9')))
             with pytest.raises(e.ConstraintRejected, match="grammar"):
                 await engine.send(ask(constraint=Constraint("regex", "(a")))

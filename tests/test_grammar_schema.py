@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from grammar_kit import accepts, compiled, schema
@@ -53,7 +54,10 @@ HELD: list[tuple[Any, list[str], list[str]]] = [
     ({"type": "string", "maxLength": MOST + 1}, [json.dumps("a" * (MOST + 9))], ["1"]),
     ({"type": "string", "minLength": MOST + 9}, [json.dumps("a" * (MOST + 9))], ['"a"']),
     ({"type": "string", "maxLength": 0}, ['""'], ['"a"']),
-    ({"type": "string", "format": "date"}, ['"2020-01-01"', '"?"'], ["2020"]),
+    ({"type": "string", "format": "email"}, ['"a@b.cd"', '"?"'], ["2020"]),
+    ({"type": "string", "format": "date"}, ['"2020-01-31"'], ["2020", '"2020-13-01"', '"?"']),
+    ({"type": "string", "format": "time"}, ['"23:59"', '"10:00:00.5+02:00"'], ['"24:00"', '"9"']),
+    ({"type": "string", "format": "uuid"}, [f'"{UUID(int=7)}"'], ['"7"']),
     ({"type": "array", "items": {"type": "null"}}, ["[]", "[null,null]"], ["[null,]", "[1]"]),
     ({"type": "array", "items": {"type": "null"}, "minItems": 1, "maxItems": 2},
      ["[null]", "[null,null]"], ["[]", "[null,null,null]"]),
