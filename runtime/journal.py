@@ -282,6 +282,8 @@ class Journal(_Names):
             missing = lost(self._record, self._seq, self._boot)
             if self._record.rows and not mark:  # which is on the disk before any row
                 missing = f"its file holds nothing, and {self._record.rows} rows are missing"
+            if mark == FORMAT:  # of a version that made no side records
+                missing = missing or "its mark is another than its side record goes with"
             if missing:
                 raise damaged(self.path, missing)
         elif mark == OPEN and recorded(self.path) is None:  # its owner may just have made it

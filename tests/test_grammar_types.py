@@ -219,7 +219,7 @@ def test_every_content_is_written_in_the_language_of_its_type(data: st.DataObjec
         reject()
     text = kind.render(content)
     assert kind.constraint is None or accepts(kind.constraint, text), text
-    assert kind.parse(text) == content
+    assert kind.kind == "text" or kind.parse(text) == content  # of a free text its ends are cut
 
 
 @given(KINDS, st.integers(0, 99))
