@@ -56,6 +56,8 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         (("run", "../ask"), "no program is called"),
         (("run", "ask", "Hi", "--engine", "gpu"), "--engine must be local, transformers, scripted"),
         (("run", "ask", "Hi", "--engine", "http://me:key@host"), "put the key in NLPU_API_KEY"),
+        (("run", "ask", "Hi", "--model", ""), "--model must be the name or the directory of a"),
+        (("bench", "throughput", "--model", ""), "by its name or its path"),
         (("run", "ask", "Hi", *SCRIPTED, "--nlops", "0"), "--nlops must be a number more than 0"),
         (("run", "ask", "Hi", *SCRIPTED, "--calls", "-1"), "--calls must be a whole number more"),
         (
