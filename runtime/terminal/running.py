@@ -277,7 +277,8 @@ def _carry_out(
     )  # fmt: skip
     job = Job(
         computer, begin, machine.run_dir, machine.model, tuple(again or ()),
-        shows=loaded.streams and not is_replay, follows=machine.engine == "local", as_json=as_json,
+        shows=loaded.streams and not is_replay, as_json=as_json,
+        follows=machine.engine == "local" and not is_replay,  # a replay generates nothing
         replay=is_replay, seconds=seconds, forecast=foretold, name=name,
         person=asked,
     )  # fmt: skip
