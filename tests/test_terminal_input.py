@@ -256,3 +256,19 @@ def test_unexpected_errors_ask_for_a_report_and_debug_shows_where(
     ended = nlpu("runs")
     assert ended.code == 1 and "please report" in ended.err and "Traceback" not in ended.err
     assert "Traceback" in nlpu("runs", "--debug").err
+
+
+def test_a_mistake_with_an_op_names_the_line_of_the_program(nlpu: Terminal, tmp_path: Path) -> None:
+    head = "@nlop\ndef weigh(text: str, by: int) -> {}:\n    'Weigh it.'\ndef go() -> str:\n"
+    cases = [
+        (head.format("object") + "    return 'x'\n", "the result of op weigh: ", "own.py:3"),
+        (head.format("str") + "    return weigh('a', 1, 2)\n", "weigh takes (", "own.py:7"),
+        (head.format("str") + "    return weigh('a', 'b')\n", "'by' of weigh must", "own.py:7"),
+        (head.format("str") + "    return weigh.using(top_p=2)\n", "op weigh: top_p", "own.py:7"),
+        (head.format("str") + "    return [][0]\n", "raised IndexError", "own.py:7"),
+    ]
+    for body, what, place in cases:
+        ended = nlpu("run", program(tmp_path / "own.py", body), *SCRIPTED)
+        assert ended.code == 1 and what in ended.err and f"({place})" in ended.err, ended.err
+    listed = nlpu("run", "ask", "a\udcff", *SCRIPTED)  # the program's code has no part in it
+    assert "lone surrogate" in listed.err and ".py:" not in listed.err
