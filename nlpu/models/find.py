@@ -110,10 +110,10 @@ def _read(name: str | None) -> KnownModel | Path | HubName:
         refuse_split(hub_name.file)
         return hub_name
     near = near_names(name)
-    maybe = f"did you mean {' or '.join(near)}? " if near else ""
+    maybe = f"did you mean {' or '.join(near)}? Known" if near else "known"
     names = ", ".join(model.name for model in known_models())
     raise Usage(
-        f"there is no model {name!r}: {maybe}Known are {names}; or name a .gguf file, a model "
+        f"there is no model {name!r}: {maybe} are {names}; or name a .gguf file, a model "
         "folder, or one on the hub as owner/repo or owner/repo:file.gguf"
     )
 
