@@ -69,6 +69,8 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         (("show", "zzz"), "no run in"),
         (("resume", "zzz"), "no run in"),
         (("bench", "luck"), "No such command 'luck'"),
+        (("bench", "forecst"), "Did you mean 'forecast'?"),
+        (("run",), "name a PROGRAM to run: agent_day, answer, ask, "),
     ]
     for words, message in cases:
         ended = nlpu(*words, stdin="some text")
@@ -112,7 +114,7 @@ def test_program_files_that_cannot_run(nlpu: Terminal, tmp_path: Path) -> None:
     cases = [
         ("def go(:\n", 1, "cannot be loaded: SyntaxError"),
         ("raise RuntimeError('boom')\n", 1, "cannot be loaded: RuntimeError: boom"),
-        ("def other(): pass\n", 2, "its functions are: other"),
+        ("def other(): pass\n", 2, "its functions are: other; name one, as in "),
         ("def go(x: bytes): pass\n", 1, "a terminal cannot give"),
         ("def go():\n    return 1 / 0\n", 1, "ZeroDivisionError: division by zero (p.py:4)"),
         ("import sys\nsys.exit(5)\n", 1, "cannot be loaded: SystemExit: 5"),

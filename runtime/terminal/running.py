@@ -384,7 +384,12 @@ def _named(program: str | None, sets: list[str] | None, trust: bool) -> str:
     from nlpu.errors import Usage
 
     if program is None:
-        raise Usage("name a PROGRAM to run (see: nlpu run --help), or --from RUN")
+        from runtime.loader import available
+
+        raise Usage(
+            f"name a PROGRAM to run: {', '.join(available())}, or one in a file: "
+            "my_file.py:function (see: nlpu run --help); or --from RUN"
+        )
     if sets:
         raise Usage("--set changes a run: name it with --from RUN")
     if trust:
