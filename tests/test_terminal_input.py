@@ -71,6 +71,8 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         (("bench", "luck"), "No such command 'luck'"),
         (("bench", "forecst"), "Did you mean 'forecast'?"),
         (("run",), "name a PROGRAM to run: agent_day, answer, ask, "),
+        (("run", "ask", "Hi", "--model", ".."), "holds no model"),
+        (("run", "ask", "Hi", "--model", "ok"), "is no GGUF file"),
     ]
     for words, message in cases:
         ended = nlpu(*words, stdin="some text")

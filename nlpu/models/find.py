@@ -155,7 +155,10 @@ def _on_hub(model: KnownModel) -> HubName:
 
 def _own(path: Path, tell: Tell | None = None) -> ModelFiles:
     if path.is_dir():
-        check_folder(path)
+        try:
+            check_folder(path)
+        except MissingPart as error:  # the folder is what the user named: another is to be named
+            raise Usage(str(error)) from error.__cause__
         return ModelFiles(path.name, path, "", "", "folder")
     if not path.is_file():
         raise Usage(f"{path} is neither a file nor a folder: name a .gguf file or a model folder")
