@@ -14,7 +14,8 @@ Rules
 2. The port carries a random key that never leaves this object; without it every route but the
    health check answers 401.
 3. A request ends early only by its listener's True: after the next token, or after the next
-   ``BATCH`` tokens of prompt.
+   ``BATCH`` tokens of prompt. What the listener raises would end it, too, as if it had said True:
+   it is kept, and raised when the request has ended.
 4. What llama.cpp keeps beyond its slots (its cache of prompts in memory) is off: memory is what the
    window and the slots need, and no more.
 """
@@ -58,12 +59,25 @@ class Llama:
     def generate(self, body: dict[str, Any], listener: Listener) -> None:
         """Run one request; each event goes to ``listener``, which ends it by returning True.
 
-        Raises EngineDied after ``close``.
+        Raises EngineDied after ``close``, ServerFault for what the listener raised.
         """
         server = self._server
         if server is None:
             raise EngineDied("the embedded processor was closed")
-        server.handle_completions(body, listener)
+        raised: list[Exception] = []
+
+        def guarded(event: dict[str, Any]) -> bool:
+            try:
+                return listener(event)
+            except Exception as error:  # rule 3
+                raised.append(error)
+                return True
+
+        server.handle_completions(body, guarded)
+        if raised:
+            raise ServerFault(
+                f"the embedded processor said what cannot be read: {raised[0]!r}"
+            ) from raised[0]
 
     def encode(self, text: str, special: bool) -> list[int]:
         """The ids of a text; with ``special`` the text of a special token becomes that token."""
