@@ -22,6 +22,7 @@ Rules
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -33,10 +34,11 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from nlpu.engines.embedded.gguf import metadata_of
-from nlpu.errors import EngineDied, MissingPart, ServerFault
+from nlpu.errors import EngineDied, HostError, MissingPart, ServerFault
 
 BATCH = 256  # prompt tokens between two call-backs; reading is no faster in larger pieces
 SPINS = "500"  # of a thread that waits for another before it sleeps: some microseconds
+_NO_LOOPBACK = (errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EHOSTUNREACH)
 Listener = Callable[[dict[str, Any]], bool]
 
 
@@ -99,10 +101,20 @@ class Llama:
                 content = answer.read()
             except (OSError, http.client.HTTPException) as error:
                 self._port.close()
-                raise ServerFault(f"the embedded processor does not answer: {error!r}") from error
+                raise _silence(error) from error
         if answer.status != 200:
             raise ServerFault(f"the embedded processor answered {answer.status} on {route}")
         return json.loads(content)
+
+
+def _silence(error: Exception) -> HostError:
+    """Why the port does not answer."""
+    if getattr(error, "errno", None) in _NO_LOOPBACK:
+        return HostError(
+            "the embedded processor needs the loopback interface (127.0.0.1), which is down here: "
+            "bring it up, for example with `ip link set lo up`"
+        )
+    return ServerFault(f"the embedded processor does not answer: {error!r}")
 
 
 def _trained_window(facts: dict[str, Any]) -> int:
