@@ -94,17 +94,27 @@ def sweep(name: HubName) -> None:
     """Remove what killed downloads of a repo left: the library begins each of them anew.
 
     A blob's writer holds its lock, so the beginnings that were there before the lock was free have
-    no writer. Where there are no locks nothing is removed.
+    no writer. Where a file system has no locks, what has a lock's file stays.
     """
     folder = _repo_dir(name)
     locks = folder.parent / ".locks" / folder.name
     for path in [*folder.glob("blobs/*.incomplete")]:
-        if begun := _BEGUN.fullmatch(path.name):
-            with suppress(OSError):  # held, or none of ours to remove
-                locks.mkdir(parents=True, exist_ok=True)
-                with (locks / f"{begun[1]}.lock").open("a") as held:
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
+        begun = _BEGUN.fullmatch(path.name)
+        if begun and _is_free(locks / f"{begun[1]}.lock"):
+            with suppress(OSError):  # none of ours to remove
+                path.unlink()
+
+
+def _is_free(lock: Path) -> bool:
+    """Whether nobody holds a lock of the library's; it is neither made nor kept."""
+    try:
+        with lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _noted(name: HubName) -> Listing | None:
