@@ -1,6 +1,7 @@
 """The processor: ops, values, labels, the codec and the engines."""
 
 from nlpu.errors import HostError, ModelError, NlpuError, ProgramError
+from nlpu.judgement import Judgement
 from nlpu.label import Label
 from nlpu.op import Op, lift, nlop, op
 from nlpu.processor import Limits, Price
@@ -10,6 +11,7 @@ from nlpu.value import Value
 __all__ = [
     "Chunk",
     "HostError",
+    "Judgement",
     "Label",
     "Limits",
     "ModelError",

@@ -27,6 +27,7 @@ from hashlib import blake2b
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from nlpu.errors import BadOp, BadOperand
+from nlpu.op_checks import check_given, check_settings, typed
 from nlpu.printing import one_line
 from nlpu.types import ResultType, result_type
 from nlpu.value import T, Value, current, own
@@ -129,6 +130,7 @@ class Op(Generic[R]):
             raise BadOp(
                 f"unknown setting {unknown[0]!r}; settings are {', '.join(sorted(allowed))}"
             )
+        check_given(self.name, changes)
         return replace(self, **changes)
 
     def _plain_operands(self, args: tuple[Any, ...]) -> bool:
@@ -226,19 +228,20 @@ def nlop(function: Callable[..., R] | None = None, **settings: Any) -> Any:
     """
     if function is None:
         return lambda f: nlop(f, **settings)
-    text = inspect.getdoc(function)
+    text, called = inspect.getdoc(function), function.__name__
+    check_given(called, settings)
     if not text:
-        raise BadOp(f"{function.__name__} needs a docstring: it is the instruction")
+        raise BadOp(f"{called} needs a docstring: it is the instruction")
     hints = typing.get_type_hints(function, include_extras=True)
     if "return" not in hints:
-        raise BadOp(f"{function.__name__} needs a return annotation: it is the result type")
+        raise BadOp(f"{called} needs a return annotation: it is the result type")
     operands = []
     for name in inspect.signature(function).parameters:
         if name not in hints:
-            raise BadOp(f"operand {name!r} of {function.__name__} needs a type annotation")
-        operands.append(Operand(name, result_type(hints[name])))
-    result = result_type(hints["return"])
-    return Op(function.__name__, text, tuple(operands), result, **settings)
+            raise BadOp(f"operand {name!r} of {called} needs a type annotation")
+        operands.append(Operand(name, typed(hints[name], f"operand {name!r} of op {called}")))
+    result = typed(hints["return"], f"the result of op {called}")
+    return Op(called, text, tuple(operands), result, **settings)
 
 
 @overload
@@ -256,7 +259,10 @@ def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settin
     """
     names = ["text"] if operands == 1 else [f"text_{n + 1}" for n in range(operands)]
     places = tuple(Operand(place, result_type(str)) for place in names)
-    return Op(name or _slug(text), text, places, result_type(out), **settings)
+    called = name or _slug(text)
+    check_given(called, settings)
+    result = typed(out, f"the result of op {called}")
+    return Op(called, text, places, result, **settings)
 
 
 def lift(function: Callable[..., T], *, blocking: bool = False) -> Callable[..., Value[T]]:
@@ -290,10 +296,7 @@ def _check_op(op: Op[Any]) -> None:
     names = [operand.name for operand in op.operands]
     if len(set(names)) != len(names) or _RESERVED & set(names):
         raise BadOp(f"op {op.name}: operand names must differ, and not be 'sample' or 'samples'")
-    if op.max_tokens < 0 or op.temperature < 0 or not 0 < op.top_p <= 1:
-        raise BadOp(f"op {op.name}: max_tokens and temperature are not negative, 0 < top_p <= 1")
-    if op.repetition_penalty <= 0:
-        raise BadOp(f"op {op.name}: repetition_penalty must be positive (1: none)")
+    check_settings(op)
     if op.at_limit == "trim" and op.result.kind != "text":
         raise BadOp(f"op {op.name}: only free text can be trimmed at its limit")
 

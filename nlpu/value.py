@@ -30,7 +30,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextvars import ContextVar
 from copy import deepcopy
 from enum import IntEnum
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from nlpu.errors import BadOperand, NotInRun
 from nlpu.judgement import Judgement
@@ -289,6 +289,17 @@ class Value(Generic[R_co]):
             "Values are not hashable: put contents (v.value) into sets and keys; in an async "
             "program await them one after the other, their calls run in parallel all the same"
         )
+
+    if not TYPE_CHECKING:  # a type checker finds these by itself
+
+        def _operated(self, other: object) -> NoReturn:
+            raise TypeError(
+                "a Value is no operand of +, < and the like: use its content, str(v) or v.value, "
+                "or lift() a function over Values"
+            )
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _operated
+        __truediv__ = __rtruediv__ = __lt__ = __le__ = __gt__ = __ge__ = _operated
 
     def each(self) -> list[Any]:
         """The elements of a list, as Values of their own where they are known before the whole."""

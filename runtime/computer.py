@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from nlpu.engines import named_engine
+from nlpu.engines import model_name, named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
@@ -63,7 +63,7 @@ class Computer:
         self,
         engine: str | Engine | Mapping[str, str | Engine] | None = None,
         *,
-        model: str | None = None,
+        model: str | os.PathLike[str] | None = None,
         api_key: str | None = None,
         run_dir: str | os.PathLike[str] | None = None,
         durable: bool = False,
@@ -74,15 +74,16 @@ class Computer:
         person: Person | None = None,
         dry: bool = False,
     ) -> None:
+        wanted = model_name(model)
         if engine is None:
             now = settings.read(("engine", "model"))
-            engine, model = now.engine, model or now.model
+            engine, wanted = now.engine, wanted or now.model
             api_key = api_key or settings.api_key()
         engines = engine if isinstance(engine, Mapping) else {"main": engine}
         if not engines:
             raise Usage("a computer needs at least one processor: give it an engine")
         opened: dict[str, Engine] = {
-            name: named_engine(item, model, api_key) if isinstance(item, str) else item
+            name: named_engine(item, wanted, api_key) if isinstance(item, str) else item
             for name, item in engines.items()
         }
         self._clock = clock or SystemClock()

@@ -96,7 +96,7 @@ def load(spec: str, only: str = "") -> Program:
     if spec not in available():
         raise Usage(f"no program is called {spec!r}{_nearest(spec, available())}")
     module = _imported(lambda: importlib.import_module(f"programs.{spec}"), spec)
-    return _program(spec, module, spec)
+    return _program(spec, module, spec, f"the program {spec}")
 
 
 def file_of(spec: str) -> Path | None:
@@ -159,7 +159,8 @@ def _from_file(path: Path, function: str, only: str) -> Program:
         loader.exec_module(module)
         return module
 
-    loaded = _program(f"{place}:{function or place.stem}", _imported(run, str(path)), function)
+    named = f"{place}:{function or place.stem}"
+    loaded = _program(named, _imported(run, str(path)), function, str(path))
     return replace(loaded, digest=loader.digest)
 
 
@@ -205,7 +206,7 @@ def _imported(step: Callable[[], types.ModuleType], name: str) -> types.ModuleTy
         ) from error
 
 
-def _program(spec: str, module: types.ModuleType, name: str) -> Program:
+def _program(spec: str, module: types.ModuleType, name: str, file: str) -> Program:
     own = {
         key: item
         for key, item in vars(module).items()
@@ -213,8 +214,10 @@ def _program(spec: str, module: types.ModuleType, name: str) -> Program:
     }
     wanted = name or spec.rpartition(":")[2]
     if wanted not in own:
-        what = f"there is no function {wanted!r} in {module.__file__}"
-        raise Usage(f"{what}; its functions are: {', '.join(own) or 'none'}")
+        what = f"there is no function {wanted!r} in {file}"
+        meant = next(iter(get_close_matches(wanted, own, 1) or own), "")
+        how = f"; name one, as in {file}:{meant}" if own else ""
+        raise Usage(f"{what}; its functions are: {', '.join(own) or 'none'}{how}")
     return Program(spec, own[wanted], getattr(module, "STREAMS", False) is True)
 
 

@@ -119,7 +119,7 @@ def _content(file: Path) -> dict[str, Any]:
 
     try:
         _trusted(file)
-        given = tomllib.loads(file.read_bytes().decode())
+        given = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise _usage(f"{file} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nlpu.errors import ProgramError, StorageFailed
+from nlpu.errors import NlpuError, ProgramError, StorageFailed
 from nlpu.private import make_dir
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.wire import Engine
@@ -113,6 +113,8 @@ class Station:
                     asyncio.run_coroutine_threadsafe(self._close_engines(), self._loop).result()
                 journal.discard()
                 self._stop_thread()
+                if isinstance(error, NlpuError):  # it says itself what was wrong, not our frames
+                    raise error.with_traceback(None)  # noqa: B904  (its cause is its own)
                 raise
 
     def _check_open(self, stem: str | None, replay: bool) -> None:

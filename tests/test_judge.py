@@ -18,14 +18,14 @@ from test_forecast import KNOWN, experience_of
 from test_thinking import processor as thinker
 from test_thinking import thinks
 
-from nlpu import nlop
+from nlpu import Judgement, nlop
 from nlpu.engines.fault_server import FaultServer
 from nlpu.engines.http_replies import read_reply
 from nlpu.engines.http_wire import Dialect
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import ConstraintRejected, Malformed, ServerFault
 from nlpu.isa import judge
-from nlpu.judgement import Judgement, probabilities
+from nlpu.judgement import probabilities
 from nlpu.wire import Capabilities, Message, Request
 from runtime.editing import Edits
 from runtime.experience import Experience

@@ -76,7 +76,7 @@ def test_an_unknown_short_name_is_told_the_near_and_the_known_ones(get: Get) -> 
         Usage, match=r"did you mean qwen2\.5-coder-0\.5b-instruct or .*\? Known are"
     ):
         get("qwen2.5-codr-0.5b")
-    with pytest.raises(Usage, match=r"there is no model '': Known are .*owner/repo"):
+    with pytest.raises(Usage, match=r"there is no model '': known are .*owner/repo"):
         get("")
     assert near_names("qwen") == [model.name for model in known_models()[1:]]
     assert near_names("zz") == []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hub_kit import GGUF, KNOWN, Q4, Q8, REPO, Hub, Told, env, hub, left, sha256_of
+from hub_kit import FILES, GGUF, KNOWN, Q4, Q8, REPO, Hub, Told, env, hub, left, sha256_of
 
 from nlpu import errors as e
 from nlpu.models import fetch_model, installed_model
@@ -112,6 +115,41 @@ def test_a_download_that_is_cut_again_and_again_leaves_nothing(hub: Hub, tmp_pat
     assert left(tmp_path) == []
     hub.repos[REPO].cuts.clear()
     assert fetch_model(REPO).path.read_bytes() == GGUF
+
+
+def _begun(place: Path) -> list[str]:
+    """Beginnings of downloads, by the sha256 of what is downloaded."""
+    return sorted(path.name.partition(".")[0] for path in place.rglob("*.incomplete"))
+
+
+def test_what_killed_downloads_left_is_removed_by_the_next(hub: Hub, tmp_path: Path) -> None:
+    code = (
+        "import os; from nlpu.models import fetch_model; fetch_model({!r}, lambda now: os._exit(9))"
+    )
+    for name in (REPO, REPO, f"{REPO}:{Q8}"):
+        killed = subprocess.run([sys.executable, "-c", code.format(name)], check=False)
+        assert killed.returncode == 9
+        assert _begun(tmp_path)
+    (begun,) = (path for path in tmp_path.rglob("*.incomplete"))
+    assert begun.name.startswith(sha256_of(FILES[Q8]))
+    assert fetch_model(f"{REPO}:{Q8}").path.read_bytes() == FILES[Q8]
+    assert _begun(tmp_path) == []
+
+
+def test_what_another_process_is_writing_stays(hub: Hub, tmp_path: Path) -> None:
+    blob, folder = sha256_of(FILES[Q8]), "models--" + REPO.replace("/", "--")
+    begun = tmp_path / "hf" / "hub" / folder / "blobs" / f"{blob}.0123abcd.incomplete"
+    lock = tmp_path / "hf" / "hub" / ".locks" / folder / f"{blob}.lock"
+    for path in (begun, lock):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (begun.parent / f"{blob}.incomplete").touch()  # other versions of the library resume these
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert fetch_model(REPO).path.read_bytes() == GGUF
+        assert begun.exists()
+    fetch_model(f"{REPO}:{Q8}")
+    assert not begun.exists() and (begun.parent / f"{blob}.incomplete").exists()
 
 
 def test_a_download_of_another_size_is_a_cut_one(hub: Hub, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from math import inf, nan
 from typing import Any, Literal
 
 import pytest
@@ -83,12 +84,29 @@ def test_bad_definitions_are_refused(function: Any) -> None:
     "settings",
     [
         {"temperature": -1.0}, {"max_tokens": -1}, {"top_p": 0.0}, {"top_p": 1.5},
-        {"at_limit": "trim", "out": bool},
+        {"temperature": nan}, {"temperature": inf}, {"temperature": "hot"}, {"temperature": True},
+        {"repetition_penalty": nan}, {"repetition_penalty": inf}, {"repetition_penalty": 0},
+        {"max_tokens": 1.5}, {"max_tokens": 0}, {"max_tokens": "9"}, {"top_p": nan},
+        {"at_limit": "cut"}, {"at_limit": "trim", "out": bool},
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(BadOp):
+    with pytest.raises(BadOp, match=r"^op do_it: "):
         op("Do it", **settings)
+    settings = {name: value for name, value in settings.items() if name != "out"}
+    with pytest.raises(BadOp, match=r"^op yes: "):
+        yes.using(**settings)
+
+
+def test_a_bad_type_is_said_with_the_place_it_has_in_the_op() -> None:
+    with pytest.raises(BadOp, match=r"^the result of op do_it: a result can be"):
+        op("Do it", object)
+
+    def weigh(text: str, by: object) -> str:
+        """Weigh it."""
+
+    with pytest.raises(BadOp, match=r"^operand 'by' of op weigh: a result can be"):
+        nlop(weigh)
 
 
 def test_more_bad_ops() -> None:

@@ -173,6 +173,11 @@ def test_each_mistake_in_a_file_is_one_line(text: str, place: Path, nlpu: Termin
     assert "sesame" not in ended.err
 
 
+def test_a_file_may_begin_with_the_mark_that_some_editors_write(place: Path) -> None:
+    (place / "nlpu.toml").write_bytes(b"\xef\xbb\xbfcalls = 7\n")
+    assert read().calls == 7
+
+
 def test_files_that_cannot_be_read(place: Path) -> None:
     (place / "nlpu.toml").write_bytes(b"model = '\xff'")
     with pytest.raises(Usage, match="is not TOML: 'utf-8' codec"):

@@ -137,7 +137,7 @@ def test_json_has_checks_and_settings(nlpu: Terminal, monkeypatch: pytest.Monkey
 def test_an_engine_that_does_not_answer_is_what_is_wrong(nlpu: Terminal) -> None:
     ended = nlpu("doctor", "--engine", "http://127.0.0.1:9")
     assert ended.code == 1 and "no run can be made yet\n  missing" in ended.out
-    assert "nlpu serve MODEL" in ended.out
+    assert "Start the server, or fix the URL. Start one: nlpu serve MODEL" in ended.out
     assert nlpu("doctor", "--engine", "http://127.0.0.1:9", "--offline").code == 0
     with fault_server("--not-vllm", "--model", "one", "--model", "two") as url:
         ended = nlpu("doctor", "--engine", url, "--model", "three")
@@ -155,7 +155,7 @@ def test_an_engine_of_an_extra_needs_it_and_a_model() -> None:
 
 def test_models_are_looked_for_by_name(nlpu: Terminal) -> None:
     ended = nlpu("doctor", "--offline", "--model", "no-such-model")
-    assert ended.code == 1 and "local: no no-such-model: " in ended.out
+    assert ended.code == 1 and "local: there is no model 'no-such-model': known are" in ended.out
     here = nlpu("doctor", "--offline", "--json").json["checks"]
     (embedded,) = (check for check in here if check["name"] == DEFAULT_MODEL)
     (local,) = (check for check in here if check["name"] == "local" and check["group"] == "base")
@@ -167,3 +167,22 @@ def test_a_run_directory_that_cannot_be_written_is_named(nlpu: Terminal, tmp_pat
     (tmp_path / "locked").mkdir(mode=0o555)
     ended = nlpu("doctor", "--offline", "--engine", "scripted", "--run-dir", "locked")
     assert ended.code == 1 and "locked: " in ended.out and "--run-dir" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ("nonsense", "  missing  local: there is no model 'nonsense': known are "),
+        ("./x.gguf", "  missing  local: there is no file or folder ./x.gguf: check the path\n"),
+        ("org/x", "  missing  local: org/x is not on this machine: run with --model org/x to"),
+    ],
+)
+def test_a_model_that_is_not_there_is_said_once(nlpu: Terminal, model: str, line: str) -> None:
+    ended = nlpu("doctor", "--offline", "--model", model)
+    assert ended.code == 1 and line in ended.out
+    (check,) = (
+        each
+        for each in nlpu("doctor", "--model", model, "--json").json["checks"]
+        if each["name"] == "local"
+    )
+    assert check["remedy"] and ": " not in check["detail"]

@@ -56,6 +56,8 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         (("run", "../ask"), "no program is called"),
         (("run", "ask", "Hi", "--engine", "gpu"), "--engine must be local, transformers, scripted"),
         (("run", "ask", "Hi", "--engine", "http://me:key@host"), "put the key in NLPU_API_KEY"),
+        (("run", "ask", "Hi", "--model", ""), "--model must be the name or the directory of a"),
+        (("bench", "throughput", "--model", ""), "by its name or its path"),
         (("run", "ask", "Hi", *SCRIPTED, "--nlops", "0"), "--nlops must be a number more than 0"),
         (("run", "ask", "Hi", *SCRIPTED, "--calls", "-1"), "--calls must be a whole number more"),
         (
@@ -67,6 +69,10 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         (("show", "zzz"), "no run in"),
         (("resume", "zzz"), "no run in"),
         (("bench", "luck"), "No such command 'luck'"),
+        (("bench", "forecst"), "Did you mean 'forecast'?"),
+        (("run",), "name a PROGRAM to run: agent_day, answer, ask, "),
+        (("run", "ask", "Hi", "--model", ".."), "holds no model"),
+        (("run", "ask", "Hi", "--model", "ok"), "is no GGUF file"),
     ]
     for words, message in cases:
         ended = nlpu(*words, stdin="some text")
@@ -110,7 +116,7 @@ def test_program_files_that_cannot_run(nlpu: Terminal, tmp_path: Path) -> None:
     cases = [
         ("def go(:\n", 1, "cannot be loaded: SyntaxError"),
         ("raise RuntimeError('boom')\n", 1, "cannot be loaded: RuntimeError: boom"),
-        ("def other(): pass\n", 2, "its functions are: other"),
+        ("def other(): pass\n", 2, "its functions are: other; name one, as in "),
         ("def go(x: bytes): pass\n", 1, "a terminal cannot give"),
         ("def go():\n    return 1 / 0\n", 1, "ZeroDivisionError: division by zero (p.py:4)"),
         ("import sys\nsys.exit(5)\n", 1, "cannot be loaded: SystemExit: 5"),
@@ -254,3 +260,19 @@ def test_unexpected_errors_ask_for_a_report_and_debug_shows_where(
     ended = nlpu("runs")
     assert ended.code == 1 and "please report" in ended.err and "Traceback" not in ended.err
     assert "Traceback" in nlpu("runs", "--debug").err
+
+
+def test_a_mistake_with_an_op_names_the_line_of_the_program(nlpu: Terminal, tmp_path: Path) -> None:
+    head = "@nlop\ndef weigh(text: str, by: int) -> {}:\n    'Weigh it.'\ndef go() -> str:\n"
+    cases = [
+        (head.format("object") + "    return 'x'\n", "the result of op weigh: ", "own.py:3"),
+        (head.format("str") + "    return weigh('a', 1, 2)\n", "weigh takes (", "own.py:7"),
+        (head.format("str") + "    return weigh('a', 'b')\n", "'by' of weigh must", "own.py:7"),
+        (head.format("str") + "    return weigh.using(top_p=2)\n", "op weigh: top_p", "own.py:7"),
+        (head.format("str") + "    return [][0]\n", "raised IndexError", "own.py:7"),
+    ]
+    for body, what, place in cases:
+        ended = nlpu("run", program(tmp_path / "own.py", body), *SCRIPTED)
+        assert ended.code == 1 and what in ended.err and f"({place})" in ended.err, ended.err
+    listed = nlpu("run", "ask", "a\udcff", *SCRIPTED)  # the program's code has no part in it
+    assert "lone surrogate" in listed.err and ".py:" not in listed.err

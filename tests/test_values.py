@@ -44,6 +44,21 @@ def test_values_are_not_hashable_and_not_compared() -> None:
         assert value != value  # noqa: PLR0124
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda v: v + "!", lambda v: "!" + v, lambda v: v - 1, lambda v: 2 * v, lambda v: 1 / v,
+        lambda v: v < 3, lambda v: v <= 3, lambda v: sum([v]), lambda v: sorted([v, v]),
+    ],
+)  # fmt: skip
+def test_an_operator_says_to_use_the_content(use: Any) -> None:
+    run = execute(lambda: use(echo("x")), engine=ANSWERS)
+    assert isinstance(run.error.__cause__, TypeError)
+    assert "use its content, str(v) or v.value" in str(run.error)
+    with pytest.raises(TypeError, match=r"a Value is no operand of \+"):
+        use(Value("a"))
+
+
 def test_repr_and_ready_never_force() -> None:
     def program() -> Any:
         pending = echo("x")

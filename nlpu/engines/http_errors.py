@@ -94,6 +94,12 @@ def from_exception(where: str, error: BaseException) -> HostError:
     )
 
 
+def cause_of(fault: HostError, error: BaseException) -> BaseException | None:
+    """What to chain to a fault: the error it was made of, where that says more."""
+    says_all = isinstance(fault, Unreachable | TimedOut) and fault.transient
+    return None if says_all else error
+
+
 def cut(where: str) -> ConnectionLost:
     """A stream that ended politely, but before its end."""
     return ConnectionLost(

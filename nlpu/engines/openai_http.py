@@ -110,7 +110,8 @@ class HttpEngine:
                 card = await read_card(self._where, self._model, self._window, self._ask, self._key)
                 card = await check_tokenizer(self._where, card, self._tokenizer, self._ask)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            raise errors.from_exception(self._where, error) from error
+            fault = errors.from_exception(self._where, error)
+            raise fault from errors.cause_of(fault, error)
         tokens = card.vllm and card.tokenizer is not None
         priority = card.vllm if self._priority is None else self._priority
         self._dialect = Dialect(
@@ -183,7 +184,8 @@ class HttpEngine:
                 raise Cancelled(f"Request {request.id} was cancelled.") from None
             raise
         except (aiohttp.ClientError, TimeoutError) as error:  # an OSError would be on_text's own
-            raise errors.from_exception(self._where, error) from error
+            fault = errors.from_exception(self._where, error)
+            raise fault from errors.cause_of(fault, error)
         finally:
             self._running.pop(request.id, None)
             self._cancelled.discard(request.id)

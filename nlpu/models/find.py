@@ -110,10 +110,10 @@ def _read(name: str | None) -> KnownModel | Path | HubName:
         refuse_split(hub_name.file)
         return hub_name
     near = near_names(name)
-    maybe = f"did you mean {' or '.join(near)}? " if near else ""
+    maybe = f"did you mean {' or '.join(near)}? Known" if near else "known"
     names = ", ".join(model.name for model in known_models())
     raise Usage(
-        f"there is no model {name!r}: {maybe}Known are {names}; or name a .gguf file, a model "
+        f"there is no model {name!r}: {maybe} are {names}; or name a .gguf file, a model "
         "folder, or one on the hub as owner/repo or owner/repo:file.gguf"
     )
 
@@ -155,7 +155,10 @@ def _on_hub(model: KnownModel) -> HubName:
 
 def _own(path: Path, tell: Tell | None = None) -> ModelFiles:
     if path.is_dir():
-        check_folder(path)
+        try:
+            check_folder(path)
+        except MissingPart as error:  # the folder is what the user named: another is to be named
+            raise Usage(str(error)) from error.__cause__
         return ModelFiles(path.name, path, "", "", "folder")
     if not path.is_file():
         raise Usage(f"{path} is neither a file nor a folder: name a .gguf file or a model folder")

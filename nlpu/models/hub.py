@@ -26,7 +26,16 @@ from typing import Any, Self
 
 from nlpu.errors import MissingPart
 from nlpu.models.files import ModelFiles
-from nlpu.models.hub_cache import COMMIT, cached, hub_cache, is_offline, model_of, note, snapshot
+from nlpu.models.hub_cache import (
+    COMMIT,
+    cached,
+    hub_cache,
+    is_offline,
+    model_of,
+    note,
+    snapshot,
+    sweep,
+)
 from nlpu.models.hub_errors import asking, endpoint, offline
 from nlpu.models.repo import HubName, Listing, choose
 from nlpu.models.store import Progress, Tell, checked, need_room
@@ -90,6 +99,7 @@ def _download(name: HubName, wanted: Listing, tell: Tell | None) -> None:
     folder = snapshot(name, wanted.commit)
     sizes = {file: size for file, (size, _) in wanted.files.items()}
     absent = [file for file in sizes if not os.path.isfile(folder / file)]
+    sweep(name)
     need_room(hub_cache(), sum(sizes[file] for file in absent))
     count = _Count(str(name), sum(sizes.values()), tell)
     for file, (size, announced) in wanted.files.items():

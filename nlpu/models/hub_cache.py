@@ -8,13 +8,16 @@ taken only where the name can mean nothing else.
 
 Rules
 1. Nothing here reaches the network, and nothing imports the library.
-2. The library's cache is read in its documented layout; all that is written to it is a ref.
+2. The library's cache is read in its documented layout; all that is written to it is a ref, and
+   all that is removed are beginnings of downloads that nobody goes on with.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -26,6 +29,7 @@ from nlpu.models.store import cache_dir, checked, read_json, write_json, write_t
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_BEGUN = re.compile(r"([^.]+)\.[0-9a-f]{8}\.incomplete")  # blob, and a part drawn by its writer
 
 
 def is_offline() -> bool:
@@ -84,6 +88,33 @@ def note(name: HubName, listing: Listing) -> None:
         write_json(_note_of(replace(name, file=next(iter(listing.files)))), content)
     if not COMMIT.fullmatch(name.revision):  # as the library does, for its other users
         write_text(_repo_dir(name) / "refs" / name.revision, listing.commit)
+
+
+def sweep(name: HubName) -> None:
+    """Remove what killed downloads of a repo left: the library begins each of them anew.
+
+    A blob's writer holds its lock, so the beginnings that were there before the lock was free have
+    no writer. Where a file system has no locks, what has a lock's file stays.
+    """
+    folder = _repo_dir(name)
+    locks = folder.parent / ".locks" / folder.name
+    for path in [*folder.glob("blobs/*.incomplete")]:
+        begun = _BEGUN.fullmatch(path.name)
+        if begun and _is_free(locks / f"{begun[1]}.lock"):
+            with suppress(OSError):  # none of ours to remove
+                path.unlink()
+
+
+def _is_free(lock: Path) -> bool:
+    """Whether nobody holds a lock of the library's; it is neither made nor kept."""
+    try:
+        with lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _noted(name: HubName) -> Listing | None:

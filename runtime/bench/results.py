@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nlpu.engines import model_name
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.private import make_file
@@ -70,7 +71,7 @@ Model = Annotated[
 
 def processor(engine: str | None, model: str | None) -> tuple[str, str | None]:
     """What is measured: as given, else as set; a set model goes with the set engine."""
-    now = read_settings(("engine", "model"))
+    model, now = model_name(model), read_settings(("engine", "model"))
     if engine in (None, now.engine):
         return now.engine, model or now.model
     return str(engine), model

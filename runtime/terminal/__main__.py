@@ -5,10 +5,12 @@ Python's own: a Ctrl-C in those hundredths of a second ends as it ends any Pytho
 """
 
 from runtime.terminal.interrupting import leave_at_once
+from runtime.terminal.stdout import open_closed
 
 
 def main() -> None:
     """Carry out the command line. Always ends in SystemExit."""
+    open_closed()
     leave_at_once()
     from runtime.terminal.app import main as carry_out  # only now: this takes a while
 

@@ -46,6 +46,7 @@ class _Lazy(TyperGroup):
         return _outline(cmd_name) if cmd_name in BENCHES else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        self.commands = {name: _outline(name) for name in BENCHES}  # for one that is misspelled
         name, outline, rest = super().resolve_command(ctx, args)
         return name, outline if name is None else _command(name), rest
 

@@ -195,7 +195,8 @@ def _in_process(engine: str, model: str | None) -> Check:
         return Check("base", engine, False, "no model is named", "name a folder: --model DIR")
     name = model or DEFAULT_MODEL
     path, how = _found(name)
-    return Check("base", engine, path is not None, f"{'' if path else 'no '}{name}", how)
+    detail, _, remedy = how.partition(": ")
+    return Check("base", engine, path is not None, detail or name, remedy)
 
 
 def _models() -> list[Check]:
@@ -205,19 +206,20 @@ def _models() -> list[Check]:
     checks = []
     for model in known_models():
         path, how = _found(model.name)
+        how = how.removeprefix(f"{model.name} is not on this machine: ")
         adds = f"{model.size_bytes / 1e6:,.0f} MB, {model.licence}, {model.publisher}"
         checks.append(Check("models", model.name, path is not None, str(path or ""), how, adds))
     return checks
 
 
 def _found(model: str) -> tuple[Path | None, str]:
-    """Where a model is; how it is had, if it is not here."""
+    """Where a model is; if it is not here, why not and how it is had."""
     from nlpu.models import installed_model
 
     try:
         return installed_model(model).path, ""
     except NlpuError as error:
-        return None, str(error).removeprefix(f"{model} is not on this machine: ")
+        return None, str(error)
 
 
 def _server(url: str, group: str, model: str | None = None) -> Check:

@@ -76,7 +76,7 @@ def report(checks: list[Check], now: Settings) -> Iterator[Section]:
         yield "servers (--engine URL)", [("here", f"{c.name}: {c.detail}") for c in servers]
     private = [check for check in checks if check.group == "private"]
     if private:
-        told = [("to mend", f"{c.name}: {c.detail}: {c.remedy}") for c in private]
+        told = [("to mend", _joined(c.name, c.detail, c.remedy)) for c in private]
         yield "what others can read", told
     yield "settings", list(_set(now))
 
@@ -93,13 +93,22 @@ def _first(checks: list[Check], now: Settings) -> Section:
         return f"this works now, on {where.name} ({where.detail})", lines
     broken = [check for check in base if not check.ok]
     return "no run can be made yet", [
-        ("missing", f"{check.name}: {check.detail}: {check.remedy}") for check in broken
+        ("missing", _joined(check.name, check.detail, check.remedy)) for check in broken
     ]
 
 
 def _offered(check: Check, width: int) -> tuple[str, str]:
     line = f"{check.name:<{width}}  {check.adds}"
-    return ("here", line) if check.ok else ("to have", f"{line}: {check.remedy}")
+    return ("here", line) if check.ok else ("to have", _joined(line, check.remedy))
+
+
+def _joined(*parts: str) -> str:
+    """What is said of one thing as one line: behind a whole sentence begins another."""
+    line = ""
+    for part in filter(None, parts):
+        ends = line.endswith((".", "?"))
+        line += f" {part[0].upper()}{part[1:]}" if ends else f": {part}" if line else part
+    return line
 
 
 def _set(now: Settings) -> Iterator[tuple[str, str]]:

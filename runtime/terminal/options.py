@@ -75,8 +75,7 @@ def settings(only: Collection[str] = NAMES, **given: Any) -> Settings:
 
     only: the settings that apply to the command; an option of another has no default.
     """
-    named = {name: None if raw == "" else raw for name, raw in given.items()}
-    return read(only).over(named, lambda name: f"command line: --{name.replace('_', '-')}")
+    return read(only).over(given, lambda name: f"command line: --{name.replace('_', '-')}")
 
 
 def run_dir_of(given: Path | None) -> Path:

@@ -21,7 +21,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nlpu import printing
-from nlpu.errors import NlpuError, ProgramError
+from nlpu.errors import BadOp, BadOperand, NlpuError, ProgramError
 from runtime.terminal.stdout import paid_json, results
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 one_line, safe = printing.one_line, printing.safe  # rule 1
 _TOLD_CAUSES = 4
+_OF_OPS = (BadOp, BadOperand)
 
 
 def say(text: str) -> None:
@@ -104,7 +105,7 @@ def said(error: BaseException) -> str:
     parts: list[str] = []
     for each in told:
         text = str(each) or type(each).__name__
-        place = _place(each.__cause__) if isinstance(each, ProgramError) else ""
+        place = _place(each) if isinstance(each, ProgramError) else ""
         if not any(text in part for part in parts):  # some quote their cause
             parts.append(f"{text} ({place})" if place else text)
     if len(told) < len(chain):
@@ -122,16 +123,27 @@ def _chain(error: BaseException) -> list[NlpuError]:
     return list(chain.values())
 
 
-def _place(cause: BaseException | None) -> str:
-    """file:line where a program's own code raised."""
-    if cause is None or isinstance(cause, NlpuError | OSError):
+def _place(error: ProgramError) -> str:
+    """file:line where a program's own code raised, or used an op as it cannot be used."""
+    raised = error if isinstance(error, _OF_OPS) else error.__cause__
+    if raised is None or isinstance(raised, OSError):
+        return ""
+    if isinstance(raised, NlpuError) and not isinstance(raised, _OF_OPS):
         return ""
     place = ""
-    trace = cause.__traceback__
+    trace = raised.__traceback__
     while trace is not None:
-        module = trace.tb_frame.f_globals.get("__name__", "").partition(".")[0]
         file = trace.tb_frame.f_code.co_filename
-        if module not in ("nlpu", "runtime") and file[0] != "<":
+        if _is_own(trace.tb_frame.f_globals.get("__name__", ""), file):
             place = f"{file.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
+
+
+def _is_own(module: str, file: str) -> bool:
+    """Whether a frame is of the user's own code: not ours, not Python's, not a library's."""
+    from sysconfig import get_path
+
+    if module.partition(".")[0] in ("nlpu", "runtime", "memory") or file[0] == "<":
+        return False
+    return not file.startswith((get_path("stdlib"), get_path("purelib"), get_path("platlib")))

@@ -277,7 +277,8 @@ def _carry_out(
     )  # fmt: skip
     job = Job(
         computer, begin, machine.run_dir, machine.model, tuple(again or ()),
-        shows=loaded.streams and not is_replay, follows=machine.engine == "local", as_json=as_json,
+        shows=loaded.streams and not is_replay, as_json=as_json,
+        follows=machine.engine == "local" and not is_replay,  # a replay generates nothing
         replay=is_replay, seconds=seconds, forecast=foretold, name=name,
         person=asked,
     )  # fmt: skip
@@ -383,7 +384,12 @@ def _named(program: str | None, sets: list[str] | None, trust: bool) -> str:
     from nlpu.errors import Usage
 
     if program is None:
-        raise Usage("name a PROGRAM to run (see: nlpu run --help), or --from RUN")
+        from runtime.loader import available
+
+        raise Usage(
+            f"name a PROGRAM to run: {', '.join(available())}, or one in a file: "
+            "my_file.py:function (see: nlpu run --help); or --from RUN"
+        )
     if sets:
         raise Usage("--set changes a run: name it with --from RUN")
     if trust:

@@ -1,4 +1,6 @@
-"""Which stream results go to. Imports nothing of the project: ``nlpu --help`` loads it.
+"""The standard streams, and which of them results go to.
+
+Imports nothing of the project: ``nlpu --help`` loads it.
 
 What a program prints by itself goes to stderr, so that stdout is its result and nothing else. A
 child process that a program starts has the real stdout all the same.
@@ -9,12 +11,41 @@ does, and ``failure`` is that object where there is no run to tell of.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 _kept: list[TextIO] = []  # stdout, once programs' own prints are led to stderr
 _paid: list[bool] = []  # not empty once the object of --json is written
+
+
+def open_closed() -> None:
+    """Open a standard stream that is closed on /dev/null: the first thing a process does.
+
+    Else the next file that is opened, a journal perhaps, would have its number, and what is meant
+    for the stream would be written into it. A shell that was started so has done that already,
+    with its script: what cannot be read, or written to, counts as closed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if not _serves(number):
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            os.set_inheritable(number, True)  # children of programs expect it, too
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _serves(number: int) -> bool:
+    """Whether a stream is open for what it is there for."""
+    try:
+        mode = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
+    except OSError:
+        return False
+    return mode != (os.O_RDONLY if number else os.O_WRONLY)
 
 
 def lead_prints_to_stderr() -> None:

@@ -14,13 +14,15 @@ Rules
 2. The port carries a random key that never leaves this object; without it every route but the
    health check answers 401.
 3. A request ends early only by its listener's True: after the next token, or after the next
-   ``BATCH`` tokens of prompt.
+   ``BATCH`` tokens of prompt. What the listener raises would end it, too, as if it had said True:
+   it is kept, and raised when the request has ended.
 4. What llama.cpp keeps beyond its slots (its cache of prompts in memory) is off: memory is what the
    window and the slots need, and no more.
 """
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -32,10 +34,11 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from nlpu.engines.embedded.gguf import metadata_of
-from nlpu.errors import EngineDied, MissingPart, ServerFault
+from nlpu.errors import EngineDied, HostError, MissingPart, ServerFault
 
 BATCH = 256  # prompt tokens between two call-backs; reading is no faster in larger pieces
 SPINS = "500"  # of a thread that waits for another before it sleeps: some microseconds
+_NO_LOOPBACK = (errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EHOSTUNREACH)
 Listener = Callable[[dict[str, Any]], bool]
 
 
@@ -58,12 +61,25 @@ class Llama:
     def generate(self, body: dict[str, Any], listener: Listener) -> None:
         """Run one request; each event goes to ``listener``, which ends it by returning True.
 
-        Raises EngineDied after ``close``.
+        Raises EngineDied after ``close``, ServerFault for what the listener raised.
         """
         server = self._server
         if server is None:
             raise EngineDied("the embedded processor was closed")
-        server.handle_completions(body, listener)
+        raised: list[Exception] = []
+
+        def guarded(event: dict[str, Any]) -> bool:
+            try:
+                return listener(event)
+            except Exception as error:  # rule 3
+                raised.append(error)
+                return True
+
+        server.handle_completions(body, guarded)
+        if raised:
+            raise ServerFault(
+                f"the embedded processor said what cannot be read: {raised[0]!r}"
+            ) from raised[0]
 
     def encode(self, text: str, special: bool) -> list[int]:
         """The ids of a text; with ``special`` the text of a special token becomes that token."""
@@ -85,10 +101,20 @@ class Llama:
                 content = answer.read()
             except (OSError, http.client.HTTPException) as error:
                 self._port.close()
-                raise ServerFault(f"the embedded processor does not answer: {error!r}") from error
+                raise _silence(error) from error
         if answer.status != 200:
             raise ServerFault(f"the embedded processor answered {answer.status} on {route}")
         return json.loads(content)
+
+
+def _silence(error: Exception) -> HostError:
+    """Why the port does not answer."""
+    if getattr(error, "errno", None) in _NO_LOOPBACK:
+        return HostError(
+            "the embedded processor needs the loopback interface (127.0.0.1), which is down here: "
+            "bring it up, for example with `ip link set lo up`"
+        )
+    return ServerFault(f"the embedded processor does not answer: {error!r}")
 
 
 def _trained_window(facts: dict[str, Any]) -> int:

@@ -13,19 +13,24 @@ Rules
 2. No text is normalised: what the user wrote is what the model reads.
 3. A directory is complete or absent: it is written beside its place and renamed into it.
 4. Special tokens are those that the file calls control tokens; no plain text becomes one.
+5. The cache only saves time: where it cannot be written, the directory is a passing one that is
+   removed when the process ends.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nlpu.engines.embedded.gguf import metadata_of
+from nlpu.errors import StorageFailed
 from nlpu.models.files import ModelFiles
 from nlpu.models.store import cache_dir, storing
 from nlpu.tokens import PROBES, FileTokenizer, Tokenizer, tokenizer_in
@@ -75,9 +80,7 @@ def tokenizer_files(model: ModelFiles) -> Path:
     It is written on first use. Raises MissingPart for a file that is no GGUF, StorageFailed.
     """
     home = cache_dir() / "tokenizers" / model.sha256[:16]
-    if not (home / _COMPLETE).is_file():
-        _publish(home, _files(model.path))
-    return home
+    return _kept(home, lambda: _files(model.path))
 
 
 def vocabulary(model: ModelFiles, ask: Ask) -> tuple[Path, Tokenizer]:
@@ -92,12 +95,9 @@ def vocabulary(model: ModelFiles, ask: Ask) -> tuple[Path, Tokenizer]:
     ours = tokenizer_in(home)
     if _agree(ours, asked):
         return home, ours
-    bare = home.with_name(home.name + "-asked")
-    if not (bare / _COMPLETE).is_file():
-        files = {file.name: file.read_text("utf-8") for file in home.iterdir()}
-        del files["tokenizer.json"]
-        _publish(bare, files)
-    return bare, asked
+    files = {file.name: file.read_text("utf-8") for file in home.iterdir()}
+    del files["tokenizer.json"]
+    return _kept(home.with_name(home.name + "-asked"), lambda: files), asked
 
 
 def _agree(ours: FileTokenizer, asked: AskedTokenizer) -> bool:
@@ -147,6 +147,29 @@ def _tokenizer(known: dict[str, Any]) -> dict[str, Any]:
 
 def _text(content: Any) -> str:
     return json.dumps(content, ensure_ascii=False)
+
+
+def _kept(place: Path, make: Callable[[], dict[str, str]]) -> Path:
+    """The place with its files, made if they are not there; or a passing one (rule 5)."""
+    if (place / _COMPLETE).is_file():
+        return place
+    files = make()
+    try:
+        _publish(place, files)
+    except StorageFailed:
+        place = _passing() / place.name
+        if not (place / _COMPLETE).is_file():
+            _publish(place, files)
+    return place
+
+
+@cache
+def _passing() -> Path:
+    """A directory for as long as this process lives. Raises StorageFailed."""
+    with storing(Path(tempfile.gettempdir())):
+        place = Path(tempfile.mkdtemp(prefix="nlpu-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
 
 
 def _publish(place: Path, files: dict[str, str]) -> None:

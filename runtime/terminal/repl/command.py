@@ -39,13 +39,10 @@ def repl(
     trust: o.Trust = False,
 ) -> int:
     """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
-    from nlpu.errors import Usage
     from runtime.terminal.person import person
     from runtime.terminal.repl.console import Console, Settings
     from runtime.terminal.trusting import admit
 
-    if sys.stdin is None:  # closed
-        raise Usage("nlpu repl reads lines from stdin, and there is none")
     raise_from_here()
     lead_prints_to_stderr()
     now = o.settings(

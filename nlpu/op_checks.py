@@ -1,0 +1,57 @@
+"""What an op's settings and types must be; each mistake names the op.
+
+Rules
+1. A number is an int or a float, finite, and no bool: others would go to an engine as they are.
+2. Who names a bound of tokens names one: 0 is only how ``Op`` says that nobody did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from nlpu.errors import BadOp
+from nlpu.types import ResultType, result_type
+
+if TYPE_CHECKING:
+    from nlpu.op import Op
+
+_BOUND = "a whole number more than 0 (leave it out for the default of the result's type)"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {  # what fits, and how that is said
+    "max_tokens": (lambda n: type(n) is int and n >= 0, _BOUND),
+    "temperature": (lambda t: _is_number(t) and 0 <= t < inf, "a number, 0 or more"),
+    "top_p": (lambda p: _is_number(p) and 0 < p <= 1, "a number more than 0 and at most 1"),
+    "repetition_penalty": (
+        lambda r: _is_number(r) and 0 < r < inf, "a number more than 0 (1: none)",
+    ),
+    "at_limit": (lambda a: a in ("error", "trim"), "'error' or 'trim'"),
+}  # fmt: skip
+
+
+def check_settings(op: Op[Any]) -> None:
+    """Raise BadOp for a setting that means nothing."""
+    for name, (fits, wanted) in _SETTINGS.items():
+        value = getattr(op, name)
+        if not fits(value):
+            raise BadOp(f"op {op.name}: {name} must be {wanted}, not {value!r:.80}")
+
+
+def check_given(name: str, settings: Mapping[str, Any]) -> None:
+    """Raise BadOp for a bound of 0 that somebody wrote (rule 2)."""
+    if settings.get("max_tokens") == 0:
+        raise BadOp(f"op {name}: max_tokens must be {_BOUND}, not {settings['max_tokens']!r}")
+
+
+def typed(annotation: Any, where: str) -> ResultType:
+    """The type of an annotation. Raises BadOp that says ``where`` it stands."""
+    try:
+        return result_type(annotation)
+    except BadOp as error:
+        raise BadOp(f"{where}: {error}") from None  # it quotes what pydantic said
