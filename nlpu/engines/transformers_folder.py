@@ -173,9 +173,8 @@ class TransformersEngine:
         self._ends: list[int] = ends if isinstance(ends, list) else [ends]
         size, special = model.config.get_text_config().vocab_size, tokenizer.added_tokens_decoder
         info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=size)
-        self._tokens = list(info.decoded_vocab)
-        for one in (at for at, token in special.items() if token.special):
-            self._tokens[one] = b""  # rule 3
+        hidden = {at for at, token in special.items() if token.special}  # rule 3
+        self._tokens = [b"" if at in hidden else raw for at, raw in enumerate(info.decoded_vocab)]
         info = xgrammar.TokenizerInfo(self._tokens, stop_token_ids=self._ends)
         self._compiler = xgrammar.GrammarCompiler(info, cache_limit_bytes=1 << 28)
         return model
