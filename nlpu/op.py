@@ -357,12 +357,14 @@ def _filled(op: Op[Any], args: tuple[Any, ...], named: dict[str, Any]) -> dict[s
 
 
 def _checked(name: str, place: Operand, arg: Any) -> Any:
-    if isinstance(arg, list | tuple | dict) and contains_value(arg):
-        return gather(arg)
-    content = place.type.keep(arg, f"operand {place.name!r} of {name}")
-    if isinstance(content, str):
-        check_text(content, f"operand {place.name!r} of {name}")
-    return content
+    where = f"operand {place.name!r} of {name}"
+    try:
+        if isinstance(arg, list | tuple | dict) and contains_value(arg):
+            return gather(arg)
+        content = place.type.keep(arg, where)
+    except RecursionError:
+        raise BadOperand(f"{where} contains itself, or is nested too deeply") from None
+    return check_text(content, where) if isinstance(content, str) else content
 
 
 def check_text(text: str, where: str) -> str:

@@ -357,14 +357,14 @@ def _spawn_issued(kernel: Kernel, node: Node) -> None:
 def _given(node: Node) -> Iterator[Node]:
     """The Values among a nested program's arguments."""
     stack: list[Any] = [node.work.args, node.work.kwargs]
+    seen: set[int] = set()  # a list may contain itself
     while stack:
         item = stack.pop()
         if isinstance(item, Node):
             yield item
-        elif isinstance(item, dict):
-            stack += item.values()
-        elif isinstance(item, list | tuple):
-            stack += item
+        elif isinstance(item, dict | list | tuple) and id(item) not in seen:
+            seen.add(id(item))
+            stack += item.values() if isinstance(item, dict) else item
 
 
 def _may_read(node: Node, living: dict[str, Scope]) -> Iterator[Node]:

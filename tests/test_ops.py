@@ -224,3 +224,16 @@ def test_samples_are_independent_draws() -> None:
     run = execute(program, engine=engine)
     assert run.result == (["a", "b", "c"], "d", "d")
     assert len(engine.seen) == 4
+
+
+def test_what_contains_itself_is_refused() -> None:
+    def program() -> Any:
+        numbers: list[Any] = [1]
+        numbers.append(numbers)
+        return total(numbers)
+
+    @nlop
+    def total(numbers: list[int]) -> int:
+        """Add the numbers."""
+
+    assert "contains itself" in str(execute(program).error)
