@@ -31,7 +31,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nlpu.errors import Declined, EmptyReply, Malformed, Truncated
+from nlpu.errors import BadOp, Declined, EmptyReply, Malformed, Truncated
 from nlpu.judgement import weighed
 from nlpu.markers import USUAL, Markers
 from nlpu.op import Op
@@ -182,11 +182,7 @@ def decode(op: Op[Any], reply: Reply) -> Decoded:
     if not text:  # and no result type is written so
         raise EmptyReply(f"{op.name}: the model returned no text; rephrase the instruction")
     if result.kind != "text":
-        content, kept = result.read(text)
-        if reply.probabilities:
-            content = weighed(content, reply.probabilities, op.temperature == 0)
-            kept = result.render(content)
-        return Decoded(content, kept)
+        return _typed(op, reply, text)
     if reply.finish != "length":
         return Decoded(*result.read(text))
     if op.at_limit == "error":
@@ -205,12 +201,37 @@ def _encodable(op: Op[Any], text: str) -> str:
     return text
 
 
+def _typed(op: Op[Any], reply: Reply, text: str) -> Decoded:
+    content, kept = op.result.read(text)
+    if op.result.kind == "json":
+        _check_again(op, content, kept)
+    if reply.probabilities:
+        content = weighed(content, reply.probabilities, op.temperature == 0)
+        kept = op.result.render(content)
+    return Decoded(content, kept)
+
+
+def _check_again(op: Op[Any], content: Any, kept: str) -> None:
+    """Raise BadOp for a type that reads one text in two ways: later lives would see another."""
+    again = op.result.parse(kept)
+    if again == content or op.result.render(again) == op.result.render(content):
+        return
+    raise BadOp(
+        f"{op.name}: {op.result.name} reads the same reply as another value each time (a "
+        "default_factory, or a validator that looks at the time or draws): each life of a run "
+        "must read the same, so give it a fixed default"
+    )
+
+
 def _complete(op: Op[Any], text: str) -> bool:
     """Whether a text that ended at its limit is a whole result all the same.
 
-    Numbers are not: one more digit may have been on its way.
+    Numbers are not: one more digit may have been on its way. A choice that begins another is not.
     """
-    if op.result.kind in ("int", "float"):
+    kind, end = op.result.kind, text.rstrip()[-1:]
+    if kind in ("int", "float") or (kind == "json" and end.isdigit()):
+        return False
+    if kind == "choice" and op.result.begins_another(text.strip()):
         return False
     try:
         op.result.parse(text)

@@ -24,6 +24,7 @@ from pydantic_core import core_schema
 
 _DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 _FORMATS = {"date": "YYYY-MM-DD", "time": "hh:mm:ss", "date-time": "YYYY-MM-DDThh:mm:ss"}
+_MOST = 64  # references written out
 _MAPS = ("properties", "$defs", "patternProperties")  # names here are the program's
 _CONTENTS = ("enum", "const", "default", "required", "examples", "discriminator")
 
@@ -42,6 +43,11 @@ class _Schemas(GenerateJsonSchema):
 def schema_for(adapter: TypeAdapter[Any]) -> Any:
     """Make the schema of what a type reads. Raises what pydantic does where there is none."""
     return tidy(adapter.json_schema(schema_generator=_Schemas))
+
+
+def is_decimal(part: Any) -> bool:
+    """Tell whether a schema is that of a Decimal."""
+    return any(option.get("pattern") == _DECIMAL for option in part.get("anyOf", ()))
 
 
 def tidy(schema: Any) -> Any:
@@ -111,7 +117,7 @@ def _plain(schema: Any, root: Any) -> str:
 
 def notes(schema: Any) -> str:
     """What the fields of a schema say of themselves, a line for each that says something."""
-    return "\n".join(dict.fromkeys(_notes(schema, schema, "")))
+    return "\n".join(dict.fromkeys(_notes(schema, {"$defs": schema.get("$defs", {})}, "")))
 
 
 def _notes(schema: Any, root: Any, where: str) -> Iterator[str]:
@@ -134,7 +140,13 @@ def _notes(schema: Any, root: Any, where: str) -> Iterator[str]:
 
 
 def _followed(schema: Any, root: Any) -> tuple[str, Any, Any]:
-    """A reference's name, its target (None within itself), and a root that knows it is open."""
+    """A reference's name, its target (None within itself), and a root that knows it is open.
+
+    After ``_MOST`` of them a name stands for itself: types that use each other many times would
+    be written out along every path.
+    """
     name = schema["$ref"].rsplit("/", 1)[-1]
-    target = root["$defs"].get(name)
-    return name, target, {"$defs": {**root["$defs"], name: None}}
+    followed = root.setdefault("followed", [0])
+    followed[0] += 1
+    target = root["$defs"].get(name) if followed[0] <= _MOST else None
+    return name, target, {"$defs": {**root["$defs"], name: None}, "followed": followed}

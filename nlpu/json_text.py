@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
+from collections.abc import Sized
 from decimal import Decimal
 from math import isfinite
 from typing import Any, NoReturn
@@ -38,8 +40,7 @@ def normal(text: str, exact: bool = False) -> str:
     With ``exact`` a number that no float holds becomes a string, for types with a Decimal in them.
     Raises ValueError where it is no JSON.
     """
-    check = _decimal if exact else _finite
-    json.loads(text, parse_float=check, parse_int=str, parse_constant=_none)
+    json.loads(text, parse_float=_finite, parse_int=str, parse_constant=_none)
     tidy = _exactly if exact else _plainly
     return "".join(tidy(token) for token in _TOKEN.findall(text))
 
@@ -52,8 +53,8 @@ def written(adapter: TypeAdapter[Any], content: Any, sets: bool) -> str:
     text = adapter.dump_json(content, by_alias=True, round_trip=True, warnings=False).decode()
     if not sets:
         return text
-    shape = adapter.dump_python(content, by_alias=True, round_trip=True, warnings=False)
-    return compact(_ordered(json.loads(text), shape))
+    how: dict[str, Any] = {"by_alias": True, "round_trip": True, "warnings": False}
+    return compact(_ordered(json.loads(text), _shape(adapter, content, how)))
 
 
 def canonical(content: Any) -> str:
@@ -64,7 +65,15 @@ def canonical(content: Any) -> str:
     text = to_json(content).decode()
     if not _may_hold_sets(content):
         return text
-    return compact(_ordered(json.loads(text), _ANY.dump_python(content, warnings=False)))
+    return compact(_ordered(json.loads(text), _shape(_ANY, content, {"warnings": False})))
+
+
+def _shape(adapter: TypeAdapter[Any], content: Any, how: dict[str, Any]) -> Any:
+    """The content as lists, dicts and sets; as it is, where a set holds records."""
+    try:
+        return adapter.dump_python(content, **how)
+    except TypeError:  # pydantic puts dicts into a set
+        return content
 
 
 def _may_hold_sets(content: Any) -> bool:
@@ -85,12 +94,18 @@ def _ordered(plain: Any, shape: Any) -> Any:
         ):  # which is which, only Python knows
             plain = [_ordered(to_jsonable_python(part), part) for part in shape]
         return sorted(plain, key=compact)
-    if isinstance(plain, list) and isinstance(shape, list | tuple):
+    if not isinstance(plain, list | dict) or len(plain) != _size(shape):
+        return plain
+    if isinstance(plain, list) and isinstance(shape, list | tuple | deque):
         return [_ordered(*pair) for pair in zip(plain, shape, strict=True)]
     if isinstance(plain, dict) and isinstance(shape, dict):
         pairs = zip(plain.items(), shape.values(), strict=True)
         return {name: _ordered(part, inner) for (name, part), inner in pairs}
     return plain
+
+
+def _size(shape: Any) -> int:
+    return len(shape) if isinstance(shape, Sized) else -1
 
 
 def _plainly(token: str) -> str:
@@ -110,8 +125,7 @@ def _exactly(token: str) -> str:
 
 def _held(found: re.Match[str]) -> str:
     numeral = found[0]
-    number = float(numeral)
-    same = isfinite(number) and Decimal(repr(number)) == Decimal(numeral)
+    same = Decimal(repr(float(numeral))) == Decimal(numeral)
     return numeral if same or numeral.lstrip("-").isdigit() else f'"{numeral}"'
 
 
@@ -120,10 +134,6 @@ def _finite(numeral: str) -> float:
     if not isfinite(number):
         _none(numeral)
     return number
-
-
-def _decimal(numeral: str) -> Decimal:
-    return Decimal(numeral)
 
 
 def _none(numeral: str) -> NoReturn:

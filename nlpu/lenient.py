@@ -20,12 +20,15 @@ from collections.abc import Iterator, Sequence
 _BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"(`{3,})(?:[A-Za-z0-9_+-]*\s)?(.*?)\1", re.DOTALL)
 _AROUND = ("**", "__", "*", "_", "`", '"', "'")
+_MOST_MARKS = 256  # in a text that is looked at for a fence
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+")
 
 
 def fenced(text: str, *, whole: bool = False) -> str | None:
     """What is in the only code fence of a text; with ``whole``, a fence around all of it."""
     text = text.strip()
+    if text.count("`") + text.count("~") > _MOST_MARKS:  # looking for pairs is not linear
+        return None
     blocks = [*_BLOCK.finditer(text)]
     if not blocks:
         line = _LINE.fullmatch(text)

@@ -139,7 +139,7 @@ class Op(Generic[R]):
             return False
         for place, arg in zip(self.operands, args, strict=True):
             if not isinstance(arg, Value) and not (
-                type(arg) is str and place.type.kind == "text" and arg.isascii()
+                type(arg) is str and place.type.annotation is str and arg.isascii()
             ):
                 return False
         return True

@@ -29,16 +29,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, wraps
 from math import isfinite
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from nlpu.errors import BadOp, BadOperand, Malformed
-from nlpu.forms import form, notes, parts_of, schema_for
+from nlpu.forms import form, is_decimal, notes, parts_of, schema_for
 from nlpu.json_text import normal, written
 from nlpu.judgement import Judgement, read
 from nlpu.lenient import readings
@@ -54,10 +54,29 @@ NUMBER_SCHEMAS = {  # for engines that take JSON schemas and no regular expressi
 _TEXT_BOUNDS = ("minLength", "maxLength", "pattern")
 _SAYS = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties")
 
+Made = TypeVar("Made")
 Kind = Literal["text", "bool", "judgement", "int", "float", "choice", "json"]
 
 
-@lru_cache(maxsize=1024)
+def remembered(make: Callable[[Any], Made]) -> Callable[[Any], Made]:
+    """Make something of an annotation once.
+
+    Annotations that only differ in order are equal (``int | str``), and some have no hash.
+    """
+    made = lru_cache(maxsize=1024)(lambda annotation, order: make(annotation))
+
+    def found(annotation: Any) -> Made:
+        try:
+            hash(annotation)
+            order = "" if isinstance(annotation, type) else repr(annotation)
+        except (TypeError, ValueError):  # what it is annotated with has no hash, or is not written
+            return make(annotation)
+        return made(annotation, order)
+
+    return wraps(make)(found)
+
+
+@remembered
 def adapter(annotation: Any) -> TypeAdapter[Any]:
     """pydantic's validator for the annotation (built once)."""
     return TypeAdapter(annotation)
@@ -102,8 +121,7 @@ class ResultType:
     def _read(self, text: str) -> tuple[Any, str]:
         if self.kind == "json":
             kept = normal(text, self.exact)
-            reads = adapter(self.annotation).validate_json
-            return reads(kept, by_alias=True, by_name=True), kept
+            return from_json(adapter(self.annotation), kept), kept
         content = _PARSERS[self.kind](self, text)
         if type(content) is str:  # an object of its own: which reply gave a text is told by it
             content = content[:1] + content[1:]
@@ -116,6 +134,10 @@ class ResultType:
     def render(self, content: Any) -> str:
         """The canonical text of a content."""
         return _WRITERS[self.kind](self, content)
+
+    def begins_another(self, text: str) -> bool:
+        """Whether a choice may have been on its way to a longer one."""
+        return any(one != text and one.startswith(text) for one in choices_of(self.annotation))
 
     def check(self, content: Any, where: str) -> Any:
         """The content, made exactly of this type. Raises BadOperand naming ``where``."""
@@ -132,9 +154,19 @@ class ResultType:
     def keep(self, content: Any, where: str) -> Any:
         """As ``check``, for what Python made: it must read back as it was (rule 1)."""
         made = self.check(content, where)
-        if self.kind in ("json", "float"):
+        if self.annotation is not str:
             held(where, made, lambda: self.render(made), self.parse)
         return made
+
+
+def from_json(reader: TypeAdapter[Any], text: str) -> Any:
+    """Read JSON as its type does, or else by its fields' names, as we write some of them."""
+    try:
+        return reader.validate_json(text)
+    except ValidationError as error:
+        with suppress(ValidationError):
+            return reader.validate_json(text, by_alias=True, by_name=True)
+        raise error
 
 
 def held(where: str, made: Any, write: Callable[[], str], parse: Callable[[str], Any]) -> str:
@@ -180,12 +212,14 @@ _PARSERS: dict[str, Callable[[ResultType, str], Any]] = {
 
 
 def _write_choice(kind: ResultType, content: Any) -> str:
-    if type(content) is str:
-        return content
-    for text, choice in choices_of(kind.annotation).items():
-        if choice is content or choice == content:
+    choices = choices_of(kind.annotation)
+    for text, choice in choices.items():
+        if choice is content:
             return text
-    return str(content)
+    for text, choice in choices.items():  # of equal ones that of its type: 0 is not False
+        if type(choice) is type(content) and choice == content:
+            return text
+    raise ValueError(f"{content!r:.60} is none of its choices")
 
 
 def _write_json(kind: ResultType, content: Any) -> str:
@@ -203,7 +237,7 @@ _WRITERS: dict[str, Callable[[ResultType, Any], str]] = {
 }
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def choices_of(annotation: Any) -> dict[str, Any]:
     """The texts of a Literal's or Enum's choices, with what each stands for."""
     by_value = isinstance(annotation, type)
@@ -216,7 +250,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation)
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def result_type(annotation: Any) -> ResultType:
     """The ResultType of an annotation. Raises BadOp where there is none."""
     if get_origin(annotation) is Annotated:
@@ -281,7 +315,7 @@ def _schema(annotation: Any) -> Any:
     try:
         schema = schema_for(adapter(annotation))
     except Exception as error:  # pydantic raises several kinds for types it has no schema for
-        raise BadOp(f"{annotation!r} has no JSON schema: {error}") from error
+        raise BadOp(f"{_called(annotation)} has no JSON schema: {error}") from error
     if any(part.get("writeOnly") and part.get("format") == "password" for part in parts_of(schema)):
         raise BadOp(f"{_called(annotation)} holds a secret, which has no text: use str")
     return schema
@@ -298,26 +332,36 @@ def _json(annotation: Any) -> ResultType:
 
 
 def _called(annotation: Any) -> str:
+    """A name that is the same in every process: no modules, no addresses."""
     bare = _bare(annotation)
-    if get_origin(bare) is list:
-        item = _bare(get_args(bare)[0])
-        return f"list of {getattr(item, '__name__', item)}"
-    plain = get_origin(bare) is None
-    return str(getattr(bare, "__name__", bare) if plain else bare).replace("typing.", "")
+    if bare in (None, NoneType):
+        return "null"
+    if bare is ...:
+        return "..."
+    origin, parts = get_origin(bare), get_args(bare)
+    if origin is Literal:
+        return " or ".join(map(repr, parts))
+    names = [_called(part) for part in parts]
+    if origin is list:
+        return f"list of {names[0]}"
+    if origin is None or not names:
+        return str(getattr(bare, "__name__", None) or type(bare).__name__)
+    if origin in (Union, UnionType):
+        return " or ".join(names)
+    return f"{getattr(origin, '__name__', 'value')}[{', '.join(names)}]"
 
 
 def json_type(name: str, schema: Any, annotation: Any) -> ResultType:
     """The ResultType of a schema; ``annotation`` is what validates its contents."""
-    spec = json.dumps(schema, ensure_ascii=False, separators=(",", ":"), sort_keys=False)
-    wanted = f"Answer with JSON of this form: {form(schema, schema)}"
+    try:
+        spec = json.dumps(schema, ensure_ascii=False, separators=(",", ":"), sort_keys=False)
+        spec.encode()
+    except ValueError as error:  # a bound of 5,000 digits, or half a surrogate pair
+        raise BadOp(f"the schema of {name} cannot be written: {error}") from error
+    wanted = f"Answer with JSON of this form: {form(schema, {'$defs': schema.get('$defs', {})})}"
     parts = list(parts_of(schema))
     return ResultType(
         "json", name, wanted, Constraint("json", spec), annotation, notes(schema),
-        exact=any(_is_decimal(part) for part in parts),
+        exact=any(is_decimal(part) for part in parts),
         sets=any(part.get("uniqueItems") for part in parts),
     )  # fmt: skip
-
-
-def _is_decimal(part: Any) -> bool:
-    kinds = [option.get("type") for option in part.get("anyOf", ()) if isinstance(option, dict)]
-    return {"number", "string"} <= set(kinds)

@@ -131,6 +131,7 @@ class CallDesk:
             if run.ancestor is None or not run.ancestor.was_edited(node.position):
                 raise
             raise BadOperand(f"the text set for {node.position} does not fit: {error}") from None
+        node.reply = text
         self.kernel.settle(node, content)
 
     def _share(self, node: Node, leader: Node) -> None:

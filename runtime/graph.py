@@ -101,8 +101,8 @@ class Node(Value[Any]):
 
     __slots__ = (
         "_items", "_wakers", "control", "cost", "depth", "draw", "estimate", "growers", "inner",
-        "issue", "key", "operands", "ordinal", "path_s", "path_tokens", "rank", "scope", "seq",
-        "stage", "texts", "users", "waiting", "work",
+        "issue", "key", "operands", "ordinal", "path_s", "path_tokens", "rank", "reply", "scope",
+        "seq", "stage", "texts", "users", "waiting", "work",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> None:
@@ -130,6 +130,7 @@ class Node(Value[Any]):
         self.inner: Scope | None = None  # what it grew into
         self.key: bytes | None = None
         self.texts: tuple[str, ...] | None = None
+        self.reply = ""  # what is kept of it, for equal calls of another type
         self.cost: Cost | None = None
         self.depth: int = 0
         self.path_tokens: int = 0

@@ -22,7 +22,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from nlpu.codec import Decoded, decode
-from nlpu.errors import HostError, ModelError, Overloaded
+from nlpu.errors import BadOp, HostError, ModelError, Overloaded
 from nlpu.wire import Reply
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.cost import Cost
@@ -91,7 +91,7 @@ class Settlement:
         run.counts.prompt_tokens += reply.prompt_tokens
         try:
             decoded = decode(node.work.op, reply)
-        except ModelError as error:
+        except (ModelError, BadOp) as error:
             cost.wasted_tokens += reply.completion_tokens
             self.close_failed(node, error)
             return
@@ -103,6 +103,7 @@ class Settlement:
         assert node.key is not None
         cost.trimmed = decoded.trimmed
         run.history.result(node.issue, decoded.text, cost, self._kernel.turn_s)
+        node.reply = decoded.text
         self._kernel.settle(node, decoded.content)
         for sharer in run.followers.pop(node.key, ()):
             self.follow(node, sharer)
@@ -180,8 +181,15 @@ class Settlement:
         sharer.control = Cell(leader, sharer.control)
         if leader._error is not None:
             self._kernel.fail(sharer, leader._error)
-        else:
-            self._kernel.settle(sharer, leader._content)
+            return
+        kind, content = sharer.work.op.result, leader._content
+        if kind.annotation is not leader.work.op.result.annotation:  # it may read it otherwise
+            try:
+                content = kind.parse(leader.reply)
+            except ModelError as error:
+                self._kernel.fail(sharer, error)
+                return
+        self._kernel.settle(sharer, content)
 
     # -- budgets -----------------------------------------------------------------------------
 

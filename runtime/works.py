@@ -101,7 +101,7 @@ def texts_of(node: Node) -> tuple[str, ...]:
 def _taken(operand: Value[Any], content: Any, place: Operand, op: Op[Any]) -> Any:
     """A Value's content as an operand. What a call of that very type gave is so already."""
     work = operand.work if isinstance(operand, Node) else None
-    if isinstance(work, Call | Reduce) and work.op.result == place.type:
+    if isinstance(work, Call | Reduce) and work.op.result.annotation == place.type.annotation:
         return content
     return place.type.keep(content, f"operand {place.name!r} of {op.name}")
 

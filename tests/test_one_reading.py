@@ -177,7 +177,7 @@ REPLIES: list[tuple[Any, str]] = [
     (time, '"10:11:12.5"'),
     (timedelta, '"PT1.5S"'),
     (Decimal, "0.12345678901234567890123"),
-    (list[Decimal], '[1.10, 1e400, "3.30"]'),
+    (list[Decimal], '[1.10, "1e400", "3.30"]'),
     (UUID, '"12345678-1234-5678-1234-567812345678"'),
     (AnyUrl, '"http://example.org"'),
     (int | None, "null"),

@@ -223,6 +223,9 @@ TABLE = [
     row("openrouter", no("Your chosen model requires moderation and your input was flagged for"
                          " violence.", 403), e.Declined, "flagged"),
     row("openrouter", no("x/y is not a valid model ID", 400), e.UnknownProcessor),
+    row("openai", no("Country, region, or territory not supported", 403), e.Unauthorized,
+        "territory not supported"),
+    row("openai", no("Incorrect API key provided", 403), e.Unauthorized, "refuses the API key"),
     # -- servers at home
     row("ollama", no('model "x" not found, try pulling it first', 404), e.UnknownProcessor),
     row("ollama", chat("Hello.", reasoning="Hm."), "Hello."),

@@ -130,6 +130,13 @@ def from_status(
     return said.error(request, window)
 
 
+def _unauthorized(where: str, status: int, said: str, words: str) -> Unauthorized:
+    """Blame the key where the server does; a 403 may be about the model, or the country."""
+    if status != 403 or not words.strip() or complaints.KEY.search(words):
+        return Unauthorized(f"{where} refuses the API key ({status}). Give the right key.")
+    return Unauthorized(f"{where} does not allow this ({status}): {said} Ask its owner.")
+
+
 def from_error(
     where: str, error: Any, request: Request | None, window: int, secret: str | None
 ) -> NlpuError:
@@ -177,7 +184,7 @@ class Complaint:
                 " or wait; the server is not at fault."
             )
         if status in {401, 403} or (status == 400 and complaints.KEY.search(words)):
-            return Unauthorized(f"{where} refuses the API key ({status}). Give the right key.")
+            return _unauthorized(where, status, self.said, words)
         if status in {429, 498, 503, 529}:
             return self._no_room(request, window, wait_s)
         return self._by_status(request, window)

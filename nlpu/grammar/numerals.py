@@ -109,7 +109,8 @@ def _whole_bounds(schema: dict[str, Any]) -> tuple[int | None, int | None]:
 
 def _bound(schema: dict[str, Any], word: str) -> Any:
     bound: Any = schema.get(word)
-    return bound if type(bound) in (int, float) and isfinite(bound) else None
+    counts = type(bound) is int or (type(bound) is float and isfinite(bound))
+    return bound if counts else None
 
 
 def _agreeing(low: Any, high: Any) -> tuple[Any, Any]:

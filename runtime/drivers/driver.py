@@ -41,7 +41,7 @@ from nlpu.json_text import written
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.op import contains_value, gather
 from nlpu.printing import one_line
-from nlpu.types import ResultType, adapter, held, result_type
+from nlpu.types import ResultType, adapter, from_json, held, result_type
 from nlpu.value import Value, current
 
 Effect = Literal["pure", "read", "write", "external"]
@@ -168,7 +168,7 @@ class Driver:
         except ValidationError as error:
             what = error.errors()[0]["msg"]
             raise BadOperand(f"argument {name!r} of {self.name}: {what}") from error
-        reads = partial(kind.validate_json, by_alias=True, by_name=True)
+        reads = partial(from_json, kind)
         held(f"argument {name!r} of {self.name}", made, lambda: written(kind, made, True), reads)
         return made
 
@@ -220,7 +220,7 @@ def driver(
         raise BadOp(
             f"the driver {function.__name__} needs a docstring: programs and people read it"
         )
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     given = dict(roles or {})
     arguments = []
     for name, parameter in inspect.signature(function).parameters.items():
