@@ -51,7 +51,11 @@ NUMBER_SCHEMAS = {  # for engines that take JSON schemas and no regular expressi
     _FLOAT: {"type": "number"},
 }
 
-_TEXT_BOUNDS = ("minLength", "maxLength", "pattern")
+_TEXT_BOUNDS = {
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "pattern": "of the pattern {}",
+}
 _SAYS = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties")
 
 Made = TypeVar("Made")
@@ -292,10 +296,12 @@ def _binds(annotation: Any) -> bool:
 
 
 def _bound_text(annotation: Any) -> ResultType:
-    """Free text that is validated: its bounds are kept by its reading."""
-    bounds = {key: of for key, of in _schema(annotation).items() if key in _TEXT_BOUNDS}
-    name = "text" + "".join(f", {key} {of}" for key, of in bounds.items())
-    return ResultType("text", name, "", None, annotation)
+    """Free text that is validated: no grammar cuts it at its bounds."""
+    schema = _schema(annotation)
+    wanted = [said.format(schema[word]) for word, said in _TEXT_BOUNDS.items() if word in schema]
+    name = ", ".join(["text", *wanted])
+    contract = f"Answer with text: {', '.join(wanted)}." if wanted else ""
+    return ResultType("text", name, contract, None, annotation)
 
 
 def _choice(annotation: Any) -> ResultType:
