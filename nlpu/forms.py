@@ -148,5 +148,5 @@ def _followed(schema: Any, root: Any) -> tuple[str, Any, Any]:
     name = schema["$ref"].rsplit("/", 1)[-1]
     followed = root.setdefault("followed", [0])
     followed[0] += 1
-    target = root["$defs"].get(name) if followed[0] <= _MOST else None
+    target = root["$defs"][name] if followed[0] <= _MOST else None
     return name, target, {"$defs": {**root["$defs"], name: None}, "followed": followed}
