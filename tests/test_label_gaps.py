@@ -15,9 +15,11 @@ from label_kit import recall
 
 from nlpu import Label, Value, lift
 from nlpu.engines.scripted import Scripted
+from nlpu.errors import BadOperand, DriverFailed
 from nlpu.label import UNTRUSTED, USER
 from nlpu.value import current
 from runtime import first, spawn
+from runtime.drivers.folder import files
 
 BAD = Value("bad", UNTRUSTED)
 _GLOBAL: list[str] = []
@@ -98,6 +100,38 @@ def test_not_covered_private_attributes() -> None:
         return recall(BAD._content)
 
     assert labelled(program) is USER  # lost
+
+
+def test_not_covered_that_a_memory_or_folder_lacks_something(tmp_path: Path) -> None:
+    """What was not written is on no label, though not writing it may have been a decision."""
+    pytest.importorskip("chromadb")
+    from memory_kit import memory  # it needs chromadb
+
+    def lacks(look: Any) -> bool:
+        try:
+            return not look()
+        except (BadOperand, DriverFailed):
+            return True
+
+    mine = files(tmp_path, brings=USER)
+    with memory(tmp_path / "store") as store:
+        looks = (
+            lambda: store.forget("flag"), lambda: store.read("no address"),
+            lambda: store.search("flag"), lambda: mine.read("flag").value,
+        )  # fmt: skip
+
+        def writes() -> None:
+            if yes(BAD):
+                mine.write("flag", store.write("flag", source="flag"))
+
+        def program() -> Any:
+            child = spawn(writes)
+            while not child.ready:
+                str(echo(f"time passes {child.ready}"))
+            return [lacks(look) for look in looks], str(current().label)
+
+        run = execute(program, engine={"so?": "no", "Repeat": "text"})
+        assert run.result == ([True] * 4, "user")  # lost
 
 
 def test_not_covered_which_pages_a_search_prefers(tmp_path: Path) -> None:
