@@ -6,6 +6,8 @@ carry a content past both, and what it does so is not caught.
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,67 @@ def test_not_covered_that_a_memory_or_folder_lacks_something(tmp_path: Path) -> 
 
         run = execute(program, engine={"so?": "no", "Repeat": "text"})
         assert run.result == ([True] * 4, "user")  # lost
+
+
+def test_not_covered_what_a_context_of_another_program_reads() -> None:
+    handed: list[tuple[Context, Any]] = []
+
+    def other() -> str:
+        handed.append((copy_context(), current()))
+        return str(echo("goes on"))
+
+    def program() -> Any:
+        mail = echo(BAD)
+        spawn(other)
+        while not (mail.ready and handed):
+            str(echo(f"time passes {mail.ready} {len(handed)}"))
+        return echo(handed[0][0].run(str, mail))
+
+    assert labelled(program) is USER  # lost
+    assert handed[0][1].label is UNTRUSTED
+
+
+def test_not_covered_what_a_worker_of_another_program_reads() -> None:
+    async def other(queue: asyncio.Queue[Any], over: asyncio.Future[None]) -> None:
+        async def works() -> None:
+            value, answer = await queue.get()
+            answer.set_result(await value)
+
+        working = asyncio.create_task(works())
+        await over
+        await working
+
+    async def program() -> Any:
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        answer, over = loop.create_future(), loop.create_future()
+        child = spawn(other, queue, over)
+        queue.put_nowait((echo(BAD), answer))
+        text = await answer
+        over.set_result(None)
+        assert current().label is USER
+        await child
+        seen.append(text)
+
+    seen: list[str] = []
+    assert execute(program).error is None and seen  # lost
+
+
+def test_not_covered_which_label_a_nested_program_has_and_whether_a_map_has_grown() -> None:
+    def labels() -> Any:
+        child = spawn(lambda: str(echo(BAD)))
+        while not child.ready:
+            str(echo(f"time passes {child.ready}"))
+        return echo(str(child.label))
+
+    def grows() -> Any:
+        many: Any = echo.map(lift(lambda text: [text])(echo(BAD)))
+        known = many.items is not None
+        str(echo("time passes"))
+        return echo(f"{known}")
+
+    assert labelled(labels) is USER  # lost
+    assert labelled(grows) is USER  # lost
 
 
 def test_not_covered_which_pages_a_search_prefers(tmp_path: Path) -> None:
