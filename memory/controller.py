@@ -8,9 +8,10 @@ Theory of operation
     answer(question, context=memory)                          an op's operand filled to its room
 
 Pages are given out with their labels: in a run, what a search finds lowers the scope that looked,
-as any value that it forces would. What a look-up found is noted in the run's journal, so a resumed
-run sees the same pages, whatever has been written since. So is what a program has written and
-forgotten: a resumed run does not do it again, a replay and a dry run never do.
+as any value that it forces would; so does what it forgets, since it is told how much there was.
+What a look-up found is noted in the run's journal, so a resumed run sees the same pages, whatever
+has been written since. So is what a program has written and forgotten: a resumed run does not do it
+again, a replay and a dry run never do.
 
 Rules
 1. ``write`` returns after the page is safe on the disk level; looking up by meaning catches up.
@@ -37,7 +38,7 @@ from memory.firmware import Base, Found, Policy, open_firmware
 from memory.levels import Levels, rough_tokens
 from memory.pages import Page, digest
 from nlpu.errors import BadOperand, Refused, Usage
-from nlpu.label import UNTRUSTED, USER, Integrity, Label, join
+from nlpu.label import UNTRUSTED, USER, Integrity, Label, join, label_of, label_text
 from nlpu.op import Op, check_text
 from nlpu.printing import one_line
 from nlpu.value import Value, inside, lowered, remembered, see
@@ -210,22 +211,28 @@ class Memory:
     def forget(self, address_or_source: str) -> int:
         """Forget the page at an address, or all of a source; how many there were.
 
-        Raises Refused (rule 5).
+        That there were some is on the label of who asks, as if it had read them. Raises Refused
+        (rule 5).
         """
         if not address_or_source:
             raise BadOperand("name the page or the source to forget: an address or a source")
         which = digest(address_or_source)
         forget = partial(self._forget, address_or_source)
-        return int(remembered(forget, f"forgetting pages {which}", CHANGED))
+        noted = remembered(forget, f"forgetting pages {which}", CHANGED)
+        count, *told = noted if isinstance(noted, list) else [noted]
+        see(label_of(told[0]) if told else USER)
+        return int(count)
 
-    def _forget(self, address_or_source: str) -> int:
+    def _forget(self, address_or_source: str) -> int | list[Any]:
+        """How many there were; with their label, where it is another than the user's."""
         _check_trust(address_or_source)
         disk = self.levels.disk
         number = disk.number(address_or_source)
         numbers = disk.numbers(source=address_or_source) if number is None else [number]
+        label = _joined(disk.pages(numbers).values())
         disk.set_file(address_or_source, None)  # first: a file half forgotten is not unchanged
         self.levels.forget(numbers)
-        return len(numbers)
+        return len(numbers) if label is USER else [len(numbers), label_text(label)]
 
     def check(self) -> list[str]:
         """What is wrong with the store, in words."""

@@ -14,7 +14,7 @@ Rules
 2. A content leaves its Value where somebody is lowered by that, or nobody need be. Where no issuer
    is current (threads, contexts and callbacks of a program's own) a Value of a run that goes on
    refuses, and one that a program made lowers that program; finished runs and literals made outside
-   of runs are read freely.
+   of runs are read freely. It does not leave in a pickle, and a copy of a Value is that Value.
 3. Values are not hashable and refuse ``==``: a comparison by identity would silently be wrong.
 4. ``repr`` forces nothing and lowers nobody: it shows a content that is there, and in a program
    only one that its label would not lower. To look at another is to ask for it.
@@ -289,6 +289,15 @@ class Value(Generic[R_co]):
             "Values are not hashable: put contents (v.value) into sets and keys; in an async "
             "program await them one after the other, their calls run in parallel all the same"
         )
+
+    def __getstate__(self) -> NoReturn:
+        raise BadOperand("a Value cannot be pickled: give its content (str(v), v.value)")
+
+    def __copy__(self) -> Value[R_co]:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Value[R_co]:
+        return self
 
     if not TYPE_CHECKING:  # a type checker finds these by itself
 

@@ -31,6 +31,7 @@ from runtime.budget import Budget
 from runtime.clock import Clock, SystemClock
 from runtime.drivers.person import Person
 from runtime.editing import Edits
+from runtime.forks import heed_forks
 from runtime.gate import Gate
 from runtime.handle import Run
 from runtime.header import header_of
@@ -254,6 +255,7 @@ class Computer:
             pieces = Pieces(run._pieces.put)
             state.on_text = pieces.take
             state.on_end.append(pieces.end)
+        heed_forks(kernel)
         kernel.runs[state.number] = state
         state.on_end.append(lambda: self._ended(run))
         seconds = state.purse.budget.seconds

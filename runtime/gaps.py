@@ -126,10 +126,10 @@ def read_apart(name: str, *, going: bool) -> NotInRun:
     if not going:
         return NotInRun("this Value is still on its way and no run is current; use run.result")
     return NotInRun(
-        f"{name} was read off its program's path (on a thread, in a context or a callback of "
-        "its own, or after its end), where no label would tell of that: read it in the program and "
-        "pass the content, or pass the Value to lift(function, blocking=True); outside of the run, "
-        "use run.result"
+        f"{name} was read off its program's path (on a thread, in a forked process, in a context "
+        "or a callback of its own, or after its end), where no label would tell of that: read it "
+        "in the program and pass the content, or pass the Value to lift(function, blocking=True); "
+        "outside of the run, use run.result"
     )
 
 

@@ -25,7 +25,8 @@ Rules
    replaces that cell, since the value's own path already includes it.
 4. A scope's label only sinks, and each step down is noted: what was seen, and where.
 5. A node of a run that goes on is read by a program, on the loop's thread, or not at all: on
-   another it could be read when it is there, and not before; a program would hang on time.
+   another it could be read when it is there, and not before; a program would hang on time. In a
+   forked process nothing of a scope is read: only a copy of it would be lowered (``forks``).
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the gr
 
 
 _SINKING = Lock()  # of any scope: it is rare
+ASTRAY = -1  # no thread has this number
 
 
 class Stage(IntEnum):
@@ -255,7 +257,8 @@ class Scope:
         self.origin: Node | None = parent.origin if parent is not None else None  # its Spawn
         self.is_async = False
         self.ended = False
-        self.reader = run.kernel.thread  # who may read its Values (rule 5); 0 when it has ended
+        # Who may read its Values (rule 5); 0 when it has ended, ASTRAY in a forked process.
+        self.reader = run.kernel.thread
         self.kept: Node | None = None  # the node that holds the result, once the program ended
         self.given: tuple[Any, ...] = ()  # the operands of the node it grew from, before it grew
         self.nodes: list[Node] = []
@@ -301,6 +304,8 @@ class Scope:
             self.see(value._label)
 
     def see(self, label: Label, node: Node | None = None) -> None:
+        if self.reader == ASTRAY:
+            raise read_apart("a Value", going=True)
         if join(label, self.label) is self.label:
             return
         line = self.run.kernel.host.asking_line()
@@ -312,7 +317,7 @@ class Scope:
 
     def end(self) -> None:
         """Its program is over: it issues and reads no more."""
-        self.ended, self.reader = True, 0
+        self.ended, self.reader = True, min(self.reader, 0)
 
     def _seen_astray(self, value: Value[Any]) -> None:
         """Something of the program reads when it has ended, or on another thread (rule 5)."""

@@ -23,7 +23,7 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     mark     position, digest of the file that a session's line runs, mark: see ``own``
     intent   position, digest of the exact call, the call as text, approved: about to be driven
     effect   position, text: what the driver gave; its label, where that came with it
-    undone   position, message: it failed
+    undone   position, message: it failed; the label of what had come by then, as of an effect
     moved    position, "" or "^", digest: that intent is this position's from now on; ^: it is one
              of the run that this one was edited from
     pulse    calls waiting, tokens done and expected on the longest path, ms: for lookers-on
@@ -90,7 +90,7 @@ class PastIntent(NamedTuple):
     approved: bool
     text: int = 0
     message: str = ""
-    label: Label = USER  # that came with what it gave
+    label: Label = USER  # that came with what it gave, or had come when it failed
 
 
 @dataclass(slots=True)
@@ -257,7 +257,8 @@ def _fold_effect(past: Past, row: Row) -> None:
 
 def _fold_undone(past: Past, row: Row) -> None:
     digest = past.driven[row[2]]
-    past.intents[digest] = past.intents[digest]._replace(message=row[3])
+    label = label_of(row[4]) if len(row) > 4 else USER
+    past.intents[digest] = past.intents[digest]._replace(message=row[3], label=label)
     past.other_ways = True  # where it is harmless it is tried again
 
 
@@ -459,9 +460,10 @@ class History:
         told = () if label is USER else (label_text(label),)
         self._row("effect", position, self._journal.text(text), *told)
 
-    def undone(self, position: str, message: str) -> None:
-        """It failed."""
-        self._row("undone", position, message)
+    def undone(self, position: str, message: str, label: Label = USER) -> None:
+        """It failed, and the label of what had come by then."""
+        told = () if label is USER else (label_text(label),)
+        self._row("undone", position, message, *told)
 
     def moved(self, position: str, whose: str, digest: str) -> None:
         """It takes over what was driven at another position, or in another run."""

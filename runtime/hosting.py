@@ -15,7 +15,7 @@ Rules
 2. What a program raises fails its scope: the nested program's Value, or the run.
 3. A stopped run unwinds its programs (GreenletExit, task cancel) and leaves its journal resumable.
 4. A greenlet that a program makes is inside of the program's scope. It reads what is there; only
-   the program itself can be parked.
+   the program itself can be parked (``switching``).
 5. A literal that a program is given is its own: what reads it elsewhere lowers this program.
 """
 
@@ -34,10 +34,11 @@ from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.op import contains_value, gather
-from nlpu.value import CURRENT, Value, adopted, current, look_around
+from nlpu.value import CURRENT, Value, adopted, current
 from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage, content_of
 from runtime.run import RunState, Status
+from runtime.switching import Switch
 from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel owns the host
@@ -57,20 +58,6 @@ class Spawn:
     kwargs: tuple[tuple[str, Any], ...] = ()
 
 
-def _parents_scope() -> Scope | None:
-    """The scope of the program that made this greenlet, whose own context is empty (rule 4)."""
-    parent = getcurrent().parent
-    while parent is not None:
-        scope: Scope | None = getattr(parent, "program_scope", None)
-        if scope is not None:
-            return scope
-        parent = parent.parent
-    return None
-
-
-look_around(_parents_scope)
-
-
 class Host:
     """Starts, parks, resumes and ends programs."""
 
@@ -79,7 +66,7 @@ class Host:
         # about that still hold frames of programs, that search crashes the process (3.5.6).
         enable_optional_cleanup(False)
         self.kernel = kernel
-        self._hub: greenlet | None = None
+        self.switch = Switch()
         self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
 
     # -- starting ----------------------------------------------------------------------------
@@ -109,12 +96,11 @@ class Host:
                 error = failure
             self.kernel.on_hub(lambda: ended(outcome, error))  # rule 1: not from this greenlet
 
-        self._hub = getcurrent()
         living = greenlet(body)
         living.program_scope = scope
         living.gr_context = context
         self._living[scope] = living
-        living.switch()
+        self.switch.to(living)
 
     def _start_async(
         self, scope: Scope, work: Callable[[], Awaitable[Any]], context: Any,
@@ -138,14 +124,13 @@ class Host:
     def park(self, scope: Scope, node: Node) -> None:
         """Switch to the hub until the node is released."""
         living = self._living.get(scope)
-        if not isinstance(living, greenlet) or living is not getcurrent() or self._hub is None:
+        if not isinstance(living, greenlet) or living is not getcurrent():
             raise ProgramError(
                 "a Value can be forced only by the program it belongs to, on its own thread; "
                 "pass contents, not Values, to other threads"
             )
         started = self.kernel.now_s()
-        node.waken(lambda: None if living.dead else living.switch())
-        self._hub.switch()
+        self.switch.park(living, node)
         self.note_wait(scope, self.kernel.now_s() - started)
 
     def note_wait(self, scope: Scope, seconds: float) -> None:
@@ -257,7 +242,7 @@ class Host:
 
     def forget(self) -> None:
         """The thread is about to end: let go of its hub."""
-        self._hub = None
+        self.switch = Switch()
         self._living.clear()
 
     def stop(self, run: RunState, error: BaseException) -> None:

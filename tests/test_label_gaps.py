@@ -6,6 +6,8 @@ carry a content past both, and what it does so is not caught.
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ from label_kit import recall
 
 from nlpu import Label, Value, lift
 from nlpu.engines.scripted import Scripted
+from nlpu.errors import BadOperand, DriverFailed
 from nlpu.label import UNTRUSTED, USER
 from nlpu.value import current
 from runtime import first, spawn
+from runtime.drivers.folder import files
 
 BAD = Value("bad", UNTRUSTED)
 _GLOBAL: list[str] = []
@@ -98,6 +102,99 @@ def test_not_covered_private_attributes() -> None:
         return recall(BAD._content)
 
     assert labelled(program) is USER  # lost
+
+
+def test_not_covered_that_a_memory_or_folder_lacks_something(tmp_path: Path) -> None:
+    """What was not written is on no label, though not writing it may have been a decision."""
+    pytest.importorskip("chromadb")
+    from memory_kit import memory  # it needs chromadb
+
+    def lacks(look: Any) -> bool:
+        try:
+            return not look()
+        except (BadOperand, DriverFailed):
+            return True
+
+    mine = files(tmp_path, brings=USER)
+    with memory(tmp_path / "store") as store:
+        looks = (
+            lambda: store.forget("flag"), lambda: store.read("no address"),
+            lambda: store.search("flag"), lambda: mine.read("flag").value,
+        )  # fmt: skip
+
+        def writes() -> None:
+            if yes(BAD):
+                mine.write("flag", store.write("flag", source="flag"))
+
+        def program() -> Any:
+            child = spawn(writes)
+            while not child.ready:
+                str(echo(f"time passes {child.ready}"))
+            return [lacks(look) for look in looks], str(current().label)
+
+        run = execute(program, engine={"so?": "no", "Repeat": "text"})
+        assert run.result == ([True] * 4, "user")  # lost
+
+
+def test_not_covered_what_a_context_of_another_program_reads() -> None:
+    handed: list[tuple[Context, Any]] = []
+
+    def other() -> str:
+        handed.append((copy_context(), current()))
+        return str(echo("goes on"))
+
+    def program() -> Any:
+        mail = echo(BAD)
+        spawn(other)
+        while not (mail.ready and handed):
+            str(echo(f"time passes {mail.ready} {len(handed)}"))
+        return echo(handed[0][0].run(str, mail))
+
+    assert labelled(program) is USER  # lost
+    assert handed[0][1].label is UNTRUSTED
+
+
+def test_not_covered_what_a_worker_of_another_program_reads() -> None:
+    async def other(queue: asyncio.Queue[Any], over: asyncio.Future[None]) -> None:
+        async def works() -> None:
+            value, answer = await queue.get()
+            answer.set_result(await value)
+
+        working = asyncio.create_task(works())
+        await over
+        await working
+
+    async def program() -> Any:
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        answer, over = loop.create_future(), loop.create_future()
+        child = spawn(other, queue, over)
+        queue.put_nowait((echo(BAD), answer))
+        text = await answer
+        over.set_result(None)
+        assert current().label is USER
+        await child
+        seen.append(text)
+
+    seen: list[str] = []
+    assert execute(program).error is None and seen  # lost
+
+
+def test_not_covered_which_label_a_nested_program_has_and_whether_a_map_has_grown() -> None:
+    def labels() -> Any:
+        child = spawn(lambda: str(echo(BAD)))
+        while not child.ready:
+            str(echo(f"time passes {child.ready}"))
+        return echo(str(child.label))
+
+    def grows() -> Any:
+        many: Any = echo.map(lift(lambda text: [text])(echo(BAD)))
+        known = many.items is not None
+        str(echo("time passes"))
+        return echo(f"{known}")
+
+    assert labelled(labels) is USER  # lost
+    assert labelled(grows) is USER  # lost
 
 
 def test_not_covered_which_pages_a_search_prefers(tmp_path: Path) -> None:

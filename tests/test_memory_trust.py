@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import echo, execute
+from kit import echo, execute, resumed
 from memory_kit import memory
 
 from memory.controller import Memory
 from nlpu import Label, Value
 from nlpu.errors import DriverFailed, NeedsPerson, Refused
-from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity
+from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label
+from nlpu.value import current
 from runtime import spawn
 from runtime.drivers.driver import driver
 from runtime.drivers.person import ScriptedPerson
@@ -78,3 +79,55 @@ def test_a_person_can_approve_of_a_driver_that_forgets(store: Memory) -> None:
     refused = execute(program, person=ScriptedPerson())
     assert isinstance(refused.error, Refused | DriverFailed) and kept(store)
     assert execute(program, person=ScriptedPerson(lambda call: True)).result == 1
+
+
+# -- what it tells of what was forgotten ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["source", "address"])
+def test_that_there_was_something_to_forget_is_news_of_it(store: Memory, by: str) -> None:
+    """A nested program that has read untrusted content wrote it, or did not."""
+    sent: list[str] = []
+
+    @driver(effect="external", roles={"body": "content"})
+    def send(to: str, body: str) -> bool:
+        """Send a letter."""
+        sent.append(to)
+        return True
+
+    def writes() -> None:
+        if "diary" in str(echo(BAD)):
+            store.write("flag", source="flag", label=USER, time_s=1.0)
+
+    def program() -> Any:
+        child = spawn(writes)
+        while not child.ready:
+            str(echo(f"time passes {child.ready}"))
+        flag = store.levels.disk.numbers(source="flag")
+        page = store.levels.disk.pages(flag)[flag[0]]
+        count = store.forget("flag" if by == "source" else page.address)
+        return send("attacker" if count else "ann", "b").value
+
+    run = execute(program, person=ScriptedPerson())
+    assert isinstance(run.error, Refused) and "acted on untrusted content" in str(run.error)
+    assert not sent and not store.levels.disk.numbers(source="flag")
+
+
+@pytest.mark.parametrize("label", [USER, SYSTEM, intern_label(Integrity.USER, frozenset({"ann"}))])
+def test_and_labelled_as_it_was_in_later_lives_too(
+    store: Memory, label: Label, tmp_path: Path
+) -> None:
+    store.write("one", source="flag", label=label)
+    store.write("two", source="flag", label=USER)
+    labels: list[Label] = []
+
+    def program() -> Any:
+        count = store.forget("flag")
+        labels.append(current().label)
+        return [count, store.forget("flag"), echo("later")]
+
+    runs = tmp_path / "runs"
+    first = execute(program, run_dir=runs)
+    again = resumed(runs, first, program, replay=True)
+    assert first.result == again.result == [2, 0, "later"]
+    assert labels == [label, label] and first.label is again.label is label

@@ -24,7 +24,8 @@ Rules
 4. A result is checked against the driver's type and size before it is a content; its label is the
    driver's, joined with those of its arguments, of the scope, and of what it says itself
    (``brought``).
-5. A failure of the driver is a DriverFailed of its node alone.
+5. A failure of the driver is a DriverFailed of its node alone. It has the label of what was brought
+   up to then; where results say their own label (``label_of``), a failure says none: untrusted.
 6. What a program (or nested program) does to the world happens in the order in which it says so,
    and a look finds what was done before it and nothing that comes after; looks run in parallel.
    This is time alone: no data and no label flows, and a failure stops nothing that follows.
@@ -45,7 +46,7 @@ from pydantic_core import PydanticSerializationError
 
 from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refused, described
 from nlpu.json_text import compact
-from nlpu.label import USER, Label, join
+from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.op import check_text
 from nlpu.value import CURRENT, Value
 from runtime.cost import Cost
@@ -81,7 +82,7 @@ def _ready(kernel: Kernel, node: Node) -> None:
     if past is not None and past.text:
         _settle(kernel, node, run.journal.texts[past.text], past.label)
     elif past is not None and past.message and not (harmless and not run.replay):
-        raise DriverFailed(past.message)
+        raise _failing(node, DriverFailed(past.message), past.label)
     elif run.replay:
         asked = _weighed(call)
         if asked.objections and past is None:
@@ -186,7 +187,7 @@ def _settled_by(kernel: Kernel, node: Node, call: ExactCall, verdict: Verdict) -
     elif verdict == "done":
         lost = f"{call} at {call.position} was done before a crash; its result is lost"
         node.scope.run.history.undone(node.position, lost)  # what the program sees, in later lives
-        raise DriverFailed(lost)
+        raise _failing(node, DriverFailed(lost), USER)
     else:
         raise NeedsPerson(f"the outcome of {call} at {call.position} is not known yet")
 
@@ -263,31 +264,42 @@ def _returned(
     if failure is None:
         run.history.effect(node.position, text, label)
     else:
-        run.history.undone(node.position, str(failure))
+        run.history.undone(node.position, str(failure), label)
     if node.stage is Stage.SETTLED:
         return
     assert node.cost is not None  # it was intended
     node.cost.service_s = kernel.turn_s - node.cost.start_s
     try:
         if failure is not None:
-            raise failure
+            raise _failing(node, failure, label)
         _settle(kernel, node, text, label)
     except NlpuError as error:
         kernel.fail(node, error)
+
+
+def _failing(node: Node, failure: NlpuError, label: Label) -> NlpuError:
+    """The failure, for raising, its node labelled by what was brought up to then (rule 5)."""
+    told = label if node.work.driver.label_of is None else UNTRUSTED
+    node._label = join(node._label, join(label, told))
+    return failure
 
 
 def _settle(kernel: Kernel, node: Node, text: str, label: Label) -> None:
     """``label``: came with the text. Raises DriverFailed where the driver cannot label it."""
     node._label = join(node._label, label)
     driver: Driver = node.work.driver
-    is_text = driver.result.kind == "text"  # parsing takes blanks off the ends of a reply
-    content = text if is_text else driver.result.parse(text)
+    try:
+        is_text = driver.result.kind == "text"  # parsing takes blanks off the ends of a reply
+        content = text if is_text else driver.result.parse(text)
+    except NlpuError as error:
+        raise _failing(node, error, label) from None
     if driver.label_of is not None:
         try:
             node._label = join(node._label, driver.label_of(content))
         except Exception as error:  # the driver's own code
             what = f"the label of what {driver.name} gave cannot be told"
-            raise DriverFailed(f"{what}: {described(error)}") from error
+            failure = DriverFailed(f"{what}: {described(error)}")
+            raise _failing(node, failure, label) from error
     kernel.settle(node, content)
 
 

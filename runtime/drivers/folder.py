@@ -111,6 +111,7 @@ class _Folder:
         with _opened(name, "rb", _FILE, folder) as file:
             there = os.fstat(file.fileno())
             if not stat.S_ISREG(there.st_mode):
+                brought(record_of(folder, name).name)  # it is called so
                 raise DriverFailed(f"{path!r} is not a plain file")
             content: bytes = file.read(self.most_bytes + 1)
             label = record_of(folder, name).text
@@ -140,9 +141,10 @@ class _Folder:
         with self._parent(path, make=True) as (folder, name):
             with suppress(FileNotFoundError):
                 there = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                if not stat.S_ISREG(there.st_mode):
-                    raise DriverFailed(f"{path!r} is there, and is not a plain file")
                 named = record_of(folder, name).name  # it was called so before
+                if not stat.S_ISREG(there.st_mode):
+                    brought(named)
+                    raise DriverFailed(f"{path!r} is there, and is not a plain file")
             wrote = Wrote(join(label_given("path"), label_given("text")), named)
             with writing(folder, name, wrote):
                 _replace(folder, name, content)
@@ -175,6 +177,7 @@ class _Folder:
                 at = inner
             yield at
         except OSError as error:
+            brought(names_label(at, set(path.split("/"))))  # what is there may be called so
             raise DriverFailed(f"{path!r}: {error.strerror or error}") from error
         finally:
             os.close(at)
