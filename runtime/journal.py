@@ -49,7 +49,7 @@ from runtime.journal_file import (
     recorded,
     typed,
 )
-from runtime.witness import SUFFIX, Witness, boot_id, lost
+from runtime.witness import SUFFIX, Witness, agrees, boot_id, lost
 
 _CHAIN_BYTES: Final = 8
 _HASH_BYTES: Final = 16
@@ -302,7 +302,7 @@ class Journal(_Names):
             raise damaged(self.path, f"row {self._seq + 1} fails its checksum")
         if texts > len(self._ids):
             raise damaged(self.path, f"text {len(self._ids) + 1} is missing")
-        if self._record and seq == self._record.rows and chain != self._record.chain:
+        if self._record is not None and not agrees(self._record, seq, chain):
             raise damaged(self.path, f"row {seq} is not the one that its side record names")
         self._seq, self._chain = seq, chain
         self.rows.append(json.loads(body))
