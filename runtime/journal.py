@@ -305,7 +305,10 @@ class Journal(_Names):
         if self._record is not None and not agrees(self._record, seq, chain):
             raise damaged(self.path, f"row {seq} is not the one that its side record names")
         self._seq, self._chain = seq, chain
-        self.rows.append(json.loads(body))
+        try:
+            self.rows.append(json.loads(body))
+        except (ValueError, RecursionError) as error:
+            raise damaged(self.path, f"row {seq} cannot be read: {error}") from error
 
 
 class NoJournal(_Names):

@@ -112,7 +112,8 @@ def _known_files(record: Record) -> dict[Path, set[str]]:
         path = file_of(record.program)
         return {} if path is None else {path: {_recorded(header, path)}}
     for position, (_, line) in own.lines_of(past):
-        path = file_of(str(line[3])) if line[2] == "run" else None
+        runs = isinstance(line, list) and len(line) > 3 and line[2] == "run"
+        path = file_of(str(line[3])) if runs else None
         if path is not None:
             found.setdefault(path, set()).add(past.marks.get(position, ("", ""))[0])
     return found
