@@ -92,7 +92,16 @@ def boot_id() -> bytes:
 
 def side_of(journal: Path) -> Path:
     """Name the side record of a journal."""
-    return journal.with_suffix(SUFFIX)
+    return beside(journal, SUFFIX)
+
+
+def beside(journal: Path, suffix: str) -> Path:
+    """Name a file that belongs to a journal: one for each journal, whatever link names it.
+
+    SQLite names its log so, too.
+    """
+    real = Path(os.path.realpath(journal)) if journal.is_symlink() else journal
+    return real.with_suffix(suffix)
 
 
 def read(journal: Path) -> Record | None:

@@ -25,7 +25,7 @@ from runtime.history import Past, cost_of
 from runtime.journal import Journal, Row
 from runtime.journal_file import journals
 from runtime.rows import checked, fold_in, past_in, rows_by_run
-from runtime.witness import side_of
+from runtime.witness import beside, side_of
 
 SESSION = "repl"  # the program of a session of ``nlpu repl``
 
@@ -206,7 +206,7 @@ def _name(path: Path, number: int) -> str:
 
 
 def _last_change_s(path: Path) -> float:
-    files = (path, path.with_name(path.name + "-wal"))
+    files = (path, beside(path, ".db-wal"))
     there = [file for file in files if file.exists()] or [side_of(path)]
     return max(file.stat().st_mtime for file in there)
 
@@ -214,7 +214,7 @@ def _last_change_s(path: Path) -> float:
 def owner(path: Path) -> bool:
     """Whether a living process owns the journal."""
     try:
-        lock = os.open(path.with_suffix(".lock"), os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(beside(path, ".lock"), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
