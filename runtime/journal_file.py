@@ -126,6 +126,9 @@ def is_empty(db: sqlite3.Connection) -> bool:
 def typed(path: Path, error: Exception) -> NlpuError:
     """Tell what the host did to us, or else damage: SQLite says no more than that."""
     name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_READONLY_ROLLBACK":  # SQLite would write its pages into the file
+        stray = beside(path, ".db-journal").name
+        return damaged(path, f"{stray} lies beside it, which none with rows has; move it away")
     refused = name == "SQLITE_READONLY" and os.access(path, os.W_OK)  # by the file's own header
     if isinstance(error, OSError) or (name.startswith(_HOST_FAULTS) and not refused):
         return StorageFailed(_storage_message(path, error))

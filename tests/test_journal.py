@@ -151,6 +151,21 @@ def _try_to_open(path: Path, told: Any) -> None:
         told.put(str(error))
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_stray_rollback_file_is_named(tmp_path: Path, read_only: bool) -> None:
+    path, stray = tmp_path / "j.db", tmp_path / "j.db-journal"
+    with closing(Journal(path)) as journal:
+        journal.append("row")
+        journal.commit()
+    stray.write_bytes(b"junk" * 200)
+    with pytest.raises(JournalDamaged, match=r"j\.db-journal lies beside it.*move it away"):
+        Journal(path, read_only=read_only)
+    assert stray.read_bytes() == b"junk" * 200
+    stray.unlink()
+    with closing(Journal(path, read_only=read_only)) as journal:
+        assert journal.rows == [["row"]]
+
+
 def test_a_journal_has_one_owner_whatever_link_names_it(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
