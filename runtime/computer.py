@@ -35,9 +35,9 @@ from runtime.forks import heed_forks
 from runtime.gate import Gate
 from runtime.handle import Run
 from runtime.header import header_of
-from runtime.history import past_of
 from runtime.hosting import as_typed
 from runtime.pieces import Pieces
+from runtime.rows import past_in, rows_by_run
 from runtime.run import RunState
 from runtime.station import Station
 
@@ -165,7 +165,8 @@ class Computer:
         number, run = self._new_run()
 
         def begin() -> None:
-            old = past_of(lives.rows_of(self._station.kernel.journal, origin)).header
+            journal = self._station.kernel.journal
+            old = past_in(journal, lives.rows_of(journal, origin)).header
             whole = self._header(program, args, kwargs, budget, header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
             state = lives.edited(self._station.kernel, number, whole, budget, origin, edits)
@@ -229,7 +230,7 @@ class Computer:
         if was_open:
             journal.refresh()
         number = int(part) if part else 1
-        if not lives.rows_of(journal, number):
+        if number not in rows_by_run(journal):
             raise ProgramError(f"the journal {stem} has no run {name}")
         return number
 

@@ -35,11 +35,11 @@ def source_digest(program: Callable[..., Any]) -> str:
     """A digest of the program's source file (or its own text), to notice that it changed."""
     text = getattr(program, "source_text", None)
     if isinstance(text, str):  # a program as text: the file it was read from may be gone
-        return _digest(text.encode())
+        return digest_of_source(text.encode())
     try:
         path = inspect.getsourcefile(program)
         if path is None:
-            return _digest(inspect.getsource(program).encode("utf-8", "surrogatepass"))
+            return digest_of_source(inspect.getsource(program).encode("utf-8", "surrogatepass"))
         now = os.stat(path)
         return _file_digest(path, now.st_mtime_ns, now.st_size)
     except (OSError, TypeError):
@@ -49,18 +49,11 @@ def source_digest(program: Callable[..., Any]) -> str:
 @lru_cache(maxsize=64)
 def _file_digest(path: str, modified_ns: int, size: int) -> str:
     """Read once for a fleet; a changed file has another time or size."""
-    return _digest(Path(path).read_bytes())
+    return digest_of_source(Path(path).read_bytes())
 
 
-def file_digest(path: Path) -> str:
-    """Digest a file as ``source_digest`` does that of a function; "" if it cannot be read."""
-    try:
-        return _digest(path.read_bytes())
-    except OSError:
-        return ""
-
-
-def _digest(source: bytes) -> str:
+def digest_of_source(source: bytes) -> str:
+    """Digest what is in a program's file, as ``source_digest`` does."""
     return blake2b(source, digest_size=8).hexdigest()
 
 

@@ -141,12 +141,23 @@ def past_of(rows: Iterable[Row], *, keep_host_failures: bool = False) -> Past:
     return past
 
 
+class OddRow(Exception):
+    """A row that cannot follow on those before it."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(f"{row!r:.80}")
+        self.row = row
+
+
 def fold(past: Past, rows: Iterable[Row]) -> None:
-    """Extend the past by further rows."""
+    """Extend the past by further rows. Raises OddRow: whoever wrote them, no run did."""
     for row in rows:
-        step = _FOLDS.get(row[0])
-        if step is not None:
-            step(past, row)
+        try:
+            step = _FOLDS.get(row[0])
+            if step is not None:
+                step(past, row)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise OddRow(row) from error
 
 
 class Moment(NamedTuple):
@@ -175,22 +186,32 @@ def moments_of(rows: Iterable[Row]) -> Iterator[Moment]:
             yield Moment(kind, 0, int(row[2] * 1000))
 
 
+def _call(
+    past: Past, number: int, position: str, op: int, on: int, key: str, texts: list[int],
+    most: Amount,
+) -> PastCall:  # fmt: skip
+    """Make a call; its op has a row before it, as its processor has."""
+    if op not in past.ops:
+        raise KeyError(op)
+    return PastCall(number, position, op, past.processors[on], key, texts, most)
+
+
 def _fold_issue(past: Past, row: Row) -> None:
     _, _, number, position, op, on, key, texts, completion, tokens, money, _ = row
     most = Amount(1, completion / TOKENS_PER_NLOP, tokens, money)
-    call = PastCall(number, position, op, past.processors[on], key, texts, most)
+    call = _call(past, number, position, op, on, key, texts, most)
     past.calls[position] = past.under_way[number] = past.numbered[number] = call
     past.attempts += 1
 
 
 def _fold_shared(past: Past, row: Row) -> None:
     _, _, position, op, on, key, texts = row
-    past.calls[position] = PastCall(0, position, op, past.processors[on], key, texts, Amount(0))
+    past.calls[position] = _call(past, 0, position, op, on, key, texts, Amount(0))
 
 
 def _fold_taken(past: Past, row: Row) -> None:
     _, _, number, position, op, on, key, texts, *outcome = row
-    call = PastCall(number, position, op, past.processors[on], key, texts, Amount(0))
+    call = _call(past, number, position, op, on, key, texts, Amount(0))
     past.calls[position] = past.numbered[number] = call
     past.outcomes[key] = Outcome(*outcome)
     past.taken.add(key)

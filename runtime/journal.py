@@ -20,7 +20,8 @@ Rules
    the process (NORMAL), and the sync happens at checkpoints.
 3. Opening verifies the chain of all rows, their number and the hash of all texts before anything
    is used or written, and raises JournalDamaged at the first that does not hold.
-4. One process owns a journal while it is open (a lock beside it); a second is told who.
+4. One process owns a journal while it is open, by whatever link (a lock beside it); a second is
+   told who.
 5. Rows are data: nothing read back is evaluated or imported by itself.
 6. A new file is its owner's alone (``nlpu.private``).
 
@@ -49,7 +50,7 @@ from runtime.journal_file import (
     recorded,
     typed,
 )
-from runtime.witness import SUFFIX, Witness, boot_id, lost
+from runtime.witness import SUFFIX, Witness, agrees, beside, boot_id, lost, side_of
 
 _CHAIN_BYTES: Final = 8
 _HASH_BYTES: Final = 16
@@ -232,7 +233,7 @@ class Journal(_Names):
         with suppress(*ERRORS, OSError):  # then it is left as by a kill
             self._db.execute(f"PRAGMA user_version={CLOSED}")
             self._db.close()  # unless somebody reads it, all is in the file then, synced
-            held = not self.path.with_suffix(".db-wal").exists()
+            held = not beside(self.path, ".db-wal").exists()
             self._side.note(*self._kept, held=held, sync=False)
         self._side.close()
 
@@ -240,8 +241,9 @@ class Journal(_Names):
         """Close it, and remove the file if nothing was ever written to it."""
         self.close()
         if self._seq == 0 and not self.read_only:
-            for suffix in (".db", ".db-wal", ".db-shm", SUFFIX, ".lock"):
-                self.path.with_suffix(suffix).unlink(missing_ok=True)
+            names = (".db", ".db-wal", ".db-shm", SUFFIX, ".lock")
+            for path in [beside(self.path, name) for name in names]:
+                path.unlink(missing_ok=True)
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -287,7 +289,7 @@ class Journal(_Names):
             if missing:
                 raise damaged(self.path, missing)
         elif mark == OPEN and recorded(self.path) is None:  # its owner may just have made it
-            name = self.path.with_suffix(SUFFIX).name
+            name = side_of(self.path).name
             raise damaged(self.path, f"its side record {name} is missing or says nothing")
 
     def _take_text(self, number: int, name: bytes, body: bytes) -> None:
@@ -302,10 +304,13 @@ class Journal(_Names):
             raise damaged(self.path, f"row {self._seq + 1} fails its checksum")
         if texts > len(self._ids):
             raise damaged(self.path, f"text {len(self._ids) + 1} is missing")
-        if self._record and seq == self._record.rows and chain != self._record.chain:
+        if self._record is not None and not agrees(self._record, seq, chain):
             raise damaged(self.path, f"row {seq} is not the one that its side record names")
         self._seq, self._chain = seq, chain
-        self.rows.append(json.loads(body))
+        try:
+            self.rows.append(json.loads(body))
+        except (ValueError, RecursionError) as error:
+            raise damaged(self.path, f"row {seq} cannot be read: {error}") from error
 
 
 class NoJournal(_Names):

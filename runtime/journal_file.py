@@ -20,7 +20,7 @@ from typing import Final
 
 from memory.lock import Lock
 from nlpu.errors import JournalDamaged, NlpuError, ProgramError, StorageFailed
-from runtime.witness import SUFFIX, Record, read
+from runtime.witness import SUFFIX, Record, beside, read
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS text (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL);
@@ -39,8 +39,8 @@ _HOST_FAULTS: Final = tuple(  # of SQLite; any other error on a file of ours is 
 
 def journals(directory: Path) -> list[Path]:
     """List the journals of a directory, with those whose file is gone."""
-    beside = (side.with_suffix(".db") for side in directory.glob(f"*{SUFFIX}"))
-    return sorted({*directory.glob("*.db"), *filter(is_there, beside)})
+    counted = (side.with_suffix(".db") for side in directory.glob(f"*{SUFFIX}"))
+    return sorted({*directory.glob("*.db"), *filter(is_there, counted)})
 
 
 def is_there(path: Path) -> bool:
@@ -65,7 +65,7 @@ def owned(path: Path) -> Lock:
     """Take ownership of a journal. Raises RunBusy, StorageFailed."""
     busy = "the run is being executed by process {owner}; wait for it, or stop it first"
     try:
-        return Lock(path.with_suffix(".lock"), busy)
+        return Lock(beside(path, ".lock"), busy)
     except OSError as error:
         raise typed(path, error) from error
 
@@ -93,7 +93,8 @@ def connect(path: Path, durable: bool, read_only: bool) -> sqlite3.Connection:
 
 def _is_frozen(path: Path) -> bool:
     """Whether nobody can be writing it: its directory is read-only, and it has no WAL."""
-    return not os.access(path.parent, os.W_OK) and not path.with_suffix(".db-wal").exists()
+    log = beside(path, ".db-wal")
+    return not os.access(log.parent, os.W_OK) and not log.exists()
 
 
 def _prepare(db: sqlite3.Connection, path: Path, durable: bool, read_only: bool) -> None:
@@ -125,6 +126,9 @@ def is_empty(db: sqlite3.Connection) -> bool:
 def typed(path: Path, error: Exception) -> NlpuError:
     """Tell what the host did to us, or else damage: SQLite says no more than that."""
     name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_READONLY_ROLLBACK":  # SQLite would write its pages into the file
+        stray = beside(path, ".db-journal").name
+        return damaged(path, f"{stray} lies beside it, which none with rows has; move it away")
     refused = name == "SQLITE_READONLY" and os.access(path, os.W_OK)  # by the file's own header
     if isinstance(error, OSError) or (name.startswith(_HOST_FAULTS) and not refused):
         return StorageFailed(_storage_message(path, error))

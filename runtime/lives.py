@@ -15,11 +15,12 @@ from nlpu.errors import Diverged, HostError, root_of
 from runtime.budget import Budget
 from runtime.editing import Ancestor, Edits, check
 from runtime.header import has_json, result_text, source_digest
-from runtime.history import Past, past_of
+from runtime.history import Past
 from runtime.journal import Journal, NoJournal, Row
 from runtime.kernel import Kernel
 from runtime.own import marked, text_name
 from runtime.receipt import receipt_of
+from runtime.rows import past_in
 from runtime.run import RunState
 
 
@@ -40,9 +41,9 @@ def again(
 ) -> RunState:  # fmt: skip
     """A run that goes on with its former lives. Raises Usage for an ancestor that is not there."""
     rows = rows_of(kernel.journal, number)
-    past = past_of(rows, keep_host_failures=replay)
+    past = past_in(kernel.journal, rows, keep_host_failures=replay)
     if past.finished and not changed:  # rule 2
-        past, replay = past_of(rows, keep_host_failures=True), True
+        past, replay = past_in(kernel.journal, rows, keep_host_failures=True), True
     header = past.header
     state = RunState(
         kernel, number, kernel.journal,
@@ -129,7 +130,7 @@ def _is_as_recorded(state: RunState) -> bool:
 
 
 def rows_of(journal: Journal | NoJournal, number: int) -> list[Row]:
-    """The rows of one run, as they were when the journal was read."""
+    """The rows of one run, as they were when the journal was read, and looked at (``rows``)."""
     return [row for row in journal.rows if row[1] == number]
 
 
@@ -143,7 +144,7 @@ def _ancestor(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Ancest
 
 def _past_of_origin(journal: Journal | NoJournal, number: int) -> Past:
     """What an edited run comes from, with the effects that those before it made and it did not."""
-    past = past_of(rows_of(journal, number))
+    past = past_in(journal, rows_of(journal, number))
     link = past.header.get("from")
     if link is not None:
         older = _past_of_origin(journal, link["number"]).intents

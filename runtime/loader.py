@@ -21,7 +21,9 @@ import importlib
 import importlib.util
 import inspect
 import io
+import os
 import pkgutil
+import stat
 import sys
 import types
 import typing
@@ -39,6 +41,7 @@ from nlpu.op import check_text
 from nlpu.types import choices_of
 
 _BOOLS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_MOST_BYTES = 10_000_000  # of a program's file
 _IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -106,11 +109,33 @@ def file_of(spec: str) -> Path | None:
 
 
 def digest_of(path: Path) -> str:
-    """Tell a program's file from another; "" where it cannot be read."""
+    """Tell a program's file from another; "" where it cannot be read. Raises Usage."""
     try:
-        return _digest(path.read_bytes())
+        return _digest(source_of(path))
     except OSError:
         return ""
+
+
+def source_of(path: Path) -> bytes:
+    """Read a program's file. Raises OSError; Usage for what is no file that a program is in.
+
+    A journal names it before anybody was asked: a pipe would never end, nor a device.
+    """
+    odd = Usage(f"{path} is not a plain file of at most {_MOST_BYTES // 1_000_000} MB")
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except ValueError:  # no system has a file of that name
+        raise odd from None
+    try:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise odd
+        with open(opened, "rb", closefd=False) as file:
+            found = file.read(_MOST_BYTES + 1)
+    finally:
+        os.close(opened)
+    if len(found) > _MOST_BYTES:
+        raise odd
+    return found
 
 
 def _digest(source: bytes, only: str = "") -> str:
@@ -170,7 +195,7 @@ class _Source(SourceFileLoader):
     digest = only = ""
 
     def get_code(self, fullname: str) -> types.CodeType:
-        source = self.get_data(self.path)
+        source = source_of(Path(self.path))
         self.digest = _digest(source, self.only)
         return compile(source, self.path, "exec", dont_inherit=True)
 
@@ -183,7 +208,7 @@ def _from_text(path: Path, only: str) -> Program:
     if not path.is_file():
         raise Usage(f"there is no file {path}; nlpu show RUN --program writes one")
     try:
-        source = path.read_bytes()
+        source = source_of(path)
         text = io.TextIOWrapper(io.BytesIO(source), encoding="utf-8").read()  # any line ends
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None

@@ -7,13 +7,15 @@ the torn end of a power cut. So a flipped bit, a log that was removed or two pag
 places can drop rows that had been committed, in silence: an effect whose intent was among them
 would be made again. The side record (``<journal>.db-side``) counts the rows after each commit:
 
-    slot    serial, boot id, rows, rows held, end of their chain, checksum
+    slot    serial, boot id, rows, rows held, end of the chain of each, checksum
     file    two slots, each in a sector of its own, written in turn; the higher serial counts
 
 Rules
 1. A slot is written after the commit that it counts: a process killed between the two leaves the
    journal ahead, which is harmless. A reader reads the record before the rows, for the same reason.
-2. The row that the record ends at carries the chain's end, or the two do not belong together.
+2. The row that the record ends at carries the chain's end, or the two do not belong together. So
+   does the last of the rows held: a power cut may have taken all after it, and a log of another
+   run may have as many rows as were held.
 3. Rows held are those that were synced to the disk: by a commit with an effect's intent, by each
    one of a durable journal, by a clean close. That one of them is missing is damage.
 4. Rows beyond those may be lost to a power cut, but not to the death of a process. So it is damage
@@ -42,8 +44,9 @@ from zlib import crc32
 SUFFIX: Final = ".db-side"
 UNKNOWN: Final = bytes(16)  # the id of a boot that has none
 _SECTOR: Final = 512  # what a disk writes as a whole
-_FIELDS: Final = struct.Struct("<Q16sQQ8s")
+_FIELDS: Final = struct.Struct("<Q16sQQ8s8s")
 _SUM_BYTES: Final = 4
+_CHAIN_BYTES: Final = 8
 SLOT_BYTES: Final = _FIELDS.size + _SUM_BYTES
 
 
@@ -55,6 +58,7 @@ class Record(NamedTuple):
     rows: int
     held: int
     chain: bytes
+    held_chain: bytes
 
 
 def encode(record: Record) -> bytes:
@@ -88,7 +92,16 @@ def boot_id() -> bytes:
 
 def side_of(journal: Path) -> Path:
     """Name the side record of a journal."""
-    return journal.with_suffix(SUFFIX)
+    return beside(journal, SUFFIX)
+
+
+def beside(journal: Path, suffix: str) -> Path:
+    """Name a file that belongs to a journal: one for each journal, whatever link names it.
+
+    SQLite names its log so, too.
+    """
+    real = Path(os.path.realpath(journal)) if journal.is_symlink() else journal
+    return real.with_suffix(suffix)
 
 
 def read(journal: Path) -> Record | None:
@@ -103,6 +116,13 @@ def read(journal: Path) -> Record | None:
         return None
     slots = (content[start : start + SLOT_BYTES] for start in (0, _SECTOR))
     return max(filter(None, map(decode, slots)), default=None)
+
+
+def agrees(record: Record, row: int, chain: bytes) -> bool:
+    """Tell whether a row may be the one that a record names (rule 2)."""
+    if row == record.held and chain != record.held_chain:
+        return False
+    return row != record.rows or chain == record.chain
 
 
 def lost(record: Record, rows: int, boot: bytes) -> str:
@@ -124,6 +144,7 @@ class Witness:
         self._journal, self._boot = journal, boot
         self._fd = -1
         self._serial = self._held = 0
+        self._held_chain = bytes(_CHAIN_BYTES)
 
     @property
     def is_open(self) -> bool:
@@ -138,6 +159,7 @@ class Witness:
         anew = record is None or rows < record.rows
         if record is not None:
             self._serial, self._held = record.serial, record.held
+            self._held_chain = record.held_chain
         if anew:  # rule 6
             self._put(rows, chain)
         self._put(rows, chain)
@@ -147,14 +169,15 @@ class Witness:
     def note(self, rows: int, chain: bytes, *, held: bool, sync: bool) -> None:
         """Count what was committed (rules 1, 3, 5). Raises OSError."""
         if held:
-            self._held = rows
+            self._held, self._held_chain = rows, chain
         self._put(rows, chain)
         if sync:
             os.fsync(self._fd)
 
     def _put(self, rows: int, chain: bytes) -> None:
         self._serial += 1
-        slot = _summed(_FIELDS.pack(self._serial, self._boot, rows, self._held, chain))
+        held, its_chain = self._held, self._held_chain
+        slot = _summed(_FIELDS.pack(self._serial, self._boot, rows, held, chain, its_chain))
         if os.pwrite(self._fd, slot, self._serial % 2 * _SECTOR) != SLOT_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -21,7 +21,7 @@ from runtime.witness import SLOT_BYTES, Record, decode, encode, side_of
 
 Rows = list[list[Any]]
 RUNS = Path(".nlpu/runs")
-_OTHER = Record(0, b"another boot id.", 0, 0, bytes(8))
+_OTHER = Record(0, b"another boot id.", 0, 0, bytes(8), bytes(8))
 PROGRAM = '''
 from pathlib import Path
 from nlpu import nlop

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nlpu.engines.scripted import Scripted
 from nlpu.errors import JournalDamaged, RunBusy, StorageFailed
 from runtime.journal import Journal, NoJournal, link, owned
 from runtime.terminal.archive import owner
+from runtime.witness import side_of
 
 ROWS: list[list[Any]] = [["run", 1, {"a": None}], ["x", 1, "ü\u2028\n", 0.5], ["y", 2, [1, "2"]]]
 
@@ -147,6 +149,40 @@ def _try_to_open(path: Path, told: Any) -> None:
         told.put("opened")
     except RunBusy as error:
         told.put(str(error))
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_stray_rollback_file_is_named(tmp_path: Path, read_only: bool) -> None:
+    path, stray = tmp_path / "j.db", tmp_path / "j.db-journal"
+    with closing(Journal(path)) as journal:
+        journal.append("row")
+        journal.commit()
+    stray.write_bytes(b"junk" * 200)
+    with pytest.raises(JournalDamaged, match=r"j\.db-journal lies beside it.*move it away"):
+        Journal(path, read_only=read_only)
+    assert stray.read_bytes() == b"junk" * 200
+    stray.unlink()
+    with closing(Journal(path, read_only=read_only)) as journal:
+        assert journal.rows == [["row"]]
+
+
+def test_a_journal_has_one_owner_whatever_link_names_it(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    path, linked = tmp_path / "a" / "x.db", tmp_path / "b" / "y.db"
+    linked.symlink_to(Path("..", "a", "x.db"))
+    for one, other in ((path, linked), (linked, path)):
+        with closing(Journal(one)) as journal:
+            journal.append("row")
+            journal.commit()
+            with pytest.raises(RunBusy):
+                Journal(other)
+            assert owner(one) and owner(other)
+            assert len(Journal(other, read_only=True).rows) == len(journal.rows) + 1
+    assert [each.name for each in linked.parent.iterdir()] == ["y.db"]
+    assert not owner(linked)
+    side_of(path).unlink()
+    assert len(Journal(linked, read_only=True).rows) == 2, "it was closed, and is whole alone"
 
 
 def test_a_second_process_is_told_who_owns_it(tmp_path: Path) -> None:

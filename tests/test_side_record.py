@@ -89,6 +89,35 @@ def test_what_a_power_cut_took_is_forgotten(shelf: Path) -> None:
             assert len(Journal(path, read_only=True, boot=boot).rows) == 4
 
 
+def test_a_log_of_another_run_with_as_many_rows_as_were_held(shelf: Path) -> None:
+    """The rows are all there and chained, but none of them is the intent."""
+    kinds = [*(["row"] * 5), "intent", *(["row"] * 3)]
+    files = killed(shelf / "j", kinds)
+    other = killed(shelf / "k", [*kinds[:5], "other"])
+    for boot in (ONE, OTHER, UNKNOWN):
+        for read_only in (True, False):
+            path = laid(shelf / "mixed", {**files, "j.db-wal": other["j.db-wal"]})
+            with pytest.raises(JournalDamaged, match=r"6 is not the one|3 of its 9 rows"):
+                Journal(path, read_only=read_only, boot=boot)
+    cut = files["j.db-wal"][: commits(files["j.db-wal"])[-4]]
+    path = laid(shelf / "cut", {**files, "j.db-wal": cut})
+    for _ in range(2):  # what was held is known as that in each later boot
+        with closing(Journal(path, boot=OTHER)) as journal:
+            assert [row[0] for row in journal.rows] == kinds[:6]
+
+
+def killed(place: Path, kinds: list[str]) -> dict[str, bytes]:
+    """The files of a journal with such rows, whose owner was killed; intents were synced."""
+    place.mkdir()
+    with closing(Journal(place / "j.db", boot=ONE)) as journal:
+        for kind in kinds:
+            journal.append(kind)
+            if kind == "intent":
+                journal.sync_next()
+            journal.commit()
+        return {path.name: path.read_bytes() for path in place.glob("j.db*")}
+
+
 def test_no_power_cut_empties_the_file(shelf: Path) -> None:
     files = begun(shelf / "j", 5, boot=ONE)
     for boot in (ONE, OTHER):
@@ -259,6 +288,7 @@ RECORDS = st.builds(
     NUMBERS,
     NUMBERS,
     st.binary(min_size=8, max_size=8),
+    st.binary(min_size=8, max_size=8),
 )
 
 
@@ -276,7 +306,7 @@ def test_a_slot_comes_back_and_no_other_is_one(record: Record) -> None:
 @given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.booleans())
 def test_what_counts_as_lost(rows: int, counted: int, held: int, same: bool) -> None:
     held = min(held, counted)
-    record = Record(1, ONE, counted, held, bytes(8))
+    record = Record(1, ONE, counted, held, bytes(8), bytes(8))
     missing = lost(record, rows, ONE if same else OTHER)
     assert bool(missing) == (rows < held or (same and rows < counted))
 
@@ -285,8 +315,8 @@ def test_this_boot_has_an_id() -> None:
     assert boot_id() == boot_id() and len(boot_id()) == len(UNKNOWN)
     if os.path.exists("/proc/sys/kernel/random/boot_id"):
         assert boot_id() != UNKNOWN
-    side = encode(Record(1, ONE, 1, 1, bytes(8)))
-    assert decode(rebooted(side)) == Record(1, b"another boot id.", 1, 1, bytes(8))
+    side = encode(Record(1, ONE, 1, 1, bytes(8), bytes(8)))
+    assert decode(rebooted(side)) == Record(1, b"another boot id.", 1, 1, bytes(8), bytes(8))
 
 
 def test_a_journal_of_an_earlier_version_is_looked_at_and_not_gone_on_with(tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ from typing import Any, get_type_hints
 from nlpu.errors import JournalDamaged, NlpuError, Usage
 from nlpu.types import adapter
 from runtime.budget import TOKENS_PER_NLOP
-from runtime.history import Past, cost_of, fold, past_of
+from runtime.history import Past, cost_of
 from runtime.journal import Journal, Row
 from runtime.journal_file import journals
-from runtime.witness import side_of
+from runtime.rows import checked, fold_in, past_in, rows_by_run
+from runtime.witness import beside, side_of
 
 SESSION = "repl"  # the program of a session of ``nlpu repl``
 
@@ -151,20 +152,22 @@ def find(run_dir: Path, name: str) -> Record:
 def read(path: Path, strict: bool = False) -> list[Record]:
     """The runs of one journal; one that cannot be read is a record too, unless ``strict``."""
     try:
-        journal = Journal(path, read_only=True)
+        return _runs_of(path)
     except NlpuError as error:
         if strict:
             raise
         past = Past(header={"program": "?", "started_s": _last_change_s(path)})
         status = "damaged" if isinstance(error, JournalDamaged) else "unreadable"
         return [Record(path.stem, past, {}, status, 0.0, str(error))]
+
+
+def _runs_of(path: Path) -> list[Record]:
+    """Raises JournalDamaged, StorageFailed."""
+    journal = Journal(path, read_only=True)
     journal.close()
-    by_run: dict[int, list[Row]] = {}
-    for row in journal.rows:
-        by_run.setdefault(row[1], []).append(row)
     return [
-        _record(path, number, past_of(rows, keep_host_failures=True), rows, journal.texts)
-        for number, rows in sorted(by_run.items())
+        _record(path, number, past_in(journal, rows, keep_host_failures=True), rows, journal.texts)
+        for number, rows in sorted(rows_by_run(journal).items())
     ]
 
 
@@ -174,8 +177,9 @@ def followed(record: Record, pause: Callable[[], object]) -> Iterator[Record]:
     try:
         new, alive = journal.rows, True
         while True:
-            mine = [row for row in new if row[1] == record.number]
-            fold(past, mine)
+            fresh = checked(journal, len(journal.rows) - len(new))
+            mine = [row for row in fresh if row[1] == record.number]
+            fold_in(journal, past, mine)
             rows += mine
             yield _record(record.path, record.number, past, rows, journal.texts)
             if past.end is not None or not alive:
@@ -202,7 +206,7 @@ def _name(path: Path, number: int) -> str:
 
 
 def _last_change_s(path: Path) -> float:
-    files = (path, path.with_name(path.name + "-wal"))
+    files = (path, beside(path, ".db-wal"))
     there = [file for file in files if file.exists()] or [side_of(path)]
     return max(file.stat().st_mtime for file in there)
 
@@ -210,7 +214,7 @@ def _last_change_s(path: Path) -> float:
 def owner(path: Path) -> bool:
     """Whether a living process owns the journal."""
     try:
-        lock = os.open(path.with_suffix(".lock"), os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(beside(path, ".lock"), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -12,7 +12,8 @@ Rules
 2. What is asked names the file, whose it is and what differs, and the URL that the key would go to.
 3. ``--trust`` is a yes given beforehand. ``--changed`` is one to files that have changed of a run
    of one's own, and to nothing else.
-4. A file that is gone is no question: loading it will say so.
+4. A file that is gone is no question: loading it will say so. What is no plain file is not read,
+   and the command ends: a journal may name a pipe or a device.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nlpu.errors import NeedsPerson
+from nlpu.errors import NeedsPerson, Usage
 from runtime import own
-from runtime.header import file_digest
-from runtime.loader import digest_of, file_of
+from runtime.header import digest_of_source
+from runtime.loader import digest_of, file_of, source_of
 from runtime.settings import KEY_VARIABLE, api_key, read
 from runtime.terminal.archive import SESSION, Record
 
@@ -49,7 +50,10 @@ class Doubt:
 
 
 def files_of(record: Record) -> dict[Path, str]:
-    """List the files that a run names, by digest as they are now; "" for one that is gone."""
+    """List the files that a run names, by digest as they are now; "" for one that is gone.
+
+    Raises Usage for what is no plain file.
+    """
     return {path: digest_of(path) for path in _known_files(record)}
 
 
@@ -92,7 +96,10 @@ def admit_look(record: Record, *, trust: bool, asks: bool) -> None:
 
     Nobody is asked about a file that has changed: what it would show is not that run.
     """
-    doubt = doubt_of(record, files_of(record))
+    try:
+        doubt = doubt_of(record, files_of(record))
+    except Usage:  # what needs the program says so
+        return
     if doubt is not None and not doubt.differing and (asks or trust):
         admit(record, trust=trust, names_engine=True)
 
@@ -105,7 +112,8 @@ def _known_files(record: Record) -> dict[Path, set[str]]:
         path = file_of(record.program)
         return {} if path is None else {path: {_recorded(header, path)}}
     for position, (_, line) in own.lines_of(past):
-        path = file_of(str(line[3])) if line[2] == "run" else None
+        runs = isinstance(line, list) and len(line) > 3 and line[2] == "run"
+        path = file_of(str(line[3])) if runs else None
         if path is not None:
             found.setdefault(path, set()).add(past.marks.get(position, ("", ""))[0])
     return found
@@ -115,7 +123,11 @@ def _recorded(header: dict[str, object], path: Path) -> str:
     """Give the digest a program was begun with; of older runs as it is now, if it is that."""
     if "file" in header:
         return str(header["file"])
-    return digest_of(path) if header.get("source") == file_digest(path) else ""
+    try:
+        same = header.get("source") == digest_of_source(source_of(path))
+    except OSError:
+        return ""
+    return digest_of(path) if same else ""
 
 
 def _url(record: Record) -> str:

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,9 @@ class Session:
             return
         _, _, verb, *words = place.heard
         path = file_of(words[0]) if verb == "run" else None
-        file = "" if path is None else digest_of(path)
+        file = ""
+        with suppress(Usage):  # loading it will say so
+            file = "" if path is None else digest_of(path)
         told.add(at, place.heard, file)
         state.history.mark(at, file, told.mark())
 
