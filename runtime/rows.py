@@ -26,8 +26,9 @@ from runtime.journal_file import damaged
 
 Texts = Container[int]
 _Test = Callable[[Any, Texts], bool]
+_USAGE: Final = 9  # numbers; the last is money, all others are counts
 _DEEPEST: Final = 100  # of lists and objects in each other: what reads it has a stack
-_MOST: Final = 1e15
+_MOST: Final = 1e300
 _MOST_SECONDS: Final = 1e11  # a date that a calendar has
 _TOTALS: Final = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens")
 
@@ -65,8 +66,15 @@ def _all_named(content: Any, texts: Texts) -> bool:
 
 
 def _usage(content: Any, texts: Texts) -> bool:
-    numbers = isinstance(content, list) and all(_number(each, texts) for each in content)
-    return numbers and len(content) <= 9
+    if not isinstance(content, list) or len(content) > _USAGE:
+        return False
+    counted = all(isinstance(each, int) for each in content[: _USAGE - 1])
+    return counted and all(_number(each, texts) for each in content)
+
+
+def _limit(content: Any, _: Texts) -> bool:
+    """Tell whether it is a number that Python's user gave; there may be no limit."""
+    return isinstance(content, int | float)
 
 
 def _bool(content: Any, _: Texts) -> bool:
@@ -87,13 +95,17 @@ def _parts(whole: Any) -> Iterable[Any]:
     return whole.values() if isinstance(whole, dict) else whole
 
 
-def _of(tests: dict[str, _Test], must: Iterable[str] = ()) -> _Test:
-    """Make the test of an object: what it has passes, and it has what it must."""
+def _of(tests: dict[str, _Test], must: Iterable[str] = (), *, only: bool = False) -> _Test:
+    """Make the test of an object: what it has passes, and it has what it must.
+
+    only: and it has nothing else.
+    """
 
     def test(content: Any, texts: Texts) -> bool:
         return (
             isinstance(content, dict)
             and set(must) <= content.keys()
+            and (not only or content.keys() <= tests.keys())
             and all(tests[name](each, texts) for name, each in content.items() if name in tests)
         )
 
@@ -126,10 +138,6 @@ def _date(content: Any, texts: Texts) -> bool:
     return _number(content, texts) and 0 <= content < _MOST_SECONDS
 
 
-def _any(content: Any, texts: Texts) -> bool:
-    return True
-
-
 _EDITED: Final = _of(
     {
         "run": _text, "number": _count, "results": _values(_named), "ops": _values(_named),
@@ -137,12 +145,23 @@ _EDITED: Final = _of(
     },
     ("number",),
 )  # fmt: skip
+_LIMITS: Final = ("calls", "nlops", "tokens", "money", "seconds")
+_BUDGET: Final = _of(dict.fromkeys(_LIMITS, _optional(_limit)), only=True)
+_PRICE: Final = _of(dict.fromkeys(("prompt", "cached", "completion"), _number), only=True)
+_CAN: Final = _of(
+    {
+        "model": _text, "window": _number, "max_in_flight": _number, "token_prompts": _bool,
+        "constraints": _each(_text), "tokenizer": _optional(_text), "weaker": _each(_text),
+        "probabilities": _bool, "source": _text, "weights": _text,
+    },
+    only=True,
+)  # fmt: skip
 _HEADER: Final = _of(
     {
         "program": _text, "source": _text, "started_s": _date, "args": _named_or_none,
-        "args_name": _text, "budget": _values(_optional(_number)), "processors": _values(_text),
-        "estimates": _values(_number), "engine": _any, "from": _EDITED, "file": _text,
-        "reads": _text, "can": _optional(_values(_any)),
+        "args_name": _text, "budget": _BUDGET, "processors": _values(_text), "from": _EDITED,
+        "estimates": _values(_limit), "engine": _optional(_text), "model": _optional(_text),
+        "file": _text, "reads": _text, "price": _optional(_PRICE), "can": _optional(_CAN),
     },
     ("program", "source", "budget", "estimates", "processors"),
 )  # fmt: skip

@@ -252,3 +252,14 @@ def test_who_reads_while_others_write_is_never_told_better(tmp_path: Path) -> No
         over.set()
         reader.join(PATIENCE_S)
     assert not wrong
+
+
+def test_records_are_their_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        wrote(tmp_path, MAIL)
+    finally:
+        os.umask(before)
+    (record,) = (tmp_path / PLACE).iterdir()
+    assert record.stat().st_mode & 0o777 == 0o600
+    assert label_read(tmp_path) == UNTRUSTED

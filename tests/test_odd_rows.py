@@ -74,6 +74,18 @@ def of_itself(rows: Rows) -> None:
     rows[0][2]["from"] = {"run": "x", "number": 1}
 
 
+def of_no_budget(rows: Rows) -> None:
+    rows[0][2]["budget"] = {"a": None}
+
+
+def of_no_processor(rows: Rows) -> None:
+    rows[0][2]["can"]["constraints"] = [[]]
+
+
+def of_no_price(rows: Rows) -> None:
+    rows[0][2]["price"] = 1
+
+
 def begun_twice(rows: Rows) -> Rows:
     return [*rows, rows[0]]
 
@@ -91,6 +103,7 @@ def texts_that_are_not_there(rows: Rows) -> None:
 CHANGES: tuple[Callable[[Rows], Any], ...] = (
     shortened, without_a_processor, without_a_header, no_row, of_another_kind, of_no_run,
     of_a_run_and_no_run, in_another_order, of_no_date, deep_header, of_itself, begun_twice,
+    of_no_budget, of_no_processor, of_no_price,
     texts_that_are_not_there,
 )  # fmt: skip
 COMMANDS = (

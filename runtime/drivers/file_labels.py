@@ -134,7 +134,7 @@ def _write(place: int, name: str, wrote: Wrote) -> None:
         return
     beside = f".{secrets.token_hex(8)}.part"
     said = {"text": label_text(wrote.text), "name": label_text(wrote.name)}
-    record = os.open(beside, _NEW, 0o666, dir_fd=place)
+    record = os.open(beside, _NEW, 0o600, dir_fd=place)  # it may name people
     try:
         os.write(record, json.dumps(said).encode())
         os.fsync(record)
