@@ -184,10 +184,10 @@ def decode(op: Op[Any], reply: Reply) -> Decoded:
     if result.kind != "text":
         return _typed(op, reply, text)
     if reply.finish != "length":
-        return Decoded(*result.read(text))
+        return Decoded(*result.own(text))
     if op.at_limit == "error":
         raise Truncated(_limit_message(op, text))
-    return Decoded(*result.read(to_last_sentence(text)), trimmed=True)
+    return Decoded(*result.own(to_last_sentence(text)), trimmed=True)
 
 
 def _encodable(op: Op[Any], text: str) -> str:

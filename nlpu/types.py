@@ -131,6 +131,12 @@ class ResultType:
             content = content[:1] + content[1:]
         return content, text if self.kind == "text" else self.render(content)
 
+    def own(self, text: str) -> tuple[str, str]:
+        """Read a free text without outer blanks, as ``read``, on the path of most calls."""
+        if self.annotation is str:
+            return text[:1] + text[1:], text  # an object of its own, see ``_read``
+        return self.read(text)
+
     def parse(self, text: str) -> Any:
         """The content that a generated text stands for. Raises Malformed."""
         return self.read(text)[0]

@@ -93,7 +93,8 @@ def texts_of(node: Node) -> tuple[str, ...]:
             content = operand._content
             if place.type.annotation is not str or type(content) is not str:
                 content = _taken(operand, content, place, op)
-        text = place.type.render(content)
+        is_text = type(content) is str and place.type.annotation is str
+        text = content if is_text else place.type.render(content)
         out.append(text if text.isascii() else check_text(text, f"operand {place.name!r}"))
     return tuple(out)
 
