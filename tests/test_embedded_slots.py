@@ -37,12 +37,12 @@ def test_questions_on_one_document_go_to_its_slot_one_after_the_other() -> None:
 
 def test_the_same_prompt_is_read_again_from_where_it_was_read_first() -> None:
     slots: Slots[Place] = Slots(1)
-    rows = ((0, 0, False), (1, 1000, False), (1, 1000, True), (1, 1000, True), (2, 1000, False))
-    for number, start, again in rows:
+    read = [(0, 0, False, 0), (1, 1000, False, 0), (1, 1000, True, 1000), (2, 1000, False, 0)]
+    for number, cached, again, start in read:
         slots.wait(asking(DOCUMENT, number))
         [(place, slot)] = slots.grant()
-        assert (place.start, place.again) == (start, again)
-        slots.free(slot, start)
+        assert (place.again, place.start) == (again, start)
+        slots.free(slot, cached)
 
 
 def test_two_documents_are_read_beside_each_other() -> None:

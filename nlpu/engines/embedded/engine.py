@@ -280,7 +280,7 @@ def _generate(llama: Llama, job: _Job, slot: int, loop: asyncio.AbstractEventLoo
                 loop.call_soon_threadsafe(job.tell, piece)
         return job.dropped or leaving()
 
-    body = {**job.body, "id_slot": slot, "cache_prompt": job.start > 0}
+    body = {**job.body, "id_slot": slot, "cache_prompt": not job.again or job.start > 0}
     if job.again and job.start:
         _cut(llama, job, slot)
     llama.generate(body, listen)

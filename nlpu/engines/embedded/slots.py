@@ -24,8 +24,7 @@ Rules
 3. A shared beginning is at most the prompt less its last token: that one's logits are needed anew.
 4. A request gets a free slot only; what a running request will have read counts as held.
 5. A prompt that its slot holds already is read again from where it was read the first time: in
-   other pieces the same text has other probabilities, and greedy decoding another answer. What is
-   not worth starting behind is read from the start, for the same reason.
+   other pieces the same text has other probabilities, and greedy decoding another answer.
 """
 
 from __future__ import annotations
@@ -48,8 +47,8 @@ class Place:
     prompt: Prompt
     max_tokens: int
     passes: int = 0
-    start: int = 0  # tokens of the slot to go on from, once it has one; the rest is read
-    again: bool = False  # the slot holds this very prompt (rule 5)
+    again: bool = False  # its slot holds this very prompt (rule 5),
+    start: int = 0  # and had read it from here on
 
 
 @dataclass(eq=False, slots=True)
@@ -101,14 +100,10 @@ class Slots(Generic[AnyPlace]):
             self._grants += 1
             chosen = self._slots[slot]
             place.again = chosen.held == place.prompt
-            place.start = chosen.start if place.again else self._saved(slot, place)
+            place.start = chosen.start if place.again else 0
             chosen.held, chosen.taken, chosen.used = place.prompt, place, self._grants
             started.append((place, slot))
         return started
-
-    def _saved(self, slot: int, place: AnyPlace) -> int:
-        held = self._slots[slot].held
-        return _shared(held, place.prompt) if _worth(held, place.prompt) else 0
 
     def _choose(self, place: AnyPlace) -> int | None:
         open_slots = [n for n, slot in enumerate(self._slots) if not slot.taken]
