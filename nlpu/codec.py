@@ -247,10 +247,10 @@ def _limit_message(op: Op[Any], text: str, thinks: bool = False) -> str:
             "had answered nothing; raise max_tokens, or let it think less"
         )
     shown = text if len(text) <= 60 else "..." + text[-57:]
+    less = ", or accept a shortened text with at_limit='trim'" if op.result.kind == "text" else ""
     return (
         f"{op.name}: the model was still writing at its limit of {op.max_tokens} tokens "
-        f"(it ended with {shown!r}); raise max_tokens, ask for less, "
-        "or accept a shortened text with at_limit='trim'"
+        f"(it ended with {shown!r}); raise max_tokens, or ask for less{less}"
     )
 
 
