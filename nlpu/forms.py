@@ -150,3 +150,54 @@ def _followed(schema: Any, root: Any) -> tuple[str, Any, Any]:
     followed[0] += 1
     target = root["$defs"][name] if followed[0] <= _MOST else None
     return name, target, {"$defs": {**root["$defs"], name: None}, "followed": followed}
+
+
+def told(schema: Any) -> str:
+    """What a schema says beyond its form, once: docstrings, descriptions, bounds, formats."""
+    root = {"$defs": schema.get("$defs", {})}
+    return "\n".join(dict.fromkeys(_told(schema, root, "")))
+
+
+def _told(schema: Any, root: Any, where: str) -> Iterator[str]:
+    if "$ref" in schema:
+        _, target, rest = _followed(schema, root)
+        said = {key: item for key, item in schema.items() if key != "$ref"}
+        if target is not None:
+            yield from _told({**target, **said}, rest, where)
+        return
+    about = [" ".join(str(schema.get("description", "")).split()), *_bounds(schema)]
+    if line := "; ".join(part for part in about if part):
+        yield f"{where}: {line}" if where else line
+    for word in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        for option in schema.get(word, ()):
+            yield from _told(option, root, where)
+    if isinstance(schema.get("items"), dict):
+        yield from _told(schema["items"], root, f"{where}[]" if where else "each")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from _told(schema["additionalProperties"], root, f"{where}.*" if where else "each")
+    for name, part in schema.get("properties", {}).items():
+        yield from _told(part, root, f"{where}.{name}" if where else name)
+
+
+_BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+    "multipleOf": "a multiple of {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "pattern": "of the pattern {}",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+    "uniqueItems": "each once",
+    "format": "{}",
+}
+
+
+def _bounds(schema: Any) -> Iterator[str]:
+    if is_decimal(schema) or schema.get("pattern") == _DECIMAL:
+        return
+    for word, said in _BOUNDS.items():
+        if word in schema and not (word == "format" and schema[word] in _FORMATS):
+            yield said.format(schema[word])

@@ -28,6 +28,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from nlpu.errors import BadOp, BadOperand
 from nlpu.op_checks import check_given, check_settings, typed
+from nlpu.op_examples import examples_of
 from nlpu.printing import one_line
 from nlpu.types import ResultType, result_type
 from nlpu.value import T, Value, current, own
@@ -60,6 +61,10 @@ class Op(Generic[R]):
     at_limit:    what to do with a free text that reaches max_tokens: ``error`` raises Truncated,
                  ``trim`` keeps it up to its last whole sentence and counts it in the receipt.
     processor:   name of the processor to run on (None: the computer's default).
+    system:      who the model is to be, for all that it is asked (none: what the run says).
+    examples:    calls with their right results, shown in every prompt: a list of
+                 (operand, ..., result); checked against the op, counted in the window.
+    retries:     how often a typed reply that does not fit is asked again with what was wrong.
     """
 
     name: str
@@ -72,6 +77,9 @@ class Op(Generic[R]):
     repetition_penalty: float = 1.0
     at_limit: AtLimit = "error"
     processor: str | None = None
+    system: str = ""
+    examples: Any = ()
+    retries: int = 1
     digest: bytes = field(init=False, compare=False, repr=False)
     _plain: Call = field(init=False, compare=False, repr=False)
 
@@ -79,6 +87,9 @@ class Op(Generic[R]):
         _check_op(self)
         if not self.max_tokens:
             object.__setattr__(self, "max_tokens", _default_tokens(self.result))
+        places = [(place.name, place.type) for place in self.operands]
+        shown = examples_of(self.name, places, self.result, self.examples)
+        object.__setattr__(self, "examples", shown)
         object.__setattr__(self, "digest", _digest(self))
         object.__setattr__(self, "_plain", Call(self))
 
@@ -124,7 +135,7 @@ class Op(Generic[R]):
     def using(self, **changes: Any) -> Op[R]:
         """The same op with other settings: any field of Op but its text, operands and result."""
         allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
-        allowed.add("repetition_penalty")
+        allowed |= {"repetition_penalty", "system", "examples", "retries"}
         unknown = sorted(set(changes) - allowed)
         if unknown:
             raise BadOp(
@@ -288,7 +299,8 @@ def lift(function: Callable[..., T], *, blocking: bool = False) -> Callable[...,
 def _check_op(op: Op[Any]) -> None:
     if not op.text.strip():
         raise BadOp(f"op {op.name} has an empty instruction")
-    for text, what in ((op.text, "instruction"), (op.name, "name")):
+    check_settings(op)
+    for text, what in ((op.text, "instruction"), (op.name, "name"), (op.system, "system text")):
         try:
             check_text(text, f"the {what} of op {op.name!a}")
         except BadOperand as error:
@@ -296,7 +308,6 @@ def _check_op(op: Op[Any]) -> None:
     names = [operand.name for operand in op.operands]
     if len(set(names)) != len(names) or _RESERVED & set(names):
         raise BadOp(f"op {op.name}: operand names must differ, and not be 'sample' or 'samples'")
-    check_settings(op)
     if op.at_limit == "trim" and op.result.kind != "text":
         raise BadOp(f"op {op.name}: only free text can be trimmed at its limit")
 
@@ -312,6 +323,8 @@ def _digest(op: Op[Any]) -> bytes:
     parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
     parts += [f"{place.name}:{place.type!r}" for place in op.operands]
     parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
+    if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
+        parts += [op.system, repr(op.examples), str(op.retries)]
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

@@ -20,16 +20,19 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nlpu.codec import Codec, messages_of
+from nlpu.convention import DEFAULT, Convention
 from nlpu.errors import ConstraintRejected, DoesNotFit
+from nlpu.frames import Frame, load_frame
 from nlpu.markers import USUAL, markers_in
 from nlpu.op import Op
 from nlpu.printing import one_line
-from nlpu.tokens import ByteBound, CharTokenizer, Frame, load_frame, tokenizer_in
+from nlpu.tokens import ByteBound, CharTokenizer, tokenizer_in
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
 
@@ -93,6 +96,7 @@ class Processor:
         codec: Codec,
         price: Price = FREE,
         limits: Limits = DEFAULT_LIMITS,
+        convention: Convention = DEFAULT,
     ) -> None:
         self.name = name
         self.engine = engine
@@ -100,6 +104,8 @@ class Processor:
         self.codec = codec
         self.price = price
         self.limits = limits
+        self.convention = convention
+        self._speaking: dict[bytes, Processor] = {convention.digest: self}
         self.window = capabilities.window
         self.max_in_flight = limits.max_in_flight or capabilities.max_in_flight
         thinks = codec.frame.thinks and capabilities.token_prompts
@@ -115,6 +121,14 @@ class Processor:
         room = f"window {self.window:,}, {self.max_in_flight:,} in flight at most"
         return one_line(f"Processor({self.name}: {self.capabilities.model}, {room})")
 
+    def speaking(self, convention: Convention) -> Processor:
+        """The same processor with prompts in another convention."""
+        found = self._speaking.get(convention.digest)
+        if found is None:
+            found = self._speaking[convention.digest] = copy(self)
+            found.convention = convention
+        return found
+
     def count(self, text: str) -> int:
         """Tokens of a text (an upper bound where the tokenizer is not known)."""
         return self.codec.count(text)
@@ -123,7 +137,7 @@ class Processor:
         """Tokens left for the op's operands in this window."""
         reserved = op.max_tokens + self.thinking_tokens
         extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD
-        return self.window - self.codec.overhead(op) - reserved - extra
+        return self.window - self.codec.overhead(op, self.convention) - reserved - extra
 
     def prompt(self, op: Op[Any], contents: Sequence[str]) -> tuple[int, ...]:
         """The prompt's ids (rule 1). Raises DoesNotFit.
@@ -131,7 +145,7 @@ class Processor:
         Engines that take messages get ``wire_prompt`` of the same operands; the ids then only
         bound its length.
         """
-        ids = self.codec.encode(op, contents)
+        ids = self.codec.encode(op, contents, self.convention)
         extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD
         needed = len(ids) + extra + op.max_tokens + self.thinking_tokens
         if needed > self.window:
@@ -155,7 +169,7 @@ class Processor:
         """What is really sent."""
         if self.capabilities.token_prompts:
             return ids
-        return messages_of(op, contents, self.markers)
+        return messages_of(op, contents, self.markers, self.convention)
 
     def check(self, op: Op[Any]) -> None:
         """Raises ConstraintRejected if the engine cannot decode the op's result type."""
@@ -253,4 +267,5 @@ def scripted_frame(thinks: bool = False) -> Frame:
     """The frame of character tokenizers."""
     closing = tuple(map(ord, "\n</think>\n\n")) if thinks else ()
     opening = tuple(map(ord, "<think>\n")) if thinks else ()
-    return Frame((SYSTEM_MARK,), (USER_MARK,), (ANSWER_MARK,), opening, closing, thinks)
+    user, answer = (USER_MARK,), (ANSWER_MARK,)
+    return Frame((SYSTEM_MARK,), user, answer, opening, closing, thinks, user, answer, user)

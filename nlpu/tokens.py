@@ -1,16 +1,12 @@
-"""Tokenizers and chat frames: how text becomes the ids a model reads.
+"""Tokenizers: how text becomes the ids a model reads.
 
 Theory of operation
 -------------------
-A ``Tokenizer`` turns text into ids; no text can turn into a special token. A ``Frame`` is a chat
-template taken apart once, with markers in the places of the instruction and the data: the
-template's own pieces are trusted and may hold special tokens, what goes between them never can.
+A ``Tokenizer`` turns text into ids; no text can turn into a special token.
 
 Rules
 1. ``encode`` is total on encodable text and never yields a special token's id.
-2. Frames render a template in jinja's sandbox, once, when a processor is opened.
-3. Pieces are tokenised apart, so a prompt's constant part has the same ids in every call.
-4. Where a word's ids do not depend on its neighbours, words are remembered: the same ids, at a
+2. Where a word's ids do not depend on its neighbours, words are remembered: the same ids, at a
    tenth of the time, since most words have been met before.
 """
 
@@ -18,18 +14,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from nlpu.errors import MissingPart, described
-
-_SYSTEM, _USER = "NLPU-SYSTEM-5f1dc0", "NLPU-USER-5f1dc0"
-# The tag that marks what an assistant says, for training; its body is printed as it stands.
-_SPOKEN = re.compile(r"(?<=\{%)([-+]?\s*)(end)?generation(?=\s*[-+]?%\})")
-_PLAIN = "{{ messages[0].content }}\n\n{{ messages[1].content }}\n\nAnswer:\n"
+from nlpu.errors import MissingPart
 
 
 class Tokenizer(Protocol):
@@ -43,7 +33,7 @@ class Tokenizer(Protocol):
 
 
 class FileTokenizer:
-    """A tokenizer.json, through the ``tokenizers`` library (rule 4)."""
+    """A tokenizer.json, through the ``tokenizers`` library (rule 2)."""
 
     exact = True
 
@@ -154,87 +144,3 @@ class ByteBound:
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         return list(text.encode())
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The constant ids around an instruction and its data.
-
-    before instruction between data after [think_open thinking think_close] answer
-    """
-
-    before: tuple[int, ...]
-    between: tuple[int, ...]
-    after: tuple[int, ...]
-    think_open: tuple[int, ...] = ()
-    think_close: tuple[int, ...] = ()
-    thinks: bool = False
-
-
-def frame_from_template(tokenizer: Tokenizer, template: str | None, **names: Any) -> Frame:
-    """Take a chat template apart. ``None`` (a base model) gives a plain layout."""
-    text = _rendered(template or _PLAIN, names)
-    before, rest = text.split(_SYSTEM, 1)
-    between, after = rest.split(_USER, 1)
-    thinks = template is not None and "<think>" in template
-    opened = after.rstrip().endswith("<think>")
-    return Frame(
-        tuple(tokenizer.encode(before, special=True)),
-        tuple(tokenizer.encode(between, special=True)),
-        tuple(tokenizer.encode(after, special=True)),
-        tuple(tokenizer.encode("<think>\n", special=True)) if thinks and not opened else (),
-        tuple(tokenizer.encode("\n</think>\n\n", special=True)) if thinks else (),
-        thinks,
-    )
-
-
-def _rendered(template: str, names: dict[str, Any]) -> str:
-    """The template on two marker messages; without a system role both go to the user's turn."""
-    # Imported here: rendering a template is the only use of jinja2, and only real models have one.
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
-
-    def now(form: str) -> str:  # templates print dates; prompts must be stable
-        return "today"
-
-    env = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    env.globals.update(raise_exception=refuse, strftime_now=now)
-    env.filters["tojson"] = lambda item, **_: json.dumps(item, ensure_ascii=False)
-    template = _SPOKEN.sub(lambda tag: tag[1] + ("endif" if tag[2] else "if true"), template)
-    system = {"role": "system", "content": _SYSTEM}
-    user = {"role": "user", "content": _USER}
-    both = {"role": "user", "content": f"{_SYSTEM}\n\n{_USER}"}
-    for messages in ([system, user], [both]):
-        try:
-            compiled = env.from_string(template)
-            text: str = compiled.render(messages=messages, add_generation_prompt=True, **names)
-        except Exception as error:  # a template is a program: it may raise anything
-            why = described(error)
-            continue
-        if text.count(_SYSTEM) == 1 and text.count(_USER) == 1:
-            return text
-        why = "it drops or repeats its messages"
-    raise MissingPart(f"the model's chat template cannot be used: {why}")
-
-
-def load_frame(directory: Path, tokenizer: Tokenizer) -> Frame:
-    """The frame of the model whose files lie in a directory."""
-    config_path = directory / "tokenizer_config.json"
-    config = json.loads(config_path.read_text()) if config_path.is_file() else {}
-    template_path = directory / "chat_template.jinja"
-    template = template_path.read_text() if template_path.is_file() else config.get("chat_template")
-    if isinstance(template, list):  # several named templates: the default one
-        template = next((t["template"] for t in template if t.get("name") == "default"), None)
-    names = {key: _token(config.get(key)) for key in ("bos_token", "eos_token", "pad_token")}
-    if template is None and config.get("add_bos_token"):  # what a template would write itself
-        template = names["bos_token"] + _PLAIN
-    return frame_from_template(tokenizer, template, **names)
-
-
-def _token(entry: Any) -> str:
-    return entry.get("content", "") if isinstance(entry, dict) else (entry or "")

@@ -35,8 +35,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from nlpu import ModelError, Op, Value
-from nlpu.codec import data_of
+from nlpu.convention import FIRST
 from nlpu.isa import critique, infer, judge, numbered, picked, reflect, revise, select
+from nlpu.layout import written_operands
 from nlpu.op import Operand
 from nlpu.types import result_type
 from programs.calling import attempted, careful, nested
@@ -146,7 +147,7 @@ def task_of(op: Op[Any], operands: Sequence[Any]) -> str:
     texts = [
         place.type.render(content) for place, content in zip(op.operands, contents, strict=True)
     ]
-    return f"{op.text}\n{data_of(op, texts)}"
+    return f"{op.text}\n{written_operands(FIRST, op, texts)}"
 
 
 # -- reflection --------------------------------------------------------------------------------

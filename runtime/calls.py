@@ -95,7 +95,9 @@ class CallDesk:
             self._reuse(node, outcome)
         elif run.replay:
             lane.processor.check(op)
-            lane.processor.prompt(op, texts)  # what was refused before it was sent is so again
+            run.processor(op.processor).prompt(
+                op, texts
+            )  # what was refused before it was sent is so again
             self.missing(node)
         else:
             lane.processor.check(op)
@@ -206,8 +208,9 @@ class CallDesk:
         try:
             if lane.health.quarantined(node):
                 raise quarantined(node, lane)
-            ids = lane.processor.prompt(op, node.texts)
-            prompt = lane.processor.wire_prompt(op, node.texts, ids)
+            processor = lane.processor.speaking(run.convention)
+            ids = processor.prompt(op, node.texts)
+            prompt = processor.wire_prompt(op, node.texts, ids)
         except (ProgramError, Quarantined) as error:
             run.counts.waiting -= 1
             self.settling.close_failed(node, error)

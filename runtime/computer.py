@@ -21,6 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from nlpu.convention import DEFAULT, Convention, checked
 from nlpu.engines import model_name, named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
@@ -58,6 +59,8 @@ class Computer:
     seed:       for the jitter of retries only.
     person:     who approves of what drivers may do (``runtime.drivers.person``).
     dry:        drivers with an effect are refused, whatever anybody says.
+    system:     system text of all ops that have none of their own.
+    convention: how prompts are laid out (``nlpu.convention``); a resumed run keeps its own.
     """
 
     def __init__(
@@ -74,6 +77,8 @@ class Computer:
         seed: int = 0,
         person: Person | None = None,
         dry: bool = False,
+        system: str = "",
+        convention: Convention = DEFAULT,
     ) -> None:
         wanted = model_name(model)
         if engine is None:
@@ -87,6 +92,7 @@ class Computer:
             name: named_engine(item, wanted, api_key) if isinstance(item, str) else item
             for name, item in engines.items()
         }
+        self._voice = {"system": system, "convention": checked(convention)}
         self._clock = clock or SystemClock()
         self._station = Station(
             opened, self._clock, None if run_dir is None else Path(run_dir), durable,
@@ -169,6 +175,7 @@ class Computer:
             old = past_in(journal, lives.rows_of(journal, origin)).header
             whole = self._header(program, args, kwargs, budget, header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
+            whole |= {key: old.get(key, "") for key in self._voice}  # so that equal calls are equal
             state = lives.edited(self._station.kernel, number, whole, budget, origin, edits)
             self._launch(run, state, program, args, kwargs, gate)
 
@@ -239,7 +246,8 @@ class Computer:
         more: Mapping[str, Any] | None,
     ) -> dict[str, Any]:  # fmt: skip
         identities = {name: each.identity for name, each in self._station.kernel.processors.items()}
-        facts = {"started_s": self._clock.date_s(), "processors": identities, **(more or {})}
+        facts = {"started_s": self._clock.date_s(), "processors": identities, **self._voice}
+        facts |= more or {}
         return header_of(self._station.kernel.journal, program, args, kwargs, budget, facts)
 
     def _launch(

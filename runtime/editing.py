@@ -96,6 +96,24 @@ def rewritten(work: Any, texts: Mapping[str, str]) -> Any:
     return work if text is None else replace(work, op=replace(work.op, text=text))
 
 
+@dataclass(slots=True)
+class Persona:
+    """A run's system text: what every op of the run that has none of its own is asked under."""
+
+    text: str
+    ops: dict[int, tuple[Op[Any], Op[Any]]] = field(default_factory=dict)
+
+    def over(self, work: Any) -> Any:
+        """The work with its op under the text. Ops are made once a run (equal ones may differ)."""
+        if not isinstance(work, Call | Draws | Map | Reduce) or work.op.system:
+            return work
+        op = work.op
+        made = self.ops.get(id(op))
+        if made is None:  # the op is kept, so that its id stays its own
+            made = self.ops[id(op)] = (op, replace(op, system=self.text))
+        return replace(work, op=made[1])
+
+
 def label_of_text(ancestor: Ancestor | None, work: Any) -> Label:
     """The label of an op's instruction (rule 5)."""
     edited = ancestor is not None and isinstance(work, Call | Draws | Map | Reduce)

@@ -31,7 +31,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from nlpu.codec import DATA
 from nlpu.engines.fault_answers import answer
 from nlpu.errors import BadOp, BudgetExceeded, Malformed, ModelError, Stopped
 from nlpu.judgement import read
@@ -54,6 +53,7 @@ _T95 = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)  # by degrees of f
 _Z95 = 1.645
 _TAIL = 0.05  # of the runs are below, and as many above
 _THOUGHT = ("</think>",)  # what ends a request for thinking alone
+_FENCED = re.compile(r"^(`{3,})\n.*?\n\1$", re.DOTALL | re.MULTILINE)  # operands
 _PATIENT = Limits(timeout_s=1e9)  # what an earlier call took is no reason to give up on it
 
 
@@ -144,7 +144,7 @@ class DryEngine:
 
     def _sample(self, request: Request) -> Sample:
         text = self._decode(request)
-        thinks, asked = request.stop == _THOUGHT, text.partition(DATA)[0]
+        thinks, asked = request.stop == _THOUGHT, _FENCED.sub("", text)
         free = request.constraint is None
         named = (op for op in self._by_text if op.text in asked)
         op = next((op for op in named if thinks or (op.result == "text") == free), None)

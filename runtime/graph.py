@@ -326,7 +326,7 @@ class Scope:
         self.see(value._label)
 
     def processor(self, name: str | None) -> Any:
-        return self.run.kernel.processor(name)
+        return self.run.processor(name)
 
     def remember(
         self, make: Callable[[], Any], what: str = "what was found", changes: str = ""

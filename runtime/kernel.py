@@ -194,6 +194,8 @@ class Kernel:
         if scope.run.reworded:
             node.work = work = rewritten(work, scope.run.reworded)
             node._label = join(node._label, label_of_text(scope.run.ancestor, work))
+        if scope.run.persona is not None:
+            node.work = work = scope.run.persona.over(work)
         self._seq += 1
         node.seq = self._seq
         scope.nodes.append(node)

@@ -25,13 +25,13 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
-from nlpu import errors
+from nlpu import convention, errors
 from nlpu.errors import Diverged, HostError, ModelError, NlpuError, ProgramError, Refused
 from nlpu.label import UNTRUSTED
 from nlpu.op import Op
 from nlpu.processor import Processor
 from runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
-from runtime.editing import Ancestor
+from runtime.editing import Ancestor, Persona
 from runtime.gaps import Given
 from runtime.gate import Gate
 from runtime.graph import Node, Scope, Sight
@@ -94,6 +94,9 @@ class RunState:
     ) -> None:
         """``reads``: from where the program was given texts that nobody vouches for, if it was."""
         self.header = {} if header is None else header
+        self.convention = convention.read(self.header.get("convention", ""))
+        system = self.header.get("system", "")
+        self.persona = Persona(system) if system else None
         self.kernel = kernel
         self.number = number
         self.journal = journal
@@ -146,6 +149,13 @@ class RunState:
         for most in [*self.past.lost, *(call.most for call in self.past.under_way.values())]:
             self.purse.charge(most)
 
+    def processor(self, name: str | None) -> Processor:
+        """The processor of that name, or the default one, speaking as the run does.
+
+        Raises UnknownProcessor.
+        """
+        return self.kernel.processor(name).speaking(self.convention)
+
     # -- identity ----------------------------------------------------------------------------
 
     def key(self, node: Node, op: Op[Any], processor: Processor, texts: tuple[str, ...]) -> bytes:
@@ -157,6 +167,8 @@ class RunState:
             draw = f"{node.scope.path}#{node.draw}" if op.temperature > 0 else ""
         names = b"".join(map(self.journal.name, texts))
         whole = b"%b|%b|%b|%b" % (op.digest, processor.identity.encode(), draw.encode(), names)
+        if self.convention is not convention.FIRST:
+            whole += self.convention.digest
         key = blake2b(whole, digest_size=12).digest()
         return key if self.ancestor is None else self.ancestor.key(node.position, op, key)
 
@@ -191,7 +203,7 @@ class RunState:
         before = self.past.ops[call.op]
         if before.name != op.name:
             return False
-        other_model = call.identity != self.kernel.processor(op.processor).identity
+        other_model = call.identity != self.processor(op.processor).identity
         return before.digest != op.digest.hex() or other_model
 
     def _difference(self, call: PastCall, op: Op[Any], texts: tuple[str, ...]) -> str:
@@ -200,7 +212,7 @@ class RunState:
             return f"the program called {before.name} there before, and calls {op.name} now"
         if before.digest != op.digest.hex():
             return f"the op {op.name} has changed"
-        if call.identity != self.kernel.processor(op.processor).identity:
+        if call.identity != self.processor(op.processor).identity:
             return f"the model was {call.identity.split('|')[0]} before"
         before_texts = [self.journal.texts.get(number) for number in call.texts]
         changed = [
@@ -234,7 +246,7 @@ class RunState:
         if outcome is None and self.ancestor is not None:
             outcome = self.ancestor.past.outcomes.get(name)
             if outcome is not None:
-                op, identity = node.work.op, self.kernel.processor(node.work.op.processor).identity
+                op, identity = node.work.op, self.processor(node.work.op.processor).identity
                 self.history.taken(node.position, op, identity, key, node.texts or (), outcome)
         return outcome
 

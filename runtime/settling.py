@@ -200,7 +200,8 @@ class Settlement:
         if run.counts.in_flight == 0 and run.purse.reserved.calls == 0:
             lane = self._desk.lane_of(node.work.op)
             assert node.texts is not None
-            size = len(lane.processor.prompt(node.work.op, node.texts))
+            processor = lane.processor.speaking(run.convention)
+            size = len(processor.prompt(node.work.op, node.texts))
             refusal = run.purse.refusal(node.name, run.most(node.work.op, lane.processor, size))
             self._kernel.arrived(self._kernel.host.stop, run, refusal)
 

@@ -38,6 +38,7 @@ from runtime.lifts import lift_issued, lift_ready
 
 if TYPE_CHECKING:  # the kernel calls this table; the functions get the kernel handed in
     from runtime.kernel import Kernel
+    from runtime.run import RunState
 
 JOINT = "\n\n"  # between the texts of one reduction group
 _MOST_GROUP = 8  # texts folded at once: wider groups make weak models forget the first ones
@@ -231,7 +232,7 @@ def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> 
     if not items:
         raise BadOperand(f"{op.name}.reduce needs at least one item")
     as_list = op.operands[0].type != op.result
-    room = _room(kernel, op, rest)
+    room = _room(scope.run, op, rest)
     level = items
     while len(level) > 1:
         groups = _groups(kernel, op, level, room)
@@ -254,10 +255,10 @@ def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as
     return kernel.issue(scope, Call(op), (whole, *rest))
 
 
-def _room(kernel: Kernel, op: Op[Any], rest: tuple[Any, ...]) -> int:
+def _room(run: RunState, op: Op[Any], rest: tuple[Any, ...]) -> int:
     """Tokens for one group: the window less all else, if at least two answers fit into it."""
-    processor = kernel.processor(op.processor)
-    used = sum(_bound(kernel, op, operand) for operand in rest)
+    processor = run.processor(op.processor)
+    used = sum(_bound(run.kernel, op, operand) for operand in rest)
     room: int = processor.room(op) - used
     if room < 2 * _bound_of_call(op):
         raise BadOperand(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nlpu.codec import messages_of
+from nlpu.convention import FIRST
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import MissingPart, ServerFault
 from runtime import Computer
@@ -50,7 +51,10 @@ def test_peers_send_the_messages_that_we_send() -> None:
         theirs = harness.messages(
             programs_work.prompt_of(op), **dict(zip(names, contents, strict=True))
         )
-        ours = [{"role": m.role, "content": m.content} for m in messages_of(op, contents)]
+        ours = [
+            {"role": m.role, "content": m.content}
+            for m in messages_of(op, contents, convention=FIRST)
+        ]
         assert theirs == ours
 
 

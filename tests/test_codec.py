@@ -19,15 +19,16 @@ from nlpu.codec import (
     Codec,
     decode,
     fence_for,
-    instruction_of,
     messages_of,
     to_last_sentence,
 )
+from nlpu.convention import FIRST
 from nlpu.engines.scripted import Say, see
 from nlpu.errors import EmptyReply, Malformed, MissingPart, Truncated
+from nlpu.frames import Frame, frame_from_template, load_frame
 from nlpu.markers import USUAL
 from nlpu.processor import scripted_frame
-from nlpu.tokens import CharTokenizer, FileTokenizer, Frame, frame_from_template, load_frame
+from nlpu.tokens import CharTokenizer, FileTokenizer
 from nlpu.wire import Reply, Request
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -53,22 +54,20 @@ def test_no_operand_holds_its_own_fence(text: str) -> None:
 def test_operands_come_back_as_they_went_in(left: str, right: str) -> None:
     seen = see(Request("1", CODEC.encode(merge, [left, right]), 1))
     assert seen.operands == {"left": left, "right": right}
-    assert seen.instruction == instruction_of(merge)
+    assert merge.text in seen.instruction
 
 
 @given(FENCY | TEXT, FENCY | TEXT)
-def test_all_prompts_of_an_op_share_the_constant_part(one: str, other: str) -> None:
-    constant = CODEC.constant(merge)
+def test_prompts_depend_on_op_and_contents_alone(one: str, other: str) -> None:
     for contents in ([one, other], [other, one]):
         ids = CODEC.encode(merge, contents)
-        assert ids[: len(constant)] == constant
         assert ids == Codec(CharTokenizer(), scripted_frame()).encode(merge, contents)
 
 
-@given(TEXT)
-def test_the_overhead_and_the_count_add_up(text: str) -> None:
+@given(TEXT | st.integers(0, 400).map("x".__mul__))
+def test_a_prompt_has_no_more_tokens_than_overhead_and_count(text: str) -> None:
     if "```" not in text:
-        assert len(CODEC.encode(echo, [text])) == CODEC.overhead(echo) + CODEC.count(text)
+        assert len(CODEC.encode(echo, [text])) <= CODEC.overhead(echo) + CODEC.count(text)
 
 
 # -- special tokens ------------------------------------------------------------------------------
@@ -106,9 +105,10 @@ def test_markers_are_escaped_where_there_are_no_token_ids() -> None:
     escaped = USUAL.broken(text)
     assert not re.search(r"<\||<s>|</s>|\[INST", escaped)
     assert escaped.replace("\u200b", "") == text and "1 < 2" in escaped
-    system, user = messages_of(echo, [text])
+    (user,) = messages_of(echo, [text])
+    assert user.role == "user" and "<|im_start|>" not in user.content
+    system, user = messages_of(echo, [text], convention=FIRST)
     assert (system.role, user.role) == ("system", "user")
-    assert "<|im_start|>" not in user.content
 
 
 # -- frames --------------------------------------------------------------------------------------

@@ -25,10 +25,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from nlpu.errors import ConstraintRejected, DoesNotFit, RequestRefused
 from nlpu.grammar import grammar_of
+from nlpu.prompt import json_of
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint, Request
 
@@ -102,7 +103,7 @@ def fits(dialect: Dialect, request: Request) -> None:
 
 def _prompt(dialect: Dialect, request: Request) -> bytes:
     if dialect.tokens:
-        return b',"prompt":%b' % str(list(request.prompt)).encode()  # its repr is JSON, and fast
+        return b',"prompt":' + json_of(cast("tuple[int, ...]", request.prompt))
     turns = [
         {"role": m.role, "content": m.content} for m in request.prompt if not isinstance(m, int)
     ]

@@ -35,9 +35,10 @@ from typing import Any
 from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted
-from nlpu.processor import ANSWER_MARK, SYSTEM_MARK, USER_MARK
+from nlpu.processor import SYSTEM_MARK, USER_MARK
 from nlpu.wire import Capabilities, Reply, Request
 
+_ABOUT = re.compile(r"^The text above is the (\w+)\.$", re.MULTILINE)
 _OPERAND = re.compile(r"([A-Za-z_]\w*):\n(`{3,})\n(.*?)\n\2\n", re.DOTALL)
 
 
@@ -205,15 +206,21 @@ class Scripted:
 
 def see(request: Request) -> Seen:
     """Take a prompt of characters apart again."""
-    ids = request.prompt
-    if not ids or ids[0] != SYSTEM_MARK:
-        text = "".join(chr(i) for i in ids if isinstance(i, int) and i < SYSTEM_MARK)
-        return Seen(text, {}, request)
-    middle = ids.index(USER_MARK)
-    end = ids.index(ANSWER_MARK)
-    instruction = "".join(map(chr, ids[1:middle]))
-    data = "".join(map(chr, ids[middle + 1 : end]))
-    return Seen(instruction, {m[1]: m[3] for m in _OPERAND.finditer(data)}, request)
+    ids = [i for i in request.prompt if isinstance(i, int)]
+    marks = [place for place, i in enumerate(ids) if i in (SYSTEM_MARK, USER_MARK)]
+    last = marks[-1] if marks else -1
+    before = _text(ids[: last + 1])
+    data = _text(ids[last + 1 :])
+    found = {m[1]: m[3] for m in _OPERAND.finditer(data)}
+    asked = _OPERAND.sub("", data)
+    renamed = _ABOUT.search(asked)
+    if renamed is not None and data.startswith("text:"):
+        found = {renamed[1] if name == "text" else name: text for name, text in found.items()}
+    return Seen(f"{before}\n{asked}".strip(), found, request)
+
+
+def _text(ids: Sequence[int]) -> str:
+    return "".join("\n" if i >= SYSTEM_MARK else chr(i) for i in ids)
 
 
 def default_answer(seen: Seen) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nlpu import Value, lift
+from nlpu.convention import FIRST
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.wire import Engine, Reply, Request
 from runtime import Computer
@@ -59,7 +60,7 @@ def lines(*texts: str) -> str:
 async def do(work: Work) -> None:
     """Either program, on a computer of its own."""
     engine = Whole(HttpEngine(work["url"], work["model"], work["key"]))
-    with Computer(engine) as computer:
+    with Computer(engine, convention=FIRST) as computer:
         if "agents" in work:
             runs = [computer.start(agent, **each) for each in work["agents"]]
         else:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
-from nlpu.codec import data_of, instruction_of, reminder_of
+from nlpu.codec import messages_of
+from nlpu.convention import FIRST
 from nlpu.op import Op, Operand
 from nlpu.types import ResultType, result_type
 from runtime.bench.throughput_profiles import ENDLESS, filled
@@ -53,9 +54,12 @@ NOTE = _op("note", "Go on with the notes.", "text", "before")
 
 
 def prompt_of(op: Op[str]) -> dict[str, str]:
-    """The op's messages as the peers fill them in: the same text that our codec makes."""
+    """The op's messages as the peers fill them in: the same text that our codec makes.
+
+    In the first convention, which has a system's and a user's turn whatever the operands are.
+    """
     places = [f"{{{place.name}}}" for place in op.operands]
-    return {"system": instruction_of(op), "user": data_of(op, places) + reminder_of(op)}
+    return {turn.role: turn.content for turn in messages_of(op, places, convention=FIRST)}
 
 
 def fleet(size: Size, name: str) -> dict[str, Any]:

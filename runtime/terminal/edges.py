@@ -19,14 +19,13 @@ import inspect
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nlpu.codec import instruction_of, reminder_of
 from nlpu.errors import MissingPart, NlpuError, ProgramError
 from runtime.graph import Node
 from runtime.header import source_digest
@@ -41,6 +40,7 @@ from runtime.works import JOINT
 if TYPE_CHECKING:
     import networkx as nx
 
+    from nlpu.layout import Turn
     from nlpu.processor import Processor
     from runtime.computer import Computer
     from runtime.handle import Run
@@ -52,11 +52,12 @@ _MARKS = ("<|system|>\n", "\n<|user|>\n", "\n<|answer|>\n")  # of the scripted e
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """An op's prompt without its operands. ``chat``: sent as messages, with markers escaped."""
+    """A prompt's pieces: texts, and numbers for its operands.
 
-    before: str
-    operands: tuple[str, ...]
-    after: str
+    ``chat``: sent as messages, with the operands' markers escaped.
+    """
+
+    pieces: tuple[str | int, ...]
     chat: bool
 
 
@@ -65,7 +66,7 @@ class Shape:
     """A run's graph as ``runtime.view`` describes it; ``partial`` says why edges are missing."""
 
     graph: nx.DiGraph[str]
-    layouts: dict[str, Layout] = field(default_factory=dict)  # by digest of the op
+    layouts: dict[str, Layout] = field(default_factory=dict)  # by position of the call
     partial: str = ""
 
     def into(self, position: str) -> list[tuple[str, str, str]]:
@@ -87,7 +88,7 @@ def _replayed(record: Record) -> Shape:
     def look(computer: Computer, run: Run, arguments: dict[str, Any]) -> Shape:
         processor = next(iter(computer.processors.values()))
         nodes = run._begun.root.subtree()  # they hold their ops; the graph only names them
-        return Shape(run.graph, _layouts(processor, nodes))
+        return Shape(run.graph, _layouts(processor.speaking(run._begun.convention), nodes))
 
     return replayed(record, look)
 
@@ -178,23 +179,32 @@ def _parts(text: str) -> list[str]:
 
 
 def _layouts(processor: Processor, nodes: Any) -> dict[str, Layout]:
-    frame, can = processor.codec.frame, processor.capabilities
-    if can.token_prompts:
-        read = reader(can.tokenizer)
-        before, between, after = read(frame.before), read(frame.between), read(frame.after)
-    else:
-        before, between, after = "system: ", "\n\nuser: ", ""
+    can = processor.capabilities
+    read = reader(can.tokenizer) if can.token_prompts else None
+    made: dict[Any, Layout] = {}
     found: dict[str, Layout] = {}
     for node in nodes:
         op = getattr(node.work, "op", None) if isinstance(node, Node) else None
-        if op is not None and op.digest.hex() not in found:
-            found[op.digest.hex()] = Layout(
-                before + instruction_of(op) + between,
-                tuple(place.name for place in op.operands),
-                reminder_of(op) + after,
-                not can.token_prompts,
-            )
+        if op is not None and node.texts is not None:
+            turns = processor.codec.turns(op, node.texts, processor.convention)
+            if turns not in made:
+                made[turns] = Layout(tuple(_pieces(processor, turns, read)), read is None)
+            found[node.position] = made[turns]
     return found
+
+
+def _pieces(
+    processor: Processor, turns: tuple[Turn, ...], read: Callable[[tuple[int, ...]], str] | None
+) -> Iterator[str | int]:
+    """A prompt's pieces as text, with what the chat frame writes between turns."""
+    for number, turn in enumerate(turns):
+        between = "\n\n" if number else ""
+        yield (
+            f"{between}{turn.role}: " if read is None else read(processor.codec.start(turn, number))
+        )
+        yield from turn.pieces
+    if read is not None:
+        yield read(processor.codec.frame.after)
 
 
 def reader(tokenizer: str | None) -> Callable[[tuple[int, ...]], str]:

@@ -5,7 +5,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const named = (fields) => (row) => Object.fromEntries(fields.map((name, i) => [name, row[i]]));
 const calls = data.calls.map(named(["position", "op", "state", "label", "operands", "result",
-  "message", "prompt", "completion", "cached", "service", "queue", "attempts"]));
+  "message", "prompt", "completion", "cached", "service", "queue", "attempts", "layout"]));
 const flights = data.flights.map(named(["call", "op", "start", "end", "slot", "ended", "resent"]));
 const nodes = data.nodes.map(named(["position", "op", "layer", "call", "kind", "count"]));
 const nodeOf = new Map(nodes.map((node, index) => [node.position, index]));
@@ -261,10 +261,11 @@ function escaped(text) {  // what chat servers get instead of what could be a sp
 }
 
 function promptOf(call) {
-  const op = data.ops[call.op], sent = op.layout, texts = call.operands.map((text) => data.texts[text]);
+  const op = data.ops[call.op], sent = data.layouts[call.layout];
+  const texts = call.operands.map((text) => data.texts[text]);
   if (!sent) return [op.text, ...texts.map((text, i) => `operand ${i + 1}:\n${fenced(text)}`)].join("\n\n");
-  const parts = texts.map((text, i) => `${sent.operands[i]}:\n${fenced(sent.chat ? escaped(text) : text)}\n`);
-  return sent.before + parts.join("") + sent.after;
+  const shown = (text) => sent.chat ? escaped(text) : text;
+  return sent.pieces.map((piece) => typeof piece === "number" ? shown(texts[piece]) : piece).join("");
 }
 
 function marked(text) {  // a text with what is searched marked
@@ -295,7 +296,8 @@ function showDetail(call) {
     call.attempts > 1 && `${call.attempts} attempts`];
   box.replaceChildren(element("h2", op.name));
   for (const fact of facts) if (fact) box.append(element("p", fact, "soft"));
-  box.append(element("h3", op.layout ? (op.layout.chat ? "Prompt, as messages" : "Prompt, exactly as sent")
+  const sent = data.layouts[call.layout];
+  box.append(element("h3", sent ? (sent.chat ? "Prompt, as messages" : "Prompt, exactly as sent")
     : "Instruction and operands"), marked(promptOf(call)));
   box.append(element("h3", call.message ? "No result" : "Result"));
   box.append(call.result < 0 ? element("p", call.message || "none yet", call.message ? "bad" : "soft")

@@ -30,7 +30,7 @@ from typing import Any
 from runtime.history import PastOp
 from runtime.terminal.archive import Record
 from runtime.terminal.calltree import Call, calls_of, in_order, sums_of
-from runtime.terminal.edges import Shape
+from runtime.terminal.edges import Layout, Shape
 from runtime.terminal.flights import timeline_of
 
 MOST = 12_000
@@ -67,7 +67,7 @@ def data_of(record: Record, shape: Shape, most: int = MOST) -> dict[str, Any]:
     """Everything the page shows, as plain data; of a run larger than ``most``, less (rule 2)."""
     calls = calls_of(record)
     listed, sums = calls[:most], sums_of(calls)
-    texts = _Texts(record)
+    texts, layouts = _Texts(record), _Layouts(shape)
     places = {call.position: i for i, call in enumerate(listed)}
     return {
         "run": {
@@ -77,8 +77,9 @@ def data_of(record: Record, shape: Shape, most: int = MOST) -> dict[str, Any]:
         },
         "figures": _figures(record, sums[-1]),
         "notes": _notes(shape, len(calls), most),
-        "ops": [_op(record, shape, op) for _, op in sorted(record.past.ops.items())],
-        "calls": [_row(call, shape, texts) for call in listed],
+        "ops": [_op(record, op) for _, op in sorted(record.past.ops.items())],
+        "calls": [_row(call, shape, texts, layouts) for call in listed],
+        "layouts": [asdict(each) for each in layouts.kept],
         "flights": _flights(record, places),
         **_drawn(record, shape, places, most),
         "costs": [["op", *_COSTS.values()], [_cost(line) for line in sums]],
@@ -101,6 +102,26 @@ class _Texts:
         if found is None:
             found = self._places[number] = len(self.kept)
             self.kept.append(self._texts[number])
+        return found
+
+
+class _Layouts:
+    """The layouts of the prompts that the page shows, each once."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.kept: list[Layout] = []
+        self._known = shape.layouts
+        self._places: dict[Layout, int] = {}
+
+    def place(self, position: str) -> int:
+        """Where the call's layout is in the page; -1 where it is not known."""
+        layout = self._known.get(position)
+        if layout is None:
+            return -1
+        found = self._places.get(layout)
+        if found is None:
+            found = self._places[layout] = len(self.kept)
+            self.kept.append(layout)
         return found
 
 
@@ -141,13 +162,11 @@ def _notes(shape: Shape, calls: int, most: int) -> list[str]:
     return notes
 
 
-def _op(record: Record, shape: Shape, op: PastOp) -> dict[str, Any]:
-    layout = shape.layouts.get(op.digest)
-    plain = None if layout is None else asdict(layout)
-    return {"name": op.name, "text": record.texts[op.text], "layout": plain}
+def _op(record: Record, op: PastOp) -> dict[str, Any]:
+    return {"name": op.name, "text": record.texts[op.text]}
 
 
-def _row(call: Call, shape: Shape, texts: _Texts) -> list[Any]:
+def _row(call: Call, shape: Shape, texts: _Texts, layouts: _Layouts) -> list[Any]:
     cost, node = call.cost, shape.graph.nodes.get(call.position, {})
     result = texts.place(call.result) if call.result else -1
     return [
@@ -155,6 +174,7 @@ def _row(call: Call, shape: Shape, texts: _Texts) -> list[Any]:
         [texts.place(text) for text in call.past.texts], result, "" if call.result else call.text,
         cost.prompt_tokens, cost.completion_tokens, cost.cached_tokens,
         int(cost.service_s * 1000), int(cost.queue_s * 1000), cost.attempts,
+        layouts.place(call.position),
     ]  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def _fact(name: str, text: str) -> None:
 
 def prompt_of(node: Node) -> str:
     """What was sent for a call, special tokens included."""
-    op, processor = node.work.op, node.scope.run.kernel.processor(node.work.op.processor)
+    op, processor = node.work.op, node.scope.run.processor(node.work.op.processor)
     texts = texts_of(node)
     if not processor.capabilities.token_prompts:
         turns = messages_of(op, texts, processor.markers)

@@ -43,7 +43,7 @@ def welcome(on: Console) -> None:
     """What the session is, and where it stands."""
     s, state = on.settings, on.session.state
     assert state is not None
-    processor = state.kernel.processor(None)
+    processor = state.processor(None)
     can = processor.capabilities
     model = one_line(can.model.rsplit("/", 1)[-1], 30)
     say(f"session {on.run.name} on {s.engine} ({model}, window {processor.window:,} tokens)")
@@ -119,7 +119,7 @@ def ctx(on: Console) -> None:
     context, state = on.session.context, on.session.state
     assert context is not None and state is not None
     window = context.window
-    processor = state.kernel.processor(None)
+    processor = state.processor(None)
     rows = {region.name: region for region in window.regions()}
     fixed = processor.codec.overhead(acts.said("?", "context"))
     rows["protected"] = rows["protected"]._replace(tokens=fixed, capacity=fixed)
@@ -148,7 +148,7 @@ def _said_tokens(on: Console) -> int:
         return 0
     op = node.work.op
     texts = zip(op.operands, texts_of(node), strict=True)
-    count = node.scope.run.kernel.processor(op.processor).count
+    count = node.scope.run.processor(op.processor).count
     named = sum(count(text) for place, text in texts if place.name != "context")
     return int(count(op.text) + named)
 

@@ -111,7 +111,7 @@ class Session:
         state.on_text = self._piece
         state.on_end.append(lambda: self.tell("over", None))
         self._lines = asyncio.Queue()
-        self.context = Context(state.kernel.processor(None), self.names)
+        self.context = Context(state.processor(None), self.names)
         told = Told(state.header)
         while True:
             place = Place()

@@ -1,0 +1,186 @@
+"""The layout of a prompt: an op and its operands as turns of text, by a convention. Pure.
+
+Theory of operation
+-------------------
+A prompt has constants (what is asked, in what form, examples) and operands. Which stand first
+depends on the op and the operands' lengths alone: an operand longer than the constants is a
+document and stands before them, so that any number of questions, of different ops too, share it in
+the server's prefix cache; short operands stand behind the constants, so that all calls of an op
+share those. What a system text says stands before both.
+
+A turn is a role and *pieces*: texts of ours, and numbers for the operands. Pieces are tokenised
+apart, so a piece has the same ids wherever it stands.
+
+Rules
+1. A fence is one backtick longer than the longest run of backticks in its text, and at least three:
+   no operand can close its own, and equal operands give equal ids.
+2. What is told of the result is told once in the constants; a reminder says only what convention
+   and measurement want said again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from nlpu.convention import Convention
+from nlpu.forms import told
+from nlpu.op import Op
+
+_BACKTICKS = re.compile(r"`{3,}")
+Role = Literal["system", "user", "assistant"]
+
+
+class Turn(NamedTuple):
+    """One turn of a chat: pieces are texts of ours, or the numbers of operands."""
+
+    role: Role
+    pieces: tuple[str | int, ...]
+
+
+class Order(NamedTuple):
+    """Which operands stand before the constants, and which behind them, each in order."""
+
+    before: tuple[int, ...]
+    behind: tuple[int, ...]
+
+
+def fence_for(text: str) -> str:
+    """A run of backticks longer than any inside the text, at least three."""
+    longest = max(map(len, _BACKTICKS.findall(text)), default=2) if "```" in text else 2
+    return "`" * (longest + 1)
+
+
+def order_of(convention: Convention, constant: int, contents: Sequence[str]) -> Order:
+    """The order of operands; ``constant`` is how many characters the constants have."""
+    places = range(len(contents))
+    before: tuple[int, ...] = ()
+    if convention.document:
+        before = tuple(place for place in places if len(contents[place]) > constant)
+    behind = [place for place in places if place not in before]
+    if convention.longest and len(behind) > 1:
+        behind.sort(key=lambda place: -len(contents[place]))
+    return Order(before, tuple(behind))
+
+
+def constant_length(convention: Convention, op: Op[Any]) -> int:
+    """How many characters the constants of an op have, examples and all."""
+    shown = _examples_text(convention, op) if op.examples else ""
+    return len(constants_of(convention, op)) + len(shown)
+
+
+def constants_of(convention: Convention, op: Op[Any]) -> str:
+    """What is the same in every call of the op, without system text and examples."""
+    return _lines(convention, op, convention.constants)
+
+
+def _lines(convention: Convention, op: Op[Any], parts: Sequence[str]) -> str:
+    said = (_part(convention, op, part) for part in parts)
+    return "\n".join(line for line in said if line)
+
+
+def _part(convention: Convention, op: Op[Any], part: str) -> str:
+    if part == "contract":
+        return contract_of(convention, op)
+    if part == "told":
+        constraint = op.result.constraint
+        json_kind = op.result.kind == "json" and constraint is not None
+        return told(json.loads(constraint.spec)) if json_kind and constraint else op.result.notes
+    whole = {"text": op.text, "first": op.text.partition("\n")[0], "notes": op.result.notes}
+    return whole.get(part, convention.rule)
+
+
+def contract_of(convention: Convention, op: Op[Any]) -> str:
+    """What is said of the form of the result."""
+    result = op.result
+    words = dict(convention.contracts).get(result.kind)
+    if words is None:
+        return result.contract
+    form = result.contract.partition("of this form: ")[2]
+    return words.replace("{form}", form).replace("{one}", result.name)
+
+
+def turns_of(
+    convention: Convention, op: Op[Any], order: Order, fences: Sequence[str]
+) -> tuple[Turn, ...]:
+    """The turns of a call, operands as their numbers."""
+    constants = constants_of(convention, op)
+    system = [op.system] if op.system else []
+    head: list[str | int] = []
+    if convention.place == "system" and not order.before:
+        system.append(constants)
+    else:
+        head = [*_documents(convention, op, order, fences), constants + convention.gap]
+    turns = [Turn("system", ("\n\n".join(system),))] if system else []
+    if op.examples and (convention.examples == "text" or order.before):
+        head.append(_examples_text(convention, op))
+    elif op.examples:
+        turns += _examples(convention, op, head)
+        head = []
+    tail = _lines(convention, op, convention.reminder)
+    pieces = [*head, *_operands(convention, op, order.behind, fences)]
+    return (*turns, Turn("user", tuple(pieces) + ((convention.last + tail,) if tail else ())))
+
+
+def _documents(
+    convention: Convention, op: Op[Any], order: Order, fences: Sequence[str]
+) -> list[str | int]:
+    """The operands that stand before the constants, and what the constants say of them."""
+    if len(order.before) > 1:
+        return _operands(convention, op, order.before, fences)
+    pieces: list[str | int] = []
+    for place in order.before:
+        head, tail = _around(convention.document, "text", fences[place])
+        pieces += [head, place, tail]
+        name = op.operands[place].name
+        if name != "text":
+            pieces.append(convention.about.replace("{name}", name) + "\n")
+    return pieces
+
+
+def _operands(
+    convention: Convention, op: Op[Any], places: Sequence[int], fences: Sequence[str]
+) -> list[str | int]:
+    pieces: list[str | int] = []
+    for place in places:
+        head, tail = _around(convention.operand, op.operands[place].name, fences[place])
+        pieces += [head, place, tail]
+    return pieces
+
+
+def _around(template: str, name: str, fence: str) -> tuple[str, str]:
+    head, _, tail = template.replace("{name}", name).replace("{fence}", fence).partition("{text}")
+    return head, tail
+
+
+def _examples(convention: Convention, op: Op[Any], head: Sequence[str | int]) -> list[Turn]:
+    """Examples as turns, the constants in the first."""
+    turns: list[Turn] = []
+    tail = _lines(convention, op, convention.reminder)
+    start = "".join(str(piece) for piece in head)
+    for each in op.examples:
+        asked = start + written_operands(convention, op, each.operands)
+        turns.append(Turn("user", (asked + (convention.last + tail if tail else ""),)))
+        turns.append(Turn("assistant", (each.answer,)))
+        start = ""
+    return turns
+
+
+def _examples_text(convention: Convention, op: Op[Any]) -> str:
+    head, _, rest = convention.example.partition("{operands}")
+    between, _, tail = rest.partition("{answer}")
+    written = (
+        head + written_operands(convention, op, each.operands) + between + each.answer + tail
+        for each in op.examples
+    )
+    return "".join(written) + convention.now
+
+
+def written_operands(convention: Convention, op: Op[Any], contents: Sequence[str]) -> str:
+    """Operands as one text, in the order that they have behind the constants."""
+    order = order_of(convention.using(document=""), 0, contents)
+    fences = [fence_for(text) for text in contents]
+    pieces = _operands(convention, op, order.behind, fences)
+    return "".join(contents[piece] if isinstance(piece, int) else piece for piece in pieces)
