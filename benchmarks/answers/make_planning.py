@@ -31,6 +31,7 @@ from planning_kit import (
     numbered,
     one_in_ten,
     pad,
+    padded,
     polish,
     spread,
 )
@@ -108,7 +109,7 @@ def supported(rng: Random, frame: Case, which: int, label: bool, long: bool) -> 
         said[changed] = other if other not in slots.values() else slots[changed]
     text = polish(frame["text"].format(**slots))
     claim = polish(statement.format(**said))
-    operands = {"question": f'Does the text say that this is so: "{claim}"', "text": text}
+    operands = {"question": f'Does the text say the following? "{claim}"', "text": text}
     operands["text"] = pad(rng, text, 4) if long else text
     return case("judge", operands, "exact", label, distractors=bool(twin), negation=False)
 
@@ -154,7 +155,7 @@ def nearer(rng: Random, frame: Case, right: int, long: bool) -> Case:
         shape = rng.choice(frame.get(key) or frame["text"])
         texts.append(polish(shape.format(**slots, v=value)))
     if long and frame.get("pads", True):
-        texts = [pad(rng, text, 3) for text in texts]
+        texts = padded(rng, texts, 3)
     first, second = texts if right == 0 else texts[::-1]
     operands = {"criterion": rng.choice(frame["criterion"]), "first": first, "second": second}
     return case("compare", operands, "exact", ["first", "second"][right], distractors=False)
@@ -234,7 +235,7 @@ def pick(rng: Random, frame: Case, count: int, long: bool) -> Case:
     notes += [(text, False) for text in near + far]
     rng.shuffle(notes)
     texts = [polish(text.format(**slots)) for text, _ in notes]
-    texts = [pad(rng, text, 2) for text in texts] if long else texts
+    texts = padded(rng, texts, 1) if long else texts
     right = [number for number, note in enumerate(notes, 1) if note[1]]
     operands = {"question": rng.choice(frame["ask"]).format(**slots), "texts": numbered(texts)}
     return case("select", operands, "set", right, distractors=True)
@@ -247,7 +248,7 @@ def order(rng: Random, frame: Case, right: tuple[int, ...], long: bool) -> Case:
     texts = [""] * 3
     for place, value, slots in zip(right, values, casts(rng, 3), strict=True):
         texts[place] = polish(rng.choice(frame["text"]).format(**slots, v=value))
-    texts = [pad(rng, text, 2) for text in texts] if long else texts
+    texts = padded(rng, texts, 2) if long else texts
     operands = {"criterion": frame["criterion"], "texts": numbered(texts)}
     return case("rank", operands, "exact", [place + 1 for place in right], distractors=False)
 

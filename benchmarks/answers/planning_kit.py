@@ -130,6 +130,17 @@ def pad(rng: Random, text: str, count: int = 5) -> str:
     return ("\n" if "\n" in text else " ").join(parts)
 
 
+def padded(rng: Random, texts: Sequence[str], each: int) -> list[str]:
+    """Texts with sentences around them that have nothing to do with them, no sentence twice."""
+    sentences = rng.sample(FILLERS, each * len(texts))
+    found = []
+    for index, text in enumerate(texts):
+        parts = sentences[index * each : (index + 1) * each]
+        parts.insert(rng.randint(0, each), text)
+        found.append(" ".join(parts))
+    return found
+
+
 def written(rng: Random, unit: str, value: int) -> str:
     """An amount as text; a weight or a time in one of two ways."""
     if unit == "clock":

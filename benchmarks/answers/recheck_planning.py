@@ -19,6 +19,7 @@ from typing import Any
 Case = dict[str, Any]
 HERE = Path(__file__).parent / "planning" / "families"
 MONTHS = "January February March April May June July August September October November December"
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen
 fourteen"""
 AMOUNT = re.compile(
@@ -53,7 +54,7 @@ def word(wanted: str, text: str) -> bool:
 def held(text: str) -> str:
     """The part of a text with the list that is asked about."""
     for mark in ("\nIn the green", "On the shelf", "Kept here", "\nStaying at home"):
-        text = text.split(mark)[0]
+        text = text.split(mark, maxsplit=1)[0]
     for mark in ("need ", "In the blue bag: ", "contains ", "checked by", "Present: ", "we met "):
         text = text.split(mark)[-1]
     return text
@@ -83,7 +84,7 @@ def larger(case: Case) -> bool:
     """The asked-for two, as they stand in the question, with the amounts nearest to them."""
     question, text = case["operands"]["question"], case["operands"]["text"]
     found = list(AMOUNT.finditer(text))
-    asked = sorted(names_of(question, text), key=lambda name: question.index(name))
+    asked = sorted(names_of(question, text), key=question.index)
     values = []
     for name in asked:
         where = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
@@ -148,10 +149,9 @@ def order(case: Case) -> bool:
 def chain(case: Case) -> bool:
     facts = case["operands"]["facts"]
     needed = [one if isinstance(one, list) else [one] for one in case["expected"]["all"]]
-    days = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday Monday".split()
     if "day after" in facts:
         day = re.findall(r"the day after (\w+)", facts)[0]
-        return needed == [[days[days.index(day) + 1].casefold()]]
+        return needed == [[DAYS[(DAYS.index(day) + 1) % 7].casefold()]]
     return all(any(word(one, facts) for one in either) for either in needed)
 
 
