@@ -197,7 +197,7 @@ def counting(rng: Random, frame: Case, value: int, long: bool) -> Case:
     few = rng.choice([number for number in range(2, 10) if number != value])
     slots = counted(rng, frame, value, cast(rng) | {"k": SMALL[few]})
     text = polish(frame["text"].format(**slots))
-    question = rng.choice(frame["ask"]).format(**slots)
+    question = rng.choice(frame["ask"]).format(**slots) + " Answer in digits."
     operands = {"question": question, "text": pad(rng, text) if long else text}
     return case("answer", operands, "number", value, distractors=True, negation=False)
 
