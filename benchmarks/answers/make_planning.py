@@ -264,7 +264,7 @@ def chain(rng: Random, frame: Case, long: bool) -> Case:
     needed = [word.format(**slots).casefold().split("|") for word in frame["all"]]
     expected: Case = {"all": [words[0] if len(words) == 1 else words for words in needed]}
     expected["none"] = [word.format(**slots).casefold() for word in frame["none"]]
-    expected["max_words"] = 16
+    expected["max_words"] = 20
     return case("infer", operands, "predicate", expected, distractors=True)
 
 
