@@ -83,6 +83,20 @@ def chosen(case: Case) -> bool:
     return bool(expected)
 
 
+def within(word: str, text: str) -> bool:
+    """Whether a word or phrase is in a text, on word borders."""
+    found = re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", text.casefold())
+    return found is not None
+
+
+def contradiction(expected: Case) -> bool:
+    """Whether what must be there has, in every wording, something that must not be."""
+    needed = [*expected.get("all", []), *expected.get("order", [])]
+    wordings = [one if isinstance(one, list) else [one] for one in needed]
+    none = expected.get("none", [])
+    return any(all(any(within(bad, one) for bad in none) for one in either) for either in wordings)
+
+
 def predicate(case: Case) -> bool:
     """Whether a predicate has entries that are known and can hold."""
     expected = case["expected"]
@@ -96,6 +110,8 @@ def predicate(case: Case) -> bool:
         if key in ("any", "none") and not texts(entry):
             return False
     if not all(whole(expected[key]) and expected[key] > 0 for key in LIMITS if key in expected):
+        return False
+    if contradiction(expected):
         return False
     return bool(expected.get("min_words", 0) <= expected.get("max_words", 10**6))
 
