@@ -36,6 +36,7 @@ from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted
 from nlpu.processor import SYSTEM_MARK
+from nlpu.prompt import pieces_of
 from nlpu.wire import Capabilities, Reply, Request
 
 _ABOUT = re.compile(r"^The text above is the ([\w ]+)\.$", re.MULTILINE)
