@@ -24,13 +24,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from nlpu.errors import BadOp, BadOperand
 from nlpu.op_checks import check_given, check_settings, typed
 from nlpu.printing import one_line
 from nlpu.types import ResultType, result_type
 from nlpu.value import T, Value, current, own
+
+if TYPE_CHECKING:  # cases are of ops
+    from nlpu.scores import Report
 
 R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
@@ -121,6 +124,12 @@ class Op(Generic[R]):
         place = Operand(self.operands[0].name, self.result)
         return current().issue(Reduce(self), (_listed(self.name, place, items), *rest))
 
+    def check(self, cases: Any, metric: Any = None) -> Value[Report]:
+        """One call for each case, and what they were worth: a report (``nlpu.cases``)."""
+        from nlpu.cases import cases_of
+
+        return current().issue(Check(self, cases_of(cases), metric), ())
+
     def using(self, **changes: Any) -> Op[R]:
         """The same op with other settings: any field of Op but its text, operands and result."""
         allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
@@ -192,6 +201,15 @@ class Reduce:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """One call for each case, scored. ``metric``: of all cases, if it is not theirs."""
+
+    op: Op[Any]
+    cases: tuple[Any, ...]
+    metric: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lift:
     """A Python function on contents; ``blocking`` ones run on a thread."""
 
@@ -208,7 +226,7 @@ class Gather:
     shape: Any
 
 
-Work = Call | Draws | Map | Reduce | Lift | Gather
+Work = Call | Draws | Map | Reduce | Check | Lift | Gather
 
 
 # -- definition -----------------------------------------------------------------------------

@@ -16,21 +16,25 @@ Rules
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from nlpu.cases import cases_of
 from nlpu.engines import model_name, named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
+from nlpu.questions import Given, Subject
+from nlpu.scores import Report
 from nlpu.wire import Engine
 from runtime import lives, settings
 from runtime.budget import Budget
 from runtime.clock import Clock, SystemClock
 from runtime.drivers.person import Person
 from runtime.editing import Edits
+from runtime.evaluation import Evaluation, contestants_of
 from runtime.forks import heed_forks
 from runtime.gate import Gate
 from runtime.handle import Run
@@ -114,6 +118,32 @@ class Computer:
     def run(self, program: Program, *args: Any, **kwargs: Any) -> Run:
         """Start a program and wait for it. Ctrl-C stops it, resumable."""
         return self._wait(self.start(program, *args, **kwargs))
+
+    def evaluate(
+        self,
+        subject: Subject,
+        cases: Any,
+        *,
+        metric: Given = None,
+        against: Subject | Sequence[Subject] = (),
+        processors: Sequence[str] = ("",),
+        budget: Budget = UNLIMITED,
+        resume: str | None = None,
+    ) -> Report:
+        """Ask cases with known answers of an op or a program, and give the report.
+
+        cases, metric: see ``nlpu.cases`` and ``nlpu.metrics``. against: what is asked the same.
+        processors: names of those to ask an op on. resume: the run of an evaluation to go on with.
+        A budget that runs out leaves a report of what was asked by then, which says so.
+        """
+        asked = cases_of(cases)
+        evaluation = Evaluation(contestants_of(subject, against, processors), metric)
+        evaluation.check(asked)
+        if resume is None:
+            run = self.run(evaluation.evaluate, asked, budget=budget)
+        else:
+            run = self._wait(self.resume(resume, evaluation.evaluate, asked, budget=budget))
+        return evaluation.outcome(run)
 
     def start(
         self,

@@ -1,0 +1,241 @@
+"""Evaluations: cases asked of ops and programs within a run, and scored.
+
+Theory of operation
+-------------------
+An evaluation is a program like any other. It issues every case at once, of a metric that asks the
+judge's call behind each, waits for all, and makes the report of what came. So it is journaled,
+budgeted, resumed and replayed as programs are, and equal calls are made once: an op against itself
+costs nothing more. What a case took is read off its node, or off all that a program issued.
+
+    op.check(cases)           in a program: a nested evaluation, its Value holds the report
+    computer.evaluate(...)    a run that is nothing else
+    nlpu eval                 the same from a terminal
+
+Rules
+1. A failure of the model's or of the program's is a wrong answer. A failure of the host says
+   nothing about it: the evaluation fails, and resumed it asks again.
+2. What is scored is what the journal holds: a resumed evaluation gives the same report.
+3. Of a run that was stopped there is a report, too: of the cases that had an answer by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from nlpu.cases import Case
+from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, chain_of, root_of
+from nlpu.matching import text_of
+from nlpu.metrics import means_the_same
+from nlpu.op import Check, Op, lift
+from nlpu.questions import Given, Question, Subject, called, questions
+from nlpu.scores import Report, Row
+from nlpu.value import State, Value, current
+from runtime.cost import Cost
+from runtime.graph import Node
+from runtime.hosting import Spawn, spawn
+from runtime.works import KINDS, Kind
+
+if TYPE_CHECKING:
+    from runtime.handle import Run
+    from runtime.kernel import Kernel
+
+_MOST_SHOWN = 2000  # characters of an operand in a report
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """What is asked all cases: an op or a program, and on which processor ("": the default)."""
+
+    subject: Subject
+    processor: str = ""
+    name: str = ""
+
+
+def contestants_of(
+    subject: Subject, against: Subject | Sequence[Subject], processors: Sequence[str]
+) -> tuple[Contestant, ...]:
+    """All that is asked the same cases; the first is compared with each of the others."""
+    others = tuple(against) if isinstance(against, Sequence) else (against,)
+    if any(processors) and not isinstance(subject, Op):
+        raise Usage(f"{called(subject)} names its processors itself; ask it on one computer each")
+    mine = [Contestant(subject, each) for each in processors]
+    return (*mine, *(Contestant(each, processors[0]) for each in others))
+
+
+def named(contestants: Sequence[Contestant]) -> tuple[Contestant, ...]:
+    """The contestants with names that differ."""
+    several = len({each.processor for each in contestants}) > 1
+    names: list[str] = []
+    for each in contestants:
+        name = each.name or called(each.subject)
+        name += f" on {each.processor}" * several
+        again = sum(other.partition(" #")[0] == name for other in names)
+        names.append(f"{name} #{again + 1}" if again else name)
+    return tuple(replace(each, name=name) for each, name in zip(contestants, names, strict=True))
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question under way: the Value of its answer, and of the judge's call about it."""
+
+    question: Question
+    answer: Value[Any]
+    verdict: Value[Any] | None = None
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """Contestants and the metric of all cases (None: each case's). ``evaluate`` is the program."""
+
+    contestants: Sequence[Contestant]
+    metric: Given = None
+    scores: Mapping[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
+    cases: tuple[Case, ...] = ()
+    _asked: list[list[_Asked]] = field(default_factory=list)
+    _models: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.contestants = named(self.contestants)
+
+    def check(self, cases: Sequence[Case]) -> None:
+        """Hold the cases against all contestants. Raises BadOperand."""
+        self._questions(cases)
+
+    def _questions(self, cases: Sequence[Case]) -> list[tuple[Question, ...]]:
+        return [
+            questions(each.subject, cases, self.metric, self.scores) for each in self.contestants
+        ]
+
+    def evaluate(self, cases: tuple[Case, ...]) -> Report:
+        """Ask all cases and give the report."""
+        ready = self._questions(cases)
+        self.cases = cases
+        scope = current()
+        self._models = [
+            str(scope.processor(each.processor or None).capabilities.model)
+            for each in self.contestants
+        ]
+        self._asked = [
+            [_ask(question, each.processor) for question in mine]
+            for each, mine in zip(self.contestants, ready, strict=True)
+        ]
+        failures = [error for asked in self._all() for error in _waited(asked)]
+        host = next((error for error in failures if isinstance(error, HostError)), None)
+        if host is not None:  # rule 1
+            raise host
+        return self.report()
+
+    def report(self, stopped: str = "") -> Report:
+        """The report of what has an answer (rule 3)."""
+        asked = self._asked or [[]] * len(self.contestants)
+        models = self._models or [""] * len(self.contestants)
+        found = [
+            Report(
+                name=each.name, model=model, cases=len(self.cases), stopped=stopped,
+                rows=tuple(row for one in mine if (row := _row(one)) is not None),
+            )
+            for each, model, mine in zip(self.contestants, models, asked, strict=True)
+        ]  # fmt: skip
+        return found[0].model_copy(update={"others": tuple(found[1:])})
+
+    def outcome(self, run: Run) -> Report:
+        """The report of a run that has ended; of a stopped one what there is (rule 3)."""
+        error = run.error
+        if isinstance(error, Stopped) and self._asked:
+            return self.report(f"run {run.name} stopped: {error}.")
+        found: Report = run.result
+        return found
+
+    def _all(self) -> Iterator[_Asked]:
+        for asked in self._asked:
+            yield from asked
+
+
+def _ask(question: Question, processor: str) -> _Asked:
+    """Issue a question's call or program, and behind it the judge's."""
+    asks = question.asks
+    if isinstance(asks, Op):
+        chosen = asks.using(processor=processor) if processor else asks
+        answer: Value[Any] = chosen(*question.operands)
+    else:
+        answer = spawn(asks, *question.operands)
+    if not question.metric.asks:
+        return _Asked(question, answer)
+    text = answer if isinstance(asks, Op) else lift(text_of)(answer)
+    return _Asked(question, answer, means_the_same(question.expected, text))
+
+
+def _waited(asked: _Asked) -> Iterator[BaseException]:
+    """Wait for an answer and its verdict; give why there is none."""
+    for value in (asked.answer, asked.verdict):
+        if value is not None:
+            try:
+                _ = value.value
+            except NlpuError as error:
+                yield root_of(error) or error
+
+
+def _row(asked: _Asked) -> Row | None:
+    """The row of an answer that is there; None where it is not, or was never asked."""
+    values = [v for v in (asked.answer, asked.verdict) if isinstance(v, Node)]
+    error = next((value._error for value in values if value._error is not None), None)
+    why = root_of(error)
+    pending = any(value._state is State.PENDING for value in values) and error is None
+    if pending or isinstance(why, Cancelled | HostError):
+        return None
+    question, told = asked.question, asked.verdict if asked.verdict is not None else asked.answer
+    failed = chain_of(why) if why is not None else ""
+    if failed and asked.answer._error is None:
+        failed = f"the judge: {failed}"
+    return Row(
+        id=question.case.id, tags=dict(question.case.tags), metric=question.metric.name,
+        score=0.0 if failed else question.metric.score(question.expected, told._content),
+        answer="" if asked.answer._error is not None else text_of(asked.answer._content),
+        expected=text_of(question.expected), error=failed,
+        asked={name: text_of(item)[:_MOST_SHOWN] for name, item in question.case.operands.items()},
+        **reduce(_added, map(_took, values)),
+    )  # fmt: skip
+
+
+def _took(node: Node) -> dict[str, Any]:
+    """What a call took, or all calls of a program; of one that was shared, what its equal took."""
+    inner = list(node.inner.subtree()) if node.inner is not None else [node]
+    costs = [cost for each in inner if (cost := _alone(each)) is not None]
+    return {
+        "calls": len(costs),
+        "tokens": sum(cost.completion_tokens for cost in costs),
+        "seconds": round(sum(cost.service_s for cost in costs), 3),
+    }
+
+
+def _alone(node: Node) -> Cost | None:
+    """What it would have taken had no other asked the same."""
+    if node.cost is None or node.cost.how != "shared" or node.key is None:
+        return node.cost
+    equal = node.scope.run.leaders.get(node.key)
+    return node.cost if equal is None else equal.cost
+
+
+def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return {name: one[name] + other[name] for name in one}
+
+
+# -- a check as a kind of work --------------------------------------------------------------------
+
+
+def _check_issued(kernel: Kernel, node: Node) -> None:
+    work: Check = node.work
+    program = Evaluation((Contestant(work.op),), work.metric)
+    program.check(work.cases)
+    node.work = Spawn(program.evaluate, "check", (work.cases,))
+    KINDS[Spawn].issued(kernel, node)
+
+
+def _check_ready(kernel: Kernel, node: Node) -> None:
+    raise AssertionError("a check has become a nested program when it was issued")
+
+
+KINDS[Check] = Kind(_check_issued, _check_ready, takes_failures=True)
