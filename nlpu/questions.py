@@ -44,14 +44,13 @@ class Question:
 
 
 def questions(
-    subject: Subject, cases: Iterable[Case], metric: Given = None,
-    scores: Mapping[str, Callable[[Any, Any], Any]] | None = None,
-) -> tuple[Question, ...]:  # fmt: skip
-    """The cases as questions of an op or a program. Raises BadOperand.
+    subject: Subject, cases: Iterable[Case], metric: Given = None
+) -> tuple[Question, ...]:
+    """The cases as questions of an op or a program; metric: that of all, whatever they say.
 
-    metric: that of all, whatever they say. scores: functions by the names that cases have for them.
+    Raises BadOperand.
     """
-    return tuple(_question(subject, case, metric, scores or {}) for case in cases)
+    return tuple(_question(subject, case, metric) for case in cases)
 
 
 def called(subject: Subject) -> str:
@@ -60,18 +59,12 @@ def called(subject: Subject) -> str:
     return str(name)
 
 
-def _question(
-    subject: Subject, case: Case, metric: Given, scores: Mapping[str, Callable[[Any, Any], Any]]
-) -> Question:
+def _question(subject: Subject, case: Case, metric: Given) -> Question:
     where = f"{case.where or f'case {case.id!r}'} ({called(subject)})"
     try:
         asks = _chosen(subject, case)
         result, operands = _fitted(asks, case)
-        named = metric if metric is not None else case.metric
-        own = scores.get(named, named) if isinstance(named, str) else named
-        chosen = metric_of(own, result)
-        if isinstance(named, str) and named in scores:
-            chosen = replace(chosen, name=named)
+        chosen = metric_of(case.metric if metric is None else metric, result)
         return Question(case, asks, operands, chosen.fit(case.expected, result), chosen)
     except NlpuError as error:
         raise BadOperand(f"{where}: {error}") from error

@@ -33,7 +33,7 @@ _WIDTH = 100
 class Row(BaseModel):
     """One case: what was answered and what that was worth.
 
-    calls, tokens, seconds: what it takes alone; equal calls of an evaluation are made once.
+    calls, tokens and seconds: what it takes alone; equal calls of an evaluation are made once.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,7 +46,8 @@ class Row(BaseModel):
     asked: dict[str, str] = Field(default_factory=dict)
     tags: dict[str, Any] = Field(default_factory=dict)
     calls: int = 0
-    tokens: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
     seconds: float = 0.0
 
     @property
@@ -150,9 +151,21 @@ class Report(BaseModel):
 
     @computed_field  # type: ignore[prop-decorator]
     @property
+    def tokens_in(self) -> int:
+        """Tokens of their prompts."""
+        return sum(row.tokens_in for row in self.rows)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def tokens_out(self) -> int:
+        """Tokens that they generated."""
+        return sum(row.tokens_out for row in self.rows)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
     def nlops(self) -> float:
         """What they generated, in hundreds of tokens."""
-        return round(sum(row.tokens for row in self.rows) / 100, 4)
+        return round(self.tokens_out / 100, 4)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -20,7 +20,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -92,7 +92,6 @@ class Evaluation:
 
     contestants: Sequence[Contestant]
     metric: Given = None
-    scores: Mapping[str, Callable[[Any, Any], Any]] = field(default_factory=dict)
     cases: tuple[Case, ...] = ()
     _asked: list[list[_Asked]] = field(default_factory=list)
     _models: list[str] = field(default_factory=list)
@@ -105,9 +104,7 @@ class Evaluation:
         self._questions(cases)
 
     def _questions(self, cases: Sequence[Case]) -> list[tuple[Question, ...]]:
-        return [
-            questions(each.subject, cases, self.metric, self.scores) for each in self.contestants
-        ]
+        return [questions(each.subject, cases, self.metric) for each in self.contestants]
 
     def evaluate(self, cases: tuple[Case, ...]) -> Report:
         """Ask all cases and give the report."""
@@ -206,7 +203,8 @@ def _took(node: Node) -> dict[str, Any]:
     costs = [cost for each in inner if (cost := _alone(each)) is not None]
     return {
         "calls": len(costs),
-        "tokens": sum(cost.completion_tokens for cost in costs),
+        "tokens_in": sum(cost.prompt_tokens for cost in costs),
+        "tokens_out": sum(cost.completion_tokens for cost in costs),
         "seconds": round(sum(cost.service_s for cost in costs), 3),
     }
 

@@ -28,6 +28,7 @@ from runtime.rows import checked, fold_in, past_in, rows_by_run
 from runtime.witness import beside, side_of
 
 SESSION = "repl"  # the program of a session of ``nlpu repl``
+EVALUATION = "eval"  # and of an evaluation of ``nlpu eval``
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from runtime import own
 from runtime.header import digest_of_source
 from runtime.loader import digest_of, file_of, source_of
 from runtime.settings import KEY_VARIABLE, api_key, read
-from runtime.terminal.archive import SESSION, Record
+from runtime.terminal.archive import EVALUATION, SESSION, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,8 @@ def admit_look(record: Record, *, trust: bool, asks: bool) -> None:
 def _known_files(record: Record) -> dict[Path, set[str]]:
     """List the files that a run names, with the digests that it ran them with."""
     header, past = record.past.header, record.past
+    if record.program == EVALUATION:
+        return {Path(path): {digest} for path, digest in header["eval"]["files"].items()}
     found: dict[Path, set[str]] = {}
     if record.program != SESSION:
         path = file_of(record.program)
