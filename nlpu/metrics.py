@@ -139,11 +139,6 @@ def _fit_choice(expected: Any, result: ResultType) -> Any:
     raise BadOperand(f"{shown(expected)} is none of its choices: {', '.join(choices)}")
 
 
-def _fit_counted(expected: Any, result: ResultType) -> Any:
-    number = _fit_number(expected, result)
-    return int(number) if number == int(number) else number
-
-
 def _fit_json(expected: Any, result: ResultType) -> Any:
     if isinstance(expected, str):
         with suppress(Malformed):
@@ -222,7 +217,7 @@ def _fit_number(expected: Any, result: ResultType | None) -> Any:
         raise BadOperand(f"number is of a number or a text, and it gives {result.name}")
     if result is not None and result.kind == "int" and number != int(number):
         raise BadOperand(f"a whole number is expected of it, not {shown(expected)}")
-    return number
+    return int(number) if number == int(number) else number
 
 
 def _score_number(expected: Any, content: Any) -> float:
@@ -235,7 +230,7 @@ def _score_number(expected: Any, content: Any) -> float:
 
 _FITS: dict[str, Callable[[Any, ResultType], Any]] = {
     "text": _fit_text, "bool": _fit_yes, "judgement": _fit_yes, "choice": _fit_choice,
-    "int": _fit_counted, "float": _fit_number,
+    "int": _fit_number, "float": _fit_number,
 }  # fmt: skip
 
 

@@ -42,6 +42,10 @@ class Question:
     expected: Any
     metric: Metric
 
+    def score(self, content: Any) -> float:
+        """What an answer is worth, 0 to 1; of a metric that asks, what the judge's is."""
+        return self.metric.score(self.expected, content)
+
 
 def questions(
     subject: Subject, cases: Iterable[Case], metric: Given = None

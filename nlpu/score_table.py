@@ -79,8 +79,8 @@ def _wrong(report: Report) -> Table:
     more = f", the first {_MOST_ROWS} of {many}" if many > _MOST_ROWS else ""
     table = Table(box=None, pad_edge=False)
     table.add_column(Text(f"wrong{more}"), no_wrap=True)
-    table.add_column("answer", ratio=1)
-    table.add_column("expected", ratio=1)
+    table.add_column("answer", ratio=1, no_wrap=True)
+    table.add_column("expected", ratio=1, no_wrap=True)
     for row in report.wrong[:_MOST_ROWS]:
         said = f"failed: {row.error}" if row.error else row.answer
         table.add_row(*(Text(one_line(each, _MOST_TEXT)) for each in (row.id, said, row.expected)))

@@ -189,7 +189,7 @@ def _row(asked: _Asked) -> Row | None:
         failed = f"the judge: {failed}"
     return Row(
         id=question.case.id, tags=dict(question.case.tags), metric=question.metric.name,
-        score=0.0 if failed else question.metric.score(question.expected, told._content),
+        score=0.0 if failed else question.score(told._content),
         answer="" if asked.answer._error is not None else text_of(asked.answer._content),
         expected=text_of(question.expected), error=failed,
         asked={name: text_of(item)[:_MOST_SHOWN] for name, item in question.case.operands.items()},
