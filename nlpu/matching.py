@@ -23,7 +23,7 @@ from pydantic_core import to_jsonable_python
 
 from nlpu.judgement import Judgement
 
-_ARTICLE = re.compile(r"(?:an?|the) (?=\w)")
+_ARTICLE = re.compile(r"(?:an?|the) ")
 _NUMERAL = re.compile(
     r"(?<![\w.,])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|,\d{1,2}(?!\d))?"
 )
@@ -86,16 +86,17 @@ def text_of(content: Any) -> str:
     return json.dumps(said, ensure_ascii=False)
 
 
-def number_in(text: str) -> float | None:
+def number_in(text: str) -> int | float | None:
     """The first number in a text; in words, up to twenty, where no numeral is in it."""
     found = _NUMERAL.search(unicodedata.normalize("NFKC", text))
     if found is None:
         words = re.findall(r"\w+", text.casefold())
-        return next((float(_NUMBERS.index(word)) for word in words if word in _NUMBERS), None)
+        return next((_NUMBERS.index(word) for word in words if word in _NUMBERS), None)
     numeral = found[0].replace("\u2212", "-")
     if re.search(r"\d,\d{1,2}$", numeral):
         numeral = ".".join(numeral.rsplit(",", 1))
-    return float(numeral.replace(",", ""))
+    plainly = numeral.replace(",", "")
+    return float(plainly) if "." in plainly else int(plainly)
 
 
 def sentences(text: str) -> int:

@@ -101,7 +101,7 @@ def _own(function: Callable[[Any, Any], Any]) -> Metric:
 
 
 def _same(expected: Any, said: Any) -> bool:
-    """Whether two plain contents are the same (see ``exact``)."""
+    """Whether a plain content is what was expected (see ``exact``)."""
     if isinstance(expected, str) and isinstance(said, str):
         return bare(expected) == bare(said)
     if isinstance(expected, dict) and isinstance(said, dict):
@@ -195,7 +195,9 @@ def _score_set(expected: Any, content: Any) -> float:
         return 0.0
     left = list(said)
     for item in expected:
-        match = next((i for i, other in enumerate(left) if _same(item, other)), None)
+        match = next(
+            (i for i, other in enumerate(left) if _same(item, other) and _same(other, item)), None
+        )
         if match is None:
             return 0.0
         del left[match]
@@ -206,18 +208,26 @@ def _score_set(expected: Any, content: Any) -> float:
 
 
 def _fit_number(expected: Any, result: ResultType | None) -> Any:
-    given = expected.strip() if isinstance(expected, str) else expected
-    try:
-        number = float(given) if not isinstance(given, bool) else None
-    except (TypeError, ValueError):
-        number = None
-    if number is None or not isfinite(number):
+    number = _number(expected)
+    if number is None:
         raise BadOperand(f"a number is expected of it, not {shown(expected)}")
     if result is not None and result.kind in ("bool", "judgement"):
         raise BadOperand(f"number is of a number or a text, and it gives {result.name}")
     if result is not None and result.kind == "int" and number != int(number):
         raise BadOperand(f"a whole number is expected of it, not {shown(expected)}")
-    return int(number) if number == int(number) else number
+    return number
+
+
+def _number(given: Any) -> int | float | None:
+    """A number that was given, or written; whole ones as such."""
+    if isinstance(given, str):
+        with suppress(ValueError):
+            return int(given)
+        with suppress(ValueError):
+            given = float(given)
+    if isinstance(given, bool) or not isinstance(given, int | float) or not isfinite(given):
+        return None
+    return int(given) if given == int(given) else given
 
 
 def _score_number(expected: Any, content: Any) -> float:
