@@ -27,6 +27,7 @@ _ARTICLE = re.compile(r"(?:an?|the) ")
 _NUMERAL = re.compile(
     r"(?<![\w.,])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|,\d{1,2}(?!\d))?"
 )
+_MOST_DIGITS = 4000  # Python reads no longer numerals
 _SENTENCE_END = re.compile(r"[.!?\u2026]+[^\w\s]*(?:\s+|$)")
 _NUMBERS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
@@ -95,7 +96,7 @@ def number_in(text: str) -> int | float | None:
     numeral = found[0].replace("\u2212", "-")
     if re.search(r"\d,\d{1,2}$", numeral):
         numeral = ".".join(numeral.rsplit(",", 1))
-    plainly = numeral.replace(",", "")
+    plainly = numeral.replace(",", "")[:_MOST_DIGITS]
     return float(plainly) if "." in plainly else int(plainly)
 
 

@@ -16,6 +16,7 @@ Rules
 
 from __future__ import annotations
 
+from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +173,7 @@ class Report(BaseModel):
     def latency_s(self) -> tuple[float, float]:
         """Median and 95th percentile of the seconds a case took."""
         took = sorted(row.seconds for row in self.rows) or [0.0]
-        return took[(len(took) - 1) // 2], took[min(len(took) - 1, int(0.95 * len(took)))]
+        return took[(len(took) - 1) // 2], took[ceil(0.95 * len(took)) - 1]
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -53,7 +53,6 @@ def test_exact_forgives_nothing_else(said: str) -> None:
 def test_a_text_is_itself_in_any_dress(text: str) -> None:
     assert score("exact", text, text) == 1
     assert bare(text) == bare(f"  {text}\n ")
-    assert bare(bare(text)) == bare(text) or "the " in bare(text) or "a" in bare(text)
 
 
 @given(st.text(), st.text())
@@ -103,7 +102,8 @@ def test_a_set_is_a_list() -> None:
     ("text", "number"),
     [
         ("7", 7), ("There are 12 cats and 3 dogs.", 12), ("-4 degrees", -4), ("1,200 euros", 1200),
-        ("about 3.5 km", 3.5), ("3,5 km", 3.5), ("three cats", 3), ("B2 has none", None), ("", None),
+        ("about 3.5 km", 3.5), ("3,5 km", 3.5), ("three cats", 3), ("B2 has none", None),
+        ("", None), ("9" * 9000, int("9" * 4000)),
         ("Three or 4", 4), ("no number", None), ("1,234,567.8", 1234567.8), ("−5", -5), ("7.", 7),
         ("12, 13", 12), ("from 2-9", 2), ("one of the 4 doors", 4),
     ],
