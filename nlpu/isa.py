@@ -35,6 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nlpu.cases import Case
 from nlpu.judgement import Judgement
 from nlpu.op import Op, nlop, op
+from nlpu.types import choices_of
 
 Line = Annotated[str, Field(max_length=100)]
 Numbers = Annotated[list[Annotated[int, Field(ge=1, le=99)]], Field(max_length=8)]
@@ -136,6 +137,7 @@ def _cases(op: Op[Any], *rows: tuple[Any, ...]) -> tuple[Case, ...]:
         Case(
             id=f"{op.name}-{number}", op=op.name, operands=dict(zip(names, operands, strict=True)),
             expected=expected, metric="predicate" if "all" in _keys(expected) else "",
+            choices=tuple(choices_of(op.result.annotation)) if op.name == "classify" else (),
         )
         for number, (*operands, expected) in enumerate(rows, 1)
     )  # fmt: skip

@@ -68,10 +68,11 @@ def _figures(report: Report) -> Table:
 
 def _flips(report: Report, difference: Difference) -> Iterator[RenderableType]:
     """Which cases flipped, each way."""
+    how = "" if difference.graded else "only "
     for name, ids in ((difference.first, difference.gained), (difference.second, difference.lost)):
         if ids:
             more = f" and {len(ids) - _MOST_ROWS} more" if len(ids) > _MOST_ROWS else ""
-            yield Text("  " + one_line(f"only {name}: {', '.join(ids[:_MOST_ROWS])}{more}", 1000))
+            yield Text("  " + one_line(f"{how}{name}: {', '.join(ids[:_MOST_ROWS])}{more}", 1000))
 
 
 def _wrong(report: Report) -> Table:

@@ -67,7 +67,8 @@ class Row(BaseModel):
 class Difference(BaseModel):
     """One against another on the same cases: the first's accuracy less the second's.
 
-    gained, lost: ids of the cases that only the first, or only the second, has right (or better).
+    gained, lost: ids of the cases that only the first, or only the second, has right; where it is
+    ``graded``, that is not all scores are 0 or 1: does better.
     other_words: of how many cases the answers differ at all.
     """
 
@@ -80,18 +81,19 @@ class Difference(BaseModel):
     gained: tuple[str, ...]
     lost: tuple[str, ...]
     other_words: int
+    graded: bool = False
 
     def __str__(self) -> str:
         both = f"{self.first} and {self.second}"
         if not self.gained and not self.lost:
-            words = f"; {counted(self.other_words, 'answer')} in other words" * bool(
-                self.other_words
-            )
-            return f"{both}: nothing differs in {counted(self.cases, 'case')}{words}"
+            many = counted(self.cases, "case")
+            if not self.other_words:
+                return f"{both}: nothing differs in {many}"
+            words = counted(self.other_words, "answer")
+            return f"{both}: none of {many} flipped, though {words} differ in words"
         low, high = self.interval
-        flips = (
-            f"{len(self.gained)} only {self.first} has right, {len(self.lost)} only {self.second}"
-        )
+        how = "{} {} does better, {} {}" if self.graded else "{} only {} has right, {} only {}"
+        flips = how.format(len(self.gained), self.first, len(self.lost), self.second)
         sure = "" if low > 0 or high < 0 else "; it may as well be none"
         return (
             f"{both}: {self.difference:+.1%} ({low:+.1%} to {high:+.1%}){sure}; of "
@@ -193,7 +195,8 @@ class Report(BaseModel):
         gained = tuple(mine.id for mine, its in pairs if mine.score > its.score)
         lost = tuple(mine.id for mine, its in pairs if mine.score < its.score)
         gaps = [mine.score - its.score for mine, its in pairs]
-        if _binary([row.score for pair in pairs for row in pair]):
+        graded = not _binary([row.score for pair in pairs for row in pair])
+        if not graded:
             both = sum(mine.right and its.right for mine, its in pairs)
             neither = len(pairs) - both - len(gained) - len(lost)
             interval = newcombe(both, len(gained), len(lost), neither)
@@ -202,6 +205,7 @@ class Report(BaseModel):
         return Difference(
             first=self.name, second=other.name, cases=len(pairs),
             difference=fmean(gaps) if gaps else 0.0, interval=interval, gained=gained, lost=lost,
+            graded=graded,
             other_words=sum((mine.answer, mine.error) != (its.answer, its.error)
                             for mine, its in pairs),
         )  # fmt: skip

@@ -132,9 +132,11 @@ class Evaluation:
         found = [
             Report(
                 name=each.name, model=model, cases=len(self.cases), stopped=stopped,
-                rows=tuple(row for one in mine if (row := _row(one)) is not None),
+                rows=tuple(row for one in mine if (row := _row(one, place == 0)) is not None),
             )
-            for each, model, mine in zip(self.contestants, models, asked, strict=True)
+            for place, (each, model, mine) in enumerate(
+                zip(self.contestants, models, asked, strict=True)
+            )
         ]  # fmt: skip
         return found[0].model_copy(update={"others": tuple(found[1:])})
 
@@ -175,8 +177,11 @@ def _waited(asked: _Asked) -> Iterator[BaseException]:
                 yield root_of(error) or error
 
 
-def _row(asked: _Asked) -> Row | None:
-    """The row of an answer that is there; None where it is not, or was never asked."""
+def _row(asked: _Asked, whole: bool) -> Row | None:
+    """The row of an answer that is there; None where it is not, or was never asked.
+
+    whole: with what was asked; it is the same for all contestants.
+    """
     values = [v for v in (asked.answer, asked.verdict) if isinstance(v, Node)]
     error = next((value._error for value in values if value._error is not None), None)
     why = root_of(error)
@@ -192,9 +197,14 @@ def _row(asked: _Asked) -> Row | None:
         score=0.0 if failed else question.score(told._content),
         answer="" if asked.answer._error is not None else text_of(asked.answer._content),
         expected=text_of(question.expected), error=failed,
-        asked={name: text_of(item)[:_MOST_SHOWN] for name, item in question.case.operands.items()},
+        asked=_shown(question) if whole else {},
         **reduce(_added, map(_took, values)),
     )  # fmt: skip
+
+
+def _shown(question: Question) -> dict[str, str]:
+    operands = question.case.operands.items()
+    return {name: text_of(item)[:_MOST_SHOWN] for name, item in operands}
 
 
 def _took(node: Node) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def test_only_cases_that_both_have_are_compared() -> None:
     other = Report(name="b", cases=2, rows=(row("2", 0, "b"), row("3", 1)))
     found = one.against(other)
     assert (found.cases, found.difference, found.other_words) == (1, 0.0, 1)
-    assert str(found) == "a and b: nothing differs in 1 case; 1 answer in other words"
+    assert str(found) == "a and b: none of 1 case flipped, though 1 answer differ in words"
 
 
 def test_a_table_is_safe_and_bounded() -> None:

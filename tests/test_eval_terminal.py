@@ -18,12 +18,16 @@ from terminal_fixture import COMMAND, Terminal, environment, fault_server, nlpu
 from nlpu.codec import messages_of
 from nlpu.engines.fault_answers import prompt_hash
 from nlpu.engines.scripted import Scripted
+from nlpu.errors import ProgramError, Usage
 from nlpu.isa import answer
 from nlpu.scores import Report, Row
 from runtime.answers import add_answers, make_answers, read_answers
 from runtime.history import past_of
 from runtime.journal import Journal
+from runtime.terminal.archive import find
+from runtime.terminal.evaluated import evaluation_of
 from runtime.terminal.score_page import page_of
+from runtime.terminal.trusting import doubt_of, files_of
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")
@@ -181,6 +185,49 @@ def test_several_models_are_compared_and_resumed(
     assert "partial" not in nlpu("show", name, "--trace", "run.trace").err
     program = nlpu("eval", "ask", *words)
     assert program.code == 2 and "names its processors itself" in program.err
+
+
+def test_another_instruction_is_evaluated_on_the_same_cases(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    words = ("eval", "mine.py:mine", "--against", "answer", "--data", data(tmp_path), *SCRIPTED)
+    first = nlpu(*words, "--json").json
+    (tmp_path / "better.txt").write_text("Answer with two words of the text.")
+    again = nlpu("run", "--from", first["run_id"], "--set", "mine=better.txt", "--json")
+    assert again.code == 0, again.err
+    report = Report.model_validate(again.json["result"])
+    assert (again.json["receipt"]["calls"], again.json["receipt"]["reused"]) == (4, 4)
+    assert without_times(again.json["result"]["others"]) == without_times(first["result"]["others"])
+    assert report.rows[0].answer != first["result"]["rows"][0]["answer"]
+    assert nlpu("replay", again.json["run_id"], "--json").json["result"] == again.json["result"]
+
+
+def test_a_journal_names_all_files_that_it_would_run(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    words = ("--data", data(tmp_path), "--metric", "mine.py:score", "--json", *SCRIPTED)
+    record = find(tmp_path / ".nlpu/runs", nlpu("eval", "answer", *words).json["run_id"])
+    assert doubt_of(record, files_of(record)) is None and record.title == "eval answer"
+    facts = record.past.header["eval"]
+    facts["files"].clear()  # as somebody might write it who wants a file to be run unseen
+    doubt = doubt_of(record, files_of(record))
+    assert doubt is not None and doubt.foreign and doubt.differing == (tmp_path / "mine.py",)
+    with pytest.raises(ProgramError, match="changed while it was looked at"):
+        evaluation_of(record, {tmp_path / "mine.py": "0" * 32})
+    for subjects in ([], ["gone.py:op"]):
+        facts["subjects"] = subjects
+        with pytest.raises(Usage, match=r"not say what it evaluates|cannot be found"):
+            evaluation_of(record, {tmp_path / "mine.py": "", Path("gone.py"): ""})
+
+
+def test_without_data_it_is_the_truth_table(nlpu: Terminal) -> None:
+    for name, cases in (("judge", 4), ("classify", 2)):
+        told = nlpu("eval", name, "--json", *SCRIPTED)
+        assert (told.code, told.json["result"]["cases"]) == (0, cases)
+    assert "ask has no truth table: name the cases" in nlpu("eval", "ask", *SCRIPTED).err
+
+
+def test_a_page_that_cannot_be_written_is_said_once(nlpu: Terminal, tmp_path: Path) -> None:
+    ended = nlpu("eval", "judge", "--html", str(tmp_path), "--json", *SCRIPTED)
+    assert ended.code == 2 and "is not a file" in ended.err and ended.json["status"] == "done"
 
 
 # -- the file of answers ---------------------------------------------------------------------------

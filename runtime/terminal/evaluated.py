@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Usage
 from runtime.evaluation import Evaluation, contestants_of
-from runtime.loader import Program
+from runtime.loader import Program, file_of
 from runtime.terminal.archive import EVALUATION, Record, find
 from runtime.terminal.subjects import Named, score_of, subject_of
 
@@ -39,13 +39,21 @@ def facts_of(
     }
 
 
+def facts_in(record: Record) -> dict[str, Any]:
+    """What a recorded evaluation's header keeps of it. Raises Usage."""
+    facts: dict[str, Any] = record.past.header.get("eval", {})
+    if not facts.get("subjects"):
+        raise Usage(f"the run {record.name} does not say what it evaluates; go on from Python")
+    return facts
+
+
 def evaluation_of(record: Record, files: Mapping[Path, str]) -> Program:
     """The program of a recorded evaluation, from files as they were admitted. Raises Usage."""
-    facts = record.past.header["eval"]
+    facts = facts_in(record)
 
     def only(spec: str) -> str:
-        path = spec.rpartition(":")[0] if ".py:" in spec else spec
-        return files.get(Path(path), "")
+        path = file_of(spec)
+        return "" if path is None else files[path]
 
     try:
         subjects = [subject_of(spec, only(spec)) for spec in facts["subjects"]]
@@ -56,9 +64,13 @@ def evaluation_of(record: Record, files: Mapping[Path, str]) -> Program:
 
 
 def ends_of(
-    loaded: Program, run_dir: Path, facts: Mapping[str, Any], html: Path | None = None
+    loaded: Program, run_dir: Path, known: Record | Path | None, html: Path | None = None
 ) -> dict[str, Any]:
-    """What ``carry`` is told to do at the end: tell what there is, keep answers, write the page."""
+    """What ``carry`` is told to do at the end: tell what there is, keep answers, write the page.
+
+    known: the file of answers, or the run that is gone on with and says which.
+    """
+    cache = facts_in(known).get("cache", "") if isinstance(known, Record) else known or ""
     evaluation: Evaluation = loaded.function.__self__  # type: ignore[attr-defined]
 
     def partial(run: Run) -> Report:
@@ -66,8 +78,8 @@ def ends_of(
 
     def ended(run: Run) -> None:
         report = run.result if run.error is None else partial(run)
-        if facts.get("cache"):
-            _keep(Path(facts["cache"]), find(run_dir, run.name))
+        if cache:
+            _keep(Path(cache), find(run_dir, run.name))
         if html is not None:
             _write(html, report, run.name)
 

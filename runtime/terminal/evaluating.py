@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from runtime.terminal.subjects import Named
 
 _Data = Annotated[
-    Path, typer.Option("--data", metavar="FILE", help="Cases with known answers: .jsonl or .csv.")
-]
+    Path | None,
+    typer.Option(
+        "--data", metavar="FILE",
+        help="Cases with known answers, .jsonl or .csv. Default: the truth table of a standard op.",
+    ),
+]  # fmt: skip
 _Metric = Annotated[
     str,
     typer.Option(
@@ -51,7 +55,7 @@ def evaluate(
             metavar="OP|PROGRAM", help="A standard op, a program, or either in a file: FILE.py:NAME"
         ),
     ],
-    data: _Data,
+    data: _Data = None,
     metric: _Metric = "",
     models: _Models = None,
     against: _Against = None,
@@ -84,7 +88,7 @@ def evaluate(
     names = _names(models, model)
     subjects = [subject_of(spec) for spec in (subject, *(against or ()))]
     scored = score_of(metric)
-    cases = _cases(data, subjects[0])
+    cases = _table(subjects[0]) if data is None else _cases(data, subjects[0])
     loaded = prepared(subjects, scored, names)
     loaded.function.__self__.check(cases)  # type: ignore[attr-defined]
     kept = None if cache is None else make_answers(cache)
@@ -98,7 +102,7 @@ def evaluate(
         whole = {**header, "can": can_of(computer), "eval": {**facts, "cans": cans}}
         return computer.start(loaded.function, cases, budget=budget, header=whole, stream=stream)
 
-    ends = ends_of(loaded, now.run_dir, facts, html)
+    ends = ends_of(loaded, now.run_dir, kept, html)
     return carry(loaded, begin, machine, as_json, seconds=budget.seconds, **ends)
 
 
@@ -112,6 +116,18 @@ def _names(models: str | None, model: str | None) -> tuple[str, ...]:
     if names and model is not None:
         raise Usage("--models names all models; leave --model out")
     return tuple(names)
+
+
+def _table(subject: Named) -> tuple[Case, ...]:
+    """The truth table of a standard op. Raises Usage."""
+    from nlpu.errors import Usage
+    from nlpu.isa import TRUTH_TABLES
+    from nlpu.questions import called
+
+    tables = {op.name: cases for op, cases in TRUTH_TABLES.items()}
+    if subject.digest or called(subject.found) not in tables:
+        raise Usage(f"{subject.spec} has no truth table: name the cases with --data FILE")
+    return tables[called(subject.found)]
 
 
 def _cases(data: Path, subject: Named) -> tuple[Case, ...]:

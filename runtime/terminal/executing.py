@@ -43,7 +43,7 @@ from runtime.terminal.forecasting import compare
 from runtime.terminal.live import Plain, display
 from runtime.terminal.output import as_text, json_of, said, say, write, write_body, write_json
 from runtime.terminal.person import TerminalPerson
-from runtime.terminal.stdout import failure
+from runtime.terminal.stdout import failure, is_paid
 from runtime.terminal.streaming import Streamer
 
 NEEDS_PERSON = 4
@@ -96,7 +96,7 @@ def carry_out(job: Job) -> int:
         interrupting.leave(error.exit_code)
         raise
     except NlpuError as error:
-        if job.as_json:
+        if job.as_json and not is_paid():
             write_json(failure(type(error).__name__, said(error), job.name))
         raise
 

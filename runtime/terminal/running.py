@@ -15,7 +15,6 @@ from runtime.terminal.machine import (
     found,
     loaded_again,
     machine_of,
-    processor_of,
 )
 from runtime.terminal.stdout import lead_prints_to_stderr
 
@@ -137,6 +136,8 @@ def _rerun(
     vouched: bool,
 ) -> int:  # fmt: skip
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
+    from runtime.terminal.archive import EVALUATION
+    from runtime.terminal.evaluated import facts_in
     from runtime.terminal.rerunning import edits_of
     from runtime.terminal.trusting import admit
 
@@ -149,6 +150,8 @@ def _rerun(
     header = {**_named_by(loaded), **machine.facts()}
     if given.engine is None and given.model is None:  # the same processor can do the same
         header["can"] = record.past.header.get("can")
+    if record.program == EVALUATION:
+        header["eval"] = facts_in(record) | {"cache": "", "cans": {}}
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.rerun(
@@ -172,6 +175,7 @@ def resume(
     as_json: o.Json = False,
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
+    from runtime.terminal.archive import EVALUATION
     from runtime.terminal.evaluated import ends_of
     from runtime.terminal.trusting import admit
 
@@ -194,7 +198,7 @@ def resume(
         )  # fmt: skip
 
     machine = machine_of(record, Machine(engine, model, now.run_dir))
-    more = ends_of(loaded, now.run_dir, header["eval"]) if "eval" in header else {}
+    more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
     return carry(
         loaded, begin, machine, as_json, again=again, seconds=now.seconds,
         foretold=header.get("forecast"), name=record.name, **more,
@@ -219,19 +223,14 @@ def replay(
     files = admit(record, trust=trust, names_engine=engine is not None)
     loaded = loaded_again(record, files)
     args, kwargs = record.arguments(loaded.function)
-    header = record.past.header
-    chosen: Any
-    chosen, wanted = processor_of(record, engine, model)
-    recorded = engines_of(header) if engine is None and model is None else None
+    machine = machine_of(record, Machine(engine, model, place))
+    recorded = engines_of(record.past.header) if engine is None and model is None else None
     if recorded is not None:
-        chosen = recorded
+        machine = Machine(recorded, machine.model, place)
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
 
-    machine = Machine(chosen, wanted, place)
-    if recorded is None:
-        machine = machine_of(record, Machine(engine, model, place))
     return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name)
 
 

@@ -92,7 +92,8 @@ def _flips(report: Report, other: Report, difference: Difference) -> Iterator[st
         yield f"<h2>Flipped: {len(flipped)}</h2>"
     for name in flipped:
         better = difference.first if name in difference.gained else difference.second
-        yield f"<details><summary>{_text(name)}: only {_text(better)}</summary>"
+        how = "better with" if difference.graded else "only"
+        yield f"<details><summary>{_text(name)}: {how} {_text(better)}</summary>"
         for title, row in ((difference.first, mine[name]), (difference.second, its[name])):
             yield _block(title, row.error or row.answer)
         yield f"{_block('expected', mine[name].expected)}</details>"
