@@ -5,8 +5,8 @@ Theory of operation
 An ``Op`` says what is asked (its text), of what (named, typed operands) and in what form the answer
 comes (its result type). It is frozen, compares by value and has a digest, so it can be stored,
 versioned, tested and looked up. Calling it does not compute anything: it describes the work
-(``Call``, ``Map``, ``Reduce``, ``Draws``, ``Lift``, ``Gather``) and hands it to the current
-issuer, which returns a Value at once.
+(``Call``, ``Map``, ``Reduce``, ``Draws``, ``Check``, ``Lift``, ``Gather``) and hands it to the
+current issuer, which returns a Value at once.
 
 Rules
 1. Everything that changes what a model is asked is in the digest; nothing else is.

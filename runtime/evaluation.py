@@ -16,17 +16,17 @@ Rules
    nothing about it: the evaluation fails, and resumed it asks again.
 2. What is scored is what the journal holds: a resumed evaluation gives the same report.
 3. Of a run that was stopped there is a report, too: of the cases that had an answer by then.
+4. What calls took depends on the moment, as time does: at the end it is noted in the journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from nlpu.cases import Case
-from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, chain_of, root_of
+from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
 from nlpu.matching import text_of
 from nlpu.metrics import means_the_same
 from nlpu.op import Check, Op, lift
@@ -34,7 +34,7 @@ from nlpu.questions import Given, Question, Subject, called, questions
 from nlpu.scores import Report, Row
 from nlpu.value import State, Value, current
 from runtime.cost import Cost
-from runtime.graph import Node
+from runtime.graph import Node, current_scope
 from runtime.hosting import Spawn, spawn
 from runtime.works import KINDS, Kind
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from runtime.handle import Run
     from runtime.kernel import Kernel
 
+_MEASURED = "what its calls took"
 _MOST_SHOWN = 2000  # characters of an operand in a report
 
 
@@ -123,28 +124,31 @@ class Evaluation:
         host = next((error for error in failures if isinstance(error, HostError)), None)
         if host is not None:  # rule 1
             raise host
-        return self.report()
+        return self._report(_noted(lambda: [_took(asked) for asked in self._all()]))
 
-    def report(self, stopped: str = "") -> Report:
+    def so_far(self, stopped: str) -> Report:
         """The report of what has an answer (rule 3)."""
-        asked = self._asked or [[]] * len(self.contestants)
-        models = self._models or [""] * len(self.contestants)
-        found = [
-            Report(
-                name=each.name, model=model, cases=len(self.cases), stopped=stopped,
-                rows=tuple(row for one in mine if (row := _row(one, place == 0)) is not None),
-            )
-            for place, (each, model, mine) in enumerate(
-                zip(self.contestants, models, asked, strict=True)
-            )
-        ]  # fmt: skip
+        return self._report([_took(asked) for asked in self._all()], stopped)
+
+    def _report(self, took: Sequence[Sequence[int]], stopped: str = "") -> Report:
+        left = iter(took)
+        found = []
+        for place, each in enumerate(self.contestants):
+            mine = self._asked[place] if self._asked else []
+            rows = [_row(asked, next(left), place == 0) for asked in mine]
+            found.append(
+                Report(
+                    name=each.name, model=self._models[place] if self._models else "",
+                    cases=len(self.cases), stopped=stopped, rows=tuple(filter(None, rows)),
+                )
+            )  # fmt: skip
         return found[0].model_copy(update={"others": tuple(found[1:])})
 
     def outcome(self, run: Run) -> Report:
         """The report of a run that has ended; of a stopped one what there is (rule 3)."""
         error = run.error
         if isinstance(error, Stopped) and self._asked:
-            return self.report(f"run {run.name} stopped: {error}.")
+            return self.so_far(f"run {run.name} stopped: {error}.")
         found: Report = run.result
         return found
 
@@ -177,19 +181,23 @@ def _waited(asked: _Asked) -> Iterator[BaseException]:
                 yield root_of(error) or error
 
 
-def _row(asked: _Asked, whole: bool) -> Row | None:
+def _nodes(asked: _Asked) -> list[Node]:
+    return [value for value in (asked.answer, asked.verdict) if isinstance(value, Node)]
+
+
+def _row(asked: _Asked, took: Sequence[int], whole: bool) -> Row | None:
     """The row of an answer that is there; None where it is not, or was never asked.
 
     whole: with what was asked; it is the same for all contestants.
     """
-    values = [v for v in (asked.answer, asked.verdict) if isinstance(v, Node)]
+    values = _nodes(asked)
     error = next((value._error for value in values if value._error is not None), None)
     why = root_of(error)
     pending = any(value._state is State.PENDING for value in values) and error is None
     if pending or isinstance(why, Cancelled | HostError):
         return None
     question, told = asked.question, asked.verdict if asked.verdict is not None else asked.answer
-    failed = chain_of(why) if why is not None else ""
+    failed = str(why) if why is not None else ""  # as the journal has it, without its causes
     if failed and asked.answer._error is None:
         failed = f"the judge: {failed}"
     return Row(
@@ -198,7 +206,7 @@ def _row(asked: _Asked, whole: bool) -> Row | None:
         answer="" if asked.answer._error is not None else text_of(asked.answer._content),
         expected=text_of(question.expected), error=failed,
         asked=_shown(question) if whole else {},
-        **reduce(_added, map(_took, values)),
+        calls=took[0], tokens_in=took[1], tokens_out=took[2], seconds=took[3] / 1000,
     )  # fmt: skip
 
 
@@ -207,28 +215,44 @@ def _shown(question: Question) -> dict[str, str]:
     return {name: text_of(item)[:_MOST_SHOWN] for name, item in operands}
 
 
-def _took(node: Node) -> dict[str, Any]:
-    """What a call took, or all calls of a program; of one that was shared, what its equal took."""
-    inner = list(node.inner.subtree()) if node.inner is not None else [node]
-    costs = [cost for each in inner if (cost := _alone(each)) is not None]
-    return {
-        "calls": len(costs),
-        "tokens_in": sum(cost.prompt_tokens for cost in costs),
-        "tokens_out": sum(cost.completion_tokens for cost in costs),
-        "seconds": round(sum(cost.service_s for cost in costs), 3),
-    }
+def _took(asked: _Asked) -> list[int]:
+    """Calls, tokens in and out, and ms: of a call, or of all that a program issued."""
+    costs = [
+        cost
+        for value in _nodes(asked)
+        for node in (value.inner.subtree() if value.inner is not None else (value,))
+        if (cost := _alone(node)) is not None and cost.attempts
+    ]
+    return [
+        len(costs),
+        sum(cost.prompt_tokens for cost in costs),
+        sum(cost.completion_tokens for cost in costs),
+        round(sum(cost.service_s for cost in costs) * 1000),
+    ]
 
 
 def _alone(node: Node) -> Cost | None:
-    """What it would have taken had no other asked the same."""
+    """What a call would have taken had no other asked the same."""
     if node.cost is None or node.cost.how != "shared" or node.key is None:
         return node.cost
     equal = node.scope.run.leaders.get(node.key)
     return node.cost if equal is None else equal.cost
 
 
-def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    return {name: one[name] + other[name] for name in one}
+def _noted(measure: Callable[[], list[list[int]]]) -> list[list[int]]:
+    """What was measured, as a program is told the time: a replay is told the same (rule 4).
+
+    What another run measured does not count: an edited one has calls of its own.
+    """
+    scope = current_scope()
+    assert scope is not None  # evaluations are programs
+    position, run = f"{scope.path}/{scope.issued}", scope.run
+    scope.issued += 1
+    found: list[list[int]] | None = run.heard(position, _MEASURED, lambda noted: False)
+    if found is None:
+        found = measure()
+        run.note(position, _MEASURED, found)
+    return found
 
 
 # -- a check as a kind of work --------------------------------------------------------------------

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from kit import computer, count, echo, execute, said, yes
 
 from nlpu import nlop
-from nlpu.cases import Case
+from nlpu.cases import Case, cases_of
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, ConnectionLost, HostError, NotInRun, ProgramError, Usage
 from nlpu.isa import classify
 from nlpu.scores import Report, Row
-from runtime import Budget, Computer, spawn
+from runtime import Budget, Computer, first, spawn
+from runtime.evaluation import Evaluation, contestants_of
 
 ECHOES = [({"text": word}, word) for word in ("one", "two", "three", "four")]
 
@@ -219,6 +220,35 @@ def test_no_cases_answered_is_no_crash(tmp_path: Path) -> None:
         none = machine.evaluate(echo, ECHOES, against=shout, budget=Budget(calls=0))
     assert (none.accuracy, none.interval, none.rows) == (0.0, (0.0, 1.0), ())
     assert none.differences[0].interval == (-1.0, 1.0) and "0 of 4 cases" in str(none)
+
+
+@pytest.mark.parametrize("metric", ["judge", lambda expected, content: expected == content])
+def test_a_replay_gives_the_same_whatever_failed_raced_or_was_shared(
+    tmp_path: Path, metric: Any
+) -> None:
+    """What calls took is from the journal, to the token and the millisecond."""
+
+    def races(text: str) -> Any:
+        quick, late = echo(text), shout(text + text)
+        return f"{first(quick, late)} {echo(str(quick) + 'x')}"
+
+    def answers(seen: Seen) -> Say:
+        text = "many words" if "many" in seen.instruction else said(seen)
+        return Say(text, tokens=7, seconds=0.0104 * len(said(seen)))
+
+    def evaluation() -> Evaluation:
+        others = [races] if metric == "judge" else [races, echo, count.using(name="counts")]
+        return Evaluation(contestants_of(echo, others, ("",)), metric)
+
+    cases = cases_of([*ECHOES, *(({"text": word}, word) for word in ("one", "x" * 150_000))])
+    with computer(Scripted(answers), run_dir=tmp_path) as machine:
+        run = machine.run(evaluation().evaluate, cases)
+    report = run.result
+    assert report.rows[5].error and report.rows[5].calls == 0  # it does not fit
+    assert report.rows[4].tokens_out == report.rows[0].tokens_out > 0
+    with computer(Scripted("other"), run_dir=tmp_path) as machine:
+        again = machine.resume(run.name, evaluation().evaluate, cases, replay=True).wait()
+    assert again.error is None and again.result == report
 
 
 # -- reports ---------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def ends_of(
     evaluation: Evaluation = loaded.function.__self__  # type: ignore[attr-defined]
 
     def partial(run: Run) -> Report:
-        return evaluation.report(f"run {run.name} did not come to its end.")
+        return evaluation.so_far(f"run {run.name} did not come to its end.")
 
     def ended(run: Run) -> None:
         report = run.result if run.error is None else partial(run)
