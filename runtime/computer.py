@@ -21,7 +21,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from nlpu.cases import cases_of
 from nlpu.engines import model_name, named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
@@ -34,7 +33,7 @@ from runtime.budget import Budget
 from runtime.clock import Clock, SystemClock
 from runtime.drivers.person import Person
 from runtime.editing import Edits
-from runtime.evaluation import Evaluation, contestants_of
+from runtime.evaluation import prepared
 from runtime.forks import heed_forks
 from runtime.gate import Gate
 from runtime.handle import Run
@@ -136,9 +135,7 @@ class Computer:
         processors: names of those to ask an op on. resume: the run of an evaluation to go on with.
         A budget that runs out leaves a report of what was asked by then, which says so.
         """
-        asked = cases_of(cases)
-        evaluation = Evaluation(contestants_of(subject, against, processors), metric)
-        evaluation.check(asked)
+        asked, evaluation = prepared(subject, cases, metric, against, processors)
         if resume is None:
             run = self.run(evaluation.evaluate, asked, budget=budget)
         else:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from nlpu.cases import Case
+from nlpu.cases import Case, cases_of
 from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
 from nlpu.matching import text_of
 from nlpu.metrics import means_the_same
@@ -155,6 +155,17 @@ class Evaluation:
     def _all(self) -> Iterator[_Asked]:
         for asked in self._asked:
             yield from asked
+
+
+def prepared(
+    subject: Subject, cases: Any, metric: Given, against: Subject | Sequence[Subject],
+    processors: Sequence[str],
+) -> tuple[tuple[Case, ...], Evaluation]:  # fmt: skip
+    """Cases, and the evaluation that they have been held against. Raises Usage, BadOperand."""
+    asked = cases_of(cases)
+    evaluation = Evaluation(contestants_of(subject, against, processors), metric)
+    evaluation.check(asked)
+    return asked, evaluation
 
 
 def _ask(question: Question, processor: str) -> _Asked:
