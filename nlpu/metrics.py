@@ -141,6 +141,8 @@ def _fit_choice(expected: Any, result: ResultType) -> Any:
 
 def _fit_json(expected: Any, result: ResultType) -> Any:
     if isinstance(expected, str):
+        with suppress(BadOperand):
+            return result.check(expected, "")
         with suppress(Malformed):
             return result.parse(expected)
     fields = getattr(result.annotation, "__pydantic_fields__", None)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -110,10 +111,12 @@ def _read(place: Operand | None, item: Any) -> Any:
         raise BadOperand("the operands of a case are contents, not Values: give v.value")
     if place is None or not isinstance(item, str) or place.type.kind == "text":
         return item
-    try:
+    with suppress(BadOperand):
+        place.type.check(item, "")
+        return item
+    with suppress(Malformed):
         return place.type.parse(item)
-    except Malformed:
-        return item  # what it is not, ``bind`` says
+    return item  # what it is not, ``bind`` says
 
 
 def _of_program(

@@ -21,6 +21,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def _checked(key: Any, text: Any, usage: Any) -> str:
         raise ValueError(key)
     if not isinstance(usage, list) or len(usage) > 9:
         raise ValueError(usage)
-    if not all(isinstance(each, int | float) and each >= 0 for each in usage):
+    if not all(isinstance(each, int | float) and 0 <= each < inf for each in usage):
         raise ValueError(usage)
     text.encode()
     return key

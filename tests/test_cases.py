@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -172,6 +173,13 @@ def test_a_table_s_texts_are_read_as_the_types() -> None:
     def total(numbers: list[int], more: int) -> int:
         """Add them."""
 
+    @nlop
+    def maybe(text: str | None) -> date | str | None:
+        """When was it?"""
+
+    assert expected_of(maybe, "null", text="null") == "null" and expected_of(maybe, None) is None
+    assert questions(maybe, cases_of([({"text": "null"}, None)]))[0].operands == ("null",)
+    assert expected_of(op("When?", date), "2024-05-04") == "2024-05-04"
     case = ({"numbers": "[1,2]", "more": "3"}, "6")
     assert questions(total, cases_of([case]))[0].operands == ([1, 2], 3)
 

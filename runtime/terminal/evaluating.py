@@ -94,7 +94,7 @@ def evaluate(
     kept = None if cache is None else make_answers(cache)
     facts = facts_of(subjects, scored, names, kept)
     machine = Machine(now.engine, now.model, now.run_dir, price=o.price_of(now), models=names)
-    header = {"program": loaded.spec, "reads": "--data", **machine.facts()}
+    header = {"program": loaded.spec, "reads": "--data" if data else "", **machine.facts()}
     budget = o.budget_of(now)
 
     def begin(computer: Computer, stream: bool) -> Run:
