@@ -92,13 +92,15 @@ class Difference(BaseModel):
             words = counted(self.other_words, "answer")
             return f"{both}: none of {many} flipped, though {words} differ in words"
         low, high = self.interval
-        how = "{} {} does better, {} {}" if self.graded else "{} only {} has right, {} only {}"
-        flips = how.format(len(self.gained), self.first, len(self.lost), self.second)
-        sure = "" if low > 0 or high < 0 else "; it may as well be none"
-        return (
-            f"{both}: {self.difference:+.1%} ({low:+.1%} to {high:+.1%}){sure}; of "
-            f"{counted(self.cases, 'case')} {flips}"
+        how = (
+            "{} in which {} does better, {} in which {} does"
+            if self.graded
+            else "{} that only {} has right, {} that only {} has"
         )
+        flips = how.format(len(self.gained), self.first, len(self.lost), self.second)
+        sure = "" if low > 0 or high < 0 else ", which may as well be none"
+        share = f"{self.difference:+.1%} ({low:+.1%} to {high:+.1%}){sure}"
+        return f"{both}: {share}; of {counted(self.cases, 'case')} there are {flips}"
 
     def __repr__(self) -> str:
         return one_line(f"Difference({self})")

@@ -18,6 +18,8 @@ _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 1.5rem auto;
   padding: 0 1rem; }
+header { position: sticky; top: 0; background: Canvas; padding: .5rem 0; }
+section { scroll-margin-top: 4.5rem; }
 h1 { font-size: 1.25rem; margin: 0; } h2 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
 p { margin: .3rem 0; }
 table { border-collapse: collapse; }
@@ -47,11 +49,18 @@ def page_of(report: Report, run: str) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{_text(report.name)}: {report.accuracy:.1%}</title>",
             f"<style>{_STYLE}</style>\n</head>\n<body>",
-            f"<h1>{_text(report.name)}</h1>",
+            f"<header><h1>{_text(report.name)}</h1>{_summary(report)}</header>",
             *_body(report, run),
             "</body>\n</html>\n",
         )
     )
+
+
+def _summary(report: Report) -> str:
+    """What stays in sight, wherever the page is."""
+    low, high = report.interval
+    share = f"{report.accuracy:.1%} ({low:.1%} - {high:.1%})"
+    return f"<p>{report.right} of {len(report.rows)} right, {share}</p>"
 
 
 def _body(report: Report, run: str) -> Iterator[str]:
