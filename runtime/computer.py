@@ -19,21 +19,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlpu.engines import model_name, named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
-from nlpu.questions import Given, Subject
-from nlpu.scores import Report
 from nlpu.wire import Engine
 from runtime import lives, settings
 from runtime.budget import Budget
 from runtime.clock import Clock, SystemClock
 from runtime.drivers.person import Person
 from runtime.editing import Edits
-from runtime.evaluation import prepared
 from runtime.forks import heed_forks
 from runtime.gate import Gate
 from runtime.handle import Run
@@ -43,6 +40,10 @@ from runtime.pieces import Pieces
 from runtime.rows import past_in, rows_by_run
 from runtime.run import RunState
 from runtime.station import Station
+
+if TYPE_CHECKING:  # what evaluations alone need
+    from nlpu.questions import Given, Subject
+    from nlpu.scores import Report
 
 UNLIMITED = Budget()
 Program = Callable[..., Any]
@@ -135,6 +136,8 @@ class Computer:
         processors: names of those to ask an op on. resume: the run of an evaluation to go on with.
         A budget that runs out leaves a report of what was asked by then, which says so.
         """
+        from runtime.evaluation import prepared
+
         asked, evaluation = prepared(subject, cases, metric, against, processors)
         if resume is None:
             run = self.run(evaluation.evaluate, asked, budget=budget)

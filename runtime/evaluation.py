@@ -36,11 +36,9 @@ from nlpu.value import State, Value, current
 from runtime.cost import Cost
 from runtime.graph import Node, current_scope
 from runtime.hosting import Spawn, spawn
-from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:
     from runtime.handle import Run
-    from runtime.kernel import Kernel
 
 _MEASURED = "what its calls took"
 _MOST_SHOWN = 2000  # characters of an operand in a report
@@ -266,19 +264,8 @@ def _noted(measure: Callable[[], list[list[int]]]) -> list[list[int]]:
     return found
 
 
-# -- a check as a kind of work --------------------------------------------------------------------
-
-
-def _check_issued(kernel: Kernel, node: Node) -> None:
-    work: Check = node.work
+def checking(work: Check) -> Spawn:
+    """A check as the nested program that it is. Raises BadOperand."""
     program = Evaluation((Contestant(work.op),), work.metric)
     program.check(work.cases)
-    node.work = Spawn(program.evaluate, "check", (work.cases,))
-    KINDS[Spawn].issued(kernel, node)
-
-
-def _check_ready(kernel: Kernel, node: Node) -> None:
-    raise AssertionError("a check has become a nested program when it was issued")
-
-
-KINDS[Check] = Kind(_check_issued, _check_ready, takes_failures=True)
+    return Spawn(program.evaluate, "check", (work.cases,))

@@ -23,7 +23,6 @@ from nlpu.errors import NlpuError, ProgramError, StorageFailed
 from nlpu.private import make_dir
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.wire import Engine
-from runtime import evaluation as _evaluation  # noqa: F401  (op.check's kind of work)
 from runtime.clock import Clock
 from runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of work)
 from runtime.drivers.person import Person
