@@ -241,9 +241,9 @@ def lookup(rng: random.Random, i: int) -> Case:
     form = ("{}\n- {}", "\n- ") if i // 8 % 4 < 2 else ("{}. {}.", ". ")
     text = padded(form[0].format(heading, form[1].join(rows)), i // 2, rng)
     right = (v, w)[turn][at]
-    other = [name for name in {*v, *w} - {right} if name in {*(v, w)[turn]} or kind_v is kind_w]
+    other = sorted({*(v, w)[turn]} - {right})
     return case("answer", {"question": questions[turn].format(k=keys[at]), "text": text},
-                "predicate", {"all": [right], "none": sorted(other), "max_words": 14},
+                "predicate", {"all": [right], "none": other, "max_words": 14},
                 position=("begin", "middle", "middle", "end")[at], distractors=True)
 
 
