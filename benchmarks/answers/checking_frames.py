@@ -61,7 +61,7 @@ LARGER_INTROS = (
 
 OPENERS = (
     "We tried {s} on {day}.", "Last {day} it was my turn to try {s}.", "About {s}:",
-    "My sister {p} talked me into {s}.", "{p} and I chose {s} for a birthday.",
+    "{p} next door talked me into {s}.", "{p} and I chose {s} for a birthday.",
     "A few lines on {s} near {place}.", "So, {s}.", "You asked me for a report on {s}.",
 )
 MOOD_ASKED = (
@@ -302,6 +302,10 @@ CHAINS: tuple[tuple[tuple[str, ...], str, list[str | list[str]], list[str]], ...
       "The sail of the {ship} is whole."), "May the {boat} leave the harbour?",
      [["no", "not", "cannot", "can't", "must stay", "has to stay", "forbidden", "barred"]],
      ["yes", "no boat"]),
+    (("No boat with a torn sail may leave the harbour, but every other boat may.",
+      "The {boat} has a torn sail.", "The sail of the {ship} is whole."),
+     "May the {ship} leave the harbour?", [["yes", "may", "can", "allowed", "free"]],
+     ["no", "not", "cannot", "can't", "may the {ship}"]),
     (("{p} has {n} jars of jam.", "{q} has {m} jars more than {p}.", "{r} has no jam at all."),
      "How many jars of jam does {q} have?", [["{sum}", "{summed}"]], []),
     (("On {day} the {thing} belonged to {p} and the {t} to {q}.",

@@ -73,7 +73,7 @@ SHOWS = _parted(
     "The Paper Round|Old Money|Borrowed Tunes|Harbour Talk|The Last Bus|Saturday Shed|Field Notes"
 )
 SITES = _parted(
-    "rope museum|puppet theatre|swimming baths|pottery barn|lighthouse|toy library|seed bank|"
+    "rope museum|puppet theatre|swimming pool|pottery barn|lighthouse|toy library|seed bank|"
     "ice rink|model railway|water mill|planetarium|boating lake|cider press|butterfly house|"
     "printing works|castle tower|maze|chalk cave|bell foundry|clock collection"
 )
@@ -274,7 +274,7 @@ LEADS = _parted(
     "This is about the {thing}, the subject of my call on {day}.|"
     "I am writing about the {thing} from your shop in {place}.|"
     "Dear {person}, my letter concerns the {thing}.|A word on the {thing} we spoke of.|"
-    "Hello, {person} here, about the {thing}.|Good morning. It is about the {thing}.|"
+    "Hello! A line about the {thing}.|Good morning. It is about the {thing}.|"
     "My neighbour {person} told me to write to you about the {thing}.|"
     "On {day} I stood at your counter because of the {thing}."
 )

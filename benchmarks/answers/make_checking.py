@@ -338,7 +338,7 @@ def chained(rng: random.Random) -> dict[str, str]:
 
 def chain(rng: random.Random, i: int) -> Case:
     """Return a case of: what follows from two or three facts?"""
-    facts, question, needed, barred = frames.CHAINS[i % 14]
+    facts, question, needed, barred = frames.CHAINS[i % len(frames.CHAINS)]
     names = chained(rng)
     told = [fact.format(**names) for fact in facts]
     if "Later" not in told[-1]:
