@@ -7,9 +7,16 @@ import checking_words as words
 
 Case = dict[str, Any]
 POOLS = {
-    "thing": words.THINGS, "boat": words.BOATS, "person": words.PEOPLE, "place": words.PLACES,
-    "show": words.SHOWS, "site": words.SITES, "crop": words.CROPS, "job": words.JOBS,
-    "day": words.DAYS, "colour": words.COLOURS,
+    "thing": words.THINGS,
+    "boat": words.BOATS,
+    "person": words.PEOPLE,
+    "place": words.PLACES,
+    "show": words.SHOWS,
+    "site": words.SITES,
+    "crop": words.CROPS,
+    "job": words.JOBS,
+    "day": words.DAYS,
+    "colour": words.COLOURS,
 }
 
 
@@ -53,8 +60,9 @@ def amounts(kind: str, rng: random.Random, count: int) -> list[tuple[float, str]
     if kind == "price":
         return [(n / 4, f"{n / 4:.2f} euros") for n in numbers]
     if kind == "time":
-        return [(n + 15, f"{n + 15} minutes" if n < 60 or n % 2 else spelled(n + 15))
-                for n in numbers]
+        return [
+            (n + 15, f"{n + 15} minutes" if n < 60 or n % 2 else spelled(n + 15)) for n in numbers
+        ]
     if kind == "mixed":
         return [(n * 100, f"{n * 100} grams" if n % 2 else f"{n / 10:g} kilos") for n in numbers]
     if kind == "clock":
@@ -81,10 +89,23 @@ def case(op: str, operands: Case, metric: str, expected: object, **tags: object)
     """Return a case without its number; the length tag is counted here."""
     size = sum(len(str(value).split()) for value in operands.values())
     length = "short" if size < 60 else "medium"
-    return {"op": op, "operands": operands, "metric": metric, "expected": expected,
-            "tags": {"length": length, "language": "en", **tags}}
+    return {
+        "op": op,
+        "operands": operands,
+        "metric": metric,
+        "expected": expected,
+        "tags": {"length": length, "language": "en", **tags},
+    }
 
 
 def judged(question: str, text: str, yes: bool, **tags: object) -> Case:
     """Return a judge case."""
     return case("judge", {"question": question, "text": text}, "exact", yes, **tags)
+
+
+def entities(kind: str, rng: random.Random, count: int) -> list[str]:
+    """Return different names of the kind, as they stand in a sentence."""
+    if kind in ("marrow", "parcel", "pole", "rope"):
+        return [f"{name}'s {kind}" for name in rng.sample(words.PEOPLE, count)]
+    before = "the " if kind in ("boat", "site", "thing") else ""
+    return [before + name for name in rng.sample(POOLS[kind], count)]

@@ -4,6 +4,9 @@ Names in braces are filled in by the generators. Where a shape comes with a ques
 side by side, so that a change to one shows what it does to the other.
 """
 
+# One line a shape, with what is asked beside it, reads better than one word a line.
+# fmt: off
+
 LISTS = (  # plain lists: {items} is "a kettle, a rake and an oil can"
     "On the bench this morning: {items}.",
     "Dear {p}, in the porch I have left you {items}. Kind regards, {q}",
@@ -311,6 +314,6 @@ CHAINS: tuple[tuple[tuple[str, ...], str, list[str | list[str]], list[str]], ...
     (("On {day} the {thing} belonged to {p} and the {t} to {q}.",
       "Later {p} and {q} swapped the two."), "Whose is the {thing} now?", ["{q}"],
      ["{p} has the {thing}", "{p} owns", "to {p}"]),
-    (("All helpers at {place} get a {c} scarf and nobody else does.", "{p} has no such scarf.",
-      "{q} wears one."), "Who is a helper at {place}?", ["{q}"], ["{p} is"]),
+    (("All stewards at {place} get a {c} scarf and nobody else does.", "{p} has no such scarf.",
+      "{q} wears one."), "Who is a steward at {place}?", ["{q}"], ["{p} is"]),
 )
