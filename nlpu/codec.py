@@ -18,13 +18,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from nlpu.complaint import Invalid
 from nlpu.convention import DEFAULT, Convention
 from nlpu.errors import BadOp, Declined, EmptyReply, Malformed, Truncated
 from nlpu.frames import Frame
 from nlpu.judgement import weighed
-from nlpu.layout import Order, Turn, constant_length, fence_for, order_of, turns_of
+from nlpu.layout import (
+    Order,
+    Turn,
+    again_of,
+    constant_length,
+    fence_for,
+    order_of,
+    turns_of,
+    written_again,
+)
 from nlpu.markers import USUAL, Markers
 from nlpu.op import Op
 from nlpu.prompt import Piece, Prompt, prompt_of
@@ -62,15 +73,37 @@ class Codec:
         return order_of(convention, constant, contents)
 
     def encode(
-        self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
+        self,
+        op: Op[Any],
+        contents: Sequence[str],
+        convention: Convention = DEFAULT,
+        invalid: Sequence[Invalid] = (),
     ) -> Prompt:
-        """The whole prompt, up to where the model starts to write."""
+        """The whole prompt, up to where the model starts to write.
+
+        invalid: what the model has answered already that was no result.
+        """
         order, fences = self.order(op, contents, convention), _fences(contents)
         bones = self._skeleton(convention, op, order, fences)
         pieces = [bones[0]]
         for place, bone in zip((*order.before, *order.behind), bones[1:], strict=True):
             pieces += (self._piece(contents[place]), bone)
+        if invalid:
+            end = len(pieces[-1].ids) - len(self.frame.after)
+            pieces[-1] = Piece(pieces[-1].ids[:end])
+            pieces.append(Piece(self._again(again_of(convention, op, invalid), convention)))
         return prompt_of(pieces)
+
+    def _again(self, turns: Sequence[Turn], convention: Convention) -> tuple[int, ...]:
+        """The ids of turns that follow on a user's."""
+        ids: list[int] = []
+        if not self.frame.turns:
+            ids += self.tokenizer.encode(written_again(convention, turns))
+        else:
+            for number, turn in enumerate(turns, 2):
+                ids += self.start(turn, number)
+                ids += self.tokenizer.encode("".join(map(str, turn.pieces)))
+        return (*ids, *self.frame.after)
 
     def turns(
         self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
@@ -156,15 +189,29 @@ def messages_of(
     contents: Sequence[str],
     markers: Markers = USUAL,
     convention: Convention = DEFAULT,
+    invalid: Sequence[Invalid] = (),
+    frame: Frame | None = None,
 ) -> tuple[Message, ...]:
-    """The prompt as chat messages, operands' markers broken up (weaker than token ids)."""
+    """The prompt as chat messages, operands' markers broken up (weaker than token ids).
+
+    invalid: what the model has answered already; frame: what its server writes around turns.
+    """
     order = order_of(convention, constant_length(convention, op), contents)
     told = [markers.broken(text) for text in contents]
     turns = turns_of(convention, op, order, [fence_for(text) for text in told])
-    return tuple(
+    messages = [
         Message(turn.role, "".join(told[p] if isinstance(p, int) else p for p in turn.pieces))
         for turn in turns
-    )
+    ]
+    if invalid:
+        unmarked = [Invalid(*map(markers.broken, each)) for each in invalid]
+        again = again_of(convention, op, unmarked)
+        if frame is None or frame.turns:
+            messages += [Message(turn.role, "".join(map(str, turn.pieces))) for turn in again]
+        else:
+            last = messages[-1]
+            messages[-1] = replace(last, content=last.content + written_again(convention, again))
+    return tuple(messages)
 
 
 class Decoded(NamedTuple):

@@ -16,6 +16,7 @@ Rules
    no operand can close its own, and equal operands give equal ids.
 2. What is told of the result is told once in the constants; a reminder says only what convention
    and measurement want said again.
+3. What follows on an answer that is no result stands behind all else: the prompt before is shared.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from nlpu.complaint import Invalid
 from nlpu.convention import Convention
 from nlpu.forms import told
 from nlpu.op import Op
 
 _BACKTICKS = re.compile(r"`{3,}")
+_PLACES = re.compile(r"\{(why|contract|answer|fence)\}")
 Role = Literal["system", "user", "assistant"]
 
 
@@ -184,3 +187,26 @@ def written_operands(convention: Convention, op: Op[Any], contents: Sequence[str
     fences = [fence_for(text) for text in contents]
     pieces = _operands(convention, op, order.behind, fences)
     return "".join(contents[piece] if isinstance(piece, int) else piece for piece in pieces)
+
+
+def again_of(convention: Convention, op: Op[Any], invalid: Sequence[Invalid]) -> tuple[Turn, ...]:
+    """The turns that follow on a call's own: each answer that was no result, and what is said."""
+    turns: list[Turn] = []
+    for text, why in invalid:
+        turns.append(Turn("assistant", (text or convention.silent,)))
+        words = {"why": why, "contract": contract_of(convention, op)}
+        said = _PLACES.sub(lambda place, words=words: words[place[1]], convention.again)
+        turns.append(Turn("user", (said.strip(),)))
+    return tuple(turns)
+
+
+def written_again(convention: Convention, turns: Sequence[Turn]) -> str:
+    """Such turns as one text, for models whose template has no turns of an assistant."""
+    text = ""
+    for turn in turns:
+        said = "".join(map(str, turn.pieces))
+        if turn.role == "assistant":
+            words = {"answer": said, "fence": fence_for(said)}
+            said = _PLACES.sub(lambda place, words=words: words[place[1]], convention.answered)
+        text += said
+    return text

@@ -101,6 +101,8 @@ class CallDesk:
             self.missing(node)
         else:
             lane.processor.check(op)
+            if run.past.invalid:
+                run.recall_invalid(key)
             run.leaders[key] = node
             node.stage = Stage.READY
             node.cost = Cost(start_s=self.kernel.turn_s)
@@ -209,8 +211,9 @@ class CallDesk:
             if lane.health.quarantined(node):
                 raise quarantined(node, lane)
             processor = lane.processor.speaking(run.convention)
-            ids = processor.prompt(op, node.texts)
-            prompt = processor.wire_prompt(op, node.texts, ids)
+            invalid = run.invalid.get(node.key, ()) if run.invalid else ()
+            ids = processor.prompt(op, node.texts, invalid)
+            prompt = processor.wire_prompt(op, node.texts, ids, invalid)
         except (ProgramError, Quarantined) as error:
             run.counts.waiting -= 1
             self.settling.close_failed(node, error)
@@ -248,7 +251,7 @@ class CallDesk:
             if before is not None and before.key == node.key.hex():
                 node.issue = before.number
         if node.issue:
-            run.history.attempt(node.issue, now)
+            run.history.attempt(node.issue, now, most if node.key in run.invalid else None)
         else:
             identity, completion = lane.processor.identity, round(most.nlops * TOKENS_PER_NLOP)
             node.issue = run.history.issue(
@@ -331,6 +334,7 @@ class CallDesk:
                 self._inherit(node, heir)
                 return
         run.leaders.pop(node.key, None)
+        run.invalid.pop(node.key, None)
         flight = self.lane_of(node.work.op).flights.get(node.seq)
         if node.issue:
             run.history.cancel(node.issue, flight is not None and flight.started)

@@ -35,7 +35,7 @@ from typing import Any
 from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted
-from nlpu.processor import SYSTEM_MARK, USER_MARK
+from nlpu.processor import ANSWER_MARK, SYSTEM_MARK, USER_MARK
 from nlpu.wire import Capabilities, Reply, Request
 
 _ABOUT = re.compile(r"^The text above is the (\w+)\.$", re.MULTILINE)
@@ -61,6 +61,7 @@ class Seen:
     instruction: str
     operands: dict[str, str]
     request: Request = field(repr=False)
+    again: str = ""  # what follows on the question: an answer that was no result, and why
 
 
 Answer = str | Say | NlpuError
@@ -209,14 +210,26 @@ def see(request: Request) -> Seen:
     ids = [i for i in request.prompt if isinstance(i, int)]
     marks = [place for place, i in enumerate(ids) if i in (SYSTEM_MARK, USER_MARK)]
     last = marks[-1] if marks else -1
+    data, again = _text(ids[last + 1 :]), ""
+    if len(marks) > 1 and ANSWER_MARK in ids[:last] and not _OPERAND.search(data):
+        last, data, again = _asked(ids, marks) or (last, data, again)
     before = _text(ids[: last + 1])
-    data = _text(ids[last + 1 :])
     found = {m[1]: m[3] for m in _OPERAND.finditer(data)}
     asked = _OPERAND.sub("", data)
     renamed = _ABOUT.search(asked)
     if renamed is not None and data.startswith("text:"):
         found = {renamed[1] if name == "text" else name: text for name, text in found.items()}
-    return Seen(f"{before}\n{asked}".strip(), found, request)
+    return Seen(f"{before}\n{asked}".strip(), found, request, again)
+
+
+def _asked(ids: Sequence[int], marks: Sequence[int]) -> tuple[int, str, str] | None:
+    """The last turn with operands: its place, its text, and the text of those after it."""
+    for place in reversed(marks[:-1]):
+        end = ids.index(ANSWER_MARK, place) + 1 if ANSWER_MARK in ids[place:] else len(ids)
+        data = _text(ids[place + 1 : end])
+        if _OPERAND.search(data):
+            return place, data, _text(ids[end:])
+    return None
 
 
 def _text(ids: Sequence[int]) -> str:
