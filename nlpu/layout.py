@@ -195,8 +195,7 @@ def again_of(convention: Convention, op: Op[Any], invalid: Sequence[Invalid]) ->
     for text, why in invalid:
         turns.append(Turn("assistant", (text or convention.silent,)))
         words = {"why": why, "contract": contract_of(convention, op)}
-        said = _PLACES.sub(lambda place, words=words: words[place[1]], convention.again)
-        turns.append(Turn("user", (said.strip(),)))
+        turns.append(Turn("user", (_filled(convention.again, words).strip(),)))
     return tuple(turns)
 
 
@@ -206,7 +205,11 @@ def written_again(convention: Convention, turns: Sequence[Turn]) -> str:
     for turn in turns:
         said = "".join(map(str, turn.pieces))
         if turn.role == "assistant":
-            words = {"answer": said, "fence": fence_for(said)}
-            said = _PLACES.sub(lambda place, words=words: words[place[1]], convention.answered)
+            said = _filled(convention.answered, {"answer": said, "fence": fence_for(said)})
         text += said
     return text
+
+
+def _filled(template: str, words: dict[str, str]) -> str:
+    """A template with its places filled; places within the words stay as they are."""
+    return _PLACES.sub(lambda place: words.get(place[1], place[0]), template)

@@ -206,7 +206,7 @@ class CallDesk:
 
     def _admitted(self, lane: Lane, node: Node) -> Flight | None:
         run, op = node.scope.run, node.work.op
-        assert node.texts is not None and node.cost is not None
+        assert node.key is not None and node.texts is not None and node.cost is not None
         try:
             if lane.health.quarantined(node):
                 raise quarantined(node, lane)
