@@ -251,7 +251,7 @@ class CallDesk:
             if before is not None and before.key == node.key.hex():
                 node.issue = before.number
         if node.issue:
-            run.history.attempt(node.issue, now, most if node.key in run.invalid else None)
+            run.history.attempt(node.issue, now)
         else:
             identity, completion = lane.processor.identity, round(most.nlops * TOKENS_PER_NLOP)
             node.issue = run.history.issue(

@@ -11,10 +11,10 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     on       number, identity of a processor
     issue    number, position, op, on, key, texts, most completion tokens, most tokens, most
              money, ms: the call is sent for the first time
-    attempt  issue, ms: it is sent again; with what is wrong told, before the ms as of an issue:
-             most completion tokens, most tokens, most money
-    again    issue, text, what is wrong with it, usage, ms: a reply that is no result is asked for
-             again. The usage is that of all its replies in this life, as is that of its outcome
+    attempt  issue, ms: it is sent again
+    again    issue, text, what is wrong with it, usage, most tokens, most money, ms: a reply that is
+             no result is asked for again, at most for that. The usage is that of all its replies in
+             this life, as is that of its outcome
     result   issue, text, usage, ms
     failure  issue, fault, message, side, usage, ms
     cancel   issue, whether an attempt was under way
@@ -235,13 +235,8 @@ def _fold_taken(past: Past, row: Row) -> None:
 
 
 def _fold_attempt(past: Past, row: Row) -> None:
-    _, _, number, *most, _ = row
-    call = past.numbered[number]
+    call = past.under_way[row[2]] = past.numbered[row[2]]
     _sent_again(past, call.key)
-    if most:
-        completion, tokens, money = most
-        call = call._replace(most=Amount(1, completion / TOKENS_PER_NLOP, tokens, money))
-    past.under_way[number] = call
     past.attempts += 1
 
 
@@ -256,10 +251,11 @@ def _sent_again(past: Past, key: str) -> None:
 
 
 def _fold_again(past: Past, row: Row) -> None:
-    _, _, number, text, why, usage, _ = row
-    key = past.numbered[number].key
+    _, _, number, text, why, usage, tokens, money, _ = row
+    call = past.numbered[number]
     past.under_way.pop(number, None)
-    past.invalid[key] = (*past.invalid.get(key, ()), (text, why))
+    past.numbered[number] = call._replace(most=call.most._replace(tokens=tokens, money=money))
+    past.invalid[call.key] = (*past.invalid.get(call.key, ()), (text, why))
     past.wasted[number] = amount_of(cost_of(usage), answered=0)
 
 
@@ -468,18 +464,14 @@ class History:
         )
         return self._issues
 
-    def attempt(self, issue: int, now_s: float, most: Amount | None = None) -> None:
-        """It is sent again; ``most``: what it can take, where that is not what it could before."""
-        told: tuple[Any, ...] = ()
-        if most is not None:
-            told = (round(most.nlops * TOKENS_PER_NLOP), most.tokens, most.money or 0)
-        self._row("attempt", issue, *told, self._ms(now_s))
+    def attempt(self, issue: int, now_s: float) -> None:
+        """It is sent again."""
+        self._row("attempt", issue, self._ms(now_s))
 
-    def again(self, issue: int, invalid: Invalid, cost: Cost, now_s: float) -> None:
-        """It was answered, but by no result, and is asked again."""
-        if self.keeps:
-            text = self._journal.text(invalid.text)
-            self._row("again", issue, text, invalid.why, usage_of(cost), self._ms(now_s))
+    def again(self, issue: int, invalid: Invalid, cost: Cost, most: Amount, now_s: float) -> None:
+        """It was answered, but by no result, and is asked again; ``most``: what that can take."""
+        text, usage, ms = self._journal.text(invalid.text), usage_of(cost), self._ms(now_s)
+        self._row("again", issue, text, invalid.why, usage, most.tokens, most.money or 0, ms)
 
     def result(self, issue: int, text: str, cost: Cost, now_s: float) -> None:
         """It has a result."""

@@ -117,14 +117,15 @@ class Settlement:
         if found is not None and len(before) < op.retries:
             try:
                 processor = flight.lane.processor.speaking(run.convention)
-                processor.prompt(op, node.texts, (*before, found))
+                size = len(processor.prompt(op, node.texts, (*before, found)))
             except DoesNotFit:
                 more = _NO_ROOM
             else:
                 run.invalid[node.key] = (*before, found)
                 cost.again += 1
                 if node.issue:
-                    run.history.again(node.issue, found, cost, self._kernel.turn_s)
+                    most = run.most(op, flight.lane.processor, size)
+                    run.history.again(node.issue, found, cost, most, self._kernel.turn_s)
                 node.stage = Stage.READY
                 run.counts.waiting += 1
                 flight.lane.push(node)
