@@ -334,7 +334,6 @@ class CallDesk:
                 self._inherit(node, heir)
                 return
         run.leaders.pop(node.key, None)
-        run.invalid.pop(node.key, None)
         flight = self.lane_of(node.work.op).flights.get(node.seq)
         if node.issue:
             run.history.cancel(node.issue, flight is not None and flight.started)

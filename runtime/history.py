@@ -285,7 +285,6 @@ def _fold_cancel(past: Past, row: Row) -> None:
         past.lost.append(call.most)
     if row[2] in past.wasted:
         past.lost.append(past.wasted.pop(row[2]))
-        past.invalid.pop(past.numbered[row[2]].key, None)
 
 
 def _fold_end(past: Past, row: Row) -> None:

@@ -191,7 +191,7 @@ class Settlement:
         if refused:
             cost.refused += not knocking
             lane.refused(flight.sent_s, now)
-        free = cost.knocks + cost.refused
+        free = cost.knocks + cost.refused + cost.again  # those did not fail
         if lane.health.quarantined(node):
             self.close_failed(node, quarantined(node, lane))
         elif knocking and lane.health.given_up(now):
