@@ -78,6 +78,9 @@ class PastCall(NamedTuple):
     most: Amount
 
 
+Replies = tuple[tuple[int, str], ...]  # that were no results: texts, and what was wrong with each
+
+
 class Outcome(NamedTuple):
     """How a call ended: a text, or a fault with its message and side (host | model | program)."""
 
@@ -123,10 +126,7 @@ class Past:
     pulse: Row | None = None  # the last one of this life
     other_ways: bool = False  # a life tried a failure again, or took changes: positions may shift
     numbered: dict[int, PastCall] = field(default_factory=dict)  # those with rows of their own
-    invalid: dict[str, tuple[tuple[int, str], ...]] = field(
-        default_factory=dict
-    )  # by key, of calls
-    # without an outcome: the texts of what they were answered, and what was wrong with each
+    invalid: dict[str, Replies] = field(default_factory=dict)  # of calls without an outcome, by key
     wasted: dict[int, Amount] = field(default_factory=dict)  # what those took in this life
 
     @property

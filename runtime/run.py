@@ -257,7 +257,7 @@ class RunState:
         known = self.past.invalid.get(key.hex(), ())
         if known:
             texts = self.journal.texts
-            self.invalid[key] = tuple(Invalid(texts[text], why) for text, why in known)
+            self.invalid.setdefault(key, tuple(Invalid(texts[text], why) for text, why in known))
 
     def picked(self, position: str) -> tuple[int, ...]:
         """What came first there, in a former life or in the run it was edited from, and what had

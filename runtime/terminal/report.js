@@ -5,7 +5,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const named = (fields) => (row) => Object.fromEntries(fields.map((name, i) => [name, row[i]]));
 const calls = data.calls.map(named(["position", "op", "state", "label", "operands", "result",
-  "message", "prompt", "completion", "cached", "service", "queue", "attempts", "layout", "again"]));
+  "message", "prompt", "completion", "cached", "service", "queue", "attempts", "again", "layout"]));
 const flights = data.flights.map(named(["call", "op", "start", "end", "slot", "ended", "resent"]));
 const nodes = data.nodes.map(named(["position", "op", "layer", "call", "kind", "count"]));
 const nodeOf = new Map(nodes.map((node, index) => [node.position, index]));
