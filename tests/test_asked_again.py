@@ -26,6 +26,7 @@ from nlpu.engines.fault_plan import Seen as SeenByServer
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import (
+    BadProgram,
     BudgetExceeded,
     Declined,
     DoesNotFit,
@@ -45,6 +46,10 @@ from nlpu.tokens import CharTokenizer
 from nlpu.value import Value
 from nlpu.wire import Reply, Request
 from runtime import Budget, Computer, Run, first
+from runtime.assembly.bounds import Bounds
+from runtime.assembly.carrying import program_of
+from runtime.assembly.reading import read as read_plan
+from runtime.assembly.writing import write
 from runtime.history import past_of
 from runtime.journal import Journal
 from runtime.pieces import AGAIN
@@ -615,3 +620,23 @@ def test_an_odd_row_is_named(tmp_path: Path, place: int) -> None:
     journal.close()
     with pytest.raises(JournalDamaged, match=r"\(.again.\) is none that a run writes"):
         past_in(journal, rows_by_run(journal)[1])
+
+
+# -- plans ---------------------------------------------------------------------------------------
+
+PLAN = """
+op count(text: str) -> int retries=2: "How many are there?"
+param %1 text: str
+%2 = count %1
+return %2
+"""
+
+
+def test_a_plan_says_how_often_and_is_counted_with_it() -> None:
+    engine = Scripted(["three", "two", "1"])
+    assert execute(program_of(PLAN, bounds=Bounds(calls=3)), "x", engine=engine).result == 1
+    with pytest.raises(BadProgram, match="it may make 3 calls; at most 2 are allowed"):
+        raise execute(program_of(PLAN, bounds=Bounds(calls=2)), "x").error or AssertionError
+    assert "retries=2" in write(read_plan(PLAN))
+    with pytest.raises(BadProgram, match="retries"):
+        program_of(PLAN.replace("=2", "=-1"))
