@@ -31,7 +31,7 @@ from nlpu.layout import (
     Turn,
     again_of,
     constant_length,
-    fence_for,
+    fences_of,
     order_of,
     turns_of,
     written_again,
@@ -44,10 +44,6 @@ from nlpu.wire import Message, Reply
 
 _MEMO_ENTRIES, _MEMO_TOKENS = 512, 1 << 18
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)")
-
-
-def _fences(contents: Sequence[str]) -> tuple[str, ...]:
-    return tuple(fence_for(text) if "```" in text else "```" for text in contents)
 
 
 class Codec:
@@ -81,9 +77,9 @@ class Codec:
     ) -> Prompt:
         """The whole prompt, up to where the model starts to write.
 
-        invalid: what the model has answered already that was no result.
+        invalid: what the model has answered already that was no result; it is a last piece.
         """
-        order, fences = self.order(op, contents, convention), _fences(contents)
+        order, fences = self.order(op, contents, convention), fences_of(convention, contents)
         bones = self._skeleton(convention, op, order, fences)
         pieces = [bones[0]]
         for place, bone in zip((*order.before, *order.behind), bones[1:], strict=True):
@@ -109,7 +105,9 @@ class Codec:
         self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
     ) -> tuple[Turn, ...]:
         """What ``encode`` writes, as turns of text."""
-        return turns_of(convention, op, self.order(op, contents, convention), _fences(contents))
+        return turns_of(
+            convention, op, self.order(op, contents, convention), fences_of(convention, contents)
+        )
 
     def _skeleton(
         self, convention: Convention, op: Op[Any], order: Order, fences: tuple[str, ...]
@@ -165,7 +163,7 @@ class Codec:
             if convention.document:
                 orders += [Order((one,), tuple(p for p in every if p != one)) for one in every]
                 orders.append(Order(every, ()))
-            fences = ("```",) * len(every)
+            fences = ("```",) * len(every)  # longer than none
             bones = (self._skeleton(convention, op, order, fences) for order in orders)
             found = max(sum(len(piece.ids) for piece in each) for each in bones)
             if len(self._overheads) >= _MEMO_ENTRIES:
@@ -198,7 +196,7 @@ def messages_of(
     """
     order = order_of(convention, constant_length(convention, op), contents)
     told = [markers.broken(text) for text in contents]
-    turns = turns_of(convention, op, order, [fence_for(text) for text in told])
+    turns = turns_of(convention, op, order, fences_of(convention, told))
     messages = [
         Message(turn.role, "".join(told[p] if isinstance(p, int) else p for p in turn.pieces))
         for turn in turns

@@ -13,7 +13,8 @@ apart, so a piece has the same ids wherever it stands.
 
 Rules
 1. A fence is one backtick longer than the longest run of backticks in its text, and at least three:
-   no operand can close its own, and equal operands give equal ids.
+   no operand can close its own, and equal operands give equal ids. A text without a line break may
+   stand in its line without one: it cannot begin another.
 2. What is told of the result is told once in the constants; a reminder says only what convention
    and measurement want said again.
 3. What follows on an answer that is no result stands behind all else: the prompt before is shared.
@@ -56,6 +57,13 @@ def fence_for(text: str) -> str:
     return "`" * (longest + 1)
 
 
+def fences_of(convention: Convention, contents: Sequence[str]) -> tuple[str, ...]:
+    """A fence for each text, or none where the convention writes it as a line."""
+    if convention.line:
+        return tuple(fence_for(text) if "\n" in text or "\r" in text else "" for text in contents)
+    return tuple(fence_for(text) if "```" in text else "```" for text in contents)
+
+
 def order_of(convention: Convention, constant: int, contents: Sequence[str]) -> Order:
     """The order of operands; ``constant`` is how many characters the constants have."""
     places = range(len(contents))
@@ -63,8 +71,10 @@ def order_of(convention: Convention, constant: int, contents: Sequence[str]) -> 
     if convention.document:
         before = tuple(place for place in places if len(contents[place]) > constant)
     behind = [place for place in places if place not in before]
-    if convention.longest and len(behind) > 1:
-        behind.sort(key=lambda place: -len(contents[place]))
+    if convention.question_last and len(behind) > 1 and behind[0] == 0:
+        longest = max(len(contents[place]) for place in behind)
+        if 2 * len(contents[0]) <= longest and "\n" not in contents[0]:
+            behind.append(behind.pop(0))
     return Order(before, tuple(behind))
 
 
@@ -135,12 +145,18 @@ def _documents(
         return _operands(convention, op, order.before, fences)
     pieces: list[str | int] = []
     for place in order.before:
-        head, tail = _around(convention.document, "text", fences[place])
+        label = label_of(op.operands[place].name)
+        head, tail = _around(convention, convention.document, convention.document, fences[place])
         pieces += [head, place, tail]
-        name = op.operands[place].name
-        if name != "text":
-            pieces.append(convention.about.replace("{name}", name) + "\n")
+        if label != convention.document:
+            pieces.append(convention.about.replace("{label}", label) + "\n")
     return pieces
+
+
+def label_of(name: str) -> str:
+    """A name as words: ``first_draft`` is "First draft"."""
+    words = " ".join(name.split("_"))
+    return words[:1].upper() + words[1:]
 
 
 def _operands(
@@ -148,13 +164,17 @@ def _operands(
 ) -> list[str | int]:
     pieces: list[str | int] = []
     for place in places:
-        head, tail = _around(convention.operand, op.operands[place].name, fences[place])
+        name = op.operands[place].name
+        head, tail = _around(convention, name, label_of(name), fences[place])
         pieces += [head, place, tail]
     return pieces
 
 
-def _around(template: str, name: str, fence: str) -> tuple[str, str]:
-    head, _, tail = template.replace("{name}", name).replace("{fence}", fence).partition("{text}")
+def _around(convention: Convention, name: str, label: str, fence: str) -> tuple[str, str]:
+    """What is written before and behind an operand; one without a fence is a line."""
+    template = convention.operand if fence else convention.line
+    named = template.replace("{name}", name).replace("{label}", label).replace("{fence}", fence)
+    head, _, tail = named.partition("{text}")
     return head, tail
 
 
@@ -183,8 +203,8 @@ def _examples_text(convention: Convention, op: Op[Any]) -> str:
 
 def written_operands(convention: Convention, op: Op[Any], contents: Sequence[str]) -> str:
     """Operands as one text, in the order that they have behind the constants."""
-    order = order_of(convention.using(document=""), 0, contents)
-    fences = [fence_for(text) for text in contents]
+    order = order_of(convention, sum(map(len, contents)), contents)
+    fences = fences_of(convention, contents)
     pieces = _operands(convention, op, order.behind, fences)
     return "".join(contents[piece] if isinstance(piece, int) else piece for piece in pieces)
 

@@ -475,7 +475,7 @@ def test_no_call_is_sent_more_often_and_nothing_is_overspent(
     for texts in sent.values():
         assert all(not text.isdigit() for text in texts[:-1])  # a result is final
     attempts = sum(map(len, sent.values()))
-    assert receipt.attempts == attempts
+    assert receipt.attempts == attempts or run.status == "stopped"  # one may be dropped unsent
     assert budget.calls is None or attempts <= budget.calls
     assert budget.nlops is None or receipt.nlops <= budget.nlops + 1e-9
     taken = receipt.prompt_tokens + receipt.completion_tokens

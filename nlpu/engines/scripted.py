@@ -35,11 +35,12 @@ from typing import Any
 from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted
-from nlpu.processor import ANSWER_MARK, SYSTEM_MARK, USER_MARK
+from nlpu.processor import SYSTEM_MARK
+from nlpu.prompt import pieces_of
 from nlpu.wire import Capabilities, Reply, Request
 
-_ABOUT = re.compile(r"^The text above is the (\w+)\.$", re.MULTILINE)
-_OPERAND = re.compile(r"([A-Za-z_]\w*):\n(`{3,})\n(.*?)\n\2\n", re.DOTALL)
+_ABOUT = re.compile(r"^The text above is the ([\w ]+)\.$", re.MULTILINE)
+_LABEL = re.compile(r"^([^\W\d][\w ]*):(?: |\n`{3,}\n)$", re.MULTILINE)  # at a piece's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,30 +207,18 @@ class Scripted:
 
 
 def see(request: Request) -> Seen:
-    """Take a prompt of characters apart again."""
-    ids = [i for i in request.prompt if isinstance(i, int)]
-    marks = [place for place, i in enumerate(ids) if i in (SYSTEM_MARK, USER_MARK)]
-    last = marks[-1] if marks else -1
-    data, again = _text(ids[last + 1 :]), ""
-    if len(marks) > 1 and ANSWER_MARK in ids[:last] and not _OPERAND.search(data):
-        last, data, again = _asked(ids, marks) or (last, data, again)
-    before = _text(ids[: last + 1])
-    found = {m[1]: m[3] for m in _OPERAND.finditer(data)}
-    asked = _OPERAND.sub("", data)
-    renamed = _ABOUT.search(asked)
-    if renamed is not None and data.startswith("text:"):
-        found = {renamed[1] if name == "text" else name: text for name, text in found.items()}
-    return Seen(f"{before}\n{asked}".strip(), found, request, again)
-
-
-def _asked(ids: Sequence[int], marks: Sequence[int]) -> tuple[int, str, str] | None:
-    """The last turn with operands: its place, its text, and the text of those after it."""
-    for place in reversed(marks[:-1]):
-        end = ids.index(ANSWER_MARK, place) + 1 if ANSWER_MARK in ids[place:] else len(ids)
-        data = _text(ids[place + 1 : end])
-        if _OPERAND.search(data):
-            return place, data, _text(ids[end:])
-    return None
+    """Take a prompt of characters apart again: its pieces are constants and operands in turn."""
+    pieces = [piece.ids for piece in pieces_of(request.prompt)]
+    again = _text(pieces.pop()).strip("\n") if pieces and len(pieces) % 2 == 0 else ""
+    found: dict[str, str] = {}
+    about = _ABOUT.search("".join(map(_text, pieces[::2])))
+    for before, operand in zip(pieces[::2], pieces[1::2], strict=False):
+        label = _LABEL.search(_text(before))
+        name = label[1].strip() if label else ""
+        name = about[1] if about and name == "Text" and not found else name
+        found[name.replace(" ", "_").lower()] = _text(operand)
+    constants = (_ABOUT.sub("", _LABEL.sub("", _text(piece))) for piece in pieces[::2])
+    return Seen("".join(constants).strip(), found, request, again)
 
 
 def _text(ids: Sequence[int]) -> str:
