@@ -355,7 +355,7 @@ def test_looks_show_the_session(opened: Opened, capsys: pytest.CaptureFixture[st
             "user",
             "say at main/7/3: made",
             "<|user|>",
-            "x:\n  ```\n  a text",
+            "x: a text",
         ],
         "inspect x": ["a text", "no call made it"],
         "help": list(COMMANDS),
