@@ -5,7 +5,8 @@ Theory of operation
 ``layout`` says, by a convention, where an op's texts and operands stand; here they become ids. What
 is the same in every call of an op is tokenised once (a *skeleton*), an operand once for as long as
 it is remembered; a prompt is their pieces joined. A piece also keeps the bytes that are sent for
-it, so a document that was sent before costs its copying alone.
+it, so a document that was sent before costs its copying alone. The turns of a chat are pieces too:
+a long one that goes on costs its new turns.
 
 Rules
 1. No I/O, no clock, no state but memo tables of bounded size; equal input gives equal output.
@@ -17,21 +18,31 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from nlpu.chat import Chat
 from nlpu.convention import DEFAULT, Convention
 from nlpu.errors import BadOp, Declined, EmptyReply, Malformed, Truncated
 from nlpu.frames import Frame
 from nlpu.judgement import weighed
-from nlpu.layout import Order, Turn, constant_length, fence_for, order_of, turns_of
+from nlpu.layout import (
+    Order,
+    Texts,
+    Turn,
+    constant_length,
+    fence_for,
+    order_of,
+    spread,
+    turns_of,
+)
 from nlpu.markers import USUAL, Markers
 from nlpu.op import Op
 from nlpu.prompt import Piece, Prompt, prompt_of
 from nlpu.tokens import Tokenizer
 from nlpu.wire import Message, Reply
 
-_MEMO_ENTRIES, _MEMO_TOKENS = 512, 1 << 18
+_MEMO_ENTRIES, _MEMO_PIECES, _MEMO_TOKENS = 512, 1 << 13, 1 << 18
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)")
 
 
@@ -49,6 +60,7 @@ class Codec:
         self._constants: dict[tuple[bytes, bytes], int] = {}
         self._overheads: dict[tuple[bytes, bytes], int] = {}
         self._pieces: dict[str, Piece] = {}
+        self._marks: dict[tuple[int, ...], Piece] = {}
         self._kept_tokens = 0
 
     def order(self, op: Op[Any], contents: Sequence[str], convention: Convention) -> Order:
@@ -59,12 +71,14 @@ class Codec:
             if len(self._constants) >= _MEMO_ENTRIES:
                 self._constants.clear()
             constant = self._constants[key] = constant_length(convention, op)
-        return order_of(convention, constant, contents)
+        return order_of(convention, constant, contents, op.chat)
 
     def encode(
         self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
     ) -> Prompt:
         """The whole prompt, up to where the model starts to write."""
+        if op.chat >= 0:
+            return prompt_of(self._chat(op, spread(op, contents), convention))
         order, fences = self.order(op, contents, convention), _fences(contents)
         bones = self._skeleton(convention, op, order, fences)
         pieces = [bones[0]]
@@ -75,8 +89,40 @@ class Codec:
     def turns(
         self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
     ) -> tuple[Turn, ...]:
-        """What ``encode`` writes, as turns of text."""
-        return turns_of(convention, op, self.order(op, contents, convention), _fences(contents))
+        """What ``encode`` writes, as turns of text; a chat's texts are in it, as theirs."""
+        given = spread(op, contents)
+        turns = self._turns(op, given, convention)
+        if not given.roles:
+            return turns
+        known = range(len(op.operands))
+        return tuple(
+            Turn(role, tuple(p if isinstance(p, str) or p in known else given.texts[p] for p in ps))
+            for role, ps in turns
+        )
+
+    def _turns(self, op: Op[Any], given: Texts, convention: Convention) -> tuple[Turn, ...]:
+        contents = given.texts[: len(op.operands)]
+        order, fences = self.order(op, contents, convention), _fences(contents)
+        return turns_of(convention, op, order, fences, given.roles, self.frame.turns)
+
+    def _chat(self, op: Op[Any], given: Texts, convention: Convention) -> Iterator[Piece]:
+        """The pieces of a prompt with a chat: what is the same in two is one piece in both."""
+        quote = self.frame.quote
+        for number, turn in enumerate(self._turns(op, given, convention)):
+            yield self._mark(self.start(turn, number))
+            for piece in turn.pieces:
+                if isinstance(piece, str):
+                    yield self._piece(piece)
+                elif quote and piece >= len(op.operands):
+                    yield from (self._mark(quote), self._piece(given.texts[piece]))
+                    yield self._mark(quote)
+                else:
+                    yield self._piece(given.texts[piece])
+        yield self._mark(self.frame.after)
+
+    def _mark(self, ids: tuple[int, ...]) -> Piece:
+        """The piece of what the frame writes."""
+        return self._marks.setdefault(ids, Piece(ids))
 
     def _skeleton(
         self, convention: Convention, op: Op[Any], order: Order, fences: tuple[str, ...]
@@ -87,7 +133,8 @@ class Codec:
         if found is None:
             if len(self._skeletons) >= _MEMO_ENTRIES:
                 self._skeletons.clear()
-            found = self._skeletons[key] = self._bones(turns_of(convention, op, order, fences))
+            turns = turns_of(convention, op, order, fences, (), self.frame.turns)
+            found = self._skeletons[key] = self._bones(turns)
         return found
 
     def _bones(self, turns: Sequence[Turn]) -> list[Piece]:
@@ -116,29 +163,39 @@ class Codec:
         if piece is None:
             piece = Piece(tuple(self.tokenizer.encode(text)))
             self._kept_tokens += len(piece.ids)
-            if len(self._pieces) >= _MEMO_ENTRIES or self._kept_tokens > _MEMO_TOKENS:
+            if len(self._pieces) >= _MEMO_PIECES or self._kept_tokens > _MEMO_TOKENS:
                 self._pieces.clear()
                 self._kept_tokens = len(piece.ids)
             self._pieces[text] = piece
         return piece
 
     def overhead(self, op: Op[Any], convention: Convention = DEFAULT) -> int:
-        """Most tokens of the op's prompt that are not operand text, with fences of usual length."""
+        """Most tokens of the op's prompt that are not operand text, with fences of usual length.
+
+        Of a chat it counts what the frame writes around one turn.
+        """
         key = (convention.digest, op.digest)
         found = self._overheads.get(key)
         if found is None:
-            every = tuple(range(len(op.operands)))
-            orders = [Order((), every)]
-            if convention.document:
-                orders += [Order((one,), tuple(p for p in every if p != one)) for one in every]
-                orders.append(Order(every, ()))
-            fences = ("```",) * len(every)
-            bones = (self._skeleton(convention, op, order, fences) for order in orders)
-            found = max(sum(len(piece.ids) for piece in each) for each in bones)
+            ways = self._bare(op, convention)
+            found = max(sum(len(piece.ids) for piece in each) for each in ways)
             if len(self._overheads) >= _MEMO_ENTRIES:
                 self._overheads.clear()
             self._overheads[key] = found
         return found
+
+    def _bare(self, op: Op[Any], convention: Convention) -> Iterator[Iterable[Piece]]:
+        """The op's prompts without any operand text, in each order."""
+        every = tuple(range(len(op.operands)))
+        if op.chat >= 0:
+            yield self._chat(op, Texts([""] * (len(every) + 1), ("user",)), convention)
+            return
+        orders = [Order((), every)]
+        if convention.document:
+            orders += [Order((one,), tuple(p for p in every if p != one)) for one in every]
+            orders.append(Order(every, ()))
+        fences = ("```",) * len(every)
+        yield from (self._skeleton(convention, op, order, fences) for order in orders)
 
     def operand_tokens(
         self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
@@ -150,17 +207,31 @@ class Codec:
         """Tokens of a text as an operand."""
         return len(self._piece(text).ids)
 
+    def chat_tokens(self, chat: Chat) -> int:
+        """Tokens of a chat as an operand, with the most that stands around each turn."""
+        frame = self.frame
+        around = max(len(frame.said), len(frame.following)) + 2 * len(frame.quote)
+        if not frame.turns:
+            around = self.count("\n\nassistant: ")
+        return sum(self.count(turn.text) + around for turn in chat)
+
 
 def messages_of(
     op: Op[Any],
     contents: Sequence[str],
     markers: Markers = USUAL,
     convention: Convention = DEFAULT,
+    spoken: bool = True,
 ) -> tuple[Message, ...]:
-    """The prompt as chat messages, operands' markers broken up (weaker than token ids)."""
-    order = order_of(convention, constant_length(convention, op), contents)
-    told = [markers.broken(text) for text in contents]
-    turns = turns_of(convention, op, order, [fence_for(text) for text in told])
+    """The prompt as chat messages, operands' markers broken up (weaker than token ids).
+
+    spoken: the model's frame, as far as it is known, can write an assistant's turns.
+    """
+    order = order_of(convention, constant_length(convention, op), contents, op.chat)
+    given = spread(op, contents)
+    told = [markers.broken(text) for text in given.texts]
+    fences = [fence_for(text) for text in told[: len(contents)]]
+    turns = turns_of(convention, op, order, fences, given.roles, spoken)
     return tuple(
         Message(turn.role, "".join(told[p] if isinstance(p, int) else p for p in turn.pieces))
         for turn in turns

@@ -11,11 +11,22 @@ share those. What a system text says stands before both.
 A turn is a role and *pieces*: texts of ours, and numbers for the operands. Pieces are tokenised
 apart, so a piece has the same ids wherever it stands.
 
+An operand that is a chat is laid out as the turns it has, behind the constants in the system's turn
+(a frame without that role has them at the start of the first user's turn):
+
+    system: constants | user: text | assistant: text | ... | user: text, other operands, reminder
+
+So when the chat goes on, the prompt is the same up to the end of what was its last turn's text. Not
+shared is what stood behind that text: the other operands and the reminder. A frame that cannot
+write an assistant's turns has the chat between fences, a paragraph a turn, as the first operand.
+
 Rules
 1. A fence is one backtick longer than the longest run of backticks in its text, and at least three:
    no operand can close its own, and equal operands give equal ids.
 2. What is told of the result is told once in the constants; a reminder says only what convention
    and measurement want said again.
+3. The text of a chat's turn is a piece of its own, alone in its turn but for what stands behind the
+   last. A chat that is answered in free text, with no other operand, ends as the user ended it.
 """
 
 from __future__ import annotations
@@ -25,6 +36,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from nlpu.chat import check_asked, turns_in
 from nlpu.convention import Convention
 from nlpu.forms import told
 from nlpu.op import Op
@@ -34,10 +46,20 @@ Role = Literal["system", "user", "assistant"]
 
 
 class Turn(NamedTuple):
-    """One turn of a chat: pieces are texts of ours, or the numbers of operands."""
+    """One turn of a prompt: pieces are texts of ours, or the numbers of operands.
+
+    Numbers above those of the operands are the turns of the chat among them.
+    """
 
     role: Role
     pieces: tuple[str | int, ...]
+
+
+class Texts(NamedTuple):
+    """The texts of a call: the operands', then those of its chat's turns, and whose these are."""
+
+    texts: Sequence[str]
+    roles: Sequence[Role] = ()
 
 
 class Order(NamedTuple):
@@ -53,15 +75,32 @@ def fence_for(text: str) -> str:
     return "`" * (longest + 1)
 
 
-def order_of(convention: Convention, constant: int, contents: Sequence[str]) -> Order:
-    """The order of operands; ``constant`` is how many characters the constants have."""
+def spread(op: Op[Any], contents: Sequence[str]) -> Texts:
+    """The operands' texts with the turns of a chat among them. Raises BadOperand."""
+    if op.chat < 0:
+        return Texts(contents)
+    turns = turns_in(contents[op.chat])
+    roles = [role for role, _ in turns]
+    check_asked(roles, f"operand {op.operands[op.chat].name!r} of {op.name}")
+    return Texts([*contents, *(text for _, text in turns)], roles)
+
+
+def order_of(
+    convention: Convention, constant: int, contents: Sequence[str], chat: int = -1
+) -> Order:
+    """The order of operands; ``constant`` is how many characters the constants have.
+
+    A chat, if one of them is, stands behind the constants and before the others.
+    """
     places = range(len(contents))
     before: tuple[int, ...] = ()
-    if convention.document:
+    if convention.document and chat < 0:
         before = tuple(place for place in places if len(contents[place]) > constant)
     behind = [place for place in places if place not in before]
     if convention.longest and len(behind) > 1:
         behind.sort(key=lambda place: -len(contents[place]))
+    if chat >= 0:
+        behind.sort(key=lambda place: place != chat)
     return Order(before, tuple(behind))
 
 
@@ -103,9 +142,15 @@ def contract_of(convention: Convention, op: Op[Any]) -> str:
 
 
 def turns_of(
-    convention: Convention, op: Op[Any], order: Order, fences: Sequence[str]
-) -> tuple[Turn, ...]:
-    """The turns of a call, operands as their numbers."""
+    convention: Convention, op: Op[Any], order: Order, fences: Sequence[str],
+    roles: Sequence[Role] = (), spoken: bool = True,
+) -> tuple[Turn, ...]:  # fmt: skip
+    """The turns of a call, operands as their numbers.
+
+    roles: of the turns of the op's chat. spoken: the frame can write an assistant's turns.
+    """
+    if roles and spoken:
+        return _chat_turns(convention, op, order, fences, roles)
     constants = constants_of(convention, op)
     system = [op.system] if op.system else []
     head: list[str | int] = []
@@ -114,14 +159,32 @@ def turns_of(
     else:
         head = [*_documents(convention, op, order, fences), constants + convention.gap]
     turns = [Turn("system", ("\n\n".join(system),))] if system else []
-    if op.examples and (convention.examples == "text" or order.before):
+    if op.examples and (convention.examples == "text" or order.before or not spoken):
         head.append(_examples_text(convention, op))
     elif op.examples:
         turns += _examples(convention, op, head)
         head = []
     tail = _lines(convention, op, convention.reminder)
-    pieces = [*head, *_operands(convention, op, order.behind, fences)]
+    pieces = [*head, *_operands(convention, op, order.behind, fences, roles)]
     return (*turns, Turn("user", tuple(pieces) + ((convention.last + tail,) if tail else ())))
+
+
+def _chat_turns(
+    convention: Convention, op: Op[Any], order: Order, fences: Sequence[str], roles: Sequence[Role]
+) -> tuple[Turn, ...]:
+    """The turns of a call that reads a chat."""
+    shown = _examples_text(convention, op).strip() if op.examples else ""
+    head = "\n\n".join(filter(None, (op.system, constants_of(convention, op), shown)))
+    turns = [Turn("system", (head,))] if head else []
+    first = len(op.operands)
+    turns += [Turn(role, (first + number,)) for number, role in enumerate(roles)]
+    last = turns.pop()
+    others = [place for place in order.behind if place != op.chat]
+    tail = _operands(convention, op, others, fences)
+    if others or contract_of(convention, op):
+        tail.append(convention.last + _lines(convention, op, convention.reminder))
+        tail.insert(0, "\n\n" if others else "\n")
+    return (*turns, last._replace(pieces=(*last.pieces, *tail)))
 
 
 def _documents(
@@ -141,12 +204,21 @@ def _documents(
 
 
 def _operands(
-    convention: Convention, op: Op[Any], places: Sequence[int], fences: Sequence[str]
-) -> list[str | int]:
+    convention: Convention, op: Op[Any], places: Sequence[int], fences: Sequence[str],
+    roles: Sequence[Role] = (),
+) -> list[str | int]:  # fmt: skip
     pieces: list[str | int] = []
     for place in places:
         head, tail = _around(convention.operand, op.operands[place].name, fences[place])
-        pieces += [head, place, tail]
+        pieces += [head, *(_paragraphs(op, roles) if place == op.chat else [place]), tail]
+    return pieces
+
+
+def _paragraphs(op: Op[Any], roles: Sequence[Role]) -> list[str | int]:
+    """A chat as one text, for a frame that has no place for its turns."""
+    pieces: list[str | int] = []
+    for number, role in enumerate(roles):
+        pieces += [("\n\n" if number else "") + f"{role}: ", len(op.operands) + number]
     return pieces
 
 
@@ -180,7 +252,8 @@ def _examples_text(convention: Convention, op: Op[Any]) -> str:
 
 def written_operands(convention: Convention, op: Op[Any], contents: Sequence[str]) -> str:
     """Operands as one text, in the order that they have behind the constants."""
-    order = order_of(convention.using(document=""), 0, contents)
+    order = order_of(convention.using(document=""), 0, contents, op.chat)
+    texts, roles = spread(op, contents)
     fences = [fence_for(text) for text in contents]
-    pieces = _operands(convention, op, order.behind, fences)
-    return "".join(contents[piece] if isinstance(piece, int) else piece for piece in pieces)
+    pieces = _operands(convention, op, order.behind, fences, roles)
+    return "".join(texts[piece] if isinstance(piece, int) else piece for piece in pieces)

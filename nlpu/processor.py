@@ -37,6 +37,7 @@ from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
 
 _CHAT_OVERHEAD = 64  # tokens a chat server's own template may add around two messages
+_TURN = (0,) * 16  # as many as it may add for each one more
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,8 @@ class Processor:
         """What is really sent."""
         if self.capabilities.token_prompts:
             return ids
-        return messages_of(op, contents, self.markers, self.convention)
+        spoken = self.codec.frame.turns
+        return messages_of(op, contents, self.markers, self.convention, spoken)
 
     def check(self, op: Op[Any]) -> None:
         """Raises ConstraintRejected if the engine cannot decode the op's result type."""
@@ -254,13 +256,13 @@ def _codec_for(capabilities: Capabilities) -> Codec:
     if where == "chars":
         return Codec(CharTokenizer(), scripted_frame())
     if where is None:
-        return Codec(ByteBound(), Frame((), (), ()))
+        return Codec(ByteBound(), Frame((), (), (), said=_TURN, following=_TURN))
     tokenizer = capabilities.encoder or tokenizer_in(Path(where))
     return Codec(tokenizer, load_frame(Path(where), tokenizer))
 
 
 # Ids above every character: the scripted engine's special tokens.
-SYSTEM_MARK, USER_MARK, ANSWER_MARK = 0x110000, 0x110001, 0x110002
+SYSTEM_MARK, USER_MARK, ANSWER_MARK, SAID_MARK = range(0x110000, 0x110004)
 
 
 def scripted_frame(thinks: bool = False) -> Frame:
@@ -268,4 +270,7 @@ def scripted_frame(thinks: bool = False) -> Frame:
     closing = tuple(map(ord, "\n</think>\n\n")) if thinks else ()
     opening = tuple(map(ord, "<think>\n")) if thinks else ()
     user, answer = (USER_MARK,), (ANSWER_MARK,)
-    return Frame((SYSTEM_MARK,), user, answer, opening, closing, thinks, user, answer, user)
+    return Frame(
+        (SYSTEM_MARK,), user, answer, opening, closing, thinks, user, answer, user,
+        quote=(SAID_MARK,),
+    )  # fmt: skip

@@ -32,10 +32,11 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from nlpu.chat import Turn
 from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted
-from nlpu.processor import SYSTEM_MARK, USER_MARK
+from nlpu.processor import ANSWER_MARK, SAID_MARK, SYSTEM_MARK, USER_MARK
 from nlpu.wire import Capabilities, Reply, Request
 
 _ABOUT = re.compile(r"^The text above is the (\w+)\.$", re.MULTILINE)
@@ -56,11 +57,15 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the engine was asked: the instruction, the operands by name, and the request."""
+    """What the engine was asked: the instruction, the operands by name, and the request.
+
+    chat: the turns of a chat among the operands, which has no name in a prompt.
+    """
 
     instruction: str
     operands: dict[str, str]
     request: Request = field(repr=False)
+    chat: tuple[Turn, ...] = ()
 
 
 Answer = str | Say | NlpuError
@@ -207,6 +212,9 @@ class Scripted:
 def see(request: Request) -> Seen:
     """Take a prompt of characters apart again."""
     ids = [i for i in request.prompt if isinstance(i, int)]
+    chat: tuple[Turn, ...] = ()
+    if SAID_MARK in ids:
+        chat, ids = _chat_of(ids)
     marks = [place for place, i in enumerate(ids) if i in (SYSTEM_MARK, USER_MARK)]
     last = marks[-1] if marks else -1
     before = _text(ids[: last + 1])
@@ -216,7 +224,17 @@ def see(request: Request) -> Seen:
     renamed = _ABOUT.search(asked)
     if renamed is not None and data.startswith("text:"):
         found = {renamed[1] if name == "text" else name: text for name, text in found.items()}
-    return Seen(f"{before}\n{asked}".strip(), found, request)
+    return Seen(f"{before}\n{asked}".strip(), found, request, chat)
+
+
+def _chat_of(ids: list[int]) -> tuple[tuple[Turn, ...], list[int]]:
+    """The turns that are marked as a chat's, and the rest of the prompt."""
+    marks = [place for place, i in enumerate(ids) if i == SAID_MARK]
+    turns = tuple(
+        Turn("assistant" if ids[start - 1] == ANSWER_MARK else "user", _text(ids[start + 1 : end]))
+        for start, end in zip(marks[::2], marks[1::2], strict=True)
+    )
+    return turns, [*ids[: marks[0]], *ids[marks[-1] + 1 :]]
 
 
 def _text(ids: Sequence[int]) -> str:
@@ -226,7 +244,8 @@ def _text(ids: Sequence[int]) -> str:
 def default_answer(seen: Seen) -> str:
     """A text made from the prompt that satisfies the request's constraint."""
     body: dict[str, Any] = {
-        "prompt": seen.instruction + "".join(f"\0{t}" for t in seen.operands.values())
+        "prompt": seen.instruction
+        + "".join(f"\0{t}" for t in (*seen.operands.values(), *(turn.text for turn in seen.chat)))
     }
     constraint = seen.request.constraint
     if constraint is not None:
