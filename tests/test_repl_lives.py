@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from terminal_fixture import Terminal, nlpu
-from test_repl import Opened, grave, opened, place, short, told
+from test_repl import Opened, grave, last_line, opened, place, short, told
 
 from nlpu.engines.scripted import Scripted
 from runtime.terminal.repl.prompt import Lines
@@ -93,7 +93,7 @@ def test_an_edit_tries_what_failed_again(
     opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (place / "p.py").write_text(ECHO)
-    console = opened(lambda seen: "many" if "How" in seen.instruction else short(seen))
+    console = opened(lambda seen: "many" if "How" in last_line(seen) else short(seen))
     _, err = told(console, capsys, "a = How many?", "n = run p.py:whole {a}", "run p.py:none")
     assert "invalid literal" in err
     out, err = told(console, capsys, "edit _1 42", "n")
@@ -145,7 +145,7 @@ def test_what_was_held_before_a_step_is_not_held_after_it(
 
 
 def test_what_failed_is_told_once(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
-    console = opened(lambda seen: "" if "Fail" in seen.instruction else short(seen))
+    console = opened(lambda seen: "" if "Fail" in last_line(seen) else short(seen))
     told(console, capsys, "One", "Fail _1", "Two _1", "Three _1", "break say")
     _, err = told(console, capsys, "edit _1 x", "step", "step", "step")
     assert err.count("the model returned no text") == 1 and console.held is None

@@ -31,7 +31,7 @@ _MOST_CALLS = 12  # of one program, shown in its tree
 def ops_of(on: Console) -> dict[str, Op[Any]]:
     """The ops that can be named: of lines, of the programs there are, and those called so far."""
     called = {node.name: node.work.op for node in nodes_of(on).values() if node.name != "say"}
-    return {**_defined(on.programs), **called, "say": acts.said("(the line)", "context")}
+    return {**_defined(on.programs), **called, "say": acts.said()}
 
 
 @cache
@@ -139,6 +139,7 @@ def prompt_of(node: Node) -> str:
     op, processor = node.work.op, node.scope.run.processor(node.work.op.processor)
     texts = texts_of(node)
     if not processor.capabilities.token_prompts:
-        turns = messages_of(op, texts, processor.markers)
+        spoken = processor.codec.frame.turns
+        turns = messages_of(op, texts, processor.markers, processor.convention, spoken)
         return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
     return reader(processor.capabilities.tokenizer)(processor.prompt(op, texts))
