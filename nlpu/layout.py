@@ -14,19 +14,20 @@ apart, so a piece has the same ids wherever it stands.
 An operand that is a chat is laid out as the turns it has, behind the constants in the system's turn
 (a frame without that role has them at the start of the first user's turn):
 
-    system: constants | user: text | assistant: text | ... | user: text, other operands, reminder
+    system: constants | user: text | assistant: text | ... | user: other operands, text, reminder
 
-So when the chat goes on, the prompt is the same up to the end of what was its last turn's text. Not
-shared is what stood behind that text: the other operands and the reminder. A frame that cannot
-write an assistant's turns has the chat between fences, a paragraph a turn, as the first operand.
+So when the chat goes on, the prompt is the same up to the end of what was its last turn's text, or,
+with other operands, up to the start of that turn; a small model heeds best what is asked last. Not
+shared are those operands and the reminder: they are of one call. A frame that cannot write an
+assistant's turns has the chat between fences, a paragraph a turn, as the first operand.
 
 Rules
 1. A fence is one backtick longer than the longest run of backticks in its text, and at least three:
    no operand can close its own, and equal operands give equal ids.
 2. What is told of the result is told once in the constants; a reminder says only what convention
    and measurement want said again.
-3. The text of a chat's turn is a piece of its own, alone in its turn but for what stands behind the
-   last. A chat that is answered in free text, with no other operand, ends as the user ended it.
+3. The text of a chat's turn is a piece of its own, alone in its turn but in the last. Behind that
+   one stands a reminder of the form, if the answer has one, and else nothing.
 """
 
 from __future__ import annotations
@@ -174,17 +175,17 @@ def _chat_turns(
 ) -> tuple[Turn, ...]:
     """The turns of a call that reads a chat."""
     shown = _examples_text(convention, op).strip() if op.examples else ""
-    head = "\n\n".join(filter(None, (op.system, constants_of(convention, op), shown)))
-    turns = [Turn("system", (head,))] if head else []
+    told = "\n\n".join(filter(None, (op.system, constants_of(convention, op), shown)))
+    turns = [Turn("system", (told,))] if told else []
     first = len(op.operands)
     turns += [Turn(role, (first + number,)) for number, role in enumerate(roles)]
-    last = turns.pop()
     others = [place for place in order.behind if place != op.chat]
-    tail = _operands(convention, op, others, fences)
-    if others or contract_of(convention, op):
-        tail.append(convention.last + _lines(convention, op, convention.reminder))
-        tail.insert(0, "\n\n" if others else "\n")
-    return (*turns, last._replace(pieces=(*last.pieces, *tail)))
+    head: list[str | int] = [*_operands(convention, op, others, fences), "\n"] if others else []
+    tail: list[str | int] = []
+    if contract_of(convention, op):
+        tail = ["\n", convention.last + _lines(convention, op, convention.reminder)]
+    last = turns.pop()
+    return (*turns, last._replace(pieces=(*head, *last.pieces, *tail)))
 
 
 def _documents(

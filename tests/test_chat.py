@@ -390,13 +390,14 @@ def check_frame(model: Model, chat: Chat) -> None:
         ids = codec.encode(op, given)
         assert model.read(list(ids)) == rendered(model.template, model.messages(op, given))
         longer = codec.encode(op, texts(op, chat.assistant("Yes.").user("So?"), others))
-        behind = codec.turns(op, given)[-1].pieces[1:] if codec.frame.turns else ()
-        told = (given[each] if isinstance(each, int) else each for each in behind)
-        tail = sum(len(codec.tokenizer.encode(text)) for text in told)
-        same = len(ids) - tail - len(codec.frame.after)
         if codec.frame.turns:
+            last = codec.turns(op, given)[-1].pieces
+            known = 1 + last.index(chat.turns[-1].text) if not others else 0
+            told = (given[each] if isinstance(each, int) else each for each in last[known:])
+            behind = sum(len(codec.tokenizer.encode(text)) for text in told)
+            same = len(ids) - behind - len(codec.frame.after)
             assert same > 0 and ids[:same] == longer[:same]
-            assert model.read(list(ids[:same])).endswith(chat.turns[-1].text)
+            assert others or model.read(list(ids[:same])).endswith(chat.turns[-1].text)
         sizes = codec.operand_tokens(op, given), codec.overhead(op)
         assert sum(sizes) == len(ids)
         fences = 2 * sum("```" in text for text in given)
@@ -436,14 +437,14 @@ def test_no_turn_becomes_a_special_token(tokenizer: FileTokenizer, parts: list[s
     assert sum(each in special for each in ids) == 2 * 4 + 1
 
 
-def test_a_reminder_stands_behind_what_has_a_form_or_other_operands() -> None:
+def test_the_last_turn_holds_other_operands_and_a_reminder_of_the_form() -> None:
     def last(op: Op[Any], *others: str) -> str:
         return messages_of(op, texts(op, LONG, others))[-1].content
 
     assert last(talk) == last(tone) == "Thanks!"
     assert last(happy) == "Thanks!\n\nIs the user happy?\nAnswer yes or no."
     assert last(helped, "n", "m") == (
-        "Thanks!\n\nnotes:\n```\nn\n```\nmore:\n```\nm\n```\n\n"
+        "notes:\n```\nn\n```\nmore:\n```\nm\n```\n\nThanks!\n\n"
         "How often do the notes help?\nAnswer with one whole number."
     )
     assert messages_of(happy, texts(happy, LONG))[0].content == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 from terminal_fixture import Terminal, nlpu
 from test_repl import Opened, grave, last_line, opened, place, short, told
 
+from nlpu.convention import FIRST
 from nlpu.engines.scripted import Scripted
+from runtime.computer import Computer
+from runtime.terminal.repl import console
 from runtime.terminal.repl.prompt import Lines
 
 __all__ = ["nlpu", "opened", "place"]  # fixtures
@@ -35,6 +39,22 @@ def test_a_session_can_be_resumed_from_another_directory(
     again = opened(resume=first.run.name)
     assert told(again, capsys, "{a}", "_2")[0].count("\n") == 2
     assert (again.run.counts.calls, again.run.counts.reused) == (0, 3)
+
+
+def test_a_session_from_before_there_were_chats_goes_on_as_it_began(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "Computer", partial(Computer, convention=FIRST))
+    first = opened()
+    told(first, capsys, "One?", "x = 'a text'", "pin x", "Two?")
+    first.close()
+    monkeypatch.undo()
+    engine = Scripted(lambda seen: f"<{seen.instruction.splitlines()[0]}>")
+    again = opened(engine, resume=first.run.name)
+    assert (again.run.counts.calls, again.run.counts.reused) == (0, 2)
+    assert told(again, capsys, "Three {x}")[0] == "<Three x>\n"
+    (seen,) = engine.seen
+    assert seen.chat == () and seen.operands["context"].startswith("_1> One?\n<")
 
 
 @pytest.mark.parametrize("lines", [["a = run p.py:chain q"], ["a = run p.py:chain q", "Hi {a}"]])

@@ -234,7 +234,8 @@ def _chat_of(ids: list[int]) -> tuple[tuple[Turn, ...], list[int]]:
         Turn("assistant" if ids[start - 1] == ANSWER_MARK else "user", _text(ids[start + 1 : end]))
         for start, end in zip(marks[::2], marks[1::2], strict=True)
     )
-    return turns, [*ids[: marks[0]], *ids[marks[-1] + 1 :]]
+    others = ids[marks[-3] + 1 : marks[-2]] if len(turns) > 1 else []  # before the last text
+    return turns, [*ids[: marks[0]], *others, *ids[marks[-1] + 1 :]]
 
 
 def _text(ids: Sequence[int]) -> str:
