@@ -31,7 +31,7 @@ from nlpu.layout import (
     Texts,
     Turn,
     constant_length,
-    fence_for,
+    fences_for,
     order_of,
     spread,
     turns_of,
@@ -46,10 +46,6 @@ _MEMO_ENTRIES, _MEMO_PIECES, _MEMO_TOKENS = 512, 1 << 13, 1 << 18
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)")
 
 
-def _fences(contents: Sequence[str]) -> tuple[str, ...]:
-    return tuple(fence_for(text) if "```" in text else "```" for text in contents)
-
-
 class Codec:
     """Encodes for one tokenizer and frame. Prompts are tuples of token ids."""
 
@@ -60,7 +56,7 @@ class Codec:
         self._constants: dict[tuple[bytes, bytes], int] = {}
         self._overheads: dict[tuple[bytes, bytes], int] = {}
         self._pieces: dict[str, Piece] = {}
-        self._marks: dict[tuple[int, ...], Piece] = {}
+        self._between: dict[tuple[int, ...], Piece] = {}
         self._kept_tokens = 0
 
     def order(self, op: Op[Any], contents: Sequence[str], convention: Convention) -> Order:
@@ -79,7 +75,7 @@ class Codec:
         """The whole prompt, up to where the model starts to write."""
         if op.chat >= 0:
             return prompt_of(self._chat(op, spread(op, contents), convention))
-        order, fences = self.order(op, contents, convention), _fences(contents)
+        order, fences = self.order(op, contents, convention), fences_for(convention, op, contents)
         bones = self._skeleton(convention, op, order, fences)
         pieces = [bones[0]]
         for place, bone in zip((*order.before, *order.behind), bones[1:], strict=True):
@@ -91,7 +87,7 @@ class Codec:
     ) -> tuple[Turn, ...]:
         """What ``encode`` writes, as turns of text; a chat's texts are in it, as theirs."""
         given = spread(op, contents)
-        turns = self._turns(op, given, convention)
+        turns = self._turns(op, given, convention, fences_for(convention, op, contents))
         if not given.roles:
             return turns
         known = range(len(op.operands))
@@ -100,29 +96,37 @@ class Codec:
             for role, ps in turns
         )
 
-    def _turns(self, op: Op[Any], given: Texts, convention: Convention) -> tuple[Turn, ...]:
-        contents = given.texts[: len(op.operands)]
-        order, fences = self.order(op, contents, convention), _fences(contents)
+    def _turns(
+        self, op: Op[Any], given: Texts, convention: Convention, fences: Sequence[str]
+    ) -> tuple[Turn, ...]:
+        order = self.order(op, given.texts[: len(op.operands)], convention)
         return turns_of(convention, op, order, fences, given.roles, self.frame.turns)
 
-    def _chat(self, op: Op[Any], given: Texts, convention: Convention) -> Iterator[Piece]:
+    def _chat(
+        self, op: Op[Any], given: Texts, convention: Convention, fences: Sequence[str] = ()
+    ) -> Iterator[Piece]:
         """The pieces of a prompt with a chat: what is the same in two is one piece in both."""
-        quote = self.frame.quote
-        for number, turn in enumerate(self._turns(op, given, convention)):
-            yield self._mark(self.start(turn, number))
+        fences = fences or fences_for(convention, op, given.texts[: len(op.operands)])
+        bone: list[int] = []
+        for number, turn in enumerate(self._turns(op, given, convention, fences)):
+            bone += self.start(turn, number)
             for piece in turn.pieces:
                 if isinstance(piece, str):
-                    yield self._piece(piece)
-                elif quote and piece >= len(op.operands):
-                    yield from (self._mark(quote), self._piece(given.texts[piece]))
-                    yield self._mark(quote)
+                    bone += self._piece(piece).ids
                 else:
-                    yield self._piece(given.texts[piece])
-        yield self._mark(self.frame.after)
+                    yield from (self._bone(bone), self._piece(given.texts[piece]))
+                    bone = []
+        yield self._bone([*bone, *self.frame.after])
 
-    def _mark(self, ids: tuple[int, ...]) -> Piece:
-        """The piece of what the frame writes."""
-        return self._marks.setdefault(ids, Piece(ids))
+    def _bone(self, ids: Sequence[int]) -> Piece:
+        """What stands between the texts of a chat: most often the same few ids."""
+        key = tuple(ids)
+        found = self._between.get(key)
+        if found is None:
+            if len(self._between) >= _MEMO_ENTRIES:
+                self._between.clear()
+            found = self._between[key] = Piece(key)
+        return found
 
     def _skeleton(
         self, convention: Convention, op: Op[Any], order: Order, fences: tuple[str, ...]
@@ -188,13 +192,14 @@ class Codec:
         """The op's prompts without any operand text, in each order."""
         every = tuple(range(len(op.operands)))
         if op.chat >= 0:
-            yield self._chat(op, Texts([""] * (len(every) + 1), ("user",)), convention)
+            bare = Texts([""] * (len(every) + 1), ("user",))
+            yield self._chat(op, bare, convention, ("```",) * len(every))
             return
         orders = [Order((), every)]
         if convention.document:
             orders += [Order((one,), tuple(p for p in every if p != one)) for one in every]
             orders.append(Order(every, ()))
-        fences = ("```",) * len(every)
+        fences = ("```",) * len(every)  # longer than none
         yield from (self._skeleton(convention, op, order, fences) for order in orders)
 
     def operand_tokens(
@@ -210,7 +215,7 @@ class Codec:
     def chat_tokens(self, chat: Chat) -> int:
         """Tokens of a chat as an operand, with the most that stands around each turn."""
         frame = self.frame
-        around = max(len(frame.said), len(frame.following)) + 2 * len(frame.quote)
+        around = max(len(frame.said), len(frame.following))
         if not frame.turns:
             around = self.count("\n\nassistant: ")
         return sum(self.count(turn.text) + around for turn in chat)
@@ -230,7 +235,7 @@ def messages_of(
     order = order_of(convention, constant_length(convention, op), contents, op.chat)
     given = spread(op, contents)
     told = [markers.broken(text) for text in given.texts]
-    fences = [fence_for(text) for text in told[: len(contents)]]
+    fences = fences_for(convention, op, told[: len(contents)])
     turns = turns_of(convention, op, order, fences, given.roles, spoken)
     return tuple(
         Message(turn.role, "".join(told[p] if isinstance(p, int) else p for p in turn.pieces))

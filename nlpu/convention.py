@@ -2,7 +2,12 @@
 
 A ``Convention`` is chosen by measurement (``nlpu bench answers``) and frozen in a run's header, so
 that a resumed run asks as it did. ``layout`` turns one into the turns of a prompt. Changing a word
-here means another version: earlier ones stay, because journals name them.
+here means another version.
+
+Rules
+1. A convention that was ever a default stays, under its version: journals name it.
+2. Two conventions of one version are a mistake, and refused; the digest of what they say is in the
+   keys of calls.
 """
 
 from __future__ import annotations
@@ -26,11 +31,14 @@ class Convention:
     version:   its name, in the keys of calls. Version "1" is that of journals that name none.
     constants: parts that are the same in every call of an op, each in a line.
     place:     the turn that holds the constants: the system's, or the user's.
-    operand:   how an operand is written, with {name}, {text} and {fence}.
-    document:  how an operand that is longer than the constants is written. It stands before them,
+    operand:   how an operand is written, with {name} or {label} (the name as words), {text} and
+               {fence}.
+    line:      how one without a line break is written, which can hold no border; "": as others.
+    document:  the label of an operand that is longer than the constants. It stands before them,
                so that all that is asked of it shares it. "": none goes first.
-    about:     what the constants say of that document where it has another name than "text".
-    longest:   operands stand in order of their length, the longest first; else in the op's order.
+    about:     what the constants say of that document where it has another label.
+    question_last: an op's first operand stands behind the others where it is a line, and at most
+               half as long as the longest: what is asked stands behind what it is asked of.
     gap:       stands between constants and operands.
     reminder:  parts that are said once more behind the operands, each in a line, behind ``last``.
     examples:  as turns of the chat, or as text behind the constants; as text behind a document.
@@ -44,9 +52,10 @@ class Convention:
     constants: tuple[Part, ...]
     place: Literal["system", "user"]
     operand: str = FENCED
+    line: str = ""
     document: str = ""
     about: str = ""
-    longest: bool = False
+    question_last: bool = False
     gap: str = ""
     reminder: tuple[Part, ...] = ()
     last: str = "\n"
@@ -111,12 +120,15 @@ SECOND = Convention(
     "2",
     constants=("text", "contract", "told"),
     place="user",
-    document="text:\n{fence}\n{text}\n{fence}\n\n",
-    about="The text above is the {name}.",
-    longest=True,
+    operand="{label}:\n{fence}\n{text}\n{fence}\n\n",
+    line="{label}: {text}\n\n",
+    document="Text",
+    about="The text above is the {label}.",
+    question_last=True,
     gap="\n\n",
-    reminder=("first", "contract"),
-    now="Now the real one.\n",
+    reminder=("contract",),
+    last="",
+    now="Now the real one:\n\n",
 )
 DEFAULT = SECOND
 KNOWN = {each.version: each for each in (FIRST, SECOND)}

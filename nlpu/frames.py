@@ -43,8 +43,6 @@ class Frame:
     """The constant ids around the turns of a chat (see the module).
 
     turns: an assistant's turns can be written. thinks: the model thinks before it answers.
-    quote: stands before and behind what a turn of a chat says; only the scripted engine has some,
-           which tells by it what is a chat's.
     """
 
     before: tuple[int, ...]
@@ -57,7 +55,6 @@ class Frame:
     said: tuple[int, ...] = ()
     following: tuple[int, ...] = ()
     turns: bool = True
-    quote: tuple[int, ...] = ()
 
 
 def frame_from_template(tokenizer: Tokenizer, template: str | None, **names: Any) -> Frame:

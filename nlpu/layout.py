@@ -23,11 +23,13 @@ assistant's turns has the chat between fences, a paragraph a turn, as the first 
 
 Rules
 1. A fence is one backtick longer than the longest run of backticks in its text, and at least three:
-   no operand can close its own, and equal operands give equal ids.
+   no operand can close its own, and equal operands give equal ids. A text without a line break may
+   stand in its line without one: it cannot begin another.
 2. What is told of the result is told once in the constants; a reminder says only what convention
    and measurement want said again.
 3. The text of a chat's turn is a piece of its own, alone in its turn but in the last. Behind that
-   one stands a reminder of the form, if the answer has one, and else nothing.
+   one stands a reminder, if the answer has a form, of what is asked and in which: it was said far
+   above, and the user may have asked something else. What is answered in free text needs none.
 """
 
 from __future__ import annotations
@@ -76,6 +78,21 @@ def fence_for(text: str) -> str:
     return "`" * (longest + 1)
 
 
+def fences_of(convention: Convention, contents: Sequence[str]) -> tuple[str, ...]:
+    """A fence for each text, or none where the convention writes it as a line."""
+    if convention.line:
+        return tuple(fence_for(text) if "\n" in text or "\r" in text else "" for text in contents)
+    return tuple(fence_for(text) if "```" in text else "```" for text in contents)
+
+
+def fences_for(convention: Convention, op: Op[Any], contents: Sequence[str]) -> tuple[str, ...]:
+    """The fences of a call's operands; a chat, should it be written as text, always has one."""
+    fences = fences_of(convention, contents)
+    if op.chat < 0:
+        return fences
+    return (*fences[: op.chat], fence_for(contents[op.chat]), *fences[op.chat + 1 :])
+
+
 def spread(op: Op[Any], contents: Sequence[str]) -> Texts:
     """The operands' texts with the turns of a chat among them. Raises BadOperand."""
     if op.chat < 0:
@@ -91,17 +108,19 @@ def order_of(
 ) -> Order:
     """The order of operands; ``constant`` is how many characters the constants have.
 
-    A chat, if one of them is, stands behind the constants and before the others.
+    A chat, if one of them is, stands behind the constants and first of all operands.
     """
     places = range(len(contents))
+    if chat >= 0:
+        return Order((), (chat, *(place for place in places if place != chat)))
     before: tuple[int, ...] = ()
-    if convention.document and chat < 0:
+    if convention.document:
         before = tuple(place for place in places if len(contents[place]) > constant)
     behind = [place for place in places if place not in before]
-    if convention.longest and len(behind) > 1:
-        behind.sort(key=lambda place: -len(contents[place]))
-    if chat >= 0:
-        behind.sort(key=lambda place: place != chat)
+    if convention.question_last and len(behind) > 1 and behind[0] == 0:
+        longest = max(len(contents[place]) for place in behind)
+        if 2 * len(contents[0]) <= longest and "\n" not in contents[0]:
+            behind.append(behind.pop(0))
     return Order(before, tuple(behind))
 
 
@@ -179,11 +198,10 @@ def _chat_turns(
     turns = [Turn("system", (told,))] if told else []
     first = len(op.operands)
     turns += [Turn(role, (first + number,)) for number, role in enumerate(roles)]
-    others = [place for place in order.behind if place != op.chat]
-    head: list[str | int] = [*_operands(convention, op, others, fences), "\n"] if others else []
+    head = _operands(convention, op, order.behind[1:], fences)
     tail: list[str | int] = []
     if contract_of(convention, op):
-        tail = ["\n", convention.last + _lines(convention, op, convention.reminder)]
+        tail = ["\n\n" + _lines(convention, op, ("first", "contract"))]
     last = turns.pop()
     return (*turns, last._replace(pieces=(*head, *last.pieces, *tail)))
 
@@ -196,12 +214,20 @@ def _documents(
         return _operands(convention, op, order.before, fences)
     pieces: list[str | int] = []
     for place in order.before:
-        head, tail = _around(convention.document, "text", fences[place])
+        label = label_of(op.operands[place].name)
+        head, tail = _around(convention, convention.document, convention.document, fences[place])
         pieces += [head, place, tail]
-        name = op.operands[place].name
-        if name != "text":
-            pieces.append(convention.about.replace("{name}", name) + "\n")
+        if label != convention.document:
+            pieces.append(convention.about.replace("{label}", label) + "\n")
     return pieces
+
+
+def label_of(name: str) -> str:
+    """A name as words: ``first_draft`` is "First draft"; ``_1`` is none."""
+    if name.startswith("_"):
+        return name
+    words = " ".join(name.split("_"))
+    return words[:1].upper() + words[1:]
 
 
 def _operands(
@@ -210,7 +236,8 @@ def _operands(
 ) -> list[str | int]:  # fmt: skip
     pieces: list[str | int] = []
     for place in places:
-        head, tail = _around(convention.operand, op.operands[place].name, fences[place])
+        name = op.operands[place].name
+        head, tail = _around(convention, name, label_of(name), fences[place])
         pieces += [head, *(_paragraphs(op, roles) if place == op.chat else [place]), tail]
     return pieces
 
@@ -223,8 +250,11 @@ def _paragraphs(op: Op[Any], roles: Sequence[Role]) -> list[str | int]:
     return pieces
 
 
-def _around(template: str, name: str, fence: str) -> tuple[str, str]:
-    head, _, tail = template.replace("{name}", name).replace("{fence}", fence).partition("{text}")
+def _around(convention: Convention, name: str, label: str, fence: str) -> tuple[str, str]:
+    """What is written before and behind an operand; one without a fence is a line."""
+    template = convention.operand if fence else convention.line
+    named = template.replace("{name}", name).replace("{label}", label).replace("{fence}", fence)
+    head, _, tail = named.partition("{text}")
     return head, tail
 
 
@@ -253,8 +283,7 @@ def _examples_text(convention: Convention, op: Op[Any]) -> str:
 
 def written_operands(convention: Convention, op: Op[Any], contents: Sequence[str]) -> str:
     """Operands as one text, in the order that they have behind the constants."""
-    order = order_of(convention.using(document=""), 0, contents, op.chat)
+    order = order_of(convention, sum(map(len, contents)), contents, op.chat)
     texts, roles = spread(op, contents)
-    fences = [fence_for(text) for text in contents]
-    pieces = _operands(convention, op, order.behind, fences, roles)
+    pieces = _operands(convention, op, order.behind, fences_for(convention, op, contents), roles)
     return "".join(texts[piece] if isinstance(piece, int) else piece for piece in pieces)

@@ -32,6 +32,7 @@ from nlpu.frames import Frame, load_frame
 from nlpu.markers import USUAL, markers_in
 from nlpu.op import Op
 from nlpu.printing import one_line
+from nlpu.prompt import Piece, Prompt, pieces_of, prompt_of
 from nlpu.tokens import ByteBound, CharTokenizer, tokenizer_in
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
@@ -213,11 +214,17 @@ async def _send_and_mend(
     return reply._replace(text=markers.mended(reply.text))
 
 
+def _longer(request: Request, ids: tuple[int, ...]) -> Prompt:
+    """The request's prompt and more; constants and operands stand in turn in its pieces."""
+    *pieces, last = pieces_of(request.prompt)
+    return prompt_of([*pieces, Piece((*last.ids, *ids))])
+
+
 async def _think_then_answer(
     processor: Processor, request: Request, on_text: Callable[[str], None] | None
 ) -> Reply:
     frame, encode = processor.codec.frame, processor.codec.tokenizer.encode
-    start: tuple[int, ...] = (*request.prompt, *frame.think_open)
+    start = _longer(request, frame.think_open)
     room = processor.thinking_tokens - len(frame.think_open) - len(frame.think_close)
     think = request._replace(
         prompt=start, max_tokens=max(1, room), stop=("</think>",), constraint=None,
@@ -226,7 +233,7 @@ async def _think_then_answer(
     thought = await processor.engine.send(think)
     # The thought is read back as plain text: it cannot smuggle a special token in.
     middle = encode(thought.text)[: max(1, room)]
-    answer = request._replace(prompt=(*start, *middle, *frame.think_close))
+    answer = request._replace(prompt=_longer(think, (*middle, *frame.think_close)))
     reply = await processor.engine.send(answer, on_text)
     return reply._replace(
         prompt_tokens=thought.prompt_tokens + reply.prompt_tokens,
@@ -262,7 +269,7 @@ def _codec_for(capabilities: Capabilities) -> Codec:
 
 
 # Ids above every character: the scripted engine's special tokens.
-SYSTEM_MARK, USER_MARK, ANSWER_MARK, SAID_MARK = range(0x110000, 0x110004)
+SYSTEM_MARK, USER_MARK, ANSWER_MARK = 0x110000, 0x110001, 0x110002
 
 
 def scripted_frame(thinks: bool = False) -> Frame:
@@ -270,7 +277,4 @@ def scripted_frame(thinks: bool = False) -> Frame:
     closing = tuple(map(ord, "\n</think>\n\n")) if thinks else ()
     opening = tuple(map(ord, "<think>\n")) if thinks else ()
     user, answer = (USER_MARK,), (ANSWER_MARK,)
-    return Frame(
-        (SYSTEM_MARK,), user, answer, opening, closing, thinks, user, answer, user,
-        quote=(SAID_MARK,),
-    )  # fmt: skip
+    return Frame((SYSTEM_MARK,), user, answer, opening, closing, thinks, user, answer, user)

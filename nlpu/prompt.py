@@ -6,7 +6,7 @@ piece writes its ids as JSON at most once, when a server first takes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class Piece:
@@ -46,6 +46,13 @@ def prompt_of(pieces: Iterable[Piece]) -> Prompt:
     prompt = Prompt(ids)
     prompt.pieces = kept
     return prompt
+
+
+def pieces_of(prompt: Sequence[object]) -> tuple[Piece, ...]:
+    """The pieces of any prompt of ids, those of a ``Prompt`` as they were joined."""
+    if isinstance(prompt, Prompt):
+        return prompt.pieces
+    return (Piece(tuple(i for i in prompt if isinstance(i, int))),)
 
 
 def json_of(ids: tuple[int, ...]) -> bytes:

@@ -42,7 +42,11 @@ def converse(message: str, store: str = ".nlpu/memory") -> str:
         chat = talked(memory).user(message).newest(fits)
         _, room, count = room_for(respond, "memories", {"chat": chat})
         heard = {who + turn.text for turn in chat for who in (PERSON, FRIEND)}
-        memories = recalled(memory, message, room - RECALLED, count, besides=heard)
+
+        def among_others(text: str) -> int:  # a memory stands in lines with them
+            return count(text + "\n")
+
+        memories = recalled(memory, message, room - RECALLED, among_others, besides=heard)
         reply = careful(respond, memories, chat)
         moment = now().timestamp()
         mark = weight(matters)

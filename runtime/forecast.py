@@ -36,6 +36,7 @@ from nlpu.errors import BadOp, BudgetExceeded, Malformed, ModelError, Stopped
 from nlpu.judgement import read
 from nlpu.printing import counted, figure, one_line
 from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
+from nlpu.prompt import Prompt, prompt_of
 from nlpu.schema import schema_type
 from nlpu.types import ResultType
 from nlpu.wire import Capabilities, Message, Reply, Request
@@ -53,7 +54,8 @@ _T95 = (6.31, 2.92, 2.35, 2.13, 2.02, 1.94, 1.89, 1.86, 1.83)  # by degrees of f
 _Z95 = 1.645
 _TAIL = 0.05  # of the runs are below, and as many above
 _THOUGHT = ("</think>",)  # what ends a request for thinking alone
-_FENCED = re.compile(r"^(`{3,})\n.*?\n\1$", re.DOTALL | re.MULTILINE)  # operands
+_FENCED = re.compile(r"^(`{3,})\n.*?\n\1$", re.DOTALL | re.MULTILINE)
+_LABEL = re.compile(r"\w[\w ]*:( |$)|The text above is the \w+\.$")
 _PATIENT = Limits(timeout_s=1e9)  # what an earlier call took is no reason to give up on it
 
 
@@ -144,13 +146,14 @@ class DryEngine:
 
     def _sample(self, request: Request) -> Sample:
         text = self._decode(request)
-        thinks, asked = request.stop == _THOUGHT, _FENCED.sub("", text)
+        thinks, asked = request.stop == _THOUGHT, _FENCED.sub("", self._decode(_constants(request)))
         free = request.constraint is None
         named = (op for op in self._by_text if op.text in asked)
         op = next((op for op in named if thinks or (op.result == "text") == free), None)
         sample = None if op is None else self._draw.sample(op)
         if sample is None or not (thinks or sample.fault or _fits(sample.text, request)):
-            self.unknown.add(text.strip().partition("\n")[0][:60])
+            lines = (line for line in asked.splitlines() if line and not _LABEL.match(line))
+            self.unknown.add(next(lines, "")[:60])
             sample = self._guess(request, text)
         if request.constraint is None and not sample.fault:
             self._answers += 1  # equal texts would make the calls that read them one call
@@ -167,6 +170,13 @@ class DryEngine:
             said = answer({"prompt": f"{text}{self._chance.random()}", "structured_outputs": form})
             tokens = min(tokens, len(said))
         return Sample(said, tokens, 0, 0.0, tokens * self._pace_s)
+
+
+def _constants(request: Request) -> Request:
+    """The request without its operands, where its prompt is known in pieces."""
+    if not isinstance(request.prompt, Prompt):
+        return request
+    return request._replace(prompt=prompt_of(request.prompt.pieces[::2]))
 
 
 def _fits(text: str, request: Request) -> bool:

@@ -80,7 +80,7 @@ def test_it_is_blown_only_when_nothing_is_in_flight() -> None:
     [
         (Budget(calls=3), 3),
         (Budget(nlops=2.57), 2),
-        (Budget(tokens=900), 2),
+        (Budget(tokens=500), 2),
         (Budget(money=0.00052), 2),
     ],
 )

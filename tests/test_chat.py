@@ -423,7 +423,7 @@ def test_which_templates_have_roles(tokenizer: FileTokenizer) -> None:
 
 def test_a_frame_without_assistants_gets_paragraphs_between_fences() -> None:
     (user,) = messages_of(talk, texts(talk, LONG), spoken=False)
-    assert "chat:\n````\nuser: What is a loom?\n\nassistant: A frame.\n\nuser: And" in user.content
+    assert "Chat:\n````\nuser: What is a loom?\n\nassistant: A frame.\n\nuser: And" in user.content
     shown = [each.role for each in messages_of(tone, texts(tone, LONG), spoken=False)]
     assert shown == ["user"]
 
@@ -443,8 +443,8 @@ def test_the_last_turn_holds_other_operands_and_a_reminder_of_the_form() -> None
 
     assert last(talk) == last(tone) == "Thanks!"
     assert last(happy) == "Thanks!\n\nIs the user happy?\nAnswer yes or no."
-    assert last(helped, "n", "m") == (
-        "notes:\n```\nn\n```\nmore:\n```\nm\n```\n\nThanks!\n\n"
+    assert last(helped, "n", "m\nm") == (
+        "Notes: n\n\nMore:\n```\nm\nm\n```\n\nThanks!\n\n"
         "How often do the notes help?\nAnswer with one whole number."
     )
     assert messages_of(happy, texts(happy, LONG))[0].content == (

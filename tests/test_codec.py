@@ -18,7 +18,6 @@ from nlpu import Op, op
 from nlpu.codec import (
     Codec,
     decode,
-    fence_for,
     messages_of,
     to_last_sentence,
 )
@@ -26,6 +25,7 @@ from nlpu.convention import FIRST
 from nlpu.engines.scripted import Say, see
 from nlpu.errors import EmptyReply, Malformed, MissingPart, Truncated
 from nlpu.frames import Frame, frame_from_template, load_frame
+from nlpu.layout import fence_for
 from nlpu.markers import USUAL
 from nlpu.processor import scripted_frame
 from nlpu.tokens import CharTokenizer, FileTokenizer
@@ -200,7 +200,7 @@ def test_what_is_remembered_has_a_bound() -> None:
     for n in range(20):
         for _ in range(3):
             codec.count(f"{n}" * 50_000)
-        assert sum(map(len, codec._pieces.values())) <= 1 << 18
+        assert sum(len(piece.ids) for piece in codec._pieces.values()) <= 1 << 18
     assert tokenizer.read == 10 * 50_000 + 10 * 100_000
     for n in range(600):
         codec.encode(op(f"Say {n}.", str), ["x"])

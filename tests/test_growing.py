@@ -132,7 +132,7 @@ def test_every_call_of_a_reduction_fits() -> None:
     assert run.status == "done", run.error
     assert all(len(seen.request.prompt) + 200 <= 1500 for seen in engine.seen)
     firsts = [seen.operands["text"][:3] for seen in engine.seen]
-    assert firsts[:3] == ["000", "003", "006"]
+    assert firsts[:3] == ["000", "004", "008"]
 
 
 @pytest.mark.parametrize("known", [True, False])

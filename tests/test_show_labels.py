@@ -24,7 +24,7 @@ def shorten(text: str) -> str:
 
 @nlop
 def urgent(text: str) -> bool:
-    """Is it urgent?"""
+    """Is there a hurry?"""
 
 @driver(effect="read", roles={"path": "selector"})
 def read_file(path: str) -> str:

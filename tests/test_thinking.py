@@ -93,7 +93,7 @@ def test_a_thought_cannot_forge_the_frame() -> None:
     thinker = processor(engine)
     attempt(thinker)
     marks = [i for i in engine.seen[1].request.prompt if isinstance(i, int) and i >= 0x110000]
-    assert len(marks) == 3
+    assert len(marks) == 2
 
 
 def test_prompts_of_another_kind_are_of_another_processor() -> None:

@@ -36,11 +36,12 @@ from nlpu.chat import Turn
 from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted
-from nlpu.processor import ANSWER_MARK, SAID_MARK, SYSTEM_MARK, USER_MARK
+from nlpu.processor import ANSWER_MARK, SYSTEM_MARK
+from nlpu.prompt import pieces_of
 from nlpu.wire import Capabilities, Reply, Request
 
-_ABOUT = re.compile(r"^The text above is the (\w+)\.$", re.MULTILINE)
-_OPERAND = re.compile(r"([A-Za-z_]\w*):\n(`{3,})\n(.*?)\n\2\n", re.DOTALL)
+_ABOUT = re.compile(r"^The text above is the ([\w ]+)\.$", re.MULTILINE)
+_LABEL = re.compile(r"^([^\W\d][\w ]*):(?: |\n`{3,}\n)$", re.MULTILINE)  # at a piece's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,32 +211,24 @@ class Scripted:
 
 
 def see(request: Request) -> Seen:
-    """Take a prompt of characters apart again."""
-    ids = [i for i in request.prompt if isinstance(i, int)]
-    chat: tuple[Turn, ...] = ()
-    if SAID_MARK in ids:
-        chat, ids = _chat_of(ids)
-    marks = [place for place, i in enumerate(ids) if i in (SYSTEM_MARK, USER_MARK)]
-    last = marks[-1] if marks else -1
-    before = _text(ids[: last + 1])
-    data = _text(ids[last + 1 :])
-    found = {m[1]: m[3] for m in _OPERAND.finditer(data)}
-    asked = _OPERAND.sub("", data)
-    renamed = _ABOUT.search(asked)
-    if renamed is not None and data.startswith("text:"):
-        found = {renamed[1] if name == "text" else name: text for name, text in found.items()}
-    return Seen(f"{before}\n{asked}".strip(), found, request, chat)
+    """Take a prompt of characters apart again: its pieces are constants and operands in turn.
 
-
-def _chat_of(ids: list[int]) -> tuple[tuple[Turn, ...], list[int]]:
-    """The turns that are marked as a chat's, and the rest of the prompt."""
-    marks = [place for place, i in enumerate(ids) if i == SAID_MARK]
-    turns = tuple(
-        Turn("assistant" if ids[start - 1] == ANSWER_MARK else "user", _text(ids[start + 1 : end]))
-        for start, end in zip(marks[::2], marks[1::2], strict=True)
-    )
-    others = ids[marks[-3] + 1 : marks[-2]] if len(turns) > 1 else []  # before the last text
-    return turns, [*ids[: marks[0]], *others, *ids[marks[-1] + 1 :]]
+    What stands without a label is a turn of a chat.
+    """
+    pieces = [piece.ids for piece in pieces_of(request.prompt)]
+    found: dict[str, str] = {}
+    chat: list[Turn] = []
+    about = _ABOUT.search("".join(map(_text, pieces[::2])))
+    for before, operand in zip(pieces[::2], pieces[1::2], strict=False):
+        label = _LABEL.search(_text(before)) if before[-1:] < (SYSTEM_MARK,) else None
+        if label is None:
+            chat.append(Turn("assistant" if ANSWER_MARK in before else "user", _text(operand)))
+            continue
+        name = label[1].strip()
+        name = about[1] if about and name == "Text" and not found else name
+        found[name.replace(" ", "_").lower()] = _text(operand)
+    constants = (_ABOUT.sub("", _LABEL.sub("", _text(piece))) for piece in pieces[::2])
+    return Seen("".join(constants).strip(), found, request, tuple(chat))
 
 
 def _text(ids: Sequence[int]) -> str:

@@ -47,8 +47,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LONGEST_REPLAY_S = 60.0
-# Of the scripted engine, for people; what it puts around a chat's texts is not shown.
-_MARKS = ("<|system|>\n", "\n<|user|>\n", "\n<|answer|>\n", "")
+_MARKS = ("<|system|>\n", "\n<|user|>\n", "\n<|answer|>\n")  # of the scripted engine, for people
 
 
 @dataclass(frozen=True, slots=True)

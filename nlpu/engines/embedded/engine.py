@@ -343,7 +343,7 @@ def _prompt(request: Request) -> tuple[int, ...]:
         raise BadOperand("the embedded processor takes a prompt of token ids that is not empty")
     if request.max_tokens < 1:
         raise BadOperand("max_tokens must be at least 1")
-    return cast(tuple[int, ...], request.prompt)
+    return tuple(cast("tuple[int, ...]", request.prompt))  # llama.cpp takes no subclass of it
 
 
 def _check(job: _Job, llama: Llama) -> None:
