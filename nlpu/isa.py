@@ -4,7 +4,8 @@ Theory of operation
 -------------------
 The set of instructions is open; these are the ones every program may count on. What an op promises
 is its type and its bounds. Whether it is right is a matter of the model, and is measured: each has
-a truth table, a few cases with known answers, which anyone can run on any processor.
+a truth table, a few cases with known answers (``nlpu.cases``), which anyone can run on any
+processor.
 
     summarize   a text in three sentences        decompose   a task into a few smaller ones
     answer      a question from a text           infer       one step from some facts
@@ -27,13 +28,14 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nlpu.cases import Case
 from nlpu.judgement import Judgement
 from nlpu.op import Op, nlop, op
+from nlpu.types import choices_of
 
 Line = Annotated[str, Field(max_length=100)]
 Numbers = Annotated[list[Annotated[int, Field(ge=1, le=99)]], Field(max_length=8)]
@@ -128,24 +130,25 @@ def picked(numbers: Iterable[int], texts: list[str]) -> list[str]:
 # -- truth tables ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A call and what is right: the content itself, or words that a text must have (any case)."""
+def _cases(op: Op[Any], *rows: tuple[Any, ...]) -> tuple[Case, ...]:
+    """Rows of operands in order and what is expected: the content, or what a text must hold."""
+    names = [place.name for place in op.operands]
+    return tuple(
+        Case(
+            id=f"{op.name}-{number}", op=op.name, operands=dict(zip(names, operands, strict=True)),
+            expected=expected, metric="predicate" if "all" in _keys(expected) else "",
+            choices=tuple(choices_of(op.result.annotation)) if op.name == "classify" else (),
+        )
+        for number, (*operands, expected) in enumerate(rows, 1)
+    )  # fmt: skip
 
-    operands: tuple[str, ...]
-    expected: Any = None
-    words: tuple[str, ...] = ()
 
-    def holds(self, content: Any) -> bool:
-        """Whether the content is right; of a Judgement the answer, of a Critique its verdict."""
-        if self.words:
-            text = content if isinstance(content, str) else " ".join(content)
-            return all(word in text.lower() for word in self.words)
-        if isinstance(content, Judgement):
-            return content.answer is self.expected
-        if isinstance(content, Critique):
-            return content.good_enough is self.expected
-        return bool(content == self.expected)
+def _keys(expected: Any) -> Iterable[str]:
+    return expected if isinstance(expected, dict) else ()
+
+
+def _holding(*words: str | list[str]) -> dict[str, Any]:
+    return {"all": list(words)}
 
 
 _LETTER = (
@@ -154,53 +157,60 @@ _LETTER = (
 )
 _ANIMALS = "1. The kettle is blue.\n2. A heron is a bird.\n3. Paris is in France."
 
-TRUTH_TABLES: dict[Op[Any], tuple[Case, ...]] = {
-    summarize: (
-        Case((_LETTER,), words=("lamp",)),
-        Case(("The bridge was shut in March. Ice had cracked a pillar.",), words=("bridge",)),
+_TABLES: tuple[tuple[Op[Any], *tuple[tuple[Any, ...], ...]], ...] = (
+    (
+        summarize,
+        (_LETTER, _holding(["lamp", "lamps"])),
+        ("The bridge was shut in March. Ice had cracked a pillar.", _holding("bridge")),
     ),
-    answer: (
-        Case(("Who wrote the letter?", _LETTER), words=("reyes",)),
-        Case(("Where is the heron?", "The heron stands in the pond."), words=("pond",)),
-        Case(("What colour is the kettle?", "The kettle is blue, the pot red."), words=("blue",)),
+    (
+        answer,
+        ("Who wrote the letter?", _LETTER, _holding("reyes")),
+        ("Where is the heron?", "The heron stands in the pond.", _holding("pond")),
+        ("What colour is the kettle?", "The kettle is blue, the pot red.", _holding("blue")),
     ),
-    extract: (
-        Case(("the date", _LETTER), words=("4 may",)),
-        Case(("the address", _LETTER), words=("harbour street 9",)),
-        Case(("the price", "The blue kettle costs 12 euros."), words=("12 euros",)),
+    (
+        extract,
+        ("the date", _LETTER, _holding("4 may")),
+        ("the address", _LETTER, _holding("harbour street 9")),
+        ("the price", "The blue kettle costs 12 euros.", _holding("12 euros")),
     ),
-    classify("complaint", "praise"): (
-        Case(("The lamp broke on the first day and nobody answers my letters.",), "complaint"),
-        Case(("What a lovely lamp! I am very happy with it.",), "praise"),
+    (
+        classify("complaint", "praise"),
+        ("The lamp broke on the first day and nobody answers my letters.", "complaint"),
+        ("What a lovely lamp! I am very happy with it.", "praise"),
     ),
-    judge: (
-        Case(("Is the text about the weather?", "It rained all day, and snowed at night."), True),
-        Case(("Is the text about the weather?", "Two and two are four."), False),
-        Case(("Is a lamp broken?", _LETTER), True),
-        Case(("Is the letter about a dog?", _LETTER), False),
+    (
+        judge,
+        ("Is the text about the weather?", "It rained all day, and snowed at night.", True),
+        ("Is the text about the weather?", "Two and two are four.", False),
+        ("Is a lamp broken?", _LETTER, True),
+        ("Is the letter about a dog?", _LETTER, False),
     ),
-    compare: (
-        Case(("It is about an animal.", "The heron eats a fish.", "The kettle is blue."), "first"),
-        Case(("It is about an animal.", "The kettle is blue.", "The heron eats a fish."), "second"),
+    (
+        compare,
+        ("It is about an animal.", "The heron eats a fish.", "The kettle is blue.", "first"),
+        ("It is about an animal.", "The kettle is blue.", "The heron eats a fish.", "second"),
     ),
-    rank: (Case(("It is about a bird.", "1. A kettle.\n2. A heron, which is a bird."), [2, 1]),),
-    select: (
-        Case(("What is a heron?", _ANIMALS), [2]),
-        Case(("Where is Paris?", _ANIMALS), [3]),
+    (rank, ("It is about a bird.", "1. A kettle.\n2. A heron, which is a bird.", [2, 1])),
+    (
+        select,
+        ("What is a heron?", _ANIMALS, [2]),
+        ("Where is Paris?", _ANIMALS, [3]),
     ),
-    infer: (
-        Case(("Can Pip fly?", "All swifts can fly. Pip is a swift."), words=("pip can fly",)),
-        Case(("Who is oldest?", "Ann is older than Bo. Bo is older than Cy."), words=("ann",)),
+    (
+        infer,
+        ("Can Pip fly?", "All swifts can fly. Pip is a swift.", _holding("pip can fly")),
+        ("Who is oldest?", "Ann is older than Bo. Bo is older than Cy.", _holding("ann")),
     ),
-    decompose: (Case(("Boil an egg and lay the table.",), words=("egg", "table")),),
-    critique: (
-        Case(("Name three colours.", "Red, green and blue."), True),
-        Case(("Name three colours.", "A kettle."), False),
+    (decompose, ("Boil an egg and lay the table.", _holding("egg", "table"))),
+    (
+        critique,
+        ("Name three colours.", "Red, green and blue.", {"good_enough": True}),
+        ("Name three colours.", "A kettle.", {"good_enough": False}),
     ),
-    revise: (
-        Case(("Name two colours.", "Red and kettle.", "A kettle is no colour."), words=("red",)),
-    ),
-    reflect: (
-        Case(("Name a fruit.", "A stone.", "A stone is no fruit."), words=("fruit",)),
-    ),
-}  # fmt: skip
+    (revise, ("Name two colours.", "Red and kettle.", "A kettle is no colour.", _holding("red"))),
+    (reflect, ("Name a fruit.", "A stone.", "A stone is no fruit.", _holding("fruit"))),
+)
+
+TRUTH_TABLES: dict[Op[Any], tuple[Case, ...]] = {op: _cases(op, *rows) for op, *rows in _TABLES}

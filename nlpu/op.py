@@ -5,8 +5,8 @@ Theory of operation
 An ``Op`` says what is asked (its text), of what (named, typed operands) and in what form the answer
 comes (its result type). It is frozen, compares by value and has a digest, so it can be stored,
 versioned, tested and looked up. Calling it does not compute anything: it describes the work
-(``Call``, ``Map``, ``Reduce``, ``Draws``, ``Lift``, ``Gather``) and hands it to the current
-issuer, which returns a Value at once.
+(``Call``, ``Map``, ``Reduce``, ``Draws``, ``Check``, ``Lift``, ``Gather``) and hands it to the
+current issuer, which returns a Value at once.
 
 Rules
 1. Everything that changes what a model is asked is in the digest; nothing else is.
@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from nlpu.chat import Chat
 from nlpu.errors import BadOp, BadOperand
@@ -33,6 +33,9 @@ from nlpu.op_examples import examples_of
 from nlpu.printing import one_line
 from nlpu.types import ResultType, result_type
 from nlpu.value import T, Value, current, own
+
+if TYPE_CHECKING:  # cases are of ops
+    from nlpu.scores import Report
 
 R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
@@ -141,6 +144,12 @@ class Op(Generic[R]):
         place = Operand(self.operands[0].name, self.result)
         return current().issue(Reduce(self), (_listed(self.name, place, items), *rest))
 
+    def check(self, cases: Any, metric: Any = None) -> Value[Report]:
+        """One call for each case, and what they were worth: a report (``nlpu.cases``)."""
+        from nlpu.cases import cases_of
+
+        return current().issue(Check(self, cases_of(cases), metric), ())
+
     def using(self, **changes: Any) -> Op[R]:
         """The same op with other settings: any field of Op but its text, operands and result."""
         allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
@@ -212,6 +221,15 @@ class Reduce:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """One call for each case, scored. ``metric``: of all cases, if it is not theirs."""
+
+    op: Op[Any]
+    cases: tuple[Any, ...]
+    metric: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lift:
     """A Python function on contents; ``blocking`` ones run on a thread."""
 
@@ -228,7 +246,7 @@ class Gather:
     shape: Any
 
 
-Work = Call | Draws | Map | Reduce | Lift | Gather
+Work = Call | Draws | Map | Reduce | Check | Lift | Gather
 
 
 # -- definition -----------------------------------------------------------------------------

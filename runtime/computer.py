@@ -16,10 +16,10 @@ Rules
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlpu.convention import DEFAULT, Convention, checked
 from nlpu.engines import model_name, named_engine
@@ -41,6 +41,10 @@ from runtime.pieces import Pieces
 from runtime.rows import past_in, rows_by_run
 from runtime.run import RunState
 from runtime.station import Station
+
+if TYPE_CHECKING:  # what evaluations alone need
+    from nlpu.questions import Given, Subject
+    from nlpu.scores import Report
 
 UNLIMITED = Budget()
 Program = Callable[..., Any]
@@ -120,6 +124,32 @@ class Computer:
     def run(self, program: Program, *args: Any, **kwargs: Any) -> Run:
         """Start a program and wait for it. Ctrl-C stops it, resumable."""
         return self._wait(self.start(program, *args, **kwargs))
+
+    def evaluate(
+        self,
+        subject: Subject,
+        cases: Any,
+        *,
+        metric: Given = None,
+        against: Subject | Sequence[Subject] = (),
+        processors: Sequence[str] = ("",),
+        budget: Budget = UNLIMITED,
+        resume: str | None = None,
+    ) -> Report:
+        """Ask cases with known answers of an op or a program, and give the report.
+
+        cases, metric: see ``nlpu.cases`` and ``nlpu.metrics``. against: what is asked the same.
+        processors: names of those to ask an op on. resume: the run of an evaluation to go on with.
+        A budget that runs out leaves a report of what was asked by then, which says so.
+        """
+        from runtime.evaluation import prepared
+
+        asked, evaluation = prepared(subject, cases, metric, against, processors)
+        if resume is None:
+            run = self.run(evaluation.evaluate, asked, budget=budget)
+        else:
+            run = self._wait(self.resume(resume, evaluation.evaluate, asked, budget=budget))
+        return evaluation.outcome(run)
 
     def start(
         self,

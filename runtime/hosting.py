@@ -33,7 +33,7 @@ from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 
 from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
-from nlpu.op import contains_value, gather
+from nlpu.op import Check, contains_value, gather
 from nlpu.value import CURRENT, Value, adopted, current
 from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage, content_of
@@ -361,7 +361,15 @@ def _may_read(node: Node, living: dict[str, Scope]) -> Iterator[Node]:
         yield from scope.subtree()
 
 
+def _check_issued(kernel: Kernel, node: Node) -> None:
+    from runtime.evaluation import checking  # few programs check their ops
+
+    node.work = checking(node.work)
+    _spawn_issued(kernel, node)
+
+
 KINDS[Spawn] = Kind(_spawn_issued, _spawn_ready, takes_failures=True)
+KINDS[Check] = Kind(_check_issued, _spawn_ready, takes_failures=True)  # becomes a Spawn
 
 
 def spawn(program: Program, *args: Any, **kwargs: Any) -> Value[Any]:

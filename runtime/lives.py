@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nlpu.errors import Diverged, HostError, root_of
+from runtime.answers import known_answers
 from runtime.budget import Budget
 from runtime.editing import Ancestor, Edits, check
 from runtime.header import has_json, result_text, source_digest
@@ -31,7 +32,7 @@ def anew(kernel: Kernel, number: int, header: Mapping[str, Any], budget: Budget)
     kernel.journal.append("run", number, header)
     return RunState(
         kernel, number, kernel.journal, budget=budget, estimates=header["estimates"],
-        reads=header.get("reads", ""), header=header,
+        ancestor=_ancestor(kernel.journal, header), reads=header.get("reads", ""), header=header,
     )  # fmt: skip
 
 
@@ -137,7 +138,8 @@ def rows_of(journal: Journal | NoJournal, number: int) -> list[Row]:
 def _ancestor(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Ancestor | None:
     link = header.get("from")
     if link is None:
-        return None
+        past = known_answers(header.get("eval", {}).get("cache", ""), journal)
+        return None if past is None else Ancestor(past, Edits(), journal)
     past = _past_of_origin(journal, link["number"])
     return Ancestor(past, _edits_of(journal, header), journal)
 

@@ -168,6 +168,13 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _from_file(path: Path, function: str, only: str) -> Program:
+    module, digest = module_of(path, only)
+    named = f"{path.resolve()}:{function or path.stem}"
+    return replace(_program(named, module, function, str(path)), digest=digest)
+
+
+def module_of(path: Path, only: str = "") -> tuple[types.ModuleType, str]:
+    """Import a program's file; give its digest, too. Raises as ``load``."""
     if not path.is_file():
         raise Usage(f"there is no file {path}; a program is a name or file.py:function")
     place = path.resolve()
@@ -184,9 +191,7 @@ def _from_file(path: Path, function: str, only: str) -> Program:
         loader.exec_module(module)
         return module
 
-    named = f"{place}:{function or place.stem}"
-    loaded = _program(named, _imported(run, str(path)), function, str(path))
-    return replace(loaded, digest=loader.digest)
+    return _imported(run, str(path)), loader.digest
 
 
 class _Source(SourceFileLoader):

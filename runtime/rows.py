@@ -156,12 +156,21 @@ _CAN: Final = _of(
     },
     only=True,
 )  # fmt: skip
+_EVAL: Final = _of(
+    {
+        "subjects": _each(_text), "metric": _text, "models": _each(_text), "cache": _text,
+        "files": _values(_text), "cans": _values(_CAN),
+    },
+    ("subjects", "metric", "models", "files"),
+    only=True,
+)  # fmt: skip
 _HEADER: Final = _of(
     {
         "program": _text, "source": _text, "started_s": _date, "args": _named_or_none,
         "args_name": _text, "budget": _BUDGET, "processors": _values(_text), "from": _EDITED,
         "estimates": _values(_limit), "engine": _optional(_text), "model": _optional(_text),
         "file": _text, "reads": _text, "price": _optional(_PRICE), "can": _optional(_CAN),
+        "eval": _EVAL,
     },
     ("program", "source", "budget", "estimates", "processors"),
 )  # fmt: skip

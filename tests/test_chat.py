@@ -222,6 +222,21 @@ def test_maps_and_chats_from_values_of_other_types() -> None:
     assert "must be a text, not bool" in str(run.error)
 
 
+def test_a_reduction_beside_a_chat_fits_its_window() -> None:
+    @nlop(max_tokens=20)
+    def fold(text: str, chat: Chat) -> str:
+        """Fold the texts to one."""
+
+    chat = chat_of(*("y" * 10 for _ in range(21)))
+
+    def program() -> str:
+        return fold.reduce(["x" * 60 for _ in range(9)], chat).value
+
+    engine = Scripted("So.", window=600)
+    assert execute(program, engine=engine).result == "So."
+    assert all(seen.chat == chat.turns for seen in engine.seen) and len(engine.seen) > 1
+
+
 def test_a_chat_that_does_not_fit_is_refused_and_its_newest_turns_fit() -> None:
     def program(chat: Chat) -> str:
         return talk(chat).value

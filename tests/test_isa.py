@@ -9,9 +9,11 @@ import pytest
 from kit import execute
 
 from nlpu import Op
+from nlpu.cases import Case
 from nlpu.engines.scripted import Scripted
-from nlpu.isa import TRUTH_TABLES, Case, Critique, judge, numbered, picked
+from nlpu.isa import TRUTH_TABLES, Critique, judge, numbered, picked
 from nlpu.judgement import Judgement
+from nlpu.questions import questions
 from runtime import Computer
 
 TABLE = [(op, case) for op, cases in TRUTH_TABLES.items() for case in cases]
@@ -22,19 +24,21 @@ def right(op: Op[Any], case: Case) -> str:
     if op.result.kind in ("judgement", "bool"):
         return "yes" if case.expected else "no"
     if op.result.annotation is Critique:
-        return json.dumps({"flaw": "It is so.", "good_enough": case.expected})
-    if case.words:
-        words = " ".join(case.words).title()
+        return json.dumps({"flaw": "It is so.", **case.expected})
+    if case.metric == "predicate":
+        alternatives = [word if isinstance(word, str) else word[0] for word in case.expected["all"]]
+        words = " ".join(alternatives).title()
         return words if op.result.kind == "text" else json.dumps([words])
     return str(case.expected) if op.result.kind == "choice" else json.dumps(case.expected)
 
 
-@pytest.mark.parametrize(("op", "case"), TABLE, ids=lambda part: getattr(part, "name", ""))
+@pytest.mark.parametrize(("op", "case"), TABLE, ids=lambda part: getattr(part, "id", ""))
 def test_a_right_answer_holds_and_nothing_does_not(op: Op[Any], case: Case) -> None:
-    run = execute(lambda: op(*case.operands), engine=right(op, case))
-    assert case.holds(run.result), run.error
+    (question,) = questions(op, [case])
+    run = execute(lambda: op(*question.operands), engine=right(op, case))
+    assert question.score(run.result) == 1, run.error
     wrong = Judgement(answer=not case.expected, probability=0.5) if op is judge else "nothing"
-    assert not case.holds(wrong)
+    assert question.score(wrong) == 0
 
 
 @pytest.mark.parametrize("op", TRUTH_TABLES, ids=lambda op: op.name)
@@ -42,7 +46,7 @@ def test_whatever_the_model_says_is_valid(op: Op[Any]) -> None:
     """Without a script the engine answers at random under the constraint."""
     operands = next(iter(TRUTH_TABLES[op])).operands
     draw = op.using(temperature=1.0)
-    run = execute(lambda: draw(*operands, samples=5), engine=Scripted())
+    run = execute(lambda: draw(**operands, samples=5), engine=Scripted())
     assert run.status == "done", run.error
     assert op.text.partition("\n")[0][-1] in ".?"
     assert op.result.kind != "text" or op.at_limit == "trim"
@@ -58,11 +62,8 @@ def test_numbers_name_texts() -> None:
 def test_truth_tables_on_the_embedded_model() -> None:
     """All well-formed. Right where a model of this size can be: on judging it is at chance."""
     with Computer("local") as computer:
-        run = computer.start(lambda: [op(*case.operands) for op, case in TABLE]).wait()
-    assert run.status == "done", run.error
-    shares = dict.fromkeys((op.name for op in TRUTH_TABLES), 0.0)
-    for (op, case), content in zip(TABLE, run.result, strict=True):
-        assert op.result.check(content, op.name) == content
-        shares[op.name] += case.holds(content) / len(TRUTH_TABLES[op])
-    print("right:", ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
-    assert shares["answer"] > 0.5 and shares["extract"] > 0.5
+        run = computer.run(lambda: [op.check(cases) for op, cases in TRUTH_TABLES.items()])
+    reports = {report.name: report for report in run.result}
+    assert not any(report.failed for report in reports.values())
+    print("right:", ", ".join(f"{name} {each.accuracy:.0%}" for name, each in reports.items()))
+    assert reports["answer"].accuracy > 0.5 and reports["extract"].accuracy > 0.5

@@ -20,7 +20,7 @@ RECEIPT = {
     "calls", "reused", "attempts", "nlops", "wasted_nlops", "prompt_tokens", "cached_tokens",
     "completion_tokens", "seconds", "work_s", "span_s", "depth", "parallelism", "lower_bound_s",
 }  # fmt: skip
-COMMANDS = ("run", "repl", "runs", "show", "resume", "replay", "serve", "bench", "doctor")
+COMMANDS = ("run", "eval", "repl", "runs", "show", "resume", "replay", "serve", "bench", "doctor")
 SCRIPTED = ("--engine", "scripted")
 
 

@@ -26,6 +26,7 @@ import typer
 
 from runtime.terminal.benches import app as benches
 from runtime.terminal.doctor import doctor
+from runtime.terminal.evaluating import evaluate
 from runtime.terminal.listing import runs, show
 from runtime.terminal.memory import app as memory
 from runtime.terminal.repl.command import repl
@@ -56,6 +57,7 @@ def _nlpu(
 
 for _command in (run, repl, runs, show, resume, replay, serve):
     app.command()(_command)
+app.command("eval")(evaluate)
 app.add_typer(benches, name="bench")
 app.add_typer(memory, name="memory")
 app.command()(doctor)

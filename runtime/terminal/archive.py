@@ -28,6 +28,7 @@ from runtime.rows import checked, fold_in, past_in, rows_by_run
 from runtime.witness import beside, side_of
 
 SESSION = "repl"  # the program of a session of ``nlpu repl``
+EVALUATION = "eval"  # and of an evaluation of ``nlpu eval``
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,9 @@ class Record:
 
     @property
     def title(self) -> str:
-        """As ``program``, without the directory of a file."""
-        return self.program.rpartition("/")[2]
+        """As ``program``, without the directory of a file; of an evaluation, of what."""
+        named = [self.program, *self.past.header.get("eval", {}).get("subjects", [])]
+        return " ".join(name.rpartition("/")[2] for name in named)
 
     @property
     def started_s(self) -> float:

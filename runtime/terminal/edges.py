@@ -26,13 +26,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nlpu.chat import turns_in
 from nlpu.errors import MissingPart, NlpuError, ProgramError
 from runtime.graph import Node
 from runtime.header import source_digest
 from runtime.loader import load
-from runtime.terminal.archive import SESSION, Record
+from runtime.terminal.archive import EVALUATION, SESSION, Record
 from runtime.terminal.interrupting import stop
-from runtime.terminal.recorded import Recorded
+from runtime.terminal.recorded import engines_of
 from runtime.terminal.trusting import doubt_of, files_of
 from runtime.witness import side_of
 from runtime.works import JOINT
@@ -111,16 +112,21 @@ def replayed(
         from runtime.terminal.repl.session import session_program  # the REPL, for its runs alone
 
         function = session_program().function
+    elif record.program == EVALUATION:
+        from runtime.terminal.evaluated import evaluation_of
+
+        function = evaluation_of(record, files).function
     else:
         function = load(record.program, only="".join(files.values())).function
     args, kwargs = record.arguments(function)
     if source_digest(function) != header["source"]:
         raise ProgramError("the program's source has changed since")
-    if not Recorded.serves(header.get("can")):
+    engines = engines_of(header)
+    if engines is None:
         raise MissingPart("the tokenizer the run was made with is not here")
     with TemporaryDirectory() as place, ExitStack() as ends:
         _copy(record.path, Path(place) / record.path.name)
-        computer = ends.enter_context(Computer(Recorded(header["can"]), run_dir=place))
+        computer = ends.enter_context(Computer(engines, run_dir=place))
         run = computer.resume(record.name, function, *args, replay=True, **kwargs)
         try:
             run.wait(most_s)
@@ -167,10 +173,12 @@ def _by_texts(record: Record) -> nx.DiGraph[str]:
 
 
 def _parts(text: str) -> list[str]:
-    """The results that an operand may be made of: itself, joined texts, a list's elements."""
+    """The results that an operand may be made of: itself, joined texts, parts of a list or chat."""
     try:
         items = json.loads(text) if text[:1] == "[" else []
-    except ValueError:
+        if text.startswith('{"turns":'):
+            items = [said for _, said in turns_in(text)]
+    except (ValueError, TypeError):
         items = []
     return [text, *text.split(JOINT), *(item for item in items if isinstance(item, str))]
 

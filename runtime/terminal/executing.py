@@ -43,7 +43,7 @@ from runtime.terminal.forecasting import compare
 from runtime.terminal.live import Plain, display
 from runtime.terminal.output import as_text, json_of, said, say, write, write_body, write_json
 from runtime.terminal.person import TerminalPerson
-from runtime.terminal.stdout import failure
+from runtime.terminal.stdout import failure, is_paid
 from runtime.terminal.streaming import Streamer
 
 NEEDS_PERSON = 4
@@ -62,6 +62,7 @@ class Job:
     seconds: the deadline, for a program that keeps the scheduler from seeing it.
     person: who is asked, if somebody is there.
     forecast: what a dry run said that it would take.
+    partial: what a run that ended without a result can tell all the same. ended: told of its end.
     follows: the engine's pieces are counted, for a live rate (they cost a server's client time).
     """
 
@@ -78,6 +79,8 @@ class Job:
     seconds: float | None = None
     forecast: Any = None
     person: TerminalPerson | None = None
+    partial: Callable[[Run], Any] | None = None
+    ended: Callable[[Run], None] | None = None
 
 
 def carry_out(job: Job) -> int:
@@ -93,7 +96,7 @@ def carry_out(job: Job) -> int:
         interrupting.leave(error.exit_code)
         raise
     except NlpuError as error:
-        if job.as_json:
+        if job.as_json and not is_paid():
             write_json(failure(type(error).__name__, said(error), job.name))
         raise
 
@@ -108,6 +111,8 @@ def _carry_out(job: Job) -> int:
         try:
             _note_weaknesses(job.computer)
             code = _tell(job, run, cut or run.error, streamer)
+            if job.ended is not None:
+                job.ended(run)
         finally:  # telling may fail: stdout may be full, or a result unprintable
             if cut is not None:
                 interrupting.leave(code)  # rule 2
@@ -179,6 +184,8 @@ def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -
         _print_result(run.result, body, streamer)
     else:
         streamer.abandon()
+        if job.partial is not None:
+            say(as_text(job.partial(run)))
     if run.divergence:
         say(f"note: {run.divergence}")
     if error is not None:
@@ -195,7 +202,10 @@ def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -
 def _written(job: Job, run: Run, error: BaseException | None) -> str:
     """What goes to stdout."""
     if job.as_json:
-        return json_of(_object(run, error, run.receipt, job.forecast))
+        whole = _object(run, error, run.receipt, job.forecast)
+        if error is not None and job.partial is not None:
+            whole["partial"] = job.partial(run)
+        return json_of(whole)
     return as_text(run.result) if error is None else ""
 
 

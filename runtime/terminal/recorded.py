@@ -39,6 +39,14 @@ def remembered(known: dict[str, Any]) -> Capabilities:
     return Capabilities(**{**known, **kept})
 
 
+def engines_of(header: dict[str, Any]) -> Any:
+    """The engine, or engines by name, that a header's record is enough for; None if it is not."""
+    cans = header.get("eval", {}).get("cans", {})
+    if not all(map(Recorded.serves, cans.values() or [header.get("can")])):
+        return None
+    return {name: Recorded(can) for name, can in cans.items()} or Recorded(header["can"])
+
+
 class Recorded:
     """Implements the Engine protocol for replays."""
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.settings import api_key
 from runtime.terminal import options as o
+from runtime.terminal.machine import (
+    Machine,
+    again_of,
+    can_of,
+    carry,
+    found,
+    loaded_again,
+    machine_of,
+)
 from runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
-    from nlpu.processor import Price
     from runtime.budget import Budget
     from runtime.computer import Computer
     from runtime.handle import Run
     from runtime.loader import Program
-    from runtime.terminal.archive import Record
 
 _Inputs = Annotated[
     list[str] | None,
@@ -91,10 +95,10 @@ def run(
     if origin is not None:
         _only_edits(program, args, inputs, dry)
         _check_vouch(vouch, sets)
-        given = _Machine(engine, model, now.run_dir, durable, o.price_of(now) if price else None)
+        given = Machine(engine, model, now.run_dir, durable, o.price_of(now) if price else None)
         return _rerun(origin, sets or [], given, budget, as_json, trust, vouch)
     _check_vouch(vouch, None)
-    machine = _Machine(now.engine, now.model, now.run_dir, durable, o.price_of(now))
+    machine = Machine(now.engine, now.model, now.run_dir, durable, o.price_of(now))
     loaded, stdin = load(_named(program, sets, trust)), Stdin()
     words = fill_words(args or [], stdin)
     bound = bind(loaded, words, read_texts(inputs or [], stdin))
@@ -115,11 +119,11 @@ def run(
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.start(
             loaded.function, *positional, **named, budget=budget,
-            header={**header, "can": _can(computer)}, stream=stream,
+            header={**header, "can": can_of(computer)}, stream=stream,
         )  # fmt: skip
 
     foretold = header["forecast"]
-    return _carry_out(loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold)
+    return carry(loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold)
 
 
 def _named_by(loaded: Program) -> dict[str, Any]:
@@ -128,22 +132,26 @@ def _named_by(loaded: Program) -> dict[str, Any]:
 
 
 def _rerun(
-    name: str, sets: list[str], given: _Machine, budget: Budget, as_json: bool, trust: bool,
+    name: str, sets: list[str], given: Machine, budget: Budget, as_json: bool, trust: bool,
     vouched: bool,
 ) -> int:  # fmt: skip
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
+    from runtime.terminal.archive import EVALUATION
+    from runtime.terminal.evaluated import facts_in
     from runtime.terminal.rerunning import edits_of
     from runtime.terminal.trusting import admit
 
-    record = _found(given.run_dir, name)
+    record = found(given.run_dir, name)
     files = admit(record, trust=trust, names_engine=given.engine is not None)
-    loaded = _loaded(record, files)
+    loaded = loaded_again(record, files)
     args, kwargs = record.arguments(loaded.function)
     edits = edits_of(record, sets, vouched=vouched)
-    machine = _machine_of(record, given)
+    machine = machine_of(record, given)
     header = {**_named_by(loaded), **machine.facts()}
     if given.engine is None and given.model is None:  # the same processor can do the same
         header["can"] = record.past.header.get("can")
+    if record.program == EVALUATION:
+        header["eval"] = facts_in(record) | {"cache": "", "cans": {}}
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.rerun(
@@ -151,7 +159,7 @@ def _rerun(
             budget=budget, header=header, stream=stream,
         )  # fmt: skip
 
-    return _carry_out(loaded, begin, machine, as_json, seconds=budget.seconds)
+    return carry(loaded, begin, machine, as_json, seconds=budget.seconds)
 
 
 def resume(
@@ -167,6 +175,8 @@ def resume(
     as_json: o.Json = False,
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
+    from runtime.terminal.archive import EVALUATION
+    from runtime.terminal.evaluated import ends_of
     from runtime.terminal.trusting import admit
 
     lead_prints_to_stderr()
@@ -174,12 +184,12 @@ def resume(
         ("run_dir", "seconds"), engine=engine, model=model, nlops=nlops, calls=calls,
         seconds=seconds, run_dir=run_dir,
     )  # fmt: skip
-    record = _found(now.run_dir, name)
+    record = found(now.run_dir, name)
     files = admit(record, trust=trust, changed=changed, names_engine=engine is not None)
-    loaded = _loaded(record, files)
+    loaded = loaded_again(record, files)
     args, kwargs = record.arguments(loaded.function)
     header = record.past.header
-    again = _again(engine, model)
+    again = again_of(engine, model)
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(
@@ -187,10 +197,11 @@ def resume(
             budget=o.budget_of(now, header["budget"]), changed=changed, stream=stream,
         )  # fmt: skip
 
-    machine = _machine_of(record, _Machine(engine, model, now.run_dir))
-    return _carry_out(
+    machine = machine_of(record, Machine(engine, model, now.run_dir))
+    more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
+    return carry(
         loaded, begin, machine, as_json, again=again, seconds=now.seconds,
-        foretold=header.get("forecast"), name=record.name,
+        foretold=header.get("forecast"), name=record.name, **more,
     )  # fmt: skip
 
 
@@ -203,90 +214,31 @@ def replay(
     as_json: o.Json = False,
 ) -> int:
     """Run a finished program again from its journal, making no call: the same bytes."""
-    from runtime.terminal.recorded import Recorded
+    from runtime.terminal.recorded import engines_of
     from runtime.terminal.trusting import admit
 
     lead_prints_to_stderr()
     place = o.settings(("run_dir",), engine=engine, model=model, run_dir=run_dir).run_dir
-    record = _found(place, name, replays=True)
+    record = found(place, name, replays=True)
     files = admit(record, trust=trust, names_engine=engine is not None)
-    loaded = _loaded(record, files)
+    loaded = loaded_again(record, files)
     args, kwargs = record.arguments(loaded.function)
-    header = record.past.header
-    chosen: Any
-    chosen, wanted = _processor(record, engine, model)
-    if engine is None and model is None and Recorded.serves(header.get("can")):
-        chosen = Recorded(header["can"])
+    machine = machine_of(record, Machine(engine, model, place))
+    recorded = engines_of(record.past.header) if engine is None and model is None else None
+    if recorded is not None:
+        machine = Machine(recorded, machine.model, place)
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
 
-    machine = _Machine(chosen, wanted, place)
-    return _carry_out(loaded, begin, machine, as_json, is_replay=True, name=record.name)
+    return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name)
 
 
-# -- shared ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Machine:
-    """The computer to run on."""
-
-    engine: Any
-    model: str | None
-    run_dir: Path
-    durable: bool = False
-    price: Price | None = None
-
-    def facts(self) -> dict[str, Any]:
-        """What a run's header keeps of it, for those who start the run again."""
-        price = None if self.price is None else asdict(self.price)
-        return {
-            "engine": self.engine, "model": self.model, "durable": self.durable, "price": price,
-        }  # fmt: skip
-
-
-def _machine_of(record: Record, given: _Machine) -> _Machine:
-    """The computer of an earlier run, but for what is given now."""
-    from nlpu.processor import Price
-
-    header = record.past.header
-    engine, model = _processor(record, given.engine, given.model)
-    price = given.price or (header.get("price") and Price(**header["price"]))
-    durable = given.durable or bool(header.get("durable"))
-    return _Machine(engine, model, given.run_dir, durable, price)
-
-
-def _carry_out(
-    loaded: Program, begin: Any, machine: _Machine, as_json: bool, *,
-    again: list[str] | None = None, is_replay: bool = False, seconds: float | None = None,
-    foretold: Any = None, name: str | None = None,
-) -> int:  # fmt: skip
-    from runtime.computer import Computer
-    from runtime.terminal.downloading import have_model
-    from runtime.terminal.executing import Job, carry_out
-    from runtime.terminal.person import person
-
-    if not is_replay:
-        have_model(machine.engine, machine.model)
-    asked = None if is_replay else person()
-    computer = Computer(
-        machine.engine, model=machine.model, api_key=api_key(), run_dir=machine.run_dir,
-        durable=machine.durable, prices=None if machine.price is None else {"main": machine.price},
-        person=asked,
-    )  # fmt: skip
-    job = Job(
-        computer, begin, machine.run_dir, machine.model, tuple(again or ()),
-        shows=loaded.streams and not is_replay, as_json=as_json,
-        follows=machine.engine == "local" and not is_replay,  # a replay generates nothing
-        replay=is_replay, seconds=seconds, forecast=foretold, name=name,
-        person=asked,
-    )  # fmt: skip
-    return carry_out(job)
+# -- checks ----------------------------------------------------------------------------------
 
 
 def _forecast(
-    loaded: Program, bound: Any, machine: _Machine, budget: Budget, as_json: bool
+    loaded: Program, bound: Any, machine: Machine, budget: Budget, as_json: bool
 ) -> int:  # fmt: skip
     """``--dry``: say what the run would take, and make no call."""
     from runtime.terminal import forecasting
@@ -299,67 +251,6 @@ def _forecast(
     else:
         forecasting.tell(made)
     return 0
-
-
-def _found(run_dir: Path, name: str, replays: bool = False) -> Record:
-    """A journaled run. Raises Usage, for a session, too, but for a replay."""
-    from nlpu.errors import Usage
-    from runtime.terminal.archive import SESSION, find
-
-    record = find(run_dir, name)
-    if record.program == SESSION and not replays:
-        raise Usage(f"{record.name} is a session; to go on with it: {record.resumption}")
-    return record
-
-
-def _loaded(record: Record, files: dict[Path, str]) -> Program:
-    """Load the program of a run that was admitted with these files. Raises Usage."""
-    from nlpu.errors import Usage
-    from runtime.loader import load
-    from runtime.terminal.archive import SESSION
-
-    if record.program == SESSION:
-        from runtime.terminal.repl.session import session_program  # the REPL, for its runs alone
-
-        return session_program()
-    try:
-        return load(record.program, only="".join(files.values()))  # a run has one
-    except Usage as error:
-        if "engine" not in record.past.header:
-            raise Usage(
-                f"the run {record.name} was started from Python, which alone has its program: go "
-                f"on there with computer.resume({record.name!r}, {record.title}); begun as "
-                "`nlpu run FILE.py:FUNCTION`, a run is resumed from the terminal"
-            ) from error
-        raise Usage(f"the program of run {record.name} cannot be found: {error}") from error
-
-
-def _processor(
-    record: Record, engine: str | None, model: str | None
-) -> tuple[str, str | None]:  # fmt: skip
-    """The engine and model asked for, else those of the run. Raises Usage."""
-    from nlpu.errors import Usage
-
-    header = record.past.header
-    if engine is None and "engine" not in header:
-        raise Usage(
-            f"the run {record.name} was started from Python: name its --engine (and --model), or "
-            "resume it there with Computer.resume"
-        )
-    known = None if engine is not None else header.get("model")
-    return engine or header["engine"], model or known
-
-
-def _can(computer: Computer) -> dict[str, Any]:
-    from runtime.terminal.recorded import described
-
-    return described(next(iter(computer.processors.values())).capabilities)
-
-
-def _again(engine: str | None, model: str | None) -> list[str]:
-    """Options of this resume that the next one needs, too."""
-    words = ["--engine", engine] if engine is not None else []
-    return words + (["--model", model] if model is not None else [])
 
 
 def _only_edits(

@@ -72,6 +72,11 @@ def paid_json() -> None:
     _paid[:] = [True]
 
 
+def is_paid() -> bool:
+    """Whether the object of --json has been written."""
+    return bool(_paid)
+
+
 def owes_json(args: Sequence[str]) -> bool:
     """Whether the command line asks for an object that has not been written yet."""
     before = args[: args.index("--")] if "--" in args else args

@@ -18,15 +18,17 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nlpu.errors import NeedsPerson, Usage
 from runtime import own
 from runtime.header import digest_of_source
 from runtime.loader import digest_of, file_of, source_of
 from runtime.settings import KEY_VARIABLE, api_key, read
-from runtime.terminal.archive import SESSION, Record
+from runtime.terminal.archive import EVALUATION, SESSION, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ def admit_look(record: Record, *, trust: bool, asks: bool) -> None:
 def _known_files(record: Record) -> dict[Path, set[str]]:
     """List the files that a run names, with the digests that it ran them with."""
     header, past = record.past.header, record.past
+    if record.program == EVALUATION:
+        return _evaluated(header.get("eval", {}))
     found: dict[Path, set[str]] = {}
     if record.program != SESSION:
         path = file_of(record.program)
@@ -117,6 +121,14 @@ def _known_files(record: Record) -> dict[Path, set[str]]:
         if path is not None:
             found.setdefault(path, set()).add(past.marks.get(position, ("", ""))[0])
     return found
+
+
+def _evaluated(facts: Mapping[str, Any]) -> dict[Path, set[str]]:
+    """List the files of an evaluation's ops, programs and metric: those it names, not those that
+    it says it has digests of."""
+    specs = [*facts.get("subjects", ()), facts.get("metric", "")]
+    paths = [path for path in map(file_of, specs) if path is not None]
+    return {path: {facts.get("files", {}).get(str(path), "")} for path in paths}
 
 
 def _recorded(header: dict[str, object], path: Path) -> str:
