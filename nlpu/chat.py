@@ -49,7 +49,10 @@ class Chat:
     turns: tuple[Turn, ...] = ()
 
     def __post_init__(self) -> None:
-        turns = tuple(Turn(*turn) for turn in self.turns)
+        try:
+            turns = tuple(Turn(*turn) for turn in self.turns)
+        except TypeError:
+            raise BadOperand("a chat is made of turns, each (role, text)") from None
         for number, turn in enumerate(turns):
             _check(number, turn)
         object.__setattr__(self, "turns", turns)
@@ -139,7 +142,7 @@ def _check(number: int, turn: Turn) -> None:
 
 
 def _known(turns: tuple[Turn, ...]) -> Chat:
-    """A chat of turns that have been checked where they stood, or an even number before."""
+    """A chat of turns that have been checked: in their places, or in those of a longer one."""
     made = Chat()
     object.__setattr__(made, "turns", turns)
     return made

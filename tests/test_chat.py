@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from kit import echo, execute, merge, resumed, yes
+from memory_kit import memory
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
+from memory.filling import room_for
 from nlpu import Op, Value, nlop
 from nlpu.chat import Chat, Turn, chat_of, said
 from nlpu.codec import Codec, messages_of
@@ -123,6 +125,7 @@ def test_a_chat_grows_by_making_a_longer_one() -> None:
         (lambda: Chat().user(7), "must be a text, not int"),  # type: ignore[call-overload]
         (lambda: chat_of("Hi", "so \ud800"), r"turn 2 of a chat has a lone surrogate \(U\+D800\)"),
         (lambda: said(Chat(), "system", "Be."), "of the user or the assistant, not of 'system'"),  # type: ignore[call-overload]
+        (lambda: Chat((("user",),)), "each .role, text."),  # type: ignore[arg-type]
         (lambda: said("Hi", "user", "Be."), "not to str"),  # type: ignore[call-overload]
     ],
 )
@@ -235,6 +238,24 @@ def test_a_reduction_beside_a_chat_fits_its_window() -> None:
     engine = Scripted("So.", window=600)
     assert execute(program, engine=engine).result == "So."
     assert all(seen.chat == chat.turns for seen in engine.seen) and len(engine.seen) > 1
+
+
+def test_memory_fills_an_operand_beside_a_chat_by_what_was_said_last(tmp_path: Path) -> None:
+    @nlop
+    def recall(notes: str, chat: Chat) -> str:
+        """Answer from the notes."""
+
+    engine = Scripted("So.")
+    with memory(tmp_path / "store") as store:
+        store.write("Vera keeps bees.")
+        chat = chat_of("Who bakes?", "Paul.", "Who keeps bees?")
+        run = execute(lambda: recall(store, chat).value, engine=engine)
+        asked = execute(lambda: room_for(recall, "notes", {"chat": chat})[0]).result
+    assert run.error is None and asked == "Who keeps bees?"
+    assert (engine.seen[0].operands["notes"], engine.seen[0].chat) == (
+        "Vera keeps bees.",
+        chat.turns,
+    )
 
 
 def test_a_chat_that_does_not_fit_is_refused_and_its_newest_turns_fit() -> None:
