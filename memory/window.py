@@ -254,7 +254,8 @@ def window_for(
     overhead = processor.codec.overhead(op)
 
     def count(text: str) -> int:
-        return len(processor.codec.encode(op, (text,))) - overhead
+        lines = text + "\n"  # pages are counted one by one, and together are several lines
+        return len(processor.codec.encode(op, (lines,))) - overhead
 
     return Window(
         processor.room(op), count, store,

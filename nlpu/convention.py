@@ -37,8 +37,9 @@ class Convention:
     document:  the label of an operand that is longer than the constants. It stands before them,
                so that all that is asked of it shares it. "": none goes first.
     about:     what the constants say of that document where it has another label.
-    question_last: an op's first operand stands behind the others where it is a line, and at most
-               half as long as the longest: what is asked stands behind what it is asked of.
+    question_last: an op's first operand stands behind the others where one of them has at least
+               so many characters, and twice as many as it, and it is a line: what is asked stands
+               behind what it is asked of. 0: it never does.
     gap:       stands between constants and operands.
     reminder:  parts that are said once more behind the operands, each in a line, behind ``last``.
     examples:  as turns of the chat, or as text behind the constants; as text behind a document.
@@ -55,7 +56,7 @@ class Convention:
     line: str = ""
     document: str = ""
     about: str = ""
-    question_last: bool = False
+    question_last: int = 0
     gap: str = ""
     reminder: tuple[Part, ...] = ()
     last: str = "\n"
@@ -124,7 +125,7 @@ SECOND = Convention(
     line="{label}: {text}\n\n",
     document="Text",
     about="The text above is the {label}.",
-    question_last=True,
+    question_last=40,
     gap="\n\n",
     reminder=("contract",),
     last="",

@@ -119,7 +119,8 @@ def order_of(
     behind = [place for place in places if place not in before]
     if convention.question_last and len(behind) > 1 and behind[0] == 0:
         longest = max(len(contents[place]) for place in behind)
-        if 2 * len(contents[0]) <= longest and "\n" not in contents[0]:
+        least = max(convention.question_last, 2 * len(contents[0]))
+        if longest >= least and "\n" not in contents[0]:
             behind.append(behind.pop(0))
     return Order(before, tuple(behind))
 
@@ -223,11 +224,9 @@ def _documents(
 
 
 def label_of(name: str) -> str:
-    """A name as words: ``first_draft`` is "First draft"; ``_1`` is none."""
-    if name.startswith("_"):
-        return name
+    """A name as words: ``first_draft`` is "First draft". Short ones, ``x`` and ``_1``, stay."""
     words = " ".join(name.split("_"))
-    return words[:1].upper() + words[1:]
+    return name if name[0] == "_" or len(name) < 3 else words[:1].upper() + words[1:]
 
 
 def _operands(

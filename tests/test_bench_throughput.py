@@ -127,9 +127,9 @@ def test_profiles_are_halved_until_they_fit(processor: Processor) -> None:
     )
     half = profile("judge", processor, 2500)
     assert half.name == "judge/2000" and half.tokens_in == 2000
-    assert profile("agent", processor, 2100).name == "agent/300x5"  # a char is a token here
+    assert profile("agent", processor, 800).name == "agent/75x5"  # a char is a token here
     with pytest.raises(Usage, match="does not fit"):
-        profile("prose", processor, 200)
+        profile("prose", processor, 60)
     with pytest.raises(Usage, match="prose, judge, record, agent"):
         profile("poem", processor, 100)
 

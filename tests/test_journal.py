@@ -303,9 +303,13 @@ def test_without_a_run_dir_nothing_is_kept() -> None:
 
 
 def test_the_journal_is_small(tmp_path: Path) -> None:
-    """2,000 calls with prompts of about 50 tokens (220 bytes): at most 1.5 times the texts."""
-    asks = op("Say in one short sentence what follows.", name="follows")
-    texts = [f"{n}: " + "the captain kept the letter under the floor of " * 2 for n in range(2000)]
+    """2,000 calls with prompts of about 50 tokens (200 bytes): at most 1.5 times the texts."""
+    asks = op(
+        "Say in one short sentence what follows from this, of what you know of ships, of the "
+        "sea and of letters, and nothing that does not follow.",
+        name="follows",
+    )
+    texts = [f"{n}: " + "the captain kept the letter under " * 2 for n in range(2000)]
     engine = Scripted(lambda seen: f"It follows that number {seen.operands['text'][:4]} is there.")
     run = execute(lambda: lift(len)(asks.map(texts)), engine=engine, run_dir=tmp_path)
     assert run.result == 2000

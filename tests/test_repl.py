@@ -359,7 +359,7 @@ def test_looks_show_the_session(opened: Opened, capsys: pytest.CaptureFixture[st
             "user",
             "say at main/7/4: made",
             "<|user|>",
-            "X: a text\n\n  Two x",
+            "x: a text\n\n  Two x",
         ],
         "inspect x": ["a text", "no call made it"],
         "help": list(COMMANDS),

@@ -24,7 +24,7 @@ def shorten(text: str) -> str:
 
 @nlop
 def urgent(text: str) -> bool:
-    """Is there a hurry?"""
+    """Is it urgent?"""
 
 @driver(effect="read", roles={"path": "selector"})
 def read_file(path: str) -> str:

@@ -84,7 +84,7 @@ def test_the_window_has_room_for_it() -> None:
     free = thinker.room(echo)
     thinker.prompt(echo, ["x" * free])
     with pytest.raises(DoesNotFit):
-        thinker.prompt(echo, ["x" * (free + 1)])
+        thinker.prompt(echo, ["\n" + "x" * free])  # of several lines, so between fences
     assert free == processor(Scripted("x"), tokens=200, window=700).room(echo) + 100
 
 

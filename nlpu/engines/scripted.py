@@ -41,6 +41,7 @@ from nlpu.prompt import pieces_of
 from nlpu.wire import Capabilities, Reply, Request
 
 _ABOUT = re.compile(r"^The text above is the ([\w ]+)\.$", re.MULTILINE)
+_FENCE = re.compile(r"\A\n`{3,}\n+|^[^\W\d][\w ]*:(?: |\n`{3,}\n)\Z", re.MULTILINE)
 _LABEL = re.compile(r"^([^\W\d][\w ]*):(?: |\n`{3,}\n)$", re.MULTILINE)  # at a piece's end
 
 
@@ -227,7 +228,7 @@ def see(request: Request) -> Seen:
         name = label[1].strip()
         name = about[1] if about and name == "Text" and not found else name
         found[name.replace(" ", "_").lower()] = _text(operand)
-    constants = (_ABOUT.sub("", _LABEL.sub("", _text(piece))) for piece in pieces[::2])
+    constants = (_ABOUT.sub("", _FENCE.sub("", _text(piece))) for piece in pieces[::2])
     return Seen("".join(constants).strip(), found, request, tuple(chat))
 
 

@@ -133,7 +133,7 @@ def sessions(
     chosen: Profile, processor: Processor, name: str, count: int, *, warm: bool
 ) -> list[list[str]]:
     """``count`` sessions whose texts have the profile's length; ``name`` makes them new."""
-    first = chosen.tokens_in - _overhead(processor, chosen.op)
+    first = chosen.tokens_in - _overhead(processor, chosen.op, "a " * chosen.tokens_in)
     if first <= 0:
         raise Usage(
             f"{chosen.name} is too small for this model: the instruction and the chat frame alone "
@@ -159,9 +159,10 @@ def counter(processor: Processor) -> Callable[[str], int]:
     return lambda text: -(-processor.count(text) // _TOKEN_BYTES)
 
 
-def _overhead(processor: Processor, op: Op[Any]) -> int:
-    """Tokens of a prompt that are not its text (rule 3)."""
-    count = processor.codec.overhead(op)
+def _overhead(processor: Processor, op: Op[Any], text: str = "") -> int:
+    """Tokens of a prompt that are not its text, laid out as with ``text`` (rule 3)."""
+    codec = processor.codec
+    count = len(codec.encode(op, (text,))) - codec.count(text)
     return count if processor.codec.tokenizer.exact else -(-count // _TOKEN_BYTES)
 
 
