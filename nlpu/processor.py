@@ -39,6 +39,7 @@ from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
 
 _CHAT_OVERHEAD = 64  # tokens a chat server's own template may add around two messages
+_TURN = (0,) * 16  # as many as it may add for each one more
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +270,7 @@ def _codec_for(capabilities: Capabilities) -> Codec:
     if where == "chars":
         return Codec(CharTokenizer(), scripted_frame())
     if where is None:
-        return Codec(ByteBound(), Frame((), (), ()))
+        return Codec(ByteBound(), Frame((), (), (), said=_TURN, following=_TURN))
     tokenizer = capabilities.encoder or tokenizer_in(Path(where))
     return Codec(tokenizer, load_frame(Path(where), tokenizer))
 
