@@ -26,8 +26,9 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from nlpu.chat import Chat
 from nlpu.errors import BadOp, BadOperand
-from nlpu.op_checks import check_given, check_settings, typed
+from nlpu.op_checks import chat_place, check_given, check_settings, typed
 from nlpu.op_examples import examples_of
 from nlpu.printing import one_line
 from nlpu.types import ResultType, result_type
@@ -53,6 +54,11 @@ class Operand:
     def __repr__(self) -> str:
         return one_line(f"Operand({self.name}: {self.type.name})")
 
+    def keep(self, content: Any, where: str) -> Any:
+        """The content as its type keeps it; a chat must be one to answer. Raises BadOperand."""
+        made = self.type.keep(content, where)
+        return made.asked(where) if isinstance(made, Chat) else made
+
 
 @dataclass(frozen=True, slots=True)
 class Op(Generic[R]):
@@ -68,6 +74,7 @@ class Op(Generic[R]):
     examples:    calls with their right results, shown in every prompt: a list of
                  (operand, ..., result); checked against the op, counted in the window.
     retries:     how often a typed reply that does not fit is asked again with what was wrong.
+    chat:        the place of the operand that is a Chat; -1 where none is.
     """
 
     name: str
@@ -83,14 +90,16 @@ class Op(Generic[R]):
     system: str = ""
     examples: Any = ()
     retries: int = 1
+    chat: int = field(init=False, compare=False, repr=False)
     digest: bytes = field(init=False, compare=False, repr=False)
     _plain: Call = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_op(self)
+        places = [(place.name, place.type) for place in self.operands]
+        object.__setattr__(self, "chat", chat_place(self.name, places))
         if not self.max_tokens:
             object.__setattr__(self, "max_tokens", _default_tokens(self.result))
-        places = [(place.name, place.type) for place in self.operands]
         shown = examples_of(self.name, places, self.result, self.examples)
         object.__setattr__(self, "examples", shown)
         object.__setattr__(self, "digest", _digest(self))
@@ -392,7 +401,7 @@ def _checked(name: str, place: Operand, arg: Any) -> Any:
     try:
         if isinstance(arg, list | tuple | dict) and contains_value(arg):
             return gather(arg)
-        content = place.type.keep(arg, where)
+        content = place.keep(arg, where)
     except RecursionError:
         raise BadOperand(f"{where} contains itself, or is nested too deeply") from None
     return check_text(content, where) if isinstance(content, str) else content

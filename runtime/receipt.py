@@ -16,6 +16,7 @@ max(work / p, span)); parallelism is their ratio.
 Rules
 1. A receipt is frozen, and its parts add up to its totals.
 2. nlops = generated tokens / 100, thinking included; wasted: those of replies not used.
+3. asked again: replies that were no result and were asked for again; their call counts as one.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Part(BaseModel):
     queue_s: float
     service_s: float
     money: float
+    asked_again: int = 0
 
     def __str__(self) -> str:
         took = f"{figure(self.nlops)} nlops, {figure(self.service_s)} s"
@@ -79,6 +81,7 @@ class Receipt(BaseModel):
     failed: int
     trimmed: int
     driven: int = 0
+    asked_again: int = 0
     attempts: int
     nlops: float
     wasted_nlops: float
@@ -108,6 +111,7 @@ class Receipt(BaseModel):
             f" ({self.cached_tokens / self.prompt_tokens:.0%} cached)" if self.cached_tokens else ""
         )
         cut = f"; {self.trimmed} cut at their limit" if self.trimmed else ""
+        again = f"; {self.asked_again} asked again" if self.asked_again else ""
         failed = f"; {self.failed} failed" if self.failed else ""
         money = f"; money {figure(self.money)}" if self.money else ""
         return (
@@ -115,7 +119,7 @@ class Receipt(BaseModel):
             f"{figure(self.nlops)} nlops{wasted}, depth {self.depth}; "
             f"{_tokens(self.prompt_tokens)} tokens in{cached}, "
             f"{_tokens(self.completion_tokens)} out; {figure(self.seconds)} s, "
-            f"parallelism {self.parallelism:.1f}{cut}{failed}{money}"
+            f"parallelism {self.parallelism:.1f}{cut}{again}{failed}{money}"
         )
 
     def __repr__(self) -> str:
@@ -158,6 +162,7 @@ class _Tally:
     service_s: float = 0.0
     queue_s: float = 0.0
     money: float = 0.0
+    again: int = 0
 
     def add(self, cost: Cost | _Tally, calls: int) -> None:
         self.calls += calls
@@ -170,6 +175,7 @@ class _Tally:
         self.service_s += cost.service_s
         self.queue_s += cost.queue_s
         self.money += cost.money
+        self.again += cost.again
 
     def facts(self) -> dict[str, Any]:
         """What parts and the whole have in common."""
@@ -183,6 +189,7 @@ class _Tally:
             "completion_tokens": self.completion_tokens,
             "thinking_tokens": self.thinking_tokens,
             "money": self.money,
+            "asked_again": self.again,
         }
 
 

@@ -178,7 +178,7 @@ def test_attempts_run_out_and_an_invalid_reply_is_a_failed_one() -> None:
     run, _ = ran(reflection, decompose, "Egg.", check=never, attempts=2, script=script)
     assert (run.result.answer, run.result.passed) == (None, False)
     assert run.result.lessons == ["Write a list."]
-    assert run.receipt.attempts == 3
+    assert (run.receipt.calls, run.receipt.asked_again) == (3, 2)
 
 
 # -- weave -----------------------------------------------------------------------------------------

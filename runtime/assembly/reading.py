@@ -43,6 +43,7 @@ from runtime.assembly.words import Line
 SETTINGS: dict[str, type] = {
     "name": str, "max_tokens": int, "temperature": float, "top_p": float,
     "repetition_penalty": float, "at_limit": str, "processor": str,
+    "retries": int,
 }  # fmt: skip
 JSON_WORDS = ("true", "false", "null")
 MOST_CHARACTERS = 16_000_000
