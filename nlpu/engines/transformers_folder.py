@@ -82,7 +82,7 @@ class TransformersEngine:
         try:
             row.processors = await asyncio.to_thread(self._processors, row)
             self._manager.register_result_handler(key, row.inbox.put_nowait)
-            self._manager.add_request(request.prompt, key, request.max_tokens, streaming)
+            self._manager.add_request([*request.prompt], key, request.max_tokens, streaming)
             if why := self._manager.background_thread_status.can_accept_new_requests():
                 raise row.error or errors.EngineDied(f"{self._place} is not running: {why}")
             return await self._reply(row, on_text or (lambda piece: None))

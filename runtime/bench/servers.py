@@ -37,9 +37,10 @@ def scripted_server(*options: str) -> Iterator[str]:
 
 
 @contextmanager
-def instant_server(text: str, calls_per_s: float = 0.0) -> Iterator[str]:
+def instant_server(text: str, calls_per_s: float = 0.0, window: int = 4096) -> Iterator[str]:
     """Answers every request with the same text: at once, or no faster than so many a second."""
-    with scripted_server("--instant", "--text", text, "--calls-per-s", str(calls_per_s)) as url:
+    options = ("--calls-per-s", str(calls_per_s), "--window", str(window))
+    with scripted_server("--instant", "--text", text, *options) as url:
         yield url
 
 
