@@ -25,7 +25,7 @@ from nlpu.engines.embedded.vocabulary import tokenizer_files
 from nlpu.errors import MissingPart
 from nlpu.models import installed_model
 from runtime.bench.graphs import measure_graph
-from runtime.bench.remembered import CALLS, WINDOW, measure_document
+from runtime.bench.remembered import CALLS, WAYS, WINDOW, measure_document
 from runtime.bench.report import at_most, circumstances, show, show_circumstances
 from runtime.bench.requests import measure_shape
 from runtime.bench.servers import instant_server
@@ -66,7 +66,11 @@ def overhead(
         few = max(1, repeats // 2)
         if long:
             shapes += [measure_shape(shape, url, directory, 2000, few) for shape in SHAPES]
-            documents = [measure_document(url, directory, size, repeats) for size in CALLS]
+            documents = [
+                measure_document(url, directory, size, repeats, way)
+                for way in WAYS
+                for size in CALLS
+            ]
     return {
         "shapes": shapes,
         "documents": documents,
@@ -109,8 +113,8 @@ def _print(figures: dict[str, Any]) -> None:
     if figures["documents"]:
         show(
             "Questions on a document that was sent before: this runtime over bare aiohttp",
-            ("prompt tokens", "us a call", "bytes ready", f"ratio (<= {RATIO:g})", "least - most",
-             "bare dumps", "ratio"),
+            ("questions", "prompt tokens", "us a call", "bytes ready", f"ratio (<= {RATIO:g})",
+             "least - most", "bare dumps", "ratio"),
             [_document_cells(row) for row in figures["documents"]],
         )  # fmt: skip
     show(
@@ -144,7 +148,8 @@ def _shape_cells(row: dict[str, Any], gated: bool) -> tuple[Any, ...]:
 
 def _document_cells(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
-        f"{row['prompt_tokens']:,}",
+        row["way"],
+        row["prompt_tokens"],
         row["cpu_us_per_call"],
         row["ready_us_per_call"],
         at_most(row["ratio"], RATIO),

@@ -1,9 +1,9 @@
 """CPU a question costs on a long document that was sent before: this runtime against bare aiohttp.
 
-Both clients ask the same questions at once, in turn, of the server of ``requests``; what is said
-there of ours and of the bare client holds here. Ours has asked one question on the document before
-the clock starts, so its ids are known, and the bytes that are sent for them. The bare client posts
-bodies that are equal to the byte, and does so in two ways:
+Both clients ask the same questions, all at once or one after the other, and take turns, as in
+``requests``; what is said there of ours and of the bare client holds here. Ours has asked one
+question on the document before the clock starts, so its ids are known, and the bytes that are sent
+for them. The bare client posts bodies that are equal to the byte, and does so in two ways:
 
     ready     its bodies are bytes before the clock starts: it posts them as they are
     dumping   they are dicts, as one writes it by hand: ``session.post(url, json=body)``
@@ -39,7 +39,7 @@ def holds(question: str, text: str) -> bool:
     """Answer the question about the text."""
 
 
-def _ours(url: str, tokenizer: str, tokens: int, calls: int, repeat: int) -> Any:
+def _ours(url: str, tokenizer: str, tokens: int, calls: int, repeat: int, way: str) -> Any:
     """(CPU seconds, the requests)."""
     with tempfile.TemporaryDirectory() as runs:
         recorder = Recorder(HttpEngine(url, tokenizer=tokenizer))
@@ -50,14 +50,23 @@ def _ours(url: str, tokenizer: str, tokens: int, calls: int, repeat: int) -> Any
             recorder.requests.clear()
             gc.collect()
             start = time.process_time()
-            computer.run(questions, text, calls, repeat)
+            computer.run(_PROGRAMS[way], text, calls, repeat)
             seconds = time.process_time() - start
     return seconds, recorder.requests
 
 
-def questions(text: str, calls: int, repeat: int) -> list[Value[bool]]:
-    """Ask so many at once."""
+def at_once(text: str, calls: int, repeat: int) -> list[Value[bool]]:
+    """Ask so many questions at once."""
     return [holds(f"Is {repeat} in it, and {number}?", text) for number in range(calls)]
+
+
+def one_by_one(text: str, calls: int, repeat: int) -> int:
+    """Look at each answer before the next question."""
+    return sum(bool(holds(f"Is {repeat} in it, and {number}?", text)) for number in range(calls))
+
+
+_PROGRAMS: dict[str, Callable[..., Any]] = {"at once": at_once, "one by one": one_by_one}
+WAYS = tuple(_PROGRAMS)
 
 
 def document(count: Callable[[str], int], tokens: int) -> str:
@@ -73,23 +82,27 @@ def bytes_of(requests: list[Request], model: str = "fault-1") -> list[bytes]:
 
 
 def measure_document(
-    url: str, tokenizer: str, tokens: int, repeats: int, calls: int | None = None
+    url: str, tokenizer: str, tokens: int, repeats: int, way: str = WAYS[0], calls: int = 0
 ) -> dict[str, Any]:
-    """CPU per question of ours, and of the bare client in both ways."""
+    """CPU per question of ours, and of the bare client with bodies ready and not."""
     calls = calls or CALLS[tokens]
     found: list[tuple[float, float, float]] = []
 
-    async def at_once(ask: Ask) -> None:
-        await asyncio.gather(*(ask(number) for number in range(calls)))
+    async def bare(ask: Ask) -> None:
+        if way == "at once":
+            await asyncio.gather(*(ask(number) for number in range(calls)))
+            return
+        for number in range(calls):
+            await ask(number)
 
     for repeat in range(repeats):
-        ours, requests = _ours(url, tokenizer, tokens, calls, repeat)
+        ours, requests = _ours(url, tokenizer, tokens, calls, repeat, way)
         assert len(requests) == calls, len(requests)
         size = len(requests[0].prompt)
-        ready = asyncio.run(bare_seconds(at_once, url, bytes_of(requests)))
-        dumping = asyncio.run(bare_seconds(at_once, url, bodies_of(requests)))
+        ready = asyncio.run(bare_seconds(bare, url, bytes_of(requests)))
+        dumping = asyncio.run(bare_seconds(bare, url, bodies_of(requests)))
         found.append((ours, ready, dumping))
-    return {"prompt_tokens": size, "repeats": repeats, **_figures(found, calls)}
+    return {"way": way, "prompt_tokens": size, "repeats": repeats, **_figures(found, calls)}
 
 
 def _figures(found: list[tuple[float, float, float]], calls: int) -> dict[str, float]:
