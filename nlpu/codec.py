@@ -206,7 +206,7 @@ def _typed(op: Op[Any], reply: Reply, text: str) -> Decoded:
     if op.result.kind == "json":
         _check_again(op, content, kept)
     if reply.probabilities:
-        content = weighed(content, reply.probabilities, op.temperature == 0)
+        content = weighed(content, reply.probabilities, op.temperature == 0, reply.mass)
         kept = op.result.render(content)
     return Decoded(content, kept)
 
