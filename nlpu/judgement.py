@@ -36,9 +36,13 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from pydantic.json_schema import SkipJsonSchema
 
 LITTLE_MASS = 0.5  # below it a model is off its choices (docs/log.md)
-_DECIMALS = 4
+DECIMALS = 4
 
 Begun = tuple[tuple[int, ...], ...]  # for each choice the ids of the tokens that begin it
+
+
+class PoorJudge(UserWarning):
+    """A model's judgements are worth little: at chance, or off its choices."""
 
 
 class Judgement(BaseModel):
@@ -82,8 +86,8 @@ def weighed(
     """The judgement with the engine's probabilities, that of yes being the first (rule 3)."""
     yes, no = probabilities
     answer = said.answer if yes == no or not greedy else yes > no
-    kept = None if mass is None else round(min(1.0, mass), _DECIMALS)
-    return Judgement(answer=answer, probability=round(yes, _DECIMALS), mass=kept)
+    kept = None if mass is None else round(min(1.0, mass), DECIMALS)
+    return Judgement(answer=answer, probability=round(yes, DECIMALS), mass=kept)
 
 
 # -- first tokens --------------------------------------------------------------------------------
