@@ -38,6 +38,7 @@ _LEAST = 0.5 * 10**-DECIMALS  # a probability that is rounded to 0 is taken for 
 _RIDGE = (
     0.01  # on the slope, of log-odds in units of their spread: as much as a hundredth of a case
 )
+_DIGITS = 6  # of what is fitted: what is beyond them depends on the order of sums
 _FOLDS = 5
 _FEWEST = 5  # cases of each kind
 _Z = 1.959964  # of an interval that holds in 95 of 100 cases
@@ -150,7 +151,9 @@ def fitted(pairs: Pairs) -> Calibration:
         for each, (_, truth) in zip(odds, pairs, strict=True)
     ]
     slope, intercept = _newton(points)
-    return Calibration(slope / spread, intercept - slope * middle / spread)
+    return Calibration(
+        round(slope / spread, _DIGITS), round(intercept - slope * middle / spread, _DIGITS)
+    )
 
 
 def _newton(points: Sequence[tuple[float, float]]) -> tuple[float, float]:

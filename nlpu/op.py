@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Generic, Literal, TypeVar, overload
 
+from nlpu.calibration import Calibration
 from nlpu.errors import BadOp, BadOperand
 from nlpu.op_checks import check_given, check_settings, typed
 from nlpu.printing import one_line
@@ -60,6 +61,7 @@ class Op(Generic[R]):
     at_limit:    what to do with a free text that reaches max_tokens: ``error`` raises Truncated,
                  ``trim`` keeps it up to its last whole sentence and counts it in the receipt.
     processor:   name of the processor to run on (None: the computer's default).
+    calibration: how judgements are read (None: as the model gives them).
     """
 
     name: str
@@ -72,6 +74,7 @@ class Op(Generic[R]):
     repetition_penalty: float = 1.0
     at_limit: AtLimit = "error"
     processor: str | None = None
+    calibration: Calibration | None = None
     digest: bytes = field(init=False, compare=False, repr=False)
     _plain: Call = field(init=False, compare=False, repr=False)
 
@@ -124,7 +127,7 @@ class Op(Generic[R]):
     def using(self, **changes: Any) -> Op[R]:
         """The same op with other settings: any field of Op but its text, operands and result."""
         allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
-        allowed.add("repetition_penalty")
+        allowed |= {"repetition_penalty", "calibration"}
         unknown = sorted(set(changes) - allowed)
         if unknown:
             raise BadOp(
@@ -312,6 +315,8 @@ def _digest(op: Op[Any]) -> bytes:
     parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
     parts += [f"{place.name}:{place.type!r}" for place in op.operands]
     parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
+    if op.calibration is not None:
+        parts.append(f"calibration {tuple(op.calibration)!r}")
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
