@@ -32,16 +32,23 @@ def poverty(op: Op[Any], processor: Processor, content: Any) -> str:
     """Why a content is a judgement that is worth little; "" where it is none, or is not."""
     if not isinstance(content, Judgement):
         return ""
+    measured = _measured(op, processor)
+    if measured:
+        return f"judges at chance ({measured}): use another model"
     if content.off_choices:
         return (
             f"is off its choices: of what it would say to {op.name}, {content.mass:.0%} begins with"
             " yes or no; ask what yes or no answers, or use another model"
         )
+    return ""
+
+
+def _measured(op: Op[Any], processor: Processor) -> str:
+    """By what a model is known to judge at chance (rule 1)."""
+    if op.calibration is not None:
+        return "on the cases it is calibrated with" if op.calibration.at_chance else ""
     known = known_model(processor.capabilities.model)
-    measured = known.judging if known is not None and op.calibration is None else ""
-    if op.calibration is not None and op.calibration.at_chance:
-        measured = "on the cases it is calibrated with"
-    return f"judges at chance ({measured}): use another model" if measured else ""
+    return known.judging if known is not None else ""
 
 
 def check_judge(node: Node, processor: Processor, content: Any) -> None:
