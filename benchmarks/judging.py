@@ -1,7 +1,7 @@
 """What a model's yes and no are worth on cases with known answers, and what calibrating adds.
 
     .venv/bin/python benchmarks/judging.py CASES.jsonl ... [--others OTHER.jsonl ...]
-        [--model MODEL] [--first 60] [--neutral]
+        [--model MODEL] [--threads N] [--first 60] [--neutral]
 
 A case is a line of JSON: {"family", "op": "judge", "operands": {"question", "text"}, "expected"};
 other ops are passed over. Of each family: how much of its probability the model puts on yes and no
@@ -59,9 +59,12 @@ def read(paths: Sequence[Path], first: int) -> list[Case]:
     return found
 
 
-async def judge_all(model: str, cases: Sequence[Case], neutral: bool) -> list[Judged]:
+async def judge_all(
+    model: str, threads: int | None, cases: Sequence[Case], neutral: bool = False
+) -> list[Judged]:
     """Judge each case by the model, two at once."""
-    processor = await open_processor("judge", EmbeddedEngine(model, max_in_flight=2))
+    engine = EmbeddedEngine(model, max_in_flight=2, threads=threads)
+    processor = await open_processor("judge", engine)
     gate = asyncio.Semaphore(2)
 
     async def one(case: Case) -> Judged:
@@ -80,7 +83,7 @@ async def judge_all(model: str, cases: Sequence[Case], neutral: bool) -> list[Ju
 
 async def ask(processor: Processor, question: str, text: str) -> Reply:
     """One judgement, as ``judge`` asks for it."""
-    ids = processor.prompt(judge, (question, text))
+    ids = tuple(processor.prompt(judge, (question, text)))
     request = Request(str(id(ids)), ids, 8, constraint=judge.result.constraint, probabilities=True)
     return await processor.engine.send(request)
 
@@ -128,11 +131,12 @@ def main() -> None:
     parser.add_argument("--others", type=Path, nargs="*", default=[])
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
     parser.add_argument("--first", type=int, default=60, help="cases of each file")
+    parser.add_argument("--threads", type=int, help="of the model; all cores without it")
     parser.add_argument("--neutral", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("ignore", PoorJudge)  # the rows say it
     cases = read(given.cases, given.first)
-    judged = asyncio.run(judge_all(given.model, cases, given.neutral))
+    judged = asyncio.run(judge_all(given.model, given.threads, cases, given.neutral))
     print(given.model)
     print(HEAD.format("family", "cases", "yes", "mass", "said yes", ""))
     families = list(dict.fromkeys(case.family for case in cases))
@@ -144,7 +148,7 @@ def main() -> None:
     others = read(given.others, given.first)
     if others:
         fit = calibrate([each.judgement for each in judged], [case.truth for case in cases])
-        told = asyncio.run(judge_all(given.model, others, neutral=False))
+        told = asyncio.run(judge_all(given.model, given.threads, others))
         print(on_others(fit.calibration, told))
 
 

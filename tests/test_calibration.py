@@ -22,6 +22,7 @@ from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BadOp, BadOperand, ProgramError
 from nlpu.isa import judge
 from nlpu.judgement import LITTLE_MASS, PoorJudge
+from runtime.computer import Computer
 
 SHY = Calibration(slope=2.0, intercept=3.0)  # of a model that says yes too seldom
 
@@ -218,6 +219,18 @@ def test_a_model_that_is_known_to_judge_at_chance_is_told_of_unless_it_is_calibr
     with told() as said:
         execute(two(judge.using(calibration=SHY._replace(at_chance=True))), engine=Scripted(seldom))
     assert len(said) == 1 and "on the cases it is calibrated with" in said[0]
+
+
+@pytest.mark.local
+def test_the_default_model_says_of_itself_that_it_judges_at_chance() -> None:
+    with told() as said, Computer("local") as machine:
+        run = machine.start(two(judge.using(name="at_chance"))).wait()
+    assert said == [
+        "smollm2-135m-instruct judges at chance (area under the curve 0.47, 0.40 to 0.53, on 300 "
+        "cases): use another model"
+    ]
+    assert run.receipt.poor_judgements == 2
+    assert all(each.off_choices for each in run.result)
 
 
 def test_as_an_error_it_is_the_programs() -> None:

