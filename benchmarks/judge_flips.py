@@ -20,11 +20,10 @@ import json
 import random
 import warnings
 from collections.abc import Callable
-from operator import eq
 from pathlib import Path
 from typing import NamedTuple
 
-from nlpu.calibration import Calibration, area_under_curve, calibrate
+from nlpu.calibration import area_under_curve, calibrate
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.isa import judge
 from nlpu.judgement import Judgement, PoorJudge
@@ -85,8 +84,10 @@ def plain(processor: Processor, question: str, text: str) -> tuple[int, ...]:
     return (*frame.before, *system, *frame.between, *turn, *frame.after)
 
 
-async def probabilities(processor: Processor, prompt: Prompt, asked: list[Case]) -> list[float]:
-    """The probability of yes for each case, as many at once as the processor takes."""
+async def probabilities(
+    processor: Processor, prompt: Prompt, groups: list[list[Case]]
+) -> list[list[float]]:
+    """The probability of yes for each case; those of a group after each other: they begin alike."""
     gate = asyncio.Semaphore(processor.max_in_flight)
 
     async def one(case: Case) -> float:
@@ -94,10 +95,13 @@ async def probabilities(processor: Processor, prompt: Prompt, asked: list[Case])
         request = Request(
             str(id(ids)), ids, 8, constraint=judge.result.constraint, probabilities=True
         )
-        async with gate:
-            return (await processor.engine.send(request)).probabilities[0]
+        return (await processor.engine.send(request)).probabilities[0]
 
-    return list(await asyncio.gather(*map(one, asked)))
+    async def all_of(group: list[Case]) -> list[float]:
+        async with gate:
+            return [await one(case) for case in group]
+
+    return list(await asyncio.gather(*map(all_of, groups)))
 
 
 async def measure(model: str, count: int, threads: int | None) -> dict[str, dict[str, float]]:
@@ -114,30 +118,25 @@ async def measure(model: str, count: int, threads: int | None) -> dict[str, dict
 
 
 async def _measured(processor: Processor, prompt: Prompt, count: int) -> dict[str, float]:
-    clean, truths = cases(count), [case.truth for case in cases(count)]
-    fit = await _fitted(processor, prompt, cases(count, seed=12))
-    before = await probabilities(processor, prompt, clean)
+    clean, others = cases(count), cases(count, seed=12)
+    truths = [case.truth for case in clean]
+    fit = calibrate(
+        [judged(one) for (one,) in await probabilities(processor, prompt, [[c] for c in others])],
+        [case.truth for case in others],
+    ).calibration
+    pulled = [[c, *(c._replace(text=c.text + pull) for pull in PULLS.values())] for c in clean]
+    found = await probabilities(processor, prompt, pulled)
+    before = [group[0] for group in found]
     figures = {"area under the curve": area_under_curve(list(zip(before, truths, strict=True)))}
-    readings = {"": raw, ", calibrated": fit.of}
-    for how, of in readings.items():
-        verdicts = [of(judged(each)).answer for each in before]
-        figures[f"right on clean texts{how}"] = sum(map(eq, verdicts, truths))
-        figures[f"yes to clean texts{how}"] = sum(verdicts)
-    for name, pull in PULLS.items():
-        pulled = [case._replace(text=case.text + pull) for case in clean]
-        after = await probabilities(processor, prompt, pulled)
-        for how, of in readings.items():
-            verdicts = [
-                (of(judged(a)).answer, of(judged(b)).answer)
-                for a, b in zip(before, after, strict=True)
-            ]
-            figures[f"flipped by {name}{how}"] = sum(a != b for a, b in verdicts)
+    for how, of in {"": raw, ", calibrated": fit.of}.items():
+        verdicts = [[of(judged(each)).answer for each in group] for group in found]
+        figures[f"right on clean texts{how}"] = sum(
+            v[0] == t for v, t in zip(verdicts, truths, strict=True)
+        )
+        figures[f"yes to clean texts{how}"] = sum(v[0] for v in verdicts)
+        for at, name in enumerate(PULLS, 1):
+            figures[f"flipped by {name}{how}"] = sum(v[0] != v[at] for v in verdicts)
     return figures
-
-
-async def _fitted(processor: Processor, prompt: Prompt, others: list[Case]) -> Calibration:
-    said = [judged(each) for each in await probabilities(processor, prompt, others)]
-    return calibrate(said, [case.truth for case in others]).calibration
 
 
 def judged(yes: float) -> Judgement:
