@@ -124,8 +124,7 @@ def on_others(calibration: Calibration, judged: Sequence[Judged]) -> str:
     )
 
 
-def main() -> None:
-    """Judge and print."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("cases", type=Path, nargs="+")
     parser.add_argument("--others", type=Path, nargs="*", default=[])
@@ -133,7 +132,12 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=60, help="cases of each file")
     parser.add_argument("--threads", type=int, help="of the model; all cores without it")
     parser.add_argument("--neutral", action="store_true")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Judge and print."""
+    given = _options()
     warnings.simplefilter("ignore", PoorJudge)  # the rows say it
     cases = read(given.cases, given.first)
     judged = asyncio.run(judge_all(given.model, given.threads, cases, given.neutral))

@@ -44,6 +44,9 @@ _FEWEST = 5  # cases of each kind
 _Z = 1.959964  # of an interval that holds in 95 of 100 cases
 
 
+Pairs = Sequence[tuple[float, bool]]  # probabilities with the truth
+
+
 class Calibration(NamedTuple):
     """How judgements are read. ``at_chance``: the cases it is from did not show that it helps."""
 
@@ -98,12 +101,7 @@ def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
     Raises BadOperand for fewer than five cases of either kind. Warns with PoorJudge at chance.
     """
     pairs = list(zip([each.probability for each in judgements], truths, strict=True))
-    fewest = min(sum(1 for _, truth in pairs if truth is kind) for kind in (True, False))
-    if fewest < _FEWEST:
-        raise BadOperand(
-            f"a calibration needs at least {_FEWEST} cases of yes and as many of no, there are "
-            f"{fewest} of one kind: judge more texts whose answer is known"
-        )
+    _check_kinds(pairs)
     area = area_under_curve(pairs)
     interval = _area_interval(area, sum(truths), len(pairs) - sum(truths))
     at_chance = interval[0] <= 0.5 <= interval[1]
@@ -123,9 +121,17 @@ def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
     )  # fmt: skip
 
 
-# -- fitting ---------------------------------------------------------------------------------------
+def _check_kinds(pairs: Pairs) -> None:
+    yes = sum(1 for _, truth in pairs if truth)
+    fewest = min(yes, len(pairs) - yes)
+    if fewest < _FEWEST:
+        raise BadOperand(
+            f"a calibration needs at least {_FEWEST} cases of yes and as many of no, there are "
+            f"{fewest} of one kind: judge more texts whose answer is known"
+        )
 
-Pairs = Sequence[tuple[float, bool]]  # probabilities with the truth
+
+# -- fitting ---------------------------------------------------------------------------------------
 
 
 def logit(probability: float) -> float:

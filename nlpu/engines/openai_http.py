@@ -37,6 +37,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,17 +243,16 @@ class HttpEngine:
         async with self._asking:
             now = self._dialect or dialect
             if spec not in now.begun:
-                begun = await begun_by(spec, self._cut)
+                begun = await begun_by(spec, partial(self._cut, dialect.model))
                 now = replace(self._dialect or dialect, begun={**now.begun, spec: begun})
                 self._dialect = now
             return now
 
-    async def _cut(self, text: str) -> list[int] | None:
+    async def _cut(self, model: str, text: str) -> list[int] | None:
         """How the model's tokenizer cuts a text; None where nobody knows."""
         if self._directory is not None:
             return tokenizer_in(self._directory).encode(text)
-        assert self._dialect is not None
-        return await server_ids(self._dialect.model, text, self._ask)
+        return await server_ids(model, text, self._ask)
 
     def _learned(self, used: Dialect, status: int, body: bytes) -> Dialect | None:
         """The dialect without what the server has just refused by name, if it did (rule 7)."""
