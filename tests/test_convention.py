@@ -45,7 +45,7 @@ def shown(asked: Any, *contents: str, convention: Convention = SECOND) -> str:
 
 
 def test_what_is_asked_stands_behind_what_it_is_asked_of() -> None:
-    text = "The heron stands in the pond; the kettle is cold."
+    text = "The heron stands in the pond, and the kettle on the stove is cold."
     assert shown(judge, "Is it wet?", text) == (
         "<user>Answer the question about the text.\nAnswer yes or no.\n\n"
         f"Text: {text}\n\nQuestion: Is it wet?\n\nAnswer yes or no.<answer>"
@@ -56,6 +56,9 @@ def test_what_is_asked_stands_behind_what_it_is_asked_of() -> None:
 
 def test_a_document_stands_before_all_that_is_asked_of_it() -> None:
     begun = f"<user>Text: {LONG}\n\n"
+    assert shown(judge, "Is it wet?", LONG) == begun + (
+        "Answer the question about the text.\n\nQuestion: Is it wet?\n\nAnswer yes or no.<answer>"
+    )
     for prompt in (
         shown(judge, "Is it wet?", LONG),
         shown(answer, "Where?", LONG),
