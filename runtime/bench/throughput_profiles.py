@@ -134,8 +134,10 @@ def sessions(
 ) -> list[list[str]]:
     """``count`` sessions whose texts have the profile's length; ``name`` makes them new."""
     counted = counter(processor)
-    like = filled(counted, chosen.tokens_in)
-    first = chosen.tokens_in - _overhead(processor, chosen.op, like)
+    first = chosen.tokens_in
+    for _ in range(2):  # where a text stands depends on its length
+        like = filled(counted, first)
+        first = chosen.tokens_in - _overhead(processor, chosen.op, like)
     if first <= 0:
         raise Usage(
             f"{chosen.name} is too small for this model: the instruction and the chat frame alone "
