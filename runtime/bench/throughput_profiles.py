@@ -136,7 +136,7 @@ def sessions(
     counted = counter(processor)
     first = chosen.tokens_in
     for _ in range(2):  # where a text stands depends on its length
-        like = filled(counted, first)
+        like = filled(counted, max(0, first))
         first = chosen.tokens_in - _overhead(processor, chosen.op, like)
     if first <= 0:
         raise Usage(
