@@ -36,8 +36,9 @@ class Convention:
     operand:   how an operand is written, with {name} or {label} (the name as words), {text} and
                {fence}.
     line:      how one without a line break is written, which can hold no border; "": as others.
-    document:  the label of an operand that is longer than the constants. It stands before them,
-               so that all that is asked of it shares it. "": none goes first.
+    document:  the label of an operand that is longer than the constants and than ``from_length``
+               characters. It stands before them, so that all that is asked of it shares it, and
+               what a reminder says is said there alone. "": none goes first.
     about:     what the constants say of that document where it has another label.
     question_last: an op's first operand stands behind the others where one of them has at least
                so many characters, and twice as many as it, and it is a line: what is asked stands
@@ -60,6 +61,7 @@ class Convention:
     operand: str = FENCED
     line: str = ""
     document: str = ""
+    from_length: int = 0
     about: str = ""
     question_last: int = 0
     gap: str = ""
@@ -132,6 +134,7 @@ SECOND = Convention(
     operand="{label}:\n{fence}\n{text}\n{fence}\n\n",
     line="{label}: {text}\n\n",
     document="Text",
+    from_length=1000,
     about="The text above is the {label}.",
     question_last=40,
     gap="\n\n",

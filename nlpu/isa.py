@@ -64,7 +64,7 @@ def answer(question: str, text: str) -> str:
 
 @nlop(max_tokens=64, at_limit="trim")
 def extract(wanted: str, text: str) -> str:
-    """Copy what is wanted from the text, word for word, and write nothing else."""
+    """Find what is wanted in the text. Answer with the words of the text alone."""
 
 
 def classify(*classes: str) -> Op[str]:
@@ -108,7 +108,7 @@ go_on = _continue.using(name="continue")  # a word that Python keeps
 
 @nlop(max_tokens=48, at_limit="trim")
 def infer(question: str, facts: str) -> str:
-    """Write one new fact that follows from these facts and helps to answer the question."""
+    """Answer the question in one sentence with what follows from the facts."""
 
 
 @nlop(max_tokens=448)

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from nlpu.calibration import Calibration
 from nlpu.chat import Chat
 from nlpu.errors import BadOp, BadOperand
 from nlpu.op_checks import chat_place, check_given, check_settings, typed
@@ -74,6 +75,7 @@ class Op(Generic[R]):
     examples:    calls with their right results, shown in every prompt: a list of
                  (operand, ..., result); checked against the op, counted in the window.
     retries:     how often a typed reply that does not fit is asked again with what was wrong.
+    calibration: how judgements are read (None: as the model gives them).
     chat:        the place of the operand that is a Chat; -1 where none is.
     """
 
@@ -90,6 +92,7 @@ class Op(Generic[R]):
     system: str = ""
     examples: Any = ()
     retries: int = 1
+    calibration: Calibration | None = None
     chat: int = field(init=False, compare=False, repr=False)
     digest: bytes = field(init=False, compare=False, repr=False)
     _plain: Call = field(init=False, compare=False, repr=False)
@@ -153,7 +156,7 @@ class Op(Generic[R]):
     def using(self, **changes: Any) -> Op[R]:
         """The same op with other settings: any field of Op but its text, operands and result."""
         allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
-        allowed |= {"repetition_penalty", "system", "examples", "retries"}
+        allowed |= {"repetition_penalty", "system", "examples", "retries", "calibration"}
         unknown = sorted(set(changes) - allowed)
         if unknown:
             raise BadOp(
@@ -352,6 +355,8 @@ def _digest(op: Op[Any]) -> bytes:
     parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
     if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
         parts += [op.system, repr(op.examples), str(op.retries)]
+    if op.calibration is not None:
+        parts.append(f"calibration {tuple(op.calibration)!r}")
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

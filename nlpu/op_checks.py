@@ -9,9 +9,10 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import inf
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
+from nlpu.calibration import Calibration
 from nlpu.chat import Chat
 from nlpu.errors import BadOp
 from nlpu.types import ResultType, result_type
@@ -39,8 +40,25 @@ _SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {  # what fits, and ho
 }  # fmt: skip
 
 
+def check_calibration(op: Op[Any]) -> None:
+    """Raise BadOp for what is no calibration, and for one of an op that does not judge."""
+    found: Any = op.calibration
+    if found is None:
+        return
+    if not isinstance(found, Calibration) or not all(
+        _is_number(each) and isfinite(each) for each in found[:2]
+    ):
+        raise BadOp(
+            f"op {op.name}: calibration must be a Calibration with two numbers (the .calibration "
+            f"of what calibrate gave), not {found!r:.80}"
+        )
+    if not op.result.probabilities:
+        raise BadOp(f"op {op.name}: only ops that give a Judgement have a calibration")
+
+
 def check_settings(op: Op[Any]) -> None:
     """Raise BadOp for a setting that means nothing."""
+    check_calibration(op)
     for name, (fits, wanted) in _SETTINGS.items():
         value = getattr(op, name)
         if not fits(value):

@@ -1,7 +1,14 @@
 """Prompts as token ids, with the bytes that are sent for them.
 
+Theory of operation
+-------------------
 A ``Prompt`` is a sequence of ids and compares as a tuple does. It knows the pieces it is made of,
-and each piece writes its ids as JSON at most once, when a server first takes them.
+and each piece writes its ids as JSON at most once, when a server first takes them. So a call on a
+long document that was sent before costs the copying of its bytes alone.
+
+Rules
+1. Ids are joined only when somebody asks for one; their number and their bytes are known without.
+2. Pieces and prompts never change.
 """
 
 from __future__ import annotations

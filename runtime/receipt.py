@@ -29,10 +29,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from nlpu.errors import Cancelled
+from nlpu.judgement import Judgement
 from nlpu.printing import counted, figure, one_line
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.cost import Cost
 from runtime.graph import Node
+from runtime.judging import poverty
 from runtime.run import RunState
 
 
@@ -82,6 +84,7 @@ class Receipt(BaseModel):
     trimmed: int
     driven: int = 0
     asked_again: int = 0
+    poor_judgements: int = 0
     attempts: int
     nlops: float
     wasted_nlops: float
@@ -113,13 +116,18 @@ class Receipt(BaseModel):
         cut = f"; {self.trimmed} cut at their limit" if self.trimmed else ""
         again = f"; {self.asked_again} asked again" if self.asked_again else ""
         failed = f"; {self.failed} failed" if self.failed else ""
+        poor = (
+            f"; {counted(self.poor_judgements, 'judgement')} at chance or off yes and no"
+            if self.poor_judgements
+            else ""
+        )
         money = f"; money {figure(self.money)}" if self.money else ""
         return (
             f"{self.calls} call{'s' * (self.calls != 1)}{reused}, "
             f"{figure(self.nlops)} nlops{wasted}, depth {self.depth}; "
             f"{_tokens(self.prompt_tokens)} tokens in{cached}, "
             f"{_tokens(self.completion_tokens)} out; {figure(self.seconds)} s, "
-            f"parallelism {self.parallelism:.1f}{cut}{again}{failed}{money}"
+            f"parallelism {self.parallelism:.1f}{cut}{again}{failed}{poor}{money}"
         )
 
     def __repr__(self) -> str:
@@ -243,6 +251,7 @@ def receipt_of(run: RunState) -> Receipt:
         failed=books.failed,
         trimmed=books.trimmed,
         driven=books.driven,
+        poor_judgements=_poor_judgements(run),
         seconds=round(seconds, 4),
         queue_s=round(made.queue_s, 4),
         work_s=round(work_s, 4),
@@ -256,6 +265,15 @@ def receipt_of(run: RunState) -> Receipt:
         by_op=_parts(books.ops),
         by_part=_parts(books.parts),
         forced=_forced(run),
+    )
+
+
+def _poor_judgements(run: RunState) -> int:
+    processor = run.kernel.processor
+    return sum(
+        bool(poverty(node.work.op, processor(node.work.op.processor), node._content))
+        for node in run.root.subtree()
+        if node.cost is not None and isinstance(node._content, Judgement)
     )
 
 

@@ -116,6 +116,7 @@ class RunState:
         self.purse = Purse(budget)
         self.estimates = dict(estimates)
         self.divergence: str | None = None
+        self.poor_judges: set[str] = set()  # models that were warned of
         self.refused: set[str] = set()  # names of what a dry run would have changed
         self.begun = False  # its header is committed
         self.status: Status = "running"

@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING
 
 from nlpu.codec import Decoded, decode
 from nlpu.complaint import complaint
-from nlpu.errors import BadOp, DoesNotFit, HostError, ModelError, Overloaded
+from nlpu.errors import DoesNotFit, HostError, ModelError, Overloaded, ProgramError
 from nlpu.wire import Reply
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.cost import Cost
 from runtime.graph import Cell, Node, Stage
+from runtime.judging import check_judge
 from runtime.lanes import Flight, Lane, quarantined
 from runtime.run import RunState
 
@@ -95,7 +96,8 @@ class Settlement:
         run.counts.prompt_tokens += reply.prompt_tokens
         try:
             decoded = decode(node.work.op, reply)
-        except (ModelError, BadOp) as error:
+            check_judge(node, flight.lane.processor, decoded.content)
+        except (ModelError, ProgramError) as error:
             cost.wasted_tokens += reply.completion_tokens
             if not self._ask_again(flight, reply, error):
                 run.counts.calls += 1

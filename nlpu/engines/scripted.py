@@ -55,6 +55,7 @@ class Say:
     cached_tokens: int = 0
     finish_length: bool = False
     probabilities: tuple[float, ...] = ()  # of the choices; what was said is certain without them
+    mass: float | None = None  # what all of them have of the whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +263,7 @@ def _reply(request: Request, say: Say) -> Reply:
         text, tokens, finish = "".join(cut[: request.max_tokens]), request.max_tokens, True
     return Reply(
         text, "length" if finish else "stop", len(request.prompt), tokens, say.cached_tokens,
-        probabilities=_probabilities(request, say),
+        probabilities=_probabilities(request, say), mass=say.mass,
     )  # fmt: skip
 
 
