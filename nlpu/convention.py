@@ -32,7 +32,8 @@ class Convention:
 
     version:   its name, in the keys of calls. Version "1" is that of journals that name none.
     constants: parts that are the same in every call of an op, each in a line.
-    place:     the turn that holds the constants: the system's, or the user's.
+    place:     the turn that holds the constants: the system's, or the user's; behind a document
+               always the user's.
     operand:   how an operand is written, with {name} or {label} (the name as words), {text} and
                {fence}.
     line:      how one without a line break is written, which can hold no border; "": as others.
@@ -130,7 +131,7 @@ FIRST = Convention(
 SECOND = Convention(
     "2",
     constants=("text", "contract", "told"),
-    place="user",
+    place="system",
     operand="{label}:\n{fence}\n{text}\n{fence}\n\n",
     line="{label}: {text}\n\n",
     document="Text",

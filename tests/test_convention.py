@@ -47,8 +47,8 @@ def shown(asked: Any, *contents: str, convention: Convention = SECOND) -> str:
 def test_what_is_asked_stands_behind_what_it_is_asked_of() -> None:
     text = "The heron stands in the pond, and the kettle on the stove is cold."
     assert shown(judge, "Is it wet?", text) == (
-        "<user>Answer the question about the text.\nAnswer yes or no.\n\n"
-        f"Text: {text}\n\nQuestion: Is it wet?\n\nAnswer yes or no.<answer>"
+        "<system>Answer the question about the text.\nAnswer yes or no."
+        f"<user>Text: {text}\n\nQuestion: Is it wet?\n\nAnswer yes or no.<answer>"
     )
     assert "Question: Is it?\n\nText: It is." in shown(judge, "Is it?", "It is.")  # both are short
     assert "Left: a\n\nRight: b" in shown(merge, "a", "b")
@@ -98,7 +98,7 @@ def test_messages_say_the_same() -> None:
     polite = judge.using(system="Be brief.", examples=[("Is it?", "Yes.", True)])
     turns = messages_of(polite, ["Is it?", "No."])
     assert [turn.role for turn in turns] == ["system", "user", "assistant", "user"]
-    assert turns[0].content == "Be brief." and turns[2].content == "yes"
+    assert turns[0].content.startswith("Be brief.\n\n") and turns[2].content == "yes"
 
 
 # -- the first convention, and others ------------------------------------------------------------
