@@ -104,6 +104,13 @@ def checked(convention: Convention) -> str:
     return written(convention)
 
 
+def of_version(version: str) -> Convention:
+    """The known convention of a version, the default where none is named. Raises Usage."""
+    if version and version not in KNOWN:
+        raise Usage(f"there is no convention {version!r}; there are: {', '.join(KNOWN)}")
+    return KNOWN[version] if version else DEFAULT
+
+
 @lru_cache(maxsize=64)
 def read(text: str) -> Convention:
     """Read a convention from its JSON; "" is the first. Raises Usage."""

@@ -15,6 +15,7 @@ from kit import echo, execute, finish, merge, resumed
 from pydantic import BaseModel, Field
 
 from nlpu import nlop, op
+from nlpu.cases import cases_of
 from nlpu.codec import Codec, messages_of
 from nlpu.convention import FIRST, KNOWN, SECOND, Convention, checked, read, written
 from nlpu.engines.scripted import Scripted, see
@@ -268,3 +269,19 @@ def test_an_ops_examples_reach_the_engine(tmp_path: Path) -> None:
     assert execute(lambda: asked("Was it?", "It was."), engine=engine).result.answer
     (seen,) = engine.seen
     assert "It is." in seen.instruction and seen.operands["text"] == "It was."
+
+
+def test_two_conventions_are_compared_pair_by_pair() -> None:
+    """A model that only answers rightly where fences are explained."""
+
+    def model(seen: Any) -> str:
+        return "yes" if "fences" in seen.instruction else "no"
+
+    cases = cases_of([({"question": "Is it?", "text": f"It is, {n}."}, True) for n in range(8)])
+    reports = []
+    for each in (FIRST, SECOND):
+        with Computer(Scripted(model), convention=each) as machine:
+            reports.append(machine.evaluate(judge, cases))
+    found = reports[0].against(reports[1])
+    assert (found.difference, len(found.gained), found.lost) == (1, 8, ())
+    assert "nothing differs" in str(reports[0].against(reports[0]))
