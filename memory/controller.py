@@ -39,7 +39,8 @@ from memory.levels import Levels, rough_tokens
 from memory.pages import Page, digest
 from nlpu.errors import BadOperand, Refused, Usage
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, join, label_of, label_text
-from nlpu.op import Op, check_text
+from nlpu.lifting import check_text
+from nlpu.op import Op
 from nlpu.printing import one_line
 from nlpu.value import Value, inside, lowered, remembered, see
 

@@ -3,7 +3,8 @@
 from nlpu.errors import HostError, ModelError, NlpuError, ProgramError
 from nlpu.judgement import Judgement
 from nlpu.label import Label
-from nlpu.op import Op, lift, nlop, op
+from nlpu.lifting import lift
+from nlpu.op import Op, nlop, op
 from nlpu.processor import Limits, Price
 from nlpu.text import Chunk, split
 from nlpu.value import Value

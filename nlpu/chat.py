@@ -192,7 +192,7 @@ def _chat_of(*texts: str) -> Chat:
 
 
 def _lifted(function: Callable[..., Chat]) -> Callable[..., Value[Chat]]:
-    from nlpu.op import lift  # here: an op knows what a chat is
+    from nlpu.lifting import lift  # here: an op knows what a chat is
 
     return lift(function)
 

@@ -20,8 +20,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
@@ -29,18 +28,18 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from nlpu.calibration import Calibration
 from nlpu.chat import Chat
 from nlpu.errors import BadOp, BadOperand
+from nlpu.lifting import Gather, Lift, check_text, contains_value, gather
 from nlpu.op_checks import chat_place, check_given, check_settings, typed
 from nlpu.op_examples import examples_of
 from nlpu.printing import one_line
 from nlpu.types import ResultType, result_type
-from nlpu.value import T, Value, current, own
+from nlpu.value import Value, current
 
 if TYPE_CHECKING:  # cases are of ops
     from nlpu.scores import Report
 
 R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
-_PLAIN = (str, int, float, bool, bytes, type(None))
 _RESERVED = frozenset({"samples", "sample"})
 _DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 32, "float": 32, "json": 512}
 
@@ -232,23 +231,6 @@ class Check:
     metric: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lift:
-    """A Python function on contents; ``blocking`` ones run on a thread."""
-
-    function: Callable[..., Any]
-    name: str
-    blocking: bool = False
-    named: tuple[str, ...] = ()  # names of the trailing operands, passed as keywords
-
-
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """A structure (nested lists, tuples and dicts) whose leaves are the operands."""
-
-    shape: Any
-
-
 Work = Call | Draws | Map | Reduce | Check | Lift | Gather
 
 
@@ -304,23 +286,6 @@ def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settin
     check_given(called, settings)
     result = typed(out, f"the result of op {called}")
     return Op(called, text, places, result, **settings)
-
-
-def lift(function: Callable[..., T], *, blocking: bool = False) -> Callable[..., Value[T]]:
-    """Let a pure Python function work on Values. ``blocking=True`` runs it on a thread.
-
-    Its result must be text, a number, a list, a dict or a pydantic model: it is remembered by
-    digest, and a resumed program whose function gives something else is told so.
-    """
-    name = getattr(function, "__name__", "function")
-
-    def lifted(*args: Any, **named: Any) -> Value[T]:
-        work = Lift(function, name, blocking, tuple(named))
-        given = (*args, *named.values())
-        return current().issue(work, tuple(map(_whole, given)))
-
-    lifted.__name__ = lifted.__qualname__ = f"lift({name})"
-    return lifted
 
 
 # -- helpers --------------------------------------------------------------------------------
@@ -410,94 +375,6 @@ def _checked(name: str, place: Operand, arg: Any) -> Any:
     except RecursionError:
         raise BadOperand(f"{where} contains itself, or is nested too deeply") from None
     return check_text(content, where) if isinstance(content, str) else content
-
-
-def check_text(text: str, where: str) -> str:
-    """The text, if it can be encoded. Raises BadOperand naming the place of a lone surrogate."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise BadOperand(
-                f"{where} has a lone surrogate (U+{ord(text[error.start]):04X}) at character "
-                f"{error.start}; decode the source with errors='replace'"
-            ) from error
-    return text
-
-
-def contains_value(content: Any) -> bool:
-    """Whether a nested structure of lists, tuples and dicts holds a Value.
-
-    Raises BadOperand for one that hides in another object, where it could not be waited for, and
-    for generators and coroutines: what they would give has not been asked for.
-    """
-    if isinstance(content, Value):
-        return True
-    if isinstance(content, _PLAIN):
-        return False
-    if isinstance(content, dict):
-        return any(contains_value(item) for item in content.values())
-    if isinstance(content, list | tuple):
-        return any(contains_value(item) for item in content)
-    if isinstance(content, Iterator | Coroutine | AsyncIterator):
-        raise BadOperand(
-            f"a {type(content).__name__} has not run yet: give a list, or await the coroutine in "
-            "an async program"
-        )
-    if any(isinstance(item, Value) for item in _parts(content)):
-        raise BadOperand(
-            f"a Value is inside a {type(content).__name__}: build that with lift() once its "
-            "parts are there, or give a list, tuple or dict of Values"
-        )
-    return False
-
-
-def _parts(content: Any) -> Iterator[Any]:
-    """What an object of another class holds: its items and its attributes."""
-    if isinstance(content, Set | deque):
-        yield from content
-    yield from getattr(content, "__dict__", {}).values()
-    for kind in type(content).__mro__:
-        slots = getattr(kind, "__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            yield getattr(content, name, None)
-
-
-def gather(structure: Any) -> Value[Any]:
-    """One Value of a structure that holds Values; waits for nothing."""
-    leaves: list[Any] = []
-
-    def shape(item: Any) -> Any:
-        if isinstance(item, Value):
-            leaves.append(item)
-            return Leaf(len(leaves) - 1)
-        if isinstance(item, dict):
-            return {key: shape(sub) for key, sub in item.items()}
-        if isinstance(item, list | tuple):
-            return rebuilt(item, map(shape, item))
-        return item
-
-    outline = shape(structure)
-    return current().issue(Gather(outline), tuple(leaves))
-
-
-def rebuilt(like: Any, items: Iterable[Any]) -> Any:
-    """A list or tuple of the same type; named tuples take their items one by one."""
-    return like._make(items) if hasattr(like, "_make") else type(like)(items)
-
-
-def _whole(item: Any) -> Any:
-    """A structure that holds Values as one Value; anything else as it is."""
-    if isinstance(item, Value) or not contains_value(item):
-        return own(item) if isinstance(item, list | dict | set) else item  # it may change later
-    return gather(item)
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """Where a Gather puts its operand of that index."""
-
-    index: int
 
 
 def _listed(name: str, place: Operand, items: Any) -> Any:

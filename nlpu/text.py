@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from nlpu.errors import BadOperand
-from nlpu.op import check_text
+from nlpu.lifting import check_text
 from nlpu.value import Value, current
 
 _DEFAULT_TOKENS = 1024  # a few pages: small enough for a weak model, large enough for few calls

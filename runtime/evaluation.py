@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.cases import Case, cases_of
 from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
+from nlpu.lifting import lift
 from nlpu.matching import text_of
 from nlpu.metrics import means_the_same
-from nlpu.op import Check, Op, lift
+from nlpu.op import Check, Op
 from nlpu.questions import Given, Question, Subject, called, questions
 from nlpu.scores import Report, Row
 from nlpu.value import State, Value, current

@@ -33,7 +33,8 @@ from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 
 from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
-from nlpu.op import Check, contains_value, gather
+from nlpu.lifting import contains_value, gather
+from nlpu.op import Check
 from nlpu.value import CURRENT, Value, adopted, current
 from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage, content_of

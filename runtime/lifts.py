@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 from nlpu.errors import BadOperand, NlpuError, ProgramError, described
 from nlpu.json_text import canonical
-from nlpu.op import Lift
+from nlpu.lifting import Lift
 from nlpu.value import CURRENT, Value, own
 from runtime.gaps import check_given, given
 from runtime.graph import Node

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from nlpu.errors import ProgramError, Usage
-from nlpu.op import check_text
+from nlpu.lifting import check_text
 from nlpu.types import choices_of
 
 _BOOLS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}

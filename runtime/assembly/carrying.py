@@ -21,7 +21,8 @@ from typing import Any
 
 from nlpu.errors import NlpuError, ProgramError
 from nlpu.label import Label
-from nlpu.op import Op, contains_value, gather, lift
+from nlpu.lifting import contains_value, gather, lift
+from nlpu.op import Op
 from nlpu.text import split
 from nlpu.value import Value
 from runtime.assembly.bounds import Bounds, Given

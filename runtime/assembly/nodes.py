@@ -12,7 +12,8 @@ from typing import Any
 
 from nlpu.judgement import Judgement
 from nlpu.label import USER, Label, join
-from nlpu.op import Call, Draws, Gather, Leaf, Map, Reduce
+from nlpu.lifting import Gather, Leaf
+from nlpu.op import Call, Draws, Map, Reduce
 from runtime.drivers.driver import Drive
 from runtime.graph import Node
 

@@ -33,7 +33,8 @@ from typing import Any
 
 from nlpu.errors import BadProgram
 from nlpu.label import USER, join
-from nlpu.op import Call, Draws, Gather, Lift, Map, Op, Reduce
+from nlpu.lifting import Gather, Lift
+from nlpu.op import Call, Draws, Map, Op, Reduce
 from nlpu.text import split
 from nlpu.types import result_type
 from nlpu.value import CURRENT, Value

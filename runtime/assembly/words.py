@@ -20,7 +20,7 @@ from math import isfinite
 from typing import Any, NamedTuple, NoReturn
 
 from nlpu.errors import BadOperand, BadProgram
-from nlpu.op import check_text
+from nlpu.lifting import check_text
 from runtime.assembly.plan import Ref
 
 RESERVED = frozenset({

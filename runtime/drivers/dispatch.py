@@ -47,7 +47,7 @@ from pydantic_core import PydanticSerializationError
 from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refused, described
 from nlpu.json_text import compact
 from nlpu.label import UNTRUSTED, USER, Label, join
-from nlpu.op import check_text
+from nlpu.lifting import check_text
 from nlpu.value import CURRENT, Value
 from runtime.cost import Cost
 from runtime.drivers.driver import BROUGHT, KEY, LABELS, Drive, Driver

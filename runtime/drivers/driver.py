@@ -39,7 +39,7 @@ from pydantic import TypeAdapter, ValidationError
 from nlpu.errors import BadOp, BadOperand
 from nlpu.json_text import written
 from nlpu.label import UNTRUSTED, USER, Label
-from nlpu.op import contains_value, gather
+from nlpu.lifting import contains_value, gather
 from nlpu.printing import one_line
 from nlpu.types import ResultType, adapter, from_json, held, result_type
 from nlpu.value import Value, current

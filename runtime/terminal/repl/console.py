@@ -26,7 +26,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from nlpu.errors import Diverged, NlpuError, Usage
-from nlpu.op import check_text
+from nlpu.lifting import check_text
 from runtime.budget import Budget
 from runtime.computer import Computer
 from runtime.gate import Gate
