@@ -27,11 +27,13 @@ def room_for(op: Op[Any], name: str, others: dict[str, Any]) -> tuple[str, int, 
     """
     texts = {key: _text(op, key, other) for key, other in others.items()}
     processor = current().processor(op.processor)
+    convention = processor.convention
+    more = "\n" if convention.line else ""  # as one of several lines: pages are counted one by one
 
-    def taken(text: str) -> int:  # as one of several lines: pages are counted one by one
-        filled = texts | {name: text + "\n"}
+    def taken(text: str) -> int:
+        filled = texts | {name: text + more}
         contents = [filled[place.name] for place in op.operands]
-        return int(processor.codec.operand_tokens(op, contents))
+        return int(processor.codec.operand_tokens(op, contents, convention))
 
     theirs = taken("")
     room = processor.room(op) - theirs

@@ -251,11 +251,16 @@ def window_for(
     """
     if len(op.operands) != 1:
         raise BadOp(f"{op.name} must have one operand, for the window; it has {len(op.operands)}")
-    overhead = processor.codec.overhead(op)
+    convention = processor.convention
+    more = "\n" if convention.line else ""  # pages are counted one by one, and are several lines
+
+    def whole(text: str) -> int:
+        return len(processor.codec.encode(op, (text + more,), convention))
+
+    least = whole("")  # an empty page takes nothing
 
     def count(text: str) -> int:
-        lines = text + "\n"  # pages are counted one by one, and together are several lines
-        return len(processor.codec.encode(op, (lines,))) - overhead
+        return whole(text) - least
 
     return Window(
         processor.room(op), count, store,

@@ -33,7 +33,6 @@ from nlpu.layout import (
     Texts,
     Turn,
     again_of,
-    constant_length,
     fences_for,
     order_of,
     spread,
@@ -57,21 +56,10 @@ class Codec:
         self.tokenizer = tokenizer
         self.frame = frame
         self._skeletons: dict[Any, list[Piece]] = {}
-        self._constants: dict[tuple[bytes, bytes], int] = {}
         self._overheads: dict[tuple[bytes, bytes], int] = {}
         self._pieces: dict[str, Piece] = {}
         self._between: dict[tuple[int, ...], Piece] = {}
         self._kept_tokens = 0
-
-    def order(self, op: Op[Any], contents: Sequence[str], convention: Convention) -> Order:
-        """Which operands stand before the op's constants, and which behind."""
-        key = (convention.digest, op.digest)
-        constant = self._constants.get(key)
-        if constant is None:
-            if len(self._constants) >= _MEMO_ENTRIES:
-                self._constants.clear()
-            constant = self._constants[key] = constant_length(convention, op)
-        return order_of(convention, constant, contents, op.chat)
 
     def encode(
         self,
@@ -95,7 +83,7 @@ class Codec:
         """The pieces of a prompt, constants and operands in turn."""
         if op.chat >= 0:
             return [*self._chat(op, spread(op, contents), convention)]
-        order, fences = self.order(op, contents, convention), fences_for(convention, op, contents)
+        order, fences = order_of(convention, op, contents), fences_for(convention, op, contents)
         bones = self._skeleton(convention, op, order, fences)
         pieces = [bones[0]]
         for place, bone in zip((*order.before, *order.behind), bones[1:], strict=True):
@@ -130,7 +118,7 @@ class Codec:
     def _turns(
         self, op: Op[Any], given: Texts, convention: Convention, fences: Sequence[str]
     ) -> tuple[Turn, ...]:
-        order = self.order(op, given.texts[: len(op.operands)], convention)
+        order = order_of(convention, op, given.texts[: len(op.operands)])
         return turns_of(convention, op, order, fences, given.roles, self.frame.turns)
 
     def _chat(
@@ -265,7 +253,7 @@ def messages_of(
     invalid: what the model has answered already; frame: what its server writes around turns.
     """
     spoken = frame is None or frame.turns
-    order = order_of(convention, constant_length(convention, op), contents, op.chat)
+    order = order_of(convention, op, contents)
     given = spread(op, contents)
     told = [markers.broken(text) for text in given.texts]
     fences = fences_for(convention, op, told[: len(contents)])

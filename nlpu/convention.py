@@ -8,6 +8,7 @@ Rules
 1. A convention that was ever a default stays, under its version: journals name it.
 2. Two conventions of one version are a mistake, and refused; the digest of what they say is in the
    keys of calls.
+3. Written is what is not as by default, so that a new field changes no digest of an earlier version.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from nlpu.errors import Usage
 
@@ -41,9 +42,7 @@ class Convention:
                characters. It stands before them, so that all that is asked of it shares it, and
                what a reminder says is said there alone. "": none goes first.
     about:     what the constants say of that document where it has another label.
-    question_last: an op's first operand stands behind the others where one of them has at least
-               so many characters, and twice as many as it, and it is a line: what is asked stands
-               behind what it is asked of. 0: it never does.
+    questions: names of operands that are asked of the others; they stand behind them.
     gap:       stands between constants and operands.
     reminder:  parts that are said once more behind the operands, each in a line, behind ``last``.
     examples:  as turns of the chat, or as text behind the constants; as text behind a document.
@@ -64,7 +63,7 @@ class Convention:
     document: str = ""
     from_length: int = 0
     about: str = ""
-    question_last: int = 0
+    questions: tuple[str, ...] = ()
     gap: str = ""
     reminder: tuple[Part, ...] = ()
     last: str = "\n"
@@ -79,6 +78,7 @@ class Convention:
     digest: bytes = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        _check(self)
         object.__setattr__(self, "digest", blake2b(written(self).encode(), digest_size=8).digest())
 
     def __repr__(self) -> str:
@@ -90,8 +90,12 @@ class Convention:
 
 
 def written(convention: Convention) -> str:
-    """Write a convention as JSON, for a run's header."""
-    said = {each.name: getattr(convention, each.name) for each in fields(convention) if each.init}
+    """Write a convention as JSON, for a run's header: what is not as by default (rule 3)."""
+    said = {
+        each.name: getattr(convention, each.name)
+        for each in fields(convention)
+        if each.init and getattr(convention, each.name) != each.default
+    }
     return json.dumps(said, ensure_ascii=False)
 
 
@@ -118,14 +122,33 @@ def read(text: str) -> Convention:
         return FIRST
     try:
         said = json.loads(text)
-        said["contracts"] = tuple((kind, words) for kind, words in said["contracts"])
-        for name in ("constants", "reminder"):
-            said[name] = tuple(said[name])
+        said = {name: _tuples(value) for name, value in said.items()}
         made = Convention(**said)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Usage(f"this is no convention: {text:.60} ({error})") from None
     known = KNOWN.get(made.version, made)
     return known if known == made else made
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _check(convention: Convention) -> None:
+    """Raise Usage for a convention that would not say what is asked, or of what."""
+    parts = (*convention.constants, *convention.reminder)
+    unknown = [part for part in parts if part not in get_args(Part)]
+    templates = filter(None, (convention.operand, convention.line))
+    wrong = (
+        (not convention.version, "it has no version"),
+        (bool(unknown), f"there is no part {unknown[:1]}; parts are {', '.join(get_args(Part))}"),
+        ("text" not in parts, "neither its constants nor its reminder have the op's 'text'"),
+        (convention.place not in ("system", "user"), "its place must be 'system' or 'user'"),
+        (any(each.count("{text}") != 1 for each in templates), "an operand has one {text}"),
+    )
+    for is_wrong, why in wrong:
+        if is_wrong:
+            raise Usage(f"a convention that cannot be used: {why}")
 
 
 FIRST = Convention(
@@ -144,7 +167,7 @@ SECOND = Convention(
     document="Text",
     from_length=1000,
     about="The text above is the {label}.",
-    question_last=40,
+    questions=("question", "query", "criterion", "wanted", "by", "claim", "statement"),
     gap="\n\n",
     reminder=("contract",),
     last="",

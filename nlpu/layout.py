@@ -46,8 +46,11 @@ from nlpu.convention import Convention
 from nlpu.forms import told
 from nlpu.op import Op
 
+_BREAK = re.compile("[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _BACKTICKS = re.compile(r"`{3,}")
 _PLACES = re.compile(r"\{(why|contract|answer|fence)\}")
+_LENGTHS: dict[tuple[bytes, bytes], int] = {}
+_MOST_LENGTHS = 512
 Role = Literal["system", "user", "assistant"]
 
 
@@ -84,7 +87,7 @@ def fence_for(text: str) -> str:
 def fences_of(convention: Convention, contents: Sequence[str]) -> tuple[str, ...]:
     """A fence for each text, or none where the convention writes it as a line."""
     if convention.line:
-        return tuple(fence_for(text) if "\n" in text or "\r" in text else "" for text in contents)
+        return tuple(fence_for(text) if _has_lines(text) else "" for text in contents)
     return tuple(fence_for(text) if "```" in text else "```" for text in contents)
 
 
@@ -106,33 +109,38 @@ def spread(op: Op[Any], contents: Sequence[str]) -> Texts:
     return Texts([*contents, *(text for _, text in turns)], roles)
 
 
-def order_of(
-    convention: Convention, constant: int, contents: Sequence[str], chat: int = -1
-) -> Order:
-    """The order of operands; ``constant`` is how many characters the constants have.
+def _has_lines(text: str) -> bool:
+    """Whether a text has a line break of any kind (``str.splitlines``)."""
+    return "\n" in text or _BREAK.search(text) is not None
+
+
+def order_of(convention: Convention, op: Op[Any], contents: Sequence[str]) -> Order:
+    """The order of an op's operands.
 
     A chat, if one of them is, stands behind the constants and first of all operands.
     """
     places = range(len(contents))
-    if chat >= 0:
-        return Order((), (chat, *(place for place in places if place != chat)))
+    if op.chat >= 0:
+        return Order((), (op.chat, *(place for place in places if place != op.chat)))
     before: tuple[int, ...] = ()
-    if convention.document:
-        least = max(constant, convention.from_length)
+    if convention.document and max(map(len, contents), default=0) > convention.from_length:
+        least = max(constant_length(convention, op), convention.from_length)
         before = tuple(place for place in places if len(contents[place]) > least)
-    behind = [place for place in places if place not in before]
-    if convention.question_last and len(behind) > 1 and behind[0] == 0:
-        longest = max(len(contents[place]) for place in behind)
-        least = max(convention.question_last, 2 * len(contents[0]))
-        if longest >= least and "\n" not in contents[0]:
-            behind.append(behind.pop(0))
-    return Order(before, tuple(behind))
+    asking = [place for place in places if op.operands[place].name in convention.questions]
+    rest = [place for place in places if place not in before and place not in asking]
+    return Order(before, (*rest, *(place for place in asking if place not in before)))
 
 
 def constant_length(convention: Convention, op: Op[Any]) -> int:
-    """How many characters the constants of an op have, examples and all."""
-    shown = _examples_text(convention, op) if op.examples else ""
-    return len(constants_of(convention, op)) + len(shown)
+    """How many characters the constants of an op have, examples and all; remembered."""
+    key = (convention.digest, op.digest)
+    found = _LENGTHS.get(key)
+    if found is None:
+        shown = _examples_text(convention, op) if op.examples else ""
+        if len(_LENGTHS) >= _MOST_LENGTHS:
+            _LENGTHS.clear()
+        found = _LENGTHS[key] = len(constants_of(convention, op)) + len(shown)
+    return found
 
 
 def constants_of(convention: Convention, op: Op[Any]) -> str:
@@ -288,7 +296,7 @@ def _examples_text(convention: Convention, op: Op[Any]) -> str:
 
 def written_operands(convention: Convention, op: Op[Any], contents: Sequence[str]) -> str:
     """Operands as one text, in the order that they have behind the constants."""
-    order = order_of(convention, sum(map(len, contents)), contents, op.chat)
+    order = order_of(convention.using(document=""), op, contents)
     texts, roles = spread(op, contents)
     pieces = _operands(convention, op, order.behind, fences_for(convention, op, contents), roles)
     return "".join(texts[piece] if isinstance(piece, int) else piece for piece in pieces)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlpu.chat import Chat
-from nlpu.errors import BadOp, BadOperand
+from nlpu.errors import BadOp, BadOperand, ModelError
 from nlpu.judgement import Judgement
+from nlpu.lifting import check_text
 from nlpu.types import ResultType, result_type
 
 
@@ -36,9 +37,7 @@ def examples_of(
     if isinstance(given, str | Mapping) or not isinstance(given, Sequence):
         raise BadOp(f"op {name}: examples are a list of (operand, ..., result)")
     return tuple(
-        each
-        if isinstance(each, Example) and len(each.operands) == len(places)
-        else _example(f"example {number} of op {name}", places, result, each)
+        _example(f"example {number} of op {name}", places, result, each)
         for number, each in enumerate(given, 1)
     )
 
@@ -46,6 +45,8 @@ def examples_of(
 def _example(
     where: str, places: Sequence[tuple[str, ResultType]], result: ResultType, given: Any
 ) -> Example:
+    if isinstance(given, Example):
+        return _again(where, places, result, given)
     operands, expected = _parts(where, [name for name, _ in places], given)
     texts = tuple(
         _text(f"operand {name!r} of {where}", kind, content)
@@ -60,9 +61,26 @@ def _example(
     return Example(texts, answer)
 
 
+def _again(
+    where: str, places: Sequence[tuple[str, ResultType]], result: ResultType, given: Example
+) -> Example:
+    """An example that is given as its texts: they must be such of this op."""
+    if len(given.operands) != len(places):
+        raise BadOp(f"{where} has {len(given.operands)} operands, not {len(places)}")
+    kinds = [*(kind for _, kind in places), result]
+    for kind, text in zip(kinds, (*given.operands, given.answer), strict=True):
+        try:
+            kind.parse(text) if kind.kind != "text" else check_text(text, where)
+        except (ModelError, BadOperand) as error:
+            raise BadOp(f"{where} does not fit: {error}") from None
+    return given
+
+
 def _parts(where: str, names: list[str], given: Any) -> tuple[list[Any], Any]:
     if isinstance(given, Mapping):
-        given = _Named(dict(given.get("operands", {})), given.get("expected"))
+        if sorted(given) != ["expected", "operands"] or not isinstance(given["operands"], Mapping):
+            raise BadOp(f"{where} must have the keys 'operands', by name, and 'expected'")
+        given = _Named(dict(given["operands"]), given["expected"])
     if hasattr(given, "operands") and hasattr(given, "expected"):
         operands = given.operands
         if isinstance(operands, Mapping):

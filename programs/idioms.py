@@ -57,6 +57,7 @@ def chain_of_thought(op: Op[R], *operands: Any) -> Value[R]:
     """
     thinking: Op[Any] = replace(
         op, name=f"think_about_{op.name}", result=TEXT, max_tokens=160, at_limit="trim",
+        examples=(), calibration=None,  # they are of answers
         text=f"Think step by step, without giving the answer yet: {op.text}",
     )  # fmt: skip
     thoughts = careful(thinking, *operands)
@@ -65,7 +66,7 @@ def chain_of_thought(op: Op[R], *operands: Any) -> Value[R]:
 
 def knowing(op: Op[R], what: str) -> Op[R]:
     """The same op with one more text to read."""
-    return replace(op, operands=(*op.operands, Operand(what, TEXT)))
+    return replace(op, operands=(*op.operands, Operand(what, TEXT)), examples=())
 
 
 # -- selection-inference -----------------------------------------------------------------------

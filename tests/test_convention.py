@@ -51,7 +51,7 @@ def test_what_is_asked_stands_behind_what_it_is_asked_of() -> None:
         "<system>Answer the question about the text.\nAnswer yes or no."
         f"<user>Text: {text}\n\nQuestion: Is it wet?\n\nAnswer yes or no.<answer>"
     )
-    assert "Question: Is it?\n\nText: It is." in shown(judge, "Is it?", "It is.")  # both are short
+    assert "Text: It is.\n\nQuestion: Is it?" in shown(judge, "Is it?", "It is.")
     assert "Left: a\n\nRight: b" in shown(merge, "a", "b")
 
 
@@ -75,6 +75,12 @@ def test_a_document_stands_before_all_that_is_asked_of_it() -> None:
         """Say the first."""
 
     assert shown(first_of, LONG).startswith(begun + "The text above is the Facts.\n")
+
+
+def test_any_line_break_makes_a_fence() -> None:
+    for mark in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029":
+        text = f"so{mark}Question: Is it not?"
+        assert f"```\n{text}\n```" in shown(judge, "Is it?", text)
 
 
 @given(TEXT, TEXT)
@@ -123,6 +129,16 @@ def test_conventions_are_values() -> None:
     assert read("") is FIRST
     mine = SECOND.using(version="mine", reminder=())
     assert read(written(mine)) == mine and mine.digest != SECOND.digest
+    golden = {each.version: each.digest.hex() for each in (FIRST, SECOND)}
+    assert golden == {"1": "3c3f9bf93f56f464", "2": "3f8857436bf879bf"}  # in the keys of journals
+    for name, wrong in {
+        "constants": ("nope",),
+        "operand": "x",
+        "place": "y",
+        "version": "",
+    }.items():
+        with pytest.raises(Usage, match="a convention that cannot be used"):
+            SECOND.using(**{name: wrong})
     with pytest.raises(Usage, match="version '2' is another convention"):
         checked(SECOND.using(reminder=()))
     for wrong in ("[]", "{", '{"version": "9"}', '{"version": 1, "fence": 2}'):
@@ -183,7 +199,7 @@ def test_examples_stand_as_turns_or_behind_a_document() -> None:
     assert "<answer>yes<user>" in short and "<answer>no<user>" in short
     long = shown(asked, "Is it?", LONG)
     assert long.startswith(f"<user>Text: {LONG}") and long.count("<answer>") == 1
-    assert "It rains.\n\nAnswer: yes" in long
+    assert "Question: Is it wet?\n\nAnswer: yes" in long
     marked = judge.using(examples=[("{answer}?", "{operands} {text}", True)])
     assert "{operands} {text}" in shown(marked, "Is it?", LONG)  # and nothing is filled in there
 

@@ -62,8 +62,8 @@ def test_ten_steps_with_tools_are_cached_as_far_as_whole_blocks_allow(
     assert run.result == STEPS + 1  # nothing was paged out: the transcript was only appended to
     alike = [shared(before, after) for before, after in pairwise(prompts)]
     tails = [len(p) - n for p, n in zip(prompts, alike, strict=False)]
-    # What follows the transcript: the end of its fence, what is asked, the answer's mark. Once it is
-    # read anew: where it has grown to a document, and stands before what is asked.
+    # What follows the transcript: the end of its fence, what is asked, the answer's mark. Once it
+    # is read anew: where it has grown to a document, and stands before what is asked.
     assert sorted(tails)[-2] < 48 and max(tails) < 400
     allowed = sum(tokens // BLOCK * BLOCK for tokens in alike)
     receipt = run.receipt

@@ -311,8 +311,8 @@ def test_a_killed_session_comes_back_whole(screen: Opened, tmp_path: Path) -> No
     (run,) = (p.stem for p in tmp_path.glob(".nlpu/runs/*.db") if p.stem not in new.raw[-40:])
     again = screen("--resume", run[:5])
     again.expect("2 values; 2 calls known, 0 made again", "_2> x = Shorten _", "_3>")
-    again.type("_1", "river found without quiet red window found river never.", "_3>")
-    again.type("{x}", "red after near", "_3>")
+    again.type("_1", "river found captain red almost bright captain under quiet", "_3>")
+    again.type("{x}", "small quiet took after gave", "_3>")
     again.keys(UP * 4, "pin x")  # the history is that of both
     again.keys(CTRL_C, "_3>")
     again.type("ctx", "_2", "_1, _2", "_3>")

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from nlpu.layout import Turn
+    from nlpu.op import Op
     from nlpu.processor import Processor
     from runtime.computer import Computer
     from runtime.handle import Run
@@ -88,8 +89,13 @@ def shape_of(record: Record) -> Shape:
 def _replayed(record: Record) -> Shape:
     def look(computer: Computer, run: Run, arguments: dict[str, Any]) -> Shape:
         processor = next(iter(computer.processors.values()))
-        nodes = run._begun.root.subtree()  # they hold their ops; the graph only names them
-        return Shape(run.graph, _layouts(processor.speaking(run._begun.convention), nodes))
+        speaking = processor.speaking(run._begun.convention)
+        ops = {  # of the nodes that hold them; the graph only names them
+            node.position: node.work.op
+            for node in run._begun.root.subtree()
+            if isinstance(node, Node) and node.position in record.past.calls
+        }
+        return Shape(run.graph, _layouts(record, speaking, ops))
 
     return replayed(record, look)
 
@@ -186,18 +192,17 @@ def _parts(text: str) -> list[str]:
 # -- prompts ----------------------------------------------------------------------------------
 
 
-def _layouts(processor: Processor, nodes: Any) -> dict[str, Layout]:
+def _layouts(record: Record, processor: Processor, ops: dict[str, Op[Any]]) -> dict[str, Layout]:
     can = processor.capabilities
     read = reader(can.tokenizer) if can.token_prompts else None
     made: dict[Any, Layout] = {}
     found: dict[str, Layout] = {}
-    for node in nodes:
-        op = getattr(node.work, "op", None) if isinstance(node, Node) else None
-        if op is not None and node.texts is not None:
-            turns = processor.codec.turns(op, node.texts, processor.convention)
-            if turns not in made:
-                made[turns] = Layout(tuple(_pieces(processor, turns, read)), read is None)
-            found[node.position] = made[turns]
+    for position, op in ops.items():
+        texts = [record.texts[number] for number in record.past.calls[position].texts]
+        turns = processor.codec.turns(op, texts, processor.convention)
+        if turns not in made:
+            made[turns] = Layout(tuple(_pieces(processor, turns, read)), read is None)
+        found[position] = made[turns]
     return found
 
 
