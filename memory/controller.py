@@ -163,6 +163,16 @@ class Memory:
         left, right = self.levels.disk.neighbours(number, page, before, after)
         return [*reversed(left), *right]
 
+    def newest(self, source: str, most: int) -> list[Page]:
+        """The pages of a source that were written last, as they were written."""
+        numbers = remembered(
+            lambda: sorted(self.levels.disk.numbers(source=source))[-most:],
+            f"the last {most} pages of {digest(source)}",
+        )
+        pages = list(self.levels.pages_again(numbers).values())
+        see(_joined(pages))
+        return pages
+
     # -- looking up -------------------------------------------------------------------------------
 
     def search(

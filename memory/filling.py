@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from memory.entries import Count
+from nlpu.chat import turns_in
 from nlpu.errors import DoesNotFit
 from nlpu.op import Op
 from nlpu.value import Value, current
@@ -22,7 +23,7 @@ from nlpu.value import Value, current
 def room_for(op: Op[Any], name: str, others: dict[str, Any]) -> tuple[str, int, Count]:
     """The other operands' text, the tokens left for operand ``name``, and how to count them.
 
-    The other operands are waited for. Raises DoesNotFit.
+    Of a chat the text is what was said last. The other operands are waited for. Raises DoesNotFit.
     """
     texts = {key: _text(op, key, other) for key, other in others.items()}
     processor = current().processor(op.processor)
@@ -40,7 +41,9 @@ def room_for(op: Op[Any], name: str, others: dict[str, Any]) -> tuple[str, int, 
             -room,
             0,
         )
-    return "\n".join(texts.values()), room, lambda text: taken(text) - theirs
+    chat = op.operands[op.chat].name if op.chat >= 0 else None
+    asked = [turns_in(text)[-1][1] if key == chat else text for key, text in texts.items()]
+    return "\n".join(asked), room, lambda text: taken(text) - theirs
 
 
 def _text(op: Op[Any], name: str, operand: Any) -> str:

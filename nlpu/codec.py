@@ -5,7 +5,8 @@ Theory of operation
 ``layout`` says, by a convention, where an op's texts and operands stand; here they become ids. What
 is the same in every call of an op is tokenised once (a *skeleton*), an operand once for as long as
 it is remembered; a prompt is their pieces joined. A piece also keeps the bytes that are sent for
-it, so a document that was sent before costs its copying alone.
+it, so a document that was sent before costs its copying alone. The turns of a chat are pieces too:
+a long one that goes on costs its new turns.
 
 Rules
 1. No I/O, no clock, no state but memo tables of bounded size; equal input gives equal output.
@@ -17,21 +18,35 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from nlpu.chat import Chat
+from nlpu.complaint import Invalid
 from nlpu.convention import DEFAULT, Convention
 from nlpu.errors import BadOp, Declined, EmptyReply, Malformed, Truncated
 from nlpu.frames import Frame
 from nlpu.judgement import weighed
-from nlpu.layout import Order, Turn, constant_length, fences_of, order_of, turns_of
+from nlpu.layout import (
+    Order,
+    Texts,
+    Turn,
+    again_of,
+    constant_length,
+    fences_for,
+    order_of,
+    spread,
+    turns_of,
+    written_again,
+)
 from nlpu.markers import USUAL, Markers
 from nlpu.op import Op
 from nlpu.prompt import Piece, Prompt, prompt_of
 from nlpu.tokens import Tokenizer
 from nlpu.wire import Message, Reply
 
-_MEMO_ENTRIES, _MEMO_TOKENS = 512, 1 << 18
+_MEMO_ENTRIES, _MEMO_PIECES, _MEMO_TOKENS = 512, 1 << 13, 1 << 18
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)")
 
 
@@ -45,6 +60,7 @@ class Codec:
         self._constants: dict[tuple[bytes, bytes], int] = {}
         self._overheads: dict[tuple[bytes, bytes], int] = {}
         self._pieces: dict[str, Piece] = {}
+        self._between: dict[tuple[int, ...], Piece] = {}
         self._kept_tokens = 0
 
     def order(self, op: Op[Any], contents: Sequence[str], convention: Convention) -> Order:
@@ -55,26 +71,93 @@ class Codec:
             if len(self._constants) >= _MEMO_ENTRIES:
                 self._constants.clear()
             constant = self._constants[key] = constant_length(convention, op)
-        return order_of(convention, constant, contents)
+        return order_of(convention, constant, contents, op.chat)
 
     def encode(
-        self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
+        self,
+        op: Op[Any],
+        contents: Sequence[str],
+        convention: Convention = DEFAULT,
+        invalid: Sequence[Invalid] = (),
     ) -> Prompt:
-        """The whole prompt, up to where the model starts to write."""
-        order, fences = self.order(op, contents, convention), fences_of(convention, contents)
+        """The whole prompt, up to where the model starts to write.
+
+        invalid: what the model has answered already that was no result; it is a last piece.
+        """
+        pieces = self._asked(op, contents, convention)
+        if invalid:
+            end = len(pieces[-1].ids) - len(self.frame.after)
+            pieces[-1] = Piece(pieces[-1].ids[:end])
+            pieces.append(Piece(self._again(again_of(convention, op, invalid), convention)))
+        return prompt_of(pieces)
+
+    def _asked(self, op: Op[Any], contents: Sequence[str], convention: Convention) -> list[Piece]:
+        """The pieces of a prompt, constants and operands in turn."""
+        if op.chat >= 0:
+            return [*self._chat(op, spread(op, contents), convention)]
+        order, fences = self.order(op, contents, convention), fences_for(convention, op, contents)
         bones = self._skeleton(convention, op, order, fences)
         pieces = [bones[0]]
         for place, bone in zip((*order.before, *order.behind), bones[1:], strict=True):
             pieces += (self._piece(contents[place]), bone)
-        return prompt_of(pieces)
+        return pieces
+
+    def _again(self, turns: Sequence[Turn], convention: Convention) -> tuple[int, ...]:
+        """The ids of turns that follow on a user's."""
+        ids: list[int] = []
+        if not self.frame.turns:
+            ids += self.tokenizer.encode(written_again(convention, turns))
+        else:
+            for number, turn in enumerate(turns, 2):
+                ids += self.start(turn, number)
+                ids += self.tokenizer.encode("".join(map(str, turn.pieces)))
+        return (*ids, *self.frame.after)
 
     def turns(
         self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
     ) -> tuple[Turn, ...]:
-        """What ``encode`` writes, as turns of text."""
-        return turns_of(
-            convention, op, self.order(op, contents, convention), fences_of(convention, contents)
+        """What ``encode`` writes, as turns of text; a chat's texts are in it, as theirs."""
+        given = spread(op, contents)
+        turns = self._turns(op, given, convention, fences_for(convention, op, contents))
+        if not given.roles:
+            return turns
+        known = range(len(op.operands))
+        return tuple(
+            Turn(role, tuple(p if isinstance(p, str) or p in known else given.texts[p] for p in ps))
+            for role, ps in turns
         )
+
+    def _turns(
+        self, op: Op[Any], given: Texts, convention: Convention, fences: Sequence[str]
+    ) -> tuple[Turn, ...]:
+        order = self.order(op, given.texts[: len(op.operands)], convention)
+        return turns_of(convention, op, order, fences, given.roles, self.frame.turns)
+
+    def _chat(
+        self, op: Op[Any], given: Texts, convention: Convention, fences: Sequence[str] = ()
+    ) -> Iterator[Piece]:
+        """The pieces of a prompt with a chat: what is the same in two is one piece in both."""
+        fences = fences or fences_for(convention, op, given.texts[: len(op.operands)])
+        bone: list[int] = []
+        for number, turn in enumerate(self._turns(op, given, convention, fences)):
+            bone += self.start(turn, number)
+            for piece in turn.pieces:
+                if isinstance(piece, str):
+                    bone += self._piece(piece).ids
+                else:
+                    yield from (self._bone(bone), self._piece(given.texts[piece]))
+                    bone = []
+        yield self._bone([*bone, *self.frame.after])
+
+    def _bone(self, ids: Sequence[int]) -> Piece:
+        """What stands between the texts of a chat: most often the same few ids."""
+        key = tuple(ids)
+        found = self._between.get(key)
+        if found is None:
+            if len(self._between) >= _MEMO_ENTRIES:
+                self._between.clear()
+            found = self._between[key] = Piece(key)
+        return found
 
     def _skeleton(
         self, convention: Convention, op: Op[Any], order: Order, fences: tuple[str, ...]
@@ -85,7 +168,8 @@ class Codec:
         if found is None:
             if len(self._skeletons) >= _MEMO_ENTRIES:
                 self._skeletons.clear()
-            found = self._skeletons[key] = self._bones(turns_of(convention, op, order, fences))
+            turns = turns_of(convention, op, order, fences, (), self.frame.turns)
+            found = self._skeletons[key] = self._bones(turns)
         return found
 
     def _bones(self, turns: Sequence[Turn]) -> list[Piece]:
@@ -114,29 +198,40 @@ class Codec:
         if piece is None:
             piece = Piece(tuple(self.tokenizer.encode(text)))
             self._kept_tokens += len(piece.ids)
-            if len(self._pieces) >= _MEMO_ENTRIES or self._kept_tokens > _MEMO_TOKENS:
+            if len(self._pieces) >= _MEMO_PIECES or self._kept_tokens > _MEMO_TOKENS:
                 self._pieces.clear()
                 self._kept_tokens = len(piece.ids)
             self._pieces[text] = piece
         return piece
 
     def overhead(self, op: Op[Any], convention: Convention = DEFAULT) -> int:
-        """Most tokens of the op's prompt that are not operand text, with fences of usual length."""
+        """Most tokens of the op's prompt that are not operand text, with fences of usual length.
+
+        Of a chat it counts what the frame writes around one turn.
+        """
         key = (convention.digest, op.digest)
         found = self._overheads.get(key)
         if found is None:
-            every = tuple(range(len(op.operands)))
-            orders = [Order((), every)]
-            if convention.document:
-                orders += [Order((one,), tuple(p for p in every if p != one)) for one in every]
-                orders.append(Order(every, ()))
-            fences = ("```",) * len(every)  # longer than none
-            bones = (self._skeleton(convention, op, order, fences) for order in orders)
-            found = max(sum(len(piece.ids) for piece in each) for each in bones)
+            ways = self._bare(op, convention)
+            found = max(sum(len(piece.ids) for piece in each) for each in ways)
             if len(self._overheads) >= _MEMO_ENTRIES:
                 self._overheads.clear()
             self._overheads[key] = found
         return found
+
+    def _bare(self, op: Op[Any], convention: Convention) -> Iterator[Iterable[Piece]]:
+        """The op's prompts without any operand text, in each order."""
+        every = tuple(range(len(op.operands)))
+        if op.chat >= 0:
+            bare = Texts([""] * (len(every) + 1), ("user",))
+            yield self._chat(op, bare, convention, ("```",) * len(every))
+            return
+        orders = [Order((), every)]
+        if convention.document:
+            orders += [Order((one,), tuple(p for p in every if p != one)) for one in every]
+            orders.append(Order(every, ()))
+        fences = ("```",) * len(every)  # longer than none
+        yield from (self._skeleton(convention, op, order, fences) for order in orders)
 
     def operand_tokens(
         self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
@@ -148,21 +243,46 @@ class Codec:
         """Tokens of a text as an operand."""
         return len(self._piece(text).ids)
 
+    def chat_tokens(self, chat: Chat) -> int:
+        """Tokens of a chat as an operand, with the most that stands around each turn."""
+        frame = self.frame
+        around = max(len(frame.said), len(frame.following))
+        if not frame.turns:
+            around = self.count("\n\nassistant: ")
+        return sum(self.count(turn.text) + around for turn in chat)
+
 
 def messages_of(
     op: Op[Any],
     contents: Sequence[str],
     markers: Markers = USUAL,
     convention: Convention = DEFAULT,
+    invalid: Sequence[Invalid] = (),
+    frame: Frame | None = None,
 ) -> tuple[Message, ...]:
-    """The prompt as chat messages, operands' markers broken up (weaker than token ids)."""
-    order = order_of(convention, constant_length(convention, op), contents)
-    told = [markers.broken(text) for text in contents]
-    turns = turns_of(convention, op, order, fences_of(convention, told))
-    return tuple(
+    """The prompt as chat messages, operands' markers broken up (weaker than token ids).
+
+    invalid: what the model has answered already; frame: what its server writes around turns.
+    """
+    spoken = frame is None or frame.turns
+    order = order_of(convention, constant_length(convention, op), contents, op.chat)
+    given = spread(op, contents)
+    told = [markers.broken(text) for text in given.texts]
+    fences = fences_for(convention, op, told[: len(contents)])
+    turns = turns_of(convention, op, order, fences, given.roles, spoken)
+    messages = [
         Message(turn.role, "".join(told[p] if isinstance(p, int) else p for p in turn.pieces))
         for turn in turns
-    )
+    ]
+    if invalid:
+        unmarked = [Invalid(*map(markers.broken, each)) for each in invalid]
+        again = again_of(convention, op, unmarked)
+        if frame is None or frame.turns:
+            messages += [Message(turn.role, "".join(map(str, turn.pieces))) for turn in again]
+        else:
+            last = messages[-1]
+            messages[-1] = replace(last, content=last.content + written_again(convention, again))
+    return tuple(messages)
 
 
 class Decoded(NamedTuple):
@@ -212,7 +332,9 @@ def _typed(op: Op[Any], reply: Reply, text: str) -> Decoded:
     if op.result.kind == "json":
         _check_again(op, content, kept)
     if reply.probabilities:
-        content = weighed(content, reply.probabilities, op.temperature == 0)
+        content = weighed(content, reply.probabilities, op.temperature == 0, reply.mass)
+        if op.calibration is not None:
+            content = op.calibration.of(content)
         kept = op.result.render(content)
     return Decoded(content, kept)
 

@@ -22,6 +22,8 @@ from nlpu.errors import Usage
 
 Part = Literal["text", "first", "contract", "notes", "told", "rule"]
 FENCED = "{name}:\n{fence}\n{text}\n{fence}\n"
+_AGAIN = "That is not a valid answer: {why}.\nGive the whole answer again, corrected. {contract}"
+_ANSWERED = "\n\nYour answer was:\n{fence}\n{answer}\n{fence}\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class Convention:
                follows the last.
     rule:      what fences mean. contracts: words for the kinds of results, with {one} of choices
                and {form}; the type's own words where a kind is not named.
+    again:     what is said of an answer that is no result, with {why} and {contract}.
+    answered:  how that answer is written where a model's template has no turn for it, with {answer}
+               and {fence}. silent: stands for an answer without text.
     """
 
     version: str
@@ -65,6 +70,9 @@ class Convention:
     now: str = ""
     rule: str = ""
     contracts: tuple[tuple[str, str], ...] = ()
+    again: str = _AGAIN
+    answered: str = _ANSWERED
+    silent: str = "..."
     digest: bytes = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,8 @@ question a caller has first: *whose fault is it?*
 
 Rules
 1. A message says what was wrong and what to do about it, in that order.
-2. Only a ``HostError`` may be *transient*; only the scheduler retries, and only those.
+2. Only a ``HostError`` may be *transient*; only the scheduler retries, and only those. (A reply
+   that is no result is asked for again with what was wrong: that is another question.)
 3. ``UpstreamFailed`` never starts a chain: its ``__cause__`` is the failure it inherited.
 4. Nothing here imports anything of the project.
 """

@@ -12,7 +12,7 @@ processor.
     extract     what is wanted, word for word    critique    the worst flaw of a draft, if any
     classify    into one of the given classes    revise      a draft without its flaw
     judge       yes or no, and how likely yes    reflect     the lesson of an attempt that failed
-    compare     the better one of two texts
+    compare     the better one of two texts      continue    what comes next (``go_on``)
     rank        numbered texts, best first
     select      the numbered texts that matter
 
@@ -34,8 +34,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nlpu.cases import Case
 from nlpu.judgement import Judgement
-from nlpu.op import Op, nlop, op
-from nlpu.types import choices_of
+from nlpu.op import Op, Operand, nlop
+from nlpu.types import choices_of, result_type
 
 Line = Annotated[str, Field(max_length=100)]
 Numbers = Annotated[list[Annotated[int, Field(ge=1, le=99)]], Field(max_length=8)]
@@ -64,12 +64,18 @@ def answer(question: str, text: str) -> str:
 
 @nlop(max_tokens=64, at_limit="trim")
 def extract(wanted: str, text: str) -> str:
-    """Copy what is wanted from the text, word for word, and write nothing else."""
+    """Find what is wanted in the text. Answer with the words of the text alone."""
 
 
 def classify(*classes: str) -> Op[str]:
-    """The op that says which class a text belongs to: ``classify("bug", "wish")(text)``."""
-    return op("Which class does the text belong to?", Literal[classes], name="classify")
+    """The op that says to which class a text belongs, by what is named.
+
+    ``classify("bug", "wish")("what the writer wants", text)``
+    """
+    places = (Operand("by", result_type(str)), Operand("text", result_type(str)))
+    return Op(
+        "classify", "Say which class the text belongs to.", places, result_type(Literal[classes])
+    )
 
 
 @nlop
@@ -92,9 +98,17 @@ def select(question: str, texts: str) -> Numbers:
     """Give the numbers of those texts that help to answer the question."""
 
 
+@nlop(max_tokens=64, at_limit="trim")
+def _continue(text: str) -> str:
+    """Go on with the text: write what comes next, and nothing else."""
+
+
+go_on = _continue.using(name="continue")  # a word that Python keeps
+
+
 @nlop(max_tokens=48, at_limit="trim")
 def infer(question: str, facts: str) -> str:
-    """Write one new fact that follows from these facts and helps to answer the question."""
+    """Answer the question in one sentence with what follows from the facts."""
 
 
 @nlop(max_tokens=448)
@@ -155,6 +169,7 @@ _LETTER = (
     "Dear Ms Brandt, the parcel with the three lamps came on 4 May. One lamp is broken. "
     "Please send a new one to Harbour Street 9. Yours, Tomas Reyes"
 )
+_MOOD = "what the writer has to say of the lamp"
 _ANIMALS = "1. The kettle is blue.\n2. A heron is a bird.\n3. Paris is in France."
 
 _TABLES: tuple[tuple[Op[Any], *tuple[tuple[Any, ...], ...]], ...] = (
@@ -177,8 +192,8 @@ _TABLES: tuple[tuple[Op[Any], *tuple[tuple[Any, ...], ...]], ...] = (
     ),
     (
         classify("complaint", "praise"),
-        ("The lamp broke on the first day and nobody answers my letters.", "complaint"),
-        ("What a lovely lamp! I am very happy with it.", "praise"),
+        (_MOOD, "The lamp broke on the first day and nobody answers my letters.", "complaint"),
+        (_MOOD, "What a lovely lamp! I am very happy with it.", "praise"),
     ),
     (
         judge,
@@ -208,6 +223,11 @@ _TABLES: tuple[tuple[Op[Any], *tuple[tuple[Any, ...], ...]], ...] = (
         critique,
         ("Name three colours.", "Red, green and blue.", {"good_enough": True}),
         ("Name three colours.", "A kettle.", {"good_enough": False}),
+    ),
+    (
+        go_on,
+        ("Monday, Tuesday, Wednesday,", _holding("thursday")),
+        ("One, two, three, four,", _holding("five")),
     ),
     (revise, ("Name two colours.", "Red and kettle.", "A kettle is no colour.", _holding("red"))),
     (reflect, ("Name a fruit.", "A stone.", "A stone is no fruit.", _holding("fruit"))),

@@ -11,12 +11,26 @@ share those. What a system text says stands before both.
 A turn is a role and *pieces*: texts of ours, and numbers for the operands. Pieces are tokenised
 apart, so a piece has the same ids wherever it stands.
 
+An operand that is a chat is laid out as the turns it has, behind the constants in the system's turn
+(a frame without that role has them at the start of the first user's turn):
+
+    system: constants | user: text | assistant: text | ... | user: other operands, text, reminder
+
+So when the chat goes on, the prompt is the same up to the end of what was its last turn's text, or,
+with other operands, up to the start of that turn; a small model heeds best what is asked last. Not
+shared are those operands and the reminder: they are of one call. A frame that cannot write an
+assistant's turns has the chat between fences, a paragraph a turn, as the first operand.
+
 Rules
 1. A fence is one backtick longer than the longest run of backticks in its text, and at least three:
    no operand can close its own, and equal operands give equal ids. A text without a line break may
    stand in its line without one: it cannot begin another.
 2. What is told of the result is told once in the constants; a reminder says only what convention
    and measurement want said again.
+3. The text of a chat's turn is a piece of its own, alone in its turn but in the last. Behind that
+   one stands a reminder, if the answer has a form, of what is asked and in which: it was said far
+   above, and the user may have asked something else. What is answered in free text needs none.
+4. What follows on an answer that is no result stands behind all else: the prompt before is shared.
 """
 
 from __future__ import annotations
@@ -26,19 +40,32 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from nlpu.chat import check_asked, turns_in
+from nlpu.complaint import Invalid
 from nlpu.convention import Convention
 from nlpu.forms import told
 from nlpu.op import Op
 
 _BACKTICKS = re.compile(r"`{3,}")
+_PLACES = re.compile(r"\{(why|contract|answer|fence)\}")
 Role = Literal["system", "user", "assistant"]
 
 
 class Turn(NamedTuple):
-    """One turn of a chat: pieces are texts of ours, or the numbers of operands."""
+    """One turn of a prompt: pieces are texts of ours, or the numbers of operands.
+
+    Numbers above those of the operands are the turns of the chat among them.
+    """
 
     role: Role
     pieces: tuple[str | int, ...]
+
+
+class Texts(NamedTuple):
+    """The texts of a call: the operands', then those of its chat's turns, and whose these are."""
+
+    texts: Sequence[str]
+    roles: Sequence[Role] = ()
 
 
 class Order(NamedTuple):
@@ -61,9 +88,34 @@ def fences_of(convention: Convention, contents: Sequence[str]) -> tuple[str, ...
     return tuple(fence_for(text) if "```" in text else "```" for text in contents)
 
 
-def order_of(convention: Convention, constant: int, contents: Sequence[str]) -> Order:
-    """The order of operands; ``constant`` is how many characters the constants have."""
+def fences_for(convention: Convention, op: Op[Any], contents: Sequence[str]) -> tuple[str, ...]:
+    """The fences of a call's operands; a chat, should it be written as text, always has one."""
+    fences = fences_of(convention, contents)
+    if op.chat < 0:
+        return fences
+    return (*fences[: op.chat], fence_for(contents[op.chat]), *fences[op.chat + 1 :])
+
+
+def spread(op: Op[Any], contents: Sequence[str]) -> Texts:
+    """The operands' texts with the turns of a chat among them. Raises BadOperand."""
+    if op.chat < 0:
+        return Texts(contents)
+    turns = turns_in(contents[op.chat])
+    roles = [role for role, _ in turns]
+    check_asked(roles, f"operand {op.operands[op.chat].name!r} of {op.name}")
+    return Texts([*contents, *(text for _, text in turns)], roles)
+
+
+def order_of(
+    convention: Convention, constant: int, contents: Sequence[str], chat: int = -1
+) -> Order:
+    """The order of operands; ``constant`` is how many characters the constants have.
+
+    A chat, if one of them is, stands behind the constants and first of all operands.
+    """
     places = range(len(contents))
+    if chat >= 0:
+        return Order((), (chat, *(place for place in places if place != chat)))
     before: tuple[int, ...] = ()
     if convention.document:
         before = tuple(place for place in places if len(contents[place]) > constant)
@@ -114,9 +166,15 @@ def contract_of(convention: Convention, op: Op[Any]) -> str:
 
 
 def turns_of(
-    convention: Convention, op: Op[Any], order: Order, fences: Sequence[str]
-) -> tuple[Turn, ...]:
-    """The turns of a call, operands as their numbers."""
+    convention: Convention, op: Op[Any], order: Order, fences: Sequence[str],
+    roles: Sequence[Role] = (), spoken: bool = True,
+) -> tuple[Turn, ...]:  # fmt: skip
+    """The turns of a call, operands as their numbers.
+
+    roles: of the turns of the op's chat. spoken: the frame can write an assistant's turns.
+    """
+    if roles and spoken:
+        return _chat_turns(convention, op, order, fences, roles)
     constants = constants_of(convention, op)
     system = [op.system] if op.system else []
     head: list[str | int] = []
@@ -125,14 +183,31 @@ def turns_of(
     else:
         head = [*_documents(convention, op, order, fences), constants + convention.gap]
     turns = [Turn("system", ("\n\n".join(system),))] if system else []
-    if op.examples and (convention.examples == "text" or order.before):
+    if op.examples and (convention.examples == "text" or order.before or not spoken):
         head.append(_examples_text(convention, op))
     elif op.examples:
         turns += _examples(convention, op, head)
         head = []
     tail = _lines(convention, op, convention.reminder)
-    pieces = [*head, *_operands(convention, op, order.behind, fences)]
+    pieces = [*head, *_operands(convention, op, order.behind, fences, roles)]
     return (*turns, Turn("user", tuple(pieces) + ((convention.last + tail,) if tail else ())))
+
+
+def _chat_turns(
+    convention: Convention, op: Op[Any], order: Order, fences: Sequence[str], roles: Sequence[Role]
+) -> tuple[Turn, ...]:
+    """The turns of a call that reads a chat."""
+    shown = _examples_text(convention, op).strip() if op.examples else ""
+    told = "\n\n".join(filter(None, (op.system, constants_of(convention, op), shown)))
+    turns = [Turn("system", (told,))] if told else []
+    first = len(op.operands)
+    turns += [Turn(role, (first + number,)) for number, role in enumerate(roles)]
+    head = _operands(convention, op, order.behind[1:], fences)
+    tail: list[str | int] = []
+    if contract_of(convention, op):
+        tail = ["\n\n" + _lines(convention, op, ("first", "contract"))]
+    last = turns.pop()
+    return (*turns, last._replace(pieces=(*head, *last.pieces, *tail)))
 
 
 def _documents(
@@ -158,13 +233,22 @@ def label_of(name: str) -> str:
 
 
 def _operands(
-    convention: Convention, op: Op[Any], places: Sequence[int], fences: Sequence[str]
-) -> list[str | int]:
+    convention: Convention, op: Op[Any], places: Sequence[int], fences: Sequence[str],
+    roles: Sequence[Role] = (),
+) -> list[str | int]:  # fmt: skip
     pieces: list[str | int] = []
     for place in places:
         name = op.operands[place].name
         head, tail = _around(convention, name, label_of(name), fences[place])
-        pieces += [head, place, tail]
+        pieces += [head, *(_paragraphs(op, roles) if place == op.chat else [place]), tail]
+    return pieces
+
+
+def _paragraphs(op: Op[Any], roles: Sequence[Role]) -> list[str | int]:
+    """A chat as one text, for a frame that has no place for its turns."""
+    pieces: list[str | int] = []
+    for number, role in enumerate(roles):
+        pieces += [("\n\n" if number else "") + f"{role}: ", len(op.operands) + number]
     return pieces
 
 
@@ -201,7 +285,33 @@ def _examples_text(convention: Convention, op: Op[Any]) -> str:
 
 def written_operands(convention: Convention, op: Op[Any], contents: Sequence[str]) -> str:
     """Operands as one text, in the order that they have behind the constants."""
-    order = order_of(convention, sum(map(len, contents)), contents)
-    fences = fences_of(convention, contents)
-    pieces = _operands(convention, op, order.behind, fences)
-    return "".join(contents[piece] if isinstance(piece, int) else piece for piece in pieces)
+    order = order_of(convention, sum(map(len, contents)), contents, op.chat)
+    texts, roles = spread(op, contents)
+    pieces = _operands(convention, op, order.behind, fences_for(convention, op, contents), roles)
+    return "".join(texts[piece] if isinstance(piece, int) else piece for piece in pieces)
+
+
+def again_of(convention: Convention, op: Op[Any], invalid: Sequence[Invalid]) -> tuple[Turn, ...]:
+    """The turns that follow on a call's own: each answer that was no result, and what is said."""
+    turns: list[Turn] = []
+    for text, why in invalid:
+        turns.append(Turn("assistant", (text or convention.silent,)))
+        words = {"why": why, "contract": contract_of(convention, op)}
+        turns.append(Turn("user", (_filled(convention.again, words).strip(),)))
+    return tuple(turns)
+
+
+def written_again(convention: Convention, turns: Sequence[Turn]) -> str:
+    """Such turns as one text, for models whose template has no turns of an assistant."""
+    text = ""
+    for turn in turns:
+        said = "".join(map(str, turn.pieces))
+        if turn.role == "assistant":
+            said = _filled(convention.answered, {"answer": said, "fence": fence_for(said)})
+        text += said
+    return text
+
+
+def _filled(template: str, words: dict[str, str]) -> str:
+    """A template with its places filled; places within the words stay as they are."""
+    return _PLACES.sub(lambda place: words.get(place[1], place[0]), template)

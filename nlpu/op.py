@@ -26,8 +26,10 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from nlpu.calibration import Calibration
+from nlpu.chat import Chat
 from nlpu.errors import BadOp, BadOperand
-from nlpu.op_checks import check_given, check_settings, typed
+from nlpu.op_checks import chat_place, check_given, check_settings, typed
 from nlpu.op_examples import examples_of
 from nlpu.printing import one_line
 from nlpu.types import ResultType, result_type
@@ -53,6 +55,11 @@ class Operand:
     def __repr__(self) -> str:
         return one_line(f"Operand({self.name}: {self.type.name})")
 
+    def keep(self, content: Any, where: str) -> Any:
+        """The content as its type keeps it; a chat must be one to answer. Raises BadOperand."""
+        made = self.type.keep(content, where)
+        return made.asked(where) if isinstance(made, Chat) else made
+
 
 @dataclass(frozen=True, slots=True)
 class Op(Generic[R]):
@@ -68,6 +75,8 @@ class Op(Generic[R]):
     examples:    calls with their right results, shown in every prompt: a list of
                  (operand, ..., result); checked against the op, counted in the window.
     retries:     how often a typed reply that does not fit is asked again with what was wrong.
+    calibration: how judgements are read (None: as the model gives them).
+    chat:        the place of the operand that is a Chat; -1 where none is.
     """
 
     name: str
@@ -83,14 +92,17 @@ class Op(Generic[R]):
     system: str = ""
     examples: Any = ()
     retries: int = 1
+    calibration: Calibration | None = None
+    chat: int = field(init=False, compare=False, repr=False)
     digest: bytes = field(init=False, compare=False, repr=False)
     _plain: Call = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_op(self)
+        places = [(place.name, place.type) for place in self.operands]
+        object.__setattr__(self, "chat", chat_place(self.name, places))
         if not self.max_tokens:
             object.__setattr__(self, "max_tokens", _default_tokens(self.result))
-        places = [(place.name, place.type) for place in self.operands]
         shown = examples_of(self.name, places, self.result, self.examples)
         object.__setattr__(self, "examples", shown)
         object.__setattr__(self, "digest", _digest(self))
@@ -144,7 +156,7 @@ class Op(Generic[R]):
     def using(self, **changes: Any) -> Op[R]:
         """The same op with other settings: any field of Op but its text, operands and result."""
         allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
-        allowed |= {"repetition_penalty", "system", "examples", "retries"}
+        allowed |= {"repetition_penalty", "system", "examples", "retries", "calibration"}
         unknown = sorted(set(changes) - allowed)
         if unknown:
             raise BadOp(
@@ -343,6 +355,8 @@ def _digest(op: Op[Any]) -> bytes:
     parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
     if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
         parts += [op.system, repr(op.examples), str(op.retries)]
+    if op.calibration is not None:
+        parts.append(f"calibration {tuple(op.calibration)!r}")
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
@@ -392,7 +406,7 @@ def _checked(name: str, place: Operand, arg: Any) -> Any:
     try:
         if isinstance(arg, list | tuple | dict) and contains_value(arg):
             return gather(arg)
-        content = place.type.keep(arg, where)
+        content = place.keep(arg, where)
     except RecursionError:
         raise BadOperand(f"{where} contains itself, or is nested too deeply") from None
     return check_text(content, where) if isinstance(content, str) else content

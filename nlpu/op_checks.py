@@ -3,14 +3,17 @@
 Rules
 1. A number is an int or a float, finite, and no bool: others would go to an engine as they are.
 2. Who names a bound of tokens names one: 0 is only how ``Op`` says that nobody did.
+3. An op reads one chat at most: a prompt has one sequence of turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from math import inf
+from collections.abc import Callable, Mapping, Sequence
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
+from nlpu.calibration import Calibration
+from nlpu.chat import Chat
 from nlpu.errors import BadOp
 from nlpu.types import ResultType, result_type
 
@@ -37,8 +40,25 @@ _SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {  # what fits, and ho
 }  # fmt: skip
 
 
+def check_calibration(op: Op[Any]) -> None:
+    """Raise BadOp for what is no calibration, and for one of an op that does not judge."""
+    found: Any = op.calibration
+    if found is None:
+        return
+    if not isinstance(found, Calibration) or not all(
+        _is_number(each) and isfinite(each) for each in found[:2]
+    ):
+        raise BadOp(
+            f"op {op.name}: calibration must be a Calibration with two numbers (the .calibration "
+            f"of what calibrate gave), not {found!r:.80}"
+        )
+    if not op.result.probabilities:
+        raise BadOp(f"op {op.name}: only ops that give a Judgement have a calibration")
+
+
 def check_settings(op: Op[Any]) -> None:
     """Raise BadOp for a setting that means nothing."""
+    check_calibration(op)
     for name, (fits, wanted) in _SETTINGS.items():
         value = getattr(op, name)
         if not fits(value):
@@ -49,6 +69,15 @@ def check_given(name: str, settings: Mapping[str, Any]) -> None:
     """Raise BadOp for a bound of 0 that somebody wrote (rule 2)."""
     if settings.get("max_tokens") == 0:
         raise BadOp(f"op {name}: max_tokens must be {_BOUND}, not {settings['max_tokens']!r}")
+
+
+def chat_place(name: str, places: Sequence[tuple[str, ResultType]]) -> int:
+    """The place of the operand that is a chat, -1 if none is. Raises BadOp (rule 3)."""
+    found = [number for number, (_, kind) in enumerate(places) if kind.annotation is Chat]
+    if len(found) > 1:
+        called = " and ".join(places[number][0] for number in found)
+        raise BadOp(f"op {name}: {called} are chats, and it can read one: give others as texts")
+    return found[0] if found else -1
 
 
 def typed(annotation: Any, where: str) -> ResultType:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nlpu.chat import Chat
 from nlpu.errors import BadOp, BadOperand
 from nlpu.judgement import Judgement
 from nlpu.types import ResultType, result_type
@@ -82,7 +83,10 @@ class _Named:
 
 def _text(where: str, kind: ResultType, content: Any) -> str:
     try:
-        text = kind.render(kind.keep(content, where))
+        made = kind.keep(content, where)
+        if isinstance(made, Chat):
+            made.asked(where)
+        text = kind.render(made)
         text.encode()
     except (BadOperand, UnicodeEncodeError) as error:
         raise BadOp(f"{where} does not fit: {error}") from None

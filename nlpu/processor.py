@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.codec import Codec, messages_of
+from nlpu.complaint import Invalid
 from nlpu.convention import DEFAULT, Convention
 from nlpu.errors import ConstraintRejected, DoesNotFit
 from nlpu.frames import Frame, load_frame
@@ -38,6 +39,7 @@ from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
 
 _CHAT_OVERHEAD = 64  # tokens a chat server's own template may add around two messages
+_TURN = (0,) * 16  # as many as it may add for each one more
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +142,16 @@ class Processor:
         extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD
         return self.window - self.codec.overhead(op, self.convention) - reserved - extra
 
-    def prompt(self, op: Op[Any], contents: Sequence[str]) -> tuple[int, ...]:
+    def prompt(
+        self, op: Op[Any], contents: Sequence[str], invalid: Sequence[Invalid] = ()
+    ) -> tuple[int, ...]:
         """The prompt's ids (rule 1). Raises DoesNotFit.
 
         Engines that take messages get ``wire_prompt`` of the same operands; the ids then only
         bound its length.
         """
-        ids = self.codec.encode(op, contents, self.convention)
-        extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD
+        ids = self.codec.encode(op, contents, self.convention, invalid)
+        extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD * (1 + len(invalid))
         needed = len(ids) + extra + op.max_tokens + self.thinking_tokens
         if needed > self.window:
             raise DoesNotFit(self._too_long(op, contents, needed), needed, self.window)
@@ -165,12 +169,17 @@ class Processor:
         )
 
     def wire_prompt(
-        self, op: Op[Any], contents: Sequence[str], ids: tuple[int, ...]
+        self,
+        op: Op[Any],
+        contents: Sequence[str],
+        ids: tuple[int, ...],
+        invalid: Sequence[Invalid] = (),
     ) -> tuple[int, ...] | tuple[Message, ...]:
         """What is really sent."""
         if self.capabilities.token_prompts:
             return ids
-        return messages_of(op, contents, self.markers, self.convention)
+        frame = self.codec.frame
+        return messages_of(op, contents, self.markers, self.convention, invalid, frame)
 
     def check(self, op: Op[Any]) -> None:
         """Raises ConstraintRejected if the engine cannot decode the op's result type."""
@@ -261,7 +270,7 @@ def _codec_for(capabilities: Capabilities) -> Codec:
     if where == "chars":
         return Codec(CharTokenizer(), scripted_frame())
     if where is None:
-        return Codec(ByteBound(), Frame((), (), ()))
+        return Codec(ByteBound(), Frame((), (), (), said=_TURN, following=_TURN))
     tokenizer = capabilities.encoder or tokenizer_in(Path(where))
     return Codec(tokenizer, load_frame(Path(where), tokenizer))
 

@@ -115,12 +115,16 @@ class ResultType:
         try:
             return self._read(stripped)
         except Exception as error:  # a model's own validators may raise anything (rule 4)
+            nearest: Exception = error
             for reading in readings(self.kind, stripped, choices):
-                with suppress(Exception):
+                try:
                     return self._read(reading)
+                except Exception as other:
+                    if isinstance(other, ValidationError) and nearest is error:
+                        nearest = other  # it says what is wrong and where
             shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
             article = "a " if self.kind == "json" else ""  # the other names have their own
-            raise Malformed(f"the reply {shown!r} is not {article}{self.name}") from error
+            raise Malformed(f"the reply {shown!r} is not {article}{self.name}") from nearest
 
     def _read(self, text: str) -> tuple[Any, str]:
         if self.kind == "json":

@@ -82,8 +82,9 @@ class Request(NamedTuple):
 class Reply(NamedTuple):
     """What one attempt gave. Token counts are the engine's own; ``cached_tokens`` are the part
     of ``prompt_tokens`` that was served from the KV cache; ``probabilities`` are in the order of
-    the constraint's choices and sum to 1, and none where they were not asked for; ``declined`` says
-    who declined to answer and how, where there is no answer."""
+    the constraint's choices and sum to 1, and none where they were not asked for; ``mass`` is what
+    all the choices have of the whole, None where it is not known; ``declined`` says who declined to
+    answer and how, where there is no answer."""
 
     text: str
     finish: Finish
@@ -94,6 +95,7 @@ class Reply(NamedTuple):
     thinking_tokens: int = 0
     probabilities: tuple[float, ...] = ()
     declined: str = ""
+    mass: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

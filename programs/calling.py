@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from nlpu import ModelError, Op, Value
+from nlpu.chat import Chat
 from runtime import spawn
 
 R = TypeVar("R")
@@ -16,13 +17,15 @@ P = ParamSpec("P")
 def careful(op: Op[str], *operands: Any) -> Value[str]:
     """The op's answer; a second draw if there was no valid one; else the start of its last operand.
 
-    It is a nested program, so only what reads this text waits for it.
+    Of a chat that is what was said last. It is a nested program, so only what reads this text waits
+    for it.
     """
     return spawn(_careful, op, *operands)
 
 
 def _careful(op: Op[str], *operands: Any) -> str:
-    words = str(operands[-1]).split()
+    last = operands[-1]
+    words = (last.turns[-1].text if isinstance(last, Chat) else str(last)).split()
     return attempted(op, *operands) or " ".join(words[:40]) or "(nothing)"
 
 

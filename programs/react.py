@@ -5,11 +5,13 @@
 
 Each step is one call, whose reply is decoded under a schema made of the tools' names and typed
 arguments: a thought, and then either an answer or up to three actions, which are made at the same
-time. So the model cannot ask for what no tool could take. What the tools say is put behind the
-transcript, which only grows: all that stood there before is in the server's cache. It is untrusted,
-and the loop acts on it; so a tool that changes or sends something, asked for after that, needs a
-person's approval. The loop ends with an answer, when all its actions were made before, or after
-``steps``; then an answer is written from what is there. (After Yao and others, "ReAct", 2022.)
+time. So the model cannot ask for what no tool could take. The transcript is a chat: the steps are
+the model's turns, the question and what the tools say are the user's. It only grows: all that stood
+there before is in the server's cache. When it is too long for the window its oldest turns leave,
+whole ones. What the tools say is untrusted, and the loop acts on it; so a tool that changes or
+sends something, asked for after that, needs a person's approval. The loop ends with an answer, when
+all its actions were made before, or after ``steps``; then an answer is written from what is there.
+(After Yao and others, "ReAct", 2022.)
 """
 
 from __future__ import annotations
@@ -21,13 +23,16 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from memory.controller import Memory
-from memory.entries import joined
-from memory.window import Window, window_for
-from nlpu import Op, Value, op
+from memory.entries import JOINT, joined
+from memory.window import Window
+from nlpu import Op, Value
+from nlpu.chat import Chat, chat_of
 from nlpu.errors import BadOperand, DoesNotFit, DriverFailed, Refused
 from nlpu.isa import answer
 from nlpu.label import USER
-from nlpu.value import current
+from nlpu.op import Operand
+from nlpu.types import result_type
+from nlpu.value import current, see
 from programs.calling import attempted
 from runtime import spawn
 from runtime.drivers.arithmetic import calculate
@@ -105,7 +110,8 @@ def act(question: str, drivers: Sequence[Driver], steps: int = STEPS) -> Trace:
     taken: list[Step] = []
     made: set[str] = set()
     while len(taken) < steps:
-        step = attempted(decide, Value(window.data(), window.label))
+        see(window.label)
+        step = attempted(decide, Value(chat_in(window), window.label))
         if step is None or getattr(step.next, "answer", None) == "":
             return concluded(question, window, taken, "no valid step")
         if isinstance(step.next, Answer):
@@ -114,10 +120,11 @@ def act(question: str, drivers: Sequence[Driver], steps: int = STEPS) -> Trace:
         if made.issuperset(asked):
             return concluded(question, window, taken, "repetition")
         made.update(asked)
-        window = window.append(f"thought: {step.thought}", window.label)
+        window = window.append(decide.result.render(step), window.label)
         acts = [spawn(performed, tools[each.tool], each) for each in asked.values()]
         for each in acts:
             window = window.append(str(each), each.label)
+        window = without_half_steps(window)
         taken.append(Step(thought=step.thought, actions=[each.value for each in acts]))
     return concluded(question, window, taken, "steps")
 
@@ -132,7 +139,8 @@ def next_step(drivers: Sequence[Driver], window_tokens: int) -> Op[Any]:
     several: Any = Annotated[list[Union[kinds]], Field(min_length=1, max_length=AT_ONCE)]  # noqa: UP007
     done: Any = create_model("Done", __base__=Answer, answer=(text, ...))
     step = create_model("Step", thought=(text, ...), next=(several | done, ...))
-    return op(DECIDE, step, name="next_step", max_tokens=most_tokens)
+    place = Operand("transcript", result_type(Chat))
+    return Op("next_step", DECIDE, (place,), result_type(step), most_tokens)
 
 
 def action_type(driver: Driver, text: Any) -> Any:
@@ -153,15 +161,47 @@ def opening(question: str, drivers: Sequence[Driver], decide: Op[Any]) -> Window
     tools = "\n".join(
         ["tools:", *(f"- {each.name}: {each.about.partition(chr(10))[0]}" for each in drivers)]
     )
-    pinned = processor.count(tools) + 8  # and what joins it to the rest
+    turn = processor.codec.chat_tokens(Chat().user("?")) + 2  # and how texts are cut at their ends
     notes: list[str] = []  # what does not fit the window is whole in the Trace
+
+    def count(text: str) -> int:  # at most so many turns: entries have a joint between them
+        joints: int = text.count(JOINT)
+        return processor.count(text) + turn * (1 + joints) if text else 0
 
     def keep(text: str, label: object) -> str:
         notes.append(text)
         return f"note {len(notes)}"
 
-    window = window_for(decide, processor, keep, pinned_tokens=pinned, operand_tokens=0)
+    window = Window(
+        processor.room(decide), count, keep, pinned_tokens=count(tools), operand_tokens=0
+    )
     return window.pin(tools, USER).append(f"question: {question}", USER)
+
+
+def chat_in(window: Window) -> Chat:
+    """The transcript as a chat."""
+    turns: list[str] = []
+    heard = [each.text for each in window.pinned]
+    for each in window.working:
+        if is_step(each.text):
+            turns += [JOINT.join(heard), each.text]
+            heard = []
+        else:
+            heard.append(each.text)
+    return chat_of(*turns, JOINT.join(heard))
+
+
+def is_step(text: str) -> bool:
+    """Whether an entry of the transcript is the model's own."""
+    return text.startswith('{"thought":')
+
+
+def without_half_steps(window: Window) -> Window:
+    """Without what the tools said to a step that has left the window."""
+    entries = window.working
+    ours = next((n for n, each in enumerate(entries) if is_step(each.text)), 0)
+    begun = entries[0].text.startswith("question: ")
+    return window if begun or ours < 2 else window.page_out(ours)
 
 
 def performed(driver: Driver, asked: Any) -> Action:

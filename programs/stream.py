@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from memory.controller import Memory
 from memory.entries import Count
 from nlpu import ModelError, nlop
 from nlpu.label import Label
 
+TALK = "conversation"  # the source of what is said
 RECALLED = 8  # memories read at once
 MATTERS = 7  # of 10: from here on it is worth a reflection
 
@@ -27,14 +30,19 @@ def weight(matters: object) -> int:
 def keep(memory: Memory, text: str, label: Label, moment_s: float, mark: int = 0) -> str:
     """Write a statement into the stream; its address. ``mark``: 1 to 10, 0 where nobody said."""
     return memory.write(
-        text, label=label, source="conversation", start=int(moment_s), time_s=moment_s,
+        text, label=label, source=TALK, start=int(moment_s), time_s=moment_s,
         importance=mark / 10,
     )  # fmt: skip
 
 
 def recalled(
-    memory: Memory, about: str, tokens: int | None = None, count: Count | None = None
-) -> str:
-    """The memories that fit best, the best last, where a small model heeds it."""
+    memory: Memory, about: str, tokens: int | None = None, count: Count | None = None,
+    besides: Container[str] = (),
+) -> str:  # fmt: skip
+    """The memories that fit best, the best last, where a small model heeds it.
+
+    besides: those that are read anyway.
+    """
     found = memory.search(about, most=RECALLED, tokens=tokens, count=count)
-    return "\n".join(each.page.text for each in reversed(found)) or "(none yet)"
+    texts = [each.page.text for each in reversed(found)]
+    return "\n".join(text for text in texts if text not in besides) or "(none yet)"

@@ -101,6 +101,8 @@ class CallDesk:
             self.missing(node)
         else:
             lane.processor.check(op)
+            if run.past.invalid:
+                run.recall_invalid(key)
             run.leaders[key] = node
             node.stage = Stage.READY
             node.cost = Cost(start_s=self.kernel.turn_s)
@@ -204,13 +206,14 @@ class CallDesk:
 
     def _admitted(self, lane: Lane, node: Node) -> Flight | None:
         run, op = node.scope.run, node.work.op
-        assert node.texts is not None and node.cost is not None
+        assert node.key is not None and node.texts is not None and node.cost is not None
         try:
             if lane.health.quarantined(node):
                 raise quarantined(node, lane)
             processor = lane.processor.speaking(run.convention)
-            ids = processor.prompt(op, node.texts)
-            prompt = processor.wire_prompt(op, node.texts, ids)
+            invalid = run.invalid.get(node.key, ()) if run.invalid else ()
+            ids = processor.prompt(op, node.texts, invalid)
+            prompt = processor.wire_prompt(op, node.texts, ids, invalid)
         except (ProgramError, Quarantined) as error:
             run.counts.waiting -= 1
             self.settling.close_failed(node, error)

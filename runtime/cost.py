@@ -23,3 +23,4 @@ class Cost:
     trimmed: bool = False
     knocks: int = 0  # attempts on a server that was down
     refused: int = 0  # attempts that a server had no room for
+    again: int = 0  # replies that were no result, and were asked for again

@@ -12,6 +12,9 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     issue    number, position, op, on, key, texts, most completion tokens, most tokens, most
              money, ms: the call is sent for the first time
     attempt  issue, ms: it is sent again
+    again    issue, text, what is wrong with it, usage, most tokens, most money, ms: a reply that is
+             no result is asked for again, at most for that. The usage is that of all its replies in
+             this life, as is that of its outcome
     result   issue, text, usage, ms
     failure  issue, fault, message, side, usage, ms
     cancel   issue, whether an attempt was under way
@@ -31,7 +34,8 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     end      status, text of the result, error, receipt
 
 usage is [prompt tokens, completion tokens, service ms, queue ms, attempts, cached tokens, thinking
-tokens, trimmed, money], less the zeros at its end. ms count from the start of the life.
+tokens, trimmed, money, replies asked for again], less the zeros at its end. ms count from the start
+of the life.
 
 Rules
 1. Every row starts with its kind and the run's number.
@@ -45,6 +49,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from nlpu.complaint import Invalid
 from nlpu.label import USER, Label, label_of, label_text
 from nlpu.op import Op
 from runtime.budget import TOKENS_PER_NLOP, Amount
@@ -71,6 +76,9 @@ class PastCall(NamedTuple):
     key: str
     texts: list[int]
     most: Amount
+
+
+Replies = tuple[tuple[int, str], ...]  # that were no results: texts, and what was wrong with each
 
 
 class Outcome(NamedTuple):
@@ -118,6 +126,13 @@ class Past:
     pulse: Row | None = None  # the last one of this life
     other_ways: bool = False  # a life tried a failure again, or took changes: positions may shift
     numbered: dict[int, PastCall] = field(default_factory=dict)  # those with rows of their own
+    invalid: dict[str, Replies] = field(default_factory=dict)  # of calls without an outcome, by key
+    wasted: dict[int, Amount] = field(default_factory=dict)  # what those took in this life
+
+    @property
+    def open(self) -> list[Amount]:
+        """What the calls without an outcome took, or can take, in this life."""
+        return [*(call.most for call in self.under_way.values()), *self.wasted.values()]
 
     @property
     def paid(self) -> list[Outcome]:
@@ -137,7 +152,8 @@ def past_of(rows: Iterable[Row], *, keep_host_failures: bool = False) -> Past:
     if not keep_host_failures:
         again = [key for key, outcome in past.outcomes.items() if outcome.side == "host"]
         for key in again:
-            del past.outcomes[key]
+            _sent_again(past, key)
+            past.outcomes.pop(key, None)
     return past
 
 
@@ -198,6 +214,7 @@ def _call(
 
 def _fold_issue(past: Past, row: Row) -> None:
     _, _, number, position, op, on, key, texts, completion, tokens, money, _ = row
+    _sent_again(past, key)
     most = Amount(1, completion / TOKENS_PER_NLOP, tokens, money)
     call = _call(past, number, position, op, on, key, texts, most)
     past.calls[position] = past.under_way[number] = past.numbered[number] = call
@@ -218,26 +235,56 @@ def _fold_taken(past: Past, row: Row) -> None:
 
 
 def _fold_attempt(past: Past, row: Row) -> None:
-    past.under_way[row[2]] = past.numbered[row[2]]
+    call = past.under_way[row[2]] = past.numbered[row[2]]
+    _sent_again(past, call.key)
     past.attempts += 1
 
 
+def _sent_again(past: Past, key: str) -> None:
+    """What a failure of the host had taken stays spent when its call is sent once more."""
+    outcome = past.outcomes.get(key)
+    if outcome is not None and outcome.side == "host" and key not in past.taken:
+        took = amount_of(cost_of(outcome.usage), answered=0)
+        if took.calls:
+            del past.outcomes[key]
+            past.lost.append(took)
+
+
+def _fold_again(past: Past, row: Row) -> None:
+    _, _, number, text, why, usage, tokens, money, _ = row
+    call = past.numbered[number]
+    past.under_way.pop(number, None)
+    past.numbered[number] = call._replace(most=call.most._replace(tokens=tokens, money=money))
+    past.invalid[call.key] = (*past.invalid.get(call.key, ()), (text, why))
+    past.wasted[number] = amount_of(cost_of(usage), answered=0)
+
+
 def _fold_result(past: Past, row: Row) -> None:
-    past.under_way.pop(row[2], None)
+    _ended(past, row[2])
     past.outcomes[past.numbered[row[2]].key] = Outcome(row[3], row[4])
 
 
 def _fold_failure(past: Past, row: Row) -> None:
-    past.under_way.pop(row[2], None)
     _, _, number, fault, message, side, usage, _ = row
+    _ended(past, number, final=side != "host")
     past.outcomes[past.numbered[number].key] = Outcome(0, usage, fault, message, side)
     past.other_ways |= side == "host"
+
+
+def _ended(past: Past, number: int, *, final: bool = True) -> None:
+    """A call has its outcome, whose usage is all that it took in this life."""
+    past.under_way.pop(number, None)
+    past.wasted.pop(number, None)
+    if final:
+        past.invalid.pop(past.numbered[number].key, None)
 
 
 def _fold_cancel(past: Past, row: Row) -> None:
     call = past.under_way.pop(row[2], None)
     if call is not None and row[-1] is True:
         past.lost.append(call.most)
+    if row[2] in past.wasted:
+        past.lost.append(past.wasted.pop(row[2]))
 
 
 def _fold_end(past: Past, row: Row) -> None:
@@ -251,8 +298,9 @@ def _fold_pulse(past: Past, row: Row) -> None:
 def _fold_resume(past: Past, row: Row) -> None:
     past.lives += 1
     past.other_ways |= row[-1] is True
-    past.lost += [call.most for call in past.under_way.values()]
+    past.lost += past.open
     past.under_way.clear()
+    past.wasted.clear()
     past.end = past.pulse = None
 
 
@@ -291,6 +339,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "shared": _fold_shared,
     "taken": _fold_taken,
     "attempt": _fold_attempt,
+    "again": _fold_again,
     "result": _fold_result,
     "failure": _fold_failure,
     "cancel": _fold_cancel,
@@ -323,6 +372,7 @@ def usage_of(cost: Cost) -> list[Any]:
         cost.thinking_tokens,
         int(cost.trimmed),
         cost.money,
+        cost.again,
     ]
     while usage and not usage[-1]:
         usage.pop()
@@ -331,11 +381,10 @@ def usage_of(cost: Cost) -> list[Any]:
 
 def cost_of(usage: list[Any]) -> Cost:
     """The cost a row stands for, as that of a call met in the journal."""
-    prompt, completion, service, queue, again, cached, thinking, trimmed, money = usage + [0] * (
-        9 - len(usage)
-    )
+    every = usage + [0] * (10 - len(usage))
+    prompt, completion, service, queue, resent, cached, thinking, trimmed, money, again = every
     return Cost(
-        attempts=again + 1,
+        attempts=resent + 1,
         prompt_tokens=prompt,
         cached_tokens=cached,
         completion_tokens=completion,
@@ -345,13 +394,19 @@ def cost_of(usage: list[Any]) -> Cost:
         money=money,
         how="reused",
         trimmed=bool(trimmed),
+        again=again,
     )
 
 
-def amount_of(cost: Cost) -> Amount:
-    """What a call took, as a budget counts it."""
+def amount_of(cost: Cost, answered: int = 1) -> Amount:
+    """What a call took, as a budget counts it.
+
+    answered: 0 for a call whose every reply was asked for again.
+    """
     tokens = cost.prompt_tokens + cost.completion_tokens
-    return Amount(1, cost.completion_tokens / TOKENS_PER_NLOP, tokens, cost.money)
+    return Amount(
+        cost.again + answered, cost.completion_tokens / TOKENS_PER_NLOP, tokens, cost.money
+    )
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -411,6 +466,11 @@ class History:
     def attempt(self, issue: int, now_s: float) -> None:
         """It is sent again."""
         self._row("attempt", issue, self._ms(now_s))
+
+    def again(self, issue: int, invalid: Invalid, cost: Cost, most: Amount, now_s: float) -> None:
+        """It was answered, but by no result, and is asked again; ``most``: what that can take."""
+        text, usage, ms = self._journal.text(invalid.text), usage_of(cost), self._ms(now_s)
+        self._row("again", issue, text, invalid.why, usage, most.tokens, most.money or 0, ms)
 
     def result(self, issue: int, text: str, cost: Cost, now_s: float) -> None:
         """It has a result."""

@@ -16,6 +16,7 @@ max(work / p, span)); parallelism is their ratio.
 Rules
 1. A receipt is frozen, and its parts add up to its totals.
 2. nlops = generated tokens / 100, thinking included; wasted: those of replies not used.
+3. asked again: replies that were no result and were asked for again; their call counts as one.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from nlpu.errors import Cancelled
+from nlpu.judgement import Judgement
 from nlpu.printing import counted, figure, one_line
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.cost import Cost
 from runtime.graph import Node
+from runtime.judging import poverty
 from runtime.run import RunState
 
 
@@ -51,6 +54,7 @@ class Part(BaseModel):
     queue_s: float
     service_s: float
     money: float
+    asked_again: int = 0
 
     def __str__(self) -> str:
         took = f"{figure(self.nlops)} nlops, {figure(self.service_s)} s"
@@ -79,6 +83,8 @@ class Receipt(BaseModel):
     failed: int
     trimmed: int
     driven: int = 0
+    asked_again: int = 0
+    poor_judgements: int = 0
     attempts: int
     nlops: float
     wasted_nlops: float
@@ -108,14 +114,20 @@ class Receipt(BaseModel):
             f" ({self.cached_tokens / self.prompt_tokens:.0%} cached)" if self.cached_tokens else ""
         )
         cut = f"; {self.trimmed} cut at their limit" if self.trimmed else ""
+        again = f"; {self.asked_again} asked again" if self.asked_again else ""
         failed = f"; {self.failed} failed" if self.failed else ""
+        poor = (
+            f"; {counted(self.poor_judgements, 'judgement')} at chance or off yes and no"
+            if self.poor_judgements
+            else ""
+        )
         money = f"; money {figure(self.money)}" if self.money else ""
         return (
             f"{self.calls} call{'s' * (self.calls != 1)}{reused}, "
             f"{figure(self.nlops)} nlops{wasted}, depth {self.depth}; "
             f"{_tokens(self.prompt_tokens)} tokens in{cached}, "
             f"{_tokens(self.completion_tokens)} out; {figure(self.seconds)} s, "
-            f"parallelism {self.parallelism:.1f}{cut}{failed}{money}"
+            f"parallelism {self.parallelism:.1f}{cut}{again}{failed}{poor}{money}"
         )
 
     def __repr__(self) -> str:
@@ -158,6 +170,7 @@ class _Tally:
     service_s: float = 0.0
     queue_s: float = 0.0
     money: float = 0.0
+    again: int = 0
 
     def add(self, cost: Cost | _Tally, calls: int) -> None:
         self.calls += calls
@@ -170,6 +183,7 @@ class _Tally:
         self.service_s += cost.service_s
         self.queue_s += cost.queue_s
         self.money += cost.money
+        self.again += cost.again
 
     def facts(self) -> dict[str, Any]:
         """What parts and the whole have in common."""
@@ -183,6 +197,7 @@ class _Tally:
             "completion_tokens": self.completion_tokens,
             "thinking_tokens": self.thinking_tokens,
             "money": self.money,
+            "asked_again": self.again,
         }
 
 
@@ -236,6 +251,7 @@ def receipt_of(run: RunState) -> Receipt:
         failed=books.failed,
         trimmed=books.trimmed,
         driven=books.driven,
+        poor_judgements=_poor_judgements(run),
         seconds=round(seconds, 4),
         queue_s=round(made.queue_s, 4),
         work_s=round(work_s, 4),
@@ -249,6 +265,15 @@ def receipt_of(run: RunState) -> Receipt:
         by_op=_parts(books.ops),
         by_part=_parts(books.parts),
         forced=_forced(run),
+    )
+
+
+def _poor_judgements(run: RunState) -> int:
+    processor = run.kernel.processor
+    return sum(
+        bool(poverty(node.work.op, processor(node.work.op.processor), node._content))
+        for node in run.root.subtree()
+        if node.cost is not None and isinstance(node._content, Judgement)
     )
 
 

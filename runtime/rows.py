@@ -26,7 +26,8 @@ from runtime.journal_file import damaged
 
 Texts = Container[int]
 _Test = Callable[[Any, Texts], bool]
-_USAGE: Final = 9  # numbers; the last is money, all others are counts
+_USAGE: Final = 10  # numbers, all counts but one
+_MONEY: Final = 8  # which that is
 _DEEPEST: Final = 100  # of lists and objects in each other: what reads it has a stack
 _MOST: Final = 1e300
 _MOST_SECONDS: Final = 1e11  # a date that a calendar has
@@ -68,7 +69,7 @@ def _all_named(content: Any, texts: Texts) -> bool:
 def _usage(content: Any, texts: Texts) -> bool:
     if not isinstance(content, list) or len(content) > _USAGE:
         return False
-    counted = all(isinstance(each, int) for each in content[: _USAGE - 1])
+    counted = all(isinstance(each, int) for at, each in enumerate(content) if at != _MONEY)
     return counted and all(_number(each, texts) for each in content)
 
 
@@ -188,6 +189,7 @@ _FORMS: Final[dict[str, tuple[_Test, ...]]] = {  # as in ``history``, after kind
     "on": (_count, _text),
     "issue": (_count, *_CALL, _number, _number, _number, _number),
     "attempt": (_count, _number),
+    "again": (_count, _named, _text, _usage, _number, _number, _number),
     "result": (_count, _named, _usage, _number),
     "failure": (_count, _text, _text, _text, _usage, _number),
     "cancel": (_count, _bool),

@@ -26,6 +26,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
 from nlpu import convention, errors
+from nlpu.complaint import Invalid
 from nlpu.errors import Diverged, HostError, ModelError, NlpuError, ProgramError, Refused
 from nlpu.label import UNTRUSTED
 from nlpu.op import Op
@@ -115,6 +116,7 @@ class RunState:
         self.purse = Purse(budget)
         self.estimates = dict(estimates)
         self.divergence: str | None = None
+        self.poor_judges: set[str] = set()  # models that were warned of
         self.refused: set[str] = set()  # names of what a dry run would have changed
         self.begun = False  # its header is committed
         self.status: Status = "running"
@@ -133,6 +135,7 @@ class RunState:
             self.root.sights.append(Sight(0, None, UNTRUSTED, reads))
         self.leaders: dict[bytes, Node] = {}
         self.followers: dict[bytes, list[Node]] = {}
+        self.invalid: dict[bytes, tuple[Invalid, ...]] = {}  # of calls that are asked again, by key
         self.blocked: list[tuple[int, int, Node]] = []  # a heap of calls the budget refused
         self.forced: dict[str, list[float]] = {}  # file:line -> [count, seconds]
         self.on_text: Callable[[Node, str], None] | None = None
@@ -146,7 +149,7 @@ class RunState:
         """Count what former lives spent: on outcomes, and on attempts that a kill left open."""
         for outcome in self.past.paid:
             self.purse.charge(amount_of(cost_of(outcome.usage)))
-        for most in [*self.past.lost, *(call.most for call in self.past.under_way.values())]:
+        for most in [*self.past.lost, *self.past.open]:
             self.purse.charge(most)
 
     def processor(self, name: str | None) -> Processor:
@@ -249,6 +252,13 @@ class RunState:
                 op, identity = node.work.op, self.processor(node.work.op.processor).identity
                 self.history.taken(node.position, op, identity, key, node.texts or (), outcome)
         return outcome
+
+    def recall_invalid(self, key: bytes) -> None:
+        """Go on with a call where its former life was: with what it had been answered."""
+        known = self.past.invalid.get(key.hex(), ())
+        if known:
+            texts = self.journal.texts
+            self.invalid.setdefault(key, tuple(Invalid(texts[text], why) for text, why in known))
 
     def picked(self, position: str) -> tuple[int, ...]:
         """What came first there, in a former life or in the run it was edited from, and what had

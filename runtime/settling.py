@@ -3,7 +3,8 @@
 Theory of operation
 -------------------
     a reply          decoded and journaled: the call and its sharers have their result
-    an invalid one   journaled as a failure of the model; it is final
+    an invalid one   journaled, and asked for again with what is wrong (``Op.retries``); the last
+                     is journaled as a failure of the model, and final
     a fault          tried again later, or final (``faults`` decides)
     dropped          nothing needs it any more; its budget is charged in full
 
@@ -13,7 +14,8 @@ is tried, and the next when that one fitted, so a settlement costs one try and n
 Rules
 1. An outcome is journaled before anyone sees it.
 2. Sharers get their leader's outcome and keep their own labels.
-3. Only faults of the host are tried again.
+3. Only faults of the host are tried again as they were. What is asked again with what was wrong
+   is another attempt of the same call: with its key, in its turn, out of the same budget.
 """
 
 from __future__ import annotations
@@ -22,17 +24,21 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from nlpu.codec import Decoded, decode
-from nlpu.errors import BadOp, HostError, ModelError, Overloaded
+from nlpu.complaint import complaint
+from nlpu.errors import DoesNotFit, HostError, ModelError, Overloaded, ProgramError
 from nlpu.wire import Reply
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.cost import Cost
 from runtime.graph import Cell, Node, Stage
+from runtime.judging import check_judge
 from runtime.lanes import Flight, Lane, quarantined
 from runtime.run import RunState
 
 if TYPE_CHECKING:  # the desk owns this; both are the kernel's
     from runtime.calls import CallDesk
     from runtime.kernel import Kernel
+
+_NO_ROOM = "; the window has no room to ask again with what was wrong"
 
 
 class Settlement:
@@ -67,7 +73,7 @@ class Settlement:
             if isinstance(outcome, HostError):
                 self._faulted(flight, outcome)
             else:
-                self.close_failed(node, outcome)
+                self.close_failed(node, self._refused(node, outcome))
         self.unblock(run)
 
     def _replied(self, flight: Flight, reply: Reply) -> None:
@@ -86,22 +92,72 @@ class Settlement:
             tokens = reply.prompt_tokens + reply.completion_tokens
             nlops = reply.completion_tokens / TOKENS_PER_NLOP
             run.purse.settle(flight.most, Amount(1, nlops, tokens, money))
-        run.counts.calls += 1
         run.counts.completion_tokens += reply.completion_tokens
         run.counts.prompt_tokens += reply.prompt_tokens
         try:
             decoded = decode(node.work.op, reply)
-        except (ModelError, BadOp) as error:
+            check_judge(node, flight.lane.processor, decoded.content)
+        except (ModelError, ProgramError) as error:
             cost.wasted_tokens += reply.completion_tokens
-            self.close_failed(node, error)
+            if not self._ask_again(flight, reply, error):
+                run.counts.calls += 1
+                self.close_failed(node, error)
             return
+        run.counts.calls += 1
         self._close_done(node, decoded)
+
+    def _ask_again(self, flight: Flight, reply: Reply, error: Exception) -> bool:
+        """Queue the call once more, if its reply can be complained of and there is room for that.
+
+        If not, the error says how often it was asked.
+        """
+        node, run, cost = flight.node, flight.node.scope.run, flight.node.cost
+        assert node.key is not None and node.texts is not None and cost is not None
+        op, before = node.work.op, run.invalid.get(node.key, ())
+        found = complaint(op, reply, error)
+        more = ""
+        if found is not None and len(before) < op.retries:
+            try:
+                processor = flight.lane.processor.speaking(run.convention)
+                size = len(processor.prompt(op, node.texts, (*before, found)))
+            except DoesNotFit:
+                more = _NO_ROOM
+            else:
+                run.invalid[node.key] = (*before, found)
+                cost.again += 1
+                if node.issue:
+                    most = run.most(op, flight.lane.processor, size)
+                    run.history.again(node.issue, found, cost, most, self._kernel.turn_s)
+                node.stage = Stage.READY
+                run.counts.waiting += 1
+                flight.lane.push(node)
+                self._kernel.soon()
+                return True
+        if before:
+            more = f"; it was asked {len(before) + 1} times{more}"
+        if more:
+            error.args = (f"{error}{more}",)
+        return False
+
+    def _refused(self, node: Node, error: BaseException) -> BaseException:
+        """The error of a refused attempt: if only the complaint did not fit, what it was of."""
+        assert node.key is not None
+        invalid = node.scope.run.invalid.get(node.key, ())
+        if not invalid or not isinstance(error, DoesNotFit):
+            return error
+        try:
+            decode(node.work.op, Reply(invalid[-1].text, "stop", 0, 0))
+        except ModelError as first:
+            first.args = (f"{first}{_NO_ROOM}",)
+            return first
+        return error
 
     def _close_done(self, node: Node, decoded: Decoded) -> None:
         run, cost = node.scope.run, node.cost
         assert cost is not None
         assert node.key is not None
         cost.trimmed = decoded.trimmed
+        run.invalid.pop(node.key, None)
         run.history.result(node.issue, decoded.text, cost, self._kernel.turn_s)
         node.reply = decoded.text
         self._kernel.settle(node, decoded.content)
@@ -118,6 +174,8 @@ class Settlement:
             run.history.failure(node.issue, error, side, cost, self._kernel.turn_s)
         if side == "host":
             run.leaders.pop(node.key, None)
+        else:
+            run.invalid.pop(node.key, None)
         self._kernel.fail(node, error)
         for sharer in run.followers.pop(node.key, ()):
             self.follow(node, sharer)
@@ -135,7 +193,7 @@ class Settlement:
         if refused:
             cost.refused += not knocking
             lane.refused(flight.sent_s, now)
-        free = cost.knocks + cost.refused
+        free = cost.knocks + cost.refused + cost.again  # those did not fail
         if lane.health.quarantined(node):
             self.close_failed(node, quarantined(node, lane))
         elif knocking and lane.health.given_up(now):
@@ -201,7 +259,8 @@ class Settlement:
             lane = self._desk.lane_of(node.work.op)
             assert node.texts is not None
             processor = lane.processor.speaking(run.convention)
-            size = len(processor.prompt(node.work.op, node.texts))
+            invalid = run.invalid.get(node.key or b"", ())
+            size = len(processor.prompt(node.work.op, node.texts, invalid))
             refusal = run.purse.refusal(node.name, run.most(node.work.op, lane.processor, size))
             self._kernel.arrived(self._kernel.host.stop, run, refusal)
 

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nlpu.chat import Chat
 from nlpu.errors import BadOperand
 from nlpu.label import join
 from nlpu.op import Call, Draws, Gather, Leaf, Lift, Map, Op, Operand, Reduce, check_text, rebuilt
@@ -105,7 +106,7 @@ def _taken(operand: Value[Any], content: Any, place: Operand, op: Op[Any]) -> An
     work = operand.work if isinstance(operand, Node) else None
     if isinstance(work, Call | Reduce) and work.op.result.annotation == place.type.annotation:
         return content
-    return place.type.keep(content, f"operand {place.name!r} of {op.name}")
+    return place.keep(content, f"operand {place.name!r} of {op.name}")
 
 
 def _call_ready(kernel: Kernel, node: Node) -> None:
@@ -288,6 +289,8 @@ def _bound(kernel: Kernel, reader: Op[Any], item: Any) -> int:
         return _bound_of_call(item.work.op)
     processor = kernel.processor(reader.processor)
     content = content_of(item)
+    if isinstance(content, Chat):
+        return int(processor.codec.chat_tokens(content))
     text = reader.result.render(content)
     return int(processor.count(text)) + 4
 

@@ -79,7 +79,7 @@ def prompt_text(body: dict[str, Any]) -> str:
 
 
 def operand(seen: Seen) -> str:
-    return re.findall(r"^[A-Z]\w*: (.*)$", prompt_text(seen.body), re.MULTILINE)[-1]
+    return re.findall(r"^\w+: (.*)$", prompt_text(seen.body), re.MULTILINE)[-1]
 
 
 def right(seen: Seen) -> str:

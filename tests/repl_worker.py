@@ -23,10 +23,11 @@ class Rude(Scripted):
     """Hangs in an answer, or never ends one, where it is told to; else it attacks."""
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
-        if "Hang" in see(request).instruction and on_text is not None:
+        line = see(request).chat[-1].text
+        if "Hang" in line and on_text is not None:
             on_text("It begins so ")
             await asyncio.sleep(1e6)
-        while "Drip" in see(request).instruction and on_text is not None:
+        while "Drip" in line and on_text is not None:
             on_text("drop ")
             await asyncio.sleep(0.02)
         return await super().send(request, on_text)

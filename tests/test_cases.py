@@ -235,8 +235,10 @@ def test_operands_must_fit() -> None:
 
 
 def test_a_case_with_choices_makes_its_op() -> None:
-    (case,) = cases_of([Case(operands={"text": "x"}, expected="b", choices=("a", "b"))])
+    given = {"by": "mood", "text": "x"}
+    (case,) = cases_of([Case(operands=given, expected="b", choices=("a", "b"))])
     assert questions(classify, [case])[0].asks == classify("a", "b")
+    (case,) = cases_of([Case(operands={"text": "x"}, expected="b", choices=("a", "b"))])
     assert questions(tone, [case])[0].asks.result.name == op("x", Literal["a", "b"]).result.name
     with pytest.raises(
         BadOperand, match="classify is made of choices: give the case its 'choices'"

@@ -261,8 +261,30 @@ def test_the_likelier_choice_is_said_and_a_stream_tells_the_same(opened: Opened)
             warm = request._replace(id="w", temperature=1.5, repetition_penalty=1.3)
             drawn = await processor.engine.send(warm)
             assert drawn.probabilities[0] == pytest.approx(reply.probabilities[0], **near)
+            assert drawn.mass == pytest.approx(reply.mass, **near)
             plain = await processor.engine.send(request._replace(id="p", probabilities=False))
-            assert (plain.text, plain.probabilities) == (reply.text, ())
+            assert plain.text in {"yes", "no"} and (plain.probabilities, plain.mass) == ((), None)
+
+    with_processor(opened, test)
+
+
+def test_the_mass_is_what_the_choices_have_of_the_whole(opened: Opened) -> None:
+    """No constraint, temperature or penalty is in it; a scripted mass is what the script says."""
+    needs(opened, weigh_rain)
+
+    async def test(processor: Processor) -> None:
+        pieces: list[str] = []
+        for number, text in enumerate((TEXT, "Nobody came.", "The kettle is blue.")):
+            request = asking(processor, weigh_rain, text, id=f"mass {number}")
+            reply = await processor.engine.send(request, pieces.append)
+            if opened.kind == "scripted":
+                assert reply.mass is None
+                continue
+            assert reply.mass is not None and 0 < reply.mass < 1 + 1e-6
+            assert (reply.finish, reply.completion_tokens) == ("stop", 1)
+            assert pieces.pop() == reply.text and not pieces
+            drawn = request._replace(id="drawn", temperature=1.0, seed=None)
+            assert (await processor.engine.send(drawn)).text in {"yes", "no"}
 
     with_processor(opened, test)
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve import VllmServer
 from nlpu.engines.serve_command import PYTHON_VARIABLE, survey
+from nlpu.judgement import beginnings, shares
 from nlpu.wire import Constraint, Message, Reply, Request
 from tests.vllm_fixture import FLAGS, Served, model_directory
 
@@ -256,6 +258,8 @@ def test_messages_go_over_chat(vllm_server: Served, monkeypatch: pytest.MonkeyPa
         whole, streamed = await engine.send(request), await engine.send(request, pieces.append)
         assert sum(whole.probabilities) == pytest.approx(1)
         assert whole.probabilities == pytest.approx(streamed.probabilities, abs=1e-3)
+        assert whole.mass is not None and 0 < whole.mass < 1
+        assert whole.mass == pytest.approx(streamed.mass, abs=1e-3)
         await engine.close()
 
     asyncio.run(test())
@@ -277,7 +281,36 @@ def test_the_embedded_engine_finds_yes_as_likely(vllm_server: Served) -> None:
         for one, other in zip(ours, theirs, strict=True):
             # Theirs has the same weights, dequantised; ours rounds activations to eight bits.
             assert one.probabilities == pytest.approx(other.probabilities, abs=0.08)
+            assert one.mass == pytest.approx(other.mass, abs=0.08)
         assert len({round(one.probabilities[0], 2) for one in ours}) > 2
+
+    on(vllm_server, test)
+
+
+def test_the_mass_is_that_of_the_whole_vocabulary(vllm_server: Served) -> None:
+    """As the server tells its likeliest tokens when nothing is asked of them."""
+    prompt = ids(vllm_server, "Is snow white? Answer yes or no.")
+    tokenizer = Tokenizer.from_file(f"{vllm_server.directory}/tokenizer.json")
+    cut = lambda text: tokenizer.encode(text, add_special_tokens=False).ids  # noqa: E731
+    begun = beginnings(("yes", "no"), cut)
+    plain = {"model": vllm_server.model, "prompt": list(prompt), "max_tokens": 1, "logprobs": 20}
+    plain["return_tokens_as_token_ids"] = True
+
+    async def test(engine: HttpEngine) -> None:
+        choice = Constraint("choice", '["yes","no"]')
+        asked = ask(prompt, constraint=choice, probabilities=True)
+        reply = await engine.send(asked)
+        drawn = await engine.send(asked._replace(temperature=1.5, repetition_penalty=1.3))
+        key = {"Authorization": f"Bearer {vllm_server.api_key}"}
+        async with aiohttp.ClientSession(headers=key) as session:
+            answer = await session.post(f"{vllm_server.url}/v1/completions", json=plain)
+            told = (await answer.json())["choices"][0]["logprobs"]["top_logprobs"][0]
+        likely = {int(token.removeprefix("token_id:")): exp(p) for token, p in told.items()}
+        _, found = shares(begun, likely)
+        assert 0 < found <= reply.mass + 0.01  # those behind the twentieth are missing
+        assert reply.mass == pytest.approx(found, abs=0.02)
+        assert drawn.mass == pytest.approx(reply.mass, abs=0.01)
+        assert (reply.finish, reply.completion_tokens) == ("stop", 1)
 
     on(vllm_server, test)
 

@@ -195,8 +195,8 @@ def test_scores_of_one_s_own_and_mixed_metrics() -> None:
 
 
 def test_choices_yes_and_no_and_labels() -> None:
-    cases = [Case(operands={"text": "x"}, expected="b", choices=("a", "b"))]
-    with computer(Scripted({"Which": "b", "Is it": "no"})) as machine:
+    cases = [Case(operands={"by": "mood", "text": "x"}, expected="b", choices=("a", "b"))]
+    with computer(Scripted({"which": "b", "Is it": "no"})) as machine:
         assert machine.evaluate(classify, cases).accuracy == 1
         report = machine.evaluate(yes, [({"text": "x"}, False), ({"text": "y"}, "yes")])
     assert [each.answer for each in report.rows] == ["no", "no"]

@@ -14,18 +14,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit import Doomed, computer, echo, execute, finish, resumed
 from pydantic_core import to_json
+from test_engine_contract import _tiny_tokenizer
 from test_forecast import KNOWN, experience_of
 from test_thinking import processor as thinker
 from test_thinking import thinks
 
-from nlpu import Judgement, nlop
+from nlpu import Judgement, nlop, op
 from nlpu.engines.fault_server import FaultServer
 from nlpu.engines.http_replies import read_reply
 from nlpu.engines.http_wire import Dialect
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import ConstraintRejected, Malformed, ServerFault
 from nlpu.isa import judge
-from nlpu.judgement import probabilities
+from nlpu.judgement import (
+    beginnings,
+    chosen,
+    likeliest,
+    probabilities,
+    shares,
+    weighed,
+)
 from nlpu.wire import Capabilities, Message, Request
 from runtime.editing import Edits
 from runtime.experience import Experience
@@ -97,6 +105,62 @@ def test_a_choice_has_the_share_of_the_tokens_that_begin_it(first: Any, expected
 def test_shares_sum_to_one_if_there_are_any(first: list[tuple[str, float]]) -> None:
     found = probabilities(CHOICES, first)
     assert not found or sum(found) == pytest.approx(1)
+
+
+def test_a_choice_begins_with_the_tokens_of_its_spellings() -> None:
+    whole = {"yes": 1, "Yes": 2, " yes": 3, "no": 4, "NO": 5}
+    cut = lambda text: [whole[text]] if text in whole else [9, 9]  # noqa: E731
+    assert beginnings(CHOICES, cut) == ((1, 2, 3), (4, 5))
+    assert beginnings(CHOICES, lambda text: [ord(c) for c in text]) == (
+        (ord("Y"), ord("y")), (ord("N"), ord("n"))
+    )  # fmt: skip  # the blank begins both
+    assert beginnings(("tea", "team"), lambda text: [ord(c) for c in text]) == ()
+
+
+@given(st.dictionaries(st.integers(0, 9), st.floats(0, 0.1)), st.integers(1, 8))
+def test_shares_are_of_the_tokens_that_begin_a_choice(likely: dict[int, float], cut: int) -> None:
+    begun = (tuple(range(cut)), tuple(range(cut, 9)))
+    found, mass = shares(begun, likely)
+    assert mass == pytest.approx(sum(share for one, share in likely.items() if one < 9))
+    assert not found or sum(found) == pytest.approx(1)
+    assert bool(found) == (mass > 0)
+
+
+def test_a_token_begins_one_choice() -> None:
+    assert [chosen(CHOICES, ((1, 2), (3,)), token) for token in (1, 2, 3)] == ["yes", "yes", "no"]
+    with pytest.raises(ValueError, match="is not in list"):
+        chosen(CHOICES, ((1, 2), (3,)), 4)
+    assert likeliest(CHOICES, (0.5, 0.5)) == "yes" and likeliest(CHOICES, (0.4, 0.6)) == "no"
+
+
+# -- mass -----------------------------------------------------------------------------------------
+
+
+def test_a_judgement_tells_the_mass_of_its_choices_where_it_is_known() -> None:
+    said = Say("yes", probabilities=(0.9, 0.1), mass=0.98765432)
+    known = execute(lambda: judge("Is it?", "So."), engine=said).result
+    assert known == Judgement(answer=True, probability=0.9, mass=0.9877)
+    assert to_json(known) == b'{"answer":true,"probability":0.9,"mass":0.9877}'
+    assert weighed(known, (0.9, 0.1), True, 1.0000001).mass == 1.0
+
+
+@given(st.booleans(), st.floats(0, 1), st.none() | st.floats(0, 1))
+def test_without_a_mass_it_reads_and_is_written_as_before(
+    answer: bool, probability: float, mass: float | None
+) -> None:
+    """What journals hold of former versions: a mass that is not known is not in the text."""
+    made = Judgement(answer=answer, probability=probability, mass=mass)
+    text = judge.result.render(made)
+    assert judge.result.parse(text) == made and ("mass" in text) == (mass is not None)
+    old = to_json({"answer": answer, "probability": probability}).decode()
+    assert judge.result.render(judge.result.parse(old)) == old
+    assert judge.result.parse(old) == Judgement(answer=answer, probability=probability)
+    assert ("mass" in repr(made)) == (mass is not None)
+
+
+def test_ops_of_former_versions_are_the_same_ops() -> None:
+    assert judge.digest.hex() == "9d1d97115ca23703e4774a682ed3faa1"
+    assert op("x", list[Judgement]).digest.hex() == "b1ab0d6d3130b77d8e00fcae069bbc3b"
 
 
 # -- journal --------------------------------------------------------------------------------------
@@ -187,6 +251,33 @@ def test_over_chat_as_over_completions(streams: bool) -> None:
     asyncio.run(test())
 
 
+@pytest.mark.parametrize("chat", [False, True])
+def test_vllm_is_asked_for_the_tokens_that_begin_the_choices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chat: bool
+) -> None:
+    """By its own account of how it cuts them, where no tokenizer is at hand; once for all."""
+    directory = _tiny_tokenizer(tmp_path)
+    if chat:
+        monkeypatch.setattr("nlpu.engines.http_probe.Path.is_file", lambda _: False)
+
+    async def test() -> None:
+        async with FaultServer(tokenizer=directory) as server, opened(server) as engine:
+            prompt = ASKED.prompt if chat else (1, 2, 3)
+            asked = [ASKED._replace(id=str(n), prompt=prompt) for n in range(3)]
+            asked.append(ASKED._replace(id="drawn", prompt=prompt, temperature=2.0))
+            said: list[str] = []
+            replies = await asyncio.gather(*(engine.send(one, said.append) for one in asked))
+            assert said == [reply.text for reply in replies]
+            assert len(server.seen) == len(asked)
+            assert len({(*each.probabilities, each.mass) for each in replies}) == 1
+            assert replies[0].mass is not None and 0.5 <= replies[0].mass < 1
+            body, ids = server.seen[0].body, [ord(c) for c in "YyNn"]
+            assert body["logprob_token_ids"] == body["allowed_token_ids"] == ids
+            assert body["max_tokens"] == 1 and "structured_outputs" not in body
+
+    asyncio.run(test())
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -202,6 +293,9 @@ def test_a_server_that_does_not_tell_is_at_fault(told: Any) -> None:
     answer = json.dumps({"choices": [choice], "usage": usage}).encode()
     with pytest.raises(ServerFault, match="did not tell how likely"):
         read_reply(dialect, ASKED, answer)
+    knowing = replace(dialect, begun={judge.result.constraint.spec: ((1,), (2,))})
+    with pytest.raises(ServerFault, match="did not tell how likely"):
+        read_reply(knowing, ASKED, answer)
 
 
 def test_a_server_that_is_not_vllm_is_not_asked() -> None:

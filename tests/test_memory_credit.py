@@ -22,6 +22,7 @@ from memory.consolidate import (
 )
 from memory.controller import Memory
 from memory.embed import open_embedder
+from nlpu.chat import Turn, chat_of
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand, MissingPart
 from nlpu.label import UNTRUSTED, USER
@@ -164,6 +165,40 @@ def test_converse_fits_its_window_whatever_it_remembers(static: Path) -> None:
         assert run.error is None and run.result == "5"
     with Memory(static) as store:
         assert max(len(found.page.text) for found in store.search("Vera")) > 1000
+
+
+def test_converse_answers_in_a_chat_of_what_was_said_last(static: Path) -> None:
+    engine = Scripted(lambda seen: f"So it is: {seen.chat[-1].text}." if seen.chat else "3",
+                      window=3000)  # fmt: skip
+
+    def tell(message: str) -> tuple[Turn, ...]:
+        assert execute(lambda: converse(message, str(static)), engine=engine).error is None
+        return next(seen.chat for seen in reversed(engine.seen) if seen.chat)
+
+    tell("Vera is here.")
+    tell("She has a dog.")
+    chat = ["Vera is here.", "So it is: Vera is here..", "She has a dog.",
+            "So it is: She has a dog..", "So?"]  # fmt: skip
+    assert tell("So?") == chat_of(*chat).turns
+    memories = engine.seen[-1].operands["memories"].splitlines()
+    assert memories == ["Person: I have a dog."]  # none stands there twice
+    before: tuple[Turn, ...] = ()
+    for number in range(12):
+        last = tell(f"{number} " * 60)
+        assert not before or last[-3] == before[-1]
+        before = last
+    assert 4 < len(last) < 17 and last[0].role == "user"
+
+
+def test_what_converse_was_told_by_others_lowers_its_answer(static: Path) -> None:
+    with Memory(static) as store:
+        for text, label in (("Person: Hi, Ann.", USER), ("Friend: Hi.", UNTRUSTED)):
+            store.write(text, label=label, source="conversation")
+    engine = Scripted({"How much does": "3", "friend": "So it is."})
+    execute(lambda: converse("What now?", str(static)), engine=engine)
+    assert [turn.text for turn in engine.seen[-1].chat] == ["Hi, Ann.", "Hi.", "What now?"]
+    with Memory(static) as store:
+        assert store.newest("conversation", 1)[0].label == UNTRUSTED
 
 
 def test_converse_remembers_across_runs(nlpu: Terminal, tmp_path: Path, static: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import asked, computer, execute, finish, said
+from kit import computer, execute, finish, said
 from memory_kit import TALK, memory, talk
 
 from memory.controller import Memory

@@ -114,7 +114,7 @@ def processor(tmp_path: Path) -> Any:
 
 
 def receipt(tmp_path: Path) -> Any:
-    return execute(lambda: [str(echo("x")), count("x")]).receipt
+    return execute(lambda: [str(echo("x")), count.using(retries=0)("x")]).receipt
 
 
 OBJECTS: dict[str, Callable[[Path], Any]] = {
@@ -289,7 +289,7 @@ def merge_all(texts: list[str]) -> str:
 
 def test_a_failed_value_says_why_and_where() -> None:
     def program() -> str:
-        failing = count("no number")
+        failing = count.using(retries=0)("no number")
         with pytest.raises(NlpuError):
             int(failing)
         return told(failing)
@@ -323,7 +323,8 @@ def test_a_repr_neither_shows_nor_lowers(content: Any) -> None:
 
 def test_whether_it_failed_is_not_shown_either() -> None:
     def program() -> list[str]:
-        good, bad = count(Value("1", UNTRUSTED)), count(Value("one", UNTRUSTED))
+        once = count.using(retries=0)
+        good, bad = once(Value("1", UNTRUSTED)), once(Value("one", UNTRUSTED))
         echo("time passes").value  # noqa: B018
         assert good.ready and bad.ready
         return [told(good), told(bad)]
@@ -420,7 +421,7 @@ GO_ON = "to go on: computer.resume('X', program, ...)"
 
 
 def test_a_run_that_failed() -> None:
-    run = execute(lambda: echo(lift(str)(count("x"))), engine={"many": "several"})
+    run = execute(lambda: echo(lift(str)(count.using(retries=0)("x"))), engine={"many": "several"})
     assert stem(told(run), run).startswith("run X: failed, 1 call, 0.01 nlops, S; Malformed: the r")
     assert ends(run) == ["Malformed: the reply 'several' is not a whole number"]
 

@@ -15,6 +15,7 @@ from kit import echo, execute
 from pydantic import BaseModel, Field
 
 from nlpu import isa
+from nlpu.calibration import Calibration
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOp, BadProgram
 from nlpu.label import SYSTEM, UNTRUSTED, USER, intern_label
@@ -83,6 +84,9 @@ def ops(draw: Callable[..., Any], name: str) -> Op[Any]:
         draw(st.just(name) | TEXTS), draw(TEXTS.filter(str.strip)),
         tuple(Operand(place, draw(TYPES)) for place in places if place != "samples"), result,
         max_tokens=draw(st.integers(0, 900)), temperature=draw(st.sampled_from([0.0, 0.7])),
+        calibration=Calibration(0.5, -1.5e-7, draw(st.booleans()))
+        if result.kind == "judgement" and draw(st.booleans())
+        else None,
         at_limit="trim" if result.kind == "text" and draw(st.booleans()) else "error",
     )  # fmt: skip
 

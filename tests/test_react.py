@@ -138,9 +138,18 @@ def test_actions_of_one_step_are_made_at_the_same_time() -> None:
 def test_the_transcript_is_only_added_to(tools: Tools) -> None:
     engine = Scripted([*(step(ask("look", what=f"thing {n}")) for n in range(6)), answer("So.")])
     execute(act, "How old?", tools.all, engine=engine)
-    read = [seen.operands["text"] for seen in engine.seen]
-    assert len(read) == 7 and "- send: Send a letter." in read[0]
-    assert all(after.startswith(before) for before, after in pairwise(read))
+    read = [seen.chat for seen in engine.seen]
+    assert [len(chat) for chat in read] == [1, 3, 5, 7, 9, 11, 13]
+    assert "- send: Send a letter." in read[0][0].text
+    assert read[0][0].text.endswith("\n\nquestion: How old?")
+    assert read[1][1:] == (
+        (
+            "assistant",
+            step(ask("look", what="thing 0", most=3)).replace(": ", ":").replace(", ", ","),
+        ),
+        ("user", "look(what='thing 0') gave:\nthing 0 are old"),
+    )
+    assert all(after[: len(before)] == before for before, after in pairwise(read))
 
 
 def test_what_was_all_done_before_ends_the_loop(tools: Tools) -> None:
@@ -182,7 +191,7 @@ def test_a_tool_that_fails_says_so_to_the_model(tools: Tools) -> None:
     trace = execute(act, "Add.", tools.all, engine=engine).result
     said = trace.steps[0].actions[0].observation
     assert said.startswith("error: add failed: ") and said.endswith("that is too much")
-    assert said in engine.seen[1].operands["text"]
+    assert said in engine.seen[1].chat[-1].text
 
 
 def test_a_long_observation_is_whole_in_the_trace_and_fits_the_window() -> None:
@@ -197,8 +206,10 @@ def test_a_long_observation_is_whole_in_the_trace_and_fits_the_window() -> None:
     trace = execute(act, "What is it about?", [book], engine=engine).result
     assert (trace.ended, len(trace.steps)) == ("answer", 5)
     assert all(len(each.actions[0].observation) > 9000 for each in trace.steps)
-    assert "[this goes on at note 1]" in engine.seen[1].operands["text"]
-    assert "earlier entries" in engine.seen[-1].operands["text"]
+    assert "[this goes on at note 1]" in engine.seen[1].chat[-1].text
+    first, second = engine.seen[-1].chat[:2]
+    assert "earlier entries" in first.text and "gave:" not in first.text  # turns leave as a whole
+    assert (first.role, second.role) == ("user", "assistant") and second.text.startswith("{")
 
 
 def test_any_argument_name_will_do() -> None:

@@ -71,7 +71,7 @@ def busy_run(run_dir: Path) -> Run:
 
 PART_SUMS = (
     "calls", "attempts", "nlops", "wasted_nlops", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "thinking_tokens", "money",
+    "completion_tokens", "thinking_tokens", "money", "asked_again",
 )  # fmt: skip
 
 
@@ -133,9 +133,9 @@ def test_wasted_and_trimmed_are_counted() -> None:
 
     receipt = execute(program, engine={"many": "several words", "Repeat": "One. Two three"}).receipt
     assert (receipt.trimmed, receipt.failed) == (1, 1)
-    assert receipt.nlops == pytest.approx(0.03 + 0.02)
-    assert receipt.wasted_nlops == 0.02
-    assert "1 cut at their limit; 1 failed" in str(receipt)
+    assert receipt.nlops == pytest.approx(0.03 + 2 * 0.02)  # "several words" is asked again once
+    assert (receipt.wasted_nlops, receipt.asked_again) == (2 * 0.02, 1)
+    assert "1 cut at their limit; 1 asked again; 1 failed" in str(receipt)
 
 
 def test_money() -> None:

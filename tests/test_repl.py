@@ -15,6 +15,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from terminal_fixture import Terminal, nlpu
 
+from nlpu.chat import chat_of
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import Unauthorized
 from nlpu.label import UNTRUSTED, USER, Label
@@ -30,10 +31,15 @@ __all__ = ["nlpu"]  # a fixture
 # -- a session -----------------------------------------------------------------------------------
 
 
+def last_line(seen: Seen) -> str:
+    """The line that was said, or what else was asked."""
+    return (seen.chat[-1].text if seen.chat else seen.instruction).rpartition("\n\n")[2]
+
+
 def short(seen: Seen) -> str:
-    """An answer that shows the instruction and the values that were read."""
-    values = [text for name, text in seen.operands.items() if name != "context"]
-    return f"<{seen.instruction.splitlines()[0]}{''.join('|' + text for text in values)}>"
+    """An answer that shows the line and the values that were read."""
+    told = last_line(seen).splitlines()[0]
+    return f"<{told}{''.join('|' + text for text in seen.operands.values())}>"
 
 
 @pytest.fixture
@@ -98,8 +104,8 @@ def test_values_are_operands_and_answers_the_context(
     )  # fmt: skip
     assert engine.seen[0].operands == {}
     assert list(engine.seen[1].operands) == ["_1"], "what is named is not in the context again"
-    last = engine.seen[2].operands
-    assert list(last) == ["context", "x", "_3", "a"] and last["context"] == "_1> One?\n<One?>"
+    assert list(engine.seen[2].operands) == ["x", "_3", "a"]
+    assert engine.seen[2].chat == chat_of("One?", "<One?>", "Join x, _3 and a").turns
     told(console, capsys, "Next?")
     assert [labelled(console, n) for n in range(1, 6)] == [USER, USER, *[UNTRUSTED] * 3]
     told(console, capsys, "clear", "Anew?")
@@ -121,7 +127,7 @@ def test_programs_run_on_values(opened: Opened, capsys: pytest.CaptureFixture[st
 def test_what_fails_says_why_and_the_session_goes_on(
     opened: Opened, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console = opened(lambda seen: "" if "nothing" in seen.instruction else "fine")
+    console = opened(lambda seen: "" if "nothing" in last_line(seen) else "fine")
     out, err = told(console, capsys, "Say nothing", "Use _1", "Go on", "Use _2")
     assert out == "fine\nfine\n" and console.failed
     assert "the model returned no text" in err and "there is no value _1" in err
@@ -147,7 +153,7 @@ def test_after_a_kill_all_is_there_and_no_call_is_made_again(
     def answer(seen: Seen) -> Say | str | Unauthorized:
         return (
             Unauthorized("the key is refused")
-            if seen.instruction.startswith("Fail")
+            if last_line(seen).startswith("Fail")
             else short(seen)
         )
 
@@ -191,9 +197,7 @@ def test_ctrl_c_stops_the_line_and_it_stays_stopped(
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             return await super().send(request, on_text)
 
-    engine = Hanging(
-        lambda seen: Say(short(seen), seconds=1e6 if "Hang" in seen.instruction else 0)
-    )
+    engine = Hanging(lambda seen: Say(short(seen), seconds=1e6 if "Hang" in last_line(seen) else 0))
     first = opened(engine)
     out, err = told(first, capsys, "One?", "Hang on _1", "Two?")
     assert out == "<One?>\n<Two?>\n" and err == "interrupted\n"
@@ -348,14 +352,14 @@ def test_looks_show_the_session(opened: Opened, capsys: pytest.CaptureFixture[st
         "graph": ["_3  Two {x}", "from x, context", "say x1"],
         "graph _1": ["main/1/1", "<One?>"],
         "cost": ["2 calls", "say "],
-        "ops": ["summarize", "write_answer", "yes or no", "(the line)"],
+        "ops": ["summarize", "write_answer", "yes or no", "Answer the last message."],
         "runs": [console.run.name, "running"],
         "inspect _3": [
             "Two {x}",
             "user",
-            "say at main/7/3: made",
+            "say at main/7/4: made",
             "<|user|>",
-            "x: a text",
+            "x: a text\n\n  Two x",
         ],
         "inspect x": ["a text", "no call made it"],
         "help": list(COMMANDS),
@@ -375,8 +379,10 @@ def test_what_leaves_the_window_keeps_its_name(
     engine = Scripted(lambda seen: "long " * 50, window=4000)
     console = opened(engine)
     told(console, capsys, *(f"Line {n}?" for n in range(9)))
-    context = engine.seen[-1].operands["context"]
-    assert "listed at page_1]" in context and "Line 0?" not in context
+    first, *rest = engine.seen[-1].chat
+    assert "listed at page_1]" in first.text and "Line 0?" not in str(engine.seen[-1].chat)
+    assert [turn.text.strip() for turn in rest[::2]] == [("long " * 50).strip()] * len(rest[::2])
+    assert rest[-1] == ("user", "Line 8?")
     out, _ = told(console, capsys, "{page_1}", "_1")
     assert out.startswith("_1\n_2\n") and out.endswith("long\n")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from terminal_fixture import Terminal, nlpu
-from test_repl import Opened, grave, opened, place, short, told
+from test_repl import Opened, grave, last_line, opened, place, short, told
 
+from nlpu.convention import FIRST
 from nlpu.engines.scripted import Scripted
+from runtime.computer import Computer
+from runtime.terminal.repl import console
 from runtime.terminal.repl.prompt import Lines
 
 __all__ = ["nlpu", "opened", "place"]  # fixtures
@@ -35,6 +39,22 @@ def test_a_session_can_be_resumed_from_another_directory(
     again = opened(resume=first.run.name)
     assert told(again, capsys, "{a}", "_2")[0].count("\n") == 2
     assert (again.run.counts.calls, again.run.counts.reused) == (0, 3)
+
+
+def test_a_session_from_before_there_were_chats_goes_on_as_it_began(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "Computer", partial(Computer, convention=FIRST))
+    first = opened()
+    told(first, capsys, "One?", "x = 'a text'", "pin x", "Two?")
+    first.close()
+    monkeypatch.undo()
+    engine = Scripted(lambda seen: f"<{seen.instruction.splitlines()[0]}>")
+    again = opened(engine, resume=first.run.name)
+    assert (again.run.counts.calls, again.run.counts.reused) == (0, 2)
+    assert told(again, capsys, "Three {x}")[0] == "<Three x>\n"
+    (seen,) = engine.seen
+    assert seen.chat == () and seen.operands["context"].startswith("_1> One?\n<")
 
 
 @pytest.mark.parametrize("lines", [["a = run p.py:chain q"], ["a = run p.py:chain q", "Hi {a}"]])
@@ -93,7 +113,7 @@ def test_an_edit_tries_what_failed_again(
     opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (place / "p.py").write_text(ECHO)
-    console = opened(lambda seen: "many" if "How" in seen.instruction else short(seen))
+    console = opened(lambda seen: "many" if "How" in last_line(seen) else short(seen))
     _, err = told(console, capsys, "a = How many?", "n = run p.py:whole {a}", "run p.py:none")
     assert "invalid literal" in err
     out, err = told(console, capsys, "edit _1 42", "n")
@@ -145,7 +165,7 @@ def test_what_was_held_before_a_step_is_not_held_after_it(
 
 
 def test_what_failed_is_told_once(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
-    console = opened(lambda seen: "" if "Fail" in seen.instruction else short(seen))
+    console = opened(lambda seen: "" if "Fail" in last_line(seen) else short(seen))
     told(console, capsys, "One", "Fail _1", "Two _1", "Three _1", "break say")
     _, err = told(console, capsys, "edit _1 x", "step", "step", "step")
     assert err.count("the model returned no text") == 1 and console.held is None

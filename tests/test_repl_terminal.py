@@ -153,7 +153,7 @@ def test_every_command_in_a_terminal_of_80_columns(screen: Opened, tmp_path: Pat
     (tmp_path / "a.txt").write_text("from a file")
     on.expect("session ", "on scripted", "_1>")
     lines = {
-        "What is a loom?": ["letter old", "_1: ", "tokens in", "_2>"],
+        "What is a loom?": ["river found", "_1: ", "tokens in", "_2>"],
         "x = Shorten _": ["_2: ", "_3>"],
         "file = @a.txt": ["file: 11 characters: from a file", "_4>"],
         "run ask {file}": ["_4: ", "_5>"],
@@ -169,8 +169,8 @@ def test_every_command_in_a_terminal_of_80_columns(screen: Opened, tmp_path: Pat
         "inspect x": ["user", "say at", "Shorten _1", "_5>"],
         "help": ["quit", "_5>"],
         "break say": ["breakpoints: say", "_5>"],
-        "Held?": ["held: say at main/11/6: Held?", "held>"],
-        "inspect main/11/6": ["Held?", "<|answer|>", "held>"],
+        "Held?": ["held: say at main/11/7: Held?", "held>"],
+        "inspect main/11/7": ["Held?", "<|answer|>", "held>"],
         "step": ["_5: ", "_6>"],
         "break  say": ["breakpoints: none", "_6>"],
         "go": ["_6>"],
@@ -311,7 +311,7 @@ def test_a_killed_session_comes_back_whole(screen: Opened, tmp_path: Path) -> No
     (run,) = (p.stem for p in tmp_path.glob(".nlpu/runs/*.db") if p.stem not in new.raw[-40:])
     again = screen("--resume", run[:5])
     again.expect("2 values; 2 calls known, 0 made again", "_2> x = Shorten _", "_3>")
-    again.type("_1", "letter old without quiet red window found river never.", "_3>")
+    again.type("_1", "river found without quiet red window found river never.", "_3>")
     again.type("{x}", "red after near", "_3>")
     again.keys(UP * 4, "pin x")  # the history is that of both
     again.keys(CTRL_C, "_3>")
@@ -325,7 +325,7 @@ def test_a_killed_session_comes_back_whole(screen: Opened, tmp_path: Path) -> No
 def test_a_resized_terminal_is_written_to_its_new_width(screen: Opened) -> None:
     on = screen(*SCRIPTED)
     on.expect("_1>")
-    on.type("What is a loom?", "letter old", "_2>")
+    on.type("What is a loom?", "river found", "_2>")
     on.child.setwinsize(24, 50)  # wrapped by it, a line would end before the 50th column
     on.screen.resize(24, 50)
     on.type("ctx", "protected", "operands", "_2>")

@@ -75,6 +75,9 @@ def answer(body: dict[str, Any]) -> str:
     """The whole text, before ``stop`` and ``max_tokens``."""
     constraint = constraint_of(body)
     dice = Dice(f"{prompt_hash(body)}/{json.dumps(constraint)}")
+    if body.get("allowed_token_ids"):
+        likely = _named(body)
+        return _character(max(likely, key=lambda one: likely[one]))
     if constraint is None:
         return dice.words(dice.between(4, 24)) + "."
     kind, spec = constraint
@@ -97,11 +100,33 @@ def full(body: dict[str, Any]) -> str | None:
 
 def logprobs(body: dict[str, Any], parts: list[str]) -> dict[str, Any] | None:
     """The log-probabilities of a choice's first token, if asked for; what was said leads."""
+    if body.get("logprob_token_ids"):
+        return _told(body, {f"token_id:{one}": log(p) for one, p in _named(body).items()})
     kind, choices = constraint_of(body) or ("", [])
     if not body.get("logprobs") or kind != "choice":
         return None
     said, rest = 0.55 + Dice(prompt_hash(body)).below(40) / 100, max(1, len(choices) - 1)
     top = {one: log(said if one == "".join(parts) else (1 - said) / rest) for one in choices}
+    return _told(body, top)
+
+
+def _told(body: dict[str, Any], top: dict[str, float]) -> dict[str, Any]:
+    """The likeliest first tokens, as completions or chats tell them."""
+    said = max(top, key=lambda token: top[token])
     if "messages" not in body:
-        return {"tokens": parts, "top_logprobs": [top]}
-    return {"content": [{"top_logprobs": [{"token": t, "logprob": p} for t, p in top.items()]}]}
+        return {"tokens": [said], "top_logprobs": [top]}
+    listed = [{"token": token, "logprob": chance} for token, chance in top.items()]
+    return {"content": [{"token": said, "top_logprobs": listed}]}
+
+
+def _named(body: dict[str, Any]) -> dict[int, float]:
+    """The probabilities of the tokens that a request names: between them, a part of the whole."""
+    dice = Dice(prompt_hash(body))
+    weights = {one: 1 + dice.below(99) for one in body["logprob_token_ids"]}
+    mass = (50 + dice.below(49)) / 100
+    return {one: mass * weight / sum(weights.values()) for one, weight in weights.items()}
+
+
+def _character(token: int) -> str:
+    """The text of a token, where tokens are characters."""
+    return chr(token) if token < 0xD800 else "?"

@@ -219,7 +219,7 @@ async def check_tokenizer(where: str, card: ServerCard, named: str | None, ask: 
     found = replace(card, tokenizer=str(place))
     if not card.vllm:
         return found.but(_NO_IDS)
-    theirs = await _server_ids(card.model, ask)
+    theirs = await server_ids(card.model, PROBE, ask)
     if theirs is None:
         return found.but("The tokenizer could not be checked against the server's.")
     local = await asyncio.to_thread(tokenizer_in, file.parent)
@@ -234,8 +234,9 @@ async def check_tokenizer(where: str, card: ServerCard, named: str | None, ask: 
     )
 
 
-async def _server_ids(model: str, ask: Ask) -> list[int] | None:
-    question = {"model": model, "prompt": PROBE, "add_special_tokens": False}
+async def server_ids(model: str, text: str, ask: Ask) -> list[int] | None:
+    """How the server cuts a text; None where it does not say."""
+    question = {"model": model, "prompt": text, "add_special_tokens": False}
     status, body, _ = await ask("POST", "tokenize", question)
     if status != 200:
         return None
@@ -243,4 +244,5 @@ async def _server_ids(model: str, ask: Ask) -> list[int] | None:
         tokens = parsed(body)["tokens"]
     except (ValueError, KeyError, TypeError):
         return None
-    return tokens if isinstance(tokens, list) else None
+    whole = isinstance(tokens, list) and all(type(one) is int for one in tokens)
+    return tokens if whole else None

@@ -20,18 +20,17 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from math import exp
 from typing import Any
 
 from nlpu.engines import http_errors as errors
 from nlpu.engines.http_body import BOM, MOST_REPLY, parsed
+from nlpu.engines.http_choices import Told, told
 from nlpu.engines.http_events import Events, Unreadable
 from nlpu.engines.http_finish import declined, finish_of
 from nlpu.engines.http_thinking import Thinking, unopened
 from nlpu.engines.http_usage import counts
 from nlpu.engines.http_wire import Dialect
 from nlpu.errors import ServerFault
-from nlpu.judgement import probabilities
 from nlpu.lenient import fenced
 from nlpu.wire import Reply, Request
 
@@ -160,33 +159,33 @@ def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any) -> Reply
     finish = finish_of(dialect.where, said.finish, text or thinking, at_limit)
     if wraps_answer(dialect, request):
         text = _unwrapped(text)
-    likely = _probabilities(dialect, request, said.logprobs) if request.probabilities else ()
-    return Reply(
-        text, "length" if unended else finish, prompt, completion, cached, thinking, thought, likely
+    reply = Reply(
+        text, "length" if unended else finish, prompt, completion, cached, thinking, thought
     )
+    return _weighed(dialect, request, reply, said.logprobs) if request.probabilities else reply
 
 
-def _probabilities(dialect: Dialect, request: Request, logprobs: Any) -> tuple[float, ...]:
-    """How likely each choice was, from the most likely first tokens."""
-    assert request.constraint is not None
-    found: tuple[float, ...] = ()
-    with suppress(LookupError, TypeError, AttributeError, OverflowError):  # then it told nothing
-        if dialect.tokens:
-            first = list(logprobs["top_logprobs"][0].items())
-        else:
-            tops = logprobs["content"][0]["top_logprobs"]
-            first = [(top["token"], top["logprob"]) for top in tops]
-        shares = [(token, exp(logprob)) for token, logprob in first]
-        found = probabilities(json.loads(request.constraint.spec), shares)
-    if not found:
+def _weighed(dialect: Dialect, request: Request, reply: Reply, logprobs: Any) -> Reply:
+    """The reply with how likely each choice was."""
+    begun, found = dialect.begun_of(request), Told(())
+    with suppress(LookupError, TypeError, AttributeError, ValueError, OverflowError):
+        found = told(request, begun, dialect.tokens, logprobs)  # or else it told nothing
+    if not found.probabilities:
         raise ServerFault(
             f"{dialect.where} did not tell how likely the choices were."
             " Start it without limits on logprobs, or use a result of type bool."
         )
-    return found
+    reply = reply._replace(probabilities=found.probabilities, mass=found.mass)
+    return reply if found.text is None else reply._replace(text=found.text, finish="stop")
+
+
+def has_no_pieces(dialect: Dialect, request: Request) -> bool:
+    """Whether what is generated is not yet the answer, in pieces that are worth showing."""
+    return wraps_answer(dialect, request) or bool(dialect.begun_of(request))
 
 
 def wraps_answer(dialect: Dialect, request: Request) -> bool:
+    """Whether the answer is in a JSON object of our making."""
     constraint = request.constraint
     return not dialect.vllm and constraint is not None and constraint.kind != "json"
 

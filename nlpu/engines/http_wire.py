@@ -23,20 +23,19 @@ Rules
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
 
+from nlpu.engines.http_choices import asking
 from nlpu.errors import ConstraintRejected, DoesNotFit, RequestRefused
 from nlpu.grammar import grammar_of
+from nlpu.judgement import Begun
 from nlpu.prompt import json_of
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint, Request
 
-# The most that vLLM gives by default; of a masked vocabulary, the tokens that begin a choice.
 _LIMIT, _RENAMED_LIMIT = b',"max_tokens":%d', b',"max_completion_tokens":%d'
-_TOP_LOGPROBS = (("logprobs", 20),)
-_CHAT_LOGPROBS = (("logprobs", True), ("top_logprobs", 20))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class Dialect:
     """What the server takes. ``where`` is its name in messages, ``secret`` is never shown.
 
     untaken: parameters that it has refused by name; ``max_tokens`` has another name then.
+    begun:   for choices (a constraint's ``spec``) the tokens that begin them (``http_choices``).
     """
 
     where: str
@@ -55,10 +55,17 @@ class Dialect:
     priority: bool
     secret: str | None = None
     untaken: frozenset[str] = frozenset()
+    begun: dict[str, Begun] = field(default_factory=dict, hash=False)
 
     @property
     def head(self) -> bytes:
         return b'{"model":%b' % json.dumps(self.model).encode()
+
+    def begun_of(self, request: Request) -> Begun:
+        """The tokens that begin the choices to be weighed; () where there are none to go by."""
+        if not request.probabilities or request.constraint is None:
+            return ()
+        return self.begun.get(request.constraint.spec, ())
 
 
 # -- requests --------------------------------------------------------------------------------
@@ -66,6 +73,10 @@ class Dialect:
 
 def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> bytes:
     """The request body. ``head`` is ``dialect.head``, made once."""
+    begun = dialect.begun_of(request)
+    more = asking(begun, dialect.tokens) if request.probabilities else ()
+    if begun:
+        request = request._replace(max_tokens=1, stop=(), constraint=None)
     parts = [
         head,
         _prompt(dialect, request),
@@ -75,7 +86,7 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
             stream,
             (request.temperature, request.top_p, request.stop, request.constraint),
             request.repetition_penalty,
-            (_TOP_LOGPROBS if dialect.tokens else _CHAT_LOGPROBS) if request.probabilities else (),
+            more,
             dialect.untaken,
         ),
     ]

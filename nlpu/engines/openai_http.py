@@ -37,6 +37,8 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -44,12 +46,21 @@ import aiohttp
 from nlpu.engines import http_complaints as complaints
 from nlpu.engines import http_errors as errors
 from nlpu.engines.http_body import MOST_ERROR, MOST_LIST, MOST_REPLY, read_most
+from nlpu.engines.http_choices import begun_by
 from nlpu.engines.http_post import Answer, Target
-from nlpu.engines.http_probe import ServerCard, base_url, check_tokenizer, headers, read_card
-from nlpu.engines.http_replies import StreamReader, read_reply, wraps_answer
+from nlpu.engines.http_probe import (
+    ServerCard,
+    base_url,
+    check_tokenizer,
+    headers,
+    read_card,
+    server_ids,
+)
+from nlpu.engines.http_replies import StreamReader, has_no_pieces, read_reply
 from nlpu.engines.http_wire import Dialect, encode, fits
 from nlpu.errors import Cancelled, Usage
 from nlpu.printing import one_line
+from nlpu.tokens import tokenizer_in
 from nlpu.wire import Capabilities, ConstraintKind, Reply, Request
 
 _CONNECT_S = 10.0
@@ -91,6 +102,8 @@ class HttpEngine:
         self._seed, self._priority = seed, priority
         self._session: aiohttp.ClientSession | None = None
         self._dialect: Dialect | None = None
+        self._asking = asyncio.Lock()  # how the server begins its choices
+        self._directory: Path | None = None  # of the tokenizer in use
         self._head = b""
         self._target: Target | None = None
         self._running: dict[str, asyncio.Task[Any]] = {}
@@ -118,6 +131,7 @@ class HttpEngine:
             self._where, card.model, card.window, card.vllm, tokens, self._seed, priority, self._key
         )
         self._head = self._dialect.head
+        self._directory = Path(card.tokenizer) if tokens and card.tokenizer else None
         path = card.base + ("completions" if tokens else "chat/completions")
         self._target = Target(self._opened(), self._root / path)
         return self._told(self._dialect, card)
@@ -178,6 +192,8 @@ class HttpEngine:
         fits(dialect, request)
         self._running[request.id] = task
         try:
+            if request.probabilities and dialect.vllm:
+                dialect = await self._knowing(dialect, request)
             return await self._attempt(dialect, target, request, on_text)
         except asyncio.CancelledError:
             if request.id in self._cancelled and not task.uncancel():
@@ -218,6 +234,26 @@ class HttpEngine:
                 )
             dialect = learned
 
+    async def _knowing(self, dialect: Dialect, request: Request) -> Dialect:
+        """The dialect with the tokens that begin the request's choices; found once."""
+        assert request.constraint is not None
+        spec = request.constraint.spec
+        if spec in dialect.begun:
+            return dialect
+        async with self._asking:
+            now = self._dialect or dialect
+            if spec not in now.begun:
+                begun = await begun_by(spec, partial(self._cut, dialect.model))
+                now = replace(self._dialect or dialect, begun={**now.begun, spec: begun})
+                self._dialect = now
+            return now
+
+    async def _cut(self, model: str, text: str) -> list[int] | None:
+        """How the model's tokenizer cuts a text; None where nobody knows."""
+        if self._directory is not None:
+            return tokenizer_in(self._directory).encode(text)
+        return await server_ids(model, text, self._ask)
+
     def _learned(self, used: Dialect, status: int, body: bytes) -> Dialect | None:
         """The dialect without what the server has just refused by name, if it did (rule 7)."""
         lesson = None if used.vllm else complaints.lesson_of(status, complaints.words_of(body))
@@ -248,8 +284,7 @@ async def _read(
     if answer.content_type != "text/event-stream":
         reply, told = read_reply(dialect, request, await _whole(dialect, answer)), False
     else:
-        # A wrapped answer has no pieces worth showing.
-        shown = None if wraps_answer(dialect, request) else on_text
+        shown = None if has_no_pieces(dialect, request) else on_text
         reply, told = await _stream(StreamReader(dialect, request), answer, shown)
     if on_text is not None and not told:
         _tell(on_text, reply.text)

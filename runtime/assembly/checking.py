@@ -207,6 +207,7 @@ class _Checker:
             calls = max(0, items - 1)
             depth = ceil(log2(max(2, items))) if items < inf else 1
         thinking = current().processor(op.processor).thinking_tokens if self.counts else 0
+        calls *= 1 if op.result.annotation is str else 1 + op.retries  # they may be asked again
         self.calls += calls
         self.nlops += calls and calls * (op.max_tokens + thinking) / TOKENS_PER_NLOP
         if step.how in ("map", "draw"):

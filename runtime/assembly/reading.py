@@ -32,6 +32,7 @@ from keyword import iskeyword
 from typing import Any
 
 from nlpu import isa
+from nlpu.calibration import Calibration
 from nlpu.errors import BadOp, BadProgram
 from nlpu.label import Integrity, Label, intern_label
 from nlpu.op import Op, Operand
@@ -43,6 +44,8 @@ from runtime.assembly.words import Line
 SETTINGS: dict[str, type] = {
     "name": str, "max_tokens": int, "temperature": float, "top_p": float,
     "repetition_penalty": float, "at_limit": str, "processor": str,
+    "retries": int,
+    "calibration": list,
 }  # fmt: skip
 JSON_WORDS = ("true", "false", "null")
 MOST_CHARACTERS = 16_000_000
@@ -238,15 +241,23 @@ def _setting(line: Line) -> tuple[str, Any]:
     if key not in SETTINGS:
         line.refuse(column, f"{key} is no setting of an op; there are {', '.join(SETTINGS)}")
     line.expect("=")
-    column, content = line.next.column, line.json()
+    column = line.next.column
+    content: Any = line.json()
     kind = SETTINGS[key]
     if kind is float and type(content) is int:
         content = float(content)
     large = kind is int and type(content) is int and content > _MOST_COUNT  # totals are floats
     unknown = key == "at_limit" and content not in ("error", "trim")
+    unknown = unknown or (key == "calibration" and _calibration(content) is None)
     if type(content) is not kind or large or unknown:
         line.refuse(column, f"{key} cannot be {str(content)[:40]}")
-    return key, content
+    return key, _calibration(content) if key == "calibration" else content
+
+
+def _calibration(content: Any) -> Calibration | None:
+    """That of [slope, intercept, at chance]."""
+    fits = isinstance(content, list) and list(map(type, content)) == [float, float, bool]
+    return Calibration(*content) if fits else None
 
 
 def _other_name(line: Line) -> str:

@@ -55,6 +55,7 @@ class Call:
             "prompt_tokens": cost.prompt_tokens,
             "completion_tokens": cost.completion_tokens,
             "attempts": cost.attempts,
+            "asked_again": cost.again,
             "text": self.text,
         }
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from nlpu.chat import turns_in
 from nlpu.errors import MissingPart, NlpuError, ProgramError
 from runtime.graph import Node
 from runtime.header import source_digest
@@ -172,10 +173,12 @@ def _by_texts(record: Record) -> nx.DiGraph[str]:
 
 
 def _parts(text: str) -> list[str]:
-    """The results that an operand may be made of: itself, joined texts, a list's elements."""
+    """The results that an operand may be made of: itself, joined texts, parts of a list or chat."""
     try:
         items = json.loads(text) if text[:1] == "[" else []
-    except ValueError:
+        if text.startswith('{"turns":'):
+            items = [said for _, said in turns_in(text)]
+    except (ValueError, TypeError):
         items = []
     return [text, *text.split(JOINT), *(item for item in items if isinstance(item, str))]
 

@@ -5,7 +5,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const named = (fields) => (row) => Object.fromEntries(fields.map((name, i) => [name, row[i]]));
 const calls = data.calls.map(named(["position", "op", "state", "label", "operands", "result",
-  "message", "prompt", "completion", "cached", "service", "queue", "attempts", "layout"]));
+  "message", "prompt", "completion", "cached", "service", "queue", "attempts", "again", "layout"]));
 const flights = data.flights.map(named(["call", "op", "start", "end", "slot", "ended", "resent"]));
 const nodes = data.nodes.map(named(["position", "op", "layer", "call", "kind", "count"]));
 const nodeOf = new Map(nodes.map((node, index) => [node.position, index]));
@@ -293,7 +293,8 @@ function showDetail(call) {
   const facts = [`${call.position}, ${call.state}`, call.label && `label ${call.label}`,
     `${call.prompt} tokens in (${call.cached} cached), ${call.completion} out`,
     `${seconds(call.service)} of service after ${seconds(call.queue)} in the queue`,
-    call.attempts > 1 && `${call.attempts} attempts`];
+    call.attempts > 1 && `${call.attempts} attempts`,
+    call.again > 0 && `asked again ${call.again} times with what was wrong; the prompt is the first`];
   box.replaceChildren(element("h2", op.name));
   for (const fact of facts) if (fact) box.append(element("p", fact, "soft"));
   const sent = data.layouts[call.layout];

@@ -173,7 +173,7 @@ def _row(call: Call, shape: Shape, texts: _Texts, layouts: _Layouts) -> list[Any
         call.position, call.past.op, call.state, node.get("label", ""),
         [texts.place(text) for text in call.past.texts], result, "" if call.result else call.text,
         cost.prompt_tokens, cost.completion_tokens, cost.cached_tokens,
-        int(cost.service_s * 1000), int(cost.queue_s * 1000), cost.attempts,
+        int(cost.service_s * 1000), int(cost.queue_s * 1000), cost.attempts, cost.again,
         layouts.place(call.position),
     ]  # fmt: skip
 

@@ -109,7 +109,7 @@ def _costs_since(record: Record, timeline: Timeline, since_ms: int) -> list[Cost
 def _left(record: Record) -> dict[str, float]:
     past = record.past
     took = [amount_of(cost_of(outcome.usage)) for outcome in past.paid]
-    taken = [*took, *past.lost, *(call.most for call in past.under_way.values())]
+    taken = [*took, *past.lost, *past.open]
     limits = past.header.get("budget", {})
     return {
         unit: max(0.0, limit - sum(getattr(amount, unit) for amount in taken))

@@ -17,9 +17,7 @@ Rules
    its next token. ``close`` ends a download, and the program's end what nobody closed.
 5. Temperature before top-p, and nothing else but the repetition penalty: the order and the meaning
    that vLLM gives them, so that settings mean the same on every engine.
-6. Probabilities are the model's own before any constraint, over as many tokens as it takes to find
-   one that begins a choice. Of choices that are not ASCII they are refused: llama.cpp tells nothing
-   of a token that ends within a character.
+6. Where the choices are weighed (``choosing.py``), a listener hears the answer when it is settled.
 7. One event loop uses an engine; any may close it.
 """
 
@@ -27,13 +25,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from math import exp
 from typing import Any, cast
 
+from nlpu.engines.embedded.choosing import (
+    Beginnings,
+    choices_in,
+    choosing,
+    is_settled,
+    weighed_reply,
+)
+from nlpu.engines.embedded.heard import Heard
 from nlpu.engines.embedded.llama import Llama
 from nlpu.engines.embedded.slots import Place, Slots
 from nlpu.engines.embedded.threads import Threads, leaving
@@ -48,16 +52,15 @@ from nlpu.errors import (
     Usage,
 )
 from nlpu.grammar import grammar_of
-from nlpu.judgement import probabilities
+from nlpu.judgement import Begun
 from nlpu.models import Progress, fetch_model
-from nlpu.wire import Capabilities, Finish, Reply, Request
+from nlpu.wire import Capabilities, Reply, Request
 
 _WEAKER = (
     "at temperature 0 a text repeats itself when it is asked for again, alone; what runs at the "
     "same time, or which beginning of the prompt another request had read before, can change it",
     "while its model is loaded, the process's other Python threads and event loops stand still",
 )
-_LIKELY = 2000  # tokens asked for first; telling all of a vocabulary takes half a second
 _READING = ("prompt", "max_tokens", "cache_prompt", "stream", "id_slot")  # of a body
 _SEEDS = 2**32 - 1  # llama.cpp reads this one as "any"
 
@@ -70,6 +73,8 @@ class _Job(Place):
     body: dict[str, Any]
     answer: asyncio.Future[Reply]
     on_text: Callable[[str], None] | None
+    choices: list[str]  # that are weighed
+    begun: Begun = ()
     dropped: bool = False
 
     def tell(self, piece: str) -> None:
@@ -86,51 +91,11 @@ class _Job(Place):
 
 
 @dataclass(slots=True)
-class _Heard:
-    """What one request has said so far."""
-
-    text: list[str] = field(default_factory=list)
-    first: list[dict[str, Any]] = field(default_factory=list)  # likely first tokens
-    finish: str | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
-    error: dict[str, Any] | None = None
-
-    def take(self, event: dict[str, Any]) -> str:
-        """The new text of an event of llama.cpp's server."""
-        self.error = event.get("error", self.error)
-        self.usage = event.get("usage", self.usage)
-        if not event.get("choices"):
-            return ""
-        said = event["choices"][0]
-        self.finish = said["finish_reason"] or self.finish
-        if said["logprobs"] and not self.first:
-            self.first = said["logprobs"]["content"][0]["top_logprobs"]
-        piece: str = said["text"]
-        self.text.append(piece)
-        return piece
-
-    def hear(self, event: dict[str, Any]) -> bool:
-        """Take an event and ask for the next."""
-        self.take(event)
-        return False
-
-    def reply(self, chances: tuple[float, ...]) -> Reply:
-        """The whole reply, once it has a finish."""
-        return Reply(
-            text="".join(self.text),
-            finish=cast(Finish, self.finish),
-            prompt_tokens=self.usage["prompt_tokens"],
-            completion_tokens=self.usage["completion_tokens"],
-            cached_tokens=self.usage["prompt_tokens_details"]["cached_tokens"],
-            probabilities=chances,
-        )
-
-
-@dataclass(slots=True)
 class _Loaded:
     llama: Llama
     slots: Slots[_Job]
     capabilities: Capabilities
+    beginnings: Beginnings
 
 
 class EmbeddedEngine:
@@ -168,6 +133,7 @@ class EmbeddedEngine:
         job = _Job(
             prompt, _most(request), id=request.id, body=_body(request, prompt),
             answer=asyncio.get_running_loop().create_future(), on_text=on_text,
+            choices=choices_in(request),
         )  # fmt: skip
         self._jobs.add(job)
         try:
@@ -175,6 +141,9 @@ class EmbeddedEngine:
                 await asyncio.wait((loading, job.answer), return_when=asyncio.FIRST_COMPLETED)
             if not job.answer.done():
                 _check(job, loading.result().llama)
+                if job.choices:
+                    job.begun = loading.result().beginnings.of(job.choices)
+                    job.body = choosing(job.body, job.begun)
                 loading.result().slots.wait(job)
                 self._start(loading.result())
             return await job.answer
@@ -234,7 +203,7 @@ class EmbeddedEngine:
             source=f"{model.source}{model.revision and ', revision ' + model.revision}",
             weights=model.sha256,
         )  # fmt: skip
-        return _Loaded(llama, Slots(count), facts)
+        return _Loaded(llama, Slots(count), facts, Beginnings(encoder.encode))
 
     def _told(self, now: Progress) -> None:
         """Pass on how far a download is, or end it."""
@@ -271,13 +240,12 @@ class EmbeddedEngine:
 
 def _generate(llama: Llama, job: _Job, slot: int, loop: asyncio.AbstractEventLoop) -> Reply:
     """Run one request to its end (blocking). Raises NlpuError."""
-    heard = _Heard()
+    heard = Heard()
 
     def listen(event: dict[str, Any]) -> bool:
         piece = heard.take(event)
-        if piece and job.on_text is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
-                loop.call_soon_threadsafe(job.tell, piece)
+        if not job.choices:
+            _tell(job, piece, loop)
         return job.dropped or leaving()
 
     body = {**job.body, "id_slot": slot, "cache_prompt": not job.again or job.start > 0}
@@ -288,14 +256,28 @@ def _generate(llama: Llama, job: _Job, slot: int, loop: asyncio.AbstractEventLoo
         raise _fault(heard.error)
     if heard.finish is None:
         raise Cancelled("the request was cancelled")
-    chances: tuple[float, ...] = ()
-    if "n_probs" in body:
-        chances = _weighed(body, heard.first)
-        if not chances:  # the model is far off its labels: look at all it could have said
-            heard_all = _Heard()
-            llama.generate({**body, "n_probs": llama.tokens, "max_tokens": 1}, heard_all.hear)
-            chances = _weighed(body, heard_all.first)
-    return heard.reply(chances)
+    return _chosen(llama, job, body, heard, loop) if job.choices else heard.reply()
+
+
+def _tell(job: _Job, piece: str, loop: asyncio.AbstractEventLoop) -> None:
+    if piece and job.on_text is not None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+            loop.call_soon_threadsafe(job.tell, piece)
+
+
+def _chosen(
+    llama: Llama, job: _Job, body: dict[str, Any], heard: Heard, loop: asyncio.AbstractEventLoop
+) -> Reply:
+    """The reply with the choices' probabilities, from as many tokens as it takes."""
+    first = heard.first
+    if not is_settled(job.begun, first):
+        heard_all = Heard()
+        llama.generate({**body, "n_probs": llama.tokens}, heard_all.hear)
+        first = heard_all.first
+    drawn = heard.said if job.body["temperature"] > 0 else None
+    reply = weighed_reply(heard.reply(), job.choices, job.begun, first, drawn)
+    _tell(job, reply.text, loop)
+    return reply
 
 
 def _cut(llama: Llama, job: _Job, slot: int) -> None:
@@ -303,18 +285,7 @@ def _cut(llama: Llama, job: _Job, slot: int) -> None:
     other = (job.prompt[job.start] + 1) % llama.tokens  # read there, it pushes out what follows
     beginning = (*job.prompt[: job.start], other)
     body = {**job.body, "prompt": beginning, "max_tokens": 1, "id_slot": slot}
-    llama.generate({key: of for key, of in body.items() if key in _READING}, _Heard().hear)
-
-
-def _weighed(body: dict[str, Any], first: list[dict[str, Any]]) -> tuple[float, ...]:
-    """The choices' probabilities from the likely first tokens; () if none begins a choice."""
-    choices: list[str] = json.loads(body["choices"])
-    begun = (
-        (one["token"], exp(one["logprob"]))
-        for one in first
-        if one["token"] and any(choice.startswith(one["token"]) for choice in choices)
-    )
-    return probabilities(choices, begun)
+    llama.generate({key: of for key, of in body.items() if key in _READING}, Heard().hear)
 
 
 def _fault(error: dict[str, Any]) -> NlpuError:
@@ -383,9 +354,6 @@ def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
         body["seed"] = request.seed % _SEEDS
     if request.constraint is not None:
         body["grammar"] = grammar_of(request.constraint)
-        if request.probabilities and request.constraint.kind == "choice":
-            _refuse_partial(request.constraint.spec)
-            body |= {"n_probs": _LIKELY, "choices": request.constraint.spec}
     return body
 
 
@@ -402,11 +370,3 @@ def _samplers(request: Request) -> list[str]:
 def _may_come(stop: str) -> bool:
     """Whether a text can hold a stop string: nothing holds half a surrogate pair."""
     return stop != "" and stop == stop.encode(errors="ignore").decode()
-
-
-def _refuse_partial(choices: str) -> None:
-    if not all(choice.isascii() for choice in json.loads(choices)):
-        raise ConstraintRejected(
-            "the embedded processor tells the probabilities of choices in ASCII only; "
-            "name the choices with plain letters"
-        )

@@ -1,7 +1,8 @@
 """What a session can do, as plain functions: the REPL and the programs it saves both use them.
 
-A line of plain language is a call of the op ``say``. Its instruction is the line; the context and
-the values that the line names are its operands, so data never stands among the instructions.
+A line of plain language is a call of the op ``say``. The line is the last turn of a chat; before it
+are the lines and answers of the context, and the values that the line names are operands of their
+own, so they never stand among what a person says.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 
 from memory.entries import JOINT
 from nlpu import Op, Value, lift
+from nlpu.chat import Chat, chat_of
+from nlpu.convention import FIRST
 from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED
 from nlpu.op import Operand
@@ -23,24 +26,50 @@ from runtime.loader import bind, load
 from runtime.terminal.inputs import read_file
 from runtime.terminal.output import as_text
 
+ANSWER = "Answer the last message."
 ANSWER_TOKENS = 256
 
 
-def said(text: str, *names: str) -> Op[str]:
+def said(*names: str) -> Op[str]:
     """The op of a line that reads operands of these names."""
-    places = tuple(Operand(name, result_type(str)) for name in names)
-    settings: dict[str, Any] = {
-        "repetition_penalty": 1.1,
-        "at_limit": "trim",
-    }  # as for small models
+    return _op(ANSWER, Operand("context", result_type(Chat)), *map(_text, names))
+
+
+def said_alone(text: str, *names: str) -> Op[str]:
+    """As ``said``, with the line as the instruction: in sessions from before there were chats."""
+    return _op(text, *map(_text, names))
+
+
+def _text(name: str) -> Operand:
+    return Operand(name, result_type(str))
+
+
+def _op(text: str, *places: Operand) -> Op[str]:
+    settings: dict[str, Any] = {"repetition_penalty": 1.1, "at_limit": "trim"}  # for small models
     return Op("say", text, places, result_type(str), ANSWER_TOKENS, **settings)
 
 
+def has_chats() -> bool:
+    """Whether the run that this is inside of asks with chats: what an old one said is met again."""
+    scope = current()
+    assert isinstance(scope, Scope)  # there is no other issuer
+    return scope.run.convention is not FIRST
+
+
 def say(text: str, context: Any = None, /, **values: Any) -> Value[str]:
-    """One call: the instruction on the context and on the values it names."""
+    """One call: a line on the context and on the values it names."""
     read = {name: as_operand(value) for name, value in values.items()}
+    if has_chats():
+        chat = Chat().user(text) if context is None else lift(_asked)(context, text)
+        return said(*read)(chat, *read.values())
     given = read if context is None else {"context": context, **read}
-    return said(text, *given)(*given.values())
+    return said_alone(text, *given)(*given.values())
+
+
+def _asked(context: list[str], line: str) -> Chat:
+    """The context with a line behind it; a text of its own stands in the line's turn."""
+    *before, last = context
+    return chat_of(*before, JOINT.join(filter(None, (last, line))))
 
 
 class Given(NamedTuple):
@@ -77,7 +106,7 @@ def run(spec: str, *words: str | Given, **named: Given) -> Value[Any]:
 def reword(**texts: str) -> None:
     """Give ops other texts, by name, for all of this run. An edit of the run itself goes first."""
     scope = current()
-    assert isinstance(scope, Scope)  # there is no other issuer
+    assert isinstance(scope, Scope)
     scope.run.reworded = texts | scope.run.reworded
 
 
@@ -104,10 +133,29 @@ def pinned(name: str, content: Any) -> str:
     return f"{name}:\n{as_text(content)}"
 
 
-def context(*parts: Any) -> Value[str]:
-    """One text, as the window joins it, of turns (name, line, answer), pins (name, content) and
-    other texts."""
-    return lift(_joined)(*parts)
+def context(*parts: Any) -> Value[Any]:
+    """What a line reads besides, of turns (name, line, answer), pins (name, content) and other
+    texts: the texts of a chat, of which the last is for the turn that follows."""
+    return lift(_turns)(*parts) if has_chats() else lift(_joined)(*parts)
+
+
+def _turns(*parts: Any) -> list[str]:
+    texts: list[str] = []
+    waiting: list[str] = []  # for the next turn of the user's
+    for part in parts:
+        if isinstance(part, str) or len(part) != 3:
+            waiting.append(part if isinstance(part, str) else pinned(*part))
+            continue
+        _, line, answer = part
+        texts += [JOINT.join([*waiting, line]), said_or_nothing(answer)]
+        waiting = []
+    return [*texts, JOINT.join(waiting)]
+
+
+def said_or_nothing(answer: Any) -> str:
+    """An answer as a turn of a chat, which is never empty."""
+    text = as_text(answer)
+    return text if text.strip() else "(nothing)"
 
 
 def _joined(*parts: Any) -> str:

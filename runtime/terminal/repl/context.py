@@ -1,7 +1,8 @@
 """The context of a session: what the window holds, and what each text of it tells of.
 
 Rules
-1. Answers are turns of the transcript; a pinned value stays. Both are known by the value's name.
+1. A line and its answer are two turns of a chat (``acts``); a pinned value stays, in the first turn
+   there is. Both are known by the value's name. Turns leave the window in pairs.
 2. What leaves the window is a value: the link to it is its name, that of a list of links page_1.
 3. A line gets what the window holds less the values that it names: those are its operands. It is
    made of the values themselves, so that the graph has an edge from each answer that is read.
@@ -11,8 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from memory.entries import JOINT, Count
 from memory.window import Window
 from nlpu import Value
+from nlpu.chat import Chat
 from nlpu.label import Label
 from nlpu.processor import Processor
 from runtime.terminal.repl import acts
@@ -30,16 +33,20 @@ class Context:
         self.told: dict[str, tuple[str, str]] = {}
         self._processor = processor
         self._names = names
+        self._has_chats = acts.has_chats()
         self.clear()
 
     def clear(self) -> None:
         """Begin anew. Half of the window is for what a line names, the rest for the context."""
-        room = self._processor.room(acts.said("?", "context"))
-        self.window = Window(room, self._processor.count, self._store, operand_tokens=room // 2)
+        processor = self._processor
+        op = acts.said() if self._has_chats else acts.said_alone("?", "context")
+        room = processor.room(op)
+        count = _count_of(processor) if self._has_chats else processor.count
+        self.window = Window(room, count, self._store, operand_tokens=room // 2)
 
     def add(self, entry: Entry) -> None:
         """An answer, as a turn."""
-        text = acts.turn(entry.name, entry.line.typed, entry.content)
+        text = acts.turn(entry.name, entry.asked, entry.content)
         self.told[text] = ("turn", entry.name)
         self.window = self.window.append(text, entry.label)
 
@@ -66,7 +73,7 @@ class Context:
         if kind == "text":
             return Value(self._names[what].content if what in self._names else what, label)
         entry = self._names[what]
-        return (what, entry.line.typed, entry.value) if kind == "turn" else (what, entry.value)
+        return (what, entry.asked, entry.value) if kind == "turn" else (what, entry.value)
 
     def _store(self, text: str, label: Label) -> str:
         """The name of the value that a text of the window tells of; a new one for a list."""
@@ -76,3 +83,13 @@ class Context:
         self.told[text] = ("text", name)
         self._names[name] = Entry(0, Line(name, "", "text", (text,)), Value(text, label), text)
         return name
+
+
+def _count_of(processor: Processor) -> Count:
+    """Tokens of a text of the window, with what the frame writes around its turns, two an entry."""
+    around = 2 * processor.codec.chat_tokens(Chat().user("?"))
+
+    def count(text: str) -> int:
+        return processor.count(text) + around * (1 + text.count(JOINT)) if text else 0
+
+    return count

@@ -34,6 +34,7 @@ class Entry:
 
     operands: by the name the op has for it (of a program: as it is typed), what the line read: a
               name may mean another value later.
+    sent:     the line as it was said to the model, if it was.
     parts:    what the context was made of: ("turn" | "pin", name of a value) or ("text", text).
     """
 
@@ -42,6 +43,7 @@ class Entry:
     value: Value[Any] | None = None
     content: Any = None
     error: str = ""
+    sent: str = ""
     operands: dict[str, Entry | File] = field(default_factory=dict)
     parts: tuple[tuple[str, str], ...] = ()
 
@@ -49,6 +51,11 @@ class Entry:
     def name(self) -> str:
         """What it is called without being bound."""
         return f"_{self.number}" if self.number else self.line.typed
+
+    @property
+    def asked(self) -> str:
+        """What the context holds of the line."""
+        return self.sent or self.line.typed
 
     @property
     def node(self) -> Node | None:

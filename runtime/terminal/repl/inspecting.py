@@ -11,8 +11,8 @@ from rich.text import Text
 from rich.tree import Tree
 
 from nlpu import Op
-from nlpu.codec import messages_of
 from nlpu.errors import NlpuError, Usage
+from nlpu.wire import Message
 from runtime.graph import Node
 from runtime.loader import load
 from runtime.terminal.calltree import in_order
@@ -31,7 +31,7 @@ _MOST_CALLS = 12  # of one program, shown in its tree
 def ops_of(on: Console) -> dict[str, Op[Any]]:
     """The ops that can be named: of lines, of the programs there are, and those called so far."""
     called = {node.name: node.work.op for node in nodes_of(on).values() if node.name != "say"}
-    return {**_defined(on.programs), **called, "say": acts.said("(the line)", "context")}
+    return {**_defined(on.programs), **called, "say": acts.said()}
 
 
 @cache
@@ -125,8 +125,9 @@ def inspect(on: Console, what: str) -> None:
         _fact("source", f"{node.name} at {node.position}: {how}")
         cached = f" ({cost.cached_tokens} cached)" if cost.cached_tokens else ""
         tokens = f"{cost.prompt_tokens} in{cached}, {cost.completion_tokens} out"
-        _fact("cost", f"{tokens}, {cost.service_s:.1f} s, attempts {cost.attempts}")
-        _fact("prompt", prompt_of(node))
+        again = f", asked again {cost.again} times" if cost.again else ""
+        _fact("cost", f"{tokens}, {cost.service_s:.1f} s, attempts {cost.attempts}{again}")
+        _fact("prompt, as first asked" if cost.again else "prompt", prompt_of(node))
 
 
 def _fact(name: str, text: str) -> None:
@@ -139,6 +140,8 @@ def prompt_of(node: Node) -> str:
     op, processor = node.work.op, node.scope.run.processor(node.work.op.processor)
     texts = texts_of(node)
     if not processor.capabilities.token_prompts:
-        turns = messages_of(op, texts, processor.markers)
-        return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+        turns = processor.wire_prompt(op, texts, ())
+        return "\n\n".join(
+            f"{turn.role}: {turn.content}" for turn in turns if isinstance(turn, Message)
+        )
     return reader(processor.capabilities.tokenizer)(processor.prompt(op, texts))

@@ -5,13 +5,15 @@ They read a session between its lines; all that a model wrote is made safe befor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
+from nlpu import Op
+from nlpu.chat import turns_in
 from runtime.gate import Gate
 from runtime.terminal import listing, memory
 from runtime.terminal.archive import SESSION, read
@@ -78,7 +80,9 @@ def held(gate: Gate) -> None:
     """What waits at the gate."""
     waiting = gate.held()
     for call in waiting[:_MOST_HELD]:
-        told = call.op.text if call.op.name == "say" else next(iter(call.texts), "")
+        told = next(iter(call.texts), call.op.text)
+        if call.op.name == "say":
+            told = line_of(call.op, call.texts)
         say(f"held: {call.op.name} at {call.position}: {one_line(told, 40)}")
     if len(waiting) > _MOST_HELD:
         say(f"and {len(waiting) - _MOST_HELD} more")
@@ -121,7 +125,7 @@ def ctx(on: Console) -> None:
     window = context.window
     processor = state.processor(None)
     rows = {region.name: region for region in window.regions()}
-    fixed = processor.codec.overhead(acts.said("?", "context"))
+    fixed = processor.codec.overhead(acts.said(), processor.convention)
     rows["protected"] = rows["protected"]._replace(tokens=fixed, capacity=fixed)
     rows["operands"] = rows["operands"]._replace(tokens=_said_tokens(on))
     table = _table("region", "", "tokens", "of", "holds")
@@ -147,10 +151,17 @@ def _said_tokens(on: Console) -> int:
     if node is None:
         return 0
     op = node.work.op
-    texts = zip(op.operands, texts_of(node), strict=True)
+    texts = texts_of(node)
     count = node.scope.run.processor(op.processor).count
-    named = sum(count(text) for place, text in texts if place.name != "context")
-    return int(count(op.text) + named)
+    named = (
+        text for place, text in zip(op.operands, texts, strict=True) if place.name != "context"
+    )
+    return int(count(line_of(op, texts)) + sum(map(count, named)))
+
+
+def line_of(op: Op[Any], texts: Sequence[str]) -> str:
+    """The line of a call of ``say``."""
+    return op.text if op.chat < 0 else turns_in(texts[op.chat])[-1][1]
 
 
 def cost(on: Console) -> None:

@@ -98,7 +98,7 @@ def _part(session: Session, kind: str, what: str) -> str:
     if kind == "text":
         return repr(session.names[what].content if what in session.names else what)
     told = session.names[what]
-    line = f" {told.line.typed!r}," if kind == "turn" else ""
+    line = f" {told.asked!r}," if kind == "turn" else ""
     return f"({told.name!r},{line} {told.name})"
 
 

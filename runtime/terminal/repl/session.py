@@ -218,7 +218,9 @@ class Session:
             values[name] = acts.as_operand(await self._read(entry, reference, name))
         named = {self.names[each].name for each in names if each[0] != "@"}
         context, entry.parts = self._open.without(named)
-        return acts.say(instruction(text, names), context, **values)
+        told = instruction(text, names)
+        entry.sent = told if acts.has_chats() else ""
+        return acts.say(told, context, **values)
 
     async def _run(self, entry: Entry, words: tuple[str, ...]) -> Value[Any]:
         spec, *rest = words
