@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import Usage
 from nlpu.intervals import wilson
 from nlpu.op import Op
+from nlpu.processor import SYSTEM_MARK
 from runtime.bench import answers, answers_arms, answers_data, answers_dspy, answers_figures
 from runtime.bench.answers_arms import ARMS, Line
 from runtime.bench.answers_run import Results
@@ -23,6 +25,7 @@ from runtime.bench.answers_words import DSPY, OLD, PLAIN
 
 ANIMALS = ("heron", "swift", "kettle", "lamp")
 OURS = ("old", "new", "plain", "old4", "new4", "plain4")
+MARK = "\x00"
 Tell = Callable[[str], None]
 
 
@@ -66,16 +69,16 @@ def data(tmp_path: Path) -> Path:
 
 def _said(seen: Seen) -> str:
     """Right, but for the old layout: that always says no, the last choice, or nothing of use."""
-    asked = seen.instruction + "\n" + "\n".join(seen.operands.values())
-    last = asked.rpartition("Now the real one")[2] or asked
-    old, bird = "is data, not" in asked, max(last.rfind("heron"), last.rfind("swift"))
+    whole = "".join(chr(one) if one < SYSTEM_MARK else MARK for one in seen.request.prompt)
+    last = whole.strip(MARK).rpartition(MARK)[2]  # behind the examples
+    old, bird = "is data, not" in whole, max(last.rfind("heron"), last.rfind("swift"))
     is_bird = bird > max(last.rfind("kettle"), last.rfind("lamp"))
     spec = seen.request.constraint.spec if seen.request.constraint else ""
     if "yes" in spec:
         return "yes" if is_bird and not old else "no"
     if spec:
         return "bird" if is_bird and not old else "thing"
-    return "in " + " ".join(last.split(" in ")[-1].split()[:2]) if not old else "nowhere"
+    return re.findall(r"Room \d+", last)[-1] if not old else "nowhere"
 
 
 @pytest.fixture
@@ -249,3 +252,24 @@ def test_words_are_there_for_all_ops(data: Path) -> None:
     with pytest.raises(Usage, match="--half"):
         answers_data.families(data, "both")
     assert {answers_arms.style_of(arm) for arm in ARMS} == {"old", "new", "plain", "dspy"}
+
+
+def test_calibrated_judgements_are_read_from_what_was_asked() -> None:
+    def line(arm: str, half: str, number: int, chance: float | None, truth: bool) -> Line:
+        said = chance is not None and chance > 0.5
+        return Line(
+            "m", half, "a", str(number), arm, "w", float(said == truth), "", str(truth), "",
+            chance, 0, 0, 0.0,
+        )  # fmt: skip
+
+    planned = [line("new4", "planning", n, 0.2 + 0.2 * (n % 2), n % 2 == 1) for n in range(40)]
+    asked = [line("new4", "checking", n, 0.22 + 0.16 * (n % 2), n % 2 == 1) for n in range(10)]
+    figures = answers_figures.figures_of([*planned, *asked], "checking")
+    cells = figures["families"]["a"]
+    assert cells["new4"]["right"] == 5 and cells["new4c"]["right"] == 10
+    assert cells["new4"]["area"] == cells["new4c"]["area"] == 1
+    few = answers_figures.figures_of([*planned[:3], *asked], "checking")
+    assert "new4c" not in few["families"]["a"]
+    text = [each._replace(probability=None) for each in asked]
+    other = answers_figures.figures_of(text, "checking")["families"]["a"]
+    assert other["new4c"]["right"] == other["new4"]["right"]
