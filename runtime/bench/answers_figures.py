@@ -17,12 +17,13 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import import_module
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from nlpu.calibration import Calibration, area_under_curve, calibrate
 from nlpu.errors import NlpuError
 from nlpu.intervals import Interval, newcombe, wilson
 from nlpu.judgement import Judgement
@@ -70,14 +71,8 @@ def stratified(families: Sequence[Sequence[float]]) -> Interval:
 
 def area(pairs: Iterable[tuple[float, bool]]) -> float | None:
     """The chance that a true item has a higher probability than a false one; ties are halves."""
-    yes: list[float] = []
-    no: list[float] = []
-    for probability, truth in pairs:
-        (yes if truth else no).append(probability)
-    if not yes or not no:
-        return None
-    above = sum((one > other) + (one == other) / 2 for one in yes for other in no)
-    return above / (len(yes) * len(no))
+    told = list(pairs)
+    return area_under_curve(told) if len({truth for _, truth in told}) == 2 else None
 
 
 def paired(scores: Scores, first: str, second: str) -> dict[str, list[tuple[float, float]]]:
@@ -129,36 +124,30 @@ def _errors_left(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> float | 
 
 def calibrated(lines: Sequence[Line], planning: Sequence[Line]) -> list[Line]:
     """The lines of ``new4c`` of those of ``new4`` (rule 3); none where none can be fitted."""
-    try:
-        fit: Callable[..., Any] = import_module("nlpu.calibration").calibrate
-    except ImportError:
-        return []
     found: list[Line] = []
     for family in dict.fromkeys(line.family for line in lines):
         mine = [line for line in lines if line.family == family]
         if any(line.probability is not None for line in mine):
             known = [each for each in planning if each.family == family]
-            mine = _recalibrated(mine, known, fit)
+            mine = _recalibrated(mine, known)
         found += [line._replace(arm="new4c") for line in mine]
     return found
 
 
-def _recalibrated(
-    lines: Sequence[Line], known: Sequence[Line], fit: Callable[..., Any]
-) -> list[Line]:
-    import warnings
-
+def _recalibrated(lines: Sequence[Line], known: Sequence[Line]) -> list[Line]:
     usable = [line for line in known if line.probability is not None]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one at chance is seen in the figures
-            how = fit([_judgement(each) for each in usable], [_truth(each) for each in usable])
+            how = calibrate(
+                [_judgement(each) for each in usable], [_truth(each) for each in usable]
+            )
     except NlpuError:  # too few cases
         return []
     return [_read_by(how.calibration, line) for line in lines]
 
 
-def _read_by(calibration: Any, line: Line) -> Line:
+def _read_by(calibration: Calibration, line: Line) -> Line:
     if line.probability is None:
         return line
     said = calibration.of(_judgement(line))
