@@ -27,6 +27,7 @@ from nlpu.cases import Case
 from nlpu.convention import DEFAULT, FIRST, Convention, written
 from nlpu.errors import NlpuError, Usage
 from nlpu.judgement import Judgement
+from nlpu.matching import text_of
 from nlpu.op import Op, Operand
 from nlpu.questions import Subject, questions
 from nlpu.scores import Row
@@ -182,8 +183,8 @@ def scored(family: Family, cases: Sequence[Case], told: Sequence[dict[str, Any]]
         score = 0.0 if error else _score(question.score, each["answer"])
         rows.append(
             Row(
-                id=case.id, score=score, answer=str(each.get("answer", "")), error=error,
-                expected=str(question.expected),
+                id=case.id, score=score, answer=text_of(each.get("answer", "")), error=error,
+                expected=text_of(question.expected),
             )
         )  # fmt: skip
     return rows

@@ -29,7 +29,13 @@ from nlpu.errors import Usage
 from nlpu.metrics import metric_of
 
 SHOTS, CALIBRATING = 4, 60
-ROUNDS = (0, 8, 20)  # where the first rounds of items begin; from there on each has so many:
+ROUNDS = (
+    0,
+    8,
+    12,
+    16,
+    20,
+)  # where the first rounds of items begin; from there on each has so many:
 CHUNK = 20
 HALVES = ("planning", "checking")
 
@@ -80,7 +86,8 @@ def chunks(
 ) -> Iterator[Chunk]:
     """All work in the order in which it is done.
 
-    calibrate: the arm whose planning cases are asked, too, of ops that judge; none: ().
+    calibrate: the arm that is also asked planning cases, of ops that judge and three for each item
+    of the first twenty; none: ().
     """
     for part in rounds(items):
         for family in found:
@@ -88,8 +95,9 @@ def chunks(
                 if family.items[part]:
                     yield Chunk(family, arm, half, family.items[part])
             for arm in calibrate if family.op == "judge" and half != "planning" else ():
-                if family.known[part]:
-                    yield Chunk(family, arm, "planning", family.known[part])
+                known = family.known[3 * part.start : 3 * part.stop]
+                if known:
+                    yield Chunk(family, arm, "planning", known)
 
 
 def rounds(items: int) -> Iterator[slice]:

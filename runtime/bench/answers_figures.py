@@ -174,13 +174,15 @@ def figures_of(lines: Sequence[Line], half: str) -> dict[str, Any]:
     for line in mine:
         scores.setdefault(line.family, {}).setdefault(line.arm, {})[line.id] = line.score
     pairs = [found for first, second in PAIRS if (found := difference(scores, first, second))]
+    arms = [arm for arm in ARMS if any(arm in each for each in scores.values())]
+    shared = [family for family, each in scores.items() if len(each) == len(arms)]
     return {
         "families": {
             family: {arm: _cell(mine, family, arm) for arm in ARMS if arm in scores[family]}
             for family in sorted(scores)
         },
         "pairs": pairs,
-        "arms": [_arm(mine, arm) for arm in ARMS if any(line.arm == arm for line in mine)],
+        "arms": [_arm(mine, arm, shared) for arm in arms],
         "gates": [_gate(gate, pairs) for gate in GATES],
     }  # fmt: skip
 
@@ -196,16 +198,16 @@ def _cell(lines: Sequence[Line], family: str, arm: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _arm(lines: Sequence[Line], arm: str) -> dict[str, Any]:
-    """What an arm's items took, and its mean over families."""
+def _arm(lines: Sequence[Line], arm: str, shared: Sequence[str]) -> dict[str, Any]:
+    """What an arm's items took, and its mean over the families that all arms have."""
     mine = [line for line in lines if line.arm == arm]
-    by_family: dict[str, list[float]] = {}
-    for line in mine:
-        by_family.setdefault(line.family, []).append(line.score)
+    by_family = [[line.score for line in mine if line.family == family] for family in shared] or [
+        [line.score for line in mine]
+    ]
     return {
         "name": arm, "items": len(mine),
-        "accuracy": fmean(map(fmean, by_family.values())),
-        "interval": stratified(list(by_family.values())),
+        "accuracy": fmean(map(fmean, by_family)),
+        "interval": stratified(by_family),
         "errors": sum(bool(line.error) for line in mine),
         "seconds": fmean(line.seconds for line in mine),
         "tokens_in": fmean(line.tokens_in for line in mine),
