@@ -42,7 +42,7 @@ from nlpu.layout import (
 )
 from nlpu.markers import USUAL, Markers
 from nlpu.op import Op
-from nlpu.prompt import Piece, Prompt, prompt_of
+from nlpu.prompt import Piece, Prompt
 from nlpu.tokens import Tokenizer
 from nlpu.wire import Message, Reply
 
@@ -89,7 +89,7 @@ class Codec:
             end = len(pieces[-1].ids) - len(self.frame.after)
             pieces[-1] = Piece(pieces[-1].ids[:end])
             pieces.append(Piece(self._again(again_of(convention, op, invalid), convention)))
-        return prompt_of(pieces)
+        return Prompt(pieces)
 
     def _asked(self, op: Op[Any], contents: Sequence[str], convention: Convention) -> list[Piece]:
         """The pieces of a prompt, constants and operands in turn."""

@@ -32,12 +32,14 @@ class Convention:
 
     version:   its name, in the keys of calls. Version "1" is that of journals that name none.
     constants: parts that are the same in every call of an op, each in a line.
-    place:     the turn that holds the constants: the system's, or the user's.
+    place:     the turn that holds the constants: the system's, or the user's; behind a document
+               always the user's.
     operand:   how an operand is written, with {name} or {label} (the name as words), {text} and
                {fence}.
     line:      how one without a line break is written, which can hold no border; "": as others.
-    document:  the label of an operand that is longer than the constants. It stands before them,
-               so that all that is asked of it shares it. "": none goes first.
+    document:  the label of an operand that is longer than the constants and than ``from_length``
+               characters. It stands before them, so that all that is asked of it shares it, and
+               what a reminder says is said there alone. "": none goes first.
     about:     what the constants say of that document where it has another label.
     question_last: an op's first operand stands behind the others where one of them has at least
                so many characters, and twice as many as it, and it is a line: what is asked stands
@@ -60,6 +62,7 @@ class Convention:
     operand: str = FENCED
     line: str = ""
     document: str = ""
+    from_length: int = 0
     about: str = ""
     question_last: int = 0
     gap: str = ""
@@ -101,6 +104,13 @@ def checked(convention: Convention) -> str:
     return written(convention)
 
 
+def of_version(version: str) -> Convention:
+    """The known convention of a version, the default where none is named. Raises Usage."""
+    if version and version not in KNOWN:
+        raise Usage(f"there is no convention {version!r}; there are: {', '.join(KNOWN)}")
+    return KNOWN[version] if version else DEFAULT
+
+
 @lru_cache(maxsize=64)
 def read(text: str) -> Convention:
     """Read a convention from its JSON; "" is the first. Raises Usage."""
@@ -128,10 +138,11 @@ FIRST = Convention(
 SECOND = Convention(
     "2",
     constants=("text", "contract", "told"),
-    place="user",
+    place="system",
     operand="{label}:\n{fence}\n{text}\n{fence}\n\n",
     line="{label}: {text}\n\n",
     document="Text",
+    from_length=1000,
     about="The text above is the {label}.",
     question_last=40,
     gap="\n\n",

@@ -179,6 +179,7 @@ def _told(schema: Any, root: Any, where: str) -> Iterator[str]:
         yield from _told(part, root, f"{where}.{name}" if where else name)
 
 
+_PLAIN_BOUND = 40
 _BOUNDS = {
     "minimum": "at least {}",
     "exclusiveMinimum": "more than {}",
@@ -199,5 +200,6 @@ def _bounds(schema: Any) -> Iterator[str]:
     if is_decimal(schema) or schema.get("pattern") == _DECIMAL:
         return
     for word, said in _BOUNDS.items():
-        if word in schema and not (word == "format" and schema[word] in _FORMATS):
+        plain = len(str(schema.get(word))) <= _PLAIN_BOUND  # a long pattern tells nobody anything
+        if word in schema and plain and not (word == "format" and schema[word] in _FORMATS):
             yield said.format(schema[word])

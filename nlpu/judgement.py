@@ -35,7 +35,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic.json_schema import SkipJsonSchema
 
-LITTLE_MASS = 0.9  # below it a model is off its choices (docs/log.md)
+LITTLE_MASS = 0.85  # below it a model is off its choices (docs/log.md)
 DECIMALS = 4
 
 Begun = tuple[tuple[int, ...], ...]  # for each choice the ids of the tokens that begin it

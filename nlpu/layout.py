@@ -3,10 +3,10 @@
 Theory of operation
 -------------------
 A prompt has constants (what is asked, in what form, examples) and operands. Which stand first
-depends on the op and the operands' lengths alone: an operand longer than the constants is a
-document and stands before them, so that any number of questions, of different ops too, share it in
-the server's prefix cache; short operands stand behind the constants, so that all calls of an op
-share those. What a system text says stands before both.
+depends on the op and the operands' lengths alone: an operand longer than the constants, and long
+enough to be worth it, is a document and stands before them, so that any number of questions, of
+different ops too, share it in the server's prefix cache; short operands stand behind the
+constants, so that all calls of an op share those. What a system text says stands before both.
 
 A turn is a role and *pieces*: texts of ours, and numbers for the operands. Pieces are tokenised
 apart, so a piece has the same ids wherever it stands.
@@ -118,7 +118,8 @@ def order_of(
         return Order((), (chat, *(place for place in places if place != chat)))
     before: tuple[int, ...] = ()
     if convention.document:
-        before = tuple(place for place in places if len(contents[place]) > constant)
+        least = max(constant, convention.from_length)
+        before = tuple(place for place in places if len(contents[place]) > least)
     behind = [place for place in places if place not in before]
     if convention.question_last and len(behind) > 1 and behind[0] == 0:
         longest = max(len(contents[place]) for place in behind)
@@ -175,7 +176,9 @@ def turns_of(
     """
     if roles and spoken:
         return _chat_turns(convention, op, order, fences, roles)
-    constants = constants_of(convention, op)
+    said_later = convention.reminder if order.before else ()
+    parts = [part for part in convention.constants if part not in said_later]
+    constants = _lines(convention, op, parts)
     system = [op.system] if op.system else []
     head: list[str | int] = []
     if convention.place == "system" and not order.before:

@@ -33,7 +33,7 @@ from nlpu.frames import Frame, load_frame
 from nlpu.markers import USUAL, markers_in
 from nlpu.op import Op
 from nlpu.printing import one_line
-from nlpu.prompt import Piece, Prompt, pieces_of, prompt_of
+from nlpu.prompt import Piece, Prompt, pieces_of
 from nlpu.tokens import ByteBound, CharTokenizer, tokenizer_in
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
@@ -144,7 +144,7 @@ class Processor:
 
     def prompt(
         self, op: Op[Any], contents: Sequence[str], invalid: Sequence[Invalid] = ()
-    ) -> tuple[int, ...]:
+    ) -> Prompt:
         """The prompt's ids (rule 1). Raises DoesNotFit.
 
         Engines that take messages get ``wire_prompt`` of the same operands; the ids then only
@@ -172,9 +172,9 @@ class Processor:
         self,
         op: Op[Any],
         contents: Sequence[str],
-        ids: tuple[int, ...],
+        ids: Sequence[int],
         invalid: Sequence[Invalid] = (),
-    ) -> tuple[int, ...] | tuple[Message, ...]:
+    ) -> Sequence[int] | tuple[Message, ...]:
         """What is really sent."""
         if self.capabilities.token_prompts:
             return ids
@@ -224,7 +224,7 @@ async def _send_and_mend(
 def _longer(request: Request, ids: tuple[int, ...]) -> Prompt:
     """The request's prompt and more; constants and operands stand in turn in its pieces."""
     *pieces, last = pieces_of(request.prompt)
-    return prompt_of([*pieces, Piece((*last.ids, *ids))])
+    return Prompt([*pieces, Piece((*last.ids, *ids))])
 
 
 async def _think_then_answer(

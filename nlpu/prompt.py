@@ -1,12 +1,21 @@
 """Prompts as token ids, with the bytes that are sent for them.
 
-A ``Prompt`` is a tuple of ids and compares as one. It knows the pieces it was joined from, and each
-piece writes its ids as JSON at most once, when a server first takes them.
+Theory of operation
+-------------------
+A ``Prompt`` is a sequence of ids and compares as a tuple does. It knows the pieces it is made of,
+and each piece writes its ids as JSON at most once, when a server first takes them. So a call on a
+long document that was sent before costs the copying of its bytes alone.
+
+Rules
+1. Ids are joined only when somebody asks for one; their number and their bytes are known without.
+2. Pieces and prompts never change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import overload
 
 
 class Piece:
@@ -26,26 +35,57 @@ class Piece:
         return self._json
 
 
-class Prompt(tuple[int, ...]):
-    """The ids of a prompt."""
+class Prompt(Sequence[int]):
+    """The ids of a prompt; equal to a tuple of the same ids. They are joined when one is asked for.
 
-    pieces: tuple[Piece, ...] = ()
+    A server gets the pieces' bytes, so of a long document no copy is made for each call, nor one
+    that the garbage collector has to walk through.
+    """
+
+    __slots__ = ("_ids", "_size", "pieces")
+
+    def __init__(self, pieces: Iterable[Piece] = ()) -> None:
+        self.pieces = tuple(pieces)
+        self._size = sum([len(piece.ids) for piece in self.pieces])
+        self._ids: tuple[int, ...] | None = None
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All of them."""
+        if self._ids is None:
+            self._ids = tuple(chain.from_iterable(piece.ids for piece in self.pieces))
+        return self._ids
 
     @property
     def json(self) -> bytes:
         """The ids as a JSON array."""
-        return b"[" + b",".join(piece.json for piece in self.pieces if piece.ids) + b"]"
+        return b"[%b]" % b",".join([piece.json for piece in self.pieces if piece.ids])
 
+    def __len__(self) -> int:
+        return self._size
 
-def prompt_of(pieces: Iterable[Piece]) -> Prompt:
-    """Join pieces."""
-    kept = tuple(pieces)
-    ids: list[int] = []
-    for piece in kept:
-        ids += piece.ids
-    prompt = Prompt(ids)
-    prompt.pieces = kept
-    return prompt
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[int, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> int | tuple[int, ...]:
+        return self.ids[place]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Prompt):
+            return self._size == other._size and self.ids == other.ids
+        return self.ids == other if isinstance(other, tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.ids)
+
+    def __repr__(self) -> str:
+        return repr(self.ids)
 
 
 def pieces_of(prompt: Sequence[object]) -> tuple[Piece, ...]:
@@ -55,6 +95,6 @@ def pieces_of(prompt: Sequence[object]) -> tuple[Piece, ...]:
     return (Piece(tuple(i for i in prompt if isinstance(i, int))),)
 
 
-def json_of(ids: tuple[int, ...]) -> bytes:
+def json_of(ids: Sequence[int]) -> bytes:
     """Any ids as a JSON array: a prompt's from its pieces."""
     return ids.json if isinstance(ids, Prompt) else str(list(ids)).encode()

@@ -20,7 +20,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -55,7 +55,8 @@ class Constraint:
 class Request(NamedTuple):
     """One attempt at one generation.
 
-    prompt:      token ids, or chat messages where the engine takes no ids.
+    prompt:      token ids, or chat messages where the engine takes no ids. A ``Prompt`` of ids
+                 compares as a tuple; where a library takes no other sequence, make one of it.
     max_tokens:  upper bound of generated tokens.
     temperature: 0 is greedy.
     repetition_penalty: above 1 makes tokens of the prompt and the answer less likely to come
@@ -67,7 +68,7 @@ class Request(NamedTuple):
     """
 
     id: str
-    prompt: tuple[int, ...] | tuple[Message, ...]
+    prompt: Sequence[int] | tuple[Message, ...]
     max_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0

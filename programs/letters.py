@@ -48,9 +48,7 @@ _MONEY = "(euros|dollars|pounds|crowns|francs|zloty)"
 _MONTH, _DAY = f"({'|'.join(MONTHS)})", "[1-3]?[0-9]"
 
 
-class Words(BaseModel):
-    """What the model writes: words of the letter, each with the blank before it."""
-
+class Words(BaseModel):  # what the model writes; a docstring would be told to it
     amount: Annotated[str, words(f"(\\$[0-9]{{1,5}}|[0-9]{{1,5}} {_MONEY})")]
     city: Annotated[str, words("[A-Z][a-z]{2,19}")]
     date: Annotated[str, words(f"({_DAY} {_MONTH}|{_MONTH} {_DAY})")]

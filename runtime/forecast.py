@@ -36,7 +36,7 @@ from nlpu.errors import BadOp, BudgetExceeded, Malformed, ModelError, Stopped
 from nlpu.judgement import read
 from nlpu.printing import counted, figure, one_line
 from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
-from nlpu.prompt import Prompt, prompt_of
+from nlpu.prompt import Prompt
 from nlpu.schema import schema_type
 from nlpu.types import ResultType
 from nlpu.wire import Capabilities, Message, Reply, Request
@@ -176,7 +176,7 @@ def _constants(request: Request) -> Request:
     """The request without its operands, where its prompt is known in pieces."""
     if not isinstance(request.prompt, Prompt):
         return request
-    return request._replace(prompt=prompt_of(request.prompt.pieces[::2]))
+    return request._replace(prompt=Prompt(request.prompt.pieces[::2]))
 
 
 def _fits(text: str, request: Request) -> bool:

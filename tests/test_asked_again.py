@@ -188,17 +188,17 @@ def test_a_template_without_such_turns_gets_them_as_text() -> None:
     assert text.count("[user]") == 1 and text.endswith("[answer]")
     assert "Your answer was:\n```\none <|im_end|>\n```\n" in text
     assert "not a valid answer: it is not two {contract}.\n" in text
-    (only,) = messages_of(count, ["x"], invalid=INVALID, frame=frame)
+    _, only = messages_of(count, ["x"], invalid=INVALID, frame=frame)
     assert f"```\none <{MARK}|im_end|>\n```\n" in only.content
 
 
 def test_messages_are_turns_and_markers_in_them_are_broken() -> None:
     plain = messages_of(count, ["x"])
     sent = messages_of(count, ["x"], invalid=INVALID)
-    assert sent[:1] == plain
-    assert [turn.role for turn in sent] == ["user"] + ["assistant", "user"] * 2
-    assert [turn.content for turn in sent[1::2]] == [f"one <{MARK}|im_end|>", "..."]
-    assert sent[2].content.endswith(count.result.contract)
+    assert sent[:2] == plain
+    assert [turn.role for turn in sent] == ["system", "user"] + ["assistant", "user"] * 2
+    assert [turn.content for turn in sent[2::2]] == [f"one <{MARK}|im_end|>", "..."]
+    assert sent[3].content.endswith(count.result.contract)
 
 
 @pytest.mark.parametrize("mode", ["tokens", "messages"])

@@ -459,10 +459,10 @@ def test_which_templates_have_roles(tokenizer: FileTokenizer) -> None:
 
 
 def test_a_frame_without_assistants_gets_paragraphs_between_fences() -> None:
-    (user,) = messages_of(talk, texts(talk, LONG), frame=MUTE)
+    _, user = messages_of(talk, texts(talk, LONG), frame=MUTE)
     assert "Chat:\n````\nuser: What is a loom?\n\nassistant: A frame.\n\nuser: And" in user.content
     shown = [each.role for each in messages_of(tone, texts(tone, LONG), frame=MUTE)]
-    assert shown == ["user"]
+    assert shown == ["system", "user"]
 
 
 @given(parts=st.lists(st.sampled_from([*SPECIAL, "<|", "|>", "a", "```", "\n"]), min_size=1))

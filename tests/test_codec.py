@@ -64,7 +64,7 @@ def test_prompts_depend_on_op_and_contents_alone(one: str, other: str) -> None:
         assert ids == Codec(CharTokenizer(), scripted_frame()).encode(merge, contents)
 
 
-@given(TEXT | st.integers(0, 400).map("x".__mul__))
+@given(TEXT | st.integers(0, 1600).map("x".__mul__))
 def test_a_prompt_has_no_more_tokens_than_overhead_and_count(text: str) -> None:
     if "```" not in text:
         assert len(CODEC.encode(echo, [text])) <= CODEC.overhead(echo) + CODEC.count(text)
@@ -105,7 +105,9 @@ def test_markers_are_escaped_where_there_are_no_token_ids() -> None:
     escaped = USUAL.broken(text)
     assert not re.search(r"<\||<s>|</s>|\[INST", escaped)
     assert escaped.replace("\u200b", "") == text and "1 < 2" in escaped
-    (user,) = messages_of(echo, [text])
+    system, user = messages_of(echo, [text])
+    assert user.role == "user" and "<|im_start|>" not in user.content
+    (user,) = messages_of(echo, [text * 99])  # a document stands first, before all of ours
     assert user.role == "user" and "<|im_start|>" not in user.content
     system, user = messages_of(echo, [text], convention=FIRST)
     assert (system.role, user.role) == ("system", "user")

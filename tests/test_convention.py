@@ -15,6 +15,7 @@ from kit import echo, execute, finish, merge, resumed
 from pydantic import BaseModel, Field
 
 from nlpu import nlop, op
+from nlpu.cases import cases_of
 from nlpu.codec import Codec, messages_of
 from nlpu.convention import FIRST, KNOWN, SECOND, Convention, checked, read, written
 from nlpu.engines.scripted import Scripted, see
@@ -45,10 +46,10 @@ def shown(asked: Any, *contents: str, convention: Convention = SECOND) -> str:
 
 
 def test_what_is_asked_stands_behind_what_it_is_asked_of() -> None:
-    text = "The heron stands in the pond; the kettle is cold."
+    text = "The heron stands in the pond, and the kettle on the stove is cold."
     assert shown(judge, "Is it wet?", text) == (
-        "<user>Answer the question about the text.\nAnswer yes or no.\n\n"
-        f"Text: {text}\n\nQuestion: Is it wet?\n\nAnswer yes or no.<answer>"
+        "<system>Answer the question about the text.\nAnswer yes or no."
+        f"<user>Text: {text}\n\nQuestion: Is it wet?\n\nAnswer yes or no.<answer>"
     )
     assert "Question: Is it?\n\nText: It is." in shown(judge, "Is it?", "It is.")  # both are short
     assert "Left: a\n\nRight: b" in shown(merge, "a", "b")
@@ -56,6 +57,9 @@ def test_what_is_asked_stands_behind_what_it_is_asked_of() -> None:
 
 def test_a_document_stands_before_all_that_is_asked_of_it() -> None:
     begun = f"<user>Text: {LONG}\n\n"
+    assert shown(judge, "Is it wet?", LONG) == begun + (
+        "Answer the question about the text.\n\nQuestion: Is it wet?\n\nAnswer yes or no.<answer>"
+    )
     for prompt in (
         shown(judge, "Is it wet?", LONG),
         shown(answer, "Where?", LONG),
@@ -95,7 +99,7 @@ def test_messages_say_the_same() -> None:
     polite = judge.using(system="Be brief.", examples=[("Is it?", "Yes.", True)])
     turns = messages_of(polite, ["Is it?", "No."])
     assert [turn.role for turn in turns] == ["system", "user", "assistant", "user"]
-    assert turns[0].content == "Be brief." and turns[2].content == "yes"
+    assert turns[0].content.startswith("Be brief.\n\n") and turns[2].content == "yes"
 
 
 # -- the first convention, and others ------------------------------------------------------------
@@ -265,3 +269,19 @@ def test_an_ops_examples_reach_the_engine(tmp_path: Path) -> None:
     assert execute(lambda: asked("Was it?", "It was."), engine=engine).result.answer
     (seen,) = engine.seen
     assert "It is." in seen.instruction and seen.operands["text"] == "It was."
+
+
+def test_two_conventions_are_compared_pair_by_pair() -> None:
+    """A model that only answers rightly where fences are explained."""
+
+    def model(seen: Any) -> str:
+        return "yes" if "fences" in seen.instruction else "no"
+
+    cases = cases_of([({"question": "Is it?", "text": f"It is, {n}."}, True) for n in range(8)])
+    reports = []
+    for each in (FIRST, SECOND):
+        with Computer(Scripted(model), convention=each) as machine:
+            reports.append(machine.evaluate(judge, cases))
+    found = reports[0].against(reports[1])
+    assert (found.difference, len(found.gained), found.lost) == (1, 8, ())
+    assert "nothing differs" in str(reports[0].against(reports[0]))

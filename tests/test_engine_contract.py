@@ -344,7 +344,7 @@ def test_cancelled_by_id_and_by_task_while_others_go_on(opened: Opened) -> None:
 def test_what_does_not_fit_is_refused(opened: Opened) -> None:
     async def test(processor: Processor) -> None:
         window = processor.window
-        ids = asking(processor, tell).prompt
+        ids = (*asking(processor, tell).prompt,)
         too_long = Request("long", (ids * (1 + window // len(ids)))[:window], 24)
         with pytest.raises(DoesNotFit):
             await processor.engine.send(too_long)

@@ -222,12 +222,12 @@ def test_converse_keeps_what_is_told_only_when_it_is_told(nlpu: Terminal, static
         with Memory(static) as store:
             return [page.text for page in store.levels.pages(store.levels.disk.numbers()).values()]
 
-    words = ("run", "converse", "My PIN is 4711.", "store=m", "--engine", "scripted")
+    words = ("run", "converse", "My PIN is 4712.", "store=m", "--engine", "scripted")
     dry = nlpu(*words, "--dry")
     assert dry.code == 0 and "a run may take more: memory" in dry.out
     assert kept() == ["Person: I have a dog."]
     told = nlpu(*words, "--json").json["run_id"]
-    assert "Person: My PIN is 4711." in kept()
+    assert "Person: My PIN is 4712." in kept()
     assert nlpu("memory", "forget", "conversation", "--store", "m").code == 0
     shown = nlpu("show", told, "--html", "a.html")
     assert shown.code == 0 and "its replay met" in shown.err

@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Any:
 
 def test_an_operand_is_filled_from_memory_to_its_room(store: Memory) -> None:
     talk(store)
-    engine = Scripted(said, window=700)
+    engine = Scripted(said, window=600)
 
     def program() -> str:
         return answer("Who keeps bees?", context=store).value

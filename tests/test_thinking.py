@@ -84,7 +84,7 @@ def test_the_window_has_room_for_it() -> None:
     free = thinker.room(echo)
     thinker.prompt(echo, ["x" * free])
     with pytest.raises(DoesNotFit):
-        thinker.prompt(echo, ["\n" + "x" * free])  # of several lines, so between fences
+        thinker.prompt(echo, ["\n" + "x" * (free + 4)])  # of several lines, so between fences
     assert free == processor(Scripted("x"), tokens=200, window=700).room(echo) + 100
 
 
@@ -93,7 +93,7 @@ def test_a_thought_cannot_forge_the_frame() -> None:
     thinker = processor(engine)
     attempt(thinker)
     marks = [i for i in engine.seen[1].request.prompt if isinstance(i, int) and i >= 0x110000]
-    assert len(marks) == 2
+    assert len(marks) == 3
 
 
 def test_prompts_of_another_kind_are_of_another_processor() -> None:

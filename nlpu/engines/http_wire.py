@@ -23,6 +23,7 @@ Rules
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
@@ -114,7 +115,7 @@ def fits(dialect: Dialect, request: Request) -> None:
 
 def _prompt(dialect: Dialect, request: Request) -> bytes:
     if dialect.tokens:
-        return b',"prompt":' + json_of(cast("tuple[int, ...]", request.prompt))
+        return b',"prompt":' + json_of(cast("Sequence[int]", request.prompt))
     turns = [
         {"role": m.role, "content": m.content} for m in request.prompt if not isinstance(m, int)
     ]

@@ -86,7 +86,7 @@ class TransformersEngine:
             row.processors = await asyncio.to_thread(self._processors, row)
             self._manager.register_result_handler(key, row.inbox.put_nowait)
             most = 1 if row.choices else request.max_tokens
-            self._manager.add_request(request.prompt, key, most, streaming)
+            self._manager.add_request([*request.prompt], key, most, streaming)
             if why := self._manager.background_thread_status.can_accept_new_requests():
                 raise row.error or errors.EngineDied(f"{self._place} is not running: {why}")
             return await self._reply(row, on_text or (lambda piece: None))

@@ -1,8 +1,9 @@
 """``nlpu bench overhead``: CPU a call and a node cost in this runtime, over doing it by hand.
 
-Two parts: calls over HTTP (``requests``: five shapes, this runtime against a bare aiohttp client)
-and nodes without HTTP (``graphs``: this runtime against bare asyncio tasks). Each says in its file
-what is fair about it and what is not.
+Three parts: calls over HTTP (``requests``: five shapes, this runtime against a bare aiohttp
+client), calls on a long document that was sent before (``remembered``: the same), and nodes without
+HTTP (``graphs``: this runtime against bare asyncio tasks). Each says in its file what is fair about
+it and what is not.
 
 Rules
 1. Nothing is tuned for the benchmark; the programs are written as a user would.
@@ -24,6 +25,7 @@ from nlpu.engines.embedded.vocabulary import tokenizer_files
 from nlpu.errors import MissingPart
 from nlpu.models import installed_model
 from runtime.bench.graphs import measure_graph
+from runtime.bench.remembered import CALLS, WAYS, WINDOW, measure_document
 from runtime.bench.report import at_most, circumstances, show, show_circumstances
 from runtime.bench.requests import measure_shape
 from runtime.bench.servers import instant_server
@@ -55,17 +57,23 @@ def command(as_json: AsJson = False, repeats: Repeats = 7, quick: Quick = False)
 def overhead(
     repeats: int = 7, sizes: tuple[int, ...] = SIZES, *, long: bool = True
 ) -> dict[str, Any]:
-    """Everything the command prints. ``long``: prompts of 2,000 tokens, too."""
-    facts = circumstances()
-    with tokenizer() as (directory, name), instant_server("yes") as url:
+    """Everything the command prints. ``long``: prompts of 2,000 tokens and documents, too."""
+    facts, documents = circumstances(), list[dict[str, Any]]()
+    with tokenizer() as (directory, name), instant_server("yes", window=WINDOW) as url:
         facts["versions"]["tokenizer"] = name
         shapes = [measure_shape(shape, url, directory, 50, repeats) for shape in SHAPES]
         per_call = statistics.fmean(row["cpu_us_per_call"] for row in shapes)
         few = max(1, repeats // 2)
         if long:
             shapes += [measure_shape(shape, url, directory, 2000, few) for shape in SHAPES]
+            documents = [
+                measure_document(url, directory, size, repeats, way)
+                for way in WAYS
+                for size in CALLS
+            ]
     return {
         "shapes": shapes,
+        "documents": documents,
         "graphs": [measure_graph(nodes, repeats) for nodes in sizes],
         "calls_per_second_per_core": round(1e6 / per_call),
         **facts,
@@ -102,6 +110,13 @@ def _print(figures: dict[str, Any]) -> None:
         [_shape_cells(row, gated=row["prompt_tokens"] < 2 * shortest) for row in figures["shapes"]],
     )
     print(f"{figures['calls_per_second_per_core']:,} calls per second per core (short prompts)\n")
+    if figures["documents"]:
+        show(
+            "Questions on a document that was sent before: this runtime over bare aiohttp",
+            ("questions", "prompt tokens", "us a call", "bytes ready", f"ratio (<= {RATIO:g})",
+             "least - most", "bare dumps", "ratio"),
+            [_document_cells(row) for row in figures["documents"]],
+        )  # fmt: skip
     show(
         "Graphs in the process: this runtime over bare asyncio tasks",
         (
@@ -128,6 +143,19 @@ def _shape_cells(row: dict[str, Any], gated: bool) -> tuple[Any, ...]:
         row["bare_cpu_us_per_call"],
         at_most(row["ratio"], RATIO) if gated else f"{row['ratio']:g} no gate",
         f"{row['ratio_least']:g} - {row['ratio_most']:g}",
+    )
+
+
+def _document_cells(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        row["way"],
+        row["prompt_tokens"],
+        row["cpu_us_per_call"],
+        row["ready_us_per_call"],
+        at_most(row["ratio"], RATIO),
+        f"{row['ratio_least']:g} - {row['ratio_most']:g}",
+        row["dumping_us_per_call"],
+        f"{row['ratio_dumping']:g}",
     )
 
 

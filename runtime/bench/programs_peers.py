@@ -109,8 +109,11 @@ def order_for(served: Served, model: str, program: str, size: Size, name: str) -
 
 def run_peer(
     command: list[str], served: Served, order: dict[str, Any], asked: int
-) -> dict[str, float]:
-    """Wall and CPU seconds of one peer, and what the server counted. Raises ServerFault."""
+) -> dict[str, Any]:
+    """Wall and CPU seconds of one peer, what it said, and what the server counted.
+
+    Raises ServerFault.
+    """
     env = {**os.environ, **_OFFLINE}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
@@ -127,7 +130,7 @@ def run_peer(
     if process.returncode:
         raise ServerFault(f"{command[-1]} failed; its message is above")
     after = settled(served, before["completion_tokens"] + asked)
-    cost: dict[str, float] = json.loads(told)
+    cost: dict[str, Any] = json.loads(told)
     return cost | {name: after[name] - before[name] for name in _COUNTERS}
 
 
@@ -143,13 +146,13 @@ def counters(served: Served) -> dict[str, float]:
 
 
 def settled(served: Served, tokens: float) -> dict[str, float]:
-    """The counters once so many tokens are told, or after a while: vLLM tells them late."""
-    found = counters(served)
+    """The counters once so many tokens are told and no more come: vLLM tells them late."""
+    before, found = dict[str, float](), counters(served)
     for _ in range(20):
-        if found["completion_tokens"] >= tokens:
+        if found["completion_tokens"] >= tokens and found == before:
             break
         time.sleep(0.2)
-        found = counters(served)
+        before, found = found, counters(served)
     return found
 
 

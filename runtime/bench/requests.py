@@ -32,7 +32,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohttp
@@ -41,7 +41,7 @@ from nlpu.codec import Codec
 from nlpu.engines.http_wire import Dialect, encode
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.wire import Reply, Request
-from runtime.bench.shapes import SHAPES, Note, begin
+from runtime.bench.shapes import SHAPES, Ask, Note, begin
 from runtime.computer import Computer
 
 FILLER = "the quick brown fox jumps over the lazy dog near the bank of a river "
@@ -94,22 +94,26 @@ def bodies_of(requests: list[Request], model: str = "fault-1") -> list[dict[str,
     return [json.loads(encode(dialect, dialect.head, request, False)) for request in requests]
 
 
-async def _bare(shape: str, url: str, bodies: list[dict[str, Any]]) -> float:
+async def bare_seconds(
+    shape: Callable[[Ask], Awaitable[None]], url: str, bodies: Sequence[dict[str, Any] | bytes]
+) -> float:
+    """CPU seconds of the bare client: it dumps what is a dict, and posts bytes as they are."""
     asked = 0
+    kinds = [{"data": each} if isinstance(each, bytes) else {"json": each} for each in bodies]
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)) as session:
 
         async def ask(number: int) -> str:
             nonlocal asked
             asked += 1
-            async with session.post(f"{url}/v1/completions", json=bodies[number]) as response:
+            async with session.post(f"{url}/v1/completions", **kinds[number]) as response:
                 answer = await response.json()
             return str(answer["choices"][0]["text"])
 
         gc.collect()
         start = time.process_time()
-        await SHAPES[shape].bare(ask)
+        await shape(ask)
         seconds = time.process_time() - start
-    assert asked == len(bodies), (shape, asked)
+    assert asked == len(bodies), asked
     return seconds
 
 
@@ -124,7 +128,7 @@ def measure_shape(
         assert len(requests) == calls, (shape, len(requests))
         sent = round(statistics.mean(len(request.prompt) for request in requests))
         ours_s.append(seconds)
-        bare_s.append(asyncio.run(_bare(shape, url, bodies_of(requests))))
+        bare_s.append(asyncio.run(bare_seconds(SHAPES[shape].bare, url, bodies_of(requests))))
     ratios = sorted(a / b for a, b in zip(ours_s, bare_s, strict=True))
     return {
         "shape": shape,

@@ -37,9 +37,10 @@ def scripted_server(*options: str) -> Iterator[str]:
 
 
 @contextmanager
-def instant_server(text: str, calls_per_s: float = 0.0) -> Iterator[str]:
+def instant_server(text: str, calls_per_s: float = 0.0, window: int = 4096) -> Iterator[str]:
     """Answers every request with the same text: at once, or no faster than so many a second."""
-    with scripted_server("--instant", "--text", text, "--calls-per-s", str(calls_per_s)) as url:
+    options = ("--calls-per-s", str(calls_per_s), "--window", str(window))
+    with scripted_server("--instant", "--text", text, *options) as url:
         yield url
 
 
@@ -80,7 +81,7 @@ def target(engine: str, model: str | None, *flags: str) -> Iterator[Target]:
     if engine == "local":
         yield Target("local", lambda many: EmbeddedEngine(model, max_in_flight=min(many, ROWS)))
     elif engine == "vllm":
-        with vllm_server(None, *flags) as served:
+        with vllm_server(None, *flags, model=model) as served:
             yield Target("vllm", served.engine, served)
     elif "://" not in engine:
         raise Usage(f"{engine!r} cannot be measured; --engine takes local, vllm or a server's URL")
@@ -90,8 +91,8 @@ def target(engine: str, model: str | None, *flags: str) -> Iterator[Target]:
 
 
 @contextmanager
-def vllm_server(url: str | None, *flags: str) -> Iterator[Served]:
-    """The server at ``url``, else the embedded model on one that is started for this.
+def vllm_server(url: str | None, *flags: str, model: str | None = None) -> Iterator[Served]:
+    """The server at ``url``, else an embedded model on one that is started for this.
 
     Raises MissingPart if neither is possible.
     """
@@ -104,7 +105,7 @@ def vllm_server(url: str | None, *flags: str) -> Iterator[Served]:
             f"{PYTHON_VARIABLE}"
         )
     with asyncio.Runner() as runner:
-        server = VllmServer(str(converted()), flags=flags)
+        server = VllmServer(str(converted(model)), flags=flags)
         runner.run(server.__aenter__())
         try:
             yield Served(server.url, server.api_key, server.model)

@@ -133,13 +133,16 @@ def sessions(
     chosen: Profile, processor: Processor, name: str, count: int, *, warm: bool
 ) -> list[list[str]]:
     """``count`` sessions whose texts have the profile's length; ``name`` makes them new."""
-    first = chosen.tokens_in - _overhead(processor, chosen.op, "a " * chosen.tokens_in)
+    counted = counter(processor)
+    first = chosen.tokens_in
+    for _ in range(2):  # where a text stands depends on its length
+        like = filled(counted, max(0, first))
+        first = chosen.tokens_in - _overhead(processor, chosen.op, like)
     if first <= 0:
         raise Usage(
             f"{chosen.name} is too small for this model: the instruction and the chat frame alone "
             f"are {chosen.tokens_in - first} tokens"
         )
-    counted = counter(processor)
 
     def text(own: str, turn: int) -> str:
         own_first = turn > 0 or not warm

@@ -19,7 +19,7 @@ import inspect
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,7 +215,7 @@ def _pieces(
         yield read(processor.codec.frame.after)
 
 
-def reader(tokenizer: str | None) -> Callable[[tuple[int, ...]], str]:
+def reader(tokenizer: str | None) -> Callable[[Iterable[int]], str]:
     """What turns a frame's ids back to text, special tokens included."""
     if tokenizer in (None, "chars"):
         first = 0x110000  # above every character

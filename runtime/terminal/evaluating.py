@@ -67,6 +67,8 @@ def evaluate(
     calls: o.Calls = None,
     seconds: o.Seconds = None,
     price: o.Prices = None,
+    system: o.System = "",
+    convention: o.Layout = "",
     run_dir: o.RunDir = None,
     as_json: o.Json = False,
 ) -> int:
@@ -93,7 +95,10 @@ def evaluate(
     loaded.function.__self__.check(cases)  # type: ignore[attr-defined]
     kept = None if cache is None else make_answers(cache)
     facts = facts_of(subjects, scored, names, kept)
-    machine = Machine(now.engine, now.model, now.run_dir, price=o.price_of(now), models=names)
+    machine = Machine(
+        now.engine, now.model, now.run_dir, price=o.price_of(now), models=names, system=system,
+        convention=convention,
+    )  # fmt: skip
     header = {"program": loaded.spec, "reads": "--data" if data else "", **machine.facts()}
     budget = o.budget_of(now)
 

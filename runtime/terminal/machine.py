@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The computer to run on. models: where there are several, the names of its processors."""
+    """The computer to run on.
+
+    models: where there are several, the names of its processors. system, convention: of runs that
+    begin; those that go on keep their own.
+    """
 
     engine: Any
     model: str | None
@@ -29,6 +33,8 @@ class Machine:
     durable: bool = False
     price: Price | None = None
     models: tuple[str, ...] = ()
+    system: str = ""
+    convention: str = ""
 
     def engines(self) -> Any:
         """What a computer is given: the engine, or of several models one for each by name."""
@@ -71,6 +77,7 @@ def carry(
     foretold: Any = None, name: str | None = None, partial: Any = None, ended: Any = None,
 ) -> int:  # fmt: skip
     """Carry out what ``begin`` starts on the machine; gives the exit code."""
+    from nlpu.convention import of_version
     from runtime.computer import Computer
     from runtime.terminal.downloading import have_model
     from runtime.terminal.executing import Job, carry_out
@@ -82,7 +89,8 @@ def carry(
     asked = None if is_replay else person()
     computer = Computer(
         machine.engines(), model=machine.model, api_key=api_key(), run_dir=machine.run_dir,
-        durable=machine.durable, prices=machine.prices(), person=asked,
+        durable=machine.durable, prices=machine.prices(), person=asked, system=machine.system,
+        convention=of_version(machine.convention),
     )  # fmt: skip
     job = Job(
         computer, begin, machine.run_dir, machine.model, tuple(again or ()),

@@ -63,6 +63,16 @@ Prices = Annotated[
         help="Money for a million prompt and generated tokens; IN,CACHED,OUT prices cached apart.",
     ),
 ]
+System = Annotated[
+    str,
+    typer.Option("--system", metavar="TEXT", help="System text of each op that has none itself."),
+]
+Layout = Annotated[
+    str,
+    typer.Option(
+        "--convention", metavar="VERSION", help="How prompts are laid out: 1 as at first, or 2."
+    ),
+]
 Trust = Annotated[
     bool,
     typer.Option("--trust", help="Run what a journal names though it is not yours or has changed."),

@@ -78,10 +78,13 @@ def run(
     vouch: _Vouch = False,
     dry: _Dry = False,
     price: o.Prices = None,
+    system: o.System = "",
+    convention: o.Layout = "",
     trust: o.Trust = False,
     as_json: o.Json = False,
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
+    from nlpu.convention import of_version
     from runtime.loader import bind, load
     from runtime.terminal.forecasting import kept
     from runtime.terminal.inputs import Stdin, fill_words, read_texts, set_machine, set_store
@@ -98,7 +101,10 @@ def run(
         given = Machine(engine, model, now.run_dir, durable, o.price_of(now) if price else None)
         return _rerun(origin, sets or [], given, budget, as_json, trust, vouch)
     _check_vouch(vouch, None)
-    machine = Machine(now.engine, now.model, now.run_dir, durable, o.price_of(now))
+    of_version(convention)  # before anything is loaded
+    machine = Machine(
+        now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention
+    )
     loaded, stdin = load(_named(program, sets, trust)), Stdin()
     words = fill_words(args or [], stdin)
     bound = bind(loaded, words, read_texts(inputs or [], stdin))

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -314,7 +314,7 @@ def _prompt(request: Request) -> tuple[int, ...]:
         raise BadOperand("the embedded processor takes a prompt of token ids that is not empty")
     if request.max_tokens < 1:
         raise BadOperand("max_tokens must be at least 1")
-    return tuple(cast("tuple[int, ...]", request.prompt))  # llama.cpp takes no subclass of it
+    return tuple(cast("Sequence[int]", request.prompt))  # llama.cpp takes no other
 
 
 def _check(job: _Job, llama: Llama) -> None:

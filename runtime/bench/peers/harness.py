@@ -1,9 +1,9 @@
 """What every peer does alike: read the work, do a little of it unmeasured, do it, tell the cost.
 
-A peer is ``async def do(work)``. ``work`` says where the server is, and holds ``agents`` or
-``nodes`` (``runtime/bench/programs_work.py`` makes it). A line of JSON comes on stdin, "ready" goes
-to stdout, an empty line starts the work, and a line of JSON tells what it took. Standard library
-only: this runs in the peers' environment.
+A peer is ``async def do(work)``. ``work`` says where the server is, and what there is to do
+(``runtime/bench/programs_work.py`` and ``benchmarks/document.py`` make it). A line of JSON comes on
+stdin, "ready" goes to stdout, an empty line starts the work, and a line of JSON tells what it took
+and what ``do`` gave. Standard library only: this runs in the peers' environment.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from typing import Any
 Work = dict[str, Any]
 
 
-def main(do: Callable[[Work], Awaitable[None]]) -> None:
+def main(do: Callable[[Work], Awaitable[Any]]) -> None:
     """Measure ``do`` on the work in the first line of stdin."""
     print(json.dumps(asyncio.run(_measured(do, json.loads(sys.stdin.readline())))))
 
 
-async def _measured(do: Callable[[Work], Awaitable[None]], order: Work) -> dict[str, float]:
+async def _measured(do: Callable[[Work], Awaitable[Any]], order: Work) -> dict[str, Any]:
     await do(order["warm_up"])
     print("ready", flush=True)
     sys.stdin.readline()
     gc.collect()
     wall, cpu = time.perf_counter(), time.process_time()
-    await do(order["work"])
-    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
+    said = await do(order["work"])
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {"wall_s": wall, "cpu_s": cpu} | ({} if said is None else {"said": said})
 
 
 def messages(work: Work, **texts: str) -> list[dict[str, str]]:
