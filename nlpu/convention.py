@@ -8,7 +8,7 @@ Rules
 1. A convention that was ever a default stays, under its version: journals name it.
 2. Two conventions of one version are a mistake, and refused; the digest of what they say is in the
    keys of calls.
-3. Written is what is not as by default, so that a new field changes no digest of an earlier version.
+3. Written is what is not as by default: a new field changes no digest of an earlier version.
 """
 
 from __future__ import annotations
@@ -142,7 +142,11 @@ def _check(convention: Convention) -> None:
     wrong = (
         (not convention.version, "it has no version"),
         (bool(unknown), f"there is no part {unknown[:1]}; parts are {', '.join(get_args(Part))}"),
-        ("text" not in parts, "neither its constants nor its reminder have the op's 'text'"),
+        # Without any part the operands say all.
+        (
+            bool(parts) and "text" not in parts,
+            "neither its constants nor its reminder have the op's 'text'",
+        ),
         (convention.place not in ("system", "user"), "its place must be 'system' or 'user'"),
         (any(each.count("{text}") != 1 for each in templates), "an operand has one {text}"),
     )
