@@ -12,6 +12,7 @@ from nlpu import Limits, nlop
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.wire import Reply, Request
 from runtime import Computer, FakeClock, Run
+from runtime.witness import SUFFIX
 
 PATIENCE_S = 30  # of the test itself: real seconds after which a hanging run is a failure
 
@@ -92,6 +93,17 @@ def asked(engine: Scripted) -> list[str]:
     return [next(iter(seen.operands.values()), "") for seen in engine.seen]
 
 
+def keep(run_dir: Path, grave: Path) -> None:
+    """Copy the journals as a kill would leave them.
+
+    A kill stops all at once, a copy goes file by file while the run's own thread may commit: so the
+    side record first, as a reader does, since a journal may be ahead of it and never behind.
+    """
+    grave.mkdir()
+    for path in sorted(run_dir.glob("*.db*"), key=lambda path: path.suffix != SUFFIX):
+        shutil.copy(path, grave)
+
+
 class Doomed(Scripted):
     """Keeps what would survive if its process were killed as the ``at``-th request arrives.
 
@@ -104,9 +116,7 @@ class Doomed(Scripted):
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         if len(self.seen) + 1 == self.at:
-            self.grave.mkdir()
-            for path in self.run_dir.glob("*.db*"):
-                shutil.copy(path, self.grave)
+            keep(self.run_dir, self.grave)
         return await super().send(request, on_text)
 
 

@@ -186,15 +186,19 @@ def arguments(files: list[str]) -> list[str]:
     return ["-xp", "no:cacheprovider", "--timeout=20", *(os.path.join(here, f) for f in files)]
 
 
-def outcome(name: str, put: Callable[[], None]) -> int:
-    """The exit code of the suite in a process where ``put`` has been called; 1 if it hangs."""
+def outcome(name: str, put: Callable[[], None], output: int | None = None) -> int:
+    """The exit code of the suite in a process where ``put`` has been called; 1 if it hangs.
+
+    ``output`` is the file that is told what the suite prints; without one it is lost.
+    """
     files = next(files for start, files in SUITES.items() if name.startswith(start))
     child = os.fork()
     if child == 0:
         signal.alarm(PATIENCE_S)  # ends the process
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
+        if output is None:
+            output = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         code = 1
         try:
             put()
@@ -217,7 +221,7 @@ if __name__ == "__main__":
     label_kit.PAIRS, label_kit.CASES = label_kit.PAIRS[::EVERY], 0
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # what is imported is forked
         pytest.main(["--collect-only", *arguments([*chain(*SUITES.values())])])
-    codes = {f"{start or 'nlpu'}: as it is": outcome(start, lambda: None) for start in SUITES}
+    codes = {f"{start or 'nlpu'}: as it is": outcome(start, lambda: None, 2) for start in SUITES}
     for mutant in chosen(all_mutants(), *sys.argv[1:]):
         codes[mutant.name] = outcome(mutant.name, mutant.put)
         print(codes[mutant.name], mutant.name, file=sys.stderr, flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import PATIENCE_S, computer, echo, execute, finish, resumed, shorten, slow
+from kit import PATIENCE_S, computer, echo, execute, finish, keep, resumed, shorten, slow
 
 from nlpu import Value
 from nlpu.engines.scripted import Scripted
@@ -183,9 +182,7 @@ class Killed(World):
         def send(to: str, body: str) -> bool:
             """Send a letter."""
             if not grave.exists():
-                grave.mkdir()
-                for path in run_dir.glob("*.db*"):
-                    shutil.copy(path, grave)
+                keep(run_dir, grave)
             return bool(inner(to, body))
 
         self.send = send

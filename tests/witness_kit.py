@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from journal_kit import rebooted
-from kit import Doomed, computer, echo, finish, said, shorten
+from kit import Doomed, computer, echo, finish, keep, said, shorten
 
 from nlpu.errors import JournalDamaged, NeedsPerson
 from runtime.drivers.driver import driver
@@ -44,9 +44,7 @@ class Post:
         def send(to: str, body: str) -> bool:
             """Send a letter."""
             if home and grave and not grave.exists():
-                grave.mkdir()
-                for path in home.glob("*.db*"):
-                    shutil.copy(path, grave)
+                keep(home, grave)
             self.sent.append(body)
             return True
 
