@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from nlpu.around import fences_for
 from nlpu.chat import Chat
 from nlpu.complaint import Invalid
 from nlpu.convention import DEFAULT, Convention
@@ -33,7 +34,6 @@ from nlpu.layout import (
     Texts,
     Turn,
     again_of,
-    fences_for,
     order_of,
     spread,
     turns_of,

@@ -322,6 +322,8 @@ def _digest(op: Op[Any]) -> bytes:
     parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
     if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
         parts += [op.system or "", repr(op.examples), str(op.retries)]
+    if op.result.about:
+        parts.append(f"about {op.result.about}")
     if op.calibration is not None:
         parts.append(f"calibration {tuple(op.calibration)!r}")
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
