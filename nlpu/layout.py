@@ -118,7 +118,7 @@ def constant_length(convention: Convention, op: Op[Any]) -> int:
     key = (convention.digest, op.digest)
     found = _LENGTHS.get(key)
     if found is None:
-        shown = _examples_text(convention, op) if op.examples else ""
+        shown = examples_text(convention, op) if op.examples else ""
         if len(_LENGTHS) >= _MOST_LENGTHS:
             _LENGTHS.clear()
         found = _LENGTHS[key] = len(constants_of(convention, op)) + len(shown)
@@ -187,7 +187,7 @@ def turns_of(
         head = [*_documents(convention, op, order, fences), constants + gap]
     turns = [Turn("system", ("\n\n".join(system),))] if system else []
     if op.examples and as_text:
-        head.append(Shown(_examples_text(convention, op)))
+        head.append(Shown(examples_text(convention, op)))
     elif op.examples:
         turns += _examples(convention, op, head)
         head = head if alone else []
@@ -199,7 +199,7 @@ def _chat_turns(
     convention: Convention, op: Op[Any], order: Order, fences: Sequence[str], roles: Sequence[Role]
 ) -> tuple[Turn, ...]:
     """The turns of a call that reads a chat."""
-    shown = _examples_text(convention, op).strip() if op.examples else ""
+    shown = examples_text(convention, op).strip() if op.examples else ""
     told = "\n\n".join(filter(None, (op.system, constants_of(convention, op), shown)))
     turns = [Turn("system", (told,))] if told else []
     first = len(op.operands)
@@ -263,7 +263,8 @@ def _examples(convention: Convention, op: Op[Any], head: Sequence[str | int]) ->
     return turns
 
 
-def _examples_text(convention: Convention, op: Op[Any]) -> str:
+def examples_text(convention: Convention, op: Op[Any]) -> str:
+    """The examples of an op as one text."""
     head, _, rest = convention.example.partition("{operands}")
     between, _, tail = rest.partition("{answer}")
     written = (
