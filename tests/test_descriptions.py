@@ -14,6 +14,7 @@ from nlpu import op
 from nlpu.convention import FIRST, SECOND
 from nlpu.errors import BadOp
 from nlpu.layout import constants_of
+from nlpu.schema import plain
 from nlpu.types import result_type
 from runtime.assembly.types import read_type, write_type
 from runtime.assembly.words import Line
@@ -131,6 +132,7 @@ def test_a_type_as_text_says_it_too(out: Any, told: str) -> None:
         return  # a text with bounds has no form there
     back = read_type(Line(1, write_type(kind)))
     assert back == kind and back.about == kind.about
+    assert plain(kind).about == kind.about and told.startswith(back.about)
 
 
 @given(st.text("abcXYZ_09", min_size=1).filter(str.isidentifier))
