@@ -12,8 +12,9 @@ result.
 
 Rules
 1. What a server says is untrusted, also where it says that all went well, and in errors.
-2. An error, a reply of the wrong form, one that does not fit the pinned schema, and one that is
-   not text is a DriverFailed of that call alone.
+2. An error, a reply of the wrong form, one that does not fit the pinned schema, and one without
+   any text is a DriverFailed of that call alone. What stands beside a text and is none (an image,
+   a link) is named in a line of its own in its place; a resource's text is text.
 3. Of a tool with an output schema the structured content alone is taken, whatever its text says.
 4. Results are checked on the calling thread: what takes forever does so where nobody waits for it.
 """
@@ -26,13 +27,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpu.errors import DriverFailed
+from nlpu.errors import DriverFailed, Usage
 from nlpu.printing import one_line
 from nlpu.types import result_type
 from runtime.drivers import mcp_manifest
 from runtime.drivers.driver import DEADLINE_S, MOST_BYTES, Driver
-from runtime.drivers.mcp_line import SHOWN, Line
+from runtime.drivers.mcp_line import Line
 from runtime.drivers.mcp_manifest import Definition, Pinned
+from runtime.drivers.mcp_words import SHOWN
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -45,6 +47,7 @@ class McpServer:
     manifest:   the JSON file that pins its tools; ``pin`` writes it.
     env:        environment variables for the command, beside PATH, HOME and the like.
     deadline_s: of one call, and of a start. most_bytes: longest message.
+    ``drivers`` are its tools by name, ``set_aside`` says of the others why they cannot be used.
     Raises Usage.
     """
 
@@ -54,17 +57,26 @@ class McpServer:
         most_bytes: int = MOST_BYTES,
     ) -> None:  # fmt: skip
         pinned = mcp_manifest.read(Path(manifest))
+        reasons = {name: mcp_manifest.why_set_aside(name, each) for name, each in pinned.items()}
+        self.set_aside = {name: why for name, why in reasons.items() if why}
         self._line = Line(where, env, most_bytes, pinned)
         self.drivers = {
             name: _driver(name, each, self._line, deadline_s, most_bytes)
             for name, each in pinned.items()
+            if name not in self.set_aside
         }
 
     def __repr__(self) -> str:
         return one_line(f"McpServer({self._line!r}; tools: {', '.join(self.drivers)})")
 
     def __getitem__(self, tool: str) -> Driver:
-        return self.drivers[tool]
+        """The driver of a tool. Raises Usage."""
+        if tool in self.drivers:
+            return self.drivers[tool]
+        if tool in self.set_aside:
+            raise Usage(f"the tool {tool!r} cannot be used: {self.set_aside[tool]}")
+        known = ", ".join(self.drivers) or "none that can be used"
+        raise Usage(f"the server has no tool {tool!r} in its manifest; it has {known}")
 
     def __enter__(self) -> McpServer:
         self._line.__enter__()
@@ -77,14 +89,16 @@ class McpServer:
 def pin(
     where: Sequence[str] | str, manifest: str | PathLike[str], *,
     env: Mapping[str, str] | None = None,
-) -> None:  # fmt: skip
+) -> dict[str, str]:  # fmt: skip
     """Write what a server's tools are now into a manifest, for a person to read and to declare.
 
-    Declarations about tools that did not change stay. Raises Usage, DriverFailed, StorageFailed.
+    Declarations about tools that did not change stay. Gives the tools that cannot be used, and why.
+    Raises Usage, DriverFailed, StorageFailed.
     """
     with Line(where, env, MOST_BYTES, None) as line:
         line.connected(DEADLINE_S)
         mcp_manifest.write(Path(manifest), line.tools)
+    return McpServer(where, manifest).set_aside
 
 
 def _driver(name: str, pinned: Pinned, line: Line, deadline_s: float, most_bytes: int) -> Driver:
@@ -100,17 +114,32 @@ def _driver(name: str, pinned: Pinned, line: Line, deadline_s: float, most_bytes
 
 def _text(name: str, definition: Definition, result: CallToolResult) -> str:
     """What a tool gave: JSON if it has a schema, else its text. Raises DriverFailed (rule 2)."""
-    texts = [getattr(block, "text", None) for block in result.content]
-    said = "\n".join(text for text in texts if text is not None)
+    texts = [text for text in map(_text_of, result.content) if text is not None]
     if result.is_error:
+        said = "\n".join(texts)
         raise DriverFailed(f"the tool says that it failed: {said[:SHOWN]!r}")
     if definition.outputSchema is not None:
         _check(definition.outputSchema, result.structured_content)
         return json.dumps(result.structured_content, ensure_ascii=False, allow_nan=False)
-    if None in texts:
+    if result.content and not texts:
         kinds = ", ".join(sorted({block.type for block in result.content}))
         raise DriverFailed(f"{name} gave {kinds}; only text can be used")
-    return said
+    return "\n".join(_text_of(block) or _named(block) for block in result.content)
+
+
+def _text_of(block: Any) -> str | None:
+    """The text of a block, or of the resource that it holds."""
+    text = getattr(getattr(block, "resource", block), "text", None)
+    return text if isinstance(text, str) else None
+
+
+def _named(block: Any) -> str:
+    """A line in the place of what is no text; nothing for an empty text."""
+    if _text_of(block) == "":
+        return ""
+    held = getattr(block, "resource", block)
+    about = [getattr(held, name, None) for name in ("name", "uri", "mime_type")]
+    return f"[{block.type}: {', '.join(str(each) for each in about if each) or 'no text'}]"
 
 
 def _check(schema: dict[str, Any], content: Any) -> None:

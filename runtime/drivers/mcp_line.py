@@ -36,6 +36,7 @@ from nlpu.extras import adding
 from runtime.drivers import mcp_manifest
 from runtime.drivers.driver import idempotency_key
 from runtime.drivers.mcp_manifest import Definition, Manifest
+from runtime.drivers.mcp_words import SHOWN, Words
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -48,7 +49,6 @@ _REFUSED = -32600  # and of a session that its server has forgotten
 _UNKNOWN = "whether it did what it was asked to is not known"
 _KEY = "nlpu/idempotencyKey"  # in a request's _meta
 _MOST_PAGES = 100  # of a list of tools
-SHOWN = 300  # characters of a server's own words in an error
 
 
 class Line:
@@ -69,6 +69,7 @@ class Line:
         self._client = Future[Any]()
         self._life: Future[None] | None = None  # of the connection
         self._under_way: set[Future[Any]] = set()
+        self._words = Words()
         self._stuck: Future[None] | None = None  # a connection that let a call pass its deadline
         self._leave: Callable[[], None] = _nothing  # asks the connection to end
         self.tools: dict[str, Definition] = {}
@@ -103,7 +104,7 @@ class Line:
         self._under_way.add(asked)
         wait([asked, life], deadline_s, FIRST_COMPLETED)
         self._under_way.discard(asked)
-        late = f"the server gave no answer within {deadline_s:g} s"
+        late = f"the server gave no answer within {deadline_s:g} s{self._words}"
         why = _why(life) if life.done() else late
         if asked.cancel():
             self._stuck = life
@@ -129,12 +130,12 @@ class Line:
                 raise DriverFailed("the MCP server is not open: call its tools within its `with`")
             portal = self._portal = self._portal or self._stack.enter_context(_thread())
             if self._life is None or self._life.done():
-                self._client = Future()
+                self._client, self._words = Future(), Words()
                 self._life = portal.start_task_soon(self._live, self._client)
             client, life = self._client, self._life
         wait([client, life], deadline_s, FIRST_COMPLETED)
         if not client.done():
-            slow = f"the server was not ready within {deadline_s:g} s"
+            slow = f"the server was not ready within {deadline_s:g} s{self._words}"
             why = _why(life) if life.done() else slow
             life.cancel()
             raise DriverFailed(why)
@@ -147,14 +148,14 @@ class Line:
         import anyio  # here: of the extra ``mcp``
         from mcp import Client  # here: of the extra ``mcp``, and it takes a second
 
-        from runtime.drivers import mcp_wire  # here: it imports these too
+        from runtime.drivers import mcp_child, mcp_wire  # here: they import these too
 
         leave = anyio.Event()
         self._leave = leave.set
         if isinstance(self._where, str):
             transport = mcp_wire.loopback(self._where, self._most_bytes)
         else:
-            transport = mcp_wire.child(self._where, self._env, self._most_bytes)
+            transport = mcp_child.child(self._where, self._env, self._most_bytes, self._words)
         async with Client(transport, cache=None) as connected:
             self.tools = await _listed(connected)
             if self._manifest is not None:

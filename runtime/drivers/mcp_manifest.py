@@ -7,21 +7,24 @@ something else tomorrow. So a program does not take its word: a JSON file beside
 each tool's definition as it was read, and what the person who read it declares::
 
     {"forecast": {"effect": "read", "roles": {"city": "selector"}, "about": "",
-                  "idempotent": false, "definition": {"description": ..., "inputSchema": ...}}}
+                  "idempotent": false, "left_out": false,
+                  "definition": {"description": ..., "inputSchema": ...}}}
 
 Rules
 1. What is not declared is external, and every argument authority (as of any driver).
-2. A server whose tools are not exactly those of the manifest is not called.
+2. A server whose tools are not exactly those of the manifest is not called. What a tool that is
+   left out is now is nobody's concern.
 3. A description is a text by somebody else: nothing here shows it to a model, and what a driver
    says about itself is the declaration's ``about`` alone.
-4. Names, which are shown, are plain. A regular expression in a result's schema is refused: one that
-   is made for it keeps a matcher busy for years.
+4. A tool that cannot be used is set aside by name, with the reason, and the others work. Such are
+   those with a name that a screen does not show as it is (controls, invisible or half characters),
+   with a schema that is none of an object, and with a regular expression in a result's schema: one
+   that is made for it keeps a matcher busy for years.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -32,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from nlpu.errors import DriverFailed, StorageFailed, Usage
 from runtime.drivers.driver import Argument, Effect, Role
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,63}")
+_MOST_NAME = 128  # characters of a name; the protocol's advice
 _TYPES: Mapping[Any, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}
 
 
@@ -57,6 +60,7 @@ class Pinned(BaseModel):
     roles: dict[str, Role] = Field(default_factory=dict)
     about: str = ""
     idempotent: bool = False
+    left_out: bool = False
     definition: Definition
 
     @property
@@ -98,7 +102,7 @@ def read(path: Path) -> Manifest:
         place = ".".join(map(str, first["loc"])) or "it"
         raise Usage(f"the manifest {path} cannot be used: {place}: {first['msg']}") from error
     for name, pinned in manifest.items():
-        _check(name, pinned)
+        _check_roles(name, pinned)
     return manifest
 
 
@@ -111,8 +115,6 @@ def write(path: Path, tools: Mapping[str, Definition]) -> None:
         else Pinned(definition=each)
         for name, each in tools.items()
     }
-    for name, pinned in new.items():
-        _check(name, pinned)
     try:
         path.write_bytes(_FILE.dump_json(new, indent=2))
     except OSError as error:
@@ -123,6 +125,8 @@ def compare(manifest: Manifest, tools: Mapping[str, Definition]) -> None:
     """Rule 2. Raises DriverFailed naming all that differs."""
     changes = [f"{name!r} is new" for name in tools if name not in manifest]
     for name, pinned in manifest.items():
+        if pinned.left_out:
+            continue
         if name not in tools:
             changes.append(f"{name!r} is gone")
             continue
@@ -135,19 +139,32 @@ def compare(manifest: Manifest, tools: Mapping[str, Definition]) -> None:
         )
 
 
-def _check(name: str, pinned: Pinned) -> None:
+def why_set_aside(name: str, pinned: Pinned) -> str:
+    """Say why a tool cannot be used; "" if it can (rule 4)."""
+    if pinned.left_out:
+        return "its manifest leaves it out"
     schema = pinned.definition.inputSchema
     properties, required = schema.get("properties", {}), schema.get("required", [])
     if not isinstance(properties, dict) or not isinstance(required, list):
-        raise Usage(f"the tool {name!r} cannot be used: its inputSchema is not that of an object")
+        return "its inputSchema is not that of an object"
     for each in (name, *properties):
-        if not _NAME.fullmatch(each):
-            raise Usage(f"the tool {name!r} cannot be used: {each!r} is not a plain name (rule 4)")
-    unknown = pinned.roles.keys() - properties
+        if not _can_be_shown(each):
+            return f"the name {each[:_MOST_NAME]!r} is empty, too long, or not shown as it is"
+    if _has_pattern(pinned.definition.outputSchema):
+        return "its outputSchema has a regular expression, which a result could keep busy for years"
+    return ""
+
+
+def _can_be_shown(name: str) -> bool:
+    return 0 < len(name) <= _MOST_NAME and name.isprintable() and name == name.strip()
+
+
+def _check_roles(name: str, pinned: Pinned) -> None:
+    """Raise Usage for a role of what is no argument."""
+    properties = pinned.definition.inputSchema.get("properties", {})
+    unknown = pinned.roles.keys() - (properties if isinstance(properties, dict) else {})
     if unknown:
         raise Usage(f"the tool {name!r} has no argument {min(unknown)!r}; correct its roles")
-    if _has_pattern(pinned.definition.outputSchema):
-        raise Usage(f"the tool {name!r} cannot be used: its outputSchema has a regular expression")
 
 
 def _has_pattern(schema: Any) -> bool:

@@ -1,0 +1,188 @@
+"""An MCP server as a child process: its pipes, what it writes beside messages, and its end.
+
+Theory of operation
+-------------------
+The protocol allows one message a line on the output and nothing else; servers print greetings,
+blank lines and tracebacks all the same. What is no message is kept as *words*, with what comes on
+the error output: the last of them stand in the error of a call that fails because the server did.
+
+    a line on the output        becomes
+    a message                   that message
+    a reply that breaks a rule  an error of that call alone, which says where it breaks
+    blank                       nothing
+    anything else               words
+
+Rules
+1. A message or reply longer than ``most_bytes`` is never held in memory: the connection is cut. So
+   is that of a child which sends more in all than ``most_bytes`` for each request made of it.
+2. A child is started in a session of its own, sees nothing of our environment but what a program
+   needs to run, and writes nothing to the terminal.
+3. A child is ended by the id it was started with, and what it has started with it: its session,
+   and by a mark in their environment those that left the session (where the system shows it). One
+   that does not end by itself when its input closes is killed.
+4. Neither output is ever left unread: a child would wait for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.client.stdio import get_default_environment
+from mcp.shared.message import SessionMessage
+from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCRequest
+from mcp_types import jsonrpc_message_adapter as messages_of
+
+from nlpu.errors import DriverFailed
+from runtime.drivers.mcp_words import Words
+
+MARK: Final = "NLPU_MCP_SERVER"  # in the environment of what is started: whose it is
+_LEAST_BYTES = 1000  # that a message counts for, however short: each is work
+_GRACE_S = 1.0  # for a child to end by itself; and to be seen dead when it was killed
+_READ_BYTES = 65_536
+_BROKEN = -32700  # JSON-RPC's code of what cannot be read
+
+
+class _Pipes:
+    """The directions of a child, and how much it may still send."""
+
+    def __init__(self, process: asyncio.subprocess.Process, most_bytes: int, words: Words) -> None:
+        assert process.stdin and process.stdout and process.stderr  # they are pipes
+        self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
+        self.most_bytes = self.left_bytes = most_bytes
+        self.words, self._heard = words, asyncio.Event()
+
+    async def receive(self, into: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
+        async with into:
+            while True:
+                line = await self._line()
+                self.left_bytes -= max(len(line), _LEAST_BYTES)
+                if self.left_bytes < 0:
+                    raise DriverFailed(f"the server sends and sends; it was stopped{self.words}")
+                message = _message(line)
+                if message is None:
+                    self.words.add(line)
+                else:
+                    await into.send(SessionMessage(message))
+
+    async def _line(self) -> bytes:
+        try:
+            return await self.stdout.readuntil(b"\n")
+        except asyncio.LimitOverrunError:
+            raise DriverFailed(
+                f"the server began a message of more than {self.most_bytes:,} bytes"
+            ) from None
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            self.words.add(getattr(error, "partial", b""))
+            with suppress(TimeoutError):  # what it said last may just be on its way
+                await asyncio.wait_for(self._heard.wait(), _GRACE_S)
+            raise DriverFailed(f"the server ended, or closed its output{self.words}") from None
+
+    async def listen(self) -> None:
+        """Read the error output, to its end."""
+        while text := await self.stderr.read(_READ_BYTES):
+            self.words.add(text)
+        self._heard.set()
+
+    async def send(self, messages: MemoryObjectReceiveStream[SessionMessage]) -> None:
+        async with messages:
+            async for each in messages:
+                text = each.message.model_dump_json(by_alias=True, exclude_unset=True)
+                if isinstance(each.message, JSONRPCRequest):
+                    self.left_bytes += self.most_bytes
+                with suppress(ConnectionError):  # ``receive`` sees the end too, and says so
+                    self.stdin.write(text.encode() + b"\n")
+                    await self.stdin.drain()
+
+
+def _message(line: bytes) -> JSONRPCMessage | None:
+    """Read a line; None is no message. See the table above."""
+    try:
+        return messages_of.validate_json(line, by_name=False)
+    except ValueError as error:
+        why = str(error)
+    with suppress(UnicodeDecodeError, ValueError, RecursionError):
+        replied = json.loads(line.decode("utf-8", "replace"))
+        if isinstance(replied, dict) and replied.keys() & {"result", "error"}:
+            broken = ErrorData(code=_BROKEN, message=f"its reply cannot be read: {_why(line, why)}")
+            return JSONRPCError(jsonrpc="2.0", id=replied.get("id"), error=broken)
+    return None
+
+
+def _why(line: bytes, why: str) -> str:
+    """What is wrong with a reply that is JSON all the same."""
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"it is not UTF-8 (byte {line[error.start]:#x} at {error.start})"
+    return " ".join(why.split("\n")[2:3]).strip() or why
+
+
+@asynccontextmanager
+async def child(
+    command: Sequence[str], env: Mapping[str, str], most_bytes: int, words: Words
+) -> AsyncIterator[Any]:
+    """Give a transport to a server that is started here. Raises DriverFailed."""
+    mark = secrets.token_hex(16)
+    marked = {**get_default_environment(), **env, MARK: mark}
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, env=marked, start_new_session=True,
+            limit=most_bytes,
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise DriverFailed(f"the server {command[0]} cannot be started: {error}") from error
+    grace_s = 0.0
+    try:
+        pipes = _Pipes(process, most_bytes, words)
+        incoming, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        write, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
+        async with read, write, anyio.create_task_group() as tasks:
+            tasks.start_soon(pipes.receive, incoming)
+            tasks.start_soon(pipes.send, outgoing)
+            tasks.start_soon(pipes.listen)
+            yield read, write
+            grace_s = _GRACE_S
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _end(process, grace_s, mark)
+
+
+async def _end(process: asyncio.subprocess.Process, grace_s: float, mark: str) -> None:
+    """Rule 3."""
+    assert process.stdin is not None
+    process.stdin.close()
+    if grace_s:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), grace_s)
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left
+        os.killpg(process.pid, signal.SIGKILL)
+    for pid in _marked(mark):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), _GRACE_S)
+    # A process that left the session may hold the pipes; asyncio closes them with its transport
+    # alone, which has no public name.
+    process._transport.close()  # type: ignore[attr-defined]
+
+
+def _marked(mark: str) -> list[int]:
+    """The processes that were started with this mark; none where there is no /proc."""
+    found, said = [], f"{MARK}={mark}".encode()
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # of another user, or gone
+            if said in (place / "environ").read_bytes().split(b"\0"):
+                found.append(int(place.name))
+    return found
