@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from enum import Enum
 from pathlib import Path
@@ -16,9 +17,10 @@ from pydantic import BaseModel, Field
 
 from nlpu import nlop, op
 from nlpu.cases import Case, cases_of
-from nlpu.errors import BadOperand, Usage
+from nlpu.errors import BadOp, BadOperand, Usage
 from nlpu.isa import classify, judge, rank
 from nlpu.questions import questions
+from nlpu.types import result_type
 
 LINE = {"id": "a-1", "operands": {"text": "x"}, "expected": "x", "tags": {"language": "en"}}
 
@@ -246,6 +248,37 @@ def test_a_case_with_choices_makes_its_op() -> None:
         questions(classify, cases_of([({"text": "x"}, "a")]))
     with pytest.raises(BadOperand, match="only an op can be given choices"):
         questions(lambda text: text, [case])
+
+
+def test_a_case_s_choices_have_room_and_examples_of_their_own() -> None:
+    long = ("a long choice that no token holds", "another one that is even longer than that")
+    (case,) = cases_of([Case(operands={"text": "x"}, expected=long[0], choices=long)])
+    (asked,) = questions(tone, [case])
+    assert asked.asks == replace(tone, result=result_type(Literal[long]), max_tokens=0)
+    assert asked.asks.max_tokens > max(map(len, long)) > tone.max_tokens
+    shown = tone.using(examples=[("What a day!", Tone.GLAD)])
+    with pytest.raises(
+        BadOperand,
+        match=r"case 1 \(tone\): example 1 of tone answers 'glad', which is none of the case's "
+        r"choices \(a long .*\): show examples of these",
+    ):
+        questions(shown, [case])
+    (case,) = cases_of([Case(operands={"text": "x"}, expected="glad", choices=("glad", "mad"))])
+    assert questions(shown, [case])[0].asks.examples == shown.examples
+
+
+def test_a_case_that_does_not_say_its_answer_is_no_example() -> None:
+    for metric, expected in (("predicate", {"all": ["x"]}), ("one_of", ["x", "y"])):
+        case = Case(operands={"text": "x"}, expected=expected, metric=metric)
+        loose = op("Say more.", dict[str, list[str]], operands=1)
+        for subject in (echo, loose):
+            with pytest.raises(BadOp, match=f"example 1 .* is a case of the metric '{metric}'"):
+                subject.using(examples=[case.model_copy(update={"operands": named(subject)})])
+    assert echo.using(examples=[Case(operands={"text": "x"}, expected="y")]).examples
+
+
+def named(subject: Any) -> dict[str, str]:
+    return {place.name: "x" for place in subject.operands}
 
 
 def test_a_program_s_arguments_are_checked_as_far_as_it_says() -> None:
