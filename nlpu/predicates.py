@@ -1,4 +1,9 @@
-"""Predicates that no answer could meet: found before anything is asked."""
+"""Predicates that no answer could meet: found before anything is asked.
+
+Rules
+1. What is refused can never hold; what only seems odd is not refused (red/blue is one word).
+2. What contradicts what is named.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ from nlpu.convention import FIRST
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, ConnectionLost, HostError, NotInRun, ProgramError, Usage
 from nlpu.isa import classify
+from nlpu.label import UNTRUSTED, USER, Integrity, Label, intern_label
 from nlpu.scores import Report, Row
+from nlpu.value import literal
 from runtime import Budget, Computer, first, spawn
 from runtime.evaluation import Evaluation, contestants_of
 
@@ -214,6 +216,33 @@ def test_a_budget_leaves_what_was_done_and_it_goes_on(tmp_path: Path) -> None:
     with computer(engine, run_dir=tmp_path) as machine:
         whole = machine.evaluate(echo, ECHOES, resume=name, budget=Budget(calls=9))
     assert (len(whole.rows), whole.stopped, len(engine.seen)) == (4, "", 4)
+
+
+def test_answers_are_kept_for_the_next_evaluation(tmp_path: Path) -> None:
+    engine, cache = Scripted(said), tmp_path / "known.jsonl"
+    with computer(engine, run_dir=tmp_path / "a") as machine:
+        first = machine.evaluate(echo, ECHOES[:2], cache=cache)
+        part = machine.evaluate(echo, ECHOES, cache=cache, budget=Budget(calls=1))
+    assert (len(engine.seen), len(first.rows), len(part.rows)) == (3, 2, 3)
+    with computer(engine, run_dir=tmp_path / "b") as machine:
+        whole = machine.evaluate(echo, ECHOES, cache=str(cache))
+        again = machine.evaluate(echo, ECHOES, cache=str(cache))
+    assert len(engine.seen) == 4 and whole.accuracy == again.accuracy == 1
+    with computer(engine) as machine, pytest.raises(Usage, match="cache= needs a journal"):
+        machine.evaluate(echo, ECHOES, cache=cache)
+
+
+def test_an_answer_for_data_of_another_label_is_not_reused(tmp_path: Path) -> None:
+    engine, cache = Scripted(said), tmp_path / "known.jsonl"
+    secret = intern_label(Integrity.USER, frozenset({"ann"}))
+    for label, asked in ((USER, 1), (UNTRUSTED, 2), (secret, 3), (USER, 3), (secret, 3)):
+
+        def found(text: str, label: Label = label) -> Any:
+            return echo(literal(text, label))
+
+        with computer(engine, run_dir=tmp_path / "runs") as machine:
+            machine.evaluate(found, ECHOES[:1], cache=cache)
+        assert len(engine.seen) == asked
 
 
 def test_no_cases_answered_is_no_crash(tmp_path: Path) -> None:
