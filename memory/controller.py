@@ -222,6 +222,9 @@ class Memory:
     def forget(self, address_or_source: str) -> int:
         """Forget the page at an address, or all of a source; how many there were.
 
+        What was made from them alone (``links``) is forgotten with them, and counted; what has
+        another source left stays as it is.
+
         That there were some is on the label of who asks, as if it had read them. Raises Refused
         (rule 5).
         """
@@ -240,6 +243,7 @@ class Memory:
         disk = self.levels.disk
         number = disk.number(address_or_source)
         numbers = disk.numbers(source=address_or_source) if number is None else [number]
+        numbers += disk.drawn_from(numbers)
         label = _joined(disk.pages(numbers).values())
         disk.set_file(address_or_source, None)  # first: a file half forgotten is not unchanged
         self.levels.forget(numbers)

@@ -9,7 +9,7 @@ and one whose ingest was killed is taken up again; pages already there are not s
 
 Rules
 1. After a file is done its pages are those of its present content; pages of an earlier content that
-   are not in it are forgotten.
+   are not in it are forgotten, and what was made of texts alone that are not in it any more.
 2. What files bring is untrusted unless the caller vouches for them.
 3. A file that cannot be read as text is reported and skipped; the others are done. So is what is
    no file, such as a pipe, which could keep us waiting for ever.
@@ -120,7 +120,10 @@ def _take(memory: Memory, path: Path, label: Label, page_tokens: int, taken: Tak
     ]
     disk.set_file(source, None)  # until it is done: killed here, neither content is unchanged
     numbers = memory.write_pages(pages)
-    memory.levels.forget(sorted(set(disk.numbers(source=source)) - set(numbers)))
+    old = sorted(set(disk.numbers(source=source)) - set(numbers))
+    kept = {page.text for page in pages}  # perhaps elsewhere in the file
+    changed = [number for number, page in disk.pages(old).items() if page.text not in kept]
+    memory.levels.forget(old + disk.drawn_from(changed))
     disk.set_file(source, digest)
     taken.pages += len(numbers)
     taken.distrusted += sum(page.label is not label for page in disk.pages(numbers).values())

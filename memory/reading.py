@@ -104,6 +104,26 @@ class Reading:
         )  # fmt: skip
         return [number for number, source in rows if source == rows[0][1]]
 
+    def drawn_from(self, numbers: Iterable[int]) -> list[int]:
+        """Pages made from these, or from such, that would have no other source left without them;
+        in order."""
+        given, sources = set(numbers), self._sources() if numbers else {}
+        gone = set(given)
+        while fresh := [made for made, of in sources.items() if made not in gone and of <= gone]:
+            gone.update(fresh)
+        return sorted(gone - given)
+
+    def _sources(self) -> dict[int, set[int]]:
+        """The pages that each page with links was made from, as far as they are there."""
+        found: dict[int, set[int]] = {}
+        for made, source in self._all(
+            "SELECT made.id, page.id FROM page AS made, json_each(made.links) AS link "
+            "JOIN page ON page.address = link.value WHERE made.links != '[]'"
+        ):
+            if made != source:
+                found.setdefault(made, set()).add(source)
+        return found
+
     def neighbours(
         self, number: int, page: Page, before: int, after: int
     ) -> tuple[list[int], list[int]]:

@@ -20,8 +20,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
+from nlpu.around import fences_for
 from nlpu.chat import Chat
 from nlpu.complaint import Invalid
 from nlpu.convention import DEFAULT, Convention
@@ -33,7 +35,6 @@ from nlpu.layout import (
     Texts,
     Turn,
     again_of,
-    fences_for,
     order_of,
     spread,
     turns_of,
@@ -41,6 +42,7 @@ from nlpu.layout import (
 )
 from nlpu.markers import USUAL, Markers
 from nlpu.op import Op
+from nlpu.outline import outline_of
 from nlpu.prompt import Piece, Prompt
 from nlpu.tokens import Tokenizer
 from nlpu.wire import Message, Reply
@@ -77,7 +79,7 @@ class Codec:
             end = len(pieces[-1].ids) - len(self.frame.after)
             pieces[-1] = Piece(pieces[-1].ids[:end])
             pieces.append(Piece(self._again(again_of(convention, op, invalid), convention)))
-        return Prompt(pieces)
+        return Prompt(pieces, partial(outline_of, convention, op, contents, self.frame.turns))
 
     def _asked(self, op: Op[Any], contents: Sequence[str], convention: Convention) -> list[Piece]:
         """The pieces of a prompt, constants and operands in turn."""

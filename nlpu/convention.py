@@ -124,18 +124,51 @@ def read(text: str) -> Convention:
         said = json.loads(text)
         said = {name: _tuples(value) for name, value in said.items()}
         made = Convention(**said)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Usage(f"this is no convention: {text:.60} ({error})") from None
     known = KNOWN.get(made.version, made)
     return known if known == made else made
+
+
+def says_more(text: str) -> bool:
+    """Tell whether a text that is not read is the JSON of a later convention, with more fields."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    known = {each.name for each in fields(Convention) if each.init}
+    later = isinstance(said, dict) and isinstance(said.get("version"), str)
+    return later and not said.keys() <= known
 
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
+def _fits(kind: str, value: Any) -> bool:
+    """Whether a field's value, perhaps out of a damaged file, is of its type and can be sent."""
+    if kind == "int":
+        return type(value) is int and value >= 0
+    if kind.startswith("tuple[tuple"):
+        pairs = isinstance(value, tuple) and all(isinstance(each, tuple) for each in value)
+        return pairs and all(len(each) == 2 and all(map(_is_text, each)) for each in value)
+    if kind.startswith("tuple"):
+        return isinstance(value, tuple) and all(map(_is_text, value))
+    return _is_text(value)
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:
+        return False
+
+
 def _check(convention: Convention) -> None:
     """Raise Usage for a convention that would not say what is asked, or of what."""
+    for each in fields(convention):
+        if each.init and not _fits(str(each.type), getattr(convention, each.name)):
+            raise Usage(f"a convention that cannot be used: its {each.name} must be {each.type}")
     parts = (*convention.constants, *convention.reminder)
     unknown = [part for part in parts if part not in get_args(Part)]
     templates = filter(None, (convention.operand, convention.line))
@@ -148,6 +181,7 @@ def _check(convention: Convention) -> None:
             "neither its constants nor its reminder have the op's 'text'",
         ),
         (convention.place not in ("system", "user"), "its place must be 'system' or 'user'"),
+        (convention.examples not in ("turns", "text"), "its examples must be 'turns' or 'text'"),
         (any(each.count("{text}") != 1 for each in templates), "an operand has one {text}"),
     )
     for is_wrong, why in wrong:

@@ -15,22 +15,25 @@ Rules
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from nlpu.descriptions import NAMES, names_of
+
 _DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 _FORMATS = {"date": "YYYY-MM-DD", "time": "hh:mm:ss", "date-time": "YYYY-MM-DDThh:mm:ss"}
+_NAMED = "nlpu-names"
 _MOST = 64  # references written out
 _MAPS = ("properties", "$defs", "patternProperties")  # names here are the program's
 _CONTENTS = ("enum", "const", "default", "required", "examples", "discriminator")
 
 
 class _Schemas(GenerateJsonSchema):
-    """pydantic's schemas, with the digits that a Decimal as a string has."""
+    """pydantic's, with the digits of a Decimal as a string, and what an Enum's members mean."""
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
         made = super().decimal_schema(schema)
@@ -39,10 +42,20 @@ class _Schemas(GenerateJsonSchema):
                 option.setdefault("pattern", _DECIMAL)
         return made
 
+    def enum_schema(self, schema: core_schema.EnumSchema) -> dict[str, Any]:
+        made = super().enum_schema(schema)
+        if said := names_of(schema["members"]):
+            made[_NAMED] = said  # pydantic writes the docstring over a description from here
+        return made
+
 
 def schema_for(adapter: TypeAdapter[Any]) -> Any:
     """Make the schema of what a type reads. Raises what pydantic does where there is none."""
-    return tidy(adapter.json_schema(schema_generator=_Schemas))
+    schema = adapter.json_schema(schema_generator=_Schemas)
+    for part in parts_of(schema):
+        if said := part.pop(_NAMED, ""):
+            part["description"] = _with(str(part.get("description", "")), said)
+    return tidy(schema)
 
 
 def is_decimal(part: Any) -> bool:
@@ -152,9 +165,12 @@ def _followed(schema: Any, root: Any) -> tuple[str, Any, Any]:
     return name, target, {"$defs": {**root["$defs"], name: None}, "followed": followed}
 
 
-def told(schema: Any) -> str:
-    """What a schema says beyond its form, once: docstrings, descriptions, bounds, formats."""
-    root = {"$defs": schema.get("$defs", {})}
+def told(schema: Any, unsaid: Container[str] = ()) -> str:
+    """What a schema says beyond its form, once: docstrings, descriptions, bounds, formats.
+
+    unsaid: descriptions that are nothing to a model.
+    """
+    root = {"$defs": schema.get("$defs", {}), "unsaid": unsaid}
     return "\n".join(dict.fromkeys(_told(schema, root, "")))
 
 
@@ -163,9 +179,12 @@ def _told(schema: Any, root: Any, where: str) -> Iterator[str]:
         _, target, rest = _followed(schema, root)
         said = {key: item for key, item in schema.items() if key != "$ref"}
         if target is not None:
-            yield from _told({**target, **said}, rest, where)
+            if "description" in said and (names := _names_in(target)):  # they are told all the same
+                said["description"] = _with(said["description"], names)
+            yield from _told({**target, **said}, {**root, **rest}, where)
         return
-    about = [" ".join(str(schema.get("description", "")).split()), *_bounds(schema)]
+    described = " ".join(str(schema.get("description", "")).split())
+    about = ["" if described in root["unsaid"] else described, *_bounds(schema)]
     if line := "; ".join(part for part in about if part):
         yield f"{where}: {line}" if where else line
     for word in ("anyOf", "oneOf", "allOf", "prefixItems"):
@@ -177,6 +196,19 @@ def _told(schema: Any, root: Any, where: str) -> Iterator[str]:
         yield from _told(schema["additionalProperties"], root, f"{where}.*" if where else "each")
     for name, part in schema.get("properties", {}).items():
         yield from _told(part, root, f"{where}.{name}" if where else name)
+
+
+def _names_in(schema: Any) -> str:
+    """The line of an Enum's description that says what its members mean."""
+    line = str(schema.get("description", "")).rpartition("\n")[2]
+    return line if ("enum" in schema or "const" in schema) and line.startswith(NAMES) else ""
+
+
+def _with(description: str, names: str) -> str:
+    """A description, as a sentence, and the line of names."""
+    text = description.rstrip()
+    end = "" if not text or text[-1] in ".!?:;" else "."
+    return f"{text}{end}\n{names}".lstrip()
 
 
 _PLAIN_BOUND = 40

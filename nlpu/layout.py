@@ -22,9 +22,8 @@ shared are those operands and the reminder: they are of one call. A frame that c
 assistant's turns has the chat between fences, a paragraph a turn, as the first operand.
 
 Rules
-1. A fence is one backtick longer than the longest run of backticks in its text, and at least three:
-   no operand can close its own, and equal operands give equal ids. A text without a line break may
-   stand in its line without one: it cannot begin another.
+1. No user's turn is empty: the constants of an op without operands stand there, if nothing else
+   does. Some servers refuse such a turn, and a model has nothing to answer.
 2. What is told of the result is told once in the constants; a reminder says only what convention
    and measurement want said again.
 3. The text of a chat's turn is a piece of its own, alone in its turn but in the last. Behind that
@@ -40,15 +39,24 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from nlpu.chat import check_asked, turns_in
+from nlpu.around import (
+    Around,
+    Shown,
+    around,
+    document_label,
+    fence_for,
+    fences_for,
+    labels_of,
+)
+from nlpu.chat import Chat, check_asked, turns_in
 from nlpu.complaint import Invalid
 from nlpu.convention import Convention
 from nlpu.forms import told
 from nlpu.op import Op
+from nlpu.types import ResultType
 
-_BREAK = re.compile("[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-_BACKTICKS = re.compile(r"`{3,}")
 _PLACES = re.compile(r"\{(why|contract|answer|fence)\}")
+_OURS = (" ".join((Chat.__doc__ or "").split()),)  # it is for programmers
 _LENGTHS: dict[tuple[bytes, bytes], int] = {}
 _MOST_LENGTHS = 512
 Role = Literal["system", "user", "assistant"]
@@ -78,27 +86,6 @@ class Order(NamedTuple):
     behind: tuple[int, ...]
 
 
-def fence_for(text: str) -> str:
-    """A run of backticks longer than any inside the text, at least three."""
-    longest = max(map(len, _BACKTICKS.findall(text)), default=2) if "```" in text else 2
-    return "`" * (longest + 1)
-
-
-def fences_of(convention: Convention, contents: Sequence[str]) -> tuple[str, ...]:
-    """A fence for each text, or none where the convention writes it as a line."""
-    if convention.line:
-        return tuple(fence_for(text) if _has_lines(text) else "" for text in contents)
-    return tuple(fence_for(text) if "```" in text else "```" for text in contents)
-
-
-def fences_for(convention: Convention, op: Op[Any], contents: Sequence[str]) -> tuple[str, ...]:
-    """The fences of a call's operands; a chat, should it be written as text, always has one."""
-    fences = fences_of(convention, contents)
-    if op.chat < 0:
-        return fences
-    return (*fences[: op.chat], fence_for(contents[op.chat]), *fences[op.chat + 1 :])
-
-
 def spread(op: Op[Any], contents: Sequence[str]) -> Texts:
     """The operands' texts with the turns of a chat among them. Raises BadOperand."""
     if op.chat < 0:
@@ -107,11 +94,6 @@ def spread(op: Op[Any], contents: Sequence[str]) -> Texts:
     roles = [role for role, _ in turns]
     check_asked(roles, f"operand {op.operands[op.chat].name!r} of {op.name}")
     return Texts([*contents, *(text for _, text in turns)], roles)
-
-
-def _has_lines(text: str) -> bool:
-    """Whether a text has a line break of any kind (``str.splitlines``)."""
-    return "\n" in text or _BREAK.search(text) is not None
 
 
 def order_of(convention: Convention, op: Op[Any], contents: Sequence[str]) -> Order:
@@ -136,7 +118,7 @@ def constant_length(convention: Convention, op: Op[Any]) -> int:
     key = (convention.digest, op.digest)
     found = _LENGTHS.get(key)
     if found is None:
-        shown = _examples_text(convention, op) if op.examples else ""
+        shown = examples_text(convention, op) if op.examples else ""
         if len(_LENGTHS) >= _MOST_LENGTHS:
             _LENGTHS.clear()
         found = _LENGTHS[key] = len(constants_of(convention, op)) + len(shown)
@@ -157,11 +139,17 @@ def _part(convention: Convention, op: Op[Any], part: str) -> str:
     if part == "contract":
         return contract_of(convention, op)
     if part == "told":
-        constraint = op.result.constraint
-        json_kind = op.result.kind == "json" and constraint is not None
-        return told(json.loads(constraint.spec)) if json_kind and constraint else op.result.notes
+        return _told(op.result)
     whole = {"text": op.text, "first": op.text.partition("\n")[0], "notes": op.result.notes}
     return whole.get(part, convention.rule)
+
+
+def _told(result: ResultType) -> str:
+    """What is told of a result beside its form."""
+    said = result.notes
+    if result.kind == "json" and result.constraint is not None:
+        said = told(json.loads(result.constraint.spec), _OURS)
+    return "\n".join(filter(None, (result.about, said)))
 
 
 def contract_of(convention: Convention, op: Op[Any]) -> str:
@@ -187,19 +175,22 @@ def turns_of(
     said_later = convention.reminder if order.before else ()
     parts = [part for part in convention.constants if part not in said_later]
     constants = _lines(convention, op, parts)
+    tail = _lines(convention, op, convention.reminder)
     system = [op.system] if op.system else []
     head: list[str | int] = []
-    if convention.place == "system" and not order.before:
+    as_text = convention.examples == "text" or bool(order.before) or not spoken
+    alone = not op.operands and not tail  # nothing else would be in the user's turn (rule 1)
+    if convention.place == "system" and not order.before and not alone:
         system.append(constants)
     else:
-        head = [*_documents(convention, op, order, fences), constants + convention.gap]
+        gap = "" if alone and not (op.examples and as_text) else convention.gap
+        head = [*_documents(convention, op, order, fences), constants + gap]
     turns = [Turn("system", ("\n\n".join(system),))] if system else []
-    if op.examples and (convention.examples == "text" or order.before or not spoken):
-        head.append(_examples_text(convention, op))
+    if op.examples and as_text:
+        head.append(Shown(examples_text(convention, op)))
     elif op.examples:
         turns += _examples(convention, op, head)
-        head = []
-    tail = _lines(convention, op, convention.reminder)
+        head = head if alone else []
     pieces = [*head, *_operands(convention, op, order.behind, fences, roles)]
     return (*turns, Turn("user", tuple(pieces) + ((convention.last + tail,) if tail else ())))
 
@@ -208,7 +199,7 @@ def _chat_turns(
     convention: Convention, op: Op[Any], order: Order, fences: Sequence[str], roles: Sequence[Role]
 ) -> tuple[Turn, ...]:
     """The turns of a call that reads a chat."""
-    shown = _examples_text(convention, op).strip() if op.examples else ""
+    shown = examples_text(convention, op).strip() if op.examples else ""
     told = "\n\n".join(filter(None, (op.system, constants_of(convention, op), shown)))
     turns = [Turn("system", (told,))] if told else []
     first = len(op.operands)
@@ -229,18 +220,13 @@ def _documents(
         return _operands(convention, op, order.before, fences)
     pieces: list[str | int] = []
     for place in order.before:
-        label = label_of(op.operands[place].name)
-        head, tail = _around(convention, convention.document, convention.document, fences[place])
+        labels = labels_of(op)
+        shared = document_label(convention, labels, place)
+        head, tail = around(convention, shared, shared, fences[place])
         pieces += [head, place, tail]
-        if label != convention.document:
-            pieces.append(convention.about.replace("{label}", label) + "\n")
+        if labels[place] != shared:
+            pieces.append(Around(convention.about.replace("{label}", labels[place]) + "\n"))
     return pieces
-
-
-def label_of(name: str) -> str:
-    """A name as words: ``first_draft`` is "First draft". Short ones, ``x`` and ``_1``, stay."""
-    words = " ".join(name.split("_"))
-    return name if name[0] == "_" or len(name) < 3 else words[:1].upper() + words[1:]
 
 
 def _operands(
@@ -248,9 +234,9 @@ def _operands(
     roles: Sequence[Role] = (),
 ) -> list[str | int]:  # fmt: skip
     pieces: list[str | int] = []
+    labels = labels_of(op)
     for place in places:
-        name = op.operands[place].name
-        head, tail = _around(convention, name, label_of(name), fences[place])
+        head, tail = around(convention, op.operands[place].name, labels[place], fences[place])
         pieces += [head, *(_paragraphs(op, roles) if place == op.chat else [place]), tail]
     return pieces
 
@@ -259,32 +245,26 @@ def _paragraphs(op: Op[Any], roles: Sequence[Role]) -> list[str | int]:
     """A chat as one text, for a frame that has no place for its turns."""
     pieces: list[str | int] = []
     for number, role in enumerate(roles):
-        pieces += [("\n\n" if number else "") + f"{role}: ", len(op.operands) + number]
+        said = Around(("\n\n" if number else "") + f"{role}: ")
+        pieces += [said, len(op.operands) + number]
     return pieces
 
 
-def _around(convention: Convention, name: str, label: str, fence: str) -> tuple[str, str]:
-    """What is written before and behind an operand; one without a fence is a line."""
-    template = convention.operand if fence else convention.line
-    named = template.replace("{name}", name).replace("{label}", label).replace("{fence}", fence)
-    head, _, tail = named.partition("{text}")
-    return head, tail
-
-
 def _examples(convention: Convention, op: Op[Any], head: Sequence[str | int]) -> list[Turn]:
-    """Examples as turns, the constants in the first."""
+    """Examples as turns, the constants in the first, or in each where nothing else is asked."""
     turns: list[Turn] = []
     tail = _lines(convention, op, convention.reminder)
     start = "".join(str(piece) for piece in head)
     for each in op.examples:
         asked = start + written_operands(convention, op, each.operands)
-        turns.append(Turn("user", (asked + (convention.last + tail if tail else ""),)))
-        turns.append(Turn("assistant", (each.answer,)))
-        start = ""
+        turns.append(Turn("user", (Shown(asked + (convention.last + tail if tail else "")),)))
+        turns.append(Turn("assistant", (Shown(each.answer),)))
+        start = "" if op.operands or tail else start
     return turns
 
 
-def _examples_text(convention: Convention, op: Op[Any]) -> str:
+def examples_text(convention: Convention, op: Op[Any]) -> str:
+    """The examples of an op as one text."""
     head, _, rest = convention.example.partition("{operands}")
     between, _, tail = rest.partition("{answer}")
     written = (

@@ -59,7 +59,7 @@ class Metric:
     asks: bool = False
 
 
-@nlop
+@nlop(system="")  # who the model is for the program is nothing to the judge
 def means_the_same(expected: str, answer: str) -> Judgement:
     """Does the answer mean the same as what was expected?"""
 

@@ -70,7 +70,8 @@ class Op(Generic[R]):
     at_limit:    what to do with a free text that reaches max_tokens: ``error`` raises Truncated,
                  ``trim`` keeps it up to its last whole sentence and counts it in the receipt.
     processor:   name of the processor to run on (None: the computer's default).
-    system:      who the model is to be, for all that it is asked (none: what the run says).
+    system:      who the model is to be, for all that it is asked (None: what the run says;
+                 "": nobody, whatever the run says).
     examples:    calls with their right results, shown in every prompt: a list of
                  (operand, ..., result); checked against the op, counted in the window.
     retries:     how often a typed reply that does not fit is asked again with what was wrong.
@@ -88,7 +89,7 @@ class Op(Generic[R]):
     repetition_penalty: float = 1.0
     at_limit: AtLimit = "error"
     processor: str | None = None
-    system: str = ""
+    system: str | None = None
     examples: Any = ()
     retries: int = 1
     calibration: Calibration | None = None
@@ -295,7 +296,8 @@ def _check_op(op: Op[Any]) -> None:
     if not op.text.strip():
         raise BadOp(f"op {op.name} has an empty instruction")
     check_settings(op)
-    for text, what in ((op.text, "instruction"), (op.name, "name"), (op.system, "system text")):
+    said = ((op.text, "instruction"), (op.name, "name"), (op.system or "", "system text"))
+    for text, what in said:
         try:
             check_text(text, f"the {what} of op {op.name!a}")
         except BadOperand as error:
@@ -319,7 +321,9 @@ def _digest(op: Op[Any]) -> bytes:
     parts += [f"{place.name}:{place.type!r}" for place in op.operands]
     parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
     if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
-        parts += [op.system, repr(op.examples), str(op.retries)]
+        parts += [op.system or "", repr(op.examples), str(op.retries)]
+    if op.result.about:
+        parts.append(f"about {op.result.about}")
     if op.calibration is not None:
         parts.append(f"calibration {tuple(op.calibration)!r}")
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()

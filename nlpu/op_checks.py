@@ -34,7 +34,9 @@ _SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {  # what fits, and ho
     "repetition_penalty": (
         lambda r: _is_number(r) and 0 < r < inf, "a number more than 0 (1: none)",
     ),
-    "system": (lambda text: isinstance(text, str), "a text"),
+    "system": (
+        lambda text: text is None or isinstance(text, str), "a text, or None for the run's",
+    ),
     "retries": (lambda n: type(n) is int and n >= 0, "a whole number, 0 or more"),
     "at_limit": (lambda a: a in ("error", "trim"), "'error' or 'trim'"),
 }  # fmt: skip

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from nlpu.frames import Frame, load_frame
 from nlpu.markers import USUAL, markers_in
 from nlpu.op import Op
 from nlpu.printing import counted, one_line
-from nlpu.prompt import Piece, Prompt, pieces_of
+from nlpu.prompt import Piece, Prompt, outline_in, pieces_of
 from nlpu.tokens import ByteBound, CharTokenizer, tokenizer_in
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
@@ -240,7 +241,8 @@ async def _send_and_mend(
 def _longer(request: Request, ids: tuple[int, ...]) -> Prompt:
     """The request's prompt and more; constants and operands stand in turn in its pieces."""
     *pieces, last = pieces_of(request.prompt)
-    return Prompt([*pieces, Piece((*last.ids, *ids))])
+    outlined = partial(outline_in, request.prompt)
+    return Prompt([*pieces, Piece((*last.ids, *ids))], outlined)
 
 
 async def _think_then_answer(

@@ -13,9 +13,31 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import overload
+from typing import Literal, NamedTuple, overload
+
+
+class Place(NamedTuple):
+    """An operand of a prompt by its name, or a turn of a chat by its role."""
+
+    name: str
+    role: Literal["", "user", "assistant"] = ""
+
+
+class Edge(NamedTuple):
+    """What belongs to the operand before a text of ours, and to the one that follows it."""
+
+    behind: str = ""
+    before: str = ""
+
+
+class Outline(NamedTuple):
+    """What the pieces of a prompt are: operands in order, the edges of our texts, its examples."""
+
+    places: tuple[Place, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    shown: str = ""
 
 
 class Piece:
@@ -42,9 +64,13 @@ class Prompt(Sequence[int]):
     that the garbage collector has to walk through.
     """
 
-    __slots__ = ("_ids", "_size", "pieces")
+    __slots__ = ("_ids", "_size", "outlined", "pieces")
 
-    def __init__(self, pieces: Iterable[Piece] = ()) -> None:
+    def __init__(
+        self, pieces: Iterable[Piece] = (), outlined: Callable[[], Outline] = Outline
+    ) -> None:
+        """``outlined`` gives the outline, where somebody asks for it."""
+        self.outlined = outlined
         self.pieces = tuple(pieces)
         self._size = sum([len(piece.ids) for piece in self.pieces])
         self._ids: tuple[int, ...] | None = None
@@ -93,6 +119,11 @@ def pieces_of(prompt: Sequence[object]) -> tuple[Piece, ...]:
     if isinstance(prompt, Prompt):
         return prompt.pieces
     return (Piece(tuple(i for i in prompt if isinstance(i, int))),)
+
+
+def outline_in(prompt: Sequence[object]) -> Outline:
+    """The outline of any prompt of ids; empty where none is known."""
+    return prompt.outlined() if isinstance(prompt, Prompt) else Outline()
 
 
 def json_of(ids: Sequence[int]) -> bytes:

@@ -49,7 +49,7 @@ def plain(kind: ResultType) -> ResultType:
         return replace(kind, annotation=Literal[tuple(choices_of(kind.annotation))])
     if kind.kind != "json":
         return kind
-    return schema_type(kind.name, schema_of(kind))
+    return replace(schema_type(kind.name, schema_of(kind)), about=kind.about)
 
 
 def schema_of(kind: ResultType) -> Any:

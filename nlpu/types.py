@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache, wraps
 from math import isfinite
@@ -37,6 +37,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from nlpu.descriptions import described, meaning_of
 from nlpu.errors import BadOp, BadOperand, Malformed
 from nlpu.forms import form, is_decimal, notes, parts_of, schema_for
 from nlpu.json_text import normal, written
@@ -90,8 +91,9 @@ def adapter(annotation: Any) -> TypeAdapter[Any]:
 class ResultType:
     """One annotation, ready to be decoded. Compares by kind, name and constraint.
 
-    ``notes`` are what the fields of a record say of themselves, for the prompt. ``exact`` says that
-    numbers keep all their digits, ``sets`` that a content may hold some.
+    ``notes`` are what the fields of a record say of themselves, for the prompt; ``about`` is what
+    the annotation says and no schema does (``descriptions``). ``exact`` says that numbers keep all
+    their digits, ``sets`` that a content may hold some.
     """
 
     kind: Kind
@@ -102,6 +104,7 @@ class ResultType:
     notes: str = field(default="", repr=False)
     exact: bool = field(default=False, compare=False, repr=False)
     sets: bool = field(default=False, compare=False, repr=False)
+    about: str = field(default="", compare=False, repr=False)
 
     @property
     def probabilities(self) -> bool:
@@ -270,8 +273,10 @@ def result_type(annotation: Any) -> ResultType:
     if get_origin(annotation) is Annotated:
         inner = _bare(annotation)
         if not _binds(annotation):
-            return result_type(inner)
-        return _bound_text(annotation) if inner is str else _json(annotation)
+            return saying(result_type(inner), described(annotation))
+        if inner is str:
+            return saying(_bound_text(annotation), described(annotation))
+        return saying(_json(annotation), described(annotation, fields=False))
     if annotation is str:
         return ResultType("text", "text", "", None, str)
     if annotation is bool or annotation is Judgement:
@@ -287,8 +292,14 @@ def result_type(annotation: Any) -> ResultType:
     if get_origin(annotation) is Literal or (
         isinstance(annotation, type) and issubclass(annotation, Enum)
     ):
-        return _choice(annotation)
-    return _json(annotation)
+        says = meaning_of(annotation) if isinstance(annotation, type) else ""
+        return saying(_choice(annotation), says)
+    return saying(_json(annotation), described(annotation))
+
+
+def saying(kind: ResultType, about: str) -> ResultType:
+    """The same type with more to say of itself."""
+    return replace(kind, about="\n".join(filter(None, (about, kind.about)))) if about else kind
 
 
 def _bare(annotation: Any) -> Any:

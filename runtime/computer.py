@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from nlpu.convention import DEFAULT, Convention, checked
+from nlpu.convention import Convention
 from nlpu.engines import model_name, named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
@@ -41,6 +41,7 @@ from runtime.pieces import Pieces
 from runtime.rows import past_in, rows_by_run
 from runtime.run import RunState
 from runtime.station import Station
+from runtime.voice import Voice
 
 if TYPE_CHECKING:  # what evaluations alone need
     from nlpu.questions import Given, Subject
@@ -63,8 +64,9 @@ class Computer:
     seed:       for the jitter of retries only.
     person:     who approves of what drivers may do (``runtime.drivers.person``).
     dry:        drivers with an effect are refused, whatever anybody says.
-    system:     system text of all ops that have none of their own.
-    convention: how prompts are laid out (``nlpu.convention``); a resumed run keeps its own.
+    system:     system text of all ops that say nothing of one (None, "": none).
+    convention: how prompts are laid out (``nlpu.convention``; None: as by default).
+                A run that goes on keeps both; to ask for another then is Usage.
     """
 
     def __init__(
@@ -81,8 +83,8 @@ class Computer:
         seed: int = 0,
         person: Person | None = None,
         dry: bool = False,
-        system: str = "",
-        convention: Convention = DEFAULT,
+        system: str | None = None,
+        convention: Convention | None = None,
     ) -> None:
         wanted = model_name(model)
         if engine is None:
@@ -96,7 +98,7 @@ class Computer:
             name: named_engine(item, wanted, api_key) if isinstance(item, str) else item
             for name, item in engines.items()
         }
-        self._voice = {"system": system, "convention": checked(convention)}
+        self._voice = Voice(system, convention)
         self._clock = clock or SystemClock()
         self._station = Station(
             opened, self._clock, None if run_dir is None else Path(run_dir), durable,
@@ -212,7 +214,9 @@ class Computer:
             old = past_in(journal, lives.rows_of(journal, origin)).header
             whole = self._header(program, args, kwargs, budget, header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
-            whole |= {key: old.get(key, "") for key in self._voice}  # so that equal calls are equal
+            whole |= {
+                key: old.get(key, "") for key in self._voice.facts()
+            }  # so that equal calls are equal
             state = lives.edited(self._station.kernel, number, whole, budget, origin, edits)
             self._launch(run, state, program, args, kwargs, gate)
 
@@ -235,7 +239,8 @@ class Computer:
 
         changed: reuse what can be reused where program, op or model differ from the journal's.
         replay:  make no call at all.
-        Raises RunBusy, JournalDamaged, StorageFailed.
+        Raises RunBusy, JournalDamaged, StorageFailed; Usage where this computer was given another
+        system text or convention than the run was begun with.
         """
         number = self._reopen(name, replay=replay)
         run = Run(name, self._station.call)
@@ -274,8 +279,10 @@ class Computer:
         if was_open:
             journal.refresh()
         number = int(part) if part else 1
-        if number not in rows_by_run(journal):
+        rows = rows_by_run(journal).get(number)
+        if rows is None:
             raise ProgramError(f"the journal {stem} has no run {name}")
+        self._voice.check(name, rows[0][2])  # its first row is its header
         return number
 
     def _header(
@@ -283,7 +290,7 @@ class Computer:
         more: Mapping[str, Any] | None,
     ) -> dict[str, Any]:  # fmt: skip
         identities = {name: each.identity for name, each in self._station.kernel.processors.items()}
-        facts = {"started_s": self._clock.date_s(), "processors": identities, **self._voice}
+        facts = {"started_s": self._clock.date_s(), "processors": identities, **self._voice.facts()}
         facts |= more or {}
         return header_of(self._station.kernel.journal, program, args, kwargs, budget, facts)
 

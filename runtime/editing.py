@@ -35,6 +35,7 @@ from runtime.history import Outcome, Past
 from runtime.journal import Journal, NoJournal
 
 _MOST_NAMED = 5
+_MOST_OPS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +99,23 @@ def rewritten(work: Any, texts: Mapping[str, str]) -> Any:
 
 @dataclass(slots=True)
 class Persona:
-    """A run's system text: what every op of the run that has none of its own is asked under."""
+    """A run's system text: what every op of the run that says nothing of one is asked under."""
 
     text: str
     ops: dict[int, tuple[Op[Any], Op[Any]]] = field(default_factory=dict)
 
     def over(self, work: Any) -> Any:
-        """The work with its op under the text. Ops are made once a run (equal ones may differ)."""
-        if not isinstance(work, Call | Draws | Map | Reduce) or work.op.system:
+        """The work with its op under the text; ``system=""`` is an op's own (none at all).
+
+        Remembered by identity: equal ops may differ, in their processor or the class of a result.
+        """
+        if not isinstance(work, Call | Draws | Map | Reduce) or work.op.system is not None:
             return work
         op = work.op
         made = self.ops.get(id(op))
         if made is None:  # the op is kept, so that its id stays its own
+            if len(self.ops) >= _MOST_OPS:  # a program may make its ops anew for every call
+                self.ops.clear()
             made = self.ops[id(op)] = (op, replace(op, system=self.text))
         return replace(work, op=made[1])
 

@@ -19,7 +19,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
-from nlpu.errors import JournalDamaged
+from nlpu.convention import read, says_more
+from nlpu.errors import JournalDamaged, Usage
 from runtime.history import OddRow, Past, fold, past_of
 from runtime.journal import Journal, NoJournal, Row
 from runtime.journal_file import damaged
@@ -40,6 +41,28 @@ def _text(content: Any, _: Texts) -> bool:
 
 def _place(content: Any, _: Texts) -> bool:
     return isinstance(content, str) and content.startswith("main/")
+
+
+def _said(content: Any, _: Texts) -> bool:
+    """Tell whether it is a text that can be sent."""
+    if not isinstance(content, str):
+        return False
+    try:
+        content.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _convention(content: Any, texts: Texts) -> bool:
+    """Tell whether it is a convention, or one of a later version, which says more."""
+    if not _said(content, texts):
+        return False
+    try:
+        read(content)
+    except Usage:
+        return says_more(content)
+    return True
 
 
 def _hex(content: Any, _: Texts) -> bool:
@@ -171,7 +194,7 @@ _HEADER: Final = _of(
         "args_name": _text, "budget": _BUDGET, "processors": _values(_text), "from": _EDITED,
         "estimates": _values(_limit), "engine": _optional(_text), "model": _optional(_text),
         "file": _text, "reads": _text, "price": _optional(_PRICE), "can": _optional(_CAN),
-        "eval": _EVAL,
+        "eval": _EVAL, "system": _said, "convention": _convention,
     },
     ("program", "source", "budget", "estimates", "processors"),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
 from nlpu import Op, op
+from nlpu.around import fence_for
 from nlpu.codec import (
     Codec,
     decode,
@@ -25,7 +26,6 @@ from nlpu.convention import FIRST
 from nlpu.engines.scripted import Say, see
 from nlpu.errors import EmptyReply, Malformed, MissingPart, Truncated
 from nlpu.frames import Frame, frame_from_template, load_frame
-from nlpu.layout import fence_for
 from nlpu.markers import USUAL
 from nlpu.processor import scripted_frame
 from nlpu.tokens import CharTokenizer, FileTokenizer

@@ -284,7 +284,8 @@ def test_an_ops_examples_reach_the_engine(tmp_path: Path) -> None:
     asked = judge.using(examples=[("Is it?", "It is.", True)])
     assert execute(lambda: asked("Was it?", "It was."), engine=engine).result.answer
     (seen,) = engine.seen
-    assert "It is." in seen.instruction and seen.operands["text"] == "It was."
+    assert "It is." in seen.examples and "It is." not in seen.instruction
+    assert seen.operands["text"] == "It was."
 
 
 def test_two_conventions_are_compared_pair_by_pair() -> None:

@@ -183,6 +183,14 @@ def test_the_judge_says_what_means_the_same() -> None:
     assert failing.rows[0].error.startswith("the judge: ") and failing.rows[0].answer == "x"
 
 
+def test_the_judge_is_asked_without_the_run_s_system_text() -> None:
+    engine = Scripted(shouting)
+    with Computer(engine, system="You are a pirate.") as machine:
+        machine.evaluate(shout, ECHOES[:1], metric="judge")
+    asked, judged = engine.seen
+    assert "pirate" in asked.instruction and "pirate" not in judged.instruction
+
+
 def test_scores_of_one_s_own_and_mixed_metrics() -> None:
     cases = [*ECHOES, Case(operands={"text": "7 cats"}, expected=7, metric="number")]
     with computer(shouting) as machine:

@@ -36,13 +36,9 @@ from nlpu.chat import Turn
 from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted
-from nlpu.processor import ANSWER_MARK, SYSTEM_MARK
-from nlpu.prompt import pieces_of
+from nlpu.processor import SYSTEM_MARK
+from nlpu.prompt import Edge, outline_in, pieces_of
 from nlpu.wire import Capabilities, Reply, Request
-
-_ABOUT = re.compile(r"^The text above is the ([\w ]+)\.$", re.MULTILINE)
-_FENCE = re.compile(r"\A\n`{3,}\n+|^[^\W\d][\w ]*:(?: |\n`{3,}\n)\Z", re.MULTILINE)
-_LABEL = re.compile(r"^([^\W\d][\w ]*):(?: |\n`{3,}\n)$", re.MULTILINE)  # at a piece's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,9 @@ class Say:
 class Seen:
     """What the engine was asked: the instruction, the operands by name, and the request.
 
-    chat: the turns of a chat among the operands, which has no name in a prompt.
+    instruction: all that is the same in every call, but for examples: system text, what is asked,
+    in what form. examples: those shown, as they are written. chat: the turns of a chat among the
+    operands.
     """
 
     instruction: str
@@ -70,6 +68,7 @@ class Seen:
     request: Request = field(repr=False)
     again: str = ""  # what follows on the question: an answer that was no result, and why
     chat: tuple[Turn, ...] = ()
+    examples: str = ""
 
 
 Answer = str | Say | NlpuError
@@ -214,25 +213,24 @@ class Scripted:
 
 
 def see(request: Request) -> Seen:
-    """Take a prompt of characters apart again: its pieces are constants and operands in turn.
-
-    What stands without a label is a turn of a chat.
-    """
+    """Take a prompt of characters apart again, as its outline says; all is read from its ids."""
     pieces = [piece.ids for piece in pieces_of(request.prompt)]
     again = _text(pieces.pop()).strip("\n") if pieces and len(pieces) % 2 == 0 else ""
-    found: dict[str, str] = {}
-    chat: list[Turn] = []
-    about = _ABOUT.search("".join(map(_text, pieces[::2])))
-    for before, operand in zip(pieces[::2], pieces[1::2], strict=False):
-        label = _LABEL.search(_text(before)) if before[-1:] < (SYSTEM_MARK,) else None
-        if label is None:
-            chat.append(Turn("assistant" if ANSWER_MARK in before else "user", _text(operand)))
-            continue
-        name = label[1].strip()
-        name = about[1] if about and name == "Text" and not found else name
-        found[name.replace(" ", "_").lower()] = _text(operand)
-    constants = (_ABOUT.sub("", _FENCE.sub("", _text(piece))) for piece in pieces[::2])
-    return Seen("".join(constants).strip(), found, request, again, tuple(chat))
+    outline = outline_in(request.prompt)
+    texts = list(zip(outline.places, map(_text, pieces[1::2]), strict=False))
+    found = {place.name: text for place, text in texts if not place.role}
+    chat = tuple(Turn(place.role, text) for place, text in texts if place.role)
+    bones = [_text(ids) for ids in pieces[::2]]
+    edges = outline.edges or (Edge(),) * len(bones)
+    ours = "".join(map(_constants, bones, edges))
+    before, shown, behind = ours.rpartition(outline.shown) if outline.shown else ("", "", ours)
+    return Seen((before + behind).strip(), found, request, again, chat, shown)
+
+
+def _constants(text: str, edge: Edge) -> str:
+    """A text of ours without what stands around operands; blank lines stay."""
+    text = text.removesuffix(edge.before)
+    return text.removeprefix(edge.behind).lstrip("\n") if edge.behind.strip() else text
 
 
 def _text(ids: Sequence[int]) -> str:
@@ -243,6 +241,7 @@ def default_answer(seen: Seen) -> str:
     """A text made from the prompt that satisfies the request's constraint."""
     body: dict[str, Any] = {
         "prompt": seen.instruction
+        + seen.examples
         + "".join(f"\0{t}" for t in (*seen.operands.values(), *(turn.text for turn in seen.chat)))
     }
     constraint = seen.request.constraint

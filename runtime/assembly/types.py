@@ -2,6 +2,8 @@
 
     str bool int float judgement | "a" | "b" | list[str] | json "Name" {schema}
 
+and behind each, what the type says of itself: ``about "..."``.
+
 Rules
 1. A type that is read is equal to the one that was written; its contents are plain JSON.
 """
@@ -15,7 +17,7 @@ from typing import Any, Literal
 from nlpu.errors import BadOp
 from nlpu.judgement import Judgement
 from nlpu.schema import plain, schema_of, schema_type
-from nlpu.types import ResultType, choices_of, result_type
+from nlpu.types import ResultType, choices_of, result_type, saying
 from runtime.assembly.words import Line
 
 _PLAIN: dict[str, Any] = {
@@ -27,7 +29,8 @@ def read_type(line: Line) -> ResultType:
     """The type that stands next in the line. Raises BadProgram."""
     column = line.next.column
     try:
-        return _type_at(line)
+        made = _type_at(line)
+        return saying(made, line.string("what is said of it")) if line.given("about") else made
     except BadOp as error:
         line.refuse(column, str(error))
 
@@ -58,6 +61,10 @@ def _list_type(item: Any) -> ResultType:
 
 def write_type(kind: ResultType) -> str:
     """A type as text."""
+    return f"{_written(kind)} about {_json(kind.about)}" if kind.about else _written(kind)
+
+
+def _written(kind: ResultType) -> str:
     for word, annotation in _PLAIN.items():
         if kind == result_type(annotation):
             return word

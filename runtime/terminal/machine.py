@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from runtime.computer import Computer
     from runtime.loader import Program
     from runtime.terminal.archive import Record
+    from runtime.voice import Voice
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
     """The computer to run on.
 
-    models: where there are several, the names of its processors. system, convention: of runs that
-    begin; those that go on keep their own.
+    models: where there are several, the names of its processors. system, convention: as asked for;
+    runs that go on keep their own, and a computer refuses to give them others.
     """
 
     engine: Any
@@ -33,7 +34,7 @@ class Machine:
     durable: bool = False
     price: Price | None = None
     models: tuple[str, ...] = ()
-    system: str = ""
+    system: str | None = None
     convention: str = ""
 
     def engines(self) -> Any:
@@ -42,6 +43,13 @@ class Machine:
 
         named = {name: named_engine(self.engine, name, api_key()) for name in self.models}
         return named or self.engine
+
+    def voice(self) -> Voice:
+        """The system text and the convention that were asked for. Raises Usage."""
+        from nlpu.convention import of_version
+        from runtime.voice import Voice
+
+        return Voice(self.system, of_version(self.convention) if self.convention else None)
 
     def prices(self) -> dict[str, Price] | None:
         """The price of each of its processors."""
@@ -65,10 +73,13 @@ def machine_of(record: Record, given: Machine) -> Machine:
     engine, model = processor_of(record, given.engine, given.model)
     price = given.price or (header.get("price") and Price(**header["price"]))
     durable = given.durable or bool(header.get("durable"))
+    given.voice().check(record.name, header)  # before a computer is opened
     models = tuple(header.get("eval", {}).get("models", ()))
     if models and given.model is not None:
         raise Usage(f"the run {record.name} has models of its own: {', '.join(models)}")
-    return Machine(engine, model, given.run_dir, durable, price, models)
+    return Machine(
+        engine, model, given.run_dir, durable, price, models, given.system, given.convention
+    )
 
 
 def carry(
@@ -77,7 +88,6 @@ def carry(
     foretold: Any = None, name: str | None = None, partial: Any = None, ended: Any = None,
 ) -> int:  # fmt: skip
     """Carry out what ``begin`` starts on the machine; gives the exit code."""
-    from nlpu.convention import of_version
     from runtime.computer import Computer
     from runtime.terminal.downloading import have_model
     from runtime.terminal.executing import Job, carry_out
@@ -86,11 +96,11 @@ def carry(
     for model in machine.models or (machine.model,):
         if not is_replay:
             have_model(machine.engine, model)
-    asked = None if is_replay else person()
+    asked, voice = None if is_replay else person(), machine.voice()
     computer = Computer(
         machine.engines(), model=machine.model, api_key=api_key(), run_dir=machine.run_dir,
-        durable=machine.durable, prices=machine.prices(), person=asked, system=machine.system,
-        convention=of_version(machine.convention),
+        durable=machine.durable, prices=machine.prices(), person=asked, system=voice.system,
+        convention=voice.convention,
     )  # fmt: skip
     job = Job(
         computer, begin, machine.run_dir, machine.model, tuple(again or ()),

@@ -213,7 +213,7 @@ def forget(
     embedder: Embedder = None,
     as_json: Json = False,
 ) -> int:
-    """Forget a page, or all pages of a file, on every level."""
+    """Forget a page, or all pages of a file, and what was made of them alone, on every level."""
     from memory.ingest import name_of
     from nlpu.errors import Usage
     from runtime.terminal.output import write, write_json

@@ -64,7 +64,7 @@ Prices = Annotated[
     ),
 ]
 System = Annotated[
-    str,
+    str | None,
     typer.Option("--system", metavar="TEXT", help="System text of each op that has none itself."),
 ]
 Layout = Annotated[

@@ -78,7 +78,7 @@ def run(
     vouch: _Vouch = False,
     dry: _Dry = False,
     price: o.Prices = None,
-    system: o.System = "",
+    system: o.System = None,
     convention: o.Layout = "",
     trust: o.Trust = False,
     as_json: o.Json = False,
@@ -95,13 +95,16 @@ def run(
         price=price,
     )  # fmt: skip
     budget = o.budget_of(now)
+    of_version(convention)  # before anything is loaded
     if origin is not None:
         _only_edits(program, args, inputs, dry)
         _check_vouch(vouch, sets)
-        given = Machine(engine, model, now.run_dir, durable, o.price_of(now) if price else None)
+        given = Machine(
+            engine, model, now.run_dir, durable, o.price_of(now) if price else None, (), system,
+            convention,
+        )  # fmt: skip
         return _rerun(origin, sets or [], given, budget, as_json, trust, vouch)
     _check_vouch(vouch, None)
-    of_version(convention)  # before anything is loaded
     machine = Machine(
         now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention
     )
