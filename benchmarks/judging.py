@@ -22,9 +22,10 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from nlpu.calibration import Calibration, area_under_curve, calibrate, logit, share_interval
+from nlpu.calibration import Calibration, area_under_curve, calibrate, logit
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.errors import BadOperand
+from nlpu.intervals import wilson
 from nlpu.isa import judge
 from nlpu.judgement import Judgement, PoorJudge
 from nlpu.processor import Processor, open_processor
@@ -117,7 +118,7 @@ def on_others(calibration: Calibration, judged: Sequence[Judged]) -> str:
     """How many other cases are right by a calibration."""
     right = sum(calibration.of(each.judgement).answer == each.case.truth for each in judged)
     before = sum(each.judgement.answer == each.case.truth for each in judged)
-    low, high = share_interval(right, len(judged))
+    low, high = wilson(right, len(judged))
     return (
         f"others: right {right / len(judged):.0%} ({low:.0%} to {high:.0%}) of {len(judged)}, "
         f"{before / len(judged):.0%} before"

@@ -32,6 +32,7 @@ from math import exp, inf, isfinite, log, sqrt
 from typing import NamedTuple
 
 from nlpu.errors import BadOperand
+from nlpu.intervals import NORMAL, wilson
 from nlpu.judgement import DECIMALS, Judgement, PoorJudge
 
 _LEAST = 0.5 * 10**-DECIMALS  # a probability that is rounded to 0 is taken for this one
@@ -41,7 +42,6 @@ _RIDGE = (
 _DIGITS = 6  # of what is fitted: what is beyond them depends on the order of sums
 _FOLDS = 5
 _FEWEST = 5  # cases of each kind
-_Z = 1.959964  # of an interval that holds in 95 of 100 cases
 
 
 Pairs = Sequence[tuple[float, bool]]  # probabilities with the truth
@@ -117,7 +117,7 @@ def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
     before = sum(each.answer == truth for each, truth in zip(judgements, truths, strict=True))
     return Fit(
         fitted(pairs)._replace(at_chance=at_chance), len(pairs), area, interval,
-        right / len(pairs), share_interval(right, len(pairs)), before / len(pairs),
+        right / len(pairs), wilson(right, len(pairs)), before / len(pairs),
     )  # fmt: skip
 
 
@@ -250,8 +250,8 @@ def _area_interval(area: float, yes: int, no: int) -> tuple[float, float]:
         tails = (1 - true) / (2 - true) + true / (1 + true)
         return sqrt(true * (1 - true) * (1 + half * tails) / (yes * no))
 
-    low = _border(lambda true: area - true > _Z * spread(true), 0.0, area)
-    high = _border(lambda true: true - area <= _Z * spread(true), area, 1.0)
+    low = _border(lambda true: area - true > NORMAL * spread(true), 0.0, area)
+    high = _border(lambda true: true - area <= NORMAL * spread(true), area, 1.0)
     return low, high
 
 
@@ -261,11 +261,3 @@ def _border(holds: Callable[[float], bool], low: float, high: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
-
-
-def share_interval(right: int, of: int) -> tuple[float, float]:
-    """Wilson's interval (1927) of a share."""
-    share, square = right / of, _Z * _Z
-    middle = (share + square / (2 * of)) / (1 + square / of)
-    width = _Z * sqrt(share * (1 - share) / of + square / (4 * of * of)) / (1 + square / of)
-    return max(0.0, middle - width), min(1.0, middle + width)

@@ -28,7 +28,7 @@ from random import Random
 from statistics import NormalDist, fmean
 
 Interval = tuple[float, float]
-_Z = NormalDist().inv_cdf(0.975)
+NORMAL = NormalDist().inv_cdf(0.975)  # of an interval that holds in 95 of 100 cases
 _RESAMPLES = 2000
 
 
@@ -36,9 +36,9 @@ def wilson(right: int, count: int) -> Interval:
     """Give the 95 % interval of a share."""
     if not count:
         return 0.0, 1.0
-    share, more = right / count, _Z * _Z / count
+    share, more = right / count, NORMAL * NORMAL / count
     middle = share + more / 2
-    spread = _Z * sqrt(share * (1 - share) / count + more / (4 * count))
+    spread = NORMAL * sqrt(share * (1 - share) / count + more / (4 * count))
     low, high = (middle - spread) / (1 + more), (middle + spread) / (1 + more)
     return min(max(0.0, low), share), max(min(1.0, high), share)
 

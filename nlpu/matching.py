@@ -2,13 +2,14 @@
 
 Theory of operation
 -------------------
-A right answer comes in many spellings. Texts are compared after NFKC and casefolding, with single
-blanks; words and phrases are looked for on word borders, numbers as numerals or as words.
+A right answer comes in many spellings. Texts are compared in one case, with single blanks, and
+without differences of width (a full-width A is an A; a superscript is no digit). Words and phrases
+are looked for on the borders of tokens: 5 is not in 1.5, -5 or 15:40, and C is not in C++.
 
 Rules
 1. Nothing here raises, whatever the text.
-2. ``bare`` of texts that differ in case, blanks, outer punctuation and a leading article alone is
-   the same; what has nothing else keeps it.
+2. ``bare`` of texts that differ in case, blanks, quotes around them and a full stop at the end
+   alone is the same; what has nothing else keeps it.
 """
 
 from __future__ import annotations
@@ -23,43 +24,56 @@ from pydantic_core import to_jsonable_python
 
 from nlpu.judgement import Judgement
 
-_ARTICLE = re.compile(r"(?:an?|the) ")
-_NUMERAL = re.compile(
-    r"(?<![\w.,])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|,\d{1,2}(?!\d))?"
-)
-_MOST_DIGITS = 4000  # Python reads no longer numerals
-_SENTENCE_END = re.compile(r"[.!?\u2026]+[^\w\s]*(?:\s+|$)")
-_NUMBERS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
-    "nineteen", "twenty",
+_FOLDED = ("<wide>", "<narrow>", "<noBreak>", "<compat>")  # what differs in width or form alone
+_QUOTES = (
+    '""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "\u201e\u201d",
+    "\u201a\u2018", "\u00ab\u00bb", "\u00bb\u00ab", "\u2039\u203a", "\u203a\u2039", "\u300c\u300d",
 )  # fmt: skip
+_SIGNS = r"[-+\u2212\u2013]"
+_SENTENCE_END = re.compile(r"[.!?\u2026]+[^\w\s]*(?:\s+|$)")
 
 
 def folded(text: str) -> str:
-    """A text in one case, of one form, with single blanks."""
-    once = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(unicodedata.normalize("NFKC", once).split())
+    """A text in one case, of one form and width, with single blanks."""
+    once = _form(_form(text).casefold()).casefold()
+    return " ".join(_form(once).split())
+
+
+def _form(text: str) -> str:
+    if text.isascii():
+        return text
+    signs = (
+        unicodedata.normalize("NFKC", sign)
+        if unicodedata.decomposition(sign).startswith(_FOLDED)
+        else sign
+        for sign in text
+    )
+    return unicodedata.normalize("NFC", "".join(signs))
 
 
 def bare(text: str) -> str:
-    """A text as ``exact`` compares it: folded, without outer punctuation and a leading article."""
-    core = _stripped(folded(text))
-    return _stripped(_ARTICLE.sub("", core, 1) if _ARTICLE.match(core) else core)
+    """A text as ``exact`` compares it: folded, without quotes around it and a last full stop."""
+    core = folded(text)
+    while (less := _without_outer(core)) != core:
+        core = less
+    return core
 
 
-def _stripped(text: str) -> str:
-    """The text without blanks, punctuation and quotes around it; all of it if that is all."""
-    start, end = 0, len(text)
-    while start < end and _is_outer(text[start]):
-        start += 1
-    while end > start and _is_outer(text[end - 1]):
-        end -= 1
-    return text[start:end] or text
+def _without_outer(text: str) -> str:
+    """The text without a full stop at its end, or a pair of quotes, if there is more."""
+    rest = text[:-1]
+    if text.endswith((".", "\u3002")) and rest.strip(". \u3002") and not rest.endswith("."):
+        return rest.rstrip()
+    inner = text[1:-1].strip()
+    if text[:1] + text[-1:] in _QUOTES and inner and not _quoted_inside(text[0], text[-1], inner):
+        return inner
+    return text
 
 
-def _is_outer(sign: str) -> bool:
-    return sign in " `^\u00b4" or unicodedata.category(sign)[0] == "P"
+def _quoted_inside(first: str, last: str, inner: str) -> bool:
+    """Whether what stands around a text is of quotations within it; an apostrophe is none."""
+    signs = re.escape(first + last)
+    return re.search(rf"(?<!\w)[{signs}]|[{signs}](?!\w)", inner) is not None
 
 
 def plain(content: Any) -> Any:
@@ -87,19 +101,6 @@ def text_of(content: Any) -> str:
     return json.dumps(said, ensure_ascii=False)
 
 
-def number_in(text: str) -> int | float | None:
-    """The first number in a text; in words, up to twenty, where no numeral is in it."""
-    found = _NUMERAL.search(unicodedata.normalize("NFKC", text))
-    if found is None:
-        words = re.findall(r"\w+", text.casefold())
-        return next((_NUMBERS.index(word) for word in words if word in _NUMBERS), None)
-    numeral = found[0].replace("\u2212", "-")
-    if re.search(r"\d,\d{1,2}$", numeral):
-        numeral = ".".join(numeral.rsplit(",", 1))
-    plainly = numeral.replace(",", "")[:_MOST_DIGITS]
-    return float(plainly) if "." in plainly else int(plainly)
-
-
 def sentences(text: str) -> int:
     """How many sentences a text has; an end without a stop is one, too."""
     return sum(1 for part in _SENTENCE_END.split(text) if re.search(r"\w", part))
@@ -113,9 +114,14 @@ def found_at(wanted: str | list[str], text: str, start: int = 0) -> int | None:
 
 
 def _phrase(phrase: str) -> re.Pattern[str]:
+    """A phrase on the borders of tokens: of a number with sign and decimals, of C++ as a whole."""
     core = folded(phrase)
     before = r"(?<!\w)" if core[:1].isalnum() else ""
-    behind = r"(?!\w)" if core[-1:].isalnum() else ""
+    behind = r"(?!\w|#|\+\+|\+(?!\w))" if core[-1:].isalnum() else ""
+    if core[:1].isdigit():
+        before += rf"(?<!\d[.,:/])(?<!(?<!\w)\.)(?<!(?<!\w){_SIGNS})(?<!{_SIGNS}[$\u20ac\u00a3])"
+    if core[-1:].isdigit():
+        behind += r"(?![.,:/]\d)"
     return re.compile(before + re.escape(core) + behind)
 
 

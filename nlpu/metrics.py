@@ -5,19 +5,20 @@ Theory of operation
 A metric is two functions: ``fit`` takes what a case expects to what an op's result can be, or says
 why it never could be; ``score`` gives 0 to 1 for what was answered.
 
-    exact       the same; texts but for case, blanks, outer punctuation and a leading article; of a
-                record the fields that are expected
+    exact       the same value (``likeness``); texts but for case, blanks, quotes around them and a
+                full stop at the end; of a record the fields that are expected
     one_of      the same as any of a list
     set         the elements of a list in any order, each once
-    number      the number, or the first one in a text ("three" where there is no numeral)
+    number      the number, or the first one in a text (``numerals``)
     predicate   words that must be there (all, any), must not (none), their order, and how long
     judge       a model says whether it means the same as what was expected
     and a function of one's own: score(expected, content) -> bool, or 0 to 1
 
 Rules
-1. What can never be right is BadOperand before anything is asked.
+1. What can never be right, and a predicate that can never hold, is BadOperand before anything is
+   asked.
 2. No metric raises for what a model said: what has not the form asked for is wrong.
-3. Texts are compared after NFKC and casefolding, words and phrases on word borders.
+3. What has a type is compared as a value of it; words and phrases are found on token borders.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from math import isfinite
 from typing import Any
 
 from nlpu.errors import BadOperand, Malformed, ProgramError, described
 from nlpu.judgement import Judgement
-from nlpu.matching import bare, folded, found_at, in_order, number_in, plain, sentences, text_of
+from nlpu.likeness import element_of, same, same_in_any_order
+from nlpu.matching import folded, found_at, in_order, plain, sentences, text_of
+from nlpu.numerals import number_in, number_of, same_number
 from nlpu.op import nlop
+from nlpu.predicates import check_predicate
 from nlpu.printing import shown
 from nlpu.types import ResultType, adapter, choices_of
 
@@ -54,7 +59,7 @@ class Metric:
     asks: bool = False
 
 
-@nlop
+@nlop(system="")  # who the model is for the program is nothing to the judge
 def means_the_same(expected: str, answer: str) -> Judgement:
     """Does the answer mean the same as what was expected?"""
 
@@ -74,7 +79,10 @@ def metric_of(given: str | Callable[[Any, Any], Any] | None, result: ResultType 
             f"there is no metric {name!r}; use {', '.join(METRICS)}, or a function of your own, "
             "score(expected, content), as in --metric mine.py:score"
         )
-    return METRICS[name]
+    scores = _TYPED.get(name)
+    if scores is None or result is None:
+        return METRICS[name]
+    return replace(METRICS[name], score=lambda e, c: float(scores(e, c, result.annotation)))
 
 
 def _own(function: Callable[[Any, Any], Any]) -> Metric:
@@ -100,22 +108,23 @@ def _own(function: Callable[[Any, Any], Any]) -> Metric:
 # -- exact, one_of, set ------------------------------------------------------------------------
 
 
-def _same(expected: Any, said: Any) -> bool:
-    """Whether a plain content is what was expected (see ``exact``)."""
-    if isinstance(expected, str) and isinstance(said, str):
-        return bare(expected) == bare(said)
-    if isinstance(expected, dict) and isinstance(said, dict):
-        return all(name in said and _same(item, said[name]) for name, item in expected.items())
-    if isinstance(expected, list) and isinstance(said, list):
-        return len(expected) == len(said) and all(map(_same, expected, said))
-    return isinstance(expected, bool) is isinstance(said, bool) and bool(expected == said)
+def _among(expected: Any, said: Any, annotation: Any = None) -> bool:
+    return any(same(one, said, annotation) for one in expected)
+
+
+def _same_set(expected: Any, said: Any, annotation: Any = None) -> bool:
+    if not isinstance(said, list | tuple | set | frozenset):
+        return False
+    return same_in_any_order(expected, list(said), element_of(annotation))
+
+
+_TYPED: dict[str, Callable[..., bool]] = {"exact": same, "one_of": _among, "set": _same_set}
 
 
 def _fit_exact(expected: Any, result: ResultType | None) -> Any:
     if result is None:
         return plain(expected)
-    fit = _FITS.get(result.kind, _fit_json)
-    return plain(fit(expected, result))
+    return _FITS.get(result.kind, _fit_json)(expected, result)
 
 
 def _fit_text(expected: Any, result: ResultType) -> Any:
@@ -134,7 +143,8 @@ def _fit_yes(expected: Any, result: ResultType) -> Any:
 def _fit_choice(expected: Any, result: ResultType) -> Any:
     choices = choices_of(result.annotation)
     for text, choice in choices.items():
-        if choice == expected or text == str(plain(expected)):
+        equal = type(choice) is type(expected) and choice == expected
+        if equal or text == str(plain(expected)):
             return choice
     raise BadOperand(f"{shown(expected)} is none of its choices: {', '.join(choices)}")
 
@@ -165,8 +175,8 @@ def _listed(expected: Any, what: str) -> list[Any]:
     if isinstance(expected, str):
         with suppress(ValueError):
             expected = json.loads(expected)
-    found = plain(expected)
-    if not isinstance(found, list) or not found:
+    found = list(expected) if isinstance(expected, list | tuple | set | frozenset) else None
+    if not found:
         raise BadOperand(f"{what}, not {shown(expected)}")
     return found
 
@@ -185,25 +195,10 @@ def _fit_set(expected: Any, result: ResultType | None) -> Any:
         return found
     if result.kind != "json":
         raise BadOperand(f"set is of a list, and it gives {result.name}")
-    fitted = plain(result.check(found, "what is expected"))
-    if not isinstance(fitted, list):
+    fitted = result.check(found, "what is expected")
+    if not isinstance(fitted, list | tuple | set | frozenset):
         raise BadOperand(f"set is of a list, and it gives {result.name}")
-    return fitted
-
-
-def _score_set(expected: Any, content: Any) -> float:
-    said = plain(content)
-    if not isinstance(said, list) or len(said) != len(expected):
-        return 0.0
-    left = list(said)
-    for item in expected:
-        match = next(
-            (i for i, other in enumerate(left) if _same(item, other) and _same(other, item)), None
-        )
-        if match is None:
-            return 0.0
-        del left[match]
-    return 1.0
+    return list(fitted)
 
 
 # -- number ------------------------------------------------------------------------------------
@@ -220,24 +215,23 @@ def _fit_number(expected: Any, result: ResultType | None) -> Any:
     return number
 
 
-def _number(given: Any) -> int | float | None:
+def _number(given: Any) -> int | float | Decimal | None:
     """A number that was given, or written; whole ones as such."""
     if isinstance(given, str):
-        with suppress(ValueError):
-            return int(given)
-        with suppress(ValueError):
-            given = float(given)
-    if isinstance(given, bool) or not isinstance(given, int | float) or not isfinite(given):
+        return number_of(given)
+    if isinstance(given, bool) or not isinstance(given, int | float | Decimal):
         return None
-    return int(given) if given == int(given) else given
+    if not isfinite(given):
+        return None
+    return int(given) if given == int(given) and -(2**53) < given < 2**53 else given
 
 
 def _score_number(expected: Any, content: Any) -> float:
-    said = plain(content)
+    said = content if isinstance(content, Decimal) else plain(content)
     if isinstance(said, bool):
         return 0.0
-    found = said if isinstance(said, int | float) else number_in(text_of(said))
-    return float(found is not None and found == expected)
+    found = said if isinstance(said, int | float | Decimal) else number_in(text_of(said))
+    return float(found is not None and same_number(found, expected))
 
 
 _FITS: dict[str, Callable[[Any, ResultType], Any]] = {
@@ -266,6 +260,7 @@ def _fit_predicate(expected: Any, result: ResultType | None) -> Any:
         if not fits:
             what = "a whole number" if name in _COUNTS else "a list of words or phrases"
             raise BadOperand(f"{name!r} of predicate is {what}, not {shown(wanted)}")
+    check_predicate(expected)
     return plain(dict(expected))
 
 
@@ -310,9 +305,9 @@ def _fit_judge(expected: Any, result: ResultType | None) -> Any:
 
 
 METRICS: dict[str, Metric] = {
-    "exact": Metric("exact", _fit_exact, lambda e, c: float(_same(e, plain(c)))),
-    "one_of": Metric("one_of", _fit_one_of, lambda e, c: float(any(_same(o, plain(c)) for o in e))),
-    "set": Metric("set", _fit_set, _score_set),
+    "exact": Metric("exact", _fit_exact, lambda e, c: float(same(e, c))),
+    "one_of": Metric("one_of", _fit_one_of, lambda e, c: float(_among(e, c))),
+    "set": Metric("set", _fit_set, lambda e, c: float(_same_set(e, c))),
     "number": Metric("number", _fit_number, _score_number),
     "predicate": Metric("predicate", _fit_predicate, _score_predicate),
     "judge": Metric("judge", _fit_judge, lambda expected, said: float(bool(said)), asks=True),

@@ -17,6 +17,8 @@ from nlpu.judgement import Judgement
 from nlpu.lifting import check_text
 from nlpu.types import ResultType, result_type
 
+_SAYS_THE_ANSWER = ("", "exact", "set", "number", "judge")  # metrics whose expectation is an answer
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -82,6 +84,12 @@ def _parts(where: str, names: list[str], given: Any) -> tuple[list[Any], Any]:
             raise BadOp(f"{where} must have the keys 'operands', by name, and 'expected'")
         given = _Named(dict(given["operands"]), given["expected"])
     if hasattr(given, "operands") and hasattr(given, "expected"):
+        metric = getattr(given, "metric", "")
+        if metric not in _SAYS_THE_ANSWER:
+            raise BadOp(
+                f"{where} is a case of the metric {metric!r}, which does not say what the answer "
+                "is; give the operands and an answer"
+            )
         operands = given.operands
         if isinstance(operands, Mapping):
             if sorted(operands) != sorted(names):

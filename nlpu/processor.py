@@ -19,9 +19,9 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from nlpu.errors import ConstraintRejected, DoesNotFit
 from nlpu.frames import Frame, load_frame
 from nlpu.markers import USUAL, markers_in
 from nlpu.op import Op
-from nlpu.printing import one_line
+from nlpu.printing import counted, one_line
 from nlpu.prompt import Piece, Prompt, outline_in, pieces_of
 from nlpu.tokens import ByteBound, CharTokenizer, tokenizer_in
 from nlpu.types import NUMBER_SCHEMAS
@@ -160,14 +160,30 @@ class Processor:
 
     def _too_long(self, op: Op[Any], contents: Sequence[str], needed: int) -> str:
         sizes = ", ".join(
-            f"{place.name} {self.count(text)}"
-            for place, text in zip(op.operands, contents, strict=True)
+            f"{place.name}{' (the chat)' * (number == op.chat)} {self.count(text)}"
+            for number, (place, text) in enumerate(zip(op.operands, contents, strict=True))
         )
+        parts = [f"operands: {sizes or 'none'}", *self._constant_sizes(op)]
+        less = "show fewer examples, " if op.examples else ""
         return (
-            f"{op.name} needs {needed} tokens (operands: {sizes}; answer up to {op.max_tokens}), "
+            f"{op.name} needs {needed} tokens ({'; '.join(parts)}; answer up to {op.max_tokens}), "
             f"the window of {self.name} has {self.window}: cut the text with split() and use "
-            f"{op.name}.map, fold results with .reduce, or lower max_tokens"
+            f"{op.name}.map, fold results with .reduce, {less}or lower max_tokens"
         )
+
+    def _constant_sizes(self, op: Op[Any]) -> Iterator[str]:
+        """How many tokens the parts of a prompt take that are the same in all calls."""
+        bare = replace(op, examples=(), system="")
+        least = self.codec.overhead(bare, self.convention)
+        yield f"instruction {least}"
+        if op.examples:
+            shown = self.codec.overhead(replace(op, system=""), self.convention) - least
+            yield f"{counted(len(op.examples), 'example')} {shown}"
+        if op.system:
+            spoken = self.codec.overhead(replace(op, examples=()), self.convention) - least
+            yield f"system {spoken}"
+        if self.thinking_tokens:
+            yield f"thinking up to {self.thinking_tokens}"
 
     def wire_prompt(
         self,

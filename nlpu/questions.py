@@ -26,6 +26,7 @@ from nlpu.cases import Case
 from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError
 from nlpu.metrics import Metric, metric_of
 from nlpu.op import Op, Operand
+from nlpu.printing import shown
 from nlpu.types import ResultType, result_type
 from nlpu.value import Value
 
@@ -78,18 +79,30 @@ def _question(subject: Subject, case: Case, metric: Given) -> Question:
 def _chosen(subject: Subject, case: Case) -> Subject:
     """What is asked: of a case with choices, the op that has them."""
     if not case.choices:
-        if not isinstance(subject, Op) and _takes_choices(subject):
+        if not isinstance(subject, Op) and takes_choices(subject):
             raise BadOperand(f"{called(subject)} is made of choices: give the case its 'choices'")
         return subject
     if isinstance(subject, Op):
-        return replace(subject, result=result_type(Literal[case.choices]))
-    if not _takes_choices(subject):
+        return _of_choices(subject, case.choices)
+    if not takes_choices(subject):
         raise BadOperand("only an op can be given choices; leave them out for a program")
     return typing.cast(Op[Any], subject(*case.choices))
 
 
-def _takes_choices(subject: Callable[..., Any]) -> bool:
-    """Whether it is a function that makes an op of choices, as ``isa.classify``."""
+def _of_choices(op: Op[Any], choices: tuple[str, ...]) -> Op[Any]:
+    """The op with these choices and room for each; its examples must answer with them."""
+    for number, each in enumerate(op.examples, 1):
+        if each.answer not in choices:
+            raise BadOperand(
+                f"example {number} of {op.name} answers {shown(each.answer)}, which is none of the "
+                f"case's choices ({', '.join(choices)}): show examples of these, or leave the "
+                "case's 'choices' out"
+            )
+    return replace(op, result=result_type(Literal[choices]), max_tokens=0)
+
+
+def takes_choices(subject: Callable[..., Any]) -> bool:
+    """Tell whether it is a function that makes an op of choices, as ``isa.classify``."""
     made = getattr(subject, "__annotations__", {}).get("return")
     return (
         str(made).partition("[")[0].rpartition(".")[2] == "Op"

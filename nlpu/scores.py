@@ -12,6 +12,7 @@ Rules
 2. Right is a score of 1. Where every score is 0 or 1 intervals are Wilson's and Newcombe's, else
    those of a bootstrap over cases (``intervals``).
 3. Reports are frozen and have a JSON form that reads back as they were.
+4. Only equal cases are compared: one id that stands for two is an error, and so is no common id.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
+from nlpu.errors import Usage
 from nlpu.intervals import Interval, bootstrap, newcombe, wilson
 from nlpu.printing import counted, one_line
 
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 _WIDTH = 100
+_MOST_NAMED = 5
 
 
 class Row(BaseModel):
     """One case: what was answered and what that was worth.
 
     calls, tokens and seconds: what it takes alone; equal calls of an evaluation are made once.
+    case: digests of its operands and of what is expected, as the case says them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +49,7 @@ class Row(BaseModel):
     error: str = ""
     metric: str = "exact"
     asked: dict[str, str] = Field(default_factory=dict)
+    case: tuple[str, ...] = ()
     tags: dict[str, Any] = Field(default_factory=dict)
     calls: int = 0
     tokens_in: int = 0
@@ -86,6 +91,8 @@ class Difference(BaseModel):
     def __str__(self) -> str:
         both = f"{self.first} and {self.second}"
         if not self.gained and not self.lost:
+            if not self.cases:
+                return f"{both}: no case has an answer of both"
             many = counted(self.cases, "case")
             if not self.other_words:
                 return f"{both}: nothing differs in {many}"
@@ -183,7 +190,7 @@ class Report(BaseModel):
     @property
     def differences(self) -> tuple[Difference, ...]:
         """It against each of the others."""
-        return tuple(self.against(other) for other in self.others)
+        return tuple(self._against(other) for other in self.others)
 
     @property
     def wrong(self) -> tuple[Row, ...]:
@@ -191,7 +198,11 @@ class Report(BaseModel):
         return tuple(row for row in self.rows if not row.right)
 
     def against(self, other: Report) -> Difference:
-        """Compare with another report, on the cases that both have."""
+        """Compare with another report, on the cases that both have. Raises Usage (rule 4)."""
+        _check_cases(self, other)
+        return self._against(other)
+
+    def _against(self, other: Report) -> Difference:
         theirs = {row.id: row for row in other.rows}
         pairs = [(row, theirs[row.id]) for row in self.rows if row.id in theirs]
         gained = tuple(mine.id for mine, its in pairs if mine.score > its.score)
@@ -204,8 +215,9 @@ class Report(BaseModel):
             interval = newcombe(both, len(gained), len(lost), neither)
         else:
             interval = bootstrap(gaps, -1.0, 1.0)
+        first, second = _told_apart(self, other)
         return Difference(
-            first=self.name, second=other.name, cases=len(pairs),
+            first=first, second=second, cases=len(pairs),
             difference=fmean(gaps) if gaps else 0.0, interval=interval, gained=gained, lost=lost,
             graded=graded,
             other_words=sum((mine.answer, mine.error) != (its.answer, its.error)
@@ -236,6 +248,46 @@ class Report(BaseModel):
         from nlpu.score_table import drawn
 
         return drawn(self)
+
+
+def _told_apart(one: Report, other: Report) -> tuple[str, str]:
+    """The names of two reports; of equal ones with the model that tells them apart."""
+    if one.name != other.name or one.model == other.model:
+        return one.name, other.name
+    return f"{one.name} on {one.model}", f"{other.name} on {other.model}"
+
+
+def _check_cases(one: Report, other: Report) -> None:
+    """Rule 4. Raises Usage."""
+    theirs = {row.id: row for row in other.rows}
+    pairs = [(row, theirs[row.id]) for row in one.rows if row.id in theirs]
+    if not pairs and (one.rows or other.rows):
+        raise Usage(
+            f"{one.name} and {other.name} have no case in common ({_ids(one)}; {_ids(other)}): "
+            "compare evaluations of the same cases, with the same ids"
+        )
+    odd = [f"{mine.id} in {what}" for mine, its in pairs if (what := _differs(mine, its))]
+    if odd:
+        more = f" and {len(odd) - _MOST_NAMED} more" if len(odd) > _MOST_NAMED else ""
+        raise Usage(
+            f"{one.name} and {other.name} have other cases under the same ids: they differ "
+            f"{', '.join(odd[:_MOST_NAMED])}{more}; compare evaluations of the same cases"
+        )
+
+
+def _ids(report: Report) -> str:
+    return f"{report.name}: {', '.join(row.id for row in report.rows[:_MOST_NAMED]) or 'none'}"
+
+
+def _differs(mine: Row, its: Row) -> str:
+    """In what two rows are of different cases; rows of former versions tell their texts alone."""
+    if mine.case and its.case:
+        parts = [mine.case[0] != its.case[0], mine.case[1] != its.case[1]]
+    else:
+        asked = bool(mine.asked and its.asked) and mine.asked != its.asked
+        parts = [asked, mine.expected != its.expected]
+    names = ("operands", "expected")
+    return " and ".join(name for name, odd in zip(names, parts, strict=True) if odd)
 
 
 def _binary(scores: list[float]) -> bool:

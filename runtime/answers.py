@@ -7,6 +7,11 @@ answer that was given under a key need not be asked for again, whoever asked. A 
 such a file meets its answers as an edited run meets those of the run it comes from (``editing``):
 each that is used gets a row in the run's own journal, which then needs the file no more.
 
+What an answer may be told to depends on what was read for it, which no key of a call says. So the
+file has an answer under its call's key and the label of what the call read: what was answered from
+data of one label is not known where the same text bears another. Texts that came from a memory are
+operands, and in the key as all others.
+
 Rules
 1. Only answers are kept, no failures. One of a draw is met by the same draw alone.
 2. The file is a line of JSON for each answer, behind one that says what it is. Lines are only
@@ -21,14 +26,20 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from hashlib import blake2b
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Usage
+from nlpu.label import Label, join, label_text
 from nlpu.private import make_file
-from runtime.history import Outcome, Past
+from runtime.history import Outcome, Past, usage_of
 from runtime.journal import Journal, NoJournal
+
+if TYPE_CHECKING:
+    from runtime.graph import Node
 
 Answer = tuple[str, list[Any]]  # the text that is kept of a reply, and its usage
 _HEAD = b'{"nlpu":"answers","version":1}\n'
@@ -36,7 +47,10 @@ _HEX = 24  # of a key
 
 
 class _Known(dict[str, Outcome]):
-    """Outcomes whose texts get into the journal when they are first asked for."""
+    """Outcomes whose texts get into the journal when they are first asked for.
+
+    They are known by ``answer_key``: the key of a call alone finds none.
+    """
 
     def __init__(self, answers: Mapping[str, Answer], journal: Journal | NoJournal) -> None:
         super().__init__()
@@ -50,6 +64,36 @@ class _Known(dict[str, Outcome]):
         number = self._journal.text(found[0])
         self._journal.texts[number] = found[0]
         return Outcome(number, found[1])
+
+
+def answer_key(key: bytes, label: Label) -> str:
+    """The key of an answer in a file: of its call and of the label of what that read."""
+    whole = b"%b|%b" % (key, label_text(label).encode())
+    return blake2b(whole, digest_size=_HEX // 2).hexdigest()
+
+
+def known_to(ancestor: Past, node: Node, key: bytes) -> Outcome | None:
+    """What a past that is not the run's own holds for a call."""
+    if not isinstance(ancestor.outcomes, _Known):
+        return ancestor.outcomes.get(key.hex())
+    label = reduce(join, (value._label for value in node.read()), node._label)
+    found: Outcome | None = ancestor.outcomes.get(answer_key(key, label))
+    return found
+
+
+def answers_in(nodes: Iterable[Node]) -> dict[str, Answer]:
+    """The answers that calls have, for a file (rule 1)."""
+    called = [node for node in nodes if node.key is not None and node.ready]
+    replies: dict[bytes, Answer] = {
+        node.key: (node.reply, usage_of(node.cost))
+        for node in called
+        if node.key is not None and node.reply and node.cost is not None and node._error is None
+    }
+    return {
+        answer_key(node.key, node._label): replies[node.key]
+        for node in called
+        if node.key in replies and node._error is None
+    }
 
 
 def known_answers(path: str, journal: Journal | NoJournal) -> Past | None:
@@ -98,6 +142,13 @@ def make_answers(path: Path) -> Path:
             return path.resolve()
     except OSError as error:
         raise Usage(f"{path} cannot be written: {error.strerror}; name another file") from None
+
+
+def cache_of(path: Path, run_dir: Path | None) -> Path:
+    """The file of answers for a run that is journaled there. Raises Usage."""
+    if run_dir is None:
+        raise Usage("cache= needs a journal to take answers into: give the computer a run_dir")
+    return make_answers(path)
 
 
 def add_answers(path: Path, answers: Mapping[str, Answer]) -> int:

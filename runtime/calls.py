@@ -226,6 +226,7 @@ class CallDesk:
             self.settling.unblock(run)
         node.stage = Stage.SENT
         node.cost.attempts += 1
+        node.cost.unsent = 0
         self._journal_attempt(lane, node, most)
         request = Request(
             f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, op.max_tokens, op.temperature,

@@ -137,20 +137,27 @@ class Computer:
         processors: Sequence[str] = ("",),
         budget: Budget = UNLIMITED,
         resume: str | None = None,
+        cache: str | os.PathLike[str] | None = None,
     ) -> Report:
         """Ask cases with known answers of an op or a program, and give the report.
 
         cases, metric: see ``nlpu.cases`` and ``nlpu.metrics``. against: what is asked the same.
         processors: names of those to ask an op on. resume: the run of an evaluation to go on with.
-        A budget that runs out leaves a report of what was asked by then, which says so.
+        cache: a file of answers (``runtime.answers``): what is there is not asked again, new ones
+        are added. A budget that runs out leaves a report of what was asked by then, which says so.
         """
+        from runtime.answers import add_answers, answers_in, cache_of
         from runtime.evaluation import prepared
 
         asked, evaluation = prepared(subject, cases, metric, against, processors)
+        known = None if cache is None else cache_of(Path(cache), self._station.run_dir)
         if resume is None:
-            run = self.run(evaluation.evaluate, asked, budget=budget)
+            header = {} if known is None else {"eval": {"cache": str(known)}}
+            run = self.run(evaluation.evaluate, asked, budget=budget, header=header)
         else:
             run = self._wait(self.resume(resume, evaluation.evaluate, asked, budget=budget))
+        if known is not None:
+            add_answers(known, answers_in(run._begun.root.subtree()))
         return evaluation.outcome(run)
 
     def start(

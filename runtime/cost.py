@@ -24,3 +24,4 @@ class Cost:
     knocks: int = 0  # attempts on a server that was down
     refused: int = 0  # attempts that a server had no room for
     again: int = 0  # replies that were no result, and were asked for again
+    unsent: int = 0  # 1 until the last of these is sent: a budget may never let it

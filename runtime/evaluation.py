@@ -21,21 +21,25 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from nlpu.cases import Case, cases_of
+from nlpu.convention import DEFAULT
 from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
 from nlpu.lifting import lift
-from nlpu.matching import text_of
+from nlpu.matching import plain, text_of
 from nlpu.metrics import means_the_same
 from nlpu.op import Check, Op
+from nlpu.printing import shown
 from nlpu.questions import Given, Question, Subject, called, questions
 from nlpu.scores import Report, Row
 from nlpu.value import State, Value, current
 from runtime.cost import Cost
-from runtime.graph import Node, current_scope
+from runtime.graph import Node, Scope, current_scope
 from runtime.hosting import Spawn, spawn
 
 if TYPE_CHECKING:
@@ -58,7 +62,12 @@ def contestants_of(
     subject: Subject, against: Subject | Sequence[Subject], processors: Sequence[str]
 ) -> tuple[Contestant, ...]:
     """All that is asked the same cases; the first is compared with each of the others."""
-    others = tuple(against) if isinstance(against, Sequence) else (against,)
+    others = tuple(against) if isinstance(against, list | tuple) else (against,)
+    for each in (subject, *others):
+        if not callable(each) and not isinstance(each, Op):
+            raise Usage(f"an op or a program is evaluated and compared with, not {shown(each)}")
+    if isinstance(processors, str) or not processors:
+        raise Usage(f"processors are a list of at least one name, not {processors!r:.60}")
     if any(processors) and not isinstance(subject, Op):
         raise Usage(f"{called(subject)} names its processors itself; ask it on one computer each")
     mine = [Contestant(subject, each) for each in processors]
@@ -95,6 +104,7 @@ class Evaluation:
     cases: tuple[Case, ...] = ()
     _asked: list[list[_Asked]] = field(default_factory=list)
     _models: list[str] = field(default_factory=list)
+    _layout: str = ""
 
     def __post_init__(self) -> None:
         self.contestants = named(self.contestants)
@@ -111,6 +121,7 @@ class Evaluation:
         ready = self._questions(cases)
         self.cases = cases
         scope = current()
+        self._layout = _layout_of(current_scope())
         self._models = [
             str(scope.processor(each.processor or None).capabilities.model)
             for each in self.contestants
@@ -137,7 +148,8 @@ class Evaluation:
             rows = [_row(asked, next(left), place == 0) for asked in mine]
             found.append(
                 Report(
-                    name=each.name, model=self._models[place] if self._models else "",
+                    name=f"{each.name}{self._layout}",
+                    model=self._models[place] if self._models else "",
                     cases=len(self.cases), stopped=stopped, rows=tuple(filter(None, rows)),
                 )
             )  # fmt: skip
@@ -162,9 +174,23 @@ def prepared(
 ) -> tuple[tuple[Case, ...], Evaluation]:  # fmt: skip
     """Cases, and the evaluation that they have been held against. Raises Usage, BadOperand."""
     asked = cases_of(cases)
-    evaluation = Evaluation(contestants_of(subject, against, processors), metric)
+    contestants = contestants_of(subject, against, processors)
+    if isinstance(subject, Op):  # a program has cases of any
+        check_ops(dict.fromkeys(called(each.subject) for each in contestants), asked)
+    evaluation = Evaluation(contestants, metric)
     evaluation.check(asked)
     return asked, evaluation
+
+
+def check_ops(names: Collection[str], cases: Sequence[Case]) -> None:
+    """Refuse cases of another op than those of the names. Raises Usage."""
+    odd = next((case for case in cases if case.op and case.op not in names), None)
+    if odd is not None:
+        asked = " and ".join(names)
+        raise Usage(
+            f"{odd.where or odd.id} is a case of {odd.op}, and {asked} is asked: ask {odd.op}, or "
+            "take the 'op' from the cases if it is all the same"
+        )
 
 
 def _ask(question: Question, processor: str) -> _Asked:
@@ -215,9 +241,24 @@ def _row(asked: _Asked, took: Sequence[int], whole: bool) -> Row | None:
         score=0.0 if failed else question.score(told._content),
         answer="" if asked.answer._error is not None else text_of(asked.answer._content),
         expected=text_of(question.expected), error=failed,
-        asked=_shown(question) if whole else {},
+        asked=_shown(question) if whole else {}, case=_digests(question.case),
         calls=took[0], tokens_in=took[1], tokens_out=took[2], seconds=took[3] / 1000,
     )  # fmt: skip
+
+
+def _layout_of(scope: Scope | None) -> str:
+    """What a name says of the convention of a run, if it is not the default."""
+    convention = scope.run.convention if scope is not None else DEFAULT
+    if convention == DEFAULT:
+        return ""
+    return f" (convention {convention.version})"
+
+
+def _digests(case: Case) -> tuple[str, str]:
+    """What tells a case from another under the same id: its operands, and what is expected."""
+    texts = (json.dumps(plain(part), sort_keys=True) for part in (case.operands, case.expected))
+    operands, expected = (blake2b(text.encode(), digest_size=8).hexdigest() for text in texts)
+    return operands, expected
 
 
 def _shown(question: Question) -> dict[str, str]:
@@ -268,5 +309,6 @@ def _noted(measure: Callable[[], list[list[int]]]) -> list[list[int]]:
 def checking(work: Check) -> Spawn:
     """A check as the nested program that it is. Raises BadOperand."""
     program = Evaluation((Contestant(work.op),), work.metric)
+    check_ops((work.op.name,), work.cases)
     program.check(work.cases)
     return Spawn(program.evaluate, "check", (work.cases,))

@@ -8,7 +8,7 @@ nothing, and for models known by name what was measured of them (``nlpu.models.k
 
 Rules
 1. A calibration from cases that showed something counts for more than what is known of a model.
-2. What is said is a ``PoorJudge``, when the first such judgement of a model arrives; judgements
+2. What is said is a ``PoorJudge``, when a run's first such judgement of a model arrives; judgements
    that are taken from a journal are counted, not warned of again.
 3. It is a warning: the program may know better. As an error it is its program's.
 """
@@ -24,8 +24,6 @@ from nlpu.models.known import known_model
 from nlpu.op import Op
 from nlpu.processor import Processor
 from runtime.graph import Node
-
-_said: dict[Any, Any] = {}  # by ``warnings``, of this process
 
 
 def poverty(op: Op[Any], processor: Processor, content: Any) -> str:
@@ -59,6 +57,7 @@ def check_judge(node: Node, processor: Processor, content: Any) -> None:
         return
     run.poor_judges.add(model)
     try:
-        warnings.warn_explicit(f"{model} {why}", PoorJudge, "nlpu", 0, registry=_said)
+        # a registry of its own: what another run was told, this one has not been
+        warnings.warn_explicit(f"{model} {why}", PoorJudge, "nlpu", 0, registry={})
     except PoorJudge as error:
         raise ProgramError(str(error)) from None

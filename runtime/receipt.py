@@ -17,6 +17,7 @@ Rules
 1. A receipt is frozen, and its parts add up to its totals.
 2. nlops = generated tokens / 100, thinking included; wasted: those of replies not used.
 3. asked again: replies that were no result and were asked for again; their call counts as one.
+   Where a budget stopped that, it was not asked again.
 """
 
 from __future__ import annotations
@@ -171,6 +172,7 @@ class _Tally:
     queue_s: float = 0.0
     money: float = 0.0
     again: int = 0
+    unsent: int = 0
 
     def add(self, cost: Cost | _Tally, calls: int) -> None:
         self.calls += calls
@@ -183,7 +185,7 @@ class _Tally:
         self.service_s += cost.service_s
         self.queue_s += cost.queue_s
         self.money += cost.money
-        self.again += cost.again
+        self.again += cost.again - cost.unsent
 
     def facts(self) -> dict[str, Any]:
         """What parts and the whole have in common."""

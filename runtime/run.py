@@ -31,6 +31,7 @@ from nlpu.errors import Diverged, HostError, ModelError, NlpuError, ProgramError
 from nlpu.label import UNTRUSTED
 from nlpu.op import Op
 from nlpu.processor import Processor
+from runtime.answers import known_to
 from runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
 from runtime.editing import Ancestor, Persona
 from runtime.gaps import Given
@@ -247,7 +248,7 @@ class RunState:
         name = key.hex()
         outcome = self.past.outcomes.get(name)
         if outcome is None and self.ancestor is not None:
-            outcome = self.ancestor.past.outcomes.get(name)
+            outcome = known_to(self.ancestor.past, node, key)
             if outcome is not None:
                 op, identity = node.work.op, self.processor(node.work.op.processor).identity
                 self.history.taken(node.position, op, identity, key, node.texts or (), outcome)

@@ -125,6 +125,7 @@ class Settlement:
             else:
                 run.invalid[node.key] = (*before, found)
                 cost.again += 1
+                cost.unsent = 1
                 if node.issue:
                     most = run.most(op, flight.lane.processor, size)
                     run.history.again(node.issue, found, cost, most, self._kernel.turn_s)

@@ -427,6 +427,7 @@ def test_a_budget_stops_before_it_is_asked_again(tmp_path: Path) -> None:
     engine = Scripted(stubborn)
     run = execute(lambda: count("x"), engine=engine, run_dir=tmp_path, budget=Budget(calls=1))
     assert isinstance(run.error, BudgetExceeded) and len(engine.seen) == 1
+    assert run.receipt.asked_again == 0 and "asked again" not in str(run.receipt)
     same = resumed(tmp_path, run, lambda: count("x"), engine=engine)
     assert isinstance(same.error, BudgetExceeded) and len(engine.seen) == 1  # it stays spent
     more = resumed(tmp_path, run, lambda: count("x"), engine=engine, budget=Budget(calls=2))

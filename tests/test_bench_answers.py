@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from nlpu import isa
+from nlpu.cases import Case
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import Usage
 from nlpu.intervals import wilson
+from nlpu.matching import text_of
 from nlpu.op import Op
 from nlpu.processor import SYSTEM_MARK
 from runtime.bench import answers, answers_arms, answers_data, answers_dspy, answers_figures
@@ -273,3 +275,46 @@ def test_calibrated_judgements_are_read_from_what_was_asked() -> None:
     text = [each._replace(probability=None) for each in asked]
     other = answers_figures.figures_of(text, "checking")["families"]["a"]
     assert other["new4c"]["right"] == other["new4"]["right"]
+
+
+def test_scores_in_a_file_are_those_of_todays_metric(
+    data: Path, engine: Scripted, tmp_path: Path
+) -> None:
+    """A file from before a metric was mended stays of use: nothing is asked again."""
+    out = tmp_path / "out.jsonl"
+    figures, lines = _measured(data, out, items=6)
+    asked = len(engine.seen)
+    stale = [line._replace(score=1 - line.score) for line in lines]
+    odd = stale[0]._replace(expected="something else", id=lines[0].id)
+    out.write_text("".join(json.dumps(line._asdict()) + "\n" for line in stale))
+    again, kept = _measured(data, out, items=6)
+    assert len(engine.seen) == asked and len(kept) == len(lines)
+    assert again["models"] == figures["models"]
+    found = answers_data.families(data, "checking")
+    assert answers_arms.rescored(found, stale) == lines
+    assert answers_arms.rescored(found, [odd]) == [odd]  # it is of another case
+
+
+@pytest.mark.parametrize(
+    ("op", "operands", "metric", "expected", "answers"),
+    [
+        ("rank", {"criterion": "c", "texts": "1. a\n2. b"}, "exact", [2, 1],
+         {"[2, 1]": 1.0, "[1, 2]": 0.0, "no list": 0.0}),
+        ("judge", {"question": "q", "text": "t"}, "exact", False,
+         {"no": 1.0, "yes": 0.0, "perhaps": 0.0}),
+        ("answer", {"question": "q", "text": "t"}, "number", 21,
+         {"twenty-one": 1.0, "twenty": 0.0, "It is 21.": 1.0}),
+    ],
+)  # fmt: skip
+def test_answers_are_read_back_from_their_lines(
+    op: str, operands: dict[str, str], metric: str, expected: Any, answers: dict[str, float]
+) -> None:
+    case = Case(id="1", op=op, operands=operands, metric=metric, expected=expected)
+    family = answers_data.Family("f", op, (case,), (), ())
+    told = text_of(expected)
+    for said, score in answers.items():
+        line = Line("m", "checking", "f", "1", "new", "", 0.5, said, told, "", None, 0, 0, 0)
+        (found,) = answers_arms.rescored([family], [line])
+        assert found.score == score, said
+    failed = line._replace(error="it failed", score=0.0)
+    assert answers_arms.rescored([family], [failed]) == [failed]

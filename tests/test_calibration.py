@@ -17,9 +17,10 @@ from kit import Doomed, execute, resumed
 from pydantic_core import to_json
 
 from nlpu import Judgement, op
-from nlpu.calibration import Calibration, Fit, area_under_curve, calibrate, share_interval
+from nlpu.calibration import Calibration, Fit, area_under_curve, calibrate
 from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BadOp, BadOperand, ProgramError
+from nlpu.intervals import wilson
 from nlpu.isa import judge
 from nlpu.judgement import LITTLE_MASS, PoorJudge
 from runtime.computer import Computer
@@ -111,7 +112,7 @@ def test_all_of_one_probability_and_all_apart_can_be_fitted() -> None:
 def test_areas_and_intervals_are_the_known_ones() -> None:
     pairs = [(0.1, False), (0.4, True), (0.4, False), (0.8, True)]
     assert area_under_curve(pairs) == pytest.approx(3.5 / 4)
-    assert share_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998
 
 
 def test_too_few_cases_are_refused() -> None:
@@ -199,6 +200,15 @@ def test_a_model_off_its_choices_is_told_of_once_a_run(tmp_path: Path) -> None:
     with told() as said:
         again = resumed(tmp_path, run, two(), engine=Scripted(off), replay=True)
     assert not said and again.receipt.poor_judgements == 2
+
+
+def test_each_run_is_told_though_nobody_resets_what_warnings_remember() -> None:
+    off = Say("yes", probabilities=(0.9, 0.1), mass=LITTLE_MASS - 0.01)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            execute(two(), engine=off)
+    assert [each.category for each in caught] == [PoorJudge] * 3
 
 
 @pytest.mark.parametrize("mass", [None, LITTLE_MASS, 1.0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from kit import (
     slow,
 )
 
-from nlpu import Value, lift
+from nlpu import Value, lift, nlop
+from nlpu.chat import Chat, chat_of
 from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BadOperand, Cancelled, DoesNotFit, Malformed, UpstreamFailed
 from runtime import first, spawn
@@ -156,6 +158,31 @@ def test_what_does_not_fit_is_refused_before_anything_is_sent() -> None:
     assert isinstance(run.error, DoesNotFit)
     assert run.error.available == 600 and run.error.needed > 600
     assert "split()" in str(run.error) and engine.seen == []
+
+
+def test_a_message_of_what_does_not_fit_names_all_its_parts() -> None:
+    shown = echo.using(system="You repeat. " * 30, examples=[("y" * 90, "y"), ("z" * 90, "z")])
+    run = execute(lambda: shown("x" * 400), engine=Scripted(said, window=900))
+    told = str(run.error)
+    found = re.search(
+        r"needs (\d+) tokens \(operands: text (\d+); instruction (\d+); 2 examples (\d+); "
+        r"system (\d+); answer up to (\d+)\)",
+        told,
+    )
+    assert found is not None, told
+    needed, *parts = map(int, found.groups())
+    assert 0 <= sum(parts) - needed < 100  # parts are told at their most
+    assert parts[2] > 180 and parts[3] > 300 and "show fewer examples" in told
+
+
+@nlop
+def talk(chat: Chat) -> str:
+    """Answer the last message."""
+
+
+def test_a_chat_that_does_not_fit_is_named_as_one() -> None:
+    run = execute(lambda: talk(chat_of("x" * 900)), engine=Scripted(said, window=600))
+    assert "operands: chat (the chat) 9" in str(run.error)
 
 
 def test_a_cancelled_value_says_so() -> None:

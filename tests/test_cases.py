@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from enum import Enum
 from pathlib import Path
@@ -16,9 +17,10 @@ from pydantic import BaseModel, Field
 
 from nlpu import nlop, op
 from nlpu.cases import Case, cases_of
-from nlpu.errors import BadOperand, Usage
+from nlpu.errors import BadOp, BadOperand, Usage
 from nlpu.isa import classify, judge, rank
 from nlpu.questions import questions
+from nlpu.types import result_type
 
 LINE = {"id": "a-1", "operands": {"text": "x"}, "expected": "x", "tags": {"language": "en"}}
 
@@ -163,8 +165,8 @@ def expected_of(subject: Any, expected: Any, metric: str = "", **operands: Any) 
 def test_a_table_s_texts_are_read_as_the_types() -> None:
     assert expected_of(yes, "Yes") is True and expected_of(yes, "false") is False
     assert expected_of(count, "12") == 12 and expected_of(count, 12) == 12
-    assert expected_of(tone, "glad") == "glad" == expected_of(tone, Tone.GLAD)
-    assert expected_of(bill, '{"who":"Ann","euros":3}') == {"who": "Ann", "euros": 3}
+    assert expected_of(tone, "glad") is Tone.GLAD is expected_of(tone, Tone.GLAD)
+    assert expected_of(bill, '{"who":"Ann","euros":3}') == Bill(who="Ann", euros=3)
     assert expected_of(bill, {"euros": 3}) == {"euros": 3}
     double = op("Double it.", int, operands=1)
     assert questions(double, cases_of([({"text": "4"}, "8")]))[0].operands == ("4",)
@@ -179,7 +181,7 @@ def test_a_table_s_texts_are_read_as_the_types() -> None:
 
     assert expected_of(maybe, "null", text="null") == "null" and expected_of(maybe, None) is None
     assert questions(maybe, cases_of([({"text": "null"}, None)]))[0].operands == ("null",)
-    assert expected_of(op("When?", date), "2024-05-04") == "2024-05-04"
+    assert expected_of(op("When?", date), "2024-05-04") == date(2024, 5, 4)
     case = ({"numbers": "[1,2]", "more": "3"}, "6")
     assert questions(total, cases_of([case]))[0].operands == ([1, 2], 3)
 
@@ -246,6 +248,37 @@ def test_a_case_with_choices_makes_its_op() -> None:
         questions(classify, cases_of([({"text": "x"}, "a")]))
     with pytest.raises(BadOperand, match="only an op can be given choices"):
         questions(lambda text: text, [case])
+
+
+def test_a_case_s_choices_have_room_and_examples_of_their_own() -> None:
+    long = ("a long choice that no token holds", "another one that is even longer than that")
+    (case,) = cases_of([Case(operands={"text": "x"}, expected=long[0], choices=long)])
+    (asked,) = questions(tone, [case])
+    assert asked.asks == replace(tone, result=result_type(Literal[long]), max_tokens=0)
+    assert asked.asks.max_tokens > max(map(len, long)) > tone.max_tokens
+    shown = tone.using(examples=[("What a day!", Tone.GLAD)])
+    with pytest.raises(
+        BadOperand,
+        match=r"case 1 \(tone\): example 1 of tone answers 'glad', which is none of the case's "
+        r"choices \(a long .*\): show examples of these",
+    ):
+        questions(shown, [case])
+    (case,) = cases_of([Case(operands={"text": "x"}, expected="glad", choices=("glad", "mad"))])
+    assert questions(shown, [case])[0].asks.examples == shown.examples
+
+
+def test_a_case_that_does_not_say_its_answer_is_no_example() -> None:
+    for metric, expected in (("predicate", {"all": ["x"]}), ("one_of", ["x", "y"])):
+        case = Case(operands={"text": "x"}, expected=expected, metric=metric)
+        loose = op("Say more.", dict[str, list[str]], operands=1)
+        for subject in (echo, loose):
+            with pytest.raises(BadOp, match=f"example 1 .* is a case of the metric '{metric}'"):
+                subject.using(examples=[case.model_copy(update={"operands": named(subject)})])
+    assert echo.using(examples=[Case(operands={"text": "x"}, expected="y")]).examples
+
+
+def named(subject: Any) -> dict[str, str]:
+    return {place.name: "x" for place in subject.operands}
 
 
 def test_a_program_s_arguments_are_checked_as_far_as_it_says() -> None:

@@ -13,10 +13,13 @@ from kit import computer, count, echo, execute, said, yes
 
 from nlpu import nlop
 from nlpu.cases import Case, cases_of
+from nlpu.convention import FIRST
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, ConnectionLost, HostError, NotInRun, ProgramError, Usage
 from nlpu.isa import classify
+from nlpu.label import UNTRUSTED, USER, Integrity, Label, intern_label
 from nlpu.scores import Report, Row
+from nlpu.value import literal
 from runtime import Budget, Computer, first, spawn
 from runtime.evaluation import Evaluation, contestants_of
 
@@ -180,6 +183,14 @@ def test_the_judge_says_what_means_the_same() -> None:
     assert failing.rows[0].error.startswith("the judge: ") and failing.rows[0].answer == "x"
 
 
+def test_the_judge_is_asked_without_the_run_s_system_text() -> None:
+    engine = Scripted(shouting)
+    with Computer(engine, system="You are a pirate.") as machine:
+        machine.evaluate(shout, ECHOES[:1], metric="judge")
+    asked, judged = engine.seen
+    assert "pirate" in asked.instruction and "pirate" not in judged.instruction
+
+
 def test_scores_of_one_s_own_and_mixed_metrics() -> None:
     cases = [*ECHOES, Case(operands={"text": "7 cats"}, expected=7, metric="number")]
     with computer(shouting) as machine:
@@ -213,6 +224,33 @@ def test_a_budget_leaves_what_was_done_and_it_goes_on(tmp_path: Path) -> None:
     with computer(engine, run_dir=tmp_path) as machine:
         whole = machine.evaluate(echo, ECHOES, resume=name, budget=Budget(calls=9))
     assert (len(whole.rows), whole.stopped, len(engine.seen)) == (4, "", 4)
+
+
+def test_answers_are_kept_for_the_next_evaluation(tmp_path: Path) -> None:
+    engine, cache = Scripted(said), tmp_path / "known.jsonl"
+    with computer(engine, run_dir=tmp_path / "a") as machine:
+        first = machine.evaluate(echo, ECHOES[:2], cache=cache)
+        part = machine.evaluate(echo, ECHOES, cache=cache, budget=Budget(calls=1))
+    assert (len(engine.seen), len(first.rows), len(part.rows)) == (3, 2, 3)
+    with computer(engine, run_dir=tmp_path / "b") as machine:
+        whole = machine.evaluate(echo, ECHOES, cache=str(cache))
+        again = machine.evaluate(echo, ECHOES, cache=str(cache))
+    assert len(engine.seen) == 4 and whole.accuracy == again.accuracy == 1
+    with computer(engine) as machine, pytest.raises(Usage, match="cache= needs a journal"):
+        machine.evaluate(echo, ECHOES, cache=cache)
+
+
+def test_an_answer_for_data_of_another_label_is_not_reused(tmp_path: Path) -> None:
+    engine, cache = Scripted(said), tmp_path / "known.jsonl"
+    secret = intern_label(Integrity.USER, frozenset({"ann"}))
+    for label, asked in ((USER, 1), (UNTRUSTED, 2), (secret, 3), (USER, 3), (secret, 3)):
+
+        def found(text: str, label: Label = label) -> Any:
+            return echo(literal(text, label))
+
+        with computer(engine, run_dir=tmp_path / "runs") as machine:
+            machine.evaluate(found, ECHOES[:1], cache=cache)
+        assert len(engine.seen) == asked
 
 
 def test_no_cases_answered_is_no_crash(tmp_path: Path) -> None:
@@ -267,7 +305,8 @@ def test_differences_turn_and_a_report_equals_itself(scores: list[float], random
     there, back = one.against(other), other.against(one)
     assert (there.gained, there.lost) == (back.lost, back.gained)
     assert there.difference == -back.difference == pytest.approx(one.accuracy - other.accuracy)
-    assert one.against(one).difference == 0 and "nothing differs" in str(one.against(one))
+    assert one.against(one).difference == 0
+    assert not rows or "nothing differs" in str(one.against(one))
 
 
 def test_only_cases_that_both_have_are_compared() -> None:
@@ -276,6 +315,68 @@ def test_only_cases_that_both_have_are_compared() -> None:
     found = one.against(other)
     assert (found.cases, found.difference, found.other_words) == (1, 0.0, 1)
     assert str(found) == "a and b: none of 1 case flipped, though 1 answer differ in words"
+
+
+def test_other_cases_under_the_same_ids_are_not_compared() -> None:
+    others = [({"text": word}, word) for word in ("one", "zwei", "three")]
+    wished = [({"text": word}, word.upper()) for word in ("one", "two")]
+    renamed = [Case(id=f"x-{word}", operands={"text": word}, expected=word) for word in "ab"]
+    with computer(shouting) as machine:
+        report = machine.evaluate(echo, ECHOES, against=shout)
+        for cases, message in (
+            (others, "they differ 2 in operands and expected; compare"),
+            (wished, "they differ 1 in expected, 2 in expected; compare"),
+            (renamed, r"have no case in common \(echo: 1, 2, 3, 4; shout: x-a, x-b\)"),
+        ):
+            other = machine.evaluate(shout, cases)
+            with pytest.raises(Usage, match=message):
+                report.against(other)
+            with pytest.raises(Usage, match=message.replace("echo", "shout", 1)):
+                report.others[0].against(other)  # its rows do not show what was asked
+        assert report.against(machine.evaluate(shout, ECHOES)) == report.differences[0]
+    one, two = (Report(name=name, cases=1, rows=(row("1", 1),)) for name in "ab")
+    asked = two.rows[0].model_copy(update={"expected": "other"})
+    with pytest.raises(Usage, match="differ 1 in expected"):
+        one.against(two.model_copy(update={"rows": (asked,)}))
+
+
+def test_reports_of_two_conventions_or_models_bear_names_that_differ() -> None:
+    with computer(Scripted(said, model="one")) as machine:
+        report = machine.evaluate(echo, ECHOES)
+    with Computer(Scripted(said, model="two"), convention=FIRST) as machine:
+        first = machine.evaluate(echo, ECHOES)
+    with computer(Scripted(said, model="two")) as machine:
+        other = machine.evaluate(echo, ECHOES)
+    assert (report.name, first.name) == ("echo", "echo (convention 1)")
+    assert str(report.against(first)) == "echo and echo (convention 1): nothing differs in 4 cases"
+    assert str(report.against(other)).startswith("echo on one and echo on two: ")
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"against": "main"}, "an op or a program is evaluated and compared with, not 'main'"),
+        ({"against": [echo, 7]}, "compared with, not 7"),
+        ({"processors": []}, r"processors are a list of at least one name, not \[\]"),
+        ({"processors": "ab"}, "processors are a list of at least one name, not 'ab'"),
+    ],
+)
+def test_what_cannot_be_compared_is_bad_usage(named: Any, message: str) -> None:
+    with computer() as machine, pytest.raises(Usage, match=message):
+        machine.evaluate(echo, ECHOES, **named)
+    with computer() as machine, pytest.raises(Usage, match="compared with, not 'main'"):
+        machine.evaluate("main", ECHOES)  # type: ignore[arg-type]
+
+
+def test_cases_of_another_op_are_refused() -> None:
+    cases = [Case(operands={"text": "x"}, expected="x", op="shout")]
+    message = "case 1 is a case of shout, and echo is asked"
+    with computer(shouting) as machine:
+        with pytest.raises(Usage, match=message):
+            machine.evaluate(echo, cases)
+        assert machine.evaluate(echo, cases, against=shout).accuracy == 1
+        assert machine.evaluate(lambda text: text, cases).accuracy == 1
+    assert message in str(execute(lambda: echo.check(cases).value, engine=shouting).error)
 
 
 def test_a_table_is_safe_and_bounded() -> None:

@@ -45,7 +45,7 @@ def score(expected, content):
 
 def case(number: int, **more: Any) -> dict[str, Any]:
     operands = {"question": f"Who sent parcel {number}?", "text": f"Ann sent parcel {number}."}
-    return {"id": f"a-{number}", "op": "answer", "operands": operands, "expected": "Ann"} | more
+    return {"id": f"a-{number}", "operands": operands, "expected": "Ann"} | more
 
 
 def data(directory: Path, *cases: dict[str, Any]) -> str:
@@ -107,11 +107,25 @@ def test_ops_programs_and_scores_of_a_file(nlpu: Terminal, tmp_path: Path) -> No
 
 def test_cases_of_several_ops(nlpu: Terminal, tmp_path: Path) -> None:
     other = case(1, id="j-1", op="judge", expected=True)
-    mixed = data(tmp_path, case(0), other)
+    mixed = data(tmp_path, case(0, op="answer"), other)
     ended = nlpu("eval", "judge", "--data", mixed, *SCRIPTED)
     assert ended.code == 0 and f"1 of the 2 cases in {mixed} are of judge" in ended.err
     ended = nlpu("eval", "extract", "--data", mixed, *SCRIPTED)
-    assert ended.code == 2 and "has no cases of extract, but of answer, judge" in ended.err
+    said = f"{mixed}, line 1 is a case of answer, and extract is asked: ask answer"
+    assert ended.code == 2 and said in ended.err
+
+
+def test_cases_of_another_op_are_not_asked(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    other = data(tmp_path, case(0, op="extract"), case(1, op="extract"))
+    said = f"{other}, line 1 is a case of extract, and"
+    for subject, name in (("answer", "answer"), ("classify", "classify"), ("mine.py:mine", "mine")):
+        ended = nlpu("eval", subject, "--data", other, *SCRIPTED)
+        assert ended.code == 2 and f"{said} {name} is asked" in ended.err
+    mine = data(tmp_path, case(0, op="answer"))
+    words = ("--data", mine, *SCRIPTED)
+    assert nlpu("eval", "mine.py:asks", *words).code == 0  # a program
+    assert nlpu("eval", "mine.py:mine", "--against", "answer", *words).code == 0
 
 
 def test_bad_data_is_bad_usage(nlpu: Terminal, tmp_path: Path) -> None:
@@ -222,6 +236,7 @@ def test_without_data_it_is_the_truth_table(nlpu: Terminal) -> None:
     for name, cases in (("judge", 4), ("classify", 2)):
         told = nlpu("eval", name, "--json", *SCRIPTED)
         assert (told.code, told.json["result"]["cases"]) == (0, cases)
+        assert f"without --data it is {name}'s own truth table, of {cases} cases" in told.err
     assert "ask has no truth table: name the cases" in nlpu("eval", "ask", *SCRIPTED).err
 
 

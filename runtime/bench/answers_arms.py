@@ -14,22 +14,23 @@ Rules
 2. A call that failed is a wrong answer, whoever made it.
 3. ``what`` is a digest of all words that an arm puts around an item. A result goes by it: one that
    was asked in other words is not taken for this one.
+4. A score is what today's metric says of the answer (``rescored``), whenever it was given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from nlpu import isa
 from nlpu.cases import Case
 from nlpu.convention import DEFAULT, FIRST, Convention, written
-from nlpu.errors import NlpuError, Usage
+from nlpu.errors import Malformed, NlpuError, Usage
 from nlpu.judgement import Judgement
 from nlpu.matching import text_of
 from nlpu.op import Op, Operand
-from nlpu.questions import Subject, questions
+from nlpu.questions import Question, Subject, questions
 from nlpu.scores import Row
 from nlpu.types import result_type
 from runtime.bench.answers_data import Family, examples
@@ -176,9 +177,7 @@ def scored(family: Family, cases: Sequence[Case], told: Sequence[dict[str, Any]]
     """Rows of what others answered: each told as ``answer``, or as ``error``."""
     rows = []
     for case, each in zip(cases, told, strict=True):
-        made = standard("old", family.op)
-        known = case.model_copy(update={"operands": operands("old", case, _op(made, case), ())})
-        (question,) = questions(made, [known])
+        question = _question(family, case)
         error = each.get("error", "")
         score = 0.0 if error else _score(question.score, each["answer"])
         rows.append(
@@ -188,6 +187,48 @@ def scored(family: Family, cases: Sequence[Case], told: Sequence[dict[str, Any]]
             )
         )  # fmt: skip
     return rows
+
+
+def _question(family: Family, case: Case) -> Question:
+    """A case as a question of the op as it was: what is right is the same for all arms."""
+    made = standard("old", family.op)
+    known = case.model_copy(update={"operands": operands("old", case, _op(made, case), ())})
+    (question,) = questions(made, [known])
+    return question
+
+
+def rescored(found: Sequence[Family], lines: Iterable[Line]) -> list[Line]:
+    """Lines with the scores that today's metric gives their answers (rule 4).
+
+    A line whose case is not there, or expects something else today, keeps its score.
+    """
+    asked: dict[tuple[str, str], list[Question]] = {}
+    for family in found:
+        for case in dict.fromkeys((*family.items, *family.known)):
+            asked.setdefault((family.name, case.id), []).append(_question(family, case))
+    return [_rescored(line, asked.get((line.family, line.id), ())) for line in lines]
+
+
+def _rescored(line: Line, asked: Sequence[Question]) -> Line:
+    fits = (each for each in asked if text_of(each.expected) == line.expected)
+    question = next(fits, None)
+    if line.error or question is None:
+        return line
+    return line._replace(score=_score(question.score, _content(question, line.answer)))
+
+
+def _content(question: Question, answer: str) -> Any:
+    """What an answer was before it was written into a line (``text_of``)."""
+    assert isinstance(question.asks, Op)
+    result = question.asks.result
+    if result.kind in ("text", "choice"):
+        return answer
+    if result.kind in ("bool", "judgement"):
+        return {"yes": True, "no": False}.get(answer, answer)
+    try:
+        return result.parse(answer)
+    except Malformed:  # a list of texts is written by lines
+        return answer.split("\n") if answer else []
 
 
 def _op(made: Subject, case: Case) -> Op[Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from nlpu.errors import Usage
 from nlpu.scores import Row
-from runtime.bench.answers_arms import DERIVED, Line, ask, scored, style_of, what_of
+from runtime.bench.answers_arms import DERIVED, Line, ask, rescored, scored, style_of, what_of
 from runtime.bench.answers_data import Chunk, Family, chunks
 from runtime.bench.answers_dspy import DspyPeer
 from runtime.computer import Computer
@@ -48,10 +48,14 @@ class Results:
             ) from None
 
     def current(self, found: Sequence[Family], arms: Sequence[str]) -> list[Line]:
-        """The lines of these families and arms that were asked in the words of the day."""
+        """The lines of these families and arms that were asked in the words of the day.
+
+        Their scores are those of today's metrics (``rescored``).
+        """
         asked = {DERIVED.get(arm, arm) for arm in arms}
         words = {(each.name, arm): what_of(arm, each) for each in found for arm in asked}
-        return [line for line in self.lines if words.get((line.family, line.arm)) == line.what]
+        mine = (line for line in self.lines if words.get((line.family, line.arm)) == line.what)
+        return rescored(found, mine)
 
     def known(self, model: str, half: str, family: str, arm: str, what: str) -> set[str]:
         """The ids that have a line."""

@@ -79,26 +79,20 @@ def ends_of(
     def ended(run: Run) -> None:
         report = run.result if run.error is None else partial(run)
         if cache:
-            _keep(Path(cache), find(run_dir, run.name))
+            _keep(Path(cache), run, find(run_dir, run.name))
         if html is not None:
             _write(html, report, run.name)
 
     return {"partial": partial, "ended": ended}
 
 
-def _keep(path: Path, record: Record) -> None:
+def _keep(path: Path, run: Run, record: Record) -> None:
     """Add the answers of a run to a file."""
-    from runtime.answers import add_answers
+    from runtime.answers import add_answers, answers_in
     from runtime.terminal.output import say
 
-    past, texts = record.past, record.texts
-    answers = {
-        key: (texts[outcome.text], outcome.usage)
-        for key, outcome in past.outcomes.items()
-        if not outcome.fault and outcome.text
-    }
-    added = add_answers(path, answers)
-    say(f"{len(past.taken)} answers were in {path}, {added} are new there")
+    added = add_answers(path, answers_in(run._begun.root.subtree()))
+    say(f"{len(record.past.taken)} answers were in {path}, {added} are new there")
 
 
 def _write(path: Path, report: Report, name: str) -> None:

@@ -90,7 +90,7 @@ def evaluate(
     names = _names(models, model)
     subjects = [subject_of(spec) for spec in (subject, *(against or ()))]
     scored = score_of(metric)
-    cases = _table(subjects[0]) if data is None else _cases(data, subjects[0])
+    cases = _table(subjects[0]) if data is None else _cases(data, *subjects)
     loaded = prepared(subjects, scored, names)
     loaded.function.__self__.check(cases)  # type: ignore[attr-defined]
     kept = None if cache is None else make_answers(cache)
@@ -124,30 +124,39 @@ def _names(models: str | None, model: str | None) -> tuple[str, ...]:
 
 
 def _table(subject: Named) -> tuple[Case, ...]:
-    """The truth table of a standard op. Raises Usage."""
+    """The truth table of a standard op; how short it is is said. Raises Usage."""
     from nlpu.errors import Usage
     from nlpu.isa import TRUTH_TABLES
-    from nlpu.questions import called
-
-    tables = {op.name: cases for op, cases in TRUTH_TABLES.items()}
-    if subject.digest or called(subject.found) not in tables:
-        raise Usage(f"{subject.spec} has no truth table: name the cases with --data FILE")
-    return tables[called(subject.found)]
-
-
-def _cases(data: Path, subject: Named) -> tuple[Case, ...]:
-    """The cases of a file that are the subject's, where it has those of several ops."""
-    from nlpu.cases import cases_of
-    from nlpu.errors import Usage
+    from nlpu.printing import counted
     from nlpu.questions import called
     from runtime.terminal.output import say
 
-    found = cases_of(data)
-    ops, name = {case.op for case in found}, called(subject.found)
-    if len(ops) < 2:
-        return found
+    tables = {op.name: cases for op, cases in TRUTH_TABLES.items()}
+    name = called(subject.found)
+    if subject.digest or name not in tables:
+        raise Usage(f"{subject.spec} has no truth table: name the cases with --data FILE")
+    say(
+        f"without --data it is {name}'s own truth table, of {counted(len(tables[name]), 'case')}: "
+        "they tell little; name more with --data FILE"
+    )
+    return tables[name]
+
+
+def _cases(data: Path, subject: Named, *against: Named) -> tuple[Case, ...]:
+    """The cases of a file that are the subject's, where it has those of several ops."""
+    from nlpu.cases import cases_of
+    from nlpu.op import Op
+    from nlpu.questions import called, takes_choices
+    from runtime.evaluation import check_ops
+    from runtime.terminal.output import say
+
+    found, name = cases_of(data), called(subject.found)
+    several = len({case.op for case in found}) > 1
     mine = tuple(case for case in found if case.op in ("", name))
-    if not mine:
-        raise Usage(f"{data} has no cases of {name}, but of {', '.join(sorted(filter(None, ops)))}")
-    say(f"{len(mine)} of the {len(found)} cases in {data} are of {name}")
-    return mine
+    if several and mine:
+        say(f"{len(mine)} of the {len(found)} cases in {data} are of {name}")
+        return mine
+    if isinstance(subject.found, Op) or takes_choices(subject.found):
+        names = [name, *(called(each.found) for each in against)]
+        check_ops(names, found)
+    return found

@@ -125,7 +125,8 @@ def inspect(on: Console, what: str) -> None:
         _fact("source", f"{node.name} at {node.position}: {how}")
         cached = f" ({cost.cached_tokens} cached)" if cost.cached_tokens else ""
         tokens = f"{cost.prompt_tokens} in{cached}, {cost.completion_tokens} out"
-        again = f", asked again {cost.again} times" if cost.again else ""
+        times = cost.again - cost.unsent
+        again = f", asked again {times} times" if times else ""
         _fact("cost", f"{tokens}, {cost.service_s:.1f} s, attempts {cost.attempts}{again}")
         _fact("prompt, as first asked" if cost.again else "prompt", prompt_of(node))
 
