@@ -383,7 +383,7 @@ class Computer:
 
     def close(self) -> None:
         """Stop what still runs and release everything. Idempotent."""
-        if self._station.is_open:
+        if self._station.is_open and not self._station.is_foreign:
             for run in list(self._live):
                 run.stop()
             self._station.close()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
 from nlpu.value import in_sight, inside, see
 from runtime.budget import TOKENS_PER_NLOP
+from runtime.process import check_process
 from runtime.receipt import Receipt, receipt_of
 from runtime.run import Counts, RunState, Status
 
@@ -37,6 +39,7 @@ class Run:
     def __init__(self, name: str, call: Callable[[Callable[[], None]], None]) -> None:
         self.name = name
         self._call = call  # runs a step on the loop thread
+        self._owner = os.getpid()
         self._state: RunState | None = None
         self._done: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._done.set_running_or_notify_cancel()  # who awaits it may be cancelled; it is not
@@ -158,6 +161,8 @@ class Run:
                 "a program cannot block on a run: all programs share one thread, and it would wait "
                 "for itself. Start nested programs with runtime.spawn(program, ...)"
             )
+        if not self._done.done():
+            check_process(self._owner, f"the run {self.name}")
         return self._done.exception(timeout_s)
 
     def __await__(self) -> Generator[Any, None, Run]:

@@ -324,9 +324,19 @@ def as_typed(name: str, error: BaseException) -> BaseException:
     """What a program raised, as one of our errors."""
     if isinstance(error, NlpuError):
         return error
-    failure = ProgramError(f"the program {name} raised {described(error)}")
+    failure = ProgramError(f"the program {name} raised {described(error)}{_advice(error)}")
     failure.__cause__ = error
     return failure
+
+
+def _advice(error: BaseException) -> str:
+    """What to do about a second loop, which asyncio refuses in its own words."""
+    if not isinstance(error, RuntimeError) or "event loop" not in str(error):
+        return ""
+    return (
+        ". A program runs on the computer's own loop: make it `async def` and await there, or give "
+        "the function to lift(function, blocking=True), which calls it on a thread"
+    )
 
 
 def _spawn_issued(kernel: Kernel, node: Node) -> None:

@@ -214,7 +214,7 @@ def _from_text(path: Path, only: str) -> Program:
         raise Usage(f"there is no file {path}; nlpu show RUN --program writes one")
     try:
         source = source_of(path)
-        text = io.TextIOWrapper(io.BytesIO(source), encoding="utf-8").read()  # any line ends
+        text = io.TextIOWrapper(io.BytesIO(source), encoding="utf-8-sig").read()  # any line ends
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -9,11 +9,14 @@ Rules
 1. What fails while opening leaves nothing behind: no thread, no lock, no empty file.
 2. Engines are opened, used and closed on the loop thread alone.
 3. One journal for the life of a station: another run's file needs another station.
+4. In a forked child nothing of it is used and nothing closed: thread, journal and engines are the
+   parent's, and what would wait for them is told so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +33,7 @@ from runtime.header import new_stem
 from runtime.journal import Journal, NoJournal
 from runtime.journal_file import is_there, older
 from runtime.kernel import Kernel
+from runtime.process import check_process
 
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
 
@@ -52,12 +56,18 @@ class Station:
     _kernel: Kernel | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
+    _owner: int = 0  # the process that opened it
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def is_open(self) -> bool:
         """Whether the kernel is there."""
         return self._kernel is not None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it was opened by the process that this one is a fork of."""
+        return self._owner not in (0, os.getpid())
 
     @property
     def is_closed(self) -> bool:
@@ -80,6 +90,7 @@ class Station:
     def call(self, step: Callable[[], None]) -> None:
         """Have a step done on the loop thread."""
         assert self._loop is not None  # it is open
+        check_process(self._owner, "this computer")
         self._loop.call_soon_threadsafe(step)
 
     def number(self) -> int:
@@ -95,10 +106,13 @@ class Station:
 
         Raises ProgramError, RunBusy, StorageFailed, JournalDamaged, and what opening engines does.
         """
+        if self._kernel is not None:
+            check_process(self._owner, "this computer")  # before the lock: a fork may have kept it
         with self._opening:
             if self._kernel is not None:
                 self._check_open(stem, replay)
                 return
+            self._owner = os.getpid()
             self.stem = stem or new_stem()
             journal = self._journal(existing=stem is not None, replay=replay)
             self._loop = self.clock.new_loop()
@@ -164,7 +178,7 @@ class Station:
 
     def close(self) -> None:
         """Release everything; the runs have been stopped. Idempotent."""
-        if self._kernel is None or self._loop is None:
+        if self._kernel is None or self._loop is None or self.is_foreign:
             return
         asyncio.run_coroutine_threadsafe(self._shutdown(), self._loop).result()
         self._stop_thread()

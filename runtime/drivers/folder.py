@@ -102,7 +102,7 @@ class _Folder:
             brought(label or UNTRUSTED)
         self._check(path, content)
         try:
-            return content.decode()
+            return content.decode("utf-8-sig")  # what Windows' editors write before a text is none
         except UnicodeDecodeError as error:
             raise DriverFailed(f"{path!r} is not UTF-8 text (byte {error.start})") from None
 

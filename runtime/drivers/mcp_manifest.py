@@ -25,6 +25,7 @@ Rules
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -89,7 +90,7 @@ _FILE = TypeAdapter(Manifest)
 def read(path: Path) -> Manifest:
     """The manifest in a file. Raises Usage."""
     try:
-        manifest = _FILE.validate_json(path.read_bytes())
+        manifest = _FILE.validate_json(path.read_bytes().removeprefix(BOM_UTF8))
     except FileNotFoundError:
         raise Usage(
             f"there is no manifest {path}; write it with runtime.drivers.pin(server, path) and "

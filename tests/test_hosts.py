@@ -1,0 +1,137 @@
+"""What a host does to a computer: it forks, has a loop of its own, and saves files with a BOM."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+from codecs import BOM_UTF8
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit import PATIENCE_S, computer, echo, execute, finish
+from terminal_fixture import Terminal, nlpu
+
+from nlpu import lift
+from nlpu.errors import ProgramError, Usage
+from runtime import Computer, Run
+from runtime.drivers import files
+
+__all__ = ["nlpu"]  # a fixture
+FORK = multiprocessing.get_context("fork")
+
+
+def hello() -> str:
+    return str(echo("hello"))
+
+
+def in_child(step: Callable[[], Any]) -> str:
+    """What a forked child came to; one that hangs fails the test."""
+    receive, send = FORK.Pipe(duplex=False)
+
+    def child() -> None:
+        try:
+            send.send(str(step()))
+        except Usage as error:
+            send.send(f"Usage: {error}")
+
+    process = FORK.Process(target=child)
+    process.start()
+    try:
+        assert receive.poll(PATIENCE_S), "the child hangs"
+        return str(receive.recv())
+    finally:
+        process.kill()
+        process.join()
+
+
+STEPS: dict[str, Callable[[Computer, Run], Any]] = {
+    "runs": lambda machine, run: machine.run(hello),
+    "starts": lambda machine, run: machine.start(hello),
+    "resumes": lambda machine, run: machine.resume("abc", hello),
+    "evaluates": lambda machine, run: machine.evaluate(
+        echo, [{"operands": {"text": "a"}, "expected": "b"}]
+    ),
+    "waits": lambda machine, run: run.wait(),
+    "stops": lambda machine, run: run.stop(),
+}
+
+
+@pytest.mark.parametrize("what", STEPS)
+def test_a_forked_child_is_told_and_does_not_hang(what: str) -> None:
+    with computer() as machine:
+        assert finish(machine.start(hello)).result == "hello"
+        waits = machine.start(asyncio.Event().wait)
+        said = in_child(lambda: STEPS[what](machine, waits))
+        assert said.startswith("Usage: ") and "make a Computer here, after the fork" in said
+        assert in_child(machine.close) == "None"  # and closes nothing of its parent's
+        assert finish(machine.start(hello)).result == "hello"
+        waits.stop()
+
+
+def test_a_forked_child_has_computers_of_its_own() -> None:
+    fresh = computer()
+    with computer() as machine:
+        finish(machine.start(hello))
+        assert in_child(lambda: execute(hello).result) == "hello"
+        assert in_child(lambda: finish(fresh.start(hello)).result) == "hello"  # not opened before
+
+
+async def fetched() -> str:
+    await asyncio.sleep(0)
+    return "page"
+
+
+def blocking() -> str:
+    return asyncio.run(fetched())
+
+
+def own_loop(coroutine: Any) -> Any:
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("runs", [asyncio.run, own_loop])
+def test_a_second_loop_is_advised_about(runs: Any) -> None:
+    page = fetched()
+    error = execute(lambda: echo(runs(page))).error
+    page.close()  # else it says that nobody awaited it
+    assert isinstance(error, ProgramError)
+    assert "make it `async def` and await there" in str(error) and "lift(" in str(error)
+
+
+def test_what_the_advice_says_works() -> None:
+    async def program() -> str:
+        return str(await echo(await fetched()))
+
+    assert execute(program).result == "page"
+    assert execute(lambda: echo(lift(blocking, blocking=True)())).result == "page"
+    other = execute(lambda: {}["key"]).error  # type: ignore[var-annotated]
+    assert "async def" not in str(other)
+
+
+TEXT = 'op shorten(text: str) -> str max_tokens=200: "Shorten."\r\nparam %1 book: str\r\n'
+
+
+def test_files_may_begin_with_a_bom(nlpu: Terminal, tmp_path: Path) -> None:
+    source = f"{TEXT}%2 = shorten %1\r\nreturn %2\r\n".encode()
+    (tmp_path / "p.nl").write_bytes(BOM_UTF8 + source)
+    ended = nlpu("run", "p.nl", "book=hello", "--engine", "scripted", "--json")
+    assert ended.json["status"] == "done"
+    (tmp_path / "in.txt").write_bytes(BOM_UTF8 + b"It rained.\r\n")
+    folder = files(tmp_path)
+    assert execute(lambda: folder.read("in.txt")).result == "It rained.\r\n"
+
+
+def test_a_manifest_may_begin_with_a_bom(tmp_path: Path) -> None:
+    pytest.importorskip("mcp")
+    from runtime.drivers import McpServer  # here: of the extra ``mcp``
+
+    tool = {"look": {"definition": {"inputSchema": {"type": "object"}}}}
+    (tmp_path / "m.json").write_bytes(BOM_UTF8 + json.dumps(tool).encode())
+    assert list(McpServer(["x"], tmp_path / "m.json").drivers) == ["look"]
