@@ -47,6 +47,7 @@ def in_child(step: Callable[[], Any]) -> str:
         process.join()
 
 
+CASES = [{"operands": {"text": "a"}, "expected": "b"}]
 STEPS: dict[str, Callable[[Computer, Run], Any]] = {
     "runs": lambda machine, run: machine.run(hello),
     "starts": lambda machine, run: machine.start(hello),
