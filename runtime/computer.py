@@ -37,6 +37,7 @@ from runtime.gate import Gate
 from runtime.handle import Run
 from runtime.header import header_of
 from runtime.hosting import as_typed
+from runtime.keywords import check_settings
 from runtime.pieces import Pieces
 from runtime.rows import past_in, rows_by_run
 from runtime.run import RunState
@@ -123,7 +124,7 @@ class Computer:
 
     # -- running -----------------------------------------------------------------------------
 
-    def run(self, program: Program, *args: Any, **kwargs: Any) -> Run:
+    def run(self, program: Program, /, *args: Any, **kwargs: Any) -> Run:
         """Start a program and wait for it. Ctrl-C stops it, resumable."""
         return self._wait(self.start(program, *args, **kwargs))
 
@@ -163,6 +164,7 @@ class Computer:
     def start(
         self,
         program: Program,
+        /,
         *args: Any,
         budget: Budget = UNLIMITED,
         estimates: Mapping[str, int] | None = None,
@@ -175,8 +177,10 @@ class Computer:
 
         budget:    most it may spend. estimates: expected completion tokens by op name.
         header:    what a terminal needs to start it again. gate: breakpoints (``runtime.gate``).
-        Other keywords go to the program.
+        Other keywords go to the program. Raises Usage.
         """
+        check_settings(program, args, {"budget": budget is not UNLIMITED, "estimates": estimates,
+                       "header": header, "stream": stream, "gate": gate})  # fmt: skip
         self._station.open()
         number, run = self._new_run()
 
@@ -193,6 +197,7 @@ class Computer:
         self,
         name: str,
         program: Program,
+        /,
         *args: Any,
         edits: Edits,
         budget: Budget = UNLIMITED,
@@ -206,6 +211,8 @@ class Computer:
         What does not depend on the edits is taken from the old run. Raises as ``resume``, and
         Usage where an edit fits nothing in it.
         """
+        check_settings(program, args, {"edits": edits, "budget": budget is not UNLIMITED,
+                       "header": header, "stream": stream, "gate": gate})  # fmt: skip
         origin = self._reopen(name)
         number, run = self._new_run()
 
@@ -214,9 +221,7 @@ class Computer:
             old = past_in(journal, lives.rows_of(journal, origin)).header
             whole = self._header(program, args, kwargs, budget, header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
-            whole |= {
-                key: old.get(key, "") for key in self._voice.facts()
-            }  # so that equal calls are equal
+            whole |= {key: old.get(key, "") for key in self._voice.facts()}  # equal calls are equal
             state = lives.edited(self._station.kernel, number, whole, budget, origin, edits)
             self._launch(run, state, program, args, kwargs, gate)
 
@@ -227,6 +232,7 @@ class Computer:
         self,
         name: str,
         program: Program,
+        /,
         *args: Any,
         budget: Budget | None = None,
         changed: bool = False,
@@ -242,20 +248,17 @@ class Computer:
         Raises RunBusy, JournalDamaged, StorageFailed; Usage where this computer was given another
         system text or convention than the run was begun with.
         """
+        check_settings(program, args, {"budget": budget, "changed": changed, "replay": replay,
+                       "stream": stream, "gate": gate})  # fmt: skip
         number = self._reopen(name, replay=replay)
         run = Run(name, self._station.call)
 
         def begin() -> None:
             date_s = self._clock.date_s()
             state = lives.again(
-                self._station.kernel,
-                number,
-                program,
-                date_s,
-                budget,
-                changed=changed,
-                replay=replay,
-            )
+                self._station.kernel, number, program, date_s, budget,
+                changed=changed, replay=replay,
+            )  # fmt: skip
             self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, stream, begin)

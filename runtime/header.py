@@ -28,6 +28,7 @@ from nlpu.errors import Usage, described
 from nlpu.json_text import canonical
 from runtime.budget import Budget
 from runtime.journal import Journal, NoJournal
+from runtime.keywords import arranged
 from runtime.own import text_name
 
 
@@ -74,7 +75,7 @@ def header_of(
     budget: Budget, facts: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The header of a run that begins; ``facts`` are its starter's and win."""
-    text = args_text(*_arranged(program, args, kwargs))
+    text = args_text(*arranged(program, args, kwargs))
     return {
         "program": getattr(program, "__name__", "program"),
         "source": source_digest(program),
@@ -83,15 +84,6 @@ def header_of(
         "args_name": "" if text is None else text_name(text),
         **facts,
     }
-
-
-def _arranged(program: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """The same arguments in one form, however they were given."""
-    try:
-        bound = inspect.signature(program).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        return args, kwargs  # it will fail by itself, or has no signature
-    return bound.args, bound.kwargs
 
 
 def args_text(args: Any, kwargs: Any) -> str | None:

@@ -383,7 +383,7 @@ KINDS[Spawn] = Kind(_spawn_issued, _spawn_ready, takes_failures=True)
 KINDS[Check] = Kind(_check_issued, _spawn_ready, takes_failures=True)  # becomes a Spawn
 
 
-def spawn(program: Program, *args: Any, **kwargs: Any) -> Value[Any]:
+def spawn(program: Program, /, *args: Any, **kwargs: Any) -> Value[Any]:
     """Start a nested program beside this one and return the Value of its result.
 
     It is a scope of its own: it has its own positions, and its labels do not lower the caller's.

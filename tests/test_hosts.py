@@ -16,7 +16,7 @@ from terminal_fixture import Terminal, nlpu
 
 from nlpu import lift
 from nlpu.errors import ProgramError, Usage
-from runtime import Computer, Run
+from runtime import Budget, Computer, Run, spawn
 from runtime.drivers import files
 
 __all__ = ["nlpu"]  # a fixture
@@ -136,3 +136,36 @@ def test_a_manifest_may_begin_with_a_bom(tmp_path: Path) -> None:
     tool = {"look": {"definition": {"inputSchema": {"type": "object"}}}}
     (tmp_path / "m.json").write_bytes(BOM_UTF8 + json.dumps(tool).encode())
     assert list(McpServer(["x"], tmp_path / "m.json").drivers) == ["look"]
+
+
+SETTINGS = ("budget", "stream", "header", "gate", "estimates", "edits", "changed", "replay")
+NAMES = (*SETTINGS, "self", "program", "name", "args", "kwargs", "loaded", "record")
+
+
+def named(name: str) -> Any:
+    """A program with a parameter of this name, and one that only a keyword reaches."""
+    made: dict[str, Any] = {}
+    exec(f"def go({name}='none'): return f'got {{{name}}}'", made)
+    return made["go"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_programs_parameters_may_have_any_name(name: str, nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(f"def go({name}: str = 'none') -> str: return 'got ' + {name}\n")
+    ended = nlpu("run", "p.py:go", f"{name}=it", "--engine", "scripted", "--json")
+    assert ended.json["result"] == "got it"
+    again = nlpu("replay", ended.json["run_id"], "--json")
+    assert again.json["result"] == "got it"
+    go = named(name)
+    assert execute(go, "it").result == "got it"
+    assert execute(lambda: spawn(go, **{name: "it"})).result == "got it"
+    with computer() as machine:
+        assert finish(machine.start(go, "it", budget=Budget(calls=3))).result == "got it"
+        if name not in SETTINGS:
+            assert machine.run(go, **{name: "it"}).result == "got it"
+
+
+@pytest.mark.parametrize("name", ["budget", "stream", "header", "gate", "estimates"])
+def test_a_setting_that_may_be_meant_for_the_program_is_refused(name: str) -> None:
+    with computer() as machine, pytest.raises(Usage, match=f"{name}= is a setting of the run, and"):
+        machine.run(named(name), **{name: "it"})

@@ -85,6 +85,7 @@ def run(
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
     from nlpu.convention import of_version
+    from runtime.keywords import arranged
     from runtime.loader import bind, load
     from runtime.terminal.forecasting import kept
     from runtime.terminal.inputs import Stdin, fill_words, read_texts, set_machine, set_store
@@ -117,7 +118,7 @@ def run(
     )
     if dry:
         return _forecast(loaded, bound, machine, budget, as_json)
-    positional, named = bound
+    positional, named = arranged(loaded.function, *bound)
     header = {
         **_named_by(loaded),
         "reads": "--input" if inputs or stdin.taken else "",
