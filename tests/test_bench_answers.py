@@ -318,3 +318,19 @@ def test_answers_are_read_back_from_their_lines(
         assert found.score == score, said
     failed = line._replace(error="it failed", score=0.0)
     assert answers_arms.rescored([family], [failed]) == [failed]
+
+
+def test_a_mean_is_over_all_families_or_none() -> None:
+    """An arm that was asked in one family has no mean to hold against those of the others."""
+
+    def line(family: str, arm: str, score: float) -> Line:
+        return Line(
+            "m", "checking", family, f"{family}-1", arm, "", score, "", "", "", None, 1, 1, 1
+        )
+
+    lines = [line("a", "new", 1.0), line("b", "new", 0.0), line("a", "dspy", 1.0)]
+    arms = {arm["name"]: arm for arm in answers_figures.figures_of(lines, "checking")["arms"]}
+    assert arms["new"]["accuracy"] == 0.5 and arms["dspy"]["accuracy"] is None
+    told = markdown({"models": {"m": answers_figures.figures_of(lines, "checking")}})
+    mean = next(row for row in told.splitlines() if row.startswith("| mean |"))
+    assert "50 (" in mean and mean.endswith("|  |")

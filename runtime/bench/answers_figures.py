@@ -175,14 +175,13 @@ def figures_of(lines: Sequence[Line], half: str) -> dict[str, Any]:
         scores.setdefault(line.family, {}).setdefault(line.arm, {})[line.id] = line.score
     pairs = [found for first, second in PAIRS if (found := difference(scores, first, second))]
     arms = [arm for arm in ARMS if any(arm in each for each in scores.values())]
-    shared = [family for family, each in scores.items() if len(each) == len(arms)]
     return {
         "families": {
             family: {arm: _cell(mine, family, arm) for arm in ARMS if arm in scores[family]}
             for family in sorted(scores)
         },
         "pairs": pairs,
-        "arms": [_arm(mine, arm, shared) for arm in arms],
+        "arms": [_arm(mine, arm, list(scores)) for arm in arms],
         "gates": [_gate(gate, pairs) for gate in GATES],
     }  # fmt: skip
 
@@ -198,16 +197,15 @@ def _cell(lines: Sequence[Line], family: str, arm: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _arm(lines: Sequence[Line], arm: str, shared: Sequence[str]) -> dict[str, Any]:
-    """What an arm's items took, and its mean over the families that all arms have."""
+def _arm(lines: Sequence[Line], arm: str, families: Sequence[str]) -> dict[str, Any]:
+    """What an arm's items took, and its mean over the families; None if it was not asked in all."""
     mine = [line for line in lines if line.arm == arm]
-    by_family = [[line.score for line in mine if line.family == family] for family in shared] or [
-        [line.score for line in mine]
-    ]
+    by_family = [[line.score for line in mine if line.family == family] for family in families]
+    whole = all(by_family)
     return {
         "name": arm, "items": len(mine),
-        "accuracy": fmean(map(fmean, by_family)),
-        "interval": stratified(by_family),
+        "accuracy": fmean(map(fmean, by_family)) if whole else None,
+        "interval": stratified(by_family) if whole else None,
         "errors": sum(bool(line.error) for line in mine),
         "seconds": fmean(line.seconds for line in mine),
         "tokens_in": fmean(line.tokens_in for line in mine),

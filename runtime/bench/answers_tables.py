@@ -87,7 +87,8 @@ def _shares(found: Mapping[str, Any], arms: Sequence[str]) -> Iterator[tuple[str
 
 def _mean(found: Mapping[str, Any], arms: Sequence[str]) -> tuple[str, ...]:
     by_name = {arm["name"]: arm for arm in found["arms"]}
-    return ("mean", *(share(by_name[arm]) for arm in arms))
+    asked = {name for name, arm in by_name.items() if arm["accuracy"] is not None}
+    return ("mean", *(share(by_name[arm]) if arm in asked else "" for arm in arms))
 
 
 def _pair(pair: Mapping[str, Any]) -> tuple[str, ...]:
