@@ -101,7 +101,7 @@ def subjects() -> dict[str, Subject]:
             cases_of(HERE / f"{name}.jsonl"),
             getattr(checks, name, "predicate"),
             _digest(PROGRAMS / f"{name}.py", *(HERE / each for each in BESIDE)),
-        )  # fmt: skip
+        )
         for name, program in programs.items()
     }
 
@@ -147,12 +147,32 @@ def measure(
             report = computer.evaluate(subject.program, chunk, metric=subject.metric)
             share_s = (time.monotonic() - began) / len(chunk)
             what = {case.id: what_of(subject, case) for case in chunk}
-            with out.open("a", encoding="utf-8") as file:
-                for row in report.rows:
-                    line = {"model": model, "program": name, "what": what[row.id]}
-                    bare = row.model_copy(update={"asked": {}, "seconds": round(share_s, 3)})
-                    file.write(json.dumps({**line, "row": bare.model_dump(mode="json")}) + "\n")
+            _add(
+                out,
+                [
+                    {
+                        "model": model,
+                        "program": name,
+                        "what": what[row.id],
+                        "row": _bare(row, share_s),
+                    }
+                    for row in report.rows
+                ],
+            )
             print(f"{model} {name}: {report!r}", file=sys.stderr)
+
+
+def _bare(row: Row, seconds: float) -> dict[str, Any]:
+    """A row without what was asked, which the cases have."""
+    update = {"asked": {}, "seconds": round(seconds, 3)}
+    return row.model_copy(update=update).model_dump(mode="json")
+
+
+def _add(out: Path, lines: list[dict[str, Any]]) -> None:
+    """Write lines, behind one that a kill has cut off."""
+    cut = out.exists() and not out.read_bytes().endswith(b"\n")
+    with out.open("a", encoding="utf-8") as file:
+        file.write("\n" * cut + "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def rows_in(out: Path) -> Iterator[dict[str, Any]]:
