@@ -22,13 +22,13 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from nlpu.judgement import Judgement
+from nlpu.sentences import parts
 
 _ARTICLE = re.compile(r"(?:an?|the) ")
 _NUMERAL = re.compile(
     r"(?<![\w.,])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+|,\d{1,2}(?!\d))?"
 )
 _MOST_DIGITS = 4000  # Python reads no longer numerals
-_SENTENCE_END = re.compile(r"[.!?\u2026]+[^\w\s]*(?:\s+|$)")
 _NUMBERS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
@@ -102,7 +102,7 @@ def number_in(text: str) -> int | float | None:
 
 def sentences(text: str) -> int:
     """How many sentences a text has; an end without a stop is one, too."""
-    return sum(1 for part in _SENTENCE_END.split(text) if re.search(r"\w", part))
+    return sum(1 for part in parts(text) if re.search(r"\w", part))
 
 
 def found_at(wanted: str | list[str], text: str, start: int = 0) -> int | None:
