@@ -13,7 +13,6 @@ Rules
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,13 +20,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import regex
+
+from memory import words as script
 from memory.pages import Page
 from nlpu.errors import StorageFailed
 from nlpu.label import label_of
 
 _COLUMNS = "id, text, source, start, stop, time_s, label, importance, credit, links"
 _PAGES = f"SELECT {_COLUMNS} FROM page JOIN blob ON blob.hash = page.blob"
-_WORD = re.compile(r"\w+")
+_WORD = regex.compile(r"\w+")  # with the marks on its letters, as ``re`` does not
 _COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
 _AT_ONCE = 500  # values in one SQL list
 
@@ -126,18 +128,19 @@ class Reading:
 
     def matching(self, words: Sequence[str], most: int) -> dict[int, float]:
         """BM25 of the best pages that hold any of the words (stemmed); larger is better."""
-        rare = [word for word in words if self._is_rare(word)] or words
+        phrases = [phrase for word in words for phrase in script.asked(word)]
+        rare = [phrase for phrase in phrases if self._is_rare(phrase)] or phrases
         if not rare:
             return {}
-        query = " OR ".join(f'"{word}"' for word in rare)
+        query = " OR ".join(rare)
         order = "WHERE words MATCH ? ORDER BY rank LIMIT ?"
         rows = self._all(f"SELECT rowid, -rank FROM words {order}", (query, most))
         return dict(rows)
 
-    def _is_rare(self, word: str) -> bool:
+    def _is_rare(self, phrase: str) -> bool:
         """Whether few pages hold it: ranking reads every page that holds a word asked for."""
         some = "SELECT 1 FROM words WHERE words MATCH ? LIMIT ?"
-        found = self._all(f"SELECT count(*) FROM ({some})", (f'"{word}"', _COMMON_PAGES))
+        found = self._all(f"SELECT count(*) FROM ({some})", (phrase, _COMMON_PAGES))
         return int(found[0][0]) < _COMMON_PAGES
 
     # -- helpers ------------------------------------------------------------------------------

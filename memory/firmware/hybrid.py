@@ -11,7 +11,8 @@ found by words, and pages of a time the question names. Each has these signals:
     source   BM25 of the three best pages of its source: it is the place that speaks of it
     speaker  1 if the question names one speaker and the page is theirs ("Name: ...")
     time     1 in a span that the question names, a half just after it
-    length   log of the characters: a longer page says more
+    length   log of the bytes (a Chinese sign says more than a letter), up to those of a few turns:
+             a longer page says more, and none comes first whatever is asked
     recency, importance, credit: as in generative agents; they decide between pages that fit alike
 
 The first three are standardised over the candidates. The score is the weighted sum.
@@ -42,10 +43,11 @@ from memory.times import spans_of
 SIGNALS = (
     "words", "meaning", "source", "speaker", "time", "length", "recency", "importance", "credit",
 )  # fmt: skip
-WEIGHTS = (0.4, 0.8, 0.5, 2.5, 4.0, 1.0, 0.2, 1.0, 1.0)
+WEIGHTS = (0.4, 0.8, 0.5, 2.5, 4.0, 0.6, 0.2, 1.0, 1.0)
+_LONG = 300  # bytes
 _EACH = 100  # candidates by words, and by meaning
 _SHARES = (0.5, 0.25)  # of a page's BM25, for those beside it
-_SPEAKER = re.compile(r"([^\W\d_][\w'’-]*(?: [^\W\d_][\w'’-]*)?): ")
+_SPEAKER = re.compile(r"([^\W\d_][\w'’-]*(?: [^\W\d_][\w'’-]*)?)(?:: |：)")
 _HOUR_DECAY = 0.995
 
 
@@ -90,7 +92,7 @@ def candidates(
                 sources.get(page.source, 0.0),
                 float(bool(speaker) and speaker == _speaker_of(page)),
                 max((span.fit(page.time_s) for span in spans), default=0.0),
-                math.log1p(len(page.text)),
+                math.log1p(min(len(page.text.encode(errors="replace")), _LONG)),
                 _HOUR_DECAY**age_h,
                 page.importance,
                 page.credit,
