@@ -4,7 +4,7 @@ Theory of operation
 -------------------
     blob    every distinct text once, by its hash
     page    its occurrences, numbered in the order they came
-    words   an FTS5 index over the texts, which holds no copy of them; gives BM25
+    words   an FTS5 index over the texts (``memory.words``), which holds no copy of them; gives BM25
     file    what has been taken in: a source's name and the digest of its content
     fact    single values: the index's high-water mark, counters
 
@@ -19,6 +19,7 @@ Rules
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ from typing import Any, Final
 from memory.lock import Lock
 from memory.pages import Page, blob_hash
 from memory.reading import Reading
+from memory.words import RULE, indexed
 from nlpu.errors import HostError
 from nlpu.label import join, label_of, label_text
 from nlpu.private import make_dir, make_file
@@ -42,10 +44,13 @@ CREATE TABLE page (
 CREATE INDEX place ON page (source, start);
 CREATE INDEX time ON page (time_s);
 CREATE INDEX text_of ON page (blob);
-CREATE VIRTUAL TABLE words USING fts5 (text, content='', tokenize='porter unicode61');
 CREATE TABLE file (source TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE fact (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
 """
+_WORDS = (
+    "CREATE VIRTUAL TABLE words USING fts5 (text, content='', "
+    "tokenize=\"porter unicode61 categories 'L* M* N* Co'\")"
+)
 _MAGIC: Final = 0x4E4C504D  # "NLPM", SQLite's application_id
 
 
@@ -97,7 +102,7 @@ class Disk(Reading):
                 self._removed = True
                 db.execute(
                     "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)",
-                    (number, page.text),
+                    (number, indexed(page.text)),
                 )
                 db.execute("DELETE FROM page WHERE id = ?", (number,))
                 db.execute(
@@ -162,7 +167,7 @@ class Disk(Reading):
         number = (
             db.execute("INSERT INTO page VALUES (NULL,?,?,?,?,?,?,?,?,?,?)", row).lastrowid or 0
         )
-        db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, page.text))
+        db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, indexed(page.text)))
         return number
 
     @contextmanager
@@ -187,3 +192,19 @@ class Disk(Reading):
         db.execute("PRAGMA secure_delete=ON")  # a text that is forgotten is overwritten
         if empty:
             db.executescript(f"BEGIN;PRAGMA application_id={_MAGIC};{_SCHEMA}COMMIT;")
+        self._index_words()
+
+    def _index_words(self) -> None:
+        """Make the word index, or make it again where another rule made it."""
+        if self.fact("words") == RULE:
+            return
+        with self._transaction() as db:
+            db.execute("DROP TABLE IF EXISTS words")
+            db.execute(_WORDS)
+            rows = db.execute("SELECT id, text FROM page JOIN blob ON blob.hash = page.blob")
+            told = [(number, indexed(text)) for number, text in rows]
+            db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", told)
+            db.execute("INSERT OR REPLACE INTO fact VALUES ('words', ?)", (RULE,))
+        if told:
+            note = "the words of %d pages in %s were indexed anew, for scripts without blanks"
+            logging.getLogger("memory").warning(note, len(told), self.path)

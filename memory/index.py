@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from memory.counters import Counters
 from memory.disk import Disk
-from memory.embed import Embedder, open_embedder
+from memory.embed import EMBEDDERS, Embedder, open_embedder
 from memory.relative import Relative, choose_anchors
 from memory.vectors import Damaged, Vectors
 from nlpu.errors import Usage
@@ -52,6 +52,13 @@ class Index:
         self._anchors: list[str] = json.loads(disk.fact("anchors", "[]"))
         self._last_question: tuple[str | None, Any] = (None, None)
         self._compared = False
+        if embedder is not None and disk.fact("embedder") is None:
+            self._choose()
+
+    def _choose(self) -> None:
+        """Keep the embedder that was named, at once: a first ingest may be killed."""
+        if not isinstance(self._embedder, str) or self._embedder in EMBEDDERS:
+            self.disk.set_fact("embedder", self._base_name())
 
     @property
     def embedder_name(self) -> str:

@@ -7,13 +7,13 @@ through ``_all``: one at a time, and a fault of the file is a typed one.
 
 Rules
 1. Nothing here changes the file.
-2. A stored label that cannot be read is untrusted.
+2. A stored label that cannot be read is untrusted. Any other page that is not what was stored is
+   StorageFailed: neither another error, nor another page.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,13 +21,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from memory.pages import Page
+import regex
+
+from memory import words as script
+from memory.pages import Page, blob_hash
 from nlpu.errors import StorageFailed
 from nlpu.label import label_of
 
-_COLUMNS = "id, text, source, start, stop, time_s, label, importance, credit, links"
-_PAGES = f"SELECT {_COLUMNS} FROM page JOIN blob ON blob.hash = page.blob"
-_WORD = re.compile(r"\w+")
+_COLUMNS = "id, address, blob, text, source, start, stop, time_s, label, importance, credit, links"
+_PAGES = f"SELECT {_COLUMNS} FROM page LEFT JOIN blob ON blob.hash = page.blob"
+_WORD = regex.compile(r"\w+")  # with the marks on its letters, as ``re`` does not
 _COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
 _AT_ONCE = 500  # values in one SQL list
 
@@ -74,7 +77,7 @@ class Reading:
             part = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
             for row in self._all(f"{_PAGES} WHERE id IN ({marks})", part):
-                found[row[0]] = _page(row)
+                found[row[0]] = self._page(row)
         return {number: found[number] for number in wanted if number in found}
 
     def numbers(self, after: int = 0, source: str | None = None) -> list[int]:
@@ -146,21 +149,47 @@ class Reading:
 
     def matching(self, words: Sequence[str], most: int) -> dict[int, float]:
         """BM25 of the best pages that hold any of the words (stemmed); larger is better."""
-        rare = [word for word in words if self._is_rare(word)] or words
+        phrases = [phrase for word in words for phrase in script.asked(word)]
+        rare = [phrase for phrase in phrases if self._is_rare(phrase)] or phrases
         if not rare:
             return {}
-        query = " OR ".join(f'"{word}"' for word in rare)
+        query = " OR ".join(rare)
         order = "WHERE words MATCH ? ORDER BY rank LIMIT ?"
         rows = self._all(f"SELECT rowid, -rank FROM words {order}", (query, most))
-        return dict(rows)
+        found = dict(rows)
+        there = self._all(f"SELECT id FROM page WHERE id IN ({','.join(map(str, found))})")
+        if len(there) < len(found):
+            raise self._damaged("its word index holds pages that are not there")
+        return found
 
-    def _is_rare(self, word: str) -> bool:
+    def _is_rare(self, phrase: str) -> bool:
         """Whether few pages hold it: ranking reads every page that holds a word asked for."""
         some = "SELECT 1 FROM words WHERE words MATCH ? LIMIT ?"
-        found = self._all(f"SELECT count(*) FROM ({some})", (f'"{word}"', _COMMON_PAGES))
+        found = self._all(f"SELECT count(*) FROM ({some})", (phrase, _COMMON_PAGES))
         return int(found[0][0]) < _COMMON_PAGES
 
     # -- helpers ------------------------------------------------------------------------------
+
+    def _page(self, row: Any) -> Page:
+        """The page in a row, if it is what was stored. Raises StorageFailed."""
+        number, address, blob, text, source, start, stop, time_s, label, *rest = row
+        try:
+            links = json.loads(rest.pop())
+            sound = isinstance(links, list) and all(isinstance(link, str) for link in links)
+            importance, credit = map(float, rest)
+            told = (float(time_s), label_of(label), importance, credit, tuple(links))
+            page = Page(text, source, start, stop, *told)
+            sound = sound and (blob_hash(text), page.address) == (blob, address)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self._damaged(f"page {number} cannot be read") from error
+        if not sound:
+            raise self._damaged(f"page {number} is not what was stored")
+        return page
+
+    def _damaged(self, what: str) -> StorageFailed:
+        return StorageFailed(
+            f"the memory {self.path} is damaged: {what}; `nlpu memory check` says what else"
+        )
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._thread, self._typed():
@@ -180,9 +209,3 @@ class Reading:
 def words_of(text: str) -> list[str]:
     """The distinct words of a text, in order, lower case."""
     return list(dict.fromkeys(_WORD.findall(text.lower())))
-
-
-def _page(row: Any) -> Page:
-    _, text, source, start, stop, time_s, label, importance, credit, links = row
-    told = (importance, credit, tuple(json.loads(links)))
-    return Page(text, source, start, stop, time_s, label_of(label), *told)

@@ -41,14 +41,16 @@ class Damaged(HostError):
 
 
 def _is_whole(header: Path) -> bool:
-    """Whether hnswlib's files have the sizes that their header tells; else they crash who loads
-    them. Its layout: version, offset, room for so many elements, how many, bytes of each, ..."""
+    """Whether hnswlib's files hold the elements that their header tells; else they crash who loads
+    them. Its layout: version, offset, room for so many elements, how many, bytes of each, ...
+
+    Room that was made by growth is not written: a file holds at least its elements, at most the
+    room."""
     try:
         told = header.read_bytes()
-        _, _, room, _, each = struct.unpack_from("<IQQQQ", told)
-        return len(told) >= _HEADER_BYTES and (
-            header.with_name("data_level0.bin").stat().st_size == room * each
-        )
+        _, _, room, count, each = struct.unpack_from("<IQQQQ", told)
+        size = header.with_name("data_level0.bin").stat().st_size
+        return len(told) >= _HEADER_BYTES and count * each <= size <= room * each
     except (OSError, struct.error):
         return False
 

@@ -17,7 +17,6 @@ Rules
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -44,11 +43,11 @@ from nlpu.markers import USUAL, Markers
 from nlpu.op import Op
 from nlpu.outline import outline_of
 from nlpu.prompt import Piece, Prompt
+from nlpu.sentences import last_end
 from nlpu.tokens import Tokenizer
 from nlpu.wire import Message, Reply
 
 _MEMO_ENTRIES, _MEMO_PIECES, _MEMO_TOKENS = 512, 1 << 13, 1 << 18
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)")
 
 
 class Codec:
@@ -374,8 +373,7 @@ def _limit_message(op: Op[Any], text: str, thinks: bool = False) -> str:
 
 def to_last_sentence(text: str) -> str:
     """The text up to its last sentence end; all of it, less a last part word, if it has none."""
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    if ends:
-        return text[: ends[-1]]
+    if end := last_end(text):
+        return text[:end]
     head, _, _ = text.rpartition(" ")
     return head or text

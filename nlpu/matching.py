@@ -23,6 +23,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from nlpu.judgement import Judgement
+from nlpu.sentences import parts
 
 _FOLDED = ("<wide>", "<narrow>", "<noBreak>", "<compat>")  # what differs in width or form alone
 _QUOTES = (
@@ -30,7 +31,6 @@ _QUOTES = (
     "\u201a\u2018", "\u00ab\u00bb", "\u00bb\u00ab", "\u2039\u203a", "\u203a\u2039", "\u300c\u300d",
 )  # fmt: skip
 _SIGNS = r"[-+\u2212\u2013]"
-_SENTENCE_END = re.compile(r"[.!?\u2026]+[^\w\s]*(?:\s+|$)")
 
 
 def folded(text: str) -> str:
@@ -103,7 +103,7 @@ def text_of(content: Any) -> str:
 
 def sentences(text: str) -> int:
     """How many sentences a text has; an end without a stop is one, too."""
-    return sum(1 for part in _SENTENCE_END.split(text) if re.search(r"\w", part))
+    return sum(1 for part in parts(text) if re.search(r"\w", part))
 
 
 def found_at(wanted: str | list[str], text: str, start: int = 0) -> int | None:

@@ -3,7 +3,8 @@
 Theory of operation
 -------------------
 A text is cut at the best border that keeps a chunk within its size: between paragraphs, else
-between sentences, else between words, else between characters. Chunks are contiguous: each starts
+between sentences, else between words (clauses, where a script sets no
+blanks), else between characters. Chunks are contiguous: each starts
 where the one before it stopped, so together they are the text.
 
 Rules
@@ -19,10 +20,11 @@ from collections.abc import Callable, Iterator
 
 from nlpu.errors import BadOperand
 from nlpu.lifting import check_text
+from nlpu.sentences import BORDER, CLAUSE
 from nlpu.value import Value, current
 
 _DEFAULT_TOKENS = 1024  # a few pages: small enough for a weak model, large enough for few calls
-_BORDERS = (re.compile(r"\n\s*\n\s*"), re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+"), re.compile(r"\s+"))
+_BORDERS = (re.compile(r"\n\s*\n\s*"), BORDER, CLAUSE)
 
 
 class Chunk(str):

@@ -11,10 +11,12 @@ found by words, and pages of a time the question names. Each has these signals:
     source   BM25 of the three best pages of its source: it is the place that speaks of it
     speaker  1 if the question names one speaker and the page is theirs ("Name: ...")
     time     1 in a span that the question names, a half just after it
-    length   log of the characters: a longer page says more
+    length   log of the bytes (a Chinese sign says more than a letter), up to those of a few turns:
+             a longer page says more, and none comes first whatever is asked
     recency, importance, credit: as in generative agents; they decide between pages that fit alike
 
-The first three are standardised over the candidates. The score is the weighted sum.
+The first three are standardised over the candidates. The score is the weighted sum; a page that
+holds the words best is put before those beside it, which have their share from it.
 
 The weights are rounded from a logistic fit on the seven LoCoMo files of the benchmark; it reports
 beside them what weights fitted without the tested file reach.
@@ -42,10 +44,12 @@ from memory.times import spans_of
 SIGNALS = (
     "words", "meaning", "source", "speaker", "time", "length", "recency", "importance", "credit",
 )  # fmt: skip
-WEIGHTS = (0.4, 0.8, 0.5, 2.5, 4.0, 1.0, 0.2, 1.0, 1.0)
+WEIGHTS = (0.4, 0.8, 0.5, 2.5, 4.0, 0.6, 0.2, 1.0, 1.0)
+_LONG = 300  # bytes
 _EACH = 100  # candidates by words, and by meaning
 _SHARES = (0.5, 0.25)  # of a page's BM25, for those beside it
-_SPEAKER = re.compile(r"([^\W\d_][\w'’-]*(?: [^\W\d_][\w'’-]*)?): ")
+_BEST = 0.9  # of the best BM25, from where a page holds the words
+_SPEAKER = re.compile(r"([^\W\d_][\w'’-]*(?: [^\W\d_][\w'’-]*)?)(?:: |：)")
 _HOUR_DECAY = 0.995
 
 
@@ -58,8 +62,10 @@ class Firmware(OpFree):
     def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
         """The best candidates by the weighted sum of their signals."""
         pages, signals = candidates(levels, question, now_s)
-        scores = [math.fsum(map(float.__mul__, self.weights, row)) for row in signals]
-        found = [Found(n, page, s) for (n, page), s in zip(pages.items(), scores, strict=True)]
+        rated = [math.fsum(map(float.__mul__, self.weights, row)) for row in signals]
+        scores = dict(zip(pages, rated, strict=True))
+        _lift(levels, pages, levels.by_words(question, _EACH), scores)
+        found = [Found(n, page, scores[n]) for n, page in pages.items()]
         return sorted(found, key=lambda each: (-each.score, each.number))[:most]
 
 
@@ -90,7 +96,7 @@ def candidates(
                 sources.get(page.source, 0.0),
                 float(bool(speaker) and speaker == _speaker_of(page)),
                 max((span.fit(page.time_s) for span in spans), default=0.0),
-                math.log1p(len(page.text)),
+                math.log1p(min(len(page.text.encode(errors="replace")), _LONG)),
                 _HOUR_DECAY**age_h,
                 page.importance,
                 page.credit,
@@ -112,6 +118,20 @@ def _spread(levels: Levels, words: dict[int, float]) -> dict[int, float]:
             for other, share in zip(side, _SHARES, strict=False):
                 spread[other] += words[number] * share
     return spread
+
+
+def _lift(
+    levels: Levels, pages: dict[int, Page], words: dict[int, float], scores: dict[int, float]
+) -> None:
+    """Put the pages that hold the words best just before those beside them that hold fewer."""
+    least, before = _BEST * max(words.values(), default=0.0), dict(scores)
+    for number in [n for n, score in words.items() if score >= least and n in pages]:
+        sides = levels.disk.neighbours(number, pages[number], len(_SHARES), len(_SHARES))
+        beside = {other for side in sides for other in side if other in before}
+        poorer = [before[n] for n in beside if words.get(n, 0.0) < words[number]]
+        above = max(poorer, default=-math.inf)
+        if above >= before[number]:
+            scores[number] = math.nextafter(max(above, scores[number]), math.inf)
 
 
 def _by_source(words: dict[int, float], pages: dict[int, Page]) -> dict[str, float]:

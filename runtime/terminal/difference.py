@@ -17,19 +17,18 @@ Rules
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from difflib import unified_diff
 from itertools import islice
 from typing import Any
 
+from nlpu.sentences import parts as sentences
 from runtime.terminal.archive import Record
 from runtime.terminal.calltree import Call, calls_of, in_order
 
 _DIFF_LINES = 40
 _UNDECIDED = ("open", "stopped")
-_SENTENCES = re.compile(r"(?<=[.!?])\s+|\n")  # models write paragraphs without line ends
 _ASPECTS = ("op", "model", "operands", "status", "result")
 _SAME = {True: "the same", False: "different", None: "neither has any on record"}
 
@@ -164,7 +163,8 @@ def _shown(record: Record, step: Step, aspect: str) -> list[str]:
         texts = {op.digest: op.text for op in record.past.ops.values()}
         return [step.op, *record.texts[texts[fact[1]]].splitlines()]
     parts = fact if isinstance(fact, list) else [str(fact)]
-    return [line for part in parts for line in _SENTENCES.split(part)]
+    lines = (line for part in parts for line in part.split("\n"))
+    return [each for line in lines for each in sentences(line)]  # models write long lines
 
 
 def lines_of(difference: dict[str, Any], most: int | None) -> list[str]:

@@ -14,15 +14,13 @@ Rules
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 
+from nlpu.sentences import last_end
 from runtime.handle import Run
 from runtime.terminal.output import say, write
 from runtime.terminal.stdout import results
-
-_WHOLE = re.compile(r".*[.!?…][\"'”’)\]]*(?=\s+\S)", re.DOTALL)
 
 
 class Streamer:
@@ -56,8 +54,7 @@ class Streamer:
             self._show(self._text if self._all else self._sentences())
 
     def _sentences(self) -> str:
-        whole = _WHOLE.match(self._text)
-        return whole[0] if whole else ""
+        return self._text[: last_end(self._text, followed=True)]
 
     def _show(self, text: str) -> None:
         if len(text) > len(self.shown):

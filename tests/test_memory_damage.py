@@ -1,0 +1,110 @@
+"""Stores that were damaged, killed or grown: what is wrong is told, what is whole is kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from memory_kit import TALK, Bag, memory, talk
+
+from memory.controller import Memory
+from memory.pages import Page
+from nlpu.errors import StorageFailed
+
+DAMAGE = {
+    "a page without its text": "DELETE FROM blob",
+    "a page gone, its words there": "DELETE FROM page WHERE source = 'talk'",
+    "another text": "UPDATE blob SET text = 'the bees are dead'",
+    "no text": "UPDATE blob SET text = x'00ff'",
+    "another source": "UPDATE page SET source = 'elsewhere'",
+    "another place": "UPDATE page SET start = start + 1",
+    "another address": "UPDATE page SET address = 'mem:' || id",
+    "links that are none": "UPDATE page SET links = '{'",
+    "links of another kind": "UPDATE page SET links = '3'",
+    "a credit that is none": "UPDATE page SET credit = 'much'",
+    "a time that is none": "UPDATE page SET time_s = 'late'",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_of_the_pages_is_a_typed_error(name: str, tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        talk(store)
+        store.search("bees")
+    db = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
+    db.execute(DAMAGE[name])
+    db.close()
+    with memory(tmp_path) as store, pytest.raises(StorageFailed, match="damaged"):
+        store.search("Who keeps bees?")
+
+
+def grown(directory: Path, lives: int, pages: int) -> Bag:
+    """A store written in several lives; its embedder."""
+    bag = Bag()
+    for life in range(lives):
+        with memory(directory, embedder=bag) as store:
+            start = life * pages
+            store.write_pages(
+                Page(f"page {number}", "s", number) for number in range(start, start + pages)
+            )
+            store.levels.index.follow()
+    return bag
+
+
+def test_an_index_that_grew_is_kept(tmp_path: Path) -> None:
+    """Each page is embedded once, however often the store is opened, checked and grown."""
+    bag = grown(tmp_path, lives=4, pages=700)
+    assert len(bag.embedded) == 2800
+    with memory(tmp_path, embedder=bag) as store:
+        assert store.check() == []
+        assert len(store.levels.index.vectors.numbers()) == 2800
+        assert store.levels.index.follow() == 0
+
+
+def test_the_embedder_of_a_killed_first_ingest_is_kept(tmp_path: Path) -> None:
+    store = Memory(tmp_path, embedder="static")
+    store.write("a page")
+    store.levels.disk._db.close()  # as a kill would leave it
+    store.levels.disk._lock.release()
+    with Memory(tmp_path) as store:
+        assert store.levels.index.embedder_name == "static"
+
+
+def test_another_embedder_for_once_is_not_the_stores(tmp_path: Path) -> None:
+    with Memory(tmp_path, embedder="static"):
+        pass
+    with memory(tmp_path), Path(tmp_path / "memory.db").open("rb"):
+        pass
+    with Memory(tmp_path) as store:
+        assert store.levels.index.embedder_name == "static"
+
+
+class Even:
+    """Every text is as near as any other."""
+
+    name = "even"
+    dimensions = 4
+
+    def embed(self, texts: Any) -> Any:
+        import numpy as np
+
+        return np.full((len(texts), 4), 0.5, np.float32)
+
+
+LOOKS = [("lighthouse", 0), ("brother bees", 3), ("honey", 5)]
+
+
+@pytest.mark.parametrize(("question", "at"), LOOKS)
+def test_the_page_that_holds_the_words_is_before_its_neighbours(
+    question: str, at: int, tmp_path: Path
+) -> None:
+    """Also where those are longer, matter more and have helped before."""
+    with memory(tmp_path, embedder=Even()) as store:
+        start = 0
+        for number, turn in enumerate(TALK):
+            text = turn if number == at else turn.replace("bees", "them") + " And so on." * 20
+            store.write(text, source="talk", start=start, importance=float(number != at))
+            start += len(text) + 1
+        assert store.search(question, most=1)[0].page.text == TALK[at]
