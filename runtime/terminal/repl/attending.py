@@ -176,12 +176,13 @@ def _echo(on: bool) -> Iterator[None]:
 
 
 def _since(before: Counts, now: Counts) -> Counts:
-    """What was counted since, and what is under way now."""
+    """What was counted since, and what is under way now, which a resume may have issued before."""
     gone = {
         field.name: getattr(now, field.name) - getattr(before, field.name)
         for field in fields(Counts)
     }
-    return Counts(**{**gone, "waiting": now.waiting, "in_flight": now.in_flight})
+    here = {"waiting": now.waiting, "in_flight": now.in_flight}
+    return Counts(**{**gone, **here, "issued": max(gone["issued"], sum(here.values()))})
 
 
 def note(entry: Entry, seconds: float) -> None:
