@@ -3,6 +3,9 @@
 A child of ``os.fork`` (or of ``multiprocessing`` with its fork method) has all Values of its
 parent, and can tell it of them. So there the scopes of living runs refuse to be read, as they do on
 a foreign thread. A run that the child starts for itself is a run like any other.
+
+A loop's thread does not come along either, and what waits for it in the child waits for ever. So
+what a computer and its runs do with the loop begins with ``check_process``.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import os
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from nlpu.errors import Usage
 from runtime.graph import ASTRAY, Scope
 
 if TYPE_CHECKING:  # it is handed in
@@ -36,3 +40,13 @@ def _in_child() -> None:
             scope = scopes.pop()
             scope.reader = ASTRAY
             scopes += scope.children
+
+
+def check_process(owner: int, what: str) -> None:
+    """Raise Usage if this is not the process that made it."""
+    if os.getpid() != owner:
+        raise Usage(
+            f"{what} belongs to process {owner}, and this is a fork of it, without the thread that "
+            "would go on with it: make a Computer here, after the fork (in a server with workers, "
+            "when the worker starts)"
+        )

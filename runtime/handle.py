@@ -25,7 +25,7 @@ from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
 from nlpu.value import in_sight, inside, see
 from runtime.budget import TOKENS_PER_NLOP
-from runtime.process import check_process
+from runtime.forks import check_process
 from runtime.receipt import Receipt, receipt_of
 from runtime.run import Counts, RunState, Status
 

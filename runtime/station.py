@@ -29,11 +29,11 @@ from nlpu.wire import Engine
 from runtime.clock import Clock
 from runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of work)
 from runtime.drivers.person import Person
+from runtime.forks import check_process
 from runtime.header import new_stem
 from runtime.journal import Journal, NoJournal
 from runtime.journal_file import is_there, older
 from runtime.kernel import Kernel
-from runtime.process import check_process
 
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
 

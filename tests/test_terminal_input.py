@@ -92,6 +92,7 @@ def test_advice_on_stdin_names_a_command_that_reads_it(nlpu: Terminal) -> None:
     words = ("run", "summarize_book", "-", *SCRIPTED)
     assert "split -C 16M -\n" in nlpu(*words, stdin=b"x" * (17 * 2**20)).err
     assert "iconv -f latin1 -t utf-8 -\n" in nlpu(*words, stdin=b"caf\xe9").err
+    assert "iconv -f utf-16 -t utf-8 -\n" in nlpu(*words, stdin="café".encode("utf-16")).err
 
 
 def test_a_wrong_argument_shows_the_parameters(nlpu: Terminal, tmp_path: Path) -> None:

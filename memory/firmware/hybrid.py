@@ -61,19 +61,20 @@ class Firmware(OpFree):
 
     def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
         """The best candidates by the weighted sum of their signals."""
-        pages, signals = candidates(levels, question, now_s)
+        words = levels.by_words(question, _EACH)
+        pages, signals = candidates(levels, question, now_s, words)
         rated = [math.fsum(map(float.__mul__, self.weights, row)) for row in signals]
         scores = dict(zip(pages, rated, strict=True))
-        _lift(levels, pages, levels.by_words(question, _EACH), scores)
+        _lift(levels, pages, words, scores)
         found = [Found(n, page, scores[n]) for n, page in pages.items()]
         return sorted(found, key=lambda each: (-each.score, each.number))[:most]
 
 
 def candidates(
-    levels: Levels, question: str, now_s: float
+    levels: Levels, question: str, now_s: float, words: dict[int, float] | None = None
 ) -> tuple[dict[int, Page], list[list[float]]]:
-    """Pages that may fit, and a row of signals for each."""
-    words = levels.by_words(question, _EACH)
+    """Pages that may fit, and a row of signals for each. ``words``: what was found by words."""
+    words = levels.by_words(question, _EACH) if words is None else words
     near = levels.by_meaning(question, _EACH)
     best = max(words.values(), default=1.0) or 1.0
     words = {number: score / best for number, score in words.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ def checked(data: bytes, name: str, *, may_be_empty: bool = False) -> str:
             f"{name} is larger than {MOST_BYTES // 2**20} MB: cut it into smaller files and run "
             f"the program on each, for example: split -C {MOST_BYTES // 2**20}M {file}"
         )
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):  # what Windows' editors call Unicode
+        raise Usage(f"{name} is UTF-16; convert it first: iconv -f utf-16 -t utf-8 {file}")
     if b"\0" in data:
         raise Usage(f"{name} is a binary file; convert it to UTF-8 text first")
     try:
