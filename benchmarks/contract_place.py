@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/contract_place.py [--model MODEL] [--items 32] [--families A,B]
 
-Planning cases of ``benchmarks/answers`` are asked of the standard ops under the default convention
-and two others: without the contract in the constants, and with all constants behind. Right of each.
+Planning cases of ``benchmarks/answers`` are asked of the standard ops under the second and third
+convention and two others: without the contract in the constants, and with all constants behind.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from nlpu import isa
-from nlpu.convention import SECOND
+from nlpu.convention import SECOND, THIRD
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from runtime import Computer
 
 PLACE = Path(__file__).parent / "answers" / "planning" / "families"
 CONVENTIONS = {
-    "as it is": SECOND,
+    "second": SECOND,
+    "third": THIRD,
     "contract behind": SECOND.using(version="contract behind", constants=("text", "told")),
     "all behind": SECOND.using(
         version="all behind", constants=(), reminder=("text", "told", "contract")

@@ -20,6 +20,7 @@ from hashlib import blake2b
 from typing import Any, Literal, get_args
 
 from nlpu.errors import Usage
+from nlpu.types import Kind
 
 Part = Literal["text", "first", "contract", "notes", "told", "rule"]
 FENCED = "{name}:\n{fence}\n{text}\n{fence}\n"
@@ -45,6 +46,8 @@ class Convention:
     questions: names of operands that are asked of the others; they stand behind them.
     gap:       stands between constants and operands.
     reminder:  parts that are said once more behind the operands, each in a line, behind ``last``.
+    behind:    kinds of results whose contract is said in the reminder alone, if no examples are
+               shown: words of a contract that stand before the text are heeded more than the text.
     examples:  as turns of the chat, or as text behind the constants; as text behind a document.
     example, now: how an example is written as text, with {operands} and {answer}, and what
                follows the last.
@@ -66,6 +69,7 @@ class Convention:
     questions: tuple[str, ...] = ()
     gap: str = ""
     reminder: tuple[Part, ...] = ()
+    behind: tuple[str, ...] = ()
     last: str = "\n"
     examples: Literal["turns", "text"] = "turns"
     example: str = "Example:\n{operands}Answer: {answer}\n\n"
@@ -180,6 +184,14 @@ def _check(convention: Convention) -> None:
             bool(parts) and "text" not in parts,
             "neither its constants nor its reminder have the op's 'text'",
         ),
+        (
+            bool(convention.behind) and "contract" not in convention.reminder,
+            "its reminder must have the 'contract' that stands behind",
+        ),
+        (
+            not set(convention.behind) <= set(get_args(Kind)),
+            f"'behind' names kinds of results, which are {', '.join(get_args(Kind))}",
+        ),
         (convention.place not in ("system", "user"), "its place must be 'system' or 'user'"),
         (convention.examples not in ("turns", "text"), "its examples must be 'turns' or 'text'"),
         (any(each.count("{text}") != 1 for each in templates), "an operand has one {text}"),
@@ -211,5 +223,6 @@ SECOND = Convention(
     last="",
     now="Now the real one:\n\n",
 )
-DEFAULT = SECOND
-KNOWN = {each.version: each for each in (FIRST, SECOND)}
+THIRD = SECOND.using(version="3", behind=("choice",))
+DEFAULT = THIRD
+KNOWN = {each.version: each for each in (FIRST, SECOND, THIRD)}

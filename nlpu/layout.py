@@ -50,7 +50,7 @@ from nlpu.around import (
 )
 from nlpu.chat import Chat, check_asked, turns_in
 from nlpu.complaint import Invalid
-from nlpu.convention import Convention
+from nlpu.convention import Convention, Part
 from nlpu.forms import told
 from nlpu.op import Op
 from nlpu.types import ResultType
@@ -127,7 +127,13 @@ def constant_length(convention: Convention, op: Op[Any]) -> int:
 
 def constants_of(convention: Convention, op: Op[Any]) -> str:
     """What is the same in every call of the op, without system text and examples."""
-    return _lines(convention, op, convention.constants)
+    return _lines(convention, op, _constants(convention, op))
+
+
+def _constants(convention: Convention, op: Op[Any]) -> list[Part]:
+    """The parts that stand before an op's short operands."""
+    is_behind = op.result.kind in convention.behind and not op.examples
+    return [part for part in convention.constants if part != "contract" or not is_behind]
 
 
 def _lines(convention: Convention, op: Op[Any], parts: Sequence[str]) -> str:
@@ -173,7 +179,7 @@ def turns_of(
     if roles and spoken:
         return _chat_turns(convention, op, order, fences, roles)
     said_later = convention.reminder if order.before else ()
-    parts = [part for part in convention.constants if part not in said_later]
+    parts = [part for part in _constants(convention, op) if part not in said_later]
     constants = _lines(convention, op, parts)
     tail = _lines(convention, op, convention.reminder)
     system = [op.system] if op.system else []

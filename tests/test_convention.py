@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from nlpu import nlop, op
 from nlpu.cases import cases_of
 from nlpu.codec import Codec, messages_of
-from nlpu.convention import FIRST, KNOWN, SECOND, Convention, checked, read, written
+from nlpu.convention import DEFAULT, FIRST, KNOWN, SECOND, THIRD, Convention, checked, read, written
 from nlpu.engines.scripted import Scripted, see
 from nlpu.errors import BadOp, Usage
 from nlpu.forms import told
@@ -35,7 +35,7 @@ LONG = "The mill stands by the river. " * 40
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-def shown(asked: Any, *contents: str, convention: Convention = SECOND) -> str:
+def shown(asked: Any, *contents: str, convention: Convention = DEFAULT) -> str:
     """A prompt as people read it."""
     marks = {0x110000: "<system>", 0x110001: "<user>", 0x110002: "<answer>"}
     ids = CODEC.encode(asked, contents, convention)
@@ -53,6 +53,19 @@ def test_what_is_asked_stands_behind_what_it_is_asked_of() -> None:
     )
     assert "Text: It is.\n\nQuestion: Is it?" in shown(judge, "Is it?", "It is.")
     assert "Left: a\n\nRight: b" in shown(merge, "a", "b")
+
+
+def test_choices_are_named_behind_the_text_alone_and_with_examples_before_it_too() -> None:
+    moods = op("Say how it sounds.", Literal["glad", "sad"], name="moods")
+    bare, named = "<system>Say how it sounds.", "Answer with one of glad, sad."
+    assert shown(moods, "Oh dear.") == f"{bare}<user>Text: Oh dear.\n\n{named}<answer>"
+    given = shown(moods.using(examples=[("Hurray!", "glad")]), "Oh dear.")
+    assert given.startswith(f"{bare}\n{named}<user>Text: Hurray!\n\n{named}<answer>glad<user>")
+    assert shown(moods, "Oh dear.", convention=SECOND).startswith(f"{bare}\n{named}<user>")
+    with pytest.raises(Usage, match="must have the 'contract' that stands behind"):
+        THIRD.using(version="none", reminder=())
+    with pytest.raises(Usage, match="'behind' names kinds of results, which are text, bool"):
+        THIRD.using(version="odd", behind=("choices",))
 
 
 def test_a_document_stands_before_all_that_is_asked_of_it() -> None:
@@ -129,8 +142,12 @@ def test_conventions_are_values() -> None:
     assert read("") is FIRST
     mine = SECOND.using(version="mine", reminder=())
     assert read(written(mine)) == mine and mine.digest != SECOND.digest
-    golden = {each.version: each.digest.hex() for each in (FIRST, SECOND)}
-    assert golden == {"1": "3c3f9bf93f56f464", "2": "3f8857436bf879bf"}  # in the keys of journals
+    golden = {each.version: each.digest.hex() for each in KNOWN.values()}
+    assert golden == {
+        "1": "3c3f9bf93f56f464",
+        "2": "3f8857436bf879bf",
+        "3": "0ac2d7fb28d5d555",
+    }  # in the keys of journals
     for name, wrong in {
         "constants": ("nope",),
         "operand": "x",
