@@ -328,6 +328,7 @@ def test_pieces_are_the_text(text: str) -> None:
         ("internationally", ["internat", "ionally"]),
         ("für 日本_", ["f", "ü", "r", " ", "日", "本", "_"]),
         ("a\n\n  b", ["a", "\n\n  ", "b"]),
+        ("full moxxxx keel", ["full", " mo", "x", "x", "x", "x", " keel"]),
     ],
 )  # fmt: skip
 def test_pieces_are_cut_by_their_rule(text: str, cut: list[str]) -> None:

@@ -8,8 +8,8 @@ rolled, a JSON schema is answered by examples.py, a regular expression by exampl
 Rules
 1. Same prompt and constraint, same answer; nothing else counts, not even the request's id.
 2. One piece is one token, in prompts given as text and in answers: ``pieces`` cuts both. It is cut
-   as real tokenizers cut: up to eight ASCII letters, with the blank before them; each other letter;
-   each digit; up to three signs in a row, with the blank before them; each run of other blanks. A
+   as real tokenizers cut: up to eight ASCII letters, with the blank before them; each other letter,
+   and each of three and more equal ones; each digit; up to three signs in a row, with the blank before them; each run of other blanks. A
    token of English prose has about four characters, of JSON two to three.
 3. A schema or expression that is not understood is ConstraintRejected, never an invalid answer.
 """
@@ -27,12 +27,18 @@ from nlpu.engines.examples import example
 from nlpu.engines.fault_grammar import sample
 
 _PIECE = re.compile(r" ?[A-Za-z]{1,8}|\d| ?[^\w\s]{1,3}|[^\W\dA-Za-z]|\s+")
+_RUN = re.compile(r"([A-Za-z])\1\1+")
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
 def pieces(text: str) -> list[str]:
     """Cut a text into what is counted as its tokens (rule 2)."""
-    return _PIECE.findall(text)
+    found: list[str] = []
+    start = 0
+    for run in _RUN.finditer(text):  # no word has them: who writes one means its length
+        found += [*_PIECE.findall(text, start, run.start()), *run[0]]
+        start = run.end()
+    return found + _PIECE.findall(text, start)
 
 
 def prompt_of(body: dict[str, Any]) -> Any:
@@ -95,7 +101,8 @@ def full(body: dict[str, Any]) -> str | None:
     constraint = constraint_of(body)
     if constraint is not None and constraint[0] != "regex":
         return None
-    return prompt_hash(body)[:7].translate(_LETTERS) + " again" * (limit_of(body) - 1)
+    word = _RUN.sub(r"\1\1", prompt_hash(body)[:7].translate(_LETTERS))
+    return word + " again" * (limit_of(body) - 1)
 
 
 def logprobs(body: dict[str, Any], parts: list[str]) -> dict[str, Any] | None:
