@@ -9,8 +9,9 @@ Rules
 1. Same prompt and constraint, same answer; nothing else counts, not even the request's id.
 2. One piece is one token, in prompts given as text and in answers: ``pieces`` cuts both. It is cut
    as real tokenizers cut: up to eight ASCII letters, with the blank before them; each other letter,
-   and each of three and more equal ones; each digit; up to three signs in a row, with the blank before them; each run of other blanks. A
-   token of English prose has about four characters, of JSON two to three.
+   and each of three and more equal ones; each digit; up to three signs in a row, with the blank
+   before them; each run of other blanks. A token of English prose has about four characters, of
+   JSON two to three.
 3. A schema or expression that is not understood is ConstraintRejected, never an invalid answer.
 """
 

@@ -18,8 +18,9 @@ Rules
 2. Without a script the answer is a text made from the prompt's hash that satisfies the constraint.
 3. It breaks its constraint only when its script says so: that is how invalid replies are tested.
 4. Tokens of a reply, its limit and its speed are counted in pieces: up to eight ASCII letters or
-   three signs in a row, with the blank before them; each digit; each other letter, and each of three and more
-   equal ones; each run of other blanks (``fault_answers.pieces``). ``Say(tokens=...)`` counts what it says.
+   three signs in a row, with the blank before them; each digit; each other letter, and each of
+   three and more equal ones; each run of other blanks (``fault_answers.pieces``).
+   ``Say(tokens=...)`` counts what it says.
 """
 
 from __future__ import annotations
