@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime.lazy import door
+from nlpu.lazy import door
 
 if TYPE_CHECKING:
     from runtime.budget import Budget
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from runtime.receipt import Receipt
 
 _HOMES = {
-    "Budget": "budget",
-    "Computer": "computer",
-    "FakeClock": "clock",
-    "Receipt": "receipt",
-    "Run": "handle",
-    "driver": "drivers.driver",
-    "endorse": "drivers.endorse",
-    "first": "outside",
-    "now": "outside",
-    "random": "outside",
-    "spawn": "hosting",
+    "Budget": "runtime.budget",
+    "Computer": "runtime.computer",
+    "FakeClock": "runtime.clock",
+    "Receipt": "runtime.receipt",
+    "Run": "runtime.handle",
+    "driver": "runtime.drivers.driver",
+    "endorse": "runtime.drivers.endorse",
+    "first": "runtime.outside",
+    "now": "runtime.outside",
+    "random": "runtime.outside",
+    "spawn": "runtime.hosting",
 }
 
 __all__ = [

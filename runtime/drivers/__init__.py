@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime.lazy import door
+from nlpu.lazy import door
 
 if TYPE_CHECKING:
     from runtime.drivers.arithmetic import calculate
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from runtime.drivers.recall import search
 
 _HOMES = {
-    "McpServer": "mcp",
-    "ask": "asking",
-    "calculate": "arithmetic",
-    "clock": "clocks",
-    "files": "folder",
-    "idempotency_key": "driver",
-    "pin": "mcp",
-    "search": "recall",
+    "McpServer": "runtime.drivers.mcp",
+    "ask": "runtime.drivers.asking",
+    "calculate": "runtime.drivers.arithmetic",
+    "clock": "runtime.drivers.clocks",
+    "files": "runtime.drivers.folder",
+    "idempotency_key": "runtime.drivers.driver",
+    "pin": "runtime.drivers.mcp",
+    "search": "runtime.drivers.recall",
 }
 
 __all__ = [

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from memory.entries import JOINT
-from nlpu import Op, Value, lift
 from nlpu.chat import Chat, chat_of
 from nlpu.convention import FIRST
 from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED
-from nlpu.op import Operand
+from nlpu.lifting import lift
+from nlpu.op import Op, Operand
 from nlpu.types import result_type
-from nlpu.value import current
+from nlpu.value import Value, current
 from runtime.graph import Scope
 from runtime.hosting import spawn
 from runtime.loader import bind, load

@@ -14,10 +14,10 @@ from typing import Any
 
 from memory.entries import JOINT, Count
 from memory.window import Window
-from nlpu import Value
 from nlpu.chat import Chat
 from nlpu.label import Label
 from nlpu.processor import Processor
+from nlpu.value import Value
 from runtime.terminal.repl import acts
 from runtime.terminal.repl.entries import Entry
 from runtime.terminal.repl.lines import Line

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nlpu import Value
 from nlpu.label import UNTRUSTED, Label
+from nlpu.value import Value
 from runtime.graph import Node
 from runtime.terminal.repl.lines import Line
 

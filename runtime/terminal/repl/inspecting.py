@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 from rich.tree import Tree
 
-from nlpu import Op
 from nlpu.errors import NlpuError, Usage
+from nlpu.op import Op
 from nlpu.wire import Message
 from runtime.graph import Node
 from runtime.loader import load

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from nlpu import Op
 from nlpu.chat import turns_in
+from nlpu.op import Op
 from runtime.gate import Gate
 from runtime.terminal import listing, memory
 from runtime.terminal.archive import SESSION, read

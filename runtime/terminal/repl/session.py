@@ -33,8 +33,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nlpu import Value
 from nlpu.errors import Cancelled, Diverged, NlpuError, Usage
+from nlpu.value import Value
 from runtime.graph import Node, current_scope
 from runtime.hosting import spawn
 from runtime.loader import Program, digest_of, file_of, load
