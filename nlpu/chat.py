@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, overload
 
 from nlpu.errors import BadOperand
+from nlpu.printing import counted, shown
 from nlpu.value import Value
 
 Role = Literal["user", "assistant"]
@@ -56,6 +57,12 @@ class Chat:
         for number, turn in enumerate(turns):
             _check(number, turn)
         object.__setattr__(self, "turns", turns)
+
+    def __repr__(self) -> str:
+        last = (
+            f", the last {self.turns[-1].role}: {shown(self.turns[-1].text)}" if self.turns else ""
+        )
+        return f"Chat({counted(len(self.turns), 'turn')}{last})"
 
     def __str__(self) -> str:
         return "\n\n".join(f"{turn.role}: {turn.text}" for turn in self.turns)

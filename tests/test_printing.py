@@ -25,6 +25,7 @@ from memory.entries import Entry
 from memory.pages import Page
 from memory.reading import Reading
 from nlpu import HostError, Label, Op, Value, errors, lift, nlop
+from nlpu.convention import SECOND
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Say, Scripted
@@ -120,13 +121,19 @@ def receipt(tmp_path: Path) -> Any:
 OBJECTS: dict[str, Callable[[Path], Any]] = {
     "'one'": a_chunk,  # a text stays a text, of whatever length
     "Budget(calls=3, nlops=None, ": lambda tmp: Budget(calls=3),
+    "Calibration(slope=1.0, ": lambda tmp: nlpu.Calibration(1.0, 0.0),
     "Capabilities(scripted, window 9, 1 in flight at most)": lambda tmp: Capabilities(
         "scripted", 9, 1, weaker=(LONG,), source=LONG
     ),
+    "Case(a: {'text': 'a long": lambda tmp: nlpu.Case(
+        id="a", operands={"text": LONG}, expected=LONG
+    ),
+    "Chat(1 turn, the last user: 'a long": lambda tmp: nlpu.Chat((("user", LONG),)),
     "Computer(scripted, no runs yet, not journaled)": lambda tmp: Computer("scripted"),
     "Computer(small=scripted, large=http://127.0.0.1:1, no runs": lambda tmp: Computer(
         {"small": "scripted", "large": "http://127.0.0.1:1"}, api_key=SECRET
     ),
+    "Convention('2')": lambda tmp: SECOND,
     "Counts(calls=1, reused=0, ": lambda tmp: execute(lambda: echo("x")).counts,
     "Driver calculate(expression: authority), pure: Work": lambda tmp: drivers.calculate,
     "Driver send(to: authority, body: content), external: Send a letter.": lambda tmp: send,
@@ -161,6 +168,7 @@ OBJECTS: dict[str, Callable[[Path], Any]] = {
     "Processor(main: scripted, window 100,000, ": processor,
     "Receipt(2 calls, 0.02 nlops (0.01 wasted), depth 2; ": receipt,
     "Region(name='protected', ": lambda tmp: a_window(tmp).regions()[0],
+    "Say('a long": lambda tmp: nlpu.Say(LONG),
     "Scripted(0 requests seen)": lambda tmp: Scripted("x"),
     "ScriptedPerson(asked 0 times)": lambda tmp: ScriptedPerson(),
     "SystemClock()": lambda tmp: SystemClock(),
@@ -210,7 +218,7 @@ def met() -> set[type]:
             for name, kind in vars(importlib.import_module(module)).items():
                 if inspect.isclass(kind) and kind.__module__.startswith(HOUSES):
                     ours.setdefault(name, set()).add(kind)
-    todo = [getattr(house, name) for house in PUBLIC for name in house.__all__]
+    todo = [getattr(house, name) for house in PUBLIC for name in house.__all__ if name[0] != "_"]
     done: set[type] = {thing for thing in todo if inspect.isclass(thing)}
     while todo:
         thing = todo.pop()

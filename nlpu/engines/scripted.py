@@ -36,7 +36,7 @@ from typing import Any
 from nlpu.chat import Turn
 from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
-from nlpu.printing import counted
+from nlpu.printing import counted, shown
 from nlpu.processor import SYSTEM_MARK
 from nlpu.prompt import Edge, outline_in, pieces_of
 from nlpu.wire import Capabilities, Reply, Request
@@ -53,6 +53,9 @@ class Say:
     finish_length: bool = False
     probabilities: tuple[float, ...] = ()  # of the choices; what was said is certain without them
     mass: float | None = None  # what all of them have of the whole
+
+    def __repr__(self) -> str:
+        return f"Say({shown(self.text)})"
 
 
 @dataclass(frozen=True, slots=True)
