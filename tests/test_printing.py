@@ -236,16 +236,17 @@ def test_no_class_that_people_meet_is_without_a_repr() -> None:
     kinds = met()
     assert {Run, Computer, Op, Label, Page} <= kinds and len(kinds) > 25
     mute = {kind.__qualname__ for kind in kinds if kind.__repr__ is object.__repr__}
+    mute -= {"Tokenizer"}  # a protocol
     assert mute == set()
 
 
 def test_every_public_class_is_in_the_table(tmp_path: Path) -> None:
-    names = [
+    names = {
         thing
         for house in PUBLIC
         for n in house.__all__
         if isinstance(thing := getattr(house, n), type)
-    ]
+    }
     made = set[type]()
     for number, make in enumerate(OBJECTS.values()):
         (folder := tmp_path / str(number)).mkdir()
