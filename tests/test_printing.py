@@ -479,10 +479,11 @@ def test_a_run_that_needs_a_person(tmp_path: Path) -> None:
 
 def test_a_run_that_could_not_begin(tmp_path: Path) -> None:
     with computer(run_dir=tmp_path) as machine:
-        run = machine.start(lambda: echo("x"), budget=3)  # type: ignore[arg-type]
+        whole = finish(machine.start(lambda: str(echo("x"))))
+        run = machine.rerun(whole.name, lambda: echo("x"), edits=Edits({"main/9": "y"}))
         with pytest.raises(NlpuError):
             run.wait()
-        assert told(run).startswith(f"run {run.name}: could not begin; Usage: a budget is ")
+        assert told(run).startswith(f"run {run.name}: could not begin; Usage: the run has no call")
     told(run)
 
 

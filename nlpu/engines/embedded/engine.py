@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
+from nlpu.checks import COUNT, FUNCTION, TEXT, check, maybe
 from nlpu.engines.embedded.choosing import (
     Beginnings,
     choices_in,
@@ -98,6 +99,15 @@ class _Loaded:
     beginnings: Beginnings
 
 
+_FITS = {
+    "model": maybe(TEXT),
+    "window": COUNT,
+    "max_in_flight": COUNT,
+    "threads": maybe(COUNT),
+    "tell": maybe(FUNCTION),
+}
+
+
 class EmbeddedEngine:
     """A GGUF model run by llama.cpp on this machine."""
 
@@ -110,6 +120,7 @@ class EmbeddedEngine:
         tell: Callable[[Progress], None] | None = None,
     ) -> None:
         """Name a model (see ``nlpu.models``); ``tell`` hears how far its download is."""
+        check("EmbeddedEngine", locals(), _FITS)
         self._name, self._window, self._tell = model, window, tell
         self._max_in_flight, self._cores = max_in_flight, threads
         self._loading: asyncio.Task[_Loaded] | None = None
