@@ -105,7 +105,7 @@ class Driver:
     brings:     label of what it gives. label_of: what a result says of its own label, joined.
     audience: who comes to read its arguments (None: anyone).
     idempotent: doing it twice is as doing it once, so an unknown outcome may be tried again.
-    deadline_s: seconds after which it has failed. most_bytes: longest result, as JSON.
+    deadline_s: seconds after which it has failed. most_bytes: longest result; not a text: as JSON.
     """
 
     name: str
