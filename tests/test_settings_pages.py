@@ -26,6 +26,7 @@ from runtime.drivers.driver import Driver, driver
 from runtime.drivers.person import ScriptedPerson
 from runtime.editing import Edits
 from runtime.gate import Gate
+from runtime.settings import Settings
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [DOCS / name for name in ("settings.md", "settings_runs.md", "settings_outside.md")]
@@ -49,14 +50,14 @@ WORDS = {  # defaults that are no value
     "by the type", "the function's", "untrusted", "no", "stop", "empty",
 }  # fmt: skip
 NAMESPACE = {
-    "Budget": Budget, "Integrity": Integrity, "Limits": Limits, "UNTRUSTED": UNTRUSTED,
-    "USER": USER, "time": time,
+    "Budget": Budget, "Integrity": Integrity, "Limits": Limits, "Path": Path, "USER": USER,
+    "UNTRUSTED": UNTRUSTED, "time": time,
 }  # fmt: skip
 
-Settings = dict[str, Any]  # name -> default
+Defaults = dict[str, Any]  # name -> default
 
 
-def of_call(what: Any) -> Settings:
+def of_call(what: Any) -> Defaults:
     """The parameters of what is called, with their defaults; of those that stand for many: None."""
     found = {}
     made = {each.name: each for each in fields(what)} if is_dataclass(what) else {}
@@ -71,7 +72,7 @@ def of_call(what: Any) -> Settings:
     return found
 
 
-def of_fields(kind: Any, *others: str) -> Settings:
+def of_fields(kind: Any, *others: str) -> Defaults:
     """The fields that are given, but for some."""
     return {
         each.name: inspect.Parameter.empty if each.default is MISSING else each.default
@@ -80,10 +81,11 @@ def of_fields(kind: Any, *others: str) -> Settings:
     }
 
 
-def expected() -> dict[str, Settings]:
+def expected() -> dict[str, Defaults]:
     """Every table of settings that there must be."""
     found = {each.__qualname__: of_call(each) for each in GIVEN}
     found["Op.using"] = of_fields(Op, "text", "operands", "result")
+    found["nlpu.toml"] = of_fields(Settings, "origins")
     declared = of_call(driver)
     effect = {name: declared[name] for name in ("effect", "roles")}
     found["driver"] = effect | of_fields(
