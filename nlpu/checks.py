@@ -8,7 +8,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from math import inf
 from os import PathLike
 from sys import float_info
@@ -35,10 +35,23 @@ COUNT: Fit = (lambda n: type(n) is int and n > 0, "a whole number more than 0")
 WHOLE: Fit = (lambda n: type(n) is int and n >= 0, "a whole number, 0 or more")
 AMOUNT: Fit = (lambda x: is_number(x) and x >= 0, "a number, 0 or more")
 RATE: Fit = (lambda x: is_number(x) and x > 0, "a number more than 0")
+SECONDS: Fit = (lambda s: is_number(s) or s == inf, "seconds")
 TIME: Fit = (_is_time, "seconds, 0 or more (inf: for ever)")
 DEADLINE: Fit = (lambda s: _is_time(s) and s > 0, "more than 0 seconds (inf: none)")
 ANY_TEXT: Fit = (lambda text: isinstance(text, str), "a text")
 TEXT: Fit = (lambda text: isinstance(text, str) and text != "", "a text that is not empty")
+
+
+def _are_texts(names: Any) -> bool:
+    return isinstance(names, list | tuple | Set) and all(isinstance(name, str) for name in names)
+
+
+def _is_table(table: Any) -> bool:
+    return isinstance(table, Mapping) and _are_texts([*table, *table.values()])
+
+
+NAMES: Fit = (_are_texts, "a list or set of names")
+TABLE: Fit = (_is_table, "a dict of texts by name")
 FLAG: Fit = (lambda flag: type(flag) is bool, "True or False")
 LABEL: Fit = (lambda label: isinstance(label, Label), "a nlpu.Label")
 FUNCTION: Fit = (callable, "a function")

@@ -151,7 +151,7 @@ class Computer:
         from runtime.evaluation import prepared
 
         asked, evaluation = prepared(subject, cases, metric, against, processors)
-        known = None if cache is None else cache_of(Path(cache), self._station.run_dir)
+        known = None if cache is None else cache_of(cache, self._station.run_dir)
         if resume is None:
             header = {} if known is None else {"eval": {"cache": str(known)}}
             run = self.run(evaluation.evaluate, asked, budget=budget, header=header)

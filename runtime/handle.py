@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from nlpu.checks import SECONDS, check, maybe
 from nlpu.errors import HostError, Interrupted, ProgramError, described, root_of
 from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
@@ -149,6 +150,7 @@ class Run:
 
     def wait(self, timeout_s: float | None = None) -> Run:
         """Block until the run has ended. Raises TimeoutError, and ProgramError inside a program."""
+        check("wait", locals(), {"timeout_s": maybe(SECONDS)})
         error = self._ended(timeout_s)
         if error is not None:
             raise error

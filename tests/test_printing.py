@@ -140,7 +140,7 @@ OBJECTS: dict[str, Callable[[Path], Any]] = {
     "Forecast(calls 1 (1 to 1), nlops ": foreseen,
     "ForcedWait(line='test_printing.py:": lambda tmp: receipt(tmp).forced[0],
     "Found(number=4, page=Page(talk 150-205, untrusted: 'Bob: My bro": found,
-    "Gate(stopped, 0 held, breaks at a, b)": lambda tmp: Gate("ab", stopped=True),
+    "Gate(stopped, 0 held, breaks at a, b)": lambda tmp: Gate(["a", "b"], stopped=True),
     "Held(main/0: echo, ('a long": lambda tmp: Held("main/0", echo, (LONG, LONG)),
     "HttpEngine(http://127.0.0.1:1, tiny)": lambda tmp: HttpEngine("127.0.0.1:1", "tiny", SECRET),
     "Interval(expected=": lambda tmp: foreseen(tmp).nlops,

@@ -17,7 +17,9 @@ from nlpu.engines.scripted import Say, Scripted
 from nlpu.engines.transformers_folder import TransformersEngine
 from nlpu.errors import BadOp, BadOperand, Usage
 from runtime import Budget, Computer, FakeClock, Run, driver, spawn
-from runtime.drivers import files
+from runtime.drivers import files, pin
+from runtime.drivers.person import ScriptedPerson
+from runtime.editing import Edits
 from runtime.gate import Gate
 
 COUNTS: Sequence[Any] = (0, -1, 1.5, nan, "5", True)
@@ -37,7 +39,6 @@ def engines(name: str) -> Callable[..., Any]:
     return {
         "Scripted": lambda **given: Scripted("hi", **given),
         "HttpEngine": lambda **given: HttpEngine(**({"url": "http://a"} | given)),
-        "EmbeddedEngine": EmbeddedEngine,
         "TransformersEngine": lambda **given: TransformersEngine("model", **given),
     }[name]
 
@@ -45,6 +46,16 @@ def engines(name: str) -> Callable[..., Any]:
 def started(**given: Any) -> Run:
     with computer() as machine:
         return finish(machine.start(lambda: str(echo("x")), **given))
+
+
+def evaluated(**given: Any) -> Any:
+    with computer() as machine:
+        return machine.evaluate(echo, [({"text": "a"}, "a")], **given)
+
+
+def waited(**given: Any) -> Run:
+    with computer() as machine:
+        return machine.start(lambda: None).wait(**given)
 
 
 SETTINGS: list[tuple[type[NlpuError], str, Callable[..., Any], dict[str, Sequence[Any]]]] = [
@@ -88,8 +99,9 @@ SETTINGS: list[tuple[type[NlpuError], str, Callable[..., Any], dict[str, Sequenc
         "url": (*TEXTS, ""), "model": (*TEXTS, ""), "api_key": TEXTS, "max_in_flight": COUNTS,
         "window": COUNTS, "tokenizer": (5, ""), "seed": FLAGS, "priority": ("no", 1),
     }),
-    (Usage, "EmbeddedEngine", engines("EmbeddedEngine"), {
-        "model": (*TEXTS, ""), "window": COUNTS, "max_in_flight": COUNTS, "threads": COUNTS,
+    (Usage, "a model is given by its name", EmbeddedEngine, {"model": (*TEXTS, "")}),
+    (Usage, "EmbeddedEngine", EmbeddedEngine, {
+        "window": COUNTS, "max_in_flight": COUNTS, "threads": COUNTS,
         "tell": (5,),
     }),
     (Usage, "TransformersEngine", engines("TransformersEngine"), {
@@ -98,6 +110,20 @@ SETTINGS: list[tuple[type[NlpuError], str, Callable[..., Any], dict[str, Sequenc
     (Usage, "files", lambda **given: files(**({"root": "."} | given)), {
         "root": (5, "", None), "brings": ("user",), "most_bytes": COUNTS,
     }),
+    (Usage, "Gate", Gate, {
+        "breakpoints": ("hello", 5, [5], None), "stopped": FLAGS, "on_stop": (5,),
+    }),
+    (Usage, "Edits", Edits, {
+        "results": (5, "x", {"main/0": 5}), "ops": (["x"], None), "distrusted": (5, "main/0"),
+    }),
+    (Usage, "ScriptedPerson", ScriptedPerson, {"approve": (5,), "settle": (5,), "answer": (5,)}),
+    (Usage, "an MCP server", lambda **given: pin(**({"where": ["x"], "manifest": "m"} | given)), {
+        "where": (5, [5]), "env": (5, {"KEY": 1}),
+    }),
+    (Usage, "wait", waited, {"timeout_s": ("5", True, [1])}),
+    (Usage, "evaluate", evaluated, {"cache": (5, "")}),
+    (Usage, "at least one name", evaluated, {"processors": (5, "main", [], [5])}),
+    (Usage, "step", lambda **given: Gate().step(**given), {"calls": (-1, "5", 1.5)}),
     (Usage, "FakeClock", FakeClock, {"start_s": AMOUNTS}),
 ]  # fmt: skip
 EACH = [

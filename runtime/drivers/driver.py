@@ -35,7 +35,7 @@ from typing import Any, Literal, get_args, overload
 
 from pydantic import TypeAdapter, ValidationError
 
-from nlpu.checks import COUNT, DEADLINE, FLAG, FUNCTION, LABEL, TEXT, Fit, check, maybe
+from nlpu.checks import COUNT, DEADLINE, FLAG, FUNCTION, LABEL, NAMES, TEXT, Fit, check, maybe
 from nlpu.errors import BadOp, BadOperand
 from nlpu.json_text import written
 from nlpu.label import UNTRUSTED, USER, Label
@@ -248,16 +248,12 @@ def driver(
     return Driver(name, about, function, tuple(arguments), result, effect, **declared)
 
 
-def _is_audience(who: Any) -> bool:
-    return isinstance(who, list | set | frozenset) and all(isinstance(one, str) for one in who)
-
-
 _ROLES: Fit = (lambda roles: isinstance(roles, Mapping), "a dict of roles by argument")
 _FITS: dict[str, Fit] = {
     "name": TEXT,
     "brings": LABEL,
     "label_of": maybe(FUNCTION),
-    "audience": maybe((_is_audience, "a set of readers' names")),
+    "audience": maybe(NAMES),
     "idempotent": FLAG,
     "deadline_s": DEADLINE,
     "most_bytes": COUNT,
