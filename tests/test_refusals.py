@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from kit import computer, echo, execute, finish
 
-from nlpu import Limits, NlpuError, Price, Value, lift, nlop, op, split
+from nlpu import Label, Limits, NlpuError, Price, Value, lift, nlop, op, split
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Say, Scripted
 from nlpu.engines.transformers_folder import TransformersEngine
 from nlpu.errors import BadOp, BadOperand, Usage
+from nlpu.label import Integrity
 from runtime import Budget, Computer, FakeClock, Run, driver, spawn
 from runtime.drivers import files, pin
 from runtime.drivers.person import ScriptedPerson
@@ -172,6 +173,8 @@ def test_waits_without_end_are_settings() -> None:
         (lambda: lift(5), "function must be a function, not 5"),  # type: ignore[arg-type]
         (lambda: lift(len, blocking="no"), "blocking must be True or False"),  # type: ignore[arg-type]
         (lambda: spawn(5), "program must be a function, not 5"),  # type: ignore[arg-type]
+        (lambda: Label("user"), "a label is a nlpu.label.Integrity and"),  # type: ignore[arg-type]
+        (lambda: Label(Integrity.USER, {"ann"}), "the readers (a frozenset of names;"),  # type: ignore[arg-type]
         (lambda: Value("x", "user"), "is a nlpu.Label, not 'user'"),  # type: ignore[arg-type]
     ],
 )
