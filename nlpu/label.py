@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
-from nlpu.printing import one_line
+from nlpu.errors import BadOperand
+from nlpu.printing import one_line, shown
 
 
 class Integrity(IntEnum):
@@ -36,6 +37,15 @@ class Label:
 
     integrity: Integrity = Integrity.UNTRUSTED
     readers: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.integrity, Integrity) or not isinstance(
+            self.readers, frozenset | None
+        ):
+            raise BadOperand(
+                "a label is a nlpu.label.Integrity and the readers (a frozenset of names; None: "
+                f"everyone), not {shown((self.integrity, self.readers))}"
+            )
 
     def __str__(self) -> str:
         who = "" if self.readers is None else f", readers {', '.join(sorted(self.readers)) or '-'}"

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from nlpu.checks import FLAG, FUNCTION, check
 from nlpu.errors import BadOperand
 from nlpu.value import Value, current, own
 
@@ -49,6 +50,8 @@ def lift(function: Callable[..., T], *, blocking: bool = False) -> Callable[...,
     Its result must be text, a number, a list, a dict or a pydantic model: it is remembered by
     digest, and a resumed program whose function gives something else is told so.
     """
+    given = {"function": function, "blocking": blocking}
+    check("lift", given, {"function": FUNCTION, "blocking": FLAG}, BadOperand)
     name = getattr(function, "__name__", "function")
 
     def lifted(*args: Any, **named: Any) -> Value[T]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import inspect
 import types
-import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -27,9 +26,18 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from nlpu.calibration import Calibration
 from nlpu.chat import Chat
+from nlpu.checks import WHOLE, check
 from nlpu.errors import BadOp, BadOperand
 from nlpu.lifting import Gather, Lift, check_text, contains_value, gather
-from nlpu.op_checks import chat_place, check_given, check_settings, typed
+from nlpu.op_checks import (
+    chat_place,
+    check_draws,
+    check_given,
+    check_parameter,
+    check_settings,
+    hints_of,
+    typed,
+)
 from nlpu.op_examples import examples_of
 from nlpu.printing import one_line
 from nlpu.types import ResultType, result_type
@@ -123,19 +131,21 @@ class Op(Generic[R]):
         Raises BadOperand, NotInRun.
         """
         operands = args if not named and self._plain_operands(args) else self._bound(args, named)
+        if samples is not None or sample is not None:
+            check_draws(self.name, samples, sample)
         if samples is not None:
-            return current().issue(Draws(self, _positive(samples)), operands)
+            return current().issue(Draws(self, samples), operands)
         call = self._plain if sample is None else Call(self, sample)
         return current().issue(call, operands)
 
     def map(self, items: Any, *args: Any, **named: Any) -> Value[list[R]]:
         """One call for each item, each as soon as its item is there; results in item order."""
         rest = self.bind(args, named, skip=1)
-        return current().issue(Map(self), (_listed(self.name, self.operands[0], items), *rest))
+        return current().issue(Map(self), (_listed(self.name, _first(self), items), *rest))
 
     def reduce(self, items: Any, *args: Any, **named: Any) -> Value[R]:
         """Fold the items to one, in a tree of calls that each fit the window (rule 4)."""
-        first = self.operands[0].type
+        first = _first(self).type
         if first != self.result and first != result_type(
             types.GenericAlias(list, (self.result.annotation,))
         ):
@@ -155,13 +165,6 @@ class Op(Generic[R]):
 
     def using(self, **changes: Any) -> Op[R]:
         """The same op with other settings: any field of Op but its text, operands and result."""
-        allowed = {"processor", "temperature", "top_p", "max_tokens", "at_limit", "name"}
-        allowed |= {"repetition_penalty", "system", "examples", "retries", "calibration"}
-        unknown = sorted(set(changes) - allowed)
-        if unknown:
-            raise BadOp(
-                f"unknown setting {unknown[0]!r}; settings are {', '.join(sorted(allowed))}"
-            )
         check_given(self.name, changes)
         return replace(self, **changes)
 
@@ -252,20 +255,22 @@ def nlop(function: Callable[..., R] | None = None, **settings: Any) -> Any:
     """
     if function is None:
         return lambda f: nlop(f, **settings)
-    text, called = inspect.getdoc(function), function.__name__
+    hints = hints_of(function, "an op")
+    text, settings = inspect.getdoc(function), {"name": function.__name__, **settings}
+    called = settings["name"]
     check_given(called, settings)
     if not text:
         raise BadOp(f"{called} needs a docstring: it is the instruction")
-    hints = typing.get_type_hints(function, include_extras=True)
     if "return" not in hints:
         raise BadOp(f"{called} needs a return annotation: it is the result type")
     operands = []
-    for name in inspect.signature(function).parameters:
+    for name, parameter in inspect.signature(function).parameters.items():
+        check_parameter(called, parameter)
         if name not in hints:
             raise BadOp(f"operand {name!r} of {called} needs a type annotation")
         operands.append(Operand(name, typed(hints[name], f"operand {name!r} of op {called}")))
     result = typed(hints["return"], f"the result of op {called}")
-    return Op(called, text, tuple(operands), result, **settings)
+    return Op(text=text, operands=tuple(operands), result=result, **settings)
 
 
 @overload
@@ -279,11 +284,12 @@ def op(text: str, out: Any, **settings: Any) -> Op[Any]: ...
 def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settings: Any) -> Op[Any]:
     """An op written inline: ``op("Translate to French")(text)``.
 
-    It takes ``operands`` texts, called ``text`` or ``text_1``, ``text_2``, ...
+    It takes ``operands`` texts, called ``text`` or ``text_1``, ``text_2``, ... Raises BadOp.
     """
+    check("op", {"operands": operands}, {"operands": WHOLE}, BadOp)
     names = ["text"] if operands == 1 else [f"text_{n + 1}" for n in range(operands)]
     places = tuple(Operand(place, result_type(str)) for place in names)
-    called = name or _slug(text)
+    called = name or _slug(str(text))
     check_given(called, settings)
     result = typed(out, f"the result of op {called}")
     return Op(called, text, places, result, **settings)
@@ -293,9 +299,9 @@ def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settin
 
 
 def _check_op(op: Op[Any]) -> None:
+    check_settings(op)
     if not op.text.strip():
         raise BadOp(f"op {op.name} has an empty instruction")
-    check_settings(op)
     said = ((op.text, "instruction"), (op.name, "name"), (op.system or "", "system text"))
     for text, what in said:
         try:
@@ -334,10 +340,11 @@ def _slug(text: str) -> str:
     return "_".join(words[:4]) or "op"
 
 
-def _positive(samples: int) -> int:
-    if samples < 1:
-        raise BadOperand(f"samples must be at least 1, not {samples}")
-    return samples
+def _first(op: Op[Any]) -> Operand:
+    """The operand that is mapped or reduced over. Raises BadOp."""
+    if not op.operands:
+        raise BadOp(f"{op.name} has no operands: there is nothing to map or to reduce over")
+    return op.operands[0]
 
 
 def _arrange(
@@ -384,6 +391,9 @@ def _checked(name: str, place: Operand, arg: Any) -> Any:
 def _listed(name: str, place: Operand, items: Any) -> Any:
     if isinstance(items, Value):
         return items
-    if isinstance(items, str) or not isinstance(items, Iterable):
-        raise BadOperand("map and reduce take a list (or a Value of one); use split() on a text")
+    if isinstance(items, str | set | frozenset | dict) or not isinstance(items, Iterable):
+        raise BadOperand(
+            "map and reduce take a list (or a Value of one): use split() on a text, sorted() on a "
+            "set, whose order differs from process to process, list() on a dict's keys or values"
+        )
     return [item if isinstance(item, Value) else _checked(name, place, item) for item in items]

@@ -8,13 +8,16 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from math import inf, isfinite
+import inspect
+import typing
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlpu.calibration import Calibration
 from nlpu.chat import Chat
-from nlpu.errors import BadOp
+from nlpu.checks import AMOUNT, ANY_TEXT, COUNT, RATE, TEXT, WHOLE, Fit, check, is_number, maybe
+from nlpu.errors import BadOp, BadOperand
+from nlpu.printing import one_line, shown
 from nlpu.types import ResultType, result_type
 
 if TYPE_CHECKING:
@@ -23,23 +26,21 @@ if TYPE_CHECKING:
 _BOUND = "a whole number more than 0 (leave it out for the default of the result's type)"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-_SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {  # what fits, and how that is said
-    "max_tokens": (lambda n: type(n) is int and n >= 0, _BOUND),
-    "temperature": (lambda t: _is_number(t) and 0 <= t < inf, "a number, 0 or more"),
-    "top_p": (lambda p: _is_number(p) and 0 < p <= 1, "a number more than 0 and at most 1"),
-    "repetition_penalty": (
-        lambda r: _is_number(r) and 0 < r < inf, "a number more than 0 (1: none)",
-    ),
+_SETTINGS: dict[str, Fit] = {
+    "name": ANY_TEXT,
+    "text": ANY_TEXT,
+    "max_tokens": (WHOLE[0], _BOUND),
+    "temperature": AMOUNT,
+    "top_p": (lambda p: is_number(p) and 0 < p <= 1, "a number more than 0 and at most 1"),
+    "repetition_penalty": (RATE[0], "a number more than 0 (1: none)"),
+    "processor": maybe(TEXT),
     "system": (
-        lambda text: text is None or isinstance(text, str), "a text, or None for the run's",
+        lambda text: text is None or isinstance(text, str),
+        "a text, or None for the run's",
     ),
-    "retries": (lambda n: type(n) is int and n >= 0, "a whole number, 0 or more"),
+    "retries": WHOLE,
     "at_limit": (lambda a: a in ("error", "trim"), "'error' or 'trim'"),
-}  # fmt: skip
+}
 
 
 def check_calibration(op: Op[Any]) -> None:
@@ -47,9 +48,7 @@ def check_calibration(op: Op[Any]) -> None:
     found: Any = op.calibration
     if found is None:
         return
-    if not isinstance(found, Calibration) or not all(
-        _is_number(each) and isfinite(each) for each in found[:2]
-    ):
+    if not isinstance(found, Calibration) or not all(is_number(each) for each in found[:2]):
         raise BadOp(
             f"op {op.name}: calibration must be a Calibration with two numbers (the .calibration "
             f"of what calibrate gave), not {found!r:.80}"
@@ -60,17 +59,48 @@ def check_calibration(op: Op[Any]) -> None:
 
 def check_settings(op: Op[Any]) -> None:
     """Raise BadOp for a setting that means nothing."""
+    given = {name: getattr(op, name) for name in _SETTINGS}
+    check(one_line(f"op {op.name}"), given, _SETTINGS, BadOp)
     check_calibration(op)
-    for name, (fits, wanted) in _SETTINGS.items():
-        value = getattr(op, name)
-        if not fits(value):
-            raise BadOp(f"op {op.name}: {name} must be {wanted}, not {value!r:.80}")
 
 
-def check_given(name: str, settings: Mapping[str, Any]) -> None:
-    """Raise BadOp for a bound of 0 that somebody wrote (rule 2)."""
+def check_given(name: object, settings: Mapping[str, Any]) -> None:
+    """Raise BadOp for a setting that there is not, and for a bound of 0 (rule 2)."""
+    known = _SETTINGS.keys() - {"text"} | {"examples", "calibration"}
+    unknown = sorted(settings.keys() - known)
+    if unknown:
+        raise BadOp(
+            f"op {name}: unknown setting {unknown[0]!r}; settings are {', '.join(sorted(known))}"
+        )
     if settings.get("max_tokens") == 0:
         raise BadOp(f"op {name}: max_tokens must be {_BOUND}, not {settings['max_tokens']!r}")
+
+
+def hints_of(function: Any, what: str) -> dict[str, Any]:
+    """The annotations of a function that becomes ``what``. Raises BadOp."""
+    if not inspect.isroutine(function):
+        raise BadOp(f"{what} is made of a function, not of {shown(function)}")
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise BadOp(f"an annotation of {function.__name__} cannot be read: {error}") from None
+
+
+def check_parameter(called: str, parameter: inspect.Parameter) -> None:
+    """Raise BadOp for a parameter that cannot be an operand: calls give all, each by its name."""
+    name, kind = parameter.name, parameter.kind
+    if kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise BadOp(f"operand {name!r} of {called} stands for several: take a list")
+    if parameter.default is not parameter.empty:
+        raise BadOp(f"operand {name!r} of {called} has a default, and calls give all operands")
+
+
+def check_draws(name: str, samples: int | None, sample: int | None) -> None:
+    """Raise BadOperand for draws that cannot be made, and for two ways of asking for them."""
+    fits = {"samples": maybe(COUNT), "sample": maybe(WHOLE)}
+    check(name, {"samples": samples, "sample": sample}, fits, BadOperand)
+    if samples is not None and sample is not None:
+        raise BadOperand(f"{name}: give samples= (how many draws) or sample= (which one), not both")
 
 
 def chat_place(name: str, places: Sequence[tuple[str, ResultType]]) -> int:

@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nlpu.checks import AMOUNT, COUNT, DEADLINE, RATE, TIME, WHOLE, Fit, check_fields, maybe
 from nlpu.codec import Codec, messages_of
 from nlpu.complaint import Invalid
 from nlpu.convention import DEFAULT, Convention
@@ -50,6 +51,9 @@ class Price:
     prompt: float = 0.0
     cached: float = 0.0
     completion: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, dict.fromkeys(("prompt", "cached", "completion"), AMOUNT))
 
     def of(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float:
         """The price of one call."""
@@ -85,6 +89,20 @@ class Limits:
     unloaded_s_per_token: float | None = None
     saturated_tokens_per_s: float | None = None
 
+    def __post_init__(self) -> None:
+        check_fields(self, _LIMITS)
+
+
+_LIMITS: dict[str, Fit] = {
+    "thinking_tokens": maybe(WHOLE),
+    "timeout_s": DEADLINE,
+    "patience_s": TIME,
+    "attempts": COUNT,
+    "backoff_s": AMOUNT,
+    "max_in_flight": maybe(COUNT),
+    "unloaded_s_per_token": maybe(AMOUNT),
+    "saturated_tokens_per_s": maybe(RATE),
+}
 
 DEFAULT_LIMITS = Limits()
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from nlpu.checks import ANY_TEXT, WHOLE, check, maybe
 from nlpu.errors import BadOperand
 from nlpu.lifting import check_text
 from nlpu.sentences import BORDER, CLAUSE
@@ -53,6 +54,8 @@ def split(text: str | Value[str], tokens: int | None = None) -> list[Chunk]:
     A Value is forced. Raises BadOperand for an empty text, NotInRun outside a run.
     """
     source = text.value if isinstance(text, Value) else text
+    given = {"text": source, "tokens": tokens}
+    check("split", given, {"text": ANY_TEXT, "tokens": maybe(WHOLE)}, BadOperand)
     check_text(source, "the text to split")
     if not source.strip():
         raise BadOperand("there is no text to split: it is empty or blank")

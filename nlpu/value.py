@@ -177,6 +177,8 @@ class Value(Generic[R_co]):
     __slots__ = ("_content", "_error", "_label", "_maker", "_state")
 
     def __init__(self, content: Any = None, label: Label = USER) -> None:
+        if not isinstance(label, Label):
+            raise BadOperand(f"the label of a Value is a nlpu.Label, not {shown(label)}")
         maker = inside()
         self._state = State.DONE
         self._content = own(content)

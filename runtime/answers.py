@@ -32,6 +32,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpu.checks import PATH, check
 from nlpu.errors import Usage
 from nlpu.label import Label, join, label_text
 from nlpu.private import make_file
@@ -144,11 +145,12 @@ def make_answers(path: Path) -> Path:
         raise Usage(f"{path} cannot be written: {error.strerror}; name another file") from None
 
 
-def cache_of(path: Path, run_dir: Path | None) -> Path:
+def cache_of(path: str | os.PathLike[str], run_dir: Path | None) -> Path:
     """The file of answers for a run that is journaled there. Raises Usage."""
+    check("evaluate", {"cache": path}, {"cache": PATH})
     if run_dir is None:
         raise Usage("cache= needs a journal to take answers into: give the computer a run_dir")
-    return make_answers(path)
+    return make_answers(Path(path))
 
 
 def add_answers(path: Path, answers: Mapping[str, Answer]) -> int:

@@ -19,7 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+from nlpu.checks import TIME, maybe
 from nlpu.errors import BudgetExceeded, Usage
+from nlpu.printing import shown
 
 TOKENS_PER_NLOP = 100
 
@@ -37,8 +39,14 @@ class Budget:
     def __post_init__(self) -> None:
         for unit in fields(self):
             most = getattr(self, unit.name)
-            if most is not None and not most >= 0:
-                raise Usage(f"a budget of {most} {unit.name} is none; leave it out for no limit")
+            if not maybe(TIME)[0](most):
+                raise Usage(
+                    f"a budget of {shown(most)} {unit.name} is none (a number, 0 or more, is); "
+                    "leave it out for no limit"
+                )
+
+
+UNLIMITED = Budget()
 
 
 class Amount(NamedTuple):

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
+from nlpu.checks import AMOUNT, check
+
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
 
@@ -54,6 +56,7 @@ class FakeClock:
     """A time that passes only when everybody waits. ``start_s`` is its first date."""
 
     def __init__(self, start_s: float = 1_000_000_000.0) -> None:
+        check("FakeClock", locals(), {"start_s": AMOUNT})
         self.start_s = start_s
         self.now_s = 0.0
         self.threads = 0  # functions under way on other threads

@@ -28,7 +28,7 @@ from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
 from nlpu.wire import Engine
 from runtime import lives, settings
-from runtime.budget import Budget
+from runtime.budget import UNLIMITED, Budget
 from runtime.clock import Clock, SystemClock
 from runtime.drivers.person import Person
 from runtime.editing import Edits
@@ -37,7 +37,7 @@ from runtime.gate import Gate
 from runtime.handle import Run
 from runtime.header import header_of
 from runtime.hosting import as_typed
-from runtime.keywords import check_settings
+from runtime.keywords import check_parts, check_settings
 from runtime.pieces import Pieces
 from runtime.rows import past_in, rows_by_run
 from runtime.run import RunState
@@ -48,7 +48,6 @@ if TYPE_CHECKING:  # what evaluations alone need
     from nlpu.questions import Given, Subject
     from nlpu.scores import Report
 
-UNLIMITED = Budget()
 Program = Callable[..., Any]
 
 
@@ -87,7 +86,7 @@ class Computer:
         system: str | None = None,
         convention: Convention | None = None,
     ) -> None:
-        wanted = model_name(model)
+        given, wanted = locals().copy(), model_name(model)
         if engine is None:
             now = settings.read(("engine", "model"))
             engine, wanted = now.engine, wanted or now.model
@@ -99,6 +98,7 @@ class Computer:
             name: named_engine(item, wanted, api_key) if isinstance(item, str) else item
             for name, item in engines.items()
         }
+        check_parts(opened, given)
         self._voice = Voice(system, convention)
         self._clock = clock or SystemClock()
         self._station = Station(
@@ -151,7 +151,7 @@ class Computer:
         from runtime.evaluation import prepared
 
         asked, evaluation = prepared(subject, cases, metric, against, processors)
-        known = None if cache is None else cache_of(Path(cache), self._station.run_dir)
+        known = None if cache is None else cache_of(cache, self._station.run_dir)
         if resume is None:
             header = {} if known is None else {"eval": {"cache": str(known)}}
             run = self.run(evaluation.evaluate, asked, budget=budget, header=header)
@@ -179,7 +179,7 @@ class Computer:
         header:    what a terminal needs to start it again. gate: breakpoints (``runtime.gate``).
         Other keywords go to the program. Raises Usage.
         """
-        check_settings(program, args, {"budget": budget is not UNLIMITED, "estimates": estimates,
+        check_settings(program, args, {"budget": budget, "estimates": estimates,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
         self._station.open()
         number, run = self._new_run()
@@ -211,7 +211,7 @@ class Computer:
         What does not depend on the edits is taken from the old run. Raises as ``resume``, and
         Usage where an edit fits nothing in it.
         """
-        check_settings(program, args, {"edits": edits, "budget": budget is not UNLIMITED,
+        check_settings(program, args, {"edits": edits, "budget": budget,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
         origin = self._reopen(name)
         number, run = self._new_run()
@@ -248,8 +248,9 @@ class Computer:
         Raises RunBusy, JournalDamaged, StorageFailed; Usage where this computer was given another
         system text or convention than the run was begun with.
         """
-        check_settings(program, args, {"budget": budget, "changed": changed, "replay": replay,
-                       "stream": stream, "gate": gate})  # fmt: skip
+        check_settings(program, args, {"budget": UNLIMITED if budget is None else budget,
+                       "changed": changed, "replay": replay, "stream": stream,
+                       "gate": gate})  # fmt: skip
         number = self._reopen(name, replay=replay)
         run = Run(name, self._station.call)
 
@@ -271,7 +272,7 @@ class Computer:
 
     def _reopen(self, name: str, *, replay: bool = False) -> int:
         """Open the journal that holds the run, for a replay read-only; gives the run's number."""
-        stem, _, part = name.partition(".")
+        stem, _, part = str(name).partition(".")
         if not stem.isalnum() or (part and not part.isdigit()):
             raise Usage(f"{name!r} is not the name of a run; see: nlpu runs")
         if any(run.name == name for run in list(self._live)):

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
+from nlpu.checks import NAMES, TABLE, check_fields
 from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.op import Call, Draws, Map, Op, Reduce
@@ -48,6 +49,10 @@ class Edits:
     results: Mapping[str, str] = field(default_factory=dict)
     ops: Mapping[str, str] = field(default_factory=dict)
     distrusted: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"results": TABLE, "ops": TABLE, "distrusted": NAMES})
+        object.__setattr__(self, "distrusted", frozenset(self.distrusted))
 
     def label(self, what: str) -> Label:
         """The label of the text for a position or an op (rule 5)."""

@@ -28,6 +28,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from nlpu.cases import Case, cases_of
+from nlpu.checks import NAMES
 from nlpu.convention import DEFAULT
 from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
 from nlpu.lifting import lift
@@ -66,7 +67,7 @@ def contestants_of(
     for each in (subject, *others):
         if not callable(each) and not isinstance(each, Op):
             raise Usage(f"an op or a program is evaluated and compared with, not {shown(each)}")
-    if isinstance(processors, str) or not processors:
+    if not NAMES[0](processors) or not processors:
         raise Usage(f"processors are a list of at least one name, not {processors!r:.60}")
     if any(processors) and not isinstance(subject, Op):
         raise Usage(f"{called(subject)} names its processors itself; ask it on one computer each")

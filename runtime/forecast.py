@@ -40,9 +40,9 @@ from nlpu.prompt import Prompt
 from nlpu.schema import schema_type
 from nlpu.types import ResultType
 from nlpu.wire import Capabilities, Message, Reply, Request
-from runtime.budget import Budget
+from runtime.budget import UNLIMITED, Budget
 from runtime.clock import FakeClock
-from runtime.computer import UNLIMITED, Computer
+from runtime.computer import Computer
 from runtime.experience import Draw, Experience, Sample
 from runtime.receipt import Receipt
 from runtime.run import failure_of

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nlpu.checks import FLAG, FUNCTION, NAMES, WHOLE, check, maybe
 from nlpu.op import Op
 from nlpu.printing import one_line, shown
 from runtime.graph import Node, Stage
@@ -56,6 +57,8 @@ class Gate:
         stopped: bool = False,
         on_stop: Callable[[], None] | None = None,
     ) -> None:
+        fits = {"breakpoints": NAMES, "stopped": FLAG, "on_stop": maybe(FUNCTION)}
+        check("Gate", locals(), fits)
         self.breakpoints = set(breakpoints)
         self.stopped = stopped
         self.on_stop = on_stop
@@ -75,6 +78,7 @@ class Gate:
 
     def step(self, calls: int | None = 1) -> None:
         """Let the first ``calls`` of those held pass, or all that are held now (None)."""
+        check("step", {"calls": calls}, {"calls": maybe(WHOLE)})
         self._later(lambda: self._release(calls))
 
     def go(self) -> None:

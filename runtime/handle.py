@@ -8,7 +8,7 @@ is safe to read from any thread, waits on a future, and sends steps to the loop.
 Rules
 1. Everything here may be called from any thread; ``await`` works in any event loop.
 2. A run's error is raised by ``result`` and shown by ``error``; waiting never raises it. Why a run
-   could not even begin (a budget that is none, an edit that fits nothing) everything raises.
+   could not even begin (an edit that fits nothing) everything raises.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator, Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from nlpu.checks import SECONDS, check, maybe
 from nlpu.errors import HostError, Interrupted, ProgramError, described, root_of
 from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
@@ -149,6 +150,7 @@ class Run:
 
     def wait(self, timeout_s: float | None = None) -> Run:
         """Block until the run has ended. Raises TimeoutError, and ProgramError inside a program."""
+        check("wait", locals(), {"timeout_s": maybe(SECONDS)})
         error = self._ended(timeout_s)
         if error is not None:
             raise error
@@ -179,6 +181,7 @@ class Run:
             raise ProgramError("start the run with stream=True to stream its text")
         while (piece := self._pieces.get()) is not None:
             yield piece
+        self._pieces.put(None)  # who asks again, or beside, hears that it has ended, too
 
     def stop(self) -> None:
         """End the run now; it can be resumed. Returns when it has ended."""

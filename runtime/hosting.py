@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 
-from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
+from nlpu.checks import FUNCTION, check
+from nlpu.errors import BadOperand, NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.lifting import contains_value, gather
 from nlpu.op import Check
@@ -389,6 +390,7 @@ def spawn(program: Program, /, *args: Any, **kwargs: Any) -> Value[Any]:
     It is a scope of its own: it has its own positions, and its labels do not lower the caller's.
     Values given as arguments are passed on as Values.
     """
+    check("spawn", {"program": program}, {"program": FUNCTION}, BadOperand)
     name = getattr(program, "__name__", "program")
     return current().issue(Spawn(program, name, args, tuple(kwargs.items())), ())
 

@@ -1,4 +1,5 @@
-"""Keywords of a run that a program may have as parameters, too: budget, stream, gate and so on.
+"""Keywords of a computer and of a run: what they must be. Of a run's (budget, stream, gate and so
+on) some may be parameters of its program, too.
 
 Rules
 1. A keyword that is both, of a parameter that was not given by position, is refused: one of the two
@@ -12,15 +13,27 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nlpu.checks import ANY_TEXT, FLAG, FUNCTION, PATH, WHOLE, Fit, check, maybe
 from nlpu.errors import Usage
+from nlpu.printing import shown
+from nlpu.processor import Limits, Price
+from runtime.budget import UNLIMITED, Budget
+from runtime.editing import Edits
+from runtime.gate import Gate
 
 
 def check_settings(program: Callable[..., Any], args: Any, settings: Mapping[str, Any]) -> None:
-    """Raise Usage for a setting that was given and may have been meant for the program (rule 1).
+    """Raise Usage for what is no setting, or may have been meant for the program (rule 1).
 
-    settings: what was given by name; None, False and an unlimited budget were not.
+    settings: all of them by name; None, False and ``UNLIMITED`` were not given.
     """
-    given = [name for name, content in settings.items() if content]
+    _check_names(program, args, settings)
+    everything = {"program": program, **settings}
+    check("a run", everything, {name: _FITS[name] for name in everything})
+
+
+def _check_names(program: Callable[..., Any], args: Any, settings: Mapping[str, Any]) -> None:
+    given = [name for name, content in settings.items() if content and content is not UNLIMITED]
     try:
         names = inspect.signature(program).parameters if given else {}
         taken = inspect.signature(program).bind_partial(*args).arguments if given else {}
@@ -33,6 +46,60 @@ def check_settings(program: Callable[..., Any], args: Any, settings: Mapping[str
                 f"{name}= is a setting of the run, and {called} has a parameter of that name: give "
                 f"the parameter by position, or bind it: lambda: {called}({name}=...)"
             )
+
+
+def _is_estimates(given: Any) -> bool:
+    return isinstance(given, Mapping) and all(map(WHOLE[0], given.values()))
+
+
+def _of(kind: Any, wanted: str) -> Fit:
+    return lambda value: isinstance(value, kind), wanted
+
+
+_FITS: dict[str, Fit] = {
+    "program": FUNCTION,
+    "budget": _of(Budget, "a runtime.Budget(calls=..., nlops=...)"),
+    "estimates": maybe((_is_estimates, "whole numbers of tokens, 0 or more, by names of ops")),
+    "header": maybe(_of(Mapping, "a dict")),
+    "edits": _of(Edits, "a runtime.editing.Edits"),
+    "gate": maybe(_of(Gate, "a runtime.gate.Gate")),
+    "stream": FLAG,
+    "changed": FLAG,
+    "replay": FLAG,
+}
+_PARTS: dict[str, Fit] = {
+    "api_key": maybe(ANY_TEXT),
+    "run_dir": maybe(PATH),
+    "durable": FLAG,
+    "clock": maybe((lambda clock: hasattr(clock, "new_loop"), "a clock (runtime.clock)")),
+    "seed": (lambda seed: type(seed) is int, "a whole number"),
+    "person": maybe((lambda one: hasattr(one, "approves"), "a person (runtime.drivers.person)")),
+    "dry": FLAG,
+}
+
+
+def check_parts(engines: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise Usage for a part that a computer cannot have, and for one of no processor of its."""
+    check("Computer", given, _PARTS)
+    for name, engine in engines.items():
+        if not isinstance(name, str) or not hasattr(engine, "capabilities"):
+            raise Usage(
+                f"Computer: a processor is a name and an engine (local, scripted, a server's URL, "
+                f"an Engine), not {shown(name)} and {shown(engine)}"
+            )
+    for part, kind in (("prices", Price), ("limits", Limits)):
+        by_name = given[part]
+        if isinstance(by_name, Limits) or (part == "prices" and by_name is None):
+            continue
+        known, wanted = (
+            ", ".join(engines),
+            f"{part} must be a dict of nlpu.{kind.__name__} by processor",
+        )
+        if not isinstance(by_name, Mapping):
+            raise Usage(f"Computer: {wanted} ({known}), not {shown(by_name)}")
+        for name, each in by_name.items():
+            if name not in engines or not isinstance(each, kind):
+                raise Usage(f"Computer: {wanted} ({known}), not {shown({name: each}, 100)}")
 
 
 def arranged(program: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -39,7 +39,7 @@ from label_kit import (
 )  # fmt: skip
 
 from nlpu import Label, Value, lift, split
-from nlpu.engines.scripted import Say, Scripted
+from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import UNTRUSTED, USER, join
 from nlpu.value import current
@@ -371,9 +371,9 @@ def test_no_label_is_lost_from_run_to_run(machine: Computer) -> None:
 
 def test_what_failed_before_a_race_was_won_is_in_its_label(tmp_path: File) -> None:
     """It came first because another failed; in a replay, where all is there at once, too."""
-    slow = Scripted(
-        lambda asked: Say(answer(asked), seconds=9 * ("late" in asked.operands["text"]))
-    )
+
+    def slow(asked: Seen) -> Say:
+        return Say(answer(asked), seconds=9 * ("late" in asked.operands["text"]))
 
     def race() -> Any:
         cases = [(Value(*a), Value("late", b)) for a, (_, b) in PAIRS]

@@ -145,7 +145,7 @@ def test_reduce_needs_an_op_that_can_read_its_result() -> None:
         (lambda: echo.reduce([]), "at least one item"),
         (lambda: echo.map(lift(lambda: "abc")()), "take a list"),
         (lambda: op("Add", int).using()(["\ud800"]), "must be text"),
-        (lambda: echo("x", samples=0), "at least 1"),
+        (lambda: echo("x", samples=0), "samples must be a whole number more than 0"),
         (lambda: echo("x", samples=3), "temperature 0 are all the same"),
     ],
 )

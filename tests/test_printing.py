@@ -147,7 +147,7 @@ OBJECTS: dict[str, Callable[[Path], Any]] = {
     "Forecast(calls 1 (1 to 1), nlops ": foreseen,
     "ForcedWait(line='test_printing.py:": lambda tmp: receipt(tmp).forced[0],
     "Found(number=4, page=Page(talk 150-205, untrusted: 'Bob: My bro": found,
-    "Gate(stopped, 0 held, breaks at a, b)": lambda tmp: Gate("ab", stopped=True),
+    "Gate(stopped, 0 held, breaks at a, b)": lambda tmp: Gate(["a", "b"], stopped=True),
     "Held(main/0: echo, ('a long": lambda tmp: Held("main/0", echo, (LONG, LONG)),
     "HttpEngine(http://127.0.0.1:1, tiny)": lambda tmp: HttpEngine("127.0.0.1:1", "tiny", SECRET),
     "Interval(expected=": lambda tmp: foreseen(tmp).nlops,
@@ -488,10 +488,11 @@ def test_a_run_that_needs_a_person(tmp_path: Path) -> None:
 
 def test_a_run_that_could_not_begin(tmp_path: Path) -> None:
     with computer(run_dir=tmp_path) as machine:
-        run = machine.start(lambda: echo("x"), budget=3)  # type: ignore[arg-type]
+        whole = finish(machine.start(lambda: str(echo("x"))))
+        run = machine.rerun(whole.name, lambda: echo("x"), edits=Edits({"main/9": "y"}))
         with pytest.raises(NlpuError):
             run.wait()
-        assert told(run).startswith(f"run {run.name}: could not begin; Usage: a budget is ")
+        assert told(run).startswith(f"run {run.name}: could not begin; Usage: the run has no call")
     told(run)
 
 

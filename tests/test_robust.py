@@ -7,6 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from nlpu import NlpuError, Value, lift, op
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOp, BadOperand, Diverged, ServerFault, Usage
 from runtime import Budget, Computer, first, spawn
+from runtime.editing import Edits
 from runtime.journal import Journal
 from runtime.terminal import archive
 
@@ -150,12 +152,14 @@ def test_a_budget_of_another_type_is_bad_usage(budget: Any) -> None:
         execute(lambda: None, budget=budget)
 
 
-def test_a_run_that_cannot_begin_keeps_nobody_waiting() -> None:
-    with computer() as machine:
-        run = machine.start(lambda: None, budget=5, stream=True)  # type: ignore[arg-type]
+def test_a_run_that_cannot_begin_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with computer(run_dir=tmp_path) as machine:
+        whole = finish(machine.start(lambda: str(echo("a"))))
+        nowhere = Edits({"main/9": "b"})
+        run = machine.rerun(whole.name, lambda: str(echo("a")), edits=nowhere, stream=True)
         assert list(run.stream()) == []
         for look in (run.wait, lambda: run.result, lambda: run.receipt):
-            with pytest.raises(Usage, match=r"runtime\.Budget"):
+            with pytest.raises(Usage, match="no call at"):
                 look()
         assert run.status == "failed" and isinstance(run.error, Usage)
         run.stop()  # as closing does

@@ -43,6 +43,7 @@ from typing import Any
 
 import aiohttp
 
+from nlpu.checks import ANY_TEXT, COUNT, FLAG, PATH, TEXT, check, maybe
 from nlpu.engines import http_complaints as complaints
 from nlpu.engines import http_errors as errors
 from nlpu.engines.http_body import MOST_ERROR, MOST_LIST, MOST_REPLY, read_most
@@ -71,6 +72,18 @@ _EVERY: frozenset[ConstraintKind] = frozenset({"choice", "regex", "json"})
 _COMMON: frozenset[ConstraintKind] = frozenset({"choice", "json"})
 
 
+_FITS = {
+    "url": TEXT,
+    "model": maybe(TEXT),
+    "api_key": maybe(ANY_TEXT),
+    "max_in_flight": maybe(COUNT),
+    "tokenizer": maybe(PATH),
+    "window": maybe(COUNT),
+    "seed": FLAG,
+    "priority": maybe(FLAG),
+}
+
+
 class HttpEngine:
     """An OpenAI-compatible server at ``url``.
 
@@ -94,6 +107,7 @@ class HttpEngine:
         seed: bool = False,
         priority: bool | None = None,
     ) -> None:
+        check("HttpEngine", locals(), _FITS)
         self._root = base_url(url)
         self._where = str(self._root).rstrip("/")
         self._headers = headers(api_key)

@@ -34,6 +34,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from nlpu.chat import Turn
+from nlpu.checks import AMOUNT, ANY_TEXT, COUNT, TEXT, TIME, WHOLE, Fit, check, check_fields, maybe
 from nlpu.engines.fault_answers import answer, pieces
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted, shown
@@ -57,6 +58,9 @@ class Say:
     def __repr__(self) -> str:
         return f"Say({shown(self.text)})"
 
+    def __post_init__(self) -> None:
+        check_fields(self, _SAY)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -75,8 +79,23 @@ class Seen:
     examples: str = ""
 
 
+_SAY = {"text": ANY_TEXT, "tokens": maybe(WHOLE), "seconds": maybe(TIME), "cached_tokens": WHOLE}
+_ENGINE: dict[str, Fit] = {
+    "script": (lambda script: script is None or _is_script(script), "a script (see the module)"),
+    "window": COUNT,
+    "slots": COUNT,
+    "latency_s": TIME,
+    "tokens_per_s": AMOUNT,
+    "max_in_flight": COUNT,
+    "model": TEXT,
+}
 Answer = str | Say | NlpuError
 Script = Answer | Mapping[str, Answer] | Callable[[Seen], Answer] | Sequence[Answer] | None
+
+
+def _is_script(script: Any) -> bool:
+    some = isinstance(script, Sequence) and (len(script) > 0 or isinstance(script, str))
+    return some or isinstance(script, Say | NlpuError | Mapping) or callable(script)
 
 
 class Scripted:
@@ -99,6 +118,7 @@ class Scripted:
         max_in_flight: int = 1_000_000,
         model: str = "scripted",
     ) -> None:
+        check("Scripted", locals(), _ENGINE)
         self.seen: list[Seen] = []
         self.cancelled: list[str] = []
         self.closed = False

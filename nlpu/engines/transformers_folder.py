@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu import errors
+from nlpu.checks import COUNT, PATH, check, maybe
 from nlpu.extras import adding
 from nlpu.grammar import grammar_of
 from nlpu.judgement import Begun, beginnings, chosen, likeliest, shares
@@ -61,6 +62,8 @@ class TransformersEngine:
     def __init__(
         self, directory: str | Path, max_in_flight: int = 8, window: int | None = None
     ) -> None:
+        fits = {"directory": PATH, "max_in_flight": COUNT, "window": maybe(COUNT)}
+        check("TransformersEngine", locals(), fits)
         self._place, self._many, self._window = Path(directory), max_in_flight, window or 4096
         self._loading: asyncio.Future[None] | None = None
         self._rows: dict[str, _Row] = {}

@@ -25,7 +25,6 @@ Rules
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from copy import deepcopy
@@ -36,10 +35,12 @@ from typing import Any, Literal, get_args, overload
 
 from pydantic import TypeAdapter, ValidationError
 
+from nlpu.checks import COUNT, DEADLINE, FLAG, FUNCTION, LABEL, NAMES, TEXT, Fit, check, maybe
 from nlpu.errors import BadOp, BadOperand
 from nlpu.json_text import written
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.lifting import contains_value, gather
+from nlpu.op_checks import hints_of
 from nlpu.printing import one_line
 from nlpu.types import ResultType, adapter, from_json, held, result_type
 from nlpu.value import Value, current
@@ -104,7 +105,7 @@ class Driver:
     brings:     label of what it gives. label_of: what a result says of its own label, joined.
     audience: who comes to read its arguments (None: anyone).
     idempotent: doing it twice is as doing it once, so an unknown outcome may be tried again.
-    deadline_s: seconds after which it has failed. most_bytes: longest result, as JSON.
+    deadline_s: seconds after which it has failed. most_bytes: longest result; not a text: as JSON.
     """
 
     name: str
@@ -123,6 +124,8 @@ class Driver:
 
     def __post_init__(self) -> None:
         _check(self)
+        if self.audience is not None:
+            object.__setattr__(self, "audience", frozenset(self.audience))
         parts = [self.name, self.about, self.effect, repr(self.result), str(self.brings)]
         parts += [f"{each.name}:{each.annotation!r}:{each.role}" for each in self.arguments]
         parts += [repr(self.audience and sorted(self.audience)), repr(self.idempotent)]
@@ -215,12 +218,19 @@ def driver(
     """
     if function is None:
         return lambda f: driver(f, effect=effect, roles=roles, **declared)
+    hints = hints_of(function, "a driver")
     about = inspect.getdoc(function)
     if not about:
         raise BadOp(
             f"the driver {function.__name__} needs a docstring: programs and people read it"
         )
-    hints = typing.get_type_hints(function, include_extras=True)
+    unknown = sorted(declared.keys() - _FITS)
+    if unknown:
+        raise BadOp(
+            f"the driver {function.__name__} cannot declare {unknown[0]!r}; there are effect, "
+            f"roles, {', '.join(_FITS)}"
+        )
+    check(f"driver {function.__name__}", {"roles": roles}, {"roles": maybe(_ROLES)}, BadOp)
     given = dict(roles or {})
     arguments = []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -238,7 +248,21 @@ def driver(
     return Driver(name, about, function, tuple(arguments), result, effect, **declared)
 
 
+_ROLES: Fit = (lambda roles: isinstance(roles, Mapping), "a dict of roles by argument")
+_FITS: dict[str, Fit] = {
+    "name": TEXT,
+    "brings": LABEL,
+    "label_of": maybe(FUNCTION),
+    "audience": maybe(NAMES),
+    "idempotent": FLAG,
+    "deadline_s": DEADLINE,
+    "most_bytes": COUNT,
+}
+
+
 def _check(made: Driver) -> None:
+    given = {name: getattr(made, name) for name in _FITS}
+    check(f"driver {made.name}", given, _FITS, BadOp)
     if made.effect not in EFFECTS:
         raise BadOp(f"driver {made.name}: effect is one of {', '.join(EFFECTS)}")
     for each in made.arguments:
@@ -246,5 +270,3 @@ def _check(made: Driver) -> None:
             raise BadOp(
                 f"driver {made.name}: the role of {each.name!r} is one of {', '.join(ROLES)}"
             )
-    if not made.deadline_s > 0:
-        raise BadOp(f"driver {made.name}: its deadline must be more than 0 seconds")

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from nlpu.checks import COUNT, LABEL, PATH, check
 from nlpu.errors import DriverFailed, MissingPart, Usage
 from nlpu.label import UNTRUSTED, Label, join
 from runtime.drivers.driver import MOST_BYTES, Driver, brought, driver, label_given
@@ -64,6 +65,8 @@ def files(
     brings: who vouches for what is in the files, but for what programs wrote on the word of others
     (rule 5). most_bytes: longest file, read or written.
     """
+    fits = {"root": PATH, "brings": LABEL, "most_bytes": COUNT}
+    check("files", locals(), fits)
     if not {os.open, os.mkdir, os.rename, os.unlink} <= os.supports_dir_fd:
         raise MissingPart("this system cannot open files relative to a folder (openat)")
     folder = _Folder(os.path.realpath(root), most_bytes)

@@ -27,6 +27,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpu.checks import COUNT, DEADLINE, PATH, check
 from nlpu.errors import DriverFailed, Usage
 from nlpu.printing import one_line
 from nlpu.types import result_type
@@ -56,6 +57,8 @@ class McpServer:
         env: Mapping[str, str] | None = None, deadline_s: float = DEADLINE_S,
         most_bytes: int = MOST_BYTES,
     ) -> None:  # fmt: skip
+        fits = {"manifest": PATH, "deadline_s": DEADLINE, "most_bytes": COUNT}
+        check("McpServer", locals(), fits)
         pinned = mcp_manifest.read(Path(manifest))
         reasons = {name: mcp_manifest.why_set_aside(name, each) for name, each in pinned.items()}
         self.set_aside = {name: why for name, why in reasons.items() if why}

@@ -31,6 +31,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from nlpu.checks import NAMES, TABLE, Fit, check, maybe
 from nlpu.errors import DriverFailed, MissingPart, NlpuError, Usage, described
 from nlpu.extras import adding
 from runtime.drivers import mcp_manifest
@@ -51,6 +52,9 @@ _KEY = "nlpu/idempotencyKey"  # in a request's _meta
 _MOST_PAGES = 100  # of a list of tools
 
 
+_WHERE: Fit = (lambda where: isinstance(where, str) or NAMES[0](where), "a command, or a URL")
+
+
 class Line:
     """The connection to a server; see the table above. Used from any thread."""
 
@@ -58,6 +62,7 @@ class Line:
         self, where: Sequence[str] | str, env: Mapping[str, str] | None, most_bytes: int,
         manifest: Manifest | None,
     ) -> None:  # fmt: skip
+        check("an MCP server", {"where": where, "env": env}, {"where": _WHERE, "env": maybe(TABLE)})
         self._where = _loopback(where) if isinstance(where, str) else tuple(where)
         if not self._where:
             raise Usage("an MCP server is a command with its arguments, and this one is empty")

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
+from nlpu.checks import FUNCTION, check_fields
 from nlpu.label import UNTRUSTED, Label
 from nlpu.printing import counted, one_line
 from runtime.drivers.driver import Driver
@@ -74,6 +75,9 @@ class ScriptedPerson:
     settle: Callable[[ExactCall], Verdict] = lambda call: "stop"
     answer: Callable[[str], str] = lambda question: ""
     asked: list[ExactCall | str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check_fields(self, dict.fromkeys(("approve", "settle", "answer"), FUNCTION))
 
     def __repr__(self) -> str:
         return f"ScriptedPerson(asked {counted(len(self.asked), 'time')})"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from nlpu.checks import COUNT, check
 from nlpu.label import USER, Label, join, label_of, label_text
 from runtime.drivers.driver import Driver, driver
 
@@ -34,6 +35,7 @@ def search(memory: Memory, most: int = 5) -> Driver:
 
     Firmware that asks a model (``iterative``) needs ``memory.search`` in the program itself.
     """
+    check("search", {"most": most}, {"most": COUNT})
 
     def labels(found: list[Remembered]) -> Label:
         return reduce(join, (label_of(each.label) for each in found), USER)

@@ -25,11 +25,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
+from nlpu.checks import COUNT, FUNCTION, check, maybe
+from nlpu.engines import model_name
 from nlpu.engines.embedded.choosing import (
     Beginnings,
     choices_in,
@@ -98,19 +101,28 @@ class _Loaded:
     beginnings: Beginnings
 
 
+_FITS = {
+    "window": COUNT,
+    "max_in_flight": COUNT,
+    "threads": maybe(COUNT),
+    "tell": maybe(FUNCTION),
+}
+
+
 class EmbeddedEngine:
     """A GGUF model run by llama.cpp on this machine."""
 
     def __init__(
         self,
-        model: str | None = None,
+        model: str | os.PathLike[str] | None = None,
         window: int = 4096,
         max_in_flight: int = 8,
         threads: int | None = None,
         tell: Callable[[Progress], None] | None = None,
     ) -> None:
         """Name a model (see ``nlpu.models``); ``tell`` hears how far its download is."""
-        self._name, self._window, self._tell = model, window, tell
+        check("EmbeddedEngine", locals(), _FITS)
+        self._name, self._window, self._tell = model_name(model), window, tell
         self._max_in_flight, self._cores = max_in_flight, threads
         self._loading: asyncio.Task[_Loaded] | None = None
         self._jobs: set[_Job] = set()
