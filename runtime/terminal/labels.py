@@ -97,7 +97,7 @@ def _refusal(node: Node, call: Any) -> dict[str, Any]:
         start = _given(node, each.argument)
         told = {"argument": each.argument, "role": each.role, "label": str(each.label)}
         objections.append({**told, "why": each.why, "path": _path(node, start, each.breaks)})
-    return {"position": exact.position, "call": str(exact), "objections": objections}
+    return {"position": exact.position, "call": exact.text, "objections": objections}
 
 
 def _given(node: Node, argument: str | None) -> list[Arc]:
