@@ -14,64 +14,83 @@ from runtime.terminal import options as o
 
 if TYPE_CHECKING:
     from runtime.terminal.archive import Record
+    from runtime.terminal.folder import Summary
 
 _MOST_CALLS = 12  # shown of one part, unless all are asked for
 
 
-def runs(run_dir: o.RunDir = None, as_json: o.Json = False) -> int:
-    """All runs, newest first."""
-    from runtime.terminal.archive import records
+def runs(
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The newest N alone.")
+    ] = None,
+    run_dir: o.RunDir = None,
+    as_json: o.Json = False,
+) -> int:
+    """All runs, newest first, with what they were given and what they gave."""
+    from runtime.terminal.folder import summaries
     from runtime.terminal.output import say, write_json
 
     place = o.run_dir_of(run_dir)
-    found = records(place)
+    found, unread = summaries(place, limit)
     if as_json:
-        write_json([_summary(record) for record in found])
+        write_json([_listed(each) for each in found])
         return 0
     if not found:
         say(f"no runs in {place}; start one: nlpu run ask 'What is a loom?'")
         return 0
     _print_runs(found)
+    if unread:
+        say(f"{unread:,} more journals were not read (--limit {limit})")
     return 0
 
 
-def _summary(record: Record) -> dict[str, Any]:
+def _listed(found: Summary) -> dict[str, Any]:
+    more = {"arguments": found.arguments, "result": found.result, "error": found.error}
+    summary = _summary(found.record, found.calls, found.nlops)
+    return {**summary, **{name: fact for name, fact in more.items() if fact}}
+
+
+def _summary(record: Record, calls: int, nlops: float) -> dict[str, Any]:
+    started = datetime.fromtimestamp(record.started_s).astimezone()
     summary = {
         "id": record.name,
         "program": record.program,
         "status": record.status,
-        "calls": record.calls,
-        "nlops": round(record.nlops, 4),
-        "started": datetime.fromtimestamp(record.started_s).astimezone().isoformat("T", "seconds"),
+        "calls": calls,
+        "nlops": round(nlops, 4),
+        "started": started.isoformat("T", "seconds"),
         "seconds": record.seconds,
     }
     more = {"from": record.origin, "error": record.damage}
     return {**summary, **{name: fact for name, fact in more.items() if fact}}
 
 
-def _print_runs(found: list[Record]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+def _print_runs(found: list[Summary]) -> None:
+    """A line of facts for each, and one of what it was given and gave."""
+    from nlpu.printing import columns, figure, one_line
+    from runtime.terminal.output import console, say, write
 
-    from runtime.terminal.output import console, one_line, say
-
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    edited = ["from"] if any(record.origin for record in found) else []
-    for title in ("run", "program", "status", "calls", "nlops", "started", "seconds", *edited):
-        right = title in ("calls", "nlops", "seconds")
-        table.add_column(title, justify="right" if right else "left", no_wrap=True)
-    for record in found:
-        line = _summary(record)
-        cells = [
-            line["id"], one_line(record.title, 12 if edited else 24), line["status"],
-            str(line["calls"]), f"{line['nlops']:.1f}", line["started"][:16].replace("T", " "),
-            f"{line['seconds']:.1f}", *(line.get("from", "") for _ in edited),
-        ]  # fmt: skip
-        table.add_row(*(Text(cell) for cell in cells))
-    console().print(table)
-    for record in found:
-        if record.damage:
-            say(f"{record.name}: {record.damage}")
+    edited = ["from"] if any(each.record.origin for each in found) else []
+    rows = [["run", "program", "status", "calls", "nlops", "started", "seconds", *edited]]
+    for each in found:
+        record, line = each.record, _listed(each)
+        rows.append([
+            record.name, one_line(record.title, 12 if edited else 24), record.status,
+            f"{each.calls:,}", figure(each.nlops), line["started"][:16].replace("T", " "),
+            figure(record.seconds), *(record.origin for _ in edited),
+        ])  # fmt: skip
+    width = console().width
+    head, *facts = columns(rows, right=(3, 4, 6), most=width)
+    write(head + "\n")
+    for each, fact in zip(found, facts, strict=True):
+        write(fact + "\n")
+        gave = f"= {each.result}" if each.result else each.error
+        if each.arguments or gave:
+            told = f"({one_line(each.arguments, width // 2)}) {gave}"
+            write(f"    {one_line(told, width - 4)}\n")
+    for each in found:
+        if each.record.damage:
+            say(f"{each.record.name}: {each.record.damage}")
 
 
 def show(
@@ -178,7 +197,7 @@ def _details(record: Record) -> dict[str, Any]:
     from runtime.own import MARK
     from runtime.terminal.calltree import calls_of
 
-    details: dict[str, Any] = _summary(record)
+    details: dict[str, Any] = _summary(record, record.calls, record.nlops)
     header = dict(record.past.header)
     for inner in ("args", "args_name", MARK):
         header.pop(inner, None)
@@ -215,7 +234,7 @@ def _compare_forecast(foretold: Any, receipt: dict[str, Any]) -> None:
 def _heading(record: Record) -> list[str]:
     from runtime.terminal.output import safe
 
-    line, header = _summary(record), record.past.header
+    line, header = _summary(record, record.calls, record.nlops), record.past.header
     engine = header.get("engine", "?")
     models = ", ".join(str(name).partition("|")[0] for name in header["processors"].values())
     lines = [

@@ -16,7 +16,8 @@ from nlpu import Op
 from nlpu.chat import turns_in
 from runtime.gate import Gate
 from runtime.terminal import listing, memory
-from runtime.terminal.archive import SESSION, read
+from runtime.terminal.archive import SESSION, changed_s
+from runtime.terminal.folder import skimmed
 from runtime.terminal.output import as_text, console, one_line, safe, say
 from runtime.terminal.repl import acts
 from runtime.terminal.repl.entries import Entry
@@ -63,8 +64,8 @@ def cut_off(on: Console) -> None:
     """Say so if the newest session before this one was killed."""
     own = on.run.name.partition(".")[0]
     others = [path for path in on.settings.run_dir.glob("*.db") if path.stem != own]
-    if others:
-        record = read(max(others, key=lambda path: path.stat().st_mtime))[-1]
+    for found in skimmed(max(others, key=changed_s))[-1:] if others else ():
+        record = found.record
         if (record.program, record.status) == (SESSION, "stopped") and record.past.end is None:
             say(f"the session before was cut off; to go on with it: resume {record.name}")
 
