@@ -69,12 +69,27 @@ def visible(text: str) -> Iterator[str]:
 def one_line(text: str, width: int = MOST) -> str:
     """The start of a text as one safe line of at most ``width`` columns."""
     line = safe(" ".join(text[: 4 * width].split()))
-    if cells(line) <= width and len(text) <= 4 * width:
+    return cut(line if len(text) <= 4 * width else line + " …", width)
+
+
+def cut(line: str, width: int) -> str:
+    """The start of a line in at most ``width`` columns."""
+    if cells(line) <= width:
         return line
-    room, kept = width - 1, len(line[: width - 1])
-    while cells(line[:kept]) > room:
+    kept = len(line[: width - 1])
+    while cells(line[:kept]) > width - 1:
         kept -= 1
     return line[:kept] + "…"
+
+
+def folded(text: str, width: int) -> Iterator[str]:
+    """The text in lines of at most ``width`` columns, between words where these are short."""
+    while cells(text) > width:
+        end = len(cut(text, width + 1)) - 1
+        blank = text.rfind(" ", end // 2, end)
+        yield text[: (end := blank if blank > 0 else end)]
+        text = text[end:].lstrip(" ")
+    yield text
 
 
 def cells(text: str) -> int:
@@ -100,7 +115,7 @@ def columns(rows: Iterable[Sequence[str]], right: Sequence[int] = (), most: int 
         widths[widths.index(max(widths))] -= 1
     return [
         "  ".join(
-            _padded(one_line(cell, width), width, at in right)
+            _padded(cut(cell, width), width, at in right)
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in safes

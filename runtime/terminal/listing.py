@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict
 from datetime import datetime
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.terminal.archive import Record
     from runtime.terminal.folder import Summary
 
+_WIDTH = 300  # of arguments and a result
 _MOST_CALLS = 12  # shown of one part, unless all are asked for
 
 
@@ -182,15 +184,16 @@ def _watch(record: Record, as_json: bool) -> None:
 
 def _compare(one: Record, other: Record, every: bool, as_json: bool) -> None:
     """Both ways end with 0: that runs differ is no failure."""
+    from nlpu.printing import folded
     from runtime.terminal.difference import difference_of, lines_of
-    from runtime.terminal.output import write, write_json
+    from runtime.terminal.output import console, safe, write, write_json
 
-    found = difference_of(one, other)
+    found, width = difference_of(one, other), console().width
     if as_json:
         write_json(found)
     else:
         for line in lines_of(found, None if every else _MOST_CALLS):
-            write(line + "\n")
+            write("\n    ".join(folded(safe(line), width - 4)) + "\n")
 
 
 def _details(record: Record) -> dict[str, Any]:
@@ -203,6 +206,7 @@ def _details(record: Record) -> dict[str, Any]:
         header.pop(inner, None)
     details["header"] = header
     details["calls_made"] = [call.details() for call in calls_of(record)]
+    details |= {name: json.loads(text) for name, text in _given_and_gave(record).items()}
     details["receipt"] = record.receipt
     end = record.past.end
     if end is not None and end[4]:
@@ -211,15 +215,16 @@ def _details(record: Record) -> dict[str, Any]:
 
 
 def _print_details(record: Record, every: bool) -> None:
+    from nlpu.printing import folded
     from runtime.terminal.calltree import tree_of
-    from runtime.terminal.output import console
+    from runtime.terminal.output import console, write
 
     out = console()
     for line in _heading(record):
-        out.print(line, soft_wrap=True)
-    out.print(tree_of(record, None if every else _MOST_CALLS))
+        write("\n    ".join(folded(line, out.width - 4)) + "\n")
+    out.print(tree_of(record, None if every else _MOST_CALLS, out.width))
     if record.receipt is not None:
-        out.print(_receipt_table(record.receipt))
+        write("the last life's calls\n" + _receipt_table(record.receipt, out.width) + "\n")
         _compare_forecast(record.past.header.get("forecast"), record.receipt)
 
 
@@ -232,17 +237,21 @@ def _compare_forecast(foretold: Any, receipt: dict[str, Any]) -> None:
 
 
 def _heading(record: Record) -> list[str]:
+    from nlpu.printing import counted, figure, one_line
     from runtime.terminal.output import safe
 
     line, header = _summary(record, record.calls, record.nlops), record.past.header
+    faults = sum(bool(outcome.fault) for outcome in record.past.paid)
+    failed = f", {faults:,} of them failed" if faults else ""
     engine = header.get("engine", "?")
     models = ", ".join(str(name).partition("|")[0] for name in header["processors"].values())
     lines = [
         f"run {line['id']}: {line['program']}, {line['status']}",
-        f"started {line['started']}, {line['seconds']:g} s in {record.past.lives} "
+        f"started {line['started']}, {figure(line['seconds'])} s in {record.past.lives} "
         f"{'life' if record.past.lives == 1 else 'lives'}, on {engine} ({models})",
-        f"{line['calls']} calls, {line['nlops']:g} nlops",
+        f"{counted(line['calls'], 'call')}{failed}, {figure(line['nlops'])} nlops",
     ]
+    lines += [f"{name}: {one_line(text, _WIDTH)}" for name, text in _given_and_gave(record).items()]
     if record.origin:
         lines.append(f"edited from run {record.origin}: nlpu show {record.origin} {record.name}")
     limits = {name: most for name, most in header["budget"].items() if most is not None}
@@ -253,20 +262,22 @@ def _heading(record: Record) -> list[str]:
         lines.append(f"{end[4][0]}: {end[4][1]}")
     if record.status in ("stopped", "failed"):
         lines.append(f"to resume it: {record.resumption}")
-    return [safe(text) for text in lines]
+    return [safe(" ".join(text.split())) for text in lines]  # no line of another
 
 
-def _receipt_table(receipt: dict[str, Any]) -> Any:
-    from rich.table import Table
-    from rich.text import Text
+def _given_and_gave(record: Record) -> dict[str, str]:
+    """Its arguments and its result, as the journal has them."""
+    end = record.past.end
+    kept = {"arguments": record.past.header.get("args", 0), "result": end[3] if end else 0}
+    return {name: record.texts[number] for name, number in kept.items() if number}
 
-    table = Table(box=None, pad_edge=False, title="the last life's calls", title_justify="left")
-    columns = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens", "service_s")
-    table.add_column("op")
-    for column in columns:
-        table.add_column(column.replace("_tokens", " tok").replace("_", " "), justify="right")
+
+def _receipt_table(receipt: dict[str, Any], width: int) -> str:
+    from nlpu.printing import columns
+
+    titles = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens", "service_s")
+    rows = [["op", *(title.replace("_tokens", " tok").replace("_", " ") for title in titles)]]
     made_s = sum((part["service_s"] for part in receipt["by_op"]), 0.0)  # work_s: reused ones, too
     for part in (*receipt["by_op"], {**receipt, "name": "all", "service_s": made_s}):
-        cells = (f"{round(part[column], 4):,}" for column in columns)
-        table.add_row(Text(str(part["name"])), *cells)
-    return table
+        rows.append([str(part["name"]), *(f"{round(part[title], 4):,}" for title in titles)])
+    return "\n".join(columns(rows, right=range(1, 7), most=width))
