@@ -12,9 +12,12 @@ from journal_kit import forge, forge_texts
 from kit import count, echo, execute
 from terminal_fixture import Terminal, nlpu
 
+from nlpu.engines.scripted import Scripted
 from nlpu.errors import NlpuError
 from nlpu.printing import cells, columns, cut, folded
+from runtime import Budget
 from runtime.receipt import Part
+from runtime.terminal.repl.console import Console, Settings
 
 __all__ = ["nlpu"]  # a fixture
 NAMES = {
@@ -119,6 +122,26 @@ def test_a_receipt_holds(name: str) -> None:
     table = receipt.model_copy(update={"by_op": (part,), "forced": ()}).table()
     held("\n".join(table.splitlines()[1:]))
     assert len(table.splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", sorted(NAMES.keys() - {"lines", "driving"}))
+def test_the_tables_of_the_console_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    text = NAMES[name]
+    console = Console(Settings(Scripted(f"answer {text[:9]}"), None, tmp_path, Budget()))
+    console.begin(None)
+    try:
+        for line in (f"Say {text}", f"x = again _ {text}", "pin x"):
+            console.do(line)
+        capsys.readouterr()
+        for look in ("ops", "ctx", "graph", "graph x", "cost", "runs"):
+            console.do(look)
+            shown = capsys.readouterr().out
+            assert shown.strip(), look
+            held(shown)
+    finally:
+        console.close()
 
 
 def test_tables_keep_their_numbers_and_cut_the_widest_cell() -> None:
