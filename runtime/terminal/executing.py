@@ -189,7 +189,7 @@ def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -
     if run.divergence:
         say(f"note: {run.divergence}")
     if error is not None:
-        say(f"error: {said(error)}")
+        say(f"error: {said(error)}".replace("\n", "\n  "))  # no line of ours
     say(f"run {run.name}: {receipt}")
     compare(job.forecast, receipt)
     if cut is not None and not job.replay and not isinstance(cut, Usage):  # rule 1
