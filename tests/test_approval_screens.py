@@ -11,7 +11,7 @@ import pyte
 import pytest
 from test_person import at_terminal
 
-from nlpu.label import UNTRUSTED, USER
+from nlpu.label import UNTRUSTED, USER, Integrity, intern_label
 from nlpu.printing import cells, one_line, safe, visible
 from nlpu.types import result_type
 from runtime.drivers.approval import screen
@@ -115,6 +115,17 @@ def test_what_decides_is_whole_on_lines_of_its_own(name: str) -> None:
         assert whole == "".join(visible(f"to = {json.dumps(text, ensure_ascii=False)}"))
 
 
+def test_long_reasons_and_descriptions_are_counted_too() -> None:
+    readers = frozenset(f"person{number}@example.org" for number in range(99))
+    label = intern_label(Integrity.USER, readers)
+    made = Driver("put", "Put. " * 200, send.function, (Argument("at", str),), result_type(str))
+    call = call_of(made, at="here")
+    call = call._replace(objections=tuple(objections(made, {"at": label}, USER)))
+    lines = screen(call, cut="; w")
+    assert seen(lines)[-2].startswith("  ... ") and seen(lines)[4] == '! at = "here"'
+    assert "person98" in "".join(line.strip() for line in screen(call))
+
+
 def test_many_blanks_in_what_decides_are_counted() -> None:
     lines = screen(call_of(to="ann" + " " * 500 + "eve", amount=1, subject="s", body="b"))
     assert '! to = "ann<500 blanks>eve"' in lines
@@ -162,13 +173,13 @@ def test_names_of_arguments_are_no_lines_of_their_own() -> None:
     seen(lines)
 
 
-@pytest.mark.parametrize("columns", [40, 80, 132])
+@pytest.mark.parametrize("columns", [16, 24, 80, 132])
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     for text in TEXTS.values():
         if len(text) < 100_000:
             for line in screen(call_of(to=text[:300], amount=1, subject="s", body=text),
                                width=columns, cut="; w"):  # fmt: skip
-                assert line.startswith(("  ...", "^")) or cells(line) < columns
+                assert line.startswith(("  ...", "^", "  body,")) or cells(line) < columns
 
 
 PADDED = '''
@@ -229,4 +240,4 @@ def test_ordinary_screens_keep_what_languages_need_and_show_what_hides() -> None
     for text in ("می\u200cخواهم", "क्\u200dष", "\U0001f469\u200d\U0001f467", "\u2764\ufe0f"):
         assert safe(text) == text
     assert safe("pay\u200dpal \u200b\u200e\U000e0041") == "pay<U+200D>pal <U+200B><U+200E><U+E0041>"
-    assert one_line("森" * 60, 21) == "森" * 10 + "…" and one_line("a" + " " * 999 + "b", 9) == "a…"
+    assert one_line("森" * 60, 21) == "森" * 10 + "…" and one_line("a" + " " * 999 + "b", 9) == "a …"

@@ -39,6 +39,7 @@ WIDTH, HEIGHT = 80, 24
 _EFFECTS = {"write": "change something", "external": "act outside"}
 _LEAST = 3  # lines of a content: its start, how much is not shown, its end
 _MOST = 3  # lines of a reason, and of what the driver says about itself
+_NARROWEST = 16  # columns
 _BRIEF = 80  # characters of a content in a message
 _BLANKS = re.compile(" {4,}")
 
@@ -47,14 +48,14 @@ def screen(
     call: ExactCall, head: str = "", width: int = WIDTH, height: int = HEIGHT, cut: str = ""
 ) -> list[str]:
     """The lines of a call: for one screen if ``cut`` says where the rest is, else whole."""
-    given, width, driver = json.loads(call.arguments), max(width, 40), call.driver
+    given, width, driver = json.loads(call.arguments), max(width, _NARROWEST), call.driver
     decides = [name for name in given if driver.role_of(name) != "content"]
     contents = {name: given[name] for name in given if name not in decides}
     lines = lined(head or wish(call), width, "", "  ")
-    lines += lined(driver.about.partition("\n")[0], width, "  ", "  ")[:_MOST]
+    lines += _few(lined(driver.about.partition("\n")[0], width, "  ", "  "), cut)
     for name in decides:
         lines += lined(f"{_name(name)} = {_json(given[name])}", width)
-    reasons = [lined(each.why, width, "- ", "  ")[:_MOST] for each in call.objections]
+    reasons = [_few(lined(each.why, width, "- ", "  "), cut) for each in call.objections]
     end = [line for each in reasons for line in each]
     room = height - 3 - len(lines) - len(end)  # the question, and a line on either side
     body = _contents(contents, width, room, cut)
@@ -85,8 +86,13 @@ def wish(call: ExactCall) -> str:
 
 def lined(text: str, width: int = WIDTH, first: str = "! ", more: str = ". ") -> list[str]:
     """All lines of a text that decides (rule 2)."""
-    lines = _wrapped(_counted(text), width - 1 - len(first))
+    lines = _wrapped(_counted(text), width - 1 - max(len(first), len(more)))
     return [f"{more if at else first}{line}" for at, (line, _) in enumerate(lines)]
+
+
+def _few(lines: list[str], cut: str) -> list[str]:
+    hidden = len(lines) - _MOST + 1
+    return [*lines[: _MOST - 1], f"  ... {hidden} more lines{cut}"] if cut and hidden > 1 else lines
 
 
 def quoted(text: str, width: int = WIDTH) -> list[str]:

@@ -85,7 +85,7 @@ def held(gate: Gate) -> None:
         told = next(iter(call.texts), call.op.text)
         if call.op.name == "say":
             told = line_of(call.op, call.texts)
-        say(f"held: {call.op.name} at {call.position}: {one_line(told, 40)}")
+        say(f"held: {one_line(call.op.name)} at {call.position}: {one_line(told, 40)}")
     if len(waiting) > _MOST_HELD:
         say(f"and {len(waiting) - _MOST_HELD} more")
 
