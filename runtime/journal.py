@@ -60,6 +60,8 @@ _NAMES_KEPT: Final = 4096
 Row = list[Any]
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
+_loads = json.JSONDecoder().decode
+
 
 def text_hash(body: bytes) -> bytes:
     """The name of a text in the store."""
@@ -314,7 +316,7 @@ class Journal(_Names):
             raise damaged(self.path, f"row {seq} is not the one that its side record names")
         self._seq, self._chain = seq, chain
         try:
-            row = json.loads(body)
+            row = _loads(body.decode("utf-8", "surrogatepass"))
         except (ValueError, RecursionError) as error:
             raise damaged(self.path, f"row {seq} cannot be read: {error}") from error
         self._keep_row(row)

@@ -111,6 +111,13 @@ def test_a_folder_of_everything(nlpu: Terminal, tmp_path: Path) -> None:
         )  # and none of them waits
 
 
+def test_a_file_s_name_makes_no_lines_of_its_own(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "x\nabc: all is well\x1b[2J.db").write_text("x")
+    ended = nlpu("runs", "--run-dir", str(tmp_path))
+    assert ended.code == 0 and len(ended.out.splitlines()) == 2
+    assert len(ended.err.splitlines()) == 1 and "\x1b" not in ended.out + ended.err
+
+
 def test_a_lock_that_is_a_pipe_is_no_owner(tmp_path: Path) -> None:
     path = good(tmp_path)
     path.with_suffix(".lock").unlink(missing_ok=True)

@@ -92,7 +92,7 @@ def _print_runs(found: list[Summary]) -> None:
             write(f"    {one_line(told, width - 4)}\n")
     for each in found:
         if each.record.damage:
-            say(f"{each.record.name}: {each.record.damage}")
+            say(one_line(f"{each.record.name}: {each.record.damage}", 1000))
 
 
 def show(
