@@ -49,12 +49,12 @@ def safe(text: str) -> str:
 
 
 def named(sign: str) -> str:
-    """A character by its number."""
+    """Write a character as its number."""
     return f"<U+{ord(sign):04X}>"
 
 
 def visible(text: str) -> Iterator[str]:
-    """Each character as it can be seen; any that has no look of its own by its number.
+    """Give each character as it can be seen; any that has no look of its own by its number.
 
     As ``safe``, but joiners, unusual blanks and marks on no letter are written out, too.
     """
@@ -73,7 +73,7 @@ def one_line(text: str, width: int = MOST) -> str:
 
 
 def cut(line: str, width: int) -> str:
-    """The start of a line in at most ``width`` columns."""
+    """Cut a line to at most ``width`` columns."""
     if cells(line) <= width:
         return line
     kept = len(line[: width - 1])
@@ -83,7 +83,7 @@ def cut(line: str, width: int) -> str:
 
 
 def folded(text: str, width: int) -> Iterator[str]:
-    """The text in lines of at most ``width`` columns, between words where these are short."""
+    """Break the text into lines of at most ``width`` columns, between short words if it can."""
     while cells(text) > width:
         end = len(cut(text, width + 1)) - 1
         blank = text.rfind(" ", end // 2, end)
@@ -93,7 +93,7 @@ def folded(text: str, width: int) -> Iterator[str]:
 
 
 def cells(text: str) -> int:
-    """The most columns of a terminal that a text takes: they differ about joined signs."""
+    """Count the most columns of a terminal that a text takes: they differ about joined signs."""
     return len(text) if text.isascii() else sum(map(_cells, text))
 
 
@@ -105,7 +105,7 @@ def _cells(sign: str) -> int:
 
 
 def columns(rows: Iterable[Sequence[str]], right: Sequence[int] = (), most: int = 0) -> list[str]:
-    """Lines of a table; ``right``: the columns that end below each other.
+    """Give the lines of a table; ``right``: the columns that end below each other.
 
     most: no line takes more columns; the widest cells are cut for it.
     """

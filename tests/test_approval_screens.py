@@ -126,6 +126,15 @@ def test_long_reasons_and_descriptions_are_counted_too() -> None:
     assert "person98" in "".join(line.strip() for line in screen(call))
 
 
+@pytest.mark.parametrize("amount", ["9" * 5000, "[" * 5000 + "]" * 5000])
+def test_what_python_does_not_read_again_is_shown_as_it_is_written(amount: str) -> None:
+    call = ExactCall("main/1", send, f'{{"to":"ann","amount":{amount}}}')
+    lines = screen(call, cut="; w")
+    whole = "".join(line[2:] for line in lines if line.startswith(("! ", ". ")))
+    assert json.loads(whole.removeprefix("arguments = ")) == call.arguments
+    assert amount in str(call)
+
+
 def test_many_blanks_in_what_decides_are_counted() -> None:
     lines = screen(call_of(to="ann" + " " * 500 + "eve", amount=1, subject="s", body="b"))
     assert '! to = "ann<500 blanks>eve"' in lines

@@ -108,6 +108,13 @@ def test_failures_come_before_successes_and_say_why(nlpu: Terminal, tmp_path: Pa
     assert whole["arguments"] == [["the text"], {}] and whole["result"] == ["answer"] * 14
 
 
+def test_a_result_that_is_no_json_is_told_as_it_stands(nlpu: Terminal, tmp_path: Path) -> None:
+    path = journal(tmp_path)
+    forge_texts(path, '["answer",', '["answer",,')
+    whole: Any = nlpu("show", path.stem, "--run-dir", str(tmp_path), "--json").json
+    assert whole["result"].startswith('["answer",,') and whole["arguments"] == [["the text"], {}]
+
+
 def test_failures_that_are_not_shown_are_counted(nlpu: Terminal, tmp_path: Path) -> None:
     run = execute(attempts, 15, run_dir=tmp_path, engine={"many": "several"})
     out = nlpu("show", run.name, "--run-dir", str(tmp_path)).out

@@ -47,8 +47,8 @@ _BLANKS = re.compile(" {4,}")
 def screen(
     call: ExactCall, head: str = "", width: int = WIDTH, height: int = HEIGHT, cut: str = ""
 ) -> list[str]:
-    """The lines of a call: for one screen if ``cut`` says where the rest is, else whole."""
-    given, width, driver = json.loads(call.arguments), max(width, _NARROWEST), call.driver
+    """Give the lines of a call: for one screen if ``cut`` says where the rest is, else whole."""
+    given, width, driver = _given(call), max(width, _NARROWEST), call.driver
     decides = [name for name in given if driver.role_of(name) != "content"]
     contents = {name: given[name] for name in given if name not in decides}
     lines = lined(head or wish(call), width, "", "  ")
@@ -65,8 +65,8 @@ def screen(
 
 
 def brief(call: ExactCall) -> str:
-    """The call on one line, for messages: what decides first, contents cut in their middle."""
-    given = json.loads(call.arguments)
+    """Tell the call on one line, for messages: what decides first, contents cut in their middle."""
+    given = _given(call)
     parts = {True: list[str](), False: list[str]()}
     for name, content in given.items():
         text = _counted("".join(visible(_json(content, compact=True))))
@@ -79,13 +79,13 @@ def brief(call: ExactCall) -> str:
 
 
 def wish(call: ExactCall) -> str:
-    """What the program wants, for the first line."""
+    """Say what the program wants, for the first line."""
     effect = _EFFECTS.get(call.driver.effect, "look at something")
     return f"the program wants to {effect} with {call.driver.name}, at {call.position}:"
 
 
 def lined(text: str, width: int = WIDTH, first: str = "! ", more: str = ". ") -> list[str]:
-    """All lines of a text that decides (rule 2)."""
+    """Give all lines of a text that decides (rule 2)."""
     lines = _wrapped(_counted(text), width - 1 - max(len(first), len(more)))
     return [f"{more if at else first}{line}" for at, (line, _) in enumerate(lines)]
 
@@ -96,7 +96,7 @@ def _few(lines: list[str], cut: str) -> list[str]:
 
 
 def quoted(text: str, width: int = WIDTH) -> list[str]:
-    """All lines of a text that anybody may have written (rule 1)."""
+    """Give all lines of a text that anybody may have written (rule 1)."""
     return [f"  | {line}" for line, _ in _wrapped(text, width - 5)]
 
 
@@ -152,6 +152,14 @@ def _wrapped(text: str, room: int) -> Iterator[tuple[str, int]]:
         if sign != "\n":
             line, used, taken = line + seen, used + wide, taken + 1
     yield line, taken
+
+
+def _given(call: ExactCall) -> dict[str, Any]:
+    """The arguments by name; as they are written where Python does not read them again."""
+    try:
+        return dict(json.loads(call.arguments))
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list in a list in ...
+        return {"arguments": call.arguments}
 
 
 def _counted(text: str) -> str:

@@ -199,7 +199,7 @@ def _record(path: Path, number: int, past: Past, rows: list[Row], texts: dict[in
 
 
 def record_of(path: Path, number: int, past: Past, seconds: float) -> Record:
-    """A run by its past, and the seconds of its ended lives."""
+    """Make the record of a run, by its past and the seconds of its ended lives."""
     status = "stopped" if past.end is None else str(past.end[2])
     if past.end is None:
         status = "running" if owner(path) else "stopped"
@@ -213,7 +213,7 @@ def _name(path: Path, number: int) -> str:
 
 
 def changed_s(path: Path) -> float:
-    """When a journal changed last, in seconds since 1970; 0 if that cannot be told."""
+    """Tell when a journal changed last, in seconds since 1970; 0 if that cannot be told."""
     return max(map(_changed_s, (path, beside(path, ".db-wal"), side_of(path))))
 
 

@@ -36,7 +36,7 @@ _WIDTH = 200
 
 @dataclass(slots=True)
 class Summary:
-    """What is listed of a run. ``record`` holds no calls."""
+    """Hold what is listed of a run. ``record`` has no calls."""
 
     record: Record
     calls: int = 0
@@ -117,14 +117,14 @@ class _Skim(Journal):
             raise odd(self, self._seq, row)
 
     def beginning(self, number: int) -> tuple[str, bool]:
-        """The beginning of a text, and whether it is all."""
+        """Read the beginning of a text, and tell whether it is all."""
         query = "SELECT substr(body, 1, ?), length(body) FROM text WHERE id = ?"
         body, length = self._db.execute(query, (_BEGINNING, number)).fetchone() or (b"", 0)
         return body.decode("utf-8", "ignore"), length <= _BEGINNING
 
 
 def summaries(run_dir: Path, limit: int | None = None) -> tuple[list[Summary], int]:
-    """The runs of a directory, newest first, and how many files were not read (rule 2).
+    """List the runs of a directory, newest first, and say how many files were not read (rule 2).
 
     Raises Usage.
     """
@@ -149,7 +149,7 @@ def _is_enough(found: list[Summary], limit: int, changed: float) -> bool:
 
 
 def skimmed(path: Path) -> list[Summary]:
-    """The runs of one file, or what is wrong with it."""
+    """List the runs of one file, or say what is wrong with it."""
     status, why = "damaged", ""
     try:
         kind = stranger(path)
@@ -187,7 +187,7 @@ def _summary(journal: _Skim, path: Path, number: int, tally: _Tally) -> Summary:
 
 
 def told_arguments(text: str) -> str:
-    """Arguments on one line, from the JSON that they are kept as."""
+    """Write arguments on one line, from the JSON that they are kept as."""
     try:
         args, named = json.loads(text)
         told = [*map(_json, args), *(f"{name}={_json(each)}" for name, each in named.items())]

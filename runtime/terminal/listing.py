@@ -206,12 +206,20 @@ def _details(record: Record) -> dict[str, Any]:
         header.pop(inner, None)
     details["header"] = header
     details["calls_made"] = [call.details() for call in calls_of(record)]
-    details |= {name: json.loads(text) for name, text in _given_and_gave(record).items()}
+    details |= {name: _parsed(text) for name, text in _given_and_gave(record).items()}
     details["receipt"] = record.receipt
     end = record.past.end
     if end is not None and end[4]:
         details["error"] = {"type": end[4][0], "message": end[4][1]}
     return details
+
+
+def _parsed(text: str) -> Any:
+    """A JSON text's content; the text where Python does not read it, or it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _print_details(record: Record, every: bool) -> None:

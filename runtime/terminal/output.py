@@ -38,7 +38,7 @@ def say(text: str) -> None:
 
 
 def say_error(message: str) -> None:
-    """What went wrong; of a message of several lines none can be taken for one of ours."""
+    """Say what went wrong; of a message of several lines none can be taken for one of ours."""
     say(f"error: {message}".replace("\n", "\n  "))
 
 
