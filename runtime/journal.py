@@ -47,6 +47,7 @@ from runtime.journal_file import (
     is_empty,
     older,
     owned,
+    plain,
     recorded,
     typed,
 )
@@ -58,6 +59,8 @@ _NAMES_KEPT: Final = 4096
 
 Row = list[Any]
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+_loads = json.JSONDecoder().decode
 
 
 def text_hash(body: bytes) -> bytes:
@@ -110,7 +113,7 @@ class Journal(_Names):
         self._ids: dict[bytes, int] = {}
         self._new_texts: list[tuple[int, bytes, bytes]] = []
         self._new_rows: list[tuple[int, int, bytes, bytes]] = []
-        self._seq, self._chain = 0, bytes(_CHAIN_BYTES)
+        self._seq, self._chain, self._met = 0, bytes(_CHAIN_BYTES), 0  # _met: texts that were read
         self.is_older = False  # made by a version whose calls had other keys
         self.read_only, self._durable, self._sync = read_only, durable, False
         self._boot = boot or boot_id()
@@ -126,6 +129,7 @@ class Journal(_Names):
 
     def _open(self, durable: bool) -> None:
         """Look at what is there, and only then open it for writing (rule 3)."""
+        plain(self.path)
         self._record = recorded(self.path)
         try:
             self._check_size()  # of a file that is empty SQLite would remove the log
@@ -260,7 +264,7 @@ class Journal(_Names):
         return self.rows[before:]
 
     def _load(self) -> None:
-        db, known = self._db, len(self._ids)
+        db, known = self._db, self._met
         self._record = recorded(self.path)  # before the rows, since a writer makes it after them
         try:
             db.execute("BEGIN")  # one snapshot: another process may be writing
@@ -293,8 +297,12 @@ class Journal(_Names):
             raise damaged(self.path, f"its side record {name} is missing or says nothing")
 
     def _take_text(self, number: int, name: bytes, body: bytes) -> None:
-        if number != len(self._ids) + 1 or text_hash(body) != name:
+        if number != self._met + 1 or text_hash(body) != name:
             raise damaged(self.path, f"text {number} does not match its hash")
+        self._met = number
+        self._keep_text(number, name, body)
+
+    def _keep_text(self, number: int, name: bytes, body: bytes) -> None:
         self._ids[name] = number
         self.texts[number] = body.decode("utf-8", "surrogatepass")
 
@@ -302,15 +310,19 @@ class Journal(_Names):
         expected = link(self._chain, self._seq + 1, texts, body)
         if seq != self._seq + 1 or chain != expected:
             raise damaged(self.path, f"row {self._seq + 1} fails its checksum")
-        if texts > len(self._ids):
-            raise damaged(self.path, f"text {len(self._ids) + 1} is missing")
+        if texts > self._met:
+            raise damaged(self.path, f"text {self._met + 1} is missing")
         if self._record is not None and not agrees(self._record, seq, chain):
             raise damaged(self.path, f"row {seq} is not the one that its side record names")
         self._seq, self._chain = seq, chain
         try:
-            self.rows.append(json.loads(body))
+            row = _loads(body.decode("utf-8", "surrogatepass"))
         except (ValueError, RecursionError) as error:
             raise damaged(self.path, f"row {seq} cannot be read: {error}") from error
+        self._keep_row(row)
+
+    def _keep_row(self, row: Row) -> None:
+        self.rows.append(row)
 
 
 class NoJournal(_Names):

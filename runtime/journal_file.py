@@ -6,7 +6,8 @@ Rules
    its side record it is damaged. One that was closed (``CLOSED``) is whole without anything beside
    it, and can be sent alone. Older files have no mark, and never had a side record; their calls
    have other keys, so they are read only.
-3. What the host did (no space, no permission) is StorageFailed; any other error of SQLite on a file
+3. What is no file is not opened: to open a pipe might never end (``nature``).
+4. What the host did (no space, no permission) is StorageFailed; any other error of SQLite on a file
    of ours is damage.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -28,6 +30,7 @@ CREATE TABLE IF NOT EXISTS log (
     seq INTEGER PRIMARY KEY, texts INTEGER NOT NULL, body BLOB NOT NULL, chain BLOB NOT NULL);
 """
 _MAGIC: Final = 0x4E4C5055  # "NLPU", SQLite's application_id
+_HEAD: Final = 72  # bytes of SQLite's header up to its application_id
 FORMAT: Final = 1  # SQLite's user_version; without a mark in it, of before there were side records
 OPEN, CLOSED = FORMAT | 0x100, FORMAT | 0x200  # rule 2
 ERRORS: Final = (sqlite3.Error, ValueError)  # a damaged schema's error may be no text to the module
@@ -35,6 +38,48 @@ _HOST_FAULTS: Final = tuple(  # of SQLite; any other error on a file of ours is 
     f"SQLITE_{name}"
     for name in ("IOERR", "FULL", "READONLY", "CANTOPEN", "PERM", "AUTH", "BUSY", "LOCKED", "NOMEM")
 )
+
+
+_KINDS: Final = {
+    stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def nature(path: Path) -> str:
+    """Say what a path is, if that is nothing that SQLite could open; "" if it may be a file.
+
+    Raises OSError.
+    """
+    try:
+        return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "")
+    except FileNotFoundError:
+        return ""
+
+
+def plain(path: Path) -> None:
+    """Refuse a journal that is no file, or has none beside it (rule 3). Raises StorageFailed."""
+    for suffix in (".db", ".db-wal", ".db-shm", ".db-journal", SUFFIX):
+        try:
+            kind = nature(file := beside(path, suffix))
+        except OSError as error:
+            raise typed(path, error) from error
+        if kind:
+            raise StorageFailed(f"{file} is {kind} and no file; move it away")
+
+
+def stranger(path: Path) -> str:
+    """Say what a file is that never was a journal; "" for one that may be. Raises OSError."""
+    kind = nature(path)
+    if kind or not path.exists():
+        return kind
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head:
+        return "an empty file"
+    is_database = head.startswith(b"SQLite format 3\0")
+    is_ours = head[-4:] in (_MAGIC.to_bytes(4), bytes(4))  # none before its process made tables
+    return "" if is_database and is_ours else "a file of something else"
 
 
 def journals(directory: Path) -> list[Path]:

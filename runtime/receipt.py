@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict
 
 from nlpu.errors import Cancelled
 from nlpu.judgement import Judgement
-from nlpu.printing import counted, figure, one_line
+from nlpu.printing import columns, counted, figure, one_line
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.cost import Cost
 from runtime.graph import Node
@@ -144,11 +144,7 @@ class Receipt(BaseModel):
                 (part.name, str(part.calls), f"{figure(part.nlops)}", *map(_tokens, tokens),
                  f"{figure(part.queue_s)}", f"{figure(part.service_s)}")
             )  # fmt: skip
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [str(self)]
-        for name, *figures in rows:
-            aligned = (each.rjust(w) for each, w in zip(figures, widths[1:], strict=True))
-            lines.append("  ".join([name.ljust(widths[0]), *aligned]))
+        lines = [str(self), *columns(rows, right=range(1, len(head)), most=80)]
         lines += [f"waited {figure(w.seconds)} s in {w.times} at {w.line}" for w in self.forced[:5]]
         return "\n".join(lines)
 

@@ -236,11 +236,16 @@ def rows_by_run(journal: Journal | NoJournal) -> dict[int, list[Row]]:
     """Sort a journal's rows by their runs. Raises JournalDamaged (rule 1)."""
     found: dict[int, list[Row]] = {}
     for at, row in enumerate(checked(journal), 1):
-        begins, number = row[0] == "run", row[1]
-        if begins == (number in found) or (begins and not _is_younger(row)):
-            raise _odd(journal, at, row)
-        found.setdefault(number, []).append(row)
+        check_run(journal, at, row, found)
+        found.setdefault(row[1], []).append(row)
     return found
+
+
+def check_run(journal: Journal | NoJournal, at: int, row: Row, known: Container[int]) -> None:
+    """Hold a row against the runs before it. Raises JournalDamaged."""
+    begins = row[0] == "run"
+    if begins == (row[1] in known) or (begins and not _is_younger(row)):
+        raise odd(journal, at, row)
 
 
 def _is_younger(row: Row) -> bool:
@@ -252,7 +257,7 @@ def _is_younger(row: Row) -> bool:
 def checked(journal: Journal | NoJournal, after: int = 0) -> Iterator[Row]:
     """Give the rows of a journal after one, each when it has been looked at."""
     for at, row in enumerate(journal.rows[after:], after + 1):
-        _check(journal, at, row)
+        check(journal, at, row, journal.texts)
         yield row
 
 
@@ -276,22 +281,24 @@ def fold_in(journal: Journal, past: Past, rows: Iterable[Row]) -> None:
 
 def _odd_in(journal: Journal | NoJournal, error: OddRow) -> JournalDamaged:
     at = next((at for at, row in enumerate(journal.rows, 1) if row is error.row), 0)
-    return _odd(journal, at, error.row)
+    return odd(journal, at, error.row)
 
 
-def _odd(journal: Journal | NoJournal, at: int, row: Any) -> JournalDamaged:
+def odd(journal: Journal | NoJournal, at: int, row: Any) -> JournalDamaged:
+    """Make the error that names a row."""
     kind = row[0] if isinstance(row, list) and row else row
     what = f" ({kind!r:.20})" if isinstance(kind, str) else ""
     return damaged(journal.path or Path(), f"row {at}{what} is none that a run writes")
 
 
-def _check(journal: Journal | NoJournal, at: int, row: Any) -> None:
+def check(journal: Journal | NoJournal, at: int, row: Any, texts: Texts) -> None:
+    """Hold a row against its form. Raises JournalDamaged."""
     whole = isinstance(row, list) and len(row) > 1 and isinstance(row[0], str)
     if not whole or type(row[1]) is not int:
-        raise _odd(journal, at, row)
-    form, texts = _FORMS.get(row[0], ()), journal.texts
+        raise odd(journal, at, row)
+    form = _FORMS.get(row[0], ())
     if len(row) - 2 < len(form):
-        raise _odd(journal, at, row)
+        raise odd(journal, at, row)
     for test, content in zip(form, row[2:], strict=False):
         if not test(content, texts):
-            raise _odd(journal, at, row)
+            raise odd(journal, at, row)

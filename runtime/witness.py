@@ -110,12 +110,16 @@ def read(journal: Path) -> Record | None:
     Raises OSError.
     """
     try:
-        with side_of(journal).open("rb") as file:
+        with open(side_of(journal), "rb", opener=_at_once) as file:
             content = file.read(_SECTOR + SLOT_BYTES)
     except FileNotFoundError:
         return None
     slots = (content[start : start + SLOT_BYTES] for start in (0, _SECTOR))
     return max(filter(None, map(decode, slots)), default=None)
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # it may be a pipe
 
 
 def agrees(record: Record, row: int, chain: bytes) -> bool:

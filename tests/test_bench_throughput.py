@@ -16,7 +16,7 @@ from nlpu.errors import Usage
 from nlpu.processor import Processor, open_processor
 from runtime.bench import results, throughput, throughput_runs
 from runtime.bench.overhead import tokenizer
-from runtime.bench.pictures import draw
+from runtime.bench.pictures import _rising, draw
 from runtime.bench.servers import ROWS, Served, Target, scripted_server, target
 from runtime.bench.throughput_profiles import PROFILES, filled, profile, sessions
 
@@ -166,6 +166,22 @@ def test_results_are_written_and_drawn(figures: dict[str, Any], tmp_path: Path) 
     written = results.read(made)
     assert written["bench"] == "throughput" and written["quick"]
     assert drawn.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("values", [(0.45, 0.55), (0.0163, 0.694), (0.146, 1.53), (1e-3, 9e3)])
+def test_axes_have_numbers_to_read_by(values: tuple[float, float]) -> None:
+    matplotlib_figure = pytest.importorskip("matplotlib.figure")
+    rows = [
+        {"cache": "cold", "in_flight": level, "rate": {"median": value, "each": [value]}}
+        for level, value in zip((1, 64), values, strict=True)
+    ]
+    axes = matplotlib_figure.Figure().add_subplot()
+    _rising(axes, [{"name": "prose/128", "rows": rows}], "rate", "nlops/s")
+    low, high = axes.get_ylim()
+    told = [text.get_text().replace(",", "") for text in axes.get_yticklabels()]
+    assert low <= values[0] and values[1] <= high and 2 <= len(told) <= 12
+    assert [float(text) for text in told] == pytest.approx(list(axes.get_yticks()))
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "64"]
 
 
 def test_the_command_has_its_options() -> None:

@@ -292,7 +292,7 @@ def test_a_program_that_cannot_be_stopped_is_said_to_be_busy(
 def test_what_a_model_says_cannot_drive_the_terminal(screen: Opened) -> None:
     on = screen(worker=True)
     on.expect("_1>")
-    on.type("One", "\\x1b[2J", "link\\x1b]52;c;aGk=\\x07", "back\\u202e", "_2>")
+    on.type("One", "<U+001B>[2J", "link<U+001B>]52;c;aGk=<U+0007>", "back<U+202E>", "_2>")
     on.type("x = Two _", "_3>")
     for look in ("graph", "graph _1", "ctx", "inspect x", "cost", "_1", "ops", "edit _2 no"):
         on.type(look, "_3>")

@@ -13,7 +13,7 @@ from recorded_fixture import program, recorded
 from terminal_fixture import Terminal, nlpu
 from test_report import EVIL, evil
 
-from nlpu.engines.scripted import Scripted, Seen
+from nlpu.engines.scripted import Say, Scripted, Seen
 from runtime.terminal.archive import Record
 from runtime.terminal.edges import shape_of
 from runtime.terminal.report import MOST, report_of
@@ -138,6 +138,50 @@ def test_a_run_of_a_command_opens_too(nlpu: Terminal, tmp_path: Path) -> None:
         assert at == "#main/0/2"
 
     visit(tmp_path / "report.html", tmp_path, look)
+
+
+LAYOUT = """() => {
+  const box = (id) => document.getElementById(id).getBoundingClientRect();
+  const calls = document.getElementById("calls").parentElement;
+  return {
+    search: [box("search").left, box("search").right],
+    detail: [box("detail").left, box("detail").right],
+    scrolls: calls.scrollHeight > calls.clientHeight, page: document.body.scrollWidth - innerWidth,
+    first: calls.querySelectorAll("tr")[1].textContent,
+  };
+}"""
+
+
+def uneven(seen: Seen) -> Say:
+    """Long readings, one failure, and a text of which some cannot be seen."""
+    if "good" in seen.instruction:
+        return Say("perhaps", seconds=500.0)
+    return Say("pay\u200b \u202eeve\U000e0041 " * 20, seconds=500.0)
+
+
+def test_a_report_is_aligned_and_read_by_people(tmp_path: Path) -> None:
+    record = recorded(tmp_path, uneven, "tides", 40)
+
+    async def look(browser: Browser) -> None:
+        for width in (1440, 700):
+            await browser.send(
+                "Emulation.setDeviceMetricsOverride",
+                width=width, height=900, deviceScaleFactor=1, mobile=False,
+            )  # fmt: skip
+            seen = await browser.run(f"({LAYOUT})()")
+            assert seen["search"] == pytest.approx(seen["detail"], abs=1)
+            assert seen["scrolls"] and seen["page"] <= 0
+            assert "goodfailed" in seen["first"]
+        assert "41 min 40 s" in await text_of(browser, "timeline-about")
+        read = await browser.run("[0, 61e3, 45e5].map(duration).concat(counted(12345))")
+        assert read == ["0 s", "1 min 1 s", "1 h 15 min", "12,345"]
+        assert await browser.run(f"({SEARCH})('pay')") != "0 calls"
+        detail = await text_of(browser, "detail")
+        assert "pay<U+200B> <U+202E>eve<U+E0041>" in detail
+        whole = await browser.run("document.body.textContent.slice(0, 1e5)")
+        assert "e+0" not in await text_of(browser, "figures") and "<U+202E>" in whole
+
+    visit(page_of(record), tmp_path, look)
 
 
 def wordy(seen: Seen) -> str:

@@ -205,7 +205,7 @@ def test_escape_sequences_do_not_reach_a_terminal(tmp_path: Path) -> None:
     text = "\x1b[2Jred\x1b]0;owned\x07 \x9b1A back\u202eward \x08 ok"
     spec = program(tmp_path / "p.py", f"def go():\n    return {text!r}\n")
     seen = _on_a_terminal([*COMMAND, "run", spec, *SCRIPTED], tmp_path)
-    assert b"\\x1b[2Jred" in seen and b"\\u202e" in seen and "\x9b".encode() not in seen
+    assert b"<U+001B>[2Jred" in seen and b"<U+202E>" in seen and "\x9b".encode() not in seen
     assert b"\x1b[2J" not in seen and b"\x07" not in seen and b"\x08" not in seen
     piped = subprocess.run(
         [*COMMAND, "run", spec, *SCRIPTED],

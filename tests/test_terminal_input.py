@@ -253,10 +253,10 @@ def test_a_full_disk_stops_the_run_resumable(tmp_path: Path) -> None:
 def test_unexpected_errors_ask_for_a_report_and_debug_shows_where(
     nlpu: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(run_dir: Path) -> None:
+    def broken(run_dir: Path, limit: int | None) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr("runtime.terminal.archive.records", broken)
+    monkeypatch.setattr("runtime.terminal.folder.summaries", broken)
     monkeypatch.setenv("NLPU_DEBUG", "")
     ended = nlpu("runs")
     assert ended.code == 1 and "please report" in ended.err and "Traceback" not in ended.err

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
+from nlpu.printing import figure as digits
 
+_MOST_TICKS = 12
 _SIZE = (9.0, 3.6)  # inches
 
 
@@ -71,10 +74,24 @@ def _rising(axes: Any, profiles: list[dict[str, Any]], figure: str, title: str) 
                 markersize=4, capsize=2, label=f"{found['name']} {cache}",
             )  # fmt: skip
     axes.set(xlabel="calls in flight", title=title, xscale="log", yscale="log")
+    low, high = axes.get_ylim()  # of the ranges, too
+    ticks = _steps(low, high)
+    axes.set_yticks(ticks, map(digits, ticks))
+    axes.set_ylim(ticks[0], ticks[-1])
     levels = sorted({row["in_flight"] for found in profiles for row in found["rows"]})
     axes.set_xticks(levels, map(str, levels))
     axes.minorticks_off()
     axes.grid(alpha=0.3)
+
+
+def _steps(low: float, high: float) -> list[float]:
+    """The steps of 1, 2, 5, 10 that hold a range: two at least, so that it can be read."""
+    decades = range(floor(log10(low)) - 1, ceil(log10(high)) + 2)
+    steps = [float(f"{factor}e{decade}") for decade in decades for factor in (1, 2, 5)]
+    least = max(step for step in steps if step < low)
+    most = min(step for step in steps if step > high)
+    held = [step for step in steps if least <= step <= most]
+    return held if len(held) <= _MOST_TICKS else [held[0], *held[3:-3:3], held[-1]]
 
 
 def _bars(axes: Any, rows: list[dict[str, Any]], figure: str, title: str) -> None:

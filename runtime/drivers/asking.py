@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from nlpu.errors import NeedsPerson
 from nlpu.label import USER
+from nlpu.printing import shown
 from runtime.drivers.driver import driver
 from runtime.drivers.person import PERSON
 
@@ -18,5 +19,5 @@ async def ask(question: str) -> str:
     """Ask the person at the terminal and wait for the answer."""
     person = PERSON.get()
     if person is None:
-        raise NeedsPerson(f"the program asks: {question!r}. Resume the run at a terminal")
+        raise NeedsPerson(f"the program asks: {shown(question, 200)}. Resume the run at a terminal")
     return (await person.answers(question)).strip()

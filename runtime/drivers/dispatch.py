@@ -74,7 +74,7 @@ def _ready(kernel: Kernel, node: Node) -> None:
     call = ExactCall(node.position, driver, _json(driver, given), labels=labels, scope=scope)
     if kernel.dry and driver.effect not in _HARMLESS:
         run.refused.add(driver.name)
-        raise Refused(f"{call} at {call.position}: a dry run changes nothing")
+        raise Refused(f"{call.text} at {call.position}: a dry run changes nothing")
     harmless = driver.effect in _HARMLESS or driver.idempotent
     past = _met(node, call)
     if past is None and not run.replay:
@@ -124,7 +124,7 @@ def _weighed(call: ExactCall) -> ExactCall:
 
 def _refusal(call: ExactCall) -> Refused:
     why = "; ".join(each.why for each in call.objections)
-    return Refused(f"{call} at {call.position} was refused: {why}", call)
+    return Refused(f"{call.text} at {call.position} was refused: {why}", call)
 
 
 # -- asking a person ----------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def _settled_by(kernel: Kernel, node: Node, call: ExactCall, verdict: Verdict) -
     if verdict == "again":
         _intend(kernel, node, call, approved=True)  # the person has just seen the exact call
     elif verdict == "done":
-        lost = f"{call} at {call.position} was done before a crash; its result is lost"
+        lost = f"{call.text} at {call.position} was done before a crash; its result is lost"
         node.scope.run.history.undone(node.position, lost)  # what the program sees, in later lives
         raise _failing(node, DriverFailed(lost), USER)
     else:
@@ -198,7 +198,7 @@ def _settled_by(kernel: Kernel, node: Node, call: ExactCall, verdict: Verdict) -
 def _intend(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> None:
     """Journal the intent; the call itself comes after the commit (rule 1)."""
     run = node.scope.run
-    run.history.intent(call.position, call.digest, str(call), approved)
+    run.history.intent(call.position, call.digest, call.text, approved)
     if call.driver.effect not in _HARMLESS:
         run.journal.sync_next()
     node.stage = Stage.SENT

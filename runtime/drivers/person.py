@@ -3,6 +3,8 @@
 Rules
 1. An approval is of one exact call: position, driver and arguments. Another call needs another.
 2. Without a person nothing is approved: the run stops, resumable, where one is needed.
+3. A call is shown by ``approval``: ``print(call)`` on a line, ``approval.screen`` on a screen. Its
+   ``text`` is for records.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Literal, NamedTuple, Protocol
 from nlpu.checks import FUNCTION, check_fields
 from nlpu.label import UNTRUSTED, Label
 from nlpu.printing import counted, one_line
+from runtime.drivers.approval import brief
 from runtime.drivers.driver import Driver
 from runtime.drivers.policy import Objection
 
@@ -39,8 +42,13 @@ class ExactCall(NamedTuple):
         whole = b"\0".join([self.position.encode(), self.driver.digest, self.arguments.encode()])
         return blake2b(whole, digest_size=12).hexdigest()
 
-    def __str__(self) -> str:
+    @property
+    def text(self) -> str:
+        """On one line, raw and whole."""
         return f"{self.driver.name}({self.arguments})"
+
+    def __str__(self) -> str:
+        return brief(self)
 
     def __repr__(self) -> str:
         why = "".join(f"; {each.why}" for each in self.objections)

@@ -53,7 +53,7 @@ def _equal(intents: Mapping[str, PastIntent], call: ExactCall) -> str | None:
 
 def _moved(run: RunState, call: ExactCall, whose: str, digest: str, made: PastIntent) -> PastIntent:
     run.history.moved(call.position, whose, digest)
-    run.history.intent(call.position, call.digest, str(call), made.approved)
+    run.history.intent(call.position, call.digest, call.text, made.approved)
     if made.text:
         run.history.effect(call.position, run.journal.texts[made.text], made.label)
     return made._replace(position=call.position)

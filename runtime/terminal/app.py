@@ -92,7 +92,7 @@ def _without_debug(args: list[str]) -> list[str]:
 
 def _ended_by(error: BaseException, args: list[str]) -> int:
     """Say what happened (rules 3 and 5) and give the exit code."""
-    from runtime.terminal.output import say, write_json
+    from runtime.terminal.output import say, say_error, write_json
 
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
@@ -112,7 +112,7 @@ def _ended_by(error: BaseException, args: list[str]) -> int:
 
         traceback.print_exception(error)
     if message:  # without arguments a group has printed its help, and has nothing to add
-        say(message if kind == "Interrupted" else f"error: {message}")
+        (say if kind == "Interrupted" else say_error)(message)
     if owes_json(args):
         status = {3: "stopped", 130: "stopped", 4: "needs_person"}.get(code, "failed")
         write_json(failure(kind, message, status=status))

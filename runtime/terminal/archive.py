@@ -14,7 +14,7 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -158,7 +158,7 @@ def read(path: Path, strict: bool = False) -> list[Record]:
     except NlpuError as error:
         if strict:
             raise
-        past = Past(header={"program": "?", "started_s": _last_change_s(path)})
+        past = Past(header={"program": "?", "started_s": changed_s(path)})
         status = "damaged" if isinstance(error, JournalDamaged) else "unreadable"
         return [Record(path.stem, past, {}, status, 0.0, str(error))]
 
@@ -195,28 +195,39 @@ def followed(record: Record, pause: Callable[[], object]) -> Iterator[Record]:
 
 def _record(path: Path, number: int, past: Past, rows: list[Row], texts: dict[int, str]) -> Record:
     seconds = sum(row[5]["seconds"] for row in rows if row[0] == "end" and len(row) > 5)
+    return replace(record_of(path, number, past, seconds), texts=texts, rows=rows)
+
+
+def record_of(path: Path, number: int, past: Past, seconds: float) -> Record:
+    """Make the record of a run, by its past and the seconds of its ended lives."""
     status = "stopped" if past.end is None else str(past.end[2])
     if past.end is None:
         status = "running" if owner(path) else "stopped"
         if past.lives == 1:  # its last sign of life is the journal's last commit
-            seconds = max(0.0, _last_change_s(path) - past.header.get("started_s", 0.0))
-    return Record(_name(path, number), past, texts, status, round(seconds, 3), path=path, rows=rows)
+            seconds = max(0.0, changed_s(path) - past.header.get("started_s", 0.0))
+    return Record(_name(path, number), past, {}, status, round(seconds, 3), path=path)
 
 
 def _name(path: Path, number: int) -> str:
     return path.stem if number == 1 else f"{path.stem}.{number}"
 
 
-def _last_change_s(path: Path) -> float:
-    files = (path, beside(path, ".db-wal"))
-    there = [file for file in files if file.exists()] or [side_of(path)]
-    return max(file.stat().st_mtime for file in there)
+def changed_s(path: Path) -> float:
+    """Tell when a journal changed last, in seconds since 1970; 0 if that cannot be told."""
+    return max(map(_changed_s, (path, beside(path, ".db-wal"), side_of(path))))
+
+
+def _changed_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def owner(path: Path) -> bool:
     """Whether a living process owns the journal."""
     try:
-        lock = os.open(beside(path, ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(beside(path, ".lock"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlpu.printing import cut, folded, one_line
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.cost import Cost
 from runtime.history import PastCall, cost_of
-from runtime.terminal.output import one_line
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from runtime.terminal.archive import Record
 
 _WIDTH = 46
+_REASON = 400  # of why a call failed
+_INDENT = 4  # of a part in the tree
 _NO_COST = Cost(attempts=1)
 
 
@@ -60,9 +62,11 @@ class Call:
         }
 
     def line(self) -> str:
-        """On one line."""
-        tokens = f"{self.cost.prompt_tokens}+{self.cost.completion_tokens} tok"
-        return f"{self.position}  {self.op}  {self.state}  {tokens}  {one_line(self.text, _WIDTH)}"
+        """On one safe line; why it failed is another."""
+        tokens = f"{self.cost.prompt_tokens:,}+{self.cost.completion_tokens:,} tok"
+        text = "" if self.state == "failed" else one_line(self.text, _WIDTH)
+        where, op = one_line(self.position, _WIDTH), one_line(self.op, _WIDTH)
+        return f"{where}  {op}  {self.state}  {tokens}  {text}".rstrip()
 
 
 def calls_of(record: Record) -> list[Call]:
@@ -114,25 +118,32 @@ def _facts(sums: Counter[str]) -> dict[str, Any]:
     return {**{name: sums[name] for name in names}, **nlops, **seconds}
 
 
-def tree_of(record: Record, most: int | None) -> Tree:
-    """The calls under the parts that issued them; at most ``most`` of one part."""
+def tree_of(record: Record, most: int | None, width: int = 80) -> Tree:
+    """The calls under the parts that issued them, failures first; at most ``most`` of one part."""
     from rich.text import Text
     from rich.tree import Tree
 
     root = Tree(Text("main"))
     branches: dict[str, Tree] = {"main": root}
-    hidden: dict[str, int] = {}
+    hidden: dict[str, list[Call]] = {}
     shown: dict[str, int] = {}
-    for call in calls_of(record):
+    for call in sorted(calls_of(record), key=lambda call: call.state != "failed"):
         part = call.position.rpartition("/")[0]
         parent = _top(part)
         shown[parent] = shown.get(parent, 0) + 1
         if most is not None and shown[parent] > most:
-            hidden[parent] = hidden.get(parent, 0) + 1
+            hidden.setdefault(parent, []).append(call)
             continue
-        _branch(branches, part).add(Text(call.line(), no_wrap=True, overflow="ellipsis"))
-    for part, count in hidden.items():
-        _branch(branches, part).add(Text(f"... and {count} more (see them with --all)"))
+        room = max(20, width - _INDENT * call.position.count("/"))
+        leaf = _branch(branches, part).add(Text(cut(call.line(), room), no_wrap=True))
+        if call.state == "failed":
+            reason = folded(one_line(call.text, _REASON), room - _INDENT)
+            leaf.add(Text("\n".join(reason), no_wrap=True))
+    for part, calls in hidden.items():
+        failed = sum(call.state == "failed" for call in calls)
+        told = f", {failed:,} of them failed" if failed else ""
+        more = f"... and {len(calls):,} more{told} (see them with --all)"
+        _branch(branches, part).add(Text(more))
     return root
 
 
@@ -148,5 +159,5 @@ def _branch(branches: dict[str, Tree], path: str) -> Tree:
     found = branches.get(path)
     if found is None:
         above, _, own = path.rpartition("/")
-        found = branches[path] = _branch(branches, above).add(Text(own or path))
+        found = branches[path] = _branch(branches, above).add(Text(one_line(own or path)))
     return found

@@ -23,6 +23,7 @@ from difflib import unified_diff
 from itertools import islice
 from typing import Any
 
+from nlpu.printing import one_line
 from nlpu.sentences import parts as sentences
 from runtime.terminal.archive import Record
 from runtime.terminal.calltree import Call, calls_of, in_order
@@ -188,9 +189,10 @@ def lines_of(difference: dict[str, Any], most: int | None) -> list[str]:
 
 def _told(run: dict[str, Any]) -> str:
     edited = f", edited from {run['from']}" if run["from"] else ""
-    return f"run {run['id']}: {run['program']}, {run['status']}, {run['calls']} calls{edited}"
+    title = one_line(run["program"])
+    return f"run {run['id']}: {title}, {run['status']}, {run['calls']} calls{edited}"
 
 
 def _place(found: dict[str, Any]) -> str:
     what = f"other {', '.join(found['differs'])}" if "differs" in found else found["change"]
-    return f"{found['position']}  {found['op']}  {what}"
+    return f"{one_line(found['position'])}  {one_line(found['op'])}  {what}"

@@ -29,8 +29,9 @@ from runtime.forecast import Forecast, Interval, forecast
 from runtime.header import result_text
 from runtime.receipt import Receipt
 from runtime.settings import api_key
-from runtime.terminal.archive import Record, records
+from runtime.terminal.archive import Record, find
 from runtime.terminal.downloading import have_model
+from runtime.terminal.folder import summaries
 from runtime.terminal.output import console, say
 from runtime.terminal.recorded import Recorded, remembered
 
@@ -54,10 +55,11 @@ class Machine(Protocol):
 
 def made(program: Callable[..., Any], bound: Bound, machine: Machine, budget: Budget) -> Forecast:
     """The forecast. Raises what opening the engine raises, and what every dry run raises."""
-    same = [record for record in records(machine.run_dir) if _is_on(record, machine)]
+    listed = [each.record for each in summaries(machine.run_dir)[0]]
+    same = [record for record in listed if _is_on(record, machine)]
     known = _known(same, machine)
     experience = Experience()
-    for record in same[:_NEWEST]:
+    for record in (find(machine.run_dir, each.name) for each in same[:_NEWEST]):  # one at a time
         for identity in set(record.past.processors.values()):
             if identity.split("|")[0] == known.model:
                 experience.add(record.name, record.past, record.texts, identity)

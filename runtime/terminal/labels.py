@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nlpu.errors import ProgramError, Refused
 from nlpu.label import USER, Label
 from nlpu.op import Call
+from nlpu.printing import columns
 from nlpu.value import Value
 from runtime.drivers.driver import Drive
 from runtime.editing import label_of_text
@@ -97,7 +98,7 @@ def _refusal(node: Node, call: Any) -> dict[str, Any]:
         start = _given(node, each.argument)
         told = {"argument": each.argument, "role": each.role, "label": str(each.label)}
         objections.append({**told, "why": each.why, "path": _path(node, start, each.breaks)})
-    return {"position": exact.position, "call": str(exact), "objections": objections}
+    return {"position": exact.position, "call": exact.text, "objections": objections}
 
 
 def _given(node: Node, argument: str | None) -> list[Arc]:
@@ -203,8 +204,8 @@ def _lines(told: dict[str, Any], every: bool) -> Iterator[str]:
     yield f"the result is {told['result']}"
 
 
-def _columns(rows: list[dict[str, str]], names: tuple[str, ...], indent: str) -> Iterator[str]:
-    widths = [max((len(row[name]) for row in rows), default=0) for name in names]
-    for row in rows:
-        cells = (row[name].ljust(width) for name, width in zip(names, widths, strict=True))
-        yield (indent + "  ".join(cells)).rstrip()
+def _columns(rows: list[dict[str, str]], names: tuple[str, ...], indent: str) -> list[str]:
+    width = output.console().width - len(indent)
+    return [
+        indent + line for line in columns([[row[n] for n in names] for row in rows], most=width)
+    ]

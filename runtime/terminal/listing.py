@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict
 from datetime import datetime
@@ -14,64 +15,84 @@ from runtime.terminal import options as o
 
 if TYPE_CHECKING:
     from runtime.terminal.archive import Record
+    from runtime.terminal.folder import Summary
 
+_WIDTH = 300  # of arguments and a result
 _MOST_CALLS = 12  # shown of one part, unless all are asked for
 
 
-def runs(run_dir: o.RunDir = None, as_json: o.Json = False) -> int:
-    """All runs, newest first."""
-    from runtime.terminal.archive import records
+def runs(
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The newest N alone.")
+    ] = None,
+    run_dir: o.RunDir = None,
+    as_json: o.Json = False,
+) -> int:
+    """All runs, newest first, with what they were given and what they gave."""
+    from runtime.terminal.folder import summaries
     from runtime.terminal.output import say, write_json
 
     place = o.run_dir_of(run_dir)
-    found = records(place)
+    found, unread = summaries(place, limit)
     if as_json:
-        write_json([_summary(record) for record in found])
+        write_json([_listed(each) for each in found])
         return 0
     if not found:
         say(f"no runs in {place}; start one: nlpu run ask 'What is a loom?'")
         return 0
     _print_runs(found)
+    if unread:
+        say(f"{unread:,} more journals were not read (--limit {limit})")
     return 0
 
 
-def _summary(record: Record) -> dict[str, Any]:
+def _listed(found: Summary) -> dict[str, Any]:
+    more = {"arguments": found.arguments, "result": found.result, "error": found.error}
+    summary = _summary(found.record, found.calls, found.nlops)
+    return {**summary, **{name: fact for name, fact in more.items() if fact}}
+
+
+def _summary(record: Record, calls: int, nlops: float) -> dict[str, Any]:
+    started = datetime.fromtimestamp(record.started_s).astimezone()
     summary = {
         "id": record.name,
         "program": record.program,
         "status": record.status,
-        "calls": record.calls,
-        "nlops": round(record.nlops, 4),
-        "started": datetime.fromtimestamp(record.started_s).astimezone().isoformat("T", "seconds"),
+        "calls": calls,
+        "nlops": round(nlops, 4),
+        "started": started.isoformat("T", "seconds"),
         "seconds": record.seconds,
     }
     more = {"from": record.origin, "error": record.damage}
     return {**summary, **{name: fact for name, fact in more.items() if fact}}
 
 
-def _print_runs(found: list[Record]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+def _print_runs(found: list[Summary]) -> None:
+    """A line of facts for each, and one of what it was given and gave."""
+    from nlpu.printing import columns, figure, one_line
+    from runtime.terminal.output import console, say, write
 
-    from runtime.terminal.output import console, one_line, say
-
-    table = Table(box=None, pad_edge=False, collapse_padding=True)
-    edited = ["from"] if any(record.origin for record in found) else []
-    for title in ("run", "program", "status", "calls", "nlops", "started", "seconds", *edited):
-        right = title in ("calls", "nlops", "seconds")
-        table.add_column(title, justify="right" if right else "left", no_wrap=True)
-    for record in found:
-        line = _summary(record)
-        cells = [
-            line["id"], one_line(record.title, 12 if edited else 24), line["status"],
-            str(line["calls"]), f"{line['nlops']:.1f}", line["started"][:16].replace("T", " "),
-            f"{line['seconds']:.1f}", *(line.get("from", "") for _ in edited),
-        ]  # fmt: skip
-        table.add_row(*(Text(cell) for cell in cells))
-    console().print(table)
-    for record in found:
-        if record.damage:
-            say(f"{record.name}: {record.damage}")
+    edited = ["from"] if any(each.record.origin for each in found) else []
+    rows = [["run", "program", "status", "calls", "nlops", "started", "seconds", *edited]]
+    for each in found:
+        record, line = each.record, _listed(each)
+        rows.append([
+            record.name, one_line(record.title, 12 if edited else 24), record.status,
+            f"{each.calls:,}", figure(each.nlops), line["started"][:16].replace("T", " "),
+            figure(record.seconds), *(record.origin for _ in edited),
+        ])  # fmt: skip
+    width = console().width
+    head, *facts = columns(rows, right=(3, 4, 6), most=width)
+    write(head + "\n")
+    for each, fact in zip(found, facts, strict=True):
+        write(fact + "\n")
+        gave = f"= {each.result}" if each.result else each.error
+        if each.arguments or gave:
+            told = f"({one_line(each.arguments, width // 2)}) {gave}"
+            write(f"    {one_line(told, width - 4)}\n")
+    for each in found:
+        if each.record.damage:
+            say(one_line(f"{each.record.name}: {each.record.damage}", 1000))
 
 
 def show(
@@ -163,27 +184,29 @@ def _watch(record: Record, as_json: bool) -> None:
 
 def _compare(one: Record, other: Record, every: bool, as_json: bool) -> None:
     """Both ways end with 0: that runs differ is no failure."""
+    from nlpu.printing import folded
     from runtime.terminal.difference import difference_of, lines_of
-    from runtime.terminal.output import write, write_json
+    from runtime.terminal.output import console, safe, write, write_json
 
-    found = difference_of(one, other)
+    found, width = difference_of(one, other), console().width
     if as_json:
         write_json(found)
     else:
         for line in lines_of(found, None if every else _MOST_CALLS):
-            write(line + "\n")
+            write("\n    ".join(folded(safe(line), width - 4)) + "\n")
 
 
 def _details(record: Record) -> dict[str, Any]:
     from runtime.own import MARK
     from runtime.terminal.calltree import calls_of
 
-    details: dict[str, Any] = _summary(record)
+    details: dict[str, Any] = _summary(record, record.calls, record.nlops)
     header = dict(record.past.header)
     for inner in ("args", "args_name", MARK):
         header.pop(inner, None)
     details["header"] = header
     details["calls_made"] = [call.details() for call in calls_of(record)]
+    details |= {name: _parsed(text) for name, text in _given_and_gave(record).items()}
     details["receipt"] = record.receipt
     end = record.past.end
     if end is not None and end[4]:
@@ -191,16 +214,25 @@ def _details(record: Record) -> dict[str, Any]:
     return details
 
 
+def _parsed(text: str) -> Any:
+    """A JSON text's content; the text where Python does not read it, or it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
 def _print_details(record: Record, every: bool) -> None:
+    from nlpu.printing import folded
     from runtime.terminal.calltree import tree_of
-    from runtime.terminal.output import console
+    from runtime.terminal.output import console, write
 
     out = console()
     for line in _heading(record):
-        out.print(line, soft_wrap=True)
-    out.print(tree_of(record, None if every else _MOST_CALLS))
+        write("\n    ".join(folded(line, out.width - 4)) + "\n")
+    out.print(tree_of(record, None if every else _MOST_CALLS, out.width))
     if record.receipt is not None:
-        out.print(_receipt_table(record.receipt))
+        write("the last life's calls\n" + _receipt_table(record.receipt, out.width) + "\n")
         _compare_forecast(record.past.header.get("forecast"), record.receipt)
 
 
@@ -213,17 +245,21 @@ def _compare_forecast(foretold: Any, receipt: dict[str, Any]) -> None:
 
 
 def _heading(record: Record) -> list[str]:
+    from nlpu.printing import counted, figure, one_line
     from runtime.terminal.output import safe
 
-    line, header = _summary(record), record.past.header
+    line, header = _summary(record, record.calls, record.nlops), record.past.header
+    faults = sum(bool(outcome.fault) for outcome in record.past.paid)
+    failed = f", {faults:,} of them failed" if faults else ""
     engine = header.get("engine", "?")
     models = ", ".join(str(name).partition("|")[0] for name in header["processors"].values())
     lines = [
         f"run {line['id']}: {line['program']}, {line['status']}",
-        f"started {line['started']}, {line['seconds']:g} s in {record.past.lives} "
+        f"started {line['started']}, {figure(line['seconds'])} s in {record.past.lives} "
         f"{'life' if record.past.lives == 1 else 'lives'}, on {engine} ({models})",
-        f"{line['calls']} calls, {line['nlops']:g} nlops",
+        f"{counted(line['calls'], 'call')}{failed}, {figure(line['nlops'])} nlops",
     ]
+    lines += [f"{name}: {one_line(text, _WIDTH)}" for name, text in _given_and_gave(record).items()]
     if record.origin:
         lines.append(f"edited from run {record.origin}: nlpu show {record.origin} {record.name}")
     limits = {name: most for name, most in header["budget"].items() if most is not None}
@@ -234,20 +270,22 @@ def _heading(record: Record) -> list[str]:
         lines.append(f"{end[4][0]}: {end[4][1]}")
     if record.status in ("stopped", "failed"):
         lines.append(f"to resume it: {record.resumption}")
-    return [safe(text) for text in lines]
+    return [safe(" ".join(text.split())) for text in lines]  # no line of another
 
 
-def _receipt_table(receipt: dict[str, Any]) -> Any:
-    from rich.table import Table
-    from rich.text import Text
+def _given_and_gave(record: Record) -> dict[str, str]:
+    """Its arguments and its result, as the journal has them."""
+    end = record.past.end
+    kept = {"arguments": record.past.header.get("args", 0), "result": end[3] if end else 0}
+    return {name: record.texts[number] for name, number in kept.items() if number}
 
-    table = Table(box=None, pad_edge=False, title="the last life's calls", title_justify="left")
-    columns = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens", "service_s")
-    table.add_column("op")
-    for column in columns:
-        table.add_column(column.replace("_tokens", " tok").replace("_", " "), justify="right")
+
+def _receipt_table(receipt: dict[str, Any], width: int) -> str:
+    from nlpu.printing import columns
+
+    titles = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens", "service_s")
+    rows = [["op", *(title.replace("_tokens", " tok").replace("_", " ") for title in titles)]]
     made_s = sum((part["service_s"] for part in receipt["by_op"]), 0.0)  # work_s: reused ones, too
     for part in (*receipt["by_op"], {**receipt, "name": "all", "service_s": made_s}):
-        cells = (f"{round(part[column], 4):,}" for column in columns)
-        table.add_row(Text(str(part["name"])), *cells)
-    return table
+        rows.append([str(part["name"]), *(f"{round(part[title], 4):,}" for title in titles)])
+    return "\n".join(columns(rows, right=range(1, 7), most=width))

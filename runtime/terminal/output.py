@@ -37,6 +37,11 @@ def say(text: str) -> None:
     print(safe(text), file=sys.stderr, flush=True)
 
 
+def say_error(message: str) -> None:
+    """Say what went wrong; of a message of several lines none can be taken for one of ours."""
+    say(f"error: {message}".replace("\n", "\n  "))
+
+
 def console(to_stderr: bool = False) -> Console:
     """A rich console; it respects NO_COLOR and knows whether it writes to a terminal."""
     from rich.console import Console

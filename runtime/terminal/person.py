@@ -7,7 +7,8 @@ into a queue, and the main thread, which waits for the run anyway, asks it betwe
 counts and hands the answer back.
 
 Rules
-1. What is shown is the whole call as it would be made, with nothing left out and nothing obeyed.
+1. What decides is shown whole and nothing is obeyed (``runtime.drivers.approval``); what of the
+   contents does not fit the screen is counted, and "w" shows it.
 2. Only "y" or "yes" approves; everything else, and the end of input, does not. What was typed
    before the call was shown is not about it.
 3. Without a terminal on both ends there is no person, and a run that needs one stops.
@@ -16,18 +17,18 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import termios
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
+from shutil import get_terminal_size
 from typing import Any, NamedTuple
 
+from runtime.drivers.approval import quoted, screen, wish
 from runtime.drivers.person import ExactCall, Verdict
-from runtime.terminal.output import safe, say
+from runtime.terminal.output import say
 
-_EFFECTS = {"write": "change something", "external": "act outside"}
 _VERDICTS: dict[str, Verdict] = {"d": "done", "a": "again", "s": "stop"}
 
 
@@ -51,7 +52,8 @@ class TerminalPerson:
         return verdict
 
     async def answers(self, question: str) -> str:
-        return str(await self._asked(lambda: _read(f"{safe(question)}\n> ")))
+        told = ["the program asks:", *quoted(question, get_terminal_size().columns), "> "]
+        return str(await self._asked(lambda: _read("\n".join(told))))
 
     async def _asked(self, put: Callable[[], Any]) -> Any:
         loop = asyncio.get_running_loop()
@@ -82,27 +84,27 @@ def _hand(future: asyncio.Future[Any], answer: Any) -> None:
 
 
 def _approves(call: ExactCall) -> bool:
-    what = _EFFECTS.get(call.driver.effect, "look at something")
-    say(f"\nthe program wants to {what} with {call.driver.name}, at {call.position}:")
-    _show(call)
-    for objection in call.objections:
-        say(f"  - {objection.why}")
-    return chosen("approve of exactly this call? [y/N] ") in ("y", "yes")
+    return _about(call, wish(call), "approve of exactly this call? [y/N] ") in ("y", "yes")
 
 
 def _settles(call: ExactCall) -> Verdict:
-    say(f"\n{call.driver.name}, at {call.position}, was under way when the run ended before:")
-    _show(call)
-    say("  nobody knows whether it was done: look, and say")
-    answer = chosen("[d]one already, do it [a]gain, or [s]top here? [s] ")
+    head = (
+        f"{call.driver.name}, at {call.position}, was under way when the run ended before; "
+        "nobody knows whether it was done: look, and say"
+    )
+    answer = _about(call, head, "[d]one already, do it [a]gain, or [s]top here? [s] ")
     return _VERDICTS.get(answer[:1], "stop")
 
 
-def _show(call: ExactCall) -> None:
-    about = call.driver.about.partition("\n")[0]
-    say(f"  {about}")
-    for name, content in json.loads(call.arguments).items():
-        say(f"  {name} = {json.dumps(content, ensure_ascii=False)}")
+def _about(call: ExactCall, head: str, question: str) -> str:
+    """What is answered about a call that was seen as far as the person wants."""
+    while True:
+        columns, lines = get_terminal_size()
+        say("\n" + "\n".join(screen(call, head, columns, lines, cut=" (w shows it all)")))
+        answer = chosen(question)
+        if answer != "w":
+            return answer
+        say("\n" + "\n".join(screen(call, head, columns)))
 
 
 def chosen(prompt: str) -> str:

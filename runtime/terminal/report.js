@@ -1,5 +1,6 @@
 // Draws a run's report from the JSON beside it. Rules: every text enters the page as a text node,
-// never as markup; nothing is fetched; drawing is a pure function of data, view and selection.
+// never as markup, with what cannot be seen or moves text written as its number; nothing is
+// fetched; drawing is a pure function of data, view and selection.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
@@ -13,8 +14,18 @@ const COLOURS = ["#4c78c9", "#e0a030", "#d9655b", "#55b0a0", "#9a6fd0", "#d982ae
 // Ops of one name, as the lines of a session are, share a colour.
 const firstOf = data.ops.map((op) => data.ops.findIndex((other) => other.name === op.name));
 const colourOf = (op) => (op < 0 ? tone("--edge") : COLOURS[firstOf[op] % COLOURS.length]);
-const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
-const seconds = (ms) => (ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(ms < 1e4 ? 2 : 1)} s`);
+const counted = (count) => count.toLocaleString("en");
+const plural = (count, word) => `${counted(count)} ${word}${count === 1 ? "" : "s"}`;
+function duration(ms) {
+  if (ms && ms < 1000) return `${ms} ms`;
+  if (ms < 60e3) return `${+(ms / 1000).toFixed(ms < 1e4 ? 2 : 1)} s`;
+  const s = Math.round(ms / 1000), [h, min] = [Math.floor(s / 3600), Math.floor(s / 60) % 60];
+  return [h && `${counted(h)} h`, min && `${min} min`, s % 60 && `${s % 60} s`].filter(Boolean).join(" ");
+}
+const HIDDEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\u{e0000}-\u{e0fff}]/gu;
+const visible = (text) => String(text).replace(HIDDEN, (sign) =>
+  `<U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}>`);
+for (const op of data.ops) op.name = visible(op.name);
 const MOST_ROWS = 200, MOST_LINKS = 12;
 let chosen = -1;      // the call that is looked at
 let matches = null;   // a Set of calls that hold what is searched; null: nothing is searched
@@ -27,7 +38,7 @@ function tone(name) {
 
 function element(tag, text = "", kind = "", ...children) {
   const made = document.createElement(tag);
-  if (text !== "") made.textContent = text;
+  if (text !== "") made.textContent = visible(text);
   if (kind) made.className = kind;
   made.append(...children);
   return made;
@@ -114,7 +125,8 @@ function drawTimeline(pen, width, height, view) {
   const span = lastMs / view.scale, step = niceStep(span / (width / 110)), from = -view.x / width * span;
   for (let at = Math.max(0, Math.floor(from / step) * step); at <= from + span; at += step) {
     pen.beginPath(); pen.moveTo(px(at), 0); pen.lineTo(px(at), height - AXIS + 4); pen.stroke();
-    pen.fillText(`${+(at / 1000).toPrecision(6)} s`, px(at) + 3, height - 5);
+    const told = duration(+at.toPrecision(6)), end = px(at) + 3 + pen.measureText(told).width;
+    if (end < width) pen.fillText(told, px(at) + 3, height - 5);
   }
   for (const flight of flights) {
     const x = px(flight.start), wide = Math.max(1, px(flight.end) - x - 0.5), y = flight.slot * high;
@@ -139,6 +151,8 @@ function outline(pen, x, y, wide, high) {
 }
 
 function niceStep(about) {
+  const times = [60e3, 120e3, 300e3, 600e3, 1200e3, 1800e3, 3600e3];  // as clocks are divided
+  if (about > 30e3 && about < 3600e3) return times.find((time) => time >= about);
   const unit = 10 ** Math.floor(Math.log10(Math.max(1, about)));
   return unit * [1, 2, 5, 10].find((factor) => unit * factor >= about);
 }
@@ -273,10 +287,10 @@ function marked(text) {  // a text with what is searched marked
   const lower = text.toLowerCase();
   let from = 0;
   for (let at = needle ? lower.indexOf(needle) : -1, n = 0; at >= 0 && n < 500; at = lower.indexOf(needle, from), n++) {
-    made.append(text.slice(from, at), element("mark", text.slice(at, at + needle.length)));
+    made.append(visible(text.slice(from, at)), element("mark", text.slice(at, at + needle.length)));
     from = at + needle.length;
   }
-  made.append(text.slice(from));
+  made.append(visible(text.slice(from)));
   return made;
 }
 
@@ -291,8 +305,8 @@ function choose(index) {
 function showDetail(call) {
   const box = byId("detail"), op = data.ops[call.op];
   const facts = [`${call.position}, ${call.state}`, call.label && `label ${call.label}`,
-    `${call.prompt} tokens in (${call.cached} cached), ${call.completion} out`,
-    `${seconds(call.service)} of service after ${seconds(call.queue)} in the queue`,
+    `${plural(call.prompt, "token")} in (${counted(call.cached)} cached), ${counted(call.completion)} out`,
+    `${duration(call.service)} of service after ${duration(call.queue)} in the queue`,
     call.attempts > 1 && `${call.attempts} attempts`,
     call.again > 0 && `asked again ${call.again} times with what was wrong; the prompt is the first`];
   box.replaceChildren(element("h2", op.name));
@@ -336,18 +350,21 @@ function snippet(call) {
 
 function listCalls() {
   const found = matches === null ? calls.map((_, index) => index) : [...matches].filter((index) => index >= 0);
+  found.sort((a, b) => (calls[b].state === "failed") - (calls[a].state === "failed"));
   const rows = found.slice(0, MOST_ROWS).map((index) => {
     const call = calls[index];
-    const cells = [call.position, data.ops[call.op].name, call.state, `${call.prompt}+${call.completion}`, snippet(call)];
-    const row = element("tr", "", "", ...cells.map((cell, i) => element("td", cell, i === 2 && cell === "failed" ? "bad" : "")));
+    const cells = [call.position, data.ops[call.op].name, call.state, counted(call.prompt), counted(call.completion), snippet(call)];
+    const kind = (cell, i) => (i === 2 && cell === "failed" ? "bad" : i === 3 || i === 4 ? "number" : "");
+    const row = element("tr", "", "", ...cells.map((cell, i) => element("td", cell, kind(cell, i))));
     row.tabIndex = 0;
     row.addEventListener("click", () => choose(index));
     row.addEventListener("keydown", (event) => { if (event.key === "Enter") choose(index); });
     return row;
   });
-  const heads = ["position", "op", "state", "tokens", "result"].map((head) => element("th", head));
+  const heads = [["position"], ["op"], ["state"], ["tokens in", "number"], ["tokens out", "number"], ["result"]]
+    .map(([head, kind]) => element("th", head, kind));
   byId("calls").replaceChildren(element("tr", "", "", ...heads), ...rows);
-  byId("calls-about").textContent = found.length > MOST_ROWS ? `the first ${MOST_ROWS} of ${found.length}` : plural(found.length, "call");
+  byId("calls-about").textContent = found.length > MOST_ROWS ? `the first ${MOST_ROWS} of ${counted(found.length)}` : plural(found.length, "call");
   return found;
 }
 
@@ -376,13 +393,13 @@ const timeline = new Pane("timeline", true, drawTimeline, hitTimeline);
 const graph = new Pane("graph", false, drawGraph, hitGraph);
 
 function start() {
-  document.title = `${data.run.program} ${data.run.name}`;
+  document.title = visible(`${data.run.program} ${data.run.name}`);
   byId("program").textContent = data.run.program;
   byId("about").textContent = data.run.about;
   byId("notes").append(...data.notes.map((note) => element("p", note, "note")));
   byId("figures").append(...data.figures.map(([label, value]) =>
     element("div", "", "", element("dt", label), element("dd", value))));
-  byId("timeline-about").textContent = `${plural(slots, "slot")}, ${seconds(lastMs)}`;
+  byId("timeline-about").textContent = `${plural(slots, "slot")}, ${duration(lastMs)}`;
   byId("graph-about").textContent = data.graph;
   timeline.canvas.style.height = `${Math.round(Math.min(300, Math.max(70, slots * 26 + AXIS)))}px`;
   data.ops.forEach((op, index) => {
@@ -393,7 +410,8 @@ function start() {
   });
   byId("legend").append(element("span", "rings: no call of their own; dashes: issued after it was seen"));
   table("costs", ...data.costs, [1, 2, 3, 4, 5, 6, 7, 8]);
-  table("forced", ["line", "times", "seconds"], data.forced, [1, 2]);
+  const waits = data.forced.map(([line, times, s]) => [line, counted(times), duration(Math.round(s * 1000))]);
+  table("forced", ["line", "times", "time"], waits, [1, 2]);
   byId("waits").hidden = !data.forced.length;
   const linked = location.hash.slice(1);
   listCalls();

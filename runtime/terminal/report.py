@@ -27,6 +27,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
+from nlpu.printing import figure
 from runtime.history import PastOp
 from runtime.terminal.archive import Record
 from runtime.terminal.calltree import Call, calls_of, in_order, sums_of
@@ -36,8 +37,8 @@ from runtime.terminal.flights import timeline_of
 MOST = 12_000
 _COSTS = {
     "calls": "calls", "failed": "failed", "retries": "sent again", "prompt_tokens": "tokens in",
-    "cached_tokens": "cached", "completion_tokens": "out", "service_s": "service s",
-    "queue_s": "queue s",
+    "cached_tokens": "of them cached", "completion_tokens": "tokens out", "service_s": "service, s",
+    "queue_s": "in queue, s",
 }  # fmt: skip
 
 
@@ -140,12 +141,12 @@ def _figures(record: Record, whole: dict[str, Any]) -> list[tuple[str, str]]:
     cached = whole["cached_tokens"] / (whole["prompt_tokens"] or 1)
     return [
         ("calls", f"{whole['calls']:,}"),
-        ("nlops", f"{whole['nlops']:,.1f}"),
+        ("nlops", figure(whole["nlops"])),
         ("tokens in", f"{whole['prompt_tokens']:,}"),
         ("cached", f"{cached:.0%}"),
         ("tokens out", f"{whole['completion_tokens']:,}"),
-        ("seconds", f"{record.seconds:,.3g}"),
-        *((name, f"{receipt[name]:,.3g}") for name in ("parallelism", "depth") if name in receipt),
+        ("seconds", figure(record.seconds)),
+        *((name, figure(receipt[name])) for name in ("parallelism", "depth") if name in receipt),
         *((_COSTS[name], f"{whole[name]:,}") for name in ("retries", "failed") if whole[name]),
     ]
 
@@ -189,7 +190,7 @@ def _flights(record: Record, places: dict[str, int]) -> list[list[Any]]:
 
 
 def _cost(line: dict[str, Any]) -> list[str]:
-    return [line["name"], *(f"{round(line[name], 3):,}" for name in _COSTS)]
+    return [line["name"], *(f"{round(line[name], 1):,}" for name in _COSTS)]
 
 
 def _forced(record: Record) -> list[dict[str, Any]]:

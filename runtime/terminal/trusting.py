@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 from nlpu.errors import NeedsPerson, Usage
@@ -152,15 +153,16 @@ def _url(record: Record) -> str:
 
 def _ask(told: list[str], yes: str) -> None:
     """Raises NeedsPerson but for a yes."""
-    from runtime.terminal.output import safe, say
+    from runtime.drivers.approval import lined
+    from runtime.terminal.output import say
     from runtime.terminal.person import chosen, person
 
     if person() is None:
         raise NeedsPerson(
             f"{'; '.join(told)}. Nothing was run or sent: look at it, and if it may go on: {yes}"
         )
-    for line in told:
-        say(safe(line))
+    for each in told:
+        say("\n".join(lined(each, get_terminal_size().columns)))
     if chosen("go on with it all the same? [y/N] ") not in ("y", "yes"):
         raise NeedsPerson("not trusted: nothing was run or sent")
 

@@ -23,16 +23,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlpu.printing import columns, figure
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.cost import Cost
 from runtime.history import amount_of, cost_of
 from runtime.terminal.archive import Record, followed
 from runtime.terminal.calltree import calls_of, sums_of
 from runtime.terminal.flights import Timeline, timeline_of
-from runtime.terminal.output import console, one_line
+from runtime.terminal.output import console
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.text import Text
 
 _WINDOW_MS = 20_000
 _PAUSE_S = 0.5
@@ -130,25 +131,20 @@ def watch(record: Record) -> None:
     with Live(console=out, auto_refresh=False, transient=True) as live:
         for now in followed(record, pause):
             began_s = time.monotonic()
-            picture = _drawn(picture_of(now, time.time()))
+            picture = _drawn(picture_of(now, time.time()), out.width)
             if out.is_terminal:
                 live.update(picture, refresh=True)
             took_s = time.monotonic() - began_s
     out.print(picture)
 
 
-def _drawn(picture: Picture) -> Group:
-    from rich.console import Group
-    from rich.table import Table
+def _drawn(picture: Picture, width: int) -> Text:
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("op")
-    for column in _COLUMNS:
-        table.add_column(_TITLES.get(column, column), justify="right")
-    for line in picture.by_op:
-        table.add_row(Text(one_line(line["name"], 20)), *(f"{line[name]:g}" for name in _COLUMNS))
-    return Group(*(Text(line) for line in lines_of(picture)), table)
+    rows = [["op", *(_TITLES.get(column, column) for column in _COLUMNS)]]
+    rows += [[line["name"], *(figure(line[name]) for name in _COLUMNS)] for line in picture.by_op]
+    table = columns(rows, right=range(1, len(_COLUMNS) + 1), most=width)
+    return Text("\n".join([*lines_of(picture), *table]))
 
 
 _TITLES = {
@@ -172,8 +168,8 @@ def lines_of(picture: Picture) -> list[str]:
         done, expected = picture.path_tokens or 0, picture.path_expected_tokens
         filled = round(20 * done / expected)
         bar = "█" * filled + "░" * (20 - filled)
-        lines.append(f"longest path {bar} {done} of about {expected} tokens")
+        lines.append(f"longest path {bar} {done:,} of about {expected:,} tokens")
     if picture.budget_left:
-        left = (f"{amount:g} {unit}" for unit, amount in picture.budget_left.items())
+        left = (f"{figure(amount)} {unit}" for unit, amount in picture.budget_left.items())
         lines.append("budget left: " + ", ".join(left))
     return lines

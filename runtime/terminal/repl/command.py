@@ -77,16 +77,17 @@ def repl(
 def _session(now: Now, name: str | None) -> Record | None:
     """The session asked for, if one was. Raises Usage."""
     from nlpu.errors import Usage
-    from runtime.terminal.archive import SESSION, find, records
+    from runtime.terminal.archive import SESSION, find
+    from runtime.terminal.folder import summaries
 
     if name is None:
         return None
     if name == "last":
-        found = next((each for each in records(now.run_dir) if each.program == SESSION), None)
-        if found is None:
+        named = [each.record for each in summaries(now.run_dir)[0]]
+        name = next((each.name for each in named if each.program == SESSION), None)
+        if name is None:
             raise Usage(f"there is no session in {now.run_dir}; begin one: nlpu repl")
-    else:
-        found = find(now.run_dir, name)
+    found = find(now.run_dir, name)
     if found.program != SESSION:
         raise Usage(f"{found.name} is a run of {found.program}: {found.resumption}")
     return found

@@ -36,7 +36,7 @@ from runtime.terminal import interrupting
 from runtime.terminal.archive import SESSION, find
 from runtime.terminal.downloading import have_model
 from runtime.terminal.live import display
-from runtime.terminal.output import as_text, said, say
+from runtime.terminal.output import as_text, said, say, say_error
 from runtime.terminal.person import TerminalPerson
 from runtime.terminal.recorded import described
 from runtime.terminal.repl import looks
@@ -177,7 +177,7 @@ class Console:
     def _fail(self, message: str) -> None:
         self.failed = True
         self.interrupted |= message == INTERRUPTED
-        say(message if message == INTERRUPTED else f"error: {message}")
+        (say if message == INTERRUPTED else say_error)(message)
 
     def _carry_out(self, line: Line) -> None:
         if line.verb in (*VALUED, "pin", "clear"):

@@ -12,6 +12,7 @@ from rich.tree import Tree
 
 from nlpu.errors import NlpuError, Usage
 from nlpu.op import Op
+from nlpu.printing import cut
 from nlpu.wire import Message
 from runtime.graph import Node
 from runtime.loader import load
@@ -25,6 +26,7 @@ from runtime.works import texts_of
 if TYPE_CHECKING:  # the console hands itself in
     from runtime.terminal.repl.console import Console
 
+_INDENT = 4  # of what is below a tree's root
 _MOST_CALLS = 12  # of one program, shown in its tree
 
 
@@ -89,7 +91,7 @@ def graph(on: Console, name: str = "") -> None:
         kinds = ", ".join(f"{op} x{n}" for op, n in Counter(c.name for c in calls).items())
         facts = [f"from {', '.join(made)}" if made else "", kinds, entry.error and "failed"]
         line = f"{entry.name}  {one_line(entry.line.typed, 40)}"
-        tree.add(Text("  ".join([line, *filter(None, facts)])))
+        tree.add(Text(cut("  ".join([line, *filter(None, facts)]), console().width - _INDENT)))
     console().print(tree)
 
 
@@ -98,7 +100,8 @@ def _tree(entry: Entry) -> Tree:
     calls = sorted(entry.calls(), key=lambda call: in_order(call.position))
     for call in calls[:_MOST_CALLS]:
         state = "failed" if call._error is not None else one_line(str(call._content), 34)
-        tree.add(Text(f"{call.position}  {call.name}  {state}", no_wrap=True, overflow="ellipsis"))
+        line = f"{call.position}  {one_line(call.name)}  {state}"
+        tree.add(Text(cut(line, console().width - _INDENT), no_wrap=True))
     if len(calls) > _MOST_CALLS:
         tree.add(f"and {len(calls) - _MOST_CALLS} more (nlpu show)")
     return tree

@@ -14,9 +14,11 @@ from rich.text import Text
 
 from nlpu.chat import turns_in
 from nlpu.op import Op
+from nlpu.printing import columns
 from runtime.gate import Gate
 from runtime.terminal import listing, memory
-from runtime.terminal.archive import SESSION, read
+from runtime.terminal.archive import SESSION, changed_s
+from runtime.terminal.folder import skimmed
 from runtime.terminal.output import as_text, console, one_line, safe, say
 from runtime.terminal.repl import acts
 from runtime.terminal.repl.entries import Entry
@@ -63,8 +65,8 @@ def cut_off(on: Console) -> None:
     """Say so if the newest session before this one was killed."""
     own = on.run.name.partition(".")[0]
     others = [path for path in on.settings.run_dir.glob("*.db") if path.stem != own]
-    if others:
-        record = read(max(others, key=lambda path: path.stat().st_mtime))[-1]
+    for found in skimmed(max(others, key=changed_s))[-1:] if others else ():
+        record = found.record
         if (record.program, record.status) == (SESSION, "stopped") and record.past.end is None:
             say(f"the session before was cut off; to go on with it: resume {record.name}")
 
@@ -83,7 +85,7 @@ def held(gate: Gate) -> None:
         told = next(iter(call.texts), call.op.text)
         if call.op.name == "say":
             told = line_of(call.op, call.texts)
-        say(f"held: {call.op.name} at {call.position}: {one_line(told, 40)}")
+        say(f"held: {one_line(call.op.name)} at {call.position}: {one_line(told, 40)}")
     if len(waiting) > _MOST_HELD:
         say(f"and {len(waiting) - _MOST_HELD} more")
 
@@ -105,12 +107,11 @@ def changes(on: Console, before: dict[str, str]) -> None:
 def ops(on: Console) -> None:
     """The ops, what they take and give, and how often they were called."""
     called = [node.name for node in nodes_of(on).values()]
-    table = _table("", "op", "calls", "gives", "instruction")
+    rows = [["", "op", "calls", "gives", "instruction"]]
     for name, op in sorted(ops_of(on).items()):
         mark = "held" if name in on.gate.breakpoints else ""
-        line = one_line(op.text, 200)
-        table.add_row(mark, name, str(called.count(name)), one_line(op.result.name, 18), line)
-    console().print(table)
+        rows.append([mark, name, str(called.count(name)), one_line(op.result.name, 18), op.text])
+    _print(rows, right=(2,))
 
 
 def mem(on: Console) -> None:
@@ -128,8 +129,7 @@ def ctx(on: Console) -> None:
     fixed = processor.codec.overhead(acts.said(), processor.convention)
     rows["protected"] = rows["protected"]._replace(tokens=fixed, capacity=fixed)
     rows["operands"] = rows["operands"]._replace(tokens=_said_tokens(on))
-    table = _table("region", "", "tokens", "of", "holds")
-    table.columns[2].justify = table.columns[3].justify = "right"
+    table = [["region", "", "tokens", "of", "holds"]]
     parts = {"pinned": window.pinned, "working": window.working}
     names = {
         name: ", ".join(context.told.get(part.text, ("", "a note"))[1] for part in entries)
@@ -140,9 +140,8 @@ def ctx(on: Console) -> None:
     for name, region in rows.items():
         filled = min(_BAR, ceil(_BAR * region.tokens / max(1, region.capacity)))
         bar = "█" * filled + "░" * (_BAR - filled)
-        sizes = (f"{region.tokens:,}", f"{region.capacity:,}")
-        table.add_row(name, bar, *sizes, Text(one_line(names[name], 60)))
-    console().print(table)
+        table.append([name, bar, f"{region.tokens:,}", f"{region.capacity:,}", names[name]])
+    _print(table, right=(2, 3))
 
 
 def _said_tokens(on: Console) -> int:
@@ -180,18 +179,16 @@ def help(on: Console, command: str = "") -> None:
     """The commands, or one of them."""
     if not command:
         console().print(Text(LANGUAGE))
-    table = _table("", "")
+    table = Table(box=None, pad_edge=False, show_header=False)
     for name, (usage, does) in COMMANDS.items():
         if command in ("", name):
             table.add_row(Text(usage), Text(does))
     console().print(table)
 
 
-def _table(*titles: str) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=any(titles))
-    for title in titles:
-        table.add_column(title)
-    return table
+def _print(rows: list[list[str]], right: Sequence[int]) -> None:
+    for line in columns(rows, right=right, most=console().width):
+        console().print(Text(line), soft_wrap=True)
 
 
 LOOKS: dict[str, Callable[..., None]] = {
