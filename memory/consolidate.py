@@ -29,7 +29,7 @@ from memory.controller import CHANGED, Memory
 from memory.pages import Page
 from nlpu.errors import BadOperand, ModelError
 from nlpu.label import join
-from nlpu.op import nlop
+from nlpu.ops import nlop
 from nlpu.value import Value, current, remembered
 
 DISCOUNT = 0.8

@@ -40,7 +40,7 @@ from memory.pages import Page, digest
 from nlpu.errors import BadOperand, Refused, Usage
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, join, label_of, label_text
 from nlpu.lifting import check_text
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.printing import one_line
 from nlpu.value import Value, inside, lowered, remembered, see
 

@@ -16,7 +16,7 @@ from typing import Any
 from memory.entries import Count
 from nlpu.chat import turns_in
 from nlpu.errors import DoesNotFit
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.value import Value, current
 
 

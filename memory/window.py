@@ -44,7 +44,7 @@ from typing import Any, NamedTuple
 from memory.entries import JOINT, Count, Entry, Store, fitted, joined
 from nlpu.errors import BadOp, DoesNotFit
 from nlpu.label import USER, Label, join
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.printing import counted
 from nlpu.processor import Processor
 from nlpu.value import Value, lowered, see

@@ -1,73 +1,73 @@
 """Everything that a program needs, in one import: ``from nlpu import nlop, Computer``.
 
-The processor is imported at once; what runs programs, when it is first used, so that ``import
-nlpu`` stays quick and a library of ops needs no scheduler.
+Names are imported when they are first used: ``nlpu --help`` must not wait for a scheduler, nor a
+library of ops for a journal.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nlpu.calibration import Calibration, calibrate
-from nlpu.cases import Case
-from nlpu.chat import Chat
-from nlpu.convention import Convention
-from nlpu.errors import (
-    BadOp,
-    BadOperand,
-    BadProgram,
-    BudgetExceeded,
-    Cancelled,
-    ConnectionLost,
-    ConstraintRejected,
-    DeadlineExceeded,
-    Declined,
-    Diverged,
-    DoesNotFit,
-    DriverFailed,
-    EmptyReply,
-    EngineDied,
-    HostError,
-    Interrupted,
-    JournalDamaged,
-    Malformed,
-    MissingPart,
-    ModelError,
-    NeedsPerson,
-    NlpuError,
-    NotAModelServer,
-    NotInRun,
-    OutOfQuota,
-    Overloaded,
-    ProgramError,
-    Quarantined,
-    Refused,
-    RequestRefused,
-    RunBusy,
-    ServerFault,
-    Stopped,
-    StorageFailed,
-    TimedOut,
-    Truncated,
-    Unauthorized,
-    UnknownProcessor,
-    Unreachable,
-    UpstreamFailed,
-    Usage,
-)
-from nlpu.judgement import Judgement
-from nlpu.label import Label
 from nlpu.lazy import door
-from nlpu.lifting import gather, lift
-from nlpu.op import Op, nlop, op
-from nlpu.processor import Limits, Price
-from nlpu.text import Chunk, split
-from nlpu.value import Value
 
 if TYPE_CHECKING:
     from memory.controller import Memory
     from memory.pages import Page
+    from nlpu.calibration import Calibration, calibrate
+    from nlpu.cases import Case
+    from nlpu.chat import Chat
+    from nlpu.convention import Convention
     from nlpu.engines.scripted import Say, Scripted
+    from nlpu.errors import (
+        BadOp,
+        BadOperand,
+        BadProgram,
+        BudgetExceeded,
+        Cancelled,
+        ConnectionLost,
+        ConstraintRejected,
+        DeadlineExceeded,
+        Declined,
+        Diverged,
+        DoesNotFit,
+        DriverFailed,
+        EmptyReply,
+        EngineDied,
+        HostError,
+        Interrupted,
+        JournalDamaged,
+        Malformed,
+        MissingPart,
+        ModelError,
+        NeedsPerson,
+        NlpuError,
+        NotAModelServer,
+        NotInRun,
+        OutOfQuota,
+        Overloaded,
+        ProgramError,
+        Quarantined,
+        Refused,
+        RequestRefused,
+        RunBusy,
+        ServerFault,
+        Stopped,
+        StorageFailed,
+        TimedOut,
+        Truncated,
+        Unauthorized,
+        UnknownProcessor,
+        Unreachable,
+        UpstreamFailed,
+        Usage,
+    )
+    from nlpu.judgement import Judgement
+    from nlpu.label import Label
+    from nlpu.lifting import gather, lift
+    from nlpu.ops import Op, nlop, op
+    from nlpu.processor import Limits, Price
+    from nlpu.text import Chunk, split
+    from nlpu.value import Value
     from nlpu.version import __version__
     from runtime.budget import Budget
     from runtime.clock import FakeClock
@@ -81,23 +81,39 @@ if TYPE_CHECKING:
     from runtime.receipt import Receipt
 
 _HOMES = {
-    "__version__": "nlpu.version",
-    "Budget": "runtime.budget",
-    "Computer": "runtime.computer",
-    "FakeClock": "runtime.clock",
-    "McpServer": "runtime.drivers.mcp",
-    "Memory": "memory.controller",
-    "Page": "memory.pages",
-    "Receipt": "runtime.receipt",
-    "Run": "runtime.handle",
-    "Say": "nlpu.engines.scripted",
-    "Scripted": "nlpu.engines.scripted",
-    "driver": "runtime.drivers.driver",
-    "endorse": "runtime.drivers.endorse",
-    "first": "runtime.outside",
-    "now": "runtime.outside",
-    "random": "runtime.outside",
-    "spawn": "runtime.hosting",
+    "memory.controller": "Memory",
+    "memory.pages": "Page",
+    "nlpu.calibration": "Calibration calibrate",
+    "nlpu.cases": "Case",
+    "nlpu.chat": "Chat",
+    "nlpu.convention": "Convention",
+    "nlpu.engines.scripted": "Say Scripted",
+    "nlpu.errors": (
+        "BadOp BadOperand BadProgram BudgetExceeded Cancelled ConnectionLost ConstraintRejected "
+        "DeadlineExceeded Declined Diverged DoesNotFit DriverFailed EmptyReply EngineDied "
+        "HostError Interrupted JournalDamaged Malformed MissingPart ModelError NeedsPerson "
+        "NlpuError NotAModelServer NotInRun OutOfQuota Overloaded ProgramError Quarantined "
+        "Refused RequestRefused RunBusy ServerFault Stopped StorageFailed TimedOut Truncated "
+        "Unauthorized UnknownProcessor Unreachable UpstreamFailed Usage"
+    ),
+    "nlpu.judgement": "Judgement",
+    "nlpu.label": "Label",
+    "nlpu.lifting": "gather lift",
+    "nlpu.ops": "Op nlop op",
+    "nlpu.processor": "Limits Price",
+    "nlpu.text": "Chunk split",
+    "nlpu.value": "Value",
+    "nlpu.version": "__version__",
+    "runtime.budget": "Budget",
+    "runtime.clock": "FakeClock",
+    "runtime.computer": "Computer",
+    "runtime.drivers.driver": "driver",
+    "runtime.drivers.endorse": "endorse",
+    "runtime.drivers.mcp": "McpServer",
+    "runtime.handle": "Run",
+    "runtime.hosting": "spawn",
+    "runtime.outside": "first now random",
+    "runtime.receipt": "Receipt",
 }
 
 __all__ = [
@@ -178,4 +194,6 @@ __all__ = [
     "split",
 ]
 
-__getattr__ = door(__name__, _HOMES)
+__getattr__ = door(
+    __name__, {name: home for home, names in _HOMES.items() for name in names.split()}
+)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nlpu.convention import Convention
-from nlpu.op import Op
+from nlpu.ops import Op
 
 _BREAK = re.compile("[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _BACKTICKS = re.compile(r"`{3,}")

@@ -40,7 +40,7 @@ from nlpu.layout import (
     written_again,
 )
 from nlpu.markers import USUAL, Markers
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.outline import outline_of
 from nlpu.prompt import Piece, Prompt
 from nlpu.sentences import last_end

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from nlpu.errors import EmptyReply, Malformed, described
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.wire import Reply
 
 _MOST, _LONGEST = 3, 200  # things that are wrong; characters of one

@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nlpu.cases import Case
 from nlpu.judgement import Judgement
-from nlpu.op import Op, Operand, nlop
+from nlpu.ops import Op, Operand, nlop
 from nlpu.types import choices_of, result_type
 
 Line = Annotated[str, Field(max_length=100)]

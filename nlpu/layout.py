@@ -52,7 +52,7 @@ from nlpu.chat import Chat, check_asked, turns_in
 from nlpu.complaint import Invalid
 from nlpu.convention import Convention, Part
 from nlpu.forms import told
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.types import ResultType
 
 _PLACES = re.compile(r"\{(why|contract|answer|fence)\}")

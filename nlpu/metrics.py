@@ -36,7 +36,7 @@ from nlpu.judgement import Judgement
 from nlpu.likeness import element_of, same, same_in_any_order
 from nlpu.matching import folded, found_at, in_order, plain, sentences, text_of
 from nlpu.numerals import number_in, number_of, same_number
-from nlpu.op import nlop
+from nlpu.ops import nlop
 from nlpu.predicates import check_predicate
 from nlpu.printing import shown
 from nlpu.types import ResultType, adapter, choices_of

@@ -21,7 +21,7 @@ from nlpu.printing import one_line, shown
 from nlpu.types import ResultType, result_type
 
 if TYPE_CHECKING:
-    from nlpu.op import Op
+    from nlpu.ops import Op
 
 _BOUND = "a whole number more than 0 (leave it out for the default of the result's type)"
 

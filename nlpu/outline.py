@@ -16,7 +16,7 @@ from typing import Any
 from nlpu.around import Around, Shown, fences_for
 from nlpu.convention import Convention
 from nlpu.layout import Texts, Turn, constants_of, examples_text, order_of, spread, turns_of
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.prompt import Edge, Outline, Place
 
 

@@ -33,7 +33,7 @@ from nlpu.convention import DEFAULT, Convention
 from nlpu.errors import ConstraintRejected, DoesNotFit
 from nlpu.frames import Frame, load_frame
 from nlpu.markers import USUAL, markers_in
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.printing import counted, one_line
 from nlpu.prompt import Piece, Prompt, outline_in, pieces_of
 from nlpu.tokens import ByteBound, CharTokenizer, tokenizer_in

@@ -25,7 +25,7 @@ from typing import Any, Literal
 from nlpu.cases import Case
 from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError
 from nlpu.metrics import Metric, metric_of
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.printing import shown
 from nlpu.types import ResultType, result_type
 from nlpu.value import Value

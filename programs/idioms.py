@@ -38,7 +38,7 @@ from nlpu import ModelError, Op, Value
 from nlpu.convention import FIRST
 from nlpu.isa import critique, infer, judge, numbered, picked, reflect, revise, select
 from nlpu.layout import written_operands
-from nlpu.op import Operand
+from nlpu.ops import Operand
 from nlpu.types import result_type
 from programs.calling import attempted, careful, nested
 from runtime import spawn

@@ -30,7 +30,7 @@ from nlpu.chat import Chat, chat_of
 from nlpu.errors import BadOperand, DoesNotFit, DriverFailed, Refused
 from nlpu.isa import answer
 from nlpu.label import USER
-from nlpu.op import Operand
+from nlpu.ops import Operand
 from nlpu.types import result_type
 from nlpu.value import current, see
 from programs.calling import attempted

@@ -37,7 +37,7 @@ from nlpu.errors import (
     described,
 )
 from nlpu.label import join
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.processor import Processor
 from nlpu.wire import Reply, Request
 from runtime.budget import TOKENS_PER_NLOP, Amount

@@ -30,7 +30,7 @@ from typing import Any
 from nlpu.checks import NAMES, TABLE, check_fields
 from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED, USER, Label
-from nlpu.op import Call, Draws, Map, Op, Reduce
+from nlpu.ops import Call, Draws, Map, Op, Reduce
 from nlpu.printing import one_line
 from runtime.history import Outcome, Past
 from runtime.journal import Journal, NoJournal

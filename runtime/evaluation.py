@@ -34,7 +34,7 @@ from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
 from nlpu.lifting import lift
 from nlpu.matching import plain, text_of
 from nlpu.metrics import means_the_same
-from nlpu.op import Check, Op
+from nlpu.ops import Check, Op
 from nlpu.printing import shown
 from nlpu.questions import Given, Question, Subject, called, questions
 from nlpu.scores import Report, Row

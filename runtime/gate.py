@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.checks import FLAG, FUNCTION, NAMES, WHOLE, check, maybe
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.printing import one_line, shown
 from runtime.graph import Node, Stage
 

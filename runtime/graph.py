@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import USER, Label, join
-from nlpu.op import Map, Reduce
+from nlpu.ops import Map, Reduce
 from nlpu.printing import one_line
 from nlpu.value import State, Value, inside, see
 from runtime.cost import Cost

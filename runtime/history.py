@@ -51,7 +51,7 @@ from typing import Any, NamedTuple
 
 from nlpu.complaint import Invalid
 from nlpu.label import USER, Label, label_of, label_text
-from nlpu.op import Op
+from nlpu.ops import Op
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.cost import Cost
 from runtime.journal import Journal, NoJournal, Row

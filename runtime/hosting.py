@@ -35,7 +35,7 @@ from nlpu.checks import FUNCTION, check
 from nlpu.errors import BadOperand, NeedsPerson, NlpuError, ProgramError, Stopped, described
 from nlpu.label import join
 from nlpu.lifting import contains_value, gather
-from nlpu.op import Check
+from nlpu.ops import Check
 from nlpu.value import CURRENT, Value, adopted, current
 from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage, content_of

@@ -21,7 +21,7 @@ from typing import Any
 from nlpu.errors import ProgramError
 from nlpu.judgement import Judgement, PoorJudge
 from nlpu.models.known import known_model
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.processor import Processor
 from runtime.graph import Node
 

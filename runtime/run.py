@@ -29,7 +29,7 @@ from nlpu import convention, errors
 from nlpu.complaint import Invalid
 from nlpu.errors import Diverged, HostError, ModelError, NlpuError, ProgramError, Refused
 from nlpu.label import UNTRUSTED
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.processor import Processor
 from runtime.answers import known_to
 from runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse

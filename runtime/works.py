@@ -33,7 +33,7 @@ from nlpu.chat import Chat
 from nlpu.errors import BadOperand
 from nlpu.label import join
 from nlpu.lifting import Gather, Leaf, Lift, check_text, rebuilt
-from nlpu.op import Call, Draws, Map, Op, Operand, Reduce
+from nlpu.ops import Call, Draws, Map, Op, Operand, Reduce
 from nlpu.value import Value, literal, own
 from runtime.graph import Node, Scope, content_of
 from runtime.lifts import lift_issued, lift_ready

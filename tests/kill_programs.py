@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from nlpu import lift, nlop
-from nlpu.op import Op
+from nlpu.ops import Op
 from runtime import first, now, random, spawn
 
 Share = Literal["none", "one", "two", "three"]

@@ -41,7 +41,7 @@ from nlpu.errors import (
 from nlpu.frames import frame_from_template
 from nlpu.label import UNTRUSTED
 from nlpu.markers import MARK
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.tokens import CharTokenizer
 from nlpu.value import Value
 from nlpu.wire import Reply, Request

@@ -17,7 +17,7 @@ from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import Usage
 from nlpu.intervals import wilson
 from nlpu.matching import text_of
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.processor import SYSTEM_MARK
 from runtime.bench import answers, answers_arms, answers_data, answers_dspy, answers_figures
 from runtime.bench.answers_arms import ARMS, Line

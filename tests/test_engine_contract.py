@@ -29,7 +29,7 @@ from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import Cancelled, ConstraintRejected, DoesNotFit
 from nlpu.judgement import Judgement
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.processor import Processor, open_processor
 from nlpu.wire import Reply, Request
 from tests.vllm_fixture import Served, model_directory

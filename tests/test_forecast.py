@@ -15,7 +15,7 @@ from terminal_fixture import Terminal, nlpu
 from nlpu import Price, nlop
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, Refused, Truncated
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.types import result_type
 from nlpu.wire import Capabilities
 from runtime import Budget

@@ -16,7 +16,7 @@ from nlpu.chat import Chat, chat_of
 from nlpu.codec import Codec, messages_of
 from nlpu.convention import SECOND
 from nlpu.isa import judge
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.processor import scripted_frame
 from nlpu.tokens import CharTokenizer
 

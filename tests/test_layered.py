@@ -17,7 +17,7 @@ from kit import execute
 
 from nlpu import Limits, Op, lift
 from nlpu.engines.scripted import Say, Scripted, Seen
-from nlpu.op import Operand
+from nlpu.ops import Operand
 from nlpu.types import result_type
 
 LAYERS, WIDTH = 20, 50

@@ -20,7 +20,7 @@ from nlpu.errors import BadOp
 from nlpu.frames import Frame
 from nlpu.isa import judge
 from nlpu.layout import constants_of
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.processor import scripted_frame
 from nlpu.tokens import CharTokenizer
 from nlpu.types import result_type

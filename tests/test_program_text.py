@@ -19,7 +19,7 @@ from nlpu.calibration import Calibration
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOp, BadProgram
 from nlpu.label import SYSTEM, UNTRUSTED, USER, intern_label
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.schema import plain, schema_type
 from nlpu.types import result_type
 from runtime.assembly.bounds import Bounds, Given

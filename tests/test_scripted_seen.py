@@ -16,7 +16,7 @@ from nlpu.convention import FIRST, SECOND, Convention
 from nlpu.engines.scripted import Scripted, Seen, see
 from nlpu.isa import judge
 from nlpu.layout import constants_of
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.processor import scripted_frame
 from nlpu.tokens import CharTokenizer
 from nlpu.types import result_type

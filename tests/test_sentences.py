@@ -89,7 +89,7 @@ def test_whole_sentences_are_passed_on(name: str, monkeypatch: pytest.MonkeyPatc
     assert "".join(out) == first + second + "\n"
 
 
-INSIDE = ["It is 3.5 m", "see nlpu.op and a;b", "重３．５公斤", "Yahoo!'s x"]
+INSIDE = ["It is 3.5 m", "see nlpu.ops and a;b", "重３．５公斤", "Yahoo!'s x"]
 
 
 @pytest.mark.parametrize("text", INSIDE)

@@ -21,7 +21,7 @@ from nlpu.errors import MissingPart
 from nlpu.frames import load_frame
 from nlpu.isa import answer, judge
 from nlpu.models import installed_model
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.tokens import FileTokenizer
 
 ESSAY = (Path(__file__).parents[1] / "docs" / "essay.txt").read_text(encoding="utf-8")

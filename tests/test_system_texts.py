@@ -14,7 +14,7 @@ from nlpu.cases import cases_of
 from nlpu.convention import FIRST, SECOND
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, JournalDamaged, Usage
-from nlpu.op import Call
+from nlpu.ops import Call
 from runtime import Computer
 from runtime.editing import Edits, Persona
 from runtime.journal import Journal

@@ -20,7 +20,7 @@ from memory.firmware import Base, Found
 from memory.firmware.hybrid import Firmware as Hybrid
 from memory.levels import Levels
 from nlpu.errors import DoesNotFit, ModelError
-from nlpu.op import nlop
+from nlpu.ops import nlop
 from nlpu.value import Value
 
 ROUNDS = 2

@@ -22,7 +22,7 @@ from typing import Any
 from nlpu.errors import NlpuError, ProgramError
 from nlpu.label import Label
 from nlpu.lifting import contains_value, gather, lift
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.text import split
 from nlpu.value import Value
 from runtime.assembly.bounds import Bounds, Given

@@ -22,7 +22,7 @@ from math import ceil, inf, log2
 from typing import Any
 
 from nlpu.errors import BadProgram, NlpuError
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.text import split
 from nlpu.value import CURRENT, Value, current
 from runtime.assembly.bounds import Bounds, Given

@@ -13,7 +13,7 @@ from typing import Any
 from nlpu.judgement import Judgement
 from nlpu.label import USER, Label, join
 from nlpu.lifting import Gather, Leaf
-from nlpu.op import Call, Draws, Map, Reduce
+from nlpu.ops import Call, Draws, Map, Reduce
 from runtime.drivers.driver import Drive
 from runtime.graph import Node
 

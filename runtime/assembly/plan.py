@@ -29,7 +29,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from nlpu.judgement import Judgement
 from nlpu.label import Label
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.types import ResultType
 
 How = Literal["call", "map", "reduce", "draw", "sample", "first", "split", "value"]

@@ -35,7 +35,7 @@ from nlpu import isa
 from nlpu.calibration import Calibration
 from nlpu.errors import BadOp, BadProgram
 from nlpu.label import Integrity, Label, intern_label
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.schema import plain
 from runtime.assembly.plan import COUNTED, Condition, Outside, Param, Plan, Seen, Step
 from runtime.assembly.types import read_type

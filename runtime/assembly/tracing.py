@@ -34,7 +34,7 @@ from typing import Any
 from nlpu.errors import BadProgram
 from nlpu.label import USER, join
 from nlpu.lifting import Gather, Lift
-from nlpu.op import Call, Draws, Map, Op, Reduce
+from nlpu.ops import Call, Draws, Map, Op, Reduce
 from nlpu.text import split
 from nlpu.types import result_type
 from nlpu.value import CURRENT, Value

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nlpu.label import Label
-from nlpu.op import Op
+from nlpu.ops import Op
 from runtime.assembly.plan import COUNTED, Condition, Outside, Plan, Ref, Step
 from runtime.assembly.reading import SETTINGS, STANDARD
 from runtime.assembly.types import write_type

@@ -29,7 +29,7 @@ from nlpu.convention import DEFAULT, FIRST, Convention, written
 from nlpu.errors import Malformed, NlpuError, Usage
 from nlpu.judgement import Judgement
 from nlpu.matching import text_of
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.questions import Question, Subject, questions
 from nlpu.scores import Row
 from nlpu.types import result_type

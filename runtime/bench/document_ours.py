@@ -11,7 +11,7 @@ from nlpu import Value
 from nlpu.convention import DEFAULT, KNOWN
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.isa import answer, judge
-from nlpu.op import Op
+from nlpu.ops import Op
 from runtime import Computer
 from runtime.bench.peers.harness import Work, main
 from runtime.bench.programs_ours import run_ended

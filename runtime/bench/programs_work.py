@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from nlpu.codec import messages_of
 from nlpu.convention import FIRST
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.types import ResultType, result_type
 from runtime.bench.throughput_profiles import ENDLESS, filled
 

@@ -33,7 +33,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, Field, create_model
 
 from nlpu.errors import Usage
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.processor import Processor
 from nlpu.types import ResultType, result_type
 from nlpu.wire import Constraint

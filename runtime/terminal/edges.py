@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from nlpu.layout import Turn
-    from nlpu.op import Op
+    from nlpu.ops import Op
     from nlpu.processor import Processor
     from runtime.computer import Computer
     from runtime.handle import Run

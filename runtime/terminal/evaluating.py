@@ -145,7 +145,7 @@ def _table(subject: Named) -> tuple[Case, ...]:
 def _cases(data: Path, subject: Named, *against: Named) -> tuple[Case, ...]:
     """The cases of a file that are the subject's, where it has those of several ops."""
     from nlpu.cases import cases_of
-    from nlpu.op import Op
+    from nlpu.ops import Op
     from nlpu.questions import called, takes_choices
     from runtime.evaluation import check_ops
     from runtime.terminal.output import say

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import ProgramError, Refused
 from nlpu.label import USER, Label
-from nlpu.op import Call
+from nlpu.ops import Call
 from nlpu.printing import columns
 from nlpu.value import Value
 from runtime.drivers.driver import Drive

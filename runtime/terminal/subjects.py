@@ -11,7 +11,7 @@ from typing import Any
 
 from nlpu import isa
 from nlpu.errors import Usage
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.questions import Subject
 from runtime.loader import available, file_of, load, module_of
 

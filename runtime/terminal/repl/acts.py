@@ -17,7 +17,7 @@ from nlpu.convention import FIRST
 from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED
 from nlpu.lifting import lift
-from nlpu.op import Op, Operand
+from nlpu.ops import Op, Operand
 from nlpu.types import result_type
 from nlpu.value import Value, current
 from runtime.graph import Scope

@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from nlpu.errors import NlpuError, Usage
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.printing import cut
 from nlpu.wire import Message
 from runtime.graph import Node

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nlpu.chat import turns_in
-from nlpu.op import Op
+from nlpu.ops import Op
 from nlpu.printing import columns
 from runtime.gate import Gate
 from runtime.terminal import listing, memory
