@@ -20,6 +20,7 @@ from typing import Any, get_type_hints
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage
 from nlpu.types import adapter
+from nlpu.value import own
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.history import Past, cost_of
 from runtime.journal import Journal, Row
@@ -119,11 +120,13 @@ def typed(
     hints = get_type_hints(program)
     for name, content in bound.arguments.items():
         kind = bound.signature.parameters[name].kind
-        if name in hints and kind not in (
-            inspect.Parameter.VAR_POSITIONAL,
-            inspect.Parameter.VAR_KEYWORD,
-        ):
-            bound.arguments[name] = adapter(hints[name]).validate_python(content)
+        read = adapter(hints[name]).validate_python if name in hints else own
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            bound.arguments[name] = tuple(map(read, content))
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            bound.arguments[name] = {key: read(each) for key, each in content.items()}
+        else:
+            bound.arguments[name] = read(content)
     return list(bound.args), dict(bound.kwargs)
 
 

@@ -85,8 +85,9 @@ def run(
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
     from nlpu.convention import of_version
+    from runtime.arguments import bind
     from runtime.keywords import arranged
-    from runtime.loader import bind, load
+    from runtime.loader import load
     from runtime.terminal.forecasting import kept
     from runtime.terminal.inputs import Stdin, fill_words, read_texts, set_machine, set_store
 
@@ -110,25 +111,26 @@ def run(
         now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention
     )
     loaded, stdin = load(_named(program, sets, trust)), Stdin()
-    words = fill_words(args or [], stdin)
-    bound = bind(loaded, words, read_texts(inputs or [], stdin))
+    words, named = fill_words(args or [], stdin)
+    texts = read_texts(inputs or [], stdin)
+    bound = bind(loaded, words, texts, named=named, opened=stdin.beside)
     set_store(loaded.function, bound, now.store)
     set_machine(
         loaded.function, bound, engine=now.engine, model=now.model, run_dir=str(now.run_dir)
     )
     if dry:
         return _forecast(loaded, bound, machine, budget, as_json)
-    positional, named = arranged(loaded.function, *bound)
+    positional, by_name = arranged(loaded.function, *bound)
     header = {
         **_named_by(loaded),
-        "reads": "--input" if inputs or stdin.taken else "",
+        "reads": "--input" if inputs or stdin.taken or stdin.files else "",
         **machine.facts(),
         "forecast": kept(machine, loaded.spec, bound),
     }
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.start(
-            loaded.function, *positional, **named, budget=budget,
+            loaded.function, *positional, **by_name, budget=budget,
             header={**header, "can": can_of(computer)}, stream=stream,
         )  # fmt: skip
 
