@@ -36,9 +36,9 @@ from runtime.forks import heed_forks
 from runtime.gate import Gate
 from runtime.handle import Run
 from runtime.header import header_of
-from runtime.hosting import as_typed
 from runtime.keywords import check_settings
 from runtime.pieces import Pieces
+from runtime.raised import as_typed
 from runtime.rows import past_in, rows_by_run
 from runtime.run import RunState
 from runtime.station import Station

@@ -31,13 +31,14 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 
-from nlpu.errors import NeedsPerson, NlpuError, ProgramError, Stopped, described
+from nlpu.errors import NeedsPerson, ProgramError, Stopped
 from nlpu.label import join
 from nlpu.lifting import contains_value, gather
 from nlpu.op import Check
 from nlpu.value import CURRENT, Value, adopted, current
 from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage, content_of
+from runtime.raised import as_typed
 from runtime.run import RunState, Status
 from runtime.switching import Switch
 from runtime.works import KINDS, Kind
@@ -318,25 +319,6 @@ def _spawn_ready(kernel: Kernel, node: Node) -> None:
         kernel.host.start(scope, work.program, work.args, dict(work.kwargs), ended)
 
     kernel.on_hub(start)
-
-
-def as_typed(name: str, error: BaseException) -> BaseException:
-    """What a program raised, as one of our errors."""
-    if isinstance(error, NlpuError):
-        return error
-    failure = ProgramError(f"the program {name} raised {described(error)}{_advice(error)}")
-    failure.__cause__ = error
-    return failure
-
-
-def _advice(error: BaseException) -> str:
-    """What to do about a second loop, which asyncio refuses in its own words."""
-    if not isinstance(error, RuntimeError) or "event loop" not in str(error):
-        return ""
-    return (
-        ". A program runs on the computer's own loop: make it `async def` and await there, or give "
-        "the function to lift(function, blocking=True), which calls it on a thread"
-    )
 
 
 def _spawn_issued(kernel: Kernel, node: Node) -> None:
