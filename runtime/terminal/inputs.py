@@ -53,8 +53,16 @@ def fill_words(words: Sequence[str], stdin: Stdin) -> tuple[list[str], dict[str,
         elif sign and content == "-" and name.isidentifier():
             named[name] = _as_word(stdin.text())
         else:
-            filled.append(word)
+            filled.append(_decoded(word))
     return filled, named
+
+
+def _decoded(word: str) -> str:
+    """A word as UTF-8, as all texts are, whatever the locale's encoding took its bytes for."""
+    try:
+        return word.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return word  # what it is for is told what is wrong with it
 
 
 def _as_word(text: str) -> Content:
