@@ -106,6 +106,7 @@ class Computer:
             dict(prices or {}), limits, seed, person, dry,
         )  # fmt: skip
         self._live: set[Run] = set()
+        self.begins: Callable[[Run], object] = id  # called before a run's program is
         self._named = {
             name: item if isinstance(item, str) else type(item).__name__
             for name, item in engines.items()
@@ -331,6 +332,7 @@ class Computer:
                 state.begun = True
                 host.start(state.root, program, args, kwargs, ended)
 
+        self.begins(run)
         kernel.on_hub(start)
 
     def _ended(self, run: Run) -> None:

@@ -14,6 +14,7 @@ Rules
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Callable
@@ -45,6 +46,7 @@ from runtime.terminal.output import as_text, json_of, said, say, write, write_bo
 from runtime.terminal.person import TerminalPerson
 from runtime.terminal.stdout import failure, is_paid
 from runtime.terminal.streaming import Streamer
+from runtime.terminal.watchdog import GRACE_S, Watchdog
 
 NEEDS_PERSON = 4
 _TICK_S = 0.1
@@ -104,7 +106,8 @@ def carry_out(job: Job) -> int:
 def _carry_out(job: Job) -> int:
     streamer = Streamer(shows=job.shows and not job.as_json)
     with interrupting.Interrupts():
-        with display(streamer.shows) as shown:
+        with display(streamer.shows) as shown, Watchdog(job.seconds is not None) as watchdog:
+            job.computer.begins = lambda run: _watched(job, run, watchdog)
             run = _begin(job, shown, streamer)
             cut = _attend(job, run, shown, streamer)
         code = 1
@@ -152,8 +155,29 @@ def _attend(job: Job, run: Run, shown: Plain, streamer: Streamer) -> NlpuError |
         if not interrupting.stop(run):
             say("the program is busy in Python and was left behind")
         return Interrupted("interrupted")
+    return _deadline(job.seconds or 0.0)
+
+
+def _watched(job: Job, run: Run, watchdog: Watchdog) -> None:
+    """From now on C code may let neither Ctrl-C nor the deadline through."""
+    texts = {"interrupted": _last_words(job, run, Interrupted("interrupted"))}
+    if job.seconds is None:
+        watchdog.begins(None, texts)
+    else:
+        texts["overdue"] = _last_words(job, run, _deadline(job.seconds))
+        watchdog.begins(job.seconds + _OVERDUE_S + GRACE_S, texts)
+
+
+def _last_words(job: Job, run: Run, error: NlpuError) -> tuple[str, str]:
+    """What is told, on stdout and stderr, of a run that cannot tell it any more."""
+    told = failure(type(error).__name__, str(error), run.name, "stopped")
+    more = "" if job.replay else f"{_resume_command(job, run.name, error)}\n"
+    return json.dumps(told) + "\n" if job.as_json else "", f"error: {error}\n{more}"
+
+
+def _deadline(seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(  # the scheduler would have said so, had the program let it
-        f"the run's {job.seconds:g} seconds ran out while its program was busy in Python"
+        f"the run's {seconds:g} seconds ran out while its program was busy in Python"
     )
 
 
