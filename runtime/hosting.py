@@ -17,6 +17,7 @@ Rules
 4. A greenlet that a program makes is inside of the program's scope. It reads what is there; only
    the program itself can be parked (``switching``).
 5. A literal that a program is given is its own: what reads it elsewhere lowers this program.
+6. A program that catches what unwinds it, and goes on, waits for ever from its next asking on.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
@@ -47,6 +49,7 @@ if TYPE_CHECKING:  # the kernel owns the host
     from runtime.kernel import Kernel
 
 Program = Callable[..., Any]
+_REFUSALS = 100  # of what a program asks when it has ended
 _LOOKS = 16  # at what waits on a line, for caches: many waits on it cost no more
 
 
@@ -70,6 +73,7 @@ class Host:
         self.kernel = kernel
         self.switch = Switch()
         self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
+        self.stranded: dict[str, greenlet] = {}  # by the program's name (rule 6)
 
     # -- starting ----------------------------------------------------------------------------
 
@@ -119,7 +123,7 @@ class Host:
                 outcome, error = None, failure
             self.kernel.on_hub(lambda: ended(outcome, error))
 
-        self._living[scope] = self.kernel.loop.create_task(body(), context=context)
+        self._living[scope] = self.kernel.loop.create_task(body(), context=context, name=scope.path)
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -241,6 +245,20 @@ class Host:
                 living.throw(GreenletExit)
         elif living is not None:
             living.cancel()
+
+    def strands(self, scope: Scope) -> bool:
+        """Tell whether a program that has ended, and asks all the same, waits for ever (rule 6).
+
+        A plain one does not come back from here. At first it is told, which may be enough.
+        """
+        if get_ident() != self.kernel.thread or scope.refused < _REFUSALS:
+            scope.refused += 1
+            return False
+        living = getcurrent()
+        if getattr(living, "program_scope", None) is scope:
+            self.stranded[scope.path] = living
+            self.switch.strand(living)
+        return scope.is_async
 
     def forget(self) -> None:
         """The thread is about to end: let go of its hub."""

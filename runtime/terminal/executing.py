@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -39,6 +40,7 @@ from runtime.computer import Computer
 from runtime.handle import Run
 from runtime.receipt import Receipt
 from runtime.settings import Settings
+from runtime.station import LeftBehind
 from runtime.terminal import interrupting
 from runtime.terminal.forecasting import compare
 from runtime.terminal.live import Plain, display
@@ -119,8 +121,17 @@ def _carry_out(job: Job) -> int:
         finally:  # telling may fail: stdout may be full, or a result unprintable
             if cut is not None:
                 interrupting.leave(code)  # rule 2
-            job.computer.close()
+            _close(job.computer)
     return code
+
+
+def _close(computer: Computer) -> None:
+    """Close it; what it warns of is said as all else is."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", LeftBehind)
+        computer.close()
+    for each in told:
+        say(f"note: {each.message}")
 
 
 def _begin(job: Job, shown: Plain, streamer: Streamer) -> Run:
