@@ -37,6 +37,7 @@ from runtime.gate import Gate
 from runtime.handle import Run
 from runtime.header import header_of
 from runtime.keywords import check_settings
+from runtime.naming import ran_on
 from runtime.pieces import Pieces
 from runtime.raised import as_typed
 from runtime.rows import past_in, rows_by_run
@@ -107,6 +108,7 @@ class Computer:
         )  # fmt: skip
         self._live: set[Run] = set()
         self.begins: Callable[[Run], object] = id  # called before a run's program is
+        self._asked = {"engine": engine, "model": wanted} if isinstance(engine, str) else {}
         self._named = {
             name: item if isinstance(item, str) else type(item).__name__
             for name, item in engines.items()
@@ -293,9 +295,8 @@ class Computer:
         self, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], budget: Budget,
         more: Mapping[str, Any] | None,
     ) -> dict[str, Any]:  # fmt: skip
-        identities = {name: each.identity for name, each in self._station.kernel.processors.items()}
-        facts = {"started_s": self._clock.date_s(), "processors": identities, **self._voice.facts()}
-        facts |= more or {}
+        facts = {"started_s": self._clock.date_s(), **self._voice.facts()}
+        facts |= ran_on(self._station, self._asked) | dict(more or {})
         return header_of(self._station.kernel.journal, program, args, kwargs, budget, facts)
 
     def _launch(
@@ -315,8 +316,7 @@ class Computer:
         heed_forks(kernel)
         kernel.runs[state.number] = state
         state.on_end.append(lambda: self._ended(run))
-        seconds = state.purse.budget.seconds
-        if seconds is not None:
+        if (seconds := state.purse.budget.seconds) is not None:
             state.timers.append(kernel.loop.call_later(seconds, kernel.expire, state))
 
         called = getattr(program, "__name__", "program")

@@ -20,6 +20,7 @@ import inspect
 import io
 import os
 import pkgutil
+import re
 import stat
 import sys
 import types
@@ -150,7 +151,10 @@ def module_of(path: Path, only: str = "") -> tuple[types.ModuleType, str]:
     if not path.is_file():
         raise Usage(f"there is no file {path}; a program is a name or file.py:function")
     place = path.resolve()
-    name = f"nlpu_program_{place.stem}"
+    try:
+        root, name = _of_package(place)
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}") from None
     loader = _Source(name, str(place))
     loader.only = only
     spec = importlib.util.spec_from_file_location(name, place, loader=loader)
@@ -160,10 +164,22 @@ def module_of(path: Path, only: str = "") -> tuple[types.ModuleType, str]:
     def run() -> types.ModuleType:
         sys.modules[module.__name__] = module  # dataclasses and pydantic look their module up
         sys.path.insert(0, str(place.parent))  # as for a script: its neighbours can be imported
+        if "." in name:
+            sys.path.insert(0, str(root))
+            importlib.import_module(name.rpartition(".")[0])
         loader.exec_module(module)
         return module
 
     return _imported(run, str(path)), loader.digest
+
+
+def _of_package(place: Path) -> tuple[Path, str]:
+    """Where a program's package lies, and its module's name: of a file that says `from .`."""
+    root, parts = place.parent, [place.stem]
+    relative = re.search(rb"^[ \t]*from[ \t]*\.", source_of(place), re.MULTILINE)
+    while relative and (root / "__init__.py").is_file() and root.name.isidentifier():
+        root, parts = root.parent, [root.name, *parts]
+    return root, f"nlpu_program_{place.stem}" if len(parts) == 1 else ".".join(parts)
 
 
 class _Source(SourceFileLoader):
