@@ -74,13 +74,13 @@ def _unnamed(program: Any, module: Any, file: str | None) -> str:
         return f"its file {path} is not called .py"
     if getattr(module, name, None) is not program:
         return f"what is called {name} in {path} is something else"
-    if module.__name__ == "__main__" and _begins_when_imported(module, path):
+    if _begins_when_imported(module, path):
         return f'{path} begins runs when it is loaded; do that under `if __name__ == "__main__":`'
     return ""
 
 
 def _begins_when_imported(module: Any, path: Path) -> bool:
-    """Whether the line of a script that runs now would run again when it is imported."""
+    """Whether what its own lines do now would be done again when it is imported."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame is not None:
         if frame.f_code.co_name == "<module>" and frame.f_globals is vars(module):

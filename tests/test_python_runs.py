@@ -238,6 +238,9 @@ def test_a_script_that_would_begin_runs_again_is_not_loaded(nlpu: Terminal) -> N
     assert ended.code == 2 and "begins runs when it is loaded" in ended.err
     assert 'under `if __name__ == "__main__":`' in ended.err
     assert len(records(RUNS)) == 1
+    Path("mine.py").write_text(SCRIPT.replace("{imports}", "") + "begin(main, [Book('a')])\n")
+    ended = nlpu("resume", started("import mine\n"))
+    assert ended.code == 2 and "mine.py begins runs when it is loaded" in ended.err
 
 
 def test_code_without_a_file_is_told_so(nlpu: Terminal) -> None:
