@@ -217,6 +217,37 @@ def test_a_process_that_hears_no_signal_is_killed(overdue_s: str, told: str) -> 
     assert (process.returncode, out) == (-signal.SIGKILL, told)
 
 
+def test_a_process_that_is_stopped_has_its_time_when_it_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(BUSY)
+    with started(tmp_path, "run", "p.py:go", "--engine", "scripted", "--seconds", "1") as process:
+        until((tmp_path / "busy").exists)
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(6)  # beyond its deadline, and the time that it has to tell of it
+        process.send_signal(signal.SIGCONT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert err.count("seconds ran out") == 1 and "0 calls" in err  # its own words, with a receipt
+
+
+def test_who_is_asked_has_the_time_to_answer() -> None:
+    code = (
+        "import os, signal\n"
+        "from runtime.terminal.watchdog import Watchdog\n"
+        "with Watchdog(True) as watchdog:\n"
+        "    watchdog.begins(0.5, {})\n"
+        "    watchdog.begins(None, {})\n"  # its run has ended
+        "    os.read(0, 1)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment(), stdin=subprocess.PIPE
+    ) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def test_nothing_is_left_of_the_process_beside(tmp_path: Path) -> None:
     code = (
         "import signal, sys, os\n"

@@ -172,11 +172,11 @@ def _attend(job: Job, run: Run, shown: Plain, streamer: Streamer) -> NlpuError |
 def _watched(job: Job, run: Run, watchdog: Watchdog) -> None:
     """From now on C code may let neither Ctrl-C nor the deadline through."""
     texts = {"interrupted": _last_words(job, run, Interrupted("interrupted"))}
-    if job.seconds is None:
-        watchdog.begins(None, texts)
-    else:
+    if job.seconds is not None:
         texts["overdue"] = _last_words(job, run, _deadline(job.seconds))
-        watchdog.begins(job.seconds + _OVERDUE_S + GRACE_S, texts)
+    due_s = None if job.seconds is None else job.seconds + _OVERDUE_S + GRACE_S
+    run._begun.on_end.append(lambda: watchdog.begins(None, texts))
+    watchdog.begins(due_s, texts)
 
 
 def _last_words(job: Job, run: Run, error: NlpuError) -> tuple[str, str]:

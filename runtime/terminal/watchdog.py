@@ -13,7 +13,8 @@ small Python that imports nothing of the project.
     the deadline       SIGQUIT, which ends it with that number, 3, as exit code; or it is killed
 
 Rules
-1. Who can answer answers: nothing is done from here before the process has had its time to.
+1. Who can answer answers: nothing is done from here before the process has had its time to. One
+   that is stopped (Ctrl-Z) has it when it goes on.
 2. Who ended without taking leave, and was interrupted or overdue, is told of from here.
 3. Where there can be no watchdog all is as without one.
 4. What is to be told, and the time, come through the pipe, too, before a program gets to run: in
@@ -72,7 +73,7 @@ class Watchdog:
         return self
 
     def begins(self, overdue_s: float | None, texts: Mapping[str, tuple[str, str]]) -> None:
-        """A program is about to begin (rule 4). From any thread.
+        """A program is about to begin, or has ended: then nothing is due (rule 4). From any thread.
 
         overdue_s: in how many seconds the process is overdue. texts: what is told of an "overdue"
         or "interrupted" process, for stdout and for stderr.
@@ -121,37 +122,77 @@ def _libc() -> Any:
 # -- the process beside ----------------------------------------------------------------------------
 
 
-def main(parent: int) -> None:
-    """Watch the process until it has ended; tell of it, if it could not (rule 2)."""
-    quit_s = kill_s = inf
-    pressed, why = 0, ""
-    texts = {"interrupted": ("", "interrupted\n")}
-    while os.getppid() == parent:
+class Watched:
+    """A process that is watched: what came through the pipe of it, and when it has to end."""
+
+    def __init__(self, process: int) -> None:
+        self._process = process
+        self._quit_s = self._kill_s = inf
+        self._pressed, self._why = 0, ""
+        self._texts = {"interrupted": ("", "interrupted\n")}
+
+    def due_s(self) -> float:
+        """When something is to be done to it."""
+        return min(self._quit_s, self._kill_s)
+
+    def hear(self, came: bytes, now_s: float) -> None:
+        """Take in what came through the pipe."""
+        for part in came.split(_OPENS):
+            said, closes, signals = part.rpartition(_CLOSES)
+            self._pressed += signals.count(signal.SIGINT)
+            if closes:
+                overdue_s, self._texts = json.loads(said)
+                self._quit_s = inf if overdue_s is None else now_s + overdue_s
+        if self._pressed > 1:
+            self._kill_s = min(self._kill_s, now_s + GRACE_S)  # rule 1
+
+    def end(self, now_s: float) -> None:
+        """End it, if that is due."""
+        if now_s < self.due_s():
+            return
+        later_s = now_s + GRACE_S
+        if _is_stopped(self._process):
+            self._quit_s, self._kill_s = max(self._quit_s, later_s), max(self._kill_s, later_s)
+            return
+        if now_s >= self._quit_s:
+            self._why = "overdue"
+        number = signal.SIGKILL if now_s >= self._kill_s else signal.SIGQUIT
+        self._quit_s, self._kill_s = inf, later_s
+        with suppress(ProcessLookupError):
+            os.kill(self._process, number)
+
+    def tell(self) -> None:
+        """Tell how it ended, if it could not (rule 2)."""
+        why = self._why or ("interrupted" if self._pressed else "")
+        if why and os.isatty(2):
+            os.write(2, SHOW_CURSOR)
+        for number, text in enumerate(self._texts.get(why, ()), 1):
+            with suppress(OSError):  # nobody may be listening any more
+                os.write(number, text.encode(errors="backslashreplace"))
+
+
+def main(process: int) -> None:
+    """Watch the process until it has ended."""
+    watched = Watched(process)
+    while os.getppid() == process:
         now_s = time.monotonic()
-        if now_s >= min(quit_s, kill_s):
-            why = "overdue" if now_s >= quit_s else why
-            with suppress(ProcessLookupError):
-                os.kill(parent, signal.SIGKILL if now_s >= kill_s else signal.SIGQUIT)
-            quit_s, kill_s = inf, now_s + GRACE_S
-        wait_s = min(quit_s, kill_s) - now_s
-        if select.select([0], [], [], max(0.0, min(wait_s, _LOOK_S)))[0]:
-            got = os.read(0, 2 * select.PIPE_BUF)
-            if not got:  # its end is closed: it has ended
+        watched.end(now_s)
+        wait_s = min(watched.due_s() - now_s, _LOOK_S)
+        if select.select([0], [], [], max(0.0, wait_s))[0]:
+            came = os.read(0, 2 * select.PIPE_BUF)
+            if not came:  # its end is closed: it has ended
                 break
-            before, _, rest = got.partition(_OPENS)
-            said, _, after = rest.partition(_CLOSES)
-            pressed += (before + after).count(signal.SIGINT)
-            if said:
-                overdue_s, texts = json.loads(said)
-                quit_s = inf if overdue_s is None else now_s + overdue_s
-            if pressed > 1:
-                kill_s = min(kill_s, now_s + GRACE_S)  # rule 1
-    if (why or pressed) and os.isatty(2):
-        os.write(2, SHOW_CURSOR)
-    told = texts.get(why or ("interrupted" if pressed else ""), ("", ""))
-    for number, text in zip((1, 2), told, strict=True):
-        with suppress(OSError):  # nobody may be listening any more
-            os.write(number, text.encode(errors="backslashreplace"))
+            watched.hear(came, time.monotonic())
+    watched.tell()
+
+
+def _is_stopped(process: int) -> bool:
+    """Whether a signal or a debugger holds it; False where the system does not say."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
 
 
 if __name__ == "__main__":
