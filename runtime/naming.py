@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -32,27 +33,45 @@ if TYPE_CHECKING:
 
 def named(program: Callable[..., Any]) -> dict[str, str]:
     """The program's name and its file's digest; or why it has none that would find it again."""
-    from runtime.loader import digest_of  # here: it imports importlib, for few runs of a fleet
-
     module = sys.modules.get(getattr(program, "__module__", None) or "")
-    file = getattr(module, "__file__", None)
-    why = _unnamed(program, module, file)
+    code = (
+        getattr(inspect.unwrap(program), "__code__", None) if inspect.isfunction(program) else None
+    )
+    path = _shared(getattr(module, "__file__", None), getattr(code, "co_filename", None))
+    why = _unnamed(program, module, path)
     if why:
         return {"unnamed": why}
     name = program.__name__
     if module is not None and module.__name__ == f"programs.{name}":
         return {"program": name, "file": ""}
-    path = Path(str(file)).resolve()
     try:
-        digest = digest_of(path)
-    except NlpuError:
+        now = os.stat(path)
+        digest = _digest(path, now.st_mtime_ns, now.st_size)
+    except (OSError, NlpuError):
         digest = ""
     if not digest:
         return {"unnamed": f"its file {path} cannot be read"}
     return {"program": f"{path}:{name}", "file": digest}
 
 
-def _unnamed(program: Any, module: Any, file: str | None) -> str:
+@lru_cache(maxsize=64)
+def _shared(file: str | None, other: str | None) -> str:
+    """The file of a module, if a function's code is of it, too; else ""."""
+    if file is None or other is None or not os.path.isfile(file):
+        return ""
+    path = os.path.realpath(file)
+    return path if path == os.path.realpath(other) else ""
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, modified_ns: int, size: int) -> str:
+    """Read once for a fleet; a changed file has another time or size."""
+    from runtime.loader import digest_of  # here: it imports importlib
+
+    return digest_of(Path(path))
+
+
+def _unnamed(program: Any, module: Any, path: str) -> str:
     """Why loading its file would not find a program; "" where it would (rule 1)."""
     name, whole = getattr(program, "__name__", ""), getattr(program, "__qualname__", "")
     if hasattr(program, "source_text"):
@@ -66,11 +85,9 @@ def _unnamed(program: Any, module: Any, file: str | None) -> str:
         return f"it is defined inside of {inside}"
     if name[:1] == "_":
         return "its name begins with _, as of what is not for others"
-    code: Any = getattr(inspect.unwrap(program), "__code__", None)
-    path = Path(file or "").resolve()
-    if code is None or not path.is_file() or Path(code.co_filename).resolve() != path:
+    if not path:
         return "it is in no file: it was defined in a notebook, at a prompt or by exec"
-    if path.suffix != ".py":
+    if not path.endswith(".py"):
         return f"its file {path} is not called .py"
     if getattr(module, name, None) is not program:
         return f"what is called {name} in {path} is something else"
@@ -79,7 +96,7 @@ def _unnamed(program: Any, module: Any, file: str | None) -> str:
     return ""
 
 
-def _begins_when_imported(module: Any, path: Path) -> bool:
+def _begins_when_imported(module: Any, path: str) -> bool:
     """Whether what its own lines do now would be done again when it is imported."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame is not None:
@@ -91,10 +108,10 @@ def _begins_when_imported(module: Any, path: Path) -> bool:
 
 
 @lru_cache(maxsize=16)  # a script is asked about for each of its runs
-def _guarded(path: Path) -> list[tuple[int, int]]:
+def _guarded(path: str) -> list[tuple[int, int]]:
     """The lines of a script that importing it leaves out: under ``if __name__ ...``."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(Path(path).read_bytes())
     except (OSError, SyntaxError, ValueError):
         return []
     return [
