@@ -146,9 +146,11 @@ def _renderer(template: str, names: dict[str, Any]) -> Callable[[_Messages], str
 def load_frame(directory: Path, tokenizer: Tokenizer) -> Frame:
     """The frame of the model whose files lie in a directory."""
     config_path = directory / "tokenizer_config.json"
-    config = json.loads(config_path.read_text()) if config_path.is_file() else {}
+    config = json.loads(config_path.read_text("utf-8")) if config_path.is_file() else {}
     template_path = directory / "chat_template.jinja"
-    template = template_path.read_text() if template_path.is_file() else config.get("chat_template")
+    template = (
+        template_path.read_text("utf-8") if template_path.is_file() else config.get("chat_template")
+    )
     if isinstance(template, list):  # several named templates: the default one
         template = next((t["template"] for t in template if t.get("name") == "default"), None)
     names = {key: _token(config.get(key)) for key in ("bos_token", "eos_token", "pad_token")}

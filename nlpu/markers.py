@@ -89,7 +89,7 @@ def markers_in(directory: str | None) -> Markers:
     """The markers of the model whose ``tokenizer.json`` is in a directory; else the usual ones."""
     try:
         file = Path(directory or "") / "tokenizer.json"
-        added = json.loads(file.read_text())["added_tokens"] if directory else None
+        added = json.loads(file.read_text("utf-8"))["added_tokens"] if directory else None
         tokens = [entry["content"] for entry in added or () if _is_marker(entry)]
     except (OSError, ValueError, LookupError, TypeError):
         return USUAL

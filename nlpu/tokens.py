@@ -50,7 +50,7 @@ class FileTokenizer:
         self._plain = Library.from_file(str(path))
         self._plain.encode_special_tokens = True  # rule 1
         self._words: dict[str, list[int]] = {}
-        self._by_word = _is_cut_at_spaces(json.loads(path.read_text())) and all(
+        self._by_word = _is_cut_at_spaces(json.loads(path.read_text("utf-8"))) and all(
             self._worded(probe) == self._whole(probe) for probe in PROBES
         )
 

@@ -283,6 +283,9 @@ class Value(Generic[R_co]):
     def __getitem__(self, index: Any) -> Any:
         return own(self._seen()[index])
 
+    def __contains__(self, item: object) -> bool:
+        return item in self._seen()  # not by iteration: a text holds more than its characters
+
     def __eq__(self, other: object) -> NoReturn:
         raise BadOperand("Values are not compared; compare their contents: v.value == ...")
 
@@ -302,6 +305,15 @@ class Value(Generic[R_co]):
         return self
 
     if not TYPE_CHECKING:  # a type checker finds these by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            said = f"a Value has no attribute {name!r}"
+            if name[0] != "_":  # else somebody probes for what objects may have
+                said += (
+                    ": it is a node of the graph, whose content may still be on its way; ask for "
+                    f"the content, .value.{name}, or in an async program (await ...).{name}"
+                )
+            raise AttributeError(said)
 
         def _operated(self, other: object) -> NoReturn:
             raise TypeError(

@@ -36,9 +36,10 @@ from runtime.forks import heed_forks
 from runtime.gate import Gate
 from runtime.handle import Run
 from runtime.header import header_of
-from runtime.hosting import as_typed
 from runtime.keywords import check_parts, check_settings
+from runtime.naming import ran_on
 from runtime.pieces import Pieces
+from runtime.raised import as_typed
 from runtime.rows import past_in, rows_by_run
 from runtime.run import RunState
 from runtime.station import Station
@@ -106,6 +107,8 @@ class Computer:
             dict(prices or {}), limits, seed, person, dry,
         )  # fmt: skip
         self._live: set[Run] = set()
+        self.begins: Callable[[Run], object] = id  # called before a run's program is
+        self._asked = {"engine": engine, "model": wanted} if isinstance(engine, str) else {}
         self._named = {
             name: item if isinstance(item, str) else type(item).__name__
             for name, item in engines.items()
@@ -293,9 +296,8 @@ class Computer:
         self, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], budget: Budget,
         more: Mapping[str, Any] | None,
     ) -> dict[str, Any]:  # fmt: skip
-        identities = {name: each.identity for name, each in self._station.kernel.processors.items()}
-        facts = {"started_s": self._clock.date_s(), "processors": identities, **self._voice.facts()}
-        facts |= more or {}
+        facts = {"started_s": self._clock.date_s(), **self._voice.facts()}
+        facts |= ran_on(self._station, self._asked) | dict(more or {})
         return header_of(self._station.kernel.journal, program, args, kwargs, budget, facts)
 
     def _launch(
@@ -315,8 +317,7 @@ class Computer:
         heed_forks(kernel)
         kernel.runs[state.number] = state
         state.on_end.append(lambda: self._ended(run))
-        seconds = state.purse.budget.seconds
-        if seconds is not None:
+        if (seconds := state.purse.budget.seconds) is not None:
             state.timers.append(kernel.loop.call_later(seconds, kernel.expire, state))
 
         called = getattr(program, "__name__", "program")
@@ -332,6 +333,7 @@ class Computer:
                 state.begun = True
                 host.start(state.root, program, args, kwargs, ended)
 
+        self.begins(run)
         kernel.on_hub(start)
 
     def _ended(self, run: Run) -> None:

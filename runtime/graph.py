@@ -257,6 +257,7 @@ class Scope:
         self.origin: Node | None = parent.origin if parent is not None else None  # its Spawn
         self.is_async = False
         self.ended = False
+        self.refused = 0  # how often it was told since then
         # Who may read its Values (rule 5); 0 when it has ended, ASTRAY in a forked process.
         self.reader = run.kernel.thread
         self.kept: Node | None = None  # the node that holds the result, once the program ended
@@ -270,6 +271,8 @@ class Scope:
 
     def issue(self, work: Any, operands: tuple[Any, ...]) -> Value[Any]:
         if self.ended:
+            if self.run.kernel.host.strands(self):
+                return Node(self, work, operands)  # nobody will settle it
             raise BadOperand(f"the program {self.name!r} has ended; it cannot issue any more")
         return self.run.kernel.issue(self, work, operands)
 
@@ -279,6 +282,7 @@ class Scope:
 
     def force(self, value: Value[Any]) -> None:
         if get_ident() != self.reader:
+            _ = self.ended and self.run.kernel.host.strands(self)
             self._seen_astray(value)
             return
         if self.is_async:
@@ -293,6 +297,8 @@ class Scope:
 
     def wait(self, value: Value[Any]) -> Any:
         if get_ident() != self.reader:
+            if self.ended and self.run.kernel.host.strands(self):
+                yield from self.run.kernel.loop.create_future()
             self._seen_astray(value)
             return
         if isinstance(value, Node):

@@ -29,6 +29,7 @@ from nlpu.json_text import canonical
 from runtime.budget import Budget
 from runtime.journal import Journal, NoJournal
 from runtime.keywords import arranged
+from runtime.naming import named
 from runtime.own import text_name
 
 
@@ -80,6 +81,7 @@ def header_of(
         "budget": budget_json(budget),
         "args": 0 if text is None else journal.text(text),
         "args_name": "" if text is None else text_name(text),
+        **(named(program) if journal.keeps and "program" not in facts else {}),
         **facts,
     }
 

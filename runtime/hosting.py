@@ -17,6 +17,7 @@ Rules
 4. A greenlet that a program makes is inside of the program's scope. It reads what is there; only
    the program itself can be parked (``switching``).
 5. A literal that a program is given is its own: what reads it elsewhere lowers this program.
+6. A program that catches what unwinds it, and goes on, waits for ever from its next asking on.
 """
 
 from __future__ import annotations
@@ -27,18 +28,20 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 
 from nlpu.checks import FUNCTION, check
-from nlpu.errors import BadOperand, NeedsPerson, NlpuError, ProgramError, Stopped, described
+from nlpu.errors import BadOperand, NeedsPerson, ProgramError, Stopped
 from nlpu.label import join
 from nlpu.lifting import contains_value, gather
 from nlpu.ops import Check
 from nlpu.value import CURRENT, Value, adopted, current
 from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage, content_of
+from runtime.raised import as_typed
 from runtime.run import RunState, Status
 from runtime.switching import Switch
 from runtime.works import KINDS, Kind
@@ -47,6 +50,7 @@ if TYPE_CHECKING:  # the kernel owns the host
     from runtime.kernel import Kernel
 
 Program = Callable[..., Any]
+_REFUSALS = 100  # of what a program asks when it has ended
 _LOOKS = 16  # at what waits on a line, for caches: many waits on it cost no more
 
 
@@ -70,6 +74,7 @@ class Host:
         self.kernel = kernel
         self.switch = Switch()
         self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
+        self.stranded: dict[str, greenlet] = {}  # by the program's name (rule 6)
 
     # -- starting ----------------------------------------------------------------------------
 
@@ -119,7 +124,7 @@ class Host:
                 outcome, error = None, failure
             self.kernel.on_hub(lambda: ended(outcome, error))
 
-        self._living[scope] = self.kernel.loop.create_task(body(), context=context)
+        self._living[scope] = self.kernel.loop.create_task(body(), context=context, name=scope.path)
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -242,6 +247,20 @@ class Host:
         elif living is not None:
             living.cancel()
 
+    def strands(self, scope: Scope) -> bool:
+        """Tell whether a program that has ended, and asks all the same, waits for ever (rule 6).
+
+        A plain one does not come back from here. At first it is told, which may be enough.
+        """
+        if get_ident() != self.kernel.thread or scope.refused < _REFUSALS:
+            scope.refused += 1
+            return False
+        living = getcurrent()
+        if getattr(living, "program_scope", None) is scope:
+            self.stranded[scope.path] = living
+            self.switch.strand(living)
+        return scope.is_async
+
     def forget(self) -> None:
         """The thread is about to end: let go of its hub."""
         self.switch = Switch()
@@ -319,25 +338,6 @@ def _spawn_ready(kernel: Kernel, node: Node) -> None:
         kernel.host.start(scope, work.program, work.args, dict(work.kwargs), ended)
 
     kernel.on_hub(start)
-
-
-def as_typed(name: str, error: BaseException) -> BaseException:
-    """What a program raised, as one of our errors."""
-    if isinstance(error, NlpuError):
-        return error
-    failure = ProgramError(f"the program {name} raised {described(error)}{_advice(error)}")
-    failure.__cause__ = error
-    return failure
-
-
-def _advice(error: BaseException) -> str:
-    """What to do about a second loop, which asyncio refuses in its own words."""
-    if not isinstance(error, RuntimeError) or "event loop" not in str(error):
-        return ""
-    return (
-        ". A program runs on the computer's own loop: make it `async def` and await there, or give "
-        "the function to lift(function, blocking=True), which calls it on a thread"
-    )
 
 
 def _spawn_issued(kernel: Kernel, node: Node) -> None:

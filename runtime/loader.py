@@ -1,18 +1,15 @@
-"""The loader: from a name on the command line to a program, and from strings to its arguments.
+"""The loader: from a name on the command line to a program.
 
 Theory of operation
 -------------------
 A program is named either by a module of the ``programs`` package that holds a function of the same
-name, by ``file.py:function``, or by ``file.nl``, a program as text. Its parameters say what it
-takes: strings are converted by their annotations, ``name=value`` fills the parameter of that name,
-the rest go in order, and input texts go to the text parameters that are still empty, in order.
+name, by ``file.py:function``, or by ``file.nl``, a program as text. What it takes is told by its
+parameters (``arguments``).
 
 Rules
 1. Only the package ``programs`` and files that the user names are imported, by importlib. A file's
    code is compiled from the bytes that its digest is of: no ``__pycache__`` beside it is used.
-2. A mistake is a Usage error that shows the program's parameters.
-3. ``name=value`` is one only if the part before ``=`` is an identifier; an identifier that is no
-   parameter is a mistake, never silently a text.
+2. A mistake is a Usage error that says what there is instead.
 """
 
 from __future__ import annotations
@@ -23,26 +20,21 @@ import inspect
 import io
 import os
 import pkgutil
+import re
 import stat
 import sys
 import types
-import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from enum import Enum
 from hashlib import blake2b
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from nlpu.errors import ProgramError, Usage
-from nlpu.lifting import check_text
-from nlpu.types import choices_of
 
-_BOOLS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _MOST_BYTES = 10_000_000  # of a program's file
-_IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +54,6 @@ class Program:
     def name(self) -> str:
         """The function's own name."""
         return self.function.__name__
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter and the type its string is converted to."""
-
-    name: str
-    type: Any
-    default: Any  # Parameter.empty: it must be given
-    many: bool  # *args: takes all that is left
-
-    @property
-    def required(self) -> bool:
-        """Whether it must be given."""
-        return self.default is inspect.Parameter.empty and not self.many
-
-    def __str__(self) -> str:
-        shown = f"{'*' if self.many else ''}{self.name}: {_type_name(self.type)}"
-        return shown if self.required or self.many else f"{shown} = {self.default!r}"
 
 
 # -- programs --------------------------------------------------------------------------------
@@ -178,7 +151,10 @@ def module_of(path: Path, only: str = "") -> tuple[types.ModuleType, str]:
     if not path.is_file():
         raise Usage(f"there is no file {path}; a program is a name or file.py:function")
     place = path.resolve()
-    name = f"nlpu_program_{place.stem}"
+    try:
+        root, name = _of_package(place)
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}") from None
     loader = _Source(name, str(place))
     loader.only = only
     spec = importlib.util.spec_from_file_location(name, place, loader=loader)
@@ -188,10 +164,22 @@ def module_of(path: Path, only: str = "") -> tuple[types.ModuleType, str]:
     def run() -> types.ModuleType:
         sys.modules[module.__name__] = module  # dataclasses and pydantic look their module up
         sys.path.insert(0, str(place.parent))  # as for a script: its neighbours can be imported
+        if "." in name:
+            sys.path.insert(0, str(root))
+            importlib.import_module(name.rpartition(".")[0])
         loader.exec_module(module)
         return module
 
     return _imported(run, str(path)), loader.digest
+
+
+def _of_package(place: Path) -> tuple[Path, str]:
+    """Where a program's package lies, and its module's name: of a file that says `from .`."""
+    root, parts = place.parent, [place.stem]
+    relative = re.search(rb"^[ \t]*from[ \t]*\.", source_of(place), re.MULTILINE)
+    while relative and (root / "__init__.py").is_file() and root.name.isidentifier():
+        root, parts = root.parent, [root.name, *parts]
+    return root, f"nlpu_program_{place.stem}" if len(parts) == 1 else ".".join(parts)
 
 
 class _Source(SourceFileLoader):
@@ -249,151 +237,3 @@ def _program(spec: str, module: types.ModuleType, name: str, file: str) -> Progr
         how = f"; name one, as in {file}:{meant}" if own else ""
         raise Usage(f"{what}; its functions are: {', '.join(own) or 'none'}{how}")
     return Program(spec, own[wanted], getattr(module, "STREAMS", False) is True)
-
-
-# -- arguments -------------------------------------------------------------------------------
-
-
-def parameters(program: Program) -> list[Parameter]:
-    """What the program takes. Raises ProgramError for a type that no string can give."""
-    try:
-        hints = typing.get_type_hints(program.function)
-    except Exception as error:  # an annotation can be any expression
-        raise ProgramError(f"the annotations of {program.name} fail: {error}") from error
-    found = []
-    for name, parameter in inspect.signature(program.function).parameters.items():
-        many = parameter.kind is inspect.Parameter.VAR_POSITIONAL
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            continue
-        found.append(Parameter(name, _plain(hints.get(name, str)), parameter.default, many))
-    return found
-
-
-def usage(program: Program) -> str:
-    """The program and its parameters in one line."""
-    return f"{program.name}({', '.join(map(str, parameters(program)))})"
-
-
-def bind(
-    program: Program, words: Sequence[str], texts: Sequence[str] = ()
-) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments from command line words and input texts. Raises Usage (rule 2)."""
-    try:
-        return _bind(program, parameters(program), words, texts)
-    except Usage as error:
-        raise Usage(f"{error}. Usage: {usage(program)}") from None
-
-
-def _bind(
-    program: Program, places: list[Parameter], words: Sequence[str], texts: Sequence[str]
-) -> tuple[list[Any], dict[str, Any]]:
-    given: dict[str, Any] = {}
-    rest: list[Any] = []
-    own = inspect.signature(program.function).parameters
-    free = [place for place in places if own[place.name].kind in _IN_ORDER]
-    tail = next((place for place in places if place.many), None)
-    named, ordered = _apart(words, {place.name: place for place in places})
-    for place, word in named:
-        if place.name in given or place.many:
-            raise Usage(f"{place.name!r} is given twice" if not place.many else _no_name(place))
-        given[place.name] = convert(word, place)
-    for word in ordered:
-        target = next((each for each in free if each.name not in given), tail)
-        if target is None:
-            raise Usage(f"{word[:40]!r} is one argument too many")
-        _put(given, rest, target, convert(word, target))
-    for text in texts:
-        target = next((each for each in places if _takes_text(each, given)), tail)
-        if target is None or target.type is not str:
-            raise Usage("there is no parameter left for an input text: each text needs its own")
-        _put(given, rest, target, check_text(text, "the input"))
-    _complete(places, given)
-    unnamed = [each for each in free if rest or own[each.name].kind is _IN_ORDER[0]]
-    return [given.pop(each.name, each.default) for each in unnamed] + rest, given
-
-
-def _put(given: dict[str, Any], rest: list[Any], place: Parameter, content: Any) -> None:
-    if place.many:
-        rest.append(content)
-    else:
-        given[place.name] = content
-
-
-def _takes_text(place: Parameter, given: dict[str, Any]) -> bool:
-    return place.type is str and place.name not in given and not place.many
-
-
-def _no_name(place: Parameter) -> str:
-    return f"{place.name!r} takes all that is left, it cannot be given by name"
-
-
-def _complete(places: list[Parameter], given: dict[str, Any]) -> None:
-    missing = [place.name for place in places if place.required and place.name not in given]
-    if missing:
-        raise Usage(f"{missing[0]!r} is missing: give it as an argument or with --input FILE")
-
-
-def _apart(
-    words: Sequence[str], places: dict[str, Parameter]
-) -> tuple[list[tuple[Parameter, str]], list[str]]:
-    """Words by name, and those in order (rule 3)."""
-    named, ordered = [], []
-    for word in words:
-        name, sign, content = word.partition("=")
-        if not (sign and name.isidentifier()):
-            ordered.append(word)
-        elif name in places:
-            named.append((places[name], content))
-        else:
-            first = next(iter(places), "text")
-            raise Usage(
-                f"there is no parameter {name!r}; a text with '=' in it is given by name: "
-                f"{first}='{name}=...'"
-            )
-    return named, ordered
-
-
-def convert(word: str, place: Parameter) -> Any:
-    """The content of a string for a parameter. Raises Usage."""
-    try:
-        check_text(word, f"{place.name!r}")
-        return _converted(word, place.type)
-    except (ValueError, KeyError) as error:
-        wanted = _type_name(place.type)
-        raise Usage(f"{place.name!r} must be {wanted}, not {word[:40]!r}") from error
-    except ProgramError as error:
-        raise Usage(str(error)) from error
-
-
-def _converted(word: str, wanted: Any) -> Any:
-    if wanted is str:
-        return word
-    if wanted is bool:
-        return _BOOLS[word.lower()]
-    if wanted in (int, float):
-        return wanted(word)
-    return choices_of(wanted)[word]
-
-
-def _plain(annotation: Any) -> Any:
-    """The one type a string is converted to. Raises ProgramError."""
-    if isinstance(annotation, types.UnionType) or get_origin(annotation) is typing.Union:
-        options = [option for option in get_args(annotation) if option is not types.NoneType]
-        if len(options) == 1:
-            return _plain(options[0])
-    if annotation in (str, int, float, bool) or get_origin(annotation) is Literal:
-        return annotation
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return annotation
-    if annotation is Any:
-        return str
-    raise ProgramError(
-        f"a terminal cannot give an argument of type {annotation!r}; write a program whose "
-        "parameters are str, int, float, bool or Literal, and run that"
-    )
-
-
-def _type_name(wanted: Any) -> str:
-    if wanted in (str, int, float):
-        return "text" if wanted is str else str(wanted.__name__)
-    return "yes|no" if wanted is bool else "|".join(choices_of(wanted))

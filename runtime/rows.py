@@ -194,7 +194,8 @@ _HEADER: Final = _of(
         "args_name": _text, "budget": _BUDGET, "processors": _values(_text), "from": _EDITED,
         "estimates": _values(_limit), "engine": _optional(_text), "model": _optional(_text),
         "file": _text, "reads": _text, "price": _optional(_PRICE), "can": _optional(_CAN),
-        "eval": _EVAL, "system": _said, "convention": _convention,
+        "eval": _EVAL, "system": _said, "convention": _convention, "unnamed": _text,
+        "cans": _values(_CAN),
     },
     ("program", "source", "budget", "estimates", "processors"),
 )  # fmt: skip

@@ -11,6 +11,8 @@ Rules
 3. One journal for the life of a station: another run's file needs another station.
 4. In a forked child nothing of it is used and nothing closed: thread, journal and engines are the
    parent's, and what would wait for them is told so.
+5. Programs that would not end keep their loop and its thread, which no exit waits for: unwound once
+   more, at the latest by the end of the interpreter, they could keep that from ending, too.
 """
 
 from __future__ import annotations
@@ -18,9 +20,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nlpu.errors import NlpuError, ProgramError, StorageFailed
 from nlpu.private import make_dir
@@ -35,7 +39,12 @@ from runtime.journal import Journal, NoJournal
 from runtime.journal_file import is_there, older
 from runtime.kernel import Kernel
 
+_FOR_EVER_S = 1e9
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
+
+
+class LeftBehind(RuntimeWarning):
+    """A program goes on though its computer was closed."""
 
 
 @dataclass
@@ -180,21 +189,34 @@ class Station:
         """Release everything; the runs have been stopped. Idempotent."""
         if self._kernel is None or self._loop is None or self.is_foreign:
             return
-        asyncio.run_coroutine_threadsafe(self._shutdown(), self._loop).result()
-        self._stop_thread()
+        left = asyncio.run_coroutine_threadsafe(self._shutdown(), self._loop).result()
+        if not left:
+            self._stop_thread()
         self._kernel.journal.close()
         self._kernel = None
+        if left:
+            warnings.warn(
+                f"left behind, as it goes on though it was ended: {', '.join(left)}; it catches "
+                "what ends a program (asyncio.CancelledError, GreenletExit): write `except "
+                "Exception`, not `except BaseException` or `except:`",
+                LeftBehind, stacklevel=3,
+            )  # fmt: skip
 
-    async def _shutdown(self) -> None:
+    async def _shutdown(self) -> list[str]:
+        """Gives the names of programs that would not end."""
         await self.kernel.outlast(_CLOSING_S)
         mine = asyncio.current_task()
         tasks = [task for task in asyncio.all_tasks() if task is not mine]
         for task in tasks:  # attempts were stopped with their runs; these are programs' own
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=_CLOSING_S)
+        left = (await asyncio.wait(tasks, timeout=_CLOSING_S))[1] if tasks else set[Any]()
         await self._close_engines()
-        self.kernel.host.forget()
+        host = self.kernel.host
+        names = sorted({*host.stranded, *(task.get_name() for task in left)})
+        kept = [left, host.stranded]  # rule 5
+        asyncio.get_running_loop().call_later(_FOR_EVER_S, kept.clear)
+        host.forget()
+        return names
 
     async def _close_engines(self) -> None:
         for engine in self.engines.values():

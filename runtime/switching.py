@@ -16,6 +16,8 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
 
 from greenlet import getcurrent, greenlet
 
@@ -78,6 +80,14 @@ class Switch:
                 self.hub.switch()
             except Exception as error:  # news for who switched to the greenlet that raised it
                 self._strayed = error
+
+    def strand(self, living: greenlet) -> NoReturn:
+        """Never go on in a program, whatever is thrown into it. From that program only."""
+        assert self.hub is not None
+        while True:
+            self._parked = living
+            with suppress(BaseException):
+                self.hub.switch()
 
 
 def _thrower(living: greenlet, cause: BaseException | None) -> Callable[[], object]:

@@ -16,7 +16,7 @@ from kit import computer, finish, said
 from runtime.budget import Budget
 from runtime.journal import link, text_hash
 from runtime.loader import load
-from runtime.terminal.recorded import described
+from runtime.naming import described
 from runtime.witness import SLOT_BYTES, Record, decode, encode, side_of
 
 Rows = list[list[Any]]

@@ -9,8 +9,8 @@ from kit import computer, finish
 
 from runtime.computer import Computer
 from runtime.loader import load
+from runtime.naming import described
 from runtime.terminal.archive import Record, find
-from runtime.terminal.recorded import described
 
 DIGEST = '''
 @nlop

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import subprocess
+import sys
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 from kit import PATIENCE_S, computer, echo, execute, finish
-from terminal_fixture import Terminal, nlpu
+from terminal_fixture import COMMAND, ROOT, Terminal, environment, nlpu
 
 from nlpu import lift
 from nlpu.errors import ProgramError, Usage
@@ -169,3 +171,94 @@ def test_a_programs_parameters_may_have_any_name(name: str, nlpu: Terminal, tmp_
 def test_a_setting_that_may_be_meant_for_the_program_is_refused(name: str) -> None:
     with computer() as machine, pytest.raises(Usage, match=f"{name}= is a setting of the run, and"):
         machine.run(named(name), **{name: "it"})
+
+
+ENDLESS = """
+import asyncio, sys
+sys.path.insert(0, {tests!r})
+from kit import computer, echo, finish
+from runtime import spawn
+
+async def sleeps():
+    await echo("x")
+    while True:
+        try:
+            await asyncio.sleep(0.01)
+        except BaseException:
+            pass
+
+async def waits():
+    await echo("x")
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except BaseException:
+            pass
+
+async def asks():
+    while True:
+        try:
+            await echo("x")
+        except BaseException:
+            pass
+
+async def looks():
+    value = echo("x")
+    while True:
+        try:
+            await value
+            await asyncio.sleep(0)
+        except BaseException:
+            pass
+
+def plain():
+    while True:
+        try:
+            str(echo("x"))
+        except BaseException:
+            pass
+
+def nested():
+    inner = spawn(plain)
+    return str(echo("x"))
+
+def main(program):
+    with computer() as machine:
+        run = machine.start(globals()[program])
+        while not run.counts.calls:
+            pass
+        run.stop()
+        assert finish(machine.start(lambda: echo("next"))).result == "next"
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+"""
+CATCHING = ("sleeps", "waits", "asks", "looks", "plain", "nested")
+
+
+@pytest.mark.parametrize("program", CATCHING)
+def test_a_program_that_catches_everything_keeps_nobody_from_ending(
+    program: str, tmp_path: Path
+) -> None:
+    (tmp_path / "p.py").write_text(ENDLESS.replace("{tests!r}", repr(str(ROOT / "tests"))))
+    done = subprocess.run(
+        [sys.executable, "p.py", program], cwd=tmp_path, env=environment(), text=True,
+        capture_output=True, timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stderr.count("LeftBehind: left behind, as it goes on though it was ended: main") == 1
+    )
+    assert "write `except Exception`, not `except BaseException`" in done.stderr
+    assert "Traceback" not in done.stderr and "destroyed" not in done.stderr
+
+
+def test_the_terminal_says_so_too(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(ENDLESS.replace("{tests!r}", repr(str(ROOT / "tests"))))
+    words = ["run", "p.py:sleeps", "--engine", "scripted", "--seconds", "0.2"]
+    done = subprocess.run(
+        [*COMMAND, *words], cwd=tmp_path, env=environment(), text=True, capture_output=True,
+        timeout=PATIENCE_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "note: left behind, as it goes on though it was ended: main; it catches" in done.stderr

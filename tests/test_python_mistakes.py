@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import operator
+import re
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import echo, execute
+from pydantic import BaseModel
 
-from nlpu.errors import NlpuError, Unreachable, Usage
+from nlpu import Value
+from nlpu.errors import NlpuError, ProgramError, Unreachable, Usage
 from nlpu.printing import one_line
 from runtime import Computer
 
@@ -66,3 +72,47 @@ def test_a_cause_that_says_more_is_kept(tmp_path: Path) -> None:
     assert isinstance(error.__cause__, OSError)
     unreachable = refused("http://127.0.0.1:9")
     assert isinstance(unreachable, Unreachable) and unreachable.__cause__ is None
+
+
+FORGOTTEN: list[Any] = [
+    lambda v: v.upper(), json.dumps, lambda v: "".join([v]), lambda v: re.match("a", v),
+    lambda v: v % 2, lambda v: -v, lambda v: v(), range, Path, lambda v: setattr(v, "x", 1),
+    lambda v: operator.setitem(v, 0, 1), lambda v: Named(name=v), lambda v: [1][v],
+]  # fmt: skip
+
+
+class Named(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize("use", FORGOTTEN)
+def test_a_forgotten_value_is_told_what_to_ask(use: Any) -> None:
+    async def awaits() -> Any:
+        return use(echo("x"))
+
+    for program in (lambda: use(echo("x")), awaits):
+        error = execute(program).error
+        assert isinstance(error, ProgramError)
+        assert "content may still be on its way; ask for the content" in str(error)
+        assert ".value" in str(error) and "await" in str(error)
+
+
+def test_what_is_no_value_gets_no_advice_about_values() -> None:
+    error = execute(lambda: echo("x".uper())).error  # type: ignore[attr-defined]
+    assert "'str' object has no attribute 'uper'" in str(error) and ".value" not in str(error)
+
+
+def test_a_value_is_probed_as_any_object() -> None:
+    def program() -> Any:
+        v = echo("x")
+        return [hasattr(v, "upper"), getattr(v, "_repr_html_", 1), getattr(v, "upper", 2)]
+
+    assert execute(program).result == [False, 1, 2]
+
+
+def test_what_a_content_holds_is_asked_of_the_content() -> None:
+    def program() -> Any:
+        v = echo("x")
+        return ["ell" in v, "xyz" in v, "o" not in v, 2 in Value([1, 2]), "a" in Value({"a": 1})]
+
+    assert execute(program, engine={"Repeat": "hello"}).result == [True, False, False, True, True]

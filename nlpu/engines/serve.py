@@ -178,7 +178,7 @@ class VllmServer:
     def tail(self) -> str:
         """The end of the server's log, without the key."""
         try:
-            lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+            lines = self.log.read_text("utf-8", errors="replace").splitlines()[-LOG_LINES:]
         except OSError:
             return ""
         text = "\n".join(lines).replace(self.api_key, "***")

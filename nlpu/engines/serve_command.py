@@ -128,7 +128,9 @@ def _window(model: str, flags: Sequence[str]) -> int | None:
     if given is not None:
         return int(given) if given.isdigit() else None
     try:
-        window = json.loads((Path(model) / "config.json").read_text())["max_position_embeddings"]
+        window = json.loads((Path(model) / "config.json").read_text("utf-8"))[
+            "max_position_embeddings"
+        ]
     except (OSError, ValueError, KeyError):
         return None
     return window if isinstance(window, int) else None
@@ -149,7 +151,7 @@ def _has_bfloat16() -> bool:
     if platform.machine() not in {"x86_64", "AMD64"}:
         return True  # not known to be slow there
     try:
-        words = set(Path("/proc/cpuinfo").read_text().split())
+        words = set(Path("/proc/cpuinfo").read_text("utf-8").split())
     except OSError:
         return True
     return bool(words & {"avx512_bf16", "amx_bf16"})

@@ -20,10 +20,12 @@ from typing import Any, get_type_hints
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage
 from nlpu.types import adapter
+from nlpu.value import own
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.history import Past, cost_of
 from runtime.journal import Journal, Row
 from runtime.journal_file import journals
+from runtime.loader import file_of
 from runtime.rows import checked, fold_in, past_in, rows_by_run
 from runtime.witness import beside, side_of
 
@@ -33,7 +35,10 @@ EVALUATION = "eval"  # and of an evaluation of ``nlpu eval``
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One journaled run. ``damage`` says why it could not be read."""
+    """One journaled run.
+
+    damage: why it could not be read. place: where its program is now, if it was moved.
+    """
 
     name: str
     past: Past
@@ -43,6 +48,7 @@ class Record:
     damage: str = ""
     path: Path = Path()
     rows: list[Row] = field(default_factory=list)
+    place: str = ""
 
     @property
     def number(self) -> int:
@@ -57,15 +63,42 @@ class Record:
     @property
     def program(self) -> str:
         """What was run: a name from ``programs``, file:function, a function's name, or SESSION."""
-        return str(self.past.header.get("program", ""))
+        return self.place or str(self.past.header.get("program", ""))
+
+    @property
+    def unnamed(self) -> str:
+        """Why its program cannot be found by name; "" where it can be looked for."""
+        header = self.past.header
+        if self.place or self.program in (SESSION, EVALUATION) or "file" in header:
+            return ""
+        older = "" if "engine" in header else "its journal does not say in which file it is"
+        return str(header.get("unnamed", older))
+
+    def moved(self, file: str | None) -> Record:
+        """The same run with its program in that file, or ``file.py:function``. Raises Usage."""
+        if file is None:
+            return self
+        if self.program in (SESSION, EVALUATION):
+            raise Usage(f"--file is where one program is now, and the run {self.name} has several")
+        path, function = file_of(file), self.program.rpartition(":")[2]
+        if path is None or not path.is_file():
+            raise Usage(
+                f"--file {file}: there is no such file; it names FILE.py:FUNCTION or FILE.nl"
+            )
+        if path.suffix == ".py":
+            function = file.rpartition(":")[2] if ".py:" in file else function
+            return replace(self, place=f"{path.resolve()}:{function}")
+        return replace(self, place=str(path.resolve()))
 
     @property
     def resumption(self) -> str:
         """The command that goes on with it, or the call, where Python started it."""
-        if self.program != SESSION and "engine" not in self.past.header:
+        if self.program == SESSION:
+            return f"nlpu repl --resume {self.name}"
+        if self.unnamed:
             return f"from the Python that started it, computer.resume({self.name!r}, {self.title})"
-        verb = "repl --resume" if self.program == SESSION else "resume"
-        return f"nlpu {verb} {self.name}"
+        engine = "" if "engine" in self.past.header else " --engine NAME|URL"
+        return f"nlpu resume {self.name}{engine}"
 
     @property
     def title(self) -> str:
@@ -119,11 +152,13 @@ def typed(
     hints = get_type_hints(program)
     for name, content in bound.arguments.items():
         kind = bound.signature.parameters[name].kind
-        if name in hints and kind not in (
-            inspect.Parameter.VAR_POSITIONAL,
-            inspect.Parameter.VAR_KEYWORD,
-        ):
-            bound.arguments[name] = adapter(hints[name]).validate_python(content)
+        read = adapter(hints[name]).validate_python if name in hints else own
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            bound.arguments[name] = tuple(map(read, content))
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            bound.arguments[name] = {key: read(each) for key, each in content.items()}
+        else:
+            bound.arguments[name] = read(content)
     return list(bound.args), dict(bound.kwargs)
 
 

@@ -30,9 +30,9 @@ from nlpu.chat import turns_in
 from nlpu.errors import MissingPart, NlpuError, ProgramError
 from runtime.graph import Node
 from runtime.header import source_digest
-from runtime.loader import load
-from runtime.terminal.archive import EVALUATION, SESSION, Record
+from runtime.terminal.archive import Record
 from runtime.terminal.interrupting import stop
+from runtime.terminal.machine import loaded_again
 from runtime.terminal.recorded import engines_of
 from runtime.terminal.trusting import doubt_of, files_of
 from runtime.witness import side_of
@@ -114,16 +114,7 @@ def replayed(
     doubt = doubt_of(record, files)
     if doubt is not None:  # before anything of it is imported
         raise ProgramError(doubt.short)
-    if record.program == SESSION:
-        from runtime.terminal.repl.session import session_program  # the REPL, for its runs alone
-
-        function = session_program().function
-    elif record.program == EVALUATION:
-        from runtime.terminal.evaluated import evaluation_of
-
-        function = evaluation_of(record, files).function
-    else:
-        function = load(record.program, only="".join(files.values())).function
+    function = loaded_again(record, files).function
     args, kwargs = record.arguments(function)
     if source_digest(function) != header["source"]:
         raise ProgramError("the program's source has changed since")

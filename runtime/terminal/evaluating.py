@@ -77,9 +77,9 @@ def evaluate(
     It is a run like any other: journaled, within its limits, and resumed by nlpu resume.
     """
     from runtime.answers import make_answers
+    from runtime.naming import described
     from runtime.terminal.evaluated import ends_of, facts_of, prepared
     from runtime.terminal.machine import Machine, can_of, carry
-    from runtime.terminal.recorded import described
     from runtime.terminal.subjects import score_of, subject_of
 
     lead_prints_to_stderr()

@@ -14,8 +14,10 @@ Rules
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -38,6 +40,7 @@ from runtime.computer import Computer
 from runtime.handle import Run
 from runtime.receipt import Receipt
 from runtime.settings import Settings
+from runtime.station import LeftBehind
 from runtime.terminal import interrupting
 from runtime.terminal.forecasting import compare
 from runtime.terminal.live import Plain, display
@@ -54,6 +57,7 @@ from runtime.terminal.output import (
 from runtime.terminal.person import TerminalPerson
 from runtime.terminal.stdout import failure, is_paid
 from runtime.terminal.streaming import Streamer
+from runtime.terminal.watchdog import GRACE_S, Watchdog
 
 NEEDS_PERSON = 4
 _TICK_S = 0.1
@@ -113,7 +117,8 @@ def carry_out(job: Job) -> int:
 def _carry_out(job: Job) -> int:
     streamer = Streamer(shows=job.shows and not job.as_json)
     with interrupting.Interrupts():
-        with display(streamer.shows) as shown:
+        with display(streamer.shows) as shown, Watchdog(job.seconds is not None) as watchdog:
+            job.computer.begins = lambda run: _watched(job, run, watchdog)
             run = _begin(job, shown, streamer)
             cut = _attend(job, run, shown, streamer)
         code = 1
@@ -125,8 +130,17 @@ def _carry_out(job: Job) -> int:
         finally:  # telling may fail: stdout may be full, or a result unprintable
             if cut is not None:
                 interrupting.leave(code)  # rule 2
-            job.computer.close()
+            _close(job.computer)
     return code
+
+
+def _close(computer: Computer) -> None:
+    """Close it; what it warns of is said as all else is."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", LeftBehind)
+        computer.close()
+    for each in told:
+        say(f"note: {each.message}")
 
 
 def _begin(job: Job, shown: Plain, streamer: Streamer) -> Run:
@@ -161,8 +175,29 @@ def _attend(job: Job, run: Run, shown: Plain, streamer: Streamer) -> NlpuError |
         if not interrupting.stop(run):
             say("the program is busy in Python and was left behind")
         return Interrupted("interrupted")
+    return _deadline(job.seconds or 0.0)
+
+
+def _watched(job: Job, run: Run, watchdog: Watchdog) -> None:
+    """From now on C code may let neither Ctrl-C nor the deadline through."""
+    texts = {"interrupted": _last_words(job, run, Interrupted("interrupted"))}
+    if job.seconds is not None:
+        texts["overdue"] = _last_words(job, run, _deadline(job.seconds))
+    due_s = None if job.seconds is None else job.seconds + _OVERDUE_S + GRACE_S
+    run._begun.on_end.append(lambda: watchdog.begins(None, texts))
+    watchdog.begins(due_s, texts)
+
+
+def _last_words(job: Job, run: Run, error: NlpuError) -> tuple[str, str]:
+    """What is told, on stdout and stderr, of a run that cannot tell it any more."""
+    told = failure(type(error).__name__, str(error), run.name, "stopped")
+    more = "" if job.replay else f"{_resume_command(job, run.name, error)}\n"
+    return json.dumps(told) + "\n" if job.as_json else "", f"error: {error}\n{more}"
+
+
+def _deadline(seconds: float) -> DeadlineExceeded:
     return DeadlineExceeded(  # the scheduler would have said so, had the program let it
-        f"the run's {job.seconds:g} seconds ran out while its program was busy in Python"
+        f"the run's {seconds:g} seconds ran out while its program was busy in Python"
     )
 
 

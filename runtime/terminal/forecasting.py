@@ -101,7 +101,7 @@ def keep(machine: Machine, spec: str, bound: Bound, made: Forecast) -> None:
     try:
         make_dir(path.parent)
         make_file(path)
-        path.write_text(made.model_dump_json())
+        path.write_text(made.model_dump_json(), "utf-8")
     except OSError as error:
         say(
             "no run will be held against this forecast: it cannot be kept in "
@@ -112,7 +112,7 @@ def keep(machine: Machine, spec: str, bound: Bound, made: Forecast) -> None:
 def kept(machine: Machine, spec: str, bound: Bound) -> Any:
     """The forecast of such a run as plain data; None if none was made that can be read."""
     try:
-        made = Forecast.model_validate_json(_path(machine, spec, bound).read_text())
+        made = Forecast.model_validate_json(_path(machine, spec, bound).read_text("utf-8"))
         return made.model_dump(mode="json")
     except (OSError, ValueError):
         return None

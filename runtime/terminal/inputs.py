@@ -11,16 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import Usage
+from runtime.arguments import Content
 from runtime.settings import Settings
 
 MOST_BYTES = 16 * 1024 * 1024
 
 
 class Stdin:
-    """stdin, which can be read once."""
+    """stdin, which can be read once, and what files named beside it hold."""
 
     def __init__(self) -> None:
         self.taken = False
+        self.files: list[str] = []
+
+    def beside(self, name: str) -> str:
+        """The text of a file that a word names. Raises Usage."""
+        self.files.append(name)
+        return self.text() if name == "-" else read_file(Path(name))
 
     def text(self) -> str:
         """All of it. Raises Usage."""
@@ -35,23 +42,32 @@ def read_texts(files: Sequence[str], stdin: Stdin) -> list[str]:
     return [stdin.text() if name == "-" else read_file(Path(name)) for name in files]
 
 
-def fill_words(words: Sequence[str], stdin: Stdin) -> list[str]:
-    """The arguments, with stdin's text for ``-`` and ``name=-``."""
-    filled = []
+def fill_words(words: Sequence[str], stdin: Stdin) -> tuple[list[str], dict[str, Content]]:
+    """The arguments with stdin's text for ``-``, and that for ``name=-`` by name."""
+    filled: list[str] = []
+    named: dict[str, Content] = {}
     for word in words:
         name, sign, content = word.partition("=")
         if word == "-":
             filled.append(_as_word(stdin.text()))
         elif sign and content == "-" and name.isidentifier():
-            filled.append(f"{name}={_as_word(stdin.text())}")
+            named[name] = _as_word(stdin.text())
         else:
-            filled.append(word)
-    return filled
+            filled.append(_decoded(word))
+    return filled, named
 
 
-def _as_word(text: str) -> str:
+def _decoded(word: str) -> str:
+    """A word as UTF-8, as all texts are, whatever the locale's encoding took its bytes for."""
+    try:
+        return word.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return word  # what it is for is told what is wrong with it
+
+
+def _as_word(text: str) -> Content:
     """A text as an argument: without the line end that ``echo`` puts behind it."""
-    return text.removesuffix("\n")
+    return Content(text.removesuffix("\n"))
 
 
 def read_file(path: Path, *, may_be_empty: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C: the first stops the run, the second ends the process at once.
+"""Ctrl-C: the first stops the run, the second ends the process at once, by the kernel's hand.
 
 Where there is no run to stop, the first ends the process, too: an exception could come up in the
 middle of an import, where other code takes it for an error of its own.
@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from runtime.terminal.stdout import failure, owes_json, results
+from runtime.terminal.watchdog import SHOW_CURSOR, once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from runtime.handle import Run
 
 STOP_S = 2.0  # a run that has not stopped by then is left to its journal
-_SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interrupts:
-    """While entered, the first SIGINT raises KeyboardInterrupt and the second exits with 130."""
+    """While entered, the first SIGINT raises KeyboardInterrupt and the second ends the process.
+
+    That is as if nobody handled it: a shell has 130, and whoever waits here sees the signal.
+    """
 
     def __init__(self) -> None:
         self._before: Any = None
@@ -36,6 +39,7 @@ class Interrupts:
     def __enter__(self) -> Self:
         if self._main:
             self._before = signal.signal(signal.SIGINT, _first)
+            once(signal.SIGINT)  # C code may keep Python from carrying out ``_first``
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,6 +51,7 @@ class Told:
     """While entered, SIGINT calls ``tell`` instead of raising.
 
     An exception that comes up while Python runs a finaliser is lost; a word in a queue is not.
+    Where C code keeps Python from telling, a second SIGINT ends the process.
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:
@@ -56,12 +61,21 @@ class Told:
 
     def __enter__(self) -> Self:
         if self._main:
-            self._before = signal.signal(signal.SIGINT, lambda number, frame: self._tell())
+            self._before = signal.getsignal(signal.SIGINT)
+            self._listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._main:
             signal.signal(signal.SIGINT, self._before)
+
+    def _listen(self) -> None:
+        signal.signal(signal.SIGINT, self._hear)
+        once(signal.SIGINT)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self._listen()
+        self._tell()
 
 
 def leave_at_once() -> None:
@@ -85,18 +99,14 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _first(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGINT, _second)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise KeyboardInterrupt
-
-
-def _second(number: int, frame: FrameType | None) -> None:
-    leave(130)
 
 
 def leave(code: int) -> None:
     """End the process without waiting for threads; what was committed is kept."""
     if sys.stderr.isatty():
-        os.write(2, _SHOW_CURSOR.encode())
+        os.write(2, SHOW_CURSOR)
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         results().flush()
     os._exit(code)

@@ -120,6 +120,7 @@ def show(
         typer.Option(metavar="URL|FILE", help="Send OpenTelemetry spans to a collector, or file."),
     ] = None,
     trust: o.Trust = False,
+    file: o.File = None,
     run_dir: o.RunDir = None,
     as_json: o.Json = False,
 ) -> int:
@@ -132,6 +133,7 @@ def show(
     from runtime.terminal.output import write_json
 
     found = [find(o.run_dir_of(run_dir), name) for name in names]
+    found[0] = found[0].moved(file)
     files = {"html": html, "trace": trace, "otel": otel}
     wanted = {kind: where for kind, where in files.items() if where is not None}
     if len(found) > 2 or (len(found) == 2 and (live or wanted or program or labels)):

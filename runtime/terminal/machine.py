@@ -112,12 +112,13 @@ def carry(
     return carry_out(job)
 
 
-def found(run_dir: Path, name: str, replays: bool = False) -> Record:
-    """A journaled run. Raises Usage, for a session, too, but for a replay."""
+def found(run_dir: Path, name: str, replays: bool = False, file: str | None = None) -> Record:
+    """A journaled run, with its program in ``file``. Raises Usage, for a session, too, but for a
+    replay."""
     from nlpu.errors import Usage
     from runtime.terminal.archive import SESSION, find
 
-    record = find(run_dir, name)
+    record = find(run_dir, name).moved(file)
     if record.program == SESSION and not replays:
         raise Usage(f"{record.name} is a session; to go on with it: {record.resumption}")
     return record
@@ -126,7 +127,7 @@ def found(run_dir: Path, name: str, replays: bool = False) -> Record:
 def loaded_again(record: Record, files: dict[Path, str]) -> Program:
     """Load the program of a run that was admitted with these files. Raises Usage."""
     from nlpu.errors import Usage
-    from runtime.loader import load
+    from runtime.loader import file_of, load
     from runtime.terminal.archive import EVALUATION, SESSION
 
     if record.program == EVALUATION:
@@ -137,16 +138,19 @@ def loaded_again(record: Record, files: dict[Path, str]) -> Program:
         from runtime.terminal.repl.session import session_program  # the REPL, for its runs alone
 
         return session_program()
+    if record.unnamed:
+        raise Usage(
+            f"the run {record.name} was started from Python, which alone has its program: "
+            f"{record.unnamed}. Go on there with computer.resume({record.name!r}, {record.title}); "
+            "a function of a file is found again by name, as is one that was put there since: "
+            "--file FILE.py:FUNCTION"
+        )
     try:
         return load(record.program, only="".join(files.values()))  # a run has one
     except Usage as error:
-        if "engine" not in record.past.header:
-            raise Usage(
-                f"the run {record.name} was started from Python, which alone has its program: go "
-                f"on there with computer.resume({record.name!r}, {record.title}); begun as "
-                "`nlpu run FILE.py:FUNCTION`, a run is resumed from the terminal"
-            ) from error
-        raise Usage(f"the program of run {record.name} cannot be found: {error}") from error
+        moved = file_of(record.program)
+        how = "; where is it now? --file FILE" if moved and not moved.exists() else ""
+        raise Usage(f"the program of run {record.name} cannot be found: {error}{how}") from error
 
 
 def processor_of(
@@ -158,8 +162,8 @@ def processor_of(
     header = record.past.header
     if engine is None and "engine" not in header:
         raise Usage(
-            f"the run {record.name} was started from Python: name its --engine (and --model), or "
-            "resume it there with Computer.resume"
+            f"the run {record.name} was started from Python, on an engine without a name: give "
+            "--engine (and --model), or resume it there with Computer.resume"
         )
     known = None if engine is not None else header.get("model")
     return engine or header["engine"], model or known
@@ -167,7 +171,7 @@ def processor_of(
 
 def can_of(computer: Computer) -> dict[str, Any]:
     """What the default processor can, as a header keeps it."""
-    from runtime.terminal.recorded import described
+    from runtime.naming import described
 
     return described(next(iter(computer.processors.values())).capabilities)
 

@@ -77,6 +77,12 @@ Trust = Annotated[
     bool,
     typer.Option("--trust", help="Run what a journal names though it is not yours or has changed."),
 ]
+File = Annotated[
+    str | None,
+    typer.Option(
+        "--file", metavar="FILE[:FUNCTION]", help="Where the run's program is now, if it was moved."
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, or the start of its name.")]
 
 

@@ -10,15 +10,16 @@ Rules
 1. To a terminal no control character is written but line end and tab, and none of the marks that
    reorder text; a pipe gets a result's own bytes.
 2. Nothing from outside is ever read as rich's markup.
-3. With --json stdout is one JSON object on one line.
+3. With --json stdout is one JSON object on one line, in whatever encoding stdout has.
 4. What a program prints by itself goes to stderr (``stdout``).
+5. What a stream's encoding has no sign for is written escaped; of a result that is said.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nlpu import printing
 from nlpu.errors import BadOp, BadOperand, NlpuError, ProgramError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 one_line, safe = printing.one_line, printing.safe  # rule 1
 _TOLD_CAUSES = 4
+_noted: list[TextIO] = []  # streams of whose escapes was told
 _OF_OPS = (BadOp, BadOperand)
 
 
@@ -53,8 +55,28 @@ def console(to_stderr: bool = False) -> Console:
 def write(text: str) -> None:
     """Part of a result, to stdout."""
     out = results()
+    _note_escapes(out, text)
     out.write(safe(text) if out.isatty() else text)
     out.flush()
+
+
+def _encodes(out: TextIO, text: str) -> bool:
+    """Whether a stream can be written all of a text as it is."""
+    try:
+        text.encode(out.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _note_escapes(out: TextIO, text: str) -> None:
+    """Say, once, that a stream has no sign for what is written to it."""
+    if not (text.isascii() or _noted or _encodes(out, text)):
+        _noted.append(out)
+        say(
+            f"note: stdout is {out.encoding}, which cannot write all of this: the rest is escaped, "
+            "as \\u4e2d; with PYTHONIOENCODING=utf-8 it is written as it is"
+        )
 
 
 def write_json(content: Any) -> None:
@@ -67,7 +89,8 @@ def json_of(content: Any) -> str:
     from pydantic_core import to_json
 
     body = to_json(content, inf_nan_mode="null", fallback=str).decode()
-    if results().isatty():
+    out = results()
+    if out.isatty() or not _encodes(out, body):
         body = json.dumps(json.loads(body))  # \u escapes, so that nothing in it drives a terminal
     return body
 

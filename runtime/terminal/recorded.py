@@ -14,22 +14,6 @@ from nlpu.errors import Diverged
 from nlpu.wire import Capabilities, Reply, Request
 
 
-def described(capabilities: Capabilities) -> dict[str, Any]:
-    """Capabilities as plain data, for a run's header."""
-    return {
-        "model": capabilities.model,
-        "window": capabilities.window,
-        "max_in_flight": capabilities.max_in_flight,
-        "token_prompts": capabilities.token_prompts,
-        "constraints": sorted(capabilities.constraints),
-        "tokenizer": capabilities.tokenizer,
-        "weaker": list(capabilities.weaker),
-        "probabilities": capabilities.probabilities,
-        "source": capabilities.source,
-        "weights": capabilities.weights,
-    }
-
-
 def remembered(known: dict[str, Any]) -> Capabilities:
     """Capabilities from a run's header."""
     kept = {
@@ -41,7 +25,7 @@ def remembered(known: dict[str, Any]) -> Capabilities:
 
 def engines_of(header: dict[str, Any]) -> Any:
     """The engine, or engines by name, that a header's record is enough for; None if it is not."""
-    cans = header.get("eval", {}).get("cans", {})
+    cans = header.get("cans") or header.get("eval", {}).get("cans", {})
     if not all(map(Recorded.serves, cans.values() or [header.get("can")])):
         return None
     return {name: Recorded(can) for name, can in cans.items()} or Recorded(header["can"])

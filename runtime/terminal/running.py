@@ -76,6 +76,7 @@ def run(
     origin: _From = None,
     sets: _Sets = None,
     vouch: _Vouch = False,
+    file: o.File = None,
     dry: _Dry = False,
     price: o.Prices = None,
     system: o.System = None,
@@ -85,8 +86,9 @@ def run(
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
     from nlpu.convention import of_version
+    from runtime.arguments import bind
     from runtime.keywords import arranged
-    from runtime.loader import bind, load
+    from runtime.loader import load
     from runtime.terminal.forecasting import kept
     from runtime.terminal.inputs import Stdin, fill_words, read_texts, set_machine, set_store
 
@@ -104,31 +106,32 @@ def run(
             engine, model, now.run_dir, durable, o.price_of(now) if price else None, (), system,
             convention,
         )  # fmt: skip
-        return _rerun(origin, sets or [], given, budget, as_json, trust, vouch)
+        return _rerun(origin, sets or [], given, budget, as_json, trust, vouch, file)
     _check_vouch(vouch, None)
     machine = Machine(
         now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention
     )
-    loaded, stdin = load(_named(program, sets, trust)), Stdin()
-    words = fill_words(args or [], stdin)
-    bound = bind(loaded, words, read_texts(inputs or [], stdin))
+    loaded, stdin = load(_named(program, sets, trust, file)), Stdin()
+    words, named = fill_words(args or [], stdin)
+    texts = read_texts(inputs or [], stdin)
+    bound = bind(loaded, words, texts, named=named, opened=stdin.beside)
     set_store(loaded.function, bound, now.store)
     set_machine(
         loaded.function, bound, engine=now.engine, model=now.model, run_dir=str(now.run_dir)
     )
     if dry:
         return _forecast(loaded, bound, machine, budget, as_json)
-    positional, named = arranged(loaded.function, *bound)
+    positional, by_name = arranged(loaded.function, *bound)
     header = {
         **_named_by(loaded),
-        "reads": "--input" if inputs or stdin.taken else "",
+        "reads": "--input" if inputs or stdin.taken or stdin.files else "",
         **machine.facts(),
         "forecast": kept(machine, loaded.spec, bound),
     }
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.start(
-            loaded.function, *positional, **named, budget=budget,
+            loaded.function, *positional, **by_name, budget=budget,
             header={**header, "can": can_of(computer)}, stream=stream,
         )  # fmt: skip
 
@@ -143,7 +146,7 @@ def _named_by(loaded: Program) -> dict[str, Any]:
 
 def _rerun(
     name: str, sets: list[str], given: Machine, budget: Budget, as_json: bool, trust: bool,
-    vouched: bool,
+    vouched: bool, file: str | None,
 ) -> int:  # fmt: skip
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
     from runtime.terminal.archive import EVALUATION
@@ -151,7 +154,7 @@ def _rerun(
     from runtime.terminal.rerunning import edits_of
     from runtime.terminal.trusting import admit
 
-    record = found(given.run_dir, name)
+    record = found(given.run_dir, name, file=file)
     files = admit(record, trust=trust, names_engine=given.engine is not None)
     loaded = loaded_again(record, files)
     args, kwargs = record.arguments(loaded.function)
@@ -181,6 +184,7 @@ def resume(
     seconds: o.Seconds = None,
     changed: _Changed = False,
     trust: o.Trust = False,
+    file: o.File = None,
     run_dir: o.RunDir = None,
     as_json: o.Json = False,
 ) -> int:
@@ -194,7 +198,7 @@ def resume(
         ("run_dir", "seconds"), engine=engine, model=model, nlops=nlops, calls=calls,
         seconds=seconds, run_dir=run_dir,
     )  # fmt: skip
-    record = found(now.run_dir, name)
+    record = found(now.run_dir, name, file=file)
     files = admit(record, trust=trust, changed=changed, names_engine=engine is not None)
     loaded = loaded_again(record, files)
     args, kwargs = record.arguments(loaded.function)
@@ -220,6 +224,7 @@ def replay(
     engine: o.Engine = None,
     model: o.Model = None,
     trust: o.Trust = False,
+    file: o.File = None,
     run_dir: o.RunDir = None,
     as_json: o.Json = False,
 ) -> int:
@@ -229,14 +234,14 @@ def replay(
 
     lead_prints_to_stderr()
     place = o.settings(("run_dir",), engine=engine, model=model, run_dir=run_dir).run_dir
-    record = found(place, name, replays=True)
+    record = found(place, name, replays=True, file=file)
     files = admit(record, trust=trust, names_engine=engine is not None)
     loaded = loaded_again(record, files)
     args, kwargs = record.arguments(loaded.function)
-    machine = machine_of(record, Machine(engine, model, place))
     recorded = engines_of(record.past.header) if engine is None and model is None else None
-    if recorded is not None:
-        machine = Machine(recorded, machine.model, place)
+    machine = Machine(recorded, record.past.header.get("model"), place)
+    if recorded is None:
+        machine = machine_of(record, Machine(engine, model, place))
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
@@ -281,7 +286,7 @@ def _check_vouch(vouch: bool, sets: list[str] | None) -> None:
         raise Usage("--vouch is about --set: name what differs, with --from RUN --set WHAT=FILE")
 
 
-def _named(program: str | None, sets: list[str] | None, trust: bool) -> str:
+def _named(program: str | None, sets: list[str] | None, trust: bool, file: str | None) -> str:
     from nlpu.errors import Usage
 
     if program is None:
@@ -293,6 +298,8 @@ def _named(program: str | None, sets: list[str] | None, trust: bool) -> str:
         )
     if sets:
         raise Usage("--set changes a run: name it with --from RUN")
+    if file is not None:
+        raise Usage("--file is about a run: name it with --from RUN")
     if trust:
         raise Usage("--trust is about a journal: name its run with --from RUN")
     return program

@@ -20,9 +20,10 @@ from nlpu.lifting import lift
 from nlpu.ops import Op, Operand
 from nlpu.types import result_type
 from nlpu.value import Value, current
+from runtime.arguments import Content, bind
 from runtime.graph import Scope
 from runtime.hosting import spawn
-from runtime.loader import bind, load
+from runtime.loader import load
 from runtime.terminal.inputs import read_file
 from runtime.terminal.output import as_text
 
@@ -85,22 +86,11 @@ def given(value: Value[Any]) -> Given:
 
 def run(spec: str, *words: str | Given, **named: Given) -> Value[Any]:
     """A program on words as they are typed and on values."""
-    program, texts = load(spec), dict[str, str]()
-
-    def word(arg: str | Given) -> str:
-        if isinstance(arg, str):
-            return arg
-        texts[f"value {len(texts) + 1}"] = arg.text
-        return f"value {len(texts)}"
-
-    typed = [*map(word, words), *(f"{name}={word(arg)}" for name, arg in named.items())]
-    args, kwargs = bind(program, typed)
-
-    def filled(arg: Any) -> Any:
-        return texts.get(arg, arg) if isinstance(arg, str) else arg
-
-    filled_named = {name: filled(arg) for name, arg in kwargs.items()}
-    return spawn(program.function, *map(filled, args), **filled_named)
+    program = load(spec)
+    typed = [arg if isinstance(arg, str) else Content(arg.text) for arg in words]
+    contents = {name: Content(arg.text) for name, arg in named.items()}
+    args, kwargs = bind(program, typed, named=contents)
+    return spawn(program.function, *args, **kwargs)
 
 
 def reword(**texts: str) -> None:

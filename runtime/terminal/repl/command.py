@@ -114,10 +114,11 @@ def converse(console: Console) -> None:
 
 def _batch(console: Console) -> None:
     """Lines from a pipe: values to stdout, and no prompts. Ctrl-C ends it."""
+    from runtime.terminal.inputs import checked
     from runtime.terminal.output import say
 
-    for line in sys.stdin:
-        console.do(line.rstrip("\n"))
+    for line in sys.stdin.buffer:
+        console.do(checked(line, "stdin", may_be_empty=True).rstrip("\r\n"))
         if console.interrupted:
             say(f"to go on with this session: nlpu repl --resume {console.run.name}")
         if console.left or console.interrupted:

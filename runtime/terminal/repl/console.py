@@ -32,13 +32,13 @@ from runtime.computer import Computer
 from runtime.gate import Gate
 from runtime.handle import Run
 from runtime.loader import available
+from runtime.naming import described
 from runtime.terminal import interrupting
 from runtime.terminal.archive import SESSION, find
 from runtime.terminal.downloading import have_model
 from runtime.terminal.live import display
 from runtime.terminal.output import as_text, said, say, say_error
 from runtime.terminal.person import TerminalPerson
-from runtime.terminal.recorded import described
 from runtime.terminal.repl import looks
 from runtime.terminal.repl.attending import Events, UnderWay, no_echo, note
 from runtime.terminal.repl.editing import edits_of

@@ -24,7 +24,8 @@ from prompt_toolkit.styles import Style
 from nlpu.errors import NlpuError
 from nlpu.private import make_dir, make_file
 from nlpu.types import choices_of
-from runtime.loader import load, parameters
+from runtime.arguments import parameters
+from runtime.loader import load
 from runtime.terminal.output import one_line, said, say
 from runtime.terminal.repl.lines import COMMANDS, parse
 
@@ -197,6 +198,6 @@ class Words(Completer):
             found.append((f"{place.name}=", str(place)))
             if place.type is bool:
                 found += [(f"{place.name}={word}", "") for word in ("yes", "no")]
-            elif place.type not in (str, int, float):
+            elif place.schema is None and place.type not in (str, int, float):
                 found += [(f"{place.name}={choice}", "") for choice in choices_of(place.type)]
         return found + [("{" + name + "}", "") for name in self._on.known("VALUE")]

@@ -1,0 +1,166 @@
+"""Lists, dicts and records on the command line: JSON, or a file that holds it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit import execute
+from terminal_fixture import Ended, Terminal, nlpu
+
+from nlpu.errors import Usage
+from runtime.terminal.archive import find
+from runtime.terminal.repl import acts
+
+__all__ = ["nlpu"]  # a fixture
+PROGRAM = """
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+from typing_extensions import TypedDict
+from pydantic import BaseModel, field_validator
+
+class Item(BaseModel):
+    name: str
+    size: int = 3
+    @field_validator("name")
+    @classmethod
+    def known(cls, name):
+        if name == "bad":
+            raise KeyError("no such thing")
+        return name
+
+@dataclass
+class Point:
+    x: int
+    y: float = 0.5
+
+class Pair(NamedTuple):
+    left: int
+    right: str
+
+class Facts(TypedDict):
+    age: int
+
+def go(it: {kind}):
+    return [repr(it), repr(next(iter(it), "")) if isinstance(it, list) else ""]
+"""
+FITS: list[tuple[str, str, str]] = [
+    ("list[int]", "[1, 2]", "[1, 2]"),
+    ("list", '["a", null]', "['a', None]"),
+    ("dict[str, int]", '{"a=b": 1}', "{'a=b': 1}"),
+    ("Item", '{"name": "mill"}', "Item(name='mill', size=3)"),
+    ("list[Item]", '[{"name": "m", "size": "4"}]', "[Item(name='m', size=4)]"),
+    ("Point", '{"x": 1}', "Point(x=1, y=0.5)"),
+    ("Point | None", "null", "None"),
+    ("Pair", '[1, "b"]', "Pair(left=1, right='b')"),
+    ("Facts", '{"age": 9}', "{'age': 9}"),
+    ("tuple[int, str]", '[1, "b"]', "(1, 'b')"),
+    ("set[int]", "[1, 1]", "{1}"),
+    ("int | list[int]", "7", "7"),
+    ("int | str", "7", "7"),
+    ("int | str", "@seven", "'@seven'"),
+    ("date", "2026-01-02", "datetime.date(2026, 1, 2)"),
+    ("date | None", "2026-01-02", "datetime.date(2026, 1, 2)"),
+    ("Decimal", "0.12345678901234567891", "Decimal('0.12345678901234567891')"),
+    ("list[Decimal]", "[0.12345678901234567891]", "[Decimal('0.12345678901234567891')]"),
+    ("str", "@handle", "'@handle'"),
+    ("str", "[1]", "'[1]'"),
+]
+MISFITS = [
+    ("list[int]", "1, 2", "'it' must be list of int, as JSON or @FILE, of the form [integer, ...]"),
+    ("list[int]", '[1, "a"]', "at 1: Input should be a valid integer"),
+    ("list[int]", "abc", "JSONDecodeError: Expecting value: line 1 column 1"),
+    ("list[str]", "abc", "'it' must be list of str"),
+    ("Item", '{"size": 1}', "at name: Field required"),
+    ("Item", '{"name": "bad"}', "KeyError: 'no such thing'"),
+    ("list[Item]", '[{"name": "a", "size": "x"}]', "at 0.size: Input should be a valid integer"),
+    ("Point", "[]", 'of the form {"x": integer, "y": number}'),
+    ("date", "soon", "'it' must be date, of the form \"YYYY-MM-DD\"; not 'soon'"),
+    ("list[float]", "[NaN]", "NaN is not a number one can count with"),
+    ("list[int]", "@nowhere.json", "'it' names a file: there is no file nowhere.json"),
+    ("list[int]", "@wrong.json", "not what wrong.json holds: at 0: Input should be"),
+    ("list[int]", "@", "'it' names a file: . cannot be read: Is a directory"),
+]
+
+
+def run(nlpu: Terminal, kind: str, *words: str, stdin: str = "") -> Ended:
+    Path("p.py").write_text(PROGRAM.replace("{kind}", kind))
+    return nlpu("run", "p.py:go", *words, "--engine", "scripted", "--json", stdin=stdin)
+
+
+@pytest.mark.parametrize(("kind", "word", "seen"), FITS)
+def test_what_json_can_hold_can_be_given(nlpu: Terminal, kind: str, word: str, seen: str) -> None:
+    for words in ([word], [f"it={word}"]):
+        ended = run(nlpu, kind, *words)
+        assert ended.code == 0, ended.err
+        assert ended.json["result"][0] == seen
+        again = nlpu("replay", ended.json["run_id"], "--json")  # of the same type in another life
+        assert again.json["result"] == ended.json["result"]
+
+
+@pytest.mark.parametrize(("kind", "word", "says"), MISFITS)
+def test_what_does_not_fit_names_parameter_and_form(
+    nlpu: Terminal, kind: str, word: str, says: str
+) -> None:
+    Path("wrong.json").write_text('["a"]')
+    ended = run(nlpu, kind, f"it={word}")
+    assert ended.code == 2 and says in ended.json["error"]["message"], ended.json
+    assert "Usage: go(it: " in ended.err and "Traceback" not in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def reads(ended: Ended) -> Any:
+    return find(Path(".nlpu/runs"), ended.json["run_id"]).past.header["reads"]
+
+
+def test_a_file_or_stdin_may_hold_it_and_is_nobodys_word(nlpu: Terminal) -> None:
+    Path("it.json").write_text("\ufeff[1, 2]\n")
+    for word, stdin in (
+        ("@it.json", ""),
+        ("it=@it.json", ""),
+        ("-", "[1, 2]\n"),
+        ("it=-", "[1,2]"),
+    ):
+        ended = run(nlpu, "list[int]", word, stdin=stdin)
+        assert ended.json["result"][0] == "[1, 2]" and reads(ended) == "--input", word
+    assert reads(run(nlpu, "list[int]", "[1, 2]")) == ""
+
+
+def test_what_stdin_says_names_no_file_and_no_parameter(nlpu: Terminal) -> None:
+    Path("it.json").write_text("[1, 2]")
+    for word in ("-", "it=-"):
+        ended = run(nlpu, "list[int]", word, stdin="@it.json\n")
+        assert ended.code == 2 and "Expecting value" in ended.json["error"]["message"]
+        assert run(nlpu, "str", word, stdin="it=that").json["result"][0] == "'it=that'"
+
+
+def test_many_records(nlpu: Terminal) -> None:
+    Path("p.py").write_text(
+        PROGRAM.replace("go(it: {kind})", "go(*it: Item)").replace("repr(it)", "repr(it[0].size)")
+    )
+    words = ('{"name": "a"}', '{"name": "b"}', "--engine", "scripted", "--json")
+    ended = nlpu("run", "p.py:go", *words)
+    assert ended.json["result"][0] == "3"
+    assert nlpu("replay", ended.json["run_id"], "--json").json["result"][0] == "3"
+
+
+def test_a_program_as_text_takes_them_too(nlpu: Terminal) -> None:
+    text = 'op shorten(text: str) -> str max_tokens=200: "Shorten."\nparam %1 books: list[str]\n'
+    Path("p.nl").write_text(f"{text}%2 = map shorten %1\nreturn %2\n")
+    ended = nlpu("run", "p.nl", '["a", "b"]', "--engine", "scripted", "--json")
+    assert len(json.loads(ended.out)["result"]) == 2
+
+
+def test_a_sessions_values_are_taken_as_they_are(nlpu: Terminal) -> None:
+    Path("p.py").write_text(PROGRAM.replace("{kind}", "list[int]"))
+    Path("it.json").write_text("[1, 2]")
+    assert execute(lambda: acts.run("p.py:go", it=acts.Given("[3]"))).result[0] == "[3]"
+    assert execute(lambda: acts.run("p.py:go", acts.Given("[3]"))).result[0] == "[3]"
+    error = execute(lambda: acts.run("p.py:go", acts.Given("@it.json"))).error
+    assert isinstance(error, Usage) and "'it' must be list of int" in str(error)
+    assert "cannot be read here" in str(execute(lambda: acts.run("p.py:go", "@it.json")).error)
