@@ -43,8 +43,10 @@ def chain_of(error: BaseException) -> str:
     parts: list[str] = []
     seen: BaseException | None = error
     while seen is not None and len(parts) < 8:
-        parts.append(str(seen) or type(seen).__name__)
-        seen = seen.__cause__ if isinstance(seen, NlpuError) else None
+        text = str(seen) or type(seen).__name__
+        if not any(text in part for part in parts):  # some quote their cause
+            parts.append(text)
+        seen = root_of(seen.__cause__) if isinstance(seen, NlpuError) else None
     return "; because: ".join(parts)
 
 
@@ -144,7 +146,14 @@ class Cancelled(ProgramError):
 
 
 class UpstreamFailed(ProgramError):
-    """A Value this one depends on failed; ``__cause__`` is that failure."""
+    """A Value this one depends on failed; ``__cause__`` is that failure.
+
+    told: which call it was, and why; the end of the message.
+    """
+
+    def __init__(self, message: str, told: str = "") -> None:
+        super().__init__(message)
+        self.told = told
 
 
 def root_of(error: BaseException | None) -> BaseException | None:

@@ -73,7 +73,9 @@ class Run:
         if state is not None and state.status != "running" and not in_sight(self.label):
             yield f"its outcome is not looked at ({one_line(str(self.label), 60)})"
         elif error is not None:
-            yield one_line(described(root_of(error) or error), width)
+            root = root_of(error) or error  # its kind; where there is little room, it alone
+            told = f"{type(root).__name__}: {error}" if width > MOST else described(root)
+            yield one_line(told, width)
         elif state is not None and state.status == "done" and state.result is not None:
             yield first_line(state.result, width)
 

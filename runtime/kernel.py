@@ -38,7 +38,6 @@ from nlpu.errors import (
     NlpuError,
     ProgramError,
     UnknownProcessor,
-    UpstreamFailed,
     described,
     root_of,
 )
@@ -55,6 +54,7 @@ from runtime.lifts import finish_lift
 from runtime.pulse import Pulse
 from runtime.run import RunState
 from runtime.threads import Threads
+from runtime.upstream import upstream
 from runtime.works import KINDS
 
 _T = TypeVar("_T")
@@ -242,11 +242,7 @@ class Kernel:
     def _check_operands(self, node: Node) -> None:
         for value in node.operands:
             if isinstance(value, Node) and value._error is not None:
-                cause = value._error
-                raise UpstreamFailed(
-                    f"{node.name} at {node.position} could not run: "
-                    f"{value.name} at {value.position} failed"
-                ) from cause
+                raise upstream(node, value)
 
     # -- settling ----------------------------------------------------------------------------
 

@@ -41,7 +41,16 @@ from runtime.settings import Settings
 from runtime.terminal import interrupting
 from runtime.terminal.forecasting import compare
 from runtime.terminal.live import Plain, display
-from runtime.terminal.output import as_text, json_of, said, say, write, write_body, write_json
+from runtime.terminal.output import (
+    as_text,
+    json_of,
+    said,
+    say,
+    tell_traceback,
+    write,
+    write_body,
+    write_json,
+)
 from runtime.terminal.person import TerminalPerson
 from runtime.terminal.stdout import failure, is_paid
 from runtime.terminal.streaming import Streamer
@@ -189,6 +198,7 @@ def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -
     if run.divergence:
         say(f"note: {run.divergence}")
     if error is not None:
+        tell_traceback(error)
         say(f"error: {said(error)}")
     say(f"run {run.name}: {receipt}")
     compare(job.forecast, receipt)
