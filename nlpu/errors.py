@@ -194,11 +194,15 @@ class HostError(NlpuError):
 
     transient:     sending the same request again may succeed.
     lost:          the connection ended without an answer, as it does when a server dies.
+    free:          nothing was generated for sure; else a budget is charged with what may have been.
+    generated:     tokens that had come nevertheless, at least.
     retry_after_s: seconds the server asked us to wait, if it did.
     """
 
     transient = False
     lost = False
+    free = False
+    generated = 0
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -209,12 +213,14 @@ class Unreachable(HostError):
     """Nothing accepts connections at the server's address."""
 
     transient = True
+    free = True
 
 
 class Overloaded(HostError):
     """The server is up and asks us to come back later (429, 503)."""
 
     transient = True
+    free = True
 
 
 class ServerFault(HostError):
@@ -227,6 +233,7 @@ class RequestRefused(ServerFault):
     """The server refuses this request as such; the same request would be refused again."""
 
     transient = False
+    free = True
 
 
 class ConnectionLost(HostError):
@@ -252,17 +259,25 @@ class EngineDied(HostError):
 class Quarantined(HostError):
     """The request was in flight at two deaths of its server; it is not sent a third time."""
 
+    free = True
+
 
 class NotAModelServer(HostError):
     """Something answers at the address, but it is not an LLM server."""
+
+    free = True
 
 
 class Unauthorized(HostError):
     """The server refuses our key (401, 403)."""
 
+    free = True
+
 
 class OutOfQuota(HostError):
     """The account behind the key may spend no more (402, insufficient_quota)."""
+
+    free = True
 
 
 class DriverFailed(HostError):
@@ -271,6 +286,8 @@ class DriverFailed(HostError):
 
 class MissingPart(HostError):
     """A package, a model or a file that this feature needs is not installed."""
+
+    free = True
 
 
 class RunBusy(HostError):

@@ -12,6 +12,8 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     issue    number, position, op, on, key, texts, most completion tokens, most tokens, most
              money, ms: the call is sent for the first time
     attempt  issue, ms: it is sent again
+    lost     issue, completion tokens, tokens, money: an attempt gave no answer, and may have taken
+             that
     again    issue, text, what is wrong with it, usage, most tokens, most money, ms: a reply that is
              no result is asked for again, at most for that. The usage is that of all its replies in
              this life, as is that of its outcome
@@ -240,6 +242,13 @@ def _fold_attempt(past: Past, row: Row) -> None:
     past.attempts += 1
 
 
+def _fold_lost(past: Past, row: Row) -> None:
+    _, _, number, completion, tokens, money = row
+    past.lost.append(Amount(1, completion / TOKENS_PER_NLOP, tokens, money))
+    call = past.under_way[number]  # until it is sent again it takes nothing more
+    past.under_way[number] = call._replace(most=Amount(0))
+
+
 def _sent_again(past: Past, key: str) -> None:
     """What a failure of the host had taken stays spent when its call is sent once more."""
     outcome = past.outcomes.get(key)
@@ -339,6 +348,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "shared": _fold_shared,
     "taken": _fold_taken,
     "attempt": _fold_attempt,
+    "lost": _fold_lost,
     "again": _fold_again,
     "result": _fold_result,
     "failure": _fold_failure,
@@ -466,6 +476,10 @@ class History:
     def attempt(self, issue: int, now_s: float) -> None:
         """It is sent again."""
         self._row("attempt", issue, self._ms(now_s))
+
+    def lost(self, issue: int, took: Amount) -> None:
+        """An attempt of it gave no answer."""
+        self._row("lost", issue, round(took.nlops * TOKENS_PER_NLOP), took.tokens, took.money)
 
     def again(self, issue: int, invalid: Invalid, cost: Cost, most: Amount, now_s: float) -> None:
         """It was answered, but by no result, and is asked again; ``most``: what that can take."""

@@ -212,6 +212,7 @@ _FORMS: Final[dict[str, tuple[_Test, ...]]] = {  # as in ``history``, after kind
     "on": (_count, _text),
     "issue": (_count, *_CALL, _number, _number, _number, _number),
     "attempt": (_count, _number),
+    "lost": (_count, _number, _number, _number),
     "again": (_count, _named, _text, _usage, _number, _number, _number),
     "result": (_count, _named, _usage, _number),
     "failure": (_count, _text, _text, _text, _usage, _number),
