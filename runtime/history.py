@@ -20,6 +20,7 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     result   issue, text, usage, ms
     failure  issue, fault, message, side, usage, ms
     cancel   issue, whether an attempt was under way
+    absent   position, fault, message: a call whose processor could not be opened
     taken    issue, position, op, on, key, texts, then as Outcome: from the run it was edited from
     shared   position, op, on, key, texts: it met an equal call made or under way
     lift     position, name, digest of the result
@@ -52,6 +53,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nlpu.complaint import Invalid
+from nlpu.errors import HostError
 from nlpu.label import USER, Label, label_of, label_text
 from nlpu.op import Op
 from runtime.budget import TOKENS_PER_NLOP, Amount
@@ -124,6 +126,7 @@ class Past:
     lives: int = 1
     attempts: int = 0
     taken: set[str] = field(default_factory=set)  # keys of outcomes that another run paid for
+    absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # by position
     lost: list[Amount] = field(default_factory=list)  # attempts that were cancelled or killed
     pulse: Row | None = None  # the last one of this life
     other_ways: bool = False  # a life tried a failure again, or took changes: positions may shift
@@ -220,6 +223,7 @@ def _fold_issue(past: Past, row: Row) -> None:
     most = Amount(1, completion / TOKENS_PER_NLOP, tokens, money)
     call = _call(past, number, position, op, on, key, texts, most)
     past.calls[position] = past.under_way[number] = past.numbered[number] = call
+    past.absent.pop(position, None)
     past.attempts += 1
 
 
@@ -240,6 +244,11 @@ def _fold_attempt(past: Past, row: Row) -> None:
     call = past.under_way[row[2]] = past.numbered[row[2]]
     _sent_again(past, call.key)
     past.attempts += 1
+
+
+def _fold_absent(past: Past, row: Row) -> None:
+    past.absent[row[2]] = (row[3], row[4])
+    past.other_ways = True
 
 
 def _fold_lost(past: Past, row: Row) -> None:
@@ -346,6 +355,7 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "on": lambda past, row: past.processors.__setitem__(row[2], row[3]),
     "issue": _fold_issue,
     "shared": _fold_shared,
+    "absent": _fold_absent,
     "taken": _fold_taken,
     "attempt": _fold_attempt,
     "lost": _fold_lost,
@@ -505,6 +515,10 @@ class History:
     def cancel(self, issue: int, under_way: bool) -> None:
         """Nothing needs it any more."""
         self._row("cancel", issue, under_way)
+
+    def absent(self, position: str, error: HostError) -> None:
+        """The processor of the call at that position could not be opened."""
+        self._row("absent", position, type(error).__name__, str(error))
 
     def taken(
         self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],

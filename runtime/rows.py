@@ -217,6 +217,7 @@ _FORMS: Final[dict[str, tuple[_Test, ...]]] = {  # as in ``history``, after kind
     "result": (_count, _named, _usage, _number),
     "failure": (_count, _text, _text, _text, _usage, _number),
     "cancel": (_count, _bool),
+    "absent": (_place, _text, _text),
     "taken": (_count, *_CALL, _named_or_none, _usage),
     "shared": _CALL,
     "lift": (_place, _text, _text),
