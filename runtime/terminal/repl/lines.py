@@ -131,12 +131,12 @@ def _near_miss(text: str, known: Known) -> str:
 
 
 def _one_slip(name: str, word: str) -> bool:
-    """Whether a key was missed, or hit twice, or a wrong one, or two in the other order."""
+    """Whether a key was missed, or one too many, or two in the other order."""
     if len(name) != len(word):
         short, long = sorted((name, word), key=len)
         return len(short) > 2 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
-    other = [i for i, (one, two) in enumerate(zip(name, word, strict=True)) if one != two]
-    return (len(other) == 1 and len(name) > 3) or (len(other) == 2 and sorted(name) == sorted(word))
+    other = sum(one != two for one, two in zip(name, word, strict=True))
+    return other == 2 and sorted(name) == sorted(word)
 
 
 def command(text: str, known: Known) -> Line | None:
