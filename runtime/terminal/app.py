@@ -46,8 +46,23 @@ app = typer.Typer(
 )
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        python = ".".join(map(str, sys.version_info[:3]))
+        typer.echo(f"nlpu {metadata.version('nlpu')} (Python {python})", file=results())
+        raise typer.Exit
+
+
 @app.callback()
 def _nlpu(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which version this is.", callback=_tell_version, is_eager=True
+        ),
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show a traceback of your own code (NLPU_DEBUG).")
     ] = False,

@@ -72,6 +72,7 @@ class Job:
     person: who is asked, if somebody is there.
     forecast: what a dry run said that it would take.
     partial: what a run that ended without a result can tell all the same. ended: told of its end.
+    traces: what led to the result is printed with it, where a program tells it.
     follows: the engine's pieces are counted, for a live rate (they cost a server's client time).
     """
 
@@ -81,6 +82,7 @@ class Job:
     model: str | None = None
     again: tuple[str, ...] = ()
     shows: bool = False
+    traces: bool = False
     follows: bool = False
     as_json: bool = False
     replay: bool = False
@@ -140,6 +142,8 @@ def _begin(job: Job, shown: Plain, streamer: Streamer) -> Run:
         if job.model is not None:
             raise Usage(str(error)) from None
         raise
+    if streamer.shows:
+        shown.note("waiting for the first words ...")
     if follows:
         streamer.start(run)
     return run
@@ -216,7 +220,12 @@ def _written(job: Job, run: Run, error: BaseException | None) -> str:
         if error is not None and job.partial is not None:
             whole["partial"] = job.partial(run)
         return json_of(whole)
-    return as_text(run.result) if error is None else ""
+    if error is not None:
+        return ""
+    if job.traces and not hasattr(run.result, "trace"):
+        say(f"note: this program tells no trace; its calls: nlpu show {run.name}")
+        return as_text(run.result)
+    return as_text(run.result.trace() if job.traces else run.result)
 
 
 def _print_result(result: Any, text: str, streamer: Streamer) -> None:

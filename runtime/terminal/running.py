@@ -51,6 +51,9 @@ _Sets = Annotated[
         help="With --from: another result for the call at a position, or another text for an op.",
     ),
 ]  # fmt: skip
+_Trace = Annotated[
+    bool, typer.Option("--trace", help="Print the steps to the result, too, of a program with any.")
+]
 _Vouch = Annotated[
     bool, typer.Option("--vouch", help="What --set gives is your own word; else it is untrusted.")
 ]
@@ -81,6 +84,7 @@ def run(
     system: o.System = None,
     convention: o.Layout = "",
     trust: o.Trust = False,
+    trace: _Trace = False,
     as_json: o.Json = False,
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
@@ -104,7 +108,7 @@ def run(
             engine, model, now.run_dir, durable, o.price_of(now) if price else None, (), system,
             convention,
         )  # fmt: skip
-        return _rerun(origin, sets or [], given, budget, as_json, trust, vouch)
+        return _rerun(origin, sets or [], given, budget, as_json, trust, vouch, trace)
     _check_vouch(vouch, None)
     machine = Machine(
         now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention
@@ -133,7 +137,9 @@ def run(
         )  # fmt: skip
 
     foretold = header["forecast"]
-    return carry(loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold)
+    return carry(
+        loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold, traces=trace
+    )
 
 
 def _named_by(loaded: Program) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def _named_by(loaded: Program) -> dict[str, Any]:
 
 def _rerun(
     name: str, sets: list[str], given: Machine, budget: Budget, as_json: bool, trust: bool,
-    vouched: bool,
+    vouched: bool, trace: bool,
 ) -> int:  # fmt: skip
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
     from runtime.terminal.archive import EVALUATION
@@ -169,7 +175,7 @@ def _rerun(
             budget=budget, header=header, stream=stream,
         )  # fmt: skip
 
-    return carry(loaded, begin, machine, as_json, seconds=budget.seconds)
+    return carry(loaded, begin, machine, as_json, seconds=budget.seconds, traces=trace)
 
 
 def resume(
@@ -182,6 +188,7 @@ def resume(
     changed: _Changed = False,
     trust: o.Trust = False,
     run_dir: o.RunDir = None,
+    trace: _Trace = False,
     as_json: o.Json = False,
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
@@ -211,7 +218,8 @@ def resume(
     more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
     return carry(
         loaded, begin, machine, as_json, again=again, seconds=now.seconds,
-        foretold=header.get("forecast"), name=record.name, **more,
+        foretold=header.get("forecast"), name=record.name, traces=trace,
+        **more,
     )  # fmt: skip
 
 
@@ -221,6 +229,7 @@ def replay(
     model: o.Model = None,
     trust: o.Trust = False,
     run_dir: o.RunDir = None,
+    trace: _Trace = False,
     as_json: o.Json = False,
 ) -> int:
     """Run a finished program again from its journal, making no call: the same bytes."""
@@ -241,7 +250,7 @@ def replay(
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
 
-    return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name)
+    return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name, traces=trace)
 
 
 # -- checks ----------------------------------------------------------------------------------
