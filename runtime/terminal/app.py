@@ -84,6 +84,8 @@ def main(argv: list[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     args = _without_debug(sys.argv[1:] if argv is None else argv)
+    if not os.environ.get("NLPU_DEBUG"):
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch loads
     try:
         code = app(args, prog_name="nlpu", standalone_mode=False)
     except BaseException as error:
