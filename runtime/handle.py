@@ -84,7 +84,9 @@ class Run:
         state = self._state
         if state is None or state.replay:
             return
-        if state.status in ("stopped", "needs_person") or isinstance(state.error, HostError):
+        if state.status in ("stopped", "needs_person") or isinstance(
+            root_of(state.error), HostError
+        ):
             kept = f"to go on: computer.resume({self.name!r}, program, ...)"
             yield kept if state.journal.keeps else "it was not journaled: nothing can go on with it"
 

@@ -49,6 +49,9 @@ class Stream:
         self._queue: SimpleQueue[Piece | None] = SimpleQueue()
         self._bells: list[Callable[[], object]] = []  # of event loops that wait
 
+    def __repr__(self) -> str:
+        return "Stream(pieces of a run)"
+
     def put(self, piece: Piece | None) -> None:
         """Hand on a piece; None: there are no more."""
         self._queue.put(piece)
