@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from kit import computer, count, echo, execute, finish, resumed
 
 from nlpu import Limits, Price
 from nlpu.engines.http_errors import endless
+from nlpu.engines.http_usage import counts
+from nlpu.engines.http_wire import Dialect
 from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import (
     ConnectionLost,
@@ -25,7 +28,7 @@ from nlpu.errors import (
     TimedOut,
     Unreachable,
 )
-from nlpu.wire import Reply, Request
+from nlpu.wire import Message, Reply, Request
 from runtime import Budget, Run
 from runtime.budget import TOKENS_PER_NLOP, Amount
 
@@ -145,6 +148,24 @@ def test_knocking_on_a_dead_engine_is_free() -> None:
     engine = Scripted([EngineDied("dead")] * 5 + [Say("x")])
     run = execute(lambda: echo("x"), engine=engine, budget=Budget(calls=2))
     assert run.result == "x" and spent(run).calls == 2  # what it died of, and the answer
+
+
+@pytest.mark.parametrize(
+    ("chars", "usage", "tokens"),
+    [
+        (40, None, 10),
+        (200, None, 32),  # texts differ in characters a token, and a limit mostly holds
+        (4000, None, 1000),  # it did not
+        (40, {"prompt_tokens": 3, "completion_tokens": 7}, 7),
+        (40, {"prompt_tokens": 3, "completion_tokens": 500}, 500),
+        (40, {"prompt_tokens": 3, "completion_tokens": 0}, 10),  # which cannot be
+        (0, {"prompt_tokens": 3, "completion_tokens": 0}, 0),
+    ],
+)
+def test_what_a_server_does_not_count_is_estimated(chars: int, usage: Any, tokens: int) -> None:
+    dialect = Dialect("there", "m", 4096, vllm=False, tokens=False, seed=False, priority=False)
+    request = Request("1", (Message("user", "Hi"),), 32)
+    assert counts(dialect, request, "x" * chars, usage)[1] == tokens
 
 
 def test_every_loss_is_of_a_kind() -> None:

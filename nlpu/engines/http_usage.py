@@ -22,7 +22,8 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> tuple[i
     """(prompt, completion, cached, thinking) tokens."""
     completion = _any(usage, "completion_tokens", "output_tokens")
     prompt = _any(usage, "prompt_tokens", "input_tokens")
-    if prompt is not None and completion is not None:
+    told = completion is not None and (completion > 0 or not text or dialect.vllm)
+    if prompt is not None and completion is not None and told:  # a text has tokens
         cached = _count(usage, "prompt_tokens_details", "cached_tokens") or _any(
             usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
         )
