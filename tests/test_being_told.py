@@ -188,3 +188,36 @@ def test_debug_shows_where_a_failure_was_asked_for(
     (tmp_path / "broken.py").write_text("def go(:\n    pass\n")
     ended = nlpu("run", "broken.py:go", *SCRIPTED)
     assert "    def go(:" in ended.err and "runtime/" not in ended.err
+
+
+MAPPED = """from nlpu import op
+
+def go():
+    return op("Shorten").map(["short", "word " * 50_000])
+"""
+
+
+def test_every_place_tells_the_same(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(MAPPED)
+    ended = nlpu("run", "p.py:go", *SCRIPTED, "--json")
+    told = ended.json["error"]["message"]
+    assert told.startswith(
+        'shorten at main/0 could not run: item 2 of 2 of shorten at main/0/1 ("w'
+    )
+    assert told.endswith("or lower max_tokens") and told in ended.err
+    run = ended.json["run_id"]
+    assert told in nlpu("show", run).out
+    assert nlpu("show", run, "--json").json["error"]["message"] == told
+    again = nlpu("resume", run)
+    assert told in again.err and again.code == 1
+    typed = nlpu("repl", *SCRIPTED, stdin="run p.py:go\nWhat now?\n")
+    assert told.partition(" at main/0/1")[2] in " ".join(typed.err.split()) and typed.code == 1
+
+
+def test_debug_tells_of_a_line_of_the_console(
+    nlpu: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.py").write_text(PROGRAM)
+    monkeypatch.setenv("NLPU_DEBUG", "1")
+    told = nlpu("repl", *SCRIPTED, stdin="run p.py:plain 3\n").err
+    assert "KeyError: 'bbb'\nerror: the program plain raised" in told and "runtime/" not in told
