@@ -31,9 +31,14 @@ class NlpuError(Exception):
 
 
 def described(error: BaseException) -> str:
-    """The kind and message of any error, even one whose message cannot be made."""
+    """The kind and message of any error, even one whose message cannot be made.
+
+    Of a group, as task groups raise them, the first of those in it, too: it says nothing itself.
+    """
+    inner = getattr(error, "exceptions", ()) if isinstance(error, BaseExceptionGroup) else ()
+    first = f": {described(inner[0])}" if inner else ""
     try:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}{first}"
     except Exception:  # its own __str__ failed
         return type(error).__name__
 

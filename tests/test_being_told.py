@@ -128,7 +128,8 @@ def test_an_error_that_is_caught_twice_tells_of_the_second_place() -> None:
     assert first == second == third
 
 
-PROGRAM = """from nlpu import op, lift
+PROGRAM = """import asyncio
+from nlpu import op, lift
 from nlpu.lifting import gather
 from runtime import spawn
 
@@ -153,6 +154,10 @@ async def waiting(n: int):
 def asked(n: int):
     return op("Shorten").map(["word " * 50_000 * n]).value
 
+async def grouped(n: int):
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(waiting(n))
+
 def caused(n: int):
     try:
         helper(n)
@@ -161,18 +166,22 @@ def caused(n: int):
 """
 
 
-@pytest.mark.parametrize("name", ["plain", "nested", "lifted", "blocking", "waiting", "caused"])
+@pytest.mark.parametrize(
+    "name", ["plain", "nested", "lifted", "blocking", "waiting", "grouped", "caused"]
+)
 def test_debug_shows_the_users_frames_alone(
     nlpu: Terminal, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "p.py").write_text(PROGRAM)
     ended = nlpu("run", f"p.py:{name}", "2", *SCRIPTED)
-    line = 30 if name == "caused" else 6
+    line = 35 if name == "caused" else 7
     assert ended.code == 1 and f"(p.py:{line})" in ended.err and "Traceback" not in ended.err
+    plainly = ended.err
     monkeypatch.setenv("NLPU_DEBUG", "1")
     ended = nlpu("run", f"p.py:{name}", "2", *SCRIPTED)
     files = [line.split('"')[1] for line in ended.err.splitlines() if line.startswith("  File ")]
     assert files and {Path(file).name for file in files} == {"p.py"}, ended.err
+    assert ("KeyError" in plainly) == (name != "caused")  # there it is behind the ValueError
     assert '{"a": 1}["b" * n]' in ended.err and "KeyError: 'bb'" in ended.err
 
 
@@ -180,7 +189,7 @@ def test_debug_shows_where_a_failure_was_asked_for(
     nlpu: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "p.py").write_text(PROGRAM)
-    assert "lower max_tokens (p.py:24)" in nlpu("run", "p.py:asked", "1", *SCRIPTED).err
+    assert "lower max_tokens (p.py:25)" in nlpu("run", "p.py:asked", "1", *SCRIPTED).err
     monkeypatch.setenv("NLPU_DEBUG", "1")
     ended = nlpu("run", "p.py:asked", "1", *SCRIPTED)
     assert '    return op("Shorten").map(["word " * 50_000 * n]).value\n' in ended.err

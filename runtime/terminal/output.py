@@ -124,7 +124,8 @@ def _chain(error: BaseException) -> list[NlpuError]:
 def _place(error: NlpuError) -> str:
     """file:line where a program's own code raised, or asked for what had failed."""
     cause = error.__cause__
-    raised = None if isinstance(cause, NlpuError) else _own_frames(cause)
+    first = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
+    raised = None if isinstance(cause, NlpuError) else _own_frames(first) or _own_frames(cause)
     frames = raised or _own_frames(error)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
@@ -135,18 +136,22 @@ def tell_traceback(error: BaseException) -> None:
         return
     told: list[str] = []
     causes: dict[int, BaseException] = {}
-    seen: BaseException | None = error
-    while seen is not None and id(seen) not in causes:
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        seen = waiting.pop()
+        if seen is None or id(seen) in causes:
+            continue
         causes[id(seen)] = seen
         frames = _own_frames(seen)
         if frames or isinstance(seen, SyntaxError):
             head = ["Traceback (most recent call last):\n"] * bool(frames)
             lines = [*head, *frames.format(), *traceback.format_exception_only(seen)]
             told.insert(0, "".join(lines))
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+        waiting.append(seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__))
+        waiting += seen.exceptions if isinstance(seen, BaseExceptionGroup) else ()
     unexpected = not all(isinstance(cause, NlpuError) for cause in causes.values())
     if told:
-        say("\nwhich led to:\n\n".join(told).rstrip())
+        say("\n".join(told).rstrip())
     elif unexpected:
         say("".join(traceback.format_exception(error)).rstrip())
 
