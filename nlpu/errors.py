@@ -31,9 +31,14 @@ class NlpuError(Exception):
 
 
 def described(error: BaseException) -> str:
-    """The kind and message of any error, even one whose message cannot be made."""
+    """The kind and message of any error, even one whose message cannot be made.
+
+    Of a group, as task groups raise them, the first of those in it, too: it says nothing itself.
+    """
+    inner = getattr(error, "exceptions", ()) if isinstance(error, BaseExceptionGroup) else ()
+    first = f": {described(inner[0])}" if inner else ""
     try:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}{first}"
     except Exception:  # its own __str__ failed
         return type(error).__name__
 
@@ -43,8 +48,10 @@ def chain_of(error: BaseException) -> str:
     parts: list[str] = []
     seen: BaseException | None = error
     while seen is not None and len(parts) < 8:
-        parts.append(str(seen) or type(seen).__name__)
-        seen = seen.__cause__ if isinstance(seen, NlpuError) else None
+        text = str(seen) or type(seen).__name__
+        if not any(text in part for part in parts):  # some quote their cause
+            parts.append(text)
+        seen = root_of(seen.__cause__) if isinstance(seen, NlpuError) else None
     return "; because: ".join(parts)
 
 
@@ -144,7 +151,14 @@ class Cancelled(ProgramError):
 
 
 class UpstreamFailed(ProgramError):
-    """A Value this one depends on failed; ``__cause__`` is that failure."""
+    """A Value this one depends on failed; ``__cause__`` is that failure.
+
+    told: which call it was, and why; the end of the message.
+    """
+
+    def __init__(self, message: str, told: str = "") -> None:
+        super().__init__(message)
+        self.told = told
 
 
 def root_of(error: BaseException | None) -> BaseException | None:
@@ -185,11 +199,15 @@ class HostError(NlpuError):
 
     transient:     sending the same request again may succeed.
     lost:          the connection ended without an answer, as it does when a server dies.
+    free:          nothing was generated for sure; else a budget is charged with what may have been.
+    generated:     tokens that had come nevertheless, at least.
     retry_after_s: seconds the server asked us to wait, if it did.
     """
 
     transient = False
     lost = False
+    free = False
+    generated = 0
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -200,12 +218,14 @@ class Unreachable(HostError):
     """Nothing accepts connections at the server's address."""
 
     transient = True
+    free = True
 
 
 class Overloaded(HostError):
     """The server is up and asks us to come back later (429, 503)."""
 
     transient = True
+    free = True
 
 
 class ServerFault(HostError):
@@ -218,6 +238,7 @@ class RequestRefused(ServerFault):
     """The server refuses this request as such; the same request would be refused again."""
 
     transient = False
+    free = True
 
 
 class ConnectionLost(HostError):
@@ -243,17 +264,25 @@ class EngineDied(HostError):
 class Quarantined(HostError):
     """The request was in flight at two deaths of its server; it is not sent a third time."""
 
+    free = True
+
 
 class NotAModelServer(HostError):
     """Something answers at the address, but it is not an LLM server."""
+
+    free = True
 
 
 class Unauthorized(HostError):
     """The server refuses our key (401, 403)."""
 
+    free = True
+
 
 class OutOfQuota(HostError):
     """The account behind the key may spend no more (402, insufficient_quota)."""
+
+    free = True
 
 
 class DriverFailed(HostError):
@@ -262,6 +291,8 @@ class DriverFailed(HostError):
 
 class MissingPart(HostError):
     """A package, a model or a file that this feature needs is not installed."""
+
+    free = True
 
 
 class RunBusy(HostError):

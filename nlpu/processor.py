@@ -30,7 +30,7 @@ from nlpu.checks import AMOUNT, COUNT, DEADLINE, RATE, TIME, WHOLE, Fit, check_f
 from nlpu.codec import Codec, messages_of
 from nlpu.complaint import Invalid
 from nlpu.convention import DEFAULT, Convention
-from nlpu.errors import ConstraintRejected, DoesNotFit
+from nlpu.errors import ConstraintRejected, DoesNotFit, HostError
 from nlpu.frames import Frame, load_frame
 from nlpu.markers import USUAL, markers_in
 from nlpu.ops import Op
@@ -277,7 +277,11 @@ async def _think_then_answer(
     # The thought is read back as plain text: it cannot smuggle a special token in.
     middle = encode(thought.text)[: max(1, room)]
     answer = request._replace(prompt=_longer(think, (*middle, *frame.think_close)))
-    reply = await processor.engine.send(answer, on_text)
+    try:
+        reply = await processor.engine.send(answer, on_text)
+    except HostError as error:
+        error.free = False  # the thought was generated
+        raise
     return reply._replace(
         prompt_tokens=thought.prompt_tokens + reply.prompt_tokens,
         completion_tokens=thought.completion_tokens + reply.completion_tokens,

@@ -32,7 +32,7 @@ from copy import deepcopy
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
-from nlpu.errors import BadOperand, NotInRun
+from nlpu.errors import BadOperand, NlpuError, NotInRun
 from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.printing import one_line, shown
@@ -225,6 +225,16 @@ class Value(Generic[R_co]):
         """The content; waits for it. Raises the error if the Value failed."""
         return own(self._seen())  # type: ignore[no-any-return]
 
+    @property
+    def error(self) -> BaseException | None:
+        """Why it has no content, or None; waits for it. Async programs catch it at ``await``."""
+        try:
+            self._seen()
+        except NlpuError as failure:
+            if failure is not self._error:
+                raise  # it could not even be asked for
+        return self._error
+
     def _seen(self) -> Any:
         """The content itself, for looking only."""
         issuer = CURRENT.get() or _around()
@@ -241,7 +251,7 @@ class Value(Generic[R_co]):
 
     def _outcome(self) -> Any:
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)  # of where it is asked for now, not before
         return self._content
 
     def __await__(self) -> Generator[Any, None, R_co]:

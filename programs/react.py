@@ -1,7 +1,7 @@
 """Reason and act: think, ask tools, look at what they say, until the question is answered.
 
     nlpu run react "What is 17 percent of 2340?"
-    nlpu run react "Who built the mill?" store=.nlpu/memory
+    nlpu run react "Who built the mill?" store=.nlpu/memory --trace
 
 Each step is one call, whose reply is decoded under a schema made of the tools' names and typed
 arguments: a thought, and then either an answer or up to three actions, which are made at the same
@@ -71,19 +71,25 @@ class Step(BaseModel):
 
 
 class Trace(BaseModel):
-    """The answer, why the loop ended, and all its steps."""
+    """The answer, why the loop ended, and all its steps. Prints as the answer."""
 
     answer: str
     ended: Ended
     steps: list[Step]
 
     def __str__(self) -> str:
+        return "\n".join([self.answer or "(no answer)", *self._unanswered()])
+
+    def _unanswered(self) -> list[str]:
+        return [] if self.ended == "answer" else [f"(ended: {self.ended})"]
+
+    def trace(self) -> str:
+        """All steps, and the answer."""
         parts = [
             "\n".join([fill(f"({n}) {step.thought}", 88), *map(str, step.actions)])
             for n, step in enumerate(self.steps, 1)
         ]
-        ended = [] if self.ended == "answer" else [f"(ended: {self.ended})"]
-        return "\n\n".join([*parts, *ended, fill(self.answer or "(no answer)", 88)])
+        return "\n\n".join([*parts, *self._unanswered(), fill(self.answer or "(no answer)", 88)])
 
 
 class Answer(BaseModel):

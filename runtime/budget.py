@@ -4,13 +4,14 @@ Theory of operation
 -------------------
 Before a call is sent its most expensive outcome is reserved; afterwards the reservation is replaced
 by what it really took. So no run can overspend, however many calls are in flight. What an attempt
-took that gave no answer is told by nobody: one that was cancelled or killed is charged in full, one
-that failed or timed out, nothing, though its server may have worked on it.
+took that gave no answer is told by nobody: one that was cancelled or killed, timed out or failed is
+charged in full, unless its error says that nothing can have been generated (``HostError.free``).
 
 Rules
 1. spent + reserved never exceeds the budget; ``reserve`` refuses instead.
 2. A refusal is final only when nothing is reserved: until then something may come back.
-3. Calls found in the journal cost nothing now: a run that is resumed begins with what its former
+3. What a server generated beyond its limit is spent, though nobody had reserved it.
+4. Calls found in the journal cost nothing now: a run that is resumed begins with what its former
    lives spent.
 """
 
@@ -68,6 +69,7 @@ class Purse:
         self.budget = budget
         self._spent: list[Any] = [0, 0.0, 0, 0.0]
         self._reserved: list[Any] = [0, 0.0, 0, 0.0]
+        self._lost: list[Any] = [0, 0.0, 0, 0.0]  # of what is spent: by attempts without an answer
         limits = [getattr(budget, unit) for unit in Amount._fields]
         self._limits = [(i, limit) for i, limit in enumerate(limits) if limit is not None]
 
@@ -78,7 +80,7 @@ class Purse:
 
     @property
     def spent(self) -> Amount:
-        """What answered calls took."""
+        """What calls took, or may have taken."""
         return Amount(*self._spent)
 
     @property
@@ -101,9 +103,11 @@ class Purse:
             _add(self._reserved, most, -1)
             _add(self._spent, real, 1)
 
-    def charge(self, amount: Amount) -> None:
-        """Count what was spent before."""
+    def charge(self, amount: Amount, *, lost: bool = False) -> None:
+        """Count what was spent. ``lost``: by an attempt whose answer nobody has."""
         _add(self._spent, amount, 1)
+        if lost:
+            _add(self._lost, amount, 1)
 
     def _short_of(self, most: Amount) -> str | None:
         for index, limit in self._limits:
@@ -114,9 +118,12 @@ class Purse:
     def refusal(self, name: str, most: Amount) -> BudgetExceeded:
         """The error for a call that does not fit while nothing is reserved."""
         unit = self._short_of(most) or "calls"
+        lost = getattr(Amount(*self._lost), unit)
+        told = f" ({lost:g} by attempts whose answers were lost)" if lost else ""
+        limit, spent = getattr(self.budget, unit), getattr(self.spent, unit)
         return BudgetExceeded(
-            f"the budget of {getattr(self.budget, unit):g} {unit} does not allow another {name}: "
-            f"{getattr(self.spent, unit):g} are spent and it may take {getattr(most, unit):g}; "
+            f"the budget of {limit:g} {unit} does not allow another {name}: {spent:g} are "
+            f"spent{told} and it may take {getattr(most, unit):g}; "
             f"resume the run with a larger budget"
         )
 

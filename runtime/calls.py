@@ -78,11 +78,26 @@ class CallDesk:
 
     # -- a call is ready ---------------------------------------------------------------------
 
+    def _lane_for(self, node: Node) -> Lane:
+        """The lane of a call that is ready. Without its processor it fails alone, but a run does
+        not go another way than a former life of it that had one: that waits for another day."""
+        run, name = node.scope.run, node.work.op.processor or self.kernel.default
+        if run.replay and node.position in run.past.absent:
+            raise failure_of(*run.past.absent[node.position], "host")
+        try:
+            return self.lane_of(node.work.op)
+        except HostError as error:
+            before = run.past if run.ancestor is None else run.ancestor.past
+            if name in before.header.get("processors", ()):
+                self.kernel.arrived(self.kernel.host.stop, run, error)
+            run.history.absent(node.position, error)
+            raise
+
     def ready(self, node: Node) -> None:
         """Find the call's result, its equal, or its place in the queue."""
         run, op, texts = node.scope.run, node.work.op, node.texts
         assert texts is not None
-        lane = self.lane_of(op)
+        lane = self._lane_for(node)
         key = node.key = run.key(node, op, lane.processor, texts)
         if run.resumed:
             run.check_position(node, op, key, texts)

@@ -15,10 +15,10 @@ Rules
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from nlpu.convention import Convention
@@ -38,7 +38,7 @@ from runtime.handle import Run
 from runtime.header import header_of
 from runtime.keywords import check_parts, check_settings
 from runtime.naming import ran_on
-from runtime.pieces import Pieces
+from runtime.pieces import Pieces, Stream
 from runtime.raised import as_typed
 from runtime.rows import past_in, rows_by_run
 from runtime.run import RunState
@@ -53,7 +53,7 @@ Program = Callable[..., Any]
 
 
 class Computer:
-    """Processors + scheduler. Use as a context manager, or ``close`` it.
+    """Processors + scheduler. Use with ``with`` or ``async with``, or ``close`` it.
 
     engine:     "local" (the embedded model), "scripted", a server's URL, an Engine, or a mapping
                 of names to these; the first is the default processor. None: engine, model and
@@ -124,8 +124,6 @@ class Computer:
         parts += [f"{len(self._live)} going"] * bool(self._live) + ["closed"] * station.is_closed
         where = "not journaled" if station.run_dir is None else str(station.run_dir)
         return one_line(f"Computer({', '.join([*parts, where])})")
-
-    # -- running -----------------------------------------------------------------------------
 
     def run(self, program: Program, /, *args: Any, **kwargs: Any) -> Run:
         """Start a program and wait for it. Ctrl-C stops it, resumable."""
@@ -361,7 +359,7 @@ class Computer:
     def _enter(self, run: Run, stream: bool, begin: Callable[[], None]) -> None:
         self._live.add(run)
         if stream:
-            run._pieces = SimpleQueue()
+            run._pieces = Stream()
 
         def step() -> None:
             try:
@@ -377,8 +375,6 @@ class Computer:
         except KeyboardInterrupt:
             run.stop()
             raise
-
-    # -- opening and closing ---------------------------------------------------------------------
 
     @property
     def processors(self) -> dict[str, Any]:
@@ -399,3 +395,9 @@ class Computer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> Computer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)  # the event loop goes on meanwhile

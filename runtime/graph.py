@@ -255,6 +255,7 @@ class Scope:
         self.label: Label = parent.label if parent is not None else USER
         self.sights: list[Sight] = []  # rule 4
         self.origin: Node | None = parent.origin if parent is not None else None  # its Spawn
+        self.grown_of: Node | None = None  # what it grew out of
         self.is_async = False
         self.ended = False
         self.refused = 0  # how often it was told since then
@@ -367,6 +368,7 @@ class Scope:
         ``grown_from`` is the node whose content decided how it grows: a control edge.
         """
         scope = Scope(self.run, node.position, self, name)
+        scope.grown_of = node
         scope.control = node.control
         scope.label = node._label
         scope.given = node.operands

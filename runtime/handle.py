@@ -17,7 +17,6 @@ import asyncio
 import concurrent.futures
 import os
 from collections.abc import Callable, Generator, Iterator
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from nlpu.checks import SECONDS, check, maybe
@@ -27,6 +26,7 @@ from nlpu.printing import MOST, counted, figure, first_line, one_line
 from nlpu.value import in_sight, inside, see
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.forks import check_process
+from runtime.pieces import Stream
 from runtime.receipt import Receipt, receipt_of
 from runtime.run import Counts, RunState, Status
 
@@ -44,7 +44,7 @@ class Run:
         self._state: RunState | None = None
         self._done: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._done.set_running_or_notify_cancel()  # who awaits it may be cancelled; it is not
-        self._pieces: SimpleQueue[str | None] | None = None
+        self._pieces: Stream | None = None
 
     # -- printing ----------------------------------------------------------------------------
 
@@ -74,7 +74,9 @@ class Run:
         if state is not None and state.status != "running" and not in_sight(self.label):
             yield f"its outcome is not looked at ({one_line(str(self.label), 60)})"
         elif error is not None:
-            yield one_line(described(root_of(error) or error), width)
+            root = root_of(error) or error  # its kind; where there is little room, it alone
+            told = f"{type(root).__name__}: {error}" if width > MOST else described(root)
+            yield one_line(told, width)
         elif state is not None and state.status == "done" and state.result is not None:
             yield first_line(state.result, width)
 
@@ -83,7 +85,9 @@ class Run:
         state = self._state
         if state is None or state.replay:
             return
-        if state.status in ("stopped", "needs_person") or isinstance(state.error, HostError):
+        if state.status in ("stopped", "needs_person") or isinstance(
+            root_of(state.error), HostError
+        ):
             kept = f"to go on: computer.resume({self.name!r}, program, ...)"
             yield kept if state.journal.keeps else "it was not journaled: nothing can go on with it"
 
@@ -171,17 +175,18 @@ class Run:
         yield from asyncio.wrap_future(self._done).__await__()
         return self
 
-    def stream(self) -> Iterator[str]:
+    def stream(self) -> Stream:
         """The text of calls as it is generated. Start the run with ``stream=True``.
 
+        For ``for`` and ``async for``. A piece is a text that names its call: ``op``, ``position``.
         What a failed attempt gave is not given again: its next attempt goes on behind it, or where
         it says something else begins anew behind ``runtime.pieces.AGAIN``.
         """
         if self._pieces is None:
             raise ProgramError("start the run with stream=True to stream its text")
-        while (piece := self._pieces.get()) is not None:
-            yield piece
-        self._pieces.put(None)  # who asks again, or beside, hears that it has ended, too
+        if not self._done.done():
+            check_process(self._owner, f"the run {self.name}")
+        return self._pieces
 
     def stop(self) -> None:
         """End the run now; it can be resumed. Returns when it has ended."""

@@ -12,12 +12,15 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     issue    number, position, op, on, key, texts, most completion tokens, most tokens, most
              money, ms: the call is sent for the first time
     attempt  issue, ms: it is sent again
+    lost     issue, completion tokens, tokens, money: an attempt gave no answer, and may have taken
+             that
     again    issue, text, what is wrong with it, usage, most tokens, most money, ms: a reply that is
              no result is asked for again, at most for that. The usage is that of all its replies in
              this life, as is that of its outcome
     result   issue, text, usage, ms
     failure  issue, fault, message, side, usage, ms
     cancel   issue, whether an attempt was under way
+    absent   position, fault, message: a call whose processor could not be opened
     taken    issue, position, op, on, key, texts, then as Outcome: from the run it was edited from
     shared   position, op, on, key, texts: it met an equal call made or under way
     lift     position, name, digest of the result
@@ -50,6 +53,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nlpu.complaint import Invalid
+from nlpu.errors import HostError
 from nlpu.label import USER, Label, label_of, label_text
 from nlpu.ops import Op
 from runtime.budget import TOKENS_PER_NLOP, Amount
@@ -122,6 +126,7 @@ class Past:
     lives: int = 1
     attempts: int = 0
     taken: set[str] = field(default_factory=set)  # keys of outcomes that another run paid for
+    absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # by position
     lost: list[Amount] = field(default_factory=list)  # attempts that were cancelled or killed
     pulse: Row | None = None  # the last one of this life
     other_ways: bool = False  # a life tried a failure again, or took changes: positions may shift
@@ -218,6 +223,7 @@ def _fold_issue(past: Past, row: Row) -> None:
     most = Amount(1, completion / TOKENS_PER_NLOP, tokens, money)
     call = _call(past, number, position, op, on, key, texts, most)
     past.calls[position] = past.under_way[number] = past.numbered[number] = call
+    past.absent.pop(position, None)
     past.attempts += 1
 
 
@@ -238,6 +244,18 @@ def _fold_attempt(past: Past, row: Row) -> None:
     call = past.under_way[row[2]] = past.numbered[row[2]]
     _sent_again(past, call.key)
     past.attempts += 1
+
+
+def _fold_absent(past: Past, row: Row) -> None:
+    past.absent[row[2]] = (row[3], row[4])
+    past.other_ways = True
+
+
+def _fold_lost(past: Past, row: Row) -> None:
+    _, _, number, completion, tokens, money = row
+    past.lost.append(Amount(1, completion / TOKENS_PER_NLOP, tokens, money))
+    call = past.under_way[number]  # until it is sent again it takes nothing more
+    past.under_way[number] = call._replace(most=Amount(0))
 
 
 def _sent_again(past: Past, key: str) -> None:
@@ -337,8 +355,10 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "on": lambda past, row: past.processors.__setitem__(row[2], row[3]),
     "issue": _fold_issue,
     "shared": _fold_shared,
+    "absent": _fold_absent,
     "taken": _fold_taken,
     "attempt": _fold_attempt,
+    "lost": _fold_lost,
     "again": _fold_again,
     "result": _fold_result,
     "failure": _fold_failure,
@@ -467,6 +487,10 @@ class History:
         """It is sent again."""
         self._row("attempt", issue, self._ms(now_s))
 
+    def lost(self, issue: int, took: Amount) -> None:
+        """An attempt of it gave no answer."""
+        self._row("lost", issue, round(took.nlops * TOKENS_PER_NLOP), took.tokens, took.money)
+
     def again(self, issue: int, invalid: Invalid, cost: Cost, most: Amount, now_s: float) -> None:
         """It was answered, but by no result, and is asked again; ``most``: what that can take."""
         text, usage, ms = self._journal.text(invalid.text), usage_of(cost), self._ms(now_s)
@@ -491,6 +515,10 @@ class History:
     def cancel(self, issue: int, under_way: bool) -> None:
         """Nothing needs it any more."""
         self._row("cancel", issue, under_way)
+
+    def absent(self, position: str, error: HostError) -> None:
+        """The processor of the call at that position could not be opened."""
+        self._row("absent", position, type(error).__name__, str(error))
 
     def taken(
         self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],

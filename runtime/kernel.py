@@ -38,7 +38,6 @@ from nlpu.errors import (
     NlpuError,
     ProgramError,
     UnknownProcessor,
-    UpstreamFailed,
     described,
     root_of,
 )
@@ -55,6 +54,7 @@ from runtime.lifts import finish_lift
 from runtime.pulse import Pulse
 from runtime.run import RunState
 from runtime.threads import Threads
+from runtime.upstream import upstream
 from runtime.works import KINDS
 
 _T = TypeVar("_T")
@@ -71,6 +71,7 @@ class Kernel:
         self.random = Random(seed)  # for backoff only: nothing a program can see
         self.journal: Journal | NoJournal = NoJournal()
         self.processors: dict[str, Processor] = {}
+        self.absent: dict[str, NlpuError] = {}  # why those that could not be opened are not there
         self.default = ""
         self.runs: dict[int, RunState] = {}
         self.calls = CallDesk(self)
@@ -242,11 +243,7 @@ class Kernel:
     def _check_operands(self, node: Node) -> None:
         for value in node.operands:
             if isinstance(value, Node) and value._error is not None:
-                cause = value._error
-                raise UpstreamFailed(
-                    f"{node.name} at {node.position} could not run: "
-                    f"{value.name} at {value.position} failed"
-                ) from cause
+                raise upstream(node, value)
 
     # -- settling ----------------------------------------------------------------------------
 
@@ -378,9 +375,14 @@ class Kernel:
     # -- facts -----------------------------------------------------------------------------------
 
     def processor(self, name: str | None) -> Processor:
-        """The processor of that name, or the default one. Raises UnknownProcessor."""
+        """The processor of that name, or the default one.
+
+        Raises UnknownProcessor, and why it could not be opened.
+        """
         found = self.processors.get(name or self.default)
         if found is None:
+            if (name or self.default) in self.absent:
+                raise self.absent[name or self.default].with_traceback(None)
             have = ", ".join(self.processors) or "none"
             raise UnknownProcessor(f"no processor is called {name!r}; this computer has: {have}")
         return found

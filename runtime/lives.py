@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nlpu.errors import Diverged, HostError, root_of
+from nlpu.errors import Diverged, HostError
 from runtime.answers import known_answers
 from runtime.budget import Budget
 from runtime.editing import Ancestor, Edits, check
@@ -110,15 +110,9 @@ def ended(state: RunState) -> None:
     if not journal.keeps or (isinstance(error, HostError) and not state.begun):
         return  # nothing is kept at all, or the header may be lost with what could not be written
     text = journal.text(result_text(state.result)) if error is None else 0
-    told = None if error is None else [type(error).__name__, _with_root(error)]
+    told = None if error is None else [type(error).__name__, str(error)]
     receipt = receipt_of(state).model_dump_json()
     journal.append("end", state.number, state.status, text, told, last=receipt)
-
-
-def _with_root(error: BaseException) -> str:
-    """The message; of a failure that was inherited, the first cause's as well."""
-    root = root_of(error)
-    return str(error) if root is error else f"{error}; because: {root}"
 
 
 def _is_as_recorded(state: RunState) -> bool:

@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict
 from nlpu.errors import Cancelled
 from nlpu.judgement import Judgement
 from nlpu.printing import columns, counted, figure, one_line
+from nlpu.processor import DEFAULT_LIMITS
 from runtime.budget import TOKENS_PER_NLOP
 from runtime.cost import Cost
 from runtime.graph import Node
@@ -296,7 +297,8 @@ def _forced(run: RunState) -> tuple[ForcedWait, ...]:
 
 
 def _lower_bound(run: RunState, work_tokens: int, span_tokens: int) -> float | None:
-    limits = run.kernel.processor(None).limits
+    processor = run.kernel.processors.get(run.kernel.default)
+    limits = DEFAULT_LIMITS if processor is None else processor.limits
     if limits.unloaded_s_per_token is None or limits.saturated_tokens_per_s is None:
         return None
     span_s = span_tokens * limits.unloaded_s_per_token

@@ -151,7 +151,7 @@ class RunState:
         for outcome in self.past.paid:
             self.purse.charge(amount_of(cost_of(outcome.usage)))
         for most in [*self.past.lost, *self.past.open]:
-            self.purse.charge(most)
+            self.purse.charge(most, lost=True)
 
     def processor(self, name: str | None) -> Processor:
         """The processor of that name, or the default one, speaking as the run does.

@@ -6,7 +6,7 @@ Theory of operation
     an invalid one   journaled, and asked for again with what is wrong (``Op.retries``); the last
                      is journaled as a failure of the model, and final
     a fault          tried again later, or final (``faults`` decides)
-    dropped          nothing needs it any more; its budget is charged in full
+    dropped          nothing needs it any more; its budget is charged in full, as for a lost answer
 
 A call that the budget refused waits here until something settles. Then the first of those refused
 is tried, and the next when that one fitted, so a settlement costs one try and not one for each.
@@ -16,6 +16,7 @@ Rules
 2. Sharers get their leader's outcome and keep their own labels.
 3. Only faults of the host are tried again as they were. What is asked again with what was wrong
    is another attempt of the same call: with its key, in its turn, out of the same budget.
+4. An attempt whose answer was lost has spent what it could: a budget is never exceeded.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from nlpu.codec import Decoded, decode
 from nlpu.complaint import complaint
-from nlpu.errors import DoesNotFit, HostError, ModelError, Overloaded, ProgramError
+from nlpu.errors import DoesNotFit, EngineDied, HostError, ModelError, Overloaded, ProgramError
 from nlpu.wire import Reply
 from runtime.budget import TOKENS_PER_NLOP, Amount
 from runtime.cost import Cost
@@ -60,7 +61,9 @@ class Settlement:
         run.counts.in_flight -= 1
         if flight.dropped:
             # What it really took is not known, unless it was never sent.
-            run.purse.settle(flight.most, flight.most if flight.started else Amount(0))
+            run.purse.settle(flight.most, Amount(0))
+            if flight.started:
+                run.purse.charge(flight.most, lost=True)
             self.unblock(run)
             return
         now = self._kernel.turn_s
@@ -186,6 +189,7 @@ class Settlement:
 
     def _faulted(self, flight: Flight, error: HostError) -> None:
         node, lane, now = flight.node, flight.lane, self._kernel.now_s()
+        self._charge_lost(flight, error)
         lane.health.fault(node, error, flight.sent_s, now)
         cost = node.cost
         assert cost is not None
@@ -208,6 +212,22 @@ class Settlement:
                 self.close_failed(node, error)
         else:
             self.close_failed(node, error)
+
+    def _charge_lost(self, flight: Flight, error: HostError) -> None:
+        """What an attempt without an answer may have taken, is spent (rule 4)."""
+        run, down_s = flight.node.scope.run, flight.lane.health.down_since_s
+        knocked = down_s is not None and flight.sent_s > down_s  # the dead generate nothing
+        if error.free or (knocked and isinstance(error, EngineDied)):
+            return
+        most, price = flight.most, flight.lane.processor.price
+        beyond = max(0, error.generated - round(most.nlops * TOKENS_PER_NLOP))
+        took = Amount(
+            1, most.nlops + beyond / TOKENS_PER_NLOP, most.tokens + beyond,
+            most.money + price.of(0, 0, beyond),
+        )  # fmt: skip
+        run.purse.charge(took, lost=True)
+        if flight.node.issue:
+            run.history.lost(flight.node.issue, took)
 
     def _give_up(self, lane: Lane, node: Node, error: HostError) -> None:
         """The server stays down: fail what waits for it, too."""

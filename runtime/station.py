@@ -13,6 +13,7 @@ Rules
    parent's, and what would wait for them is told so.
 5. Programs that would not end keep their loop and its thread, which no exit waits for: unwound once
    more, at the latest by the end of the interpreter, they could keep that from ending, too.
+6. Of several engines one whose host fails does not stop the others: what asks for it fails.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nlpu.errors import NlpuError, ProgramError, StorageFailed
+from nlpu.errors import HostError, MissingPart, NlpuError, ProgramError, StorageFailed
 from nlpu.private import make_dir
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.wire import Engine
@@ -38,6 +39,7 @@ from runtime.header import new_stem
 from runtime.journal import Journal, NoJournal
 from runtime.journal_file import is_there, older
 from runtime.kernel import Kernel
+from runtime.run import failure_of
 
 _FOR_EVER_S = 1e9
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
@@ -172,14 +174,25 @@ class Station:
     async def _boot(self, journal: Journal | NoJournal) -> None:
         kernel = Kernel(asyncio.get_running_loop(), self.clock, self.seed)
         kernel.journal, kernel.person, kernel.dry = journal, self.person, self.dry
+        why: HostError | None = None
         for name, engine in self.engines.items():
             limits = self.limits
             if not isinstance(limits, Limits):
                 limits = limits.get(name, DEFAULT_LIMITS)
             price = self.prices.get(name, FREE)
-            processor = await open_processor(name, engine, price, limits)
+            try:
+                processor = await open_processor(name, engine, price, limits)
+            except HostError as error:  # rule 5
+                if len(self.engines) == 1 or isinstance(error, MissingPart):
+                    raise
+                told = f"the processor {name!r} could not be opened: {error}"
+                kernel.absent[name] = failure_of(type(error).__name__, told, "host")
+                why = why or error
+                continue
             kernel.processors[name] = processor
             kernel.calls.add(processor)
+        if not kernel.processors and why is not None:
+            raise why
         kernel.default = next(iter(self.engines))
         self._kernel = kernel
 

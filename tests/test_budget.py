@@ -23,7 +23,13 @@ from kit import (
 
 from nlpu import Limits, Price
 from nlpu.engines.scripted import Say, Scripted
-from nlpu.errors import BudgetExceeded, DeadlineExceeded, NlpuError, ServerFault
+from nlpu.errors import (
+    BudgetExceeded,
+    DeadlineExceeded,
+    NlpuError,
+    Overloaded,
+    ServerFault,
+)
 from runtime import Budget, first, spawn
 from runtime.budget import Amount, Purse
 
@@ -150,14 +156,17 @@ def test_a_deadline_stops_a_program_that_calls_nothing_more() -> None:
     assert isinstance(run.error, DeadlineExceeded)
 
 
-def test_what_failed_was_spent_and_what_was_not_answered_was_not() -> None:
+def test_what_failed_was_spent_and_what_was_refused_was_not() -> None:
     once = count.using(retries=0)
     run = execute(lambda: [shorten("a"), once("b")], engine={"many": "several"},
                   budget=Budget(calls=2))  # fmt: skip
     assert run.status == "failed"
-    engine = Scripted([ServerFault("busy"), Say("x")])
+    engine = Scripted([Overloaded("busy"), Say("x")])
     assert execute(lambda: echo("a"), engine=engine, budget=Budget(calls=1)).result == "x"
     assert len(engine.seen) == 2
+    engine = Scripted([ServerFault("broken off"), Say("x")])
+    run = execute(lambda: echo("a"), engine=engine, budget=Budget(calls=1))
+    assert len(engine.seen) == 1 and "1 are spent (1 by attempts whose answers " in str(run.error)
 
 
 def test_open_attempts_are_charged_after_a_kill(tmp_path: Path) -> None:
@@ -192,7 +201,7 @@ def test_a_cancelled_call_that_backs_off_is_charged_nothing(tmp_path: Path) -> N
 
     def script(seen: Any) -> Any:
         down = seen.operands["text"] == "down"
-        return ServerFault("not now") if down else Say(said(seen), seconds=0.001)
+        return Overloaded("not now") if down else Say(said(seen), seconds=0.001)
 
     run = execute(program, engine=script, run_dir=tmp_path, budget=Budget(calls=1))
     assert run.status == "stopped" and run.receipt.attempts == 2

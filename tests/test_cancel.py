@@ -138,7 +138,7 @@ def test_a_failure_fails_its_dependents_and_nothing_else() -> None:
 def test_the_failure_of_a_result_is_the_runs() -> None:
     run = execute(lambda: [echo("fine"), count("x")])
     assert run.status == "failed"
-    assert "count at main/1 failed" in str(run.error)
+    assert 'count at main/1 ("x") failed: the reply' in str(run.error)
     with pytest.raises(UpstreamFailed):
         _ = run.result
 

@@ -121,6 +121,22 @@ def test_a_damaged_model_is_said_to_be_so(tmp_path: Path) -> None:
             asyncio.run(EmbeddedEngine(str(file)).capabilities())
 
 
+def test_why_a_model_was_not_loaded_is_in_the_error_and_not_beside_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = tmp_path / "half.gguf"
+    half.write_bytes(installed_model(None).path.read_bytes()[: 30 * 2**20])
+    with pytest.raises(
+        MissingPart, match=r"llama\.cpp says: error loading model: tensor .*--debug"
+    ):
+        asyncio.run(EmbeddedEngine(str(half)).capabilities())
+    assert capfd.readouterr().err == ""
+    monkeypatch.setenv("NLPU_DEBUG", "1")
+    with pytest.raises(MissingPart, match=r"too little memory$"):
+        asyncio.run(EmbeddedEngine(str(half)).capabilities())
+    assert "error loading model: tensor" in capfd.readouterr().err
+
+
 def test_loading_is_done_on_a_thread() -> None:
     """The wheel keeps the interpreter while it loads (``weaker``); what is around it does not."""
 

@@ -432,7 +432,10 @@ GO_ON = "to go on: computer.resume('X', program, ...)"
 def test_a_run_that_failed() -> None:
     run = execute(lambda: echo(lift(str)(count.using(retries=0)("x"))), engine={"many": "several"})
     assert stem(told(run), run).startswith("run X: failed, 1 call, 0.01 nlops, S; Malformed: the r")
-    assert ends(run) == ["Malformed: the reply 'several' is not a whole number"]
+    assert ends(run) == [
+        'Malformed: echo at main/2 could not run: count at main/0 ("x") failed: '
+        "the reply 'several' is not a whole number"
+    ]
 
 
 def test_a_run_whose_host_failed_says_how_to_go_on(tmp_path: Path) -> None:

@@ -119,7 +119,10 @@ def test_a_scripted_trace_is_reproduced(tools: Tools) -> None:
         ],
     )  # fmt: skip
     assert sorted(map(str, tools.asked)) == ["('looms', 3)", "('mills', 1)", "(1, 2)"]
-    assert "(1) Both help.\nlook(what='looms') gave:\nlooms are old" in str(trace)
+    assert "(1) Both help.\nlook(what='looms') gave:\nlooms are old" in trace.trace()
+    assert str(trace) == "Old." and trace.trace().endswith("\n\nOld.")
+    cut = Trace(answer="Perhaps.", ended="steps", steps=[])
+    assert str(cut) == "Perhaps.\n(ended: steps)"  # it is not silent that none was given
 
 
 def test_actions_of_one_step_are_made_at_the_same_time() -> None:
@@ -305,7 +308,13 @@ def test_a_memory_is_searched_and_a_replay_gives_the_same(tools: Tools, tmp_path
 
 
 def test_the_terminal_runs_it(nlpu: Terminal) -> None:
-    ended = nlpu("run", "react", "What is 6 * 7?", "--engine", "scripted", "--json").json
+    asked = ("run", "react", "What is 6 * 7?", "--engine", "scripted")
+    ended = nlpu(*asked, "--json").json
+    short, long = nlpu(*asked), nlpu(*asked, "--trace")
+    assert short.out == ended["result"]["answer"] + "\n" and "nlpu show" not in long.err
+    assert nlpu("replay", ended["run_id"], "--trace").out == long.out
+    other = nlpu("run", "ask", "Hi", "--engine", "scripted", "--trace")
+    assert other.out and "note: this program tells no trace; its calls: nlpu show " in other.err
     trace = Trace.model_validate(ended["result"])
     assert all(a.tool in ("calculate", "tell_time") for s in trace.steps for a in s.actions)
 

@@ -10,7 +10,7 @@ from kit import computer, echo, finish, resumed, said, shorten
 
 from nlpu import lift
 from nlpu.engines.scripted import Say, Scripted, Seen
-from nlpu.errors import Diverged, DriverFailed, HostError
+from nlpu.errors import Diverged, DriverFailed, HostError, Unauthorized
 from nlpu.label import USER
 from runtime import Budget, now
 from runtime.drivers.driver import Driver, driver
@@ -40,7 +40,7 @@ def post() -> Post:
 
 
 def broken_today(seen: Seen) -> str | Say | Exception:
-    return HostError("broken today") if "Shorten" in seen.instruction else said(seen)
+    return Unauthorized("not today") if "Shorten" in seen.instruction else said(seen)
 
 
 def detours(post: Post, *letters: str) -> Any:

@@ -13,6 +13,8 @@ THERE = {
     "POSITION": ["main/1/1"], "@my notes.txt": ["my notes.txt"],
     "@odd{x}.txt": ["odd{x}.txt"],
 }  # fmt: skip
+SLIPS_OF_HELP = ["hlep", "hepl", "Help!", ":help", "help()", "hhelp"]
+SLIPS_OF_QUIT = ["quti", "qit", "exit()", "ext", ":q", "q", "Bye"]
 
 
 def known(kind: str) -> list[str]:
@@ -58,6 +60,11 @@ def known(kind: str) -> list[str]:
         ("{essay}", "show", ("essay",)),
         ("essay", "show", ("essay",)),
         ("Hello", "say", ("Hello",)),
+        *((word, "say", (word,)) for word in ("Next?", "Held?", "Post", "most", "Why", "more")),
+        ("Run through the points", "say", ("Run through the points",)),
+        ("hepl me, please", "say", ("hepl me, please",)),
+        ("Edit this text: a b", "say", ("Edit this text: a b",)),
+        (" hlep", "say", ("hlep",)),
     ],
 )  # fmt: skip
 def test_what_a_line_means(typed: str, verb: str, words: tuple[str, ...]) -> None:
@@ -108,6 +115,17 @@ def test_what_a_binding_means(typed: str, verb: str, words: tuple[str, ...]) -> 
         ("run through the points", "'through' is no program"),
         ("memm", "did you mean mem"),
         ("Helpp", "did you mean help"),
+        *((slip, "did you mean help") for slip in SLIPS_OF_HELP),
+        *((slip, "did you mean quit") for slip in SLIPS_OF_QUIT),
+        ("rnus", "no command 'rnus'; did you mean runs"),
+        (":runs", "did you mean runs"),
+        ("edti _1 some other text", "no command 'edti'; did you mean edit"),
+        ("inspct essay", "did you mean inspect"),
+        ("Pin _1", "did you mean pin"),
+        ("rnu ask it", "did you mean run"),
+        ("svae it.py", "did you mean save"),
+        (":hlep me out", "did you mean help"),
+        ("x = hlep", "did you mean help"),
         ("{}", "says nothing"),
         ("__", "says nothing"),
         ("@", "says nothing"),

@@ -264,6 +264,7 @@ def endless(where: str, most: int) -> HostError:
         " Look at what serves there."
     )
     fault.transient = False
+    fault.generated = most // 4  # an answer's usual bytes a token
     return fault
 
 

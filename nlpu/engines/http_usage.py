@@ -14,6 +14,7 @@ from nlpu.errors import ServerFault
 from nlpu.wire import Request
 
 _CHARS_PER_TOKEN = 4
+_MOST_CHARS = 12  # of a token, in any usual text
 _MOST_TOKENS = 2**53
 
 
@@ -21,7 +22,8 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> tuple[i
     """(prompt, completion, cached, thinking) tokens."""
     completion = _any(usage, "completion_tokens", "output_tokens")
     prompt = _any(usage, "prompt_tokens", "input_tokens")
-    if prompt is not None and completion is not None:
+    told = completion is not None and (completion > 0 or not text or dialect.vllm)
+    if prompt is not None and completion is not None and told:  # a text has tokens
         cached = _count(usage, "prompt_tokens_details", "cached_tokens") or _any(
             usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
         )
@@ -32,7 +34,10 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> tuple[i
     if dialect.vllm:
         raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.")
     size = sum(1 if isinstance(p, int) else len(p.content) for p in request.prompt)
-    return _estimate(size), min(request.max_tokens, _estimate(len(text))), 0, 0
+    completion = _estimate(len(text))
+    if len(text) <= _MOST_CHARS * request.max_tokens:  # else it was not held to its limit
+        completion = min(request.max_tokens, completion)
+    return _estimate(size), completion, 0, 0
 
 
 def _any(usage: Any, *names: str) -> int | None:

@@ -4,6 +4,9 @@ What the interpreter does before its first line (reading ``site`` and this packa
 Python's own: a Ctrl-C in those hundredths of a second ends as it ends any Python program.
 """
 
+import sys
+
+from runtime.terminal import notice
 from runtime.terminal.interrupting import leave_at_once
 from runtime.terminal.stdout import open_closed
 
@@ -12,9 +15,13 @@ def main() -> None:
     """Carry out the command line. Always ends in SystemExit."""
     open_closed()
     leave_at_once()
+    notice.begin(sys.argv[1:])
     from runtime.terminal.app import main as carry_out  # only now: this takes a while
 
-    carry_out()
+    try:
+        carry_out()
+    finally:
+        notice.clear()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ Rules
 1. Results go to stdout, all else to stderr.
 2. Exit codes: 0 done, 1 failed, 2 bad usage, 3 budget or time ran out, 4 needs a person,
    130 interrupted.
-3. A deliberate error shows no traceback; an unexpected one does with --debug or NLPU_DEBUG.
+3. With --debug or NLPU_DEBUG an error shows the traceback of the user's own code, an unexpected
+   one its whole; without, one sentence names file and line.
 4. Importing this file imports typer and nothing of the computer.
 5. A command with --json that fails tells it in one object, too.
 """
@@ -43,13 +44,27 @@ app = typer.Typer(
     help="A natural language computer: run programs on language models, and see what they cost.",
     epilog='Try: nlpu run ask "What is a loom?" - the embedded model needs no server.',
 )
-_DEBUG = "NLPU_DEBUG"
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        python = ".".join(map(str, sys.version_info[:3]))
+        typer.echo(f"nlpu {metadata.version('nlpu')} (Python {python})", file=results())
+        raise typer.Exit
 
 
 @app.callback()
 def _nlpu(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which version this is.", callback=_tell_version, is_eager=True
+        ),
+    ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks of unexpected errors (NLPU_DEBUG).")
+        bool, typer.Option("--debug", help="Show a traceback of your own code (NLPU_DEBUG).")
     ] = False,
 ) -> None:
     """Taken out of the command line by ``main``, wherever it stands; declared for the help."""
@@ -69,6 +84,8 @@ def main(argv: list[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     args = _without_debug(sys.argv[1:] if argv is None else argv)
+    if not os.environ.get("NLPU_DEBUG"):
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch loads
     try:
         code = app(args, prog_name="nlpu", standalone_mode=False)
     except BaseException as error:
@@ -86,13 +103,13 @@ def _without_debug(args: list[str]) -> list[str]:
     border = args.index("--") if "--" in args else len(args)
     head = [arg for arg in args[:border] if arg != "--debug"]
     if len(head) < border:
-        os.environ[_DEBUG] = "1"
+        os.environ["NLPU_DEBUG"] = "1"
     return head + args[border:]
 
 
 def _ended_by(error: BaseException, args: list[str]) -> int:
     """Say what happened (rules 3 and 5) and give the exit code."""
-    from runtime.terminal.output import say, say_error, write_json
+    from runtime.terminal.output import say, say_error, tell_traceback, write_json
 
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
@@ -107,10 +124,8 @@ def _ended_by(error: BaseException, args: list[str]) -> int:
         )
         return 1
     kind, message, code = _named(error)
-    if os.environ.get(_DEBUG) and kind not in ("Interrupted", "Usage"):
-        import traceback
-
-        traceback.print_exception(error)
+    if kind not in ("Interrupted", "Usage"):
+        tell_traceback(error)
     if message:  # without arguments a group has printed its help, and has nothing to add
         (say if kind == "Interrupted" else say_error)(message)
     if owes_json(args):

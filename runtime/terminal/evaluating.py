@@ -103,7 +103,8 @@ def evaluate(
     budget = o.budget_of(now)
 
     def begin(computer: Computer, stream: bool) -> Run:
-        cans = {each: described(computer.processors[each].capabilities) for each in names}
+        opened = computer.processors  # one that is not there fails its own calls
+        cans = {each: described(opened[each].capabilities) for each in names if each in opened}
         whole = {**header, "can": can_of(computer), "eval": {**facts, "cans": cans}}
         return computer.start(loaded.function, cases, budget=budget, header=whole, stream=stream)
 

@@ -50,6 +50,7 @@ from runtime.terminal.output import (
     said,
     say,
     say_error,
+    tell_traceback,
     write,
     write_body,
     write_json,
@@ -76,6 +77,7 @@ class Job:
     person: who is asked, if somebody is there.
     forecast: what a dry run said that it would take.
     partial: what a run that ended without a result can tell all the same. ended: told of its end.
+    traces: what led to the result is printed with it, where a program tells it.
     follows: the engine's pieces are counted, for a live rate (they cost a server's client time).
     """
 
@@ -85,6 +87,7 @@ class Job:
     model: str | None = None
     again: tuple[str, ...] = ()
     shows: bool = False
+    traces: bool = False
     follows: bool = False
     as_json: bool = False
     replay: bool = False
@@ -154,6 +157,8 @@ def _begin(job: Job, shown: Plain, streamer: Streamer) -> Run:
         if job.model is not None:
             raise Usage(str(error)) from None
         raise
+    if streamer.shows:
+        shown.note("waiting for the first words ...")
     if follows:
         streamer.start(run)
     return run
@@ -233,6 +238,7 @@ def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -
     if run.divergence:
         say(f"note: {run.divergence}")
     if error is not None:
+        tell_traceback(error)
         say_error(said(error))
     say(f"run {run.name}: {receipt}")
     compare(job.forecast, receipt)
@@ -250,7 +256,12 @@ def _written(job: Job, run: Run, error: BaseException | None) -> str:
         if error is not None and job.partial is not None:
             whole["partial"] = job.partial(run)
         return json_of(whole)
-    return as_text(run.result) if error is None else ""
+    if error is not None:
+        return ""
+    if job.traces and not hasattr(run.result, "trace"):
+        say(f"note: this program tells no trace; its calls: nlpu show {run.name}")
+        return as_text(run.result)
+    return as_text(run.result.trace() if job.traces else run.result)
 
 
 def _print_result(result: Any, text: str, streamer: Streamer) -> None:

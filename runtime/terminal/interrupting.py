@@ -15,6 +15,7 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
+from runtime.terminal import notice
 from runtime.terminal.stdout import failure, owes_json, results
 from runtime.terminal.watchdog import SHOW_CURSOR, once
 
@@ -91,6 +92,7 @@ def raise_from_here() -> None:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    notice.clear()
     os.write(2, b"interrupted\n")
     if owes_json(sys.argv[1:]):
         told = failure("Interrupted", "interrupted", status="stopped")

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from runtime.budget import TOKENS_PER_NLOP
+from runtime.terminal.notice import notice
 from runtime.terminal.output import console, say
 from runtime.terminal.stdout import results
 
@@ -78,7 +79,10 @@ class Plain:
 
 
 class Silent(Plain):
-    """Shows nothing: the terminal is showing the answer itself."""
+    """Shows nothing but what it waits for: the terminal is to show the answer itself."""
+
+    def note(self, text: str) -> None:
+        notice(text)
 
     def update(self, counts: Counts, pieces: int) -> None:
         pass

@@ -86,6 +86,7 @@ def carry(
     loaded: Program, begin: Any, machine: Machine, as_json: bool, *,
     again: list[str] | None = None, is_replay: bool = False, seconds: float | None = None,
     foretold: Any = None, name: str | None = None, partial: Any = None, ended: Any = None,
+    traces: bool = False,
 ) -> int:  # fmt: skip
     """Carry out what ``begin`` starts on the machine; gives the exit code."""
     from runtime.computer import Computer
@@ -107,7 +108,7 @@ def carry(
         shows=loaded.streams and not is_replay, as_json=as_json,
         follows=machine.engine == "local" and not is_replay,  # a replay generates nothing
         replay=is_replay, seconds=seconds, forecast=foretold, name=name,
-        person=asked, partial=partial, ended=ended,
+        person=asked, partial=partial, ended=ended, traces=traces,
     )  # fmt: skip
     return carry_out(job)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runtime.terminal.notice import notice
 from runtime.terminal.options import Json, settings
 from runtime.terminal.pages import facts, heading, print_found, print_stats
 
@@ -99,6 +100,7 @@ def search(
 
     if firmware == "iterative":
         raise Usage("iterative asks a model: use it in a program, with Memory(..., firmware=...)")
+    notice("looking the pages through ...")
     with open_memory(store, embedder, firmware) as memory:
         found = memory.search(question, most=most, tokens=tokens)
     if as_json:

@@ -18,20 +18,21 @@ Rules
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nlpu import printing
-from nlpu.errors import BadOp, BadOperand, NlpuError, ProgramError
+from nlpu.errors import NlpuError, root_of
 from runtime.terminal.stdout import paid_json, results
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 one_line, safe = printing.one_line, printing.safe  # rule 1
-_TOLD_CAUSES = 4
 _noted: list[TextIO] = []  # streams of whose escapes was told
-_OF_OPS = (BadOp, BadOperand)
 
 
 def say(text: str) -> None:
@@ -127,17 +128,14 @@ def _speaks(result: Any) -> bool:
 
 
 def said(error: BaseException) -> str:
-    """An error and what caused it, in one paragraph; of a long chain its start and its root."""
-    chain = _chain(error)
-    told = chain if len(chain) <= _TOLD_CAUSES else [*chain[: _TOLD_CAUSES - 1], chain[-1]]
+    """An error and what caused it, in one paragraph, and where in the user's code it came up."""
     parts: list[str] = []
-    for each in told:
-        text = str(each) or type(each).__name__
-        place = _place(each) if isinstance(each, ProgramError) else ""
-        if not any(text in part for part in parts):  # some quote their cause
-            parts.append(f"{text} ({place})" if place else text)
-    if len(told) < len(chain):
-        parts.insert(-1, f"... ({len(chain) - len(told)} more)")
+    for each in _chain(error):
+        text, place = str(each) or type(each).__name__, _place(each)
+        quoted = next((i for i, part in enumerate(parts) if text in part), None)
+        if quoted is not None:  # some quote their cause
+            text = parts.pop(quoted)
+        parts.append(f"{text} ({place})" if place and place not in text else text)
     return "; because: ".join(parts) or f"{type(error).__name__}: {error}"
 
 
@@ -147,25 +145,53 @@ def _chain(error: BaseException) -> list[NlpuError]:
     seen: BaseException | None = error
     while isinstance(seen, NlpuError) and id(seen) not in chain:
         chain[id(seen)] = seen
-        seen = seen.__cause__
+        seen = root_of(seen.__cause__)
     return list(chain.values())
 
 
-def _place(error: ProgramError) -> str:
-    """file:line where a program's own code raised, or used an op as it cannot be used."""
-    raised = error if isinstance(error, _OF_OPS) else error.__cause__
-    if raised is None or isinstance(raised, OSError):
-        return ""
-    if isinstance(raised, NlpuError) and not isinstance(raised, _OF_OPS):
-        return ""
-    place = ""
-    trace = raised.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if _is_own(trace.tb_frame.f_globals.get("__name__", ""), file):
-            place = f"{file.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
+def _place(error: NlpuError) -> str:
+    """file:line where a program's own code raised, or asked for what had failed."""
+    cause = error.__cause__
+    first = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause
+    raised = None if isinstance(cause, NlpuError) else _own_frames(first) or _own_frames(cause)
+    frames = raised or _own_frames(error)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+
+
+def tell_traceback(error: BaseException) -> None:
+    """With --debug: how the user's own code came to the error; of a fault in ours, all of it."""
+    if not os.environ.get("NLPU_DEBUG"):
+        return
+    told: list[str] = []
+    causes: dict[int, BaseException] = {}
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        seen = waiting.pop()
+        if seen is None or id(seen) in causes:
+            continue
+        causes[id(seen)] = seen
+        frames = _own_frames(seen)
+        if frames or isinstance(seen, SyntaxError):
+            head = ["Traceback (most recent call last):\n"] * bool(frames)
+            lines = [*head, *frames.format(), *traceback.format_exception_only(seen)]
+            told.insert(0, "".join(lines))
+        waiting.append(seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__))
+        waiting += seen.exceptions if isinstance(seen, BaseExceptionGroup) else ()
+    unexpected = not all(isinstance(cause, NlpuError) for cause in causes.values())
+    if told:
+        say("\n".join(told).rstrip())
+    elif unexpected:
+        say("".join(traceback.format_exception(error)).rstrip())
+
+
+def _own_frames(error: BaseException | None) -> traceback.StackSummary:
+    """The frames of an error that are the user's own."""
+    walked = traceback.walk_tb(None if error is None else error.__traceback__)
+    return traceback.StackSummary.extract(
+        (frame, line)
+        for frame, line in walked
+        if _is_own(frame.f_globals.get("__name__", ""), frame.f_code.co_filename)
+    )
 
 
 def _is_own(module: str, file: str) -> bool:

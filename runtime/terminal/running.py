@@ -51,6 +51,9 @@ _Sets = Annotated[
         help="With --from: another result for the call at a position, or another text for an op.",
     ),
 ]  # fmt: skip
+_Trace = Annotated[
+    bool, typer.Option("--trace", help="Print the steps to the result, too, of a program with any.")
+]
 _Vouch = Annotated[
     bool, typer.Option("--vouch", help="What --set gives is your own word; else it is untrusted.")
 ]
@@ -82,6 +85,7 @@ def run(
     system: o.System = None,
     convention: o.Layout = "",
     trust: o.Trust = False,
+    trace: _Trace = False,
     as_json: o.Json = False,
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
@@ -106,7 +110,7 @@ def run(
             engine, model, now.run_dir, durable, o.price_of(now) if price else None, (), system,
             convention,
         )  # fmt: skip
-        return _rerun(origin, sets or [], given, budget, as_json, trust, vouch, file)
+        return _rerun(origin, sets or [], given, budget, as_json, trust, vouch, file, trace)
     _check_vouch(vouch, None)
     machine = Machine(
         now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention
@@ -136,7 +140,9 @@ def run(
         )  # fmt: skip
 
     foretold = header["forecast"]
-    return carry(loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold)
+    return carry(
+        loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold, traces=trace
+    )
 
 
 def _named_by(loaded: Program) -> dict[str, Any]:
@@ -146,7 +152,7 @@ def _named_by(loaded: Program) -> dict[str, Any]:
 
 def _rerun(
     name: str, sets: list[str], given: Machine, budget: Budget, as_json: bool, trust: bool,
-    vouched: bool, file: str | None,
+    vouched: bool, file: str | None, trace: bool,
 ) -> int:  # fmt: skip
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
     from runtime.terminal.archive import EVALUATION
@@ -172,7 +178,7 @@ def _rerun(
             budget=budget, header=header, stream=stream,
         )  # fmt: skip
 
-    return carry(loaded, begin, machine, as_json, seconds=budget.seconds)
+    return carry(loaded, begin, machine, as_json, seconds=budget.seconds, traces=trace)
 
 
 def resume(
@@ -186,6 +192,7 @@ def resume(
     trust: o.Trust = False,
     file: o.File = None,
     run_dir: o.RunDir = None,
+    trace: _Trace = False,
     as_json: o.Json = False,
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
@@ -215,7 +222,8 @@ def resume(
     more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
     return carry(
         loaded, begin, machine, as_json, again=again, seconds=now.seconds,
-        foretold=header.get("forecast"), name=record.name, **more,
+        foretold=header.get("forecast"), name=record.name, traces=trace,
+        **more,
     )  # fmt: skip
 
 
@@ -226,6 +234,7 @@ def replay(
     trust: o.Trust = False,
     file: o.File = None,
     run_dir: o.RunDir = None,
+    trace: _Trace = False,
     as_json: o.Json = False,
 ) -> int:
     """Run a finished program again from its journal, making no call: the same bytes."""
@@ -246,7 +255,7 @@ def replay(
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
 
-    return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name)
+    return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name, traces=trace)
 
 
 # -- checks ----------------------------------------------------------------------------------

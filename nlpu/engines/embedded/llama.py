@@ -18,6 +18,8 @@ Rules
    it is kept, and raised when the request has ended.
 4. What llama.cpp keeps beyond its slots (its cache of prompts in memory) is off: memory is what the
    window and the slots need, and no more.
+5. What it says goes to the process's stderr, past all that we write there: so it says nothing,
+   unless with --debug. Of a load that failed, a child process asks again, aloud.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ import errno
 import http.client
 import json
 import os
+import re
 import secrets
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -35,9 +40,16 @@ from urllib.parse import urlsplit
 
 from nlpu.engines.embedded.gguf import metadata_of
 from nlpu.errors import EngineDied, HostError, MissingPart, ServerFault
+from nlpu.printing import one_line
 
 BATCH = 256  # prompt tokens between two call-backs; reading is no faster in larger pieces
 SPINS = "500"  # of a thread that waits for another before it sleeps: some microseconds
+_ALOUD = "NLPU_DEBUG"
+_AGAIN = (
+    "import sys; from pathlib import Path; from nlpu.engines.embedded import llama; "
+    "llama.Llama(Path(sys.argv[1]), *map(int, sys.argv[2:]))"
+)
+_AGAIN_S = 60  # a load that lasts longer says nothing of why it failed
 _NO_LOOPBACK = (errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EHOSTUNREACH)
 Listener = Callable[[dict[str, Any]], bool]
 
@@ -149,7 +161,7 @@ def _started(
     cores = cores or os.cpu_count() or 1
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = cores
     settings.cache_ram_mib, settings.slot_prompt_similarity = 0, 0.0
-    settings.warmup, settings.verbosity = False, 0
+    settings.warmup, settings.verbosity = False, int(bool(os.environ.get(_ALOUD)))
     settings.fit_params = False  # window and slots are what is asked for; fitting takes a second
     settings.hostnames, settings.api_keys, settings.n_threads_http = ["127.0.0.1"], [key], doors
     settings.ui = settings.endpoint_slots = settings.endpoint_props = False
@@ -159,4 +171,24 @@ def _started(
         raise MissingPart(
             f"llama.cpp cannot load {path} with a window of {window} tokens for {slots} requests: "
             "the file is damaged, of an unknown architecture, or there is too little memory"
+            f"{_why(path, window, slots)}"
         ) from error
+
+
+def _why(path: Path, window: int, slots: int) -> str:
+    """What llama.cpp says of a model that it could not load (rule 5)."""
+    if os.environ.get(_ALOUD):
+        return ""
+    words = [sys.executable, "-P", "-c", _AGAIN, str(path), str(window), str(slots)]
+    try:
+        told = subprocess.run(
+            words,
+            env=os.environ | {_ALOUD: "1"},
+            capture_output=True,
+            timeout=_AGAIN_S,
+            check=False,
+        ).stderr.decode(errors="replace")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = re.findall(r" E (?:\w+ +)?\w+: (.*error.*)", told)
+    return f". llama.cpp says: {one_line(found[0])} (all of it: --debug)" if found else ""

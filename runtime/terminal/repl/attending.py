@@ -194,6 +194,13 @@ def note(entry: Entry, seconds: float) -> None:
     console(to_stderr=True).print(one_line(told, 79), style="dim")
 
 
+def taken_s(entry: Entry) -> float | None:
+    """From the first sending of a call of its own to the last answer; None if it made none."""
+    costs = [call.cost for call in entry.calls() if call.cost is not None]
+    sent = [(cost.start_s + cost.queue_s, cost.service_s) for cost in costs if cost.how == "made"]
+    return max(at + took for at, took in sent) - min(at for at, _ in sent) if sent else None
+
+
 def _cost(entry: Entry, seconds: float) -> str:
     costs = [call.cost for call in entry.calls() if call.cost is not None]
     made = [cost for cost in costs if cost.how == "made"]

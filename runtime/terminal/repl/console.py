@@ -83,6 +83,7 @@ class Console:
         self.run: Run
         self.gate = Gate()
         self.held: UnderWay | None = None  # the line that waits at the gate
+        self._before: dict[str, str] | None = None  # the values before an edit that is under way
         self._events: Events = SimpleQueue()
 
     # -- sessions ------------------------------------------------------------------------------
@@ -207,11 +208,19 @@ class Console:
         """Attend to a line until it has ended or is held, and tell how it ended."""
         began_s = time.monotonic()
         self._attend(under_way)
+        seconds = time.monotonic() - began_s
         for entry in under_way.take_ended():
             if entry.error:
                 self._fail(entry.error)
-            elif self.settings.is_terminal and entry.value is not None:
-                note(entry, time.monotonic() - began_s)
+            elif self.settings.is_terminal and entry.value is not None and self._before is None:
+                note(entry, seconds)
+        self._tell_changes(seconds)
+
+    def _tell_changes(self, seconds: float) -> None:
+        """What an edit has changed, as soon as all that depends on it has been made."""
+        if self._before is not None and self.held is None:
+            before, self._before = self._before, None
+            looks.changes(self, before, seconds)
 
     def _let_pass(self, release: Callable[[], None]) -> None:
         if self.held is None:
@@ -247,7 +256,7 @@ class Console:
         """A new run that comes from this one, with this one's journal and name."""
         edits = edits_of(self, what, text)
         before = {entry.name: as_text(entry.content) for entry in self.session.entries}
-        old_run = self.run.name
+        old_run, began_s = self.run.name, time.monotonic()
         self.run.stop()
         try:
             session = self._listening()
@@ -259,7 +268,10 @@ class Console:
         except NlpuError:
             self._adopt(session := self._listening(), self._resumed(old_run, session))
             raise
-        looks.changes(self, before)
+        self._before = before
+        if self.held is not None:
+            say(f"session {self.run.name}: calls that depend on it are held: step, or go")
+        self._tell_changes(time.monotonic() - began_s)
 
     def _resume(self, name: str) -> None:
         record = find(self.settings.run_dir, name)

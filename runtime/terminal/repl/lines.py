@@ -57,6 +57,8 @@ COMMANDS = {
     "quit": ("quit", "leave; the session can be resumed (exit, Ctrl-D)"),
 }
 _ALSO = {"exit": "quit", "/exit": "/quit"}  # what fingers know from other consoles
+_MEANT = {**{name: name for name in COMMANDS}, "exit": "quit", "bye": "quit", "q": "quit"}
+_MARKS = ":\\!?.,;()"  # before and behind a command's name in other consoles, or typed by mistake
 _BIND = re.compile(r"([^\W\d_]\w*)\s*=(?!=)\s*(.+)", re.DOTALL)
 _NO_BIND = re.compile(r"_\w*\s*=.*|\w+\s*=", re.DOTALL)
 _VALUE = re.compile(r"_\d*|\{\w+\}|@\S+|\{@[^{}]+\}")
@@ -97,19 +99,44 @@ def parse(typed: str, known: Known) -> Line:
         found = command(text, known)
         if found is not None:
             return found
-        _check_said(text)
+        _check_said(text, known)
     return Line(text, "", "say", (_said(text, known),))
 
 
-def _check_said(text: str) -> None:
+def _check_said(text: str, known: Known) -> None:
     """Raises Usage for what hardly was meant for the model (rule 2)."""
-    near = get_close_matches(text.lower(), COMMANDS, 1, _NEAR)
+    near = _near_miss(text, known)
     if near:
-        raise Usage(f"there is no command {text!r}; did you mean {near[0]}? Or, {_TO_SAY}")
+        word = text.split(maxsplit=1)[0]
+        raise Usage(f"there is no command {word!r}; did you mean {near}? Or, {_TO_SAY}")
     if _NO_BIND.fullmatch(text):
         raise Usage(f"{text!r} binds nothing: write NAME = LINE; a name begins with a letter")
     if not any(map(str.isalnum, text)):
         raise Usage(f"{text!r} says nothing; {_TO_SAY}")
+
+
+def _near_miss(text: str, known: Known) -> str:
+    """The command that a line is likely a slip of: alone, or with words that this command takes."""
+    typed, *words = text.split()
+    word = typed.strip(_MARKS).lower()
+    if typed in COMMANDS or not word:  # it was asked already whether it is one
+        return ""
+    near = [word] if word in _MEANT else [name for name in _MEANT if _one_slip(name, word)]
+    near = near or get_close_matches(word, _MEANT, 1, _NEAR)
+    if not near:
+        return ""
+    verb = _MEANT[near[0]]
+    fits_it = misfit(COMMANDS[verb][0], tuple(words), known) is None
+    return verb if not words or fits_it or typed[0] in ":\\!" else ""
+
+
+def _one_slip(name: str, word: str) -> bool:
+    """Whether a key was missed, or one too many, or two in the other order."""
+    if len(name) != len(word):
+        short, long = sorted((name, word), key=len)
+        return len(short) > 2 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
+    other = sum(one != two for one, two in zip(name, word, strict=True))
+    return other == 2 and sorted(name) == sorted(word)
 
 
 def command(text: str, known: Known) -> Line | None:

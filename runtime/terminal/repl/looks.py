@@ -21,7 +21,9 @@ from runtime.terminal.archive import SESSION, changed_s
 from runtime.terminal.folder import skimmed
 from runtime.terminal.output import as_text, console, one_line, safe, say
 from runtime.terminal.repl import acts
+from runtime.terminal.repl.attending import note, taken_s
 from runtime.terminal.repl.entries import Entry
+from runtime.terminal.repl.folding import writer
 from runtime.terminal.repl.inspecting import graph, inspect, nodes_of, ops_of
 from runtime.terminal.repl.lines import COMMANDS
 from runtime.works import texts_of
@@ -90,17 +92,20 @@ def held(gate: Gate) -> None:
         say(f"and {len(waiting) - _MOST_HELD} more")
 
 
-def changes(on: Console, before: dict[str, str]) -> None:
-    """What an edit has changed."""
-    if on.held is not None:
-        say(f"session {on.run.name}: calls that depend on it are held: step, or go")
-        return
-    now = {entry.name: as_text(entry.content) for entry in on.session.entries}
-    other = [name for name, text in now.items() if before.get(name) != text]
+def changes(on: Console, before: dict[str, str], seconds: float) -> None:
+    """What an edit has changed: the answers that were made anew, and what they took."""
+    entries = on.session.entries
+    other = [entry for entry in entries if before.get(entry.name) != as_text(entry.content)]
+    for entry in other:
+        took_s = taken_s(entry)
+        if took_s is not None and not entry.error:
+            writer()(as_text(entry.content) + "\n")
+            if on.settings.is_terminal:
+                note(entry, took_s)
     counts = on.run.counts
     say(
-        f"session {on.run.name}: {counts.reused} calls known, {counts.calls} made; "
-        f"changed: {', '.join(other) or 'nothing'}"
+        f"session {on.run.name}: {counts.reused} calls known, {counts.calls} made in "
+        f"{seconds:.1f} s; changed: {', '.join(entry.name for entry in other) or 'nothing'}"
     )
 
 

@@ -43,7 +43,7 @@ from runtime.own import Told
 from runtime.run import RunState
 from runtime.terminal.archive import SESSION
 from runtime.terminal.inputs import read_file
-from runtime.terminal.output import as_text, said
+from runtime.terminal.output import as_text, said, tell_traceback
 from runtime.terminal.repl import acts
 from runtime.terminal.repl.context import Context
 from runtime.terminal.repl.entries import INTERRUPTED, VALUED, Entry, File, operand_name
@@ -159,6 +159,8 @@ class Session:
                     end.note("")
         except NlpuError as error:
             entry.error = INTERRUPTED if isinstance(error, Cancelled) else said(error)
+            if not isinstance(error, Cancelled):
+                tell_traceback(error)
             self._failed(entry, end, again)
         finally:
             self._now = None

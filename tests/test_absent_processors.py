@@ -1,0 +1,105 @@
+"""Of several processors one that cannot be reached does not stop the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kit import computer, count, echo, finish, said
+
+from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.scripted import Scripted
+from nlpu.errors import MissingPart, Overloaded, ServerFault, Unauthorized, Unreachable
+from nlpu.wire import Capabilities
+from runtime import Budget
+
+NOWHERE = "http://127.0.0.1:9"  # discard: nobody listens
+
+
+class Down(Scripted):
+    """An engine that cannot be opened."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    async def capabilities(self) -> Capabilities:
+        raise self.error
+
+
+def here() -> Scripted:
+    return Scripted(said)
+
+
+far = echo.using(processor="far")
+
+
+def program() -> Any:
+    parts = far.map(["a", "b"]).each()
+    if parts[0].error is not None:
+        return (
+            [type(part.error).__name__ for part in parts],
+            echo("instead"),
+            count.using(retries=0)("3"),
+        )
+    return parts, echo("both"), None
+
+
+FAULTS = [Unreachable("no"), Overloaded("no"), ServerFault("no"), Unauthorized("no")]
+
+
+@pytest.mark.parametrize("engine", [*map(Down, FAULTS), HttpEngine(NOWHERE)])
+def test_what_asks_for_it_fails_and_all_else_goes_on(engine: Any, tmp_path: Path) -> None:
+    with computer({"main": here(), "far": engine}, run_dir=tmp_path) as machine:
+        run = finish(machine.start(program))
+        assert list(machine.processors) == ["main"]
+        kind = "Unreachable" if isinstance(engine, HttpEngine) else type(engine.error).__name__
+        assert run.result == ([kind, kind], "instead", 3)
+        failed = finish(machine.start(lambda: [far("x"), echo("y")]))
+    assert "echo at main/0 (\"x\") failed: the processor 'far' could not" in str(failed.error)
+    with computer({"main": here(), "far": engine}, run_dir=tmp_path) as machine:
+        again = finish(machine.resume(run.name, program, replay=True))
+        assert again.result == run.result, again.error
+
+
+def test_the_first_may_be_the_one_that_is_not_there() -> None:
+    with computer({"far": Down(Unreachable("nobody")), "near": here()}) as machine:
+        run = finish(machine.start(lambda: echo.using(processor="near")("x")))
+        assert run.result == "x" and run.receipt.calls == 1
+        other = finish(machine.start(lambda: echo("x")))  # not the other's: it was not asked for
+    assert str(other.error) == "the processor 'far' could not be opened: nobody"
+
+
+def test_where_none_is_there_or_a_part_is_missing_nothing_begins() -> None:
+    for engines, kind in [
+        ({"a": Down(Unreachable("first")), "b": Down(Overloaded("second"))}, Unreachable),
+        ({"a": Down(Overloaded("first"))}, Overloaded),
+        ({"a": here(), "b": Down(MissingPart("no such model"))}, MissingPart),
+    ]:
+        with computer(engines) as machine, pytest.raises(kind, match=r"^first$|no such"):
+            machine.start(program)
+
+
+def test_when_it_is_back_what_failed_is_asked_again(tmp_path: Path) -> None:
+    with computer({"main": here(), "far": Down(Unreachable("no"))}, run_dir=tmp_path) as machine:
+        run = finish(machine.start(program, budget=Budget(calls=1)))
+        assert run.status == "stopped"  # it was on another way
+    for engine in (Scripted("back"), Scripted("unasked")):
+        with computer({"main": here(), "far": engine}, run_dir=tmp_path) as machine:
+            again = finish(machine.resume(run.name, program, budget=Budget()))
+        assert again.result == (["back", "back"], "both", None)
+
+
+def test_a_run_that_had_it_waits_for_it(tmp_path: Path) -> None:
+    """It does not go another way, past what is in its journal, because a server is down today."""
+    with computer({"main": here(), "far": here()}, run_dir=tmp_path) as machine:
+        run = finish(machine.start(program, budget=Budget(calls=2)))
+        assert (run.status, run.counts.calls) == ("stopped", 2)
+    with computer({"main": here(), "far": Down(Unreachable("no"))}, run_dir=tmp_path) as machine:
+        cut = finish(machine.resume(run.name, program, budget=Budget()))
+        assert cut.status == "failed" and "'far' could not be opened: no" in str(cut.error)
+        assert cut.counts.calls == 0
+    with computer({"main": here(), "far": here()}, run_dir=tmp_path) as machine:
+        done = finish(machine.resume(run.name, program, budget=Budget()))
+    assert done.result == (["a", "b"], "both", None) and done.counts.calls == 1
