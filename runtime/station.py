@@ -13,7 +13,8 @@ Rules
    parent's, and what would wait for them is told so.
 5. Programs that would not end keep their loop and its thread, which no exit waits for: unwound once
    more, at the latest by the end of the interpreter, they could keep that from ending, too.
-6. Of several engines one whose host fails does not stop the others: what asks for it fails.
+6. Of several engines one whose host fails does not stop the others: what asks for it fails. With
+   each run that begins it is tried again; that run does not wait for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,7 @@ class Station:
     _kernel: Kernel | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
+    _trying: Future[None] | None = None  # to open what could not be opened
     _owner: int = 0  # the process that opened it
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
@@ -122,6 +125,7 @@ class Station:
         with self._opening:
             if self._kernel is not None:
                 self._check_open(stem, replay)
+                self._try_absent()
                 return
             self._owner = os.getpid()
             self.stem = stem or new_stem()
@@ -174,27 +178,41 @@ class Station:
     async def _boot(self, journal: Journal | NoJournal) -> None:
         kernel = Kernel(asyncio.get_running_loop(), self.clock, self.seed)
         kernel.journal, kernel.person, kernel.dry = journal, self.person, self.dry
-        why: HostError | None = None
-        for name, engine in self.engines.items():
-            limits = self.limits
-            if not isinstance(limits, Limits):
-                limits = limits.get(name, DEFAULT_LIMITS)
-            price = self.prices.get(name, FREE)
-            try:
-                processor = await open_processor(name, engine, price, limits)
-            except HostError as error:  # rule 5
-                if len(self.engines) == 1 or isinstance(error, MissingPart):
-                    raise
-                told = f"the processor {name!r} could not be opened: {error}"
-                kernel.absent[name] = failure_of(type(error).__name__, told, "host")
-                why = why or error
-                continue
-            kernel.processors[name] = processor
-            kernel.calls.add(processor)
-        if not kernel.processors and why is not None:
-            raise why
+        found = [await self._open_engine(kernel, name) for name in self.engines]
+        if not kernel.processors:
+            raise next(filter(None, found))
         kernel.default = next(iter(self.engines))
         self._kernel = kernel
+
+    async def _open_engine(self, kernel: Kernel, name: str) -> HostError | None:
+        """Add a processor to the kernel; gives why it could not be opened (rule 5)."""
+        limits = self.limits
+        if not isinstance(limits, Limits):
+            limits = limits.get(name, DEFAULT_LIMITS)
+        price = self.prices.get(name, FREE)
+        try:
+            processor = await open_processor(name, self.engines[name], price, limits)
+        except HostError as error:
+            if len(self.engines) == 1 or isinstance(error, MissingPart):
+                raise
+            told = f"the processor {name!r} could not be opened: {error}"
+            kernel.absent[name] = failure_of(type(error).__name__, told, "host")
+            return error
+        kernel.absent.pop(name, None)
+        kernel.processors[name] = processor
+        kernel.calls.add(processor)
+        return None
+
+    def _try_absent(self) -> None:
+        """Ask once more for the processors that are not there; nobody waits for that."""
+        kernel, loop = self.kernel, self._loop
+        if kernel.absent and (self._trying is None or self._trying.done()) and loop is not None:
+
+            async def tried() -> None:
+                for name in [*kernel.absent]:
+                    await self._open_engine(kernel, name)
+
+            self._trying = asyncio.run_coroutine_threadsafe(tried(), loop)
 
     # -- closing -----------------------------------------------------------------------------
 

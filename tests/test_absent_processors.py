@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import computer, count, echo, finish, said
+from kit import PATIENCE_S, computer, count, echo, finish, said
 
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Scripted
@@ -18,14 +19,17 @@ NOWHERE = "http://127.0.0.1:9"  # discard: nobody listens
 
 
 class Down(Scripted):
-    """An engine that cannot be opened."""
+    """An engine that cannot be opened, at least at first. ``tried``: how often it was asked."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, times: float = inf) -> None:
         super().__init__()
-        self.error = error
+        self.error, self.times, self.tried = error, times, 0
 
     async def capabilities(self) -> Capabilities:
-        raise self.error
+        self.tried += 1
+        if self.tried <= self.times:
+            raise self.error
+        return await super().capabilities()
 
 
 def here() -> Scripted:
@@ -79,6 +83,20 @@ def test_where_none_is_there_or_a_part_is_missing_nothing_begins() -> None:
     ]:
         with computer(engines) as machine, pytest.raises(kind, match=r"^first$|no such"):
             machine.start(program)
+
+
+def test_each_run_that_begins_has_it_tried_again() -> None:
+    engine = Down(Unreachable("not up yet"), times=2)
+    with computer({"main": here(), "far": engine}) as machine:
+        for tried in (1, 2, 3):
+            run = finish(machine.start(lambda: echo("x")))
+            trying = machine._station._trying
+            assert run.result == "x" and (trying is None) == (tried == 1)
+            if trying is not None:
+                trying.result(PATIENCE_S)
+            assert engine.tried == tried
+        assert isinstance(finish(machine.start(lambda: far("y"))).result, str)
+        assert engine.tried == 3 and list(machine.processors) == ["main", "far"]
 
 
 def test_when_it_is_back_what_failed_is_asked_again(tmp_path: Path) -> None:

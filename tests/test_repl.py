@@ -470,3 +470,22 @@ def test_a_session_is_replayed_without_a_call_and_goes_on_after_it(nlpu: Termina
 
 def test_engines_are_named_rightly(nlpu: Terminal) -> None:
     assert "--engine must be local, transformers, scripted" in nlpu("repl", "--engine", "nope").err
+
+
+def test_what_is_let_pass_tells_its_own_answer_and_time(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Scripted(lambda seen: Say(short(seen), seconds=0.2))
+    console = opened(engine, is_terminal=True)
+    told(console, capsys, "One?", "break say", "Two _1")
+    out, err = told(console, capsys, "go")
+    assert out.endswith("<Two _1|<One?>>\n") and seconds_of("_2", err) >= 0.2
+    out, err = told(console, capsys, "edit _1 Uno", "step")
+    assert out.endswith("<Two _1|Uno>\n") and seconds_of("_2", err) >= 0.2
+    assert "_1: " not in err and "changed: _1, _2" in err, "of what was known there is nothing new"
+
+
+def seconds_of(name: str, err: str) -> float:
+    """What the one note on that value says it took."""
+    (found,) = re.findall(rf"^{name}: \d+ tokens in, \d+ out, (\d+\.\d) s$", err, re.MULTILINE)
+    return float(found)
