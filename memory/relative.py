@@ -35,6 +35,7 @@ class Relative:
     def __init__(self, base: Embedder, anchors: Sequence[str]) -> None:
         self.base = base
         self.name = "relative"
+        self.count, self.most = getattr(base, "count", None), getattr(base, "most", 0)
         import numpy as np  # here: ``nlpu --help`` must not wait for it
 
         rows = base.embed(anchors)

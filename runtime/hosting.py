@@ -17,6 +17,8 @@ Rules
 4. A greenlet that a program makes is inside of the program's scope. It reads what is there; only
    the program itself can be parked (``switching``).
 5. A literal that a program is given is its own: what reads it elsewhere lowers this program.
+6. What a program has done aside is done whole, even if the program is stopped meanwhile. Async
+   programs, and greenlets that programs make, cannot be parked: they do it themselves.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from runtime.gaps import OWN, check_caches, check_given, given
 from runtime.graph import Node, Scope, Stage, content_of
 from runtime.run import RunState, Status
 from runtime.switching import Switch
+from runtime.threads import Threads
 from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel owns the host
@@ -131,8 +134,32 @@ class Host:
                 "pass contents, not Values, to other threads"
             )
         started = self.kernel.now_s()
-        self.switch.park(living, node)
+        self.switch.park(living, node.waken)
         self.note_wait(scope, self.kernel.now_s() - started)
+
+    def aside(self, scope: Scope, work: Callable[[], Any]) -> Any:
+        """What work gives that is done on a thread; the loop goes on meanwhile (rule 6)."""
+        living = self._living.get(scope)
+        if not isinstance(living, greenlet) or living is not getcurrent():
+            return work()
+        outcome: list[Any] = []
+
+        def caught() -> None:
+            try:
+                outcome.append(work())
+            except BaseException as error:  # a future cannot hold every kind
+                outcome.extend((None, error))
+
+        try:
+            done = self.kernel.loop.run_in_executor(Threads(), caught)
+        except RuntimeError:  # there are no more threads
+            return work()
+        self.switch.park(
+            living, lambda wake: done.add_done_callback(lambda _: self.kernel.on_hub(wake))
+        )
+        if len(outcome) > 1:
+            raise outcome[1]
+        return outcome[0]
 
     def note_wait(self, scope: Scope, seconds: float) -> None:
         """Remember where the program waited."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -55,7 +55,8 @@ def ingest(
     embedder: Embedder = None,
     as_json: Json = False,
 ) -> int:
-    """Take files in: text, Markdown, HTML, PDF. What has not changed costs nothing."""
+    """Take files in: text, Markdown, HTML, PDF. What has not changed costs nothing. Exit code 1:
+    some were skipped; the others are in."""
     from dataclasses import asdict
 
     from memory.ingest import ingest as take
@@ -76,7 +77,7 @@ def ingest(
         write_json(asdict(taken))
     else:
         write(f"{taken.files} files ({taken.unchanged} unchanged), {taken.pages} pages\n")
-    return 1 if taken.skipped and len(taken.skipped) == taken.files else 0
+    return 1 if taken.skipped else 0
 
 
 @app.command()
@@ -89,6 +90,10 @@ def search(
     firmware: Annotated[
         str, typer.Option("--firmware", metavar="NAME", help="recency, hybrid, valued.")
     ] = "hybrid",
+    among: Annotated[
+        Literal["documents", "own", "all"],
+        typer.Option("--among", help="own: what was said to programs, and what they made of it."),
+    ] = "documents",
     store: Store = None,
     embedder: Embedder = None,
     as_json: Json = False,
@@ -100,11 +105,13 @@ def search(
     if firmware == "iterative":
         raise Usage("iterative asks a model: use it in a program, with Memory(..., firmware=...)")
     with open_memory(store, embedder, firmware) as memory:
-        found = memory.search(question, most=most, tokens=tokens)
+        found = memory.search(question, most=most, tokens=tokens, among=among)
+        left = memory.levels.disk.besides(among)
     if as_json:
         write_json([{**facts(each.page), "score": round(each.score, 4)} for each in found])
     elif not found:
-        say("nothing found")
+        more = f" among {among}; --among all looks through {len(left)} more pages" if left else ""
+        say(f"nothing found{more}")
     else:
         print_found(found)
     return 0
