@@ -53,7 +53,8 @@ _TIMES_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
 class Memory:
     """A store of pages in a directory, and the firmware that looks things up in it.
 
-    embedder: ``minilm``, ``static`` or one of your own; None: the one that embedded its pages last.
+    embedder: ``minilm``, ``static``, a model's folder, or one of your own; None: the one that
+    embedded its pages last.
     firmware: a name, or a policy. clock: seconds since 1970. new: one is made where there is none;
     without, that is a Usage error. among: what look-ups go through: ``documents``, what programs
     wrote for their ``own`` sake (what was said, reflections, what left a window), or ``all``.
@@ -80,7 +81,7 @@ class Memory:
         index, policy = self.levels.index, self.firmware
         firmware = repr(policy) if isinstance(policy, Base) else type(policy).__name__
         state = ", closed" if self.levels.is_closed else ""
-        return one_line(f"Memory({index.directory}, {index.embedder_name}, {firmware}{state})")
+        return one_line(f"Memory({index.directory}, {index.chosen}, {firmware}{state})")
 
     def __enter__(self) -> Memory:
         return self

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from memory.counters import Counters
 from memory.disk import Disk
-from memory.embed import EMBEDDERS, Embedder, open_embedder
+from memory.embed import Embedder, known, open_embedder
 from memory.pieces import pieces
 from memory.relative import Relative, choose_anchors
 from memory.vectors import Damaged, Vectors
@@ -49,25 +49,27 @@ class Index:
         self.directory = directory
         self.disk = disk
         self.counters = counters
-        self._embedder = disk.fact("embedder", DEFAULT_EMBEDDER) if embedder is None else embedder
+        self._embedder: str | Embedder = disk.fact("embedder", DEFAULT_EMBEDDER)
+        if embedder is not None:
+            self._embedder = known(embedder) if isinstance(embedder, str) else embedder
         self._anchors: list[str] = json.loads(disk.fact("anchors", "[]"))
         self._last_question: tuple[str | None, Any] = (None, None)
         self._compared = self._is_closed = False
         if embedder is not None and disk.fact("embedder") is None:
-            self._choose()
+            disk.set_fact("embedder", self.chosen)  # at once: a first ingest may be killed
 
-    def _choose(self) -> None:
-        """Keep the embedder that was named, at once: a first ingest may be killed."""
-        if not isinstance(self._embedder, str) or self._embedder in EMBEDDERS:
-            self.disk.set_fact("embedder", self._base_name())
+    @property
+    def chosen(self) -> str:
+        """The embedder as it is named when the store is opened again."""
+        return self._embedder if isinstance(self._embedder, str) else self._embedder.name
 
     @property
     def embedder_name(self) -> str:
         """Whose vectors the index holds; of a portable store they are nobody's own."""
-        return "relative" if self._anchors else self._base_name()
-
-    def _base_name(self) -> str:
-        return self._embedder if isinstance(self._embedder, str) else self._embedder.name
+        if self._anchors:
+            return "relative"
+        is_folder = isinstance(self._embedder, str) and Path(self._embedder).is_absolute()
+        return open_embedder(self.chosen).name if is_folder else self.chosen
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -120,7 +122,7 @@ class Index:
             part = new[start : start + _BATCH]
             self._embed(part)
             self.disk.set_fact(f"indexed {self.embedder_name}", part[-1])
-            self.disk.set_fact("embedder", self._base_name())
+            self.disk.set_fact("embedder", self.chosen)
             if progress is not None:
                 progress(start + len(part), len(new))
         return done + len(new)
@@ -165,13 +167,13 @@ class Index:
         Raises Usage, MissingPart, with nothing changed.
         """
         stays = portable and bool(self._anchors)
-        opened = open_embedder(embedder) if isinstance(embedder, str) else embedder
+        opened = open_embedder(known(embedder)) if isinstance(embedder, str) else embedder
         anchors = self._anchors if stays else self._new_anchors() if portable else []
         if portable and not anchors:
             raise Usage("a portable store takes its anchors from its pages, and has none yet")
-        self._embedder = opened
+        self._embedder = known(embedder) if isinstance(embedder, str) else opened
         self._reopen(anchors)
-        self.disk.set_fact("embedder", self._base_name())
+        self.disk.set_fact("embedder", self.chosen)
         return self.follow(progress) if stays else self.rebuild(progress)
 
     def _new_anchors(self, without: Container[str] = ()) -> list[str]:
@@ -274,7 +276,8 @@ class Index:
     def _row(self, question: str) -> Any:
         """The question's vector; of a long one, the mean of its pieces'."""
         if self._last_question[0] != question:
-            rows = self.embedder.embed(pieces(self.embedder, question))
+            embed = getattr(self.embedder, "embed_questions", self.embedder.embed)
+            rows = embed(pieces(self.embedder, question))
             mean = rows.mean(0)
             unit = rows[0] if len(rows) == 1 else mean / max(float((mean @ mean) ** 0.5), 1e-12)
             self._last_question = (question, unit)

@@ -76,12 +76,12 @@ def test_a_long_page_is_found_by_what_stands_anywhere_in_it(tmp_path: Path) -> N
 def test_an_index_of_beginnings_gets_what_it_lacks_and_keeps_the_rest(tmp_path: Path) -> None:
     with memory(tmp_path, embedder=Silent()) as store:
         store.write(LONG)
-        store.write("It is the cat.")
+        store.write("The key of a cat.")
         assert near(store, "key hangs behind") != [LONG]
         store.levels.disk.set_fact("pieces bag", None)  # as in a store of an older version
     bag = Short()
     with memory(tmp_path, embedder=bag) as store:
-        assert near(store, "key hangs behind") == [LONG] and "It is the cat." not in bag.embedded
+        assert near(store, "key hangs behind") == [LONG] and "The key of a cat." not in bag.embedded
         assert store.check() == []
     with memory(tmp_path, embedder=Short()) as store:
         assert store.levels.index.follow() == 0

@@ -27,7 +27,10 @@ Store = Annotated[
 Embedder = Annotated[
     str | None,
     typer.Option(
-        "--embedder", metavar="NAME", help="minilm (better), static (faster). Default: the store's."
+        "--embedder",
+        metavar="NAME|DIR",
+        help="minilm (better), static (faster), or the folder of a model, such as a multilingual "
+        "one. Default: the store's.",
     ),
 ]
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Of a page: mem:...")]
@@ -193,7 +196,7 @@ def rebuild(store: Store = None, embedder: Embedder = None, as_json: Json = Fals
 
 @app.command()
 def migrate(
-    embedder: Annotated[str, typer.Option("--embedder", metavar="NAME", help="minilm or static.")],
+    embedder: Annotated[str, typer.Option("--embedder", metavar="NAME|DIR", help="As for ingest.")],
     portable: Annotated[
         bool,
         typer.Option("--portable", help="Vectors relative to anchors: the next change is free."),
