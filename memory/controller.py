@@ -42,7 +42,7 @@ from nlpu.label import UNTRUSTED, USER, Integrity, Label, join, label_of, label_
 from nlpu.lifting import check_text
 from nlpu.op import Op
 from nlpu.printing import one_line
-from nlpu.value import Value, inside, lowered, remembered, see
+from nlpu.value import Value, aside, inside, lowered, remembered, see
 
 JOINT = "\n\n"  # between pages in an operand
 CHANGED = "memory"  # what a program that writes changes, as a forecast names it
@@ -73,7 +73,7 @@ class Memory:
         if not new and not (Path(directory) / "memory.db").is_file():
             raise Usage(f"there is no memory in {directory}; make one: nlpu memory ingest FILE...")
         self.firmware = open_firmware(firmware) if isinstance(firmware, str) else firmware
-        self.levels = Levels(Path(directory), embedder)
+        self.levels = aside(lambda: Levels(Path(directory), embedder))
         self._clock = clock
         self._among = among
 

@@ -91,7 +91,7 @@ class Issuer(Protocol):
         ...
 
     def aside(self, work: Callable[[], Any]) -> Any:
-        """What long work gives that needs no program: elsewhere, while others go on."""
+        """What long work gives that needs no program: elsewhere, while calls go on."""
         ...
 
 

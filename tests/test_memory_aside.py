@@ -1,4 +1,4 @@
-"""What memory takes long over is done aside: the loop goes on, and the order stays."""
+"""What memory takes long over is done aside: calls go on meanwhile, and the order stays."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from threading import Event
 from typing import Any
 
 import pytest
-from kit import PATIENCE_S, echo, execute
+from kit import PATIENCE_S, computer, echo, execute, finish
 from memory_kit import Bag, memory
 
 from memory.controller import Memory
-from memory.firmware import Found, OpFree
-from memory.levels import Levels
+from memory.embed import open_embedder
 from nlpu import lift
+from nlpu.engines.scripted import Scripted, Seen
+from nlpu.errors import MissingPart
+from programs.answer import from_store
 from runtime import spawn
 from runtime.drivers.recall import search
 
 
 class Held(Bag):
-    """Embeds when it is let go."""
+    """Embeds when it is let go, which only the loop does: when a call is sent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,17 +33,11 @@ class Held(Bag):
         assert self.let_go.wait(PATIENCE_S), "the loop stood still meanwhile"
         return super().embed(texts)
 
-    def wait(self) -> bool:
-        """Return when something is embedded."""
-        return self.entered.wait(PATIENCE_S)
-
-
-class Near(OpFree):
-    """The nearest page, then the newest ones."""
-
-    def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
-        near = levels.pages(levels.by_meaning(question, 1))
-        return [Found(n, page, 0.0) for n, page in (near | levels.newest(most)).items()]
+    def sent(self, seen: Seen) -> str:
+        """The engine's script."""
+        assert self.entered.wait(PATIENCE_S), "nothing was embedded meanwhile"
+        self.let_go.set()
+        return "sent"
 
 
 def texts(store: Memory) -> list[str]:
@@ -49,108 +45,139 @@ def texts(store: Memory) -> list[str]:
 
 
 def by_search(store: Memory) -> list[str]:
+    return texts(store)
+
+
+def by_nested_program(store: Memory) -> list[str]:
     return spawn(texts, store).value
 
 
 def by_operand(store: Memory) -> list[str]:
-    return [spawn(lambda: echo(store).value).value]
-
-
-def by_driver(store: Memory) -> list[str]:
-    return [page.text for page in search(store)("bees").value]
+    return [store.context("bees", 100).value]
 
 
 def by_writing(store: Memory) -> list[str]:
-    return [store.read(spawn(store.write, "Bees again.", source="talk").value).text]
+    return [store.read(store.write("Bees again.", source="talk")).text]
 
 
-@pytest.mark.parametrize("look", [by_search, by_operand, by_driver, by_writing])
-def test_the_loop_goes_on_while_memory_embeds(
+LOOKS = [by_search, by_nested_program, by_operand, by_writing]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_calls_are_sent_while_memory_embeds(
     look: Callable[[Memory], list[str]], tmp_path: Path
 ) -> None:
     bag = Held()
 
     def program() -> Any:
-        found = spawn(look, store)
-        assert lift(bag.wait, blocking=True)().value
-        answered = echo("meanwhile").value  # carried by the loop
-        bag.let_go.set()
-        return answered, found.value
+        answered = echo("meanwhile")  # on its way
+        return look(store), answered.value
 
     with memory(tmp_path, embedder=bag, firmware="valued") as store:
         store.write("Seven bees.", source="talk", importance=0.5)
-        answered, found = execute(program).result
-    assert answered == "meanwhile" and "bees" in found[0].lower()
+        found, answered = execute(program, engine=Scripted(bag.sent)).result
+    assert answered == "sent" and "bees" in found[0].lower()
+
+
+def test_calls_are_sent_while_a_driver_looks(tmp_path: Path) -> None:
+    bag = Held()
+
+    def program() -> Any:
+        found = search(store)("bees")
+        assert lift(bag.entered.wait, blocking=True)(PATIENCE_S).value
+        return echo("meanwhile").value, [page.text for page in found.value]
+
+    with memory(tmp_path, embedder=bag) as store:
+        store.write("Seven bees.")
+        run = execute(program, engine=Scripted(bag.sent))
+        assert run.result == ("sent", ["Seven bees."])
 
 
 def test_an_async_program_has_a_nested_one_look(tmp_path: Path) -> None:
     bag = Held()
 
     async def program() -> Any:
-        found = spawn(store.search, "bees", most=1)
-        assert await lift(bag.wait, blocking=True)()
-        answered = await echo("meanwhile")
-        bag.let_go.set()
-        return answered, [each.page.text for each in await found]
+        answered, found = echo("meanwhile"), spawn(store.search, "bees", most=1)
+        return [each.page.text for each in await found], await answered
 
     with memory(tmp_path, embedder=bag) as store:
         store.write("Seven bees.")
-        assert execute(program).result == ("meanwhile", ["Seven bees."])
+        run = execute(program, engine=Scripted(bag.sent))
+        assert run.result == (["Seven bees."], "sent")
 
 
-def test_what_is_written_during_a_look_comes_after_it(tmp_path: Path) -> None:
+def test_no_program_comes_between_the_looking_and_the_acting_of_another(tmp_path: Path) -> None:
     bag = Held()
+    order: list[str] = []
 
-    def program() -> Any:
-        looks = [spawn(texts, store)]
-        assert lift(bag.wait, blocking=True)().value
-        written = spawn(store.write, "Eight bees.")
-        looks.append(spawn(texts, store))
-        forgotten = spawn(store.forget, first)
-        looks.append(spawn(texts, store))
-        _ = echo("all of them have begun").value
-        bag.let_go.set()
-        return [set(each.value) for each in looks], written.value, forgotten.value
+    def once(who: str) -> str:
+        echo(who)
+        order.append(f"{who} looks")
+        if "Eight bees." not in texts(store):
+            store.write("Eight bees.", source=who)
+        order.append(f"{who} has looked")
+        return who
 
-    with memory(tmp_path, embedder=bag, firmware=Near()) as store:
-        first = store.write("Seven bees.")
-        looks, written, forgotten = execute(program).result
-        assert looks == [{"Seven bees."}, {"Seven bees.", "Eight bees."}, {"Eight bees."}]
-        assert store.read(written).text == "Eight bees." and forgotten == 1
-        assert store.check() == []
-
-
-def test_a_program_that_is_stopped_meanwhile_leaves_the_store_whole(tmp_path: Path) -> None:
-    bag = Held()
-
-    def program() -> str:
-        spawn(texts, store)  # nobody reads it
-        assert lift(bag.wait, blocking=True)().value
-        return "over"
+    def program() -> list[str]:
+        return [each.value for each in [spawn(once, "Ann"), spawn(once, "Bob")]]
 
     with memory(tmp_path, embedder=bag) as store:
         store.write("Seven bees.")
-        assert execute(program).result == "over"
+        assert execute(program, engine=Scripted(bag.sent)).result == ["Ann", "Bob"]
+        assert order == ["Ann looks", "Ann has looked", "Bob looks", "Bob has looked"]
+        assert sorted(texts(store)) == ["Eight bees.", "Seven bees."]
+
+
+def test_many_programs_open_one_store_at_a_time(tmp_path: Path) -> None:
+    """As they did when nothing was done aside: opened, read and closed at one go."""
+    try:
+        open_embedder("static")
+    except MissingPart as missing:
+        pytest.skip(str(missing))
+    with Memory(tmp_path, embedder="static") as store:
+        store.write("Seven bees.")
+
+    def program() -> list[int]:
+        looks = [spawn(from_store, "bees", str(tmp_path), "documents") for _ in range(5)]
+        return [len(each.value) for each in looks]
+
+    assert execute(program).result == [1] * 5
+
+
+def test_a_run_that_is_stopped_meanwhile_holds_nobody_up(tmp_path: Path) -> None:
+    """Another run of that computer goes on at once; the store's next job has its turn."""
+    bag = Held()
+    with memory(tmp_path, embedder=bag) as store, computer() as machine:
+        store.write("Seven bees.")
+        run = machine.start(texts, store)
+        assert bag.entered.wait(PATIENCE_S)
+        other = machine.start(lambda: echo("on").value)
+        run.stop()
+        assert finish(run).status == "stopped" and finish(other).result == "on"
+        later = machine.start(texts, store)
         bag.let_go.set()
-        assert texts(store) == ["Seven bees."] and store.check() == []
+        assert finish(later).result == ["Seven bees."] and store.check() == []
 
 
 def test_a_memory_that_is_closed_meanwhile_opens_nothing_any_more(tmp_path: Path) -> None:
     bag = Held()
 
-    def program() -> str:
-        spawn(texts, store)
-        assert lift(bag.wait, blocking=True)().value
-        store.close()
-        return "over"
+    def program() -> list[str]:
+        with memory(tmp_path, embedder=bag) as store:
+            stores.append(store)
+            store.write("Seven bees.")
+            return texts(store)
 
-    store = memory(tmp_path, embedder=bag)
-    store.write("Seven bees.")
-    assert execute(program).result == "over"
-    bag.let_go.set()
-    store.levels.turns.take(lambda: None)  # what was under way has ended
-    with memory(tmp_path) as store:
-        assert store.check() == [] and texts(store) == ["Seven bees."]
+    stores: list[Memory] = []
+    with computer() as machine:
+        run = machine.start(program)
+        assert bag.entered.wait(PATIENCE_S)
+        run.stop()
+        assert finish(run).status == "stopped" and stores[0].levels.is_closed
+    with memory(tmp_path) as store:  # whose lock was given up
+        bag.let_go.set()
+        stores[0].levels.turns.take(lambda: None)  # what was under way has ended
+        assert texts(store) == ["Seven bees."] and store.check() == []
 
 
 def test_what_fails_aside_fails_where_it_was_asked(tmp_path: Path) -> None:
