@@ -36,7 +36,7 @@ from memory.entries import Count
 from memory.filling import room_for
 from memory.firmware import Base, Found, OpFree, Policy, open_firmware
 from memory.levels import Levels, rough_tokens
-from memory.pages import WINDOW, Among, Page, digest
+from memory.pages import TIMES_S, WINDOW, Among, Page, digest
 from nlpu.errors import BadOperand, Refused, Usage
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, join, label_of, label_text
 from nlpu.lifting import check_text
@@ -47,7 +47,6 @@ from nlpu.value import Value, aside, inside, lowered, remembered, see
 JOINT = "\n\n"  # between pages in an operand
 CHANGED = "memory"  # what a program that writes changes, as a forecast names it
 _MOST_FILLED = 50  # pages put into one operand
-_TIMES_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
 
 
 class Memory:
@@ -293,7 +292,7 @@ def _sound(page: Page) -> Page:
     """The page, if it can be stored and dated. Raises BadOperand."""
     for text, what in ((page.text, "the text of a page"), (page.source, "the source of a page")):
         _plain(text, what)
-    if not _TIMES_S[0] <= page.time_s < _TIMES_S[1]:
+    if not TIMES_S[0] <= page.time_s < TIMES_S[1]:
         raise BadOperand(f"time_s is in seconds since 1970, and {page.time_s} is in no year")
     if not 0 <= page.importance <= 1:
         raise BadOperand(f"importance is from 0 to 1, not {page.importance}")

@@ -49,10 +49,12 @@ class Index:
         self.directory = directory
         self.disk = disk
         self.counters = counters
-        self._embedder: str | Embedder = disk.fact("embedder", DEFAULT_EMBEDDER)
-        if embedder is not None:
-            self._embedder = known(embedder) if isinstance(embedder, str) else embedder
-        self._anchors: list[str] = json.loads(disk.fact("anchors", "[]"))
+        self._embedder = (
+            known(embedder)
+            if isinstance(embedder, str)
+            else embedder or str(disk.fact("embedder", DEFAULT_EMBEDDER))
+        )
+        self._anchors: list[str] = disk.listed("anchors")
         self._last_question: tuple[str | None, Any] = (None, None)
         self._compared = self._is_closed = False
         if embedder is not None and disk.fact("embedder") is None:

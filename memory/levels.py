@@ -16,6 +16,7 @@ Rules
 from __future__ import annotations
 
 import json
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from copy import copy
@@ -30,7 +31,7 @@ from memory.index import Index
 from memory.pages import OWN, Among, Page
 from memory.reading import words_of
 from memory.turns import Turns
-from nlpu.errors import BadOperand, Usage
+from nlpu.errors import BadOperand, StorageFailed, Usage
 
 _RESIDENT_TOKENS = 2048
 _LOOKS_KEPT = 1000  # for consolidation
@@ -157,12 +158,16 @@ class Levels:
 
     def totals(self) -> dict[str, dict[str, Any]]:
         """All counters, with those of former processes."""
-        before = json.loads(self.disk.fact("counters", "{}"))
-        totals = {}
-        for name, counters in self.counters.items():
-            past = before.get(name, {})
-            totals[name] = {k: v + past.get(k, 0) for k, v in asdict(counters).items()}
-        return totals
+        now = {name: asdict(counters) for name, counters in self.counters.items()}
+        try:
+            before = json.loads(self.disk.fact("counters", "{}"))
+            for name, did in now.items():
+                past = before.get(name, {})
+                now[name] = {key: value + past.get(key, 0) for key, value in did.items()}
+        except (AttributeError, StorageFailed, TypeError, ValueError) as error:
+            note = "the counters of the memory %s begin anew: what was kept cannot be read (%s)"
+            logging.getLogger("memory").warning(note, self.disk.path, error)
+        return now
 
     def table(self) -> list[dict[str, Any]]:
         """One row for each level, nearest first: what it holds and did."""

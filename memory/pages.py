@@ -31,6 +31,8 @@ TALK, WINDOW = "conversation", "window"  # the sources of what was said, and of 
 REFLECTION, CONDENSED = "reflection", "condensed"  # and of what was made of pages
 OWN = (TALK, WINDOW, REFLECTION, CONDENSED)
 
+TIMES_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

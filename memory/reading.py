@@ -24,12 +24,12 @@ from typing import Any
 import regex
 
 from memory import words as script
-from memory.pages import CONDENSED, OWN, Among, Page, blob_hash
+from memory.pages import CONDENSED, OWN, TIMES_S, Among, Page, blob_hash
 from nlpu.errors import StorageFailed
 from nlpu.label import label_of
 
 _COLUMNS = "id, address, blob, text, source, start, stop, time_s, label, importance, credit, links"
-_PAGES = f"SELECT {_COLUMNS} FROM page LEFT JOIN blob ON blob.hash = page.blob"
+PAGES = f"SELECT {_COLUMNS} FROM page LEFT JOIN blob ON blob.hash = page.blob"
 _AMONG = {"all": "TRUE", "documents": f"source NOT IN {OWN}", "own": f"source IN {OWN}"}
 _WORD = regex.compile(r"\w+")  # with the marks on its letters, as ``re`` does not
 _COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
@@ -44,9 +44,22 @@ class Reading:
     _thread: threading.RLock
 
     def fact(self, name: str, default: Any = None) -> Any:
-        """A value kept with ``set_fact``."""
+        """A value kept with ``set_fact``, of the default's kind, if one is given."""
         found = self._all("SELECT value FROM fact WHERE name = ?", (name,))
-        return found[0][0] if found else default
+        value = found[0][0] if found else default
+        if default is not None and type(value) is not type(default):
+            raise self._damaged(f"its fact {name!r} is not what was stored")
+        return value
+
+    def listed(self, name: str) -> list[str]:
+        """The texts that are kept, as JSON, under a name."""
+        try:
+            texts = json.loads(self.fact(name, "[]"))
+        except ValueError:
+            texts = None
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise self._damaged(f"its fact {name!r} is not what was stored")
+        return texts
 
     def digest(self, source: str) -> bytes | None:
         """The digest of a source as it was taken in."""
@@ -77,7 +90,7 @@ class Reading:
         for start in range(0, len(wanted), _AT_ONCE):
             part = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            for row in self._all(f"{_PAGES} WHERE id IN ({marks})", part):
+            for row in self._all(f"{PAGES} WHERE id IN ({marks})", part):
                 found[row[0]] = self._page(row)
         return {number: found[number] for number in wanted if number in found}
 
@@ -181,19 +194,25 @@ class Reading:
 
     def _page(self, row: Any) -> Page:
         """The page in a row, if it is what was stored. Raises StorageFailed."""
+        page = self._read(row)
+        if isinstance(page, str):
+            raise self._damaged(page)
+        return page
+
+    def _read(self, row: Any) -> Page | str:
+        """The page in a row, or what is wrong with it."""
         number, address, blob, text, source, start, stop, time_s, label, *rest = row
         try:
             links = json.loads(rest.pop())
             sound = isinstance(links, list) and all(isinstance(link, str) for link in links)
+            sound = sound and TIMES_S[0] <= time_s < TIMES_S[1]
             importance, credit = map(float, rest)
             told = (float(time_s), label_of(label), importance, credit, tuple(links))
             page = Page(text, source, start, stop, *told)
             sound = sound and (blob_hash(text), page.address) == (blob, address)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise self._damaged(f"page {number} cannot be read") from error
-        if not sound:
-            raise self._damaged(f"page {number} is not what was stored")
-        return page
+        except (AttributeError, TypeError, ValueError):
+            return f"page {number} cannot be read"
+        return page if sound else f"page {number} is not what was stored"
 
     def _damaged(self, what: str) -> StorageFailed:
         return StorageFailed(
