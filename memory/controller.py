@@ -7,6 +7,8 @@ Theory of operation
     memory.search(question, most=..., tokens=...) -> [Found]  by the chosen firmware
     answer(question, context=memory)                          an op's operand filled to its room
 
+In an async program ``await spawn(memory.search, question)``: it leaves the loop to others.
+
 Pages are given out with their labels: in a run, what a search finds lowers the scope that looked,
 as any value that it forces would; so does what it forgets, since it is told how much there was.
 What a look-up found is noted in the run's journal, so a resumed run sees the same pages, whatever

@@ -146,11 +146,11 @@ class Vectors:
     def remove(self, numbers: Iterable[int]) -> int:
         """Forget pages; how many further pieces they had."""
         with self._asking():
-            gone = [found["ids"] for found in self._found(numbers)]
-            for names in gone:
-                self._pages.delete(ids=names)
+            gone = [name for found in self._found(numbers) for name in found["ids"]]
+            for start in range(0, len(gone), _AT_ONCE):
+                self._pages.delete(ids=gone[start : start + _AT_ONCE])
             self._empty = True
-        return sum(not name.isdigit() for names in gone for name in names)
+        return sum(not name.isdigit() for name in gone)
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -196,17 +196,18 @@ class Vectors:
         return rows
 
     def _found(self, numbers: Iterable[int], *include: str) -> Iterator[Any]:
-        """What there is of the first pieces of pages, then of those that have it of the second."""
-        wanted, piece = list(numbers), 0
+        """What there is of pages, in parts: their first pieces, the second, two more, four more ..."""
+        wanted, pieces = list(numbers), range(1)
         while wanted:
-            more: list[int] = []
-            for start in range(0, len(wanted), _AT_ONCE):
-                ids = [_id(number, piece) for number in wanted[start : start + _AT_ONCE]]
-                found = self._pages.get(ids=ids, include=list(include))
+            ids = [_id(number, piece) for number in wanted for piece in pieces]
+            there: set[str] = set()
+            for start in range(0, len(ids), _AT_ONCE):
+                found = self._pages.get(ids=ids[start : start + _AT_ONCE], include=list(include))
+                there.update(found["ids"])
                 if found["ids"]:
                     yield found
-                more += map(_number, found["ids"])
-            wanted, piece = more, piece + 1
+            wanted = [number for number in wanted if _id(number, pieces[-1]) in there]
+            pieces = range(pieces.stop, 2 * pieces.stop)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
