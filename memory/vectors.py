@@ -196,7 +196,7 @@ class Vectors:
         return rows
 
     def _found(self, numbers: Iterable[int], *include: str) -> Iterator[Any]:
-        """What there is of pages, in parts: their first pieces, the second, two more, four more ..."""
+        """What there is of pages, in parts: first pieces, the second, two more, four more, ..."""
         wanted, pieces = list(numbers), range(1)
         while wanted:
             ids = [_id(number, piece) for number in wanted for piece in pieces]
