@@ -26,6 +26,7 @@ Rules
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -49,6 +50,7 @@ from nlpu.value import Value, aside, inside, lowered, remembered, see
 JOINT = "\n\n"  # between pages in an operand
 CHANGED = "memory"  # what a program that writes changes, as a forecast names it
 _MOST_FILLED = 50  # pages put into one operand
+_TOO_LONG = "the page %s was found and left out: it has %d tokens, and all together may have %d"
 
 
 class Memory:
@@ -217,6 +219,8 @@ class Memory:
         for each in found:
             size = count(each.page.text)
             if tokens is not None and sum(sizes.values()) + size > tokens:
+                if size > tokens:
+                    logging.getLogger("memory").warning(_TOO_LONG, each.page.address, size, tokens)
                 continue  # a shorter one may still fit
             sizes[each.number] = size
             kept.append(each)

@@ -135,12 +135,23 @@ def search(question: str, chunk: Chunk) -> tuple[str, int, int] | None:
         evidence = find_evidence(question, chunk).value
         if not helps(question, evidence):
             return None
-    except (ModelError, DoesNotFit):  # no valid reply, or a page as long as the window: no evidence
+    except ModelError:  # no valid reply: no evidence
         return None
+    except DoesNotFit:  # a page as long as the window
+        parts = split(chunk)
+        if len(parts) < 2:  # it is the question that is too long
+            raise
+        return search_parts(question, parts, chunk.start)
     place = chunk.find(evidence)
     if place < 0:  # not copied word for word: it came from somewhere in the chunk
         return evidence, chunk.start, chunk.stop
     return evidence, chunk.start + place, chunk.start + place + len(evidence)
+
+
+def search_parts(question: str, parts: list[Chunk], start: int) -> tuple[str, int, int] | None:
+    """The first evidence in the parts of a chunk that is too long to be read at once."""
+    looks = [spawn(search, question, page_chunk(part, start + part.start)) for part in parts]
+    return next((found for look in looks if (found := look.value) is not None), None)
 
 
 def compose(question: str, notes: list[Note]) -> Value[str]:

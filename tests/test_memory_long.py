@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import execute
 from memory_kit import Bag, memory
 
 from memory.controller import Memory
 from memory.embed import MiniLM
 from memory.pieces import pieces
-from nlpu.errors import MissingPart
+from nlpu.engines.scripted import Scripted, Seen
+from nlpu.errors import DoesNotFit, MissingPart
+from programs.answer import page_chunk, search
 
 FILLED = " ".join(f"Sentence {n} tells of weather." for n in range(40))
 LONG = f"{FILLED} The key hangs behind the boiler. {FILLED}"
@@ -127,3 +130,34 @@ def test_minilm_finds_the_last_sentence_of_a_long_page(tmp_path: Path) -> None:
         store.write("The dentist is in Mill Lane.")
         store.write("The keys of a piano are black and white.")
         assert near(store, "The spare key is behind what?")[0].startswith("The quarter's")
+
+
+def test_an_answer_reads_a_page_longer_than_its_window_in_parts() -> None:
+    """Evidence at its end is found, with its place in the source."""
+    page = f"{FILLED} {FILLED} {FILLED} The key hangs behind the boiler."
+
+    def model(seen: Seen) -> str:
+        if "passage" in seen.operands:
+            last = seen.operands["passage"].rstrip().rsplit(". ", 1)[-1]
+            return last if "key" in last else "nothing"
+        return "yes" if "key" in seen.operands["evidence"] else "no"
+
+    engine = Scripted(model, window=1200)
+    run = execute(lambda: search("Where is the key?", page_chunk(page, 1000)), engine=engine)
+    evidence, start, stop = run.result
+    assert page[start - 1000 : stop - 1000] == evidence == "The key hangs behind the boiler."
+    asked = execute(lambda: search("Where is it? " * 900, page_chunk("Here.", 0)), engine=engine)
+    assert isinstance(asked.error, DoesNotFit)  # it is not as if nothing had been found
+
+
+def test_a_page_that_is_longer_than_all_may_be_is_left_out_aloud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with memory(tmp_path, embedder=Short()) as store:
+        address = store.write(LONG)
+        store.write("The key of a cat.")
+        store.write("The key of a dog.")
+        assert store.context("the key", 7).value in ("The key of a cat.", "The key of a dog.")
+    assert [each.getMessage().split(":")[:2] for each in caplog.records] == [
+        ["the page mem", address.removeprefix("mem:") + " was found and left out"]
+    ]
