@@ -23,10 +23,10 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 
 from memory.controller import CHANGED, Memory
-from memory.pages import Page
+from memory.pages import CONDENSED, REFLECTION, Page
 from nlpu.errors import BadOperand, ModelError
 from nlpu.label import join
 from nlpu.ops import nlop
@@ -72,23 +72,22 @@ def _written(
         memory.levels.disk.set_credit(made, fade)
         return list(made.items())
 
-    return dict(remembered(write, what, CHANGED))
+    return dict(remembered(lambda: memory.levels.turns.take(write), what, CHANGED))
 
 
 def review(memory: Memory, outcome: float, time_s: float | None = None) -> list[str]:
     """The whole pass, inside a run; the addresses of the pages it wrote."""
     levels = memory.levels
     credited = list(consolidate(memory, outcome))
-    faded = remembered(
-        lambda: levels.disk.uncredited(UNCREDITED, NEWEST, TOGETHER, _room()),  # a byte, a token
-        "pages without credit",
-    )
+    room = _room()  # a byte, a token
+    uncredited = partial(levels.disk.uncredited, UNCREDITED, NEWEST, TOGETHER, room)
+    faded = remembered(lambda: levels.turns.take(uncredited), "pages without credit")
     helpful = list(levels.pages_again(credited[:TOGETHER]).values()) if outcome > 0 else []
     written = [reflect(memory, helpful, time_s=time_s)] if len(helpful) > 1 else []
     if faded:
         old = levels.pages_again(faded)
         read = _that_fit(list(old.values()))
-        written.append(reflect(memory, read, "condensed", time_s))
+        written.append(reflect(memory, read, CONDENSED, time_s))
         if written[-1]:
             sunk = {n: min(p.credit, SUNK) for n, p in zip(old, read, strict=False)}
             _written(memory, "sinking what was condensed", lambda: sunk)
@@ -96,7 +95,7 @@ def review(memory: Memory, outcome: float, time_s: float | None = None) -> list[
 
 
 def reflect(
-    memory: Memory, pages: Sequence[Page], source: str = "reflection", time_s: float | None = None
+    memory: Memory, pages: Sequence[Page], source: str = REFLECTION, time_s: float | None = None
 ) -> str:
     """Write a page of what pages say together, linked to them; its address. Inside a run.
 

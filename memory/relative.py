@@ -35,6 +35,7 @@ class Relative:
     def __init__(self, base: Embedder, anchors: Sequence[str]) -> None:
         self.base = base
         self.name = "relative"
+        self.count, self.most = getattr(base, "count", None), getattr(base, "most", 0)
         import numpy as np  # here: ``nlpu --help`` must not wait for it
 
         rows = base.embed(anchors)
@@ -47,9 +48,16 @@ class Relative:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row for each text, a column for each anchor."""
+        return self._relative(self.base.embed(texts))
+
+    def embed_questions(self, texts: Sequence[str]) -> Vectors:
+        """One row for each text that asks for others."""
+        return self._relative(getattr(self.base, "embed_questions", self.base.embed)(texts))
+
+    def _relative(self, rows: Vectors) -> Vectors:
         import numpy as np  # here: ``nlpu --help`` must not wait for it
 
-        rows = (self.base.embed(texts) - self._mean) @ self._to_anchors
+        rows = (rows - self._mean) @ self._to_anchors
         unit: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
         return unit.astype(np.float32)
 

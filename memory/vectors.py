@@ -3,14 +3,14 @@
 Theory of operation
 -------------------
 chromadb, embedded in this process, holds one collection for each embedder: a vector for each page,
-under the page's number on the disk level. Its own embedding functions, its server and its telemetry
-are never used.
+under the page's number on the disk level ("7"), and for a long one a vector for each further piece
+("7.1", "7.2", ...). Its own embedding functions, its server and its telemetry are never used.
 
 Rules
 1. Whoever holds the disk level's lock owns this one too: nobody else opens it.
 2. Nothing here is the truth: an index that fails to open, that cannot be read, or that holds other
    pages than the disk is made again or made right (``index``).
-3. Adding a number again replaces its vector.
+3. Adding a number again replaces its vectors. A page is as near as the nearest of its pieces.
 4. chromadb makes its files with the process's umask: their directory is private, and they are
    narrowed when it is opened and closed.
 """
@@ -20,7 +20,8 @@ from __future__ import annotations
 import shutil
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,14 @@ def _is_whole(header: Path) -> bool:
         return len(told) >= _HEADER_BYTES and count * each <= size <= room * each
     except (OSError, struct.error):
         return False
+
+
+def _id(number: int, piece: int) -> str:
+    return f"{number}.{piece}" if piece else str(number)
+
+
+def _number(name: str) -> int:
+    return int(name.partition(".")[0])
 
 
 class Vectors:
@@ -126,51 +135,79 @@ class Vectors:
     # -- writing ------------------------------------------------------------------------------
 
     def add(self, numbers: Sequence[int], rows: Rows) -> None:
-        """Give pages their vectors."""
-        with self._asking():
-            for start in range(0, len(numbers), _AT_ONCE):
-                part = slice(start, start + _AT_ONCE)
-                self._pages.upsert(ids=list(map(str, numbers[part])), embeddings=rows[part])
-
-    def remove(self, numbers: Iterable[int]) -> None:
-        """Forget pages."""
-        ids = list(map(str, numbers))
+        """Give pages their vectors; a number that comes again is another piece of its page."""
+        seen: Counter[int] = Counter()
+        ids = [_id(number, seen.update([number]) or seen[number] - 1) for number in numbers]
         with self._asking():
             for start in range(0, len(ids), _AT_ONCE):
-                self._pages.delete(ids=ids[start : start + _AT_ONCE])
+                part = slice(start, start + _AT_ONCE)
+                self._pages.upsert(ids=ids[part], embeddings=rows[part])
+
+    def remove(self, numbers: Iterable[int]) -> int:
+        """Forget pages; how many further pieces they had."""
+        with self._asking():
+            gone = [name for found in self._found(numbers) for name in found["ids"]]
+            for start in range(0, len(gone), _AT_ONCE):
+                self._pages.delete(ids=gone[start : start + _AT_ONCE])
             self._empty = True
+        return sum(not name.isdigit() for name in gone)
 
     # -- reading ------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """How many pages have a vector."""
+        """How many vectors there are: of pages, and of further pieces."""
         with self._asking():
             return int(self._pages.count())
 
     def numbers(self) -> set[int]:
         """The pages that have a vector."""
         with self._asking():
-            return set(map(int, self._pages.get(include=[])["ids"]))
+            return {int(name) for name in self._pages.get(include=[])["ids"] if name.isdigit()}
 
-    def nearest(self, row: Any, most: int) -> dict[int, float]:
-        """The nearest pages and their cosines, nearest first."""
+    def nearest(self, row: Any, most: int, besides: Container[int] = ()) -> dict[int, float]:
+        """The nearest pages and their cosines, nearest first; but for some."""
+        near: dict[int, float] = {}
+        asked = most
+        while True:
+            found = self._nearest(row, asked)
+            for name, distance in found:
+                if (number := _number(name)) not in besides:
+                    near.setdefault(number, 1.0 - float(distance))
+            if len(near) >= most or len(found) < asked:
+                return dict(list(near.items())[:most])
+            asked *= 2
+
+    def _nearest(self, row: Any, most: int) -> list[tuple[str, float]]:
         with self._asking():
             if self._empty:
                 self._empty = not self.count()
             if self._empty:
-                return {}
+                return []
             found = self._pages.query(query_embeddings=[row], n_results=most, include=["distances"])
-        pairs = zip(found["ids"][0], found["distances"][0], strict=True)
-        return {int(number): 1.0 - float(distance) for number, distance in pairs}
+        return list(zip(found["ids"][0], found["distances"][0], strict=True))
 
-    def rows(self, numbers: Iterable[int]) -> dict[int, Any]:
-        """The vectors of pages; those that have none are left out."""
-        ids = list(map(str, numbers))
+    def rows(self, numbers: Iterable[int]) -> dict[int, list[Any]]:
+        """The vectors of pages, one for each piece; pages that have none are left out."""
+        rows: dict[int, list[Any]] = {}
         with self._asking():
-            found = self._pages.get(ids=ids, include=["embeddings"]) if ids else None
-        if found is None:
-            return {}
-        return dict(zip(map(int, found["ids"]), found["embeddings"], strict=True))
+            for found in self._found(numbers, "embeddings"):
+                for name, row in zip(found["ids"], found["embeddings"], strict=True):
+                    rows.setdefault(_number(name), []).append(row)
+        return rows
+
+    def _found(self, numbers: Iterable[int], *include: str) -> Iterator[Any]:
+        """What there is of pages, in parts: first pieces, the second, two more, four more, ..."""
+        wanted, pieces = list(numbers), range(1)
+        while wanted:
+            ids = [_id(number, piece) for number in wanted for piece in pieces]
+            there: set[str] = set()
+            for start in range(0, len(ids), _AT_ONCE):
+                found = self._pages.get(ids=ids[start : start + _AT_ONCE], include=list(include))
+                there.update(found["ids"])
+                if found["ids"]:
+                    yield found
+            wanted = [number for number in wanted if _id(number, pieces[-1]) in there]
+            pieces = range(pieces.stop, 2 * pieces.stop)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

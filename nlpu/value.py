@@ -30,7 +30,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextvars import ContextVar
 from copy import deepcopy
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from nlpu.errors import BadOperand, NlpuError, NotInRun
 from nlpu.judgement import Judgement
@@ -90,6 +90,10 @@ class Issuer(Protocol):
         """
         ...
 
+    def aside(self, work: Callable[[], Any]) -> Any:
+        """What long work gives that needs no program: elsewhere, while calls go on."""
+        ...
+
 
 CURRENT: ContextVar[Issuer | None] = ContextVar("nlpu_current", default=None)
 _FINDERS: list[Callable[[], Issuer | None]] = []
@@ -144,6 +148,12 @@ def remembered(make: Callable[[], Any], what: str, changes: str = "") -> Any:
     """What ``make`` gives; for the program that runs here, if any, as it ``remember``s it."""
     issuer = inside()
     return make() if issuer is None else issuer.remember(make, what, changes)
+
+
+def aside(work: Callable[[], T]) -> T:
+    """What long work gives that needs no program; the one that runs here, if any, waits for it."""
+    issuer = inside()
+    return work() if issuer is None else cast("T", issuer.aside(work))
 
 
 _ATOMS = (str, bool, int, float, type(None))

@@ -174,7 +174,7 @@ def night(person: Person, day: list[Value[Scene]], night_s: float) -> str:
     """A reflection on the day, if it mattered enough; it is remembered, too."""
     if sum(sum(scene.value.marks) for scene in day) < ENOUGH:
         return ""
-    mattered = person.memory.search("what mattered today", most=RECALLED)
+    mattered = person.memory.search("what mattered today", most=RECALLED, among="all")
     address = reflect(person.memory, [each.page for each in mattered], time_s=night_s)
     return person.memory.read(address).text if address else ""
 

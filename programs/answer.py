@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from memory.pages import Among
 from nlpu import Chunk, ModelError, Value, lift, nlop, split
 from nlpu.errors import DoesNotFit, Usage
 from programs.calling import careful
@@ -79,13 +80,19 @@ class Answer(BaseModel):
 
 
 def answer(
-    question: str, text: str = "", chunk_tokens: int = 512, store: str = ""
-) -> Value[Answer]:
-    """Answer a question from a text or a memory, citing the places the answer rests on."""
+    question: str, text: str = "", chunk_tokens: int = 512, store: str = "",
+    among: Among = "documents",
+) -> Value[Answer]:  # fmt: skip
+    """Answer a question from a text or a memory, citing the places the answer rests on.
+
+    among: pages of the memory that are looked through: documents, own (what was said), or all.
+    """
     if bool(text) == bool(store):
         raise Usage("answer needs a text or a store=DIR, one of them: give --input FILE or store=")
     passages = (
-        from_store(question, store) if store else [(c, "") for c in split(text, chunk_tokens)]
+        from_store(question, store, among)
+        if store
+        else [(c, "") for c in split(text, chunk_tokens)]
     )
     searches = [(spawn(search, question, chunk), source) for chunk, source in passages]
     found = [(evidence, source) for s, source in searches if (evidence := s.value) is not None]
@@ -99,11 +106,11 @@ def answer(
     return finished(compose(question, notes), citations)
 
 
-def from_store(question: str, store: str) -> list[tuple[Chunk, str]]:
+def from_store(question: str, store: str, among: Among) -> list[tuple[Chunk, str]]:
     """The passages of a store that fit the question best."""
     from memory.controller import Memory  # here: a text needs none of its libraries
 
-    with Memory(store, new=False) as memory:
+    with Memory(store, new=False, among=among) as memory:
         return recalled(memory, question, PAGES)
 
 
@@ -128,12 +135,23 @@ def search(question: str, chunk: Chunk) -> tuple[str, int, int] | None:
         evidence = find_evidence(question, chunk).value
         if not helps(question, evidence):
             return None
-    except (ModelError, DoesNotFit):  # no valid reply, or a page as long as the window: no evidence
+    except ModelError:  # no valid reply: no evidence
         return None
+    except DoesNotFit:  # a page as long as the window
+        parts = split(chunk)
+        if len(parts) < 2:  # it is the question that is too long
+            raise
+        return search_parts(question, parts, chunk.start)
     place = chunk.find(evidence)
     if place < 0:  # not copied word for word: it came from somewhere in the chunk
         return evidence, chunk.start, chunk.stop
     return evidence, chunk.start + place, chunk.start + place + len(evidence)
+
+
+def search_parts(question: str, parts: list[Chunk], start: int) -> tuple[str, int, int] | None:
+    """The first evidence in the parts of a chunk that is too long to be read at once."""
+    looks = [spawn(search, question, page_chunk(part, start + part.start)) for part in parts]
+    return next((found for look in looks if (found := look.value) is not None), None)
 
 
 def compose(question: str, notes: list[Note]) -> Value[str]:

@@ -18,12 +18,13 @@ from itertools import pairwise
 from memory.consolidate import review
 from memory.controller import Memory
 from memory.filling import room_for
+from memory.pages import TALK
 from nlpu import nlop
 from nlpu.chat import Chat
 from nlpu.label import USER
 from nlpu.value import current
 from programs.calling import careful
-from programs.stream import MATTERS, RECALLED, TALK, keep, rate, recalled, weight
+from programs.stream import MATTERS, RECALLED, keep, rate, recalled, weight
 from runtime import now
 
 PERSON, FRIEND = "Person: ", "Friend: "

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from memory.controller import Memory
 from memory.entries import JOINT, joined
+from memory.pages import Among
 from memory.window import Window
 from nlpu import Op, Value
 from nlpu.chat import Chat, chat_of
@@ -98,11 +99,14 @@ class Answer(BaseModel):
     answer: str
 
 
-def react(question: str, store: str = "", steps: int = STEPS) -> Trace:
-    """Answer a question with tools: a calculator, a clock and, if one is given, a memory."""
+def react(question: str, store: str = "", steps: int = STEPS, among: Among = "documents") -> Trace:
+    """Answer a question with tools: a calculator, a clock and, if one is given, a memory.
+
+    among: pages of the memory that are looked through: documents, own (what was said), or all.
+    """
     if not store:
         return act(question, [calculate, clock()], steps)
-    with Memory(store, new=False) as memory:
+    with Memory(store, new=False, among=among) as memory:
         return act(question, [search(memory, PAGES), calculate, clock()], steps)
 
 

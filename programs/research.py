@@ -18,6 +18,7 @@ from textwrap import fill
 from pydantic import BaseModel
 
 from memory.controller import Memory
+from memory.pages import Among
 from nlpu import Value, lift
 from nlpu.isa import decompose
 from programs.answer import NOTHING_FOUND, Citation, Note, compose, recalled, search
@@ -48,9 +49,14 @@ class Report(BaseModel):
         return "\n\n".join([fill(self.text, 88), *parts, *map(str, self.citations)])
 
 
-def research(question: str, store: str = ".nlpu/memory", pages: int = PAGES) -> Value[Report]:
-    """Answer a question from a memory, part by part, citing the places the answer rests on."""
-    with Memory(store, new=False) as memory:
+def research(
+    question: str, store: str = ".nlpu/memory", pages: int = PAGES, among: Among = "documents"
+) -> Value[Report]:
+    """Answer a question from a memory, part by part, citing the places the answer rests on.
+
+    among: pages of the memory that are looked through: documents, own (what was said), or all.
+    """
+    with Memory(store, new=False, among=among) as memory:
         return researched(memory, question, pages)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Container
 
 from memory.controller import Memory
 from memory.entries import Count
+from memory.pages import TALK
 from nlpu import ModelError, nlop
 from nlpu.label import Label
 
-TALK = "conversation"  # the source of what is said
 RECALLED = 8  # memories read at once
 MATTERS = 7  # of 10: from here on it is worth a reflection
 
@@ -43,6 +43,6 @@ def recalled(
 
     besides: those that are read anyway.
     """
-    found = memory.search(about, most=RECALLED, tokens=tokens, count=count)
+    found = memory.search(about, most=RECALLED, tokens=tokens, count=count, among="all")
     texts = [each.page.text for each in reversed(found)]
     return "\n".join(text for text in texts if text not in besides) or "(none yet)"

@@ -348,6 +348,9 @@ class Scope:
             self.run.note(position, what, content)
         return content
 
+    def aside(self, work: Callable[[], Any]) -> Any:
+        return self.run.kernel.host.aside(self, work)
+
     def _same_run(self, node: Node) -> None:
         if node.scope.run is not self.run:
             raise BadOperand("this Value belongs to another run; pass its content: run.result")

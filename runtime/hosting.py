@@ -18,6 +18,9 @@ Rules
    the program itself can be parked (``switching``).
 5. A literal that a program is given is its own: what reads it elsewhere lowers this program.
 6. A program that catches what unwinds it, and goes on, waits for ever from its next asking on.
+7. While a program has something done aside, calls go on, and no other program does: nothing comes
+   between its looking and its acting. If it is stopped, its work is done whole all the same. Async
+   programs, and greenlets that programs make, cannot be parked: they do it themselves.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ from runtime.graph import Node, Scope, Stage, content_of
 from runtime.raised import as_typed
 from runtime.run import RunState, Status
 from runtime.switching import Switch
+from runtime.threads import Threads
 from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel owns the host
@@ -73,6 +77,8 @@ class Host:
         enable_optional_cleanup(False)
         self.kernel = kernel
         self.switch = Switch()
+        self.work_aside: asyncio.Future[None] | None = None  # what the program that runs waits for
+        self._wake: Callable[[], None] | None = None  # that program, from the hub
         self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
         self.stranded: dict[str, greenlet] = {}  # by the program's name (rule 6)
 
@@ -137,8 +143,45 @@ class Host:
                 "pass contents, not Values, to other threads"
             )
         started = self.kernel.now_s()
-        self.switch.park(living, node)
+        self.switch.park(living, node.waken)
         self.note_wait(scope, self.kernel.now_s() - started)
+
+    def aside(self, scope: Scope, work: Callable[[], Any]) -> Any:
+        """What work gives that is done on a thread; the loop goes on, programs wait (rule 6)."""
+        living = self._living.get(scope)
+        if not isinstance(living, greenlet) or living is not getcurrent():
+            return work()
+        outcome: list[Any] = []
+
+        def caught() -> None:
+            try:
+                outcome.append(work())
+            except BaseException as error:  # a future cannot hold every kind
+                outcome.extend((None, error))
+
+        def parked(wake: Callable[[], None]) -> None:
+            self._wake = wake
+
+        try:
+            done = self.kernel.loop.run_in_executor(Threads(), caught)
+        except RuntimeError:  # there are no more threads
+            return work()
+        done.add_done_callback(lambda _: self.kernel.soon())
+        self.work_aside = done
+        try:
+            self.switch.park(living, parked)
+        finally:  # it goes on, or has been stopped
+            self.work_aside = None
+            self.kernel.soon()
+        if len(outcome) > 1:
+            raise outcome[1]
+        return outcome[0]
+
+    def back(self) -> None:
+        """The program that had something done aside goes on, when that is done. From the hub."""
+        if self.work_aside is not None and self.work_aside.done() and self._wake is not None:
+            wake, self._wake = self._wake, None
+            wake()
 
     def note_wait(self, scope: Scope, seconds: float) -> None:
         """Remember where the program waited."""

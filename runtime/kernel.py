@@ -85,6 +85,7 @@ class Kernel:
         self._effects: set[asyncio.Task[None]] = set()
         self._ready: deque[Node] = deque()
         self._wake: list[Node] = []
+        self._woken: deque[Callable[[], None]] = deque()
         self._steps: deque[Callable[[], None]] = deque()
         self._seq = 0
         self._turn_due = False
@@ -172,10 +173,10 @@ class Kernel:
         nodes, self._wake = self._wake, []
         for node in nodes:
             wakers, node._wakers = node._wakers, None
-            for waker in wakers or ():
-                self._guarded(waker)
-        while self._steps:
-            self._guarded(self._steps.popleft())
+            self._woken.extend(wakers or ())
+        self._guarded(self.host.back)
+        while self.host.work_aside is None and (steps := self._woken or self._steps):
+            self._guarded(steps.popleft())
         if self._ready or self.inbox or self.journal.dirty:
             self.soon()
 

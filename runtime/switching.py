@@ -9,7 +9,7 @@ made it would go on before its Value is there: the one gets an error, the other 
 
 Rules
 1. A program that was switched to is parked or has ended; until it is either, it gets an error.
-2. A parked program goes on when its node is released, and at no other time but its end.
+2. A parked program goes on when what it waits for is there, and at no other time but its end.
 3. A greenlet reads in the name of who made it only while that program runs: no other is lowered.
 """
 
@@ -23,7 +23,7 @@ from greenlet import getcurrent, greenlet
 
 from nlpu.errors import ProgramError
 from nlpu.value import look_around
-from runtime.graph import Node, Scope
+from runtime.graph import Scope
 
 
 def _parents_scope() -> Scope | None:
@@ -64,8 +64,9 @@ class Switch:
             switch = _thrower(living, self._strayed)
         self.running = None
 
-    def park(self, living: greenlet, node: Node) -> None:
-        """Switch to the hub until the node is released (rule 2). From that program only."""
+    def park(self, living: greenlet, waken: Callable[[Callable[[], None]], object]) -> None:
+        """Switch to the hub until that which is given to ``waken`` is called there (rule 2). From
+        that program only."""
         assert self.hub is not None  # it has switched here
         woken: list[bool] = []
 
@@ -73,7 +74,7 @@ class Switch:
             woken.append(True)
             self.to(living)
 
-        node.waken(wake)
+        waken(wake)
         while not woken:
             self._parked = living
             try:

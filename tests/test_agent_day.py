@@ -52,7 +52,7 @@ def test_they_plan_act_meet_remember_and_reflect(tmp_path: Path) -> None:
     for person in people:
         mine = {line for scene in day.scenes if person.name in scene.who for line in scene.lines}
         assert set(texts(person)) == {*mine, "They are friends."}
-        best = person.memory.search("friends", most=1)[0].page
+        best = person.memory.search("friends", most=1, among="all")[0].page
         assert best.source == "reflection" and best.importance == 0.8 and best.links
     assert "morning, Ann and Bob:\n  Ann: Good day" in str(day)
 

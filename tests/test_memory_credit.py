@@ -164,7 +164,7 @@ def test_converse_fits_its_window_whatever_it_remembers(static: Path) -> None:
         )
         assert run.error is None and run.result == "5"
     with Memory(static) as store:
-        assert max(len(found.page.text) for found in store.search("Vera")) > 1000
+        assert max(len(found.page.text) for found in store.search("Vera", among="own")) > 1000
 
 
 def test_converse_answers_in_a_chat_of_what_was_said_last(static: Path) -> None:
@@ -209,7 +209,8 @@ def test_converse_remembers_across_runs(nlpu: Terminal, tmp_path: Path, static: 
         texts = [page.text for page in store.levels.pages(store.levels.disk.numbers()).values()]
         assert "Person: My sister Vera has moved to Lisbon." in texts
         assert f"Friend: {first['result']}" in texts
-        best = [each.page.text for each in store.search("Where did Vera move?", most=9)]
+        found = store.search("Where did Vera move?", most=9, among="own")
+        best = [each.page.text for each in found]
         assert best.index(texts[1]) < best.index(texts[0])
     again = nlpu("replay", first["run_id"], "--json").json
     assert again["result"] == first["result"]

@@ -25,6 +25,11 @@ DAMAGE = {
     "links of another kind": "UPDATE page SET links = '3'",
     "a credit that is none": "UPDATE page SET credit = 'much'",
     "a time that is none": "UPDATE page SET time_s = 'late'",
+    "a time of no year": "UPDATE page SET time_s = 9e999",
+    "anchors that are none": "INSERT OR REPLACE INTO fact VALUES ('anchors', '[')",
+    "anchors of another kind": "INSERT OR REPLACE INTO fact VALUES ('anchors', '[1]')",
+    "a mark that is none": "UPDATE fact SET value = 'far' WHERE name = 'indexed bag'",
+    "pieces that are none": "UPDATE fact SET value = 'many' WHERE name = 'pieces bag'",
 }
 
 
@@ -36,8 +41,38 @@ def test_damage_of_the_pages_is_a_typed_error(name: str, tmp_path: Path) -> None
     db = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
     db.execute(DAMAGE[name])
     db.close()
-    with memory(tmp_path) as store, pytest.raises(StorageFailed, match="damaged"):
+    with pytest.raises(StorageFailed, match="damaged"), memory(tmp_path) as store:
         store.search("Who keeps bees?")
+    if "UPDATE page" in DAMAGE[name]:
+        with memory(tmp_path) as store:
+            assert any("page 1 " in fault for fault in store.check())
+
+
+@pytest.mark.parametrize("kept", ["{", "[1]", '{"disk": {"reads": "many"}}'])
+def test_counters_that_cannot_be_read_begin_anew(
+    kept: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with memory(tmp_path) as store:
+        store.write("Seven bees.")
+        store.levels.disk.set_fact("counters", kept)
+        assert store.search("bees") and store.levels.table()[0]["reads"] == 1
+    assert "begin anew" in caplog.text
+    with memory(tmp_path) as store:
+        assert store.levels.table()[0]["reads"] == 1
+
+
+@pytest.mark.parametrize("forgotten", [1, 350])
+def test_an_index_that_lost_pages_to_forgetting_is_kept(forgotten: int, tmp_path: Path) -> None:
+    bag = grown(tmp_path, lives=3, pages=400)
+    with memory(tmp_path, embedder=bag) as store:
+        store.levels.forget(list(range(100, 100 + forgotten)))
+    with memory(tmp_path, embedder=bag) as store:
+        assert store.check() == [] and store.levels.index.follow() == 0
+        store.write_pages(Page(f"new {number}", "s", 5000 + number) for number in range(400))
+        store.levels.index.follow()
+    with memory(tmp_path, embedder=bag) as store:
+        assert store.levels.index.follow() == 0 and store.check() == []
+    assert len(bag.embedded) == 1600
 
 
 def grown(directory: Path, lives: int, pages: int) -> Bag:

@@ -170,3 +170,15 @@ def test_what_is_wrong_is_said(nlpu: Terminal, tmp_path: Path) -> None:
     for nothing in ("mem:x", "loop", "x" * 300):
         assert nlpu("memory", "forget", nothing, "--store", "s").code == 2
     assert nlpu("memory", "search", "x", "--store", "s", "--firmware", "iterative").code == 2
+
+
+def test_an_ingest_that_skipped_a_file_has_exit_code_1_and_takes_the_others(
+    store: Terminal, tmp_path: Path
+) -> None:
+    (tmp_path / "data.txt").write_bytes(b"\0")
+    (tmp_path / "mill.md").write_text("The mill is old.")
+    some = store("memory", "ingest", "data.txt", "mill.md", "bees.md")
+    assert some.code == 1 and some.out == "3 files (1 unchanged), 1 pages\n"
+    assert "skipped data.txt: it is a binary file" in some.err
+    assert store("memory", "ingest", "data.txt", "--json").code == 1
+    assert store("memory", "ingest", "mill.md").code == 0

@@ -15,7 +15,7 @@ from memory.levels import Levels
 from memory.pages import Page, digest
 from nlpu.errors import Usage
 from nlpu.label import USER, join
-from nlpu.value import inside, see
+from nlpu.value import remembered, see
 
 NAMES = ("recency", "hybrid", "iterative", "valued")
 
@@ -64,16 +64,19 @@ class OpFree(Base, ABC):
 
     def search(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
         """``look``; in a run, what it found when the program first came here."""
-        scope = inside()
-        if scope is None:
-            return self.look(levels, question, most, now_s)
-        noted: list[Any] = scope.remember(
-            lambda: [[f.number, f.score] for f in self.look(levels, question, most, now_s)],
-            f"{most} pages for the question {digest(question)}",
-        )
-        pages = levels.pages_again(number for number, _ in noted)
-        see(reduce(join, (page.label for page in pages.values()), USER))
-        return [Found(number, pages[number], score) for number, score in noted]
+        found: list[Found] = []
+
+        def look() -> list[Any]:
+            looked = levels.turns.take(lambda: self.look(levels, question, most, now_s))
+            found.extend(each for each in looked if levels.wants(each.page))
+            return [[each.number, each.score] for each in found]
+
+        noted = remembered(look, f"{most} pages for the question {digest(question)}")
+        if not found:  # a former life has found them
+            pages = levels.pages_again(number for number, _ in noted)
+            found = [Found(number, pages[number], score) for number, score in noted]
+        see(reduce(join, (each.page.label for each in found), USER))
+        return found
 
 
 def open_firmware(name: str) -> Policy:

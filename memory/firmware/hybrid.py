@@ -83,7 +83,7 @@ def candidates(
     years = [datetime.fromtimestamp(page.time_s, UTC).year for page in pages.values()]
     spans = spans_of(question, now_s, range(min(years, default=0), max(years, default=-1) + 1))
     for span in spans:
-        pages |= levels.pages(levels.disk.between(span.start_s, span.stop_s, _EACH))
+        pages |= levels.between(span.start_s, span.stop_s, _EACH)
     near |= levels.cosines(question, pages.keys() - near.keys())
     sources = _by_source(words, pages)
     speaker = _speaker_asked(question, pages)

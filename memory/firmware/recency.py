@@ -12,5 +12,4 @@ class Firmware(OpFree):
 
     def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
         """The newest pages."""
-        pages = levels.pages(levels.disk.newest(most))
-        return [Found(number, page, page.time_s) for number, page in pages.items()]
+        return [Found(number, page, page.time_s) for number, page in levels.newest(most).items()]

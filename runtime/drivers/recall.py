@@ -41,7 +41,7 @@ def search(memory: Memory, most: int = 5) -> Driver:
         return reduce(join, (label_of(each.label) for each in found), USER)
 
     @driver(effect="read", roles={"question": "content"}, brings=USER, label_of=labels)
-    async def search_memory(question: str) -> list[Remembered]:
+    def search_memory(question: str) -> list[Remembered]:
         """Look up what is remembered about a question, best first."""
         return [
             Remembered(

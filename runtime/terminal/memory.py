@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,7 +28,10 @@ Store = Annotated[
 Embedder = Annotated[
     str | None,
     typer.Option(
-        "--embedder", metavar="NAME", help="minilm (better), static (faster). Default: the store's."
+        "--embedder",
+        metavar="NAME|DIR",
+        help="minilm (better), static (faster), or the folder of a model, such as a multilingual "
+        "one. Default: the store's.",
     ),
 ]
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Of a page: mem:...")]
@@ -56,7 +59,8 @@ def ingest(
     embedder: Embedder = None,
     as_json: Json = False,
 ) -> int:
-    """Take files in: text, Markdown, HTML, PDF. What has not changed costs nothing."""
+    """Take files in: text, Markdown, HTML, PDF. What has not changed costs nothing. Exit code 1:
+    some were skipped; the others are in."""
     from dataclasses import asdict
 
     from memory.ingest import ingest as take
@@ -77,7 +81,7 @@ def ingest(
         write_json(asdict(taken))
     else:
         write(f"{taken.files} files ({taken.unchanged} unchanged), {taken.pages} pages\n")
-    return 1 if taken.skipped and len(taken.skipped) == taken.files else 0
+    return 1 if taken.skipped else 0
 
 
 @app.command()
@@ -90,6 +94,10 @@ def search(
     firmware: Annotated[
         str, typer.Option("--firmware", metavar="NAME", help="recency, hybrid, valued.")
     ] = "hybrid",
+    among: Annotated[
+        Literal["documents", "own", "all"],
+        typer.Option("--among", help="own: what was said to programs, and what they made of it."),
+    ] = "documents",
     store: Store = None,
     embedder: Embedder = None,
     as_json: Json = False,
@@ -102,11 +110,13 @@ def search(
         raise Usage("iterative asks a model: use it in a program, with Memory(..., firmware=...)")
     notice("looking the pages through ...")
     with open_memory(store, embedder, firmware) as memory:
-        found = memory.search(question, most=most, tokens=tokens)
+        found = memory.search(question, most=most, tokens=tokens, among=among)
+        left = memory.levels.disk.besides(among)
     if as_json:
         write_json([{**facts(each.page), "score": round(each.score, 4)} for each in found])
     elif not found:
-        say("nothing found")
+        more = f" among {among}; --among all looks through {len(left)} more pages" if left else ""
+        say(f"nothing found{more}")
     else:
         print_found(found)
     return 0
@@ -188,7 +198,7 @@ def rebuild(store: Store = None, embedder: Embedder = None, as_json: Json = Fals
 
 @app.command()
 def migrate(
-    embedder: Annotated[str, typer.Option("--embedder", metavar="NAME", help="minilm or static.")],
+    embedder: Annotated[str, typer.Option("--embedder", metavar="NAME|DIR", help="As for ingest.")],
     portable: Annotated[
         bool,
         typer.Option("--portable", help="Vectors relative to anchors: the next change is free."),
