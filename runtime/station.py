@@ -43,7 +43,6 @@ from runtime.journal_file import is_there, older
 from runtime.kernel import Kernel
 from runtime.run import failure_of
 
-_FOR_EVER_S = 1e9
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
 
 
@@ -71,6 +70,7 @@ class Station:
     _thread: threading.Thread | None = None
     _trying: Future[None] | None = None  # to open what could not be opened
     _owner: int = 0  # the process that opened it
+    _left: list[Any] = field(default_factory=list)  # rule 5
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -86,7 +86,8 @@ class Station:
     @property
     def is_closed(self) -> bool:
         """Whether it was open once, and is no more."""
-        return self._thread is not None and not self._thread.is_alive()
+        opened = self._thread is not None and not self._opening.locked()
+        return opened and self._kernel is None
 
     @property
     def models(self) -> dict[str, str]:
@@ -131,7 +132,10 @@ class Station:
             self.stem = stem or new_stem()
             journal = self._journal(existing=stem is not None, replay=replay)
             self._loop = self.clock.new_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="nlpu", daemon=True)
+            self._left = []
+            self._thread = threading.Thread(
+                target=_turn, args=(self._loop, self._left), name="nlpu", daemon=True
+            )
             self._thread.start()
             opening = asyncio.run_coroutine_threadsafe(self._boot(journal), self._loop)
             try:
@@ -244,8 +248,7 @@ class Station:
         await self._close_engines()
         host = self.kernel.host
         names = sorted({*host.stranded, *(task.get_name() for task in left)})
-        kept = [left, host.stranded]  # rule 5
-        asyncio.get_running_loop().call_later(_FOR_EVER_S, kept.clear)
+        self._left += [left, host.stranded]
         host.forget()
         return names
 
@@ -258,3 +261,8 @@ class Station:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _turn(loop: asyncio.AbstractEventLoop, left: list[Any]) -> None:
+    """Run the loop. What is ``left`` lives as long as this does, and nothing unwinds this."""
+    loop.run_forever()

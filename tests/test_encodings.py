@@ -73,3 +73,34 @@ def test_lines_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert b"stdin is not UTF-8 text (byte 3 is 0xe9); convert it first" in done.stderr
+
+
+SURROGATES = """
+def fails(): raise ValueError("bad \\udcff text")
+def gives(): return ["bad \\udcff text", 1e999]
+"""
+
+
+def test_what_no_encoding_has_is_written_as_json_has_it(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(SURROGATES)
+    done = nlpu(tmp_path, {}, "run", "p.py:gives", "--engine", "scripted", "--json")
+    told = json.loads(done.stdout)
+    assert told["status"] == "done" and told["result"] == ["bad \udcff text", None]
+    again = nlpu(tmp_path, {}, "replay", told["run_id"], "--json")
+    assert json.loads(again.stdout)["result"] == told["result"]
+    plain = nlpu(tmp_path, {}, "run", "p.py:gives", "--engine", "scripted")
+    assert b"PYTHONIOENCODING" not in plain.stderr  # that would not help
+
+
+def test_a_failed_run_is_failed_whatever_its_error_says(tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(SURROGATES)
+    words = ("run", "p.py:fails", "--engine", "scripted", "--json")
+    done = subprocess.run(
+        [*COMMAND, *words], cwd=tmp_path, env=environment(), capture_output=True, check=False
+    )
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["status"]) == (1, "failed")
+    assert "raised ValueError: bad \udcff text" in told["error"]["message"]
+    assert b"done and kept" not in done.stderr
+    shown = json.loads(nlpu(tmp_path, {}, "show", told["run_id"], "--json").stdout)
+    assert shown["status"] == "failed" and "bad \udcff text" in shown["error"]["message"]

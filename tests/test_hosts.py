@@ -229,6 +229,9 @@ def main(program):
             pass
         run.stop()
         assert finish(machine.start(lambda: echo("next"))).result == "next"
+    assert "closed" in repr(machine), machine
+    with machine:
+        assert finish(machine.start(lambda: echo("anew"))).result == "anew"
 
 if __name__ == "__main__":
     main(sys.argv[1])

@@ -222,6 +222,8 @@ def _tell(job: Job, run: Run, error: BaseException | None, streamer: Streamer) -
     try:
         body = _written(job, run, error)
     except Exception as failed:  # a result's own __str__ or serialiser may raise anything
+        if error is not None:  # what there is of it, beside its error
+            raise
         error = ProgramError(
             f"the run is done and kept, but its result cannot be printed: {described(failed)}; let "
             "the program return text, numbers, lists, dicts or pydantic models that can"

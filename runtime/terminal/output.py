@@ -22,7 +22,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from nlpu import printing
 from nlpu.errors import NlpuError, root_of
@@ -74,9 +74,14 @@ def _note_escapes(out: TextIO, text: str) -> None:
     """Say, once, that a stream has no sign for what is written to it."""
     if not (text.isascii() or _noted or _encodes(out, text)):
         _noted.append(out)
+        how = (
+            ""
+            if _encodes(out, "\u4e2d")
+            else "; with PYTHONIOENCODING=utf-8 it is written as it is"
+        )
         say(
             f"note: stdout is {out.encoding}, which cannot write all of this: the rest is escaped, "
-            "as \\u4e2d; with PYTHONIOENCODING=utf-8 it is written as it is"
+            f"as \\u4e2d{how}"
         )
 
 
@@ -87,13 +92,25 @@ def write_json(content: Any) -> None:
 
 def json_of(content: Any) -> str:
     """Any content as JSON on one line; what its own serialiser raises is raised."""
-    from pydantic_core import to_json
-
-    body = to_json(content, inf_nan_mode="null", fallback=str).decode()
-    out = results()
+    body, out = _json(content, nan="null"), results()
     if out.isatty() or not _encodes(out, body):
         body = json.dumps(json.loads(body))  # \u escapes, so that nothing in it drives a terminal
     return body
+
+
+def _json(
+    content: Any, indent: int | None = None, nan: Literal["null", "constants"] = "constants"
+) -> str:
+    """As pydantic writes it; halves of surrogate pairs, which it refuses, as JSON escapes them."""
+    from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
+
+    try:
+        return to_json(content, indent=indent, inf_nan_mode=nan, fallback=str).decode()
+    except PydanticSerializationError as error:
+        if "surrogates not allowed" not in str(error):
+            raise
+        plain = to_jsonable_python(content, inf_nan_mode=nan, fallback=str)
+        return json.dumps(plain, indent=indent)
 
 
 def write_body(body: str) -> None:
@@ -112,9 +129,7 @@ def as_text(result: Any) -> str:
         return "yes" if result else "no"
     if isinstance(result, str | int | float) or _speaks(result):
         return str(result)
-    from pydantic_core import to_json
-
-    return to_json(result, indent=2, fallback=str).decode()
+    return _json(result, indent=2)
 
 
 def _speaks(result: Any) -> bool:
