@@ -13,10 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nlpu import isa
+from nlpu import Computer, isa
 from nlpu.convention import SECOND, THIRD
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from runtime import Computer
 
 PLACE = Path(__file__).parent / "answers" / "planning" / "families"
 CONVENTIONS = {

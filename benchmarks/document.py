@@ -28,13 +28,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nlpu import Computer
 from nlpu.convention import DEFAULT, FIRST
-from runtime import Computer
-from runtime.bench import peers
-from runtime.bench.programs_peers import peers_python, run_peer, versions
-from runtime.bench.report import circumstances, show, show_circumstances
-from runtime.bench.servers import Served, target
-from runtime.bench.throughput_profiles import nonce
+from nlpu.runtime.bench import peers
+from nlpu.runtime.bench.programs_peers import peers_python, run_peer, versions
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
+from nlpu.runtime.bench.servers import Served, target
+from nlpu.runtime.bench.throughput_profiles import nonce
 
 DOCUMENTS = Path(__file__).with_name("documents")
 PEERS = Path(peers.__file__).parent
@@ -85,7 +85,7 @@ def _options() -> argparse.Namespace:
 
 def arms(python: str | None) -> dict[str, Arm]:
     """All arms by name; without ``python`` ours alone."""
-    own = [sys.executable, "-m", "runtime.bench.document_ours"]
+    own = [sys.executable, "-m", "nlpu.runtime.bench.document_ours"]
     found = {
         "ours": Arm(own, {"convention": DEFAULT.version}),
         BASE: Arm(own, {"convention": FIRST.version}),

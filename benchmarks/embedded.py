@@ -96,7 +96,7 @@ def _first_letter(more: list[str], environment: dict[str, str]) -> float:
         ours, theirs = pty.openpty()
         start = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.terminal", "run", "ask", "What is a loom?", *more],
+            [sys.executable, "-m", "nlpu.runtime.terminal", "run", "ask", "What is a loom?", *more],
             stdout=theirs, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
             env=environment, cwd=empty,
         )  # fmt: skip

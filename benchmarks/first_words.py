@@ -19,9 +19,9 @@ import termios
 import time
 from pathlib import Path
 
-from runtime.terminal.notice import ERASE
+from nlpu.runtime.terminal.notice import ERASE
 
-NLPU = [sys.executable, "-m", "runtime.terminal"]
+NLPU = [sys.executable, "-m", "nlpu.runtime.terminal"]
 ROUNDS, PATIENCE_S = 3, 120
 COMMANDS = [
     "--help", "--version", "runs", "show nosuch", "doctor", "run ask Hi --engine scripted",

@@ -22,9 +22,9 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from nlpu import BadOperand
 from nlpu.calibration import Calibration, area_under_curve, calibrate, logit
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.errors import BadOperand
 from nlpu.intervals import wilson
 from nlpu.isa import judge
 from nlpu.judgement import Judgement, PoorJudge

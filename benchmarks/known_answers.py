@@ -28,16 +28,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from nlpu import Computer
 from nlpu.cases import Case, cases_of
 from nlpu.convention import DEFAULT
 from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.programs.answer import answer
+from nlpu.programs.compile import compile
+from nlpu.programs.kin import kin
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.scores import Report, Row
 from nlpu.wire import Engine
-from programs.answer import answer
-from programs.compile import compile
-from programs.kin import kin
-from runtime import Computer
-from runtime.bench.report import circumstances, show, show_circumstances
 
 HERE = Path(__file__).with_suffix("")
 PROGRAMS = Path(__file__).parents[1] / "programs"

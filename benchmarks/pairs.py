@@ -19,6 +19,7 @@ from math import comb
 from pathlib import Path
 from statistics import median
 
+OLD = "runtime.terminal"  # of commits that had their packages at the root
 HERE = Path(__file__).resolve().parents[1]
 
 
@@ -44,8 +45,9 @@ def main() -> None:
 
 def _costs(checkout: Path) -> dict[str, float]:
     """Microseconds a call and a node, by shape."""
+    terminal = "nlpu.runtime.terminal" if (checkout / "nlpu" / "runtime").exists() else OLD
     ended = subprocess.run(
-        [sys.executable, "-m", "runtime.terminal", "bench", "overhead", "--quick", "--json"],
+        [sys.executable, "-m", terminal, "bench", "overhead", "--quick", "--json"],
         env=os.environ | {"PYTHONPATH": str(checkout)}, cwd=checkout, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, check=True,
     )  # fmt: skip

@@ -169,8 +169,7 @@ def _side(path: Path, model: str | None) -> list[list[bool]]:
 
 
 def _asked(model: str | None) -> list[list[bool]]:
-    from nlpu import Op, op
-    from runtime import Computer
+    from nlpu import Computer, Op, op
 
     # The first reply is the subject; older checkouts know no other.
     once: dict[str, Any] = {"retries": 0} if "retries" in Op.__dataclass_fields__ else {}

@@ -25,10 +25,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
 
-from memory.controller import CHANGED, Memory
-from memory.pages import CONDENSED, REFLECTION, Page
 from nlpu.errors import BadOperand, ModelError
 from nlpu.label import join
+from nlpu.memory.controller import CHANGED, Memory
+from nlpu.memory.pages import CONDENSED, REFLECTION, Page
 from nlpu.ops import nlop
 from nlpu.value import Value, current, remembered
 

@@ -34,15 +34,15 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
-from memory.embed import Embedder
-from memory.entries import Count
-from memory.filling import room_for
-from memory.firmware import Base, Found, OpFree, Policy, open_firmware
-from memory.levels import Levels, rough_tokens
-from memory.pages import TIMES_S, WINDOW, Among, Page, digest
 from nlpu.errors import BadOperand, Refused, Usage
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, join, label_of, label_text
 from nlpu.lifting import check_text
+from nlpu.memory.embed import Embedder
+from nlpu.memory.entries import Count
+from nlpu.memory.filling import room_for
+from nlpu.memory.firmware import Base, Found, OpFree, Policy, open_firmware
+from nlpu.memory.levels import Levels, rough_tokens
+from nlpu.memory.pages import TIMES_S, WINDOW, Among, Page, digest
 from nlpu.ops import Op
 from nlpu.printing import one_line
 from nlpu.value import Value, aside, inside, lowered, remembered, see

@@ -27,12 +27,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from memory.lock import Lock
-from memory.pages import Page, blob_hash
-from memory.reading import PAGES, Reading
-from memory.words import RULE, indexed
 from nlpu.errors import HostError
 from nlpu.label import join, label_of, label_text
+from nlpu.memory.lock import Lock
+from nlpu.memory.pages import Page, blob_hash
+from nlpu.memory.reading import PAGES, Reading
+from nlpu.memory.words import RULE, indexed
 from nlpu.private import make_dir, make_file
 
 _SCHEMA = """

@@ -25,10 +25,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from memory.folder import Folder
-from memory.forward import Forward
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
+from nlpu.memory.folder import Folder
+from nlpu.memory.forward import Forward
 from nlpu.models.files import find_in_wheel
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from memory.entries import Count
 from nlpu.chat import turns_in
 from nlpu.errors import DoesNotFit
+from nlpu.memory.entries import Count
 from nlpu.ops import Op
 from nlpu.value import Value, current
 

@@ -27,7 +27,7 @@ from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
 
 if TYPE_CHECKING:
-    from memory.embed import Vectors
+    from nlpu.memory.embed import Vectors
 
 _BATCH = 64
 _MODULES = ("Transformer", "Pooling", "Normalize")

@@ -26,13 +26,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memory.counters import Counters
-from memory.disk import Disk
-from memory.embed import Embedder, known, open_embedder
-from memory.pieces import pieces
-from memory.relative import Relative, choose_anchors
-from memory.vectors import Damaged, Vectors
 from nlpu.errors import HostError, Usage
+from nlpu.memory.counters import Counters
+from nlpu.memory.disk import Disk
+from nlpu.memory.embed import Embedder, known, open_embedder
+from nlpu.memory.pieces import pieces
+from nlpu.memory.relative import Relative, choose_anchors
+from nlpu.memory.vectors import Damaged, Vectors
 
 DEFAULT_EMBEDDER = "minilm"
 _BATCH = 256  # pages embedded between two marks

@@ -26,12 +26,12 @@ from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
 
-from memory.controller import Memory
-from memory.levels import rough_tokens
-from memory.pages import Page
 from nlpu.errors import BadOperand, MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.label import UNTRUSTED, Label
+from nlpu.memory.controller import Memory
+from nlpu.memory.levels import rough_tokens
+from nlpu.memory.pages import Page
 from nlpu.text import chunks
 
 PAGE_TOKENS = 128  # small enough that a page is about one thing

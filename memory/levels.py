@@ -24,14 +24,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from memory.counters import Counters
-from memory.disk import Disk
-from memory.embed import Embedder
-from memory.index import Index
-from memory.pages import OWN, Among, Page
-from memory.reading import words_of
-from memory.turns import Turns
 from nlpu.errors import BadOperand, StorageFailed, Usage
+from nlpu.memory.counters import Counters
+from nlpu.memory.disk import Disk
+from nlpu.memory.embed import Embedder
+from nlpu.memory.index import Index
+from nlpu.memory.pages import OWN, Among, Page
+from nlpu.memory.reading import words_of
+from nlpu.memory.turns import Turns
 
 _RESIDENT_TOKENS = 2048
 _LOOKS_KEPT = 1000  # for consolidation

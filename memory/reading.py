@@ -23,10 +23,10 @@ from typing import Any
 
 import regex
 
-from memory import words as script
-from memory.pages import CONDENSED, OWN, TIMES_S, Among, Page, blob_hash
 from nlpu.errors import StorageFailed
 from nlpu.label import label_of
+from nlpu.memory import words as script
+from nlpu.memory.pages import CONDENSED, OWN, TIMES_S, Among, Page, blob_hash
 
 _COLUMNS = "id, address, blob, text, source, start, stop, time_s, label, importance, credit, links"
 PAGES = f"SELECT {_COLUMNS} FROM page LEFT JOIN blob ON blob.hash = page.blob"

@@ -20,10 +20,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memory.embed import Embedder
+from nlpu.memory.embed import Embedder
 
 if TYPE_CHECKING:
-    from memory.embed import Vectors
+    from nlpu.memory.embed import Vectors
 
 ANCHORS = 300
 _RIDGE = 0.1  # of the mean size of an anchor's product with itself: keeps noise small

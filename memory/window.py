@@ -41,9 +41,9 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, NamedTuple
 
-from memory.entries import JOINT, Count, Entry, Store, fitted, joined
 from nlpu.errors import BadOp, DoesNotFit
 from nlpu.label import USER, Label, join
+from nlpu.memory.entries import JOINT, Count, Entry, Store, fitted, joined
 from nlpu.ops import Op
 from nlpu.printing import counted
 from nlpu.processor import Processor

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from nlpu.lazy import door
 
 if TYPE_CHECKING:
-    from memory.controller import Memory
-    from memory.pages import Page
     from nlpu.calibration import Calibration, calibrate
     from nlpu.cases import Case
     from nlpu.chat import Chat
@@ -64,25 +62,27 @@ if TYPE_CHECKING:
     from nlpu.judgement import Judgement
     from nlpu.label import Label
     from nlpu.lifting import gather, lift
+    from nlpu.memory.controller import Memory
+    from nlpu.memory.pages import Page
     from nlpu.ops import Op, nlop, op
     from nlpu.processor import Limits, Price
+    from nlpu.runtime.budget import Budget
+    from nlpu.runtime.clock import FakeClock
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.drivers.driver import driver
+    from nlpu.runtime.drivers.endorse import endorse
+    from nlpu.runtime.drivers.mcp import McpServer
+    from nlpu.runtime.handle import Run
+    from nlpu.runtime.hosting import spawn
+    from nlpu.runtime.outside import first, now, random
+    from nlpu.runtime.receipt import Receipt
     from nlpu.text import Chunk, split
     from nlpu.value import Value
     from nlpu.version import __version__
-    from runtime.budget import Budget
-    from runtime.clock import FakeClock
-    from runtime.computer import Computer
-    from runtime.drivers.driver import driver
-    from runtime.drivers.endorse import endorse
-    from runtime.drivers.mcp import McpServer
-    from runtime.handle import Run
-    from runtime.hosting import spawn
-    from runtime.outside import first, now, random
-    from runtime.receipt import Receipt
 
 _HOMES = {
-    "memory.controller": "Memory",
-    "memory.pages": "Page",
+    "nlpu.memory.controller": "Memory",
+    "nlpu.memory.pages": "Page",
     "nlpu.calibration": "Calibration calibrate",
     "nlpu.cases": "Case",
     "nlpu.chat": "Chat",
@@ -104,16 +104,16 @@ _HOMES = {
     "nlpu.text": "Chunk split",
     "nlpu.value": "Value",
     "nlpu.version": "__version__",
-    "runtime.budget": "Budget",
-    "runtime.clock": "FakeClock",
-    "runtime.computer": "Computer",
-    "runtime.drivers.driver": "driver",
-    "runtime.drivers.endorse": "endorse",
-    "runtime.drivers.mcp": "McpServer",
-    "runtime.handle": "Run",
-    "runtime.hosting": "spawn",
-    "runtime.outside": "first now random",
-    "runtime.receipt": "Receipt",
+    "nlpu.runtime.budget": "Budget",
+    "nlpu.runtime.clock": "FakeClock",
+    "nlpu.runtime.computer": "Computer",
+    "nlpu.runtime.drivers.driver": "driver",
+    "nlpu.runtime.drivers.endorse": "endorse",
+    "nlpu.runtime.drivers.mcp": "McpServer",
+    "nlpu.runtime.handle": "Run",
+    "nlpu.runtime.hosting": "spawn",
+    "nlpu.runtime.outside": "first now random",
+    "nlpu.runtime.receipt": "Receipt",
 }
 
 __all__ = [

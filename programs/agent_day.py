@@ -21,13 +21,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from memory.consolidate import reflect
-from memory.controller import Memory
-from nlpu import Value, nlop
-from nlpu.errors import Usage
-from programs.calling import attempted, careful
-from programs.stream import RECALLED, keep, rate, recalled, weight
-from runtime import now, spawn
+from nlpu import Memory, Usage, Value, nlop, now, spawn
+from nlpu.memory.consolidate import reflect
+from nlpu.programs.calling import attempted, careful
+from nlpu.programs.stream import RECALLED, keep, rate, recalled, weight
 
 PART_S = 4 * 3600
 ENOUGH = 20  # the marks of a day, 1 to 10 for each line, that are worth a reflection

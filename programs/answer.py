@@ -18,14 +18,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from memory.pages import Among
-from nlpu import Chunk, ModelError, Value, lift, nlop, split
-from nlpu.errors import DoesNotFit, Usage
-from programs.calling import careful
-from runtime import spawn
+from nlpu import Chunk, DoesNotFit, ModelError, Usage, Value, lift, nlop, spawn, split
+from nlpu.memory.pages import Among
+from nlpu.programs.calling import careful
 
 if TYPE_CHECKING:
-    from memory.controller import Memory
+    from nlpu import Memory
 
 PAGES = 12  # read of a memory
 NOTES = 6  # pieces of evidence in one call
@@ -108,7 +106,7 @@ def answer(
 
 def from_store(question: str, store: str, among: Among) -> list[tuple[Chunk, str]]:
     """The passages of a store that fit the question best."""
-    from memory.controller import Memory  # here: a text needs none of its libraries
+    from nlpu.memory.controller import Memory  # here: a text needs none of its libraries
 
     with Memory(store, new=False, among=among) as memory:
         return recalled(memory, question, PAGES)

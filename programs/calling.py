@@ -6,9 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from nlpu import ModelError, Op, Value
-from nlpu.chat import Chat
-from runtime import spawn
+from nlpu import Chat, ModelError, Op, Value, spawn
 
 R = TypeVar("R")
 P = ParamSpec("P")

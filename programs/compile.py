@@ -27,16 +27,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, create_model
 from pydantic_core import to_json
 
-from nlpu import ModelError, NlpuError, Op, Value, nlop
+from nlpu import ModelError, NlpuError, Op, Value, nlop, spawn
 from nlpu.errors import BadOperand, BadProgram, Stopped, chain_of
+from nlpu.runtime.assembly.bounds import Bounds, Given
+from nlpu.runtime.assembly.carrying import program_of
+from nlpu.runtime.assembly.checking import check
+from nlpu.runtime.assembly.reading import STANDARD, read
+from nlpu.runtime.drivers.driver import Driver
 from nlpu.types import result_type
 from nlpu.value import see
-from runtime import spawn
-from runtime.assembly.bounds import Bounds, Given
-from runtime.assembly.carrying import program_of
-from runtime.assembly.checking import check
-from runtime.assembly.reading import STANDARD, read
-from runtime.drivers.driver import Driver
 
 ROUNDS = 3
 MOST_STEPS = 5  # in one plan

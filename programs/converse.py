@@ -15,17 +15,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from memory.consolidate import review
-from memory.controller import Memory
-from memory.filling import room_for
-from memory.pages import TALK
-from nlpu import nlop
-from nlpu.chat import Chat
+from nlpu import Chat, Memory, nlop, now
 from nlpu.label import USER
+from nlpu.memory.consolidate import review
+from nlpu.memory.filling import room_for
+from nlpu.memory.pages import TALK
+from nlpu.programs.calling import careful
+from nlpu.programs.stream import MATTERS, RECALLED, keep, rate, recalled, weight
 from nlpu.value import current
-from programs.calling import careful
-from programs.stream import MATTERS, RECALLED, keep, rate, recalled, weight
-from runtime import now
 
 PERSON, FRIEND = "Person: ", "Friend: "
 EXCHANGES = 8  # read again at most

@@ -12,8 +12,8 @@ what they look at does not hold up, and does not taint, the program that calls t
 a number of rounds, or of calls, that the caller sets, or earlier where nothing new comes.
 
     from nlpu.isa import answer
-    from programs.idioms import chain_of_thought
-    from runtime import Computer
+    from nlpu.programs.idioms import chain_of_thought
+    from nlpu import Computer
 
     text = "The mill was built in 1712, the bridge in 1690."
     with Computer() as computer:
@@ -34,14 +34,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from nlpu import ModelError, Op, Value
+from nlpu import ModelError, Op, Value, spawn
 from nlpu.convention import FIRST
 from nlpu.isa import critique, infer, judge, numbered, picked, reflect, revise, select
 from nlpu.layout import written_operands
 from nlpu.ops import Operand
+from nlpu.programs.calling import attempted, careful, nested
 from nlpu.types import result_type
-from programs.calling import attempted, careful, nested
-from runtime import spawn
 
 R = TypeVar("R")
 TEXT = result_type(str)

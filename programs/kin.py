@@ -18,14 +18,11 @@ from textwrap import fill
 
 from pydantic import BaseModel
 
-from nlpu import ModelError, Value, nlop, split
-from nlpu.errors import Usage
-from nlpu.judgement import Judgement
+from nlpu import Judgement, ModelError, Usage, Value, nlop, spawn, split
 from nlpu.label import UNTRUSTED
+from nlpu.programs.calling import careful
 from nlpu.text import chunks
 from nlpu.value import current
-from programs.calling import careful
-from runtime import spawn
 
 PIECES = 3  # of a text; they are held against each other
 PIECE_TOKENS = 200

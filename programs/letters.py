@@ -29,7 +29,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
 from nlpu import ModelError, Value, lift, nlop
-from programs.calling import nested
+from nlpu.programs.calling import nested
 
 FIELDS = ("amount", "city", "date", "sender")
 MONTHS = (

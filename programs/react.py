@@ -22,24 +22,21 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from memory.controller import Memory
-from memory.entries import JOINT, joined
-from memory.pages import Among
-from memory.window import Window
-from nlpu import Op, Value
+from nlpu import BadOperand, DoesNotFit, DriverFailed, Memory, Op, Refused, Value, spawn
 from nlpu.chat import Chat, chat_of
-from nlpu.errors import BadOperand, DoesNotFit, DriverFailed, Refused
 from nlpu.isa import answer
 from nlpu.label import USER
+from nlpu.memory.entries import JOINT, joined
+from nlpu.memory.pages import Among
+from nlpu.memory.window import Window
 from nlpu.ops import Operand
+from nlpu.programs.calling import attempted
+from nlpu.runtime.drivers.arithmetic import calculate
+from nlpu.runtime.drivers.clocks import clock
+from nlpu.runtime.drivers.driver import Driver
+from nlpu.runtime.drivers.recall import search
 from nlpu.types import result_type
 from nlpu.value import current, see
-from programs.calling import attempted
-from runtime import spawn
-from runtime.drivers.arithmetic import calculate
-from runtime.drivers.clocks import clock
-from runtime.drivers.driver import Driver
-from runtime.drivers.recall import search
 
 Ended = Literal["answer", "repetition", "steps", "no valid step"]
 

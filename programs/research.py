@@ -17,13 +17,11 @@ from textwrap import fill
 
 from pydantic import BaseModel
 
-from memory.controller import Memory
-from memory.pages import Among
-from nlpu import Value, lift
+from nlpu import Memory, Value, lift, spawn
 from nlpu.isa import decompose
-from programs.answer import NOTHING_FOUND, Citation, Note, compose, recalled, search
-from programs.calling import attempted
-from runtime import spawn
+from nlpu.memory.pages import Among
+from nlpu.programs.answer import NOTHING_FOUND, Citation, Note, compose, recalled, search
+from nlpu.programs.calling import attempted
 
 QUESTIONS = 3  # the smaller ones
 PAGES = 6  # read for each

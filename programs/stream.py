@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from memory.controller import Memory
-from memory.entries import Count
-from memory.pages import TALK
-from nlpu import ModelError, nlop
-from nlpu.label import Label
+from nlpu import Label, Memory, ModelError, nlop
+from nlpu.memory.entries import Count
+from nlpu.memory.pages import TALK
 
 RECALLED = 8  # memories read at once
 MATTERS = 7  # of 10: from here on it is worth a reflection

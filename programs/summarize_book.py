@@ -24,7 +24,7 @@ from textwrap import fill, indent
 from pydantic import BaseModel
 
 from nlpu import Value, lift, nlop, split
-from programs.calling import careful
+from nlpu.programs.calling import careful
 
 NEIGHBOURS = 6  # summaries merged in one call, at most
 

@@ -14,10 +14,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from nlpu import Chunk, Value, lift, nlop, split
+from nlpu import Chunk, Value, lift, nlop, spawn, split
+from nlpu.programs.calling import attempted
 from nlpu.value import current
-from programs.calling import attempted
-from runtime import spawn
 
 PIECE_TOKENS = 64
 

@@ -28,19 +28,18 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from nlpu import ProgramError
-from nlpu.errors import StorageFailed
-from runtime.experience import Experience
-from runtime.forecast import forecast
-from runtime.history import Past, cost_of, fold, moments_of
-from runtime.terminal.archive import Record, records
-from runtime.terminal.recorded import Recorded, remembered
+from nlpu import ProgramError, StorageFailed
+from nlpu.runtime.experience import Experience
+from nlpu.runtime.forecast import forecast
+from nlpu.runtime.history import Past, cost_of, fold, moments_of
+from nlpu.runtime.terminal.archive import Record, records
+from nlpu.runtime.terminal.recorded import Recorded, remembered
 
 _PAUSE_S = 0.1
 _MORTAL = """
 import os, threading
 threading.Thread(target=lambda: os.read(0, 1) or os.kill(os.getpid(), 9), daemon=True).start()
-from runtime.terminal.__main__ import main
+from nlpu.runtime.terminal.__main__ import main
 main()
 """  # rule 1
 

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING
 from nlpu.lazy import door
 
 if TYPE_CHECKING:
-    from runtime.budget import Budget
-    from runtime.clock import FakeClock
-    from runtime.computer import Computer
-    from runtime.drivers.driver import driver
-    from runtime.drivers.endorse import endorse
-    from runtime.handle import Run
-    from runtime.hosting import spawn
-    from runtime.outside import first, now, random
-    from runtime.receipt import Receipt
+    from nlpu.runtime.budget import Budget
+    from nlpu.runtime.clock import FakeClock
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.drivers.driver import driver
+    from nlpu.runtime.drivers.endorse import endorse
+    from nlpu.runtime.handle import Run
+    from nlpu.runtime.hosting import spawn
+    from nlpu.runtime.outside import first, now, random
+    from nlpu.runtime.receipt import Receipt
 
 _HOMES = {
-    "Budget": "runtime.budget",
-    "Computer": "runtime.computer",
-    "FakeClock": "runtime.clock",
-    "Receipt": "runtime.receipt",
-    "Run": "runtime.handle",
-    "driver": "runtime.drivers.driver",
-    "endorse": "runtime.drivers.endorse",
-    "first": "runtime.outside",
-    "now": "runtime.outside",
-    "random": "runtime.outside",
-    "spawn": "runtime.hosting",
+    "Budget": "nlpu.runtime.budget",
+    "Computer": "nlpu.runtime.computer",
+    "FakeClock": "nlpu.runtime.clock",
+    "Receipt": "nlpu.runtime.receipt",
+    "Run": "nlpu.runtime.handle",
+    "driver": "nlpu.runtime.drivers.driver",
+    "endorse": "nlpu.runtime.drivers.endorse",
+    "first": "nlpu.runtime.outside",
+    "now": "nlpu.runtime.outside",
+    "random": "nlpu.runtime.outside",
+    "spawn": "nlpu.runtime.hosting",
 }
 
 __all__ = [

@@ -36,11 +36,11 @@ from nlpu.checks import PATH, check
 from nlpu.errors import Usage
 from nlpu.label import Label, join, label_text
 from nlpu.private import make_file
-from runtime.history import Outcome, Past, usage_of
-from runtime.journal import Journal, NoJournal
+from nlpu.runtime.history import Outcome, Past, usage_of
+from nlpu.runtime.journal import Journal, NoJournal
 
 if TYPE_CHECKING:
-    from runtime.graph import Node
+    from nlpu.runtime.graph import Node
 
 Answer = tuple[str, list[Any]]  # the text that is kept of a reply, and its usage
 _HEAD = b'{"nlpu":"answers","version":1}\n'

@@ -35,7 +35,7 @@ from nlpu.printing import one_line
 from nlpu.types import adapter, choices_of, from_json, result_type
 
 if TYPE_CHECKING:
-    from runtime.loader import Program
+    from nlpu.runtime.loader import Program
 
 _BOOLS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -39,18 +39,18 @@ from nlpu.errors import (
 from nlpu.label import join
 from nlpu.ops import Op
 from nlpu.processor import Processor
+from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount
+from nlpu.runtime.cost import Cost
+from nlpu.runtime.faults import Health
+from nlpu.runtime.graph import Node, Stage
+from nlpu.runtime.history import Outcome, cost_of
+from nlpu.runtime.lanes import Flight, Lane, quarantined
+from nlpu.runtime.run import failure_of
+from nlpu.runtime.settling import Settlement
 from nlpu.wire import Reply, Request
-from runtime.budget import TOKENS_PER_NLOP, Amount
-from runtime.cost import Cost
-from runtime.faults import Health
-from runtime.graph import Node, Stage
-from runtime.history import Outcome, cost_of
-from runtime.lanes import Flight, Lane, quarantined
-from runtime.run import failure_of
-from runtime.settling import Settlement
 
 if TYPE_CHECKING:  # the kernel owns the desk
-    from runtime.kernel import Kernel
+    from nlpu.runtime.kernel import Kernel
 
 
 _SETTLED = Stage.SETTLED  # a local name: enum attributes are slow to look up

@@ -26,24 +26,24 @@ from nlpu.engines import model_name, named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
+from nlpu.runtime import lives, settings
+from nlpu.runtime.budget import UNLIMITED, Budget
+from nlpu.runtime.clock import Clock, SystemClock
+from nlpu.runtime.drivers.person import Person
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.forks import heed_forks
+from nlpu.runtime.gate import Gate
+from nlpu.runtime.handle import Run
+from nlpu.runtime.header import header_of
+from nlpu.runtime.keywords import check_parts, check_settings
+from nlpu.runtime.naming import ran_on
+from nlpu.runtime.pieces import Pieces, Stream
+from nlpu.runtime.raised import as_typed
+from nlpu.runtime.rows import past_in, rows_by_run
+from nlpu.runtime.run import RunState
+from nlpu.runtime.station import Station
+from nlpu.runtime.voice import Voice
 from nlpu.wire import Engine
-from runtime import lives, settings
-from runtime.budget import UNLIMITED, Budget
-from runtime.clock import Clock, SystemClock
-from runtime.drivers.person import Person
-from runtime.editing import Edits
-from runtime.forks import heed_forks
-from runtime.gate import Gate
-from runtime.handle import Run
-from runtime.header import header_of
-from runtime.keywords import check_parts, check_settings
-from runtime.naming import ran_on
-from runtime.pieces import Pieces, Stream
-from runtime.raised import as_typed
-from runtime.rows import past_in, rows_by_run
-from runtime.run import RunState
-from runtime.station import Station
-from runtime.voice import Voice
 
 if TYPE_CHECKING:  # what evaluations alone need
     from nlpu.questions import Given, Subject
@@ -148,8 +148,8 @@ class Computer:
         cache: a file of answers (``runtime.answers``): what is there is not asked again, new ones
         are added. A budget that runs out leaves a report of what was asked by then, which says so.
         """
-        from runtime.answers import add_answers, answers_in, cache_of
-        from runtime.evaluation import prepared
+        from nlpu.runtime.answers import add_answers, answers_in, cache_of
+        from nlpu.runtime.evaluation import prepared
 
         asked, evaluation = prepared(subject, cases, metric, against, processors)
         known = None if cache is None else cache_of(cache, self._station.run_dir)

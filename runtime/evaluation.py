@@ -37,14 +37,14 @@ from nlpu.metrics import means_the_same
 from nlpu.ops import Check, Op
 from nlpu.printing import shown
 from nlpu.questions import Given, Question, Subject, called, questions
+from nlpu.runtime.cost import Cost
+from nlpu.runtime.graph import Node, Scope, current_scope
+from nlpu.runtime.hosting import Spawn, spawn
 from nlpu.scores import Report, Row
 from nlpu.value import State, Value, current
-from runtime.cost import Cost
-from runtime.graph import Node, Scope, current_scope
-from runtime.hosting import Spawn, spawn
 
 if TYPE_CHECKING:
-    from runtime.handle import Run
+    from nlpu.runtime.handle import Run
 
 _MEASURED = "what its calls took"
 _MOST_SHOWN = 2000  # characters of an operand in a report

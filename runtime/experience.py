@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
-from runtime.history import Past, cost_of
+from nlpu.runtime.history import Past, cost_of
 
 
 class OpKey(NamedTuple):

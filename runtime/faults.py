@@ -35,7 +35,7 @@ from math import inf
 from random import Random
 
 from nlpu.errors import ConnectionLost, EngineDied, HostError, Overloaded, TimedOut, Unreachable
-from runtime.graph import Node
+from nlpu.runtime.graph import Node
 
 CAP_S = 15.0
 _FREE_RETRIES = 20

@@ -37,15 +37,15 @@ from nlpu.judgement import read
 from nlpu.printing import counted, figure, one_line
 from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
 from nlpu.prompt import Prompt
+from nlpu.runtime.budget import UNLIMITED, Budget
+from nlpu.runtime.clock import FakeClock
+from nlpu.runtime.computer import Computer
+from nlpu.runtime.experience import Draw, Experience, Sample
+from nlpu.runtime.receipt import Receipt
+from nlpu.runtime.run import failure_of
 from nlpu.schema import schema_type
 from nlpu.types import ResultType
 from nlpu.wire import Capabilities, Message, Reply, Request
-from runtime.budget import UNLIMITED, Budget
-from runtime.clock import FakeClock
-from runtime.computer import Computer
-from runtime.experience import Draw, Experience, Sample
-from runtime.receipt import Receipt
-from runtime.run import failure_of
 
 DRY_RUNS = 24
 _MOST_CALLS = 20_000  # of one dry run: a program that loops on is cut there

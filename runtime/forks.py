@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from nlpu.errors import Usage
-from runtime.graph import ASTRAY, Scope
+from nlpu.runtime.graph import ASTRAY, Scope
 
 if TYPE_CHECKING:  # it is handed in
-    from runtime.kernel import Kernel
+    from nlpu.runtime.kernel import Kernel
 
 _KERNELS: WeakSet[Kernel] = WeakSet()
 _HEEDED: list[bool] = []  # forks cannot be unheeded, so it is done once, and not on import

@@ -34,7 +34,7 @@ from pydantic import BaseModel
 from nlpu.errors import NotInRun, ProgramError
 
 if TYPE_CHECKING:  # only in annotations
-    from runtime.graph import Node
+    from nlpu.runtime.graph import Node
 
 OWN = ("nlpu", "memory", "runtime", "asyncio", "threading")  # not code of a program's
 _MOST_PARTS = 256  # of an argument that are compared

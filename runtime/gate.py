@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nlpu.checks import FLAG, FUNCTION, NAMES, WHOLE, check, maybe
 from nlpu.ops import Op
 from nlpu.printing import one_line, shown
-from runtime.graph import Node, Stage
+from nlpu.runtime.graph import Node, Stage
 
 if TYPE_CHECKING:  # the kernel is handed in with the run
-    from runtime.kernel import Kernel
+    from nlpu.runtime.kernel import Kernel
 
 
 class Held(NamedTuple):

@@ -40,12 +40,12 @@ from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import USER, Label, join
 from nlpu.ops import Map, Reduce
 from nlpu.printing import one_line
+from nlpu.runtime.cost import Cost
+from nlpu.runtime.gaps import check_caches, read_apart
 from nlpu.value import State, Value, inside, see
-from runtime.cost import Cost
-from runtime.gaps import check_caches, read_apart
 
 if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
-    from runtime.run import RunState
+    from nlpu.runtime.run import RunState
 
 
 _SINKING = Lock()  # of any scope: it is rare

@@ -23,12 +23,12 @@ from nlpu.checks import SECONDS, check, maybe
 from nlpu.errors import HostError, Interrupted, ProgramError, described, root_of
 from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
+from nlpu.runtime.budget import TOKENS_PER_NLOP
+from nlpu.runtime.forks import check_process
+from nlpu.runtime.pieces import Stream
+from nlpu.runtime.receipt import Receipt, receipt_of
+from nlpu.runtime.run import Counts, RunState, Status
 from nlpu.value import in_sight, inside, see
-from runtime.budget import TOKENS_PER_NLOP
-from runtime.forks import check_process
-from runtime.pieces import Stream
-from runtime.receipt import Receipt, receipt_of
-from runtime.run import Counts, RunState, Status
 
 if TYPE_CHECKING:  # slow to import, and few look at the graph
     import networkx as nx
@@ -140,7 +140,7 @@ class Run:
     @property
     def graph(self) -> nx.DiGraph[str]:
         """The run as a networkx graph, built on demand (see ``runtime.view``)."""
-        from runtime.view import graph_of
+        from nlpu.runtime.view import graph_of
 
         return graph_of(self._begun)
 

@@ -26,11 +26,11 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.errors import described
 from nlpu.json_text import canonical
-from runtime.budget import Budget
-from runtime.journal import Journal, NoJournal
-from runtime.keywords import arranged
-from runtime.naming import named
-from runtime.own import text_name
+from nlpu.runtime.budget import Budget
+from nlpu.runtime.journal import Journal, NoJournal
+from nlpu.runtime.keywords import arranged
+from nlpu.runtime.naming import named
+from nlpu.runtime.own import text_name
 
 
 def source_digest(program: Callable[..., Any]) -> str:

@@ -56,9 +56,9 @@ from nlpu.complaint import Invalid
 from nlpu.errors import HostError
 from nlpu.label import USER, Label, label_of, label_text
 from nlpu.ops import Op
-from runtime.budget import TOKENS_PER_NLOP, Amount
-from runtime.cost import Cost
-from runtime.journal import Journal, NoJournal, Row
+from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount
+from nlpu.runtime.cost import Cost
+from nlpu.runtime.journal import Journal, NoJournal, Row
 
 
 class PastOp(NamedTuple):

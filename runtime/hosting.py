@@ -41,17 +41,17 @@ from nlpu.errors import BadOperand, NeedsPerson, ProgramError, Stopped
 from nlpu.label import join
 from nlpu.lifting import contains_value, gather
 from nlpu.ops import Check
+from nlpu.runtime.gaps import OWN, check_caches, check_given, given
+from nlpu.runtime.graph import Node, Scope, Stage, content_of
+from nlpu.runtime.raised import as_typed
+from nlpu.runtime.run import RunState, Status
+from nlpu.runtime.switching import Switch
+from nlpu.runtime.threads import Threads
+from nlpu.runtime.works import KINDS, Kind
 from nlpu.value import CURRENT, Value, adopted, current
-from runtime.gaps import OWN, check_caches, check_given, given
-from runtime.graph import Node, Scope, Stage, content_of
-from runtime.raised import as_typed
-from runtime.run import RunState, Status
-from runtime.switching import Switch
-from runtime.threads import Threads
-from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel owns the host
-    from runtime.kernel import Kernel
+    from nlpu.runtime.kernel import Kernel
 
 Program = Callable[..., Any]
 _REFUSALS = 100  # of what a program asks when it has ended
@@ -417,7 +417,7 @@ def _may_read(node: Node, living: dict[str, Scope]) -> Iterator[Node]:
 
 
 def _check_issued(kernel: Kernel, node: Node) -> None:
-    from runtime.evaluation import checking  # few programs check their ops
+    from nlpu.runtime.evaluation import checking  # few programs check their ops
 
     node.work = checking(node.work)
     _spawn_issued(kernel, node)

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nlpu.private import make_file
-from runtime.journal_file import (
+from nlpu.runtime.journal_file import (
     CLOSED,
     ERRORS,
     FORMAT,
@@ -51,7 +51,7 @@ from runtime.journal_file import (
     recorded,
     typed,
 )
-from runtime.witness import SUFFIX, Witness, agrees, beside, boot_id, lost, side_of
+from nlpu.runtime.witness import SUFFIX, Witness, agrees, beside, boot_id, lost, side_of
 
 _CHAIN_BYTES: Final = 8
 _HASH_BYTES: Final = 16

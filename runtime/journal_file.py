@@ -20,9 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from memory.lock import Lock
 from nlpu.errors import JournalDamaged, NlpuError, ProgramError, StorageFailed
-from runtime.witness import SUFFIX, Record, beside, read
+from nlpu.memory.lock import Lock
+from nlpu.runtime.witness import SUFFIX, Record, beside, read
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS text (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL);

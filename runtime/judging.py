@@ -23,7 +23,7 @@ from nlpu.judgement import Judgement, PoorJudge
 from nlpu.models.known import known_model
 from nlpu.ops import Op
 from nlpu.processor import Processor
-from runtime.graph import Node
+from nlpu.runtime.graph import Node
 
 
 def poverty(op: Op[Any], processor: Processor, content: Any) -> str:

@@ -43,19 +43,19 @@ from nlpu.errors import (
 )
 from nlpu.label import Label, join
 from nlpu.processor import Processor
+from nlpu.runtime.calls import CallDesk
+from nlpu.runtime.clock import Clock
+from nlpu.runtime.editing import label_of_text, rewritten
+from nlpu.runtime.graph import Node, Scope, Stage
+from nlpu.runtime.hosting import Host
+from nlpu.runtime.journal import Journal, NoJournal
+from nlpu.runtime.lifts import finish_lift
+from nlpu.runtime.pulse import Pulse
+from nlpu.runtime.run import RunState
+from nlpu.runtime.threads import Threads
+from nlpu.runtime.upstream import upstream
+from nlpu.runtime.works import KINDS
 from nlpu.value import CURRENT, Value
-from runtime.calls import CallDesk
-from runtime.clock import Clock
-from runtime.editing import label_of_text, rewritten
-from runtime.graph import Node, Scope, Stage
-from runtime.hosting import Host
-from runtime.journal import Journal, NoJournal
-from runtime.lifts import finish_lift
-from runtime.pulse import Pulse
-from runtime.run import RunState
-from runtime.threads import Threads
-from runtime.upstream import upstream
-from runtime.works import KINDS
 
 _T = TypeVar("_T")
 _MOST_THREADS = 64  # blocking functions of programs at once

@@ -19,10 +19,10 @@ from math import inf
 
 from nlpu.errors import Quarantined
 from nlpu.processor import Processor
+from nlpu.runtime.budget import Amount
+from nlpu.runtime.faults import Health
+from nlpu.runtime.graph import Node
 from nlpu.wire import Request
-from runtime.budget import Amount
-from runtime.faults import Health
-from runtime.graph import Node
 
 _CREEP = 1 / 16  # of an attempt, for each answer
 

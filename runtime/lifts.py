@@ -15,13 +15,13 @@ from pydantic_core import PydanticSerializationError
 from nlpu.errors import BadOperand, NlpuError, ProgramError, described
 from nlpu.json_text import canonical
 from nlpu.lifting import Lift
+from nlpu.runtime.gaps import check_given, given
+from nlpu.runtime.graph import Node
+from nlpu.runtime.journal import text_hash
 from nlpu.value import CURRENT, Value, own
-from runtime.gaps import check_given, given
-from runtime.graph import Node
-from runtime.journal import text_hash
 
 if TYPE_CHECKING:  # the kernel calls this; it is handed in
-    from runtime.kernel import Kernel
+    from nlpu.runtime.kernel import Kernel
 
 
 def lift_issued(kernel: Kernel, node: Node) -> None:

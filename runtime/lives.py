@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nlpu.errors import Diverged, HostError
-from runtime.answers import known_answers
-from runtime.budget import Budget
-from runtime.editing import Ancestor, Edits, check
-from runtime.header import has_json, result_text, source_digest
-from runtime.history import Past
-from runtime.journal import Journal, NoJournal, Row
-from runtime.kernel import Kernel
-from runtime.own import marked, text_name
-from runtime.receipt import receipt_of
-from runtime.rows import past_in
-from runtime.run import RunState
+from nlpu.runtime.answers import known_answers
+from nlpu.runtime.budget import Budget
+from nlpu.runtime.editing import Ancestor, Edits, check
+from nlpu.runtime.header import has_json, result_text, source_digest
+from nlpu.runtime.history import Past
+from nlpu.runtime.journal import Journal, NoJournal, Row
+from nlpu.runtime.kernel import Kernel
+from nlpu.runtime.own import marked, text_name
+from nlpu.runtime.receipt import receipt_of
+from nlpu.runtime.rows import past_in
+from nlpu.runtime.run import RunState
 
 
 def anew(kernel: Kernel, number: int, header: Mapping[str, Any], budget: Budget) -> RunState:

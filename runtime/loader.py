@@ -71,7 +71,7 @@ def load(spec: str, only: str = "") -> Program:
         return _from_text(path, only) if is_text else _from_file(path, function, only)
     if spec not in available():
         raise Usage(f"no program is called {spec!r}{_nearest(spec, available())}")
-    module = _imported(lambda: importlib.import_module(f"programs.{spec}"), spec)
+    module = _imported(lambda: importlib.import_module(f"nlpu.programs.{spec}"), spec)
     return _program(spec, module, spec, f"the program {spec}")
 
 
@@ -121,7 +121,7 @@ def _digest(source: bytes, only: str = "") -> str:
 
 def available() -> list[str]:
     """The names of the programs in ``programs``: modules that say what they are the program of."""
-    place = importlib.import_module("programs").__path__[0]
+    place = importlib.import_module("nlpu.programs").__path__[0]
     names = [found.name for found in pkgutil.iter_modules([place])]
     return sorted(name for name in names if _defines(Path(place) / f"{name}.py", name))
 
@@ -194,9 +194,9 @@ class _Source(SourceFileLoader):
 
 
 def _from_text(path: Path, only: str) -> Program:
-    from runtime.assembly.bounds import Given  # all this is for texts alone
-    from runtime.assembly.carrying import program_of
-    from runtime.drivers import ask, calculate, clock
+    from nlpu.runtime.assembly.bounds import Given  # all this is for texts alone
+    from nlpu.runtime.assembly.carrying import program_of
+    from nlpu.runtime.drivers import ask, calculate, clock
 
     if not path.is_file():
         raise Usage(f"there is no file {path}; nlpu show RUN --program writes one")

@@ -28,7 +28,7 @@ from nlpu.errors import NlpuError
 from nlpu.wire import Capabilities
 
 if TYPE_CHECKING:
-    from runtime.station import Station
+    from nlpu.runtime.station import Station
 
 
 def named(program: Callable[..., Any]) -> dict[str, str]:
@@ -66,7 +66,7 @@ def _shared(file: str | None, other: str | None) -> str:
 @lru_cache(maxsize=64)
 def _digest(path: str, modified_ns: int, size: int) -> str:
     """Read once for a fleet; a changed file has another time or size."""
-    from runtime.loader import digest_of  # here: it imports importlib
+    from nlpu.runtime.loader import digest_of  # here: it imports importlib
 
     return digest_of(Path(path))
 

@@ -14,9 +14,9 @@ from random import Random
 from typing import Any
 
 from nlpu.errors import BadOperand, NotInRun
+from nlpu.runtime.graph import Scope, current_scope
+from nlpu.runtime.works import First
 from nlpu.value import Value, current
-from runtime.graph import Scope, current_scope
-from runtime.works import First
 
 _HEARD = "what was heard"
 

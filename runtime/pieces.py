@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from runtime.graph import Node, Stage
+from nlpu.runtime.graph import Node, Stage
 
 AGAIN = "\n[the answer begins anew]\n"
 _MANY = 64

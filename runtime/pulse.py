@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime.graph import Node
+from nlpu.runtime.graph import Node
 
 if TYPE_CHECKING:  # the kernel owns its pulse
-    from runtime.kernel import Kernel
+    from nlpu.runtime.kernel import Kernel
 
 EVERY_S = 1.0
 

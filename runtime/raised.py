@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from nlpu.errors import NlpuError, ProgramError, described
+from nlpu.runtime.graph import Node
 from nlpu.value import Value
-from runtime.graph import Node
 
 _REFUSALS = (TypeError, AttributeError, ValueError)  # of Python and of libraries (pydantic)
 _NAMED = re.compile(rf"\b({Node.__name__}|{Value.__name__})\b")

@@ -33,11 +33,11 @@ from nlpu.errors import Cancelled
 from nlpu.judgement import Judgement
 from nlpu.printing import columns, counted, figure, one_line
 from nlpu.processor import DEFAULT_LIMITS
-from runtime.budget import TOKENS_PER_NLOP
-from runtime.cost import Cost
-from runtime.graph import Node
-from runtime.judging import poverty
-from runtime.run import RunState
+from nlpu.runtime.budget import TOKENS_PER_NLOP
+from nlpu.runtime.cost import Cost
+from nlpu.runtime.graph import Node
+from nlpu.runtime.judging import poverty
+from nlpu.runtime.run import RunState
 
 
 class Part(BaseModel):

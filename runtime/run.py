@@ -31,17 +31,17 @@ from nlpu.errors import Diverged, HostError, ModelError, NlpuError, ProgramError
 from nlpu.label import UNTRUSTED
 from nlpu.ops import Op
 from nlpu.processor import Processor
-from runtime.answers import known_to
-from runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
-from runtime.editing import Ancestor, Persona
-from runtime.gaps import Given
-from runtime.gate import Gate
-from runtime.graph import Node, Scope, Sight
-from runtime.history import History, Outcome, Past, PastCall, amount_of, cost_of
-from runtime.journal import Journal, NoJournal
+from nlpu.runtime.answers import known_to
+from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
+from nlpu.runtime.editing import Ancestor, Persona
+from nlpu.runtime.gaps import Given
+from nlpu.runtime.gate import Gate
+from nlpu.runtime.graph import Node, Scope, Sight
+from nlpu.runtime.history import History, Outcome, Past, PastCall, amount_of, cost_of
+from nlpu.runtime.journal import Journal, NoJournal
 
 if TYPE_CHECKING:  # the kernel drives runs; a run only hands itself to it
-    from runtime.kernel import Kernel
+    from nlpu.runtime.kernel import Kernel
 
 Status = Literal["running", "done", "failed", "stopped", "needs_person"]
 _FAULTS: dict[str, type[NlpuError]] = {

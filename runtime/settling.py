@@ -27,17 +27,17 @@ from typing import TYPE_CHECKING
 from nlpu.codec import Decoded, decode
 from nlpu.complaint import complaint
 from nlpu.errors import DoesNotFit, EngineDied, HostError, ModelError, Overloaded, ProgramError
+from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount
+from nlpu.runtime.cost import Cost
+from nlpu.runtime.graph import Cell, Node, Stage
+from nlpu.runtime.judging import check_judge
+from nlpu.runtime.lanes import Flight, Lane, quarantined
+from nlpu.runtime.run import RunState
 from nlpu.wire import Reply
-from runtime.budget import TOKENS_PER_NLOP, Amount
-from runtime.cost import Cost
-from runtime.graph import Cell, Node, Stage
-from runtime.judging import check_judge
-from runtime.lanes import Flight, Lane, quarantined
-from runtime.run import RunState
 
 if TYPE_CHECKING:  # the desk owns this; both are the kernel's
-    from runtime.calls import CallDesk
-    from runtime.kernel import Kernel
+    from nlpu.runtime.calls import CallDesk
+    from nlpu.runtime.kernel import Kernel
 
 _NO_ROOM = "; the window has no room to ask again with what was wrong"
 

@@ -32,16 +32,16 @@ from typing import Any
 from nlpu.errors import HostError, MissingPart, NlpuError, ProgramError, StorageFailed
 from nlpu.private import make_dir
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
+from nlpu.runtime.clock import Clock
+from nlpu.runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of work)
+from nlpu.runtime.drivers.person import Person
+from nlpu.runtime.forks import check_process
+from nlpu.runtime.header import new_stem
+from nlpu.runtime.journal import Journal, NoJournal
+from nlpu.runtime.journal_file import is_there, older
+from nlpu.runtime.kernel import Kernel
+from nlpu.runtime.run import failure_of
 from nlpu.wire import Engine
-from runtime.clock import Clock
-from runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of work)
-from runtime.drivers.person import Person
-from runtime.forks import check_process
-from runtime.header import new_stem
-from runtime.journal import Journal, NoJournal
-from runtime.journal_file import is_there, older
-from runtime.kernel import Kernel
-from runtime.run import failure_of
 
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
 

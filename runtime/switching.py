@@ -22,8 +22,8 @@ from typing import NoReturn
 from greenlet import getcurrent, greenlet
 
 from nlpu.errors import ProgramError
+from nlpu.runtime.graph import Scope
 from nlpu.value import look_around
-from runtime.graph import Scope
 
 
 def _parents_scope() -> Scope | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from nlpu.errors import UpstreamFailed
 from nlpu.ops import Draws, Map
 from nlpu.printing import one_line, shown
-from runtime.graph import Node, content_of
+from nlpu.runtime.graph import Node, content_of
 
 _BEGINNING = 60  # characters of what it was given
 _PARTS = {Map: "item", Draws: "draw"}

@@ -12,8 +12,8 @@ from typing import Any
 
 import networkx as nx
 
-from runtime.graph import Node
-from runtime.run import RunState
+from nlpu.runtime.graph import Node
+from nlpu.runtime.run import RunState
 
 
 def graph_of(run: RunState) -> nx.DiGraph[str]:

@@ -34,13 +34,13 @@ from nlpu.errors import BadOperand
 from nlpu.label import join
 from nlpu.lifting import Gather, Leaf, Lift, check_text, rebuilt
 from nlpu.ops import Call, Draws, Map, Op, Operand, Reduce
+from nlpu.runtime.graph import Node, Scope, content_of
+from nlpu.runtime.lifts import lift_issued, lift_ready
 from nlpu.value import Value, literal, own
-from runtime.graph import Node, Scope, content_of
-from runtime.lifts import lift_issued, lift_ready
 
 if TYPE_CHECKING:  # the kernel calls this table; the functions get the kernel handed in
-    from runtime.kernel import Kernel
-    from runtime.run import RunState
+    from nlpu.runtime.kernel import Kernel
+    from nlpu.runtime.run import RunState
 
 JOINT = "\n\n"  # between the texts of one reduction group
 _MOST_GROUP = 8  # texts folded at once: wider groups make weak models forget the first ones

@@ -27,7 +27,7 @@ from nlpu.engines import fault_answers
 from nlpu.engines.fault_plan import Plan, Seen
 from nlpu.engines.fault_server import FaultServer
 from nlpu.engines.openai_http import HttpEngine
-from runtime import Budget, Computer, Run
+from nlpu.runtime import Budget, Computer, Run
 
 HANG_S = 60  # real seconds after which a run that should have ended is a failure
 LIMITS = Limits(timeout_s=10.0, patience_s=5.0, backoff_s=0.005, max_in_flight=8)

@@ -13,11 +13,11 @@ from typing import Any
 
 from kit import computer, finish, said
 
-from runtime.budget import Budget
-from runtime.journal import link, text_hash
-from runtime.loader import load
-from runtime.naming import described
-from runtime.witness import SLOT_BYTES, Record, decode, encode, side_of
+from nlpu.runtime.budget import Budget
+from nlpu.runtime.journal import link, text_hash
+from nlpu.runtime.loader import load
+from nlpu.runtime.naming import described
+from nlpu.runtime.witness import SLOT_BYTES, Record, decode, encode, side_of
 
 Rows = list[list[Any]]
 RUNS = Path(".nlpu/runs")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from nlpu import lift, nlop
 from nlpu.ops import Op
-from runtime import first, now, random, spawn
+from nlpu.runtime import first, now, random, spawn
 
 Share = Literal["none", "one", "two", "three"]
 _CHILDREN = {"none": 1, "one": 2, "two": 2, "three": 2}

@@ -24,7 +24,7 @@ from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import NlpuError
 from nlpu.processor import Limits
-from runtime.computer import Computer
+from nlpu.runtime.computer import Computer
 
 IN_FLIGHT = 24
 

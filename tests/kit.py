@@ -10,9 +10,9 @@ from typing import Any
 
 from nlpu import Limits, nlop
 from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.runtime import Computer, FakeClock, Run
+from nlpu.runtime.witness import SUFFIX
 from nlpu.wire import Reply, Request
-from runtime import Computer, FakeClock, Run
-from runtime.witness import SUFFIX
 
 PATIENCE_S = 30  # of the test itself: real seconds after which a hanging run is a failure
 

@@ -16,9 +16,9 @@ from nlpu import Label, Value, nlop
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import NlpuError, chain_of
 from nlpu.label import USER, Integrity, intern_label, join
+from nlpu.runtime import Computer, spawn
+from nlpu.runtime.drivers.driver import driver
 from nlpu.value import current
-from runtime import Computer, spawn
-from runtime.drivers.driver import driver
 
 CASES = 200  # of each path, at least
 LABELS = [

@@ -10,8 +10,8 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from memory.controller import Memory
-from memory.reading import words_of
+from nlpu.memory.controller import Memory
+from nlpu.memory.reading import words_of
 
 pytest.importorskip("chromadb")
 

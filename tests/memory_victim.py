@@ -7,8 +7,8 @@ from pathlib import Path
 
 from memory_kit import Bag
 
-from memory.controller import Memory
-from memory.ingest import ingest
+from nlpu.memory.controller import Memory
+from nlpu.memory.ingest import ingest
 
 
 def write_until_killed(directory: Path, texts: Path, life: int, told: Connection) -> None:

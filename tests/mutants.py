@@ -26,20 +26,20 @@ import label_kit
 import pytest
 
 FUNCTIONS = {
-    "runtime.drivers.policy": ["is_trusted", "objections", "_may_read", "_readers"],
-    "runtime.drivers.dispatch": [
+    "nlpu.runtime.drivers.policy": ["is_trusted", "objections", "_may_read", "_readers"],
+    "nlpu.runtime.drivers.dispatch": [
         "_ready", "_labels", "_weighed", "_person", "_approved_by", "_settled_by", "_refusal",
         "_settle",
     ],
-    "runtime.drivers.driver": ["Driver.role_of"],
+    "nlpu.runtime.drivers.driver": ["Driver.role_of"],
     "nlpu.label": ["join", "_join"],
     "nlpu.value": ["Value.__init__", "see"],
-    "runtime.kernel": ["Kernel.settle", "Kernel.fail"],
-    "runtime.graph": ["Scope.saw", "Scope.see", "Scope.child", "Node.read"],
-    "runtime.works": ["_scope_of_growth"],
+    "nlpu.runtime.kernel": ["Kernel.settle", "Kernel.fail"],
+    "nlpu.runtime.graph": ["Scope.saw", "Scope.see", "Scope.child", "Node.read"],
+    "nlpu.runtime.works": ["_scope_of_growth"],
 }  # fmt: skip
 SUITES = {
-    "runtime.drivers": ["test_policy.py", "test_drivers.py"],
+    "nlpu.runtime.drivers": ["test_policy.py", "test_drivers.py"],
     "": ["test_labels.py", "test_label_paths.py", "test_show_labels.py"],
 }
 EVERY = 9  # of the cases of label paths: one is enough to see a loss
@@ -155,9 +155,9 @@ def _putting(holder: Any, function: Any, tree: ast.AST, name: str) -> Callable[[
 
 def of_tables() -> Iterator[Mutant]:
     """Every mutant of the policy's and the dispatcher's tables: one entry more or less."""
-    policy = importlib.import_module("runtime.drivers.policy")
-    dispatch = importlib.import_module("runtime.drivers.dispatch")
-    driver = importlib.import_module("runtime.drivers.driver")
+    policy = importlib.import_module("nlpu.runtime.drivers.policy")
+    dispatch = importlib.import_module("nlpu.runtime.drivers.dispatch")
+    driver = importlib.import_module("nlpu.runtime.drivers.driver")
     for effect in driver.EFFECTS:
         for role in driver.ROLES:
             table = {**policy._NEEDS_TRUST, effect: policy._NEEDS_TRUST[effect] ^ {role}}

@@ -14,10 +14,10 @@ from kit import PATIENCE_S, echo, execute
 
 from nlpu import Value
 from nlpu.label import UNTRUSTED, USER
+from nlpu.runtime import Run
+from nlpu.runtime.drivers.driver import driver
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.value import current
-from runtime import Run
-from runtime.drivers.driver import driver
-from runtime.drivers.person import ScriptedPerson
 
 BAD = Value("attacker", UNTRUSTED)
 Read = Callable[[], str]

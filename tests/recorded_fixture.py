@@ -7,10 +7,10 @@ from typing import Any
 
 from kit import computer, finish
 
-from runtime.computer import Computer
-from runtime.loader import load
-from runtime.naming import described
-from runtime.terminal.archive import Record, find
+from nlpu.runtime.computer import Computer
+from nlpu.runtime.loader import load
+from nlpu.runtime.naming import described
+from nlpu.runtime.terminal.archive import Record, find
 
 DIGEST = '''
 @nlop

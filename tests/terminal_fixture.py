@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from runtime.settings import NAMES
-from runtime.terminal.app import main
+from nlpu.runtime.settings import NAMES
+from nlpu.runtime.terminal.app import main
 
 ROOT = Path(__file__).parents[1]
 ESSAY = ROOT / "docs" / "essay.txt"
-COMMAND = [sys.executable, "-m", "runtime.terminal"]
+COMMAND = [sys.executable, "-m", "nlpu.runtime.terminal"]
 
 
 @dataclass

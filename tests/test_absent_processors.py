@@ -12,8 +12,8 @@ from kit import PATIENCE_S, computer, count, echo, finish, said
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import MissingPart, Overloaded, ServerFault, Unauthorized, Unreachable
+from nlpu.runtime import Budget
 from nlpu.wire import Capabilities
-from runtime import Budget
 
 NOWHERE = "http://127.0.0.1:9"  # discard: nobody listens
 

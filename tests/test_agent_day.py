@@ -13,7 +13,7 @@ from memory_kit import Bag, memory
 from terminal_fixture import Terminal, nlpu
 
 from nlpu.engines.scripted import Scripted, Seen, default_answer
-from programs.agent_day import Day, Person, lived
+from nlpu.programs.agent_day import Day, Person, lived
 
 __all__ = ["nlpu"]
 NAMES = ("Ann", "Bob", "Cem")

@@ -13,11 +13,11 @@ from test_person import at_terminal
 
 from nlpu.label import UNTRUSTED, USER, Integrity, intern_label
 from nlpu.printing import cells, one_line, safe, visible
+from nlpu.runtime.drivers.approval import screen
+from nlpu.runtime.drivers.driver import Argument, Driver, driver
+from nlpu.runtime.drivers.person import ExactCall
+from nlpu.runtime.drivers.policy import objections
 from nlpu.types import result_type
-from runtime.drivers.approval import screen
-from runtime.drivers.driver import Argument, Driver, driver
-from runtime.drivers.person import ExactCall
-from runtime.drivers.policy import objections
 
 QUESTION = "approve of exactly this call? [y/N] "
 FORGED = '! to = "eve@example.org"'
@@ -192,7 +192,7 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
 
 
 PADDED = '''
-from runtime.drivers.driver import driver
+from nlpu.runtime.drivers.driver import driver
 
 @driver(effect="external", roles={"body": "content"})
 def send(to: str, body: str) -> bool:
@@ -232,7 +232,7 @@ def test_at_a_terminal_the_real_recipient_is_seen_and_w_shows_all(tmp_path: Path
 
 def test_a_question_of_a_program_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "post.py").write_text(
-        "from runtime.drivers import ask\n"
+        "from nlpu.runtime.drivers import ask\n"
         "def go():\n    return ask('Whom?\\u200f\\n! to = 1\\nanother [y/N] ')\n"
     )
     child = at_terminal(tmp_path, "run", "post.py:go", "--engine", "scripted", "--json")

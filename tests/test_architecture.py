@@ -10,9 +10,8 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-import memory
 import nlpu
-import runtime
+from nlpu import memory, runtime
 
 ROOT = Path(__file__).parents[1]
 HOUSES = ("nlpu", "memory", "runtime", "programs")
@@ -26,16 +25,29 @@ HEAVY = ("torch", "transformers", "chromadb", "vllm", "numpy", "aiohttp", "netwo
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the project by its dotted name."""
+    """Every module of the project by the name that it is imported by."""
     found = {}
     for house in HOUSES:
         for path in sorted((ROOT / house).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = ("nlpu", *path.relative_to(ROOT).with_suffix("").parts)
+            parts = parts[1:] if house == "nlpu" else parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
 MODULES = modules()
+
+
+def house_of(name: str) -> str:
+    """The folder at the root that a module is in."""
+    second = name.split(".")[1] if "." in name else ""
+    return second if second in HOUSES else "nlpu"
+
+
+def is_core(name: str) -> bool:
+    """Whether a module lies in a house itself, not in one of its folders, and is no face."""
+    depth = 1 if house_of(name) == "nlpu" else 2
+    return name.count(".") == depth and MODULES[name].name != "__init__.py"
 
 
 def imports(path: Path, *, at_start: bool = False) -> set[str]:
@@ -66,22 +78,30 @@ def _not_at_import(node: ast.AST) -> bool:
 def test_arrows_run_one_way(name: str) -> None:
     if name == "nlpu":  # the face
         return
-    allowed = MAY_IMPORT[name.partition(".")[0]]
+    allowed = MAY_IMPORT[house_of(name)]
     for used in imports(MODULES[name]):
-        assert used.partition(".")[0] in allowed, f"{name} imports {used}"
+        assert house_of(used) in allowed, f"{name} imports {used}"
+
+
+def test_modules_have_one_name() -> None:
+    """Imported by two, a module is there twice, and what one makes is not of the other's class."""
+    others = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    for path in [*MODULES.values(), *others]:
+        roots = {name.partition(".")[0] for name in imports(path)}
+        assert roots <= {"nlpu"}, f"{path.relative_to(ROOT)} imports {roots - {'nlpu'}}"
 
 
 def test_the_face_is_for_programs() -> None:
     """It leads to all that runs programs, so what runs them would go in a circle by it."""
-    outer = ("programs", "runtime.bench")
+    outer = ("nlpu.programs", "nlpu.runtime.bench")
     inner = {name: path for name, path in MODULES.items() if not name.startswith(outer)}
     assert not [name for name, path in inner.items() if "nlpu" in imports(path)]
 
 
 def test_the_core_of_the_runtime_knows_neither_terminal_nor_bench() -> None:
-    outer = ("runtime.terminal", "runtime.bench")
+    outer = ("nlpu.runtime.terminal", "nlpu.runtime.bench")
     for name, path in MODULES.items():
-        if name.startswith("runtime") and not name.startswith(outer):
+        if house_of(name) == "runtime" and not name.startswith(outer):
             bad = {used for used in imports(path) if used.startswith(outer)}
             assert not bad, f"{name} imports {bad}"
 
@@ -101,7 +121,10 @@ def test_public_names_are_exactly_all(house: object) -> None:
     assert names == sorted(names) and len(names) <= (15 if house is not nlpu else 80)
     for name in names:
         assert getattr(house, name) is not None
-    submodules = {name.split(".")[1] for name in MODULES if name.count(".")}
+    inside = f"{house.__name__}."  # type: ignore[attr-defined]
+    submodules = {
+        name[len(inside) :].partition(".")[0] for name in MODULES if name.startswith(inside)
+    }
     loose = {
         name
         for name, item in vars(house).items()
@@ -147,13 +170,7 @@ def test_importing_does_nothing() -> None:
     assert told == "[] 1"
 
 
-CORE = [
-    name
-    for name, path in MODULES.items()
-    if name.startswith(("nlpu.", "runtime.", "memory."))
-    and name.count(".") == 1
-    and path.name != "__init__.py"
-]
+CORE = [name for name in MODULES if house_of(name) != "programs" and is_core(name)]
 
 
 @pytest.mark.parametrize("name", CORE)

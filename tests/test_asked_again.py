@@ -42,18 +42,18 @@ from nlpu.frames import frame_from_template
 from nlpu.label import UNTRUSTED
 from nlpu.markers import MARK
 from nlpu.ops import Op
+from nlpu.runtime import Budget, Computer, Run, first
+from nlpu.runtime.assembly.bounds import Bounds
+from nlpu.runtime.assembly.carrying import program_of
+from nlpu.runtime.assembly.reading import read as read_plan
+from nlpu.runtime.assembly.writing import write
+from nlpu.runtime.history import past_of
+from nlpu.runtime.journal import Journal
+from nlpu.runtime.pieces import AGAIN
+from nlpu.runtime.rows import past_in, rows_by_run
 from nlpu.tokens import CharTokenizer
 from nlpu.value import Value
 from nlpu.wire import Reply, Request
-from runtime import Budget, Computer, Run, first
-from runtime.assembly.bounds import Bounds
-from runtime.assembly.carrying import program_of
-from runtime.assembly.reading import read as read_plan
-from runtime.assembly.writing import write
-from runtime.history import past_of
-from runtime.journal import Journal
-from runtime.pieces import AGAIN
-from runtime.rows import past_in, rows_by_run
 
 __all__ = ["servers", "tokenizer"]  # fixtures
 
@@ -568,7 +568,7 @@ def test_a_failure_of_an_older_journal_stays_one(
         except Malformed as error:
             return str(error), echo("instead")
 
-    monkeypatch.setattr("runtime.settling.complaint", lambda *_: None)
+    monkeypatch.setattr("nlpu.runtime.settling.complaint", lambda *_: None)
     run = execute(program, engine="three", run_dir=tmp_path, convention=convention)
     monkeypatch.undo()
     assert run.result[0] == "the reply 'three' is not a whole number"

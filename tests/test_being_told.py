@@ -12,8 +12,8 @@ from terminal_fixture import Terminal, nlpu
 from nlpu import Value, nlop
 from nlpu.errors import BadOperand, DoesNotFit, Malformed, NlpuError, UpstreamFailed, chain_of
 from nlpu.lifting import gather
-from runtime import spawn
-from runtime.terminal.output import said
+from nlpu.runtime import spawn
+from nlpu.runtime.terminal.output import said
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")
@@ -131,7 +131,7 @@ def test_an_error_that_is_caught_twice_tells_of_the_second_place() -> None:
 PROGRAM = """import asyncio
 from nlpu import op, lift
 from nlpu.lifting import gather
-from runtime import spawn
+from nlpu.runtime import spawn
 
 def helper(n):
     return {"a": 1}["b" * n]

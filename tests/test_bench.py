@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.bench import graphs, overhead, priority, remembered, report, requests, saturation
-from runtime.bench.servers import instant_server, may_serve
-from runtime.bench.shapes import SHAPES, Shape, bare_chain, run_one
+from nlpu.runtime.bench import graphs, overhead, priority, remembered, report, requests, saturation
+from nlpu.runtime.bench.servers import instant_server, may_serve
+from nlpu.runtime.bench.shapes import SHAPES, Shape, bare_chain, run_one
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def small() -> Iterator[None]:
     """A chain of three calls in the place of all shapes."""
 
     def three(note: requests.Note) -> object:
-        from runtime.bench.shapes import begin, step
+        from nlpu.runtime.bench.shapes import begin, step
 
         return step(note(2), step(note(1), begin(note(0))))
 
@@ -114,7 +114,7 @@ def test_a_graph_is_measured_in_its_own_process(kind: str) -> None:
 
 
 def test_the_command_prints_json() -> None:
-    code = "from runtime.terminal.app import main; main()"
+    code = "from nlpu.runtime.terminal.app import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "bench", "overhead", "--help"],
         capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "120"},

@@ -19,11 +19,11 @@ from nlpu.intervals import wilson
 from nlpu.matching import text_of
 from nlpu.ops import Op
 from nlpu.processor import SYSTEM_MARK
-from runtime.bench import answers, answers_arms, answers_data, answers_dspy, answers_figures
-from runtime.bench.answers_arms import ARMS, Line
-from runtime.bench.answers_run import Results
-from runtime.bench.answers_tables import markdown, tables
-from runtime.bench.answers_words import DSPY, OLD, PLAIN
+from nlpu.runtime.bench import answers, answers_arms, answers_data, answers_dspy, answers_figures
+from nlpu.runtime.bench.answers_arms import ARMS, Line
+from nlpu.runtime.bench.answers_run import Results
+from nlpu.runtime.bench.answers_tables import markdown, tables
+from nlpu.runtime.bench.answers_words import DSPY, OLD, PLAIN
 
 ANIMALS = ("heron", "swift", "kettle", "lamp")
 OURS = ("old", "new", "plain", "old4", "new4", "plain4")

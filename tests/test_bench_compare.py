@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from nlpu.errors import Usage
-from runtime.bench import compare, results
-from runtime.bench.report import circumstances, measured
-from runtime.terminal.output import said
+from nlpu.runtime.bench import compare, results
+from nlpu.runtime.bench.report import circumstances, measured
+from nlpu.runtime.terminal.output import said
 
 
 def result(each: list[float], better: Any = "more", **more: Any) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_a_result_without_a_picture_says_so(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from runtime.bench.pictures import draw  # needs matplotlib
+    from nlpu.runtime.bench.pictures import draw  # needs matplotlib
 
     with pytest.raises(Usage, match="no picture"):
         draw({"bench": "compare"}, tmp_path / "a.png")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime.bench.servers import Served, scripted_server
+from nlpu.runtime.bench.servers import Served, scripted_server
 
 FILE = Path(__file__).parents[1] / "benchmarks" / "document.py"
 

@@ -15,16 +15,16 @@ from nlpu.codec import messages_of
 from nlpu.convention import FIRST
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import MissingPart, ServerFault
-from runtime import Computer
-from runtime.bench import all as all_benches
-from runtime.bench import pictures, programs, programs_peers, programs_quality, programs_work
-from runtime.bench.peers import harness
-from runtime.bench.programs_ours import Whole
-from runtime.bench.programs_peers import against, counters, peers_python, run_peer
-from runtime.bench.programs_quality import facts, quality
-from runtime.bench.programs_standard import standard
-from runtime.bench.programs_work import NOTE, PROGRAMS, TURN, Size, answer_tokens, calls_of
-from runtime.bench.servers import Served, Target, scripted_server
+from nlpu.runtime import Computer
+from nlpu.runtime.bench import all as all_benches
+from nlpu.runtime.bench import pictures, programs, programs_peers, programs_quality, programs_work
+from nlpu.runtime.bench.peers import harness
+from nlpu.runtime.bench.programs_ours import Whole
+from nlpu.runtime.bench.programs_peers import against, counters, peers_python, run_peer
+from nlpu.runtime.bench.programs_quality import facts, quality
+from nlpu.runtime.bench.programs_standard import standard
+from nlpu.runtime.bench.programs_work import NOTE, PROGRAMS, TURN, Size, answer_tokens, calls_of
+from nlpu.runtime.bench.servers import Served, Target, scripted_server
 
 TINY = Size(3, 3, 2, 3, text=20)
 GPU = ("--gpu", "8,2000,1e6", "--full", "--window", "16384")

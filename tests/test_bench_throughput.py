@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import Usage
 from nlpu.processor import Processor, open_processor
-from runtime.bench import results, throughput, throughput_runs
-from runtime.bench.overhead import tokenizer
-from runtime.bench.pictures import _rising, draw
-from runtime.bench.servers import ROWS, Served, Target, scripted_server, target
-from runtime.bench.throughput_profiles import PROFILES, filled, profile, sessions
+from nlpu.runtime.bench import results, throughput, throughput_runs
+from nlpu.runtime.bench.overhead import tokenizer
+from nlpu.runtime.bench.pictures import _rising, draw
+from nlpu.runtime.bench.servers import ROWS, Served, Target, scripted_server, target
+from nlpu.runtime.bench.throughput_profiles import PROFILES, filled, profile, sessions
 
 PLAN = throughput_runs.Plan((1, 2), 2, 700, 4, every=False)
 

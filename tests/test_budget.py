@@ -30,8 +30,8 @@ from nlpu.errors import (
     Overloaded,
     ServerFault,
 )
-from runtime import Budget, first, spawn
-from runtime.budget import Amount, Purse
+from nlpu.runtime import Budget, first, spawn
+from nlpu.runtime.budget import Amount, Purse
 
 
 def texts(n: int) -> list[str]:

@@ -28,9 +28,9 @@ from nlpu.errors import (
     TimedOut,
     Unreachable,
 )
+from nlpu.runtime import Budget, Run
+from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount
 from nlpu.wire import Message, Reply, Request
-from runtime import Budget, Run
-from runtime.budget import TOKENS_PER_NLOP, Amount
 
 PRICE = Price(prompt=1.0, completion=3.0)
 ATTEMPTS = Limits(attempts=3, max_in_flight=2, backoff_s=0.01, patience_s=1.0)

@@ -23,7 +23,7 @@ from nlpu.errors import BadOp, BadOperand, ProgramError
 from nlpu.intervals import wilson
 from nlpu.isa import judge
 from nlpu.judgement import LITTLE_MASS, PoorJudge
-from runtime.computer import Computer
+from nlpu.runtime.computer import Computer
 
 SHY = Calibration(slope=2.0, intercept=3.0)  # of a model that says yes too seldom
 

@@ -23,7 +23,7 @@ from nlpu import Value, lift, nlop
 from nlpu.chat import Chat, chat_of
 from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BadOperand, Cancelled, DoesNotFit, Malformed, UpstreamFailed
-from runtime import first, spawn
+from nlpu.runtime import first, spawn
 
 # -- first, cancel -----------------------------------------------------------------------------
 

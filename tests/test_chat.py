@@ -21,7 +21,6 @@ from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
-from memory.filling import room_for
 from nlpu import Op, Value, nlop
 from nlpu.chat import Chat, Turn, chat_of, said
 from nlpu.codec import Codec, messages_of
@@ -33,6 +32,7 @@ from nlpu.errors import BadOp, BadOperand, DoesNotFit, MissingPart, NlpuError
 from nlpu.frames import _PLAIN, Frame, frame_from_template
 from nlpu.label import UNTRUSTED, USER
 from nlpu.markers import USUAL
+from nlpu.memory.filling import room_for
 from nlpu.models import installed_model
 from nlpu.processor import (
     _CHAT_OVERHEAD,
@@ -41,11 +41,11 @@ from nlpu.processor import (
     open_processor,
     scripted_frame,
 )
+from nlpu.runtime import Computer
+from nlpu.runtime.drivers.driver import driver
 from nlpu.tokens import CharTokenizer, FileTokenizer
 from nlpu.types import result_type
 from nlpu.wire import Capabilities, Message, Request
-from runtime import Computer
-from runtime.drivers.driver import driver
 
 __all__ = ["servers"]
 

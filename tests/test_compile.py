@@ -13,13 +13,13 @@ from kit import computer, execute, finish
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOperand
 from nlpu.label import UNTRUSTED, Integrity, intern_label
+from nlpu.programs.compile import BOUNDS, ROUNDS, Compiled, compile, compiled
+from nlpu.runtime import Computer
+from nlpu.runtime.assembly.bounds import Bounds
+from nlpu.runtime.assembly.reading import STANDARD, read
+from nlpu.runtime.drivers.driver import driver
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.value import Value, current
-from programs.compile import BOUNDS, ROUNDS, Compiled, compile, compiled
-from runtime import Computer
-from runtime.assembly.bounds import Bounds
-from runtime.assembly.reading import STANDARD, read
-from runtime.drivers.driver import driver
-from runtime.drivers.person import ScriptedPerson
 
 ESSAY = Path(__file__).parents[1] / "docs" / "essay.txt"
 PLANS = "Write the steps"

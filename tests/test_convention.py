@@ -25,10 +25,10 @@ from nlpu.isa import answer, extract, judge, summarize
 from nlpu.judgement import Judgement
 from nlpu.layout import constants_of
 from nlpu.processor import scripted_frame
+from nlpu.runtime import Computer
 from nlpu.tokens import CharTokenizer
 from nlpu.types import result_type
 from nlpu.wire import Message, Request
-from runtime import Computer
 
 CODEC = Codec(CharTokenizer(), scripted_frame())
 LONG = "The mill stands by the river. " * 40

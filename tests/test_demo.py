@@ -14,11 +14,11 @@ import pytest
 
 from nlpu import ProgramError
 from nlpu.engines.scripted import Say, Scripted, Seen
-from programs.demo import REVIEWS, Narrator, Scores, all_at_once
-from programs.letters import FIELDS, Letter, Letters, forty, letters, score
-from programs.two_lives import Lives, Took, in_two_lives
-from runtime import Computer
-from runtime.terminal.archive import owner, records
+from nlpu.programs.demo import REVIEWS, Narrator, Scores, all_at_once
+from nlpu.programs.letters import FIELDS, Letter, Letters, forty, letters, score
+from nlpu.programs.two_lives import Lives, Took, in_two_lives
+from nlpu.runtime import Computer
+from nlpu.runtime.terminal.archive import owner, records
 from tests.terminal_fixture import COMMAND, Terminal, environment, fault_server, nlpu
 from tests.test_kills import until
 

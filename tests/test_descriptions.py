@@ -14,10 +14,10 @@ from nlpu import op
 from nlpu.convention import FIRST, SECOND
 from nlpu.errors import BadOp
 from nlpu.layout import constants_of
+from nlpu.runtime.assembly.types import read_type, write_type
+from nlpu.runtime.assembly.words import Line
 from nlpu.schema import plain
 from nlpu.types import result_type
-from runtime.assembly.types import read_type, write_type
-from runtime.assembly.words import Line
 
 
 class Urgency(Enum):

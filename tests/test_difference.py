@@ -10,11 +10,11 @@ from recorded_fixture import DIGEST, begun, program, recorded
 from terminal_fixture import Terminal, nlpu
 
 from nlpu.engines.scripted import Seen
-from runtime.drivers import files
-from runtime.editing import Edits
-from runtime.loader import load
-from runtime.terminal.archive import find
-from runtime.terminal.difference import difference_of, lines_of
+from nlpu.runtime.drivers import files
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.archive import find
+from nlpu.runtime.terminal.difference import difference_of, lines_of
 
 __all__ = ["nlpu"]  # a fixture
 

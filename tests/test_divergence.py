@@ -21,8 +21,8 @@ from kit import (
 from nlpu import NlpuError, lift, op
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import Diverged
-from runtime import Budget, first, now, random, spawn
-from runtime.journal import Journal
+from nlpu.runtime import Budget, first, now, random, spawn
+from nlpu.runtime.journal import Journal
 
 
 def two(text: str) -> Any:

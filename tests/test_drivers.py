@@ -17,9 +17,9 @@ from nlpu import Value
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, BadOperand, DriverFailed, NeedsPerson, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
-from runtime import Budget, first, spawn
-from runtime.drivers.driver import Driver, driver, idempotency_key
-from runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime import Budget, first, spawn
+from nlpu.runtime.drivers.driver import Driver, driver, idempotency_key
+from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
 
 
 class World:

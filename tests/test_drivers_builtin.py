@@ -17,10 +17,10 @@ from test_person import at_terminal
 
 from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, Usage
 from nlpu.label import SYSTEM, UNTRUSTED, Integrity, intern_label
-from runtime import driver
-from runtime.drivers import ask, calculate, clock, files, search
-from runtime.drivers.folder import _Folder
-from runtime.drivers.person import ScriptedPerson
+from nlpu.runtime import driver
+from nlpu.runtime.drivers import ask, calculate, clock, files, search
+from nlpu.runtime.drivers.folder import _Folder
+from nlpu.runtime.drivers.person import ScriptedPerson
 
 SECRET = "what is outside"
 
@@ -308,7 +308,7 @@ def test_pages_bring_their_labels(tmp_path: Path) -> None:
 
 def test_the_person_at_the_terminal_answers(tmp_path: Path) -> None:
     (tmp_path / "post.py").write_text(
-        "from runtime.drivers import ask\ndef go():\n    return ask('Whom?\\x1b[2J')\n"
+        "from nlpu.runtime.drivers import ask\ndef go():\n    return ask('Whom?\\x1b[2J')\n"
     )
     child = at_terminal(tmp_path, "run", "post.py:go", "--engine", "scripted", "--json")
     child.expect_exact("Whom?")

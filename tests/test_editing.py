@@ -15,13 +15,13 @@ from kit import asked, computer, count, echo, execute, finish, merge, resumed, s
 from nlpu import lift
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOperand, Usage
-from runtime import Budget, Run, first, now, random, spawn
-from runtime.editing import Edits
-from runtime.history import past_of
-from runtime.journal import Journal
-from runtime.loader import load
-from runtime.terminal.archive import find
-from runtime.terminal.difference import difference_of
+from nlpu.runtime import Budget, Run, first, now, random, spawn
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.history import past_of
+from nlpu.runtime.journal import Journal
+from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.archive import find
+from nlpu.runtime.terminal.difference import difference_of
 
 
 def nested(seen: Seen) -> str:

@@ -15,9 +15,9 @@ from test_drivers import World
 from nlpu import Value
 from nlpu.errors import BadOperand, Malformed, NlpuError, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, Integrity, intern_label
-from runtime import Run, endorse, spawn
-from runtime.drivers.endorse import _closed, _member
-from runtime.drivers.person import ScriptedPerson
+from nlpu.runtime import Run, endorse, spawn
+from nlpu.runtime.drivers.endorse import _closed, _member
+from nlpu.runtime.drivers.person import ScriptedPerson
 
 NOBODY = ScriptedPerson()
 

@@ -20,9 +20,9 @@ from nlpu.engines.fault_plan import script
 from nlpu.engines.fault_server import FaultServer
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.processor import open_processor
+from nlpu.runtime import Computer
 from nlpu.types import NUMBER_SCHEMAS
 from nlpu.wire import Constraint
-from runtime import Computer
 
 __all__ = ["tokenizer"]  # a fixture
 

@@ -18,10 +18,10 @@ from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, ConnectionLost, HostError, NotInRun, ProgramError, Usage
 from nlpu.isa import classify
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, intern_label
+from nlpu.runtime import Budget, Computer, first, spawn
+from nlpu.runtime.evaluation import Evaluation, contestants_of
 from nlpu.scores import Report, Row
 from nlpu.value import literal
-from runtime import Budget, Computer, first, spawn
-from runtime.evaluation import Evaluation, contestants_of
 
 ECHOES = [({"text": word}, word) for word in ("one", "two", "three", "four")]
 

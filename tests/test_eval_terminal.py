@@ -20,14 +20,14 @@ from nlpu.engines.fault_answers import prompt_hash
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import ProgramError, Usage
 from nlpu.isa import answer
+from nlpu.runtime.answers import add_answers, make_answers, read_answers
+from nlpu.runtime.history import past_of
+from nlpu.runtime.journal import Journal
+from nlpu.runtime.terminal.archive import find
+from nlpu.runtime.terminal.evaluated import evaluation_of
+from nlpu.runtime.terminal.score_page import page_of
+from nlpu.runtime.terminal.trusting import doubt_of, files_of
 from nlpu.scores import Report, Row
-from runtime.answers import add_answers, make_answers, read_answers
-from runtime.history import past_of
-from runtime.journal import Journal
-from runtime.terminal.archive import find
-from runtime.terminal.evaluated import evaluation_of
-from runtime.terminal.score_page import page_of
-from runtime.terminal.trusting import doubt_of, files_of
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")

@@ -11,14 +11,14 @@ from kit import execute
 from memory_kit import memory
 from terminal_fixture import ESSAY, Terminal, nlpu
 
-from memory.ingest import ingest
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import Usage
-from programs.agent_day import Person, lived
-from programs.kin import kin, samples
-from programs.research import researched
-from programs.transfer import transfer
-from runtime import Computer
+from nlpu.memory.ingest import ingest
+from nlpu.programs.agent_day import Person, lived
+from nlpu.programs.kin import kin, samples
+from nlpu.programs.research import researched
+from nlpu.programs.transfer import transfer
+from nlpu.runtime import Computer
 
 __all__ = ["nlpu"]
 LETTERS = {"ann": "I am Ann. " * 90, "bob": "Bob here. " * 90, "cem": "It is Cem. " * 9}

@@ -13,7 +13,7 @@ from fault_kit import CASES, LIMITS, Case, Servers, execute, servers, tell, toke
 from nlpu import Limits
 from nlpu import errors as e
 from nlpu.engines.fault_plan import Plan, mix
-from runtime.faults import Health
+from nlpu.runtime.faults import Health
 
 __all__ = ["servers", "tokenizer"]  # fixtures
 

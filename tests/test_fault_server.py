@@ -31,7 +31,7 @@ from nlpu import errors as e
 from nlpu.engines import fault_answers
 from nlpu.engines.fault_plan import FAULTS, Seen, mix
 from nlpu.engines.fault_server import FaultServer
-from runtime import Run
+from nlpu.runtime import Run
 
 __all__ = ["servers", "tokenizer"]  # fixtures
 

@@ -30,9 +30,9 @@ from nlpu.errors import (
     Unreachable,
     UpstreamFailed,
 )
+from nlpu.runtime import first
+from nlpu.runtime.faults import Health
 from nlpu.wire import Reply, Request
-from runtime import first
-from runtime.faults import Health
 
 TRANSIENT = [Unreachable, Overloaded, ServerFault, ConnectionLost, TimedOut, EngineDied]
 FATAL = [NotAModelServer, Unauthorized, HostError, DoesNotFit, ConstraintRejected, BadOperand]

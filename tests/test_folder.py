@@ -17,10 +17,10 @@ from terminal_fixture import Terminal, nlpu
 
 from nlpu.errors import ServerFault
 from nlpu.printing import cells
-from runtime import Budget
-from runtime.editing import Edits
-from runtime.terminal.archive import records
-from runtime.terminal.folder import summaries
+from nlpu.runtime import Budget
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.terminal.archive import records
+from nlpu.runtime.terminal.folder import summaries
 
 __all__ = ["nlpu"]  # a fixture
 LARGE = 15_000_000

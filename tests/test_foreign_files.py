@@ -11,7 +11,7 @@ from journal_kit import PROGRAM, RUNS, Rows, forge, headers
 from terminal_fixture import Terminal, nlpu
 
 from nlpu.errors import Usage
-from runtime.loader import digest_of, load
+from nlpu.runtime.loader import digest_of, load
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")

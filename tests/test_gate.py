@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from kit import PATIENCE_S, computer, echo, finish, shorten
 
-from runtime import Computer
-from runtime.gate import Gate
+from nlpu.runtime import Computer
+from nlpu.runtime.gate import Gate
 
 
 def two_chains() -> tuple[object, object]:

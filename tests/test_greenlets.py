@@ -13,9 +13,9 @@ from off_path_kit import BAD, nobody_wrote_to_the_attacker, send, there
 from nlpu import Value
 from nlpu.errors import ProgramError
 from nlpu.label import UNTRUSTED, USER
+from nlpu.runtime import spawn
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.value import current
-from runtime import spawn
-from runtime.drivers.person import ScriptedPerson
 
 __all__ = ["nobody_wrote_to_the_attacker"]  # a fixture
 LATE = "another one made"

@@ -18,8 +18,8 @@ from kit import (
 from nlpu import Op, Value, lift, op
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand
+from nlpu.runtime import spawn
 from nlpu.value import current
-from runtime import spawn
 
 # -- nested programs and growing graphs ------------------------------------------------------------
 

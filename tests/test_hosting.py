@@ -21,7 +21,7 @@ from kit import (
 from nlpu import Value, lift
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand, ProgramError
-from runtime import spawn
+from nlpu.runtime import spawn
 
 # -- programs of every kind ------------------------------------------------------------------------
 

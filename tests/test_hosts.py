@@ -18,8 +18,8 @@ from terminal_fixture import COMMAND, ROOT, Terminal, environment, nlpu
 
 from nlpu import lift
 from nlpu.errors import ProgramError, Usage
-from runtime import Budget, Computer, Run, spawn
-from runtime.drivers import files
+from nlpu.runtime import Budget, Computer, Run, spawn
+from nlpu.runtime.drivers import files
 
 __all__ = ["nlpu"]  # a fixture
 FORK = multiprocessing.get_context("fork")
@@ -133,7 +133,7 @@ def test_files_may_begin_with_a_bom(nlpu: Terminal, tmp_path: Path) -> None:
 
 def test_a_manifest_may_begin_with_a_bom(tmp_path: Path) -> None:
     pytest.importorskip("mcp")
-    from runtime.drivers import McpServer  # here: of the extra ``mcp``
+    from nlpu.runtime.drivers import McpServer  # here: of the extra ``mcp``
 
     tool = {"look": {"definition": {"inputSchema": {"type": "object"}}}}
     (tmp_path / "m.json").write_bytes(BOM_UTF8 + json.dumps(tool).encode())
@@ -177,7 +177,7 @@ ENDLESS = """
 import asyncio, sys
 sys.path.insert(0, {tests!r})
 from kit import computer, echo, finish
-from runtime import spawn
+from nlpu.runtime import spawn
 
 async def sleeps():
     await echo("x")

@@ -17,14 +17,14 @@ from nlpu import ModelError, Value, nlop
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.isa import answer, decompose, summarize
 from nlpu.label import UNTRUSTED, USER
-from programs.idioms import (
+from nlpu.programs.idioms import (
     chain_of_thought,
     reflection,
     selection_inference,
     self_correction,
     weave,
 )
-from runtime import Computer, Run
+from nlpu.runtime import Computer, Run
 
 FACTS = ["Ann is older than Bo.", "Bo is older than Cy.", "The kettle is blue."]
 TEXT = "The mill was built in 1712, the bridge in 1690."

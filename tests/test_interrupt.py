@@ -17,7 +17,7 @@ from terminal_fixture import COMMAND, ESSAY, environment, fault_server
 
 from nlpu.errors import MissingPart
 from nlpu.models import installed_model
-from runtime.terminal.archive import Record, records
+from nlpu.runtime.terminal.archive import Record, records
 
 BOOK = ("run", "summarize_book", "--input", str(ESSAY))
 STUCK = ("--rate", "no_answer=0.2")  # every fifth prompt is never answered
@@ -195,7 +195,7 @@ def test_a_second_ctrl_c_ends_a_session_that_is_busy_in_c(tmp_path: Path) -> Non
 
 DEAF = """
 import os, signal
-from runtime.terminal.watchdog import Watchdog
+from nlpu.runtime.terminal.watchdog import Watchdog
 signal.signal(signal.SIGINT, lambda number, frame: None)
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGQUIT, signal.SIGUSR1})
 with Watchdog(True) as watchdog:
@@ -233,7 +233,7 @@ def test_a_process_that_is_stopped_has_its_time_when_it_goes_on(tmp_path: Path) 
 def test_who_is_asked_has_the_time_to_answer() -> None:
     code = (
         "import os, signal\n"
-        "from runtime.terminal.watchdog import Watchdog\n"
+        "from nlpu.runtime.terminal.watchdog import Watchdog\n"
         "with Watchdog(True) as watchdog:\n"
         "    watchdog.begins(0.5, {})\n"
         "    watchdog.begins(None, {})\n"  # its run has ended
@@ -251,7 +251,7 @@ def test_who_is_asked_has_the_time_to_answer() -> None:
 def test_nothing_is_left_of_the_process_beside(tmp_path: Path) -> None:
     code = (
         "import signal, sys, os\n"
-        "from runtime.terminal.app import main\n"
+        "from nlpu.runtime.terminal.app import main\n"
         "sys.argv = ['nlpu', 'run', 'ask', 'Hi', '--engine', 'scripted', '--seconds', '60']\n"
         "before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGQUIT)]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
@@ -314,7 +314,7 @@ def test_ctrl_c_while_the_embedded_model_loads(tmp_path: Path) -> None:
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("module", ["typer", "pydantic_core", "runtime.terminal.executing"])
+@pytest.mark.parametrize("module", ["typer", "pydantic_core", "nlpu.runtime.terminal.executing"])
 def test_ctrl_c_while_modules_load_is_one_line_and_one_object(tmp_path: Path, module: str) -> None:
     """The module's place is taken by one that waits in a class body, as pydantic's own do."""
     waits = (
@@ -332,7 +332,7 @@ def test_ctrl_c_while_modules_load_is_one_line_and_one_object(tmp_path: Path, mo
         f"            return importlib.util.spec_from_file_location(name, {str(path)!r})\n"
         "sys.meta_path.insert(0, Finder())\n"
         "sys.argv = ['nlpu', 'run', 'ask', 'Hi', '--engine', 'scripted', '--json']\n"
-        "from runtime.terminal.__main__ import main\nmain()\n"
+        "from nlpu.runtime.terminal.__main__ import main\nmain()\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", start], cwd=tmp_path, env=environment(), text=True,

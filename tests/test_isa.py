@@ -14,7 +14,7 @@ from nlpu.engines.scripted import Scripted
 from nlpu.isa import TRUTH_TABLES, Critique, judge, numbered, picked
 from nlpu.judgement import Judgement
 from nlpu.questions import questions
-from runtime import Computer
+from nlpu.runtime import Computer
 
 TABLE = [(op, case) for op, cases in TRUTH_TABLES.items() for case in cases]
 

@@ -19,9 +19,9 @@ from kit import asked, computer, echo, execute, finish, shorten, slow
 from nlpu import lift, op
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import JournalDamaged, RunBusy, StorageFailed
-from runtime.journal import Journal, NoJournal, link, owned
-from runtime.terminal.archive import owner
-from runtime.witness import side_of
+from nlpu.runtime.journal import Journal, NoJournal, link, owned
+from nlpu.runtime.terminal.archive import owner
+from nlpu.runtime.witness import side_of
 
 ROWS: list[list[Any]] = [["run", 1, {"a": None}], ["x", 1, "ü\u2028\n", 0.5], ["y", 2, [1, "2"]]]
 

@@ -30,10 +30,10 @@ from pydantic_core import to_json
 
 from nlpu.engines.scripted import Scripted, Seen, default_answer
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
-from runtime import Budget, Computer
-from runtime import journal as journal_module
-from runtime.history import past_of
-from runtime.journal import Journal, Row
+from nlpu.runtime import Budget, Computer
+from nlpu.runtime import journal as journal_module
+from nlpu.runtime.history import past_of
+from nlpu.runtime.journal import Journal, Row
 
 ROOT = Path(__file__).parent.parent
 CALLS = 40

@@ -32,8 +32,8 @@ from witness_kit import (
 )
 
 from nlpu.errors import JournalDamaged
-from runtime.journal import Journal
-from runtime.witness import SLOT_BYTES, read, side_of
+from nlpu.runtime.journal import Journal
+from nlpu.runtime.witness import SLOT_BYTES, read, side_of
 
 __all__ = ["nlpu", "shelf"]  # fixtures
 

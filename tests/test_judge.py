@@ -34,10 +34,10 @@ from nlpu.judgement import (
     shares,
     weighed,
 )
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.experience import Experience
+from nlpu.runtime.forecast import forecast
 from nlpu.wire import Capabilities, Message, Request
-from runtime.editing import Edits
-from runtime.experience import Experience
-from runtime.forecast import forecast
 
 CHOICES = ("yes", "no")
 

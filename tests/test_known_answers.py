@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from nlpu.engines.scripted import Scripted, Seen
+from nlpu.programs.answer import Answer, Citation
+from nlpu.programs.compile import Compiled
+from nlpu.programs.kin import Kin, Kinship
+from nlpu.programs.react import Trace
 from nlpu.questions import questions
-from programs.answer import Answer, Citation
-from programs.compile import Compiled
-from programs.kin import Kin, Kinship
-from programs.react import Trace
-from runtime import Computer
+from nlpu.runtime import Computer
 
 FILE = Path(__file__).parents[1] / "benchmarks" / "known_answers.py"
 LEAST = {"answer": 30, "react": 20, "kin": 20, "compile": 20, "converse": 20}
@@ -55,7 +55,7 @@ def test_what_is_asked_is_in_what_is_given(bench: ModuleType, name: str) -> None
 
 
 def test_each_author_has_a_sample_and_as_many_texts(bench: ModuleType) -> None:
-    from programs.kin import samples
+    from nlpu.programs.kin import samples
 
     known = samples(bench.HERE / "authors.md")
     expected = [case.expected for case in bench.subjects()["kin"].cases]

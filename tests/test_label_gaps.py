@@ -19,9 +19,9 @@ from nlpu import Label, Value, lift
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand, DriverFailed
 from nlpu.label import UNTRUSTED, USER
+from nlpu.runtime import first, spawn
+from nlpu.runtime.drivers.folder import files
 from nlpu.value import current
-from runtime import first, spawn
-from runtime.drivers.folder import files
 
 BAD = Value("bad", UNTRUSTED)
 _GLOBAL: list[str] = []

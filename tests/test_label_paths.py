@@ -42,11 +42,11 @@ from nlpu import Label, Value, lift, split
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import UNTRUSTED, USER, join
+from nlpu.programs.calling import careful
+from nlpu.runtime import Computer, FakeClock, Run, first, spawn
+from nlpu.runtime.drivers.endorse import endorse
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.value import current
-from programs.calling import careful
-from runtime import Computer, FakeClock, Run, first, spawn
-from runtime.drivers.endorse import endorse
-from runtime.drivers.person import ScriptedPerson
 
 Text = Value[str]
 warm = echo.using(temperature=1.0)

@@ -18,9 +18,9 @@ from test_label_paths import PATHS
 
 from nlpu import Label, Value
 from nlpu.label import UNTRUSTED, USER, join
-from runtime import Budget, Computer, Run, spawn
-from runtime.drivers.person import ScriptedPerson
-from runtime.editing import Edits
+from nlpu.runtime import Budget, Computer, Run, spawn
+from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.editing import Edits
 
 Begin = Callable[[Computer, Callable[[], Any]], Run]
 SLOW = pytest.mark.slow

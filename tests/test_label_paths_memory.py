@@ -15,16 +15,16 @@ from kit import echo, merge
 from label_kit import CASES, PAIRS, Claim, Path, answer, both, loss, losses, seen
 from memory_kit import memory
 
-from memory.consolidate import reflect, review
-from memory.controller import Memory
-from memory.disk import Disk
-from memory.firmware import NAMES, open_firmware
-from memory.window import Window
 from nlpu import Label, Value
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.label import SYSTEM, UNTRUSTED, USER, join
+from nlpu.memory.consolidate import reflect, review
+from nlpu.memory.controller import Memory
+from nlpu.memory.disk import Disk
+from nlpu.memory.firmware import NAMES, open_firmware
+from nlpu.memory.window import Window
+from nlpu.runtime import Computer, FakeClock
 from nlpu.value import current
-from runtime import Computer, FakeClock
 
 Text = Value[str]
 _written = iter(range(10**9))

@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from nlpu import Value, lift, nlop
 from nlpu.errors import ProgramError
 from nlpu.label import UNTRUSTED
+from nlpu.runtime import spawn
+from nlpu.runtime.gaps import LabelGap
 from nlpu.value import current
-from runtime import spawn
-from runtime.gaps import LabelGap
 
 BAD = Value("bad", UNTRUSTED)
 

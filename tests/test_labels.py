@@ -12,7 +12,7 @@ from kit import count, echo, execute, merge, shorten, slow, yes
 from nlpu import Label, Value, lift
 from nlpu.engines.scripted import Scripted
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
-from runtime import endorse, first, spawn
+from nlpu.runtime import endorse, first, spawn
 
 PEOPLE = st.none() | st.frozensets(st.sampled_from("abcd"))
 LABELS = st.builds(intern_label, st.sampled_from(Integrity), PEOPLE)

@@ -14,11 +14,11 @@ from nlpu import Label, Value
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import DriverFailed, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER
+from nlpu.runtime import Run
+from nlpu.runtime.drivers.driver import Driver, brought, driver
+from nlpu.runtime.drivers.folder import files
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.value import current
-from runtime import Run
-from runtime.drivers.driver import Driver, brought, driver
-from runtime.drivers.folder import files
-from runtime.drivers.person import ScriptedPerson
 
 __all__ = ["nobody_wrote_to_the_attacker"]  # a fixture
 YES = ScriptedPerson(lambda call: True)

@@ -26,9 +26,9 @@ from off_path_kit import (
 from nlpu import Value
 from nlpu.errors import BadOperand, NotInRun
 from nlpu.label import UNTRUSTED
+from nlpu.runtime import spawn
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.value import current, literal
-from runtime import spawn
-from runtime.drivers.person import ScriptedPerson
 
 __all__ = ["nobody_wrote_to_the_attacker"]  # a fixture
 FORK = multiprocessing.get_context("fork")

@@ -24,9 +24,9 @@ from off_path_kit import (
 from nlpu import Label, Value, lift
 from nlpu.errors import BadOperand, Refused
 from nlpu.label import UNTRUSTED, USER
+from nlpu.runtime import spawn
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.value import current, inside
-from runtime import spawn
-from runtime.drivers.person import ScriptedPerson
 
 __all__ = ["nobody_wrote_to_the_attacker"]  # a fixture
 

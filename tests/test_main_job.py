@@ -17,11 +17,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from nlpu.programs.summarize_book import Part, summarize_book
+from nlpu.runtime import Computer, Run
+from nlpu.runtime.history import past_of
+from nlpu.runtime.journal import Journal
 from nlpu.wire import Capabilities, Engine, Reply, Request
-from programs.summarize_book import Part, summarize_book
-from runtime import Computer, Run
-from runtime.history import past_of
-from runtime.journal import Journal
 from tests.vllm_fixture import Served
 
 ROOT = Path(__file__).parent.parent

@@ -19,9 +19,9 @@ from nlpu.codec import Codec
 from nlpu.engines.scripted import Scripted
 from nlpu.markers import MARK, USUAL, Markers, markers_in, of_tokens
 from nlpu.processor import Processor, scripted_frame
+from nlpu.runtime import Computer
 from nlpu.tokens import CharTokenizer
 from nlpu.wire import Capabilities, Message, Reply, Request
-from runtime import Computer
 
 TOKENS = ["<|im_start|>", "<|im_end|>", "<think>", "[gMASK]", "sop", "</s>"]
 OWN = of_tokens(TOKENS)

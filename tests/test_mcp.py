@@ -20,8 +20,8 @@ from kit import computer, echo, execute, finish, resumed
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import DriverFailed, NeedsPerson, Usage
 from nlpu.label import UNTRUSTED
-from runtime import driver
-from runtime.drivers import McpServer, pin
+from nlpu.runtime import driver
+from nlpu.runtime.drivers import McpServer, pin
 
 pytest.importorskip("mcp")
 HERE = Path(__file__).parent

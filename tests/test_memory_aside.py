@@ -11,14 +11,14 @@ import pytest
 from kit import PATIENCE_S, computer, echo, execute, finish
 from memory_kit import Bag, memory
 
-from memory.controller import Memory
-from memory.embed import open_embedder
 from nlpu import lift
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import MissingPart
-from programs.answer import from_store
-from runtime import spawn
-from runtime.drivers.recall import search
+from nlpu.memory.controller import Memory
+from nlpu.memory.embed import open_embedder
+from nlpu.programs.answer import from_store
+from nlpu.runtime import spawn
+from nlpu.runtime.drivers.recall import search
 
 
 class Held(Bag):

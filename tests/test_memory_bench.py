@@ -9,14 +9,14 @@ import pytest
 from kit import computer
 from memory_kit import memory
 
-from memory.embed import open_embedder
 from nlpu.engines.scripted import Seen
 from nlpu.errors import MissingPart, Usage
-from runtime.bench.locomo import read_talk, token_f1
-from runtime.bench.memory import measure
-from runtime.bench.memory_model import ask, figures, sampled
-from runtime.bench.memory_portable import memory_portable
-from runtime.bench.memory_scale import memory_scale
+from nlpu.memory.embed import open_embedder
+from nlpu.runtime.bench.locomo import read_talk, token_f1
+from nlpu.runtime.bench.memory import measure
+from nlpu.runtime.bench.memory_model import ask, figures, sampled
+from nlpu.runtime.bench.memory_portable import memory_portable
+from nlpu.runtime.bench.memory_scale import memory_scale
 
 TALK = {
     "speakers": ["Ann", "Bob"],

@@ -9,7 +9,11 @@ from kit import computer, echo, execute, finish, resumed
 from memory_kit import Bag, memory, talk
 from terminal_fixture import Terminal, nlpu
 
-from memory.consolidate import (
+from nlpu.chat import Turn, chat_of
+from nlpu.engines.scripted import Scripted
+from nlpu.errors import BadOperand, MissingPart
+from nlpu.label import UNTRUSTED, USER
+from nlpu.memory.consolidate import (
     DISCOUNT,
     FADE,
     NEWEST,
@@ -20,15 +24,11 @@ from memory.consolidate import (
     reflect,
     review,
 )
-from memory.controller import Memory
-from memory.embed import open_embedder
-from nlpu.chat import Turn, chat_of
-from nlpu.engines.scripted import Scripted
-from nlpu.errors import BadOperand, MissingPart
-from nlpu.label import UNTRUSTED, USER
-from programs.converse import converse
-from runtime import Budget
-from runtime.bench.memory_credit import found
+from nlpu.memory.controller import Memory
+from nlpu.memory.embed import open_embedder
+from nlpu.programs.converse import converse
+from nlpu.runtime import Budget
+from nlpu.runtime.bench.memory_credit import found
 
 __all__ = ["nlpu"]
 

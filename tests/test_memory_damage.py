@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from memory_kit import TALK, Bag, memory, talk
 
-from memory.controller import Memory
-from memory.pages import Page
 from nlpu.errors import StorageFailed
+from nlpu.memory.controller import Memory
+from nlpu.memory.pages import Page
 
 DAMAGE = {
     "a page without its text": "DELETE FROM blob",

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from memory.embed import MiniLM
 from nlpu.errors import MissingPart
+from nlpu.memory.embed import MiniLM
 
 TEXTS = ["Who keeps bees?", "", "where", "Ein längerer Satz, 备用钥匙 ... " * 12, "word " * 400]
 COLD = """
 import sys
-from memory import Memory
+from nlpu.memory import Memory
 with Memory(sys.argv[1], embedder="minilm") as memory:
     memory.write("Seven bees.")
     assert memory.search("bees")

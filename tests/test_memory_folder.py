@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from terminal_fixture import Terminal, nlpu
 
-from memory.controller import Memory
-from memory.embed import MiniLM, open_embedder
-from memory.folder import Folder
 from nlpu.errors import MissingPart, Usage
+from nlpu.memory.controller import Memory
+from nlpu.memory.embed import MiniLM, open_embedder
+from nlpu.memory.folder import Folder
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

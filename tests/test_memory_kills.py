@@ -11,7 +11,7 @@ import pytest
 from memory_kit import memory
 from memory_victim import write_until_killed
 
-from memory.ingest import ingest
+from nlpu.memory.ingest import ingest
 
 KILLS = 100
 

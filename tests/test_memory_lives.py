@@ -11,16 +11,16 @@ import pytest
 from kit import computer, echo, execute, finish, resumed, said, shorten
 from memory_kit import TALK, memory, talk
 
-from memory.consolidate import NEWEST, consolidate, review
-from memory.controller import Memory
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand, Diverged, NlpuError, Refused, ServerFault
 from nlpu.label import UNTRUSTED, USER
+from nlpu.memory.consolidate import NEWEST, consolidate, review
+from nlpu.memory.controller import Memory
+from nlpu.runtime import Budget, spawn
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.experience import Experience
+from nlpu.runtime.forecast import forecast
 from nlpu.wire import Capabilities
-from runtime import Budget, spawn
-from runtime.editing import Edits
-from runtime.experience import Experience
-from runtime.forecast import forecast
 
 MILL, BEES = "Tom built the mill.", "Bees live in hives."
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from memory_kit import memory
 from terminal_fixture import Terminal, nlpu
 
-from memory.embed import open_embedder
-from memory.firmware import Base
-from memory.ingest import cut, ingest, name_of, text_of
-from memory.levels import Levels, rough_tokens
-from memory.pages import Page
 from nlpu.errors import MissingPart, Usage
 from nlpu.label import UNTRUSTED, USER
+from nlpu.memory.embed import open_embedder
+from nlpu.memory.firmware import Base
+from nlpu.memory.ingest import cut, ingest, name_of, text_of
+from nlpu.memory.levels import Levels, rough_tokens
+from nlpu.memory.pages import Page
 
 __all__ = ["nlpu"]
 BEES = "# Bees\n\nBees make honey in hives.\n\n# Mills\n\nThe mill grinds corn. It is old.\n"

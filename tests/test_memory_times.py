@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory.times import spans_of
+from nlpu.memory.times import spans_of
 
 NOW_S = datetime(2023, 8, 20, 12, tzinfo=UTC).timestamp()
 YEARS = range(2022, 2024)

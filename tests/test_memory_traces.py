@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from memory_kit import Bag
 from test_memory_bench import TALK
 
-from memory.embed import open_embedder
 from nlpu.engines.scripted import Seen
 from nlpu.errors import MissingPart
+from nlpu.memory.embed import open_embedder
+from nlpu.runtime.bench.memory_replay import Access, Trace, Uses, firmware_hits, hits
+from nlpu.runtime.bench.memory_traces import SIZES, Reader, book_trace, measure
 from nlpu.wire import Request
-from runtime.bench.memory_replay import Access, Trace, Uses, firmware_hits, hits
-from runtime.bench.memory_traces import SIZES, Reader, book_trace, measure
 
 TRACES = st.lists(st.sampled_from("abcdef"), max_size=14)
 

@@ -9,12 +9,12 @@ from typing import Literal
 import pytest
 from memory_kit import memory
 
-from memory.window import window_for
 from nlpu import nlop
 from nlpu.label import USER
+from nlpu.memory.window import window_for
+from nlpu.runtime import Computer
+from nlpu.runtime.drivers.driver import driver
 from nlpu.value import current
-from runtime import Computer
-from runtime.drivers.driver import driver
 from tests.vllm_fixture import Served
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import echo, merge
 
-from memory.window import LEAST_TOKENS, Window, window_for
 from nlpu.codec import Codec
 from nlpu.engines.embedded.vocabulary import tokenizer_files
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, DoesNotFit, MissingPart
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
+from nlpu.memory.window import LEAST_TOKENS, Window, window_for
 from nlpu.models import installed_model
 from nlpu.processor import Processor, scripted_frame
 from nlpu.tokens import CharTokenizer, FileTokenizer

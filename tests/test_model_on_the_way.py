@@ -10,7 +10,7 @@ import pytest
 from hub_kit import Hub, env, hub
 
 from nlpu.models import installed_model
-from runtime.terminal.archive import records
+from nlpu.runtime.terminal.archive import records
 from tests.terminal_fixture import COMMAND, environment
 
 __all__ = ["env", "hub"]  # fixtures

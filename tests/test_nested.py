@@ -6,7 +6,7 @@ from typing import Any
 
 from nlpu import nlop
 from nlpu.engines.scripted import Say, Scripted, Seen
-from runtime import Computer, FakeClock, first, spawn
+from nlpu.runtime import Computer, FakeClock, first, spawn
 
 
 @nlop

@@ -41,8 +41,8 @@ from nlpu import lift, nlop, op
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, BadOperand, Malformed
 from nlpu.json_text import canonical, normal
+from nlpu.runtime import Computer
 from nlpu.types import result_type
-from runtime import Computer
 
 
 class Aliased(BaseModel):
@@ -297,8 +297,8 @@ import sys
 from nlpu import lift, nlop
 from nlpu.engines.scripted import Scripted
 from pydantic import BaseModel
-from runtime import Computer
-from runtime.drivers.driver import driver
+from nlpu.runtime import Computer
+from nlpu.runtime.drivers.driver import driver
 
 class Tags(BaseModel):
     tags: set[str]

@@ -12,7 +12,7 @@ from terminal_fixture import ROOT, Terminal, environment, nlpu
 __all__ = ["nlpu"]  # a fixture
 PROGRAM = '''
 from pathlib import Path
-from runtime.drivers.driver import driver
+from nlpu.runtime.drivers.driver import driver
 
 @driver(effect="read", roles={"what": "selector"})
 def look(what: str) -> str:
@@ -32,7 +32,7 @@ def send(to: str, body: str) -> bool:
 def go():
     return send(look("whom"), "money")
 '''
-COMMAND = [sys.executable, "-m", "runtime.terminal"]
+COMMAND = [sys.executable, "-m", "nlpu.runtime.terminal"]
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from kit import PATIENCE_S, computer, echo, finish, merge, said, shorten
 from nlpu import lift
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import ConnectionLost, ProgramError
+from nlpu.runtime.pieces import AGAIN
 from nlpu.wire import Reply, Request
-from runtime.pieces import AGAIN
 
 
 class Breaking(Scripted):

@@ -17,10 +17,10 @@ from label_kit import LABELS, fail
 from nlpu import Label, Value, lift
 from nlpu.errors import Diverged, DriverFailed, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
-from runtime import spawn
-from runtime.drivers.driver import EFFECTS, ROLES, Driver, brought, driver, label_given
-from runtime.drivers.person import ExactCall, ScriptedPerson
-from runtime.drivers.policy import objections
+from nlpu.runtime import spawn
+from nlpu.runtime.drivers.driver import EFFECTS, ROLES, Driver, brought, driver, label_given
+from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime.drivers.policy import objections
 
 NEEDS_TRUST = {
     "pure": "", "read": "authority", "write": "authority selector",

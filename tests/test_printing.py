@@ -16,15 +16,11 @@ from typing import Any
 import pytest
 from kit import Doomed, computer, count, echo, execute, finish, merge, resumed, said, yes
 from memory_kit import memory, talk
-from test_architecture import MODULES
+from test_architecture import MODULES, house_of, is_core
 
-import memory as hierarchy
 import nlpu
-import runtime
-from memory.entries import Entry
-from memory.pages import Page
-from memory.reading import Reading
-from nlpu import HostError, Label, Op, Value, errors, lift, nlop
+from nlpu import HostError, Label, Op, Value, errors, lift, nlop, runtime
+from nlpu import memory as hierarchy
 from nlpu.convention import SECOND
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.openai_http import HttpEngine
@@ -32,23 +28,26 @@ from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BadOperand, NlpuError, ServerFault
 from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED, USER, Integrity, intern_label
+from nlpu.memory.entries import Entry
+from nlpu.memory.pages import Page
+from nlpu.memory.reading import Reading
 from nlpu.printing import MOST, first_line, one_line, shown
+from nlpu.runtime import Budget, Computer, FakeClock, Run, drivers, spawn
+from nlpu.runtime.clock import SystemClock
+from nlpu.runtime.drivers.driver import driver
+from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.experience import Experience
+from nlpu.runtime.forecast import forecast
+from nlpu.runtime.gate import Gate, Held
+from nlpu.runtime.outside import first
 from nlpu.value import current
 from nlpu.wire import Capabilities
-from runtime import Budget, Computer, FakeClock, Run, drivers, spawn
-from runtime.clock import SystemClock
-from runtime.drivers.driver import driver
-from runtime.drivers.person import ExactCall, ScriptedPerson
-from runtime.editing import Edits
-from runtime.experience import Experience
-from runtime.forecast import forecast
-from runtime.gate import Gate, Held
-from runtime.outside import first
 
 SECRET = "sk-very-secret"
 LONG = "a long text " * 1000
 MANY = intern_label(Integrity.USER, frozenset(f"person{n}@example.org" for n in range(99)))
-HOUSES = ("nlpu", "memory", "runtime")
+HOUSES = ("nlpu",)
 PUBLIC = (nlpu, runtime, hierarchy, drivers)
 
 
@@ -214,7 +213,7 @@ def met() -> set[type]:
     """The classes that people meet: the public ones, and what they and public functions give."""
     ours: dict[str, set[type]] = {}
     for module in MODULES:
-        if module.startswith(("nlpu.", "memory.", "runtime.")) and module.count(".") == 1:
+        if is_core(module) and house_of(module) != "programs":
             for name, kind in vars(importlib.import_module(module)).items():
                 if inspect.isclass(kind) and kind.__module__.startswith(HOUSES):
                     ours.setdefault(name, set()).add(kind)

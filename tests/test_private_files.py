@@ -13,9 +13,9 @@ from recorded_fixture import begun, program
 from terminal_fixture import Terminal, nlpu
 
 from nlpu.private import make_dir, make_file, narrow, open_to_others
-from runtime.journal import Journal
-from runtime.terminal.files import write_file
-from runtime.terminal.repl.prompt import HISTORY
+from nlpu.runtime.journal import Journal
+from nlpu.runtime.terminal.files import write_file
+from nlpu.runtime.terminal.repl.prompt import HISTORY
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")

@@ -18,17 +18,17 @@ from nlpu import lift, op, split
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadProgram, DriverFailed, ProgramError, Usage
 from nlpu.label import UNTRUSTED, USER, intern_label
+from nlpu.runtime import Computer, Run, first, spawn
+from nlpu.runtime.assembly.bounds import Given
+from nlpu.runtime.assembly.carrying import program_of
+from nlpu.runtime.assembly.reading import read
+from nlpu.runtime.assembly.tracing import plan_of
+from nlpu.runtime.assembly.writing import write
+from nlpu.runtime.drivers.driver import driver
+from nlpu.runtime.drivers.endorse import endorse
+from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.loader import load
 from nlpu.value import Value
-from runtime import Computer, Run, first, spawn
-from runtime.assembly.bounds import Given
-from runtime.assembly.carrying import program_of
-from runtime.assembly.reading import read
-from runtime.assembly.tracing import plan_of
-from runtime.assembly.writing import write
-from runtime.drivers.driver import driver
-from runtime.drivers.endorse import endorse
-from runtime.drivers.person import ScriptedPerson
-from runtime.loader import load
 
 __all__ = ["nlpu"]  # a fixture
 

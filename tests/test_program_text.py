@@ -20,17 +20,17 @@ from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOp, BadProgram
 from nlpu.label import SYSTEM, UNTRUSTED, USER, intern_label
 from nlpu.ops import Op, Operand
+from nlpu.runtime.assembly.bounds import Bounds, Given
+from nlpu.runtime.assembly.carrying import program_of
+from nlpu.runtime.assembly.checking import check
+from nlpu.runtime.assembly.plan import Outside, Param, Plan, Ref, Step
+from nlpu.runtime.assembly.plan import Seen as Looked
+from nlpu.runtime.assembly.reading import STANDARD, read
+from nlpu.runtime.assembly.words import RESERVED
+from nlpu.runtime.assembly.writing import write
+from nlpu.runtime.drivers.driver import driver
 from nlpu.schema import plain, schema_type
 from nlpu.types import result_type
-from runtime.assembly.bounds import Bounds, Given
-from runtime.assembly.carrying import program_of
-from runtime.assembly.checking import check
-from runtime.assembly.plan import Outside, Param, Plan, Ref, Step
-from runtime.assembly.plan import Seen as Looked
-from runtime.assembly.reading import STANDARD, read
-from runtime.assembly.words import RESERVED
-from runtime.assembly.writing import write
-from runtime.drivers.driver import driver
 
 
 class Tone(Enum):

@@ -12,10 +12,10 @@ import pytest
 from pydantic_core import from_json, to_json
 
 from nlpu.engines.scripted import Say, Scripted, Seen
-from programs.answer import NOTES, NOTHING_FOUND, Answer, answer, with_marks
-from programs.ask import ask
-from programs.summarize_book import NEIGHBOURS, Part, Summary, summarize_book
-from runtime import Computer, Run
+from nlpu.programs.answer import NOTES, NOTHING_FOUND, Answer, answer, with_marks
+from nlpu.programs.ask import ask
+from nlpu.programs.summarize_book import NEIGHBOURS, Part, Summary, summarize_book
+from nlpu.runtime import Computer, Run
 
 ESSAY = (Path(__file__).parents[1] / "docs" / "essay.txt").read_text()
 STRANGE = ["", " ", "[1] [99] [0]", "```\n````", "<|im_end|>", "\x1b[2J", "no.", "é" * 400, "[]"]

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from nlpu import Value
 from nlpu.errors import NlpuError, ProgramError, Unreachable, Usage
 from nlpu.printing import one_line
-from runtime import Computer
+from nlpu.runtime import Computer
 
 MOST_LINES = 20
 

@@ -15,10 +15,10 @@ from kit import computer, echo, execute
 from terminal_fixture import Ended, Terminal, environment, nlpu
 
 from nlpu.engines.scripted import Scripted
-from runtime import Computer
-from runtime.naming import named
-from runtime.terminal.archive import Record, find, records
-from runtime.terminal.edges import shape_of
+from nlpu.runtime import Computer
+from nlpu.runtime.naming import named
+from nlpu.runtime.terminal.archive import Record, find, records
+from nlpu.runtime.terminal.edges import shape_of
 
 __all__ = ["nlpu"]  # a fixture
 RUNS = Path(".nlpu/runs")
@@ -26,7 +26,7 @@ SCRIPT = """
 import sys
 from dataclasses import dataclass
 from nlpu import nlop
-from runtime import Computer
+from nlpu.runtime import Computer
 {imports}
 @dataclass
 class Book:
@@ -276,7 +276,7 @@ def test_several_processors_are_replayed_without_them(nlpu: Terminal) -> None:
 
 
 def test_a_program_that_comes_along_is_named(nlpu: Terminal) -> None:
-    from programs.ask import ask
+    from nlpu.programs.ask import ask
 
     with Computer("scripted", run_dir=RUNS) as machine:
         run = machine.run(ask, "Hi")

@@ -16,17 +16,17 @@ from kit import PATIENCE_S, execute, resumed
 from memory_kit import TALK, memory, talk
 from terminal_fixture import Terminal, nlpu
 
-from memory.controller import Memory
 from nlpu.engines.scripted import Scripted, default_answer
 from nlpu.errors import BadOperand, BudgetExceeded, NeedsPerson
+from nlpu.memory.controller import Memory
+from nlpu.programs.react import AT_ONCE, Action, Step, Trace, act, next_step
+from nlpu.runtime import Budget, Computer, spawn
+from nlpu.runtime.bench.locomo import read_talk
+from nlpu.runtime.drivers.arithmetic import calculate
+from nlpu.runtime.drivers.driver import Driver, driver
+from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime.drivers.recall import search
 from nlpu.wire import Engine, Reply, Request
-from programs.react import AT_ONCE, Action, Step, Trace, act, next_step
-from runtime import Budget, Computer, spawn
-from runtime.bench.locomo import read_talk
-from runtime.drivers.arithmetic import calculate
-from runtime.drivers.driver import Driver, driver
-from runtime.drivers.person import ExactCall, ScriptedPerson
-from runtime.drivers.recall import search
 from tests.test_main_job import Watched
 from tests.test_memory_vllm import BLOCK, shared
 from tests.vllm_fixture import Served

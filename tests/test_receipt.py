@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from nlpu import Limits, NlpuError, Price, Value
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import ServerFault
-from runtime import Receipt, Run, spawn
-from runtime.history import cost_of
-from runtime.journal import Journal
+from nlpu.runtime import Receipt, Run, spawn
+from nlpu.runtime.history import cost_of
+from nlpu.runtime.journal import Journal
 
 SECONDS = {"a": 2.0, "b": 5.0, "c": 1.0}
 

@@ -17,11 +17,11 @@ from nlpu.engines.scripted import Say, Scripted
 from nlpu.engines.transformers_folder import TransformersEngine
 from nlpu.errors import BadOp, BadOperand, Usage
 from nlpu.label import Integrity
-from runtime import Budget, Computer, FakeClock, Run, driver, spawn
-from runtime.drivers import files, pin
-from runtime.drivers.person import ScriptedPerson
-from runtime.editing import Edits
-from runtime.gate import Gate
+from nlpu.runtime import Budget, Computer, FakeClock, Run, driver, spawn
+from nlpu.runtime.drivers import files, pin
+from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.gate import Gate
 
 COUNTS: Sequence[Any] = (0, -1, 1.5, nan, "5", True)
 WHOLES: Sequence[Any] = (-1, 1.5, nan, "5", True)

@@ -12,10 +12,10 @@ from nlpu import lift
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import Diverged, DriverFailed, HostError, Unauthorized
 from nlpu.label import USER
-from runtime import Budget, now
-from runtime.drivers.driver import Driver, driver
-from runtime.drivers.person import ScriptedPerson
-from runtime.editing import Edits
+from nlpu.runtime import Budget, now
+from nlpu.runtime.drivers.driver import Driver, driver
+from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.editing import Edits
 
 
 class Post:

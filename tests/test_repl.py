@@ -20,12 +20,12 @@ from nlpu.chat import chat_of
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import Unauthorized
 from nlpu.label import UNTRUSTED, USER, Label
-from runtime import Budget
-from runtime.terminal.repl import looks
-from runtime.terminal.repl.console import Console, Settings
-from runtime.terminal.repl.folding import Folding
-from runtime.terminal.repl.lines import COMMANDS
-from runtime.terminal.repl.prompt import Words
+from nlpu.runtime import Budget
+from nlpu.runtime.terminal.repl import looks
+from nlpu.runtime.terminal.repl.console import Console, Settings
+from nlpu.runtime.terminal.repl.folding import Folding
+from nlpu.runtime.terminal.repl.lines import COMMANDS
+from nlpu.runtime.terminal.repl.prompt import Words
 
 __all__ = ["nlpu"]  # a fixture
 

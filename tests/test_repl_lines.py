@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nlpu.errors import Usage
-from runtime.terminal.repl.lines import COMMANDS, Line, instruction, parse, references
+from nlpu.runtime.terminal.repl.lines import COMMANDS, Line, instruction, parse, references
 
 THERE = {
     "VALUE": ["_1", "_2", "essay"], "PROGRAM": ["answer", "ask"], "OP": ["say", "merge"],

@@ -13,9 +13,9 @@ from test_repl import Opened, grave, last_line, opened, place, short, told
 
 from nlpu.convention import FIRST
 from nlpu.engines.scripted import Scripted
-from runtime.computer import Computer
-from runtime.terminal.repl import console
-from runtime.terminal.repl.prompt import Lines
+from nlpu.runtime.computer import Computer
+from nlpu.runtime.terminal.repl import console
+from nlpu.runtime.terminal.repl.prompt import Lines
 
 __all__ = ["nlpu", "opened", "place"]  # fixtures
 ECHO = (

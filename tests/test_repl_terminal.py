@@ -16,7 +16,7 @@ import pyte
 import pytest
 from terminal_fixture import COMMAND, environment
 
-from runtime.terminal.repl.lines import COMMANDS
+from nlpu.runtime.terminal.repl.lines import COMMANDS
 
 PATIENCE_S = 20
 WORKER = str(Path(__file__).parent / "repl_worker.py")
@@ -127,7 +127,7 @@ SCRIPTED = ("--engine", "scripted")
 
 SENDING = """
 from pathlib import Path
-from runtime import driver
+from nlpu.runtime import driver
 
 @driver(effect="read")
 def fetch() -> str:

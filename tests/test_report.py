@@ -18,10 +18,10 @@ from terminal_fixture import Terminal, nlpu
 from nlpu import Limits
 from nlpu.engines.scripted import Say, Seen
 from nlpu.errors import Usage
-from runtime.terminal.archive import find
-from runtime.terminal.edges import replayed, shape_of
-from runtime.terminal.files import write_file
-from runtime.terminal.report import data_of, report_of
+from nlpu.runtime.terminal.archive import find
+from nlpu.runtime.terminal.edges import replayed, shape_of
+from nlpu.runtime.terminal.files import write_file
+from nlpu.runtime.terminal.report import data_of, report_of
 
 __all__ = ["nlpu"]  # a fixture
 EVIL = "</script><script>alert(1)</script><!-- {script} {data} ```x``` \u2028 <|system|>"

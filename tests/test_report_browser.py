@@ -14,9 +14,9 @@ from terminal_fixture import Terminal, nlpu
 from test_report import EVIL, evil
 
 from nlpu.engines.scripted import Say, Scripted, Seen
-from runtime.terminal.archive import Record
-from runtime.terminal.edges import shape_of
-from runtime.terminal.report import MOST, report_of
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.edges import shape_of
+from nlpu.runtime.terminal.report import MOST, report_of
 
 __all__ = ["nlpu"]  # a fixture
 pytestmark = [

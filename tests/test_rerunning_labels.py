@@ -11,15 +11,15 @@ from terminal_fixture import Terminal, nlpu
 
 from nlpu.engines.scripted import Scripted
 from nlpu.label import UNTRUSTED, USER
-from runtime import Run
-from runtime.editing import Edits
-from runtime.terminal.executing import NEEDS_PERSON
+from nlpu.runtime import Run
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.terminal.executing import NEEDS_PERSON
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted", "--json")
 PROGRAM = '''
 from nlpu import nlop
-from runtime.drivers.driver import driver
+from nlpu.runtime.drivers.driver import driver
 
 @nlop
 def whom(text: str) -> str:

@@ -11,11 +11,11 @@ from kit import execute
 from memory_kit import TALK, memory, talk
 from terminal_fixture import Terminal, nlpu
 
-from memory.controller import Memory
 from nlpu.engines.scripted import Scripted, Seen, default_answer
 from nlpu.label import UNTRUSTED, USER
-from programs.answer import NOTHING_FOUND
-from programs.research import Report, researched
+from nlpu.memory.controller import Memory
+from nlpu.programs.answer import NOTHING_FOUND
+from nlpu.programs.research import Report, researched
 
 __all__ = ["nlpu"]
 WHOLE = "\n".join(TALK)

@@ -37,9 +37,9 @@ from nlpu.errors import (
     RunBusy,
     ServerFault,
 )
-from runtime import Budget, first, now, random, spawn
-from runtime.history import past_of
-from runtime.journal import Journal
+from nlpu.runtime import Budget, first, now, random, spawn
+from nlpu.runtime.history import past_of
+from nlpu.runtime.journal import Journal
 
 Script = Callable[[Seen], Any]
 

@@ -16,10 +16,10 @@ from kit import computer, echo, execute, finish, resumed
 from nlpu import NlpuError, Value, lift, op
 from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOp, BadOperand, Diverged, ServerFault, Usage
-from runtime import Budget, Computer, first, spawn
-from runtime.editing import Edits
-from runtime.journal import Journal
-from runtime.terminal import archive
+from nlpu.runtime import Budget, Computer, first, spawn
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.journal import Journal
+from nlpu.runtime.terminal import archive
 
 
 class Unprintable:

@@ -21,7 +21,7 @@ from kit import (
 
 from nlpu import Limits, lift
 from nlpu.engines.scripted import Say, Scripted
-from runtime import first, spawn
+from nlpu.runtime import first, spawn
 
 
 def instructions(engine: Scripted) -> list[str]:

@@ -15,9 +15,9 @@ from terminal_fixture import Terminal, nlpu
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import NlpuError
 from nlpu.printing import cells, columns, cut, folded
-from runtime import Budget
-from runtime.receipt import Part
-from runtime.terminal.repl.console import Console, Settings
+from nlpu.runtime import Budget
+from nlpu.runtime.receipt import Part
+from nlpu.runtime.terminal.repl.console import Console, Settings
 
 __all__ = ["nlpu"]  # a fixture
 NAMES = {

@@ -10,9 +10,9 @@ from kit import execute
 from nlpu import op, split
 from nlpu.engines.scripted import Say, Scripted
 from nlpu.matching import sentences
+from nlpu.runtime.terminal.streaming import Streamer
 from nlpu.sentences import BORDER, last_end, parts
 from nlpu.text import chunks
-from runtime.terminal.streaming import Streamer
 
 # two whole sentences each, and the beginning of a third
 SAID = {

@@ -33,9 +33,9 @@ from nlpu import errors as e
 from nlpu.engines.fault_gpu import Gpu
 from nlpu.engines.fault_plan import Fault, Seen, script
 from nlpu.engines.openai_http import HttpEngine
-from runtime import Computer, Run
-from runtime.faults import Health
-from runtime.kernel import Kernel
+from nlpu.runtime import Computer, Run
+from nlpu.runtime.faults import Health
+from nlpu.runtime.kernel import Kernel
 
 __all__ = ["servers"]  # a fixture
 

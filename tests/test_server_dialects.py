@@ -25,8 +25,8 @@ from pydantic import BaseModel
 
 from nlpu import Limits, op
 from nlpu import errors as e
-from runtime import Computer
-from runtime.handle import Run
+from nlpu.runtime import Computer
+from nlpu.runtime.handle import Run
 
 LIMITS = Limits(timeout_s=5, patience_s=0.05, attempts=2, backoff_s=0.001)
 

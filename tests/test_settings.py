@@ -12,10 +12,10 @@ import pytest
 from terminal_fixture import ROOT, Terminal, environment, fault_server, nlpu
 
 from nlpu.errors import Usage
-from runtime import Computer
-from runtime.bench.results import processor
-from runtime.settings import BUILT_IN, NAMES, Settings, read
-from runtime.terminal.options import settings
+from nlpu.runtime import Computer
+from nlpu.runtime.bench.results import processor
+from nlpu.runtime.settings import BUILT_IN, NAMES, Settings, read
+from nlpu.runtime.terminal.options import settings
 
 __all__ = ["nlpu"]  # a fixture
 URL = "http://127.0.0.1:1"
@@ -317,7 +317,7 @@ def test_a_computer_without_an_engine_is_as_it_is_set(
 def test_reading_is_quick_and_light(place: Path) -> None:
     put(place, "\n".join(f"{name} = {raw[0]!r}" for name, raw in LAYERS.items()))
     code = (
-        "import sys, time, tomllib; from runtime.settings import read; read()\n"
+        "import sys, time, tomllib; from nlpu.runtime.settings import read; read()\n"
         "took = []\n"
         "for _ in range(20):\n"
         "    began = time.process_time(); read(); took.append(time.process_time() - began)\n"

@@ -13,20 +13,19 @@ from typing import Any
 import pytest
 
 import nlpu
-import runtime
-from nlpu import Limits, Op, Price, Value, errors, lift, op, split
+from nlpu import Limits, Op, Price, Value, errors, lift, op, runtime, split
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.engines.transformers_folder import TransformersEngine
 from nlpu.label import UNTRUSTED, USER, Integrity, Label
-from runtime import Budget, Computer, FakeClock, Receipt, Run, drivers, endorse, first, spawn
-from runtime.drivers import McpServer, clock, files, pin, search
-from runtime.drivers.driver import Driver, driver
-from runtime.drivers.person import ScriptedPerson
-from runtime.editing import Edits
-from runtime.gate import Gate
-from runtime.settings import Settings
+from nlpu.runtime import Budget, Computer, FakeClock, Receipt, Run, drivers, endorse, first, spawn
+from nlpu.runtime.drivers import McpServer, clock, files, pin, search
+from nlpu.runtime.drivers.driver import Driver, driver
+from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.gate import Gate
+from nlpu.runtime.settings import Settings
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [DOCS / name for name in ("settings.md", "settings_runs.md", "settings_outside.md")]

@@ -15,8 +15,8 @@ PROGRAM = '''
 from pathlib import Path
 from nlpu import lift, nlop
 from nlpu.errors import Refused
-from runtime import spawn
-from runtime.drivers.driver import driver
+from nlpu.runtime import spawn
+from nlpu.runtime.drivers.driver import driver
 
 @nlop
 def shorten(text: str) -> str:

@@ -31,10 +31,10 @@ from witness_kit import (
 )
 
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
-from runtime.journal import Journal
-from runtime.journal_file import CLOSED, FORMAT, OPEN, journals
-from runtime.terminal.edges import _copy
-from runtime.witness import (
+from nlpu.runtime.journal import Journal
+from nlpu.runtime.journal_file import CLOSED, FORMAT, OPEN, journals
+from nlpu.runtime.terminal.edges import _copy
+from nlpu.runtime.witness import (
     SLOT_BYTES,
     UNKNOWN,
     Record,

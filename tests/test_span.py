@@ -9,7 +9,7 @@ from kit import count, echo, execute, merge, said, shorten
 
 from nlpu import lift
 from nlpu.engines.scripted import Say, Scripted, Seen
-from runtime import Receipt, first, spawn
+from nlpu.runtime import Receipt, first, spawn
 
 SECONDS = {"a": 2.0, "b": 5.0, "c": 1.0}
 

@@ -15,10 +15,10 @@ from nlpu.convention import FIRST, SECOND
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, JournalDamaged, Usage
 from nlpu.ops import Call
-from runtime import Computer
-from runtime.editing import Edits, Persona
-from runtime.journal import Journal
-from runtime.rows import rows_by_run
+from nlpu.runtime import Computer
+from nlpu.runtime.editing import Edits, Persona
+from nlpu.runtime.journal import Journal
+from nlpu.runtime.rows import rows_by_run
 
 __all__ = ["nlpu"]  # a fixture
 PROGRAM = """

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from terminal_fixture import COMMAND, ESSAY, ROOT, Terminal, environment, fault_server, nlpu
 
-from runtime.run import Counts
-from runtime.terminal.live import Plain
+from nlpu.runtime.run import Counts
+from nlpu.runtime.terminal.live import Plain
 
 __all__ = ["nlpu"]  # a fixture
 RECEIPT = {
@@ -40,7 +40,7 @@ def test_help_is_light_and_quick() -> None:
     )
     code = (
         "import sys, time; began = time.process_time()\n"
-        "from runtime.terminal.app import main\n"
+        "from nlpu.runtime.terminal.app import main\n"
         "try: main(['--help'])\n"
         "except SystemExit as end: assert end.code == 0\n"
         f"loaded = [m for m in {heavy.split()!r} if m in sys.modules]\n"
@@ -281,7 +281,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
 def test_benches_are_listed_without_being_imported(nlpu: Terminal) -> None:
     before = set(sys.modules)
     assert "overhead" in nlpu("bench", "--help").out
-    assert not {m for m in set(sys.modules) - before if m.startswith("runtime.bench")}
+    assert not {m for m in set(sys.modules) - before if m.startswith("nlpu.runtime.bench")}
 
 
 def test_serve_tells_at_once_what_cannot_be(nlpu: Terminal) -> None:
@@ -301,7 +301,7 @@ def test_serve_passes_flags_on_and_says_what_is_missing(nlpu: Terminal) -> None:
 
 
 def test_the_console_script_is_main() -> None:
-    assert 'nlpu = "runtime.terminal.__main__:main"' in (ROOT / "pyproject.toml").read_text()
+    assert 'nlpu = "nlpu.runtime.terminal.__main__:main"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_what_a_program_prints_goes_to_stderr(nlpu: Terminal, tmp_path: Path) -> None:

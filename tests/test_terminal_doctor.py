@@ -11,8 +11,8 @@ import pytest
 from terminal_fixture import Terminal, fault_server, nlpu
 
 from nlpu.models import DEFAULT_MODEL, known_models
-from runtime.settings import NAMES, Settings
-from runtime.terminal.checks import (
+from nlpu.runtime.settings import NAMES, Settings
+from nlpu.runtime.terminal.checks import (
     Check,
     _engine,
     declared_here,
@@ -21,7 +21,7 @@ from runtime.terminal.checks import (
     packages,
     version_here,
 )
-from runtime.terminal.doctor import report
+from nlpu.runtime.terminal.doctor import report
 
 __all__ = ["nlpu"]  # a fixture
 DECLARED = [

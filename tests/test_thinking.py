@@ -20,11 +20,11 @@ from nlpu.codec import Codec, decode
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import DoesNotFit
 from nlpu.processor import Processor, scripted_frame
+from nlpu.runtime import Budget
+from nlpu.runtime.assembly.bounds import Bounds
+from nlpu.runtime.assembly.carrying import program_of
 from nlpu.tokens import CharTokenizer
 from nlpu.wire import Capabilities, Reply, Request
-from runtime import Budget
-from runtime.assembly.bounds import Bounds
-from runtime.assembly.carrying import program_of
 
 
 def thinks(seen: Seen) -> bool:

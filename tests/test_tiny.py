@@ -9,7 +9,7 @@ from kit import computer, finish
 
 from nlpu import nlop, split
 from nlpu.engines.scripted import Scripted, Seen
-from runtime import Budget
+from nlpu.runtime import Budget
 
 BOOK = "\n\n".join(f"Part {n}. " + "Some money changed hands. " * 20 for n in range(12))
 

@@ -23,11 +23,11 @@ from terminal_fixture import Terminal, nlpu
 
 from nlpu.engines.scripted import Say, Seen
 from nlpu.errors import ServerFault, Usage
-from runtime.loader import load
-from runtime.terminal.archive import Record, find
-from runtime.terminal.edges import shape_of
-from runtime.terminal.flights import timeline_of
-from runtime.terminal.trace import trace_of
+from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.archive import Record, find
+from nlpu.runtime.terminal.edges import shape_of
+from nlpu.runtime.terminal.flights import timeline_of
+from nlpu.runtime.terminal.trace import trace_of
 
 __all__ = ["nlpu"]  # a fixture
 
@@ -115,7 +115,7 @@ def test_lives_follow_one_another(tmp_path: Path) -> None:
 
 def spans_of(record: Record) -> Any:
     pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
-    from runtime.terminal.telemetry import spans_of as made
+    from nlpu.runtime.terminal.telemetry import spans_of as made
 
     return made(record)
 
@@ -192,7 +192,7 @@ def test_spans_go_to_a_collector_or_a_file(nlpu: Terminal, tmp_path: Path) -> No
 
 def test_a_collector_that_is_not_there(tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
-    from runtime.terminal.telemetry import send
+    from nlpu.runtime.terminal.telemetry import send
 
     record = recorded(tmp_path, answer)
     with pytest.raises(Usage, match="no collector's URL"):
@@ -202,7 +202,7 @@ def test_a_collector_that_is_not_there(tmp_path: Path) -> None:
 def test_a_collector_that_does_not_answer_is_told_once(nlpu: Terminal) -> None:
     pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
     run: Any = nlpu("run", "ask", "What?", "--engine", "scripted", "--json").json
-    command = [sys.executable, "-m", "runtime.terminal", "show", run["run_id"]]
+    command = [sys.executable, "-m", "nlpu.runtime.terminal", "show", run["run_id"]]
     ended = subprocess.run(
         [*command, "--otel", "http://127.0.0.1:1"],
         env={**os.environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"},

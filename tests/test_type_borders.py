@@ -19,8 +19,8 @@ from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BadOp, BadOperand, DriverFailed, Malformed, Truncated
 from nlpu.grammar import grammar_of
 from nlpu.json_text import canonical
+from nlpu.runtime.drivers.driver import driver
 from nlpu.types import result_type
-from runtime.drivers.driver import driver
 
 Half = Annotated[float, AfterValidator(lambda number: number / 2)]
 Double = Annotated[float, AfterValidator(lambda number: number * 2)]

@@ -15,12 +15,12 @@ from terminal_fixture import Terminal, nlpu
 from nlpu import Limits
 from nlpu.engines.fault_answers import pieces
 from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.runtime import Budget
+from nlpu.runtime.clock import SystemClock
+from nlpu.runtime.journal import owned
+from nlpu.runtime.terminal.archive import find, followed
+from nlpu.runtime.terminal.watching import lines_of, picture_of
 from nlpu.wire import Reply, Request
-from runtime import Budget
-from runtime.clock import SystemClock
-from runtime.journal import owned
-from runtime.terminal.archive import find, followed
-from runtime.terminal.watching import lines_of, picture_of
 
 __all__ = ["nlpu"]  # a fixture
 START_S = 1_000_000_000.0  # of the fake clock

@@ -16,8 +16,8 @@ from journal_kit import rebooted
 from kit import Doomed, computer, echo, finish, keep, said, shorten
 
 from nlpu.errors import JournalDamaged, NeedsPerson
-from runtime.drivers.driver import driver
-from runtime.journal import Journal, Row
+from nlpu.runtime.drivers.driver import driver
+from nlpu.runtime.journal import Journal, Row
 
 STATES = ("on its way", "sent", "finished")
 NAMES = ("db", "db-wal", "db-side")

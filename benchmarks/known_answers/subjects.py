@@ -11,12 +11,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from memory.controller import Memory
 from nlpu.label import USER
+from nlpu.memory.controller import Memory
+from nlpu.programs.converse import converse as one_message
+from nlpu.programs.react import Trace
+from nlpu.programs.react import react as one_question
 from nlpu.value import current
-from programs.converse import converse as one_message
-from programs.react import Trace
-from programs.react import react as one_question
 
 STORES = Path(".nlpu", "known_answers")
 

@@ -11,10 +11,10 @@ from functools import reduce
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
-from memory.levels import Levels
-from memory.pages import Page, digest
 from nlpu.errors import Usage
 from nlpu.label import USER, join
+from nlpu.memory.levels import Levels
+from nlpu.memory.pages import Page, digest
 from nlpu.value import remembered, see
 
 NAMES = ("recency", "hybrid", "iterative", "valued")
@@ -83,5 +83,5 @@ def open_firmware(name: str) -> Policy:
     """The policy of a name. Raises Usage."""
     if name not in NAMES:
         raise Usage(f"unknown firmware {name!r}; there are: {', '.join(NAMES)}")
-    policy: Policy = import_module(f"memory.firmware.{name}").Firmware()
+    policy: Policy = import_module(f"nlpu.memory.firmware.{name}").Firmware()
     return policy

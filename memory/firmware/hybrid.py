@@ -35,11 +35,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from memory.firmware import Found, OpFree
-from memory.levels import Levels
-from memory.pages import Page
-from memory.reading import words_of
-from memory.times import spans_of
+from nlpu.memory.firmware import Found, OpFree
+from nlpu.memory.levels import Levels
+from nlpu.memory.pages import Page
+from nlpu.memory.reading import words_of
+from nlpu.memory.times import spans_of
 
 SIGNALS = (
     "words", "meaning", "source", "speaker", "time", "length", "recency", "importance", "credit",

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from memory.firmware import Base, Found
-from memory.firmware.hybrid import Firmware as Hybrid
-from memory.levels import Levels
 from nlpu.errors import DoesNotFit, ModelError
+from nlpu.memory.firmware import Base, Found
+from nlpu.memory.firmware.hybrid import Firmware as Hybrid
+from nlpu.memory.levels import Levels
 from nlpu.ops import nlop
 from nlpu.value import Value
 

@@ -3,8 +3,8 @@ does."""
 
 from __future__ import annotations
 
-from memory.firmware import Found, OpFree
-from memory.levels import Levels
+from nlpu.memory.firmware import Found, OpFree
+from nlpu.memory.levels import Levels
 
 
 class Firmware(OpFree):

@@ -6,10 +6,10 @@ writer says otherwise; what a run's outcome said of pages (``consolidate``) weig
 
 from __future__ import annotations
 
-from memory.firmware.hybrid import WEIGHTS
-from memory.firmware.hybrid import Firmware as Hybrid
-from memory.levels import Levels
-from memory.pages import Page
+from nlpu.memory.firmware.hybrid import WEIGHTS
+from nlpu.memory.firmware.hybrid import Firmware as Hybrid
+from nlpu.memory.levels import Levels
+from nlpu.memory.pages import Page
 
 _CREDIT_WEIGHT = 3.0
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nlpu.errors import BadProgram
-from runtime.assembly.plan import Outside
-from runtime.drivers.driver import EFFECTS, Driver, Effect
+from nlpu.runtime.assembly.plan import Outside
+from nlpu.runtime.drivers.driver import EFFECTS, Driver, Effect
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,15 +23,15 @@ from nlpu.errors import NlpuError, ProgramError
 from nlpu.label import Label
 from nlpu.lifting import contains_value, gather, lift
 from nlpu.ops import Op
+from nlpu.runtime.assembly.bounds import Bounds, Given
+from nlpu.runtime.assembly.checking import check
+from nlpu.runtime.assembly.plan import Condition, Plan, Step, decided, filled
+from nlpu.runtime.assembly.reading import STANDARD, read
+from nlpu.runtime.drivers.driver import Driver
+from nlpu.runtime.hosting import spawn
+from nlpu.runtime.outside import first
 from nlpu.text import split
 from nlpu.value import Value
-from runtime.assembly.bounds import Bounds, Given
-from runtime.assembly.checking import check
-from runtime.assembly.plan import Condition, Plan, Step, decided, filled
-from runtime.assembly.reading import STANDARD, read
-from runtime.drivers.driver import Driver
-from runtime.hosting import spawn
-from runtime.outside import first
 
 NOTHING_GIVEN = Given()
 UNBOUNDED = Bounds()

@@ -23,13 +23,13 @@ from typing import Any
 
 from nlpu.errors import BadProgram, NlpuError
 from nlpu.ops import Op
+from nlpu.runtime.assembly.bounds import Bounds, Given
+from nlpu.runtime.assembly.kinds import Known, Many, fits, of_literal, of_type, said
+from nlpu.runtime.assembly.plan import Outside, Param, Plan, Ref, Step, refs
+from nlpu.runtime.budget import TOKENS_PER_NLOP
+from nlpu.runtime.drivers.driver import Driver
 from nlpu.text import split
 from nlpu.value import CURRENT, Value, current
-from runtime.assembly.bounds import Bounds, Given
-from runtime.assembly.kinds import Known, Many, fits, of_literal, of_type, said
-from runtime.assembly.plan import Outside, Param, Plan, Ref, Step, refs
-from runtime.budget import TOKENS_PER_NLOP
-from runtime.drivers.driver import Driver
 
 _MOST_PARTS = 100_000
 _MOST_OBJECTIONS = 20  # who wrote the text reads no more

@@ -14,8 +14,8 @@ from nlpu.judgement import Judgement
 from nlpu.label import USER, Label, join
 from nlpu.lifting import Gather, Leaf
 from nlpu.ops import Call, Draws, Map, Reduce
-from runtime.drivers.driver import Drive
-from runtime.graph import Node
+from nlpu.runtime.drivers.driver import Drive
+from nlpu.runtime.graph import Node
 
 GROWS = (Map, Reduce, Draws)
 

@@ -36,10 +36,10 @@ from nlpu.calibration import Calibration
 from nlpu.errors import BadOp, BadProgram
 from nlpu.label import Integrity, Label, intern_label
 from nlpu.ops import Op, Operand
+from nlpu.runtime.assembly.plan import COUNTED, Condition, Outside, Param, Plan, Seen, Step
+from nlpu.runtime.assembly.types import read_type
+from nlpu.runtime.assembly.words import Line
 from nlpu.schema import plain
-from runtime.assembly.plan import COUNTED, Condition, Outside, Param, Plan, Seen, Step
-from runtime.assembly.types import read_type
-from runtime.assembly.words import Line
 
 SETTINGS: dict[str, type] = {
     "name": str, "max_tokens": int, "temperature": float, "top_p": float,

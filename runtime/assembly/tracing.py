@@ -35,11 +35,8 @@ from nlpu.errors import BadProgram
 from nlpu.label import USER, join
 from nlpu.lifting import Gather, Lift
 from nlpu.ops import Call, Draws, Map, Op, Reduce
-from nlpu.text import split
-from nlpu.types import result_type
-from nlpu.value import CURRENT, Value
-from runtime.assembly import nodes as graph
-from runtime.assembly.plan import (
+from nlpu.runtime.assembly import nodes as graph
+from nlpu.runtime.assembly.plan import (
     Condition,
     How,
     Outside,
@@ -52,12 +49,15 @@ from runtime.assembly.plan import (
     decided,
     refs,
 )
-from runtime.assembly.words import NAME, RESERVED
-from runtime.drivers.driver import Drive
-from runtime.graph import Node
-from runtime.hosting import Spawn
-from runtime.run import RunState
-from runtime.works import First
+from nlpu.runtime.assembly.words import NAME, RESERVED
+from nlpu.runtime.drivers.driver import Drive
+from nlpu.runtime.graph import Node
+from nlpu.runtime.hosting import Spawn
+from nlpu.runtime.run import RunState
+from nlpu.runtime.works import First
+from nlpu.text import split
+from nlpu.types import result_type
+from nlpu.value import CURRENT, Value
 
 _HOW: dict[type, How] = {
     Map: "map", Reduce: "reduce", Draws: "draw", First: "first", Gather: "value",

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from nlpu.errors import BadOp
 from nlpu.judgement import Judgement
+from nlpu.runtime.assembly.words import Line
 from nlpu.schema import plain, schema_of, schema_type
 from nlpu.types import ResultType, choices_of, result_type, saying
-from runtime.assembly.words import Line
 
 _PLAIN: dict[str, Any] = {
     "str": str, "bool": bool, "int": int, "float": float, "judgement": Judgement,

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from nlpu.errors import BadOperand, BadProgram
 from nlpu.lifting import check_text
-from runtime.assembly.plan import Ref
+from nlpu.runtime.assembly.plan import Ref
 
 RESERVED = frozenset({
     "op", "driver", "function", "param", "return", "map", "reduce", "draw", "sample", "first",

@@ -13,9 +13,9 @@ from typing import Any
 
 from nlpu.label import Label
 from nlpu.ops import Op
-from runtime.assembly.plan import COUNTED, Condition, Outside, Plan, Ref, Step
-from runtime.assembly.reading import SETTINGS, STANDARD
-from runtime.assembly.types import write_type
+from nlpu.runtime.assembly.plan import COUNTED, Condition, Outside, Plan, Ref, Step
+from nlpu.runtime.assembly.reading import SETTINGS, STANDARD
+from nlpu.runtime.assembly.types import write_type
 
 
 def write(plan: Plan, library: Mapping[str, Op[Any]] = STANDARD) -> str:

@@ -11,13 +11,13 @@ from typing import Any
 
 import typer
 
-from runtime.bench import overhead, priority, programs, saturation, throughput
-from runtime.bench.programs_peers import peers_python
-from runtime.bench.report import circumstances
-from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
-from runtime.bench.servers import target
-from runtime.bench.throughput_profiles import PROFILES
-from runtime.bench.throughput_runs import FLAGS, FULL, QUICK, measure
+from nlpu.runtime.bench import overhead, priority, programs, saturation, throughput
+from nlpu.runtime.bench.programs_peers import peers_python
+from nlpu.runtime.bench.report import circumstances
+from nlpu.runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
+from nlpu.runtime.bench.servers import target
+from nlpu.runtime.bench.throughput_profiles import PROFILES
+from nlpu.runtime.bench.throughput_runs import FLAGS, FULL, QUICK, measure
 
 app = typer.Typer(add_completion=False)
 

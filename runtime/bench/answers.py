@@ -15,18 +15,17 @@ from typing import Annotated, Any
 
 import typer
 
+from nlpu import Computer, MissingPart, Usage
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.errors import MissingPart, Usage
+from nlpu.runtime.bench import answers_figures as figures
+from nlpu.runtime.bench.answers_arms import ARMS, style_of
+from nlpu.runtime.bench.answers_data import Family, families
+from nlpu.runtime.bench.answers_dspy import AT_ONCE, WINDOW, DspyPeer
+from nlpu.runtime.bench.answers_run import Asker, Results, Tell, measure
+from nlpu.runtime.bench.answers_tables import markdown, tables
+from nlpu.runtime.bench.report import circumstances
+from nlpu.runtime.bench.results import AsJson, Output, deliver
 from nlpu.wire import Engine
-from runtime.bench import answers_figures as figures
-from runtime.bench.answers_arms import ARMS, style_of
-from runtime.bench.answers_data import Family, families
-from runtime.bench.answers_dspy import AT_ONCE, WINDOW, DspyPeer
-from runtime.bench.answers_run import Asker, Results, Tell, measure
-from runtime.bench.answers_tables import markdown, tables
-from runtime.bench.report import circumstances
-from runtime.bench.results import AsJson, Output, deliver
-from runtime.computer import Computer
 
 MODEL, ALL = "qwen2.5-coder-0.5b", ",".join(ARMS)
 ITEMS, ITEMS_ELSEWHERE, MINUTES = 200, 60, 120.0
@@ -56,7 +55,7 @@ def command(
     minutes: Minutes = MINUTES, as_markdown: AsMarkdown = False, as_json: AsJson = False,
     output: Output = None,
 ) -> None:  # fmt: skip
-    from runtime.terminal.output import say, write
+    from nlpu.runtime.terminal.output import say, write
 
     found = everything(
         families(data, half, _listed(names)), half, _listed(models), _listed(arms),

@@ -23,20 +23,16 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from nlpu import isa
-from nlpu.cases import Case
+from nlpu import Case, Computer, Judgement, Malformed, NlpuError, Usage, isa
 from nlpu.convention import DEFAULT, FIRST, Convention, written
-from nlpu.errors import Malformed, NlpuError, Usage
-from nlpu.judgement import Judgement
 from nlpu.matching import text_of
 from nlpu.ops import Op, Operand
 from nlpu.questions import Question, Subject, questions
+from nlpu.runtime.bench.answers_data import Family, examples
+from nlpu.runtime.bench.answers_words import DSPY, OLD, PLAIN
+from nlpu.runtime.evaluation import prepared
 from nlpu.scores import Row
 from nlpu.types import result_type
-from runtime.bench.answers_data import Family, examples
-from runtime.bench.answers_words import DSPY, OLD, PLAIN
-from runtime.computer import Computer
-from runtime.evaluation import prepared
 
 ARMS = ("old", "new", "plain", "dspy", "old4", "new4", "plain4", "dspy4", "new4c")
 DERIVED = {"new4c": "new4"}

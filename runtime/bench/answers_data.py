@@ -24,8 +24,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from nlpu import Usage
 from nlpu.cases import Case, cases_of
-from nlpu.errors import Usage
 from nlpu.metrics import metric_of
 
 SHOTS, CALIBRATING = 4, 60

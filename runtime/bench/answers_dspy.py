@@ -18,14 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nlpu.cases import Case
+from nlpu import Case, MissingPart, ServerFault
 from nlpu.engines.embedded.llama import _started
-from nlpu.errors import MissingPart, ServerFault
 from nlpu.models import fetch_model
-from runtime.bench.answers_arms import shows_examples
-from runtime.bench.answers_data import Family, examples
-from runtime.bench.answers_words import DSPY
-from runtime.bench.programs_peers import _HERE, _OFFLINE, peers_python
+from nlpu.runtime.bench.answers_arms import shows_examples
+from nlpu.runtime.bench.answers_data import Family, examples
+from nlpu.runtime.bench.answers_words import DSPY
+from nlpu.runtime.bench.programs_peers import _HERE, _OFFLINE, peers_python
 
 WINDOW, AT_ONCE = 4096, 8
 

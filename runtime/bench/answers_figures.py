@@ -23,11 +23,10 @@ from random import Random
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from nlpu import Judgement, NlpuError
 from nlpu.calibration import Calibration, area_under_curve, calibrate
-from nlpu.errors import NlpuError
 from nlpu.intervals import Interval, newcombe, wilson
-from nlpu.judgement import Judgement
-from runtime.bench.answers_arms import ARMS, Line
+from nlpu.runtime.bench.answers_arms import ARMS, Line
 
 FULL, RESAMPLES = 200, 2000
 PAIRS = (

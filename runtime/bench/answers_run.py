@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nlpu.errors import Usage
+from nlpu import Computer, Usage
+from nlpu.runtime.bench.answers_arms import DERIVED, Line, ask, rescored, scored, style_of, what_of
+from nlpu.runtime.bench.answers_data import Chunk, Family, chunks
+from nlpu.runtime.bench.answers_dspy import DspyPeer
 from nlpu.scores import Row
-from runtime.bench.answers_arms import DERIVED, Line, ask, rescored, scored, style_of, what_of
-from runtime.bench.answers_data import Chunk, Family, chunks
-from runtime.bench.answers_dspy import DspyPeer
-from runtime.computer import Computer
 
 Tell = Callable[[str], None]
 

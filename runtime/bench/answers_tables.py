@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from runtime.bench.answers_arms import ARMS
-from runtime.bench.report import show
+from nlpu.runtime.bench.answers_arms import ARMS
+from nlpu.runtime.bench.report import show
 
 JUDGED = "area under the curve"
 

@@ -14,8 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from nlpu.judgement import Judgement
-from nlpu.ops import Op, nlop, op
+from nlpu import Judgement, Op, nlop, op
 
 Numbers = Annotated[list[Annotated[int, Field(ge=1, le=99)]], Field(max_length=8)]
 

@@ -24,8 +24,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from runtime.bench.report import show
-from runtime.bench.results import AsJson, deliver, read
+from nlpu.runtime.bench.report import show
+from nlpu.runtime.bench.results import AsJson, deliver, read
 
 NOISE, FEW_NOISE, FEW = 0.10, 0.25, 3
 _CIRCUMSTANCES = ("bench", "machine", "versions", "engine", "model", "window", "quick", "flags",

@@ -1,20 +1,18 @@
 """Questions about one document, as a user of this runtime writes them (``benchmarks/document.py``).
 
-Run as a script, as the peers are: ``python -m runtime.bench.document_ours``.
+Run as a script, as the peers are: ``python -m nlpu.runtime.bench.document_ours``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from nlpu import Value
+from nlpu import Computer, Op, Value
 from nlpu.convention import DEFAULT, KNOWN
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.isa import answer, judge
-from nlpu.ops import Op
-from runtime import Computer
-from runtime.bench.peers.harness import Work, main
-from runtime.bench.programs_ours import run_ended
+from nlpu.runtime.bench.peers.harness import Work, main
+from nlpu.runtime.bench.programs_ours import run_ended
 
 
 def answers(document: str, questions: list[dict[str, Any]]) -> list[Value[Any]]:

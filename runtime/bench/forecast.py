@@ -21,18 +21,16 @@ from typing import Annotated, Any
 
 import typer
 
+from nlpu import Computer, Receipt, Usage
 from nlpu.engines import named_engine
-from nlpu.errors import Usage
+from nlpu.runtime.bench.report import at_least, at_most, circumstances, show, show_circumstances
+from nlpu.runtime.bench.results import processor
+from nlpu.runtime.experience import Experience
+from nlpu.runtime.forecast import Forecast, forecast
+from nlpu.runtime.loader import Program, load
+from nlpu.runtime.terminal.archive import Record, records
+from nlpu.runtime.terminal.options import Engine, Json, Model
 from nlpu.wire import Capabilities
-from runtime.bench.report import at_least, at_most, circumstances, show, show_circumstances
-from runtime.bench.results import processor
-from runtime.computer import Computer
-from runtime.experience import Experience
-from runtime.forecast import Forecast, forecast
-from runtime.loader import Program, load
-from runtime.receipt import Receipt
-from runtime.terminal.archive import Record, records
-from runtime.terminal.options import Engine, Json, Model
 
 INPUTS = 20
 CALLS_ERROR, TOKENS_ERROR, COVERED = 0.10, 0.25, 0.80
@@ -56,7 +54,7 @@ def command(
     run_dir: Annotated[Path | None, typer.Option(help="Keep the runs' journals there.")] = None,
     as_json: Json = False,
 ) -> None:
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.output import write_json
 
     with tempfile.TemporaryDirectory() as made:
         figures = measure(*processor(engine, model), text, inputs, run_dir or Path(made))

@@ -29,9 +29,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nlpu import nlop
+from nlpu import Computer, nlop
 from nlpu.wire import Capabilities, Reply, Request
-from runtime.computer import Computer
 
 WIDTH = 100
 _STATUS = Path("/proc/self/status")
@@ -137,7 +136,7 @@ def _our_graph(nodes: int, run_dir: Path | None) -> dict[str, Any]:
 
 def child(kind: str, nodes: int) -> dict[str, Any]:
     """``graph_child`` in a new process."""
-    command = [sys.executable, "-m", "runtime.bench.graphs", kind, str(nodes)]
+    command = [sys.executable, "-m", "nlpu.runtime.bench.graphs", kind, str(nodes)]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, Any] = json.loads(out)
     return found

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from memory.firmware import Found
-from memory.levels import rough_tokens
-from memory.pages import Page
+from nlpu import Page
 from nlpu.label import USER
+from nlpu.memory.firmware import Found
+from nlpu.memory.levels import rough_tokens
 
 CUTS = (5, 10, 25)
 CONTEXT_TOKENS = 1000

@@ -30,11 +30,10 @@ from typing import Annotated, Any
 
 import typer
 
-from memory.controller import Memory
-from memory.firmware import Found, open_firmware
-from memory.levels import Levels
-from nlpu.errors import Usage
-from runtime.bench.locomo import (
+from nlpu import Computer, Memory, Usage
+from nlpu.memory.firmware import Found, open_firmware
+from nlpu.memory.levels import Levels
+from nlpu.runtime.bench.locomo import (
     CONTEXT_TOKENS,
     CUTS,
     Result,
@@ -44,13 +43,12 @@ from runtime.bench.locomo import (
     score,
     words_there,
 )
-from runtime.bench.memory_fit import Fit, fitted
-from runtime.bench.memory_model import LOOKS, ask, sampled
-from runtime.bench.memory_model import figures as answer_figures
-from runtime.bench.report import at_least, circumstances, show, show_circumstances
-from runtime.bench.results import processor
-from runtime.computer import Computer
-from runtime.terminal.options import Engine, Json, Model
+from nlpu.runtime.bench.memory_fit import Fit, fitted
+from nlpu.runtime.bench.memory_model import LOOKS, ask, sampled
+from nlpu.runtime.bench.memory_model import figures as answer_figures
+from nlpu.runtime.bench.report import at_least, circumstances, show, show_circumstances
+from nlpu.runtime.bench.results import processor
+from nlpu.runtime.terminal.options import Engine, Json, Model
 
 GATE = 0.62  # recall at 10
 HELD_OUT = "hybrid (held out)"
@@ -69,7 +67,7 @@ def command(
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.output import write_json
 
     figures = measure(data, sample, *processor(engine, model))
     if as_json:

@@ -11,10 +11,10 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from memory.consolidate import consolidate
-from memory.controller import Memory
-from memory.embed import Embedder
-from runtime.bench.report import circumstances
+from nlpu import Memory
+from nlpu.memory.consolidate import consolidate
+from nlpu.memory.embed import Embedder
+from nlpu.runtime.bench.report import circumstances
 
 _TOPICS, _NOTES, _AMONG = 12, 15, 5
 _GOOD, _BAD = 1.0, -0.5

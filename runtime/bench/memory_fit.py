@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from memory.controller import Memory
-from memory.firmware import hybrid
-from runtime.bench.locomo import CUTS, Result, Talk, score
+from nlpu import Memory
+from nlpu.memory.firmware import hybrid
+from nlpu.runtime.bench.locomo import CUTS, Result, Talk, score
 
 _FITTED = 150  # candidates of a question that the fit sees
 

@@ -20,11 +20,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from memory.controller import Memory
-from memory.firmware import open_firmware
-from nlpu import ModelError, Value, nlop
-from runtime.bench.locomo import CONTEXT_TOKENS, CUTS, Question, Result, Talk, score, token_f1
-from runtime.computer import Computer
+from nlpu import Computer, Memory, ModelError, Value, nlop
+from nlpu.memory.firmware import open_firmware
+from nlpu.runtime.bench.locomo import CONTEXT_TOKENS, CUTS, Question, Result, Talk, score, token_f1
 
 LOOKS = ("hybrid", "iterative")
 CONTEXTS = ("recency", "hybrid")

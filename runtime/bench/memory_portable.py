@@ -14,10 +14,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from memory.embed import Embedder, open_embedder
-from memory.relative import Relative, choose_anchors
-from runtime.bench.locomo import Talk, read_talk
-from runtime.bench.report import circumstances
+from nlpu.memory.embed import Embedder, open_embedder
+from nlpu.memory.relative import Relative, choose_anchors
+from nlpu.runtime.bench.locomo import Talk, read_talk
+from nlpu.runtime.bench.report import circumstances
 
 _CUT = 10
 

@@ -27,8 +27,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from memory.controller import Memory
-from memory.embed import Embedder
+from nlpu import Memory
+from nlpu.memory.embed import Embedder
 
 _STEP_S = 60.0  # between two accesses, for firmware that weighs age
 

@@ -13,9 +13,8 @@ import time
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from memory.controller import Memory
-from memory.pages import Page
-from runtime.bench.report import circumstances
+from nlpu import Memory, Page
+from nlpu.runtime.bench.report import circumstances
 
 _SYLLABLES = "dar fen gol hix jum kep lat mor nis pod qua rit sol tuv"
 _BATCH = 5000

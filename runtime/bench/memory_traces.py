@@ -28,15 +28,13 @@ from typing import Annotated, Any
 
 import typer
 
-from memory.controller import Memory
+from nlpu import Computer, FakeClock, Memory
 from nlpu.engines.scripted import Scripted, Seen
-from runtime.bench.locomo import read_talk
-from runtime.bench.memory_replay import Access, Uses, firmware_hits, hits
-from runtime.bench.report import circumstances, show, show_circumstances
-from runtime.clock import FakeClock
-from runtime.computer import Computer
-from runtime.loader import load
-from runtime.terminal.options import Json
+from nlpu.runtime.bench.locomo import read_talk
+from nlpu.runtime.bench.memory_replay import Access, Uses, firmware_hits, hits
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
+from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.options import Json
 
 SIZES = (8, 16, 32, 64)
 FIRMWARE = ("hybrid", "valued")
@@ -56,7 +54,7 @@ def command(
     embedder: Annotated[str, typer.Option(metavar="NAME")] = "static",
     as_json: Json = False,
 ) -> None:
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.output import write_json
 
     figures = measure(book, talk, messages, embedder)
     if as_json:

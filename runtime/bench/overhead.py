@@ -21,15 +21,15 @@ from typing import Annotated, Any
 
 import typer
 
+from nlpu import MissingPart
 from nlpu.engines.embedded.vocabulary import tokenizer_files
-from nlpu.errors import MissingPart
 from nlpu.models import installed_model
-from runtime.bench.graphs import measure_graph
-from runtime.bench.remembered import CALLS, WAYS, WINDOW, measure_document
-from runtime.bench.report import at_most, circumstances, show, show_circumstances
-from runtime.bench.requests import measure_shape
-from runtime.bench.servers import instant_server
-from runtime.bench.shapes import SHAPES
+from nlpu.runtime.bench.graphs import measure_graph
+from nlpu.runtime.bench.remembered import CALLS, WAYS, WINDOW, measure_document
+from nlpu.runtime.bench.report import at_most, circumstances, show, show_circumstances
+from nlpu.runtime.bench.requests import measure_shape
+from nlpu.runtime.bench.servers import instant_server
+from nlpu.runtime.bench.shapes import SHAPES
 
 RATIO, NODE_RATIO, FLAT, KIB, JOURNAL = 1.5, 4.0, 1.2, 3.0, 1.5
 SIZES = (10_000, 100_000)
@@ -45,7 +45,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.
 
 @app.command(help="CPU a call costs in this runtime, over a bare client's.")
 def command(as_json: AsJson = False, repeats: Repeats = 7, quick: Quick = False) -> None:
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.output import write_json
 
     figures = overhead(1, QUICK_SIZES, long=False) if quick else overhead(repeats)
     if as_json:

@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
-from nlpu.errors import MissingPart, Usage
+from nlpu import MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.printing import figure as digits
 

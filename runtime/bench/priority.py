@@ -26,13 +26,12 @@ from typing import Annotated, Any
 
 import typer
 
-from nlpu import nlop
+from nlpu import Computer, Run, nlop
 from nlpu.engines.openai_http import HttpEngine
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
+from nlpu.runtime.bench.requests import notes
+from nlpu.runtime.bench.servers import Served, vllm_server
 from nlpu.wire import Reply, Request
-from runtime import Computer, Run
-from runtime.bench.report import circumstances, show, show_circumstances
-from runtime.bench.requests import notes
-from runtime.bench.servers import Served, vllm_server
 
 SLOTS = 4
 LENGTHS = (2,) * 16 + (4,) * 5 + (8,) * 2 + (16,)  # the long ones start last
@@ -64,7 +63,7 @@ class NoPriority:
 
 @app.command(help="Priorities on against off, with more programs than slots.")
 def command(as_json: AsJson = False, vllm: Vllm = None, turns: Turns = 3) -> None:
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.output import write_json
 
     figures = priority(vllm, turns)
     if as_json:

@@ -16,16 +16,24 @@ from typing import Annotated, Any
 
 import typer
 
-from runtime.bench.programs_ours import Whole
-from runtime.bench.programs_peers import CHEAPER, FASTER, GPU, OURS, against, peers_python, versions
-from runtime.bench.programs_quality import SEED as FACTS_SEED
-from runtime.bench.programs_quality import quality
-from runtime.bench.programs_standard import standard
-from runtime.bench.programs_work import FULL, ON_CPU, QUICK, SEED, Size
-from runtime.bench.report import at_least, circumstances, median_of, show, show_circumstances
-from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
-from runtime.bench.servers import Served, Target, scripted_server, target
-from runtime.computer import Computer
+from nlpu import Computer
+from nlpu.runtime.bench.programs_ours import Whole
+from nlpu.runtime.bench.programs_peers import (
+    CHEAPER,
+    FASTER,
+    GPU,
+    OURS,
+    against,
+    peers_python,
+    versions,
+)
+from nlpu.runtime.bench.programs_quality import SEED as FACTS_SEED
+from nlpu.runtime.bench.programs_quality import quality
+from nlpu.runtime.bench.programs_standard import standard
+from nlpu.runtime.bench.programs_work import FULL, ON_CPU, QUICK, SEED, Size
+from nlpu.runtime.bench.report import at_least, circumstances, median_of, show, show_circumstances
+from nlpu.runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
+from nlpu.runtime.bench.servers import Served, Target, scripted_server, target
 
 FLAGS = ("--max-model-len", "4096", "--max-num-seqs", "16")
 IN_FLIGHT = 16
@@ -57,7 +65,7 @@ def programs(
 
 def measure(found: Target, *, quick: bool) -> dict[str, Any]:
     """Makespans and quality on one target."""
-    from runtime.terminal.output import say  # the terminal's; only for people who wait
+    from nlpu.runtime.terminal.output import say  # the terminal's; only for people who wait
 
     repeats = 1 if quick else 3
     size, sentences = (SMALL, 30) if quick else (ON_CPU, 120)
@@ -96,7 +104,7 @@ def _facts(found: Target, computer: Computer, quick: bool) -> dict[str, Any]:
 def _against(
     name: str, served: Served, model: str, size: Size, repeats: int, python: str
 ) -> list[dict[str, Any]]:
-    from runtime.terminal.output import say  # as above
+    from nlpu.runtime.terminal.output import say  # as above
 
     say(f"measuring the frameworks on {name} ...")
     rows = against(served, model, size, repeats, python)

@@ -1,8 +1,8 @@
 """The programs of ``nlpu bench programs --peers`` as a user of this runtime writes them.
 
-Run as a script, as the peers are: ``python -m runtime.bench.programs_ours``. An agent is a plain
-function and a fleet many starts; an uneven graph is ops on Values. Nothing is kept on disk, as with
-the peers.
+Run as a script, as the peers are: ``python -m nlpu.runtime.bench.programs_ours``. An agent is a
+plain function and a fleet many starts; an uneven graph is ops on Values. Nothing is kept on disk,
+as with the peers.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from nlpu import Value, lift
+from nlpu import Computer, Value, lift
 from nlpu.convention import FIRST
 from nlpu.engines.openai_http import HttpEngine
+from nlpu.runtime.bench.peers.harness import Work, main
+from nlpu.runtime.bench.programs_work import NOTE, TURN
 from nlpu.wire import Engine, Reply, Request
-from runtime import Computer
-from runtime.bench.peers.harness import Work, main
-from runtime.bench.programs_work import NOTE, TURN
 
 
 class Whole:

@@ -25,9 +25,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nlpu import ModelError, Value, nlop
-from runtime.bench.report import measured
-from runtime.computer import Computer
+from nlpu import Computer, ModelError, Value, nlop
+from nlpu.runtime.bench.report import measured
 
 SEED = 7
 _NAMES = ("Anna", "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Irene", "Jonas")

@@ -19,14 +19,14 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from runtime.bench.programs_ours import agent, uneven
-from runtime.bench.programs_quality import facts, lines
-from runtime.bench.programs_work import TURN, Size
-from runtime.bench.programs_work import fleet as fleet_work
-from runtime.bench.programs_work import uneven as uneven_work
-from runtime.bench.report import measured
-from runtime.computer import Computer
-from runtime.loader import available, load
+from nlpu import Computer
+from nlpu.runtime.bench.programs_ours import agent, uneven
+from nlpu.runtime.bench.programs_quality import facts, lines
+from nlpu.runtime.bench.programs_work import TURN, Size
+from nlpu.runtime.bench.programs_work import fleet as fleet_work
+from nlpu.runtime.bench.programs_work import uneven as uneven_work
+from nlpu.runtime.bench.report import measured
+from nlpu.runtime.loader import available, load
 
 _TOKENS = 24  # of a calibrating answer
 _MANY = 64  # calls that fill any processor that is measured here

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from nlpu.codec import messages_of
 from nlpu.convention import FIRST
 from nlpu.ops import Op, Operand
+from nlpu.runtime.bench.throughput_profiles import ENDLESS, filled
 from nlpu.types import ResultType, result_type
-from runtime.bench.throughput_profiles import ENDLESS, filled
 
 SEED = 1
 

@@ -22,13 +22,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from nlpu import Value, nlop
+from nlpu import Computer, Value, nlop
 from nlpu.engines.http_wire import Dialect, encode
 from nlpu.engines.openai_http import HttpEngine
+from nlpu.runtime.bench.requests import FILLER, Recorder, bare_seconds, bodies_of
+from nlpu.runtime.bench.shapes import Ask
 from nlpu.wire import Request
-from runtime.bench.requests import FILLER, Recorder, bare_seconds, bodies_of
-from runtime.bench.shapes import Ask
-from runtime.computer import Computer
 
 CALLS = {2_000: 500, 16_000: 200}  # of one turn, by tokens of the document
 WINDOW = 32_768

@@ -37,12 +37,12 @@ from typing import Any
 
 import aiohttp
 
+from nlpu import Computer
 from nlpu.codec import Codec
 from nlpu.engines.http_wire import Dialect, encode
 from nlpu.engines.openai_http import HttpEngine
+from nlpu.runtime.bench.shapes import SHAPES, Ask, Note, begin
 from nlpu.wire import Reply, Request
-from runtime.bench.shapes import SHAPES, Ask, Note, begin
-from runtime.computer import Computer
 
 FILLER = "the quick brown fox jumps over the lazy dog near the bank of a river "
 _BESIDE = 10  # tokens of a note's own name

@@ -15,11 +15,11 @@ from typing import Annotated, Any
 
 import typer
 
+from nlpu import MissingPart, Usage
 from nlpu.engines import model_name
-from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.private import make_file
-from runtime.settings import read as read_settings
+from nlpu.runtime.settings import read as read_settings
 
 Figures = dict[str, Any]
 _PICTURES = (".png", ".svg", ".pdf")
@@ -82,7 +82,7 @@ def deliver(
     as_json: bool, output: Path | None = None, plot: Path | None = None,
 ) -> None:  # fmt: skip
     """Print figures as tables or JSON, write them, draw them. Raises Usage, MissingPart."""
-    from runtime.terminal.output import say, write_json
+    from nlpu.runtime.terminal.output import say, write_json
 
     figures = {"bench": kind, **figures}
     if not as_json:
@@ -92,7 +92,7 @@ def deliver(
     if as_json:
         write_json(figures)
     if plot is not None:
-        from runtime.bench.pictures import draw  # needs matplotlib, only then
+        from nlpu.runtime.bench.pictures import draw  # needs matplotlib, only then
 
         draw(figures, plot)
         say(f"drawn: {plot}")

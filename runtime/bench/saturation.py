@@ -29,15 +29,14 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
-from nlpu import nlop
+from nlpu import Computer, nlop
 from nlpu.engines.openai_http import HttpEngine
+from nlpu.runtime.bench.overhead import tokenizer
+from nlpu.runtime.bench.report import at_least, circumstances, show, show_circumstances
+from nlpu.runtime.bench.requests import bodies_of, notes
+from nlpu.runtime.bench.servers import Served, instant_server, may_serve, vllm_server
+from nlpu.runtime.bench.shapes import begin
 from nlpu.wire import Request
-from runtime.bench.overhead import tokenizer
-from runtime.bench.report import at_least, circumstances, show, show_circumstances
-from runtime.bench.requests import bodies_of, notes
-from runtime.bench.servers import Served, instant_server, may_serve, vllm_server
-from runtime.bench.shapes import begin
-from runtime.computer import Computer
 
 RATES = (200, 500, 1000, 2000)
 SHARE = 0.95
@@ -56,7 +55,7 @@ def go_on(start: str) -> str:
 
 @app.command(help="The share of a fast server's rate that one process reaches.")
 def command(as_json: AsJson = False, vllm: Vllm = None, turns: Turns = 5) -> None:
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.output import write_json
 
     figures = saturation(vllm, turns)
     if as_json:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from nlpu import MissingPart, Usage
 from nlpu.engines.conversion import converted
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.openai_http import HttpEngine
 from nlpu.engines.serve import VllmServer
 from nlpu.engines.serve_command import PYTHON_VARIABLE
-from nlpu.errors import MissingPart, Usage
+from nlpu.runtime.settings import api_key
 from nlpu.wire import Engine
-from runtime.settings import api_key
 
 ROWS = 8  # requests the embedded processor runs at once
 

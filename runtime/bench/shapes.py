@@ -12,9 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from nlpu import nlop
-from nlpu.value import Value
-from runtime.computer import Computer
+from nlpu import Computer, Value, nlop
 
 Note = Callable[[int], str]
 Ask = Callable[[int], Awaitable[str]]

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from runtime.bench.report import median_of, show, show_circumstances
-from runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
-from runtime.bench.throughput_profiles import PROFILES
-from runtime.bench.throughput_runs import throughput
+from nlpu.runtime.bench.report import median_of, show, show_circumstances
+from nlpu.runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
+from nlpu.runtime.bench.throughput_profiles import PROFILES
+from nlpu.runtime.bench.throughput_runs import throughput
 
 app = typer.Typer(add_completion=False)
 _RATES = ("calls_per_s", "nlops_per_s", "tokens_in_per_s", "tokens_out_per_s", "p50_s", "p95_s")

@@ -26,9 +26,9 @@ from nlpu.codec import decode
 from nlpu.engines.http_replies import read_reply
 from nlpu.engines.http_wire import Dialect, encode
 from nlpu.processor import Processor
+from nlpu.runtime.bench.servers import Served, Target
+from nlpu.runtime.bench.throughput_profiles import Profile
 from nlpu.wire import Reply, Request
-from runtime.bench.servers import Served, Target
-from runtime.bench.throughput_profiles import Profile
 
 Send = Callable[[Request], Awaitable[Reply]]
 

@@ -32,12 +32,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, create_model
 
-from nlpu.errors import Usage
+from nlpu import Usage
 from nlpu.ops import Op, Operand
 from nlpu.processor import Processor
+from nlpu.runtime.bench.requests import FILLER
 from nlpu.types import ResultType, result_type
 from nlpu.wire import Constraint
-from runtime.bench.requests import FILLER
 
 ENDLESS = Constraint("regex", r"[^~]*~{9}")
 PROFILES = {"prose": (512, 100, 1), "judge": (4000, 1, 1), "record": (1000, 100, 1)}

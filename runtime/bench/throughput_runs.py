@@ -25,14 +25,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from nlpu import lift
-from nlpu.errors import NlpuError
+from nlpu import Computer, NlpuError, lift
 from nlpu.processor import Processor
-from nlpu.wire import Engine, Reply, Request
-from runtime.bench.report import circumstances, measured
-from runtime.bench.servers import Target, target
-from runtime.bench.throughput_bare import Bare, bare_of
-from runtime.bench.throughput_profiles import (
+from nlpu.runtime.bench.report import circumstances, measured
+from nlpu.runtime.bench.servers import Target, target
+from nlpu.runtime.bench.throughput_bare import Bare, bare_of
+from nlpu.runtime.bench.throughput_profiles import (
     PROFILES,
     Profile,
     known,
@@ -40,7 +38,7 @@ from runtime.bench.throughput_profiles import (
     profile,
     sessions,
 )
-from runtime.computer import Computer
+from nlpu.wire import Engine, Reply, Request
 
 KNEE = 0.9
 FLAGS = ("--max-model-len", "8192", "--max-num-seqs", "32")
@@ -124,7 +122,7 @@ def measure(found: Target, names: Sequence[str], plan: Plan, *, quick: bool) -> 
 
 def _of_all(bench: Bench, names: Sequence[str], room: int) -> list[dict[str, Any]]:
     """Each profile's figures, or why it failed (rule 5). Raises what all failed with."""
-    from runtime.terminal.output import said, say  # the terminal's; only for people who wait
+    from nlpu.runtime.terminal.output import said, say  # the terminal's; only for people who wait
 
     found, failures = list[dict[str, Any]](), list[NlpuError]()
     for name in names:
@@ -156,7 +154,7 @@ def opened(found: Target, plan: Plan) -> Iterator[Bench]:
 
 def of_profile(bench: Bench, chosen: Profile) -> dict[str, Any]:
     """One profile at all levels, cold and warm."""
-    from runtime.terminal.output import say  # as above
+    from nlpu.runtime.terminal.output import say  # as above
 
     say(f"measuring {chosen.name} ...")
     most = min(max(bench.plan.levels), bench.processor.capabilities.max_in_flight)
@@ -244,7 +242,7 @@ def joined(transcript: str, reply: str, text: str) -> str:
 
 
 def _figures(mine: list[Sample], theirs: list[float]) -> dict[str, Any]:
-    from runtime.bench.priority import percentile  # it is itself a command
+    from nlpu.runtime.bench.priority import percentile  # it is itself a command
 
     counts = [reply for sample in mine for _, reply in sample.seen]
     prompt = sum(reply.prompt_tokens for reply in counts)

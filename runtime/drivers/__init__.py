@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 from nlpu.lazy import door
 
 if TYPE_CHECKING:
-    from runtime.drivers.arithmetic import calculate
-    from runtime.drivers.asking import ask
-    from runtime.drivers.clocks import clock
-    from runtime.drivers.driver import idempotency_key
-    from runtime.drivers.folder import files
-    from runtime.drivers.mcp import McpServer, pin
-    from runtime.drivers.recall import search
+    from nlpu.runtime.drivers.arithmetic import calculate
+    from nlpu.runtime.drivers.asking import ask
+    from nlpu.runtime.drivers.clocks import clock
+    from nlpu.runtime.drivers.driver import idempotency_key
+    from nlpu.runtime.drivers.folder import files
+    from nlpu.runtime.drivers.mcp import McpServer, pin
+    from nlpu.runtime.drivers.recall import search
 
 _HOMES = {
-    "McpServer": "runtime.drivers.mcp",
-    "ask": "runtime.drivers.asking",
-    "calculate": "runtime.drivers.arithmetic",
-    "clock": "runtime.drivers.clocks",
-    "files": "runtime.drivers.folder",
-    "idempotency_key": "runtime.drivers.driver",
-    "pin": "runtime.drivers.mcp",
-    "search": "runtime.drivers.recall",
+    "McpServer": "nlpu.runtime.drivers.mcp",
+    "ask": "nlpu.runtime.drivers.asking",
+    "calculate": "nlpu.runtime.drivers.arithmetic",
+    "clock": "nlpu.runtime.drivers.clocks",
+    "files": "nlpu.runtime.drivers.folder",
+    "idempotency_key": "nlpu.runtime.drivers.driver",
+    "pin": "nlpu.runtime.drivers.mcp",
+    "search": "nlpu.runtime.drivers.recall",
 }
 
 __all__ = [

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from nlpu.printing import cells, visible
 
 if TYPE_CHECKING:  # which shows itself by this
-    from runtime.drivers.person import ExactCall
+    from nlpu.runtime.drivers.person import ExactCall
 
 WIDTH, HEIGHT = 80, 24
 _EFFECTS = {"write": "change something", "external": "act outside"}

@@ -21,7 +21,7 @@ from decimal import Decimal
 from typing import Any
 
 from nlpu.errors import BadOperand
-from runtime.drivers.driver import driver
+from nlpu.runtime.drivers.driver import driver
 
 _MOST_CHARACTERS = 500
 _CONTEXT = decimal.Context(prec=34, Emax=999, Emin=-999)

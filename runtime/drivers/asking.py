@@ -8,8 +8,8 @@ from __future__ import annotations
 from nlpu.errors import NeedsPerson
 from nlpu.label import USER
 from nlpu.printing import shown
-from runtime.drivers.driver import driver
-from runtime.drivers.person import PERSON
+from nlpu.runtime.drivers.driver import driver
+from nlpu.runtime.drivers.person import PERSON
 
 _PATIENCE_S = 7 * 86_400.0  # of a program with a person
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from nlpu.label import SYSTEM
-from runtime.drivers.driver import Driver, driver
+from nlpu.runtime.drivers.driver import Driver, driver
 
 
 def clock(date_s: Callable[[], float] = time.time) -> Driver:

@@ -48,19 +48,19 @@ from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refuse
 from nlpu.json_text import compact
 from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.lifting import check_text
+from nlpu.runtime.cost import Cost
+from nlpu.runtime.drivers.driver import BROUGHT, KEY, LABELS, Drive, Driver
+from nlpu.runtime.drivers.person import PERSON, ExactCall, Verdict
+from nlpu.runtime.drivers.policy import objections
+from nlpu.runtime.drivers.repeating import made_before, seen_before
+from nlpu.runtime.graph import Node, Stage, content_of
+from nlpu.runtime.history import PastIntent
+from nlpu.runtime.threads import Threads
+from nlpu.runtime.works import KINDS, Kind
 from nlpu.value import CURRENT, Value
-from runtime.cost import Cost
-from runtime.drivers.driver import BROUGHT, KEY, LABELS, Drive, Driver
-from runtime.drivers.person import PERSON, ExactCall, Verdict
-from runtime.drivers.policy import objections
-from runtime.drivers.repeating import made_before, seen_before
-from runtime.graph import Node, Stage, content_of
-from runtime.history import PastIntent
-from runtime.threads import Threads
-from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel calls this; it is handed in
-    from runtime.kernel import Kernel
+    from nlpu.runtime.kernel import Kernel
 
 _HARMLESS = frozenset({"pure", "read"})
 

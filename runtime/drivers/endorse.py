@@ -31,13 +31,13 @@ from pydantic import PydanticUserError
 
 from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError
 from nlpu.label import Integrity, intern_label, join
+from nlpu.runtime.graph import Node, content_of
+from nlpu.runtime.works import KINDS, Kind
 from nlpu.types import ResultType, adapter, result_type
 from nlpu.value import Value, current
-from runtime.graph import Node, content_of
-from runtime.works import KINDS, Kind
 
 if TYPE_CHECKING:  # the kernel calls this; it is handed in
-    from runtime.kernel import Kernel
+    from nlpu.runtime.kernel import Kernel
 
 _SETS = (list, tuple, set, frozenset)
 _CLOSED = frozenset({"bool", "choice"})

@@ -35,8 +35,8 @@ from typing import IO
 from nlpu.checks import COUNT, LABEL, PATH, check
 from nlpu.errors import DriverFailed, MissingPart, Usage
 from nlpu.label import UNTRUSTED, Label, join
-from runtime.drivers.driver import MOST_BYTES, Driver, brought, driver, label_given
-from runtime.drivers.file_labels import PLACE, Wrote, names_label, record_of, writing
+from nlpu.runtime.drivers.driver import MOST_BYTES, Driver, brought, driver, label_given
+from nlpu.runtime.drivers.file_labels import PLACE, Wrote, names_label, record_of, writing
 
 _MOST_NAMES = 10_000
 _ATTEMPTS = 8  # to read a file and its label while others write it

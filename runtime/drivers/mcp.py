@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any
 from nlpu.checks import COUNT, DEADLINE, PATH, check
 from nlpu.errors import DriverFailed, Usage
 from nlpu.printing import one_line
+from nlpu.runtime.drivers import mcp_manifest
+from nlpu.runtime.drivers.driver import DEADLINE_S, MOST_BYTES, Driver
+from nlpu.runtime.drivers.mcp_line import Line
+from nlpu.runtime.drivers.mcp_manifest import Definition, Pinned
+from nlpu.runtime.drivers.mcp_words import SHOWN
 from nlpu.types import result_type
-from runtime.drivers import mcp_manifest
-from runtime.drivers.driver import DEADLINE_S, MOST_BYTES, Driver
-from runtime.drivers.mcp_line import Line
-from runtime.drivers.mcp_manifest import Definition, Pinned
-from runtime.drivers.mcp_words import SHOWN
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult

@@ -43,7 +43,7 @@ from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCRequest
 from mcp_types import jsonrpc_message_adapter as messages_of
 
 from nlpu.errors import DriverFailed
-from runtime.drivers.mcp_words import Words
+from nlpu.runtime.drivers.mcp_words import Words
 
 MARK: Final = "NLPU_MCP_SERVER"  # in the environment of what is started: whose it is
 _LEAST_BYTES = 1000  # that a message counts for, however short: each is work

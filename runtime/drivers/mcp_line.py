@@ -34,10 +34,10 @@ from urllib.parse import urlsplit
 from nlpu.checks import NAMES, TABLE, Fit, check, maybe
 from nlpu.errors import DriverFailed, MissingPart, NlpuError, Usage, described
 from nlpu.extras import adding
-from runtime.drivers import mcp_manifest
-from runtime.drivers.driver import idempotency_key
-from runtime.drivers.mcp_manifest import Definition, Manifest
-from runtime.drivers.mcp_words import SHOWN, Words
+from nlpu.runtime.drivers import mcp_manifest
+from nlpu.runtime.drivers.driver import idempotency_key
+from nlpu.runtime.drivers.mcp_manifest import Definition, Manifest
+from nlpu.runtime.drivers.mcp_words import SHOWN, Words
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -153,7 +153,7 @@ class Line:
         import anyio  # here: of the extra ``mcp``
         from mcp import Client  # here: of the extra ``mcp``, and it takes a second
 
-        from runtime.drivers import mcp_child, mcp_wire  # here: they import these too
+        from nlpu.runtime.drivers import mcp_child, mcp_wire  # here: they import these too
 
         leave = anyio.Event()
         self._leave = leave.set

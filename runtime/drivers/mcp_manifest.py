@@ -34,7 +34,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from nlpu.errors import DriverFailed, StorageFailed, Usage
-from runtime.drivers.driver import Argument, Effect, Role
+from nlpu.runtime.drivers.driver import Argument, Effect, Role
 
 _MOST_NAME = 128  # characters of a name; the protocol's advice
 _TYPES: Mapping[Any, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}

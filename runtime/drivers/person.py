@@ -19,9 +19,9 @@ from typing import Literal, NamedTuple, Protocol
 from nlpu.checks import FUNCTION, check_fields
 from nlpu.label import UNTRUSTED, Label
 from nlpu.printing import counted, one_line
-from runtime.drivers.approval import brief
-from runtime.drivers.driver import Driver
-from runtime.drivers.policy import Objection
+from nlpu.runtime.drivers.approval import brief
+from nlpu.runtime.drivers.driver import Driver
+from nlpu.runtime.drivers.policy import Objection
 
 Verdict = Literal["done", "again", "stop"]
 

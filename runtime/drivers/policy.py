@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from nlpu.label import Integrity, Label
-from runtime.drivers.driver import Driver, Effect, Role
+from nlpu.runtime.drivers.driver import Driver, Effect, Role
 
 _NEEDS_TRUST: Mapping[Effect, frozenset[Role]] = {
     "pure": frozenset(),

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from nlpu.checks import COUNT, check
 from nlpu.label import USER, Label, join, label_of, label_text
-from runtime.drivers.driver import Driver, driver
+from nlpu.runtime.drivers.driver import Driver, driver
 
 if TYPE_CHECKING:
-    from memory.controller import Memory
+    from nlpu.memory.controller import Memory
 
 
 class Remembered(BaseModel):

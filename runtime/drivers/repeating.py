@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runtime.drivers.person import ExactCall
-from runtime.history import PastIntent
-from runtime.run import RunState
+from nlpu.runtime.drivers.person import ExactCall
+from nlpu.runtime.history import PastIntent
+from nlpu.runtime.run import RunState
 
 
 def made_before(run: RunState, call: ExactCall) -> PastIntent | None:

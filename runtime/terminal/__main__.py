@@ -1,4 +1,4 @@
-"""The console script, and ``python -m runtime.terminal``: Ctrl-C is answered from here on.
+"""The console script, and ``python -m nlpu.runtime.terminal``: Ctrl-C is answered from here on.
 
 What the interpreter does before its first line (reading ``site`` and this package's name) is
 Python's own: a Ctrl-C in those hundredths of a second ends as it ends any Python program.
@@ -6,9 +6,9 @@ Python's own: a Ctrl-C in those hundredths of a second ends as it ends any Pytho
 
 import sys
 
-from runtime.terminal import notice
-from runtime.terminal.interrupting import leave_at_once
-from runtime.terminal.stdout import open_closed
+from nlpu.runtime.terminal import notice
+from nlpu.runtime.terminal.interrupting import leave_at_once
+from nlpu.runtime.terminal.stdout import open_closed
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     open_closed()
     leave_at_once()
     notice.begin(sys.argv[1:])
-    from runtime.terminal.app import main as carry_out  # only now: this takes a while
+    from nlpu.runtime.terminal.app import main as carry_out  # only now: this takes a while
 
     try:
         carry_out()

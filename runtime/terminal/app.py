@@ -25,15 +25,15 @@ from typing import Annotated, Any
 
 import typer
 
-from runtime.terminal.benches import app as benches
-from runtime.terminal.doctor import doctor
-from runtime.terminal.evaluating import evaluate
-from runtime.terminal.listing import runs, show
-from runtime.terminal.memory import app as memory
-from runtime.terminal.repl.command import repl
-from runtime.terminal.running import replay, resume, run
-from runtime.terminal.serving import serve
-from runtime.terminal.stdout import failure, lead_back, owes_json, results
+from nlpu.runtime.terminal.benches import app as benches
+from nlpu.runtime.terminal.doctor import doctor
+from nlpu.runtime.terminal.evaluating import evaluate
+from nlpu.runtime.terminal.listing import runs, show
+from nlpu.runtime.terminal.memory import app as memory
+from nlpu.runtime.terminal.repl.command import repl
+from nlpu.runtime.terminal.running import replay, resume, run
+from nlpu.runtime.terminal.serving import serve
+from nlpu.runtime.terminal.stdout import failure, lead_back, owes_json, results
 
 app = typer.Typer(
     name="nlpu",
@@ -109,7 +109,7 @@ def _without_debug(args: list[str]) -> list[str]:
 
 def _ended_by(error: BaseException, args: list[str]) -> int:
     """Say what happened (rules 3 and 5) and give the exit code."""
-    from runtime.terminal.output import say, say_error, tell_traceback, write_json
+    from nlpu.runtime.terminal.output import say, say_error, tell_traceback, write_json
 
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
@@ -137,7 +137,7 @@ def _ended_by(error: BaseException, args: list[str]) -> int:
 def _named(error: BaseException) -> tuple[str, str, int]:
     """An error's kind, what to say of it, and the exit code."""
     from nlpu.errors import NlpuError, described
-    from runtime.terminal.output import said
+    from nlpu.runtime.terminal.output import said
 
     if _is_interrupt(error):
         return "Interrupted", "interrupted", 130

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage
+from nlpu.runtime.budget import TOKENS_PER_NLOP
+from nlpu.runtime.history import Past, cost_of
+from nlpu.runtime.journal import Journal, Row
+from nlpu.runtime.journal_file import journals
+from nlpu.runtime.loader import file_of
+from nlpu.runtime.rows import checked, fold_in, past_in, rows_by_run
+from nlpu.runtime.witness import beside, side_of
 from nlpu.types import adapter
 from nlpu.value import own
-from runtime.budget import TOKENS_PER_NLOP
-from runtime.history import Past, cost_of
-from runtime.journal import Journal, Row
-from runtime.journal_file import journals
-from runtime.loader import file_of
-from runtime.rows import checked, fold_in, past_in, rows_by_run
-from runtime.witness import beside, side_of
 
 SESSION = "repl"  # the program of a session of ``nlpu repl``
 EVALUATION = "eval"  # and of an evaluation of ``nlpu eval``

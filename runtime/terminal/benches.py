@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from runtime.terminal.options import Json
+from nlpu.runtime.terminal.options import Json
 
 BENCHES = {
     "throughput": "A processor at rising concurrency: nlops/s, latency, knee.",
@@ -76,7 +76,7 @@ def _command(name: str) -> Any:
     from nlpu.errors import MissingPart
 
     try:
-        module = import_module(f"runtime.bench.{name}")
+        module = import_module(f"nlpu.runtime.bench.{name}")
     except ModuleNotFoundError as error:
         raise MissingPart(
             f"the benchmark {name} needs {error.name}, which is not installed here"
@@ -91,7 +91,7 @@ def _printing(measure: Callable[..., Any]) -> Callable[..., Any]:
     """A command that prints what ``measure`` gives."""
 
     def command(as_json: bool = False, **options: Any) -> None:
-        from runtime.terminal.output import as_text, write, write_json
+        from nlpu.runtime.terminal.output import as_text, write, write_json
 
         figures = measure(**options)
         if as_json:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nlpu.printing import cut, folded, one_line
-from runtime.budget import TOKENS_PER_NLOP
-from runtime.cost import Cost
-from runtime.history import PastCall, cost_of
+from nlpu.runtime.budget import TOKENS_PER_NLOP
+from nlpu.runtime.cost import Cost
+from nlpu.runtime.history import PastCall, cost_of
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from runtime.terminal.archive import Record
+    from nlpu.runtime.terminal.archive import Record
 
 _WIDTH = 46
 _REASON = 400  # of why a call failed

@@ -18,9 +18,9 @@ from pathlib import Path
 from nlpu.errors import NlpuError, UnknownProcessor
 from nlpu.extras import adding
 from nlpu.private import open_to_others
-from runtime import own
-from runtime.settings import KEY_VARIABLE, Settings, api_key
-from runtime.terminal.options import DEFAULT_SERVER
+from nlpu.runtime import own
+from nlpu.runtime.settings import KEY_VARIABLE, Settings, api_key
+from nlpu.runtime.terminal.options import DEFAULT_SERVER
 
 _LEAST_FREE_MB = 200
 _ASK_S = 5.0

@@ -24,9 +24,9 @@ from itertools import islice
 from typing import Any
 
 from nlpu.printing import one_line
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.calltree import Call, calls_of, in_order
 from nlpu.sentences import parts as sentences
-from runtime.terminal.archive import Record
-from runtime.terminal.calltree import Call, calls_of, in_order
 
 _DIFF_LINES = 40
 _UNDECIDED = ("open", "stopped")

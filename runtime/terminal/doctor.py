@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.settings import NAMES, Settings
-from runtime.terminal import options as o
+from nlpu.runtime.settings import NAMES, Settings
+from nlpu.runtime.terminal import options as o
 
 if TYPE_CHECKING:
-    from runtime.terminal.checks import Check
+    from nlpu.runtime.terminal.checks import Check
 
 _Offline = Annotated[bool, typer.Option("--offline", help="Ask no server.")]
 Section = tuple[str, list[tuple[str, str]]]  # a title, and lines after their marks
@@ -32,8 +32,8 @@ def doctor(
     as_json: o.Json = False,
 ) -> int:
     """What works now, what more can be had and how, and what is set by whom."""
-    from runtime.terminal.checks import check_all
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.checks import check_all
+    from nlpu.runtime.terminal.output import write_json
 
     now = o.settings(engine=engine, model=model, run_dir=run_dir)
     checks = check_all(now, offline)
@@ -83,7 +83,7 @@ def report(checks: list[Check], now: Settings) -> Iterator[Section]:
 
 def _first(checks: list[Check], now: Settings) -> Section:
     """What can be done now, or what stands in its way."""
-    from runtime.loader import available
+    from nlpu.runtime.loader import available
 
     base = [check for check in checks if check.group == "base"]
     if _ready(checks):
@@ -123,7 +123,7 @@ def _set(now: Settings) -> Iterator[tuple[str, str]]:
 def _print(sections: Iterator[Section]) -> None:
     from rich.text import Text
 
-    from runtime.terminal.output import console, safe
+    from nlpu.runtime.terminal.output import console, safe
 
     out = console()
     colours = {"here": "green", "missing": "red", "to have": "yellow", "to mend": "yellow"}

@@ -34,7 +34,7 @@ class _Bar:
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
         from rich.progress import TimeRemainingColumn as Left
 
-        from runtime.terminal.output import console
+        from nlpu.runtime.terminal.output import console
 
         to = console(to_stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), Left())
@@ -44,7 +44,7 @@ class _Bar:
         return self
 
     def __call__(self, now: Progress) -> None:
-        from runtime.terminal.output import say
+        from nlpu.runtime.terminal.output import say
 
         if now.what not in self._tasks:
             if self._shown.disable:

@@ -28,15 +28,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nlpu.chat import turns_in
 from nlpu.errors import MissingPart, NlpuError, ProgramError
-from runtime.graph import Node
-from runtime.header import source_digest
-from runtime.terminal.archive import Record
-from runtime.terminal.interrupting import stop
-from runtime.terminal.machine import loaded_again
-from runtime.terminal.recorded import engines_of
-from runtime.terminal.trusting import doubt_of, files_of
-from runtime.witness import side_of
-from runtime.works import JOINT
+from nlpu.runtime.graph import Node
+from nlpu.runtime.header import source_digest
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.interrupting import stop
+from nlpu.runtime.terminal.machine import loaded_again
+from nlpu.runtime.terminal.recorded import engines_of
+from nlpu.runtime.terminal.trusting import doubt_of, files_of
+from nlpu.runtime.witness import side_of
+from nlpu.runtime.works import JOINT
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from nlpu.layout import Turn
     from nlpu.ops import Op
     from nlpu.processor import Processor
-    from runtime.computer import Computer
-    from runtime.handle import Run
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.handle import Run
 
 T = TypeVar("T")
 _LONGEST_REPLAY_S = 60.0
@@ -108,7 +108,7 @@ def replayed(
 
     Raises NlpuError, TimeoutError, sqlite3.Error, OSError.
     """
-    from runtime.computer import Computer  # the scheduler, which only a replay needs
+    from nlpu.runtime.computer import Computer  # the scheduler, which only a replay needs
 
     header, files = record.past.header, files_of(record)
     doubt = doubt_of(record, files)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Usage
-from runtime.evaluation import Evaluation, contestants_of
-from runtime.loader import Program, file_of
-from runtime.terminal.archive import EVALUATION, Record, find
-from runtime.terminal.subjects import Named, score_of, subject_of
+from nlpu.runtime.evaluation import Evaluation, contestants_of
+from nlpu.runtime.loader import Program, file_of
+from nlpu.runtime.terminal.archive import EVALUATION, Record, find
+from nlpu.runtime.terminal.subjects import Named, score_of, subject_of
 
 if TYPE_CHECKING:
+    from nlpu.runtime.handle import Run
     from nlpu.scores import Report
-    from runtime.handle import Run
 
 
 def prepared(subjects: Sequence[Named], metric: Named, models: Sequence[str]) -> Program:
@@ -88,17 +88,17 @@ def ends_of(
 
 def _keep(path: Path, run: Run, record: Record) -> None:
     """Add the answers of a run to a file."""
-    from runtime.answers import add_answers, answers_in
-    from runtime.terminal.output import say
+    from nlpu.runtime.answers import add_answers, answers_in
+    from nlpu.runtime.terminal.output import say
 
     added = add_answers(path, answers_in(run._begun.root.subtree()))
     say(f"{len(record.past.taken)} answers were in {path}, {added} are new there")
 
 
 def _write(path: Path, report: Report, name: str) -> None:
-    from runtime.terminal.files import write_file
-    from runtime.terminal.output import say
-    from runtime.terminal.score_page import page_of
+    from nlpu.runtime.terminal.files import write_file
+    from nlpu.runtime.terminal.output import say
+    from nlpu.runtime.terminal.score_page import page_of
 
     write_file(path, page_of(report, name))
     say(f"the report is in {path}; open it in any browser")

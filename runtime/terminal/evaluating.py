@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runtime.terminal import options as o
-from runtime.terminal.stdout import lead_prints_to_stderr
+from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
     from nlpu.cases import Case
-    from runtime.computer import Computer
-    from runtime.handle import Run
-    from runtime.terminal.subjects import Named
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.handle import Run
+    from nlpu.runtime.terminal.subjects import Named
 
 _Data = Annotated[
     Path | None,
@@ -76,11 +76,11 @@ def evaluate(
 
     It is a run like any other: journaled, within its limits, and resumed by nlpu resume.
     """
-    from runtime.answers import make_answers
-    from runtime.naming import described
-    from runtime.terminal.evaluated import ends_of, facts_of, prepared
-    from runtime.terminal.machine import Machine, can_of, carry
-    from runtime.terminal.subjects import score_of, subject_of
+    from nlpu.runtime.answers import make_answers
+    from nlpu.runtime.naming import described
+    from nlpu.runtime.terminal.evaluated import ends_of, facts_of, prepared
+    from nlpu.runtime.terminal.machine import Machine, can_of, carry
+    from nlpu.runtime.terminal.subjects import score_of, subject_of
 
     lead_prints_to_stderr()
     now = o.settings(
@@ -130,7 +130,7 @@ def _table(subject: Named) -> tuple[Case, ...]:
     from nlpu.isa import TRUTH_TABLES
     from nlpu.printing import counted
     from nlpu.questions import called
-    from runtime.terminal.output import say
+    from nlpu.runtime.terminal.output import say
 
     tables = {op.name: cases for op, cases in TRUTH_TABLES.items()}
     name = called(subject.found)
@@ -148,8 +148,8 @@ def _cases(data: Path, subject: Named, *against: Named) -> tuple[Case, ...]:
     from nlpu.cases import cases_of
     from nlpu.ops import Op
     from nlpu.questions import called, takes_choices
-    from runtime.evaluation import check_ops
-    from runtime.terminal.output import say
+    from nlpu.runtime.evaluation import check_ops
+    from nlpu.runtime.terminal.output import say
 
     found, name = cases_of(data), called(subject.found)
     several = len({case.op for case in found}) > 1

@@ -36,15 +36,15 @@ from nlpu.errors import (
     Usage,
     described,
 )
-from runtime.computer import Computer
-from runtime.handle import Run
-from runtime.receipt import Receipt
-from runtime.settings import Settings
-from runtime.station import LeftBehind
-from runtime.terminal import interrupting
-from runtime.terminal.forecasting import compare
-from runtime.terminal.live import Plain, display
-from runtime.terminal.output import (
+from nlpu.runtime.computer import Computer
+from nlpu.runtime.handle import Run
+from nlpu.runtime.receipt import Receipt
+from nlpu.runtime.settings import Settings
+from nlpu.runtime.station import LeftBehind
+from nlpu.runtime.terminal import interrupting
+from nlpu.runtime.terminal.forecasting import compare
+from nlpu.runtime.terminal.live import Plain, display
+from nlpu.runtime.terminal.output import (
     as_text,
     json_of,
     said,
@@ -55,10 +55,10 @@ from runtime.terminal.output import (
     write_body,
     write_json,
 )
-from runtime.terminal.person import TerminalPerson
-from runtime.terminal.stdout import failure, is_paid
-from runtime.terminal.streaming import Streamer
-from runtime.terminal.watchdog import GRACE_S, Watchdog
+from nlpu.runtime.terminal.person import TerminalPerson
+from nlpu.runtime.terminal.stdout import failure, is_paid
+from nlpu.runtime.terminal.streaming import Streamer
+from nlpu.runtime.terminal.watchdog import GRACE_S, Watchdog
 
 NEEDS_PERSON = 4
 _TICK_S = 0.1

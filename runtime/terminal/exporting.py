@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.terminal.archive import Record
-from runtime.terminal.edges import Shape, shape_of
-from runtime.terminal.files import write_file
-from runtime.terminal.output import say, write_json
-from runtime.terminal.report import report_of
-from runtime.terminal.stdout import lead_prints_to_stderr
-from runtime.terminal.trace import trace_of
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.edges import Shape, shape_of
+from nlpu.runtime.terminal.files import write_file
+from nlpu.runtime.terminal.output import say, write_json
+from nlpu.runtime.terminal.report import report_of
+from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
+from nlpu.runtime.terminal.trace import trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ def export(record: Record, wanted: Mapping[str, Any], as_json: bool) -> None:
     lead_prints_to_stderr()
     told: dict[str, Any] = {"run_id": record.name}
     if "otel" in wanted:
-        from runtime.terminal.telemetry import send  # an extra, and slow to import
+        from nlpu.runtime.terminal.telemetry import send  # an extra, and slow to import
 
         told |= {"otel": wanted["otel"], "spans": send(record, wanted["otel"])}
         say(f"{told['spans']} spans went to {wanted['otel']}")

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import accumulate
 
-from runtime.history import Moment, PastCall, moments_of
-from runtime.terminal.archive import Record
+from nlpu.runtime.history import Moment, PastCall, moments_of
+from nlpu.runtime.terminal.archive import Record
 
 _ENDS = {"result": "done", "failure": "failed", "cancel": "cancelled"}
 

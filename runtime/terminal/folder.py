@@ -23,12 +23,12 @@ from typing import Any
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage, described
 from nlpu.printing import one_line
-from runtime.budget import TOKENS_PER_NLOP
-from runtime.history import Past, fold
-from runtime.journal import Journal, Row
-from runtime.journal_file import journals, stranger
-from runtime.rows import check, check_run, odd
-from runtime.terminal.archive import Record, changed_s, record_of
+from nlpu.runtime.budget import TOKENS_PER_NLOP
+from nlpu.runtime.history import Past, fold
+from nlpu.runtime.journal import Journal, Row
+from nlpu.runtime.journal_file import journals, stranger
+from nlpu.runtime.rows import check, check_run, odd
+from nlpu.runtime.terminal.archive import Record, changed_s, record_of
 
 _BEGINNING = 1000  # bytes of a text
 _WIDTH = 200

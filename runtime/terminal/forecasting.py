@@ -22,18 +22,18 @@ from pydantic import ValidationError
 from nlpu.engines import named_engine
 from nlpu.private import make_dir, make_file
 from nlpu.processor import FREE, Price
+from nlpu.runtime.budget import Budget
+from nlpu.runtime.experience import Experience
+from nlpu.runtime.forecast import Forecast, Interval, forecast
+from nlpu.runtime.header import result_text
+from nlpu.runtime.receipt import Receipt
+from nlpu.runtime.settings import api_key
+from nlpu.runtime.terminal.archive import Record, find
+from nlpu.runtime.terminal.downloading import have_model
+from nlpu.runtime.terminal.folder import summaries
+from nlpu.runtime.terminal.output import console, say
+from nlpu.runtime.terminal.recorded import Recorded, remembered
 from nlpu.wire import Capabilities
-from runtime.budget import Budget
-from runtime.experience import Experience
-from runtime.forecast import Forecast, Interval, forecast
-from runtime.header import result_text
-from runtime.receipt import Receipt
-from runtime.settings import api_key
-from runtime.terminal.archive import Record, find
-from runtime.terminal.downloading import have_model
-from runtime.terminal.folder import summaries
-from runtime.terminal.output import console, say
-from runtime.terminal.recorded import Recorded, remembered
 
 _NEWEST = 50  # earlier runs that are read
 Bound = tuple[list[Any], dict[str, Any]]

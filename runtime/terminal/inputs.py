@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import Usage
-from runtime.arguments import Content
-from runtime.settings import Settings
+from nlpu.runtime.arguments import Content
+from nlpu.runtime.settings import Settings
 
 MOST_BYTES = 16 * 1024 * 1024
 

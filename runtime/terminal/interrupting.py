@@ -15,14 +15,14 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
-from runtime.terminal import notice
-from runtime.terminal.stdout import failure, owes_json, results
-from runtime.terminal.watchdog import SHOW_CURSOR, once
+from nlpu.runtime.terminal import notice
+from nlpu.runtime.terminal.stdout import failure, owes_json, results
+from nlpu.runtime.terminal.watchdog import SHOW_CURSOR, once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.handle import Run
+    from nlpu.runtime.handle import Run
 
 STOP_S = 2.0  # a run that has not stopped by then is left to its journal
 

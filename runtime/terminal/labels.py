@@ -27,20 +27,20 @@ from nlpu.errors import ProgramError, Refused
 from nlpu.label import USER, Label
 from nlpu.ops import Call
 from nlpu.printing import columns
+from nlpu.runtime.drivers.driver import Drive
+from nlpu.runtime.editing import label_of_text
+from nlpu.runtime.graph import Node, Scope
+from nlpu.runtime.terminal import output
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.calltree import in_order
+from nlpu.runtime.terminal.edges import replayed
+from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 from nlpu.value import Value
-from runtime.drivers.driver import Drive
-from runtime.editing import label_of_text
-from runtime.graph import Node, Scope
-from runtime.terminal import output
-from runtime.terminal.archive import Record
-from runtime.terminal.calltree import in_order
-from runtime.terminal.edges import replayed
-from runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
-    from runtime.computer import Computer
-    from runtime.drivers.person import ExactCall
-    from runtime.handle import Run
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.drivers.person import ExactCall
+    from nlpu.runtime.handle import Run
 
 _GROWN = ("map", "reduce")  # scopes that are no program: calls of a list's items
 _MOST_NODES = 12  # listed, unless all are asked for

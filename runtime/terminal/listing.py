@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.terminal import options as o
+from nlpu.runtime.terminal import options as o
 
 if TYPE_CHECKING:
-    from runtime.terminal.archive import Record
-    from runtime.terminal.folder import Summary
+    from nlpu.runtime.terminal.archive import Record
+    from nlpu.runtime.terminal.folder import Summary
 
 _WIDTH = 300  # of arguments and a result
 _MOST_CALLS = 12  # shown of one part, unless all are asked for
@@ -29,8 +29,8 @@ def runs(
     as_json: o.Json = False,
 ) -> int:
     """All runs, newest first, with what they were given and what they gave."""
-    from runtime.terminal.folder import summaries
-    from runtime.terminal.output import say, write_json
+    from nlpu.runtime.terminal.folder import summaries
+    from nlpu.runtime.terminal.output import say, write_json
 
     place = o.run_dir_of(run_dir)
     found, unread = summaries(place, limit)
@@ -70,7 +70,7 @@ def _summary(record: Record, calls: int, nlops: float) -> dict[str, Any]:
 def _print_runs(found: list[Summary]) -> None:
     """A line of facts for each, and one of what it was given and gave."""
     from nlpu.printing import columns, figure, one_line
-    from runtime.terminal.output import console, say, write
+    from nlpu.runtime.terminal.output import console, say, write
 
     edited = ["from"] if any(each.record.origin for each in found) else []
     rows = [["run", "program", "status", "calls", "nlops", "started", "seconds", *edited]]
@@ -129,8 +129,8 @@ def show(
     --html, --trace, --program and --labels replay the program, without any call, to see its edges.
     """
     from nlpu.errors import Usage
-    from runtime.terminal.archive import find
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.archive import find
+    from nlpu.runtime.terminal.output import write_json
 
     found = [find(o.run_dir_of(run_dir), name) for name in names]
     found[0] = found[0].moved(file)
@@ -144,15 +144,15 @@ def show(
         raise Usage("--live, --program, --labels and files are asked for one at a time")
     _admit_look(found[0], trust, program or labels, wanted)
     if program:
-        from runtime.terminal.program_text import write_out  # the scheduler, too
+        from nlpu.runtime.terminal.program_text import write_out  # the scheduler, too
 
         write_out(found[0], as_json)
     elif labels:
-        from runtime.terminal.labels import show_labels  # the scheduler, too
+        from nlpu.runtime.terminal.labels import show_labels  # the scheduler, too
 
         show_labels(found[0], every, as_json)
     elif wanted:
-        from runtime.terminal.exporting import export  # the scheduler, only where it is needed
+        from nlpu.runtime.terminal.exporting import export  # the scheduler, only where it is needed
 
         export(found[0], wanted, as_json)
     elif len(found) == 2:
@@ -169,14 +169,14 @@ def show(
 def _admit_look(record: Record, trust: bool, asks: bool, wanted: dict[str, Any]) -> None:
     """Ask, if need be, before a program is replayed. Raises NeedsPerson."""
     if asks or wanted:
-        from runtime.terminal.trusting import admit_look
+        from nlpu.runtime.terminal.trusting import admit_look
 
         admit_look(record, trust=trust, asks=asks)
 
 
 def _watch(record: Record, as_json: bool) -> None:
-    from runtime.terminal.output import write_json
-    from runtime.terminal.watching import picture_of, watch
+    from nlpu.runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.watching import picture_of, watch
 
     if as_json:
         write_json(asdict(picture_of(record, time.time())))
@@ -187,8 +187,8 @@ def _watch(record: Record, as_json: bool) -> None:
 def _compare(one: Record, other: Record, every: bool, as_json: bool) -> None:
     """Both ways end with 0: that runs differ is no failure."""
     from nlpu.printing import folded
-    from runtime.terminal.difference import difference_of, lines_of
-    from runtime.terminal.output import console, safe, write, write_json
+    from nlpu.runtime.terminal.difference import difference_of, lines_of
+    from nlpu.runtime.terminal.output import console, safe, write, write_json
 
     found, width = difference_of(one, other), console().width
     if as_json:
@@ -199,8 +199,8 @@ def _compare(one: Record, other: Record, every: bool, as_json: bool) -> None:
 
 
 def _details(record: Record) -> dict[str, Any]:
-    from runtime.own import MARK
-    from runtime.terminal.calltree import calls_of
+    from nlpu.runtime.own import MARK
+    from nlpu.runtime.terminal.calltree import calls_of
 
     details: dict[str, Any] = _summary(record, record.calls, record.nlops)
     header = dict(record.past.header)
@@ -226,8 +226,8 @@ def _parsed(text: str) -> Any:
 
 def _print_details(record: Record, every: bool) -> None:
     from nlpu.printing import folded
-    from runtime.terminal.calltree import tree_of
-    from runtime.terminal.output import console, write
+    from nlpu.runtime.terminal.calltree import tree_of
+    from nlpu.runtime.terminal.output import console, write
 
     out = console()
     for line in _heading(record):
@@ -240,15 +240,15 @@ def _print_details(record: Record, every: bool) -> None:
 
 def _compare_forecast(foretold: Any, receipt: dict[str, Any]) -> None:
     if foretold is not None:
-        from runtime.receipt import Receipt  # the scheduler's; few runs were forecast
-        from runtime.terminal.forecasting import compare
+        from nlpu.runtime.receipt import Receipt  # the scheduler's; few runs were forecast
+        from nlpu.runtime.terminal.forecasting import compare
 
         compare(foretold, Receipt.model_validate(receipt), to_stderr=False)
 
 
 def _heading(record: Record) -> list[str]:
     from nlpu.printing import counted, figure, one_line
-    from runtime.terminal.output import safe
+    from nlpu.runtime.terminal.output import safe
 
     line, header = _summary(record, record.calls, record.nlops), record.past.header
     faults = sum(bool(outcome.fault) for outcome in record.past.paid)

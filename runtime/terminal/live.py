@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from runtime.budget import TOKENS_PER_NLOP
-from runtime.terminal.notice import notice
-from runtime.terminal.output import console, say
-from runtime.terminal.stdout import results
+from nlpu.runtime.budget import TOKENS_PER_NLOP
+from nlpu.runtime.terminal.notice import notice
+from nlpu.runtime.terminal.output import console, say
+from nlpu.runtime.terminal.stdout import results
 
 if TYPE_CHECKING:
-    from runtime.run import Counts
+    from nlpu.runtime.run import Counts
 
 _WINDOW_S = 20.0
 _PLAIN_EVERY_S = 10.0

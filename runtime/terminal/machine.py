@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.settings import api_key
+from nlpu.runtime.settings import api_key
 
 if TYPE_CHECKING:
     from nlpu.processor import Price
-    from runtime.computer import Computer
-    from runtime.loader import Program
-    from runtime.terminal.archive import Record
-    from runtime.voice import Voice
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.loader import Program
+    from nlpu.runtime.terminal.archive import Record
+    from nlpu.runtime.voice import Voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Machine:
     def voice(self) -> Voice:
         """The system text and the convention that were asked for. Raises Usage."""
         from nlpu.convention import of_version
-        from runtime.voice import Voice
+        from nlpu.runtime.voice import Voice
 
         return Voice(self.system, of_version(self.convention) if self.convention else None)
 
@@ -89,10 +89,10 @@ def carry(
     traces: bool = False,
 ) -> int:  # fmt: skip
     """Carry out what ``begin`` starts on the machine; gives the exit code."""
-    from runtime.computer import Computer
-    from runtime.terminal.downloading import have_model
-    from runtime.terminal.executing import Job, carry_out
-    from runtime.terminal.person import person
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.terminal.downloading import have_model
+    from nlpu.runtime.terminal.executing import Job, carry_out
+    from nlpu.runtime.terminal.person import person
 
     for model in machine.models or (machine.model,):
         if not is_replay:
@@ -117,7 +117,7 @@ def found(run_dir: Path, name: str, replays: bool = False, file: str | None = No
     """A journaled run, with its program in ``file``. Raises Usage, for a session, too, but for a
     replay."""
     from nlpu.errors import Usage
-    from runtime.terminal.archive import SESSION, find
+    from nlpu.runtime.terminal.archive import SESSION, find
 
     record = find(run_dir, name).moved(file)
     if record.program == SESSION and not replays:
@@ -128,15 +128,17 @@ def found(run_dir: Path, name: str, replays: bool = False, file: str | None = No
 def loaded_again(record: Record, files: dict[Path, str]) -> Program:
     """Load the program of a run that was admitted with these files. Raises Usage."""
     from nlpu.errors import Usage
-    from runtime.loader import file_of, load
-    from runtime.terminal.archive import EVALUATION, SESSION
+    from nlpu.runtime.loader import file_of, load
+    from nlpu.runtime.terminal.archive import EVALUATION, SESSION
 
     if record.program == EVALUATION:
-        from runtime.terminal.evaluated import evaluation_of
+        from nlpu.runtime.terminal.evaluated import evaluation_of
 
         return evaluation_of(record, files)
     if record.program == SESSION:
-        from runtime.terminal.repl.session import session_program  # the REPL, for its runs alone
+        from nlpu.runtime.terminal.repl.session import (
+            session_program,  # the REPL, for its runs alone
+        )
 
         return session_program()
     if record.unnamed:
@@ -172,7 +174,7 @@ def processor_of(
 
 def can_of(computer: Computer) -> dict[str, Any]:
     """What the default processor can, as a header keeps it."""
-    from runtime.naming import described
+    from nlpu.runtime.naming import described
 
     return described(next(iter(computer.processors.values())).capabilities)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from runtime.terminal.notice import notice
-from runtime.terminal.options import Json, settings
-from runtime.terminal.pages import facts, heading, print_found, print_stats
+from nlpu.runtime.terminal.notice import notice
+from nlpu.runtime.terminal.options import Json, settings
+from nlpu.runtime.terminal.pages import facts, heading, print_found, print_stats
 
 if TYPE_CHECKING:
-    from memory.controller import Memory
+    from nlpu.memory.controller import Memory
 
 Store = Annotated[
     Path | None,
@@ -43,7 +43,7 @@ def open_memory(
     store: Path | None, embedder: str | None = None, firmware: str = "hybrid", new: bool = False
 ) -> Memory:
     """The store of that directory. Raises Usage where there is none and none is to be made."""
-    from memory.controller import Memory
+    from nlpu.memory.controller import Memory
 
     place = settings(("store",), store=store).store
     return Memory(place, embedder=embedder, firmware=firmware, new=new)
@@ -63,9 +63,9 @@ def ingest(
     some were skipped; the others are in."""
     from dataclasses import asdict
 
-    from memory.ingest import ingest as take
     from nlpu.label import UNTRUSTED, USER
-    from runtime.terminal.output import say, write, write_json
+    from nlpu.memory.ingest import ingest as take
+    from nlpu.runtime.terminal.output import say, write, write_json
 
     with open_memory(store, embedder, new=True) as memory:
         with _progress("reading") as step:
@@ -104,7 +104,7 @@ def search(
 ) -> int:
     """The pages that fit a question, best first."""
     from nlpu.errors import Usage
-    from runtime.terminal.output import say, write_json
+    from nlpu.runtime.terminal.output import say, write_json
 
     if firmware == "iterative":
         raise Usage("iterative asks a model: use it in a program, with Memory(..., firmware=...)")
@@ -132,7 +132,7 @@ def show(
     as_json: Json = False,
 ) -> int:
     """The page at an address."""
-    from runtime.terminal.output import console, write, write_json
+    from nlpu.runtime.terminal.output import console, write, write_json
 
     with open_memory(store) as memory:
         pages = [memory.read(address)]
@@ -152,7 +152,7 @@ def show(
 @app.command()
 def stats(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
     """The levels: what they hold, how they were used, how often what was wanted was there."""
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.output import write_json
 
     with open_memory(store, embedder) as memory:
         rows = memory.levels.table()
@@ -166,7 +166,7 @@ def stats(store: Store = None, embedder: Embedder = None, as_json: Json = False)
 @app.command()
 def check(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
     """Whether the levels are whole and agree."""
-    from runtime.terminal.output import say, write, write_json
+    from nlpu.runtime.terminal.output import say, write, write_json
 
     with open_memory(store, embedder) as memory:
         faults = memory.check()
@@ -185,7 +185,7 @@ def check(store: Store = None, embedder: Embedder = None, as_json: Json = False)
 @app.command()
 def rebuild(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
     """Make the vector index again from the pages."""
-    from runtime.terminal.output import write, write_json
+    from nlpu.runtime.terminal.output import write, write_json
 
     with open_memory(store, embedder) as memory, _progress("embedding") as step:
         pages = memory.levels.index.rebuild(step)
@@ -207,7 +207,7 @@ def migrate(
     as_json: Json = False,
 ) -> int:
     """Change a store's embedder."""
-    from runtime.terminal.output import write, write_json
+    from nlpu.runtime.terminal.output import write, write_json
 
     with open_memory(store) as memory, _progress("embedding") as step:
         pages = memory.levels.index.migrate(embedder, portable, step)
@@ -226,9 +226,9 @@ def forget(
     as_json: Json = False,
 ) -> int:
     """Forget a page, or all pages of a file, and what was made of them alone, on every level."""
-    from memory.ingest import name_of
     from nlpu.errors import Usage
-    from runtime.terminal.output import write, write_json
+    from nlpu.memory.ingest import name_of
+    from nlpu.runtime.terminal.output import write, write_json
 
     with open_memory(store, embedder) as memory:
         gone = memory.forget(name_of(what)) or memory.forget(name_of(os.path.realpath(what)))
@@ -246,7 +246,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr, where a person sees it."""
     from rich.progress import Progress
 
-    from runtime.terminal.output import console
+    from nlpu.runtime.terminal.output import console
 
     out = console(to_stderr=True)
     with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:

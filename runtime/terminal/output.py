@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from nlpu import printing
 from nlpu.errors import NlpuError, root_of
-from runtime.terminal.stdout import paid_json, results
+from nlpu.runtime.terminal.stdout import paid_json, results
 
 if TYPE_CHECKING:
     from rich.console import Console

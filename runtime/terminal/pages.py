@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memory.firmware import Found
-    from memory.pages import Page
+    from nlpu.memory.firmware import Found
+    from nlpu.memory.pages import Page
 
 _SHOWN = 400  # characters of a page in a list
 
 
 def facts(page: Page) -> dict[str, Any]:
-    from memory.levels import rough_tokens
+    from nlpu.memory.levels import rough_tokens
 
     return {
         "address": page.address,
@@ -35,7 +35,7 @@ def when(page: Page) -> datetime:
 
 
 def heading(page: Page) -> str:
-    from runtime.terminal.output import safe
+    from nlpu.runtime.terminal.output import safe
 
     place = f"{page.source}[{page.start}:{page.stop}]" if page.source else "no source"
     told = facts(page)
@@ -45,7 +45,7 @@ def heading(page: Page) -> str:
 
 
 def print_found(found: list[Found]) -> None:
-    from runtime.terminal.output import console, one_line
+    from nlpu.runtime.terminal.output import console, one_line
 
     out = console()
     for each in found:
@@ -56,7 +56,7 @@ def print_found(found: list[Found]) -> None:
 def print_stats(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from runtime.terminal.output import console
+    from nlpu.runtime.terminal.output import console
 
     table = Table(box=None, pad_edge=False)
     for place, title in enumerate(rows[0]):

@@ -25,9 +25,9 @@ from queue import Empty, SimpleQueue
 from shutil import get_terminal_size
 from typing import Any, NamedTuple
 
-from runtime.drivers.approval import quoted, screen, wish
-from runtime.drivers.person import ExactCall, Verdict
-from runtime.terminal.output import say
+from nlpu.runtime.drivers.approval import quoted, screen, wish
+from nlpu.runtime.drivers.person import ExactCall, Verdict
+from nlpu.runtime.terminal.output import say
 
 _VERDICTS: dict[str, Verdict] = {"d": "done", "a": "again", "s": "stop"}
 

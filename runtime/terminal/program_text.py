@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import ProgramError
-from runtime.assembly.plan import Outside, Plan
-from runtime.assembly.tracing import plan_of
-from runtime.assembly.writing import write
-from runtime.terminal import output
-from runtime.terminal.archive import Record
-from runtime.terminal.edges import replayed
-from runtime.terminal.stdout import lead_prints_to_stderr
+from nlpu.runtime.assembly.plan import Outside, Plan
+from nlpu.runtime.assembly.tracing import plan_of
+from nlpu.runtime.assembly.writing import write
+from nlpu.runtime.terminal import output
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.edges import replayed
+from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
-    from runtime.computer import Computer
-    from runtime.handle import Run
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.handle import Run
 
 
 def write_out(record: Record, as_json: bool) -> None:

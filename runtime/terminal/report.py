@@ -28,11 +28,11 @@ from importlib.resources import files
 from typing import Any
 
 from nlpu.printing import figure
-from runtime.history import PastOp
-from runtime.terminal.archive import Record
-from runtime.terminal.calltree import Call, calls_of, in_order, sums_of
-from runtime.terminal.edges import Layout, Shape
-from runtime.terminal.flights import timeline_of
+from nlpu.runtime.history import PastOp
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.calltree import Call, calls_of, in_order, sums_of
+from nlpu.runtime.terminal.edges import Layout, Shape
+from nlpu.runtime.terminal.flights import timeline_of
 
 MOST = 12_000
 _COSTS = {
@@ -57,7 +57,7 @@ def report_of(record: Record, shape: Shape, most: int = MOST) -> str:
 
 
 def _part(kind: str) -> str:
-    return files("runtime.terminal").joinpath(f"report.{kind}").read_text(encoding="utf-8")
+    return files("nlpu.runtime.terminal").joinpath(f"report.{kind}").read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlpu.errors import Usage
-from runtime.editing import Edits
-from runtime.terminal.archive import Record
-from runtime.terminal.inputs import Stdin, read_file
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.inputs import Stdin, read_file
 
 
 def edits_of(record: Record, sets: Sequence[str], *, vouched: bool = False) -> Edits:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.terminal import options as o
-from runtime.terminal.machine import (
+from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.machine import (
     Machine,
     again_of,
     can_of,
@@ -16,13 +16,13 @@ from runtime.terminal.machine import (
     loaded_again,
     machine_of,
 )
-from runtime.terminal.stdout import lead_prints_to_stderr
+from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
-    from runtime.budget import Budget
-    from runtime.computer import Computer
-    from runtime.handle import Run
-    from runtime.loader import Program
+    from nlpu.runtime.budget import Budget
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.handle import Run
+    from nlpu.runtime.loader import Program
 
 _Inputs = Annotated[
     list[str] | None,
@@ -90,11 +90,11 @@ def run(
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
     from nlpu.convention import of_version
-    from runtime.arguments import bind
-    from runtime.keywords import arranged
-    from runtime.loader import load
-    from runtime.terminal.forecasting import kept
-    from runtime.terminal.inputs import Stdin, fill_words, read_texts, set_machine, set_store
+    from nlpu.runtime.arguments import bind
+    from nlpu.runtime.keywords import arranged
+    from nlpu.runtime.loader import load
+    from nlpu.runtime.terminal.forecasting import kept
+    from nlpu.runtime.terminal.inputs import Stdin, fill_words, read_texts, set_machine, set_store
 
     lead_prints_to_stderr()
     now = o.settings(
@@ -155,10 +155,10 @@ def _rerun(
     vouched: bool, file: str | None, trace: bool,
 ) -> int:  # fmt: skip
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
-    from runtime.terminal.archive import EVALUATION
-    from runtime.terminal.evaluated import facts_in
-    from runtime.terminal.rerunning import edits_of
-    from runtime.terminal.trusting import admit
+    from nlpu.runtime.terminal.archive import EVALUATION
+    from nlpu.runtime.terminal.evaluated import facts_in
+    from nlpu.runtime.terminal.rerunning import edits_of
+    from nlpu.runtime.terminal.trusting import admit
 
     record = found(given.run_dir, name, file=file)
     files = admit(record, trust=trust, names_engine=given.engine is not None)
@@ -196,9 +196,9 @@ def resume(
     as_json: o.Json = False,
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
-    from runtime.terminal.archive import EVALUATION
-    from runtime.terminal.evaluated import ends_of
-    from runtime.terminal.trusting import admit
+    from nlpu.runtime.terminal.archive import EVALUATION
+    from nlpu.runtime.terminal.evaluated import ends_of
+    from nlpu.runtime.terminal.trusting import admit
 
     lead_prints_to_stderr()
     now = o.settings(  # all else is as the run was begun; seconds count from each start anew
@@ -238,8 +238,8 @@ def replay(
     as_json: o.Json = False,
 ) -> int:
     """Run a finished program again from its journal, making no call: the same bytes."""
-    from runtime.terminal.recorded import engines_of
-    from runtime.terminal.trusting import admit
+    from nlpu.runtime.terminal.recorded import engines_of
+    from nlpu.runtime.terminal.trusting import admit
 
     lead_prints_to_stderr()
     place = o.settings(("run_dir",), engine=engine, model=model, run_dir=run_dir).run_dir
@@ -265,8 +265,8 @@ def _forecast(
     loaded: Program, bound: Any, machine: Machine, budget: Budget, as_json: bool
 ) -> int:  # fmt: skip
     """``--dry``: say what the run would take, and make no call."""
-    from runtime.terminal import forecasting
-    from runtime.terminal.output import write_json
+    from nlpu.runtime.terminal import forecasting
+    from nlpu.runtime.terminal.output import write_json
 
     made = forecasting.made(loaded.function, bound, machine, budget)
     forecasting.keep(machine, loaded.spec, bound, made)
@@ -299,7 +299,7 @@ def _named(program: str | None, sets: list[str] | None, trust: bool, file: str |
     from nlpu.errors import Usage
 
     if program is None:
-        from runtime.loader import available
+        from nlpu.runtime.loader import available
 
         raise Usage(
             f"name a PROGRAM to run: {', '.join(available())}, or one in a file: "

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.settings import KEY_VARIABLE, api_key
-from runtime.terminal.options import Json
+from nlpu.runtime.settings import KEY_VARIABLE, api_key
+from nlpu.runtime.terminal.options import Json
 
 if TYPE_CHECKING:
     from nlpu.engines.serve import VllmServer
@@ -33,7 +33,7 @@ def serve(
     """Start vLLM on this machine, wait until it answers, and take it down at Ctrl-C."""
     from nlpu.engines.serve import run_server
     from nlpu.errors import Interrupted
-    from runtime.terminal.output import say
+    from nlpu.runtime.terminal.output import say
 
     ready: list[VllmServer] = []
 
@@ -59,7 +59,7 @@ def _source(model: str) -> str:
 
 def _announce(server: VllmServer, known_key: str | None, as_json: bool) -> None:
     """Say where it is and how to use it; a key is shown only if it was made up just now."""
-    from runtime.terminal.output import say, write, write_json
+    from nlpu.runtime.terminal.output import say, write, write_json
 
     if as_json:
         write_json({"url": server.url, "model": server.model})

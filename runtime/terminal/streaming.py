@@ -17,10 +17,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from nlpu.runtime.handle import Run
+from nlpu.runtime.terminal.output import say, write
+from nlpu.runtime.terminal.stdout import results
 from nlpu.sentences import last_end
-from runtime.handle import Run
-from runtime.terminal.output import say, write
-from runtime.terminal.stdout import results
 
 
 class Streamer:

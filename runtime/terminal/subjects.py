@@ -13,7 +13,7 @@ from nlpu import isa
 from nlpu.errors import Usage
 from nlpu.ops import Op
 from nlpu.questions import Subject
-from runtime.loader import available, file_of, load, module_of
+from nlpu.runtime.loader import available, file_of, load, module_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import HostError, MissingPart, Usage
 from nlpu.extras import adding
-from runtime.budget import TOKENS_PER_NLOP
-from runtime.terminal.archive import Record
-from runtime.terminal.calltree import Call, calls_of
-from runtime.terminal.files import write_file
-from runtime.terminal.flights import Flight, timeline_of
+from nlpu.runtime.budget import TOKENS_PER_NLOP
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.calltree import Call, calls_of
+from nlpu.runtime.terminal.files import write_file
+from nlpu.runtime.terminal.flights import Flight, timeline_of
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.terminal.archive import Record
-from runtime.terminal.calltree import Call, calls_of
-from runtime.terminal.edges import Shape
-from runtime.terminal.flights import Flight, timeline_of
+from nlpu.runtime.terminal.archive import Record
+from nlpu.runtime.terminal.calltree import Call, calls_of
+from nlpu.runtime.terminal.edges import Shape
+from nlpu.runtime.terminal.flights import Flight, timeline_of
 
 _PROCESS = 1
 _LONGEST_TEXT = 2000  # characters of a result in a slice's arguments

@@ -25,11 +25,11 @@ from shutil import get_terminal_size
 from typing import Any
 
 from nlpu.errors import NeedsPerson, Usage
-from runtime import own
-from runtime.header import digest_of_source
-from runtime.loader import digest_of, file_of, source_of
-from runtime.settings import KEY_VARIABLE, api_key, read
-from runtime.terminal.archive import EVALUATION, SESSION, Record
+from nlpu.runtime import own
+from nlpu.runtime.header import digest_of_source
+from nlpu.runtime.loader import digest_of, file_of, source_of
+from nlpu.runtime.settings import KEY_VARIABLE, api_key, read
+from nlpu.runtime.terminal.archive import EVALUATION, SESSION, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,9 @@ def _url(record: Record) -> str:
 
 def _ask(told: list[str], yes: str) -> None:
     """Raises NeedsPerson but for a yes."""
-    from runtime.drivers.approval import lined
-    from runtime.terminal.output import say
-    from runtime.terminal.person import chosen, person
+    from nlpu.runtime.drivers.approval import lined
+    from nlpu.runtime.terminal.output import say
+    from nlpu.runtime.terminal.person import chosen, person
 
     if person() is None:
         raise NeedsPerson(

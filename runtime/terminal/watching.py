@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nlpu.printing import columns, figure
-from runtime.budget import TOKENS_PER_NLOP, Amount
-from runtime.cost import Cost
-from runtime.history import amount_of, cost_of
-from runtime.terminal.archive import Record, followed
-from runtime.terminal.calltree import calls_of, sums_of
-from runtime.terminal.flights import Timeline, timeline_of
-from runtime.terminal.output import console
+from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount
+from nlpu.runtime.cost import Cost
+from nlpu.runtime.history import amount_of, cost_of
+from nlpu.runtime.terminal.archive import Record, followed
+from nlpu.runtime.terminal.calltree import calls_of, sums_of
+from nlpu.runtime.terminal.flights import Timeline, timeline_of
+from nlpu.runtime.terminal.output import console
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -35,8 +35,8 @@ from pydantic_core import to_jsonable_python
 
 from nlpu import Value, lift, nlop
 from nlpu.errors import NlpuError
-from runtime import endorse, spawn
-from runtime.drivers.driver import Driver
+from nlpu.runtime import endorse, spawn
+from nlpu.runtime.drivers.driver import Driver
 
 Tools = Mapping[str, Driver]
 _LONG = 1_000_000  # tokens of a scripted answer: no limit

@@ -34,8 +34,8 @@ from dojo.agent import Call, Plan, careful, naive
 from dojo.model import Gullible, Moves, Script, Task, play
 from dojo.tools import drivers, effect_of
 from nlpu.engines.scripted import Scripted
-from runtime import Computer, FakeClock
-from runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime import Computer, FakeClock
+from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
 
 VERSION = "v1.2.2"
 SCRIPTS: dict[str, Any] = {

@@ -26,8 +26,8 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
+from nlpu.runtime.drivers.driver import Argument, Driver, Effect, Role
 from nlpu.types import result_type
-from runtime.drivers.driver import Argument, Driver, Effect, Role
 
 Perform = Callable[[str, dict[str, Any]], Any]
 

@@ -11,21 +11,21 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from memory.entries import JOINT
 from nlpu.chat import Chat, chat_of
 from nlpu.convention import FIRST
 from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED
 from nlpu.lifting import lift
+from nlpu.memory.entries import JOINT
 from nlpu.ops import Op, Operand
+from nlpu.runtime.arguments import Content, bind
+from nlpu.runtime.graph import Scope
+from nlpu.runtime.hosting import spawn
+from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.inputs import read_file
+from nlpu.runtime.terminal.output import as_text
 from nlpu.types import result_type
 from nlpu.value import Value, current
-from runtime.arguments import Content, bind
-from runtime.graph import Scope
-from runtime.hosting import spawn
-from runtime.loader import load
-from runtime.terminal.inputs import read_file
-from runtime.terminal.output import as_text
 
 ANSWER = "Answer the last message."
 ANSWER_TOKENS = 256

@@ -18,17 +18,17 @@ from dataclasses import fields, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
-from runtime.gate import Gate
-from runtime.handle import Run
-from runtime.run import Counts
-from runtime.terminal import interrupting
-from runtime.terminal.live import Plain, display
-from runtime.terminal.output import as_text, console, one_line, say
-from runtime.terminal.person import TerminalPerson
-from runtime.terminal.repl.entries import Entry
-from runtime.terminal.repl.folding import writer
-from runtime.terminal.repl.session import Session
-from runtime.terminal.streaming import Streamer
+from nlpu.runtime.gate import Gate
+from nlpu.runtime.handle import Run
+from nlpu.runtime.run import Counts
+from nlpu.runtime.terminal import interrupting
+from nlpu.runtime.terminal.live import Plain, display
+from nlpu.runtime.terminal.output import as_text, console, one_line, say
+from nlpu.runtime.terminal.person import TerminalPerson
+from nlpu.runtime.terminal.repl.entries import Entry
+from nlpu.runtime.terminal.repl.folding import writer
+from nlpu.runtime.terminal.repl.session import Session
+from nlpu.runtime.terminal.streaming import Streamer
 
 Events = SimpleQueue[tuple[str, Any]]
 Word = Literal["ready", "over", "held"]

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runtime.settings import NAMES, api_key
-from runtime.terminal import options as o
-from runtime.terminal.interrupting import raise_from_here
-from runtime.terminal.stdout import lead_prints_to_stderr, results
+from nlpu.runtime.settings import NAMES, api_key
+from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.interrupting import raise_from_here
+from nlpu.runtime.terminal.stdout import lead_prints_to_stderr, results
 
 if TYPE_CHECKING:
-    from runtime.settings import Settings as Now
-    from runtime.terminal.archive import Record
-    from runtime.terminal.repl.console import Console
+    from nlpu.runtime.settings import Settings as Now
+    from nlpu.runtime.terminal.archive import Record
+    from nlpu.runtime.terminal.repl.console import Console
 
 _Resume = Annotated[
     str | None,
@@ -39,9 +39,9 @@ def repl(
     trust: o.Trust = False,
 ) -> int:
     """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
-    from runtime.terminal.person import person
-    from runtime.terminal.repl.console import Console, Settings
-    from runtime.terminal.trusting import admit
+    from nlpu.runtime.terminal.person import person
+    from nlpu.runtime.terminal.repl.console import Console, Settings
+    from nlpu.runtime.terminal.trusting import admit
 
     raise_from_here()
     lead_prints_to_stderr()
@@ -77,8 +77,8 @@ def repl(
 def _session(now: Now, name: str | None) -> Record | None:
     """The session asked for, if one was. Raises Usage."""
     from nlpu.errors import Usage
-    from runtime.terminal.archive import SESSION, find
-    from runtime.terminal.folder import summaries
+    from nlpu.runtime.terminal.archive import SESSION, find
+    from nlpu.runtime.terminal.folder import summaries
 
     if name is None:
         return None
@@ -95,9 +95,9 @@ def _session(now: Now, name: str | None) -> Record | None:
 
 def converse(console: Console) -> None:
     """Lines from a person, until Ctrl-D or quit."""
-    from runtime.terminal.output import say
-    from runtime.terminal.repl import looks
-    from runtime.terminal.repl.prompt import reader
+    from nlpu.runtime.terminal.output import say
+    from nlpu.runtime.terminal.repl import looks
+    from nlpu.runtime.terminal.repl.prompt import reader
 
     looks.cut_off(console)
     looks.welcome(console)
@@ -114,8 +114,8 @@ def converse(console: Console) -> None:
 
 def _batch(console: Console) -> None:
     """Lines from a pipe: values to stdout, and no prompts. Ctrl-C ends it."""
-    from runtime.terminal.inputs import checked
-    from runtime.terminal.output import say
+    from nlpu.runtime.terminal.inputs import checked
+    from nlpu.runtime.terminal.output import say
 
     for line in sys.stdin.buffer:
         console.do(checked(line, "stdin", may_be_empty=True).rstrip("\r\n"))

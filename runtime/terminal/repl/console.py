@@ -27,28 +27,28 @@ from typing import Any
 
 from nlpu.errors import Diverged, NlpuError, Usage
 from nlpu.lifting import check_text
-from runtime.budget import Budget
-from runtime.computer import Computer
-from runtime.gate import Gate
-from runtime.handle import Run
-from runtime.loader import available
-from runtime.naming import described
-from runtime.terminal import interrupting
-from runtime.terminal.archive import SESSION, find
-from runtime.terminal.downloading import have_model
-from runtime.terminal.live import display
-from runtime.terminal.output import as_text, said, say, say_error
-from runtime.terminal.person import TerminalPerson
-from runtime.terminal.repl import looks
-from runtime.terminal.repl.attending import Events, UnderWay, no_echo, note
-from runtime.terminal.repl.editing import edits_of
-from runtime.terminal.repl.entries import INTERRUPTED, VALUED
-from runtime.terminal.repl.folding import writer
-from runtime.terminal.repl.inspecting import nodes_of, ops_of
-from runtime.terminal.repl.lines import COMMANDS, Line, parse
-from runtime.terminal.repl.saved import save
-from runtime.terminal.repl.session import Session
-from runtime.terminal.trusting import admit
+from nlpu.runtime.budget import Budget
+from nlpu.runtime.computer import Computer
+from nlpu.runtime.gate import Gate
+from nlpu.runtime.handle import Run
+from nlpu.runtime.loader import available
+from nlpu.runtime.naming import described
+from nlpu.runtime.terminal import interrupting
+from nlpu.runtime.terminal.archive import SESSION, find
+from nlpu.runtime.terminal.downloading import have_model
+from nlpu.runtime.terminal.live import display
+from nlpu.runtime.terminal.output import as_text, said, say, say_error
+from nlpu.runtime.terminal.person import TerminalPerson
+from nlpu.runtime.terminal.repl import looks
+from nlpu.runtime.terminal.repl.attending import Events, UnderWay, no_echo, note
+from nlpu.runtime.terminal.repl.editing import edits_of
+from nlpu.runtime.terminal.repl.entries import INTERRUPTED, VALUED
+from nlpu.runtime.terminal.repl.folding import writer
+from nlpu.runtime.terminal.repl.inspecting import nodes_of, ops_of
+from nlpu.runtime.terminal.repl.lines import COMMANDS, Line, parse
+from nlpu.runtime.terminal.repl.saved import save
+from nlpu.runtime.terminal.repl.session import Session
+from nlpu.runtime.terminal.trusting import admit
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +279,7 @@ class Console:
             raise Usage(f"{record.name} is this session")
         if record.program != SESSION:  # a process of its own: another journal, another engine
             words = ["resume", record.name, "--run-dir", str(self.settings.run_dir)]
-            subprocess.run([sys.executable, "-m", "runtime.terminal", *words], check=False)
+            subprocess.run([sys.executable, "-m", "nlpu.runtime.terminal", *words], check=False)
             return
         admit(record, names_engine=True)
         old_run = self.run.name

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from memory.entries import JOINT, Count
-from memory.window import Window
 from nlpu.chat import Chat
 from nlpu.label import Label
+from nlpu.memory.entries import JOINT, Count
+from nlpu.memory.window import Window
 from nlpu.processor import Processor
+from nlpu.runtime.terminal.repl import acts
+from nlpu.runtime.terminal.repl.entries import Entry
+from nlpu.runtime.terminal.repl.lines import Line
 from nlpu.value import Value
-from runtime.terminal.repl import acts
-from runtime.terminal.repl.entries import Entry
-from runtime.terminal.repl.lines import Line
 
 
 class Context:

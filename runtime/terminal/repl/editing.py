@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlpu.errors import Malformed, Usage
-from runtime.editing import Edits
-from runtime.graph import Node
-from runtime.terminal.inputs import read_file
-from runtime.terminal.repl.inspecting import node_of, ops_of, text_of
+from nlpu.runtime.editing import Edits
+from nlpu.runtime.graph import Node
+from nlpu.runtime.terminal.inputs import read_file
+from nlpu.runtime.terminal.repl.inspecting import node_of, ops_of, text_of
 
 if TYPE_CHECKING:  # the console hands itself in
-    from runtime.terminal.repl.console import Console
+    from nlpu.runtime.terminal.repl.console import Console
 
 
 def edits_of(on: Console, what: str, text: str | None) -> Edits:

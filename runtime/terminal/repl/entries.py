@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nlpu.label import UNTRUSTED, Label
+from nlpu.runtime.graph import Node
+from nlpu.runtime.terminal.repl.lines import Line
 from nlpu.value import Value
-from runtime.graph import Node
-from runtime.terminal.repl.lines import Line
 
 INTERRUPTED = "interrupted"  # the error of a line that was stopped
 VALUED = ("say", "run", "text", "take")  # verbs whose lines give a value

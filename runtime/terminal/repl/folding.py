@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from rich.cells import cell_len
 
-from runtime.terminal.output import safe, write
-from runtime.terminal.stdout import results
+from nlpu.runtime.terminal.output import safe, write
+from nlpu.runtime.terminal.stdout import results
 
 _BEHIND_BLANKS = re.compile(r"(?<=\s)")
 

@@ -13,18 +13,18 @@ from rich.tree import Tree
 from nlpu.errors import NlpuError, Usage
 from nlpu.ops import Op
 from nlpu.printing import cut
+from nlpu.runtime.graph import Node
+from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.calltree import in_order
+from nlpu.runtime.terminal.edges import reader
+from nlpu.runtime.terminal.output import as_text, console, one_line, write
+from nlpu.runtime.terminal.repl import acts
+from nlpu.runtime.terminal.repl.entries import Entry, File
+from nlpu.runtime.works import texts_of
 from nlpu.wire import Message
-from runtime.graph import Node
-from runtime.loader import load
-from runtime.terminal.calltree import in_order
-from runtime.terminal.edges import reader
-from runtime.terminal.output import as_text, console, one_line, write
-from runtime.terminal.repl import acts
-from runtime.terminal.repl.entries import Entry, File
-from runtime.works import texts_of
 
 if TYPE_CHECKING:  # the console hands itself in
-    from runtime.terminal.repl.console import Console
+    from nlpu.runtime.terminal.repl.console import Console
 
 _INDENT = 4  # of what is below a tree's root
 _MOST_CALLS = 12  # of one program, shown in its tree

@@ -15,21 +15,21 @@ from rich.text import Text
 from nlpu.chat import turns_in
 from nlpu.ops import Op
 from nlpu.printing import columns
-from runtime.gate import Gate
-from runtime.terminal import listing, memory
-from runtime.terminal.archive import SESSION, changed_s
-from runtime.terminal.folder import skimmed
-from runtime.terminal.output import as_text, console, one_line, safe, say
-from runtime.terminal.repl import acts
-from runtime.terminal.repl.attending import note, taken_s
-from runtime.terminal.repl.entries import Entry
-from runtime.terminal.repl.folding import writer
-from runtime.terminal.repl.inspecting import graph, inspect, nodes_of, ops_of
-from runtime.terminal.repl.lines import COMMANDS
-from runtime.works import texts_of
+from nlpu.runtime.gate import Gate
+from nlpu.runtime.terminal import listing, memory
+from nlpu.runtime.terminal.archive import SESSION, changed_s
+from nlpu.runtime.terminal.folder import skimmed
+from nlpu.runtime.terminal.output import as_text, console, one_line, safe, say
+from nlpu.runtime.terminal.repl import acts
+from nlpu.runtime.terminal.repl.attending import note, taken_s
+from nlpu.runtime.terminal.repl.entries import Entry
+from nlpu.runtime.terminal.repl.folding import writer
+from nlpu.runtime.terminal.repl.inspecting import graph, inspect, nodes_of, ops_of
+from nlpu.runtime.terminal.repl.lines import COMMANDS
+from nlpu.runtime.works import texts_of
 
 if TYPE_CHECKING:  # the console hands itself in
-    from runtime.terminal.repl.console import Console
+    from nlpu.runtime.terminal.repl.console import Console
 
 _MOST_HELD = 12
 _BAR = 24

@@ -23,14 +23,14 @@ from prompt_toolkit.styles import Style
 
 from nlpu.errors import NlpuError
 from nlpu.private import make_dir, make_file
+from nlpu.runtime.arguments import parameters
+from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.output import one_line, said, say
+from nlpu.runtime.terminal.repl.lines import COMMANDS, parse
 from nlpu.types import choices_of
-from runtime.arguments import parameters
-from runtime.loader import load
-from runtime.terminal.output import one_line, said, say
-from runtime.terminal.repl.lines import COMMANDS, parse
 
 if TYPE_CHECKING:
-    from runtime.terminal.repl.console import Console
+    from nlpu.runtime.terminal.repl.console import Console
 
 HISTORY = "repl_history"  # in the run directory
 _WORD = re.compile(r"\S*$")

@@ -13,11 +13,11 @@ from typing import Any
 
 from nlpu.errors import Usage
 from nlpu.private import make_file
-from runtime.terminal.repl.acts import digest_of
-from runtime.terminal.repl.entries import Entry, File
-from runtime.terminal.repl.inspecting import was_edited
-from runtime.terminal.repl.lines import instruction
-from runtime.terminal.repl.session import Session
+from nlpu.runtime.terminal.repl.acts import digest_of
+from nlpu.runtime.terminal.repl.entries import Entry, File
+from nlpu.runtime.terminal.repl.inspecting import was_edited
+from nlpu.runtime.terminal.repl.lines import instruction
+from nlpu.runtime.terminal.repl.session import Session
 
 _BEGINNING = '"""The session '
 _HEAD = '''"""The session {name} of nlpu repl.
@@ -26,7 +26,7 @@ _HEAD = '''"""The session {name} of nlpu repl.
 """
 
 from nlpu.value import Value
-from runtime.terminal.repl.acts import context, file, given, reword, run, say
+from nlpu.runtime.terminal.repl.acts import context, file, given, reword, run, say
 
 
 def session():

@@ -34,20 +34,20 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import Cancelled, Diverged, NlpuError, Usage
+from nlpu.runtime.graph import Node, current_scope
+from nlpu.runtime.hosting import spawn
+from nlpu.runtime.loader import Program, digest_of, file_of, load
+from nlpu.runtime.outside import Place, heard
+from nlpu.runtime.own import Told
+from nlpu.runtime.run import RunState
+from nlpu.runtime.terminal.archive import SESSION
+from nlpu.runtime.terminal.inputs import read_file
+from nlpu.runtime.terminal.output import as_text, said, tell_traceback
+from nlpu.runtime.terminal.repl import acts
+from nlpu.runtime.terminal.repl.context import Context
+from nlpu.runtime.terminal.repl.entries import INTERRUPTED, VALUED, Entry, File, operand_name
+from nlpu.runtime.terminal.repl.lines import Line, instruction, references
 from nlpu.value import Value
-from runtime.graph import Node, current_scope
-from runtime.hosting import spawn
-from runtime.loader import Program, digest_of, file_of, load
-from runtime.outside import Place, heard
-from runtime.own import Told
-from runtime.run import RunState
-from runtime.terminal.archive import SESSION
-from runtime.terminal.inputs import read_file
-from runtime.terminal.output import as_text, said, tell_traceback
-from runtime.terminal.repl import acts
-from runtime.terminal.repl.context import Context
-from runtime.terminal.repl.entries import INTERRUPTED, VALUED, Entry, File, operand_name
-from runtime.terminal.repl.lines import Line, instruction, references
 
 Tell = Callable[[str, Any], None]
 
