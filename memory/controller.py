@@ -67,7 +67,7 @@ class Memory:
         self,
         directory: Path | str,
         *,
-        embedder: str | Embedder | None = None,
+        embedder: str | Path | Embedder | None = None,
         firmware: str | Policy = "hybrid",
         clock: Callable[[], float] = time.time,
         new: bool = True,

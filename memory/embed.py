@@ -109,15 +109,16 @@ def _tokenizer(path: Any) -> Any:
 EMBEDDERS: dict[str, Callable[[], Embedder]] = {"minilm": MiniLM, "static": Static}
 
 
-def known(name: str) -> str:
-    """The name of an embedder, a folder's in full. Raises Usage."""
-    if name in EMBEDDERS:
-        return name
-    if not Path(name).is_dir():
-        raise Usage(
-            f"unknown embedder {name!r}: it is {', '.join(EMBEDDERS)}, or the folder of a model"
-        )
-    return str(Path(name).resolve())
+def known(embedder: str | Path | Embedder) -> str | Embedder:
+    """An embedder as it is kept: its name, a folder's in full, or one of your own. Raises Usage."""
+    if not isinstance(embedder, str | Path):
+        return embedder
+    if embedder in EMBEDDERS:
+        return str(embedder)
+    if not Path(embedder).is_dir():
+        there = ", ".join(EMBEDDERS)
+        raise Usage(f"unknown embedder '{embedder}': it is {there}, or the folder of a model")
+    return str(Path(embedder).resolve())
 
 
 @cache

@@ -44,15 +44,17 @@ class Index:
     """The vectors of a store's pages."""
 
     def __init__(
-        self, directory: Path, disk: Disk, embedder: str | Embedder | None, counters: Counters
+        self,
+        directory: Path,
+        disk: Disk,
+        embedder: str | Path | Embedder | None,
+        counters: Counters,
     ) -> None:
         self.directory = directory
         self.disk = disk
         self.counters = counters
-        self._embedder = (
-            known(embedder)
-            if isinstance(embedder, str)
-            else embedder or str(disk.fact("embedder", DEFAULT_EMBEDDER))
+        self._embedder: str | Embedder = (
+            disk.fact("embedder", DEFAULT_EMBEDDER) if embedder is None else known(embedder)
         )
         self._anchors: list[str] = disk.listed("anchors")
         self._last_question: tuple[str | None, Any] = (None, None)
@@ -161,7 +163,7 @@ class Index:
             self.disk.set_fact(self._further, self.disk.fact(self._further, 0) + count)
 
     def migrate(
-        self, embedder: str | Embedder, portable: bool, progress: Progress | None = None
+        self, embedder: str | Path | Embedder, portable: bool, progress: Progress | None = None
     ) -> int:
         """Change the embedder; how many pages had to be embedded again.
 
@@ -169,11 +171,13 @@ class Index:
         Raises Usage, MissingPart, with nothing changed.
         """
         stays = portable and bool(self._anchors)
-        opened = open_embedder(known(embedder)) if isinstance(embedder, str) else embedder
+        kept = known(embedder)
+        if isinstance(kept, str):
+            open_embedder(kept)
         anchors = self._anchors if stays else self._new_anchors() if portable else []
         if portable and not anchors:
             raise Usage("a portable store takes its anchors from its pages, and has none yet")
-        self._embedder = known(embedder) if isinstance(embedder, str) else opened
+        self._embedder = kept
         self._reopen(anchors)
         self.disk.set_fact("embedder", self.chosen)
         return self.follow(progress) if stays else self.rebuild(progress)

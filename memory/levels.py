@@ -47,7 +47,7 @@ class Levels:
 
     among: Among = "all"
 
-    def __init__(self, directory: Path, embedder: str | Embedder | None = None) -> None:
+    def __init__(self, directory: Path, embedder: str | Path | Embedder | None = None) -> None:
         self.disk = Disk(directory)
         self.counters = {name: Counters() for name in ("window", "vectors", "disk")}
         try:

@@ -349,7 +349,8 @@ class Scope:
         return content
 
     def aside(self, work: Callable[[], Any]) -> Any:
-        return self.run.kernel.host.aside(self, work)
+        mine = get_ident() == self.reader  # else nobody is there to wake it
+        return self.run.kernel.host.aside(self, work) if mine else work()
 
     def _same_run(self, node: Node) -> None:
         if node.scope.run is not self.run:

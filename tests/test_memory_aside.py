@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
@@ -19,6 +20,7 @@ from nlpu.memory.embed import open_embedder
 from nlpu.programs.answer import from_store
 from nlpu.runtime import spawn
 from nlpu.runtime.drivers.recall import search
+from nlpu.value import aside
 
 
 class Held(Bag):
@@ -195,3 +197,15 @@ def test_what_fails_aside_fails_where_it_was_asked(tmp_path: Path) -> None:
         store.write("Seven bees.")
         assert execute(program).result == "went on"
         assert store.levels.disk.count() == 2
+
+
+def test_a_forked_child_does_its_work_itself() -> None:
+    """It has no loop that could wake it, and must not become one."""
+
+    def program() -> int:
+        child = os.fork()
+        if not child:
+            os._exit(aside(lambda: 7))
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) + aside(lambda: 10)
+
+    assert execute(program).result == 17

@@ -132,7 +132,7 @@ def test_a_store_keeps_its_folder_and_mixes_no_models(nlpu: Terminal, tmp_path: 
 
 
 def test_the_folder_of_a_killed_first_ingest_is_kept(tmp_path: Path) -> None:
-    store = Memory(tmp_path / "m", embedder=str(folder(tmp_path / "many")))
+    store = Memory(tmp_path / "m", embedder=folder(tmp_path / "many"))
     store.write("die bienen")
     store.levels.disk._db.close()  # as a kill would leave it
     store.levels.disk._lock.release()
