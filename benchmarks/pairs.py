@@ -19,7 +19,7 @@ from math import comb
 from pathlib import Path
 from statistics import median
 
-OLD = "nlpu.runtime.terminal"  # of commits that had their packages at the root
+OLD = "runtime.terminal"  # of commits that had their packages at the root
 HERE = Path(__file__).resolve().parents[1]
 
 

@@ -70,7 +70,7 @@ def test_a_users_file_is_typed_and_runs_beside_modules_of_our_names(
     python: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "users.py").write_text(USERS)
-    for name in ("nlpu.memory.py", "nlpu.programs.py", "runtime/__init__.py"):
+    for name in ("memory.py", "programs.py", "runtime/__init__.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine = True\n")
     where = ran(python, "-c", "import nlpu; print(nlpu.__file__)", cwd=tmp_path)
