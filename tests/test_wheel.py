@@ -1,4 +1,4 @@
-"""What is installed is what users use: the wheel alone, away from the checkout.
+"""What is installed is what users use: the wheel, made of the sdist, away from the checkout.
 
 Its environment has the wheel, and of the tests' environment only the libraries.
 """
@@ -43,7 +43,10 @@ with Computer(Scripted("glad")) as computer:
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment with the wheel alone."""
     place = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", place, ROOT]
+    pack = f"from setuptools import build_meta; build_meta.build_sdist({str(place)!r})"
+    subprocess.run([sys.executable, "-c", pack], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    (source,) = place.glob("nlpu-*.tar.gz")
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", place, source]
     subprocess.run(build, check=True)
     (wheel,) = place.glob("nlpu-*.whl")
     venv.create(place / "env", symlinks=True)
