@@ -36,7 +36,8 @@ from nlpu.errors import NotInRun, ProgramError
 if TYPE_CHECKING:  # only in annotations
     from nlpu.runtime.graph import Node
 
-OWN = ("nlpu", "memory", "runtime", "asyncio", "threading")  # not code of a program's
+_OWN = ("nlpu", "asyncio", "threading")  # not code of a program's
+_PROGRAMS = "nlpu.programs."
 _MOST_PARTS = 256  # of an argument that are compared
 _MOST_CODES = 4_096
 _OUTER = 8  # frames whose names are searched for a function
@@ -104,7 +105,7 @@ def _judge(frame: FrameType) -> tuple[CodeType, bool]:
     """Whether its code is a program's and is run for a cache; remembered."""
     if len(_judged) >= _MOST_CODES:
         _judged.clear()
-    cached = not _is_own(frame) and _is_cached(frame)
+    cached = not is_own(frame) and _is_cached(frame)
     found = _judged[id(frame.f_code)] = frame.f_code, cached  # the code lives as long as its id
     return found
 
@@ -136,14 +137,16 @@ def read_apart(name: str, *, going: bool) -> NotInRun:
 # -- frames ---------------------------------------------------------------------------------------
 
 
-def _is_own(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in OWN
+def is_own(frame: FrameType) -> bool:
+    """Whether a frame is the runtime's, or of what runs it, and not a program's."""
+    module = str(frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] in _OWN and not module.startswith(_PROGRAMS)
 
 
 def _place() -> tuple[str, int, dict[Any, Any]]:
     """File, line and warnings so far of the program's own code that runs."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_own(frame):
+    while frame is not None and is_own(frame):
         frame = frame.f_back
     if frame is None:
         return "?", 0, {}

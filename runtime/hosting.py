@@ -41,7 +41,7 @@ from nlpu.errors import BadOperand, NeedsPerson, ProgramError, Stopped
 from nlpu.label import join
 from nlpu.lifting import contains_value, gather
 from nlpu.ops import Check
-from nlpu.runtime.gaps import OWN, check_caches, check_given, given
+from nlpu.runtime.gaps import check_caches, check_given, given, is_own
 from nlpu.runtime.graph import Node, Scope, Stage, content_of
 from nlpu.runtime.raised import as_typed
 from nlpu.runtime.run import RunState, Status
@@ -196,8 +196,7 @@ class Host:
         """file:line of the innermost frame that is the program's own."""
         frame = sys._getframe(1)
         while frame is not None:
-            module = frame.f_globals.get("__name__", "")
-            if module.partition(".")[0] not in OWN:
+            if not is_own(frame):
                 return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
             frame = frame.f_back  # type: ignore[assignment]
         return "?"

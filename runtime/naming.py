@@ -42,7 +42,7 @@ def named(program: Callable[..., Any]) -> dict[str, str]:
     if why:
         return {"unnamed": why}
     name = program.__name__
-    if module is not None and module.__name__ == f"programs.{name}":
+    if module is not None and module.__name__ == f"nlpu.programs.{name}":
         return {"program": name, "file": ""}
     try:
         now = os.stat(path)

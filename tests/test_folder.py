@@ -195,7 +195,11 @@ def test_arguments_and_results_are_listed(nlpu: Terminal, tmp_path: Path) -> Non
     execute(one, "What is 森林?" + "\u200b\x1b[2J" * 9, run_dir=tmp_path / "runs")
     ended = nlpu("runs", "--run-dir", str(tmp_path / "runs"))
     _, first, second = ended.out.splitlines()
-    assert first.split()[1] == "one" and "\x1b" not in ended.out and "\u200b" not in ended.out
+    assert (
+        first.split()[1] == "test_folder.py:one"
+        and "\x1b" not in ended.out
+        and "\u200b" not in ended.out
+    )
     assert second.startswith('    ("What is 森林?') and ' = "What is 森林?' in second
     assert max(map(cells, ended.out.splitlines())) <= 80
     execute(lambda: count("x"), run_dir=tmp_path / "no", engine={"many": "several"})

@@ -16,7 +16,17 @@ from test_architecture import fresh
 
 HEAVY = ("torch", "transformers", "chromadb", "numpy", "networkx", "xllamacpp", "tokenizers",
          "huggingface_hub", "matplotlib", "mcp", "onnxruntime", "jinja2")  # fmt: skip
-LATER = ("typer", "rich", "pydantic", "asyncio", "sqlite3", "aiohttp", "greenlet", "nlpu", *HEAVY)
+LATER = (
+    "typer",
+    "rich",
+    "pydantic",
+    "asyncio",
+    "sqlite3",
+    "aiohttp",
+    "greenlet",
+    "nlpu.ops",
+    *HEAVY,
+)
 LIGHT = ["--version", "--help", "run --help", "runs", "show nosuch", "resume nosuch", "run nosuch",
          "run ask Hi --engine scripted", "memory --help", "bench --help", "doctor"]  # fmt: skip
 
@@ -24,7 +34,7 @@ LIGHT = ["--version", "--help", "run --help", "runs", "show nosuch", "resume nos
 def test_a_command_is_acknowledged_before_anything_is_loaded() -> None:
     """What stands before the notice is imported with this module, and it is nothing."""
     told = fresh(
-        "import sys; import runtime.terminal.__main__\n"
+        "import sys; import nlpu.runtime.terminal.__main__\n"
         f"print([name for name in {LATER!r} if name in sys.modules])"
     )
     assert told == "[]"
@@ -33,7 +43,7 @@ def test_a_command_is_acknowledged_before_anything_is_loaded() -> None:
 @pytest.mark.parametrize("command", LIGHT)
 def test_what_needs_no_model_loads_none(command: str, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom runtime.terminal.app import main\n"
+        "import sys\nfrom nlpu.runtime.terminal.app import main\n"
         f"try:\n    main({command.split()!r})\nexcept SystemExit:\n    pass\n"
         f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules])"
     )

@@ -108,7 +108,7 @@ def test_it_adds_up_to_the_journal(tmp_path: Path) -> None:
 
 def test_it_adds_up_to_what_the_engine_counted(tmp_path: Path) -> None:
     engine = Scripted(lambda seen: Say(said(seen), cached_tokens=3))
-    receipt = execute(lambda: echo.map(["a", "bb", "ccc"]), engine=engine).receipt
+    receipt = execute(lambda: echo.map(["a", "bb", "ccd"]), engine=engine).receipt
     assert receipt.prompt_tokens == sum(len(seen.request.prompt) for seen in engine.seen)
     assert (receipt.cached_tokens, receipt.completion_tokens, receipt.nlops) == (9, 3, 0.03)
 

@@ -26,7 +26,7 @@ SCRIPTED = ("--engine", "scripted")
 
 def program(path: Path, body: str) -> str:
     """A program file; gives ``file.py:go``."""
-    path.write_text("from nlpu import *\nfrom runtime import spawn\n" + body)
+    path.write_text("from nlpu import *\n\n" + body)
     return f"{path}:go"
 
 

@@ -22,6 +22,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from nlpu import printing
@@ -203,16 +204,17 @@ def _own_frames(error: BaseException | None) -> traceback.StackSummary:
     """The frames of an error that are the user's own."""
     walked = traceback.walk_tb(None if error is None else error.__traceback__)
     return traceback.StackSummary.extract(
-        (frame, line)
-        for frame, line in walked
-        if _is_own(frame.f_globals.get("__name__", ""), frame.f_code.co_filename)
+        (frame, line) for frame, line in walked if _is_the_users(frame)
     )
 
 
-def _is_own(module: str, file: str) -> bool:
+def _is_the_users(frame: FrameType) -> bool:
     """Whether a frame is of the user's own code: not ours, not Python's, not a library's."""
     from sysconfig import get_path
 
-    if module.partition(".")[0] in ("nlpu", "runtime", "memory") or file[0] == "<":
+    from nlpu.runtime.gaps import is_own
+
+    file = frame.f_code.co_filename
+    if is_own(frame) or file[0] == "<":
         return False
     return not file.startswith((get_path("stdlib"), get_path("purelib"), get_path("platlib")))

@@ -25,7 +25,7 @@ _HEAD = '''"""The session {name} of nlpu repl.
     nlpu run THIS_FILE:session
 """
 
-from nlpu.value import Value
+from nlpu import Value
 from nlpu.runtime.terminal.repl.acts import context, file, given, reword, run, say
 
 
