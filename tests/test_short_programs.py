@@ -1,4 +1,4 @@
-"""The short examples, transfer and kin; and all these programs on the embedded model."""
+"""Short programs, transfer and kin; and several programs on the embedded model."""
 
 from __future__ import annotations
 
