@@ -1,6 +1,6 @@
 """Sum up a long text: cut it, summarise the parts at once, fold the summaries into one.
 
-    nlpu run examples/digest.py --input docs/essay.txt                      # some minutes
+    nlpu run examples/digest.py --input docs/essay.txt                      # two minutes
     nlpu run examples/digest.py --input docs/essay.txt --engine scripted    # tries the wiring
 
 No part is longer than ``tokens`` of the model's own, and none is lost. The calls of a map run side
@@ -15,15 +15,15 @@ from nlpu import Value, nlop, split
 
 @nlop(max_tokens=80, at_limit="trim", repetition_penalty=1.1)
 def summarize(text: str) -> str:
-    """Summarise the text in two sentences."""
+    """Summarise the text in one sentence."""
 
 
-@nlop(max_tokens=12, at_limit="trim")
+@nlop(max_tokens=20, at_limit="trim")
 def title(text: str) -> str:
     """Write a title of at most five words for the text."""
 
 
-def digest(text: str, tokens: int = 400) -> dict[str, Value[str]]:
+def digest(text: str, tokens: int = 320) -> dict[str, Value[str]]:
     """A title and a summary of a text of any length."""
     parts = split(text, tokens)
     whole = summarize.reduce(summarize.map(parts))

@@ -1,6 +1,6 @@
 """Tools with labels: an untrusted text may be carried, but cannot say to whom.
 
-    nlpu run examples/post.py                        # you are asked about the third letter
+    nlpu run examples/post.py                        # you are asked about the third answer
     nlpu run examples/post.py --engine scripted      # the same, without a model
 
 A driver is a function that reaches outside. It declares its effect and what each argument decides;
@@ -16,7 +16,7 @@ run stops with exit code 4, and ``nlpu resume RUN`` asks later; what was sent is
 
 from typing import Literal
 
-from nlpu import driver, endorse, nlop
+from nlpu import driver, endorse, lift, nlop
 
 Desk = Literal["sales@example.org", "repairs@example.org"]
 
@@ -38,14 +38,15 @@ def draft(letter: str) -> str:
     """Write a short, friendly answer to the letter."""
 
 
-@nlop(max_tokens=16, at_limit="trim")
-def wanted(letter: str) -> str:
-    """To which address should the answer go? Write the address alone."""
-
-
 @nlop
 def desk(letter: str) -> Desk:
     """Who should answer: sales, or repairs?"""
+
+
+@lift
+def wanted(letter: str) -> str:
+    """The address in the letter: labels go through Python as they go through a model."""
+    return next(word for word in letter.split() if "@" in word).rstrip(".")
 
 
 def post(number: int = 1) -> dict[str, str]:

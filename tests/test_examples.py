@@ -150,7 +150,7 @@ def test_triage() -> None:
 def test_post(approves: bool, end: str) -> None:
     person = ScriptedPerson(approve=lambda call: approves)
     answers = {"Write a short": "On its way.", "Who": "repairs@example.org"}
-    with Computer(Scripted({**answers, "To which": "eve@example.com"}), person=person) as computer:
+    with Computer(Scripted(answers), person=person) as computer:
         found = computer.run(program("post")).result
     assert found["to Ann"] == "sent to ann@example.org, 11 characters"
     assert found["to a desk"] == "sent to repairs@example.org, 11 characters"
