@@ -15,6 +15,7 @@ from nlpu import memory, runtime
 
 ROOT = Path(__file__).parents[1]
 HOUSES = ("nlpu", "memory", "runtime", "programs")
+OUTSIDE = ("tests", "benchmarks", "examples")
 MAY_IMPORT = {
     "nlpu": {"nlpu"},
     "memory": {"nlpu", "memory"},
@@ -85,7 +86,7 @@ def test_arrows_run_one_way(name: str) -> None:
 
 def test_modules_have_one_name() -> None:
     """Imported by two, a module is there twice, and what one makes is not of the other's class."""
-    others = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    others = [path for at in OUTSIDE for path in (ROOT / at).rglob("*.py")]
     for path in [*MODULES.values(), *others]:
         roots = {name.partition(".")[0] for name in imports(path)}
         assert roots <= {"nlpu"}, f"{path.relative_to(ROOT)} imports {roots - {'nlpu'}}"

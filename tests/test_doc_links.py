@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
@@ -25,3 +25,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = (page.parent / file) if file else page
         assert target.exists(), f"{page.name} leads to {file}, which is not there"
         assert not heading or heading in anchors(target), f"{file or page.name} has no #{heading}"
+
+
+def test_what_contributing_names_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([\w/]+\.py)`", text) if "NAME" not in name}
+    homes = (ROOT, ROOT / "tests")
+    missing = [name for name in named if not any((home / name).exists() for home in homes)]
+    assert named and not missing
+    for goal in re.findall(r"`make ([\w-]+)`", text):
+        assert f"\n{goal}:" in (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -1,139 +1,218 @@
-"""The short examples, transfer and kin; and all these programs on the embedded model."""
+"""The examples: each is run by the commands in its own docstring, and with answers that fit.
+
+Of an example called NAME there is a test called test_NAME, by which none is left out.
+"""
 
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kit import execute
-from memory_kit import memory
-from terminal_fixture import ESSAY, Terminal, nlpu
+from terminal_fixture import ROOT, Terminal, environment, nlpu
 
-from nlpu.engines.scripted import Scripted, Seen
-from nlpu.errors import Usage
-from nlpu.memory.ingest import ingest
-from nlpu.programs.agent_day import Person, lived
-from nlpu.programs.kin import kin, samples
-from nlpu.programs.research import researched
-from nlpu.programs.transfer import transfer
-from nlpu.runtime import Computer
+from nlpu import Budget, Computer, Say, Scripted
+from nlpu.engines.scripted import Seen
+from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.loader import load
 
 __all__ = ["nlpu"]
-LETTERS = {"ann": "I am Ann. " * 90, "bob": "Bob here. " * 90, "cem": "It is Cem. " * 9}
+EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py"))}
+TRIALS = [  # the commands that need no model, as the docstrings have them
+    (name, line.strip())
+    for name, path in EXAMPLES.items()
+    for line in re.findall(r"^ {4}(.*\bscripted\b.*)$", path.read_text(), re.M)
+]
+ENDS = {"post": 4}  # it needs a person, and here is no terminal
 
 
-# -- transfer --------------------------------------------------------------------------------------
+def program(name: str) -> Callable[..., Any]:
+    """The program of an example."""
+    return load(str(EXAMPLES[name])).function
 
 
-def test_every_piece_is_changed_and_blanks_stay() -> None:
-    text = "One sentence of many words here.\n\n  And\tanother one.\n" * 3
-    engine = Scripted(lambda seen: json.dumps({"text": seen.operands["text"].upper()}))
-    assert execute(transfer, "a", "A", text, engine=engine).result == text.upper()
-    assert len(engine.seen) > 2
-    assert {(s.operands["before"], s.operands["after"]) for s in engine.seen} == {("a", "A")}
+def result(name: str, script: Any, *args: Any) -> Any:
+    """What an example gives for these answers."""
+    with Computer(Scripted(script)) as computer:
+        return computer.run(program(name), *args).result
 
 
-def test_blank_pieces_are_left_as_they_are() -> None:
-    engine = Scripted(lambda seen: json.dumps({"text": seen.operands["text"].upper() or "BABBLE"}))
-    text = "hello there." + "\n" * 150 + "world."
-    assert execute(transfer, "a", "A", text, engine=engine).result == text.upper()
-    assert all(seen.operands["text"] for seen in engine.seen)
+def test_none_is_left_out() -> None:
+    tested = {name[5:] for name in globals() if name.startswith("test_") and name[5:] in EXAMPLES}
+    assert tested == set(EXAMPLES) == {name for name, _ in TRIALS}
 
 
-@pytest.mark.parametrize("reply", ["", "no record", '{"text":""}', '{"text":"x'])
-def test_a_piece_without_a_usable_answer_stays_as_it_was(reply: str) -> None:
-    text = "One sentence. Another one.\n"
-    assert execute(transfer, "a", "A", text, engine=Scripted(reply)).result == text
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_it_is_short_and_uses_public_names(name: str) -> None:
+    text = EXAMPLES[name].read_text()
+    public = {"nlpu", "nlpu.engines.embedded.engine"}  # the latter as in docs/models.md
+    assert set(re.findall(r"^(?:from|import) (nlpu[\w.]*)", text, re.M)) <= public
+    assert 20 <= text.count("\n") <= 65
 
 
-# -- kin -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("name", "line"), TRIALS)
+def test_the_commands_of_its_docstring(
+    name: str, line: str, nlpu: Terminal, tmp_path: Path
+) -> None:
+    for folder in ("examples", "docs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    words = shlex.split(line, comments=True)
+    if words[0] == "nlpu":
+        ended = nlpu(*words[1:])
+        assert ended.code == ENDS.get(name, 0), ended.err
+        assert bool(ended.out) == (ended.code == 0)
+    else:
+        assert script_prints(words, tmp_path)
 
 
-def folder(place: Path) -> str:
-    for name, text in LETTERS.items():
-        (place / f"{name}.txt").write_text(text)
-    return str(place)
+def script_prints(words: Sequence[str], cwd: Path) -> str:
+    """What ``VARIABLE=value python FILE ...`` prints."""
+    given = dict(word.split("=") for word in words if word.startswith("NLPU_"))
+    rest = words[len(given) :]
+    assert rest[0] == "python"
+    command = [sys.executable, *rest[1:]]
+    done = subprocess.run(
+        command, cwd=cwd, env=environment(**given), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def model(seen: Seen) -> str:
-    if "probabilit" in seen.instruction or "Did the same" in seen.instruction:
-        return "yes" if seen.operands["known"][:3] == seen.operands["unknown"][:3] else "no"
-    return f"Both begin with {seen.operands['known'][:3]}."
+def test_digest() -> None:
+    read: list[str] = []
+
+    def model(seen: Seen) -> str:
+        text = seen.operands["text"]
+        if "title" in seen.instruction:
+            return f"On {text}"
+        read.append(text)
+        return "looms" if "looms" in text else "mills"
+
+    years = range(1700, 1740)
+    text = " ".join(f"A mill was built in {year}." for year in years) + " Then came looms."
+    assert result("digest", model, text, 200) == {"title": "On looms", "summary": "looms"}
+    assert len(read) > 5 and all(any(str(year) in part for part in read) for year in years)
 
 
-def test_the_author_is_first_with_a_reason(tmp_path: Path) -> None:
-    run = execute(kin, folder(tmp_path), LETTERS["bob"][:400], engine=Scripted(model))
-    assert [each.author for each in run.result.kin] == ["bob", "ann", "cem"]
-    assert run.result.kin[0].likeness == 1.0
-    assert str(run.result).startswith("1.000  bob: Both begin with Bob.")
+def test_invoices() -> None:
+    bills = [
+        {"amount": 120, "currency": "euros", "due": "2026-05-12", "sender": "Tom Baker"},
+        {"amount": 90, "currency": "dollars", "due": "2026-06-01", "sender": "Adam Wolski"},
+        {"amount": 45, "currency": "euros", "due": "2026-05-20", "sender": "Ines Reyes"},
+    ]
+
+    def model(seen: Seen) -> str:
+        return next(json.dumps(b) for b in bills if str(b["sender"]) in seen.operands["letter"])
+
+    found = result("invoices", model)
+    assert found["total"] == {"euros": 165, "dollars": 90}
+    assert found["bills"][0].due == date(2026, 5, 12)
 
 
-def test_only_what_is_read_of_the_authors_is_noted(tmp_path: Path) -> None:
-    (tmp_path / "long.md").write_text("# ann\n" + "It rained in the valley. " * 40_000)
-    authors = str(tmp_path / "long.md")
-    run = execute(kin, authors, "Who am I?", engine=Scripted(model), run_dir=tmp_path / "runs")
-    assert run.result.kin[0].author == "ann"
-    assert sum(each.stat().st_size for each in (tmp_path / "runs").iterdir()) < 200_000
+def test_tickets() -> None:
+    words = {"depot": "delivery", "neighbour": "delivery", "log in": "account", "mail": "account"}
+
+    def model(seen: Seen) -> str:
+        right = [topic for word, topic in words.items() if word in seen.operands["ticket"]]
+        return right[0] if right and seen.examples else "billing"
+
+    found = result("tickets", model, "It lies at the depot.")
+    assert found == {"topic": "delivery", "right of six": {"plain": 2, "with examples": 6}}
 
 
-def test_samples_come_from_a_folder_or_from_a_file_with_headings(tmp_path: Path) -> None:
-    found = samples(Path(folder(tmp_path)))
-    assert found == LETTERS
-    file = tmp_path / "all.md"
-    file.write_text("".join(f"# {name}\n{text}\n" for name, text in LETTERS.items()))
-    assert {name: text.strip() for name, text in samples(file).items()} == {
-        name: text.strip() for name, text in LETTERS.items()
+def test_triage() -> None:
+    yes = {"down": 0.9, "lunch": 0.1, "slow": 0.6}
+
+    def model(seen: Seen) -> Say:
+        mail = seen.operands["mail"]
+        if "reply" in seen.instruction:
+            return Say("With pleasure.")
+        return Say("yes" if yes[mail] > 0.5 else "no", probabilities=(yes[mail], 1 - yes[mail]))
+
+    assert result("triage", model, *yes) == {
+        "down": "call somebody",
+        "lunch": "With pleasure.",
+        "slow": "a person decides (60% urgent)",
     }
-    for nothing in (tmp_path / "none", tmp_path / "all.bin"):
-        (tmp_path / "all.bin").write_bytes(b"\xff\xfe\x00")
-        with pytest.raises(Usage, match="cannot be read"):
-            samples(nothing)
-    (tmp_path / "empty.md").write_text("no heading")
-    with pytest.raises(Usage, match="has no samples"):
-        samples(tmp_path / "empty.md")
 
 
-def test_kin_is_well_formed_without_valid_answers(tmp_path: Path) -> None:
-    found = execute(kin, folder(tmp_path), "Who am I?", engine=Scripted("")).result.kin
-    assert {each.likeness for each in found} == {0.5} and all(each.reason for each in found)
+@pytest.mark.parametrize(
+    ("approves", "end"),
+    [(True, "sent to eve@example.com"), (False, "'to' decides what it does")],
+)
+def test_post(approves: bool, end: str) -> None:
+    person = ScriptedPerson(approve=lambda call: approves)
+    answers = {"Write a short": "On its way.", "Who": "repairs@example.org"}
+    with Computer(Scripted(answers), person=person) as computer:
+        found = computer.run(program("post")).result
+    assert found["to Ann"] == "sent to ann@example.org, 11 characters"
+    assert found["to a desk"] == "sent to repairs@example.org, 11 characters"
+    (asked,) = person.asked
+    assert json.loads(asked.arguments)["to"] == "eve@example.com"
+    assert end in found["to whom it demands"]
 
 
-def test_the_terminal_runs_both(nlpu: Terminal, tmp_path: Path) -> None:
-    Path("unknown.txt").write_text(LETTERS["ann"])
-    (tmp_path / "letters").mkdir()
-    words = ("--engine", "scripted", "--json")
-    found = nlpu("run", "kin", folder(tmp_path / "letters"), "--input", "unknown.txt", *words).json
-    assert {each["author"] for each in found["result"]["kin"]} == set(LETTERS)
-    assert nlpu("run", "transfer", "a", "A", "--input", "unknown.txt", *words).json["result"]
+def test_interview() -> None:
+    def model(seen: Seen) -> str:
+        return "Looms" if "subject" in seen.instruction else f"Answer {len(seen.chat)}."
+
+    assert result("interview", model, "What is a loom?", "Who made it?") == (
+        "Looms\n\nuser: What is a loom?\n\nassistant: Answer 1.\n\n"
+        "user: Who made it?\n\nassistant: Answer 3."
+    )
 
 
-# -- on the embedded model -------------------------------------------------------------------------
+def test_stop_and_resume(nlpu: Terminal, tmp_path: Path) -> None:
+    model = Scripted(lambda seen: f"{seen.operands['country']} City")
+    with Computer(model, run_dir=tmp_path) as computer:
+        run = computer.run(program("stop_and_resume"), budget=Budget(calls=2))
+        assert run.status == "stopped" and len(model.seen) == 2
+        run = computer.resume(run.name, program("stop_and_resume"), budget=Budget(calls=9))
+        assert run.result["Chad"] == "Chad City" and len(model.seen) == 5
+    words = ("run", str(EXAMPLES["stop_and_resume"]), "--calls", "2", "--engine", "scripted")
+    ended = nlpu(*words, "--json")
+    assert ended.code == 3
+    assert nlpu("resume", ended.json["run_id"], "--calls", "9").code == 0
+    script = ["NLPU_ENGINE=scripted", "python", str(EXAMPLES["stop_and_resume"])]
+    assert "done: 3 calls, 2 known from before\n" in script_prints(script, tmp_path)
 
 
-@pytest.mark.slow
-@pytest.mark.local
-def test_all_are_well_formed_on_the_embedded_model(tmp_path: Path) -> None:
-    """At the same time, on one computer: a report, a day, a change and a comparison."""
-    if not all(map(find_spec, ("torch", "transformers", "xgrammar"))):
-        pytest.skip("the embedded processor's packages are not installed")
-    essay = ESSAY.read_text()
-    people = [Person(n, f"{n}, a baker", memory(tmp_path / n)) for n in ("Ann", "Bob")]
-    with memory(tmp_path / "store") as store, Computer("local") as computer:
-        ingest(store, [ESSAY])
-        runs = [
-            computer.start(researched, store, "Who made early computers?", 2),
-            computer.start(lived, people, 2),
-            computer.start(transfer, "The cat sleeps.", "The cats sleep.", "The dog barks."),
-            computer.start(kin, folder(tmp_path), essay[:900]),
-        ]
-        report, day, changed, found = (run.wait().result for run in runs)
-    for run in runs:
-        print(run.result, run.receipt, sep="\n", end="\n\n")
-    assert report.found == bool(report.citations)
-    assert all(0 <= c.start < c.stop <= len(essay) and c.source for c in report.citations)
-    assert len(day.scenes) == 9 and all(line for scene in day.scenes for line in scene.lines)
-    assert 0 < len(changed) <= 600
-    assert {each.author for each in found.kin} == set(LETTERS)
-    assert all(0 <= each.likeness <= 1 and each.reason for each in found.kin)
+def test_good_items() -> None:
+    years = {"mill": "1880", "bridge": "1911", "inn": "1902"}
+    model = Scripted(lambda seen: next(y for w, y in years.items() if w in seen.operands["note"]))
+    with Computer(model) as computer:
+        found = computer.run(program("good_items")).result
+    assert list(found["found"].values()) == [1880, 1902]
+    ((note, why),) = found["not found"].items()
+    assert "bridge" in note and "1911 does not stand in the note" in why
+
+
+def test_two_voices() -> None:
+    answers = {"sailor thinks": "It is wide.", "farmer thinks": "It is wet.", "differ": "In all."}
+    with Computer(Scripted(answers)) as computer:
+        run = computer.start(program("two_voices"), "the sea", stream=True)
+        pieces = list(run.stream())
+        assert run.result == "In all."
+    said = {op: "".join(piece for piece in pieces if piece.op == op) for op in ("sailor", "farmer")}
+    assert said == {"sailor": "It is wide.", "farmer": "It is wet."}
+
+
+def test_two_models() -> None:
+    def small(seen: Seen) -> str:
+        is_first = "kettle" in seen.operands["letter"]
+        return json.dumps({"name": "Ann Larsen" if is_first else "Ines Brandt"})
+
+    large = Scripted('{"name": "Tomas Reyes"}', model="large")
+    engines = {"small": Scripted(small), "large": large}
+    with Computer(engines) as computer:
+        found = computer.run(program("two_models")).result
+    assert [model for model, _ in found] == ["small", "large", "small"]
+    assert [signed.name for _, signed in found] == ["Ann Larsen", "Tomas Reyes", "Ines Brandt"]
+    assert len(large.seen) == 1
