@@ -29,9 +29,10 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from nlpu import ProgramError, StorageFailed
+from nlpu.runtime.cost import cost_of
 from nlpu.runtime.experience import Experience
 from nlpu.runtime.forecast import forecast
-from nlpu.runtime.history import Past, cost_of, fold, moments_of
+from nlpu.runtime.records import Past, fold, moments_of
 from nlpu.runtime.terminal.archive import Record, records
 from nlpu.runtime.terminal.recorded import Recorded, remembered
 

@@ -36,8 +36,9 @@ from nlpu.checks import PATH, check
 from nlpu.errors import Usage
 from nlpu.label import Label, join, label_text
 from nlpu.private import make_file
-from nlpu.runtime.history import Outcome, Past, usage_of
+from nlpu.runtime.cost import usage_of
 from nlpu.runtime.journal import Journal, NoJournal
+from nlpu.runtime.records import Outcome, Past
 
 if TYPE_CHECKING:
     from nlpu.runtime.graph import Node

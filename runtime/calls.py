@@ -40,11 +40,11 @@ from nlpu.label import join
 from nlpu.ops import Op
 from nlpu.processor import Processor
 from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount
-from nlpu.runtime.cost import Cost
+from nlpu.runtime.cost import Cost, cost_of
 from nlpu.runtime.faults import Health
 from nlpu.runtime.graph import Node, Stage
-from nlpu.runtime.history import Outcome, cost_of
 from nlpu.runtime.lanes import Flight, Lane, quarantined
+from nlpu.runtime.records import Outcome
 from nlpu.runtime.run import failure_of
 from nlpu.runtime.settling import Settlement
 from nlpu.wire import Reply, Request

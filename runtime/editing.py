@@ -32,8 +32,8 @@ from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.ops import Call, Draws, Map, Op, Reduce
 from nlpu.printing import one_line
-from nlpu.runtime.history import Outcome, Past
 from nlpu.runtime.journal import Journal, NoJournal
+from nlpu.runtime.records import Outcome, Past
 
 _MOST_NAMED = 5
 _MOST_OPS = 512

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
 
-from nlpu.runtime.history import Past, cost_of
+from nlpu.runtime.cost import cost_of
+from nlpu.runtime.records import Past
 
 
 class OpKey(NamedTuple):

@@ -16,11 +16,11 @@ from nlpu.runtime.answers import known_answers
 from nlpu.runtime.budget import Budget
 from nlpu.runtime.editing import Ancestor, Edits, check
 from nlpu.runtime.header import has_json, result_text, source_digest
-from nlpu.runtime.history import Past
 from nlpu.runtime.journal import Journal, NoJournal, Row
 from nlpu.runtime.kernel import Kernel
 from nlpu.runtime.own import marked, text_name
 from nlpu.runtime.receipt import receipt_of
+from nlpu.runtime.records import Past
 from nlpu.runtime.rows import past_in
 from nlpu.runtime.run import RunState
 

@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from nlpu.private import make_dir, make_file
-from nlpu.runtime.history import Past
 from nlpu.runtime.journal import text_hash
+from nlpu.runtime.records import Past
 
 MARK: Final = "own"  # in a header
 _SECRET: Final = "journal.key"

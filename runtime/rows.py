@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from nlpu.convention import read, says_more
 from nlpu.errors import JournalDamaged, Usage
-from nlpu.runtime.history import OddRow, Past, fold, past_of
 from nlpu.runtime.journal import Journal, NoJournal, Row
 from nlpu.runtime.journal_file import damaged
+from nlpu.runtime.records import OddRow, Past, fold, past_of
 
 Texts = Container[int]
 _Test = Callable[[Any, Texts], bool]

@@ -33,12 +33,14 @@ from nlpu.ops import Op
 from nlpu.processor import Processor
 from nlpu.runtime.answers import known_to
 from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
+from nlpu.runtime.cost import amount_of, cost_of
 from nlpu.runtime.editing import Ancestor, Persona
 from nlpu.runtime.gaps import Given
 from nlpu.runtime.gate import Gate
 from nlpu.runtime.graph import Node, Scope, Sight
-from nlpu.runtime.history import History, Outcome, Past, PastCall, amount_of, cost_of
+from nlpu.runtime.history import History
 from nlpu.runtime.journal import Journal, NoJournal
+from nlpu.runtime.records import Outcome, Past, PastCall
 
 if TYPE_CHECKING:  # the kernel drives runs; a run only hands itself to it
     from nlpu.runtime.kernel import Kernel

@@ -47,9 +47,9 @@ from nlpu.runtime.assembly.bounds import Bounds
 from nlpu.runtime.assembly.carrying import program_of
 from nlpu.runtime.assembly.reading import read as read_plan
 from nlpu.runtime.assembly.writing import write
-from nlpu.runtime.history import past_of
 from nlpu.runtime.journal import Journal
 from nlpu.runtime.pieces import AGAIN
+from nlpu.runtime.records import past_of
 from nlpu.runtime.rows import past_in, rows_by_run
 from nlpu.tokens import CharTokenizer
 from nlpu.value import Value

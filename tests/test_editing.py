@@ -17,9 +17,9 @@ from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOperand, Usage
 from nlpu.runtime import Budget, Run, first, now, random, spawn
 from nlpu.runtime.editing import Edits
-from nlpu.runtime.history import past_of
 from nlpu.runtime.journal import Journal
 from nlpu.runtime.loader import load
+from nlpu.runtime.records import past_of
 from nlpu.runtime.terminal.archive import find
 from nlpu.runtime.terminal.difference import difference_of
 

@@ -21,8 +21,8 @@ from nlpu.engines.scripted import Scripted
 from nlpu.errors import ProgramError, Usage
 from nlpu.isa import answer
 from nlpu.runtime.answers import add_answers, make_answers, read_answers
-from nlpu.runtime.history import past_of
 from nlpu.runtime.journal import Journal
+from nlpu.runtime.records import past_of
 from nlpu.runtime.terminal.archive import find
 from nlpu.runtime.terminal.evaluated import evaluation_of
 from nlpu.runtime.terminal.score_page import page_of

@@ -32,8 +32,8 @@ from nlpu.engines.scripted import Scripted, Seen, default_answer
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
 from nlpu.runtime import Budget, Computer
 from nlpu.runtime import journal as journal_module
-from nlpu.runtime.history import past_of
 from nlpu.runtime.journal import Journal, Row
+from nlpu.runtime.records import past_of
 
 ROOT = Path(__file__).parent.parent
 CALLS = 40

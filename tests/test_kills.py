@@ -35,8 +35,8 @@ from kill_worker import Order, live
 
 from nlpu.codec import messages_of
 from nlpu.engines.fault_answers import prompt_hash
-from nlpu.runtime.history import past_of
 from nlpu.runtime.journal import Journal
+from nlpu.runtime.records import past_of
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_S = 60.0

@@ -13,7 +13,7 @@ from nlpu import Limits, NlpuError, Price, Value
 from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import ServerFault
 from nlpu.runtime import Receipt, Run, spawn
-from nlpu.runtime.history import cost_of
+from nlpu.runtime.cost import cost_of
 from nlpu.runtime.journal import Journal
 
 SECONDS = {"a": 2.0, "b": 5.0, "c": 1.0}

@@ -38,8 +38,8 @@ from nlpu.errors import (
     ServerFault,
 )
 from nlpu.runtime import Budget, first, now, random, spawn
-from nlpu.runtime.history import past_of
 from nlpu.runtime.journal import Journal
+from nlpu.runtime.records import past_of
 
 Script = Callable[[Seen], Any]
 

@@ -54,7 +54,7 @@ from nlpu.runtime.drivers.person import PERSON, ExactCall, Verdict
 from nlpu.runtime.drivers.policy import objections
 from nlpu.runtime.drivers.repeating import made_before, seen_before
 from nlpu.runtime.graph import Node, Stage, content_of
-from nlpu.runtime.history import PastIntent
+from nlpu.runtime.records import PastIntent
 from nlpu.runtime.threads import Threads
 from nlpu.runtime.works import KINDS, Kind
 from nlpu.value import CURRENT, Value

@@ -20,10 +20,11 @@ from typing import Any, get_type_hints
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage
 from nlpu.runtime.budget import TOKENS_PER_NLOP
-from nlpu.runtime.history import Past, cost_of
+from nlpu.runtime.cost import cost_of
 from nlpu.runtime.journal import Journal, Row
 from nlpu.runtime.journal_file import journals
 from nlpu.runtime.loader import file_of
+from nlpu.runtime.records import Past
 from nlpu.runtime.rows import checked, fold_in, past_in, rows_by_run
 from nlpu.runtime.witness import beside, side_of
 from nlpu.types import adapter

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.printing import cut, folded, one_line
 from nlpu.runtime.budget import TOKENS_PER_NLOP
-from nlpu.runtime.cost import Cost
-from nlpu.runtime.history import PastCall, cost_of
+from nlpu.runtime.cost import Cost, cost_of
+from nlpu.runtime.records import PastCall
 
 if TYPE_CHECKING:
     from rich.tree import Tree

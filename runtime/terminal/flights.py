@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import accumulate
 
-from nlpu.runtime.history import Moment, PastCall, moments_of
+from nlpu.runtime.records import Moment, PastCall, moments_of
 from nlpu.runtime.terminal.archive import Record
 
 _ENDS = {"result": "done", "failure": "failed", "cancel": "cancelled"}

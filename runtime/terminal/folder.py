@@ -24,9 +24,9 @@ from typing import Any
 from nlpu.errors import JournalDamaged, NlpuError, Usage, described
 from nlpu.printing import one_line
 from nlpu.runtime.budget import TOKENS_PER_NLOP
-from nlpu.runtime.history import Past, fold
 from nlpu.runtime.journal import Journal, Row
 from nlpu.runtime.journal_file import journals, stranger
+from nlpu.runtime.records import Past, fold
 from nlpu.runtime.rows import check, check_run, odd
 from nlpu.runtime.terminal.archive import Record, changed_s, record_of
 

@@ -28,7 +28,7 @@ from importlib.resources import files
 from typing import Any
 
 from nlpu.printing import figure
-from nlpu.runtime.history import PastOp
+from nlpu.runtime.records import PastOp
 from nlpu.runtime.terminal.archive import Record
 from nlpu.runtime.terminal.calltree import Call, calls_of, in_order, sums_of
 from nlpu.runtime.terminal.edges import Layout, Shape

@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.printing import columns, figure
 from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount
-from nlpu.runtime.cost import Cost
-from nlpu.runtime.history import amount_of, cost_of
+from nlpu.runtime.cost import Cost, amount_of, cost_of
 from nlpu.runtime.terminal.archive import Record, followed
 from nlpu.runtime.terminal.calltree import calls_of, sums_of
 from nlpu.runtime.terminal.flights import Timeline, timeline_of
