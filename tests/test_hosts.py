@@ -174,7 +174,7 @@ def test_a_setting_that_may_be_meant_for_the_program_is_refused(name: str) -> No
 
 
 ENDLESS = """
-import asyncio, sys
+import asyncio, gc, sys
 sys.path.insert(0, {tests!r})
 from kit import computer, echo, finish
 from runtime import spawn
@@ -229,6 +229,7 @@ def main(program):
             pass
         run.stop()
         assert finish(machine.start(lambda: echo("next"))).result == "next"
+        gc.collect()  # which ends what nobody holds, here and now
 
 if __name__ == "__main__":
     main(sys.argv[1])
