@@ -118,6 +118,12 @@ def test_a_file_s_name_makes_no_lines_of_its_own(nlpu: Terminal, tmp_path: Path)
     assert len(ended.err.splitlines()) == 1 and "\x1b" not in ended.out + ended.err
 
 
+def test_a_file_s_name_that_is_no_text_is_listed(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.db")).write_text("x")
+    (listed,) = nlpu("runs", "--run-dir", str(tmp_path), "--json").json
+    assert listed["id"] == "caf<U+DCE9>" and "caf<U+DCE9>.db is a file" in listed["error"]
+
+
 def test_a_lock_that_is_a_pipe_is_no_owner(tmp_path: Path) -> None:
     path = good(tmp_path)
     path.with_suffix(".lock").unlink(missing_ok=True)
@@ -195,7 +201,11 @@ def test_arguments_and_results_are_listed(nlpu: Terminal, tmp_path: Path) -> Non
     execute(one, "What is 森林?" + "\u200b\x1b[2J" * 9, run_dir=tmp_path / "runs")
     ended = nlpu("runs", "--run-dir", str(tmp_path / "runs"))
     _, first, second = ended.out.splitlines()
-    assert first.split()[1] == "one" and "\x1b" not in ended.out and "\u200b" not in ended.out
+    assert (
+        first.split()[1] == "test_folder.py:one"
+        and "\x1b" not in ended.out
+        and "\u200b" not in ended.out
+    )
     assert second.startswith('    ("What is 森林?') and ' = "What is 森林?' in second
     assert max(map(cells, ended.out.splitlines())) <= 80
     execute(lambda: count("x"), run_dir=tmp_path / "no", engine={"many": "several"})
