@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
@@ -15,7 +16,7 @@ from memory.controller import Memory
 from memory.embed import open_embedder
 from nlpu import lift
 from nlpu.engines.scripted import Scripted, Seen
-from nlpu.errors import MissingPart
+from nlpu.errors import HostError, MissingPart
 from programs.answer import from_store
 from runtime import spawn
 from runtime.drivers.recall import search
@@ -195,3 +196,28 @@ def test_what_fails_aside_fails_where_it_was_asked(tmp_path: Path) -> None:
         store.write("Seven bees.")
         assert execute(program).result == "went on"
         assert store.levels.disk.count() == 2
+
+
+def test_a_fork_of_who_opened_a_memory_is_told_so_and_leaves_it_whole(tmp_path: Path) -> None:
+    with memory(tmp_path / "m") as store:
+        store.write("Bees.")
+        assert texts(store) == ["Bees."]
+        its, ours = os.pipe()
+        child = os.fork()
+        if child == 0:
+            told = []
+            for ask in (by_search, by_writing):
+                try:
+                    ask(store)
+                except HostError as error:
+                    told.append(str(error))
+            store.close()
+            os.write(ours, "\n".join(told).encode())
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        told = os.read(its, 1000).decode().splitlines()
+        os.close(its)
+        os.close(ours)
+        assert len(told) == 2
+        assert all(f"by process {os.getpid()}, and this is a fork" in each for each in told)
+        assert by_writing(store) == ["Bees again."] and len(texts(store)) == 2
