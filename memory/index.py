@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Iterable
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -265,7 +266,7 @@ class Index:
         with self.counters.writing(len(numbers)):
             cut = {n: self._cut(each) for n, each in self._texts(numbers).items()}
             whose = [n for n, each in cut.items() for _ in each]
-            rows = self.embedder.embed([text for each in cut.values() for text in each])
+            rows = self._rows(self.embedder.embed, [text for each in cut.values() for text in each])
             self.vectors.add(whose, rows)
             self._add_further(len(whose) - len(cut))
 
@@ -283,8 +284,23 @@ class Index:
         """The question's vector; of a long one, the mean of its pieces'."""
         if self._last_question[0] != question:
             embed = getattr(self.embedder, "embed_questions", self.embedder.embed)
-            rows = embed(pieces(self.embedder, question))
+            rows = self._rows(embed, pieces(self.embedder, question))
             mean = rows.mean(0)
             unit = rows[0] if len(rows) == 1 else mean / max(float((mean @ mean) ** 0.5), 1e-12)
             self._last_question = (question, unit)
         return self._last_question[1]
+
+    def _rows(self, embed: Callable[[list[str]], Any], texts: list[str]) -> Any:
+        """The vectors of texts, if they are some. Raises Usage: an embedder may be anybody's."""
+        rows = embed(texts)
+        shape: tuple[int, ...] = getattr(rows, "shape", ())
+        has = self.vectors.size()
+        fits = len(shape) == 2 and shape[0] == len(texts) and has in (0, shape[1])
+        if not fits or not bool((abs(rows) < inf).all()):
+            wanted = f"{len(texts)} vectors of {has or 'some'} finite numbers"
+            raise Usage(
+                f"the embedder {self.embedder_name} must give an array of {wanted}, and gave "
+                f"{type(rows).__name__} of {' x '.join(map(str, shape)) or 'no shape'}; one that "
+                "gives others than before needs another name"
+            )
+        return rows

@@ -66,6 +66,8 @@ class Levels:
         if self.is_closed:
             return
         self.is_closed = True
+        if self.turns.is_foreign:  # what is open is not this process's
+            return
         try:
             self.index.close()
             self.disk.set_fact("counters", json.dumps(self.totals()))

@@ -72,7 +72,7 @@ class Vectors:
         self.directory = directory
         self._name = f"pages-{embedder}"
         self._thread = threading.RLock()
-        self._empty = True  # as far as is known
+        self._empty, self._size = True, 0  # as far as is known
         if empty:
             self.clear()
             return
@@ -124,7 +124,7 @@ class Vectors:
                 raise StorageFailed(f"cannot make a vector index: {error}") from error
             for generation in old:
                 shutil.rmtree(self.directory / str(generation), ignore_errors=True)
-            self._empty = True
+            self._empty, self._size = True, 0
             self._open()
 
     def _generations(self) -> list[int]:
@@ -158,6 +158,14 @@ class Vectors:
         """How many vectors there are: of pages, and of further pieces."""
         with self._asking():
             return int(self._pages.count())
+
+    def size(self) -> int:
+        """How many numbers a vector has; 0 where there is none yet."""
+        if not self._size:
+            with self._asking():
+                found = self._pages.get(limit=1, include=["embeddings"])["embeddings"]
+            self._size = len(found[0]) if len(found) else 0
+        return self._size
 
     def numbers(self) -> set[int]:
         """The pages that have a vector."""

@@ -23,7 +23,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -58,7 +58,8 @@ NAMELESS: Mapping[str, Content] = {}
 class Parameter:
     """One parameter and the type its string is converted to.
 
-    schema: of a type that is written as JSON. many: ``*args``, takes all that is left.
+    schema: of a type that is written as JSON. many: ``*args``, takes all that is left. bounds:
+    the type with what ``Annotated`` says of it beside.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Parameter:
     default: Any  # Parameter.empty: it must be given
     many: bool
     schema: Any = None
+    bounds: Any = None
 
     @property
     def required(self) -> bool:
@@ -80,7 +82,7 @@ class Parameter:
 def parameters(program: Program) -> list[Parameter]:
     """What the program takes. Raises ProgramError for a type that no string can give."""
     try:
-        hints = typing.get_type_hints(program.function)
+        hints = typing.get_type_hints(program.function, include_extras=True)
     except Exception as error:  # an annotation can be any expression
         raise ProgramError(f"the annotations of {program.name} fail: {error}") from error
     found = []
@@ -88,9 +90,12 @@ def parameters(program: Program) -> list[Parameter]:
         many = parameter.kind is inspect.Parameter.VAR_POSITIONAL
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             continue
-        kind = _plain(hints.get(name, str))
-        schema = None if _is_word(kind) else _schema(kind)
-        found.append(Parameter(name, kind, parameter.default, many, schema))
+        kind = whole = _plain(hints.get(name, str))
+        bounds = None
+        if get_origin(whole) is Annotated and _is_word(_plain(get_args(whole)[0])):
+            kind, bounds = _plain(get_args(whole)[0]), whole
+        schema = None if _is_word(kind) else _schema(name, kind)
+        found.append(Parameter(name, kind, parameter.default, many, schema, bounds))
     return found
 
 
@@ -137,7 +142,7 @@ def _bind(
         target = next((each for each in places if _takes_text(each, given)), tail)
         if target is None or target.type is not str:
             raise Usage("there is no parameter left for an input text: each text needs its own")
-        _put(given, rest, target, check_text(text, "the input"))
+        _put(given, rest, target, convert(check_text(text, "the input"), target))
     _complete(places, given)
     unnamed = [each for each in free if rest or own[each.name].kind is _IN_ORDER[0]]
     return [given.pop(each.name, each.default) for each in unnamed] + rest, given
@@ -194,7 +199,10 @@ def convert(word: str, place: Parameter, opened: Callable[[str], str] = _nothing
         check_text(word, f"{place.name!r}")
         if place.schema is not None:
             return _read(word, place, opened)
-        return _converted(word, place.type)
+        content = _converted(word, place.type)
+        return content if place.bounds is None else adapter(place.bounds).validate_python(content)
+    except ValidationError as error:
+        raise Usage(f"{place.name!r} cannot be {word[:40]!r}: {_why(error)}") from error
     except (ValueError, KeyError) as error:
         raise Usage(f"{place.name!r} must be {_type_name(place)}, not {word[:40]!r}") from error
     except ProgramError as error:
@@ -265,14 +273,14 @@ def _is_word(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Enum)
 
 
-def _schema(annotation: Any) -> Any:
+def _schema(name: str, annotation: Any) -> Any:
     """What JSON its contents are. Raises ProgramError where there is none."""
     try:
         constraint = result_type(annotation).constraint
         assert constraint is not None
     except BadOp as error:
         raise ProgramError(
-            f"a terminal cannot give an argument of type {annotation!r}; write a program whose "
+            f"a terminal cannot give {name!r}, of type {annotation!r}; write a program whose "
             "parameters are text, numbers, yes or no, choices, or what JSON can hold (lists, "
             "dicts, dataclasses, pydantic models), and run that"
         ) from error

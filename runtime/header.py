@@ -6,7 +6,8 @@ A run that is to be resumed by another process must be described without Python 
 by a digest of its source, arguments and results as JSON texts.
 
 Rules
-1. Describing never fails: what has no JSON form is left out, and only Python can give it again.
+1. Describing never fails: what has no JSON form is left out, and only Python can give it again. So
+   it is with what would be read as another value (``given`` names it), though its text is kept.
 2. Deadlines are left out: seconds count from each start anew.
 """
 
@@ -20,7 +21,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -31,6 +32,8 @@ from nlpu.runtime.journal import Journal, NoJournal
 from nlpu.runtime.keywords import arranged
 from nlpu.runtime.naming import named
 from nlpu.runtime.own import text_name
+from nlpu.types import adapter
+from nlpu.value import own
 
 
 def source_digest(program: Callable[..., Any]) -> str:
@@ -74,13 +77,16 @@ def header_of(
     budget: Budget, facts: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The header of a run that begins; ``facts`` are its starter's and win."""
-    text = args_text(*arranged(program, args, kwargs))
+    args, kwargs = arranged(program, args, kwargs)
+    text = args_text(args, kwargs)
+    others = _not_again(program, args, kwargs, text) if journal.keeps and text else []
     return {
         "program": getattr(program, "__name__", "program"),
         "source": source_digest(program),
         "budget": budget_json(budget),
         "args": 0 if text is None else journal.text(text),
         "args_name": "" if text is None else text_name(text),
+        **({"given": others} if others else {}),
         **(named(program) if journal.keeps and "program" not in facts else {}),
         **facts,
     }
@@ -92,6 +98,54 @@ def args_text(args: Any, kwargs: Any) -> str | None:
         return canonical([args, kwargs])
     except (PydanticSerializationError, ValueError, RecursionError):
         return None  # a run from Python may have arguments that only Python can give again
+
+
+def typed(
+    program: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments that were JSON, of their annotated types again. Raises TypeError, ValueError."""
+    bound = inspect.signature(program).bind(*args, **kwargs)
+    hints = get_type_hints(program)
+    for name, content in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        read = adapter(hints[name]).validate_python if name in hints else own
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            bound.arguments[name] = tuple(map(read, content))
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            bound.arguments[name] = {key: read(each) for key, each in content.items()}
+        else:
+            bound.arguments[name] = read(content)
+    return list(bound.args), dict(bound.kwargs)
+
+
+def _not_again(program: Callable[..., Any], args: Any, kwargs: Any, text: str) -> list[str]:
+    """The parameters whose arguments would be others if they were read from their text."""
+    if not getattr(program, "__annotations__", None) and _is_plain([*args, kwargs]):
+        return []
+    try:
+        again = typed(program, *json.loads(text))
+        were, are = (inspect.signature(program).bind(*a, **k) for a, k in ((args, kwargs), again))
+        both = [(name, each, are.arguments[name]) for name, each in were.arguments.items()]
+        return [name for name, was, now in both if not _is_as(was, now)]
+    except Exception:  # of the program's types and their comparisons; rule 1
+        return ["arguments"]
+
+
+def _is_as(was: Any, now: Any) -> bool:
+    if type(was) is not type(now):
+        return False
+    same = was == now or (now != now and was != was)  # noqa: PLR0124  (a NaN)
+    compares: Any = type(was).__eq__
+    return bool(same) or compares is object.__eq__
+
+
+def _is_plain(content: Any) -> bool:
+    """Whether JSON gives it again as it is, whatever it is read as."""
+    if type(content) is list:
+        return all(map(_is_plain, content))
+    if type(content) is dict:
+        return all(type(key) is str for key in content) and all(map(_is_plain, content.values()))
+    return content is None or type(content) in (str, int, float, bool)
 
 
 def result_text(result: Any) -> str:

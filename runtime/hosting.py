@@ -81,6 +81,9 @@ class Host:
         self._wake: Callable[[], None] | None = None  # that program, from the hub
         self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
         self.stranded: dict[str, greenlet] = {}  # by the program's name (rule 6)
+        # Tasks that were ended and may catch it. A loop does not hold them: collected, one that
+        # goes on from that, too, would do so for ever, on any thread.
+        self._leaving: set[asyncio.Task[Any]] = set()
 
     # -- starting ----------------------------------------------------------------------------
 
@@ -288,6 +291,8 @@ class Host:
                 living.throw(GreenletExit)
         elif living is not None:
             living.cancel()
+            self._leaving.add(living)
+            living.add_done_callback(self._leaving.discard)
 
     def strands(self, scope: Scope) -> bool:
         """Tell whether a program that has ended, and asks all the same, waits for ever (rule 6).

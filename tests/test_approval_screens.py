@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from unicodedata import category
 
 import pexpect
@@ -252,3 +253,16 @@ def test_ordinary_screens_keep_what_languages_need_and_show_what_hides() -> None
     assert safe("\U000e0041\u2028") == "<U+E0041><U+2028>"
     assert one_line("森" * 60, 21) == "森" * 10 + "…"
     assert one_line("a" + " " * 999 + "b", 9) == "a …"
+
+
+@pytest.mark.parametrize("role", ["content", "authority"])
+def test_no_argument_has_a_name_that_begins_a_line(role: str) -> None:
+    name = "x" * 72 + FORGED + "y" * 3000
+    arguments = (Argument("to", str), Argument(name, str, role))  # type: ignore[arg-type]
+    made = Driver("put", "Put.", send.function, arguments, result_type(str))
+    given: dict[str, Any] = {"to": "ann", name: "a mill"}
+    lines = screen(call_of(made, **given), cut="; w")
+    seen(lines)
+    assert '! to = "ann"' in lines and FORGED not in lines
+    whole = "".join(line[2:] for line in lines if line.startswith(("! ", ". ")))
+    assert ("y" * 3000 in whole) is (role == "authority")

@@ -118,6 +118,12 @@ def test_a_file_s_name_makes_no_lines_of_its_own(nlpu: Terminal, tmp_path: Path)
     assert len(ended.err.splitlines()) == 1 and "\x1b" not in ended.out + ended.err
 
 
+def test_a_file_s_name_that_is_no_text_is_listed(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.db")).write_text("x")
+    (listed,) = nlpu("runs", "--run-dir", str(tmp_path), "--json").json
+    assert listed["id"] == "caf<U+DCE9>" and "caf<U+DCE9>.db is a file" in listed["error"]
+
+
 def test_a_lock_that_is_a_pipe_is_no_owner(tmp_path: Path) -> None:
     path = good(tmp_path)
     path.with_suffix(".lock").unlink(missing_ok=True)

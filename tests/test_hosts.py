@@ -174,7 +174,7 @@ def test_a_setting_that_may_be_meant_for_the_program_is_refused(name: str) -> No
 
 
 ENDLESS = """
-import asyncio, sys
+import asyncio, gc, sys
 sys.path.insert(0, {tests!r})
 from kit import computer, echo, finish
 from nlpu.runtime import spawn

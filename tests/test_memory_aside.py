@@ -14,7 +14,7 @@ from memory_kit import Bag, memory
 
 from nlpu import lift
 from nlpu.engines.scripted import Scripted, Seen
-from nlpu.errors import MissingPart
+from nlpu.errors import HostError, MissingPart
 from nlpu.memory.controller import Memory
 from nlpu.memory.embed import open_embedder
 from nlpu.programs.answer import from_store
@@ -209,3 +209,28 @@ def test_a_forked_child_does_its_work_itself() -> None:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) + aside(lambda: 10)
 
     assert execute(program).result == 17
+
+
+def test_a_fork_of_who_opened_a_memory_is_told_so_and_leaves_it_whole(tmp_path: Path) -> None:
+    with memory(tmp_path / "m") as store:
+        store.write("Bees.")
+        assert texts(store) == ["Bees."]
+        its, ours = os.pipe()
+        child = os.fork()
+        if child == 0:
+            told = []
+            for ask in (by_search, by_writing):
+                try:
+                    ask(store)
+                except HostError as error:
+                    told.append(str(error))
+            store.close()
+            os.write(ours, "\n".join(told).encode())
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        told = os.read(its, 1000).decode().splitlines()
+        os.close(its)
+        os.close(ours)
+        assert len(told) == 2
+        assert all(f"by process {os.getpid()}, and this is a fork" in each for each in told)
+        assert by_writing(store) == ["Bees again."] and len(texts(store)) == 2

@@ -286,3 +286,41 @@ def test_a_program_that_comes_along_is_named(nlpu: Terminal) -> None:
 
 def test_nothing_is_written_of_a_run_that_is_not_journaled() -> None:
     assert "file" not in (execute(go)._begun.header or {})
+
+
+READ: dict[str, tuple[str, str, bool]] = {  # annotation, what is given, whether a name is enough
+    "a dict by numbers": ("", "{1: 2}", False),
+    "a tuple": ("", "(1, 2)", False),
+    "a set": ("", "{1}", False),
+    "a record": ("", "Point(1)", False),
+    "a whole number": (": float", "3", False),
+    "a text of digits": (": int", "'3'", False),
+    "a number": (": str", "3", False),
+    "plain": ("", "{'a': [1, None, 0.5]}", True),
+    "no number": (": float", "float('nan')", True),
+    "an annotated tuple": (": tuple[int, int]", "(1, 2)", True),
+    "an annotated dict": (": dict[int, int]", "{1: 2}", True),
+    "annotated records": (": list[Point]", "[Point(1)]", True),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_would_be_read_as_another_value_is_given_again_by_python_alone(
+    name: str, nlpu: Terminal, tmp_path: Path
+) -> None:
+    annotation, given, is_enough = READ[name]
+    (tmp_path / "p.py").write_text(
+        "from dataclasses import dataclass\nfrom nlpu import op\nfrom runtime import Computer\n"
+        'hi = op("Say hi.")\n\n@dataclass\nclass Point:\n    x: int\n\n'
+        f"def go(it{annotation}):\n    return str(hi(str(it)))\n\n"
+        'if __name__ == "__main__":\n    with Computer("scripted", run_dir="runs") as computer:\n'
+        f"        print(computer.run(go, {given}).name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "p.py"], cwd=tmp_path, env=environment(), text=True, capture_output=True,
+        check=True,
+    )  # fmt: skip
+    for command in (["resume"], ["run", "--from"]):
+        ended = nlpu(*command, done.stdout.strip(), "--run-dir", str(tmp_path / "runs"))
+        assert (ended.code == 0) is is_enough, ended.err
+        assert ("that only Python can give again (" in ended.err) is not is_enough

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from typing_extensions import TypedDict
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 class Item(BaseModel):
     name: str
@@ -69,6 +69,8 @@ FITS: list[tuple[str, str, str]] = [
     ("Decimal", "0.12345678901234567891", "Decimal('0.12345678901234567891')"),
     ("list[Decimal]", "[0.12345678901234567891]", "[Decimal('0.12345678901234567891')]"),
     ("str", "@handle", "'@handle'"),
+    ("Annotated[int, Field(le=9)]", "9", "9"),
+    ("Annotated[bool, 'whether']", "yes", "True"),
     ("str", "[1]", "'[1]'"),
 ]
 MISFITS = [
@@ -82,6 +84,13 @@ MISFITS = [
     ("Point", "[]", 'of the form {"x": integer, "y": number}'),
     ("date", "soon", "'it' must be date, of the form \"YYYY-MM-DD\"; not 'soon'"),
     ("list[float]", "[NaN]", "NaN is not a number one can count with"),
+    (
+        "Annotated[int, Field(le=9)]",
+        "12",
+        "'it' cannot be '12': Input should be less than or equal",
+    ),
+    ("Annotated[str, Field(max_length=2)] | None", "mill", "at most 2 characters"),
+    ("Annotated[list[int], Field(min_length=2)]", "[1]", "at least 2 items"),
     ("list[int]", "@nowhere.json", "'it' names a file: there is no file nowhere.json"),
     ("list[int]", "@wrong.json", "not what wrong.json holds: at 0: Input should be"),
     ("list[int]", "@", "'it' names a file: . cannot be read: Is a directory"),
@@ -112,6 +121,12 @@ def test_what_does_not_fit_names_parameter_and_form(
     assert ended.code == 2 and says in ended.json["error"]["message"], ended.json
     assert "Usage: go(it: " in ended.err and "Traceback" not in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_what_is_bounded_is_so_in_a_file_too(nlpu: Terminal) -> None:
+    Path("long.txt").write_text("a mill")
+    ended = run(nlpu, "Annotated[str, Field(max_length=2)]", "--input", "long.txt")
+    assert ended.code == 2 and "at most 2 characters" in ended.err
 
 
 def reads(ended: Ended) -> Any:

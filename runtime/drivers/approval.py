@@ -111,7 +111,8 @@ def _contents(contents: dict[str, Any], width: int, room: int, cut: str) -> list
         if line:
             lines.append(line)
         else:
-            lines.append(f"  {''.join(visible(_name(name)))}, {len(text):,} characters:")
+            head = lined(f"{_name(name)}, {len(text):,} characters:", width, "  ", "  ")
+            lines += _few(head, cut)  # a server's names, too, are as long as it likes
             lines += _ends(text, width, share, cut) if cut else quoted(text, width)
     if len(contents) > most:
         lines.append(f"  ... {len(contents) - most:,} more arguments are not shown{cut}")

@@ -15,7 +15,8 @@ Rules
 2. An error, a reply of the wrong form, one that does not fit the pinned schema, and one without
    any text is a DriverFailed of that call alone. What stands beside a text and is none (an image,
    a link) is named in a line of its own in its place; a resource's text is text.
-3. Of a tool with an output schema the structured content alone is taken, whatever its text says.
+3. Of a tool with an output schema the structured content alone is taken, whatever its text says;
+   of one without, where there is nothing else.
 4. Results are checked on the calling thread: what takes forever does so where nobody waits for it.
 """
 
@@ -123,6 +124,8 @@ def _text(name: str, definition: Definition, result: CallToolResult) -> str:
         raise DriverFailed(f"the tool says that it failed: {said[:SHOWN]!r}")
     if definition.outputSchema is not None:
         _check(definition.outputSchema, result.structured_content)
+        return json.dumps(result.structured_content, ensure_ascii=False, allow_nan=False)
+    if not result.content and result.structured_content is not None:
         return json.dumps(result.structured_content, ensure_ascii=False, allow_nan=False)
     if result.content and not texts:
         kinds = ", ".join(sorted({block.type for block in result.content}))

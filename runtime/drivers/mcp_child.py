@@ -28,8 +28,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import signal
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -39,16 +41,18 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCRequest
+from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 from mcp_types import jsonrpc_message_adapter as messages_of
 
 from nlpu.errors import DriverFailed
+from nlpu.runtime.drivers.mcp_bent import bent
 from nlpu.runtime.drivers.mcp_words import Words
 
 MARK: Final = "NLPU_MCP_SERVER"  # in the environment of what is started: whose it is
 _LEAST_BYTES = 1000  # that a message counts for, however short: each is work
 _GRACE_S = 1.0  # for a child to end by itself; and to be seen dead when it was killed
 _READ_BYTES = 65_536
+_UNREAD = re.compile("[\ud800-\udfff\ufffd]")  # half characters, and what stands for no UTF-8
 _BROKEN = -32700  # JSON-RPC's code of what cannot be read
 
 
@@ -107,15 +111,26 @@ class _Pipes:
 def _message(line: bytes) -> JSONRPCMessage | None:
     """Read a line; None is no message. See the table above."""
     try:
-        return messages_of.validate_json(line, by_name=False)
+        return messages_of.validate_json(line.removeprefix(BOM_UTF8), by_name=False)
     except ValueError as error:
         why = str(error)
     with suppress(UnicodeDecodeError, ValueError, RecursionError):
         replied = json.loads(line.decode("utf-8", "replace"))
+        if isinstance(replied, dict) and (listed := _listed(replied.get("result"))):
+            return JSONRPCResponse(jsonrpc="2.0", id=replied.get("id", 0), result=listed)
         if isinstance(replied, dict) and replied.keys() & {"result", "error"}:
             broken = ErrorData(code=_BROKEN, message=f"its reply cannot be read: {_why(line, why)}")
             return JSONRPCError(jsonrpc="2.0", id=replied.get("id"), error=broken)
     return None
+
+
+def _listed(result: Any) -> dict[str, Any] | None:
+    """A list of tools, where what cannot be read is in its tools alone: these are bent."""
+    if not isinstance(result, dict) or not isinstance(result.get("tools"), list):
+        return None
+    bad = [tool for tool in result["tools"] if _UNREAD.search(json.dumps(tool, ensure_ascii=False))]
+    tools = [bent(tool) if tool in bad else tool for tool in result["tools"]]
+    return {**result, "tools": tools} if bad else None
 
 
 def _why(line: bytes, why: str) -> str:

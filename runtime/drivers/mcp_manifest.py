@@ -18,8 +18,9 @@ Rules
    says about itself is the declaration's ``about`` alone.
 4. A tool that cannot be used is set aside by name, with the reason, and the others work. Such are
    those with a name that a screen does not show as it is (controls, invisible or half characters),
-   with a schema that is none of an object, and with a regular expression in a result's schema: one
-   that is made for it keeps a matcher busy for years.
+   with a definition that is not of the protocol's form or a schema that is none of an object, and
+   with a regular expression in a result's schema: one that is made for it keeps a matcher busy for
+   years.
 """
 
 from __future__ import annotations
@@ -146,6 +147,8 @@ def why_set_aside(name: str, pinned: Pinned) -> str:
         return "its manifest leaves it out"
     schema = pinned.definition.inputSchema
     properties, required = schema.get("properties", {}), schema.get("required", [])
+    if "nlpu/bent" in schema:  # mcp_bent
+        return "its definition is not of the protocol's form"
     if not isinstance(properties, dict) or not isinstance(required, list):
         return "its inputSchema is not that of an object"
     for each in (name, *properties):

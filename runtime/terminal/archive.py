@@ -10,25 +10,23 @@ unfinished run is running if a living process holds its journal's lock, else it 
 from __future__ import annotations
 
 import fcntl
-import inspect
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage
 from nlpu.runtime.budget import TOKENS_PER_NLOP
 from nlpu.runtime.cost import cost_of
+from nlpu.runtime.header import typed
 from nlpu.runtime.journal import Journal, Row
 from nlpu.runtime.journal_file import journals
 from nlpu.runtime.loader import file_of
 from nlpu.runtime.records import Past
 from nlpu.runtime.rows import checked, fold_in, past_in, rows_by_run
 from nlpu.runtime.witness import beside, side_of
-from nlpu.types import adapter
-from nlpu.value import own
 
 SESSION = "repl"  # the program of a session of ``nlpu repl``
 EVALUATION = "eval"  # and of an evaluation of ``nlpu eval``
@@ -128,13 +126,18 @@ class Record:
         costs = (cost_of(outcome.usage) for outcome in self.past.paid)
         return sum(cost.completion_tokens for cost in costs) / TOKENS_PER_NLOP
 
+    def _others(self) -> str:
+        """Which of them would be read as another value than was given."""
+        names = ", ".join(self.past.header.get("given", ()))
+        return f" ({names}: annotate as what is given)" if names else ""
+
     def arguments(self, program: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
         """The program's arguments, of the types that it declares. Raises Usage."""
         text = self.texts.get(self.past.header.get("args", 0))
-        if text is None:
+        if text is None or "given" in self.past.header:
             raise Usage(
                 f"the run {self.name} was started from Python with arguments that only Python can "
-                "give again; resume it there with Computer.resume"
+                f"give again{self._others()}; resume it there with Computer.resume"
             )
         args, kwargs = json.loads(text)
         try:
@@ -143,24 +146,6 @@ class Record:
             raise Usage(
                 f"the arguments of run {self.name} do not fit its program any more: {error}"
             ) from None
-
-
-def typed(
-    program: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
-) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments that were JSON, of their annotated types again. Raises TypeError, ValueError."""
-    bound = inspect.signature(program).bind(*args, **kwargs)
-    hints = get_type_hints(program)
-    for name, content in bound.arguments.items():
-        kind = bound.signature.parameters[name].kind
-        read = adapter(hints[name]).validate_python if name in hints else own
-        if kind is inspect.Parameter.VAR_POSITIONAL:
-            bound.arguments[name] = tuple(map(read, content))
-        elif kind is inspect.Parameter.VAR_KEYWORD:
-            bound.arguments[name] = {key: read(each) for key, each in content.items()}
-        else:
-            bound.arguments[name] = read(content)
-    return list(bound.args), dict(bound.kwargs)
 
 
 def records(run_dir: Path) -> list[Record]:

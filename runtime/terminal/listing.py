@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nlpu.printing import safe
 from nlpu.runtime.terminal import options as o
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _listed(found: Summary) -> dict[str, Any]:
 def _summary(record: Record, calls: int, nlops: float) -> dict[str, Any]:
     started = datetime.fromtimestamp(record.started_s).astimezone()
     summary = {
-        "id": record.name,
+        "id": safe(record.name),  # a file's name, which may be no text
         "program": record.program,
         "status": record.status,
         "calls": calls,
@@ -63,7 +64,7 @@ def _summary(record: Record, calls: int, nlops: float) -> dict[str, Any]:
         "started": started.isoformat("T", "seconds"),
         "seconds": record.seconds,
     }
-    more = {"from": record.origin, "error": record.damage}
+    more = {"from": record.origin, "error": safe(record.damage)}
     return {**summary, **{name: fact for name, fact in more.items() if fact}}
 
 

@@ -173,12 +173,17 @@ class Watched:
 
 def main(process: int) -> None:
     """Watch the process until it has ended."""
-    watched = Watched(process)
+    watched, ended = Watched(process), list[int]()
+    with suppress(
+        AttributeError, OSError
+    ):  # where the system has it, its end is no matter of looks
+        ended.append(os.pidfd_open(process))
     while os.getppid() == process:
         now_s = time.monotonic()
         watched.end(now_s)
         wait_s = min(watched.due_s() - now_s, _LOOK_S)
-        if select.select([0], [], [], max(0.0, wait_s))[0]:
+        heard = select.select([0, *ended], [], [], max(0.0, wait_s))[0]
+        if 0 in heard:
             came = os.read(0, 2 * select.PIPE_BUF)
             if not came:  # its end is closed: it has ended
                 break
