@@ -82,6 +82,18 @@ def test_an_engine_that_was_not_made_is_refused() -> None:
         Computer(Scripted)
 
 
+def test_a_run_that_cannot_be_gone_on_with_is_told(tmp_path: Path) -> None:
+    without = pytest.raises(ProgramError, match="no run is kept without run_dir=")
+    with Computer("scripted") as computer, without:
+        computer.resume("abc", len, "")
+    with Computer("scripted", run_dir=tmp_path) as computer:
+        computer.run(len, "")
+        with pytest.raises(ProgramError, match="open: for abc, make another"):
+            computer.resume("abc", len, "")
+        with pytest.raises(Usage, match="3 is not the name of a run"):
+            computer.resume(3, len, "")  # type: ignore[arg-type]
+
+
 def test_a_coroutine_is_refused_and_closed() -> None:
     async def late() -> str:
         return "late"
