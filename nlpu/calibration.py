@@ -98,7 +98,8 @@ class Fit:
 def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
     """Fit a calibration to judgements whose truth is known, and measure it (rule 2).
 
-    Raises BadOperand for fewer than five cases of either kind, or other than a truth for each. Warns with PoorJudge at chance.
+    Raises BadOperand for fewer than five cases of either kind, or if not each has its truth. Warns
+    with PoorJudge at chance.
     """
     if len(judgements) != len(truths):
         raise BadOperand(

@@ -19,6 +19,8 @@ from nlpu import op
 from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError, ProgramError, RunBusy, Usage
 from runtime import Computer
+from runtime.drivers import McpServer
+from runtime.drivers.mcp_words import SHOWN, Words
 from runtime.loader import load
 from runtime.terminal.repl.lines import _near
 from runtime.terminal.subjects import subject_of
@@ -167,3 +169,23 @@ def test_the_line_end_behind_a_piped_text_is_left_out_whole(
     stdin = f"one{end}two{end}".encode()
     ended = nlpu("run", f"{tmp_path / 'echo.py'}:main", "-", "--engine", "scripted", stdin=stdin)
     assert ended.out.strip() == repr(f"one{end}two")
+
+
+@pytest.mark.parametrize("question", ["", " \n"])
+def test_an_empty_question_finds_nothing(question: str, nlpu: Terminal) -> None:
+    ended = nlpu("memory", "search", question)
+    assert ended.code == 2 and "the question is empty" in ended.err
+
+
+def test_long_words_of_a_server_say_that_they_are_the_end() -> None:
+    words = Words()
+    words.add(b"short")
+    assert str(words) == "; it wrote 'short'"
+    words.add(b"x" * 5000)
+    assert str(words) == f"; it wrote '… {'x' * SHOWN}'"
+
+
+def test_a_manifest_that_is_no_object_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tools.json").write_text("[]")
+    with pytest.raises(Usage, match="cannot be used: Input should be an object"):
+        McpServer(["false"], tmp_path / "tools.json")
