@@ -69,6 +69,7 @@ class Settlement:
         now = self._kernel.turn_s
         cost.service_s += now - flight.sent_s
         cost.queue_s = flight.sent_s - cost.start_s if cost.attempts == 1 else cost.queue_s
+        run.fault = outcome if isinstance(outcome, HostError) else None
         if isinstance(outcome, Reply):
             self._replied(flight, outcome)
         else:

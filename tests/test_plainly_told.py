@@ -16,9 +16,20 @@ from terminal_fixture import Terminal, nlpu
 from memory.ingest import ingest
 from memory.lock import Lock
 from nlpu import op
-from nlpu.engines.scripted import Scripted
-from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError, ProgramError, RunBusy, Usage
-from runtime import Computer
+from nlpu.engines.scripted import Say, Scripted
+from nlpu.errors import (
+    BadOp,
+    BadOperand,
+    DeadlineExceeded,
+    Malformed,
+    NlpuError,
+    Overloaded,
+    ProgramError,
+    RunBusy,
+    ServerFault,
+    Usage,
+)
+from runtime import Budget, Computer, FakeClock
 from runtime.drivers import McpServer
 from runtime.drivers.mcp_words import SHOWN, Words
 from runtime.loader import load
@@ -189,3 +200,19 @@ def test_a_manifest_that_is_no_object_is_told(tmp_path: Path) -> None:
     (tmp_path / "tools.json").write_text("[]")
     with pytest.raises(Usage, match="cannot be used: Input should be an object"):
         McpServer(["false"], tmp_path / "tools.json")
+
+
+def test_a_deadline_tells_of_the_server_that_kept_failing() -> None:
+    def seconds_out(*answers: Any) -> str:
+        with Computer(Scripted([*answers]), clock=FakeClock()) as computer:
+            say = op("Say", name="say")
+            run = computer.run(lambda: [say("a"), say("b")], budget=Budget(seconds=5))
+        assert type(run.error) is DeadlineExceeded
+        return str(run.error)
+
+    out = "the run's 5 seconds ran out; it can be resumed"
+    busy = Overloaded("come back later", retry_after_s=30)
+    assert seconds_out(busy) == f"{out}; its newest attempt failed: come back later"
+    slow = Say("late", seconds=60)
+    assert seconds_out(slow) == out
+    assert seconds_out(ServerFault("broke off"), Say("b", seconds=1), slow) == out
