@@ -65,7 +65,7 @@ class Disk(Reading):
             make_dir(directory)
             self._lock = Lock(
                 directory / "memory.lock",
-                f"the memory in {directory} is in use by process {{owner}}; wait for it or stop it",
+                f"the memory in {directory} is in use by {{owner}}; wait for it or stop it",
             )
         try:
             with self._typed():

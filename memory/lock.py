@@ -22,14 +22,15 @@ class Lock:
     """Taken when made. Raises RunBusy with the owner's process id, OSError where it cannot be."""
 
     def __init__(self, path: Path, busy: str) -> None:
-        """``busy`` is the message if another process has it; ``{owner}`` is filled in."""
+        """``busy`` is the message if another has it; ``{owner}`` is filled in: "process 123"."""
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _take(self._fd)
         except OSError as error:
-            owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
-            raise RunBusy(busy.format(owner=owner)) from error
+            who = f"process {owner}" if owner else "another process"  # which has not signed yet
+            raise RunBusy(busy.format(owner=who)) from error
         try:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, str(os.getpid()).encode(), 0)

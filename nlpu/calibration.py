@@ -98,8 +98,13 @@ class Fit:
 def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
     """Fit a calibration to judgements whose truth is known, and measure it (rule 2).
 
-    Raises BadOperand for fewer than five cases of either kind. Warns with PoorJudge at chance.
+    Raises BadOperand for fewer than five cases of either kind, or if not each has its truth. Warns
+    with PoorJudge at chance.
     """
+    if len(judgements) != len(truths):
+        raise BadOperand(
+            f"{len(judgements)} judgements have {len(truths)} truths: give one for each"
+        )
     pairs = list(zip([each.probability for each in judgements], truths, strict=True))
     _check_kinds(pairs)
     area = area_under_curve(pairs)

@@ -91,9 +91,11 @@ def contains_value(content: Any) -> bool:
     if isinstance(content, list | tuple):
         return any(contains_value(item) for item in content)
     if isinstance(content, Iterator | Coroutine | AsyncIterator):
+        if isinstance(content, Coroutine):
+            content.close()  # nobody will await it, and Python would say so of a line of ours
         raise BadOperand(
-            f"a {type(content).__name__} has not run yet: give a list, or await the coroutine in "
-            "an async program"
+            f"what has not run yet was given: {type(content).__name__}. Give a list, or await the "
+            "coroutine in an async program"
         )
     if any(isinstance(item, Value) for item in _parts(content)):
         raise BadOperand(

@@ -129,7 +129,8 @@ def _fit_exact(expected: Any, result: ResultType | None) -> Any:
 
 def _fit_text(expected: Any, result: ResultType) -> Any:
     if not isinstance(expected, str) or not expected.strip():
-        raise BadOperand(f"a text is expected of it, not {shown(expected)}")
+        empty = ", which is empty" if isinstance(expected, str) else ""
+        raise BadOperand(f"a text is expected of it, not {shown(expected)}{empty}")
     return expected
 
 

@@ -73,7 +73,8 @@ def one_line(text: str, width: int = MOST) -> str:
 
 
 def cut(line: str, width: int) -> str:
-    """Cut a line to at most ``width`` columns."""
+    """Cut a line to at most ``width`` columns; a terminal that says it has none has one."""
+    width = max(width, 1)
     if cells(line) <= width:
         return line
     kept = len(line[: width - 1])
@@ -84,6 +85,7 @@ def cut(line: str, width: int) -> str:
 
 def folded(text: str, width: int) -> Iterator[str]:
     """Break the text into lines of at most ``width`` columns, between short words if it can."""
+    width = max(width, 2)  # a wide letter has to go somewhere
     while cells(text) > width:
         end = len(cut(text, width + 1)) - 1
         blank = text.rfind(" ", end // 2, end)
@@ -104,15 +106,18 @@ def _cells(sign: str) -> int:
     return 0 if category(sign) in ("Mn", "Me", "Cf") and sign != "\ufe0f" else 1
 
 
-def columns(rows: Iterable[Sequence[str]], right: Sequence[int] = (), most: int = 0) -> list[str]:
+def columns(
+    rows: Iterable[Sequence[str]], right: Sequence[int] = (), most: int = 0, whole: int = 0
+) -> list[str]:
     """Give the lines of a table; ``right``: the columns that end below each other.
 
-    most: no line takes more columns; the widest cells are cut for it.
+    most: no line takes more columns; the widest cells are cut for it, but for those of the first
+    ``whole`` ones, which somebody has to type.
     """
     safes = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(cells, column)) for column in zip(*safes, strict=True)]
-    while most and sum(widths) + 2 * len(widths) - 2 > most and max(widths) > 1:
-        widths[widths.index(max(widths))] -= 1
+    while most and sum(widths) + 2 * len(widths) - 2 > most and max(widths[whole:], default=1) > 1:
+        widths[widths.index(max(widths[whole:]), whole)] -= 1
     return [
         "  ".join(
             _padded(cut(cell, width), width, at in right)

@@ -126,7 +126,7 @@ class ResultType:
                     if isinstance(other, ValidationError) and nearest is error:
                         nearest = other  # it says what is wrong and where
             shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
-            article = "a " if self.kind == "json" else ""  # the other names have their own
+            article = "" if self.kind != "json" else "an " if self.name[0] in "aeiouAEIOU" else "a "
             raise Malformed(f"the reply {shown!r} is not {article}{self.name}") from nearest
 
     def _read(self, text: str) -> tuple[Any, str]:
@@ -342,7 +342,8 @@ def _schema(annotation: Any) -> Any:
     try:
         schema = schema_for(adapter(annotation))
     except Exception as error:  # pydantic raises several kinds for types it has no schema for
-        raise BadOp(f"{_called(annotation)} has no JSON schema: {error}") from error
+        told = str(error).partition("\n")[0].partition(" Set `arbitrary")[0]  # what pydantic wants
+        raise BadOp(f"{_called(annotation)} has no JSON schema: {told}") from error
     if any(part.get("writeOnly") and part.get("format") == "password" for part in parts_of(schema)):
         raise BadOp(f"{_called(annotation)} holds a secret, which has no text: use str")
     return schema

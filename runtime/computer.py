@@ -274,7 +274,7 @@ class Computer:
     def _reopen(self, name: str, *, replay: bool = False) -> int:
         """Open the journal that holds the run, for a replay read-only; gives the run's number."""
         stem, _, part = str(name).partition(".")
-        if not stem.isalnum() or (part and not part.isdigit()):
+        if type(name) is not str or not stem.isalnum() or (part and not part.isdigit()):
             raise Usage(f"{name!r} is not the name of a run; see: nlpu runs")
         if any(run.name == name for run in list(self._live)):
             raise RunBusy(f"the run {name} is being executed by this computer; wait for it")

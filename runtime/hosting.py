@@ -218,7 +218,9 @@ class Host:
         if error is None:
             try:
                 whole = _gathered(scope, outcome)
-            except Exception as failure:  # a cyclic or too deep structure, too
+            except RecursionError:
+                error = ProgramError("the program's result contains itself, or is nested too deep")
+            except Exception as failure:
                 error = as_typed(scope.name, failure)
         kept = whole if error is None and isinstance(whole, Node) else None
         outcome = content_of(whole)

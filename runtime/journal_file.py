@@ -108,7 +108,7 @@ def recorded(path: Path) -> Record | None:
 
 def owned(path: Path) -> Lock:
     """Take ownership of a journal. Raises RunBusy, StorageFailed."""
-    busy = "the run is being executed by process {owner}; wait for it, or stop it first"
+    busy = "the run is being executed by {owner}; wait for it, or stop it first"
     try:
         return Lock(beside(path, ".lock"), busy)
     except OSError as error:

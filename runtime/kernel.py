@@ -369,8 +369,9 @@ class Kernel:
 
     def expire(self, run: RunState) -> None:
         """The run's seconds are over."""
-        limit = run.purse.budget.seconds
-        error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed")
+        limit, fault = run.purse.budget.seconds, run.fault
+        why = f"; its newest attempt failed: {fault}" if fault is not None else ""
+        error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed{why}")
         self.arrived(self.host.stop, run, error)
 
     # -- facts -----------------------------------------------------------------------------------

@@ -82,7 +82,8 @@ def check_parts(engines: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raise Usage for a part that a computer cannot have, and for one of no processor of its."""
     check("Computer", given, _PARTS)
     for name, engine in engines.items():
-        if not isinstance(name, str) or not hasattr(engine, "capabilities"):
+        is_engine = hasattr(engine, "capabilities") and not isinstance(engine, type)
+        if not isinstance(name, str) or not is_engine:
             raise Usage(
                 f"Computer: a processor is a name and an engine (local, scripted, a server's URL, "
                 f"an Engine), not {shown(name)} and {shown(engine)}"

@@ -218,7 +218,7 @@ def _imported(step: Callable[[], types.ModuleType], name: str) -> types.ModuleTy
         return step()
     except (Exception, SystemExit) as error:  # whatever the program's own code raises
         line = getattr(error, "lineno", None)
-        where = f" (line {line})" if line else ""
+        where = f" (line {line})" if line and f"line {line})" not in str(error) else ""
         raise ProgramError(
             f"the program {name} cannot be loaded: {type(error).__name__}: {error}{where}"
         ) from error

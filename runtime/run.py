@@ -80,6 +80,8 @@ class Counts:
 class RunState:
     """One execution. Owned by the kernel's loop; ``handle.Run`` is its public face."""
 
+    fault: HostError | None = None  # of the newest attempt that ended, if it failed
+
     def __init__(
         self,
         kernel: Kernel,

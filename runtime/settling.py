@@ -69,6 +69,7 @@ class Settlement:
         now = self._kernel.turn_s
         cost.service_s += now - flight.sent_s
         cost.queue_s = flight.sent_s - cost.start_s if cost.attempts == 1 else cost.queue_s
+        run.fault = outcome if isinstance(outcome, HostError) else None
         if isinstance(outcome, Reply):
             self._replied(flight, outcome)
         else:
@@ -112,7 +113,7 @@ class Settlement:
     def _ask_again(self, flight: Flight, reply: Reply, error: Exception) -> bool:
         """Queue the call once more, if its reply can be complained of and there is room for that.
 
-        If not, the error says how often it was asked.
+        If not, the error says how often it was asked, and what is wrong with a record.
         """
         node, run, cost = flight.node, flight.node.scope.run, flight.node.cost
         assert node.key is not None and node.texts is not None and cost is not None
@@ -137,6 +138,12 @@ class Settlement:
                 flight.lane.push(node)
                 self._kernel.soon()
                 return True
+        if (
+            found is not None
+            and op.result.kind == "json"
+            and not found.why.startswith("it is not a ")
+        ):
+            error.args = (f"{error}: {found.why}",)
         if before:
             more = f"; it was asked {len(before) + 1} times{more}"
         if more:

@@ -154,10 +154,14 @@ class Station:
         if self.kernel.journal.read_only and not replay:
             raise ProgramError("this computer was opened for a replay; use another to run")
         if stem is not None and stem != self.stem:
-            raise ProgramError(f"this computer has the journal {self.stem} open; use another")
+            raise ProgramError(
+                f"this computer has the journal {self.stem} open: for {stem}, make another"
+            )
 
     def _journal(self, existing: bool, replay: bool) -> Journal | NoJournal:
         if self.run_dir is None:
+            if existing:
+                raise ProgramError(f"no run is kept without run_dir=, so there is no {self.stem}")
             return NoJournal()
         path = self.run_dir / f"{self.stem}.db"
         if existing and not is_there(path):

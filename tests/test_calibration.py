@@ -120,7 +120,7 @@ def test_too_few_cases_are_refused() -> None:
     judgements, _ = drawn(1, 1.0, 0.0, 20)
     with pytest.raises(BadOperand, match="at least 5 cases of yes and as many of no, there are 4"):
         calibrate(judgements, [True] * 4 + [False] * 16)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(BadOperand, match="20 judgements have 1 truths: give one for each"):
         calibrate(judgements, [True])
 
 

@@ -192,7 +192,7 @@ def test_a_table_s_texts_are_read_as_the_types() -> None:
         (yes, "maybe", "", "true or false is expected of it, not 'maybe'"),
         (yes, 1, "", "true or false is expected"),
         (echo, 7, "", "a text is expected of it, not 7"),
-        (echo, " ", "", "a text is expected of it"),
+        (echo, " ", "", "a text is expected of it, not ' ', which is empty"),
         (count, "many", "", "a number is expected of it, not 'many'"),
         (count, 1.5, "", "a whole number is expected of it"),
         (count, True, "", "a number is expected"),

@@ -108,3 +108,27 @@ def test_a_dry_run_changes_nothing(nlpu: Terminal, tmp_path: Path, program: str)
     ended = nlpu("run", program, "--engine", "scripted", "--dry")
     assert ended.code == 0 and "refused in a dry run; a run may take more: send" in ended.out
     assert not (tmp_path / "sent.txt").exists()
+
+
+def test_the_end_of_input_is_no_answer_and_the_question_comes_again(
+    nlpu: Terminal, tmp_path: Path
+) -> None:
+    source = "from nlpu.runtime.drivers import ask\n\ndef go():\n    return ask('Which colour?')\n"
+    (tmp_path / "asks.py").write_text(source)
+    child = at_terminal(tmp_path, "run", "asks.py:go", "--engine", "scripted")
+    child.expect_exact("| Which colour?")
+    child.sendeof()
+    child.expect_exact("'Which colour?' was not answered; resume the run to be asked")
+    child.expect(r"nlpu resume (\w+)")
+    assert child.match is not None
+    name = child.match[1]
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 4
+    child = at_terminal(tmp_path, "resume", name)
+    child.expect_exact("| Which colour?")
+    child.sendline("blue")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == 0
+    assert nlpu("replay", name, "--json").json["result"] == "blue"

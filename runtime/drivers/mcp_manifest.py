@@ -101,8 +101,8 @@ def read(path: Path) -> Manifest:
         raise Usage(f"the manifest {path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "it"
-        raise Usage(f"the manifest {path} cannot be used: {place}: {first['msg']}") from error
+        place = "".join(f"{part}: " for part in first["loc"])
+        raise Usage(f"the manifest {path} cannot be used: {place}{first['msg']}") from error
     for name, pinned in manifest.items():
         _check_roles(name, pinned)
     return manifest

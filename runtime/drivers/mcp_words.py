@@ -27,4 +27,5 @@ class Words:
     def __str__(self) -> str:
         """Quote them, to stand behind an error."""
         last = self._last.strip()
-        return f"; it wrote {last[-SHOWN:]!r}" if last else ""
+        end = last if len(last) <= SHOWN else f"… {last[-SHOWN:]}"
+        return f"; it wrote {end!r}" if last else ""

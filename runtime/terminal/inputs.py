@@ -67,7 +67,7 @@ def _decoded(word: str) -> str:
 
 def _as_word(text: str) -> Content:
     """A text as an argument: without the line end that ``echo`` puts behind it."""
-    return Content(text.removesuffix("\n"))
+    return Content(text.removesuffix("\n").removesuffix("\r"))
 
 
 def read_file(path: Path, *, may_be_empty: bool = False) -> str:

@@ -83,7 +83,7 @@ def _print_runs(found: list[Summary]) -> None:
             figure(record.seconds), *(record.origin for _ in edited),
         ])  # fmt: skip
     width = console().width
-    head, *facts = columns(rows, right=(3, 4, 6), most=width)
+    head, *facts = columns(rows, right=(3, 4, 6), most=width, whole=1)
     write(head + "\n")
     for each, fact in zip(found, facts, strict=True):
         write(fact + "\n")

@@ -108,6 +108,8 @@ def search(
 
     if firmware == "iterative":
         raise Usage("iterative asks a model: use it in a program, with Memory(..., firmware=...)")
+    if not question.strip():
+        raise Usage("the question is empty: every page would fit it")
     notice("looking the pages through ...")
     with open_memory(store, embedder, firmware) as memory:
         found = memory.search(question, most=most, tokens=tokens, among=among)

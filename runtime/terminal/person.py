@@ -25,6 +25,8 @@ from queue import Empty, SimpleQueue
 from shutil import get_terminal_size
 from typing import Any, NamedTuple
 
+from nlpu.errors import NeedsPerson
+from nlpu.printing import shown
 from nlpu.runtime.drivers.approval import quoted, screen, wish
 from nlpu.runtime.drivers.person import ExactCall, Verdict
 from nlpu.runtime.terminal.output import say
@@ -53,7 +55,12 @@ class TerminalPerson:
 
     async def answers(self, question: str) -> str:
         told = ["the program asks:", *quoted(question, get_terminal_size().columns), "> "]
-        return str(await self._asked(lambda: _read("\n".join(told))))
+        text = str(await self._asked(lambda: _read("\n".join(told))))
+        if not text:  # the end of input: not even a line end was typed
+            raise NeedsPerson(
+                f"{shown(question, 200)} was not answered; resume the run to be asked"
+            )
+        return text
 
     async def _asked(self, put: Callable[[], Any]) -> Any:
         loop = asyncio.get_running_loop()

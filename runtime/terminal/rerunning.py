@@ -29,7 +29,7 @@ def edits_of(record: Record, sets: Sequence[str], *, vouched: bool = False) -> E
         is_result = what in record.past.calls
         text = stdin.text() if file == "-" else read_file(Path(file), may_be_empty=is_result)
         if is_result:
-            results[what] = text.removesuffix("\n")
+            results[what] = text.removesuffix("\n").removesuffix("\r")
         else:  # what fits neither is told by the computer, which knows both kinds
             (results if "/" in what else ops)[what] = text.strip()
     return Edits(results, ops, frozenset() if vouched else frozenset([*results, *ops]))

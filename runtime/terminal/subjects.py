@@ -35,7 +35,9 @@ class Named:
 
 def standard() -> dict[str, Subject]:
     """The standard ops by name, and the functions that make some."""
-    ops = {item.name: item for item in vars(isa).values() if isinstance(item, Op)}
+    ops = {
+        item.name: item for key, item in vars(isa).items() if isinstance(item, Op) and key[0] != "_"
+    }
     makers = {
         name: item
         for name, item in vars(isa).items()
@@ -61,7 +63,7 @@ def subject_of(spec: str, only: str = "") -> Named:
         return Named(spec, ops[spec])
     if spec in available():
         return Named(spec, load(spec).function)
-    names = [*ops, *available()]
+    names = list(dict.fromkeys([*ops, *available()]))
     near = get_close_matches(spec, names, 1)
     hint = f"; did you mean {near[0]}?" if near else "."
     raise Usage(

@@ -282,4 +282,4 @@ def _near(word: str, options: Collection[str]) -> str:
     near = get_close_matches(word, options, 1)
     if near:
         return f"; did you mean {near[0]}?"
-    return f"; there are: {', '.join(sorted(options)[:8])}" if options else ""
+    return f"; there are: {', '.join(sorted(options))}" if options else ""
