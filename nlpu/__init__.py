@@ -73,9 +73,9 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
     from nlpu.runtime.handle import Run
-    from nlpu.runtime.hosting import spawn
     from nlpu.runtime.outside import first, now, random
     from nlpu.runtime.receipt import Receipt
+    from nlpu.runtime.spawning import spawn
     from nlpu.text import Chunk, split
     from nlpu.value import Value
     from nlpu.version import __version__
@@ -111,7 +111,7 @@ _HOMES = {
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
     "nlpu.runtime.handle": "Run",
-    "nlpu.runtime.hosting": "spawn",
+    "nlpu.runtime.spawning": "spawn",
     "nlpu.runtime.outside": "first now random",
     "nlpu.runtime.receipt": "Receipt",
 }

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.driver import driver
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.handle import Run
-    from nlpu.runtime.hosting import spawn
     from nlpu.runtime.outside import first, now, random
     from nlpu.runtime.receipt import Receipt
+    from nlpu.runtime.spawning import spawn
 
 _HOMES = {
     "Budget": "nlpu.runtime.budget",
@@ -32,7 +32,7 @@ _HOMES = {
     "first": "nlpu.runtime.outside",
     "now": "nlpu.runtime.outside",
     "random": "nlpu.runtime.outside",
-    "spawn": "nlpu.runtime.hosting",
+    "spawn": "nlpu.runtime.spawning",
 }
 
 __all__ = [

@@ -39,7 +39,7 @@ from nlpu.printing import shown
 from nlpu.questions import Given, Question, Subject, called, questions
 from nlpu.runtime.cost import Cost
 from nlpu.runtime.graph import Node, Scope, current_scope
-from nlpu.runtime.hosting import Spawn, spawn
+from nlpu.runtime.spawning import Spawn, spawn
 from nlpu.scores import Report, Row
 from nlpu.value import State, Value, current
 

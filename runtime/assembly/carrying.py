@@ -28,8 +28,8 @@ from nlpu.runtime.assembly.checking import check
 from nlpu.runtime.assembly.plan import Condition, Plan, Step, decided, filled
 from nlpu.runtime.assembly.reading import STANDARD, read
 from nlpu.runtime.drivers.driver import Driver
-from nlpu.runtime.hosting import spawn
 from nlpu.runtime.outside import first
+from nlpu.runtime.spawning import spawn
 from nlpu.text import split
 from nlpu.value import Value
 

@@ -52,8 +52,8 @@ from nlpu.runtime.assembly.plan import (
 from nlpu.runtime.assembly.words import NAME, RESERVED
 from nlpu.runtime.drivers.driver import Drive
 from nlpu.runtime.graph import Node
-from nlpu.runtime.hosting import Spawn
 from nlpu.runtime.run import RunState
+from nlpu.runtime.spawning import Spawn
 from nlpu.runtime.works import First
 from nlpu.text import split
 from nlpu.types import result_type

@@ -20,8 +20,8 @@ from nlpu.memory.entries import JOINT
 from nlpu.ops import Op, Operand
 from nlpu.runtime.arguments import Content, bind
 from nlpu.runtime.graph import Scope
-from nlpu.runtime.hosting import spawn
 from nlpu.runtime.loader import load
+from nlpu.runtime.spawning import spawn
 from nlpu.runtime.terminal.inputs import read_file
 from nlpu.runtime.terminal.output import as_text
 from nlpu.types import result_type

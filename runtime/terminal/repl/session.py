@@ -35,11 +35,11 @@ from typing import Any
 
 from nlpu.errors import Cancelled, Diverged, NlpuError, Usage
 from nlpu.runtime.graph import Node, current_scope
-from nlpu.runtime.hosting import spawn
 from nlpu.runtime.loader import Program, digest_of, file_of, load
 from nlpu.runtime.outside import Place, heard
 from nlpu.runtime.own import Told
 from nlpu.runtime.run import RunState
+from nlpu.runtime.spawning import spawn
 from nlpu.runtime.terminal.archive import SESSION
 from nlpu.runtime.terminal.inputs import read_file
 from nlpu.runtime.terminal.output import as_text, said, tell_traceback
