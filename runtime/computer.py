@@ -36,7 +36,7 @@ from nlpu.runtime.gate import Gate
 from nlpu.runtime.handle import Run
 from nlpu.runtime.header import header_of
 from nlpu.runtime.keywords import check_parts, check_settings
-from nlpu.runtime.naming import ran_on
+from nlpu.runtime.naming import parts_of, ran_on
 from nlpu.runtime.pieces import Pieces, Stream
 from nlpu.runtime.raised import as_typed
 from nlpu.runtime.rows import past_in, rows_by_run
@@ -273,9 +273,7 @@ class Computer:
 
     def _reopen(self, name: str, *, replay: bool = False) -> int:
         """Open the journal that holds the run, for a replay read-only; gives the run's number."""
-        stem, _, part = str(name).partition(".")
-        if type(name) is not str or not stem.isalnum() or (part and not part.isdigit()):
-            raise Usage(f"{name!r} is not the name of a run; see: nlpu runs")
+        stem, number = parts_of(name)
         if any(run.name == name for run in list(self._live)):
             raise RunBusy(f"the run {name} is being executed by this computer; wait for it")
         was_open = self._station.is_open
@@ -283,7 +281,6 @@ class Computer:
         journal = self._station.kernel.journal
         if was_open:
             journal.refresh()
-        number = int(part) if part else 1
         rows = rows_by_run(journal).get(number)
         if rows is None:
             raise ProgramError(f"the journal {stem} has no run {name}")

@@ -47,7 +47,6 @@ from nlpu.value import State, Value, inside, see
 if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
     from nlpu.runtime.run import RunState
 
-
 _SINKING = Lock()  # of any scope: it is rare
 ASTRAY = -1  # no thread has this number
 
@@ -393,8 +392,7 @@ class Scope:
 
 def current_scope() -> Scope | None:
     """The scope this code runs inside of, if it is one of ours."""
-    scope = inside()
-    return scope if isinstance(scope, Scope) else None
+    return scope if isinstance(scope := inside(), Scope) else None
 
 
 def content_of(value: Any) -> Any:

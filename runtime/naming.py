@@ -24,7 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpu.errors import NlpuError
+from nlpu.errors import NlpuError, Usage
 from nlpu.wire import Capabilities
 
 if TYPE_CHECKING:
@@ -152,3 +152,11 @@ def described(capabilities: Capabilities) -> dict[str, Any]:
         "source": capabilities.source,
         "weights": capabilities.weights,
     }
+
+
+def parts_of(name: Any) -> tuple[str, int]:
+    """The journal of a run, and its number there, by the run's name. Raises Usage."""
+    stem, _, part = str(name).partition(".")
+    if type(name) is not str or not stem.isalnum() or (part and not part.isdigit()):
+        raise Usage(f"{name!r} is not the name of a run; see: nlpu runs")
+    return stem, int(part) if part else 1

@@ -18,8 +18,7 @@ graph further. A new ability is a new entry in ``KINDS``, not a branch in the sc
 Rules
 1. What grows out of a node is issued in a scope of its own under the node's position, whether the
    items were known at once or later: positions never depend on time.
-2. Groups of a ``Reduce`` follow from bounds that are known when it grows (exact counts of
-   contents, the most an op can generate of results on their way), never from what has arrived.
+2. How a ``Reduce`` groups its items depends on nothing that arrives (``groups``).
 """
 
 from __future__ import annotations
@@ -29,23 +28,20 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nlpu.chat import Chat
 from nlpu.errors import BadOperand
 from nlpu.label import join
 from nlpu.lifting import Gather, Leaf, Lift, check_text, rebuilt
 from nlpu.ops import Call, Draws, Map, Op, Operand, Reduce
 from nlpu.runtime.graph import Node, Scope, content_of
+from nlpu.runtime.groups import groups_of, room_for, unbounded
 from nlpu.runtime.lifts import lift_issued, lift_ready
 from nlpu.value import Value, literal, own
 
 if TYPE_CHECKING:  # the kernel calls this table; the functions get the kernel handed in
     from nlpu.runtime.kernel import Kernel
-    from nlpu.runtime.run import RunState
 
 JOINT = "\n\n"  # between the texts of one reduction group
-_MOST_GROUP = 8  # texts folded at once: wider groups make weak models forget the first ones
 _AS_THEY_ARE = frozenset({Node, Value, str, int, float, bool, type(None)})
-_RETOKENISED = 1.1  # generated text may take a few more tokens when it is read back
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +230,10 @@ def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> 
     if not items:
         raise BadOperand(f"{op.name}.reduce needs at least one item")
     as_list = op.operands[0].type != op.result
-    room = _room(scope.run, op, rest)
+    room = room_for(scope.run, op, rest)
     level = items
     while len(level) > 1:
-        groups = _groups(kernel, op, level, room)
+        groups = groups_of(kernel, op, level, room)
         level = [
             _fold(scope, op, group, rest, as_list) if len(group) > 1 else group[0]
             for group in groups
@@ -255,66 +251,6 @@ def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as
             scope, Gather(Joined(tuple(map(Leaf, range(len(group)))))), tuple(group)
         )
     return kernel.issue(scope, Call(op), (whole, *rest))
-
-
-def _room(run: RunState, op: Op[Any], rest: tuple[Any, ...]) -> int:
-    """Tokens for one group: the window less all else, if at least two answers fit into it."""
-    processor = run.processor(op.processor)
-    used = sum(_bound(run.kernel, op, operand) for operand in rest)
-    room: int = processor.room(op) - used
-    if room < 2 * _bound_of_call(op):
-        raise BadOperand(
-            f"{op.name}.reduce cannot shrink: two answers of {op.max_tokens} tokens do not fit the "
-            f"{room} tokens that the window of {processor.name} leaves; lower max_tokens"
-        )
-    return room
-
-
-def _bound_of_call(op: Op[Any]) -> int:
-    return int(op.max_tokens * _RETOKENISED) + 4
-
-
-def _is_text_call(item: Any) -> bool:
-    work = item.work if isinstance(item, Node) else None
-    return isinstance(work, Call | Reduce) and work.op.result.kind == "text"
-
-
-def _unbounded(items: list[Any]) -> list[Any]:
-    """Items whose size is known only when they are there."""
-    return [item for item in items if isinstance(item, Node) and not _is_text_call(item)]
-
-
-def _bound(kernel: Kernel, reader: Op[Any], item: Any) -> int:
-    """The most tokens an item can have when it is read (rule 2)."""
-    if _is_text_call(item):
-        return _bound_of_call(item.work.op)
-    processor = kernel.processor(reader.processor)
-    content = content_of(item)
-    if isinstance(content, Chat):
-        return int(processor.codec.chat_tokens(content))
-    text = reader.result.render(content)
-    return int(processor.count(text)) + 4
-
-
-def _groups(kernel: Kernel, op: Op[Any], items: list[Any], room: int) -> list[list[Any]]:
-    """Items left to right in groups that fit; at least two each while that is possible."""
-    groups: list[list[Any]] = [[]]
-    used = 0
-    for item in items:
-        size = _bound(kernel, op, item)
-        group = groups[-1]
-        if group and (len(group) >= _MOST_GROUP or used + size > room):
-            groups.append(group := [])
-            used = 0
-        group.append(item)
-        used += size
-    if len(groups) == len(items):
-        largest = max(_bound(kernel, op, item) for item in items)
-        raise BadOperand(
-            f"{op.name}.reduce cannot put two items into one call: they have up to {largest} "
-            f"tokens and {room} are left for operands; map {op.name} over them first"
-        )
-    return groups
 
 
 def _grow_draws(kernel: Kernel, node: Node) -> None:
@@ -401,7 +337,7 @@ KINDS: dict[type, Kind] = {
     Call: Kind(_call_issued, _call_ready),
     Draws: Kind(_grow_draws, lambda kernel, node: kernel.settle(node, _list(node))),
     Map: _growing(_grow_map, _list),
-    Reduce: _growing(_grow_reduce, lambda node: content_of(node.operands[0]), _unbounded),
+    Reduce: _growing(_grow_reduce, lambda node: content_of(node.operands[0]), unbounded),
     Gather: Kind(
         lambda kernel, node: kernel.wait_for(node, node.operands),
         lambda kernel, node: kernel.settle(node, _gathered(node)),

@@ -107,6 +107,11 @@ def test_the_core_of_the_runtime_knows_neither_terminal_nor_bench() -> None:
             assert not bad, f"{name} imports {bad}"
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_rooms_are_small(name: str) -> None:
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 400
+
+
 def test_no_import_cycles() -> None:
     graph: nx.DiGraph[str] = nx.DiGraph()
     for name, path in MODULES.items():
