@@ -1,7 +1,8 @@
-"""Predicates that no answer could meet: found before anything is asked.
+"""Predicates that no answer could meet, or that any does: found before anything is asked.
 
 Rules
-1. What is refused can never hold; what only seems odd is not refused (red/blue is one word).
+1. What is refused can never hold, or asks nothing; what only seems odd is not refused (red/blue
+   is one word).
 2. What contradicts what is named.
 """
 
@@ -20,9 +21,15 @@ _Wanted = str | Sequence[str]
 
 def check_predicate(expected: Mapping[str, Any]) -> None:
     """Refuse a predicate whose parts contradict one another. Raises BadOperand, naming them."""
+    if all(_asks_nothing(name, part) for name, part in expected.items()):
+        raise BadOperand("this predicate always holds: it names nothing that must or must not be")
     why = _apart(expected) or _forbidden(expected) or _too_long(expected)
     if why:
         raise BadOperand(f"this predicate can never hold: {why}; change one of them")
+
+
+def _asks_nothing(name: str, part: Any) -> bool:
+    return (part == [] and name != "any") or (part == 0 and name.startswith("min_"))
 
 
 def _apart(expected: Mapping[str, Any]) -> str:

@@ -85,7 +85,7 @@ def test_what_no_encoding_has_is_written_as_json_has_it(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(SURROGATES)
     done = nlpu(tmp_path, {}, "run", "p.py:gives", "--engine", "scripted", "--json")
     told = json.loads(done.stdout)
-    assert told["status"] == "done" and told["result"] == ["bad \udcff text", None]
+    assert told["status"] == "done" and told["result"] == ["bad \udcff text", "Infinity"]
     again = nlpu(tmp_path, {}, "replay", told["run_id"], "--json")
     assert json.loads(again.stdout)["result"] == told["result"]
     plain = nlpu(tmp_path, {}, "run", "p.py:gives", "--engine", "scripted")

@@ -352,6 +352,12 @@ def test_a_predicate_that_can_never_hold_is_refused(expected: dict[str, Any], wh
         METRICS["predicate"].fit(expected, None)
 
 
+@pytest.mark.parametrize("expected", [{"all": []}, {"none": [], "min_words": 0}])
+def test_a_predicate_that_asks_nothing_is_refused(expected: dict[str, Any]) -> None:
+    with pytest.raises(BadOperand, match="this predicate always holds"):
+        METRICS["predicate"].fit(expected, None)
+
+
 def test_a_predicate_that_can_hold_is_not_refused() -> None:
     for expected, content in (
         ({"all": ["red", "blue"], "max_words": 1}, "red/blue"),

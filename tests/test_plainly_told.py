@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable
@@ -216,3 +217,11 @@ def test_a_deadline_tells_of_the_server_that_kept_failing() -> None:
     slow = Say("late", seconds=60)
     assert seconds_out(slow) == out
     assert seconds_out(ServerFault("broke off"), Say("b", seconds=1), slow) == out
+
+
+def test_a_number_that_json_has_not_is_no_null(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text("def go():\n    return [float('nan'), float('-inf'), None]\n")
+    wanted = ["NaN", "-Infinity", None]
+    ended = nlpu("run", "p.py:go", "--engine", "scripted", "--json")
+    assert ended.json["result"] == wanted
+    assert json.loads(nlpu("run", "p.py:go", "--engine", "scripted").out) == wanted

@@ -23,7 +23,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nlpu import printing
 from nlpu.errors import NlpuError, root_of
@@ -93,25 +93,26 @@ def write_json(content: Any) -> None:
 
 def json_of(content: Any) -> str:
     """Any content as JSON on one line; what its own serialiser raises is raised."""
-    body, out = _json(content, nan="null"), results()
+    body, out = _json(content), results()
     if out.isatty() or not _encodes(out, body):
         body = json.dumps(json.loads(body))  # \u escapes, so that nothing in it drives a terminal
     return body
 
 
-def _json(
-    content: Any, indent: int | None = None, nan: Literal["null", "constants"] = "constants"
-) -> str:
-    """As pydantic writes it; halves of surrogate pairs, which it refuses, as JSON escapes them."""
+def _json(content: Any, indent: int | None = None) -> str:
+    """As pydantic writes it; halves of surrogate pairs, which it refuses, as JSON escapes them.
+
+    A number that JSON has not is a string ("NaN", "Infinity"): null would be another value.
+    """
     from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
     try:
-        return to_json(content, indent=indent, inf_nan_mode=nan, fallback=str).decode()
+        return to_json(content, indent=indent, inf_nan_mode="strings", fallback=str).decode()
     except PydanticSerializationError as error:
         if "surrogates not allowed" not in str(error):
             raise
-        plain = to_jsonable_python(content, inf_nan_mode=nan, fallback=str)
-        return json.dumps(plain, indent=indent)
+        plain = json.dumps(to_jsonable_python(content, inf_nan_mode="constants", fallback=str))
+        return json.dumps(json.loads(plain, parse_constant=str), indent=indent)
 
 
 def write_body(body: str) -> None:
