@@ -60,7 +60,7 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
         try:
             if path.is_dir():
                 inside = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-                found += sorted(file for file in inside if file.is_file())
+                found += sorted(file for file in inside if not file.is_dir())
             elif path.exists():
                 found.append(path)
             else:
