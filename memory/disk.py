@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from nlpu.errors import HostError
+from nlpu.errors import HostError, StorageFailed
 from nlpu.label import join, label_of, label_text
 from nlpu.memory.lock import Lock
 from nlpu.memory.pages import Page, blob_hash
@@ -141,9 +141,12 @@ class Disk(Reading):
             faults.append(f"{lost} pages have lost their text")
         read = map(self._read, self._all(PAGES))
         faults += [page for page in read if isinstance(page, str)]
-        indexed = self._all("SELECT count(*) FROM words_docsize")[0][0]
-        if indexed != self.count():
-            faults.append(f"the word index holds {indexed} of {self.count()} pages")
+        if (held := self._indexed()) != self.count():
+            faults.append(f"the word index holds {held} of {self.count()} pages")
+        try:
+            self._all("INSERT INTO words (words) VALUES ('integrity-check')")
+        except StorageFailed as error:
+            faults.append(f"the word index is damaged: {error}")
         for name, text in self._all("SELECT hash, text FROM blob"):
             if blob_hash(text) != name:
                 faults.append(f"a text does not match its hash {name.hex()}")
@@ -197,8 +200,9 @@ class Disk(Reading):
         self._index_words()
 
     def _index_words(self) -> None:
-        """Make the word index, or make it again where another rule made it."""
-        if self.fact("words") == RULE:
+        """Make the word index, or make it again where another rule made it, or it lacks pages."""
+        same = self.fact("words") == RULE
+        if same and self._indexed() >= self.count():  # with more, pages are lost: look-ups tell
             return
         with self._transaction() as db:
             db.execute("DROP TABLE IF EXISTS words")
@@ -208,5 +212,10 @@ class Disk(Reading):
             db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", told)
             db.execute("INSERT OR REPLACE INTO fact VALUES ('words', ?)", (RULE,))
         if told:
-            note = "the words of %d pages in %s were indexed anew, for scripts without blanks"
-            logging.getLogger("memory").warning(note, len(told), self.path)
+            note = "the words of %d pages in %s were indexed anew: %s"
+            why = "the index was damaged" if same else "for scripts without blanks"
+            logging.getLogger("memory").warning(note, len(told), self.path, why)
+
+    def _indexed(self) -> int:
+        """How many pages the word index holds."""
+        return int(self._all("SELECT count(*) FROM words_docsize")[0][0])

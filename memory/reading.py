@@ -230,7 +230,7 @@ class Reading:
     def _typed(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last by its schema
             raise StorageFailed(f"cannot use the memory {self.path}: {error}") from error
 
 

@@ -20,7 +20,7 @@ import unicodedata
 
 import regex
 
-RULE = "pieces 1"
+RULE = "pieces 2"
 _PAIRS = (
     r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
     r"\p{Tibetan}ー々"
@@ -56,9 +56,9 @@ def asked(word: str) -> list[str]:
 
 
 def folded(text: str) -> str:
-    """Fold a text: one form, one width, no accents, lower case."""
+    """Fold a text: one form, one width, no accents, no case."""
     apart = unicodedata.normalize("NFKD", text)
-    return unicodedata.normalize("NFC", _POINTS.sub("", apart)).lower().replace("ς", "σ")
+    return unicodedata.normalize("NFC", _POINTS.sub("", apart)).casefold()
 
 
 def _pieces(run: regex.Match[str], ends: bool) -> list[str]:

@@ -229,6 +229,7 @@ def main(program):
             pass
         run.stop()
         assert finish(machine.start(lambda: echo("next"))).result == "next"
+        gc.collect()  # which ends what nobody holds, here and now
     assert "closed" in repr(machine), machine
     with machine:
         assert finish(machine.start(lambda: echo("anew"))).result == "anew"

@@ -48,6 +48,40 @@ def test_damage_of_the_pages_is_a_typed_error(name: str, tmp_path: Path) -> None
             assert any("page 1 " in fault for fault in store.check())
 
 
+def test_a_word_index_that_lacks_pages_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with memory(tmp_path) as store:
+        talk(store)
+        before = store.search("How many hives does he have?")
+    db = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
+    db.execute("DELETE FROM words_docsize WHERE id > 2")
+    db.close()
+    with memory(tmp_path) as store:
+        assert "6 pages" in caplog.text and "the index was damaged" in caplog.text
+        assert store.search("How many hives does he have?") == before and store.check() == []
+
+
+def test_a_word_index_that_is_broken_inside_is_found_by_a_check(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        talk(store)
+    db = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
+    db.execute("UPDATE words_data SET block = zeroblob(length(block)) WHERE id > 10")
+    db.close()
+    with memory(tmp_path) as store:
+        assert any("the word index is damaged" in fault for fault in store.check())
+
+
+def test_a_schema_that_is_no_text_is_a_typed_error(tmp_path: Path) -> None:
+    with memory(tmp_path) as store:
+        talk(store)
+    raw = (tmp_path / "memory.db").read_bytes()
+    at = raw.index(b"CREATE TABLE page")
+    (tmp_path / "memory.db").write_bytes(raw[: at + 9] + b"\xd9\xd9" + raw[at + 11 :])
+    with pytest.raises(StorageFailed, match="cannot use the memory"):
+        memory(tmp_path)
+
+
 @pytest.mark.parametrize("kept", ["{", "[1]", '{"disk": {"reads": "many"}}'])
 def test_counters_that_cannot_be_read_begin_anew(
     kept: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -75,6 +75,11 @@ def test_files_that_are_no_text_are_skipped_with_a_reason(tmp_path: Path) -> Non
         assert [Path(name).name for name, _ in taken.skipped] == names
         assert "binary" in taken.skipped[0][1] and "UTF-8" in taken.skipped[1][1]
         assert "regular file" in taken.skipped[3][1]
+        (tmp_path / "in").mkdir()
+        os.mkfifo(tmp_path / "in" / "pipe.txt")
+        (tmp_path / "in" / "lost.txt").symlink_to("nowhere")
+        in_folder = ingest(store, [tmp_path / "in"]).skipped
+        assert [Path(name).name for name, _ in in_folder] == ["lost.txt", "pipe.txt"]
         with pytest.raises(Usage, match="no file or folder"):
             ingest(store, [tmp_path / "nowhere"])
 
