@@ -52,8 +52,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(place / "env", symlinks=True)
     found = place / "env" / "bin" / "python"
     (site,) = (place / "env" / "lib").glob("python3*/site-packages")
-    install = [sys.executable, "-m", "pip", "--python", found, "install", "-q", "--no-deps", wheel]
-    subprocess.run(install, check=True)
+    ran(sys.executable, "-m", "pip", "--python", found, "install", "--no-deps", wheel, cwd=place)
     libraries = Path(pytest.__file__).parents[1]  # its own .pth files are not read
     (site / "libraries.pth").write_text(f"{libraries}\n")
     return found
