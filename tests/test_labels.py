@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit import count, echo, execute, merge, shorten, slow, yes
 
-from nlpu import Label, Value, lift
+from nlpu import BadOperand, Label, Value, lift
 from nlpu.engines.scripted import Scripted
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
 from nlpu.runtime import endorse, first, spawn
@@ -224,3 +224,9 @@ def test_a_content_is_never_the_programs_to_change(way: str) -> None:
         return names
 
     assert execute(program).result == [["ann"]]
+
+
+def test_what_is_no_label_labels_nothing() -> None:
+    for label in ("user", None, 0):
+        with pytest.raises(BadOperand, match="the label of a Value is a nlpu.Label"):
+            Value("x", label)  # type: ignore[arg-type]
