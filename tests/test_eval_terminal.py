@@ -240,11 +240,6 @@ def test_without_data_it_is_the_truth_table(nlpu: Terminal) -> None:
     assert "ask has no truth table: name the cases" in nlpu("eval", "ask", *SCRIPTED).err
 
 
-def test_a_page_that_cannot_be_written_is_said_once(nlpu: Terminal, tmp_path: Path) -> None:
-    ended = nlpu("eval", "judge", "--html", str(tmp_path), "--json", *SCRIPTED)
-    assert ended.code == 2 and "is not a file" in ended.err and ended.json["status"] == "done"
-
-
 # -- the file of answers ---------------------------------------------------------------------------
 
 
@@ -432,3 +427,12 @@ def test_killed_twice_it_ends_with_the_same_table(tmp_path: Path) -> None:
         assert without_times(told["result"]) == without_times(expected), err
         assert told["receipt"]["reused"] == len(answered) > 0
         assert len(set(life.sent()[before:])) == 60
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_asked(
+    nlpu: Terminal, tmp_path: Path
+) -> None:
+    for place, why in ((tmp_path / "no" / "a.html", "there is no folder"), (tmp_path, "a folder")):
+        ended = nlpu("eval", "answer", "--data", data(tmp_path), "--html", str(place), *SCRIPTED)
+        assert ended.code == 2 and f"{place} cannot be written: " in ended.err and why in ended.err
+        assert not nlpu("runs").out.strip()

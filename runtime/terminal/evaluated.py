@@ -71,6 +71,9 @@ def ends_of(
     known: the file of answers, or the run that is gone on with and says which.
     """
     cache = facts_in(known).get("cache", "") if isinstance(known, Record) else known or ""
+    if html is not None and (html.is_dir() or not html.parent.is_dir()):  # before it is paid for
+        why = "it is a folder" if html.is_dir() else f"there is no folder {html.parent}"
+        raise Usage(f"{html} cannot be written: {why}; name another file for --html")
     evaluation: Evaluation = loaded.function.__self__  # type: ignore[attr-defined]
 
     def partial(run: Run) -> Report:
