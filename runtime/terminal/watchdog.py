@@ -36,9 +36,12 @@ from math import inf
 from typing import Any, Self
 
 GRACE_S = 1.0
+_GOES_ON_S = 5.0  # to answer in, of who goes on after it was stopped
 SHOW_CURSOR = b"\x1b[?25h"
 _OPENS, _CLOSES = b"\xfe", b"\xff"
-_LOOK_S = 0.5  # at whether the process is there: its children may hold its end of the pipe
+_LOOK_S = (
+    0.5  # at whether the process is there, as children may hold its end of the pipe; or stopped
+)
 
 
 class Watchdog:
@@ -127,13 +130,13 @@ class Watched:
 
     def __init__(self, process: int) -> None:
         self._process = process
-        self._quit_s = self._kill_s = inf
+        self._quit_s = self._kill_s = self._look_s = inf
         self._pressed, self._why = 0, ""
         self._texts = {"interrupted": ("", "interrupted\n")}
 
     def due_s(self) -> float:
         """When something is to be done to it."""
-        return min(self._quit_s, self._kill_s)
+        return min(self._quit_s, self._kill_s, self._look_s)
 
     def hear(self, came: bytes, now_s: float) -> None:
         """Take in what came through the pipe."""
@@ -150,14 +153,16 @@ class Watched:
         """End it, if that is due."""
         if now_s < self.due_s():
             return
-        later_s = now_s + GRACE_S
+        self._look_s = inf
         if _is_stopped(self._process):
+            self._look_s, later_s = now_s + _LOOK_S, now_s + _GOES_ON_S
             self._quit_s, self._kill_s = max(self._quit_s, later_s), max(self._kill_s, later_s)
+        if now_s < min(self._quit_s, self._kill_s):
             return
         if now_s >= self._quit_s:
             self._why = "overdue"
         number = signal.SIGKILL if now_s >= self._kill_s else signal.SIGQUIT
-        self._quit_s, self._kill_s = inf, later_s
+        self._quit_s, self._kill_s = inf, now_s + GRACE_S
         with suppress(ProcessLookupError):
             os.kill(self._process, number)
 
