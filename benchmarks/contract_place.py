@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpu import Computer, isa
-from nlpu.convention import SECOND, THIRD
 from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.prompt.convention import SECOND, THIRD
 
 PLACE = Path(__file__).parent / "answers" / "planning" / "families"
 CONVENTIONS = {

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nlpu import Computer
-from nlpu.convention import DEFAULT, FIRST
+from nlpu.prompt.convention import DEFAULT, FIRST
 from nlpu.runtime.bench import peers
 from nlpu.runtime.bench.programs_peers import peers_python, run_peer, versions
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
@@ -76,7 +76,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--engine", default="vllm", help="vllm (started for this) or a URL")
-    parser.add_argument("--model", help="a name of nlpu.models, converted for vLLM")
+    parser.add_argument("--model", help="a name of nlpu.engines.models, converted for vLLM")
     parser.add_argument("--flag", action="append", default=[], help="vLLM's, as --name=value")
     parser.add_argument("--no-peers", action="store_true", help="this runtime's arms alone")
     parser.add_argument("--output", help="a file for the figures and answers as JSON")

@@ -5,7 +5,7 @@
 
 Both sides run in this environment, each measurement in a process of its own, before and after
 alternating; a figure is the median over the rounds. A checkout from before llama.cpp runs folders:
-it gets the same model's converted folder (``python -m nlpu.engines.conversion MODEL``).
+it gets the same model's converted folder (``python -m nlpu.engines.vllm.conversion MODEL``).
 
     first     seconds from the start of `nlpu run ask` to the first letter on a terminal
     ready     seconds from making the engine to its capabilities
@@ -58,7 +58,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--against", help="a checkout to compare with")
-    parser.add_argument("--model", help="a name of nlpu.models; the default is SmolLM2-135M")
+    parser.add_argument("--model", help="a known model's name; the default is SmolLM2-135M")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -84,8 +84,8 @@ def _model_for(checkout: Path, model: str | None) -> str | None:
     if (checkout / "nlpu" / "models").is_dir():
         return model
     # Here and not above: the child may run in a checkout that has no such module.
-    from nlpu.engines.conversion import convert
-    from nlpu.models import fetch_model
+    from nlpu.engines.models import fetch_model
+    from nlpu.engines.vllm.conversion import convert
 
     return str(convert(fetch_model(model)))
 

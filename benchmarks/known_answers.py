@@ -29,14 +29,14 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from nlpu import Computer
-from nlpu.cases import Case, cases_of
-from nlpu.convention import DEFAULT
 from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.eval.cases import Case, cases_of
+from nlpu.eval.scores import Report, Row
 from nlpu.programs.answer import answer
 from nlpu.programs.compile import compile
 from nlpu.programs.kin import kin
+from nlpu.prompt.convention import DEFAULT
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
-from nlpu.scores import Report, Row
 from nlpu.wire import Engine
 
 HERE = Path(__file__).with_suffix("")

@@ -28,8 +28,8 @@ from functools import partial, reduce
 from nlpu.errors import BadOperand, ModelError
 from nlpu.label import join
 from nlpu.memory.controller import CHANGED, Memory
-from nlpu.memory.pages import CONDENSED, REFLECTION, Page
-from nlpu.ops import nlop
+from nlpu.memory.store.page import CONDENSED, REFLECTION, Page
+from nlpu.ops.op import nlop
 from nlpu.value import Value, current, remembered
 
 DISCOUNT = 0.8

@@ -37,13 +37,13 @@ from typing import Any
 from nlpu.errors import BadOperand, Refused, Usage
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, join, label_of, label_text
 from nlpu.lifting import check_text
-from nlpu.memory.embed import Embedder
-from nlpu.memory.entries import Count
-from nlpu.memory.filling import room_for
 from nlpu.memory.firmware import Base, Found, OpFree, Policy, open_firmware
-from nlpu.memory.levels import Levels, rough_tokens
-from nlpu.memory.pages import TIMES_S, WINDOW, Among, Page, digest
-from nlpu.ops import Op
+from nlpu.memory.store.embedders import Embedder
+from nlpu.memory.store.levels import Levels, rough_tokens
+from nlpu.memory.store.page import TIMES_S, WINDOW, Among, Page, digest
+from nlpu.memory.window.entries import Count
+from nlpu.memory.window.room import room_for
+from nlpu.ops.op import Op
 from nlpu.printing import one_line
 from nlpu.value import Value, aside, inside, lowered, remembered, see
 

@@ -30,8 +30,8 @@ from nlpu.errors import BadOperand, MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.label import UNTRUSTED, Label
 from nlpu.memory.controller import Memory
-from nlpu.memory.levels import rough_tokens
-from nlpu.memory.pages import Page
+from nlpu.memory.store.levels import rough_tokens
+from nlpu.memory.store.page import Page
 from nlpu.text import chunks
 
 PAGE_TOKENS = 128  # small enough that a page is about one thing

@@ -12,10 +12,7 @@ from nlpu.lazy import door
 
 if TYPE_CHECKING:
     from nlpu.calibration import Calibration, calibrate
-    from nlpu.cases import Case
     from nlpu.chat import Chat
-    from nlpu.convention import Convention
-    from nlpu.engines.scripted import Say, Scripted
     from nlpu.errors import (
         BadOp,
         BadOperand,
@@ -59,35 +56,38 @@ if TYPE_CHECKING:
         UpstreamFailed,
         Usage,
     )
+    from nlpu.eval.cases import Case
     from nlpu.judgement import Judgement
     from nlpu.label import Label
     from nlpu.lifting import gather, lift
     from nlpu.memory.controller import Memory
-    from nlpu.memory.pages import Page
-    from nlpu.ops import Op, nlop, op
+    from nlpu.memory.store.page import Page
+    from nlpu.ops.op import Op, nlop, op
     from nlpu.processor import Limits, Price
-    from nlpu.runtime.budget import Budget
-    from nlpu.runtime.clock import FakeClock
+    from nlpu.prompt.convention import Convention
     from nlpu.runtime.computer import Computer
     from nlpu.runtime.drivers.driver import driver
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
+    from nlpu.runtime.executor.builtins import first, now, random
+    from nlpu.runtime.executor.clock import FakeClock
+    from nlpu.runtime.graph.spawning import spawn
     from nlpu.runtime.handle import Run
-    from nlpu.runtime.outside import first, now, random
-    from nlpu.runtime.receipt import Receipt
-    from nlpu.runtime.spawning import spawn
+    from nlpu.runtime.observe.receipt import Receipt
+    from nlpu.runtime.scheduler.budget import Budget
+    from nlpu.testing.scripted import Say, Scripted
     from nlpu.text import Chunk, split
     from nlpu.value import Value
     from nlpu.version import __version__
 
 _HOMES = {
     "nlpu.memory.controller": "Memory",
-    "nlpu.memory.pages": "Page",
+    "nlpu.memory.store.page": "Page",
     "nlpu.calibration": "Calibration calibrate",
-    "nlpu.cases": "Case",
+    "nlpu.eval.cases": "Case",
     "nlpu.chat": "Chat",
-    "nlpu.convention": "Convention",
-    "nlpu.engines.scripted": "Say Scripted",
+    "nlpu.prompt.convention": "Convention",
+    "nlpu.testing.scripted": "Say Scripted",
     "nlpu.errors": (
         "BadOp BadOperand BadProgram BudgetExceeded Cancelled ConnectionLost ConstraintRejected "
         "DeadlineExceeded Declined Diverged DoesNotFit DriverFailed EmptyReply EngineDied "
@@ -99,21 +99,21 @@ _HOMES = {
     "nlpu.judgement": "Judgement",
     "nlpu.label": "Label",
     "nlpu.lifting": "gather lift",
-    "nlpu.ops": "Op nlop op",
+    "nlpu.ops.op": "Op nlop op",
     "nlpu.processor": "Limits Price",
     "nlpu.text": "Chunk split",
     "nlpu.value": "Value",
     "nlpu.version": "__version__",
-    "nlpu.runtime.budget": "Budget",
-    "nlpu.runtime.clock": "FakeClock",
+    "nlpu.runtime.scheduler.budget": "Budget",
+    "nlpu.runtime.executor.clock": "FakeClock",
     "nlpu.runtime.computer": "Computer",
     "nlpu.runtime.drivers.driver": "driver",
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
     "nlpu.runtime.handle": "Run",
-    "nlpu.runtime.spawning": "spawn",
-    "nlpu.runtime.outside": "first now random",
-    "nlpu.runtime.receipt": "Receipt",
+    "nlpu.runtime.graph.spawning": "spawn",
+    "nlpu.runtime.executor.builtins": "first now random",
+    "nlpu.runtime.observe.receipt": "Receipt",
 }
 
 __all__ = [

@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 The set of instructions is open; these are the ones every program may count on. What an op promises
 is its type and its bounds. Whether it is right is a matter of the model, and is measured: each has
-a truth table, a few cases with known answers (``nlpu.cases``), which anyone can run on any
+a truth table, a few cases with known answers (``nlpu.eval.cases``), which anyone can run on any
 processor.
 
     summarize   a text in three sentences        decompose   a task into a few smaller ones
@@ -32,10 +32,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nlpu.cases import Case
+from nlpu.eval.cases import Case
 from nlpu.judgement import Judgement
-from nlpu.ops import Op, Operand, nlop
-from nlpu.types import choices_of, result_type
+from nlpu.ops.op import Op, Operand, nlop
+from nlpu.types.result import choices_of, result_type
 
 Line = Annotated[str, Field(max_length=100)]
 Numbers = Annotated[list[Annotated[int, Field(ge=1, le=99)]], Field(max_length=8)]

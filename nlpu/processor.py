@@ -27,17 +27,17 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.checks import AMOUNT, COUNT, DEADLINE, RATE, TIME, WHOLE, Fit, check_fields, maybe
-from nlpu.codec import Codec, messages_of
-from nlpu.complaint import Invalid
-from nlpu.convention import DEFAULT, Convention
 from nlpu.errors import ConstraintRejected, DoesNotFit, HostError
-from nlpu.frames import Frame, load_frame
-from nlpu.markers import USUAL, markers_in
-from nlpu.ops import Op
+from nlpu.ops.op import Op
 from nlpu.printing import counted, one_line
-from nlpu.prompt import Piece, Prompt, outline_in, pieces_of
+from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.complaint import Invalid
+from nlpu.prompt.convention import DEFAULT, Convention
+from nlpu.prompt.frames import Frame, load_frame
+from nlpu.prompt.ids import Piece, Prompt, outline_in, pieces_of
+from nlpu.prompt.markers import USUAL, markers_in
 from nlpu.tokens import ByteBound, CharTokenizer, tokenizer_in
-from nlpu.types import NUMBER_SCHEMAS
+from nlpu.types.result import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
 
 _CHAT_OVERHEAD = 64  # tokens a chat server's own template may add around two messages

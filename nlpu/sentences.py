@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 Unicode says which signs end a sentence (``Sentence_Break``: STerm, ATerm) and which close behind
 them; the library ``regex`` knows these properties. Where a script sets blanks between sentences, a
-stop counts only with a blank or the end behind it: "3.5", "nlpu.ops" and "Yahoo!'s" are no ends.
+stop counts only with a blank or the end behind it: "3.5", "nlpu.ops.op" and "Yahoo!'s" are no ends.
 Where it sets none (Chinese, Japanese), the sign alone is an end. Greek asks with a semicolon.
 
 Rules

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from nlpu import Chunk, DoesNotFit, ModelError, Usage, Value, lift, nlop, spawn, split
-from nlpu.memory.pages import Among
+from nlpu.memory.store.page import Among
 from nlpu.programs.calling import careful
 
 if TYPE_CHECKING:

@@ -29,12 +29,12 @@ from pydantic_core import to_json
 
 from nlpu import ModelError, NlpuError, Op, Value, nlop, spawn
 from nlpu.errors import BadOperand, BadProgram, Stopped, chain_of
-from nlpu.runtime.assembly.bounds import Bounds, Given
-from nlpu.runtime.assembly.carrying import program_of
-from nlpu.runtime.assembly.checking import check
-from nlpu.runtime.assembly.reading import STANDARD, read
 from nlpu.runtime.drivers.driver import Driver
-from nlpu.types import result_type
+from nlpu.runtime.plans.bounds import Bounds, Given
+from nlpu.runtime.plans.check import check
+from nlpu.runtime.plans.execute import program_of
+from nlpu.runtime.plans.parse import STANDARD, read
+from nlpu.types.result import result_type
 from nlpu.value import see
 
 ROUNDS = 3

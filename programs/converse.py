@@ -18,8 +18,8 @@ from itertools import pairwise
 from nlpu import Chat, Memory, nlop, now
 from nlpu.label import USER
 from nlpu.memory.consolidate import review
-from nlpu.memory.filling import room_for
-from nlpu.memory.pages import TALK
+from nlpu.memory.store.page import TALK
+from nlpu.memory.window.room import room_for
 from nlpu.programs.calling import careful
 from nlpu.programs.stream import MATTERS, RECALLED, keep, rate, recalled, weight
 from nlpu.value import current

@@ -21,13 +21,13 @@ from annotated_types import Len
 from pydantic import BaseModel
 
 from nlpu import DoesNotFit, ModelError, driver, nlop
-from nlpu.models.known import DEFAULT_MODEL, known_models
+from nlpu.engines.models.known import DEFAULT_MODEL, known_models
 from nlpu.programs.calling import nested
 from nlpu.programs.letters import FIELDS, Letter, Letters, Words, forty, letters, record, score
 from nlpu.programs.two_lives import Lives, in_two_lives
 from nlpu.runtime.settings import Settings
-from nlpu.runtime.terminal.archive import Record
 from nlpu.runtime.terminal.output import say
+from nlpu.runtime.terminal.show.archive import Record
 
 HALF, SHOWN_AT = 20, (1, 12, 30)  # letters read: at the kill, and when one of them is shown
 REVIEWS = Path(__file__).with_name("reviews.jsonl")

@@ -35,12 +35,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from nlpu import ModelError, Op, Value, spawn
-from nlpu.convention import FIRST
 from nlpu.isa import critique, infer, judge, numbered, picked, reflect, revise, select
-from nlpu.layout import written_operands
-from nlpu.ops import Operand
+from nlpu.ops.op import Operand
 from nlpu.programs.calling import attempted, careful, nested
-from nlpu.types import result_type
+from nlpu.prompt.convention import FIRST
+from nlpu.prompt.layout import written_operands
+from nlpu.types.result import result_type
 
 R = TypeVar("R")
 TEXT = result_type(str)

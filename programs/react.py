@@ -26,16 +26,16 @@ from nlpu import BadOperand, DoesNotFit, DriverFailed, Memory, Op, Refused, Valu
 from nlpu.chat import Chat, chat_of
 from nlpu.isa import answer
 from nlpu.label import USER
-from nlpu.memory.entries import JOINT, joined
-from nlpu.memory.pages import Among
-from nlpu.memory.window import Window
-from nlpu.ops import Operand
+from nlpu.memory.store.page import Among
+from nlpu.memory.window.entries import JOINT, joined
+from nlpu.memory.window.window import Window
+from nlpu.ops.op import Operand
 from nlpu.programs.calling import attempted
 from nlpu.runtime.drivers.arithmetic import calculate
 from nlpu.runtime.drivers.clocks import clock
 from nlpu.runtime.drivers.driver import Driver
 from nlpu.runtime.drivers.recall import search
-from nlpu.types import result_type
+from nlpu.types.result import result_type
 from nlpu.value import current, see
 
 Ended = Literal["answer", "repetition", "steps", "no valid step"]

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from nlpu import Memory, Value, lift, spawn
 from nlpu.isa import decompose
-from nlpu.memory.pages import Among
+from nlpu.memory.store.page import Among
 from nlpu.programs.answer import NOTHING_FOUND, Citation, Note, compose, recalled, search
 from nlpu.programs.calling import attempted
 

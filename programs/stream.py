@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 
 from nlpu import Label, Memory, ModelError, nlop
-from nlpu.memory.entries import Count
-from nlpu.memory.pages import TALK
+from nlpu.memory.store.page import TALK
+from nlpu.memory.window.entries import Count
 
 RECALLED = 8  # memories read at once
 MATTERS = 7  # of 10: from here on it is worth a reflection

@@ -29,12 +29,12 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from nlpu import ProgramError, StorageFailed
-from nlpu.runtime.cost import cost_of
-from nlpu.runtime.experience import Experience
-from nlpu.runtime.forecast import forecast
-from nlpu.runtime.records import Past, fold, moments_of
-from nlpu.runtime.terminal.archive import Record, records
-from nlpu.runtime.terminal.recorded import Recorded, remembered
+from nlpu.runtime.graph.usage import cost_of
+from nlpu.runtime.journal.records import Past, fold, moments_of
+from nlpu.runtime.observe.forecast import forecast
+from nlpu.runtime.observe.samples import Experience
+from nlpu.runtime.terminal.run.recorded_engine import Recorded, remembered
+from nlpu.runtime.terminal.show.archive import Record, records
 
 _PAUSE_S = 0.1
 _MORTAL = """

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING
 from nlpu.lazy import door
 
 if TYPE_CHECKING:
-    from nlpu.runtime.budget import Budget
-    from nlpu.runtime.clock import FakeClock
     from nlpu.runtime.computer import Computer
     from nlpu.runtime.drivers.driver import driver
     from nlpu.runtime.drivers.endorse import endorse
+    from nlpu.runtime.executor.builtins import first, now, random
+    from nlpu.runtime.executor.clock import FakeClock
+    from nlpu.runtime.graph.spawning import spawn
     from nlpu.runtime.handle import Run
-    from nlpu.runtime.outside import first, now, random
-    from nlpu.runtime.receipt import Receipt
-    from nlpu.runtime.spawning import spawn
+    from nlpu.runtime.observe.receipt import Receipt
+    from nlpu.runtime.scheduler.budget import Budget
 
 _HOMES = {
-    "Budget": "nlpu.runtime.budget",
+    "Budget": "nlpu.runtime.scheduler.budget",
     "Computer": "nlpu.runtime.computer",
-    "FakeClock": "nlpu.runtime.clock",
-    "Receipt": "nlpu.runtime.receipt",
+    "FakeClock": "nlpu.runtime.executor.clock",
+    "Receipt": "nlpu.runtime.observe.receipt",
     "Run": "nlpu.runtime.handle",
     "driver": "nlpu.runtime.drivers.driver",
     "endorse": "nlpu.runtime.drivers.endorse",
-    "first": "nlpu.runtime.outside",
-    "now": "nlpu.runtime.outside",
-    "random": "nlpu.runtime.outside",
-    "spawn": "nlpu.runtime.spawning",
+    "first": "nlpu.runtime.executor.builtins",
+    "now": "nlpu.runtime.executor.builtins",
+    "random": "nlpu.runtime.executor.builtins",
+    "spawn": "nlpu.runtime.graph.spawning",
 }
 
 __all__ = [

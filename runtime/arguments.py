@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 
 from nlpu.errors import BadOp, ProgramError, Usage, described
-from nlpu.forms import form
-from nlpu.json_text import normal
 from nlpu.lifting import check_text
 from nlpu.printing import one_line
-from nlpu.types import adapter, choices_of, from_json, result_type
+from nlpu.types.forms import form
+from nlpu.types.json_text import normal
+from nlpu.types.result import adapter, choices_of, from_json, result_type
 
 if TYPE_CHECKING:
     from nlpu.runtime.loader import Program

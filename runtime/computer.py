@@ -21,33 +21,34 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpu.convention import Convention
 from nlpu.engines import model_name, named_engine
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
-from nlpu.runtime import lives, settings
-from nlpu.runtime.budget import UNLIMITED, Budget
-from nlpu.runtime.clock import Clock, SystemClock
+from nlpu.prompt.convention import Convention
+from nlpu.runtime import resume as lives
+from nlpu.runtime import settings
 from nlpu.runtime.drivers.person import Person
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.forks import heed_forks
-from nlpu.runtime.gate import Gate
+from nlpu.runtime.executor.clock import Clock, SystemClock
+from nlpu.runtime.executor.forks import heed_forks
+from nlpu.runtime.executor.raised import as_typed
 from nlpu.runtime.handle import Run
-from nlpu.runtime.header import header_of
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.journal.header import header_of
+from nlpu.runtime.journal.rows import past_in, rows_by_run
 from nlpu.runtime.keywords import check_parts, check_settings
+from nlpu.runtime.loop_thread import Station
 from nlpu.runtime.naming import parts_of, ran_on
-from nlpu.runtime.pieces import Pieces, Stream
-from nlpu.runtime.raised import as_typed
-from nlpu.runtime.rows import past_in, rows_by_run
+from nlpu.runtime.observe.pieces import Pieces, Stream
 from nlpu.runtime.run import RunState
-from nlpu.runtime.station import Station
+from nlpu.runtime.scheduler.breakpoints import Gate
+from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 from nlpu.runtime.voice import Voice
 from nlpu.wire import Engine
 
 if TYPE_CHECKING:  # what evaluations alone need
-    from nlpu.questions import Given, Subject
-    from nlpu.scores import Report
+    from nlpu.eval.questions import Given, Subject
+    from nlpu.eval.scores import Report
 
 Program = Callable[..., Any]
 
@@ -66,7 +67,7 @@ class Computer:
     person:     who approves of what drivers may do (``runtime.drivers.person``).
     dry:        drivers with an effect are refused, whatever anybody says.
     system:     system text of all ops that say nothing of one (None, "": none).
-    convention: how prompts are laid out (``nlpu.convention``; None: as by default).
+    convention: how prompts are laid out (``nlpu.prompt.convention``; None: as by default).
                 A run that goes on keeps both; to ask for another then is Usage.
     """
 
@@ -143,13 +144,13 @@ class Computer:
     ) -> Report:
         """Ask cases with known answers of an op or a program, and give the report.
 
-        cases, metric: see ``nlpu.cases`` and ``nlpu.metrics``. against: what is asked the same.
+        cases, metric: see ``nlpu.eval``. against: what is asked the same.
         processors: names of those to ask an op on. resume: the run of an evaluation to go on with.
-        cache: a file of answers (``runtime.answers``): what is there is not asked again, new ones
+        cache: a file of answers (``eval.answers``): what is there is not asked again, new ones
         are added. A budget that runs out leaves a report of what was asked by then, which says so.
         """
-        from nlpu.runtime.answers import add_answers, answers_in, cache_of
-        from nlpu.runtime.evaluation import prepared
+        from nlpu.runtime.eval.answers import add_answers, answers_in, cache_of
+        from nlpu.runtime.eval.evaluation import prepared
 
         asked, evaluation = prepared(subject, cases, metric, against, processors)
         known = None if cache is None else cache_of(cache, self._station.run_dir)
@@ -177,7 +178,7 @@ class Computer:
         """Start a program and return at once.
 
         budget:    most it may spend. estimates: expected completion tokens by op name.
-        header:    what a terminal needs to start it again. gate: breakpoints (``runtime.gate``).
+        header:    what a terminal needs to start it again. gate: breakpoints (``breakpoints``).
         Other keywords go to the program. Raises Usage.
         """
         check_settings(program, args, {"budget": budget, "estimates": estimates,

@@ -23,11 +23,11 @@ from nlpu.checks import SECONDS, check, maybe
 from nlpu.errors import HostError, Interrupted, ProgramError, described, root_of
 from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
-from nlpu.runtime.budget import TOKENS_PER_NLOP
-from nlpu.runtime.forks import check_process
-from nlpu.runtime.pieces import Stream
-from nlpu.runtime.receipt import Receipt, receipt_of
+from nlpu.runtime.executor.forks import check_process
+from nlpu.runtime.observe.pieces import Stream
+from nlpu.runtime.observe.receipt import Receipt, receipt_of
 from nlpu.runtime.run import Counts, RunState, Status
+from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.value import in_sight, inside, see
 
 if TYPE_CHECKING:  # slow to import, and few look at the graph
@@ -139,8 +139,8 @@ class Run:
 
     @property
     def graph(self) -> nx.DiGraph[str]:
-        """The run as a networkx graph, built on demand (see ``runtime.view``)."""
-        from nlpu.runtime.view import graph_of
+        """The run as a networkx graph, built on demand (see ``runtime.observe.graph_view``)."""
+        from nlpu.runtime.observe.graph_view import graph_of
 
         return graph_of(self._begun)
 
@@ -180,7 +180,7 @@ class Run:
 
         For ``for`` and ``async for``. A piece is a text that names its call: ``op``, ``position``.
         What a failed attempt gave is not given again: its next attempt goes on behind it, or where
-        it says something else begins anew behind ``runtime.pieces.AGAIN``.
+        it says something else begins anew behind ``runtime.observe.pieces.AGAIN``.
         """
         if self._pieces is None:
             raise ProgramError("start the run with stream=True to stream its text")

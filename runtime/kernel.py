@@ -43,18 +43,18 @@ from nlpu.errors import (
 )
 from nlpu.label import Label, join
 from nlpu.processor import Processor
-from nlpu.runtime.calls import CallDesk
-from nlpu.runtime.clock import Clock
-from nlpu.runtime.editing import label_of_text, rewritten
-from nlpu.runtime.graph import Node, Scope, Stage
-from nlpu.runtime.hosting import Host
-from nlpu.runtime.journal import Journal, NoJournal
-from nlpu.runtime.lifts import finish_lift
-from nlpu.runtime.pulse import Pulse
+from nlpu.runtime.executor.clock import Clock
+from nlpu.runtime.executor.programs import Host
+from nlpu.runtime.executor.threads import Threads
+from nlpu.runtime.graph.kinds import KINDS
+from nlpu.runtime.graph.lifts import finish_lift
+from nlpu.runtime.graph.node import Node, Scope, Stage
+from nlpu.runtime.graph.upstream import upstream
+from nlpu.runtime.journal.edits import label_of_text, rewritten
+from nlpu.runtime.journal.journal import Journal, NoJournal
+from nlpu.runtime.observe.progress import Pulse
 from nlpu.runtime.run import RunState
-from nlpu.runtime.threads import Threads
-from nlpu.runtime.upstream import upstream
-from nlpu.runtime.works import KINDS
+from nlpu.runtime.scheduler.scheduler import CallDesk
 from nlpu.value import CURRENT, Value
 
 _T = TypeVar("_T")

@@ -17,9 +17,9 @@ from nlpu.checks import ANY_TEXT, FLAG, FUNCTION, PATH, WHOLE, Fit, check, maybe
 from nlpu.errors import Usage
 from nlpu.printing import shown
 from nlpu.processor import Limits, Price
-from nlpu.runtime.budget import UNLIMITED, Budget
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.gate import Gate
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.scheduler.breakpoints import Gate
+from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 
 
 def check_settings(program: Callable[..., Any], args: Any, settings: Mapping[str, Any]) -> None:

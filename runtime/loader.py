@@ -194,9 +194,9 @@ class _Source(SourceFileLoader):
 
 
 def _from_text(path: Path, only: str) -> Program:
-    from nlpu.runtime.assembly.bounds import Given  # all this is for texts alone
-    from nlpu.runtime.assembly.carrying import program_of
     from nlpu.runtime.drivers import ask, calculate, clock
+    from nlpu.runtime.plans.bounds import Given  # all this is for texts alone
+    from nlpu.runtime.plans.execute import program_of
 
     if not path.is_file():
         raise Usage(f"there is no file {path}; nlpu show RUN --program writes one")

@@ -28,7 +28,7 @@ from nlpu.errors import NlpuError, Usage
 from nlpu.wire import Capabilities
 
 if TYPE_CHECKING:
-    from nlpu.runtime.station import Station
+    from nlpu.runtime.loop_thread import Station
 
 
 def named(program: Callable[..., Any]) -> dict[str, str]:

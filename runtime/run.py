@@ -25,22 +25,23 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
-from nlpu import convention, errors
-from nlpu.complaint import Invalid
+from nlpu import errors
 from nlpu.errors import Diverged, HostError, ModelError, NlpuError, ProgramError, Refused
 from nlpu.label import UNTRUSTED
-from nlpu.ops import Op
+from nlpu.ops.op import Op
 from nlpu.processor import Processor
-from nlpu.runtime.answers import known_to
-from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
-from nlpu.runtime.cost import amount_of, cost_of
-from nlpu.runtime.editing import Ancestor, Persona
-from nlpu.runtime.gaps import Given
-from nlpu.runtime.gate import Gate
-from nlpu.runtime.graph import Node, Scope, Sight
-from nlpu.runtime.history import History
-from nlpu.runtime.journal import Journal, NoJournal
-from nlpu.runtime.records import Outcome, Past, PastCall
+from nlpu.prompt import convention
+from nlpu.prompt.complaint import Invalid
+from nlpu.runtime.eval.answers import known_to
+from nlpu.runtime.graph.label_gaps import Given
+from nlpu.runtime.graph.node import Node, Scope, Sight
+from nlpu.runtime.graph.usage import amount_of, cost_of
+from nlpu.runtime.journal.edits import Ancestor, Persona
+from nlpu.runtime.journal.journal import Journal, NoJournal
+from nlpu.runtime.journal.records import Outcome, Past, PastCall
+from nlpu.runtime.journal.writer import History
+from nlpu.runtime.scheduler.breakpoints import Gate
+from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
 
 if TYPE_CHECKING:  # the kernel drives runs; a run only hands itself to it
     from nlpu.runtime.kernel import Kernel

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nlpu.convention import DEFAULT, Convention, checked, read
 from nlpu.errors import BadOperand, Usage
 from nlpu.lifting import check_text
 from nlpu.printing import one_line
+from nlpu.prompt.convention import DEFAULT, Convention, checked, read
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What whole runs against a failing server share: ops and their right answers, servers, cases.
 
-The server is real HTTP on loopback (``nlpu.engines.fault_server``) on a loop of its own, its
+The server is real HTTP on loopback (``benchmarks.fake_vllm.server``) on a loop of its own, its
 answers follow from the prompt, so a wrong result shows. Time is real: backoff and patience are
 made small by ``Limits``. What needs no server is in ``test_faults``, on the fake clock.
 """
@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from benchmarks.fake_vllm.server import FaultServer
 from nlpu import Limits, nlop
 from nlpu import errors as e
-from nlpu.engines import fault_answers
-from nlpu.engines.fault_plan import Plan, Seen
-from nlpu.engines.fault_server import FaultServer
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime import Budget, Computer, Run
+from nlpu.testing import answers as fault_answers
+from nlpu.testing.faults import Plan, Seen
 
 HANG_S = 60  # real seconds after which a run that should have ended is a failure
 LIMITS = Limits(timeout_s=10.0, patience_s=5.0, backoff_s=0.005, max_in_flight=8)

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from nlpu.forms import schema_for
-from nlpu.grammar import grammar_of
+from nlpu.engines.grammar import grammar_of
+from nlpu.types.forms import schema_for
 from nlpu.wire import Constraint
 
 _END = 256

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from nlpu.engines.fault_instant import InstantServer
-from nlpu.engines.fault_server import FaultServer
-from nlpu.engines.openai_http import HttpEngine
+from benchmarks.fake_vllm.instant import InstantServer
+from benchmarks.fake_vllm.server import FaultServer
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.wire import Message, Request
 
 IDS = tuple(range(40))

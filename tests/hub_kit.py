@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from nlpu.models import KnownModel, Progress
+from nlpu.engines.models import KnownModel, Progress
 
 # Read by the library when it is imported; with it, the library would also ask who it runs under.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

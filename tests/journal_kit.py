@@ -13,11 +13,11 @@ from typing import Any
 
 from kit import computer, finish, said
 
-from nlpu.runtime.budget import Budget
-from nlpu.runtime.journal import link, text_hash
+from nlpu.runtime.journal.journal import link, text_hash
+from nlpu.runtime.journal.witness import SLOT_BYTES, Record, decode, encode, side_of
 from nlpu.runtime.loader import load
 from nlpu.runtime.naming import described
-from nlpu.runtime.witness import SLOT_BYTES, Record, decode, encode, side_of
+from nlpu.runtime.scheduler.budget import Budget
 
 Rows = list[list[Any]]
 RUNS = Path(".nlpu/runs")

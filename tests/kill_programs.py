@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from nlpu import lift, nlop
-from nlpu.ops import Op
+from nlpu.ops.op import Op
 from nlpu.runtime import first, now, random, spawn
 
 Share = Literal["none", "one", "two", "three"]

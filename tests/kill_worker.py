@@ -20,11 +20,11 @@ from typing import Any
 from kill_programs import SHAPES
 from pydantic_core import to_json
 
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.scripted import Scripted
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.errors import NlpuError
 from nlpu.processor import Limits
 from nlpu.runtime.computer import Computer
+from nlpu.testing.scripted import Scripted
 
 IN_FLIGHT = 24
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nlpu import Limits, nlop
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.runtime import Computer, FakeClock, Run
-from nlpu.runtime.witness import SUFFIX
+from nlpu.runtime.journal.witness import SUFFIX
+from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.wire import Reply, Request
 
 PATIENCE_S = 30  # of the test itself: real seconds after which a hanging run is a failure

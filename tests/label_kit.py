@@ -13,11 +13,11 @@ from kit import finish
 from pydantic import BaseModel
 
 from nlpu import Label, Value, nlop
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import NlpuError, chain_of
 from nlpu.label import USER, Integrity, intern_label, join
 from nlpu.runtime import Computer, spawn
 from nlpu.runtime.drivers.driver import driver
+from nlpu.testing.scripted import Scripted, Seen
 from nlpu.value import current
 
 CASES = 200  # of each path, at least

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nlpu.memory.controller import Memory
-from nlpu.memory.reading import words_of
+from nlpu.memory.store.queries import words_of
 
 pytest.importorskip("chromadb")
 

@@ -35,8 +35,8 @@ FUNCTIONS = {
     "nlpu.label": ["join", "_join"],
     "nlpu.value": ["Value.__init__", "see"],
     "nlpu.runtime.kernel": ["Kernel.settle", "Kernel.fail"],
-    "nlpu.runtime.graph": ["Scope.saw", "Scope.see", "Scope.child", "Node.read"],
-    "nlpu.runtime.works": ["_scope_of_growth"],
+    "nlpu.runtime.graph.node": ["Scope.saw", "Scope.see", "Scope.child", "Node.read"],
+    "nlpu.runtime.graph.kinds": ["_scope_of_growth"],
 }  # fmt: skip
 SUITES = {
     "nlpu.runtime.drivers": ["test_policy.py", "test_drivers.py"],

@@ -10,7 +10,7 @@ from kit import computer, finish
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.loader import load
 from nlpu.runtime.naming import described
-from nlpu.runtime.terminal.archive import Record, find
+from nlpu.runtime.terminal.show.archive import Record, find
 
 DIGEST = '''
 @nlop

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from nlpu.engines.scripted import Scripted, see
 from nlpu.runtime import Budget
 from nlpu.runtime.terminal.repl.command import converse
 from nlpu.runtime.terminal.repl.console import Console, Settings
+from nlpu.testing.scripted import Scripted, see
 from nlpu.wire import Reply, Request
 
 ATTACK = "\x1b[2J\x1b[31mred \x1b]8;;http://x\x1b\\link\x1b]52;c;aGk=\x07 \x9b1A back\u202eward"

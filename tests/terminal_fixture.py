@@ -77,7 +77,7 @@ def environment(**more: str) -> dict[str, str]:
 def fault_server(*options: str) -> Iterator[str]:
     """The scripted HTTP server as a process; gives its URL."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "nlpu.engines.fault_server", "--with-parent", *options],
+        [sys.executable, "-m", "benchmarks.fake_vllm.server", "--with-parent", *options],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(),
     )  # fmt: skip
     assert server.stdin is not None and server.stdout is not None

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from kit import PATIENCE_S, computer, count, echo, finish, said
 
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.scripted import Scripted
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.errors import MissingPart, Overloaded, ServerFault, Unauthorized, Unreachable
 from nlpu.runtime import Budget
+from nlpu.testing.scripted import Scripted
 from nlpu.wire import Capabilities
 
 NOWHERE = "http://127.0.0.1:9"  # discard: nobody listens

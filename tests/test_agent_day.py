@@ -12,8 +12,8 @@ from kit import execute, resumed
 from memory_kit import Bag, memory
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.engines.scripted import Scripted, Seen, default_answer
 from nlpu.programs.agent_day import Day, Person, lived
+from nlpu.testing.scripted import Scripted, Seen, default_answer
 
 __all__ = ["nlpu"]
 NAMES = ("Ann", "Bob", "Cem")

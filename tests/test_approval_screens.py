@@ -18,7 +18,7 @@ from nlpu.runtime.drivers.approval import screen
 from nlpu.runtime.drivers.driver import Argument, Driver, driver
 from nlpu.runtime.drivers.person import ExactCall
 from nlpu.runtime.drivers.policy import objections
-from nlpu.types import result_type
+from nlpu.types.result import result_type
 
 QUESTION = "approve of exactly this call? [y/N] "
 FORGED = '! to = "eve@example.org"'

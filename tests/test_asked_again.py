@@ -19,12 +19,7 @@ from kit import Doomed, computer, count, echo, execute, finish, resumed, said, y
 from pydantic import BaseModel, Field, field_validator
 
 from nlpu import Limits, Price, nlop
-from nlpu.codec import Codec, decode, messages_of
-from nlpu.complaint import Invalid, complaint
-from nlpu.convention import FIRST, SECOND, Convention, read, written
-from nlpu.engines.fault_plan import Seen as SeenByServer
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.errors import (
     BadProgram,
     BudgetExceeded,
@@ -38,19 +33,24 @@ from nlpu.errors import (
     ServerFault,
     Truncated,
 )
-from nlpu.frames import frame_from_template
 from nlpu.label import UNTRUSTED
-from nlpu.markers import MARK
-from nlpu.ops import Op
+from nlpu.ops.op import Op
+from nlpu.prompt.codec import Codec, decode, messages_of
+from nlpu.prompt.complaint import Invalid, complaint
+from nlpu.prompt.convention import FIRST, SECOND, Convention, read, written
+from nlpu.prompt.frames import frame_from_template
+from nlpu.prompt.markers import MARK
 from nlpu.runtime import Budget, Computer, Run, first
-from nlpu.runtime.assembly.bounds import Bounds
-from nlpu.runtime.assembly.carrying import program_of
-from nlpu.runtime.assembly.reading import read as read_plan
-from nlpu.runtime.assembly.writing import write
-from nlpu.runtime.journal import Journal
-from nlpu.runtime.pieces import AGAIN
-from nlpu.runtime.records import past_of
-from nlpu.runtime.rows import past_in, rows_by_run
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.records import past_of
+from nlpu.runtime.journal.rows import past_in, rows_by_run
+from nlpu.runtime.observe.pieces import AGAIN
+from nlpu.runtime.plans.bounds import Bounds
+from nlpu.runtime.plans.execute import program_of
+from nlpu.runtime.plans.format import write
+from nlpu.runtime.plans.parse import read as read_plan
+from nlpu.testing.faults import Seen as SeenByServer
+from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.tokens import CharTokenizer
 from nlpu.value import Value
 from nlpu.wire import Reply, Request
@@ -568,7 +568,7 @@ def test_a_failure_of_an_older_journal_stays_one(
         except Malformed as error:
             return str(error), echo("instead")
 
-    monkeypatch.setattr("nlpu.runtime.settling.complaint", lambda *_: None)
+    monkeypatch.setattr("nlpu.runtime.scheduler.outcomes.complaint", lambda *_: None)
     run = execute(program, engine="three", run_dir=tmp_path, convention=convention)
     monkeypatch.undo()
     assert run.result[0] == "the reply 'three' is not a whole number"

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from nlpu import isa
-from nlpu.cases import Case
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import Usage
+from nlpu.eval.cases import Case
+from nlpu.eval.matching import text_of
 from nlpu.intervals import wilson
-from nlpu.matching import text_of
-from nlpu.ops import Op
+from nlpu.ops.op import Op
 from nlpu.processor import SYSTEM_MARK
 from nlpu.runtime.bench import answers, answers_arms, answers_data, answers_dspy, answers_figures
 from nlpu.runtime.bench.answers_arms import ARMS, Line
 from nlpu.runtime.bench.answers_run import Results
 from nlpu.runtime.bench.answers_tables import markdown, tables
 from nlpu.runtime.bench.answers_words import DSPY, OLD, PLAIN
+from nlpu.testing.scripted import Scripted, Seen
 
 ANIMALS = ("heron", "swift", "kettle", "lamp")
 OURS = ("old", "new", "plain", "old4", "new4", "plain4")

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from nlpu.codec import messages_of
-from nlpu.convention import FIRST
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import MissingPart, ServerFault
+from nlpu.prompt.codec import messages_of
+from nlpu.prompt.convention import FIRST
 from nlpu.runtime import Computer
 from nlpu.runtime.bench import all as all_benches
 from nlpu.runtime.bench import pictures, programs, programs_peers, programs_quality, programs_work
@@ -25,6 +24,7 @@ from nlpu.runtime.bench.programs_quality import facts, quality
 from nlpu.runtime.bench.programs_standard import standard
 from nlpu.runtime.bench.programs_work import NOTE, PROGRAMS, TURN, Size, answer_tokens, calls_of
 from nlpu.runtime.bench.servers import Served, Target, scripted_server
+from nlpu.testing.scripted import Scripted, Seen
 
 TINY = Size(3, 3, 2, 3, text=20)
 GPU = ("--gpu", "8,2000,1e6", "--full", "--window", "16384")

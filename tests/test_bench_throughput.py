@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import Usage
 from nlpu.processor import Processor, open_processor
 from nlpu.runtime.bench import results, throughput, throughput_runs
@@ -19,6 +18,7 @@ from nlpu.runtime.bench.overhead import tokenizer
 from nlpu.runtime.bench.pictures import _rising, draw
 from nlpu.runtime.bench.servers import ROWS, Served, Target, scripted_server, target
 from nlpu.runtime.bench.throughput_profiles import PROFILES, filled, profile, sessions
+from nlpu.testing.scripted import Scripted
 
 PLAN = throughput_runs.Plan((1, 2), 2, 700, 4, every=False)
 

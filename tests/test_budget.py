@@ -22,7 +22,6 @@ from kit import (
 )
 
 from nlpu import Limits, Price
-from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import (
     BudgetExceeded,
     DeadlineExceeded,
@@ -31,7 +30,8 @@ from nlpu.errors import (
     ServerFault,
 )
 from nlpu.runtime import Budget, first, spawn
-from nlpu.runtime.budget import Amount, Purse
+from nlpu.runtime.scheduler.budget import Amount, Purse
+from nlpu.testing.scripted import Say, Scripted
 
 
 def texts(n: int) -> list[str]:

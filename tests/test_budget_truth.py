@@ -13,10 +13,9 @@ from hypothesis import strategies as some
 from kit import computer, count, echo, execute, finish, resumed
 
 from nlpu import Limits, Price
-from nlpu.engines.http_errors import endless
-from nlpu.engines.http_usage import counts
-from nlpu.engines.http_wire import Dialect
-from nlpu.engines.scripted import Say, Scripted
+from nlpu.engines.http.encode import Dialect
+from nlpu.engines.http.errors import endless
+from nlpu.engines.http.usage import counts
 from nlpu.errors import (
     ConnectionLost,
     EngineDied,
@@ -29,7 +28,8 @@ from nlpu.errors import (
     Unreachable,
 )
 from nlpu.runtime import Budget, Run
-from nlpu.runtime.budget import TOKENS_PER_NLOP, Amount
+from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
+from nlpu.testing.scripted import Say, Scripted
 from nlpu.wire import Message, Reply, Request
 
 PRICE = Price(prompt=1.0, completion=3.0)

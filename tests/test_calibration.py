@@ -18,12 +18,12 @@ from pydantic_core import to_json
 
 from nlpu import Judgement, op
 from nlpu.calibration import Calibration, Fit, area_under_curve, calibrate
-from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BadOp, BadOperand, ProgramError
 from nlpu.intervals import wilson
 from nlpu.isa import judge
 from nlpu.judgement import LITTLE_MASS, PoorJudge
 from nlpu.runtime.computer import Computer
+from nlpu.testing.scripted import Say, Scripted
 
 SHY = Calibration(slope=2.0, intercept=3.0)  # of a model that says yes too seldom
 

@@ -21,9 +21,9 @@ from kit import (
 
 from nlpu import Value, lift, nlop
 from nlpu.chat import Chat, chat_of
-from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import BadOperand, Cancelled, DoesNotFit, Malformed, UpstreamFailed
 from nlpu.runtime import first, spawn
+from nlpu.testing.scripted import Say, Scripted
 
 # -- first, cancel -----------------------------------------------------------------------------
 

@@ -16,11 +16,11 @@ from kit import count, echo, merge, yes
 from pydantic import BaseModel, Field
 
 from nlpu import nlop, op
-from nlpu.cases import Case, cases_of
 from nlpu.errors import BadOp, BadOperand, Usage
+from nlpu.eval.cases import Case, cases_of
+from nlpu.eval.questions import questions
 from nlpu.isa import classify, judge, rank
-from nlpu.questions import questions
-from nlpu.types import result_type
+from nlpu.types.result import result_type
 
 LINE = {"id": "a-1", "operands": {"text": "x"}, "expected": "x", "tags": {"language": "en"}}
 

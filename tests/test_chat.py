@@ -23,17 +23,12 @@ from tokenizers.pre_tokenizers import Split
 
 from nlpu import Op, Value, nlop
 from nlpu.chat import Chat, Turn, chat_of, said
-from nlpu.codec import Codec, messages_of
-from nlpu.convention import DEFAULT, FIRST, SECOND
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.scripted import Scripted, see
+from nlpu.engines.http.engine import HttpEngine
+from nlpu.engines.models import installed_model
 from nlpu.errors import BadOp, BadOperand, DoesNotFit, MissingPart, NlpuError
-from nlpu.frames import _PLAIN, Frame, frame_from_template
 from nlpu.label import UNTRUSTED, USER
-from nlpu.markers import USUAL
-from nlpu.memory.filling import room_for
-from nlpu.models import installed_model
+from nlpu.memory.window.room import room_for
 from nlpu.processor import (
     _CHAT_OVERHEAD,
     Processor,
@@ -41,10 +36,15 @@ from nlpu.processor import (
     open_processor,
     scripted_frame,
 )
+from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.convention import DEFAULT, FIRST, SECOND
+from nlpu.prompt.frames import _PLAIN, Frame, frame_from_template
+from nlpu.prompt.markers import USUAL
 from nlpu.runtime import Computer
 from nlpu.runtime.drivers.driver import driver
+from nlpu.testing.scripted import Scripted, see
 from nlpu.tokens import CharTokenizer, FileTokenizer
-from nlpu.types import result_type
+from nlpu.types.result import result_type
 from nlpu.wire import Capabilities, Message, Request
 
 __all__ = ["servers"]

@@ -15,19 +15,19 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
 from nlpu import Op, op
-from nlpu.around import fence_for
-from nlpu.codec import (
+from nlpu.errors import EmptyReply, Malformed, MissingPart, Truncated
+from nlpu.processor import scripted_frame
+from nlpu.prompt.codec import (
     Codec,
     decode,
     messages_of,
     to_last_sentence,
 )
-from nlpu.convention import FIRST
-from nlpu.engines.scripted import Say, see
-from nlpu.errors import EmptyReply, Malformed, MissingPart, Truncated
-from nlpu.frames import Frame, frame_from_template, load_frame
-from nlpu.markers import USUAL
-from nlpu.processor import scripted_frame
+from nlpu.prompt.convention import FIRST
+from nlpu.prompt.fences import fence_for
+from nlpu.prompt.frames import Frame, frame_from_template, load_frame
+from nlpu.prompt.markers import USUAL
+from nlpu.testing.scripted import Say, see
 from nlpu.tokens import CharTokenizer, FileTokenizer
 from nlpu.wire import Reply, Request
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from kit import computer, execute, finish
 
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOperand
 from nlpu.label import UNTRUSTED, Integrity, intern_label
 from nlpu.programs.compile import BOUNDS, ROUNDS, Compiled, compile, compiled
 from nlpu.runtime import Computer
-from nlpu.runtime.assembly.bounds import Bounds
-from nlpu.runtime.assembly.reading import STANDARD, read
 from nlpu.runtime.drivers.driver import driver
 from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.plans.bounds import Bounds
+from nlpu.runtime.plans.parse import STANDARD, read
+from nlpu.testing.scripted import Scripted, Seen
 from nlpu.value import Value, current
 
 ESSAY = Path(__file__).parents[1] / "docs" / "essay.txt"

@@ -15,19 +15,29 @@ from kit import echo, execute, finish, merge, resumed
 from pydantic import BaseModel, Field
 
 from nlpu import nlop, op
-from nlpu.cases import cases_of
-from nlpu.codec import Codec, messages_of
-from nlpu.convention import DEFAULT, FIRST, KNOWN, SECOND, THIRD, Convention, checked, read, written
-from nlpu.engines.scripted import Scripted, see
 from nlpu.errors import BadOp, Usage
-from nlpu.forms import told
+from nlpu.eval.cases import cases_of
 from nlpu.isa import answer, extract, judge, summarize
 from nlpu.judgement import Judgement
-from nlpu.layout import constants_of
 from nlpu.processor import scripted_frame
+from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.convention import (
+    DEFAULT,
+    FIRST,
+    KNOWN,
+    SECOND,
+    THIRD,
+    Convention,
+    checked,
+    read,
+    written,
+)
+from nlpu.prompt.layout import constants_of
 from nlpu.runtime import Computer
+from nlpu.testing.scripted import Scripted, see
 from nlpu.tokens import CharTokenizer
-from nlpu.types import result_type
+from nlpu.types.forms import told
+from nlpu.types.result import result_type
 from nlpu.wire import Message, Request
 
 CODEC = Codec(CharTokenizer(), scripted_frame())

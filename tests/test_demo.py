@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from nlpu import ProgramError
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.programs.demo import REVIEWS, Narrator, Scores, all_at_once
 from nlpu.programs.letters import FIELDS, Letter, Letters, forty, letters, score
 from nlpu.programs.two_lives import Lives, Took, in_two_lives
 from nlpu.runtime import Computer
-from nlpu.runtime.terminal.archive import owner, records
+from nlpu.runtime.terminal.show.archive import owner, records
+from nlpu.testing.scripted import Say, Scripted, Seen
 from tests.terminal_fixture import COMMAND, Terminal, environment, fault_server, nlpu
 from tests.test_kills import until
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from nlpu import op
-from nlpu.convention import FIRST, SECOND
 from nlpu.errors import BadOp
-from nlpu.layout import constants_of
-from nlpu.runtime.assembly.types import read_type, write_type
-from nlpu.runtime.assembly.words import Line
-from nlpu.schema import plain
-from nlpu.types import result_type
+from nlpu.prompt.convention import FIRST, SECOND
+from nlpu.prompt.layout import constants_of
+from nlpu.runtime.plans.lexer import Line
+from nlpu.runtime.plans.types import read_type, write_type
+from nlpu.types.from_schema import plain
+from nlpu.types.result import result_type
 
 
 class Urgency(Enum):

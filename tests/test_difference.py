@@ -9,12 +9,12 @@ from kit import computer, echo, finish
 from recorded_fixture import DIGEST, begun, program, recorded
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.engines.scripted import Seen
 from nlpu.runtime.drivers import files
-from nlpu.runtime.editing import Edits
+from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.loader import load
-from nlpu.runtime.terminal.archive import find
-from nlpu.runtime.terminal.difference import difference_of, lines_of
+from nlpu.runtime.terminal.show.archive import find
+from nlpu.runtime.terminal.show.difference import difference_of, lines_of
+from nlpu.testing.scripted import Seen
 
 __all__ = ["nlpu"]  # a fixture
 

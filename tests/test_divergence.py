@@ -19,10 +19,10 @@ from kit import (
 )
 
 from nlpu import NlpuError, lift, op
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import Diverged
 from nlpu.runtime import Budget, first, now, random, spawn
-from nlpu.runtime.journal import Journal
+from nlpu.runtime.journal.journal import Journal
+from nlpu.testing.scripted import Scripted
 
 
 def two(text: str) -> Any:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from kit import PATIENCE_S, computer, echo, execute, finish, keep, resumed, shorten, slow
 
 from nlpu import Value
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, BadOperand, DriverFailed, NeedsPerson, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
 from nlpu.runtime import Budget, first, spawn
 from nlpu.runtime.drivers.driver import Driver, driver, idempotency_key
 from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.testing.scripted import Scripted
 
 
 class World:

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from kit import asked, computer, count, echo, execute, finish, merge, resumed, shorten, yes
 
 from nlpu import lift
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOperand, Usage
 from nlpu.runtime import Budget, Run, first, now, random, spawn
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.journal import Journal
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.records import past_of
 from nlpu.runtime.loader import load
-from nlpu.runtime.records import past_of
-from nlpu.runtime.terminal.archive import find
-from nlpu.runtime.terminal.difference import difference_of
+from nlpu.runtime.terminal.show.archive import find
+from nlpu.runtime.terminal.show.difference import difference_of
+from nlpu.testing.scripted import Scripted, Seen
 
 
 def nested(seen: Seen) -> str:

@@ -14,9 +14,9 @@ import pytest
 from nlpu.engines.embedded import engine as embedded
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.embedded.threads import Threads
+from nlpu.engines.models import ModelFiles, Progress, installed_model
+from nlpu.engines.models.store import Tell
 from nlpu.errors import BadOperand, Cancelled, ConstraintRejected, MissingPart, Usage
-from nlpu.models import ModelFiles, Progress, installed_model
-from nlpu.models.store import Tell
 from nlpu.wire import Constraint, Reply, Request
 
 pytestmark = pytest.mark.local

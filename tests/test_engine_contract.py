@@ -22,15 +22,15 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
+from benchmarks.fake_vllm.server import FaultServer
 from nlpu import nlop
-from nlpu.codec import decode
-from nlpu.engines.fault_server import FaultServer
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.scripted import Scripted
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.errors import Cancelled, ConstraintRejected, DoesNotFit
 from nlpu.judgement import Judgement
-from nlpu.ops import Op
+from nlpu.ops.op import Op
 from nlpu.processor import Processor, open_processor
+from nlpu.prompt.codec import decode
+from nlpu.testing.scripted import Scripted
 from nlpu.wire import Reply, Request
 from tests.vllm_fixture import Served, model_directory
 

@@ -23,6 +23,7 @@ from tokenizers import Tokenizer
 
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.embedded.llama import Llama
+from nlpu.engines.models import installed_model
 from nlpu.errors import (
     BadOperand,
     Cancelled,
@@ -31,7 +32,6 @@ from nlpu.errors import (
     MissingPart,
     Usage,
 )
-from nlpu.models import installed_model
 from nlpu.wire import Constraint, Message, Reply, Request
 from tests.terminal_fixture import environment
 

@@ -13,15 +13,15 @@ import pytest
 from dialect_kit import chat, serving
 from http_kit import IDS, TURNS, ask, opened, run, tokenizer
 
+from benchmarks.fake_vllm.gpu import Gpu
+from benchmarks.fake_vllm.server import FaultServer
 from nlpu import errors as e
 from nlpu import op
-from nlpu.engines.fault_gpu import Gpu
-from nlpu.engines.fault_plan import script
-from nlpu.engines.fault_server import FaultServer
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.processor import open_processor
 from nlpu.runtime import Computer
-from nlpu.types import NUMBER_SCHEMAS
+from nlpu.testing.faults import script
+from nlpu.types.result import NUMBER_SCHEMAS
 from nlpu.wire import Constraint
 
 __all__ = ["tokenizer"]  # a fixture

@@ -20,15 +20,15 @@ from http_kit import IDS, TURNS, ask, opened, run, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.fake_vllm.gpu import Gpu
+from benchmarks.fake_vllm.instant import InstantServer
+from benchmarks.fake_vllm.server import FaultServer
 from nlpu import errors as e
-from nlpu.engines import http_errors
-from nlpu.engines.fault_gpu import Gpu
-from nlpu.engines.fault_instant import InstantServer
-from nlpu.engines.fault_plan import mix
-from nlpu.engines.fault_server import FaultServer
-from nlpu.engines.http_replies import StreamReader, read_reply
-from nlpu.engines.http_wire import Dialect
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http import errors as http_errors
+from nlpu.engines.http.decode import StreamReader, read_reply
+from nlpu.engines.http.encode import Dialect
+from nlpu.engines.http.engine import HttpEngine
+from nlpu.testing.faults import mix
 from nlpu.wire import Message, Reply
 
 __all__ = ["tokenizer"]  # a fixture
@@ -166,7 +166,8 @@ def test_the_instant_server_serves_the_engine() -> None:
 
 def test_in_a_process_of_its_own_it_logs_before_it_answers(tmp_path: Path) -> None:
     log = tmp_path / "requests.jsonl"
-    command = [sys.executable, "-m", "nlpu.engines.fault_server", "--script", "500,", "--log", log]
+    command = [sys.executable, "-m", "benchmarks.fake_vllm.server", "--script", "500,"]
+    command += ["--log", str(log)]
     with subprocess.Popen(
         [*map(str, command), "--with-parent"], stdin=-1, stdout=-1, text=True
     ) as process:

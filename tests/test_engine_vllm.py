@@ -1,4 +1,4 @@
-"""The HTTP engine against a real vLLM with a small model, started by ``nlpu.engines.serve``."""
+"""The HTTP engine against a real vLLM with a small model, started by ``vllm.server``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tokenizers import Tokenizer
 
 from nlpu import errors as e
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.serve import VllmServer
-from nlpu.engines.serve_command import PYTHON_VARIABLE, survey
+from nlpu.engines.http.engine import HttpEngine
+from nlpu.engines.vllm.command import PYTHON_VARIABLE, survey
+from nlpu.engines.vllm.server import VllmServer
 from nlpu.judgement import beginnings, shares
 from nlpu.wire import Constraint, Message, Reply, Request
 from tests.vllm_fixture import FLAGS, Served, model_directory
@@ -242,7 +242,7 @@ def test_opening(vllm_server: Served) -> None:
 
 
 def test_messages_go_over_chat(vllm_server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nlpu.engines.http_probe.Path.is_file", lambda _: False)
+    monkeypatch.setattr("nlpu.engines.http.probe.Path.is_file", lambda _: False)
 
     async def test() -> None:
         engine = vllm_server.engine()
@@ -340,7 +340,7 @@ def test_a_start_that_fails_shows_the_log(tmp_path: Path) -> None:
 
 OWNER = """
 import sys
-from nlpu.engines.serve import run_server
+from nlpu.engines.vllm.server import run_server
 run_server(sys.argv[1], lambda s: print(s.url, s.api_key, flush=True), flags=sys.argv[2:])
 """
 

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from kit import computer, count, echo, execute, said, yes
 
 from nlpu import nlop
-from nlpu.cases import Case, cases_of
-from nlpu.convention import FIRST
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, ConnectionLost, HostError, NotInRun, ProgramError, Usage
+from nlpu.eval.cases import Case, cases_of
+from nlpu.eval.scores import Report, Row
 from nlpu.isa import classify
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, intern_label
+from nlpu.prompt.convention import FIRST
 from nlpu.runtime import Budget, Computer, first, spawn
-from nlpu.runtime.evaluation import Evaluation, contestants_of
-from nlpu.scores import Report, Row
+from nlpu.runtime.eval.evaluation import Evaluation, contestants_of
+from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.value import literal
 
 ECHOES = [({"text": word}, word) for word in ("one", "two", "three", "four")]

@@ -15,19 +15,19 @@ import pytest
 from kit import said
 from terminal_fixture import COMMAND, Terminal, environment, fault_server, nlpu
 
-from nlpu.codec import messages_of
-from nlpu.engines.fault_answers import prompt_hash
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import ProgramError, Usage
+from nlpu.eval.scores import Report, Row
 from nlpu.isa import answer
-from nlpu.runtime.answers import add_answers, make_answers, read_answers
-from nlpu.runtime.journal import Journal
-from nlpu.runtime.records import past_of
-from nlpu.runtime.terminal.archive import find
-from nlpu.runtime.terminal.evaluated import evaluation_of
-from nlpu.runtime.terminal.score_page import page_of
-from nlpu.runtime.terminal.trusting import doubt_of, files_of
-from nlpu.scores import Report, Row
+from nlpu.prompt.codec import messages_of
+from nlpu.runtime.eval.answers import add_answers, make_answers, read_answers
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.records import past_of
+from nlpu.runtime.terminal.eval.outcome import evaluation_of
+from nlpu.runtime.terminal.eval.score_page import page_of
+from nlpu.runtime.terminal.run.trust import doubt_of, files_of
+from nlpu.runtime.terminal.show.archive import find
+from nlpu.testing.answers import prompt_hash
+from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")

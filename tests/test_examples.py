@@ -19,9 +19,9 @@ import pytest
 from terminal_fixture import ROOT, Terminal, environment, nlpu
 
 from nlpu import Budget, Computer, Say, Scripted
-from nlpu.engines.scripted import Seen
 from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.loader import load
+from nlpu.testing.scripted import Seen
 
 __all__ = ["nlpu"]
 EXAMPLES = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py"))}

@@ -12,8 +12,8 @@ from fault_kit import CASES, LIMITS, Case, Servers, execute, servers, tell, toke
 
 from nlpu import Limits
 from nlpu import errors as e
-from nlpu.engines.fault_plan import Plan, mix
-from nlpu.runtime.faults import Health
+from nlpu.runtime.scheduler.retry import Health
+from nlpu.testing.faults import Plan, mix
 
 __all__ = ["servers", "tokenizer"]  # fixtures
 

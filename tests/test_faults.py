@@ -11,7 +11,6 @@ import pytest
 from kit import asked, computer, echo, execute, finish, said
 
 from nlpu import Limits
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import (
     BadOperand,
     ConnectionLost,
@@ -31,7 +30,8 @@ from nlpu.errors import (
     UpstreamFailed,
 )
 from nlpu.runtime import first
-from nlpu.runtime.faults import Health
+from nlpu.runtime.scheduler.retry import Health
+from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.wire import Reply, Request
 
 TRANSIENT = [Unreachable, Overloaded, ServerFault, ConnectionLost, TimedOut, EngineDied]

@@ -13,7 +13,6 @@ import pytest
 from kit import PATIENCE_S, Doomed, computer, echo, execute, finish, resumed, said
 
 from nlpu import Label, Value
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import DriverFailed, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity
 from nlpu.runtime import Run
@@ -21,6 +20,7 @@ from nlpu.runtime.drivers.driver import driver, label_given
 from nlpu.runtime.drivers.file_labels import PLACE
 from nlpu.runtime.drivers.folder import Files, files
 from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.testing.scripted import Scripted
 
 MAIL = Value("attacker", UNTRUSTED)
 YES = ScriptedPerson(lambda call: True)
@@ -197,7 +197,7 @@ def test_nor_is_it_lowered_by_what_was_written_since(tmp_path: Path) -> None:
 
 
 def test_an_edited_run_takes_it_over(tmp_path: Path) -> None:
-    from nlpu.runtime.editing import Edits
+    from nlpu.runtime.journal.edits import Edits
 
     folder, runs = tmp_path / "folder", tmp_path / "runs"
     folder.mkdir()

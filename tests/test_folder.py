@@ -18,9 +18,9 @@ from terminal_fixture import Terminal, nlpu
 from nlpu.errors import ServerFault
 from nlpu.printing import cells
 from nlpu.runtime import Budget
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.terminal.archive import records
-from nlpu.runtime.terminal.folder import summaries
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.terminal.show.archive import records
+from nlpu.runtime.terminal.show.run_folder import summaries
 
 __all__ = ["nlpu"]  # a fixture
 LARGE = 15_000_000

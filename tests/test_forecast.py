@@ -13,16 +13,16 @@ from pydantic import BaseModel
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import Price, nlop
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, Refused, Truncated
-from nlpu.ops import Op, Operand
+from nlpu.ops.op import Op, Operand
 from nlpu.runtime import Budget
 from nlpu.runtime.drivers.driver import driver
-from nlpu.runtime.experience import Experience
-from nlpu.runtime.forecast import DRY_RUNS, Forecast, forecast, interval
-from nlpu.runtime.terminal.archive import records
-from nlpu.runtime.terminal.forecasting import compare, tell
-from nlpu.types import result_type
+from nlpu.runtime.observe.forecast import DRY_RUNS, Forecast, forecast, interval
+from nlpu.runtime.observe.samples import Experience
+from nlpu.runtime.terminal.run.dry import compare, tell
+from nlpu.runtime.terminal.show.archive import records
+from nlpu.testing.scripted import Say, Scripted, Seen
+from nlpu.types.result import result_type
 from nlpu.wire import Capabilities
 
 __all__ = ["nlpu"]  # a fixture
@@ -194,7 +194,7 @@ def test_a_driver_with_an_effect_is_refused_and_named() -> None:
 
 
 def test_only_calls_that_a_run_paid_for_are_samples(tmp_path: Path) -> None:
-    from nlpu.runtime.editing import Edits
+    from nlpu.runtime.journal.edits import Edits
 
     old = execute(fan, ["same", "same"], engine=Scripted("a"), run_dir=tmp_path)
     with computer(Scripted("b"), run_dir=tmp_path) as machine:

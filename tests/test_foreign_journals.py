@@ -14,9 +14,9 @@ from journal_kit import PROGRAM, RUNS, Rows, begun_at, forge, forge_texts, heade
 from terminal_fixture import COMMAND, ROOT, Ended, Terminal, environment, nlpu
 
 from nlpu.errors import ProgramError
-from nlpu.runtime import own
+from nlpu.runtime.journal import own
 from nlpu.runtime.loader import digest_of, load
-from nlpu.runtime.terminal.archive import find
+from nlpu.runtime.terminal.show.archive import find
 
 __all__ = ["nlpu"]  # a fixture
 KEY = "sesame-7431"

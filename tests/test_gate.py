@@ -9,7 +9,7 @@ import pytest
 from kit import PATIENCE_S, computer, echo, finish, shorten
 
 from nlpu.runtime import Computer
-from nlpu.runtime.gate import Gate
+from nlpu.runtime.scheduler.breakpoints import Gate
 
 
 def two_chains() -> tuple[object, object]:

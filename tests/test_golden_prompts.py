@@ -13,11 +13,11 @@ from pydantic import BaseModel, Field
 
 from nlpu import nlop, op
 from nlpu.chat import Chat, chat_of
-from nlpu.codec import Codec, messages_of
-from nlpu.convention import SECOND
 from nlpu.isa import judge
-from nlpu.ops import Op
+from nlpu.ops.op import Op
 from nlpu.processor import scripted_frame
+from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.convention import SECOND
 from nlpu.tokens import CharTokenizer
 
 CODEC = Codec(CharTokenizer(), scripted_frame())

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
+from nlpu.engines.grammar import grammar_of
+from nlpu.engines.grammar.gbnf import ALL, MOST, common, merged, outside, spans
 from nlpu.errors import ConstraintRejected
-from nlpu.grammar import grammar_of
-from nlpu.grammar.gbnf import ALL, MOST, common, merged, outside, spans
 from nlpu.wire import Constraint
 
 POINTS = st.integers(0, 0x10FFFF).filter(lambda point: not 0xD800 <= point <= 0xDFFF)

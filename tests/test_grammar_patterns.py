@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydantic_core import SchemaValidator, core_schema
 from test_grammar_regex import TEXTS, UNREAD, WHOLE, changed
 
-from nlpu.grammar import grammar_of
-from nlpu.grammar.from_regex import pattern_body
-from nlpu.grammar.gbnf import Ranges, Rules
-from nlpu.grammar.regex_sets import known_set
+from nlpu.engines.grammar import grammar_of
+from nlpu.engines.grammar.from_regex import pattern_body
+from nlpu.engines.grammar.gbnf import Ranges, Rules
+from nlpu.engines.grammar.regex_sets import known_set
 
 PATTERNS = [
     *[

@@ -10,9 +10,9 @@ from grammar_kit import accepts, regex, walk
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlpu.engines.grammar import grammar_of
+from nlpu.engines.grammar.gbnf import MOST
 from nlpu.errors import ConstraintRejected
-from nlpu.grammar import grammar_of
-from nlpu.grammar.gbnf import MOST
 
 WHOLE = [
     r"-?(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?",

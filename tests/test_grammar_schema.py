@@ -11,9 +11,9 @@ from grammar_kit import accepts, compiled, schema
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nlpu.engines.grammar import grammar_of
+from nlpu.engines.grammar.gbnf import MOST
 from nlpu.errors import ConstraintRejected
-from nlpu.grammar import grammar_of
-from nlpu.grammar.gbnf import MOST
 
 NODE = {"$ref": "#/$defs/Node"}
 NAMED = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "null"}}}

@@ -18,11 +18,11 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
-from nlpu.engines.example_patterns import Dice
-from nlpu.engines.fault_grammar import sample
+from nlpu.engines.grammar import grammar_of
 from nlpu.errors import BadOp, BadOperand, Malformed
-from nlpu.grammar import grammar_of
-from nlpu.types import ResultType, result_type
+from nlpu.testing.grammar import sample
+from nlpu.testing.patterns import Dice
+from nlpu.types.result import ResultType, result_type
 
 FAR = 10**35  # beyond any bound that a library would choose
 

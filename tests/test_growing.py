@@ -16,9 +16,9 @@ from kit import (
 )
 
 from nlpu import Op, Value, lift, op
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand
 from nlpu.runtime import spawn
+from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.value import current
 
 # -- nested programs and growing graphs ------------------------------------------------------------

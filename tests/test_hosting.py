@@ -19,9 +19,9 @@ from kit import (
 )
 
 from nlpu import Value, lift
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand, ProgramError
 from nlpu.runtime import spawn
+from nlpu.testing.scripted import Scripted
 
 # -- programs of every kind ------------------------------------------------------------------------
 

@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 from test_engine_http_parts import damaged
 
 from nlpu import errors as e
-from nlpu.engines import http_body, http_complaints, http_errors, openai_http
-from nlpu.engines.http_events import Events
-from nlpu.engines.http_probe import read_card
-from nlpu.engines.http_replies import StreamReader, read_reply
-from nlpu.engines.http_wire import Dialect
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http import body as http_body
+from nlpu.engines.http import complaints as http_complaints
+from nlpu.engines.http import engine as openai_http
+from nlpu.engines.http import errors as http_errors
+from nlpu.engines.http.decode import StreamReader, read_reply
+from nlpu.engines.http.encode import Dialect
+from nlpu.engines.http.engine import HttpEngine
+from nlpu.engines.http.events import Events
+from nlpu.engines.http.probe import read_card
 
 HEAD = b"HTTP/1.1 %d X\r\nContent-Type: %b\r\n\r\n"
 OTHER = Dialect("here", "m", 100, vllm=False, tokens=False, seed=False, priority=False)
@@ -53,7 +56,7 @@ def test_an_answer_without_an_end_is_not_read_on(
 ) -> None:
     for module in (http_body, openai_http):
         monkeypatch.setattr(module, "MOST_REPLY", 1 << 20)
-    monkeypatch.setattr("nlpu.engines.http_replies.MOST_REPLY", 1 << 20)
+    monkeypatch.setattr("nlpu.engines.http.decode.MOST_REPLY", 1 << 20)
 
     async def test(url: str) -> None:
         engine = HttpEngine(url)

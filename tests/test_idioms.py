@@ -14,7 +14,6 @@ from kit import execute, resumed
 from pydantic_core import to_json
 
 from nlpu import ModelError, Value, nlop
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.isa import answer, decompose, summarize
 from nlpu.label import UNTRUSTED, USER
 from nlpu.programs.idioms import (
@@ -25,6 +24,7 @@ from nlpu.programs.idioms import (
     weave,
 )
 from nlpu.runtime import Computer, Run
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 FACTS = ["Ann is older than Bo.", "Bo is older than Cy.", "The kettle is blue."]
 TEXT = "The mill was built in 1712, the bridge in 1690."

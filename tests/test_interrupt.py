@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from terminal_fixture import COMMAND, ESSAY, environment, fault_server
 
+from nlpu.engines.models import installed_model
 from nlpu.errors import MissingPart
-from nlpu.models import installed_model
-from nlpu.runtime.terminal.archive import Record, records
+from nlpu.runtime.terminal.show.archive import Record, records
 
 BOOK = ("run", "summarize_book", "--input", str(ESSAY))
 STUCK = ("--rate", "no_answer=0.2")  # every fifth prompt is never answered
@@ -195,7 +195,7 @@ def test_a_second_ctrl_c_ends_a_session_that_is_busy_in_c(tmp_path: Path) -> Non
 
 DEAF = """
 import os, signal
-from nlpu.runtime.terminal.watchdog import Watchdog
+from nlpu.runtime.terminal.run.watchdog import Watchdog
 signal.signal(signal.SIGINT, lambda number, frame: None)
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGQUIT, signal.SIGUSR1})
 with Watchdog(True) as watchdog:
@@ -233,7 +233,7 @@ def test_a_process_that_is_stopped_has_its_time_when_it_goes_on(tmp_path: Path) 
 def test_who_is_asked_has_the_time_to_answer() -> None:
     code = (
         "import os, signal\n"
-        "from nlpu.runtime.terminal.watchdog import Watchdog\n"
+        "from nlpu.runtime.terminal.run.watchdog import Watchdog\n"
         "with Watchdog(True) as watchdog:\n"
         "    watchdog.begins(0.5, {})\n"
         "    watchdog.begins(None, {})\n"  # its run has ended
@@ -314,7 +314,7 @@ def test_ctrl_c_while_the_embedded_model_loads(tmp_path: Path) -> None:
     assert process.returncode == 130 and "interrupted" in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("module", ["typer", "pydantic_core", "nlpu.runtime.terminal.executing"])
+@pytest.mark.parametrize("module", ["typer", "pydantic_core", "nlpu.runtime.terminal.run.execute"])
 def test_ctrl_c_while_modules_load_is_one_line_and_one_object(tmp_path: Path, module: str) -> None:
     """The module's place is taken by one that waits in a class body, as pydantic's own do."""
     waits = (

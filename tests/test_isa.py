@@ -9,12 +9,12 @@ import pytest
 from kit import execute
 
 from nlpu import Op
-from nlpu.cases import Case
-from nlpu.engines.scripted import Scripted
+from nlpu.eval.cases import Case
+from nlpu.eval.questions import questions
 from nlpu.isa import TRUTH_TABLES, Critique, judge, numbered, picked
 from nlpu.judgement import Judgement
-from nlpu.questions import questions
 from nlpu.runtime import Computer
+from nlpu.testing.scripted import Scripted
 
 TABLE = [(op, case) for op, cases in TRUTH_TABLES.items() for case in cases]
 

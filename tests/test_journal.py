@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from kit import asked, computer, echo, execute, finish, shorten, slow
 
 from nlpu import lift, op
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import JournalDamaged, RunBusy, StorageFailed
-from nlpu.runtime.journal import Journal, NoJournal, link, owned
-from nlpu.runtime.terminal.archive import owner
-from nlpu.runtime.witness import side_of
+from nlpu.runtime.journal.journal import Journal, NoJournal, link, owned
+from nlpu.runtime.journal.witness import side_of
+from nlpu.runtime.terminal.show.archive import owner
+from nlpu.testing.scripted import Scripted
 
 ROWS: list[list[Any]] = [["run", 1, {"a": None}], ["x", 1, "ü\u2028\n", 0.5], ["y", 2, [1, "2"]]]
 

@@ -28,12 +28,12 @@ from kill_programs import chain
 from kill_worker import Order
 from pydantic_core import to_json
 
-from nlpu.engines.scripted import Scripted, Seen, default_answer
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
 from nlpu.runtime import Budget, Computer
-from nlpu.runtime import journal as journal_module
-from nlpu.runtime.journal import Journal, Row
-from nlpu.runtime.records import past_of
+from nlpu.runtime.journal import journal as journal_module
+from nlpu.runtime.journal.journal import Journal, Row
+from nlpu.runtime.journal.records import past_of
+from nlpu.testing.scripted import Scripted, Seen, default_answer
 
 ROOT = Path(__file__).parent.parent
 CALLS = 40

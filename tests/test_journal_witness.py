@@ -32,8 +32,8 @@ from witness_kit import (
 )
 
 from nlpu.errors import JournalDamaged
-from nlpu.runtime.journal import Journal
-from nlpu.runtime.witness import SLOT_BYTES, read, side_of
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.witness import SLOT_BYTES, read, side_of
 
 __all__ = ["nlpu", "shelf"]  # fixtures
 

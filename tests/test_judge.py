@@ -19,11 +19,10 @@ from test_forecast import KNOWN, experience_of
 from test_thinking import processor as thinker
 from test_thinking import thinks
 
+from benchmarks.fake_vllm.server import FaultServer
 from nlpu import Judgement, nlop, op
-from nlpu.engines.fault_server import FaultServer
-from nlpu.engines.http_replies import read_reply
-from nlpu.engines.http_wire import Dialect
-from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.engines.http.decode import read_reply
+from nlpu.engines.http.encode import Dialect
 from nlpu.errors import ConstraintRejected, Malformed, ServerFault
 from nlpu.isa import judge
 from nlpu.judgement import (
@@ -34,9 +33,10 @@ from nlpu.judgement import (
     shares,
     weighed,
 )
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.experience import Experience
-from nlpu.runtime.forecast import forecast
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.observe.forecast import forecast
+from nlpu.runtime.observe.samples import Experience
+from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.wire import Capabilities, Message, Request
 
 CHOICES = ("yes", "no")
@@ -258,7 +258,7 @@ def test_vllm_is_asked_for_the_tokens_that_begin_the_choices(
     """By its own account of how it cuts them, where no tokenizer is at hand; once for all."""
     directory = _tiny_tokenizer(tmp_path)
     if chat:
-        monkeypatch.setattr("nlpu.engines.http_probe.Path.is_file", lambda _: False)
+        monkeypatch.setattr("nlpu.engines.http.probe.Path.is_file", lambda _: False)
 
     async def test() -> None:
         async with FaultServer(tokenizer=directory) as server, opened(server) as engine:

@@ -33,10 +33,10 @@ import pytest
 from kill_programs import OPS, SHAPES
 from kill_worker import Order, live
 
-from nlpu.codec import messages_of
-from nlpu.engines.fault_answers import prompt_hash
-from nlpu.runtime.journal import Journal
-from nlpu.runtime.records import past_of
+from nlpu.prompt.codec import messages_of
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.records import past_of
+from nlpu.testing.answers import prompt_hash
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_S = 60.0
@@ -92,7 +92,7 @@ class Server:
 @contextmanager
 def serving(directory: Path) -> Iterator[Server]:
     log = directory / "sent.jsonl"
-    command = [sys.executable, "-m", "nlpu.engines.fault_server", "--with-parent"]
+    command = [sys.executable, "-m", "benchmarks.fake_vllm.server", "--with-parent"]
     command += ["--window", "100000", "--log", str(log)]
     for latency in LATENCIES:
         command += ["--rate", latency]

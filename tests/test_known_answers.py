@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from nlpu.engines.scripted import Scripted, Seen
+from nlpu.eval.questions import questions
 from nlpu.programs.answer import Answer, Citation
 from nlpu.programs.compile import Compiled
 from nlpu.programs.kin import Kin, Kinship
 from nlpu.programs.react import Trace
-from nlpu.questions import questions
 from nlpu.runtime import Computer
+from nlpu.testing.scripted import Scripted, Seen
 
 FILE = Path(__file__).parents[1] / "benchmarks" / "known_answers.py"
 LEAST = {"answer": 30, "react": 20, "kin": 20, "compile": 20, "converse": 20}

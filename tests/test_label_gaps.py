@@ -16,11 +16,11 @@ from kit import computer, echo, execute, finish, slow, yes
 from label_kit import recall
 
 from nlpu import Label, Value, lift
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand, DriverFailed
 from nlpu.label import UNTRUSTED, USER
 from nlpu.runtime import first, spawn
 from nlpu.runtime.drivers.folder import files
+from nlpu.testing.scripted import Scripted
 from nlpu.value import current
 
 BAD = Value("bad", UNTRUSTED)

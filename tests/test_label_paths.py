@@ -39,13 +39,13 @@ from label_kit import (
 )  # fmt: skip
 
 from nlpu import Label, Value, lift, split
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import BadOperand, NlpuError
 from nlpu.label import UNTRUSTED, USER, join
 from nlpu.programs.calling import careful
 from nlpu.runtime import Computer, FakeClock, Run, first, spawn
 from nlpu.runtime.drivers.endorse import endorse
 from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.value import current
 
 Text = Value[str]

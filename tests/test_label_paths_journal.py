@@ -20,7 +20,7 @@ from nlpu import Label, Value
 from nlpu.label import UNTRUSTED, USER, join
 from nlpu.runtime import Budget, Computer, Run, spawn
 from nlpu.runtime.drivers.person import ScriptedPerson
-from nlpu.runtime.editing import Edits
+from nlpu.runtime.journal.edits import Edits
 
 Begin = Callable[[Computer, Callable[[], Any]], Run]
 SLOW = pytest.mark.slow

@@ -16,14 +16,14 @@ from label_kit import CASES, PAIRS, Claim, Path, answer, both, loss, losses, see
 from memory_kit import memory
 
 from nlpu import Label, Value
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.label import SYSTEM, UNTRUSTED, USER, join
 from nlpu.memory.consolidate import reflect, review
 from nlpu.memory.controller import Memory
-from nlpu.memory.disk import Disk
 from nlpu.memory.firmware import NAMES, open_firmware
-from nlpu.memory.window import Window
+from nlpu.memory.store.store import Disk
+from nlpu.memory.window.window import Window
 from nlpu.runtime import Computer, FakeClock
+from nlpu.testing.scripted import Scripted, Seen
 from nlpu.value import current
 
 Text = Value[str]

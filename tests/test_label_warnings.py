@@ -16,7 +16,7 @@ from nlpu import Value, lift, nlop
 from nlpu.errors import ProgramError
 from nlpu.label import UNTRUSTED
 from nlpu.runtime import spawn
-from nlpu.runtime.gaps import LabelGap
+from nlpu.runtime.graph.label_gaps import LabelGap
 from nlpu.value import current
 
 BAD = Value("bad", UNTRUSTED)

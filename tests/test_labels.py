@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from kit import count, echo, execute, merge, shorten, slow, yes
 
 from nlpu import BadOperand, Label, Value, lift
-from nlpu.engines.scripted import Scripted
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
 from nlpu.runtime import endorse, first, spawn
+from nlpu.testing.scripted import Scripted
 
 PEOPLE = st.none() | st.frozensets(st.sampled_from("abcd"))
 LABELS = st.builds(intern_label, st.sampled_from(Integrity), PEOPLE)

@@ -11,13 +11,13 @@ from kit import Doomed, echo, execute, resumed, said
 from off_path_kit import nobody_wrote_to_the_attacker, send
 
 from nlpu import Label, Value
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import DriverFailed, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER
 from nlpu.runtime import Run
 from nlpu.runtime.drivers.driver import Driver, brought, driver
 from nlpu.runtime.drivers.folder import files
 from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.testing.scripted import Scripted
 from nlpu.value import current
 
 __all__ = ["nobody_wrote_to_the_attacker"]  # a fixture

@@ -16,9 +16,9 @@ import pytest
 from kit import execute
 
 from nlpu import Limits, Op, lift
-from nlpu.engines.scripted import Say, Scripted, Seen
-from nlpu.ops import Operand
-from nlpu.types import result_type
+from nlpu.ops.op import Operand
+from nlpu.testing.scripted import Say, Scripted, Seen
+from nlpu.types.result import result_type
 
 LAYERS, WIDTH = 20, 50
 TOKENS_PER_S = 100.0

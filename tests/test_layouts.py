@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from kit import execute
 
 from nlpu import nlop, op
-from nlpu.around import labels_of
 from nlpu.chat import Chat
-from nlpu.codec import Codec, messages_of
-from nlpu.convention import FIRST, SECOND, Convention
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp
-from nlpu.frames import Frame
 from nlpu.isa import judge
-from nlpu.layout import constants_of
-from nlpu.ops import Op, Operand
+from nlpu.ops.op import Op, Operand
 from nlpu.processor import scripted_frame
+from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.convention import FIRST, SECOND, Convention
+from nlpu.prompt.fences import labels_of
+from nlpu.prompt.frames import Frame
+from nlpu.prompt.layout import constants_of
+from nlpu.testing.scripted import Scripted
 from nlpu.tokens import CharTokenizer
-from nlpu.types import result_type
+from nlpu.types.result import result_type
 
 CODEC = Codec(CharTokenizer(), scripted_frame())
 LONG = "The mill stands by the river. " * 40

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from nlpu.errors import Malformed
-from nlpu.lenient import fenced
-from nlpu.types import result_type
+from nlpu.types.lenient import fenced
+from nlpu.types.result import result_type
 
 
 class Person(BaseModel):

@@ -11,8 +11,8 @@ import pytest
 from terminal_fixture import COMMAND, environment
 
 from nlpu.engines.embedded.llama import Llama
+from nlpu.engines.models import installed_model
 from nlpu.errors import MissingPart, ServerFault
-from nlpu.models import installed_model
 
 pytestmark = pytest.mark.local
 try:

@@ -19,8 +19,8 @@ import pytest
 
 from nlpu.programs.summarize_book import Part, summarize_book
 from nlpu.runtime import Computer, Run
-from nlpu.runtime.journal import Journal
-from nlpu.runtime.records import past_of
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.records import past_of
 from nlpu.wire import Capabilities, Engine, Reply, Request
 from tests.vllm_fixture import Served
 

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit import echo
 
-from nlpu.codec import Codec
-from nlpu.engines.scripted import Scripted
-from nlpu.markers import MARK, USUAL, Markers, markers_in, of_tokens
 from nlpu.processor import Processor, scripted_frame
+from nlpu.prompt.codec import Codec
+from nlpu.prompt.markers import MARK, USUAL, Markers, markers_in, of_tokens
 from nlpu.runtime import Computer
+from nlpu.testing.scripted import Scripted
 from nlpu.tokens import CharTokenizer
 from nlpu.wire import Capabilities, Message, Reply, Request
 

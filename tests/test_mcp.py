@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from kit import computer, echo, execute, finish, resumed
 
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import DriverFailed, NeedsPerson, Usage
 from nlpu.label import UNTRUSTED
 from nlpu.runtime import driver
 from nlpu.runtime.drivers import McpServer, pin
+from nlpu.testing.scripted import Scripted
 
 pytest.importorskip("mcp")
 HERE = Path(__file__).parent

@@ -11,19 +11,19 @@ from memory_kit import memory
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import nlop
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import MissingPart, Usage
 from nlpu.label import USER
 from nlpu.memory.consolidate import reflect, review
 from nlpu.memory.controller import Memory
-from nlpu.memory.embed import open_embedder
 from nlpu.memory.firmware import Found, OpFree
 from nlpu.memory.ingest import ingest
-from nlpu.memory.levels import Levels
-from nlpu.memory.pages import OWN
+from nlpu.memory.store.embedders import open_embedder
+from nlpu.memory.store.levels import Levels
+from nlpu.memory.store.page import OWN
 from nlpu.programs.answer import answer
 from nlpu.programs.stream import keep, recalled
 from nlpu.runtime.drivers.recall import search
+from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]
 FACT = "The mill by the river was built by Tom in 1803."

@@ -13,13 +13,13 @@ from kit import PATIENCE_S, computer, echo, execute, finish
 from memory_kit import Bag, memory
 
 from nlpu import lift
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import HostError, MissingPart
 from nlpu.memory.controller import Memory
-from nlpu.memory.embed import open_embedder
+from nlpu.memory.store.embedders import open_embedder
 from nlpu.programs.answer import from_store
 from nlpu.runtime import spawn
 from nlpu.runtime.drivers.recall import search
+from nlpu.testing.scripted import Scripted, Seen
 from nlpu.value import aside
 
 

@@ -9,14 +9,14 @@ import pytest
 from kit import computer
 from memory_kit import memory
 
-from nlpu.engines.scripted import Seen
 from nlpu.errors import MissingPart, Usage
-from nlpu.memory.embed import open_embedder
+from nlpu.memory.store.embedders import open_embedder
 from nlpu.runtime.bench.locomo import read_talk, token_f1
 from nlpu.runtime.bench.memory import measure
 from nlpu.runtime.bench.memory_model import ask, figures, sampled
 from nlpu.runtime.bench.memory_portable import memory_portable
 from nlpu.runtime.bench.memory_scale import memory_scale
+from nlpu.testing.scripted import Seen
 
 TALK = {
     "speakers": ["Ann", "Bob"],

@@ -10,7 +10,6 @@ from memory_kit import Bag, memory, talk
 from terminal_fixture import Terminal, nlpu
 
 from nlpu.chat import Turn, chat_of
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand, MissingPart
 from nlpu.label import UNTRUSTED, USER
 from nlpu.memory.consolidate import (
@@ -25,10 +24,11 @@ from nlpu.memory.consolidate import (
     review,
 )
 from nlpu.memory.controller import Memory
-from nlpu.memory.embed import open_embedder
+from nlpu.memory.store.embedders import open_embedder
 from nlpu.programs.converse import converse
 from nlpu.runtime import Budget
 from nlpu.runtime.bench.memory_credit import found
+from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]
 

@@ -11,7 +11,7 @@ from memory_kit import TALK, Bag, memory, talk
 
 from nlpu.errors import StorageFailed
 from nlpu.memory.controller import Memory
-from nlpu.memory.pages import Page
+from nlpu.memory.store.page import Page
 
 DAMAGE = {
     "a page without its text": "DELETE FROM blob",

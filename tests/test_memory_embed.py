@@ -13,7 +13,7 @@ import pytest
 from memory_kit import Bag, memory
 
 from nlpu.errors import MissingPart, Usage
-from nlpu.memory.embed import MiniLM
+from nlpu.memory.store.embedders import MiniLM
 
 TEXTS = ["Who keeps bees?", "", "where", "Ein längerer Satz, 备用钥匙 ... " * 12, "word " * 400]
 COLD = """

@@ -12,8 +12,8 @@ from terminal_fixture import Terminal, nlpu
 
 from nlpu.errors import MissingPart, Usage
 from nlpu.memory.controller import Memory
-from nlpu.memory.embed import MiniLM, open_embedder
-from nlpu.memory.folder import Folder
+from nlpu.memory.store.embedder_folder import Folder
+from nlpu.memory.store.embedders import MiniLM, open_embedder
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

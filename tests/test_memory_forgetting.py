@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from kit import execute, finish
 from memory_kit import memory, talk
 
-from nlpu.engines.scripted import Scripted
 from nlpu.label import UNTRUSTED, USER
 from nlpu.memory.consolidate import reflect
 from nlpu.memory.controller import Memory
 from nlpu.memory.ingest import ingest, name_of
 from nlpu.runtime import Computer
+from nlpu.testing.scripted import Scripted
 
 
 def there(store: Memory, *addresses: str) -> list[bool]:

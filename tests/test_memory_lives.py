@@ -11,15 +11,15 @@ import pytest
 from kit import computer, echo, execute, finish, resumed, said, shorten
 from memory_kit import TALK, memory, talk
 
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand, Diverged, NlpuError, Refused, ServerFault
 from nlpu.label import UNTRUSTED, USER
 from nlpu.memory.consolidate import NEWEST, consolidate, review
 from nlpu.memory.controller import Memory
 from nlpu.runtime import Budget, spawn
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.experience import Experience
-from nlpu.runtime.forecast import forecast
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.observe.forecast import forecast
+from nlpu.runtime.observe.samples import Experience
+from nlpu.testing.scripted import Scripted
 from nlpu.wire import Capabilities
 
 MILL, BEES = "Tom built the mill.", "Bees live in hives."

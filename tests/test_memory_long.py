@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from kit import execute
 from memory_kit import Bag, memory
 
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import DoesNotFit, MissingPart
 from nlpu.memory.controller import Memory
-from nlpu.memory.embed import MiniLM
-from nlpu.memory.pieces import pieces
+from nlpu.memory.store.embedders import MiniLM
+from nlpu.memory.store.pieces import pieces
 from nlpu.programs.answer import page_chunk, search
+from nlpu.testing.scripted import Scripted, Seen
 
 FILLED = " ".join(f"Sentence {n} tells of weather." for n in range(40))
 LONG = f"{FILLED} The key hangs behind the boiler. {FILLED}"

@@ -11,12 +11,12 @@ from kit import computer, execute, finish, said
 from memory_kit import TALK, memory, talk
 
 from nlpu import nlop
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOperand, DoesNotFit
 from nlpu.label import UNTRUSTED, USER
 from nlpu.memory.controller import Memory
-from nlpu.memory.window import window_for
+from nlpu.memory.window.window import window_for
 from nlpu.runtime import Budget, spawn
+from nlpu.testing.scripted import Scripted, Seen
 from nlpu.value import CURRENT, current
 from nlpu.wire import Capabilities
 

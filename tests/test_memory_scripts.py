@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_kit import memory
 
-from nlpu.memory.words import RULE, asked, indexed
+from nlpu.memory.store.words import RULE, asked, indexed
 
 # facts, each with what asks for it
 TOLD = {

@@ -18,8 +18,8 @@ from memory_kit import TALK, Bag, memory, talk
 
 from nlpu.errors import BadOperand, HostError, RunBusy, StorageFailed, Usage
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join, label_of, label_text
-from nlpu.memory.disk import Disk
-from nlpu.memory.pages import Page, address_of
+from nlpu.memory.store.page import Page, address_of
+from nlpu.memory.store.store import Disk
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 LABELS = st.builds(
@@ -90,7 +90,7 @@ def test_a_text_is_stored_once(tmp_path: Path) -> None:
 
 def test_one_process_owns_a_store(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from nlpu.memory.disk import Disk\n"
+        "import sys; from pathlib import Path; from nlpu.memory.store.store import Disk\n"
         f"Disk(Path({str(tmp_path)!r})); print('mine', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -14,11 +14,11 @@ from terminal_fixture import Terminal, nlpu
 
 from nlpu.errors import MissingPart, Usage
 from nlpu.label import UNTRUSTED, USER
-from nlpu.memory.embed import open_embedder
 from nlpu.memory.firmware import Base
 from nlpu.memory.ingest import cut, ingest, name_of, text_of
-from nlpu.memory.levels import Levels, rough_tokens
-from nlpu.memory.pages import Page
+from nlpu.memory.store.embedders import open_embedder
+from nlpu.memory.store.levels import Levels, rough_tokens
+from nlpu.memory.store.page import Page
 
 __all__ = ["nlpu"]
 BEES = "# Bees\n\nBees make honey in hives.\n\n# Mills\n\nThe mill grinds corn. It is old.\n"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from memory_kit import Bag
 from test_memory_bench import TALK
 
-from nlpu.engines.scripted import Seen
 from nlpu.errors import MissingPart
-from nlpu.memory.embed import open_embedder
+from nlpu.memory.store.embedders import open_embedder
 from nlpu.runtime.bench.memory_replay import Access, Trace, Uses, firmware_hits, hits
 from nlpu.runtime.bench.memory_traces import SIZES, Reader, book_trace, measure
+from nlpu.testing.scripted import Seen
 from nlpu.wire import Request
 
 TRACES = st.lists(st.sampled_from("abcdef"), max_size=14)

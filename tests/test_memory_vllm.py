@@ -11,7 +11,7 @@ from memory_kit import memory
 
 from nlpu import nlop
 from nlpu.label import USER
-from nlpu.memory.window import window_for
+from nlpu.memory.window.window import window_for
 from nlpu.runtime import Computer
 from nlpu.runtime.drivers.driver import driver
 from nlpu.value import current

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import echo, merge
 
-from nlpu.codec import Codec
 from nlpu.engines.embedded.vocabulary import tokenizer_files
-from nlpu.engines.scripted import Scripted
+from nlpu.engines.models import installed_model
 from nlpu.errors import BadOp, DoesNotFit, MissingPart
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
-from nlpu.memory.window import LEAST_TOKENS, Window, window_for
-from nlpu.models import installed_model
+from nlpu.memory.window.window import LEAST_TOKENS, Window, window_for
 from nlpu.processor import Processor, scripted_frame
+from nlpu.prompt.codec import Codec
+from nlpu.testing.scripted import Scripted
 from nlpu.tokens import CharTokenizer, FileTokenizer
 from nlpu.wire import Capabilities
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from nlpu.errors import BadOperand, ProgramError
+from nlpu.eval.matching import bare, found_at, in_order, sentences, text_of
+from nlpu.eval.metrics import METRICS, metric_of
+from nlpu.eval.numerals import number_in, number_of, same_number
 from nlpu.intervals import bootstrap, newcombe, wilson
 from nlpu.judgement import Judgement
-from nlpu.matching import bare, found_at, in_order, sentences, text_of
-from nlpu.metrics import METRICS, metric_of
-from nlpu.numerals import number_in, number_of, same_number
-from nlpu.types import result_type
+from nlpu.types.result import result_type
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

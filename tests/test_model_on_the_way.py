@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hub_kit import Hub, env, hub
 
-from nlpu.models import installed_model
-from nlpu.runtime.terminal.archive import records
+from nlpu.engines.models import installed_model
+from nlpu.runtime.terminal.show.archive import records
 from tests.terminal_fixture import COMMAND, environment
 
 __all__ = ["env", "hub"]  # fixtures

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from hub_kit import FOLDER, own_caches
 
+from nlpu.engines.models import ModelFiles, fetch_model, installed_model, known_models
+from nlpu.engines.models.files import find_in_wheel
+from nlpu.engines.models.known import near_names
+from nlpu.engines.models.repo import HubName, choose, is_sure, read_hub_name
 from nlpu.errors import MissingPart, Usage
-from nlpu.models import ModelFiles, fetch_model, installed_model, known_models
-from nlpu.models.files import find_in_wheel
-from nlpu.models.known import near_names
-from nlpu.models.repo import HubName, choose, is_sure, read_hub_name
 
 Get = Callable[[str | None], ModelFiles]
 BOTH = pytest.mark.parametrize("get", [installed_model, fetch_model])
@@ -43,9 +43,9 @@ def test_the_table_names_each_model_once_and_pins_all_of_it() -> None:
 
 @pytest.mark.parametrize(("model", "count"), [(1, 6), (2, 22)])
 def test_every_wheel_with_a_part_is_pinned_by_its_hash(model: int, count: int) -> None:
-    import nlpu.models
+    import nlpu.engines.models
 
-    path = Path(nlpu.models.__file__).parent / known_models()[model].parts_file
+    path = Path(nlpu.engines.models.__file__).parent / known_models()[model].parts_file
     lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
     pinned = r"[\w-]+-part(\d+)==[\d.]+ --hash=sha256:[0-9a-f]{64}"
     found = [re.fullmatch(pinned, line) for line in lines]
@@ -168,7 +168,7 @@ def test_a_repos_model_is_chosen_or_the_choice_is_told(
 
 def test_importing_it_imports_no_library_of_the_hub() -> None:
     code = (
-        "import sys, nlpu.models; print([name for name in sys.modules if name.startswith("
+        "import sys, nlpu.engines.models; print([name for name in sys.modules if name.startswith("
         "('huggingface_hub', 'httpx', 'torch', 'subprocess', 'zipfile'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

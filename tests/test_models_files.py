@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hub_kit import FOLDER, GGUF, Told, own_caches, sha256_of
 
+from nlpu.engines.models import ModelFiles, fetch_model, installed_model
+from nlpu.engines.models.store import need_room, storage_failure
 from nlpu.errors import HostError, MissingPart, StorageFailed, Usage
-from nlpu.models import ModelFiles, fetch_model, installed_model
-from nlpu.models.store import need_room, storage_failure
 
 Get = Callable[[str | None], ModelFiles]
 BOTH = pytest.mark.parametrize("get", [installed_model, fetch_model])

@@ -13,8 +13,8 @@ import pytest
 from hub_kit import FILES, FOLDER, GGUF, KNOWN, Q4, Q8, REPO, Hub, Told, env, hub, left, sha256_of
 
 from nlpu import errors as e
-from nlpu.models import fetch_model, installed_model
-from nlpu.models.find import fetch_known
+from nlpu.engines.models import fetch_model, installed_model
+from nlpu.engines.models.find import fetch_known
 
 __all__ = ["env", "hub"]  # fixtures
 
@@ -121,7 +121,7 @@ def test_a_known_model_comes_from_the_hub_under_its_short_name(hub: Hub) -> None
 
 
 def test_settings_of_the_environment_are_all_it_takes(hub: Hub, tmp_path: Path) -> None:
-    code = f"from nlpu.models import fetch_model; print(fetch_model({REPO!r}).path)"
+    code = f"from nlpu.engines.models import fetch_model; print(fetch_model({REPO!r}).path)"
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -14,8 +14,8 @@ import pytest
 from hub_kit import FILES, GGUF, KNOWN, Q4, Q8, REPO, Hub, Told, env, hub, left, sha256_of
 
 from nlpu import errors as e
-from nlpu.models import fetch_model, installed_model
-from nlpu.models.find import fetch_known
+from nlpu.engines.models import fetch_model, installed_model
+from nlpu.engines.models.find import fetch_known
 
 __all__ = ["env", "hub"]  # fixtures
 
@@ -124,7 +124,8 @@ def _begun(place: Path) -> list[str]:
 
 def test_what_killed_downloads_left_is_removed_by_the_next(hub: Hub, tmp_path: Path) -> None:
     code = (
-        "import os; from nlpu.models import fetch_model; fetch_model({!r}, lambda now: os._exit(9))"
+        "import os; from nlpu.engines.models import fetch_model;"
+        "fetch_model({!r}, lambda now: os._exit(9))"
     )
     for name in (REPO, REPO, f"{REPO}:{Q8}"):
         killed = subprocess.run([sys.executable, "-c", code.format(name)], check=False)

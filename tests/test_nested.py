@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nlpu import nlop
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.runtime import Computer, FakeClock, first, spawn
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 
 @nlop

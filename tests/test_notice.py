@@ -24,7 +24,7 @@ LATER = (
     "sqlite3",
     "aiohttp",
     "greenlet",
-    "nlpu.ops",
+    "nlpu.ops.op",
     *HEAVY,
 )
 LIGHT = ["--version", "--help", "run --help", "runs", "show nosuch", "resume nosuch", "run nosuch",

@@ -15,10 +15,10 @@ from kit import computer
 from terminal_fixture import Ended, Terminal, nlpu
 
 from nlpu.errors import JournalDamaged
-from nlpu.runtime.journal import Journal, link
-from nlpu.runtime.rows import rows_by_run
-from nlpu.runtime.terminal.archive import find, followed, read
-from nlpu.runtime.terminal.listing import _details, _print_details
+from nlpu.runtime.journal.journal import Journal, link
+from nlpu.runtime.journal.rows import rows_by_run
+from nlpu.runtime.terminal.show.archive import find, followed, read
+from nlpu.runtime.terminal.show.command import _details, _print_details
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")

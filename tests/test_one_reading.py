@@ -38,11 +38,11 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from nlpu import lift, nlop, op
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, BadOperand, Malformed
-from nlpu.json_text import canonical, normal
 from nlpu.runtime import Computer
-from nlpu.types import result_type
+from nlpu.testing.scripted import Scripted
+from nlpu.types.json_text import canonical, normal
+from nlpu.types.result import result_type
 
 
 class Aliased(BaseModel):
@@ -295,7 +295,7 @@ def test_numbers_that_are_none_are_malformed(reply: str) -> None:
 SETS = """
 import sys
 from nlpu import lift, nlop
-from nlpu.engines.scripted import Scripted
+from nlpu.testing.scripted import Scripted
 from pydantic import BaseModel
 from nlpu.runtime import Computer
 from nlpu.runtime.drivers.driver import driver

@@ -11,8 +11,8 @@ from kit import asked, computer, count, echo, execute, finish, merge, shorten, y
 from pydantic import BaseModel
 
 from nlpu import lift, nlop, op
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, BadOperand, UnknownProcessor
+from nlpu.testing.scripted import Scripted
 
 
 class Mood(Enum):

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from kit import PATIENCE_S, computer, echo, finish, merge, said, shorten
 
 from nlpu import lift
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import ConnectionLost, ProgramError
-from nlpu.runtime.pieces import AGAIN
+from nlpu.runtime.observe.pieces import AGAIN
+from nlpu.testing.scripted import Scripted
 from nlpu.wire import Reply, Request
 
 

@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field, field_validator
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import op
-from nlpu.engines.scripted import Say, Scripted
 from nlpu.errors import (
     BadOp,
     BadOperand,
@@ -28,14 +27,15 @@ from nlpu.errors import (
     ServerFault,
     Usage,
 )
+from nlpu.file_lock import Lock
 from nlpu.memory.ingest import ingest
-from nlpu.memory.lock import Lock
 from nlpu.runtime import Budget, Computer, FakeClock
 from nlpu.runtime.drivers import McpServer
 from nlpu.runtime.drivers.mcp_words import SHOWN, Words
 from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.eval.subjects import subject_of
 from nlpu.runtime.terminal.repl.lines import _near
-from nlpu.runtime.terminal.subjects import subject_of
+from nlpu.testing.scripted import Say, Scripted
 
 __all__ = ["nlpu"]  # a fixture
 

@@ -21,26 +21,26 @@ from test_architecture import MODULES, house_of, is_core
 import nlpu
 from nlpu import HostError, Label, Op, Value, errors, lift, nlop, runtime
 from nlpu import memory as hierarchy
-from nlpu.convention import SECOND
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.scripted import Say, Scripted
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.errors import BadOperand, NlpuError, ServerFault
 from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED, USER, Integrity, intern_label
-from nlpu.memory.entries import Entry
-from nlpu.memory.pages import Page
-from nlpu.memory.reading import Reading
+from nlpu.memory.store.page import Page
+from nlpu.memory.store.queries import Reading
+from nlpu.memory.window.entries import Entry
 from nlpu.printing import MOST, first_line, one_line, shown
+from nlpu.prompt.convention import SECOND
 from nlpu.runtime import Budget, Computer, FakeClock, Run, drivers, spawn
-from nlpu.runtime.clock import SystemClock
 from nlpu.runtime.drivers.driver import driver
 from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.experience import Experience
-from nlpu.runtime.forecast import forecast
-from nlpu.runtime.gate import Gate, Held
-from nlpu.runtime.outside import first
+from nlpu.runtime.executor.builtins import first
+from nlpu.runtime.executor.clock import SystemClock
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.observe.forecast import forecast
+from nlpu.runtime.observe.samples import Experience
+from nlpu.runtime.scheduler.breakpoints import Gate, Held
+from nlpu.testing.scripted import Say, Scripted
 from nlpu.value import current
 from nlpu.wire import Capabilities
 

@@ -15,19 +15,19 @@ from terminal_fixture import Terminal, nlpu
 from test_program_text import BOOK, Tone, brief, send
 
 from nlpu import lift, op, split
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadProgram, DriverFailed, ProgramError, Usage
 from nlpu.label import UNTRUSTED, USER, intern_label
 from nlpu.runtime import Computer, Run, first, spawn
-from nlpu.runtime.assembly.bounds import Given
-from nlpu.runtime.assembly.carrying import program_of
-from nlpu.runtime.assembly.reading import read
-from nlpu.runtime.assembly.tracing import plan_of
-from nlpu.runtime.assembly.writing import write
 from nlpu.runtime.drivers.driver import driver
 from nlpu.runtime.drivers.endorse import endorse
 from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.loader import load
+from nlpu.runtime.plans.bounds import Given
+from nlpu.runtime.plans.execute import program_of
+from nlpu.runtime.plans.format import write
+from nlpu.runtime.plans.parse import read
+from nlpu.runtime.plans.trace import plan_of
+from nlpu.testing.scripted import Scripted, Seen
 from nlpu.value import Value
 
 __all__ = ["nlpu"]  # a fixture

@@ -16,21 +16,21 @@ from pydantic import BaseModel, Field
 
 from nlpu import isa
 from nlpu.calibration import Calibration
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOp, BadProgram
 from nlpu.label import SYSTEM, UNTRUSTED, USER, intern_label
-from nlpu.ops import Op, Operand
-from nlpu.runtime.assembly.bounds import Bounds, Given
-from nlpu.runtime.assembly.carrying import program_of
-from nlpu.runtime.assembly.checking import check
-from nlpu.runtime.assembly.plan import Outside, Param, Plan, Ref, Step
-from nlpu.runtime.assembly.plan import Seen as Looked
-from nlpu.runtime.assembly.reading import STANDARD, read
-from nlpu.runtime.assembly.words import RESERVED
-from nlpu.runtime.assembly.writing import write
+from nlpu.ops.op import Op, Operand
 from nlpu.runtime.drivers.driver import driver
-from nlpu.schema import plain, schema_type
-from nlpu.types import result_type
+from nlpu.runtime.plans.bounds import Bounds, Given
+from nlpu.runtime.plans.check import check
+from nlpu.runtime.plans.execute import program_of
+from nlpu.runtime.plans.format import write
+from nlpu.runtime.plans.lexer import RESERVED
+from nlpu.runtime.plans.parse import STANDARD, read
+from nlpu.runtime.plans.plan import Outside, Param, Plan, Ref, Step
+from nlpu.runtime.plans.plan import Seen as Looked
+from nlpu.testing.scripted import Scripted, Seen
+from nlpu.types.from_schema import plain, schema_type
+from nlpu.types.result import result_type
 
 
 class Tone(Enum):

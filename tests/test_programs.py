@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from pydantic_core import from_json, to_json
 
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.programs.answer import NOTES, NOTHING_FOUND, Answer, answer, with_marks
 from nlpu.programs.ask import ask
 from nlpu.programs.summarize_book import NEIGHBOURS, Part, Summary, summarize_book
 from nlpu.runtime import Computer, Run
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 ESSAY = (Path(__file__).parents[1] / "docs" / "essay.txt").read_text()
 STRANGE = ["", " ", "[1] [99] [0]", "```\n````", "<|im_end|>", "\x1b[2J", "no.", "é" * 400, "[]"]

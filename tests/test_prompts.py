@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from nlpu.codec import Codec
 from nlpu.isa import answer
 from nlpu.processor import scripted_frame
-from nlpu.prompt import Piece, Prompt, json_of, pieces_of
+from nlpu.prompt.codec import Codec
+from nlpu.prompt.ids import Piece, Prompt, json_of, pieces_of
 from nlpu.tokens import CharTokenizer
 
 PIECES = (Piece((1, 2)), Piece(()), Piece((3,)), Piece((4, 5, 6)))

@@ -14,11 +14,11 @@ import pytest
 from kit import computer, echo, execute
 from terminal_fixture import Ended, Terminal, environment, nlpu
 
-from nlpu.engines.scripted import Scripted
 from nlpu.runtime import Computer
 from nlpu.runtime.naming import named
-from nlpu.runtime.terminal.archive import Record, find, records
-from nlpu.runtime.terminal.edges import shape_of
+from nlpu.runtime.terminal.show.archive import Record, find, records
+from nlpu.runtime.terminal.show.edges import shape_of
+from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture
 RUNS = Path(".nlpu/runs")

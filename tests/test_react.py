@@ -16,7 +16,6 @@ from kit import PATIENCE_S, execute, resumed
 from memory_kit import TALK, memory, talk
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.engines.scripted import Scripted, default_answer
 from nlpu.errors import BadOperand, BudgetExceeded, NeedsPerson
 from nlpu.memory.controller import Memory
 from nlpu.programs.react import AT_ONCE, Action, Step, Trace, act, next_step
@@ -26,6 +25,7 @@ from nlpu.runtime.drivers.arithmetic import calculate
 from nlpu.runtime.drivers.driver import Driver, driver
 from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
 from nlpu.runtime.drivers.recall import search
+from nlpu.testing.scripted import Scripted, default_answer
 from nlpu.wire import Engine, Reply, Request
 from tests.test_main_job import Watched
 from tests.test_memory_vllm import BLOCK, shared

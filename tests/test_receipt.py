@@ -10,11 +10,11 @@ from kit import count, echo, execute, merge, resumed, said, shorten, slow, yes
 from pydantic import ValidationError
 
 from nlpu import Limits, NlpuError, Price, Value
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import ServerFault
 from nlpu.runtime import Receipt, Run, spawn
-from nlpu.runtime.cost import cost_of
-from nlpu.runtime.journal import Journal
+from nlpu.runtime.graph.usage import cost_of
+from nlpu.runtime.journal.journal import Journal
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 SECONDS = {"a": 2.0, "b": 5.0, "c": 1.0}
 

@@ -12,16 +12,16 @@ from kit import computer, echo, execute, finish
 
 from nlpu import Label, Limits, NlpuError, Price, Value, lift, nlop, op, split
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.scripted import Say, Scripted
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.transformers_folder import TransformersEngine
 from nlpu.errors import BadOp, BadOperand, Usage
 from nlpu.label import Integrity
 from nlpu.runtime import Budget, Computer, FakeClock, Run, driver, spawn
 from nlpu.runtime.drivers import files, pin
 from nlpu.runtime.drivers.person import ScriptedPerson
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.gate import Gate
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.scheduler.breakpoints import Gate
+from nlpu.testing.scripted import Say, Scripted
 
 COUNTS: Sequence[Any] = (0, -1, 1.5, nan, "5", True)
 WHOLES: Sequence[Any] = (-1, 1.5, nan, "5", True)

@@ -9,13 +9,13 @@ import pytest
 from kit import computer, echo, finish, resumed, said, shorten
 
 from nlpu import lift
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import Diverged, DriverFailed, HostError, Unauthorized
 from nlpu.label import USER
 from nlpu.runtime import Budget, now
 from nlpu.runtime.drivers.driver import Driver, driver
 from nlpu.runtime.drivers.person import ScriptedPerson
-from nlpu.runtime.editing import Edits
+from nlpu.runtime.journal.edits import Edits
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 
 class Post:

@@ -17,15 +17,15 @@ from prompt_toolkit.document import Document
 from terminal_fixture import Terminal, nlpu
 
 from nlpu.chat import chat_of
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import Unauthorized
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.runtime import Budget
-from nlpu.runtime.terminal.repl import looks
+from nlpu.runtime.terminal.repl import views as looks
 from nlpu.runtime.terminal.repl.console import Console, Settings
 from nlpu.runtime.terminal.repl.folding import Folding
 from nlpu.runtime.terminal.repl.lines import COMMANDS
 from nlpu.runtime.terminal.repl.prompt import Words
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 __all__ = ["nlpu"]  # a fixture
 

@@ -11,11 +11,11 @@ import pytest
 from terminal_fixture import Terminal, nlpu
 from test_repl import Opened, grave, last_line, opened, place, short, told
 
-from nlpu.convention import FIRST
-from nlpu.engines.scripted import Scripted
+from nlpu.prompt.convention import FIRST
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.terminal.repl import console
 from nlpu.runtime.terminal.repl.prompt import Lines
+from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu", "opened", "place"]  # fixtures
 ECHO = (

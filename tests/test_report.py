@@ -16,12 +16,12 @@ from recorded_fixture import DIGEST, begun, program, recorded
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import Limits
-from nlpu.engines.scripted import Say, Seen
 from nlpu.errors import Usage
-from nlpu.runtime.terminal.archive import find
-from nlpu.runtime.terminal.edges import replayed, shape_of
 from nlpu.runtime.terminal.files import write_file
-from nlpu.runtime.terminal.report import data_of, report_of
+from nlpu.runtime.terminal.show.archive import find
+from nlpu.runtime.terminal.show.edges import replayed, shape_of
+from nlpu.runtime.terminal.show.report import data_of, report_of
+from nlpu.testing.scripted import Say, Seen
 
 __all__ = ["nlpu"]  # a fixture
 EVIL = "</script><script>alert(1)</script><!-- {script} {data} ```x``` \u2028 <|system|>"

@@ -13,10 +13,10 @@ from recorded_fixture import program, recorded
 from terminal_fixture import Terminal, nlpu
 from test_report import EVIL, evil
 
-from nlpu.engines.scripted import Say, Scripted, Seen
-from nlpu.runtime.terminal.archive import Record
-from nlpu.runtime.terminal.edges import shape_of
-from nlpu.runtime.terminal.report import MOST, report_of
+from nlpu.runtime.terminal.show.archive import Record
+from nlpu.runtime.terminal.show.edges import shape_of
+from nlpu.runtime.terminal.show.report import MOST, report_of
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 __all__ = ["nlpu"]  # a fixture
 pytestmark = [

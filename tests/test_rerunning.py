@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.runtime.terminal.archive import find
+from nlpu.runtime.terminal.show.archive import find
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")

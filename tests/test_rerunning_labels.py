@@ -9,11 +9,11 @@ import pytest
 from kit import computer, echo, execute, finish, said
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.engines.scripted import Scripted
 from nlpu.label import UNTRUSTED, USER
 from nlpu.runtime import Run
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.terminal.executing import NEEDS_PERSON
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.terminal.run.execute import NEEDS_PERSON
+from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted", "--json")

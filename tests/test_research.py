@@ -11,11 +11,11 @@ from kit import execute
 from memory_kit import TALK, memory, talk
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.engines.scripted import Scripted, Seen, default_answer
 from nlpu.label import UNTRUSTED, USER
 from nlpu.memory.controller import Memory
 from nlpu.programs.answer import NOTHING_FOUND
 from nlpu.programs.research import Report, researched
+from nlpu.testing.scripted import Scripted, Seen, default_answer
 
 __all__ = ["nlpu"]
 WHOLE = "\n".join(TALK)

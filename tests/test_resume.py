@@ -25,7 +25,6 @@ from kit import (
 )
 
 from nlpu import Limits, lift
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import (
     Diverged,
     DoesNotFit,
@@ -38,8 +37,9 @@ from nlpu.errors import (
     ServerFault,
 )
 from nlpu.runtime import Budget, first, now, random, spawn
-from nlpu.runtime.journal import Journal
-from nlpu.runtime.records import past_of
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.records import past_of
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 Script = Callable[[Seen], Any]
 

@@ -14,12 +14,12 @@ import pytest
 from kit import computer, echo, execute, finish, resumed
 
 from nlpu import NlpuError, Value, lift, op
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import BadOp, BadOperand, Diverged, ServerFault, Usage
 from nlpu.runtime import Budget, Computer, first, spawn
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.journal import Journal
-from nlpu.runtime.terminal import archive
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.terminal.show import archive
+from nlpu.testing.scripted import Scripted, Seen
 
 
 class Unprintable:

@@ -20,8 +20,8 @@ from kit import (
 )
 
 from nlpu import Limits, lift
-from nlpu.engines.scripted import Say, Scripted
 from nlpu.runtime import first, spawn
+from nlpu.testing.scripted import Say, Scripted
 
 
 def instructions(engine: Scripted) -> list[str]:

@@ -12,12 +12,12 @@ from journal_kit import forge, forge_texts
 from kit import count, echo, execute
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import NlpuError
 from nlpu.printing import cells, columns, cut, folded
 from nlpu.runtime import Budget
-from nlpu.runtime.receipt import Part
+from nlpu.runtime.observe.receipt import Part
 from nlpu.runtime.terminal.repl.console import Console, Settings
+from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture
 NAMES = {

@@ -10,16 +10,16 @@ from kit import execute
 
 from nlpu import nlop, op
 from nlpu.chat import Chat, chat_of
-from nlpu.codec import Codec
-from nlpu.complaint import Invalid
-from nlpu.convention import FIRST, SECOND, Convention
-from nlpu.engines.scripted import Scripted, Seen, see
 from nlpu.isa import judge
-from nlpu.layout import constants_of
-from nlpu.ops import Op, Operand
+from nlpu.ops.op import Op, Operand
 from nlpu.processor import scripted_frame
+from nlpu.prompt.codec import Codec
+from nlpu.prompt.complaint import Invalid
+from nlpu.prompt.convention import FIRST, SECOND, Convention
+from nlpu.prompt.layout import constants_of
+from nlpu.testing.scripted import Scripted, Seen, see
 from nlpu.tokens import CharTokenizer
-from nlpu.types import result_type
+from nlpu.types.result import result_type
 from nlpu.wire import Request
 
 CODEC = Codec(CharTokenizer(), scripted_frame())

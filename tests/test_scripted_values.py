@@ -57,11 +57,11 @@ from pydantic import (
 )  # fmt: skip
 from typing_extensions import TypeAliasType, TypedDict
 
-from nlpu.engines.example_patterns import Dice
-from nlpu.engines.examples import example
-from nlpu.engines.fault_answers import full, pieces
-from nlpu.engines.scripted import Scripted, Seen, default_answer, see
 from nlpu.errors import ConstraintRejected, MissingPart, Truncated
+from nlpu.testing.answers import full, pieces
+from nlpu.testing.examples import example
+from nlpu.testing.patterns import Dice
+from nlpu.testing.scripted import Scripted, Seen, default_answer, see
 from nlpu.wire import Constraint, Request
 from tests.kit import execute, shorten
 
@@ -379,7 +379,7 @@ SAMPLES = {
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_rule_is_near_a_real_tokenizer(name: str) -> None:
     from nlpu.engines.embedded.vocabulary import tokenizer_files
-    from nlpu.models import installed_model
+    from nlpu.engines.models import installed_model
     from nlpu.tokens import tokenizer_in
 
     try:

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from kit import execute
 
 from nlpu import op, split
-from nlpu.engines.scripted import Say, Scripted
-from nlpu.matching import sentences
-from nlpu.runtime.terminal.streaming import Streamer
+from nlpu.eval.matching import sentences
+from nlpu.runtime.terminal.run.streaming import Streamer
 from nlpu.sentences import BORDER, last_end, parts
+from nlpu.testing.scripted import Say, Scripted
 from nlpu.text import chunks
 
 # two whole sentences each, and the beginning of a third
@@ -89,7 +89,7 @@ def test_whole_sentences_are_passed_on(name: str, monkeypatch: pytest.MonkeyPatc
     assert "".join(out) == first + second + "\n"
 
 
-INSIDE = ["It is 3.5 m", "see nlpu.ops and a;b", "重３．５公斤", "Yahoo!'s x"]
+INSIDE = ["It is 3.5 m", "see nlpu.ops.op and a;b", "重３．５公斤", "Yahoo!'s x"]
 
 
 @pytest.mark.parametrize("text", INSIDE)

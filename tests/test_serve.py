@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.fake_vllm.server import FaultServer
 from nlpu import errors as e
-from nlpu.engines import serve_command as sc
-from nlpu.engines.fault_server import FaultServer
-from nlpu.engines.serve import VllmServer, cause_in
-from nlpu.engines.serve_port import claim
+from nlpu.engines.vllm import command as sc
+from nlpu.engines.vllm.port import claim
+from nlpu.engines.vllm.server import VllmServer, cause_in
 from nlpu.wire import Message, Request
 
 FAKE = """
@@ -33,7 +33,7 @@ if options.mode == "fails":
     print("OSError: no such tensor", "and more", sep="\\n", file=sys.stderr)
     sys.exit("cannot load the model")
 if options.mode.startswith("/"): open(options.mode).read()
-from nlpu.engines.fault_server import FaultServer
+from benchmarks.fake_vllm.server import FaultServer
 async def main():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     print("child", child.pid, os.getpid(), flush=True)
@@ -179,7 +179,7 @@ def test_it_gives_up_in_time(python: str, tmp_path: Path) -> None:
 
 OWNER = """
 import sys
-from nlpu.engines.serve import run_server
+from nlpu.engines.vllm.server import run_server
 run_server("m", lambda s: print(s.tail(), flush=True), python=sys.argv[1])
 """
 

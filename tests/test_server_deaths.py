@@ -28,14 +28,14 @@ from fault_kit import (
     wrong,
 )
 
+from benchmarks.fake_vllm.gpu import Gpu
 from nlpu import Limits
 from nlpu import errors as e
-from nlpu.engines.fault_gpu import Gpu
-from nlpu.engines.fault_plan import Fault, Seen, script
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime import Computer, Run
-from nlpu.runtime.faults import Health
 from nlpu.runtime.kernel import Kernel
+from nlpu.runtime.scheduler.retry import Health
+from nlpu.testing.faults import Fault, Seen, script
 
 __all__ = ["servers"]  # a fixture
 

@@ -15,17 +15,17 @@ import pytest
 import nlpu
 from nlpu import Limits, Op, Price, Value, errors, lift, op, runtime, split
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.scripted import Say, Scripted, Seen
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.transformers_folder import TransformersEngine
 from nlpu.label import UNTRUSTED, USER, Integrity, Label
 from nlpu.runtime import Budget, Computer, FakeClock, Receipt, Run, drivers, endorse, first, spawn
 from nlpu.runtime.drivers import McpServer, clock, files, pin, search
 from nlpu.runtime.drivers.driver import Driver, driver
 from nlpu.runtime.drivers.person import ScriptedPerson
-from nlpu.runtime.editing import Edits
-from nlpu.runtime.gate import Gate
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.settings import Settings
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [DOCS / name for name in ("settings.md", "settings_runs.md", "settings_outside.md")]

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from nlpu import nlop
-from nlpu.codec import Codec, messages_of
-from nlpu.convention import DEFAULT, FIRST, Convention
 from nlpu.engines.embedded.vocabulary import tokenizer_files
+from nlpu.engines.models import installed_model
 from nlpu.errors import MissingPart
-from nlpu.frames import load_frame
 from nlpu.isa import answer, judge
-from nlpu.models import installed_model
-from nlpu.ops import Op
+from nlpu.ops.op import Op
+from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.convention import DEFAULT, FIRST, Convention
+from nlpu.prompt.frames import load_frame
 from nlpu.tokens import FileTokenizer
 
 ESSAY = (Path(__file__).parents[1] / "docs" / "essay.txt").read_text(encoding="utf-8")

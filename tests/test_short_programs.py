@@ -11,7 +11,6 @@ from kit import execute
 from memory_kit import memory
 from terminal_fixture import ESSAY, Terminal, nlpu
 
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.errors import Usage
 from nlpu.memory.ingest import ingest
 from nlpu.programs.agent_day import Person, lived
@@ -19,6 +18,7 @@ from nlpu.programs.kin import kin, samples
 from nlpu.programs.research import researched
 from nlpu.programs.transfer import transfer
 from nlpu.runtime import Computer
+from nlpu.testing.scripted import Scripted, Seen
 
 __all__ = ["nlpu"]
 LETTERS = {"ann": "I am Ann. " * 90, "bob": "Bob here. " * 90, "cem": "It is Cem. " * 9}

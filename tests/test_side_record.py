@@ -31,10 +31,9 @@ from witness_kit import (
 )
 
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
-from nlpu.runtime.journal import Journal
-from nlpu.runtime.journal_file import CLOSED, FORMAT, OPEN, journals
-from nlpu.runtime.terminal.edges import _copy
-from nlpu.runtime.witness import (
+from nlpu.runtime.journal.file import CLOSED, FORMAT, OPEN, journals
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.witness import (
     SLOT_BYTES,
     UNKNOWN,
     Record,
@@ -45,6 +44,7 @@ from nlpu.runtime.witness import (
     read,
     side_of,
 )
+from nlpu.runtime.terminal.show.edges import _copy
 
 __all__ = ["shelf"]  # a fixture
 

@@ -8,8 +8,8 @@ import pytest
 from kit import count, echo, execute, merge, said, shorten
 
 from nlpu import lift
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.runtime import Receipt, first, spawn
+from nlpu.testing.scripted import Say, Scripted, Seen
 
 SECONDS = {"a": 2.0, "b": 5.0, "c": 1.0}
 

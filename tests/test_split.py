@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from kit import execute
 
 from nlpu import Value, split
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOperand, NotInRun
+from nlpu.testing.scripted import Scripted
 from nlpu.text import Chunk, chunks
 from nlpu.tokens import ByteBound
 

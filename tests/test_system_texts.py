@@ -10,15 +10,15 @@ from kit import PATIENCE_S, echo, finish
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import op
-from nlpu.cases import cases_of
-from nlpu.convention import FIRST, SECOND
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import BadOp, JournalDamaged, Usage
-from nlpu.ops import Call
+from nlpu.eval.cases import cases_of
+from nlpu.ops.op import Call
+from nlpu.prompt.convention import FIRST, SECOND
 from nlpu.runtime import Computer
-from nlpu.runtime.editing import Edits, Persona
-from nlpu.runtime.journal import Journal
-from nlpu.runtime.rows import rows_by_run
+from nlpu.runtime.journal.edits import Edits, Persona
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.rows import rows_by_run
+from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture
 PROGRAM = """
@@ -92,7 +92,7 @@ def test_equal_ops_on_other_processors_stay_apart() -> None:
         ({"system": 5}, "system must be a text, not 5"),
         ({"system": ["Be brief."]}, "system must be a text"),
         ({"system": "a\ud800"}, r"the system text has a lone surrogate \(U\+D800\) at character 1"),
-        ({"convention": "2"}, "a convention is a nlpu.convention.Convention, not '2'"),
+        ({"convention": "2"}, "a convention is a nlpu.prompt.convention.Convention, not '2'"),
     ],
 )
 def test_what_cannot_be_said_is_refused_when_the_computer_is_made(given: Any, why: str) -> None:

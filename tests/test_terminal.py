@@ -13,7 +13,7 @@ import pytest
 from terminal_fixture import COMMAND, ESSAY, ROOT, Terminal, environment, fault_server, nlpu
 
 from nlpu.runtime.run import Counts
-from nlpu.runtime.terminal.live import Plain
+from nlpu.runtime.terminal.run.live import Plain
 
 __all__ = ["nlpu"]  # a fixture
 RECEIPT = {

@@ -11,8 +11,8 @@ from kit import execute
 from terminal_fixture import Ended, Terminal, nlpu
 
 from nlpu.errors import Usage
-from nlpu.runtime.terminal.archive import find
-from nlpu.runtime.terminal.repl import acts
+from nlpu.runtime.terminal.repl import actions as acts
+from nlpu.runtime.terminal.show.archive import find
 
 __all__ = ["nlpu"]  # a fixture
 PROGRAM = """

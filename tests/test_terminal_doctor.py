@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from terminal_fixture import Terminal, fault_server, nlpu
 
-from nlpu.models import DEFAULT_MODEL, known_models
+from nlpu.engines.models import DEFAULT_MODEL, known_models
 from nlpu.runtime.settings import NAMES, Settings
-from nlpu.runtime.terminal.checks import (
+from nlpu.runtime.terminal.doctor import report
+from nlpu.runtime.terminal.doctor_checks import (
     Check,
     _engine,
     declared_here,
@@ -21,7 +22,6 @@ from nlpu.runtime.terminal.checks import (
     packages,
     version_here,
 )
-from nlpu.runtime.terminal.doctor import report
 
 __all__ = ["nlpu"]  # a fixture
 DECLARED = [

@@ -256,7 +256,7 @@ def test_unexpected_errors_ask_for_a_report_and_debug_shows_where(
     def broken(run_dir: Path, limit: int | None) -> None:
         raise KeyError("surprise")
 
-    monkeypatch.setattr("nlpu.runtime.terminal.folder.summaries", broken)
+    monkeypatch.setattr("nlpu.runtime.terminal.show.run_folder.summaries", broken)
     monkeypatch.setenv("NLPU_DEBUG", "")
     ended = nlpu("runs")
     assert ended.code == 1 and "please report" in ended.err and "Traceback" not in ended.err

@@ -16,13 +16,13 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
 from nlpu import Limits, Price
-from nlpu.codec import Codec, decode
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.errors import DoesNotFit
 from nlpu.processor import Processor, scripted_frame
+from nlpu.prompt.codec import Codec, decode
 from nlpu.runtime import Budget
-from nlpu.runtime.assembly.bounds import Bounds
-from nlpu.runtime.assembly.carrying import program_of
+from nlpu.runtime.plans.bounds import Bounds
+from nlpu.runtime.plans.execute import program_of
+from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.tokens import CharTokenizer
 from nlpu.wire import Capabilities, Reply, Request
 

@@ -8,8 +8,8 @@ from typing import Any
 from kit import computer, finish
 
 from nlpu import nlop, split
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.runtime import Budget
+from nlpu.testing.scripted import Scripted, Seen
 
 BOOK = "\n\n".join(f"Part {n}. " + "Some money changed hands. " * 20 for n in range(12))
 

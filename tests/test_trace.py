@@ -21,13 +21,13 @@ from kit import PATIENCE_S, Doomed, computer, finish, slow
 from recorded_fixture import begun, program, recorded
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.engines.scripted import Say, Seen
 from nlpu.errors import ServerFault, Usage
 from nlpu.runtime.loader import load
-from nlpu.runtime.terminal.archive import Record, find
-from nlpu.runtime.terminal.edges import shape_of
-from nlpu.runtime.terminal.flights import timeline_of
-from nlpu.runtime.terminal.trace import trace_of
+from nlpu.runtime.terminal.show.archive import Record, find
+from nlpu.runtime.terminal.show.edges import shape_of
+from nlpu.runtime.terminal.show.timeline import timeline_of
+from nlpu.runtime.terminal.show.trace import trace_of
+from nlpu.testing.scripted import Say, Seen
 
 __all__ = ["nlpu"]  # a fixture
 
@@ -115,7 +115,7 @@ def test_lives_follow_one_another(tmp_path: Path) -> None:
 
 def spans_of(record: Record) -> Any:
     pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
-    from nlpu.runtime.terminal.telemetry import spans_of as made
+    from nlpu.runtime.terminal.show.telemetry import spans_of as made
 
     return made(record)
 
@@ -192,7 +192,7 @@ def test_spans_go_to_a_collector_or_a_file(nlpu: Terminal, tmp_path: Path) -> No
 
 def test_a_collector_that_is_not_there(tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
-    from nlpu.runtime.terminal.telemetry import send
+    from nlpu.runtime.terminal.show.telemetry import send
 
     record = recorded(tmp_path, answer)
     with pytest.raises(Usage, match="no collector's URL"):

@@ -15,12 +15,12 @@ from kit import execute
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from nlpu import lift, nlop, op
-from nlpu.engines.scripted import Say, Scripted
+from nlpu.engines.grammar import grammar_of
 from nlpu.errors import BadOp, BadOperand, DriverFailed, Malformed, Truncated
-from nlpu.grammar import grammar_of
-from nlpu.json_text import canonical
 from nlpu.runtime.drivers.driver import driver
-from nlpu.types import result_type
+from nlpu.testing.scripted import Say, Scripted
+from nlpu.types.json_text import canonical
+from nlpu.types.result import result_type
 
 Half = Annotated[float, AfterValidator(lambda number: number / 2)]
 Double = Annotated[float, AfterValidator(lambda number: number * 2)]

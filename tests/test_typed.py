@@ -5,7 +5,7 @@ from __future__ import annotations
 from kit import execute
 from typed_program import program
 
-from nlpu.engines.scripted import Scripted
+from nlpu.testing.scripted import Scripted
 
 
 def test_the_typed_program_runs() -> None:

@@ -13,11 +13,11 @@ from kit import computer, execute, finish
 from pydantic import BaseModel, Field, field_validator
 
 from nlpu import Op, op
-from nlpu.engines.scripted import Scripted
 from nlpu.errors import Malformed
 from nlpu.isa import Line, Numbers, rank
 from nlpu.judgement import Judgement
-from nlpu.types import result_type
+from nlpu.testing.scripted import Scripted
+from nlpu.types.result import result_type
 
 
 class Mood(Enum):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from terminal_fixture import COMMAND, environment
 
+from nlpu.engines.models import installed_model
 from nlpu.errors import MissingPart
-from nlpu.models import installed_model
 
 pytestmark = pytest.mark.local
 try:
@@ -47,7 +47,7 @@ def test_nor_does_a_tokenizer_that_has_to_be_asked(
 ) -> None:
     code = (
         "from nlpu.engines.embedded.vocabulary import vocabulary\n"
-        "from nlpu.models import installed_model\n"
+        "from nlpu.engines.models import installed_model\n"
         "home, asked = vocabulary(installed_model(None), lambda text, special: [7])\n"
         "print(asked.encode('a'), (home / 'tokenizer.json').exists())\n"
     )
@@ -59,7 +59,7 @@ def test_without_any_place_the_cache_is_named(tmp_path: Path, homeless: dict[str
     code = (
         "import tempfile\n"
         "from nlpu.engines.embedded.vocabulary import tokenizer_files\n"
-        "from nlpu.models import installed_model\n"
+        "from nlpu.engines.models import installed_model\n"
         "tempfile.tempdir = '/dev/null'\n"
         "tokenizer_files(installed_model(None))\n"
     )

@@ -13,13 +13,13 @@ from recorded_fixture import begun, program, recorded
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import Limits
-from nlpu.engines.fault_answers import pieces
-from nlpu.engines.scripted import Say, Scripted, Seen
 from nlpu.runtime import Budget
-from nlpu.runtime.clock import SystemClock
-from nlpu.runtime.journal import owned
-from nlpu.runtime.terminal.archive import find, followed
-from nlpu.runtime.terminal.watching import lines_of, picture_of
+from nlpu.runtime.executor.clock import SystemClock
+from nlpu.runtime.journal.journal import owned
+from nlpu.runtime.terminal.show.archive import find, followed
+from nlpu.runtime.terminal.show.watch import lines_of, picture_of
+from nlpu.testing.answers import pieces
+from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.wire import Reply, Request
 
 __all__ = ["nlpu"]  # a fixture

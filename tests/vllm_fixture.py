@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from nlpu.engines.conversion import convert
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.serve import VllmServer
-from nlpu.engines.serve_command import PYTHON_VARIABLE
+from nlpu.engines.http.engine import HttpEngine
+from nlpu.engines.models import installed_model
+from nlpu.engines.vllm.command import PYTHON_VARIABLE
+from nlpu.engines.vllm.conversion import convert
+from nlpu.engines.vllm.server import VllmServer
 from nlpu.errors import MissingPart
-from nlpu.models import installed_model
 
 FLAGS = ("--max-model-len", "2048", "--max-num-seqs", "16")
 

@@ -17,7 +17,7 @@ from kit import Doomed, computer, echo, finish, keep, said, shorten
 
 from nlpu.errors import JournalDamaged, NeedsPerson
 from nlpu.runtime.drivers.driver import driver
-from nlpu.runtime.journal import Journal, Row
+from nlpu.runtime.journal.journal import Journal, Row
 
 STATES = ("on its way", "sent", "finished")
 NAMES = ("db", "db-wal", "db-side")

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nlpu.matching import plain, text_of
-from nlpu.metrics import METRICS
-from nlpu.numerals import number_in
+from nlpu.eval.matching import plain, text_of
+from nlpu.eval.metrics import METRICS
+from nlpu.eval.numerals import number_in
 
 _NUMERAL = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?")
 

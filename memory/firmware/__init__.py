@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 from nlpu.errors import Usage
 from nlpu.label import USER, join
-from nlpu.memory.levels import Levels
-from nlpu.memory.pages import Page, digest
+from nlpu.memory.store.levels import Levels
+from nlpu.memory.store.page import Page, digest
 from nlpu.value import remembered, see
 
 NAMES = ("recency", "hybrid", "iterative", "valued")

@@ -36,9 +36,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nlpu.memory.firmware import Found, OpFree
-from nlpu.memory.levels import Levels
-from nlpu.memory.pages import Page
-from nlpu.memory.reading import words_of
+from nlpu.memory.store.levels import Levels
+from nlpu.memory.store.page import Page
+from nlpu.memory.store.queries import words_of
 from nlpu.memory.times import spans_of
 
 SIGNALS = (

@@ -19,8 +19,8 @@ from collections import defaultdict
 from nlpu.errors import DoesNotFit, ModelError
 from nlpu.memory.firmware import Base, Found
 from nlpu.memory.firmware.hybrid import Firmware as Hybrid
-from nlpu.memory.levels import Levels
-from nlpu.ops import nlop
+from nlpu.memory.store.levels import Levels
+from nlpu.ops.op import nlop
 from nlpu.value import Value
 
 ROUNDS = 2

@@ -4,7 +4,7 @@ does."""
 from __future__ import annotations
 
 from nlpu.memory.firmware import Found, OpFree
-from nlpu.memory.levels import Levels
+from nlpu.memory.store.levels import Levels
 
 
 class Firmware(OpFree):

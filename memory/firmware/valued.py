@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from nlpu.memory.firmware.hybrid import WEIGHTS
 from nlpu.memory.firmware.hybrid import Firmware as Hybrid
-from nlpu.memory.levels import Levels
-from nlpu.memory.pages import Page
+from nlpu.memory.store.levels import Levels
+from nlpu.memory.store.page import Page
 
 _CREDIT_WEIGHT = 3.0
 

@@ -40,11 +40,11 @@ def named_engine(name: str, model: str | None = None, api_key: str | None = None
     if name == "scripted":
         if model is not None:
             raise Usage(f"the scripted engine has no model {model!r}; leave --model out")
-        from nlpu.engines.scripted import Scripted
+        from nlpu.testing.scripted import Scripted
 
         return Scripted()
     if name.startswith(("http://", "https://")):
-        from nlpu.engines.openai_http import HttpEngine
+        from nlpu.engines.http.engine import HttpEngine
 
         return HttpEngine(name, model=model, api_key=api_key)
     raise Usage(

@@ -29,11 +29,11 @@ from typing import Any
 
 from nlpu import errors
 from nlpu.checks import COUNT, PATH, check, maybe
+from nlpu.engines.grammar import grammar_of
+from nlpu.engines.models import fetch_model
+from nlpu.engines.models.files import check_folder
 from nlpu.extras import adding
-from nlpu.grammar import grammar_of
 from nlpu.judgement import Begun, beginnings, chosen, likeliest, shares
-from nlpu.models import fetch_model
-from nlpu.models.files import check_folder
 from nlpu.wire import Capabilities, Reply, Request
 
 _WEAKER = (

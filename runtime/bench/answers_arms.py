@@ -24,15 +24,15 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from nlpu import Case, Computer, Judgement, Malformed, NlpuError, Usage, isa
-from nlpu.convention import DEFAULT, FIRST, Convention, written
-from nlpu.matching import text_of
-from nlpu.ops import Op, Operand
-from nlpu.questions import Question, Subject, questions
+from nlpu.eval.matching import text_of
+from nlpu.eval.questions import Question, Subject, questions
+from nlpu.eval.scores import Row
+from nlpu.ops.op import Op, Operand
+from nlpu.prompt.convention import DEFAULT, FIRST, Convention, written
 from nlpu.runtime.bench.answers_data import Family, examples
 from nlpu.runtime.bench.answers_words import DSPY, OLD, PLAIN
-from nlpu.runtime.evaluation import prepared
-from nlpu.scores import Row
-from nlpu.types import result_type
+from nlpu.runtime.eval.evaluation import prepared
+from nlpu.types.result import result_type
 
 ARMS = ("old", "new", "plain", "dspy", "old4", "new4", "plain4", "dspy4", "new4c")
 DERIVED = {"new4c": "new4"}

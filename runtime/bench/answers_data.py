@@ -25,8 +25,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from nlpu import Usage
-from nlpu.cases import Case, cases_of
-from nlpu.metrics import metric_of
+from nlpu.eval.cases import Case, cases_of
+from nlpu.eval.metrics import metric_of
 
 SHOTS, CALIBRATING = 4, 60
 ROUNDS = (

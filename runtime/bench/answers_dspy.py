@@ -20,7 +20,7 @@ from typing import Any
 
 from nlpu import Case, MissingPart, ServerFault
 from nlpu.engines.embedded.llama import _started
-from nlpu.models import fetch_model
+from nlpu.engines.models import fetch_model
 from nlpu.runtime.bench.answers_arms import shows_examples
 from nlpu.runtime.bench.answers_data import Family, examples
 from nlpu.runtime.bench.answers_words import DSPY

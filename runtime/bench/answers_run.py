@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from nlpu import Computer, Usage
+from nlpu.eval.scores import Row
 from nlpu.runtime.bench.answers_arms import DERIVED, Line, ask, rescored, scored, style_of, what_of
 from nlpu.runtime.bench.answers_data import Chunk, Family, chunks
 from nlpu.runtime.bench.answers_dspy import DspyPeer
-from nlpu.scores import Row
 
 Tell = Callable[[str], None]
 

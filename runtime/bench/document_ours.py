@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from nlpu import Computer, Op, Value
-from nlpu.convention import DEFAULT, KNOWN
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.isa import answer, judge
+from nlpu.prompt.convention import DEFAULT, KNOWN
 from nlpu.runtime.bench.peers.harness import Work, main
 from nlpu.runtime.bench.programs_ours import run_ended
 

@@ -25,11 +25,11 @@ from nlpu import Computer, Receipt, Usage
 from nlpu.engines import named_engine
 from nlpu.runtime.bench.report import at_least, at_most, circumstances, show, show_circumstances
 from nlpu.runtime.bench.results import processor
-from nlpu.runtime.experience import Experience
-from nlpu.runtime.forecast import Forecast, forecast
 from nlpu.runtime.loader import Program, load
-from nlpu.runtime.terminal.archive import Record, records
+from nlpu.runtime.observe.forecast import Forecast, forecast
+from nlpu.runtime.observe.samples import Experience
 from nlpu.runtime.terminal.options import Engine, Json, Model
+from nlpu.runtime.terminal.show.archive import Record, records
 from nlpu.wire import Capabilities
 
 INPUTS = 20

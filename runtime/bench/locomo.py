@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nlpu import Page
 from nlpu.label import USER
 from nlpu.memory.firmware import Found
-from nlpu.memory.levels import rough_tokens
+from nlpu.memory.store.levels import rough_tokens
 
 CUTS = (5, 10, 25)
 CONTEXT_TOKENS = 1000

@@ -32,7 +32,7 @@ import typer
 
 from nlpu import Computer, Memory, Usage
 from nlpu.memory.firmware import Found, open_firmware
-from nlpu.memory.levels import Levels
+from nlpu.memory.store.levels import Levels
 from nlpu.runtime.bench.locomo import (
     CONTEXT_TOKENS,
     CUTS,

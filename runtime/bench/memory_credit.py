@@ -13,7 +13,7 @@ from typing import Any
 
 from nlpu import Memory
 from nlpu.memory.consolidate import consolidate
-from nlpu.memory.embed import Embedder
+from nlpu.memory.store.embedders import Embedder
 from nlpu.runtime.bench.report import circumstances
 
 _TOPICS, _NOTES, _AMONG = 12, 15, 5

@@ -14,8 +14,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from nlpu.memory.embed import Embedder, open_embedder
-from nlpu.memory.relative import Relative, choose_anchors
+from nlpu.memory.store.embedders import Embedder, open_embedder
+from nlpu.memory.store.relative import Relative, choose_anchors
 from nlpu.runtime.bench.locomo import Talk, read_talk
 from nlpu.runtime.bench.report import circumstances
 

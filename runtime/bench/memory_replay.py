@@ -28,7 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from nlpu import Memory
-from nlpu.memory.embed import Embedder
+from nlpu.memory.store.embedders import Embedder
 
 _STEP_S = 60.0  # between two accesses, for firmware that weighs age
 

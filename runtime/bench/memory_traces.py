@@ -29,12 +29,12 @@ from typing import Annotated, Any
 import typer
 
 from nlpu import Computer, FakeClock, Memory
-from nlpu.engines.scripted import Scripted, Seen
 from nlpu.runtime.bench.locomo import read_talk
 from nlpu.runtime.bench.memory_replay import Access, Uses, firmware_hits, hits
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.options import Json
+from nlpu.testing.scripted import Scripted, Seen
 
 SIZES = (8, 16, 32, 64)
 FIRMWARE = ("hybrid", "valued")

@@ -23,7 +23,7 @@ import typer
 
 from nlpu import MissingPart
 from nlpu.engines.embedded.vocabulary import tokenizer_files
-from nlpu.models import installed_model
+from nlpu.engines.models import installed_model
 from nlpu.runtime.bench.graphs import measure_graph
 from nlpu.runtime.bench.remembered import CALLS, WAYS, WINDOW, measure_document
 from nlpu.runtime.bench.report import at_most, circumstances, show, show_circumstances

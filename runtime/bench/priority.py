@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import typer
 
 from nlpu import Computer, Run, nlop
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.requests import notes
 from nlpu.runtime.bench.servers import Served, vllm_server

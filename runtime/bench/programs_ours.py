@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nlpu import Computer, Value, lift
-from nlpu.convention import FIRST
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http.engine import HttpEngine
+from nlpu.prompt.convention import FIRST
 from nlpu.runtime.bench.peers.harness import Work, main
 from nlpu.runtime.bench.programs_work import NOTE, TURN
 from nlpu.wire import Engine, Reply, Request

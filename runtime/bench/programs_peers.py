@@ -5,7 +5,7 @@ Theory of operation
 Each framework runs in a process and an environment of its own, does a little unmeasured work, and
 then the whole (``peers/harness.py``). Wall and CPU time are its own, from before the program is
 built to its end; steps and tokens are the server's counters before and after. The server is the
-fake one that steps like a GPU (``nlpu.engines.fault_gpu``: 256 slots, 50 tokens/s each, 50,000
+fake one that steps like a GPU (``benchmarks.fake_vllm.gpu``: 256 slots, 50 tokens/s each, 50,000
 tokens/s of prefill, prefix cache), or a real vLLM.
 
 Rules

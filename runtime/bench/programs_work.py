@@ -16,11 +16,11 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
-from nlpu.codec import messages_of
-from nlpu.convention import FIRST
-from nlpu.ops import Op, Operand
+from nlpu.ops.op import Op, Operand
+from nlpu.prompt.codec import messages_of
+from nlpu.prompt.convention import FIRST
 from nlpu.runtime.bench.throughput_profiles import ENDLESS, filled
-from nlpu.types import ResultType, result_type
+from nlpu.types.result import ResultType, result_type
 
 SEED = 1
 

@@ -23,8 +23,8 @@ from collections.abc import Callable
 from typing import Any
 
 from nlpu import Computer, Value, nlop
-from nlpu.engines.http_wire import Dialect, encode
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http.encode import Dialect, encode
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime.bench.requests import FILLER, Recorder, bare_seconds, bodies_of
 from nlpu.runtime.bench.shapes import Ask
 from nlpu.wire import Request

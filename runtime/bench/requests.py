@@ -15,7 +15,7 @@ they take turns, and only the CPU time of the client's process is counted, threa
 
 So the bare side has less to do than any real client would. In one thing it has more: it goes
 through aiohttp's ``ClientSession`` as everybody does, ours uses aiohttp's connections and parser
-without it (``nlpu.engines.http_post``).
+without it (``nlpu.engines.http.transport``).
 
 Rules
 1. A ratio is the median of the repeats' own ratios: a noisy machine disturbs neighbours alike.
@@ -38,9 +38,9 @@ from typing import Any
 import aiohttp
 
 from nlpu import Computer
-from nlpu.codec import Codec
-from nlpu.engines.http_wire import Dialect, encode
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http.encode import Dialect, encode
+from nlpu.engines.http.engine import HttpEngine
+from nlpu.prompt.codec import Codec
 from nlpu.runtime.bench.shapes import SHAPES, Ask, Note, begin
 from nlpu.wire import Reply, Request
 

@@ -30,7 +30,7 @@ import aiohttp
 import typer
 
 from nlpu import Computer, nlop
-from nlpu.engines.openai_http import HttpEngine
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime.bench.overhead import tokenizer
 from nlpu.runtime.bench.report import at_least, circumstances, show, show_circumstances
 from nlpu.runtime.bench.requests import bodies_of, notes

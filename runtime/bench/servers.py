@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from nlpu import MissingPart, Usage
-from nlpu.engines.conversion import converted
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.engines.openai_http import HttpEngine
-from nlpu.engines.serve import VllmServer
-from nlpu.engines.serve_command import PYTHON_VARIABLE
+from nlpu.engines.http.engine import HttpEngine
+from nlpu.engines.vllm.command import PYTHON_VARIABLE
+from nlpu.engines.vllm.conversion import converted
+from nlpu.engines.vllm.server import VllmServer
 from nlpu.runtime.settings import api_key
 from nlpu.wire import Engine
 
@@ -25,7 +25,7 @@ ROWS = 8  # requests the embedded processor runs at once
 @contextmanager
 def scripted_server(*options: str) -> Iterator[str]:
     """The scripted OpenAI-compatible server in another process; gives its URL."""
-    command = [sys.executable, "-m", "nlpu.engines.fault_server", "--with-parent", *options]
+    command = [sys.executable, "-m", "benchmarks.fake_vllm.server", "--with-parent", *options]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -22,10 +22,10 @@ from typing import Any
 
 import aiohttp
 
-from nlpu.codec import decode
-from nlpu.engines.http_replies import read_reply
-from nlpu.engines.http_wire import Dialect, encode
+from nlpu.engines.http.decode import read_reply
+from nlpu.engines.http.encode import Dialect, encode
 from nlpu.processor import Processor
+from nlpu.prompt.codec import decode
 from nlpu.runtime.bench.servers import Served, Target
 from nlpu.runtime.bench.throughput_profiles import Profile
 from nlpu.wire import Reply, Request

@@ -33,10 +33,10 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, Field, create_model
 
 from nlpu import Usage
-from nlpu.ops import Op, Operand
+from nlpu.ops.op import Op, Operand
 from nlpu.processor import Processor
 from nlpu.runtime.bench.requests import FILLER
-from nlpu.types import ResultType, result_type
+from nlpu.types.result import ResultType, result_type
 from nlpu.wire import Constraint
 
 ENDLESS = Constraint("regex", r"[^~]*~{9}")

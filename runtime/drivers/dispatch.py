@@ -45,18 +45,18 @@ from uuid import uuid4
 from pydantic_core import PydanticSerializationError
 
 from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refused, described
-from nlpu.json_text import compact
 from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.lifting import check_text
-from nlpu.runtime.cost import Cost
 from nlpu.runtime.drivers.driver import BROUGHT, KEY, LABELS, Drive, Driver
 from nlpu.runtime.drivers.person import PERSON, ExactCall, Verdict
 from nlpu.runtime.drivers.policy import objections
 from nlpu.runtime.drivers.repeating import made_before, seen_before
-from nlpu.runtime.graph import Node, Stage, content_of
-from nlpu.runtime.records import PastIntent
-from nlpu.runtime.threads import Threads
-from nlpu.runtime.works import KINDS, Kind
+from nlpu.runtime.executor.threads import Threads
+from nlpu.runtime.graph.kinds import KINDS, Kind
+from nlpu.runtime.graph.node import Node, Stage, content_of
+from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.journal.records import PastIntent
+from nlpu.types.json_text import compact
 from nlpu.value import CURRENT, Value
 
 if TYPE_CHECKING:  # the kernel calls this; it is handed in

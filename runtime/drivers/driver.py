@@ -37,12 +37,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from nlpu.checks import COUNT, DEADLINE, FLAG, FUNCTION, LABEL, NAMES, TEXT, Fit, check, maybe
 from nlpu.errors import BadOp, BadOperand
-from nlpu.json_text import written
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.lifting import contains_value, gather
-from nlpu.op_checks import hints_of
+from nlpu.ops.checks import hints_of
 from nlpu.printing import one_line
-from nlpu.types import ResultType, adapter, from_json, held, result_type
+from nlpu.types.json_text import written
+from nlpu.types.result import ResultType, adapter, from_json, held, result_type
 from nlpu.value import Value, current
 
 Effect = Literal["pure", "read", "write", "external"]

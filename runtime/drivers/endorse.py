@@ -31,9 +31,9 @@ from pydantic import PydanticUserError
 
 from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError
 from nlpu.label import Integrity, intern_label, join
-from nlpu.runtime.graph import Node, content_of
-from nlpu.runtime.works import KINDS, Kind
-from nlpu.types import ResultType, adapter, result_type
+from nlpu.runtime.graph.kinds import KINDS, Kind
+from nlpu.runtime.graph.node import Node, content_of
+from nlpu.types.result import ResultType, adapter, result_type
 from nlpu.value import Value, current
 
 if TYPE_CHECKING:  # the kernel calls this; it is handed in

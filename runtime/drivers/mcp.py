@@ -36,7 +36,7 @@ from nlpu.runtime.drivers.driver import DEADLINE_S, MOST_BYTES, Driver
 from nlpu.runtime.drivers.mcp_line import Line
 from nlpu.runtime.drivers.mcp_manifest import Definition, Pinned
 from nlpu.runtime.drivers.mcp_words import SHOWN
-from nlpu.types import result_type
+from nlpu.types.result import result_type
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult

@@ -7,7 +7,7 @@ Python's own: a Ctrl-C in those hundredths of a second ends as it ends any Pytho
 import sys
 
 from nlpu.runtime.terminal import notice
-from nlpu.runtime.terminal.interrupting import leave_at_once
+from nlpu.runtime.terminal.run.interrupt import leave_at_once
 from nlpu.runtime.terminal.stdout import open_closed
 
 

@@ -27,12 +27,12 @@ import typer
 
 from nlpu.runtime.terminal.benches import app as benches
 from nlpu.runtime.terminal.doctor import doctor
-from nlpu.runtime.terminal.evaluating import evaluate
-from nlpu.runtime.terminal.listing import runs, show
-from nlpu.runtime.terminal.memory import app as memory
+from nlpu.runtime.terminal.eval.command import evaluate
+from nlpu.runtime.terminal.memory.command import app as memory
 from nlpu.runtime.terminal.repl.command import repl
-from nlpu.runtime.terminal.running import replay, resume, run
-from nlpu.runtime.terminal.serving import serve
+from nlpu.runtime.terminal.run.command import replay, resume, run
+from nlpu.runtime.terminal.serve import serve
+from nlpu.runtime.terminal.show.command import runs, show
 from nlpu.runtime.terminal.stdout import failure, lead_back, owes_json, results
 
 app = typer.Typer(

@@ -12,7 +12,7 @@ from nlpu.runtime.settings import NAMES, Settings
 from nlpu.runtime.terminal import options as o
 
 if TYPE_CHECKING:
-    from nlpu.runtime.terminal.checks import Check
+    from nlpu.runtime.terminal.doctor_checks import Check
 
 _Offline = Annotated[bool, typer.Option("--offline", help="Ask no server.")]
 Section = tuple[str, list[tuple[str, str]]]  # a title, and lines after their marks
@@ -32,7 +32,7 @@ def doctor(
     as_json: o.Json = False,
 ) -> int:
     """What works now, what more can be had and how, and what is set by whom."""
-    from nlpu.runtime.terminal.checks import check_all
+    from nlpu.runtime.terminal.doctor_checks import check_all
     from nlpu.runtime.terminal.output import write_json
 
     now = o.settings(engine=engine, model=model, run_dir=run_dir)

@@ -12,7 +12,7 @@ from nlpu.runtime.settings import ENGINES, NAMES, Settings, read
 
 if TYPE_CHECKING:
     from nlpu.processor import Price
-    from nlpu.runtime.budget import Budget
+    from nlpu.runtime.scheduler.budget import Budget
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
@@ -101,7 +101,7 @@ def run_dir_of(given: Path | None) -> Path:
 
 def budget_of(now: Settings, before: dict[str, Any] | None = None) -> Budget:
     """A budget of the limits of now, over those of an earlier start."""
-    from nlpu.runtime.budget import Budget
+    from nlpu.runtime.scheduler.budget import Budget
 
     limits = {"nlops": now.nlops, "calls": now.calls, "seconds": now.seconds}
     given = {name: most for name, most in limits.items() if most is not None}

@@ -33,9 +33,9 @@ from dojo import attacks, tasks_banking, tasks_slack, tasks_travel, tasks_worksp
 from dojo.agent import Call, Plan, careful, naive
 from dojo.model import Gullible, Moves, Script, Task, play
 from dojo.tools import drivers, effect_of
-from nlpu.engines.scripted import Scripted
 from nlpu.runtime import Computer, FakeClock
 from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.testing.scripted import Scripted
 
 VERSION = "v1.2.2"
 SCRIPTS: dict[str, Any] = {

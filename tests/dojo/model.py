@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dojo.agent import Call, Plan, Turn
-from nlpu.engines.scripted import Seen
+from nlpu.testing.scripted import Seen
 
 Moves = Generator[Any, Any, None]
 Script = Callable[[], Moves]

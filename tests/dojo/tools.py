@@ -27,7 +27,7 @@ from pydantic_core import PydanticUndefined
 
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
 from nlpu.runtime.drivers.driver import Argument, Driver, Effect, Role
-from nlpu.types import result_type
+from nlpu.types.result import result_type
 
 Perform = Callable[[str, dict[str, Any]], Any]
 

@@ -45,6 +45,8 @@ from nlpu.engines.embedded.llama import Llama
 from nlpu.engines.embedded.slots import Place, Slots
 from nlpu.engines.embedded.threads import Threads, leaving
 from nlpu.engines.embedded.vocabulary import vocabulary
+from nlpu.engines.grammar import grammar_of
+from nlpu.engines.models import Progress, fetch_model
 from nlpu.errors import (
     BadOperand,
     Cancelled,
@@ -54,9 +56,7 @@ from nlpu.errors import (
     ServerFault,
     Usage,
 )
-from nlpu.grammar import grammar_of
 from nlpu.judgement import Begun
-from nlpu.models import Progress, fetch_model
 from nlpu.wire import Capabilities, Reply, Request
 
 _WEAKER = (
@@ -120,7 +120,7 @@ class EmbeddedEngine:
         threads: int | None = None,
         tell: Callable[[Progress], None] | None = None,
     ) -> None:
-        """Name a model (see ``nlpu.models``); ``tell`` hears how far its download is."""
+        """Name a model (see ``nlpu.engines.models``); ``tell`` hears how far its download is."""
         check("EmbeddedEngine", locals(), _FITS)
         self._name, self._window, self._tell = model_name(model), window, tell
         self._max_in_flight, self._cores = max_in_flight, threads

@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.engines.embedded.gguf import metadata_of
+from nlpu.engines.models.files import ModelFiles
+from nlpu.engines.models.store import cache_dir, storing
 from nlpu.errors import StorageFailed
-from nlpu.models.files import ModelFiles
-from nlpu.models.store import cache_dir, storing
 from nlpu.tokens import PROBES, FileTokenizer, Tokenizer, tokenizer_in
 
 _LISTS = ("tokens", "token_type", "merges")

@@ -9,13 +9,13 @@ import typer
 
 from nlpu.runtime.settings import NAMES, api_key
 from nlpu.runtime.terminal import options as o
-from nlpu.runtime.terminal.interrupting import raise_from_here
+from nlpu.runtime.terminal.run.interrupt import raise_from_here
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr, results
 
 if TYPE_CHECKING:
     from nlpu.runtime.settings import Settings as Now
-    from nlpu.runtime.terminal.archive import Record
     from nlpu.runtime.terminal.repl.console import Console
+    from nlpu.runtime.terminal.show.archive import Record
 
 _Resume = Annotated[
     str | None,
@@ -39,9 +39,9 @@ def repl(
     trust: o.Trust = False,
 ) -> int:
     """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
-    from nlpu.runtime.terminal.person import person
     from nlpu.runtime.terminal.repl.console import Console, Settings
-    from nlpu.runtime.terminal.trusting import admit
+    from nlpu.runtime.terminal.run.person import person
+    from nlpu.runtime.terminal.run.trust import admit
 
     raise_from_here()
     lead_prints_to_stderr()
@@ -77,8 +77,8 @@ def repl(
 def _session(now: Now, name: str | None) -> Record | None:
     """The session asked for, if one was. Raises Usage."""
     from nlpu.errors import Usage
-    from nlpu.runtime.terminal.archive import SESSION, find
-    from nlpu.runtime.terminal.folder import summaries
+    from nlpu.runtime.terminal.show.archive import SESSION, find
+    from nlpu.runtime.terminal.show.run_folder import summaries
 
     if name is None:
         return None
@@ -96,7 +96,7 @@ def _session(now: Now, name: str | None) -> Record | None:
 def converse(console: Console) -> None:
     """Lines from a person, until Ctrl-D or quit."""
     from nlpu.runtime.terminal.output import say
-    from nlpu.runtime.terminal.repl import looks
+    from nlpu.runtime.terminal.repl import views as looks
     from nlpu.runtime.terminal.repl.prompt import reader
 
     looks.cut_off(console)

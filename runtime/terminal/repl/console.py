@@ -27,28 +27,28 @@ from typing import Any
 
 from nlpu.errors import Diverged, NlpuError, Usage
 from nlpu.lifting import check_text
-from nlpu.runtime.budget import Budget
 from nlpu.runtime.computer import Computer
-from nlpu.runtime.gate import Gate
 from nlpu.runtime.handle import Run
 from nlpu.runtime.loader import available
 from nlpu.runtime.naming import described
-from nlpu.runtime.terminal import interrupting
-from nlpu.runtime.terminal.archive import SESSION, find
-from nlpu.runtime.terminal.downloading import have_model
-from nlpu.runtime.terminal.live import display
+from nlpu.runtime.scheduler.breakpoints import Gate
+from nlpu.runtime.scheduler.budget import Budget
+from nlpu.runtime.terminal.download import have_model
 from nlpu.runtime.terminal.output import as_text, said, say, say_error
-from nlpu.runtime.terminal.person import TerminalPerson
-from nlpu.runtime.terminal.repl import looks
-from nlpu.runtime.terminal.repl.attending import Events, UnderWay, no_echo, note
-from nlpu.runtime.terminal.repl.editing import edits_of
+from nlpu.runtime.terminal.repl import views as looks
+from nlpu.runtime.terminal.repl.edit import edits_of
 from nlpu.runtime.terminal.repl.entries import INTERRUPTED, VALUED
 from nlpu.runtime.terminal.repl.folding import writer
 from nlpu.runtime.terminal.repl.inspecting import nodes_of, ops_of
+from nlpu.runtime.terminal.repl.line_watcher import Events, UnderWay, no_echo, note
 from nlpu.runtime.terminal.repl.lines import COMMANDS, Line, parse
 from nlpu.runtime.terminal.repl.saved import save
 from nlpu.runtime.terminal.repl.session import Session
-from nlpu.runtime.terminal.trusting import admit
+from nlpu.runtime.terminal.run import interrupt as interrupting
+from nlpu.runtime.terminal.run.live import display
+from nlpu.runtime.terminal.run.person import TerminalPerson
+from nlpu.runtime.terminal.run.trust import admit
+from nlpu.runtime.terminal.show.archive import SESSION, find
 
 
 @dataclass(frozen=True, slots=True)

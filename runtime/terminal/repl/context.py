@@ -14,10 +14,10 @@ from typing import Any
 
 from nlpu.chat import Chat
 from nlpu.label import Label
-from nlpu.memory.entries import JOINT, Count
-from nlpu.memory.window import Window
+from nlpu.memory.window.entries import JOINT, Count
+from nlpu.memory.window.window import Window
 from nlpu.processor import Processor
-from nlpu.runtime.terminal.repl import acts
+from nlpu.runtime.terminal.repl import actions as acts
 from nlpu.runtime.terminal.repl.entries import Entry
 from nlpu.runtime.terminal.repl.lines import Line
 from nlpu.value import Value

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nlpu.label import UNTRUSTED, Label
-from nlpu.runtime.graph import Node
+from nlpu.runtime.graph.node import Node
 from nlpu.runtime.terminal.repl.lines import Line
 from nlpu.value import Value
 

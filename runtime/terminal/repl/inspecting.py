@@ -11,16 +11,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from nlpu.errors import NlpuError, Usage
-from nlpu.ops import Op
+from nlpu.ops.op import Op
 from nlpu.printing import cut
-from nlpu.runtime.graph import Node
+from nlpu.runtime.graph.kinds import texts_of
+from nlpu.runtime.graph.node import Node
 from nlpu.runtime.loader import load
-from nlpu.runtime.terminal.calltree import in_order
-from nlpu.runtime.terminal.edges import reader
 from nlpu.runtime.terminal.output import as_text, console, one_line, write
-from nlpu.runtime.terminal.repl import acts
+from nlpu.runtime.terminal.repl import actions as acts
 from nlpu.runtime.terminal.repl.entries import Entry, File
-from nlpu.runtime.works import texts_of
+from nlpu.runtime.terminal.show.calltree import in_order
+from nlpu.runtime.terminal.show.edges import reader
 from nlpu.wire import Message
 
 if TYPE_CHECKING:  # the console hands itself in

@@ -27,7 +27,7 @@ from nlpu.runtime.arguments import parameters
 from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.output import one_line, said, say
 from nlpu.runtime.terminal.repl.lines import COMMANDS, parse
-from nlpu.types import choices_of
+from nlpu.types.result import choices_of
 
 if TYPE_CHECKING:
     from nlpu.runtime.terminal.repl.console import Console

@@ -13,7 +13,7 @@ from typing import Any
 
 from nlpu.errors import Usage
 from nlpu.private import make_file
-from nlpu.runtime.terminal.repl.acts import digest_of
+from nlpu.runtime.terminal.repl.actions import digest_of
 from nlpu.runtime.terminal.repl.entries import Entry, File
 from nlpu.runtime.terminal.repl.inspecting import was_edited
 from nlpu.runtime.terminal.repl.lines import instruction
@@ -26,7 +26,7 @@ _HEAD = '''"""The session {name} of nlpu repl.
 """
 
 from nlpu import Value
-from nlpu.runtime.terminal.repl.acts import context, file, given, reword, run, say
+from nlpu.runtime.terminal.repl.actions import context, file, given, reword, run, say
 
 
 def session():

@@ -34,19 +34,19 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import Cancelled, Diverged, NlpuError, Usage
-from nlpu.runtime.graph import Node, current_scope
+from nlpu.runtime.executor.builtins import Place, heard
+from nlpu.runtime.graph.node import Node, current_scope
+from nlpu.runtime.graph.spawning import spawn
+from nlpu.runtime.journal.own import Told
 from nlpu.runtime.loader import Program, digest_of, file_of, load
-from nlpu.runtime.outside import Place, heard
-from nlpu.runtime.own import Told
 from nlpu.runtime.run import RunState
-from nlpu.runtime.spawning import spawn
-from nlpu.runtime.terminal.archive import SESSION
 from nlpu.runtime.terminal.inputs import read_file
 from nlpu.runtime.terminal.output import as_text, said, tell_traceback
-from nlpu.runtime.terminal.repl import acts
+from nlpu.runtime.terminal.repl import actions as acts
 from nlpu.runtime.terminal.repl.context import Context
 from nlpu.runtime.terminal.repl.entries import INTERRUPTED, VALUED, Entry, File, operand_name
 from nlpu.runtime.terminal.repl.lines import Line, instruction, references
+from nlpu.runtime.terminal.show.archive import SESSION
 from nlpu.value import Value
 
 Tell = Callable[[str, Any], None]
@@ -126,7 +126,7 @@ class Session:
                 raise self._unmet
 
     def _mark(self, told: Told, place: Place, again: bool) -> None:
-        """Note whose line it is and what it runs (``runtime.own``), together with the line."""
+        """Note whose line it is and what it runs (``journal.own``), together with the line."""
         state, at = place.scope.run, place.position
         if again:
             told.add(at, place.heard, state.past.marks.get(at, ("", ""))[0])

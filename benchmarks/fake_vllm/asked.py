@@ -1,0 +1,64 @@
+"""The scripted server's answers to questions about itself, and the shapes of its refusals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from benchmarks.fake_vllm.gpu import Gpu
+    from benchmarks.fake_vllm.server import FaultServer
+
+_TYPES = {400: "BadRequestError", 404: "NotFoundError", 500: "InternalServerError"}
+
+
+def error_body(message: str, code: int) -> dict[str, Any]:
+    kind = _TYPES.get(code, "ServiceUnavailableError")
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def json_response(value: Any, status: int = 200, **headers: str) -> web.Response:
+    return web.json_response(value, status=status, headers=headers)
+
+
+async def asked(server: FaultServer, request: web.BaseRequest, path: str) -> web.StreamResponse:
+    """Questions about the server."""
+    if path == "/v1/models":
+        return json_response({"object": "list", "data": [_card(server, m) for m in server.models]})
+    if path == "/health":  # an engine may be dead behind a healthy front
+        return web.Response()
+    if server.vllm and path == "/version":
+        return json_response({"version": "0.32.0"})
+    if server.vllm and path == "/metrics" and server.gpu:
+        return web.Response(text=_metrics(server.gpu))
+    if server.vllm and path == "/tokenize" and server.tokenizer:
+        return json_response({"tokens": _ids(server.tokenizer, await request.json())})
+    return json_response({"detail": "Not Found"}, 404)
+
+
+def _metrics(gpu: Gpu) -> str:
+    """vLLM's counters, under its names."""
+    counters = {
+        "iteration_tokens_total_count": gpu.steps,
+        "prompt_tokens_total": gpu.prompt_tokens,
+        "prefix_cache_hits_total": gpu.cached_tokens,
+        "generation_tokens_total": gpu.generated,
+    }
+    return "".join(f"vllm:{name} {count}\n" for name, count in counters.items())
+
+
+def _card(server: FaultServer, model: str) -> dict[str, Any]:
+    card: dict[str, Any] = {"id": model, "object": "model", "created": 0}
+    if server.vllm:
+        root = server.tokenizer or f"models/{model}"
+        card |= {"owned_by": "vllm", "root": root, "max_model_len": server.window}
+    return card
+
+
+def _ids(directory: str, question: dict[str, Any]) -> list[int]:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(f"{directory}/tokenizer.json")
+    ids: list[int] = tokenizer.encode(question["prompt"], add_special_tokens=False).ids
+    return ids

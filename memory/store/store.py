@@ -1,0 +1,221 @@
+"""The disk level: every page, in one SQLite file. The truth; all else can be made from it.
+
+Theory of operation
+-------------------
+    blob    every distinct text once, by its hash
+    page    its occurrences, numbered in the order they came
+    words   an FTS5 index over the texts (``words``), which holds no copy of them; gives BM25
+    file    what has been taken in: a source's name and the digest of its content
+    fact    single values: the index's high-water mark, counters
+
+Rules
+1. ``add`` is one transaction; when it returns, the pages survive the death of the process.
+2. Adding a page again adds nothing; its label becomes the join of both.
+3. One process owns a store (a lock beside the file); a second one is told who.
+4. Safe to use from several threads.
+5. What is made is its owner's alone (``nlpu.private``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from nlpu.errors import HostError, StorageFailed
+from nlpu.file_lock import Lock
+from nlpu.label import join, label_of, label_text
+from nlpu.memory.store.page import Page, blob_hash
+from nlpu.memory.store.queries import PAGES, Reading
+from nlpu.memory.store.words import RULE, indexed
+from nlpu.private import make_dir, make_file
+
+_SCHEMA = """
+CREATE TABLE blob (hash BLOB PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE page (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, address TEXT NOT NULL UNIQUE, blob BLOB NOT NULL,
+    source TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, time_s REAL NOT NULL,
+    label TEXT, importance REAL NOT NULL, credit REAL NOT NULL, links TEXT NOT NULL);
+CREATE INDEX place ON page (source, start);
+CREATE INDEX time ON page (time_s);
+CREATE INDEX text_of ON page (blob);
+CREATE TABLE file (source TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE fact (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
+"""
+_WORDS = (
+    "CREATE VIRTUAL TABLE words USING fts5 (text, content='', "
+    "tokenize=\"porter unicode61 categories 'L* M* N* Co'\")"
+)
+_MAGIC: Final = 0x4E4C504D  # "NLPM", SQLite's application_id
+
+
+class Disk(Reading):
+    """An open store of pages. ``add`` and the reads speak of pages by number and Page."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "memory.db"
+        self._thread = threading.RLock()
+        self._removed = False
+        with self._typed():
+            make_dir(directory)
+            self._lock = Lock(
+                directory / "memory.lock",
+                f"the memory in {directory} is in use by {{owner}}; wait for it or stop it",
+            )
+        try:
+            with self._typed():
+                make_file(self.path)
+                self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+                self._prepare()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def close(self) -> None:
+        """Close it and give up ownership. Idempotent."""
+        with self._thread:
+            try:
+                if self._removed:
+                    self._removed = False
+                    with self._transaction() as db:  # words of removed pages are in it till then
+                        db.execute("INSERT INTO words (words) VALUES ('optimize')")
+            finally:
+                self._db.close()
+                self._lock.release()
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def add(self, pages: Iterable[Page]) -> list[int]:
+        """The numbers of the pages, those that are new stored (rules 1 and 2)."""
+        with self._transaction():
+            return [self._add(page) for page in pages]
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Forget pages, and texts that no page holds any more."""
+        with self._transaction() as db:
+            for number, page in self.pages(numbers).items():
+                self._removed = True
+                db.execute(
+                    "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)",
+                    (number, indexed(page.text)),
+                )
+                db.execute("DELETE FROM page WHERE id = ?", (number,))
+                db.execute(
+                    "DELETE FROM blob WHERE hash = ? AND NOT EXISTS "
+                    "(SELECT 1 FROM page WHERE page.blob = blob.hash)", (blob_hash(page.text),),
+                )  # fmt: skip
+
+    def set_credit(self, credits: dict[int, float], fade: float = 1.0) -> None:
+        """Write what outcomes say about pages; that of all others is multiplied by ``fade``."""
+        with self._transaction() as db:
+            db.execute("UPDATE page SET credit = credit * ? WHERE credit != 0", (fade,))
+            db.executemany(
+                "UPDATE page SET credit = ? WHERE id = ?", [(c, n) for n, c in credits.items()]
+            )
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Keep a single value."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+
+    def set_file(self, source: str, digest: bytes | None) -> None:
+        """Note that a source has been taken in as it is; None: forget that."""
+        with self._transaction() as db:
+            if digest is None:
+                db.execute("DELETE FROM file WHERE source = ?", (source,))
+            else:
+                db.execute("INSERT OR REPLACE INTO file VALUES (?, ?)", (source, digest))
+
+    def check(self) -> list[str]:
+        """What is wrong with it, in words; nothing if it is whole."""
+        faults = [str(row[0]) for row in self._all("PRAGMA integrity_check") if row[0] != "ok"]
+        lost = self._all("SELECT count(*) FROM page WHERE blob NOT IN (SELECT hash FROM blob)")[0][
+            0
+        ]
+        if lost:
+            faults.append(f"{lost} pages have lost their text")
+        read = map(self._read, self._all(PAGES))
+        faults += [page for page in read if isinstance(page, str)]
+        if (held := self._indexed()) != self.count():
+            faults.append(f"the word index holds {held} of {self.count()} pages")
+        try:
+            self._all("INSERT INTO words (words) VALUES ('integrity-check')")
+        except StorageFailed as error:
+            faults.append(f"the word index is damaged: {error}")
+        for name, text in self._all("SELECT hash, text FROM blob"):
+            if blob_hash(text) != name:
+                faults.append(f"a text does not match its hash {name.hex()}")
+        return faults
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _add(self, page: Page) -> int:
+        db, address = self._db, page.address
+        found = db.execute("SELECT id, label FROM page WHERE address = ?", (address,)).fetchone()
+        if found is not None:
+            number, before = int(found[0]), label_of(found[1])
+            if join(before, page.label) is not before:
+                sunk = label_text(join(before, page.label))
+                db.execute("UPDATE page SET label = ? WHERE id = ?", (sunk, number))
+            return number
+        name = blob_hash(page.text)
+        db.execute("INSERT OR IGNORE INTO blob VALUES (?, ?)", (name, page.text))
+        row = (
+            address, name, page.source, page.start, page.stop, page.time_s,
+            label_text(page.label), page.importance, page.credit, json.dumps(page.links),
+        )  # fmt: skip
+        number = (
+            db.execute("INSERT INTO page VALUES (NULL,?,?,?,?,?,?,?,?,?,?)", row).lastrowid or 0
+        )
+        db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, indexed(page.text)))
+        return number
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._thread, self._typed():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _prepare(self) -> None:
+        db = self._db
+        magic = db.execute("PRAGMA application_id").fetchone()[0]
+        empty = not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not empty and magic != _MAGIC:
+            raise HostError(f"{self.path} is not a memory of this program; name another directory")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("PRAGMA secure_delete=ON")  # a text that is forgotten is overwritten
+        if empty:
+            db.executescript(f"BEGIN;PRAGMA application_id={_MAGIC};{_SCHEMA}COMMIT;")
+        self._index_words()
+
+    def _index_words(self) -> None:
+        """Make the word index, or make it again where another rule made it, or it lacks pages."""
+        same = self.fact("words") == RULE
+        if same and self._indexed() >= self.count():  # with more, pages are lost: look-ups tell
+            return
+        with self._transaction() as db:
+            db.execute("DROP TABLE IF EXISTS words")
+            db.execute(_WORDS)
+            rows = db.execute("SELECT id, text FROM page JOIN blob ON blob.hash = page.blob")
+            told = [(number, indexed(text)) for number, text in rows]
+            db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", told)
+            db.execute("INSERT OR REPLACE INTO fact VALUES ('words', ?)", (RULE,))
+        if told:
+            note = "the words of %d pages in %s were indexed anew: %s"
+            why = "the index was damaged" if same else "for scripts without blanks"
+            logging.getLogger("memory").warning(note, len(told), self.path, why)
+
+    def _indexed(self) -> int:
+        """How many pages the word index holds."""
+        return int(self._all("SELECT count(*) FROM words_docsize")[0][0])

@@ -1,0 +1,1 @@
+"""The context window: regions of fixed size, and what goes into them."""

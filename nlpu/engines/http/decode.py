@@ -1,0 +1,274 @@
+"""What comes back from an OpenAI-compatible server, whole or in a stream, as a ``Reply``.
+
+Theory of operation
+-------------------
+``read_reply`` reads one JSON object. ``StreamReader`` is fed the bytes of server-sent events as
+they come, gives the new text each time, and the same Reply in the end. Both gather what was said
+in a ``_Said``: text and thinking (``http_thinking``), the reason of the end (``http_finish``), a
+refusal, log-probabilities.
+
+Rules
+1. An answer is whole: text that is a string, a finish of ours, token counts. Else it is a fault.
+2. A stream's pieces, joined, are the text of its Reply, but for a thought that only its end marks;
+   where the bytes are cut changes nothing.
+3. An answer that ``http_wire`` wrapped is unwrapped here, a number in the digits it was written in.
+4. One answer was asked for: of several choices the first counts, whatever comes between.
+5. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from nlpu.engines.http import errors
+from nlpu.engines.http.body import BOM, MOST_REPLY, parsed
+from nlpu.engines.http.choices import Told, told
+from nlpu.engines.http.encode import Dialect
+from nlpu.engines.http.events import Events, Unreadable
+from nlpu.engines.http.finish import declined, finish_of
+from nlpu.engines.http.thinking import Thinking, unopened
+from nlpu.engines.http.usage import counts
+from nlpu.errors import ServerFault
+from nlpu.types.lenient import fenced
+from nlpu.wire import Reply, Request
+
+_NO_ANSWER = (LookupError, TypeError, AttributeError)  # from reading JSON of another shape
+_EVENTS = (b"data:", b"event:", b"retry:", b"id:", b":")
+
+
+class _Said:
+    """What an answer has said so far."""
+
+    def __init__(self, dialect: Dialect, request: Request) -> None:
+        self._thinking = None if dialect.tokens else Thinking()
+        self._free = request.constraint is None
+        self._text: list[str] = []
+        self._thought: list[str] = []
+        self._refusal: list[str] = []
+        self.none = True  # nothing in the place of the text
+        self.finish: Any = None
+        self.logprobs: Any = None
+
+    def take(self, part: dict[str, Any]) -> str:
+        """The new text of a message, of a delta, or of a completion's choice."""
+        thought = part.get("reasoning") or part.get("reasoning_content") or ""
+        text = part.get("text" if self._thinking is None else "content")
+        if isinstance(text, list):  # parts: texts, and thoughts of a kind of their own
+            thought, text = _joined(text, "thinking") + thought, _joined(text, "text")
+        self._thought.append("" + thought)
+        self._refusal.append("" + (part.get("refusal") or ""))
+        if text is None:
+            return ""
+        self.none = False
+        return self._heard("" + text)
+
+    def _heard(self, text: str) -> str:
+        answer = text if self._thinking is None else self._thinking.feed(text)
+        self._text.append(answer)
+        return answer
+
+    def close(self) -> str:
+        """The text that was held back: it might have become a mark."""
+        answer = "" if self._thinking is None else self._thinking.close()
+        self._text.append(answer)
+        return answer
+
+    def outcome(self) -> tuple[str, str, str, bool]:
+        """(text, thinking, refusal, whether a thought has no end)."""
+        text, thoughts = "".join(self._text), list(self._thought)
+        if self._thinking is None:
+            return text, "".join(thoughts), "", False
+        thoughts += self._thinking.thought
+        if not any(thoughts):
+            thought, text = unopened(text, self._free)
+            thoughts.append(thought)
+        return text, "".join(thoughts).strip(), "".join(self._refusal), self._thinking.unended
+
+
+def _joined(parts: list[Any], kind: str) -> str:
+    """The texts of all parts of a kind; a thought's text may itself be in parts."""
+    found = []
+    for part in parts:
+        inner = part.get(kind) if part.get("type", "text") == kind else None
+        found.append(_joined(inner, "text") if isinstance(inner, list) else inner or "")
+    return "".join(found)
+
+
+def read_reply(dialect: Dialect, request: Request, body: bytes) -> Reply:
+    """The Reply in a whole answer of status 200."""
+    if body.removeprefix(BOM).lstrip()[:6].startswith(_EVENTS):  # a stream that nobody asked for
+        reader = StreamReader(dialect, request)
+        reader.feed(body)
+        return reader.finish()
+    answer = _load(dialect, body)
+    _raise_error(dialect, request, answer)
+    said = _Said(dialect, request)
+    try:
+        choice = _first(answer["choices"])
+        _raise_error(dialect, request, choice)
+        said.take(choice if dialect.tokens else choice.get("message") or {})
+        said.finish, said.logprobs = _finish(choice), choice.get("logprobs")
+    except _NO_ANSWER:
+        raise errors.no_answer(dialect.where, body, dialect.secret) from None
+    said.close()
+    return _reply(dialect, request, said, answer.get("usage"))
+
+
+def _load(dialect: Dialect, body: bytes) -> dict[str, Any]:
+    try:
+        answer = parsed(body)
+    except ValueError:
+        raise errors.no_answer(dialect.where, body, dialect.secret) from None
+    if not isinstance(answer, dict):
+        raise errors.no_answer(dialect.where, body, dialect.secret)
+    return answer
+
+
+def _first(choices: Any) -> dict[str, Any]:
+    """The choice whose index is 0, else the first (rule 4)."""
+    found: dict[str, Any] = next((c for c in choices if c.get("index") == 0), choices[0])
+    return found
+
+
+def _finish(choice: dict[str, Any]) -> Any:
+    return choice.get("finish_reason") or choice.get("finishReason")
+
+
+def _raise_error(dialect: Dialect, request: Request, said: dict[str, Any]) -> None:
+    """Raise what a server says of itself under status 200."""
+    error = said.get("error") or (said if said.get("object") == "error" else None)
+    if error:
+        raise errors.from_error(dialect.where, error, request, dialect.window, dialect.secret)
+
+
+def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any) -> Reply:
+    text, thinking, refusal, unended = said.outcome()
+    no = declined(said.finish, refusal, text)
+    if said.none and not thinking and not no:
+        raise ServerFault(
+            f"{dialect.where} answered without text (finish: {said.finish})."
+            " Try again; if it stays, the server cannot serve plain completions."
+        )
+    prompt, completion, cached, thought = counts(dialect, request, text + thinking, usage)
+    if no:
+        return Reply("", "stop", prompt, completion, cached, thinking, thought, declined=no)
+    at_limit = completion >= request.max_tokens
+    # Where it thought without saying why it ended, its tokens ran out.
+    finish = finish_of(dialect.where, said.finish, text or thinking, at_limit)
+    if wraps_answer(dialect, request):
+        text = _unwrapped(text)
+    reply = Reply(
+        text, "length" if unended else finish, prompt, completion, cached, thinking, thought
+    )
+    return _weighed(dialect, request, reply, said.logprobs) if request.probabilities else reply
+
+
+def _weighed(dialect: Dialect, request: Request, reply: Reply, logprobs: Any) -> Reply:
+    """The reply with how likely each choice was."""
+    begun, found = dialect.begun_of(request), Told(())
+    with suppress(LookupError, TypeError, AttributeError, ValueError, OverflowError):
+        found = told(request, begun, dialect.tokens, logprobs)  # or else it told nothing
+    if not found.probabilities:
+        raise ServerFault(
+            f"{dialect.where} did not tell how likely the choices were."
+            " Start it without limits on logprobs, or use a result of type bool."
+        )
+    reply = reply._replace(probabilities=found.probabilities, mass=found.mass)
+    return reply if found.text is None else reply._replace(text=found.text, finish="stop")
+
+
+def has_no_pieces(dialect: Dialect, request: Request) -> bool:
+    """Whether what is generated is not yet the answer, in pieces that are worth showing."""
+    return wraps_answer(dialect, request) or bool(dialect.begun_of(request))
+
+
+def wraps_answer(dialect: Dialect, request: Request) -> bool:
+    """Whether the answer is in a JSON object of our making."""
+    constraint = request.constraint
+    return not dialect.vllm and constraint is not None and constraint.kind != "json"
+
+
+def _unwrapped(text: str) -> str:
+    """What is inside ``{"answer": ...}``; as it came, if the server ignored the format."""
+    try:
+        answer = parsed(fenced(text) or text, parse_int=str, parse_float=str)["answer"]
+    except (ValueError, KeyError, TypeError):
+        return text
+    return answer if isinstance(answer, str) else text
+
+
+class StreamReader:
+    """Reads server-sent events of one generation. Feed it bytes; it gives the new text."""
+
+    def __init__(self, dialect: Dialect, request: Request) -> None:
+        self._dialect = dialect
+        self._request = request
+        self._events = Events()
+        self._said = _Said(dialect, request)
+        self._usage: Any = None
+        self._index: Any = None
+        self._size = 0
+        self._met = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream has said that it ends."""
+        return self._events.done
+
+    def feed(self, data: bytes) -> str:
+        """The text in ``data``, together with what was left over of the bytes before it."""
+        self._size += len(data)
+        if self._size > MOST_REPLY and not self.done:
+            raise errors.endless(self._dialect.where, MOST_REPLY)
+        try:
+            return "".join(map(self._event, self._events.feed(data)))
+        except Unreadable as error:
+            raise errors.no_answer(self._dialect.where, error.data, self._dialect.secret) from None
+
+    def end(self) -> str:
+        """The text of a last event without an end, and what was held back. Idempotent."""
+        return "".join(map(self._event, self._events.end())) + self._said.close()
+
+    def _event(self, event: dict[str, Any]) -> str:
+        self._met = True
+        _raise_error(self._dialect, self._request, event)
+        own = event.get("x_groq")
+        usage = own.get("usage") if isinstance(own, dict) else None
+        self._usage = event.get("usage") or usage or self._usage
+        choices = event.get("choices")
+        try:
+            return "".join(map(self._piece, filter(self._counts, choices))) if choices else ""
+        except _NO_ANSWER:
+            said = json.dumps(event).encode()
+            raise errors.no_answer(self._dialect.where, said, self._dialect.secret) from None
+
+    def _counts(self, choice: dict[str, Any]) -> bool:
+        """Whether a choice has the index of the first one that was seen (rule 4)."""
+        index = choice.get("index") or 0
+        self._index = index if self._index is None else self._index
+        return bool(index == self._index)
+
+    def _piece(self, choice: dict[str, Any]) -> str:
+        said = self._said
+        _raise_error(self._dialect, self._request, choice)
+        said.finish = _finish(choice) or said.finish
+        said.logprobs = said.logprobs or choice.get("logprobs")  # those of the first token
+        if self._dialect.tokens:
+            return said.take(choice)
+        delta = choice.get("delta")
+        if delta is None and said.none:  # the whole message in one event
+            delta = choice.get("message")
+        return said.take(delta or {})
+
+    def finish(self) -> Reply:
+        """The whole Reply. A stream without a finish reason was cut, unless it said its end."""
+        self.end()
+        vllm, said = self._dialect.vllm, self._said
+        if not self._met and self._events.stray:  # an answer that is no stream
+            return read_reply(self._dialect, self._request, self._events.stray)
+        if (vllm and not self.done) or (said.finish is None and (vllm or not self.done)):
+            raise errors.cut(self._dialect.where)
+        said.none = False
+        return _reply(self._dialect, self._request, said, self._usage)

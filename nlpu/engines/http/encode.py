@@ -1,0 +1,194 @@
+"""What is sent to an OpenAI-compatible server: the bytes of a request body.
+
+Theory of operation
+-------------------
+A ``Dialect`` says what the server at hand takes: token ids or messages, vLLM's extensions or only
+the common ground. ``encode`` gives the body of a request; ``http_replies`` reads the answer.
+
+The body is joined from fragments rather than dumped from a dict: the options of most requests are
+the same few, so their JSON is made once (``_options``) and only the prompt is written each time.
+
+Rules
+1. Everything that shapes the generation is sent. vLLM otherwise takes top_k, min_p and penalties
+   from the model's ``generation_config.json``, and two servers would differ silently.
+2. A constraint's ``spec`` is pasted as JSON only after it was parsed once.
+3. A choice or number on a server without ``structured_outputs`` is asked for as
+   ``{"answer": ...}``; any other regex there is ``ConstraintRejected``, never ignored.
+4. A token prompt that leaves no room for ``max_tokens`` is refused here: vLLM would silently
+   generate less.
+5. A parameter that the server has refused by name is not sent to it again.
+6. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, cast
+
+from nlpu.engines.grammar import grammar_of
+from nlpu.engines.http.choices import asking
+from nlpu.errors import ConstraintRejected, DoesNotFit, RequestRefused
+from nlpu.judgement import Begun
+from nlpu.prompt.ids import json_of
+from nlpu.types.result import NUMBER_SCHEMAS
+from nlpu.wire import Constraint, Request
+
+_LIMIT, _RENAMED_LIMIT = b',"max_tokens":%d', b',"max_completion_tokens":%d'
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the server takes. ``where`` is its name in messages, ``secret`` is never shown.
+
+    untaken: parameters that it has refused by name; ``max_tokens`` has another name then.
+    begun:   for choices (a constraint's ``spec``) the tokens that begin them (``http_choices``).
+    """
+
+    where: str
+    model: str
+    window: int
+    vllm: bool
+    tokens: bool
+    seed: bool
+    priority: bool
+    secret: str | None = None
+    untaken: frozenset[str] = frozenset()
+    begun: dict[str, Begun] = field(default_factory=dict, hash=False)
+
+    @property
+    def head(self) -> bytes:
+        return b'{"model":%b' % json.dumps(self.model).encode()
+
+    def begun_of(self, request: Request) -> Begun:
+        """The tokens that begin the choices to be weighed; () where there are none to go by."""
+        if not request.probabilities or request.constraint is None:
+            return ()
+        return self.begun.get(request.constraint.spec, ())
+
+
+# -- requests --------------------------------------------------------------------------------
+
+
+def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> bytes:
+    """The request body. ``head`` is ``dialect.head``, made once."""
+    begun = dialect.begun_of(request)
+    more = asking(begun, dialect.tokens) if request.probabilities else ()
+    if begun:
+        request = request._replace(max_tokens=1, stop=(), constraint=None)
+    parts = [
+        head,
+        _prompt(dialect, request),
+        (_RENAMED_LIMIT if "max_tokens" in dialect.untaken else _LIMIT) % request.max_tokens,
+        _options(
+            dialect.vllm,
+            stream,
+            (request.temperature, request.top_p, request.stop, request.constraint),
+            request.repetition_penalty,
+            more,
+            dialect.untaken,
+        ),
+    ]
+    if dialect.seed and request.seed is not None:
+        parts.append(b',"seed":%d' % request.seed)
+    if dialect.priority and request.priority:
+        parts.append(b',"priority":%d' % request.priority)
+    if dialect.vllm:  # shows in the server's log; vLLM makes it unique itself
+        parts.append(b',"request_id":%b' % json.dumps(request.id).encode())
+    parts.append(b"}")
+    return b"".join(parts)
+
+
+def fits(dialect: Dialect, request: Request) -> None:
+    """Raise DoesNotFit for token prompts that do not; messages only the server can count."""
+    needed = len(request.prompt) + request.max_tokens
+    if dialect.tokens and needed > dialect.window:
+        raise DoesNotFit(
+            f"{len(request.prompt)} prompt tokens and up to {request.max_tokens} generated ones do"
+            f" not fit the window of {dialect.window}. Split the text or ask for less.",
+            needed=needed,
+            available=dialect.window,
+        )
+
+
+def _prompt(dialect: Dialect, request: Request) -> bytes:
+    if dialect.tokens:
+        return b',"prompt":' + json_of(cast("Sequence[int]", request.prompt))
+    turns = [
+        {"role": m.role, "content": m.content} for m in request.prompt if not isinstance(m, int)
+    ]
+    if len(turns) != len(request.prompt):
+        raise RequestRefused(
+            f"{dialect.where} takes messages, not token ids. Name its tokenizer, or encode messages"
+            " (Capabilities.token_prompts says which)."
+        )
+    return b',"messages":%b' % json.dumps(turns).encode()
+
+
+@lru_cache(maxsize=512)
+def _options(
+    vllm: bool,
+    stream: bool,
+    wanted: tuple[float, float, tuple[str, ...], Constraint | None],
+    repetition_penalty: float,
+    more: tuple[tuple[str, Any], ...],
+    untaken: frozenset[str],
+) -> bytes:
+    temperature, top_p, stop, constraint = wanted
+    options: dict[str, Any] = {"temperature": temperature, "top_p": top_p, **dict(more)}
+    if vllm:
+        options |= {"top_k": 0, "min_p": 0.0, "repetition_penalty": repetition_penalty}
+    if stop:
+        options["stop"] = list(stop)
+    if constraint is not None:
+        options |= _vllm_constraint(constraint) if vllm else _common_constraint(constraint)
+    if stream:
+        options |= {"stream": True, "stream_options": {"include_usage": True}}
+    options = {name: value for name, value in options.items() if name not in untaken}
+    if not options:
+        return b""
+    return b"," + json.dumps(options, separators=(",", ":")).encode()[1:-1]
+
+
+def _parsed(constraint: Constraint) -> Any:
+    try:
+        return json.loads(constraint.spec)
+    except ValueError as error:
+        raise ConstraintRejected(
+            f"The {constraint.kind} constraint is not JSON ({error}). Correct its spec."
+        ) from None
+
+
+def _vllm_constraint(constraint: Constraint) -> dict[str, Any]:
+    """A schema goes as our grammar: vLLM's own reading of schemas refuses what types allow."""
+    if constraint.kind == "json":
+        return {"structured_outputs": {"grammar": grammar_of(constraint)}}
+    spec = constraint.spec if constraint.kind == "regex" else _parsed(constraint)
+    return {"structured_outputs": {constraint.kind: spec}}
+
+
+def _common_constraint(constraint: Constraint) -> dict[str, Any]:
+    if constraint.kind == "json":
+        schema = _parsed(constraint)
+    else:
+        schema = {
+            "type": "object",
+            "properties": {"answer": _answer_schema(constraint)},
+            "required": ["answer"],
+            "additionalProperties": False,
+        }
+    named = {"name": "result", "strict": True, "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def _answer_schema(constraint: Constraint) -> dict[str, Any]:
+    if constraint.kind == "choice":
+        return {"type": "string", "enum": _parsed(constraint)}
+    if constraint.spec not in NUMBER_SCHEMAS:
+        raise ConstraintRejected(
+            "This server takes no regular expressions but those of numbers (it is not vLLM)."
+            " Use a choice or JSON result type, or serve the model with vLLM."
+        )
+    return NUMBER_SCHEMAS[constraint.spec]

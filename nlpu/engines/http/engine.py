@@ -1,0 +1,340 @@
+"""The served engine: vLLM, and with weaker guarantees any OpenAI-compatible server, over HTTP.
+
+Theory of operation
+-------------------
+``capabilities`` asks the server what it is, by GET only, and fixes a ``Dialect``:
+
+    vLLM, tokenizer known   POST /v1/completions       token ids, every constraint, priority
+    vLLM, tokenizer unknown POST /v1/chat/completions  messages, every constraint, priority
+    any other               POST /v1/chat/completions  messages, JSON, choices and numbers
+
+``send`` is then one POST on a kept-alive connection (``http_post``). How a body is made is in
+``http_wire``, how it is read in ``http_replies``, how a failure is named in ``http_errors``.
+
+Rules
+1. One attempt: no retry, no redirect, no proxy from the environment, no cookie.
+2. No deadline on ``send`` but for connecting: the scheduler owns time. ``capabilities`` has one.
+3. A connection that did not deliver its whole answer is closed, never reused. For vLLM that is
+   the sign to free the request, so cancelling is closing.
+4. ``cancel`` cancels the task that awaits ``send`` and turns it into ``Cancelled`` there; a
+   cancellation from elsewhere stays a ``CancelledError``.
+5. Per call: one dict entry, one body, one parse. Nothing else is on this path.
+6. A tokenizer is used only if it gives the server's own ids for a probe, where the server can say.
+7. A parameter that a server (not vLLM) refuses by name is left out, in this attempt and all later
+   ones; it is asked once for each such parameter. Only what we can do without is left out.
+8. No body is read without a cap (``http_body``).
+
+Seeds are not sent unless the caller says that the server bears them: with chunked prefill, one
+request with a seed kills the CPU build of vLLM for everybody. ``serve`` starts it so that it does
+not. vLLM does not tell its scheduling policy; priorities are always sent, and a server started
+without ``--scheduling-policy priority`` takes and ignores them (vLLM 0.11 and later).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from nlpu.checks import ANY_TEXT, COUNT, FLAG, PATH, TEXT, check, maybe
+from nlpu.engines.http import complaints, errors
+from nlpu.engines.http.body import MOST_ERROR, MOST_LIST, MOST_REPLY, read_most
+from nlpu.engines.http.choices import begun_by
+from nlpu.engines.http.decode import StreamReader, has_no_pieces, read_reply
+from nlpu.engines.http.encode import Dialect, encode, fits
+from nlpu.engines.http.probe import (
+    ServerCard,
+    base_url,
+    check_tokenizer,
+    headers,
+    read_card,
+    server_ids,
+)
+from nlpu.engines.http.transport import Answer, Target
+from nlpu.errors import Cancelled, Usage
+from nlpu.printing import one_line
+from nlpu.tokens import tokenizer_in
+from nlpu.wire import Capabilities, ConstraintKind, Reply, Request
+
+_CONNECT_S = 10.0
+_ASK_S = 30.0
+_END_S = 0.2  # for the end of a connection's answer after the end of its stream
+_KEEPALIVE_S = 3.0  # below uvicorn's five seconds: the server never closes under our request
+_EVERY: frozenset[ConstraintKind] = frozenset({"choice", "regex", "json"})
+_COMMON: frozenset[ConstraintKind] = frozenset({"choice", "json"})
+
+
+_FITS = {
+    "url": TEXT,
+    "model": maybe(TEXT),
+    "api_key": maybe(ANY_TEXT),
+    "max_in_flight": maybe(COUNT),
+    "tokenizer": maybe(PATH),
+    "window": maybe(COUNT),
+    "seed": FLAG,
+    "priority": maybe(FLAG),
+}
+
+
+class HttpEngine:
+    """An OpenAI-compatible server at ``url``.
+
+    model:         which of the server's models; may be left out where there is one.
+    max_in_flight: requests useful at once (256 for vLLM, which queues by priority; else 16).
+    tokenizer:     directory with ``tokenizer.json``, where the server's own is not at hand.
+    window:        tokens of prompt and completion, for servers that do not tell.
+    seed:          the server bears a seed in a request.
+    priority:      send priorities; by default to vLLM.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str | None = None,
+        api_key: str | None = None,
+        max_in_flight: int | None = None,
+        tokenizer: str | None = None,
+        *,
+        window: int | None = None,
+        seed: bool = False,
+        priority: bool | None = None,
+    ) -> None:
+        check("HttpEngine", locals(), _FITS)
+        self._root = base_url(url)
+        self._where = str(self._root).rstrip("/")
+        self._headers = headers(api_key)
+        self._model, self._key, self._tokenizer = model, api_key, tokenizer
+        self._max_in_flight, self._window = max_in_flight, window
+        self._seed, self._priority = seed, priority
+        self._session: aiohttp.ClientSession | None = None
+        self._dialect: Dialect | None = None
+        self._asking = asyncio.Lock()  # how the server begins its choices
+        self._directory: Path | None = None  # of the tokenizer in use
+        self._head = b""
+        self._target: Target | None = None
+        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._cancelled: set[str] = set()
+
+    def __repr__(self) -> str:
+        dialect = self._dialect
+        model = self._model if dialect is None else dialect.model
+        return one_line(f"HttpEngine({self._where}{f', {model}' if model else ''})")
+
+    # -- what the server is ------------------------------------------------------------------
+
+    async def capabilities(self) -> Capabilities:
+        """Ask the server for its models and its kind; fix how to speak to it."""
+        try:
+            async with asyncio.timeout(_ASK_S):
+                card = await read_card(self._where, self._model, self._window, self._ask, self._key)
+                card = await check_tokenizer(self._where, card, self._tokenizer, self._ask)
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            fault = errors.from_exception(self._where, error)
+            raise fault from errors.cause_of(fault, error)
+        tokens = card.vllm and card.tokenizer is not None
+        priority = card.vllm if self._priority is None else self._priority
+        self._dialect = Dialect(
+            self._where, card.model, card.window, card.vllm, tokens, self._seed, priority, self._key
+        )
+        self._head = self._dialect.head
+        self._directory = Path(card.tokenizer) if tokens and card.tokenizer else None
+        path = card.base + ("completions" if tokens else "chat/completions")
+        self._target = Target(self._opened(), self._root / path)
+        return self._told(self._dialect, card)
+
+    def _told(self, dialect: Dialect, card: ServerCard) -> Capabilities:
+        return Capabilities(
+            model=card.model,
+            window=card.window,
+            max_in_flight=self._max_in_flight or (256 if card.vllm else 16),
+            token_prompts=dialect.tokens,
+            constraints=_EVERY if card.vllm else _COMMON,
+            seed=dialect.seed,
+            priority=dialect.priority,
+            tokenizer=card.tokenizer,
+            weaker=card.weaker + self._told_weaker(card),
+            probabilities=card.vllm,
+        )
+
+    def _told_weaker(self, card: ServerCard) -> tuple[str, ...]:
+        """What is weaker for want of being told by the caller."""
+        told: tuple[str, ...] = (
+            () if self._seed else ("Seeds are not sent; a draw cannot be repeated.",)
+        )
+        if card.vllm and self._priority is None:
+            told += ("If the server was started without priorities, it ignores them.",)
+        return told
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes, Any]:
+        """(status, bytes, headers) of a question about the server."""
+        data = None if body is None else json.dumps(body).encode()
+        ask = self._opened().request(method, self._root / path, data=data, allow_redirects=False)
+        async with ask as answer:
+            return answer.status, await read_most(answer.content, MOST_LIST), answer.headers
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                limit=self._max_in_flight or 1024, keepalive_timeout=_KEEPALIVE_S
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                headers=self._headers,
+                skip_auto_headers=("User-Agent", "Accept-Encoding"),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+                trust_env=False,
+                auto_decompress=False,
+            )
+        return self._session
+
+    # -- one attempt -------------------------------------------------------------------------
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        """One POST. Streams if ``on_text`` is given."""
+        dialect, target, task = self._dialect, self._target, asyncio.current_task()
+        if dialect is None or target is None or task is None:
+            raise Usage("This engine is not open. Await capabilities() first.")
+        fits(dialect, request)
+        self._running[request.id] = task
+        try:
+            if request.probabilities and dialect.vllm:
+                dialect = await self._knowing(dialect, request)
+            return await self._attempt(dialect, target, request, on_text)
+        except asyncio.CancelledError:
+            if request.id in self._cancelled and not task.uncancel():
+                raise Cancelled(f"Request {request.id} was cancelled.") from None
+            raise
+        except (aiohttp.ClientError, TimeoutError) as error:  # an OSError would be on_text's own
+            fault = errors.from_exception(self._where, error)
+            raise fault from errors.cause_of(fault, error)
+        finally:
+            self._running.pop(request.id, None)
+            self._cancelled.discard(request.id)
+
+    async def _attempt(
+        self,
+        dialect: Dialect,
+        target: Target,
+        request: Request,
+        on_text: Callable[[str], None] | None,
+    ) -> Reply:
+        while True:
+            answer = await target.post(encode(dialect, self._head, request, on_text is not None))
+            try:
+                if 200 <= answer.status < 300:
+                    return await _read(dialect, request, answer, on_text)
+                body = await answer.read(MOST_ERROR)
+            finally:
+                answer.close()
+            learned = self._learned(dialect, answer.status, body)
+            if learned is None:
+                raise errors.from_status(
+                    self._where,
+                    answer.status,
+                    answer.headers,
+                    body,
+                    request=request,
+                    window=dialect.window,
+                    secret=self._key,
+                )
+            dialect = learned
+
+    async def _knowing(self, dialect: Dialect, request: Request) -> Dialect:
+        """The dialect with the tokens that begin the request's choices; found once."""
+        assert request.constraint is not None
+        spec = request.constraint.spec
+        if spec in dialect.begun:
+            return dialect
+        async with self._asking:
+            now = self._dialect or dialect
+            if spec not in now.begun:
+                begun = await begun_by(spec, partial(self._cut, dialect.model))
+                now = replace(self._dialect or dialect, begun={**now.begun, spec: begun})
+                self._dialect = now
+            return now
+
+    async def _cut(self, model: str, text: str) -> list[int] | None:
+        """How the model's tokenizer cuts a text; None where nobody knows."""
+        if self._directory is not None:
+            return tokenizer_in(self._directory).encode(text)
+        return await server_ids(model, text, self._ask)
+
+    def _learned(self, used: Dialect, status: int, body: bytes) -> Dialect | None:
+        """The dialect without what the server has just refused by name, if it did (rule 7)."""
+        lesson = None if used.vllm else complaints.lesson_of(status, complaints.words_of(body))
+        if lesson is None or lesson in used.untaken:
+            return None
+        now = self._dialect or used
+        self._dialect = replace(now, untaken=now.untaken | {lesson})
+        return replace(used, untaken=used.untaken | {lesson} | now.untaken)
+
+    def cancel(self, request_id: str) -> None:
+        """Stop a request; its ``send`` raises Cancelled."""
+        task = self._running.get(request_id)
+        if task is not None and request_id not in self._cancelled:
+            self._cancelled.add(request_id)
+            task.cancel()
+
+    async def close(self) -> None:
+        """Close every connection. Idempotent."""
+        session, self._session, self._dialect = self._session, None, None
+        if session is not None:
+            await session.close()
+
+
+async def _read(
+    dialect: Dialect, request: Request, answer: Answer, on_text: Callable[[str], None] | None
+) -> Reply:
+    """The Reply; its text is handed on as it comes, if somebody listens and the server streams."""
+    if answer.content_type != "text/event-stream":
+        reply, told = read_reply(dialect, request, await _whole(dialect, answer)), False
+    else:
+        shown = None if has_no_pieces(dialect, request) else on_text
+        reply, told = await _stream(StreamReader(dialect, request), answer, shown)
+    if on_text is not None and not told:
+        _tell(on_text, reply.text)
+    return reply
+
+
+async def _stream(
+    reader: StreamReader, answer: Answer, on_text: Callable[[str], None] | None
+) -> tuple[Reply, bool]:
+    """The Reply of server-sent events, and whether anything of it was handed on."""
+    told = False
+    async for data in answer.content.iter_any():
+        told |= _tell(on_text, reader.feed(data))
+        if reader.done:
+            await _drain(answer.content)
+            break
+    told |= _tell(on_text, reader.end())
+    return reader.finish(), told
+
+
+async def _drain(content: aiohttp.StreamReader) -> None:
+    """Read what comes behind the end of a stream, so that its connection can be used again."""
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(None if content.is_eof() else _END_S):
+            await read_most(content, MOST_ERROR)
+
+
+async def _whole(dialect: Dialect, answer: Answer) -> bytes:
+    body = await answer.read(MOST_REPLY)
+    if len(body) > MOST_REPLY:
+        raise errors.endless(dialect.where, MOST_REPLY)
+    return body
+
+
+def _tell(on_text: Callable[[str], None] | None, text: str) -> bool:
+    """Hand on a text, if there is any and somebody listens."""
+    if text and on_text is not None:
+        on_text(text)
+        return True
+    return False

@@ -1,0 +1,102 @@
+"""POST for one target on kept-alive connections: aiohttp's connector and parser, no session.
+
+Theory of operation
+-------------------
+aiohttp's connector opens, keeps and counts the connections, and its protocol parses the answer.
+Between the two a ``ClientSession`` makes a request object, a task that writes and a response object
+for every call: half of what a call costs. Here the head is made once for the target, and a call is
+one ``write`` of head and body and one ``read`` of the answer's head.
+
+Rules
+1. A connection that did not deliver its whole answer is closed, never reused.
+2. What goes wrong is raised as a session would raise it; ``http_errors`` knows those.
+3. No redirect, cookie, proxy or retry; nothing here knows what a body means.
+4. An ``Answer`` must be closed; its content can be read whole or in pieces.
+"""
+
+from __future__ import annotations
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from nlpu.engines.http.body import read_most
+
+
+class Answer:
+    """A status, headers and a content that may still be on its way."""
+
+    __slots__ = ("_connection", "content", "headers", "status")
+
+    def __init__(
+        self,
+        connection: aiohttp.connector.Connection,
+        status: int,
+        headers: CIMultiDictProxy[str],
+        content: aiohttp.StreamReader,
+    ) -> None:
+        self._connection = connection
+        self.status, self.headers, self.content = status, headers, content
+
+    async def read(self, most: int) -> bytes:
+        """The whole content, or a beginning of it that is longer than ``most``."""
+        return await read_most(self.content, most)
+
+    @property
+    def content_type(self) -> str:
+        """The media type, without its parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def close(self) -> None:
+        """Give the connection back, closed if the answer is not whole. Idempotent."""
+        self._connection.release()
+
+
+class Target:
+    """Where bodies are posted to. Made inside the session's loop."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: URL) -> None:
+        assert session.connector is not None
+        self._connector = session.connector
+        self._timeout = session.timeout
+        # Never sent itself: it tells the connector where to, and has the headers of all.
+        self._like = aiohttp.ClientRequest(
+            "POST",
+            url,
+            headers=session.headers,
+            skip_auto_headers=session.skip_auto_headers,
+            session=session,
+        )
+        lines = [f"POST {url.raw_path_qs} HTTP/1.1"]
+        own = self._like.headers.items()
+        lines += [f"{name}: {value}" for name, value in own if name != "Content-Length"]
+        self._head = "\r\n".join([*lines, "Content-Length: "]).encode()
+
+    async def post(self, body: bytes) -> Answer:
+        """Send one body; gives the answer as soon as its head is there."""
+        try:
+            connection = await self._connector.connect(self._like, [], self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError(f"no connection to {self._like.url}") from error
+        try:
+            return await self._exchange(connection, body)
+        except HttpProcessingError as error:
+            connection.close()
+            raise aiohttp.ClientResponseError(
+                self._like.request_info, (), status=error.code, message=error.message
+            ) from error
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _exchange(self, connection: aiohttp.connector.Connection, body: bytes) -> Answer:
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None or transport.is_closing():
+            raise aiohttp.ClientConnectionResetError("closed before it was used")
+        protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+        transport.write(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        while True:
+            head, content = await protocol.read()
+            if head.code >= 200 or head.code == 101:  # others announce that more will come
+                return Answer(connection, head.code, head.headers, content)

@@ -1,0 +1,56 @@
+"""Token counts of an answer, under the names that servers give them.
+
+Rules
+1. The server's own counts are taken where they can be true, else an estimate from characters.
+2. vLLM always counts; where it did not, its answer is a fault.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nlpu.engines.http.encode import Dialect
+from nlpu.errors import ServerFault
+from nlpu.wire import Request
+
+_CHARS_PER_TOKEN = 4
+_MOST_CHARS = 12  # of a token, in any usual text
+_MOST_TOKENS = 2**53
+
+
+def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> tuple[int, int, int, int]:
+    """(prompt, completion, cached, thinking) tokens."""
+    completion = _any(usage, "completion_tokens", "output_tokens")
+    prompt = _any(usage, "prompt_tokens", "input_tokens")
+    told = completion is not None and (completion > 0 or not text or dialect.vllm)
+    if prompt is not None and completion is not None and told:  # a text has tokens
+        cached = _count(usage, "prompt_tokens_details", "cached_tokens") or _any(
+            usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
+        )
+        thought = _count(usage, "completion_tokens_details", "reasoning_tokens") or _any(
+            usage, "reasoning_tokens"
+        )
+        return prompt, completion, min(cached or 0, prompt), thought or 0
+    if dialect.vllm:
+        raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.")
+    size = sum(1 if isinstance(p, int) else len(p.content) for p in request.prompt)
+    completion = _estimate(len(text))
+    if len(text) <= _MOST_CHARS * request.max_tokens:  # else it was not held to its limit
+        completion = min(request.max_tokens, completion)
+    return _estimate(size), completion, 0, 0
+
+
+def _any(usage: Any, *names: str) -> int | None:
+    """The first of the counts that is there."""
+    return next((n for n in (_count(usage, name) for name in names) if n is not None), None)
+
+
+def _count(usage: Any, *path: str) -> int | None:
+    """The count at that place of the usage, if there is one and it can be true."""
+    for name in path:
+        usage = usage.get(name) if isinstance(usage, dict) else None
+    return usage if type(usage) is int and 0 <= usage < _MOST_TOKENS else None
+
+
+def _estimate(chars: int) -> int:
+    return -(-chars // _CHARS_PER_TOKEN)

@@ -1,0 +1,1 @@
+"""vLLM as a process of ours: started, watched, and taken down."""

@@ -1,0 +1,1 @@
+"""Cases with known answers, metrics, and scores with their intervals."""

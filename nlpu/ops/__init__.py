@@ -1,0 +1,1 @@
+"""Ops: natural-language instructions as values."""

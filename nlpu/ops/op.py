@@ -1,0 +1,399 @@
+"""Ops: natural-language instructions as values, and what a program can do with them.
+
+Theory of operation
+-------------------
+An ``Op`` says what is asked (its text), of what (named, typed operands) and in what form the answer
+comes (its result type). It is frozen, compares by value and has a digest, so it can be stored,
+versioned, tested and looked up. Calling it does not compute anything: it describes the work
+(``Call``, ``Map``, ``Reduce``, ``Draws``, ``Check``, ``Lift``, ``Gather``) and hands it to the
+current issuer, which returns a Value at once.
+
+Rules
+1. Everything that changes what a model is asked is in the digest; nothing else is.
+2. Operands that are at hand are checked when the op is called, Values when they arrive.
+3. The work records are plain descriptions; only the runtime knows how to carry them out.
+4. ``reduce`` needs an op whose result can be its own first operand (T -> T, or list[T] -> T).
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+from nlpu.calibration import Calibration
+from nlpu.chat import Chat
+from nlpu.checks import WHOLE, check
+from nlpu.errors import BadOp, BadOperand
+from nlpu.lifting import Gather, Lift, check_text, contains_value, gather
+from nlpu.ops.checks import (
+    chat_place,
+    check_draws,
+    check_given,
+    check_parameter,
+    check_settings,
+    hints_of,
+    typed,
+)
+from nlpu.ops.examples import examples_of
+from nlpu.printing import one_line
+from nlpu.types.result import ResultType, result_type
+from nlpu.value import Value, current
+
+if TYPE_CHECKING:  # cases are of ops
+    from nlpu.eval.scores import Report
+
+R = TypeVar("R")
+AtLimit = Literal["error", "trim"]
+_RESERVED = frozenset({"samples", "sample"})
+_DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 32, "float": 32, "json": 512}
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A named place in an op and the type of what goes there."""
+
+    name: str
+    type: ResultType
+
+    def __repr__(self) -> str:
+        return one_line(f"Operand({self.name}: {self.type.name})")
+
+    def keep(self, content: Any, where: str) -> Any:
+        """The content as its type keeps it; a chat must be one to answer. Raises BadOperand."""
+        made = self.type.keep(content, where)
+        return made.asked(where) if isinstance(made, Chat) else made
+
+
+@dataclass(frozen=True, slots=True)
+class Op(Generic[R]):
+    """A typed natural-language instruction.
+
+    max_tokens:  bound of generated tokens (0: the default of the result type).
+    temperature: 0 gives the same answer to the same question, and then it is asked only once.
+    repetition_penalty: above 1 keeps small models from saying the same thing again and again.
+    at_limit:    what to do with a free text that reaches max_tokens: ``error`` raises Truncated,
+                 ``trim`` keeps it up to its last whole sentence and counts it in the receipt.
+    processor:   name of the processor to run on (None: the computer's default).
+    system:      who the model is to be, for all that it is asked (None: what the run says;
+                 "": nobody, whatever the run says).
+    examples:    calls with their right results, shown in every prompt: a list of
+                 (operand, ..., result); checked against the op, counted in the window.
+    retries:     how often a typed reply that does not fit is asked again with what was wrong.
+    calibration: how judgements are read (None: as the model gives them).
+    chat:        the place of the operand that is a Chat; -1 where none is.
+    """
+
+    name: str
+    text: str
+    operands: tuple[Operand, ...]
+    result: ResultType
+    max_tokens: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    at_limit: AtLimit = "error"
+    processor: str | None = None
+    system: str | None = None
+    examples: Any = ()
+    retries: int = 1
+    calibration: Calibration | None = None
+    chat: int = field(init=False, compare=False, repr=False)
+    digest: bytes = field(init=False, compare=False, repr=False)
+    _plain: Call = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_op(self)
+        places = [(place.name, place.type) for place in self.operands]
+        object.__setattr__(self, "chat", chat_place(self.name, places))
+        if not self.max_tokens:
+            object.__setattr__(self, "max_tokens", _default_tokens(self.result))
+        shown = examples_of(self.name, places, self.result, self.examples)
+        object.__setattr__(self, "examples", shown)
+        object.__setattr__(self, "digest", _digest(self))
+        object.__setattr__(self, "_plain", Call(self))
+
+    def __repr__(self) -> str:
+        names = ", ".join(place.name for place in self.operands)
+        return one_line(f"Op {self.name}({names}) -> {self.result.name}: {self.text}", 160)
+
+    def __call__(
+        self, *args: Any, samples: int | None = None, sample: int | None = None, **named: Any
+    ) -> Value[R]:
+        """Issue one call and return its Value.
+
+        samples: draw that many independent results; the Value then holds a list of them.
+        sample:  number of one draw; equal numbers are the same draw.
+
+        Raises BadOperand, NotInRun.
+        """
+        operands = args if not named and self._plain_operands(args) else self._bound(args, named)
+        if samples is not None or sample is not None:
+            check_draws(self.name, samples, sample)
+        if samples is not None:
+            return current().issue(Draws(self, samples), operands)
+        call = self._plain if sample is None else Call(self, sample)
+        return current().issue(call, operands)
+
+    def map(self, items: Any, *args: Any, **named: Any) -> Value[list[R]]:
+        """One call for each item, each as soon as its item is there; results in item order."""
+        rest = self.bind(args, named, skip=1)
+        return current().issue(Map(self), (_listed(self.name, _first(self), items), *rest))
+
+    def reduce(self, items: Any, *args: Any, **named: Any) -> Value[R]:
+        """Fold the items to one, in a tree of calls that each fit the window (rule 4)."""
+        first = _first(self).type
+        if first != self.result and first != result_type(
+            types.GenericAlias(list, (self.result.annotation,))
+        ):
+            raise BadOp(
+                f"{self.name}.reduce needs an op whose first operand has the type of its result "
+                f"or is a list of it; it takes {first.name} and gives {self.result.name}"
+            )
+        rest = self.bind(args, named, skip=1)
+        place = Operand(self.operands[0].name, self.result)
+        return current().issue(Reduce(self), (_listed(self.name, place, items), *rest))
+
+    def check(self, cases: Any, metric: Any = None) -> Value[Report]:
+        """One call for each case, and what they were worth: a report (``nlpu.eval.cases``)."""
+        from nlpu.eval.cases import cases_of
+
+        return current().issue(Check(self, cases_of(cases), metric), ())
+
+    def using(self, **changes: Any) -> Op[R]:
+        """The same op with other settings: any field of Op but its text, operands and result."""
+        check_given(self.name, changes)
+        return replace(self, **changes)
+
+    def _plain_operands(self, args: tuple[Any, ...]) -> bool:
+        """Whether every operand is a Value or an ASCII text where text is wanted: most calls."""
+        if len(args) != len(self.operands):
+            return False
+        for place, arg in zip(self.operands, args, strict=True):
+            if not isinstance(arg, Value) and not (
+                type(arg) is str and place.type.annotation is str and arg.isascii()
+            ):
+                return False
+        return True
+
+    def _bound(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        """The operands; a memory among them is asked for what stands there."""
+        if any(hasattr(arg, "fill_operand") for arg in (*args, *named.values())):
+            return self.bind((), _filled(self, args, named))
+        return self.bind(args, named)
+
+    def bind(self, args: tuple[Any, ...], named: dict[str, Any], skip: int = 0) -> tuple[Any, ...]:
+        """The operands in order, checked (rule 2). Raises BadOperand."""
+        places = self.operands[skip:]
+        if named or len(args) != len(places):
+            args = _arrange(self.name, places, args, named)
+        return tuple(
+            arg if isinstance(arg, Value) else _checked(self.name, place, arg)
+            for place, arg in zip(places, args, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an op; ``sample`` is an explicit number of the draw."""
+
+    op: Op[Any]
+    sample: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """``count`` independent draws of one call."""
+
+    op: Op[Any]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """One call for each item of the first operand."""
+
+    op: Op[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """A tree of calls over the first operand."""
+
+    op: Op[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One call for each case, scored. ``metric``: of all cases, if it is not theirs."""
+
+    op: Op[Any]
+    cases: tuple[Any, ...]
+    metric: Any = None
+
+
+Work = Call | Draws | Map | Reduce | Check | Lift | Gather
+
+
+# -- definition -----------------------------------------------------------------------------
+
+
+@overload
+def nlop(function: Callable[..., R]) -> Op[R]: ...
+@overload
+def nlop(**settings: Any) -> Callable[[Callable[..., R]], Op[R]]: ...
+
+
+def nlop(function: Callable[..., R] | None = None, **settings: Any) -> Any:
+    """Make an op of a function whose docstring is the instruction and whose body is empty.
+
+    Parameters become operands, the return annotation the result type. Settings are those of Op.
+    Raises BadOp where the docstring or an annotation is missing.
+    """
+    if function is None:
+        return lambda f: nlop(f, **settings)
+    hints = hints_of(function, "an op")
+    text, settings = inspect.getdoc(function), {"name": function.__name__, **settings}
+    called = settings["name"]
+    check_given(called, settings)
+    if not text:
+        raise BadOp(f"{called} needs a docstring: it is the instruction")
+    if "return" not in hints:
+        raise BadOp(f"{called} needs a return annotation: it is the result type")
+    operands = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        check_parameter(called, parameter)
+        if name not in hints:
+            raise BadOp(f"operand {name!r} of {called} needs a type annotation")
+        operands.append(Operand(name, typed(hints[name], f"operand {name!r} of op {called}")))
+    result = typed(hints["return"], f"the result of op {called}")
+    return Op(text=text, operands=tuple(operands), result=result, **settings)
+
+
+@overload
+def op(text: str) -> Op[str]: ...
+@overload
+def op(text: str, out: type[R], **settings: Any) -> Op[R]: ...
+@overload
+def op(text: str, out: Any, **settings: Any) -> Op[Any]: ...
+
+
+def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settings: Any) -> Op[Any]:
+    """An op written inline: ``op("Translate to French")(text)``.
+
+    It takes ``operands`` texts, called ``text`` or ``text_1``, ``text_2``, ... Raises BadOp.
+    """
+    check("op", {"operands": operands}, {"operands": WHOLE}, BadOp)
+    names = ["text"] if operands == 1 else [f"text_{n + 1}" for n in range(operands)]
+    places = tuple(Operand(place, result_type(str)) for place in names)
+    called = name or _slug(str(text))
+    check_given(called, settings)
+    result = typed(out, f"the result of op {called}")
+    return Op(called, text, places, result, **settings)
+
+
+# -- helpers --------------------------------------------------------------------------------
+
+
+def _check_op(op: Op[Any]) -> None:
+    check_settings(op)
+    if not op.text.strip():
+        raise BadOp(f"op {op.name} has an empty instruction")
+    said = ((op.text, "instruction"), (op.name, "name"), (op.system or "", "system text"))
+    for text, what in said:
+        try:
+            check_text(text, f"the {what} of op {op.name!a}")
+        except BadOperand as error:
+            raise BadOp(str(error)) from None
+    names = [operand.name for operand in op.operands]
+    if len(set(names)) != len(names) or _RESERVED & set(names):
+        raise BadOp(f"op {op.name}: operand names must differ, and not be 'sample' or 'samples'")
+    if op.at_limit == "trim" and op.result.kind != "text":
+        raise BadOp(f"op {op.name}: only free text can be trimmed at its limit")
+
+
+def _default_tokens(result: ResultType) -> int:
+    if result.kind == "choice":  # every token is at least one byte of the longest choice
+        assert result.constraint is not None
+        return min(256, max(8, len(result.constraint.spec.encode())))
+    return _DEFAULT_TOKENS[result.kind]
+
+
+def _digest(op: Op[Any]) -> bytes:
+    parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
+    parts += [f"{place.name}:{place.type!r}" for place in op.operands]
+    parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
+    if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
+        parts += [op.system or "", repr(op.examples), str(op.retries)]
+    if op.result.about:
+        parts.append(f"about {op.result.about}")
+    if op.calibration is not None:
+        parts.append(f"calibration {tuple(op.calibration)!r}")
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _slug(text: str) -> str:
+    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    return "_".join(words[:4]) or "op"
+
+
+def _first(op: Op[Any]) -> Operand:
+    """The operand that is mapped or reduced over. Raises BadOp."""
+    if not op.operands:
+        raise BadOp(f"{op.name} has no operands: there is nothing to map or to reduce over")
+    return op.operands[0]
+
+
+def _arrange(
+    name: str, places: tuple[Operand, ...], args: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Positional and named operands in the order of their places."""
+    wanted = ", ".join(f"{place.name}: {place.type.name}" for place in places)
+    if len(args) > len(places):
+        raise BadOperand(f"{name} takes ({wanted}), got {len(args)} operands")
+    given = dict(zip((place.name for place in places), args, strict=False))
+    for key, arg in named.items():
+        if key in given or all(place.name != key for place in places):
+            raise BadOperand(f"{name} takes ({wanted}); {key!r} does not fit there")
+        given[key] = arg
+    missing = [place.name for place in places if place.name not in given]
+    if missing:
+        raise BadOperand(f"{name} takes ({wanted}); {missing[0]!r} is missing")
+    return tuple(given[place.name] for place in places)
+
+
+def _filled(op: Op[Any], args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """The operands by name, with one that stands for a memory filled from it."""
+    given = _arrange(op.name, op.operands, args, named)
+    operands = dict(zip((place.name for place in op.operands), given, strict=True))
+    sources = [name for name, operand in operands.items() if hasattr(operand, "fill_operand")]
+    if len(sources) > 1:
+        raise BadOperand(f"{op.name} can have one operand from memory, not {', '.join(sources)}")
+    (name,) = sources
+    others = {key: operand for key, operand in operands.items() if key != name}
+    return others | {name: operands[name].fill_operand(op, name, others)}
+
+
+def _checked(name: str, place: Operand, arg: Any) -> Any:
+    where = f"operand {place.name!r} of {name}"
+    try:
+        if isinstance(arg, list | tuple | dict) and contains_value(arg):
+            return gather(arg)
+        content = place.keep(arg, where)
+    except RecursionError:
+        raise BadOperand(f"{where} contains itself, or is nested too deeply") from None
+    return check_text(content, where) if isinstance(content, str) else content
+
+
+def _listed(name: str, place: Operand, items: Any) -> Any:
+    if isinstance(items, Value):
+        return items
+    if isinstance(items, str | set | frozenset | dict) or not isinstance(items, Iterable):
+        raise BadOperand(
+            "map and reduce take a list (or a Value of one): use split() on a text, sorted() on a "
+            "set, whose order differs from process to process, list() on a dict's keys or values"
+        )
+    return [item if isinstance(item, Value) else _checked(name, place, item) for item in items]

@@ -1,0 +1,1 @@
+"""From an op and its operands to a prompt's ids, and from a reply to a result."""

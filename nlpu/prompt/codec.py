@@ -1,0 +1,379 @@
+"""The codec: from an op and its operands to a prompt, and from a reply to a result. Pure.
+
+Theory of operation
+-------------------
+``layout`` says, by a convention, where an op's texts and operands stand; here they become ids. What
+is the same in every call of an op is tokenised once (a *skeleton*), an operand once for as long as
+it is remembered; a prompt is their pieces joined. A piece also keeps the bytes that are sent for
+it, so a document that was sent before costs its copying alone. The turns of a chat are pieces too:
+a long one that goes on costs its new turns.
+
+Rules
+1. No I/O, no clock, no state but memo tables of bounded size; equal input gives equal output.
+2. Operand text is tokenised as plain text: it cannot become a special token.
+3. ``decode`` returns a content of the op's result type or raises a ModelError.
+4. Nothing is cut silently: only ``at_limit="trim"`` shortens a text; ``Decoded.trimmed`` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from nlpu.chat import Chat
+from nlpu.errors import BadOp, Declined, EmptyReply, Malformed, Truncated
+from nlpu.judgement import weighed
+from nlpu.ops.op import Op
+from nlpu.prompt.complaint import Invalid
+from nlpu.prompt.convention import DEFAULT, Convention
+from nlpu.prompt.fences import fences_for
+from nlpu.prompt.frames import Frame
+from nlpu.prompt.ids import Piece, Prompt
+from nlpu.prompt.layout import (
+    Order,
+    Texts,
+    Turn,
+    again_of,
+    order_of,
+    spread,
+    turns_of,
+    written_again,
+)
+from nlpu.prompt.markers import USUAL, Markers
+from nlpu.prompt.outline import outline_of
+from nlpu.sentences import last_end
+from nlpu.tokens import Tokenizer
+from nlpu.wire import Message, Reply
+
+_MEMO_ENTRIES, _MEMO_PIECES, _MEMO_TOKENS = 512, 1 << 13, 1 << 18
+
+
+class Codec:
+    """Encodes for one tokenizer and frame. Prompts are tuples of token ids."""
+
+    def __init__(self, tokenizer: Tokenizer, frame: Frame) -> None:
+        self.tokenizer = tokenizer
+        self.frame = frame
+        self._skeletons: dict[Any, list[Piece]] = {}
+        self._overheads: dict[tuple[bytes, bytes], int] = {}
+        self._pieces: dict[str, Piece] = {}
+        self._between: dict[tuple[int, ...], Piece] = {}
+        self._kept_tokens = 0
+
+    def encode(
+        self,
+        op: Op[Any],
+        contents: Sequence[str],
+        convention: Convention = DEFAULT,
+        invalid: Sequence[Invalid] = (),
+    ) -> Prompt:
+        """The whole prompt, up to where the model starts to write.
+
+        invalid: what the model has answered already that was no result; it is a last piece.
+        """
+        pieces = self._asked(op, contents, convention)
+        if invalid:
+            end = len(pieces[-1].ids) - len(self.frame.after)
+            pieces[-1] = Piece(pieces[-1].ids[:end])
+            pieces.append(Piece(self._again(again_of(convention, op, invalid), convention)))
+        return Prompt(pieces, partial(outline_of, convention, op, contents, self.frame.turns))
+
+    def _asked(self, op: Op[Any], contents: Sequence[str], convention: Convention) -> list[Piece]:
+        """The pieces of a prompt, constants and operands in turn."""
+        if op.chat >= 0:
+            return [*self._chat(op, spread(op, contents), convention)]
+        order, fences = order_of(convention, op, contents), fences_for(convention, op, contents)
+        bones = self._skeleton(convention, op, order, fences)
+        pieces = [bones[0]]
+        for place, bone in zip((*order.before, *order.behind), bones[1:], strict=True):
+            pieces += (self._piece(contents[place]), bone)
+        return pieces
+
+    def _again(self, turns: Sequence[Turn], convention: Convention) -> tuple[int, ...]:
+        """The ids of turns that follow on a user's."""
+        ids: list[int] = []
+        if not self.frame.turns:
+            ids += self.tokenizer.encode(written_again(convention, turns))
+        else:
+            for number, turn in enumerate(turns, 2):
+                ids += self.start(turn, number)
+                ids += self.tokenizer.encode("".join(map(str, turn.pieces)))
+        return (*ids, *self.frame.after)
+
+    def turns(
+        self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
+    ) -> tuple[Turn, ...]:
+        """What ``encode`` writes, as turns of text; a chat's texts are in it, as theirs."""
+        given = spread(op, contents)
+        turns = self._turns(op, given, convention, fences_for(convention, op, contents))
+        if not given.roles:
+            return turns
+        known = range(len(op.operands))
+        return tuple(
+            Turn(role, tuple(p if isinstance(p, str) or p in known else given.texts[p] for p in ps))
+            for role, ps in turns
+        )
+
+    def _turns(
+        self, op: Op[Any], given: Texts, convention: Convention, fences: Sequence[str]
+    ) -> tuple[Turn, ...]:
+        order = order_of(convention, op, given.texts[: len(op.operands)])
+        return turns_of(convention, op, order, fences, given.roles, self.frame.turns)
+
+    def _chat(
+        self, op: Op[Any], given: Texts, convention: Convention, fences: Sequence[str] = ()
+    ) -> Iterator[Piece]:
+        """The pieces of a prompt with a chat: what is the same in two is one piece in both."""
+        fences = fences or fences_for(convention, op, given.texts[: len(op.operands)])
+        bone: list[int] = []
+        for number, turn in enumerate(self._turns(op, given, convention, fences)):
+            bone += self.start(turn, number)
+            for piece in turn.pieces:
+                if isinstance(piece, str):
+                    bone += self._piece(piece).ids
+                else:
+                    yield from (self._bone(bone), self._piece(given.texts[piece]))
+                    bone = []
+        yield self._bone([*bone, *self.frame.after])
+
+    def _bone(self, ids: Sequence[int]) -> Piece:
+        """What stands between the texts of a chat: most often the same few ids."""
+        key = tuple(ids)
+        found = self._between.get(key)
+        if found is None:
+            if len(self._between) >= _MEMO_ENTRIES:
+                self._between.clear()
+            found = self._between[key] = Piece(key)
+        return found
+
+    def _skeleton(
+        self, convention: Convention, op: Op[Any], order: Order, fences: tuple[str, ...]
+    ) -> list[Piece]:
+        """The pieces before, between and after the operands."""
+        key = (convention.digest, op.digest, order, fences)
+        found = self._skeletons.get(key)
+        if found is None:
+            if len(self._skeletons) >= _MEMO_ENTRIES:
+                self._skeletons.clear()
+            turns = turns_of(convention, op, order, fences, (), self.frame.turns)
+            found = self._skeletons[key] = self._bones(turns)
+        return found
+
+    def _bones(self, turns: Sequence[Turn]) -> list[Piece]:
+        bones: list[list[int]] = [[]]
+        for number, turn in enumerate(turns):
+            bones[-1] += self.start(turn, number)
+            for piece in turn.pieces:
+                if isinstance(piece, int):
+                    bones.append([])
+                else:
+                    bones[-1] += self.tokenizer.encode(piece)
+        bones[-1] += self.frame.after
+        return [Piece(tuple(bone)) for bone in bones]
+
+    def start(self, turn: Turn, number: int) -> tuple[int, ...]:
+        """What the frame writes before the turn of that number."""
+        frame = self.frame
+        if turn.role == "assistant":
+            return frame.said
+        if number == 0:
+            return frame.before if turn.role == "system" else frame.opening
+        return frame.between if number == 1 else frame.following
+
+    def _piece(self, text: str) -> Piece:
+        piece = self._pieces.get(text)
+        if piece is None:
+            piece = Piece(tuple(self.tokenizer.encode(text)))
+            self._kept_tokens += len(piece.ids)
+            if len(self._pieces) >= _MEMO_PIECES or self._kept_tokens > _MEMO_TOKENS:
+                self._pieces.clear()
+                self._kept_tokens = len(piece.ids)
+            self._pieces[text] = piece
+        return piece
+
+    def overhead(self, op: Op[Any], convention: Convention = DEFAULT) -> int:
+        """Most tokens of the op's prompt that are not operand text, with fences of usual length.
+
+        Of a chat it counts what the frame writes around one turn.
+        """
+        key = (convention.digest, op.digest)
+        found = self._overheads.get(key)
+        if found is None:
+            ways = self._bare(op, convention)
+            found = max(sum(len(piece.ids) for piece in each) for each in ways)
+            if len(self._overheads) >= _MEMO_ENTRIES:
+                self._overheads.clear()
+            self._overheads[key] = found
+        return found
+
+    def _bare(self, op: Op[Any], convention: Convention) -> Iterator[Iterable[Piece]]:
+        """The op's prompts without any operand text, in each order."""
+        every = tuple(range(len(op.operands)))
+        if op.chat >= 0:
+            bare = Texts([""] * (len(every) + 1), ("user",))
+            yield self._chat(op, bare, convention, ("```",) * len(every))
+            return
+        orders = [Order((), every)]
+        if convention.document:
+            orders += [Order((one,), tuple(p for p in every if p != one)) for one in every]
+            orders.append(Order(every, ()))
+        fences = ("```",) * len(every)  # longer than none
+        yield from (self._skeleton(convention, op, order, fences) for order in orders)
+
+    def operand_tokens(
+        self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
+    ) -> int:
+        """Tokens of the op's prompt that are its operands, with what longer fences take more."""
+        return len(self.encode(op, contents, convention)) - self.overhead(op, convention)
+
+    def count(self, text: str) -> int:
+        """Tokens of a text as an operand."""
+        return len(self._piece(text).ids)
+
+    def chat_tokens(self, chat: Chat) -> int:
+        """Tokens of a chat as an operand, with the most that stands around each turn."""
+        frame = self.frame
+        around = max(len(frame.said), len(frame.following))
+        if not frame.turns:
+            around = self.count("\n\nassistant: ")
+        return sum(self.count(turn.text) + around for turn in chat)
+
+
+def messages_of(
+    op: Op[Any],
+    contents: Sequence[str],
+    markers: Markers = USUAL,
+    convention: Convention = DEFAULT,
+    invalid: Sequence[Invalid] = (),
+    frame: Frame | None = None,
+) -> tuple[Message, ...]:
+    """The prompt as chat messages, operands' markers broken up (weaker than token ids).
+
+    invalid: what the model has answered already; frame: what its server writes around turns.
+    """
+    spoken = frame is None or frame.turns
+    order = order_of(convention, op, contents)
+    given = spread(op, contents)
+    told = [markers.broken(text) for text in given.texts]
+    fences = fences_for(convention, op, told[: len(contents)])
+    turns = turns_of(convention, op, order, fences, given.roles, spoken)
+    messages = [
+        Message(turn.role, "".join(told[p] if isinstance(p, int) else p for p in turn.pieces))
+        for turn in turns
+    ]
+    if invalid:
+        unmarked = [Invalid(*map(markers.broken, each)) for each in invalid]
+        again = again_of(convention, op, unmarked)
+        if frame is None or frame.turns:
+            messages += [Message(turn.role, "".join(map(str, turn.pieces))) for turn in again]
+        else:
+            last = messages[-1]
+            messages[-1] = replace(last, content=last.content + written_again(convention, again))
+    return tuple(messages)
+
+
+class Decoded(NamedTuple):
+    """A result, its canonical text, and whether it was shortened at its limit."""
+
+    content: Any
+    text: str
+    trimmed: bool = False
+
+
+def decode(op: Op[Any], reply: Reply) -> Decoded:
+    """The result of a reply. Raises Declined, Truncated, EmptyReply or Malformed."""
+    if reply.declined:
+        raise Declined(f"{op.name}: {reply.declined}; ask in other words, or ask another model")
+    result = op.result
+    text = reply.text.strip()
+    if not text.isascii():
+        text = _encodable(op, text)
+    if not text and reply.finish == "length":  # nothing that could be a result, or be trimmed to it
+        raise Truncated(_limit_message(op, text, bool(reply.thinking)))
+    if result.kind != "text" and reply.finish == "length" and not _complete(op, text):
+        raise Truncated(_limit_message(op, text))
+    if not text:  # and no result type is written so
+        raise EmptyReply(f"{op.name}: the model returned no text; rephrase the instruction")
+    if result.kind != "text":
+        return _typed(op, reply, text)
+    if reply.finish != "length":
+        return Decoded(*result.own(text))
+    if op.at_limit == "error":
+        raise Truncated(_limit_message(op, text))
+    return Decoded(*result.own(to_last_sentence(text)), trimmed=True)
+
+
+def _encodable(op: Op[Any], text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Malformed(
+            f"{op.name}: the reply has a lone surrogate (U+{ord(text[error.start]):04X}) at "
+            f"character {error.start} and is no text; another draw or another model may help"
+        ) from error
+    return text
+
+
+def _typed(op: Op[Any], reply: Reply, text: str) -> Decoded:
+    content, kept = op.result.read(text)
+    if op.result.kind == "json":
+        _check_again(op, content, kept)
+    if reply.probabilities:
+        content = weighed(content, reply.probabilities, op.temperature == 0, reply.mass)
+        if op.calibration is not None:
+            content = op.calibration.of(content)
+        kept = op.result.render(content)
+    return Decoded(content, kept)
+
+
+def _check_again(op: Op[Any], content: Any, kept: str) -> None:
+    """Raise BadOp for a type that reads one text in two ways: later lives would see another."""
+    again = op.result.parse(kept)
+    if again == content or op.result.render(again) == op.result.render(content):
+        return
+    raise BadOp(
+        f"{op.name}: {op.result.name} reads the same reply as another value each time (a "
+        "default_factory, or a validator that looks at the time or draws): each life of a run "
+        "must read the same, so give it a fixed default"
+    )
+
+
+def _complete(op: Op[Any], text: str) -> bool:
+    """Whether a text that ended at its limit is a whole result all the same.
+
+    Numbers are not: one more digit may have been on its way. A choice that begins another is not.
+    """
+    kind, end = op.result.kind, text.rstrip()[-1:]
+    if kind in ("int", "float") or (kind == "json" and end.isdigit()):
+        return False
+    if kind == "choice" and op.result.begins_another(text.strip()):
+        return False
+    try:
+        op.result.parse(text)
+    except Exception:  # any failure to parse means it is not whole
+        return False
+    return True
+
+
+def _limit_message(op: Op[Any], text: str, thinks: bool = False) -> str:
+    if thinks:
+        return (
+            f"{op.name}: the model was still thinking at its limit of {op.max_tokens} tokens and "
+            "had answered nothing; raise max_tokens, or let it think less"
+        )
+    shown = text if len(text) <= 60 else "..." + text[-57:]
+    less = ", or accept a shortened text with at_limit='trim'" if op.result.kind == "text" else ""
+    return (
+        f"{op.name}: the model was still writing at its limit of {op.max_tokens} tokens "
+        f"(it ended with {shown!r}); raise max_tokens, or ask for less{less}"
+    )
+
+
+def to_last_sentence(text: str) -> str:
+    """The text up to its last sentence end; all of it, less a last part word, if it has none."""
+    if end := last_end(text):
+        return text[:end]
+    head, _, _ = text.rpartition(" ")
+    return head or text

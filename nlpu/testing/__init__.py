@@ -1,0 +1,1 @@
+"""Engines without a model, for tests: scripted answers, faults, texts that obey constraints."""

@@ -1,0 +1,1 @@
+"""Result types: from Python annotations to what a model must write, and back."""

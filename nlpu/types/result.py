@@ -1,0 +1,395 @@
+"""Result types: from a Python annotation to a language the model must write in, and back.
+
+Theory of operation
+-------------------
+Each annotation has four things: a *constraint* the engine decodes under, a *contract* sentence
+that tells the model what is wanted, ``read`` from generated text to a content and the text that
+is kept of it, and ``render`` from a content to the canonical text in which other ops read it.
+
+    str             free text                       bool            yes | no
+    Judgement       yes | no, with its probability
+    int, float      a numeral                       Literal, Enum   one of the choices
+    all else that pydantic has a JSON schema for    one JSON value: records, lists, dates, unions
+
+Rules
+1. ``parse(render(x)) == x`` for every content that ``keep`` lets through: what Python made and the
+   type does not read back as it was is BadOperand. A property test holds it.
+2. No bound that the user did not write changes or refuses a value. What runs on ends at its limit
+   of tokens, which says so.
+3. Every life reads what is kept of a reply, and reads it once: a validator may change its input.
+4. ``read`` and ``parse`` raise Malformed, ``check`` and ``keep`` BadOperand; nothing else escapes.
+5. What is not written as the type is, but can only mean one of its contents, is that (``lenient``).
+6. Secrets are refused: two of them would have one text, and one answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import lru_cache, wraps
+from math import isfinite
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from nlpu.errors import BadOp, BadOperand, Malformed
+from nlpu.judgement import Judgement, read
+from nlpu.types.descriptions import described, meaning_of
+from nlpu.types.forms import form, is_decimal, notes, parts_of, schema_for
+from nlpu.types.json_text import normal, written
+from nlpu.types.lenient import readings
+from nlpu.wire import Constraint
+
+_INT = r"-?(0|[1-9][0-9]*)"
+_FLOAT = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+NUMBER_SCHEMAS = {  # for engines that take JSON schemas and no regular expressions
+    _INT: {"type": "integer"},
+    _FLOAT: {"type": "number"},
+}
+
+_TEXT_BOUNDS = {
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "pattern": "of the pattern {}",
+}
+_SAYS = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties")
+
+Made = TypeVar("Made")
+Kind = Literal["text", "bool", "judgement", "int", "float", "choice", "json"]
+
+
+def remembered(make: Callable[[Any], Made]) -> Callable[[Any], Made]:
+    """Make something of an annotation once.
+
+    Annotations that only differ in order are equal (``int | str``), and some have no hash.
+    """
+    made = lru_cache(maxsize=1024)(lambda annotation, order: make(annotation))
+
+    def found(annotation: Any) -> Made:
+        try:
+            hash(annotation)
+            order = "" if isinstance(annotation, type) else repr(annotation)
+        except (TypeError, ValueError):  # what it is annotated with has no hash, or is not written
+            return make(annotation)
+        return made(annotation, order)
+
+    return wraps(make)(found)
+
+
+@remembered
+def adapter(annotation: Any) -> TypeAdapter[Any]:
+    """pydantic's validator for the annotation (built once)."""
+    return TypeAdapter(annotation)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultType:
+    """One annotation, ready to be decoded. Compares by kind, name and constraint.
+
+    ``notes`` are what the fields of a record say of themselves, for the prompt; ``about`` is what
+    the annotation says and no schema does (``descriptions``). ``exact`` says that numbers keep all
+    their digits, ``sets`` that a content may hold some.
+    """
+
+    kind: Kind
+    name: str
+    contract: str
+    constraint: Constraint | None
+    annotation: Any = field(compare=False, repr=False)
+    notes: str = field(default="", repr=False)
+    exact: bool = field(default=False, compare=False, repr=False)
+    sets: bool = field(default=False, compare=False, repr=False)
+    about: str = field(default="", compare=False, repr=False)
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the engine is asked for the probability of each choice."""
+        return self.kind == "judgement"
+
+    def read(self, text: str) -> tuple[Any, str]:
+        """Read a generated text: its content, and what is kept of it (rule 3). Raises Malformed."""
+        stripped = text.strip()
+        choices = [*choices_of(self.annotation)] if self.kind == "choice" else ()
+        try:
+            return self._read(stripped)
+        except Exception as error:  # a model's own validators may raise anything (rule 4)
+            nearest: Exception = error
+            for reading in readings(self.kind, stripped, choices):
+                try:
+                    return self._read(reading)
+                except Exception as other:
+                    if isinstance(other, ValidationError) and nearest is error:
+                        nearest = other  # it says what is wrong and where
+            shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
+            article = "" if self.kind != "json" else "an " if self.name[0] in "aeiouAEIOU" else "a "
+            raise Malformed(f"the reply {shown!r} is not {article}{self.name}") from nearest
+
+    def _read(self, text: str) -> tuple[Any, str]:
+        if self.kind == "json":
+            kept = normal(text, self.exact)
+            return from_json(adapter(self.annotation), kept), kept
+        content = _PARSERS[self.kind](self, text)
+        if type(content) is str:  # an object of its own: which reply gave a text is told by it
+            content = content[:1] + content[1:]
+        return content, text if self.kind == "text" else self.render(content)
+
+    def own(self, text: str) -> tuple[str, str]:
+        """Read a free text without outer blanks, as ``read``, on the path of most calls."""
+        if self.annotation is str:
+            return text[:1] + text[1:], text  # an object of its own, see ``_read``
+        return self.read(text)
+
+    def parse(self, text: str) -> Any:
+        """The content that a generated text stands for. Raises Malformed."""
+        return self.read(text)[0]
+
+    def render(self, content: Any) -> str:
+        """The canonical text of a content."""
+        return _WRITERS[self.kind](self, content)
+
+    def begins_another(self, text: str) -> bool:
+        """Whether a choice may have been on its way to a longer one."""
+        return any(one != text and one.startswith(text) for one in choices_of(self.annotation))
+
+    def check(self, content: Any, where: str) -> Any:
+        """The content, made exactly of this type. Raises BadOperand naming ``where``."""
+        if self.annotation is str:
+            if not isinstance(content, str):
+                raise BadOperand(f"{where} must be {self.name}, not {type(content).__name__}")
+            return content
+        try:
+            return adapter(self.annotation).validate_python(content, strict=self.kind != "json")
+        except ValidationError as error:
+            what = error.errors()[0]["msg"]
+            raise BadOperand(f"{where} must be {self.name}: {what}") from error
+
+    def keep(self, content: Any, where: str) -> Any:
+        """As ``check``, for what Python made: it must read back as it was (rule 1)."""
+        made = self.check(content, where)
+        if self.annotation is not str:
+            held(where, made, lambda: self.render(made), self.parse)
+        return made
+
+
+def from_json(reader: TypeAdapter[Any], text: str) -> Any:
+    """Read JSON as its type does, or else by its fields' names, as we write some of them."""
+    try:
+        return reader.validate_json(text)
+    except ValidationError as error:
+        with suppress(ValidationError):
+            return reader.validate_json(text, by_alias=True, by_name=True)
+        raise error
+
+
+def held(where: str, made: Any, write: Callable[[], str], parse: Callable[[str], Any]) -> str:
+    """The text of what Python made, if it reads back as it was. Raises BadOperand."""
+    try:
+        text = write()
+        back = parse(text)
+        if back == made and type(back) is type(made):
+            return text
+        why = f"{text:.60} reads back as another value; it has fields, aliases, validators or "
+        why += "serialisers that lose or change something"
+    except Exception as error:  # the model's own code may raise anything (rule 4)
+        why = f"it cannot be written and read again: {error.__cause__ or error}"
+    raise BadOperand(f"{where} cannot be kept in the journal: {why}"[:400])
+
+
+def _parse_choice(kind: ResultType, text: str) -> Any:
+    return choices_of(kind.annotation)[text]
+
+
+def _parse_float(kind: ResultType, text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"{text} is not a number one can count with")
+    return number
+
+
+def _parse_text(kind: ResultType, text: str) -> str:
+    if kind.annotation is str:
+        return text
+    found: str = adapter(kind.annotation).validate_python(text, strict=True)
+    return found
+
+
+_PARSERS: dict[str, Callable[[ResultType, str], Any]] = {
+    "text": _parse_text,
+    "bool": lambda kind, text: {"yes": True, "no": False}[text.lower()],
+    "judgement": lambda kind, text: read(text),
+    "int": lambda kind, text: int(text),
+    "float": _parse_float,
+    "choice": _parse_choice,
+}
+
+
+def _write_choice(kind: ResultType, content: Any) -> str:
+    choices = choices_of(kind.annotation)
+    for text, choice in choices.items():
+        if choice is content:
+            return text
+    for text, choice in choices.items():  # of equal ones that of its type: 0 is not False
+        if type(choice) is type(content) and choice == content:
+            return text
+    raise ValueError(f"{content!r:.60} is none of its choices")
+
+
+def _write_json(kind: ResultType, content: Any) -> str:
+    return written(adapter(kind.annotation), content, kind.sets)
+
+
+_WRITERS: dict[str, Callable[[ResultType, Any], str]] = {
+    "text": lambda kind, content: str(content),
+    "bool": lambda kind, content: "yes" if content else "no",
+    "judgement": _write_json,
+    "int": lambda kind, content: str(content),
+    "float": lambda kind, content: str(content),
+    "choice": _write_choice,
+    "json": _write_json,
+}
+
+
+@remembered
+def choices_of(annotation: Any) -> dict[str, Any]:
+    """The texts of a Literal's or Enum's choices, with what each stands for."""
+    by_value = isinstance(annotation, type)
+    return {str(member.value if by_value else member): member for member in _members(annotation)}
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return tuple(annotation)
+    return get_args(annotation)
+
+
+@remembered
+def result_type(annotation: Any) -> ResultType:
+    """The ResultType of an annotation. Raises BadOp where there is none."""
+    if get_origin(annotation) is Annotated:
+        inner = _bare(annotation)
+        if not _binds(annotation):
+            return saying(result_type(inner), described(annotation))
+        if inner is str:
+            return saying(_bound_text(annotation), described(annotation))
+        return saying(_json(annotation), described(annotation, fields=False))
+    if annotation is str:
+        return ResultType("text", "text", "", None, str)
+    if annotation is bool or annotation is Judgement:
+        constraint = Constraint("choice", '["yes","no"]')
+        kind: Kind = "bool" if annotation is bool else "judgement"
+        return ResultType(kind, "yes or no", "Answer yes or no.", constraint, annotation)
+    if annotation is int:
+        wanted = "Answer with one whole number."
+        return ResultType("int", "a whole number", wanted, Constraint("regex", _INT), int)
+    if annotation is float:
+        wanted = "Answer with one number."
+        return ResultType("float", "a number", wanted, Constraint("regex", _FLOAT), float)
+    if get_origin(annotation) is Literal or (
+        isinstance(annotation, type) and issubclass(annotation, Enum)
+    ):
+        says = meaning_of(annotation) if isinstance(annotation, type) else ""
+        return saying(_choice(annotation), says)
+    return saying(_json(annotation), described(annotation))
+
+
+def saying(kind: ResultType, about: str) -> ResultType:
+    """The same type with more to say of itself."""
+    return replace(kind, about="\n".join(filter(None, (about, kind.about)))) if about else kind
+
+
+def _bare(annotation: Any) -> Any:
+    """The type without what ``Annotated`` adds to it."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _binds(annotation: Any) -> bool:
+    """Whether what ``Annotated`` adds says more than a description does."""
+    adds = get_args(annotation)[1:]
+    return any(
+        each.metadata or each.alias if isinstance(each, FieldInfo) else not isinstance(each, str)
+        for each in adds
+    )
+
+
+def _bound_text(annotation: Any) -> ResultType:
+    """Free text that is validated: no grammar cuts it at its bounds."""
+    schema = _schema(annotation)
+    wanted = [said.format(schema[word]) for word, said in _TEXT_BOUNDS.items() if word in schema]
+    name = ", ".join(["text", *wanted])
+    contract = f"Answer with text: {', '.join(wanted)}." if wanted else ""
+    return ResultType("text", name, contract, None, annotation)
+
+
+def _choice(annotation: Any) -> ResultType:
+    texts = list(choices_of(annotation))
+    if not texts or any(text.strip() != text or not text for text in texts):
+        raise BadOp(f"{annotation!r} needs choices, each a text without outer blanks")
+    if len(texts) != len(_members(annotation)):
+        raise BadOp(f"{annotation!r} has choices that are written the same")
+    name = "one of " + ", ".join(texts)
+    spec = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+    return ResultType(
+        "choice", name, f"Answer with {name}.", Constraint("choice", spec), annotation
+    )
+
+
+def _schema(annotation: Any) -> Any:
+    try:
+        schema = schema_for(adapter(annotation))
+    except Exception as error:  # pydantic raises several kinds for types it has no schema for
+        told = str(error).partition("\n")[0].partition(" Set `arbitrary")[0]  # what pydantic wants
+        raise BadOp(f"{_called(annotation)} has no JSON schema: {told}") from error
+    if any(part.get("writeOnly") and part.get("format") == "password" for part in parts_of(schema)):
+        raise BadOp(f"{_called(annotation)} holds a secret, which has no text: use str")
+    return schema
+
+
+def _json(annotation: Any) -> ResultType:
+    schema = _schema(annotation)
+    if annotation in (None, NoneType) or not any(word in schema for word in _SAYS):
+        raise BadOp(
+            f"a result can be anything that pydantic has a JSON schema for, not {annotation!r}, "
+            "which says nothing of what is wanted"
+        )
+    return json_type(_called(annotation), schema, annotation)
+
+
+def _called(annotation: Any) -> str:
+    """A name that is the same in every process: no modules, no addresses."""
+    bare = _bare(annotation)
+    if bare in (None, NoneType):
+        return "null"
+    if bare is ...:
+        return "..."
+    origin, parts = get_origin(bare), get_args(bare)
+    if origin is Literal:
+        return " or ".join(map(repr, parts))
+    names = [_called(part) for part in parts]
+    if origin is list:
+        return f"list of {names[0]}"
+    if origin is None or not names:
+        return str(getattr(bare, "__name__", None) or type(bare).__name__)
+    if origin in (Union, UnionType):
+        return " or ".join(names)
+    return f"{getattr(origin, '__name__', 'value')}[{', '.join(names)}]"
+
+
+def json_type(name: str, schema: Any, annotation: Any) -> ResultType:
+    """The ResultType of a schema; ``annotation`` is what validates its contents."""
+    try:
+        spec = json.dumps(schema, ensure_ascii=False, separators=(",", ":"), sort_keys=False)
+        spec.encode()
+    except ValueError as error:  # a bound of 5,000 digits, or half a surrogate pair
+        raise BadOp(f"the schema of {name} cannot be written: {error}") from error
+    wanted = f"Answer with JSON of this form: {form(schema, {'$defs': schema.get('$defs', {})})}"
+    parts = list(parts_of(schema))
+    return ResultType(
+        "json", name, wanted, Constraint("json", spec), annotation, notes(schema),
+        exact=any(is_decimal(part) for part in parts),
+        sets=any(part.get("uniqueItems") for part in parts),
+    )  # fmt: skip

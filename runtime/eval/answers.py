@@ -1,0 +1,187 @@
+"""Answers of earlier evaluations, in a file, by the keys of their calls.
+
+Theory of operation
+-------------------
+A call's key names all that decides its answer: the op, its operands, the model, which draw. So an
+answer that was given under a key need not be asked for again, whoever asked. A run that begins with
+such a file meets its answers as an edited run meets those of the run it comes from (``editing``):
+each that is used gets a row in the run's own journal, which then needs the file no more.
+
+What an answer may be told to depends on what was read for it, which no key of a call says. So the
+file has an answer under its call's key and the label of what the call read: what was answered from
+data of one label is not known where the same text bears another. Texts that came from a memory are
+operands, and in the key as all others.
+
+Rules
+1. Only answers are kept, no failures. One of a draw is met by the same draw alone.
+2. The file is a line of JSON for each answer, behind one that says what it is. Lines are only
+   added; a last one that was cut off does not count.
+3. What is no such file is never written to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from hashlib import blake2b
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlpu.checks import PATH, check
+from nlpu.errors import Usage
+from nlpu.label import Label, join, label_text
+from nlpu.private import make_file
+from nlpu.runtime.graph.usage import usage_of
+from nlpu.runtime.journal.journal import Journal, NoJournal
+from nlpu.runtime.journal.records import Outcome, Past
+
+if TYPE_CHECKING:
+    from nlpu.runtime.graph.node import Node
+
+Answer = tuple[str, list[Any]]  # the text that is kept of a reply, and its usage
+_HEAD = b'{"nlpu":"answers","version":1}\n'
+_HEX = 24  # of a key
+
+
+class _Known(dict[str, Outcome]):
+    """Outcomes whose texts get into the journal when they are first asked for.
+
+    They are known by ``answer_key``: the key of a call alone finds none.
+    """
+
+    def __init__(self, answers: Mapping[str, Answer], journal: Journal | NoJournal) -> None:
+        super().__init__()
+        self._answers, self._journal = answers, journal
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The outcome of a key, if it is known."""
+        found = self._answers.get(key)
+        if found is None:
+            return default
+        number = self._journal.text(found[0])
+        self._journal.texts[number] = found[0]
+        return Outcome(number, found[1])
+
+
+def answer_key(key: bytes, label: Label) -> str:
+    """The key of an answer in a file: of its call and of the label of what that read."""
+    whole = b"%b|%b" % (key, label_text(label).encode())
+    return blake2b(whole, digest_size=_HEX // 2).hexdigest()
+
+
+def known_to(ancestor: Past, node: Node, key: bytes) -> Outcome | None:
+    """What a past that is not the run's own holds for a call."""
+    if not isinstance(ancestor.outcomes, _Known):
+        return ancestor.outcomes.get(key.hex())
+    label = reduce(join, (value._label for value in node.read()), node._label)
+    found: Outcome | None = ancestor.outcomes.get(answer_key(key, label))
+    return found
+
+
+def answers_in(nodes: Iterable[Node]) -> dict[str, Answer]:
+    """The answers that calls have, for a file (rule 1)."""
+    called = [node for node in nodes if node.key is not None and node.ready]
+    replies: dict[bytes, Answer] = {
+        node.key: (node.reply, usage_of(node.cost))
+        for node in called
+        if node.key is not None and node.reply and node.cost is not None and node._error is None
+    }
+    return {
+        answer_key(node.key, node._label): replies[node.key]
+        for node in called
+        if node.key in replies and node._error is None
+    }
+
+
+def known_answers(path: str, journal: Journal | NoJournal) -> Past | None:
+    """A past that holds the answers of a file alone; None without a file. Raises Usage."""
+    if not path or not journal.keeps or not Path(path).exists():
+        return None
+    return Past(outcomes=_Known(read_answers(Path(path)), journal))
+
+
+def read_answers(path: Path) -> dict[str, Answer]:
+    """The answers of a file by key. Raises Usage."""
+    content = _content(path)
+    found = {}
+    whole = content[: content.rfind(b"\n") + 1]
+    for number, line in enumerate(whole.splitlines()[1:], 2):
+        try:
+            key, text, usage = json.loads(line)
+            found[_checked(key, text, usage)] = (text, usage)
+        except (ValueError, TypeError, RecursionError):
+            raise Usage(
+                f"{path}, line {number} is no answer: remove the line, or name another file"
+            ) from None
+    return found
+
+
+def _checked(key: Any, text: Any, usage: Any) -> str:
+    if not (isinstance(key, str) and len(key) == _HEX and isinstance(text, str)):
+        raise ValueError(key)
+    if not isinstance(usage, list) or len(usage) > 9:
+        raise ValueError(usage)
+    if not all(isinstance(each, int | float) and 0 <= each < inf for each in usage):
+        raise ValueError(usage)
+    text.encode()
+    return key
+
+
+def make_answers(path: Path) -> Path:
+    """Make a file for answers where there is none; gives its whole path. Raises Usage (rule 3)."""
+    try:
+        if not path.exists():
+            make_file(path)
+            with path.open("ab") as file:
+                file.write(_HEAD)
+        _content(path)
+        with path.open("ab"):
+            return path.resolve()
+    except OSError as error:
+        raise Usage(f"{path} cannot be written: {error.strerror}; name another file") from None
+
+
+def cache_of(path: str | os.PathLike[str], run_dir: Path | None) -> Path:
+    """The file of answers for a run that is journaled there. Raises Usage."""
+    check("evaluate", {"cache": path}, {"cache": PATH})
+    if run_dir is None:
+        raise Usage("cache= needs a journal to take answers into: give the computer a run_dir")
+    return make_answers(Path(path))
+
+
+def add_answers(path: Path, answers: Mapping[str, Answer]) -> int:
+    """Add those that are not there yet; gives how many these are. Raises Usage."""
+    try:
+        with path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            known = read_answers(path)
+            new = {key: answer for key, answer in answers.items() if key not in known}
+            file.seek(_content(path).rfind(b"\n") + 1)
+            file.truncate()
+            file.write(b"".join(_lines(new)))
+            return len(new)
+    except OSError as error:
+        raise Usage(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _lines(answers: Mapping[str, Answer]) -> Iterable[bytes]:
+    for key, (text, usage) in answers.items():
+        yield json.dumps([key, text, usage], separators=(",", ":")).encode() + b"\n"
+
+
+def _content(path: Path) -> bytes:
+    """All of a file of answers. Raises Usage."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise Usage(f"{path} is not a file")
+        content = path.read_bytes()
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}") from None
+    if not content.startswith(_HEAD):
+        raise Usage(f"{path} is no file of answers that --cache made; name another one")
+    return content

@@ -1,0 +1,345 @@
+"""Hosting: how programs run, wait and end.
+
+Theory of operation
+-------------------
+A plain program is a greenlet on the kernel's thread. When it asks for a Value that is not there,
+its greenlet is parked and the loop goes on; when the result is released it is switched back in. An
+async program is a task of the same loop. Either way a waiting program costs no thread, and only one
+program runs at any moment, so the order in which programs issue follows from the order of results.
+
+    a program ends    its result's Values are gathered; what the result does not need is cancelled;
+                      the Value of a nested program, or the run, gets the outcome
+
+Rules
+1. Greenlets are switched to only from the hub (the loop's own greenlet), never from each other.
+2. What a program raises fails its scope: the nested program's Value, or the run.
+3. A stopped run unwinds its programs (GreenletExit, task cancel) and leaves its journal resumable.
+4. A greenlet that a program makes is inside of the program's scope. It reads what is there; only
+   the program itself can be parked (``switching``).
+5. A literal that a program is given is its own: what reads it elsewhere lowers this program.
+6. A program that catches what unwinds it, and goes on, waits for ever from its next asking on.
+7. While a program has something done aside, calls go on, and no other program does: nothing comes
+   between its looking and its acting. If it is stopped, its work is done whole all the same. Async
+   programs, and greenlets that programs make, cannot be parked: they do it themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
+
+from nlpu.errors import NeedsPerson, ProgramError, Stopped
+from nlpu.lifting import contains_value, gather
+from nlpu.runtime.executor.greenlets import Switch
+from nlpu.runtime.executor.raised import as_typed
+from nlpu.runtime.executor.threads import Threads
+from nlpu.runtime.graph.kinds import KINDS
+from nlpu.runtime.graph.label_gaps import check_caches, is_own
+from nlpu.runtime.graph.node import Node, Scope, Stage, content_of
+from nlpu.runtime.graph.spawning import Program, Spawn, may_read
+from nlpu.runtime.run import RunState, Status
+from nlpu.value import CURRENT, adopted
+
+if TYPE_CHECKING:  # the kernel owns the host
+    from nlpu.runtime.kernel import Kernel
+
+_REFUSALS = 100  # of what a program asks when it has ended
+_LOOKS = 16  # at what waits on a line, for caches: many waits on it cost no more
+
+
+class Host:
+    """Starts, parks, resumes and ends programs."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        # When a thread ends, greenlet looks for leaks of its hub (gc.get_referrers); with errors
+        # about that still hold frames of programs, that search crashes the process (3.5.6).
+        enable_optional_cleanup(False)
+        self.kernel = kernel
+        self.switch = Switch()
+        self.work_aside: asyncio.Future[None] | None = None  # what the program that runs waits for
+        self._wake: Callable[[], None] | None = None  # that program, from the hub
+        self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
+        self.stranded: dict[str, greenlet] = {}  # by the program's name (rule 6)
+        # Tasks that were ended and may catch it. A loop does not hold them: collected, one that
+        # goes on from that, too, would do so for ever, on any thread.
+        self._leaving: set[asyncio.Task[Any]] = set()
+
+    # -- starting ----------------------------------------------------------------------------
+
+    def start(
+        self, scope: Scope, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
+        ended: Callable[[Any, BaseException | None], None],
+    ) -> None:  # fmt: skip
+        """Run a program in a scope; ``ended`` gets its result (which may hold Values) or error."""
+        if scope.ended:  # stopped before it started
+            return
+        context = copy_context()
+        context.run(CURRENT.set, scope)
+        args, kwargs = adopted(args, scope), adopted(kwargs, scope)  # rule 5
+        if inspect.iscoroutinefunction(program):
+            self._start_async(scope, lambda: program(*args, **kwargs), context, ended)
+            return
+
+        def body() -> None:
+            outcome: Any = None
+            error: BaseException | None = None
+            try:
+                outcome = program(*args, **kwargs)
+            except BaseException as failure:  # rule 2, and the loop must not end with a program
+                if scope.ended:  # killed
+                    return
+                error = failure
+            self.kernel.on_hub(lambda: ended(outcome, error))  # rule 1: not from this greenlet
+
+        living = greenlet(body)
+        living.program_scope = scope
+        living.gr_context = context
+        self._living[scope] = living
+        self.switch.to(living)
+
+    def _start_async(
+        self, scope: Scope, work: Callable[[], Awaitable[Any]], context: Any,
+        ended: Callable[[Any, BaseException | None], None],
+    ) -> None:  # fmt: skip
+        scope.is_async = True
+
+        async def body() -> None:
+            try:
+                outcome, error = await work(), None
+            except BaseException as failure:
+                if scope.ended:  # killed
+                    return
+                outcome, error = None, failure
+            self.kernel.on_hub(lambda: ended(outcome, error))
+
+        self._living[scope] = self.kernel.loop.create_task(body(), context=context, name=scope.path)
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def park(self, scope: Scope, node: Node) -> None:
+        """Switch to the hub until the node is released."""
+        living = self._living.get(scope)
+        if not isinstance(living, greenlet) or living is not getcurrent():
+            raise ProgramError(
+                "a Value can be forced only by the program it belongs to, on its own thread; "
+                "pass contents, not Values, to other threads"
+            )
+        started = self.kernel.now_s()
+        self.switch.park(living, node.waken)
+        self.note_wait(scope, self.kernel.now_s() - started)
+
+    def aside(self, scope: Scope, work: Callable[[], Any]) -> Any:
+        """What work gives that is done on a thread; the loop goes on, programs wait (rule 6)."""
+        living = self._living.get(scope)
+        if not isinstance(living, greenlet) or living is not getcurrent():
+            return work()
+        outcome: list[Any] = []
+
+        def caught() -> None:
+            try:
+                outcome.append(work())
+            except BaseException as error:  # a future cannot hold every kind
+                outcome.extend((None, error))
+
+        def parked(wake: Callable[[], None]) -> None:
+            self._wake = wake
+
+        try:
+            done = self.kernel.loop.run_in_executor(Threads(), caught)
+        except RuntimeError:  # there are no more threads
+            return work()
+        done.add_done_callback(lambda _: self.kernel.soon())
+        self.work_aside = done
+        try:
+            self.switch.park(living, parked)
+        finally:  # it goes on, or has been stopped
+            self.work_aside = None
+            self.kernel.soon()
+        if len(outcome) > 1:
+            raise outcome[1]
+        return outcome[0]
+
+    def back(self) -> None:
+        """The program that had something done aside goes on, when that is done. From the hub."""
+        if self.work_aside is not None and self.work_aside.done() and self._wake is not None:
+            wake, self._wake = self._wake, None
+            wake()
+
+    def note_wait(self, scope: Scope, seconds: float) -> None:
+        """Remember where the program waited."""
+        entry = scope.run.forced.setdefault(self.asking_line(), [0, 0.0])
+        entry[0] += 1
+        entry[1] += seconds
+        if entry[0] <= _LOOKS:
+            check_caches()
+
+    @staticmethod
+    def asking_line() -> str:
+        """file:line of the innermost frame that is the program's own."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            if not is_own(frame):
+                return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
+            frame = frame.f_back  # type: ignore[assignment]
+        return "?"
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def finish_scope(
+        self, scope: Scope, outcome: Any, error: BaseException | None,
+        done: Callable[[Any, BaseException | None], None],
+    ) -> None:  # fmt: skip
+        """A program returned or raised: gather its result, cancel what that does not need."""
+        if scope.ended:  # stopped while it was ending
+            return
+        self._living.pop(scope, None)
+        whole: Any = outcome
+        if error is None:
+            try:
+                whole = _gathered(scope, outcome)
+            except RecursionError:
+                error = ProgramError("the program's result contains itself, or is nested too deep")
+            except Exception as failure:
+                error = as_typed(scope.name, failure)
+        kept = whole if error is None and isinstance(whole, Node) else None
+        outcome = content_of(whole)
+        scope.kept = kept
+        scope.end()
+        mine = [node for node in scope.subtree() if node.stage is not Stage.SETTLED]
+        lasting = [node for node in mine if KINDS[type(node.work)].lasting]
+        if mine:
+            self._cancel_unneeded(scope, kept, mine, lasting)
+        waiting = lasting if kept is None or kept.ready else [kept, *lasting]
+        left = len(waiting)
+
+        def released() -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                done(*((outcome, error) if kept is None else (kept._content, kept._error)))
+
+        for node in waiting:
+            node.waken(released)
+        if not waiting:
+            released()
+
+    def _cancel_unneeded(
+        self, scope: Scope, kept: Node | None, mine: list[Node], lasting: list[Node]
+    ) -> None:
+        """Cancel the scope's nodes that neither its result nor another living scope needs."""
+        inside = {node.seq for node in mine}
+        spawns = any(type(node.work) is Spawn for node in mine)
+        living = {s.path: s for s in self._living if s.run is scope.run} if spawns else {}
+        needed: set[int] = set()
+        stack = [*lasting, kept] if kept is not None else [*lasting]
+        for node in lasting:  # and the nested programs that they are in
+            origin = node.scope.origin
+            while origin is not None and origin is not scope.origin:
+                stack.append(origin)
+                origin = origin.scope.origin
+        stack += [n for n in mine if n._wakers]
+        if scope.parent is not None:  # else nobody is outside
+            stack += [n for n in mine if any(u.seq not in inside for u in n.users or ())]
+        while stack:
+            node = stack.pop()
+            if node.seq in needed:
+                continue
+            needed.add(node.seq)
+            reads = node.data_edges() if type(node.work) is not Spawn else may_read(node, living)
+            stack += [value for value in reads if value.seq in inside]
+        for node in mine:
+            if node.seq not in needed:
+                self.kernel.cancel(node)
+
+    def cancel_grown(self, node: Node) -> None:
+        """Cancel what grew out of a cancelled node: a nested program, or calls only it needs."""
+        scope = node.inner
+        if scope is None:
+            return
+        spawned = type(node.work) is Spawn
+        if spawned:
+            self.kill(scope)
+        for inner in list(scope.subtree()) if spawned else reversed(scope.nodes):
+            if spawned or not inner.needed_by_others(node):
+                self.kernel.cancel(inner)
+
+    def kill(self, scope: Scope) -> None:
+        """Unwind a program that is still running."""
+        scope.end()
+        living = self._living.pop(scope, None)
+        if isinstance(living, greenlet):
+            if living is not getcurrent():
+                living.throw(GreenletExit)
+        elif living is not None:
+            living.cancel()
+            self._leaving.add(living)
+            living.add_done_callback(self._leaving.discard)
+
+    def strands(self, scope: Scope) -> bool:
+        """Tell whether a program that has ended, and asks all the same, waits for ever (rule 6).
+
+        A plain one does not come back from here. At first it is told, which may be enough.
+        """
+        if get_ident() != self.kernel.thread or scope.refused < _REFUSALS:
+            scope.refused += 1
+            return False
+        living = getcurrent()
+        if getattr(living, "program_scope", None) is scope:
+            self.stranded[scope.path] = living
+            self.switch.strand(living)
+        return scope.is_async
+
+    def forget(self) -> None:
+        """The thread is about to end: let go of its hub."""
+        self.switch = Switch()
+        self._living.clear()
+
+    def stop(self, run: RunState, error: BaseException) -> None:
+        """End a run before its programs do (rule 3)."""
+        if run.status != "running":
+            return
+        for scope in [scope for scope in self._living if scope.run is run]:
+            self.kill(scope)
+        for node in run.root.subtree():
+            self.kernel.cancel(node)
+        self.end(run, None, error)
+
+    def end(self, run: RunState, result: Any, error: BaseException | None) -> None:
+        """The run is over. Its last row is written when the journal can still be written."""
+        if run.status != "running":
+            return
+        if run.doom is not None:
+            result, error = None, run.doom
+        run.result, run.error = result, error
+        kinds: dict[type[BaseException], Status] = {
+            NeedsPerson: "needs_person",
+            Stopped: "stopped",
+            BaseException: "failed",
+        }
+        run.status = next((s for kind, s in kinds.items() if isinstance(error, kind)), "done")
+        run.end_s = self.kernel.now_s()
+        run.root.end()
+        for timer in run.timers:
+            timer.cancel()
+        for callback in run.on_end:
+            callback()
+        self.kernel.runs.pop(run.number, None)
+        self.kernel.soon()
+
+
+def _gathered(scope: Scope, outcome: Any) -> Any:
+    """A program's result; one Value of it if it holds any. Raises BadOperand."""
+    if isinstance(outcome, Node) or not contains_value(outcome):
+        return outcome
+    token = CURRENT.set(scope)
+    try:
+        return gather(outcome)
+    finally:
+        CURRENT.reset(token)

@@ -1,0 +1,80 @@
+"""Lifted functions: plain Python on contents, outside of any program.
+
+Rules
+1. A function gets contents of its own; what it does to them is in no Value.
+2. What it gives is noted by digest: a resumed run whose function gives something else is told so.
+3. Whatever it raises is its node's failure, SystemExit too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import PydanticSerializationError
+
+from nlpu.errors import BadOperand, NlpuError, ProgramError, described
+from nlpu.lifting import Lift
+from nlpu.runtime.graph.label_gaps import check_given, given
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.journal.journal import text_hash
+from nlpu.types.json_text import canonical
+from nlpu.value import CURRENT, Value, own
+
+if TYPE_CHECKING:  # the kernel calls this; it is handed in
+    from nlpu.runtime.kernel import Kernel
+
+
+def lift_issued(kernel: Kernel, node: Node) -> None:
+    """It waits for its operands; what can be changed among them is noted."""
+    taken = given(each for each in node.operands if not isinstance(each, list | dict | set))
+    if taken is not None:
+        node.scope.run.given[node.seq] = taken
+    kernel.wait_for(node, node.operands)
+
+
+def lift_ready(kernel: Kernel, node: Node) -> None:
+    """Call the function: here, or on a thread if it blocks."""
+    work: Lift = node.work
+    check_given(node, node.scope.run.given.pop(node.seq, None))
+    contents = [
+        own(value._content) if isinstance(value, Value) else value for value in node.operands
+    ]
+    split = len(contents) - len(work.named)
+    named = dict(zip(work.named, contents[split:], strict=True))
+    if work.blocking:
+        kernel.on_thread(node, lambda: work.function(*contents[:split], **named))
+        return
+    token = CURRENT.set(None)  # it is outside the program: an op in it has nowhere to go
+    try:
+        content = work.function(*contents[:split], **named)
+    except NlpuError:
+        raise
+    except BaseException as error:  # SystemExit too: it must not end the loop
+        raise ProgramError(f"{work.name} raised {described(error)}") from error
+    finally:
+        CURRENT.reset(token)
+    finish_lift(kernel, node, content)
+
+
+def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
+    """Check a lifted function's result against the journal, note it, and settle the node."""
+    run, name = node.scope.run, node.work.name
+    try:
+        if isinstance(content, set | frozenset):
+            raise ValueError("the order of a set differs from process to process")
+        digest = text_hash(canonical(content).encode("utf-8", "surrogatepass")).hex()
+    except (PydanticSerializationError, ValueError) as error:
+        raise BadOperand(
+            f"{name} gave {type(content).__name__}: a lifted function's result must be text, "
+            "a number, a list (sorted, for a set), a dict or a pydantic model"
+        ) from error
+    past = run.past.lifts.get(node.position)
+    if past is None:
+        run.check_kind("lifted function", node.position, f"lifts {name}")
+    if past is None or run.lenient:
+        run.history.lift(node.position, name, digest)
+    elif past != digest:
+        run.diverge(
+            f"{node.position} ({name})", f"the lifted function {name} gave another result before"
+        )
+    kernel.settle(node, content)

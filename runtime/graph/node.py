@@ -1,0 +1,400 @@
+"""The graph: nodes, scopes and control cells. State only; nothing here decides or awaits.
+
+Theory of operation
+-------------------
+A node is a Value together with the work that will settle it, so one object is both an edge and
+what is at its end. Nodes are made in the order a program issues them and know only who waits for
+them; a node that waits costs no task and no thread.
+
+A scope is one program (or nested program, or the calls of one map) within a run. It numbers what
+it issues; scope path and number are the node's *position*. It remembers what the program last
+forced as a *control cell*: whatever the program issues later may depend on what it saw.
+
+    stage      becomes            when
+    WAITING    READY, SETTLED     the last operand is there; an operand failed, or it was cancelled
+               SENT               a driver is called, or it takes over the attempt of an equal call
+    READY      SENT, SETTLED      admitted by the scheduler; found in the journal, or cancelled
+    SENT       READY, SETTLED     a transient fault; a reply, a last fault, or cancelled
+    SETTLED    -                  never changes again
+
+Rules
+1. Positions depend on the order of issue alone, never on what has arrived.
+2. ``path_*`` of a settled node are those of the longest path that ends in it, itself included,
+   along data and control edges.
+3. A control cell is immutable and shared; seeing a value that was issued under the current cell
+   replaces that cell, since the value's own path already includes it.
+4. A scope's label only sinks, and each step down is noted: what was seen, and where.
+5. A node of a run that goes on is read by a program, on the loop's thread, or not at all: on
+   another it could be read when it is there, and not before; a program would hang on time. In a
+   forked process nothing of a scope is read: only a copy of it would be lowered (``forks``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from threading import Lock, get_ident
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nlpu.errors import BadOperand, NlpuError
+from nlpu.label import USER, Label, join
+from nlpu.ops.op import Map, Reduce
+from nlpu.printing import one_line
+from nlpu.runtime.graph.label_gaps import check_caches, read_apart
+from nlpu.runtime.graph.usage import Cost
+from nlpu.value import State, Value, inside, see
+
+if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
+    from nlpu.runtime.run import RunState
+
+_SINKING = Lock()  # of any scope: it is rare
+ASTRAY = -1  # no thread has this number
+
+
+class Stage(IntEnum):
+    """Where a node is in its life; see the table above."""
+
+    WAITING = 0
+    READY = 1
+    SENT = 2
+    SETTLED = 3
+
+
+class Cell:
+    """What a scope had seen at some moment: a value, and what it had seen before."""
+
+    __slots__ = ("depth", "node", "path_s", "path_tokens", "previous")
+
+    path_tokens: int
+    path_s: float
+    depth: int
+
+    def __init__(self, node: Node, previous: Cell | None) -> None:
+        self.node = node
+        self.previous = previous
+        tokens, seconds, depth = node.path()
+        if previous is not None:
+            tokens = max(tokens, previous.path_tokens)
+            seconds = max(seconds, previous.path_s)
+            depth = max(depth, previous.depth)
+        self.path_tokens, self.path_s, self.depth = tokens, seconds, depth
+
+    def nodes(self) -> Iterator[Node]:
+        """The values seen, newest first."""
+        cell: Cell | None = self
+        while cell is not None:
+            yield cell.node
+            cell = cell.previous
+
+
+class Sight(NamedTuple):
+    """Something that a scope has seen, with a label below its own: what it issues from ``issued``
+    on depends on it. ``node``: None for what is not of the graph. ``line``: file:line."""
+
+    issued: int
+    node: Node | None
+    label: Label
+    line: str
+
+
+class Node(Value[Any]):
+    """A Value of a run, and the work that settles it."""
+
+    __slots__ = (
+        "_items", "_wakers", "control", "cost", "depth", "draw", "estimate", "growers", "inner",
+        "issue", "key", "operands", "ordinal", "path_s", "path_tokens", "rank", "reply", "scope",
+        "seq", "stage", "texts", "users", "waiting", "work",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> None:
+        self._state = State.PENDING
+        self._content = None
+        self._error = None
+        self._label = scope.label
+        self._wakers: list[Callable[[], None]] | None = None
+        self.scope = scope
+        self.work = work
+        self.operands = operands
+        self.ordinal = scope.issued
+        scope.issued += 1
+        self.seq = 0
+        self.control = scope.control
+        self.stage = Stage.WAITING
+        self.users: list[Node] | None = None
+        self.growers: list[Node] | None = None  # those that wait for it to grow
+        self.waiting = 0
+        self._items: list[Any] | None = None
+        self.estimate = 0
+        self.rank = 0
+        self.draw = 0
+        self.issue = 0  # the journal's number of the call
+        self.inner: Scope | None = None  # what it grew into
+        self.key: bytes | None = None
+        self.texts: tuple[str, ...] | None = None
+        self.reply = ""  # what is kept of it, for equal calls of another type
+        self.cost: Cost | None = None
+        self.depth: int = 0
+        self.path_tokens: int = 0
+        self.path_s: float = 0.0
+
+    def path(self) -> tuple[int, float, int]:
+        """Tokens, seconds and calls of the longest path that ends here."""
+        return self.path_tokens, self.path_s, self.depth
+
+    @property
+    def position(self) -> str:
+        """Where in the program it was issued: scope path and number."""
+        return f"{self.scope.path}/{self.ordinal}"
+
+    @property
+    def name(self) -> str:
+        """What it does, for people."""
+        op = getattr(self.work, "op", None)
+        return op.name if op is not None else str(getattr(self.work, "name", "gather"))
+
+    def _whence(self) -> str:
+        if not self._in_sight(self.scope.label):  # what was issued there may depend on what it saw
+            return ""
+        form = {Map: ".map", Reduce: ".reduce"}.get(type(self.work), "")
+        return one_line(f", {self.name}{form} at {self.position}", 80)
+
+    def _in_sight(self, label: Label) -> bool:
+        here = inside()
+        return not self.scope.going if here is None else join(here.label, label) == here.label
+
+    def _seen_apart(self) -> None:
+        if self._state is State.PENDING or self.scope.going:
+            raise read_apart(self.name, going=self.scope.going)
+
+    def each(self) -> list[Any]:
+        """The elements as Values of their own, so that one that fails can be caught alone.
+
+        Of a map over a list that is on its way, they are known once all of them are settled.
+        """
+        if self._items is None and self._state is State.PENDING:
+            try:
+                _ = self.value
+            except NlpuError:
+                if self._items is None:
+                    raise
+        found = self.items
+        return super().each() if found is None else found
+
+    @property
+    def items(self) -> list[Any] | None:
+        """The elements of a map, reduction or draws; None where they are not known yet."""
+        if self._items is None or self.inner is None:
+            return None
+        if inside() is None and self.scope.going:
+            raise read_apart(self.name, going=self.scope.going)
+        see(self.inner.label)  # how many there are
+        return list(self._items)
+
+    def data_edges(self) -> Iterator[Node]:
+        """The nodes it reads; of a reduction that has not grown yet, those of its list."""
+        for value in self.operands:
+            if isinstance(value, Node):
+                yield value
+            elif type(value) is list:
+                yield from (item for item in value if isinstance(item, Node))
+
+    def read(self) -> Iterator[Value[Any]]:
+        """The Values it reads, those in a list that it has not grown from yet included."""
+        for operand in self.operands:
+            values = operand if type(operand) is list else (operand,)
+            yield from (value for value in values if isinstance(value, Value))
+
+    def needed_by_others(self, than: Node) -> bool:
+        """Whether a node that is not settled, or a program, waits for this one."""
+        users = (user for user in self.users or () if user is not than)
+        return bool(self._wakers) or any(user.stage is not Stage.SETTLED for user in users)
+
+    def waken(self, waker: Callable[[], None]) -> None:
+        """Call ``waker`` once, when the node's result is released."""
+        if self._wakers is None:
+            self._wakers = []
+        self._wakers.append(waker)
+
+    def settled(self, content: Any, error: BaseException | None, label: Label) -> None:
+        """Take the outcome, and extend the longest paths (rule 2)."""
+        self.stage = Stage.SETTLED
+        self._content, self._error, self._label = content, error, label
+        self._state = State.DONE if error is None else State.FAILED
+        self.texts = None
+        tokens, seconds, depth = 0, 0.0, 0
+        control = self.control
+        if control is not None:
+            tokens, seconds, depth = control.path_tokens, control.path_s, control.depth
+        for value in self.operands:
+            if isinstance(value, Node):  # comparisons: max() costs five times as much here
+                if value.path_tokens > tokens:
+                    tokens = value.path_tokens
+                if value.path_s > seconds:
+                    seconds = value.path_s
+                if value.depth > depth:
+                    depth = value.depth
+        cost = self.cost
+        if cost is not None:
+            tokens += cost.completion_tokens
+            seconds += cost.service_s
+            depth += cost.how != "shared"  # it took no call of its own
+        self.path_tokens, self.path_s, self.depth = tokens, seconds, depth
+
+
+class Scope:
+    """One program, nested program or group of calls within a run. Implements nlpu's Issuer."""
+
+    def __init__(self, run: RunState, path: str, parent: Scope | None, name: str) -> None:
+        self.run = run
+        self.path = path
+        self.parent = parent
+        self.name = name
+        self.issued = 0
+        self.control: Cell | None = parent.control if parent is not None else None
+        self.label: Label = parent.label if parent is not None else USER
+        self.sights: list[Sight] = []  # rule 4
+        self.origin: Node | None = parent.origin if parent is not None else None  # its Spawn
+        self.grown_of: Node | None = None  # what it grew out of
+        self.is_async = False
+        self.ended = False
+        self.refused = 0  # how often it was told since then
+        # Who may read its Values (rule 5); 0 when it has ended, ASTRAY in a forked process.
+        self.reader = run.kernel.thread
+        self.kept: Node | None = None  # the node that holds the result, once the program ended
+        self.given: tuple[Any, ...] = ()  # the operands of the node it grew from, before it grew
+        self.nodes: list[Node] = []
+        self.children: list[Scope] = []
+        self.draws: dict[bytes, int] = {}
+        self.touched: list[Node] = []  # the last effect of a driver, and the looks since then
+
+    # -- the Issuer protocol -----------------------------------------------------------------
+
+    def issue(self, work: Any, operands: tuple[Any, ...]) -> Value[Any]:
+        if self.ended:
+            if self.run.kernel.host.strands(self):
+                return Node(self, work, operands)  # nobody will settle it
+            raise BadOperand(f"the program {self.name!r} has ended; it cannot issue any more")
+        return self.run.kernel.issue(self, work, operands)
+
+    @property
+    def going(self) -> bool:
+        return self.run.status == "running"
+
+    def force(self, value: Value[Any]) -> None:
+        if get_ident() != self.reader:
+            _ = self.ended and self.run.kernel.host.strands(self)
+            self._seen_astray(value)
+            return
+        if self.is_async:
+            raise BadOperand("in an async program a Value is not asked directly: write await v")
+        if isinstance(value, Node):
+            if value._state is State.PENDING:
+                self._same_run(value)
+                self.run.kernel.park(self, value)
+            self.saw(value)
+        else:
+            self.see(value._label)
+
+    def wait(self, value: Value[Any]) -> Any:
+        if get_ident() != self.reader:
+            if self.ended and self.run.kernel.host.strands(self):
+                yield from self.run.kernel.loop.create_future()
+            self._seen_astray(value)
+            return
+        if isinstance(value, Node):
+            if value._state is State.PENDING:
+                self._same_run(value)
+                yield from self.run.kernel.await_node(self, value)
+            self.saw(value)
+        else:
+            self.see(value._label)
+
+    def see(self, label: Label, node: Node | None = None) -> None:
+        if self.reader == ASTRAY:
+            raise read_apart("a Value", going=True)
+        if join(label, self.label) is self.label:
+            return
+        line = self.run.kernel.host.asking_line()
+        with _SINKING:  # another thread may have seen something else meanwhile
+            self.sights.append(Sight(self.issued, node, label, line))
+            self.label = join(self.label, label)
+        self.run.lowered = True
+        check_caches()
+
+    def end(self) -> None:
+        """Its program is over: it issues and reads no more."""
+        self.ended, self.reader = True, min(self.reader, 0)
+
+    def _seen_astray(self, value: Value[Any]) -> None:
+        """Something of the program reads when it has ended, or on another thread (rule 5)."""
+        if isinstance(value, Node):
+            value._seen_apart()
+        self.see(value._label)
+
+    def processor(self, name: str | None) -> Any:
+        return self.run.processor(name)
+
+    def remember(
+        self, make: Callable[[], Any], what: str = "what was found", changes: str = ""
+    ) -> Any:
+        position = f"{self.path}/{self.issued}"
+        self.issued += 1
+        content = self.run.heard(position, what)
+        if content is None:
+            if changes:
+                self.run.check_change(position, what, changes)
+            content = make()
+            self.run.note(position, what, content)
+        return content
+
+    def aside(self, work: Callable[[], Any]) -> Any:
+        mine = get_ident() == self.reader  # else nobody is there to wake it
+        return self.run.kernel.host.aside(self, work) if mine else work()
+
+    def _same_run(self, node: Node) -> None:
+        if node.scope.run is not self.run:
+            raise BadOperand("this Value belongs to another run; pass its content: run.result")
+
+    def saw(self, node: Node) -> None:
+        """Remember that the program has seen a settled node (rule 3)."""
+        if node._error is not None:
+            self.run.kernel.seen_failing(node)
+        control = self.control
+        if control is not None and control.node is node:
+            return
+        self.control = Cell(node, None if node.control is control else control)
+        self.see(node.label, node)
+
+    def child(self, node: Node, name: str, grown_from: Node | None) -> Scope:
+        """A scope for what a node of this one grows into.
+
+        ``grown_from`` is the node whose content decided how it grows: a control edge.
+        """
+        scope = Scope(self.run, node.position, self, name)
+        scope.grown_of = node
+        scope.control = node.control
+        scope.label = node._label
+        scope.given = node.operands
+        if grown_from is not None:
+            scope.saw(grown_from)
+        self.children.append(scope)
+        node.inner = scope
+        return scope
+
+    def subtree(self) -> Iterator[Node]:
+        """All nodes issued in this scope and in those that grew from it."""
+        scopes = [self]
+        while scopes:
+            scope = scopes.pop()
+            yield from scope.nodes
+            scopes += scope.children
+
+
+def current_scope() -> Scope | None:
+    """The scope this code runs inside of, if it is one of ours."""
+    return scope if isinstance(scope := inside(), Scope) else None
+
+
+def content_of(value: Any) -> Any:
+    """An operand's content."""
+    return value._content if isinstance(value, Value) else value

@@ -1,0 +1,177 @@
+"""What a journal's header says of a run: its program, arguments and limits, as plain data.
+
+Theory of operation
+-------------------
+A run that is to be resumed by another process must be described without Python objects: the program
+by a digest of its source, arguments and results as JSON texts.
+
+Rules
+1. Describing never fails: what has no JSON form is left out, and only Python can give it again. So
+   it is with what would be read as another value (``given`` names it), though its text is kept.
+2. Deadlines are left out: seconds count from each start anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from base64 import b32encode
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from nlpu.errors import described
+from nlpu.runtime.journal.journal import Journal, NoJournal
+from nlpu.runtime.journal.own import text_name
+from nlpu.runtime.keywords import arranged
+from nlpu.runtime.naming import named
+from nlpu.runtime.scheduler.budget import Budget
+from nlpu.types.json_text import canonical
+from nlpu.types.result import adapter
+from nlpu.value import own
+
+
+def source_digest(program: Callable[..., Any]) -> str:
+    """A digest of the program's source file (or its own text), to notice that it changed."""
+    text = getattr(program, "source_text", None)
+    if isinstance(text, str):  # a program as text: the file it was read from may be gone
+        return digest_of_source(text.encode())
+    try:
+        path = inspect.getsourcefile(program)
+        if path is None:
+            return digest_of_source(inspect.getsource(program).encode("utf-8", "surrogatepass"))
+        now = os.stat(path)
+        return _file_digest(path, now.st_mtime_ns, now.st_size)
+    except (OSError, TypeError):
+        return ""
+
+
+@lru_cache(maxsize=64)
+def _file_digest(path: str, modified_ns: int, size: int) -> str:
+    """Read once for a fleet; a changed file has another time or size."""
+    return digest_of_source(Path(path).read_bytes())
+
+
+def digest_of_source(source: bytes) -> str:
+    """Digest what is in a program's file, as ``source_digest`` does."""
+    return blake2b(source, digest_size=8).hexdigest()
+
+
+def budget_json(budget: Budget) -> dict[str, Any]:
+    """A budget as plain data (rule 2)."""
+    return {
+        "calls": budget.calls,
+        "nlops": budget.nlops,
+        "tokens": budget.tokens,
+        "money": budget.money,
+    }
+
+
+def header_of(
+    journal: Journal | NoJournal, program: Callable[..., Any], args: Any, kwargs: Any,
+    budget: Budget, facts: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """The header of a run that begins; ``facts`` are its starter's and win."""
+    args, kwargs = arranged(program, args, kwargs)
+    text = args_text(args, kwargs)
+    others = _not_again(program, args, kwargs, text) if journal.keeps and text else []
+    return {
+        "program": getattr(program, "__name__", "program"),
+        "source": source_digest(program),
+        "budget": budget_json(budget),
+        "args": 0 if text is None else journal.text(text),
+        "args_name": "" if text is None else text_name(text),
+        **({"given": others} if others else {}),
+        **(named(program) if journal.keeps and "program" not in facts else {}),
+        **facts,
+    }
+
+
+def args_text(args: Any, kwargs: Any) -> str | None:
+    """The arguments as a text: JSON of [positional, named]; None where they have none."""
+    try:
+        return canonical([args, kwargs])
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return None  # a run from Python may have arguments that only Python can give again
+
+
+def typed(
+    program: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments that were JSON, of their annotated types again. Raises TypeError, ValueError."""
+    bound = inspect.signature(program).bind(*args, **kwargs)
+    hints = get_type_hints(program)
+    for name, content in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        read = adapter(hints[name]).validate_python if name in hints else own
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            bound.arguments[name] = tuple(map(read, content))
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            bound.arguments[name] = {key: read(each) for key, each in content.items()}
+        else:
+            bound.arguments[name] = read(content)
+    return list(bound.args), dict(bound.kwargs)
+
+
+def _not_again(program: Callable[..., Any], args: Any, kwargs: Any, text: str) -> list[str]:
+    """The parameters whose arguments would be others if they were read from their text."""
+    if not getattr(program, "__annotations__", None) and _is_plain([*args, kwargs]):
+        return []
+    try:
+        again = typed(program, *json.loads(text))
+        were, are = (inspect.signature(program).bind(*a, **k) for a, k in ((args, kwargs), again))
+        both = [(name, each, are.arguments[name]) for name, each in were.arguments.items()]
+        return [name for name, was, now in both if not _is_as(was, now)]
+    except Exception:  # of the program's types and their comparisons; rule 1
+        return ["arguments"]
+
+
+def _is_as(was: Any, now: Any) -> bool:
+    if type(was) is not type(now):
+        return False
+    same = was == now or (now != now and was != was)  # noqa: PLR0124  (a NaN)
+    compares: Any = type(was).__eq__
+    return bool(same) or compares is object.__eq__
+
+
+def _is_plain(content: Any) -> bool:
+    """Whether JSON gives it again as it is, whatever it is read as."""
+    if type(content) is list:
+        return all(map(_is_plain, content))
+    if type(content) is dict:
+        return all(type(key) is str for key in content) and all(map(_is_plain, content.values()))
+    return content is None or type(content) in (str, int, float, bool)
+
+
+def result_text(result: Any) -> str:
+    """A result as JSON, or as a JSON string of what it prints as."""
+    try:
+        return canonical(result)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return json.dumps(_printed(result))
+
+
+def has_json(result: Any) -> bool:
+    """Whether a result has a JSON form that says all of it."""
+    try:
+        to_json(result)
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _printed(result: Any) -> str:
+    try:
+        return str(result)
+    except Exception as error:  # its own __str__ failed; the run is done all the same
+        return f"({type(result).__name__}, which cannot be printed: {described(error)})"
+
+
+def new_stem() -> str:
+    """A name for a new journal: eight letters and digits."""
+    return b32encode(os.urandom(5)).decode().lower()

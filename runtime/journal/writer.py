@@ -1,0 +1,165 @@
+"""A run's history as it is written: a row for each thing that happens, as ``records`` says.
+
+Rules
+1. The rows of calls are formatted by hand: they are most of the journal and half its CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nlpu.errors import HostError
+from nlpu.label import USER, Label, label_text
+from nlpu.ops.op import Op
+from nlpu.prompt.complaint import Invalid
+from nlpu.runtime.graph.usage import Cost, usage_of
+from nlpu.runtime.journal.journal import Journal, NoJournal
+from nlpu.runtime.journal.records import Outcome, Past
+from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
+
+
+class History:
+    """The rows of one run: those of its past, and those being written."""
+
+    def __init__(self, journal: Journal | NoJournal, run: int, past: Past, start_s: float) -> None:
+        self.past = past
+        self.keeps = journal.keeps
+        self._journal = journal
+        self._run = run
+        self._start_s = start_s
+        self._issues = max(past.numbered, default=0)
+        self._ops = {bytes.fromhex(op.digest): number for number, op in past.ops.items()}
+        self._processors = {identity: number for number, identity in past.processors.items()}
+
+    def op_number(self, op: Op[Any]) -> int:
+        """The number the journal knows the op by in this run."""
+        number = self._ops.get(op.digest)
+        if number is None:
+            number = self._ops[op.digest] = len(self._ops)
+            text = self._journal.text(op.text)
+            self._row("op", number, op.digest.hex(), op.name, text, op.result.name)
+        return number
+
+    def _on(self, identity: str) -> int:
+        number = self._processors.get(identity)
+        if number is None:
+            number = self._processors[identity] = len(self._processors)
+            self._row("on", number, identity)
+        return number
+
+    def _row(self, kind: str, *rest: Any) -> None:
+        self._journal.append(kind, self._run, *rest)
+
+    def _ms(self, now_s: float) -> int:
+        return int((now_s - self._start_s) * 1000)
+
+    def issue(
+        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],
+        most: Amount, completion: int, now_s: float,
+    ) -> int:  # fmt: skip
+        """A call is sent for the first time; gives its number."""
+        if not self.keeps:
+            return 0
+        self._issues += 1
+        numbers = ",".join([str(self._journal.text(text)) for text in texts])
+        self._journal.write(
+            f'["issue",{self._run},{self._issues},"{position}",{self.op_number(op)},'
+            f'{self._on(identity)},"{key.hex()}",[{numbers}],{completion},{most.tokens},'
+            f"{most.money or 0},{self._ms(now_s)}]"
+        )
+        return self._issues
+
+    def attempt(self, issue: int, now_s: float) -> None:
+        """It is sent again."""
+        self._row("attempt", issue, self._ms(now_s))
+
+    def lost(self, issue: int, took: Amount) -> None:
+        """An attempt of it gave no answer."""
+        self._row("lost", issue, round(took.nlops * TOKENS_PER_NLOP), took.tokens, took.money)
+
+    def again(self, issue: int, invalid: Invalid, cost: Cost, most: Amount, now_s: float) -> None:
+        """It was answered, but by no result, and is asked again; ``most``: what that can take."""
+        text, usage, ms = self._journal.text(invalid.text), usage_of(cost), self._ms(now_s)
+        self._row("again", issue, text, invalid.why, usage, most.tokens, most.money or 0, ms)
+
+    def result(self, issue: int, text: str, cost: Cost, now_s: float) -> None:
+        """It has a result."""
+        if self.keeps:
+            usage = ",".join(map(str, usage_of(cost)))
+            number = self._journal.text(text)
+            self._journal.write(
+                f'["result",{self._run},{issue},{number},[{usage}],{self._ms(now_s)}]'
+            )
+
+    def failure(
+        self, issue: int, error: BaseException, side: str, cost: Cost, now_s: float
+    ) -> None:
+        """It failed for good."""
+        usage, ms = usage_of(cost), self._ms(now_s)
+        self._row("failure", issue, type(error).__name__, str(error), side, usage, ms)
+
+    def cancel(self, issue: int, under_way: bool) -> None:
+        """Nothing needs it any more."""
+        self._row("cancel", issue, under_way)
+
+    def absent(self, position: str, error: HostError) -> None:
+        """The processor of the call at that position could not be opened."""
+        self._row("absent", position, type(error).__name__, str(error))
+
+    def taken(
+        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],
+        outcome: Outcome,
+    ) -> None:  # fmt: skip
+        """Its outcome is that of the run this one was edited from."""
+        if self.keeps:
+            self._issues += 1
+            numbers = [self._journal.text(text) for text in texts]
+            number, on = self.op_number(op), self._on(identity)
+            self._row("taken", self._issues, position, number, on, key.hex(), numbers, *outcome)
+
+    def shared(
+        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...]
+    ) -> None:
+        """It met an equal call."""
+        if self.keeps and position not in self.past.calls:
+            numbers = [self._journal.text(text) for text in texts]
+            number, on = self.op_number(op), self._on(identity)
+            self._row("shared", position, number, on, key.hex(), numbers)
+
+    def lift(self, position: str, name: str, digest: str) -> None:
+        """What a lifted function gave, by digest."""
+        self._row("lift", position, name, digest)
+
+    def pick(self, position: str, picked: tuple[int, ...]) -> None:
+        """Which of several came first, and which had failed before it."""
+        self._row("pick", position, *picked)
+
+    def clock(self, position: str, what: str, content: Any) -> None:
+        """What the program was told from outside."""
+        self._row("clock", position, what, content)
+
+    def mark(self, position: str, file: str, mark: str) -> None:
+        """Note whose line it was that was heard there, and what file it runs."""
+        self._row("mark", position, file, mark)
+
+    def pulse(self, waiting: int, done: int, expected: int, now_s: float) -> None:
+        """How the run is getting on."""
+        self._row("pulse", waiting, done, expected, self._ms(now_s))
+
+    def intent(self, position: str, digest: str, call: str, approved: bool) -> None:
+        """A driver is about to be called."""
+        self._row("intent", position, digest, self._journal.text(call), approved)
+
+    def effect(self, position: str, text: str, label: Label = USER) -> None:
+        """What it gave, and the label that came with it."""
+        told = () if label is USER else (label_text(label),)
+        self._row("effect", position, self._journal.text(text), *told)
+
+    def undone(self, position: str, message: str, label: Label = USER) -> None:
+        """It failed, and the label of what had come by then."""
+        told = () if label is USER else (label_text(label),)
+        self._row("undone", position, message, *told)
+
+    def moved(self, position: str, whose: str, digest: str) -> None:
+        """It takes over what was driven at another position, or in another run."""
+        self._row("moved", position, whose, digest)

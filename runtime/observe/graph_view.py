@@ -1,0 +1,47 @@
+"""A run as a networkx graph, for looking and for programs that analyse runs.
+
+Nodes are positions; attributes: ``op``, ``kind`` (call, lift, ...), ``state``, ``label``,
+``estimate``, ``path_tokens``, ``path_s``, ``depth``, and for calls those of ``cost.Cost``. Edges
+have ``kind``: "data" (reads its result) or "control" (issued after the program had seen it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import networkx as nx
+
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.run import RunState
+
+
+def graph_of(run: RunState) -> nx.DiGraph[str]:
+    """Build the graph of everything issued so far."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    nodes = list(run.root.subtree())
+    for node in nodes:
+        graph.add_node(node.position, **_attributes(node))
+    for node in nodes:
+        if node.control is not None:
+            for seen in node.control.nodes():
+                graph.add_edge(seen.position, node.position, kind="control")
+        for value in node.data_edges():
+            graph.add_edge(value.position, node.position, kind="data")
+    return graph
+
+
+def _attributes(node: Node) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "op": node.name,
+        "kind": type(node.work).__name__.lower(),
+        "state": node._state.name.lower(),
+        "label": str(node._label),
+        "estimate": node.estimate,
+        "path_tokens": node.path_tokens,
+        "path_s": node.path_s,
+        "depth": node.depth,
+    }
+    if node.cost is not None:
+        facts |= asdict(node.cost)
+    return facts

@@ -1,0 +1,305 @@
+"""The receipt: what a run took, by op and by program part.
+
+Theory of operation
+-------------------
+Every call carries its own cost; a receipt is a sum over a run's nodes, made when it is asked for.
+
+    calls, attempts, tokens, nlops, money    what this execution of the run made
+    work, span, depth, parallelism           of the whole graph, reused calls included
+    lower bound of the makespan              max(span at unloaded latency, work at saturated
+                                             throughput), where the processor's limits say them
+
+work is the sum of all calls' service, span the longest path through data and control edges (Brent,
+"The parallel evaluation of general arithmetic expressions", 1974: no schedule on p slots can beat
+max(work / p, span)); parallelism is their ratio.
+
+Rules
+1. A receipt is frozen, and its parts add up to its totals.
+2. nlops = generated tokens / 100, thinking included; wasted: those of replies not used.
+3. asked again: replies that were no result and were asked for again; their call counts as one.
+   Where a budget stopped that, it was not asked again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from nlpu.errors import Cancelled
+from nlpu.judgement import Judgement
+from nlpu.printing import columns, counted, figure, one_line
+from nlpu.processor import DEFAULT_LIMITS
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.run import RunState
+from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
+from nlpu.runtime.scheduler.judging import poverty
+
+
+class Part(BaseModel):
+    """The share of one op or one part of the program. Seconds are service seconds."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    calls: int
+    attempts: int
+    nlops: float
+    wasted_nlops: float
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    thinking_tokens: int
+    queue_s: float
+    service_s: float
+    money: float
+    asked_again: int = 0
+
+    def __str__(self) -> str:
+        took = f"{figure(self.nlops)} nlops, {figure(self.service_s)} s"
+        return f"{self.name}: {counted(self.calls, 'call')}, {took}"
+
+    def __repr__(self) -> str:
+        return one_line(f"Part({self})")
+
+
+class ForcedWait(BaseModel):
+    """A line of the program where Python waited for a content, and parallelism was lost."""
+
+    model_config = ConfigDict(frozen=True)
+    line: str
+    times: int
+    seconds: float
+
+
+class Receipt(BaseModel):
+    """What a run took. Prints as one line; ``table()`` gives more."""
+
+    model_config = ConfigDict(frozen=True)
+    calls: int
+    reused: int
+    shared: int
+    failed: int
+    trimmed: int
+    driven: int = 0
+    asked_again: int = 0
+    poor_judgements: int = 0
+    attempts: int
+    nlops: float
+    wasted_nlops: float
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    thinking_tokens: int
+    money: float
+    seconds: float
+    queue_s: float
+    work_s: float
+    span_s: float
+    work_tokens: int
+    span_tokens: int
+    depth: int
+    parallelism: float
+    lower_bound_s: float | None
+    bound_ratio: float | None
+    by_op: tuple[Part, ...]
+    by_part: tuple[Part, ...]
+    forced: tuple[ForcedWait, ...]
+
+    def __str__(self) -> str:
+        reused = f" + {self.reused} reused" if self.reused else ""
+        wasted = f" ({figure(self.wasted_nlops)} wasted)" if self.wasted_nlops else ""
+        cached = (
+            f" ({self.cached_tokens / self.prompt_tokens:.0%} cached)" if self.cached_tokens else ""
+        )
+        cut = f"; {self.trimmed} cut at their limit" if self.trimmed else ""
+        again = f"; {self.asked_again} asked again" if self.asked_again else ""
+        failed = f"; {self.failed} failed" if self.failed else ""
+        poor = (
+            f"; {counted(self.poor_judgements, 'judgement')} at chance or off yes and no"
+            if self.poor_judgements
+            else ""
+        )
+        money = f"; money {figure(self.money)}" if self.money else ""
+        return (
+            f"{self.calls} call{'s' * (self.calls != 1)}{reused}, "
+            f"{figure(self.nlops)} nlops{wasted}, depth {self.depth}; "
+            f"{_tokens(self.prompt_tokens)} tokens in{cached}, "
+            f"{_tokens(self.completion_tokens)} out; {figure(self.seconds)} s, "
+            f"parallelism {self.parallelism:.1f}{cut}{again}{failed}{poor}{money}"
+        )
+
+    def __repr__(self) -> str:
+        return one_line(f"Receipt({self})")
+
+    def table(self) -> str:
+        """The line, and below it one row for each op and each line that waited."""
+        head = ("op", "calls", "nlops", "tokens in", "cached", "out", "queue s", "service s")
+        rows: list[tuple[str, ...]] = [head]
+        for part in self.by_op:
+            tokens = (part.prompt_tokens, part.cached_tokens, part.completion_tokens)
+            rows.append(
+                (part.name, str(part.calls), f"{figure(part.nlops)}", *map(_tokens, tokens),
+                 f"{figure(part.queue_s)}", f"{figure(part.service_s)}")
+            )  # fmt: skip
+        lines = [str(self), *columns(rows, right=range(1, len(head)), most=80)]
+        lines += [f"waited {figure(w.seconds)} s in {w.times} at {w.line}" for w in self.forced[:5]]
+        return "\n".join(lines)
+
+
+def _tokens(count: int) -> str:
+    return str(count) if count < 1000 else f"{figure(count / 1000)}k"
+
+
+@dataclass(slots=True)
+class _Tally:
+    """A sum of costs under way."""
+
+    calls: int = 0
+    attempts: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    thinking_tokens: int = 0
+    wasted_tokens: int = 0
+    service_s: float = 0.0
+    queue_s: float = 0.0
+    money: float = 0.0
+    again: int = 0
+    unsent: int = 0
+
+    def add(self, cost: Cost | _Tally, calls: int) -> None:
+        self.calls += calls
+        self.attempts += cost.attempts
+        self.prompt_tokens += cost.prompt_tokens
+        self.cached_tokens += cost.cached_tokens
+        self.completion_tokens += cost.completion_tokens
+        self.thinking_tokens += cost.thinking_tokens
+        self.wasted_tokens += cost.wasted_tokens
+        self.service_s += cost.service_s
+        self.queue_s += cost.queue_s
+        self.money += cost.money
+        self.again += cost.again - cost.unsent
+
+    def facts(self) -> dict[str, Any]:
+        """What parts and the whole have in common."""
+        return {
+            "calls": self.calls,
+            "attempts": self.attempts,
+            "nlops": round(self.completion_tokens / TOKENS_PER_NLOP, 4),
+            "wasted_nlops": round(self.wasted_tokens / TOKENS_PER_NLOP, 4),
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "completion_tokens": self.completion_tokens,
+            "thinking_tokens": self.thinking_tokens,
+            "money": self.money,
+            "asked_again": self.again,
+        }
+
+
+class _Books:
+    """One pass over a run's nodes."""
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self.ops: dict[str, _Tally] = defaultdict(_Tally)
+        self.parts: dict[str, _Tally] = defaultdict(_Tally)
+        self.reused = _Tally()
+        self.failed = self.trimmed = self.driven = self.span_tokens = self.depth = 0
+        self.span_s = 0.0
+        for node in nodes:
+            self.span_tokens = max(self.span_tokens, node.path_tokens)
+            self.span_s = max(self.span_s, node.path_s)
+            self.depth = max(self.depth, node.depth)
+            if node.cost is not None:
+                self._call(node, node.cost)
+        self.made = _Tally()
+        for tally in self.ops.values():
+            self.made.add(tally, tally.calls)
+
+    def _call(self, node: Node, cost: Cost) -> None:
+        error = node._error
+        self.failed += error is not None and not isinstance(error, Cancelled)
+        self.trimmed += cost.trimmed
+        if cost.how == "made":
+            answered = node.ready and not isinstance(error, Cancelled)
+            calls = int(answered and cost.attempts > 0)
+            self.ops[node.name].add(cost, calls)
+            self.parts[node.scope.path].add(cost, calls)
+        elif cost.how == "reused":
+            self.reused.add(cost, 1)
+        elif cost.how == "driven":
+            self.driven += 1
+
+
+def receipt_of(run: RunState) -> Receipt:
+    """The receipt of a run, now."""
+    books = _Books(run.root.subtree())
+    made = books.made
+    work_s = made.service_s + books.reused.service_s
+    work_tokens = made.completion_tokens + books.reused.completion_tokens
+    end = run.end_s if run.end_s is not None else run.kernel.now_s()
+    seconds = end - run.start_s
+    bound = _lower_bound(run, work_tokens, books.span_tokens)
+    return Receipt(
+        **made.facts(),
+        reused=run.counts.reused,
+        shared=run.counts.shared,
+        failed=books.failed,
+        trimmed=books.trimmed,
+        driven=books.driven,
+        poor_judgements=_poor_judgements(run),
+        seconds=round(seconds, 4),
+        queue_s=round(made.queue_s, 4),
+        work_s=round(work_s, 4),
+        span_s=round(books.span_s, 4),
+        work_tokens=work_tokens,
+        span_tokens=books.span_tokens,
+        depth=books.depth,
+        parallelism=round(work_s / books.span_s, 3) if books.span_s else 1.0,
+        lower_bound_s=bound,
+        bound_ratio=round(seconds / bound, 3) if bound else None,
+        by_op=_parts(books.ops),
+        by_part=_parts(books.parts),
+        forced=_forced(run),
+    )
+
+
+def _poor_judgements(run: RunState) -> int:
+    processor = run.kernel.processor
+    return sum(
+        bool(poverty(node.work.op, processor(node.work.op.processor), node._content))
+        for node in run.root.subtree()
+        if node.cost is not None and isinstance(node._content, Judgement)
+    )
+
+
+def _parts(tallies: dict[str, _Tally]) -> tuple[Part, ...]:
+    return tuple(
+        Part(
+            name=name,
+            queue_s=round(tally.queue_s, 4),
+            service_s=round(tally.service_s, 4),
+            **tally.facts(),
+        )
+        for name, tally in tallies.items()
+    )
+
+
+def _forced(run: RunState) -> tuple[ForcedWait, ...]:
+    longest_first = sorted(run.forced.items(), key=lambda item: -item[1][1])
+    return tuple(
+        ForcedWait(line=line, times=int(times), seconds=round(waited, 4))
+        for line, (times, waited) in longest_first
+    )
+
+
+def _lower_bound(run: RunState, work_tokens: int, span_tokens: int) -> float | None:
+    processor = run.kernel.processors.get(run.kernel.default)
+    limits = DEFAULT_LIMITS if processor is None else processor.limits
+    if limits.unloaded_s_per_token is None or limits.saturated_tokens_per_s is None:
+        return None
+    span_s = span_tokens * limits.unloaded_s_per_token
+    return round(max(span_s, work_tokens / limits.saturated_tokens_per_s), 4)

@@ -1,0 +1,63 @@
+"""Judges that are worth little: said once a run of each model, and counted in its receipt.
+
+Theory of operation
+-------------------
+A judgement looks the same from a model that cannot judge. Three things tell: its mass (the model
+would rather have said something that is neither yes nor no), a calibration whose cases showed
+nothing, and for models known by name what was measured of them (``nlpu.engines.models.known``).
+
+Rules
+1. A calibration from cases that showed something counts for more than what is known of a model.
+2. What is said is a ``PoorJudge``, when a run's first such judgement of a model arrives; judgements
+   that are taken from a journal are counted, not warned of again.
+3. It is a warning: the program may know better. As an error it is its program's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from nlpu.engines.models.known import known_model
+from nlpu.errors import ProgramError
+from nlpu.judgement import Judgement, PoorJudge
+from nlpu.ops.op import Op
+from nlpu.processor import Processor
+from nlpu.runtime.graph.node import Node
+
+
+def poverty(op: Op[Any], processor: Processor, content: Any) -> str:
+    """Why a content is a judgement that is worth little; "" where it is none, or is not."""
+    if not isinstance(content, Judgement):
+        return ""
+    measured = _measured(op, processor)
+    if measured:
+        return f"judges at chance ({measured}): use another model"
+    if content.off_choices:
+        return (
+            f"is off its choices: of what it would say to {op.name}, {content.mass:.0%} begins with"
+            " yes or no; ask what yes or no answers, or use another model"
+        )
+    return ""
+
+
+def _measured(op: Op[Any], processor: Processor) -> str:
+    """By what a model is known to judge at chance (rule 1)."""
+    if op.calibration is not None:
+        return "on the cases it is calibrated with" if op.calibration.at_chance else ""
+    known = known_model(processor.capabilities.model)
+    return known.judging if known is not None else ""
+
+
+def check_judge(node: Node, processor: Processor, content: Any) -> None:
+    """Warn of a judgement that is worth little (rule 2). Raises ProgramError (rule 3)."""
+    why, run = poverty(node.work.op, processor, content), node.scope.run
+    model = processor.capabilities.model
+    if not why or model in run.poor_judges:
+        return
+    run.poor_judges.add(model)
+    try:
+        # a registry of its own: what another run was told, this one has not been
+        warnings.warn_explicit(f"{model} {why}", PoorJudge, "nlpu", 0, registry={})
+    except PoorJudge as error:
+        raise ProgramError(str(error)) from None

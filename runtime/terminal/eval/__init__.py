@@ -1,0 +1,1 @@
+"""``nlpu eval``: its command, what it evaluates, and its page."""

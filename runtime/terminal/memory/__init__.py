@@ -1,0 +1,1 @@
+"""``nlpu memory``: stores of pages, from the terminal."""

@@ -1,0 +1,314 @@
+"""``nlpu run``, ``nlpu resume`` and ``nlpu replay``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.run.machine import (
+    Machine,
+    again_of,
+    can_of,
+    carry,
+    found,
+    loaded_again,
+    machine_of,
+)
+from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
+
+if TYPE_CHECKING:
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.handle import Run
+    from nlpu.runtime.loader import Program
+    from nlpu.runtime.scheduler.budget import Budget
+
+_Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="FILE", help="Text for the next text parameter; - is stdin."),
+]
+_Durable = Annotated[bool, typer.Option("--durable", help="Survive a loss of power, too.")]
+_Changed = Annotated[
+    bool,
+    typer.Option("--changed", help="Reuse what is the same where program or model have changed."),
+]
+
+
+_From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="RUN", help="Run that run's program anew, reusing what has not changed."
+    ),
+]
+_Dry = Annotated[
+    bool, typer.Option("--dry", help="Forecast what it would take, from earlier runs; no call.")
+]
+_Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="WHAT=FILE",
+        help="With --from: another result for the call at a position, or another text for an op.",
+    ),
+]  # fmt: skip
+_Trace = Annotated[
+    bool, typer.Option("--trace", help="Print the steps to the result, too, of a program with any.")
+]
+_Vouch = Annotated[
+    bool, typer.Option("--vouch", help="What --set gives is your own word; else it is untrusted.")
+]
+
+
+def run(
+    program: Annotated[
+        str | None,
+        typer.Argument(metavar="PROGRAM", help="A program's name, file.py:function, or FILE.nl."),
+    ] = None,
+    args: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ARGS]...", help="In order, or name=value; - is stdin."),
+    ] = None,
+    inputs: _Inputs = None,
+    engine: o.Engine = None,
+    model: o.Model = None,
+    nlops: o.Nlops = None,
+    calls: o.Calls = None,
+    seconds: o.Seconds = None,
+    run_dir: o.RunDir = None,
+    durable: _Durable = False,
+    origin: _From = None,
+    sets: _Sets = None,
+    vouch: _Vouch = False,
+    file: o.File = None,
+    dry: _Dry = False,
+    price: o.Prices = None,
+    system: o.System = None,
+    convention: o.Layout = "",
+    trust: o.Trust = False,
+    trace: _Trace = False,
+    as_json: o.Json = False,
+) -> int:
+    """Run a program: its result on stdout, progress and cost on stderr."""
+    from nlpu.prompt.convention import of_version
+    from nlpu.runtime.arguments import bind
+    from nlpu.runtime.keywords import arranged
+    from nlpu.runtime.loader import load
+    from nlpu.runtime.terminal.inputs import Stdin, fill_words, read_texts, set_machine, set_store
+    from nlpu.runtime.terminal.run.dry import kept
+
+    lead_prints_to_stderr()
+    now = o.settings(
+        engine=engine, model=model, nlops=nlops, calls=calls, seconds=seconds, run_dir=run_dir,
+        price=price,
+    )  # fmt: skip
+    budget = o.budget_of(now)
+    of_version(convention)  # before anything is loaded
+    if origin is not None:
+        _only_edits(program, args, inputs, dry)
+        _check_vouch(vouch, sets)
+        given = Machine(
+            engine, model, now.run_dir, durable, o.price_of(now) if price else None, (), system,
+            convention,
+        )  # fmt: skip
+        return _rerun(origin, sets or [], given, budget, as_json, trust, vouch, file, trace)
+    _check_vouch(vouch, None)
+    machine = Machine(
+        now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention
+    )
+    loaded, stdin = load(_named(program, sets, trust, file)), Stdin()
+    words, named = fill_words(args or [], stdin)
+    texts = read_texts(inputs or [], stdin)
+    bound = bind(loaded, words, texts, named=named, opened=stdin.beside)
+    set_store(loaded.function, bound, now.store)
+    set_machine(
+        loaded.function, bound, engine=now.engine, model=now.model, run_dir=str(now.run_dir)
+    )
+    if dry:
+        return _forecast(loaded, bound, machine, budget, as_json)
+    positional, by_name = arranged(loaded.function, *bound)
+    header = {
+        **_named_by(loaded),
+        "reads": "--input" if inputs or stdin.taken or stdin.files else "",
+        **machine.facts(),
+        "forecast": kept(machine, loaded.spec, bound),
+    }
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.start(
+            loaded.function, *positional, **by_name, budget=budget,
+            header={**header, "can": can_of(computer)}, stream=stream,
+        )  # fmt: skip
+
+    foretold = header["forecast"]
+    return carry(
+        loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold, traces=trace
+    )
+
+
+def _named_by(loaded: Program) -> dict[str, Any]:
+    """What a header says of a program's file, for those who load it again."""
+    return {"program": loaded.spec, "file": loaded.digest}
+
+
+def _rerun(
+    name: str, sets: list[str], given: Machine, budget: Budget, as_json: bool, trust: bool,
+    vouched: bool, file: str | None, trace: bool,
+) -> int:  # fmt: skip
+    """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
+    from nlpu.runtime.terminal.eval.outcome import facts_in
+    from nlpu.runtime.terminal.run.rerun import edits_of
+    from nlpu.runtime.terminal.run.trust import admit
+    from nlpu.runtime.terminal.show.archive import EVALUATION
+
+    record = found(given.run_dir, name, file=file)
+    files = admit(record, trust=trust, names_engine=given.engine is not None)
+    loaded = loaded_again(record, files)
+    args, kwargs = record.arguments(loaded.function)
+    edits = edits_of(record, sets, vouched=vouched)
+    machine = machine_of(record, given)
+    header = {**_named_by(loaded), **machine.facts()}
+    if given.engine is None and given.model is None:  # the same processor can do the same
+        header["can"] = record.past.header.get("can")
+    if record.program == EVALUATION:
+        header["eval"] = facts_in(record) | {"cache": "", "cans": {}}
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.rerun(
+            record.name, loaded.function, *args, **kwargs, edits=edits,
+            budget=budget, header=header, stream=stream,
+        )  # fmt: skip
+
+    return carry(loaded, begin, machine, as_json, seconds=budget.seconds, traces=trace)
+
+
+def resume(
+    name: o.RunName,
+    engine: o.Engine = None,
+    model: o.Model = None,
+    nlops: o.Nlops = None,
+    calls: o.Calls = None,
+    seconds: o.Seconds = None,
+    changed: _Changed = False,
+    trust: o.Trust = False,
+    file: o.File = None,
+    run_dir: o.RunDir = None,
+    trace: _Trace = False,
+    as_json: o.Json = False,
+) -> int:
+    """Go on with a run that was stopped or killed; no journaled call is made again."""
+    from nlpu.runtime.terminal.eval.outcome import ends_of
+    from nlpu.runtime.terminal.run.trust import admit
+    from nlpu.runtime.terminal.show.archive import EVALUATION
+
+    lead_prints_to_stderr()
+    now = o.settings(  # all else is as the run was begun; seconds count from each start anew
+        ("run_dir", "seconds"), engine=engine, model=model, nlops=nlops, calls=calls,
+        seconds=seconds, run_dir=run_dir,
+    )  # fmt: skip
+    record = found(now.run_dir, name, file=file)
+    files = admit(record, trust=trust, changed=changed, names_engine=engine is not None)
+    loaded = loaded_again(record, files)
+    args, kwargs = record.arguments(loaded.function)
+    header = record.past.header
+    again = again_of(engine, model)
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.resume(
+            record.name, loaded.function, *args, **kwargs,
+            budget=o.budget_of(now, header["budget"]), changed=changed, stream=stream,
+        )  # fmt: skip
+
+    machine = machine_of(record, Machine(engine, model, now.run_dir))
+    more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
+    return carry(
+        loaded, begin, machine, as_json, again=again, seconds=now.seconds,
+        foretold=header.get("forecast"), name=record.name, traces=trace,
+        **more,
+    )  # fmt: skip
+
+
+def replay(
+    name: o.RunName,
+    engine: o.Engine = None,
+    model: o.Model = None,
+    trust: o.Trust = False,
+    file: o.File = None,
+    run_dir: o.RunDir = None,
+    trace: _Trace = False,
+    as_json: o.Json = False,
+) -> int:
+    """Run a finished program again from its journal, making no call: the same bytes."""
+    from nlpu.runtime.terminal.run.recorded_engine import engines_of
+    from nlpu.runtime.terminal.run.trust import admit
+
+    lead_prints_to_stderr()
+    place = o.settings(("run_dir",), engine=engine, model=model, run_dir=run_dir).run_dir
+    record = found(place, name, replays=True, file=file)
+    files = admit(record, trust=trust, names_engine=engine is not None)
+    loaded = loaded_again(record, files)
+    args, kwargs = record.arguments(loaded.function)
+    recorded = engines_of(record.past.header) if engine is None and model is None else None
+    machine = Machine(recorded, record.past.header.get("model"), place)
+    if recorded is None:
+        machine = machine_of(record, Machine(engine, model, place))
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
+
+    return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name, traces=trace)
+
+
+# -- checks ----------------------------------------------------------------------------------
+
+
+def _forecast(
+    loaded: Program, bound: Any, machine: Machine, budget: Budget, as_json: bool
+) -> int:  # fmt: skip
+    """``--dry``: say what the run would take, and make no call."""
+    from nlpu.runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.run import dry as forecasting
+
+    made = forecasting.made(loaded.function, bound, machine, budget)
+    forecasting.keep(machine, loaded.spec, bound, made)
+    if as_json:
+        write_json(made.model_dump(mode="json"))
+    else:
+        forecasting.tell(made)
+    return 0
+
+
+def _only_edits(
+    program: str | None, args: list[str] | None, inputs: list[str] | None, dry: bool
+) -> None:
+    from nlpu.errors import Usage
+
+    if program or args or inputs:
+        raise Usage("--from takes program and arguments from the run; leave them out")
+    if dry:
+        raise Usage("--dry forecasts a program from its start; leave --from out")
+
+
+def _check_vouch(vouch: bool, sets: list[str] | None) -> None:
+    from nlpu.errors import Usage
+
+    if vouch and not sets:
+        raise Usage("--vouch is about --set: name what differs, with --from RUN --set WHAT=FILE")
+
+
+def _named(program: str | None, sets: list[str] | None, trust: bool, file: str | None) -> str:
+    from nlpu.errors import Usage
+
+    if program is None:
+        from nlpu.runtime.loader import available
+
+        raise Usage(
+            f"name a PROGRAM to run: {', '.join(available())}, or one in a file: "
+            "my_file.py:function (see: nlpu run --help); or --from RUN"
+        )
+    if sets:
+        raise Usage("--set changes a run: name it with --from RUN")
+    if file is not None:
+        raise Usage("--file is about a run: name it with --from RUN")
+    if trust:
+        raise Usage("--trust is about a journal: name its run with --from RUN")
+    return program

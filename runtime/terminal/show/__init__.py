@@ -1,0 +1,1 @@
+"""``nlpu show`` and ``nlpu runs``: journaled runs, looked at and exported."""

@@ -1,0 +1,260 @@
+"""Reading journaled runs, of this process or of others, without touching them.
+
+Theory of operation
+-------------------
+A run directory holds one journal for each computer that wrote there, and a journal holds one run
+for each start: ``name`` is the first, ``name.2`` the second. Here they are opened read-only; an
+unfinished run is running if a living process holds its journal's lock, else it can be resumed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nlpu.errors import JournalDamaged, NlpuError, Usage
+from nlpu.runtime.graph.usage import cost_of
+from nlpu.runtime.journal.file import journals
+from nlpu.runtime.journal.header import typed
+from nlpu.runtime.journal.journal import Journal, Row
+from nlpu.runtime.journal.records import Past
+from nlpu.runtime.journal.rows import checked, fold_in, past_in, rows_by_run
+from nlpu.runtime.journal.witness import beside, side_of
+from nlpu.runtime.loader import file_of
+from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
+
+SESSION = "repl"  # the program of a session of ``nlpu repl``
+EVALUATION = "eval"  # and of an evaluation of ``nlpu eval``
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One journaled run.
+
+    damage: why it could not be read. place: where its program is now, if it was moved.
+    """
+
+    name: str
+    past: Past
+    texts: dict[int, str]
+    status: str
+    seconds: float
+    damage: str = ""
+    path: Path = Path()
+    rows: list[Row] = field(default_factory=list)
+    place: str = ""
+
+    @property
+    def number(self) -> int:
+        """Which run of its journal it is."""
+        return int(self.name.partition(".")[2] or 1)
+
+    @property
+    def origin(self) -> str:
+        """The run it was edited from, if it was."""
+        return str(self.past.header.get("from", {}).get("run", ""))
+
+    @property
+    def program(self) -> str:
+        """What was run: a name from ``programs``, file:function, a function's name, or SESSION."""
+        return self.place or str(self.past.header.get("program", ""))
+
+    @property
+    def unnamed(self) -> str:
+        """Why its program cannot be found by name; "" where it can be looked for."""
+        header = self.past.header
+        if self.place or self.program in (SESSION, EVALUATION) or "file" in header:
+            return ""
+        older = "" if "engine" in header else "its journal does not say in which file it is"
+        return str(header.get("unnamed", older))
+
+    def moved(self, file: str | None) -> Record:
+        """The same run with its program in that file, or ``file.py:function``. Raises Usage."""
+        if file is None:
+            return self
+        if self.program in (SESSION, EVALUATION):
+            raise Usage(f"--file is where one program is now, and the run {self.name} has several")
+        path, function = file_of(file), self.program.rpartition(":")[2]
+        if path is None or not path.is_file():
+            raise Usage(
+                f"--file {file}: there is no such file; it names FILE.py:FUNCTION or FILE.nl"
+            )
+        if path.suffix == ".py":
+            function = file.rpartition(":")[2] if ".py:" in file else function
+            return replace(self, place=f"{path.resolve()}:{function}")
+        return replace(self, place=str(path.resolve()))
+
+    @property
+    def resumption(self) -> str:
+        """The command that goes on with it, or the call, where Python started it."""
+        if self.program == SESSION:
+            return f"nlpu repl --resume {self.name}"
+        if self.unnamed:
+            return f"from the Python that started it, computer.resume({self.name!r}, {self.title})"
+        engine = "" if "engine" in self.past.header else " --engine NAME|URL"
+        return f"nlpu resume {self.name}{engine}"
+
+    @property
+    def title(self) -> str:
+        """As ``program``, without the directory of a file; of an evaluation, of what."""
+        named = [self.program, *self.past.header.get("eval", {}).get("subjects", [])]
+        return " ".join(name.rpartition("/")[2] for name in named)
+
+    @property
+    def started_s(self) -> float:
+        """When it was first started, in seconds since 1970."""
+        return float(self.past.header.get("started_s", 0.0))
+
+    @property
+    def receipt(self) -> dict[str, Any] | None:
+        """The receipt of its last life, once that has ended."""
+        return None if self.past.end is None else self.past.end[5]
+
+    @property
+    def calls(self) -> int:
+        """Calls that it made and that have an outcome, in all its lives."""
+        return len(self.past.paid)
+
+    @property
+    def nlops(self) -> float:
+        """What these calls generated, in hundreds of tokens."""
+        costs = (cost_of(outcome.usage) for outcome in self.past.paid)
+        return sum(cost.completion_tokens for cost in costs) / TOKENS_PER_NLOP
+
+    def _others(self) -> str:
+        """Which of them would be read as another value than was given."""
+        names = ", ".join(self.past.header.get("given", ()))
+        return f" ({names}: annotate as what is given)" if names else ""
+
+    def arguments(self, program: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The program's arguments, of the types that it declares. Raises Usage."""
+        text = self.texts.get(self.past.header.get("args", 0))
+        if text is None or "given" in self.past.header:
+            raise Usage(
+                f"the run {self.name} was started from Python with arguments that only Python can "
+                f"give again{self._others()}; resume it there with Computer.resume"
+            )
+        args, kwargs = json.loads(text)
+        try:
+            return typed(program, args, kwargs)
+        except (TypeError, ValueError) as error:
+            raise Usage(
+                f"the arguments of run {self.name} do not fit its program any more: {error}"
+            ) from None
+
+
+def records(run_dir: Path) -> list[Record]:
+    """All runs of a directory, newest first. Raises Usage."""
+    if run_dir.exists() and not run_dir.is_dir():
+        raise Usage(f"{run_dir} is no directory; --run-dir names the one where runs are journaled")
+    found = [record for path in journals(run_dir) for record in read(path)]
+    return sorted(found, key=lambda record: (record.started_s, record.name), reverse=True)
+
+
+def find(run_dir: Path, name: str) -> Record:
+    """The run of a name or of the unique start of one. Raises Usage, JournalDamaged."""
+    stems = {path.stem: path for path in journals(run_dir)}
+    wanted = name.partition(".")[0]
+    near = [stem for stem in stems if stem == wanted] or [s for s in stems if s.startswith(wanted)]
+    if not wanted or not near:
+        raise Usage(f"no run in {run_dir} is called {name!r}; see: nlpu runs")
+    if len(near) > 1:
+        raise Usage(f"{name!r} is the start of several runs: {', '.join(near)}; give more of it")
+    full = near[0] + name[len(wanted) :]
+    for record in read(stems[near[0]], strict=True):
+        if record.name == full:
+            return record
+    raise Usage(f"the journal {near[0]} has no run {full!r}; see: nlpu runs")
+
+
+def read(path: Path, strict: bool = False) -> list[Record]:
+    """The runs of one journal; one that cannot be read is a record too, unless ``strict``."""
+    try:
+        return _runs_of(path)
+    except NlpuError as error:
+        if strict:
+            raise
+        past = Past(header={"program": "?", "started_s": changed_s(path)})
+        status = "damaged" if isinstance(error, JournalDamaged) else "unreadable"
+        return [Record(path.stem, past, {}, status, 0.0, str(error))]
+
+
+def _runs_of(path: Path) -> list[Record]:
+    """Raises JournalDamaged, StorageFailed."""
+    journal = Journal(path, read_only=True)
+    journal.close()
+    return [
+        _record(path, number, past_in(journal, rows, keep_host_failures=True), rows, journal.texts)
+        for number, rows in sorted(rows_by_run(journal).items())
+    ]
+
+
+def followed(record: Record, pause: Callable[[], object]) -> Iterator[Record]:
+    """The run as it is now and, after each pause, as it is then; the last is that of its end."""
+    journal, past, rows = Journal(record.path, read_only=True), Past(), list[Row]()
+    try:
+        new, alive = journal.rows, True
+        while True:
+            fresh = checked(journal, len(journal.rows) - len(new))
+            mine = [row for row in fresh if row[1] == record.number]
+            fold_in(journal, past, mine)
+            rows += mine
+            yield _record(record.path, record.number, past, rows, journal.texts)
+            if past.end is not None or not alive:
+                return
+            pause()
+            alive = owner(record.path)  # asked before reading: what it committed last is read
+            new = journal.follow()
+    finally:
+        journal.close()
+
+
+def _record(path: Path, number: int, past: Past, rows: list[Row], texts: dict[int, str]) -> Record:
+    seconds = sum(row[5]["seconds"] for row in rows if row[0] == "end" and len(row) > 5)
+    return replace(record_of(path, number, past, seconds), texts=texts, rows=rows)
+
+
+def record_of(path: Path, number: int, past: Past, seconds: float) -> Record:
+    """Make the record of a run, by its past and the seconds of its ended lives."""
+    status = "stopped" if past.end is None else str(past.end[2])
+    if past.end is None:
+        status = "running" if owner(path) else "stopped"
+        if past.lives == 1:  # its last sign of life is the journal's last commit
+            seconds = max(0.0, changed_s(path) - past.header.get("started_s", 0.0))
+    return Record(_name(path, number), past, {}, status, round(seconds, 3), path=path)
+
+
+def _name(path: Path, number: int) -> str:
+    return path.stem if number == 1 else f"{path.stem}.{number}"
+
+
+def changed_s(path: Path) -> float:
+    """Tell when a journal changed last, in seconds since 1970; 0 if that cannot be told."""
+    return max(map(_changed_s, (path, beside(path, ".db-wal"), side_of(path))))
+
+
+def _changed_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def owner(path: Path) -> bool:
+    """Whether a living process owns the journal."""
+    try:
+        lock = os.open(beside(path, ".lock"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False

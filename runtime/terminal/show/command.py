@@ -1,0 +1,296 @@
+"""``nlpu runs`` and ``nlpu show``."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nlpu.printing import safe
+from nlpu.runtime.terminal import options as o
+
+if TYPE_CHECKING:
+    from nlpu.runtime.terminal.show.archive import Record
+    from nlpu.runtime.terminal.show.run_folder import Summary
+
+_WIDTH = 300  # of arguments and a result
+_MOST_CALLS = 12  # shown of one part, unless all are asked for
+
+
+def runs(
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The newest N alone.")
+    ] = None,
+    run_dir: o.RunDir = None,
+    as_json: o.Json = False,
+) -> int:
+    """All runs, newest first, with what they were given and what they gave."""
+    from nlpu.runtime.terminal.output import say, write_json
+    from nlpu.runtime.terminal.show.run_folder import summaries
+
+    place = o.run_dir_of(run_dir)
+    found, unread = summaries(place, limit)
+    if as_json:
+        write_json([_listed(each) for each in found])
+        return 0
+    if not found:
+        say(f"no runs in {place}; start one: nlpu run ask 'What is a loom?'")
+        return 0
+    _print_runs(found)
+    if unread:
+        say(f"{unread:,} more journals were not read (--limit {limit})")
+    return 0
+
+
+def _listed(found: Summary) -> dict[str, Any]:
+    more = {"arguments": found.arguments, "result": found.result, "error": found.error}
+    summary = _summary(found.record, found.calls, found.nlops)
+    return {**summary, **{name: fact for name, fact in more.items() if fact}}
+
+
+def _summary(record: Record, calls: int, nlops: float) -> dict[str, Any]:
+    started = datetime.fromtimestamp(record.started_s).astimezone()
+    summary = {
+        "id": safe(record.name),  # a file's name, which may be no text
+        "program": record.program,
+        "status": record.status,
+        "calls": calls,
+        "nlops": round(nlops, 4),
+        "started": started.isoformat("T", "seconds"),
+        "seconds": record.seconds,
+    }
+    more = {"from": record.origin, "error": safe(record.damage)}
+    return {**summary, **{name: fact for name, fact in more.items() if fact}}
+
+
+def _print_runs(found: list[Summary]) -> None:
+    """A line of facts for each, and one of what it was given and gave."""
+    from nlpu.printing import columns, figure, one_line
+    from nlpu.runtime.terminal.output import console, say, write
+
+    edited = ["from"] if any(each.record.origin for each in found) else []
+    rows = [["run", "program", "status", "calls", "nlops", "started", "seconds", *edited]]
+    for each in found:
+        record, line = each.record, _listed(each)
+        rows.append([
+            record.name, one_line(record.title, 12 if edited else 24), record.status,
+            f"{each.calls:,}", figure(each.nlops), line["started"][:16].replace("T", " "),
+            figure(record.seconds), *(record.origin for _ in edited),
+        ])  # fmt: skip
+    width = console().width
+    head, *facts = columns(rows, right=(3, 4, 6), most=width, whole=1)
+    write(head + "\n")
+    for each, fact in zip(found, facts, strict=True):
+        write(fact + "\n")
+        gave = f"= {each.result}" if each.result else each.error
+        if each.arguments or gave:
+            told = f"({one_line(each.arguments, width // 2)}) {gave}"
+            write(f"    {one_line(told, width - 4)}\n")
+    for each in found:
+        if each.record.damage:
+            say(one_line(f"{each.record.name}: {each.record.damage}", 1000))
+
+
+def show(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN [OTHER]", help="A run, or two to be compared.")
+    ],
+    every: Annotated[bool, typer.Option("--all", help="Every call, however many.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Follow a run until it ends; with --json: as it is now.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report that any browser opens.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a trace for ui.perfetto.dev.")
+    ] = None,
+    program: Annotated[
+        bool, typer.Option("--program", help="Write the run as a program: nlpu run FILE.nl.")
+    ] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Whose word each value is, and why a call was refused.")
+    ] = False,
+    otel: Annotated[
+        str | None,
+        typer.Option(metavar="URL|FILE", help="Send OpenTelemetry spans to a collector, or file."),
+    ] = None,
+    trust: o.Trust = False,
+    file: o.File = None,
+    run_dir: o.RunDir = None,
+    as_json: o.Json = False,
+) -> int:
+    """One run: its calls by program part, and its receipt. Or where two runs first differ.
+
+    --html, --trace, --program and --labels replay the program, without any call, to see its edges.
+    """
+    from nlpu.errors import Usage
+    from nlpu.runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.show.archive import find
+
+    found = [find(o.run_dir_of(run_dir), name) for name in names]
+    found[0] = found[0].moved(file)
+    files = {"html": html, "trace": trace, "otel": otel}
+    wanted = {kind: where for kind, where in files.items() if where is not None}
+    if len(found) > 2 or (len(found) == 2 and (live or wanted or program or labels)):
+        raise Usage("show takes one run, or two alone, to be compared; see: nlpu show --help")
+    if live and wanted:
+        raise Usage(f"--live watches and --{next(iter(wanted))} writes a file: ask for one of them")
+    if live + program + labels + bool(wanted) > 1:
+        raise Usage("--live, --program, --labels and files are asked for one at a time")
+    _admit_look(found[0], trust, program or labels, wanted)
+    if program:
+        from nlpu.runtime.terminal.show.program_text import write_out  # the scheduler, too
+
+        write_out(found[0], as_json)
+    elif labels:
+        from nlpu.runtime.terminal.show.labels import show_labels  # the scheduler, too
+
+        show_labels(found[0], every, as_json)
+    elif wanted:
+        from nlpu.runtime.terminal.show.export import (
+            export,  # the scheduler, only where it is needed
+        )
+
+        export(found[0], wanted, as_json)
+    elif len(found) == 2:
+        _compare(found[0], found[1], every, as_json)
+    elif live:
+        _watch(found[0], as_json)
+    elif as_json:
+        write_json(_details(found[0]))
+    else:
+        _print_details(found[0], every)
+    return 0
+
+
+def _admit_look(record: Record, trust: bool, asks: bool, wanted: dict[str, Any]) -> None:
+    """Ask, if need be, before a program is replayed. Raises NeedsPerson."""
+    if asks or wanted:
+        from nlpu.runtime.terminal.run.trust import admit_look
+
+        admit_look(record, trust=trust, asks=asks)
+
+
+def _watch(record: Record, as_json: bool) -> None:
+    from nlpu.runtime.terminal.output import write_json
+    from nlpu.runtime.terminal.show.watch import picture_of, watch
+
+    if as_json:
+        write_json(asdict(picture_of(record, time.time())))
+    else:
+        watch(record)
+
+
+def _compare(one: Record, other: Record, every: bool, as_json: bool) -> None:
+    """Both ways end with 0: that runs differ is no failure."""
+    from nlpu.printing import folded
+    from nlpu.runtime.terminal.output import console, safe, write, write_json
+    from nlpu.runtime.terminal.show.difference import difference_of, lines_of
+
+    found, width = difference_of(one, other), console().width
+    if as_json:
+        write_json(found)
+    else:
+        for line in lines_of(found, None if every else _MOST_CALLS):
+            write("\n    ".join(folded(safe(line), width - 4)) + "\n")
+
+
+def _details(record: Record) -> dict[str, Any]:
+    from nlpu.runtime.journal.own import MARK
+    from nlpu.runtime.terminal.show.calltree import calls_of
+
+    details: dict[str, Any] = _summary(record, record.calls, record.nlops)
+    header = dict(record.past.header)
+    for inner in ("args", "args_name", MARK):
+        header.pop(inner, None)
+    details["header"] = header
+    details["calls_made"] = [call.details() for call in calls_of(record)]
+    details |= {name: _parsed(text) for name, text in _given_and_gave(record).items()}
+    details["receipt"] = record.receipt
+    end = record.past.end
+    if end is not None and end[4]:
+        details["error"] = {"type": end[4][0], "message": end[4][1]}
+    return details
+
+
+def _parsed(text: str) -> Any:
+    """A JSON text's content; the text where Python does not read it, or it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _print_details(record: Record, every: bool) -> None:
+    from nlpu.printing import folded
+    from nlpu.runtime.terminal.output import console, write
+    from nlpu.runtime.terminal.show.calltree import tree_of
+
+    out = console()
+    for line in _heading(record):
+        write("\n    ".join(folded(line, out.width - 4)) + "\n")
+    out.print(tree_of(record, None if every else _MOST_CALLS, out.width))
+    if record.receipt is not None:
+        write("the last life's calls\n" + _receipt_table(record.receipt, out.width) + "\n")
+        _compare_forecast(record.past.header.get("forecast"), record.receipt)
+
+
+def _compare_forecast(foretold: Any, receipt: dict[str, Any]) -> None:
+    if foretold is not None:
+        from nlpu.runtime.observe.receipt import Receipt  # the scheduler's; few runs were forecast
+        from nlpu.runtime.terminal.run.dry import compare
+
+        compare(foretold, Receipt.model_validate(receipt), to_stderr=False)
+
+
+def _heading(record: Record) -> list[str]:
+    from nlpu.printing import counted, figure, one_line
+    from nlpu.runtime.terminal.output import safe
+
+    line, header = _summary(record, record.calls, record.nlops), record.past.header
+    faults = sum(bool(outcome.fault) for outcome in record.past.paid)
+    failed = f", {faults:,} of them failed" if faults else ""
+    engine = header.get("engine", "?")
+    models = ", ".join(str(name).partition("|")[0] for name in header["processors"].values())
+    lines = [
+        f"run {line['id']}: {line['program']}, {line['status']}",
+        f"started {line['started']}, {figure(line['seconds'])} s in {record.past.lives} "
+        f"{'life' if record.past.lives == 1 else 'lives'}, on {engine} ({models})",
+        f"{counted(line['calls'], 'call')}{failed}, {figure(line['nlops'])} nlops",
+    ]
+    lines += [f"{name}: {one_line(text, _WIDTH)}" for name, text in _given_and_gave(record).items()]
+    if record.origin:
+        lines.append(f"edited from run {record.origin}: nlpu show {record.origin} {record.name}")
+    limits = {name: most for name, most in header["budget"].items() if most is not None}
+    if limits:
+        lines.append("limits: " + ", ".join(f"{most:g} {name}" for name, most in limits.items()))
+    end = record.past.end
+    if end is not None and end[4]:
+        lines.append(f"{end[4][0]}: {end[4][1]}")
+    if record.status in ("stopped", "failed"):
+        lines.append(f"to resume it: {record.resumption}")
+    return [safe(" ".join(text.split())) for text in lines]  # no line of another
+
+
+def _given_and_gave(record: Record) -> dict[str, str]:
+    """Its arguments and its result, as the journal has them."""
+    end = record.past.end
+    kept = {"arguments": record.past.header.get("args", 0), "result": end[3] if end else 0}
+    return {name: record.texts[number] for name, number in kept.items() if number}
+
+
+def _receipt_table(receipt: dict[str, Any], width: int) -> str:
+    from nlpu.printing import columns
+
+    titles = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens", "service_s")
+    rows = [["op", *(title.replace("_tokens", " tok").replace("_", " ") for title in titles)]]
+    made_s = sum((part["service_s"] for part in receipt["by_op"]), 0.0)  # work_s: reused ones, too
+    for part in (*receipt["by_op"], {**receipt, "name": "all", "service_s": made_s}):
+        rows.append([str(part["name"]), *(f"{round(part[title], 4):,}" for title in titles)])
+    return "\n".join(columns(rows, right=range(1, 7), most=width))
