@@ -305,3 +305,15 @@ class JournalDamaged(HostError):
 
 class StorageFailed(HostError):
     """The run directory cannot be written: full disk, read-only, no permission."""
+
+
+_SIDES: dict[str, type[NlpuError]] = {
+    "host": HostError, "model": ModelError, "program": ProgramError
+}  # fmt: skip
+
+
+def failure_of(fault: str, message: str, side: str) -> NlpuError:
+    """Make the error that a failed outcome stands for, of its side (host, model, program) in any
+    case: ``fault`` is the name of its class, as a journal holds it."""
+    kind, branch = globals().get(fault), _SIDES.get(side, NlpuError)
+    return (kind if isinstance(kind, type) and issubclass(kind, branch) else branch)(message)

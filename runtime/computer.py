@@ -189,7 +189,7 @@ class Computer:
         def begin() -> None:
             whole = self._header(program, args, kwargs, budget, header)
             whole["estimates"] = dict(estimates or {})
-            state = lives.anew(self._station.kernel, number, whole, budget)
+            state = lives.anew(self._station.kernel.ports, number, whole, budget)
             self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, stream, begin)
@@ -224,7 +224,7 @@ class Computer:
             whole = self._header(program, args, kwargs, budget, header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
             whole |= {key: old.get(key, "") for key in self._voice.facts()}  # equal calls are equal
-            state = lives.edited(self._station.kernel, number, whole, budget, origin, edits)
+            state = lives.edited(self._station.kernel.ports, number, whole, budget, origin, edits)
             self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, stream, begin)
@@ -259,7 +259,8 @@ class Computer:
         def begin() -> None:
             date_s = self._clock.date_s()
             state = lives.again(
-                self._station.kernel, number, program, date_s, budget,
+                self._station.kernel.ports, number, program, date_s,
+                budget,
                 changed=changed, replay=replay,
             )  # fmt: skip
             self._launch(run, state, program, args, kwargs, gate)
@@ -300,37 +301,33 @@ class Computer:
         self, run: Run, state: RunState, program: Program, args: tuple[Any, ...],
         kwargs: dict[str, Any], gate: Gate | None,
     ) -> None:  # fmt: skip
-        kernel, host = self._station.kernel, self._station.kernel.host
+        kernel = self._station.kernel
+        programs = kernel.programs
         run._state = state
         state.date_s = self._clock.date_s
-        if gate is not None:
-            gate.attach(kernel)
-            state.gate = gate
         if run._pieces is not None:
             pieces = Pieces(run._pieces.put)
             state.on_text = pieces.take
             state.on_end.append(pieces.end)
-        heed_forks(kernel)
-        kernel.runs[state.number] = state
+        heed_forks(programs)
+        kernel.begin(state, gate)
         state.on_end.append(lambda: self._ended(run))
-        if (seconds := state.purse.budget.seconds) is not None:
-            state.timers.append(kernel.loop.call_later(seconds, kernel.expire, state))
 
         called = getattr(program, "__name__", "program")
 
         def done(result: Any, error: BaseException | None) -> None:
-            host.end(state, result, None if error is None else as_typed(called, error))
+            programs.end(state, result, None if error is None else as_typed(called, error))
 
         def ended(outcome: Any, error: BaseException | None) -> None:
-            host.finish_scope(state.root, outcome, error, done)
+            programs.finish(state.root, outcome, error, done)
 
         def start() -> None:
             if state.status == "running":  # it may have been stopped before its first turn
                 state.begun = True
-                host.start(state.root, program, args, kwargs, ended)
+                programs.start(state.root, program, args, kwargs, ended)
 
         self.begins(run)
-        kernel.on_hub(start)
+        kernel.outside.on_hub(start)
 
     def _ended(self, run: Run) -> None:
         """Write the run's last row, then let its waiters go: on the hub, after the commit."""
@@ -341,8 +338,9 @@ class Computer:
         except Exception as failure:  # its waiters must hear of it, whatever it is
             state.status, state.error = "failed", as_typed(run.name, failure)
         finally:
-            kernel.soon()
-            kernel.loop.call_soon(self._release, run)  # behind the turn that commits the row
+            kernel.outside.soon()
+            # behind the turn that commits the row
+            kernel.outside.loop.call_soon(self._release, run)
 
     def _release(self, run: Run, error: BaseException | None = None) -> None:
         """Let its waiters go. ``error``: why it could not begin."""
@@ -379,7 +377,7 @@ class Computer:
         """The opened processors by name."""
         if not self._station.is_open:
             self._station.open()
-        return dict(self._station.kernel.processors)
+        return dict(self._station.kernel.ports.processors.opened)
 
     def close(self) -> None:
         """Stop what still runs and release everything. Idempotent."""

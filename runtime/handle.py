@@ -65,7 +65,7 @@ class Run:
         calls = counted(counts.calls, "call") + reused
         going = f", {counts.in_flight} in flight" if counts.in_flight else ""
         nlops = figure(counts.completion_tokens / TOKENS_PER_NLOP)
-        seconds = (state.kernel.now_s() if end_s is None else end_s) - state.start_s
+        seconds = (state.ports.outside.now_s() if end_s is None else end_s) - state.start_s
         return f"run {self.name}: {status}, {calls}{going}, {nlops} nlops, {figure(seconds)} s"
 
     def _outcome(self, width: int) -> Iterator[str]:
@@ -83,7 +83,7 @@ class Run:
     def _resumption(self) -> Iterator[str]:
         """How to go on, where that is possible."""
         state = self._state
-        if state is None or state.replay:
+        if state is None or state.replay.only:
             return
         if state.status in ("stopped", "needs_person") or isinstance(
             root_of(state.error), HostError
@@ -135,7 +135,7 @@ class Run:
     @property
     def divergence(self) -> str | None:
         """Where a resumed run left its journal, if it was told to go on."""
-        return None if self._state is None else self._state.divergence
+        return None if self._state is None else self._state.replay.divergence
 
     @property
     def graph(self) -> nx.DiGraph[str]:
@@ -196,4 +196,4 @@ class Run:
     def _stop(self) -> None:
         if self._state is not None and self._state.status == "running":
             error = Interrupted("the run was interrupted; it can be resumed")
-            self._state.kernel.host.stop(self._state, error)
+            self._state.ports.outside.stop(self._state, error)

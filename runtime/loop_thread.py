@@ -29,10 +29,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nlpu.errors import HostError, MissingPart, NlpuError, ProgramError, StorageFailed
+from nlpu.errors import (
+    HostError,
+    MissingPart,
+    NlpuError,
+    ProgramError,
+    StorageFailed,
+    failure_of,
+)
 from nlpu.private import make_dir
 from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
-from nlpu.runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of work)
 from nlpu.runtime.drivers.person import Person
 from nlpu.runtime.executor.clock import Clock
 from nlpu.runtime.executor.forks import check_process
@@ -40,7 +46,6 @@ from nlpu.runtime.journal.file import is_there, older
 from nlpu.runtime.journal.header import new_stem
 from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.kernel import Kernel
-from nlpu.runtime.run import failure_of
 from nlpu.wire import Engine
 
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
@@ -93,7 +98,7 @@ class Station:
     def models(self) -> dict[str, str]:
         """The model of each processor that is open."""
         kernel = self._kernel
-        opened = {} if kernel is None else kernel.processors.copy()
+        opened = {} if kernel is None else kernel.ports.processors.opened.copy()
         return {name: each.capabilities.model for name, each in opened.items()}
 
     @property
@@ -184,12 +189,13 @@ class Station:
         return journal
 
     async def _boot(self, journal: Journal | NoJournal) -> None:
-        kernel = Kernel(asyncio.get_running_loop(), self.clock, self.seed)
-        kernel.journal, kernel.person, kernel.dry = journal, self.person, self.dry
+        kernel = Kernel(
+            asyncio.get_running_loop(), journal, self.seed, person=self.person, dry=self.dry
+        )
         found = [await self._open_engine(kernel, name) for name in self.engines]
-        if not kernel.processors:
+        if not kernel.ports.processors.opened:
             raise next(filter(None, found))
-        kernel.default = next(iter(self.engines))
+        kernel.ports.processors.default = next(iter(self.engines))
         self._kernel = kernel
 
     async def _open_engine(self, kernel: Kernel, name: str) -> HostError | None:
@@ -204,20 +210,19 @@ class Station:
             if len(self.engines) == 1 or isinstance(error, MissingPart):
                 raise
             told = f"the processor {name!r} could not be opened: {error}"
-            kernel.absent[name] = failure_of(type(error).__name__, told, "host")
+            kernel.ports.processors.absent[name] = failure_of(type(error).__name__, told, "host")
             return error
-        kernel.absent.pop(name, None)
-        kernel.processors[name] = processor
-        kernel.calls.add(processor)
+        kernel.add(processor)
         return None
 
     def _try_absent(self) -> None:
         """Ask once more for the processors that are not there; nobody waits for that."""
         kernel, loop = self.kernel, self._loop
-        if kernel.absent and (self._trying is None or self._trying.done()) and loop is not None:
+        absent = kernel.ports.processors.absent
+        if absent and (self._trying is None or self._trying.done()) and loop is not None:
 
             async def tried() -> None:
-                for name in [*kernel.absent]:
+                for name in [*absent]:
                     await self._open_engine(kernel, name)
 
             self._trying = asyncio.run_coroutine_threadsafe(tried(), loop)
@@ -243,17 +248,17 @@ class Station:
 
     async def _shutdown(self) -> list[str]:
         """Gives the names of programs that would not end."""
-        await self.kernel.outlast(_CLOSING_S)
+        await self.kernel.outside.outlast(_CLOSING_S)
         mine = asyncio.current_task()
         tasks = [task for task in asyncio.all_tasks() if task is not mine]
         for task in tasks:  # attempts were stopped with their runs; these are programs' own
             task.cancel()
         left = (await asyncio.wait(tasks, timeout=_CLOSING_S))[1] if tasks else set[Any]()
         await self._close_engines()
-        host = self.kernel.host
-        names = sorted({*host.stranded, *(task.get_name() for task in left)})
-        self._left += [left, host.stranded]
-        host.forget()
+        programs = self.kernel.programs
+        names = sorted({*programs.stranded, *(task.get_name() for task in left)})
+        self._left += [left, programs.stranded]
+        programs.forget()
         return names
 
     async def _close_engines(self) -> None:

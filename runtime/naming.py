@@ -126,7 +126,7 @@ def _guarded(path: str) -> list[tuple[int, int]]:
 
 def ran_on(station: Station, asked: Mapping[str, Any]) -> dict[str, Any]:
     """What a header says of the computer: its processors, and how it was ``asked`` for."""
-    opened = station.kernel.processors
+    opened = station.kernel.ports.processors.opened
     facts = {"processors": {name: each.identity for name, each in opened.items()}, **asked}
     if station.run_dir is None:
         return facts

@@ -13,57 +13,61 @@ from typing import Any
 
 from nlpu.errors import Diverged, HostError
 from nlpu.runtime.eval.answers import known_answers
+from nlpu.runtime.graph.node import begin
 from nlpu.runtime.journal.edits import Ancestor, Edits, check
 from nlpu.runtime.journal.header import has_json, result_text, source_digest
 from nlpu.runtime.journal.journal import Journal, NoJournal, Row
 from nlpu.runtime.journal.own import marked, text_name
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.rows import past_in
-from nlpu.runtime.kernel import Kernel
 from nlpu.runtime.observe.receipt import receipt_of
+from nlpu.runtime.ports import Ports
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import Budget
 
 
-def anew(kernel: Kernel, number: int, header: Mapping[str, Any], budget: Budget) -> RunState:
+def anew(ports: Ports, number: int, header: Mapping[str, Any], budget: Budget) -> RunState:
     """A run that has no past."""
-    if kernel.journal.keeps:
+    journal = ports.journal
+    if journal.keeps:
         header = marked(header)
-    kernel.journal.append("run", number, header)
-    return RunState(
-        kernel, number, kernel.journal, budget=budget, estimates=header["estimates"],
-        ancestor=_ancestor(kernel.journal, header), reads=header.get("reads", ""), header=header,
+    journal.append("run", number, header)
+    state = RunState(
+        ports, number, budget=budget, estimates=header["estimates"],
+        ancestor=_ancestor(journal, header), reads=header.get("reads", ""), header=header,
     )  # fmt: skip
+    return begin(state)
 
 
 def again(
-    kernel: Kernel, number: int, program: Callable[..., Any], date_s: float,
+    ports: Ports, number: int, program: Callable[..., Any], date_s: float,
     budget: Budget | None = None, *, changed: bool = False, replay: bool = False,
 ) -> RunState:  # fmt: skip
     """A run that goes on with its former lives. Raises Usage for an ancestor that is not there."""
-    rows = rows_of(kernel.journal, number)
-    past = past_in(kernel.journal, rows, keep_host_failures=replay)
+    journal = ports.journal
+    rows = rows_of(journal, number)
+    past = past_in(journal, rows, keep_host_failures=replay)
     if past.finished and not changed:  # rule 2
-        past, replay = past_in(kernel.journal, rows, keep_host_failures=True), True
+        past, replay = past_in(journal, rows, keep_host_failures=True), True
     header = past.header
     state = RunState(
-        kernel, number, kernel.journal,
+        ports, number,
         budget=Budget(**header["budget"]) if budget is None else budget,
         estimates=header["estimates"], past=past, replay=replay, reuse_changed=changed,
         source_changed=header["source"] != source_digest(program),
-        ancestor=_ancestor(kernel.journal, header), reads=header.get("reads", ""), header=header,
+        ancestor=_ancestor(journal, header), reads=header.get("reads", ""), header=header,
     )  # fmt: skip
-    if not state.replay:
-        kernel.journal.append("resume", number, date_s, changed)
-    return state
+    if not state.replay.only:
+        journal.append("resume", number, date_s, changed)
+    return begin(state)
 
 
 def edited(
-    kernel: Kernel, number: int, header: Mapping[str, Any], budget: Budget, origin: int,
+    ports: Ports, number: int, header: Mapping[str, Any], budget: Budget, origin: int,
     edits: Edits,
 ) -> RunState:  # fmt: skip
     """A new run from an old one of the same journal. Raises Usage where an edit fits nothing."""
-    journal = kernel.journal
+    journal = ports.journal
     past = _past_of_origin(journal, origin)
     check(past, edits)
     edits = edits.over(_edits_of(journal, past.header))
@@ -80,30 +84,30 @@ def edited(
     whole = marked(whole)
     journal.append("run", number, whole)
     state = RunState(
-        kernel, number, journal, budget=budget, estimates=header["estimates"], ancestor=ancestor,
+        ports, number, budget=budget, estimates=header["estimates"], ancestor=ancestor,
         reads=whole["reads"], header=whole,
     )  # fmt: skip
     if past.header["source"] != header["source"]:
-        state.divergence = (
+        state.replay.divergence = (
             "the program's source has changed since that run: results are reused where the same "
             "is asked, and edits are at their positions, whatever is there now"
         )
-    return state
+    return begin(state)
 
 
 def ended(state: RunState) -> None:
     """Write the last row of a run; hold a replay against it. The state may become failed."""
     error = state.error
-    if error is None and state.ancestor is not None and state.ancestor.unused:
-        places = ", ".join(sorted(state.ancestor.unused))
+    if error is None and state.replay.ancestor is not None and state.replay.ancestor.unused:
+        places = ", ".join(sorted(state.replay.ancestor.unused))
         unused = f"no call of the edited op came to be at {places}: not edited there"
-        state.divergence = "; ".join(filter(None, [state.divergence, unused]))
-    if state.replay:
+        state.replay.divergence = "; ".join(filter(None, [state.replay.divergence, unused]))
+    if state.replay.only:
         if error is None and not _is_as_recorded(state):
             state.status, state.result = "failed", None
             state.error = Diverged(
                 "the program gives another result than the journal holds for it"
-                + ("; its source has changed since" if state.source_changed else "")
+                + ("; its source has changed since" if state.replay.source_changed else "")
             )
         return
     journal = state.journal
@@ -117,7 +121,7 @@ def ended(state: RunState) -> None:
 
 def _is_as_recorded(state: RunState) -> bool:
     """Whether a replay's result is that of the run; one without a JSON form cannot be told."""
-    end = state.past.end
+    end = state.replay.past.end
     if end is None or end[2] != "done":
         return True
     recorded = state.journal.texts.get(end[3])
@@ -132,8 +136,7 @@ def rows_of(journal: Journal | NoJournal, number: int) -> list[Row]:
 def _ancestor(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Ancestor | None:
     link = header.get("from")
     if link is None:
-        past = known_answers(header.get("eval", {}).get("cache", ""), journal)
-        return None if past is None else Ancestor(past, Edits(), journal)
+        return known_answers(header.get("eval", {}).get("cache", ""), journal)
     past = _past_of_origin(journal, link["number"])
     return Ancestor(past, _edits_of(journal, header), journal)
 

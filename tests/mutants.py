@@ -34,7 +34,7 @@ FUNCTIONS = {
     "nlpu.runtime.drivers.driver": ["Driver.role_of"],
     "nlpu.label": ["join", "_join"],
     "nlpu.value": ["Value.__init__", "see"],
-    "nlpu.runtime.kernel": ["Kernel.settle", "Kernel.fail"],
+    "nlpu.runtime.graph.graph": ["Graph.settle", "Graph.fail"],
     "nlpu.runtime.graph.node": ["Scope.saw", "Scope.see", "Scope.child", "Node.read"],
     "nlpu.runtime.graph.kinds": ["_scope_of_growth"],
 }  # fmt: skip

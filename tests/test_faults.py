@@ -212,7 +212,7 @@ def test_a_call_there_is_never_room_for_does_not_take_the_others_along() -> None
 def test_what_is_sent_at_once_is_halved_once_for_a_crowd_and_creeps_up() -> None:
     with computer(Scripted(max_in_flight=16)) as machine:
         finish(machine.start(lambda: echo("x")))
-        (lane,) = machine._station.kernel.calls.lanes.values()
+        (lane,) = machine._station.kernel.scheduler.lanes.values()
     for sent_s, limit in [(0, 8), (0, 8), (1, 8), (2, 4), (3, 2), (4, 1), (5, 1)]:
         lane.refused(sent_s, max(sent_s, 1.0))
         assert lane.limit == limit

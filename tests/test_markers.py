@@ -129,7 +129,7 @@ def test_a_reply_is_mended_only_if_something_was_broken() -> None:
 def test_an_engine_that_does_not_know_them_says_so() -> None:
     with serving(chat("x")) as served, Computer(served.url) as computer:
         computer.run(lambda: echo("x")).wait()
-        told = computer._station.kernel.processor(None).capabilities.weaker
+        told = computer._station.kernel.ports.processors.find(None).capabilities.weaker
     assert any("special tokens are not known" in sentence for sentence in told)
 
 

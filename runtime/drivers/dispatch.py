@@ -39,7 +39,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from copy import deepcopy
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from pydantic_core import PydanticSerializationError
@@ -52,61 +52,60 @@ from nlpu.runtime.drivers.person import PERSON, ExactCall, Verdict
 from nlpu.runtime.drivers.policy import objections
 from nlpu.runtime.drivers.repeating import made_before, seen_before
 from nlpu.runtime.executor.threads import Threads
-from nlpu.runtime.graph.kinds import KINDS, Kind
-from nlpu.runtime.graph.node import Node, Stage, content_of
+from nlpu.runtime.graph.kind import KINDS, Kind
+from nlpu.runtime.graph.node import Node, content_of
+from nlpu.runtime.graph.stage import Stage
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.journal.records import PastIntent
+from nlpu.runtime.ports import GraphPort
 from nlpu.types.json_text import compact
 from nlpu.value import CURRENT, Value
-
-if TYPE_CHECKING:  # the kernel calls this; it is handed in
-    from nlpu.runtime.kernel import Kernel
 
 _HARMLESS = frozenset({"pure", "read"})
 
 
-def _ready(kernel: Kernel, node: Node) -> None:
+def _ready(graph: GraphPort, node: Node) -> None:
     """Arrived: all arguments are there."""
     run, driver, scope = node.scope.run, node.work.driver, node._label
     node._label = join(scope, driver.brings)  # of its failure, too
     given = _arguments(node)
     labels = _labels(node, scope)
     call = ExactCall(node.position, driver, _json(driver, given), labels=labels, scope=scope)
-    if kernel.dry and driver.effect not in _HARMLESS:
-        run.refused.add(driver.name)
+    if node.ports.dry and driver.effect not in _HARMLESS:
+        run.replay.refused.add(driver.name)
         raise Refused(f"{call.text} at {call.position}: a dry run changes nothing")
     harmless = driver.effect in _HARMLESS or driver.idempotent
     past = _met(node, call)
-    if past is None and not run.replay:
+    if past is None and not run.replay.only:
         past = seen_before(run, call) if harmless else made_before(run, call)
     if past is not None and past.text:
-        _settle(kernel, node, run.journal.texts[past.text], past.label)
-    elif past is not None and past.message and not (harmless and not run.replay):
+        _settle(node, run.journal.texts[past.text], past.label)
+    elif past is not None and past.message and not (harmless and not run.replay.only):
         raise _failing(node, DriverFailed(past.message), past.label)
-    elif run.replay:
+    elif run.replay.only:
         asked = _weighed(call)
         if asked.objections and past is None:
             raise _refusal(asked)
-        kernel.calls.missing(node)
+        graph.fail(node, run.replay.missing(node.position, node.name))
     elif past is not None and not harmless:
-        _ask(kernel, node, call, lambda: _person(kernel, call).settles(call), _settled_by)
+        _ask(node, call, lambda: _person(node, call).settles(call), _settled_by)
     else:
         asked, approved = _weighed(call), past is not None and past.approved
         if asked.objections and not approved:
-            _ask(kernel, node, asked, lambda: _person(kernel, asked).approves(asked), _approved_by)
+            _ask(node, asked, lambda: _person(node, asked).approves(asked), _approved_by)
         else:
-            _intend(kernel, node, call, approved=approved)
+            _intend(node, call, approved=approved)
 
 
 def _met(node: Node, call: ExactCall) -> PastIntent | None:
     """What the journal holds of this very call. Raises Diverged."""
     run, digest = node.scope.run, call.digest
-    before = run.past.driven.get(call.position)
+    before = run.replay.past.driven.get(call.position)
     if before is None:
-        run.check_kind("driver", call.position, f"calls the driver {call.driver.name}")
-    elif before != digest and not run.lenient:
-        run.diverge(f"{call.position} ({call.driver.name})", "another call was made there")
-    return run.past.intents.pop(digest, None)  # what is left has not been met
+        run.replay.check_kind("driver", call.position, f"calls the driver {call.driver.name}")
+    elif before != digest and not run.replay.lenient:
+        run.replay.diverge(f"{call.position} ({call.driver.name})", "another call was made there")
+    return run.replay.past.intents.pop(digest, None)  # what is left has not been met
 
 
 def _labels(node: Node, scope: Label) -> dict[str, Label]:
@@ -130,60 +129,60 @@ def _refusal(call: ExactCall) -> Refused:
 # -- asking a person ----------------------------------------------------------------------------
 
 
-def _person(kernel: Kernel, call: ExactCall) -> Any:
+def _person(node: Node, call: ExactCall) -> Any:
     """The person of this computer. Raises NeedsPerson."""
-    if kernel.person is None:
+    if node.ports.person is None:
         why = "; ".join(each.why for each in call.objections) or "its outcome is not known"
         raise NeedsPerson(
             f"{call} at {call.position} needs a person: {why}. Resume the run at a terminal"
         )
-    return kernel.person
+    return node.ports.person
 
 
 def _ask(
-    kernel: Kernel, node: Node, call: ExactCall, question: Callable[[], Awaitable[Any]],
-    then: Callable[[Kernel, Node, ExactCall, Any], None],
+    node: Node, call: ExactCall, question: Callable[[], Awaitable[Any]],
+    then: Callable[[Node, ExactCall, Any], None],
 ) -> None:  # fmt: skip
     async def asked() -> None:
         try:
             answer, error = await _contained(question), None
         except Exception as failure:
             answer, error = None, failure
-        kernel.arrived(_answered, kernel, node, call, answer, error, then)
+        node.ports.outside.post(_answered, node, call, answer, error, then)
 
     try:
-        _person(kernel, call)
+        _person(node, call)
     except NeedsPerson as error:
-        kernel.arrived(kernel.host.stop, node.scope.run, error)
+        node.ports.outside.post(node.ports.outside.stop, node.scope.run, error)
         return
-    kernel.carry(asked())
+    node.ports.outside.spawn_io(asked())
 
 
 def _answered(
-    kernel: Kernel, node: Node, call: ExactCall, answer: Any, error: Exception | None,
-    then: Callable[[Kernel, Node, ExactCall, Any], None],
+    node: Node, call: ExactCall, answer: Any, error: Exception | None,
+    then: Callable[[Node, ExactCall, Any], None],
 ) -> None:  # fmt: skip
     if node.stage is Stage.SETTLED:
         return
     try:
         if error is not None:
             raise NeedsPerson(f"the person could not be asked about {call}: {described(error)}")
-        then(kernel, node, call, answer)
+        then(node, call, answer)
     except NeedsPerson as stop:
-        kernel.host.stop(node.scope.run, stop)
+        node.ports.outside.stop(node.scope.run, stop)
     except NlpuError as failure:
-        kernel.fail(node, failure)
+        node.ports.graph.fail(node, failure)
 
 
-def _approved_by(kernel: Kernel, node: Node, call: ExactCall, yes: bool) -> None:
+def _approved_by(node: Node, call: ExactCall, yes: bool) -> None:
     if not yes:
         raise _refusal(call)
-    _intend(kernel, node, call, approved=True)
+    _intend(node, call, approved=True)
 
 
-def _settled_by(kernel: Kernel, node: Node, call: ExactCall, verdict: Verdict) -> None:
+def _settled_by(node: Node, call: ExactCall, verdict: Verdict) -> None:
     if verdict == "again":
-        _intend(kernel, node, call, approved=True)  # the person has just seen the exact call
+        _intend(node, call, approved=True)  # the person has just seen the exact call
     elif verdict == "done":
         lost = f"{call.text} at {call.position} was done before a crash; its result is lost"
         node.scope.run.history.undone(node.position, lost)  # what the program sees, in later lives
@@ -195,26 +194,26 @@ def _settled_by(kernel: Kernel, node: Node, call: ExactCall, verdict: Verdict) -
 # -- calling ------------------------------------------------------------------------------------
 
 
-def _intend(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> None:
+def _intend(node: Node, call: ExactCall, *, approved: bool) -> None:
     """Journal the intent; the call itself comes after the commit (rule 1)."""
-    run = node.scope.run
+    run, lasting = node.scope.run, call.driver.effect not in _HARMLESS
     run.history.intent(call.position, call.digest, call.text, approved)
-    if call.driver.effect not in _HARMLESS:
+    if lasting:
         run.journal.sync_next()
-    node.stage = Stage.SENT
-    node.cost = Cost(how="driven", start_s=kernel.turn_s)
+    node.ports.graph.send(node)
+    node.cost = Cost(how="driven", start_s=node.ports.outside.turn_s)
 
     def start() -> None:
         if run.status == "running" and node.stage is Stage.SENT:
-            kernel.carry(_called(kernel, node, call), lasting=call.driver.effect not in _HARMLESS)
+            node.ports.outside.spawn_io(_called(node, call), lasting=lasting)
 
-    kernel.on_hub(start)
+    node.ports.outside.on_hub(start)
 
 
-async def _called(kernel: Kernel, node: Node, call: ExactCall) -> None:
+async def _called(node: Node, call: ExactCall) -> None:
     driver, text, failure = call.driver, "", None
     found: list[Label] = []
-    PERSON.set(kernel.person)  # in this task alone, as the next one
+    PERSON.set(node.ports.person)  # in this task alone, as the next one
     KEY.set(_key(node, call))
     LABELS.set({name: join(call.scope, label) for name, label in call.labels.items()})
     BROUGHT.set(found)
@@ -222,7 +221,7 @@ async def _called(kernel: Kernel, node: Node, call: ExactCall) -> None:
         performed = _perform(driver, _exactly(node, call))
         text = _checked(driver, await asyncio.wait_for(performed, driver.deadline_s))
     except NeedsPerson as stop:  # to answer a question: nothing has been done
-        kernel.arrived(kernel.host.stop, node.scope.run, stop)
+        node.ports.outside.post(node.ports.outside.stop, node.scope.run, stop)
         return
     except TimeoutError:
         failure = DriverFailed(f"{driver.name} gave no answer within {driver.deadline_s:g} s")
@@ -230,7 +229,7 @@ async def _called(kernel: Kernel, node: Node, call: ExactCall) -> None:
         failure = DriverFailed(f"{driver.name} failed: {error}")
     except Exception as error:  # whatever a driver raises is its own failure (rule 5)
         failure = DriverFailed(f"{driver.name} failed: {described(error)}")
-    kernel.arrived(_returned, kernel, node, text, failure, reduce(join, found, USER))
+    node.ports.outside.post(_returned, node, text, failure, reduce(join, found, USER))
 
 
 async def _perform(driver: Driver, given: dict[str, Any]) -> Any:
@@ -256,9 +255,7 @@ async def _contained(work: Callable[[], Awaitable[Any]]) -> Any:
         raise RuntimeError(described(error)) from None
 
 
-def _returned(
-    kernel: Kernel, node: Node, text: str, failure: NlpuError | None, label: Label
-) -> None:
+def _returned(node: Node, text: str, failure: NlpuError | None, label: Label) -> None:
     """Journal the outcome, even of a run that was stopped meanwhile: it is a fact."""
     run = node.scope.run
     if failure is None:
@@ -268,13 +265,13 @@ def _returned(
     if node.stage is Stage.SETTLED:
         return
     assert node.cost is not None  # it was intended
-    node.cost.service_s = kernel.turn_s - node.cost.start_s
+    node.cost.service_s = node.ports.outside.turn_s - node.cost.start_s
     try:
         if failure is not None:
             raise _failing(node, failure, label)
-        _settle(kernel, node, text, label)
+        _settle(node, text, label)
     except NlpuError as error:
-        kernel.fail(node, error)
+        node.ports.graph.fail(node, error)
 
 
 def _failing(node: Node, failure: NlpuError, label: Label) -> NlpuError:
@@ -284,7 +281,7 @@ def _failing(node: Node, failure: NlpuError, label: Label) -> NlpuError:
     return failure
 
 
-def _settle(kernel: Kernel, node: Node, text: str, label: Label) -> None:
+def _settle(node: Node, text: str, label: Label) -> None:
     """``label``: came with the text. Raises DriverFailed where the driver cannot label it."""
     node._label = join(node._label, label)
     driver: Driver = node.work.driver
@@ -300,7 +297,7 @@ def _settle(kernel: Kernel, node: Node, text: str, label: Label) -> None:
             what = f"the label of what {driver.name} gave cannot be told"
             failure = DriverFailed(f"{what}: {described(error)}")
             raise _failing(node, failure, label) from error
-    kernel.settle(node, content)
+    node.ports.graph.settle(node, content)
 
 
 def _key(node: Node, call: ExactCall) -> str:
@@ -349,7 +346,7 @@ def _checked(driver: Driver, content: Any) -> str:
     return text
 
 
-def _issued(kernel: Kernel, node: Node) -> None:
+def _issued(graph: GraphPort, node: Node) -> None:
     """It waits for its operands, and its turn (rule 6)."""
     scope, effect = node.scope, node.work.driver.effect
     turn: list[Node] = []
@@ -358,7 +355,7 @@ def _issued(kernel: Kernel, node: Node) -> None:
         scope.touched.append(node)
     elif effect != "pure":
         turn, scope.touched = scope.touched, [node]
-    kernel.wait_for(node, (*node.operands, *turn))
+    graph.wait_for(node, (*node.operands, *turn))
 
 
 KINDS[Drive] = Kind(_issued, _ready, lasting=True)

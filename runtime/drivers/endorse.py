@@ -25,19 +25,17 @@ Rules
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import PydanticUserError
 
 from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError
 from nlpu.label import Integrity, intern_label, join
-from nlpu.runtime.graph.kinds import KINDS, Kind
+from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.node import Node, content_of
+from nlpu.runtime.ports import GraphPort
 from nlpu.types.result import ResultType, adapter, result_type
 from nlpu.value import Value, current
-
-if TYPE_CHECKING:  # the kernel calls this; it is handed in
-    from nlpu.runtime.kernel import Kernel
 
 _SETS = (list, tuple, set, frozenset)
 _CLOSED = frozenset({"bool", "choice"})
@@ -97,7 +95,7 @@ def _texts(members: Any) -> Any:
     return closed
 
 
-def _ready(kernel: Kernel, node: Node) -> None:
+def _ready(graph: GraphPort, node: Node) -> None:
     first, *members = node.operands
     label = node._label
     for value in members:
@@ -106,7 +104,7 @@ def _ready(kernel: Kernel, node: Node) -> None:
     content = content_of(first)
     into = _texts(content_of(members[0])) if members else node.work.into
     label = join(label, intern_label(Integrity.SYSTEM, readers))
-    kernel.settle(node, _member(content, into), label)
+    graph.settle(node, _member(content, into), label)
 
 
 def _member(content: Any, into: Any) -> Any:
@@ -121,4 +119,4 @@ def _member(content: Any, into: Any) -> Any:
         raise Malformed(f"{content!r:.80} is none of what was to be endorsed") from error
 
 
-KINDS[Endorse] = Kind(lambda kernel, node: kernel.wait_for(node, node.operands), _ready)
+KINDS[Endorse] = Kind(lambda graph, node: graph.wait_for(node, node.operands), _ready)

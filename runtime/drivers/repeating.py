@@ -24,9 +24,9 @@ from nlpu.runtime.run import RunState
 
 def made_before(run: RunState, call: ExactCall) -> PastIntent | None:
     """The equal call that this one takes over, from now on at its position, if there is one."""
-    stocks = [("", run.past.intents)]
-    if run.ancestor is not None:
-        stocks.append(("^", run.ancestor.past.intents))
+    stocks = [("", run.replay.past.intents)]
+    if run.replay.ancestor is not None:
+        stocks.append(("^", run.replay.ancestor.past.intents))
     for whose, intents in stocks:
         digest = _equal(intents, call)
         if digest is not None:
@@ -36,7 +36,7 @@ def made_before(run: RunState, call: ExactCall) -> PastIntent | None:
 
 def seen_before(run: RunState, call: ExactCall) -> PastIntent | None:
     """What the old run's very call gave, which changed nothing (rule 3)."""
-    intents = run.ancestor.past.intents if run.ancestor is not None else {}
+    intents = run.replay.ancestor.past.intents if run.replay.ancestor is not None else {}
     seen = intents.get(call.digest)
     if seen is None or not seen.text:
         return None

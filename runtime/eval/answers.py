@@ -25,44 +25,42 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterable, Mapping
-from functools import reduce
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.checks import PATH, check
 from nlpu.errors import Usage
-from nlpu.label import Label, join, label_text
+from nlpu.label import Label, label_text
 from nlpu.private import make_file
+from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.usage import usage_of
+from nlpu.runtime.journal.edits import Ancestor, Edits
 from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.records import Outcome, Past
-
-if TYPE_CHECKING:
-    from nlpu.runtime.graph.node import Node
 
 Answer = tuple[str, list[Any]]  # the text that is kept of a reply, and its usage
 _HEAD = b'{"nlpu":"answers","version":1}\n'
 _HEX = 24  # of a key
 
 
-class _Known(dict[str, Outcome]):
-    """Outcomes whose texts get into the journal when they are first asked for.
+class KnownAnswers(Ancestor):
+    """The answers of a file, as a run that another was edited from: nothing else is known of it.
 
-    They are known by ``answer_key``: the key of a call alone finds none.
+    A text gets into the journal when it is first asked for.
     """
 
     def __init__(self, answers: Mapping[str, Answer], journal: Journal | NoJournal) -> None:
-        super().__init__()
+        super().__init__(Past(), Edits(), journal)
         self._answers, self._journal = answers, journal
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """The outcome of a key, if it is known."""
-        found = self._answers.get(key)
+    def outcome(self, key: bytes, label: Callable[[], Label]) -> Outcome | None:
+        """What was answered to a call that read what has this label."""
+        found = self._answers.get(answer_key(key, label()))
         if found is None:
-            return default
+            return None
         number = self._journal.text(found[0])
         self._journal.texts[number] = found[0]
         return Outcome(number, found[1])
@@ -72,15 +70,6 @@ def answer_key(key: bytes, label: Label) -> str:
     """The key of an answer in a file: of its call and of the label of what that read."""
     whole = b"%b|%b" % (key, label_text(label).encode())
     return blake2b(whole, digest_size=_HEX // 2).hexdigest()
-
-
-def known_to(ancestor: Past, node: Node, key: bytes) -> Outcome | None:
-    """What a past that is not the run's own holds for a call."""
-    if not isinstance(ancestor.outcomes, _Known):
-        return ancestor.outcomes.get(key.hex())
-    label = reduce(join, (value._label for value in node.read()), node._label)
-    found: Outcome | None = ancestor.outcomes.get(answer_key(key, label))
-    return found
 
 
 def answers_in(nodes: Iterable[Node]) -> dict[str, Answer]:
@@ -98,11 +87,11 @@ def answers_in(nodes: Iterable[Node]) -> dict[str, Answer]:
     }
 
 
-def known_answers(path: str, journal: Journal | NoJournal) -> Past | None:
-    """A past that holds the answers of a file alone; None without a file. Raises Usage."""
+def known_answers(path: str, journal: Journal | NoJournal) -> KnownAnswers | None:
+    """An ancestor that holds the answers of a file alone; None without a file. Raises Usage."""
     if not path or not journal.keeps or not Path(path).exists():
         return None
-    return Past(outcomes=_Known(read_answers(Path(path)), journal))
+    return KnownAnswers(read_answers(Path(path)), journal)
 
 
 def read_answers(path: Path) -> dict[str, Answer]:

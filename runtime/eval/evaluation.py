@@ -38,9 +38,11 @@ from nlpu.lifting import lift
 from nlpu.ops.op import Check, Op
 from nlpu.printing import shown
 from nlpu.prompt.convention import DEFAULT
+from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.node import Node, Scope, current_scope
-from nlpu.runtime.graph.spawning import Spawn, spawn
+from nlpu.runtime.graph.spawning import Spawn, spawn, spawn_issued, spawn_ready
 from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.ports import GraphPort
 from nlpu.value import State, Value, current
 
 if TYPE_CHECKING:
@@ -300,16 +302,21 @@ def _noted(measure: Callable[[], list[list[int]]]) -> list[list[int]]:
     assert scope is not None  # evaluations are programs
     position, run = f"{scope.path}/{scope.issued}", scope.run
     scope.issued += 1
-    found: list[list[int]] | None = run.heard(position, _MEASURED, lambda noted: False)
+    found: list[list[int]] | None = run.replay.heard(position, _MEASURED, lambda noted: False)
     if found is None:
         found = measure()
         run.note(position, _MEASURED, found)
     return found
 
 
-def checking(work: Check) -> Spawn:
-    """A check as the nested program that it is. Raises BadOperand."""
+def _check_issued(graph: GraphPort, node: Node) -> None:
+    """A check is the nested program that asks its cases. Raises BadOperand."""
+    work: Check = node.work
     program = Evaluation((Contestant(work.op),), work.metric)
     check_ops((work.op.name,), work.cases)
     program.check(work.cases)
-    return Spawn(program.evaluate, "check", (work.cases,))
+    node.work = Spawn(program.evaluate, "check", (work.cases,))
+    spawn_issued(graph, node)
+
+
+KINDS[Check] = Kind(_check_issued, spawn_ready, takes_failures=True)

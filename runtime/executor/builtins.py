@@ -65,7 +65,7 @@ class Place:
         self.scope = scope = _scope()
         self.position = f"{scope.path}/{scope.issued}"
         scope.issued += 1
-        self.heard: Any = scope.run.heard(self.position, _HEARD, inherits)
+        self.heard: Any = scope.run.replay.heard(self.position, _HEARD, inherits)
 
     def note(self, content: Any) -> Any:
         """Journal what came from outside (JSON, not null)."""

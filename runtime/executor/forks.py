@@ -11,31 +11,28 @@ what a computer and its runs do with the loop begins with ``check_process``.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from nlpu.errors import Usage
+from nlpu.runtime.executor.programs import Programs
 from nlpu.runtime.graph.node import ASTRAY, Scope
 
-if TYPE_CHECKING:  # it is handed in
-    from nlpu.runtime.kernel import Kernel
-
-_KERNELS: WeakSet[Kernel] = WeakSet()
+_HEEDED_FOR: WeakSet[Programs] = WeakSet()
 _HEEDED: list[bool] = []  # forks cannot be unheeded, so it is done once, and not on import
 
 
-def heed_forks(kernel: Kernel) -> None:
-    """From now on no child of this process reads what belongs to this kernel's living runs."""
-    _KERNELS.add(kernel)
+def heed_forks(programs: Programs) -> None:
+    """From now on no child of this process reads what belongs to living runs of these."""
+    _HEEDED_FOR.add(programs)
     if not _HEEDED and hasattr(os, "register_at_fork"):
         _HEEDED.append(True)
         os.register_at_fork(after_in_child=_in_child)
 
 
 def _in_child() -> None:
-    for kernel in list(_KERNELS):
-        kernel.thread = ASTRAY  # of scopes that are made from now on
-        scopes: list[Scope] = [run.root for run in kernel.runs.values()]
+    for programs in list(_HEEDED_FOR):
+        programs.thread = ASTRAY  # of scopes that are made from now on
+        scopes: list[Scope] = [run.root for run in programs.runs.values()]
         while scopes:
             scope = scopes.pop()
             scope.reader = ASTRAY

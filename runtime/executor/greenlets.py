@@ -32,7 +32,7 @@ def _parents_scope() -> Scope | None:
     while parent is not None:
         scope: Scope | None = getattr(parent, "program_scope", None)
         if scope is not None:
-            return scope if scope.run.kernel.host.switch.running is parent else None
+            return scope if getattr(parent, "program_runs", False) else None
         parent = parent.parent
     return None
 
@@ -41,17 +41,16 @@ look_around(_parents_scope)
 
 
 class Switch:
-    """Of one host: its hub, and which of its programs runs."""
+    """Of one executor: its hub. A greenlet that goes on is marked as the program that runs."""
 
     def __init__(self) -> None:
         self.hub: greenlet | None = None
-        self.running: greenlet | None = None  # the program that the hub switched to
         self._parked: greenlet | None = None  # the one that switched back last
         self._strayed: BaseException | None = None  # what a greenlet raised in another's program
 
     def to(self, living: greenlet) -> None:
         """Let a program go on until it is parked or ends. From the hub only."""
-        self.hub, self.running = getcurrent(), living
+        self.hub, living.program_runs = getcurrent(), True
         switch: Callable[[], object] = living.switch
         while not living.dead:
             self._parked = self._strayed = None
@@ -62,7 +61,7 @@ class Switch:
             if self._parked is living:
                 break
             switch = _thrower(living, self._strayed)
-        self.running = None
+        living.program_runs = False
 
     def park(self, living: greenlet, waken: Callable[[Callable[[], None]], object]) -> None:
         """Switch to the hub until that which is given to ``waken`` is called there (rule 2). From

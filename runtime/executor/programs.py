@@ -1,8 +1,8 @@
-"""Hosting: how programs run, wait and end.
+"""Programs: how they run, wait and end.
 
 Theory of operation
 -------------------
-A plain program is a greenlet on the kernel's thread. When it asks for a Value that is not there,
+A plain program is a greenlet on the loop's thread. When it asks for a Value that is not there,
 its greenlet is parked and the loop goes on; when the result is released it is switched back in. An
 async program is a task of the same loop. Either way a waiting program costs no thread, and only one
 program runs at any moment, so the order in which programs issue follows from the order of results.
@@ -15,7 +15,7 @@ Rules
 2. What a program raises fails its scope: the nested program's Value, or the run.
 3. A stopped run unwinds its programs (GreenletExit, task cancel) and leaves its journal resumable.
 4. A greenlet that a program makes is inside of the program's scope. It reads what is there; only
-   the program itself can be parked (``switching``).
+   the program itself can be parked (``greenlets``).
 5. A literal that a program is given is its own: what reads it elsewhere lowers this program.
 6. A program that catches what unwinds it, and goes on, waits for ever from its next asking on.
 7. While a program has something done aside, calls go on, and no other program does: nothing comes
@@ -27,11 +27,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
 from contextvars import copy_context
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greenlet import GreenletExit, enable_optional_cleanup, getcurrent, greenlet
 
@@ -40,30 +40,34 @@ from nlpu.lifting import contains_value, gather
 from nlpu.runtime.executor.greenlets import Switch
 from nlpu.runtime.executor.raised import as_typed
 from nlpu.runtime.executor.threads import Threads
-from nlpu.runtime.graph.kinds import KINDS
-from nlpu.runtime.graph.label_gaps import check_caches, is_own
-from nlpu.runtime.graph.node import Node, Scope, Stage, content_of
+from nlpu.runtime.graph.graph import Graph
+from nlpu.runtime.graph.kind import KINDS
+from nlpu.runtime.graph.label_gaps import asking_line, check_caches
+from nlpu.runtime.graph.node import Node, Scope, content_of
 from nlpu.runtime.graph.spawning import Program, Spawn, may_read
+from nlpu.runtime.graph.stage import Stage
+from nlpu.runtime.ports import Ports
 from nlpu.runtime.run import RunState, Status
 from nlpu.value import CURRENT, adopted
-
-if TYPE_CHECKING:  # the kernel owns the host
-    from nlpu.runtime.kernel import Kernel
 
 _REFUSALS = 100  # of what a program asks when it has ended
 _LOOKS = 16  # at what waits on a line, for caches: many waits on it cost no more
 
 
-class Host:
-    """Starts, parks, resumes and ends programs."""
+class Programs:
+    """Starts, parks, resumes and ends programs. ``runs``: those that go on, by number."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, graph: Graph, loop: asyncio.AbstractEventLoop) -> None:
         # When a thread ends, greenlet looks for leaks of its hub (gc.get_referrers); with errors
         # about that still hold frames of programs, that search crashes the process (3.5.6).
         enable_optional_cleanup(False)
-        self.kernel = kernel
+        self.ports: Ports  # the kernel's, which has this
+        self.thread = get_ident()  # it is made on its loop's
+        self.runs: dict[int, RunState] = {}
+        self._graph, self._loop = graph, loop
         self.switch = Switch()
         self.work_aside: asyncio.Future[None] | None = None  # what the program that runs waits for
+        self.woken: deque[Callable[[], None]] = deque()  # those that go on in this turn
         self._wake: Callable[[], None] | None = None  # that program, from the hub
         self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
         self.stranded: dict[str, greenlet] = {}  # by the program's name (rule 6)
@@ -96,7 +100,9 @@ class Host:
                 if scope.ended:  # killed
                     return
                 error = failure
-            self.kernel.on_hub(lambda: ended(outcome, error))  # rule 1: not from this greenlet
+            self.ports.outside.on_hub(
+                lambda: ended(outcome, error)
+            )  # rule 1: not from this greenlet
 
         living = greenlet(body)
         living.program_scope = scope
@@ -117,9 +123,9 @@ class Host:
                 if scope.ended:  # killed
                     return
                 outcome, error = None, failure
-            self.kernel.on_hub(lambda: ended(outcome, error))
+            self.ports.outside.on_hub(lambda: ended(outcome, error))
 
-        self._living[scope] = self.kernel.loop.create_task(body(), context=context, name=scope.path)
+        self._living[scope] = self._loop.create_task(body(), context=context, name=scope.path)
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -131,9 +137,27 @@ class Host:
                 "a Value can be forced only by the program it belongs to, on its own thread; "
                 "pass contents, not Values, to other threads"
             )
-        started = self.kernel.now_s()
+        started = self._loop.time()
         self.switch.park(living, node.waken)
-        self.note_wait(scope, self.kernel.now_s() - started)
+        self._note_wait(scope, self._loop.time() - started)
+
+    def wait(self, scope: Scope, node: Node | None) -> Generator[Any, None, None]:
+        """As ``park``, for async programs. ``node``: None for what never comes."""
+        started, future = self._loop.time(), self._loop.create_future()
+
+        def waker() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        if node is None:
+            yield from future.__await__()
+            return
+        node.waken(waker)
+        try:
+            yield from future.__await__()
+        finally:
+            node.sleep_on(waker)
+        self._note_wait(scope, self._loop.time() - started)
 
     def aside(self, scope: Scope, work: Callable[[], Any]) -> Any:
         """What work gives that is done on a thread; the loop goes on, programs wait (rule 6)."""
@@ -152,16 +176,16 @@ class Host:
             self._wake = wake
 
         try:
-            done = self.kernel.loop.run_in_executor(Threads(), caught)
+            done = self._loop.run_in_executor(Threads(), caught)
         except RuntimeError:  # there are no more threads
             return work()
-        done.add_done_callback(lambda _: self.kernel.soon())
+        done.add_done_callback(lambda _: self.ports.outside.soon())
         self.work_aside = done
         try:
             self.switch.park(living, parked)
         finally:  # it goes on, or has been stopped
             self.work_aside = None
-            self.kernel.soon()
+            self.ports.outside.soon()
         if len(outcome) > 1:
             raise outcome[1]
         return outcome[0]
@@ -172,27 +196,17 @@ class Host:
             wake, self._wake = self._wake, None
             wake()
 
-    def note_wait(self, scope: Scope, seconds: float) -> None:
+    def _note_wait(self, scope: Scope, seconds: float) -> None:
         """Remember where the program waited."""
-        entry = scope.run.forced.setdefault(self.asking_line(), [0, 0.0])
+        entry = scope.run.forced.setdefault(asking_line(), [0, 0.0])
         entry[0] += 1
         entry[1] += seconds
         if entry[0] <= _LOOKS:
             check_caches()
 
-    @staticmethod
-    def asking_line() -> str:
-        """file:line of the innermost frame that is the program's own."""
-        frame = sys._getframe(1)
-        while frame is not None:
-            if not is_own(frame):
-                return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
-            frame = frame.f_back  # type: ignore[assignment]
-        return "?"
-
     # -- ending ------------------------------------------------------------------------------
 
-    def finish_scope(
+    def finish(
         self, scope: Scope, outcome: Any, error: BaseException | None,
         done: Callable[[Any, BaseException | None], None],
     ) -> None:  # fmt: skip
@@ -256,19 +270,7 @@ class Host:
             stack += [value for value in reads if value.seq in inside]
         for node in mine:
             if node.seq not in needed:
-                self.kernel.cancel(node)
-
-    def cancel_grown(self, node: Node) -> None:
-        """Cancel what grew out of a cancelled node: a nested program, or calls only it needs."""
-        scope = node.inner
-        if scope is None:
-            return
-        spawned = type(node.work) is Spawn
-        if spawned:
-            self.kill(scope)
-        for inner in list(scope.subtree()) if spawned else reversed(scope.nodes):
-            if spawned or not inner.needed_by_others(node):
-                self.kernel.cancel(inner)
+                self._graph.cancel(node)
 
     def kill(self, scope: Scope) -> None:
         """Unwind a program that is still running."""
@@ -287,7 +289,7 @@ class Host:
 
         A plain one does not come back from here. At first it is told, which may be enough.
         """
-        if get_ident() != self.kernel.thread or scope.refused < _REFUSALS:
+        if get_ident() != self.thread or scope.refused < _REFUSALS:
             scope.refused += 1
             return False
         living = getcurrent()
@@ -308,7 +310,7 @@ class Host:
         for scope in [scope for scope in self._living if scope.run is run]:
             self.kill(scope)
         for node in run.root.subtree():
-            self.kernel.cancel(node)
+            self._graph.cancel(node)
         self.end(run, None, error)
 
     def end(self, run: RunState, result: Any, error: BaseException | None) -> None:
@@ -324,14 +326,14 @@ class Host:
             BaseException: "failed",
         }
         run.status = next((s for kind, s in kinds.items() if isinstance(error, kind)), "done")
-        run.end_s = self.kernel.now_s()
+        run.end_s = self._loop.time()
         run.root.end()
         for timer in run.timers:
             timer.cancel()
         for callback in run.on_end:
             callback()
-        self.kernel.runs.pop(run.number, None)
-        self.kernel.soon()
+        self.runs.pop(run.number, None)
+        self.ports.outside.soon()
 
 
 def _gathered(scope: Scope, outcome: Any) -> Any:

@@ -7,16 +7,13 @@ Rules
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.chat import Chat
 from nlpu.errors import BadOperand
 from nlpu.ops.op import Call, Op, Reduce
 from nlpu.runtime.graph.node import Node, content_of
-
-if TYPE_CHECKING:
-    from nlpu.runtime.kernel import Kernel
-    from nlpu.runtime.run import RunState
+from nlpu.runtime.run import RunState
 
 _MOST_GROUP = 8  # texts folded at once: wider groups make weak models forget the first ones
 _RETOKENISED = 1.1  # generated text may take a few more tokens when it is read back
@@ -25,7 +22,7 @@ _RETOKENISED = 1.1  # generated text may take a few more tokens when it is read 
 def room_for(run: RunState, op: Op[Any], rest: tuple[Any, ...]) -> int:
     """Tokens for one group: the window less all else, if at least two answers fit into it."""
     processor = run.processor(op.processor)
-    used = sum(_bound(run.kernel, op, operand) for operand in rest)
+    used = sum(_bound(run, op, operand) for operand in rest)
     room: int = processor.room(op) - used
     if room < 2 * _bound_of_call(op):
         raise BadOperand(
@@ -49,11 +46,11 @@ def unbounded(items: list[Any]) -> list[Any]:
     return [item for item in items if isinstance(item, Node) and not _is_text_call(item)]
 
 
-def _bound(kernel: Kernel, reader: Op[Any], item: Any) -> int:
+def _bound(run: RunState, reader: Op[Any], item: Any) -> int:
     """The most tokens an item can have when it is read (rule 1)."""
     if _is_text_call(item):
         return _bound_of_call(item.work.op)
-    processor = kernel.processor(reader.processor)
+    processor = run.ports.processors.find(reader.processor)
     content = content_of(item)
     if isinstance(content, Chat):
         return int(processor.codec.chat_tokens(content))
@@ -61,12 +58,12 @@ def _bound(kernel: Kernel, reader: Op[Any], item: Any) -> int:
     return int(processor.count(text)) + 4
 
 
-def groups_of(kernel: Kernel, op: Op[Any], items: list[Any], room: int) -> list[list[Any]]:
+def groups_of(run: RunState, op: Op[Any], items: list[Any], room: int) -> list[list[Any]]:
     """Items left to right in groups that fit; at least two each while that is possible."""
     groups: list[list[Any]] = [[]]
     used = 0
     for item in items:
-        size = _bound(kernel, op, item)
+        size = _bound(run, op, item)
         group = groups[-1]
         if group and (len(group) >= _MOST_GROUP or used + size > room):
             groups.append(group := [])
@@ -74,7 +71,7 @@ def groups_of(kernel: Kernel, op: Op[Any], items: list[Any], room: int) -> list[
         group.append(item)
         used += size
     if len(groups) == len(items):
-        largest = max(_bound(kernel, op, item) for item in items)
+        largest = max(_bound(run, op, item) for item in items)
         raise BadOperand(
             f"{op.name}.reduce cannot put two items into one call: they have up to {largest} "
             f"tokens and {room} are left for operands; map {op.name} over them first"

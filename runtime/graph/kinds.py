@@ -2,10 +2,6 @@
 
 Theory of operation
 -------------------
-The scheduler knows nodes, not kinds. A kind of work is a pair of functions: ``issued`` says what
-the node waits for (and may grow the graph at once), ``ready`` settles it, queues it, or grows the
-graph further. A new ability is a new entry in ``KINDS``, not a branch in the scheduler.
-
     Call    waits for its operands; then it is queued for its processor
     Draws   grows into calls with sample numbers; then it is the list of their results
     Map     grows into a call for each item, as soon as the items are known
@@ -13,7 +9,8 @@ graph further. A new ability is a new entry in ``KINDS``, not a branch in the sc
     Gather  a structure of the operands
     Lift    a Python function on the operands
     First   the first of the operands that is there
-    Spawn   a nested program (in ``hosting``)
+
+Nested programs are in ``spawning``, drivers in ``drivers.dispatch``.
 
 Rules
 1. What grows out of a node is issued in a scope of its own under the node's position, whether the
@@ -26,19 +23,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from nlpu.errors import BadOperand
 from nlpu.label import join
 from nlpu.lifting import Gather, Leaf, Lift, check_text, rebuilt
 from nlpu.ops.op import Call, Draws, Map, Op, Operand, Reduce
 from nlpu.runtime.graph.groups import groups_of, room_for, unbounded
+from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.lifts import lift_issued, lift_ready
 from nlpu.runtime.graph.node import Node, Scope, content_of
+from nlpu.runtime.ports import GraphPort
 from nlpu.value import Value, literal, own
-
-if TYPE_CHECKING:  # the kernel calls this table; the functions get the kernel handed in
-    from nlpu.runtime.kernel import Kernel
 
 JOINT = "\n\n"  # between the texts of one reduction group
 _AS_THEY_ARE = frozenset({Node, Value, str, int, float, bool, type(None)})
@@ -51,23 +47,10 @@ class First:
     name: str = "first"
 
 
-class Kind(NamedTuple):
-    """How a kind of work behaves.
-
-    takes_failures: it is ready even if an operand failed.
-    lasting: it is done even if nobody reads its result; a program ends after it.
-    """
-
-    issued: Callable[[Kernel, Node], None]
-    ready: Callable[[Kernel, Node], None]
-    takes_failures: bool = False
-    lasting: bool = False
-
-
 # -- calls ------------------------------------------------------------------------------------
 
 
-def _call_issued(kernel: Kernel, node: Node) -> None:
+def _call_issued(graph: GraphPort, node: Node) -> None:
     op: Op[Any] = node.work.op
     run = node.scope.run
     run.counts.issued += 1
@@ -79,7 +62,7 @@ def _call_issued(kernel: Kernel, node: Node) -> None:
     if op.temperature > 0 and node.work.sample is None:
         node.draw = node.scope.draws.get(op.digest, 0)
         node.scope.draws[op.digest] = node.draw + 1
-    kernel.wait_for(node, node.operands)
+    graph.wait_for(node, node.operands)
 
 
 def texts_of(node: Node) -> tuple[str, ...]:
@@ -106,9 +89,9 @@ def _taken(operand: Value[Any], content: Any, place: Operand, op: Op[Any]) -> An
     return place.keep(content, f"operand {place.name!r} of {op.name}")
 
 
-def _call_ready(kernel: Kernel, node: Node) -> None:
+def _call_ready(graph: GraphPort, node: Node) -> None:
     node.texts = texts_of(node)
-    kernel.calls.ready(node)
+    node.ports.calls.ready(node)
 
 
 # -- growth -----------------------------------------------------------------------------------
@@ -137,7 +120,7 @@ def _nothing(items: list[Any]) -> list[Any]:
 
 
 def _growing(
-    grow: Callable[[Kernel, Node, Scope, list[Any]], None],
+    grow: Callable[[GraphPort, Node, Scope, list[Any]], None],
     finish: Callable[[Node], Any],
     before: Callable[[list[Any]], list[Any]] = _nothing,
 ) -> Kind:
@@ -146,23 +129,23 @@ def _growing(
     ``before`` names the items and other operands that must be there before it can grow.
     """
 
-    def issued(kernel: Kernel, node: Node) -> None:
+    def issued(graph: GraphPort, node: Node) -> None:
         first, *rest = node.operands
         items = _items_of(first)
         if items is None and _will_grow(first):
-            kernel.wait_for_growth(node, first)  # no barrier: its items, not their contents
+            _wait_for_growth(node, first)  # no barrier: its items, not their contents
             return
         waits = [first, *before(rest)] if items is None else before([*items, *rest])
         if _pending(waits):
-            kernel.wait_for(node, waits)
+            graph.wait_for(node, waits)
         elif items is not None:
-            grow_now(kernel, node, items)
+            grow_now(graph, node, items)
         else:
-            kernel.wait_for(node, ())
+            graph.wait_for(node, ())
 
-    def ready(kernel: Kernel, node: Node) -> None:
+    def ready(graph: GraphPort, node: Node) -> None:
         if node._items is not None:
-            kernel.settle(node, finish(node))
+            graph.settle(node, finish(node))
             return
         first, *rest = node.operands
         items = _items_of(first)
@@ -170,16 +153,15 @@ def _growing(
             items = _listed(node, first)
         waits = before([*items, *rest])
         if _pending(waits):  # the items became known when their source grew
-            kernel.wait_for(node, waits)
+            graph.wait_for(node, waits)
         else:
-            grow_now(kernel, node, items)
+            grow_now(graph, node, items)
 
-    def grow_now(kernel: Kernel, node: Node, items: list[Any]) -> None:
+    def grow_now(graph: GraphPort, node: Node, items: list[Any]) -> None:
         scope = _scope_of_growth(node)
-        grow(kernel, node, scope, items)
+        grow(graph, node, scope, items)
         node.operands = tuple(node._items or ())
-        kernel.grown(node)
-        kernel.wait_for(node, node.operands)
+        graph.wait_for(node, node.operands)
 
     return Kind(issued, ready)
 
@@ -195,6 +177,12 @@ def _scope_of_growth(node: Node) -> Scope:
         scope.see(source._label)
     node._label = join(node._label, scope.label)
     return scope
+
+
+def _wait_for_growth(node: Node, source: Node) -> None:
+    """Make the node ready when the source's items are known, though not yet there."""
+    node.waiting = 1
+    source.growers = [*(source.growers or ()), node]
 
 
 def _pending(values: list[Any]) -> bool:
@@ -215,16 +203,16 @@ def _will_grow(operand: Any) -> bool:
 
 
 def _child_call(scope: Scope, work: Call, operands: tuple[Any, ...]) -> Any:
-    return scope.run.kernel.issue(scope, work, operands)
+    return scope.ports.graph.issue(scope, work, operands)
 
 
-def _grow_map(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> None:
+def _grow_map(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -> None:
     op: Op[Any] = node.work.op
     call, rest = Call(op), node.operands[1:]
     node._items = [_child_call(scope, call, (item, *rest)) for item in items]
 
 
-def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> None:
+def _grow_reduce(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -> None:
     op: Op[Any] = node.work.op
     rest = node.operands[1:]
     if not items:
@@ -233,7 +221,7 @@ def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> 
     room = room_for(scope.run, op, rest)
     level = items
     while len(level) > 1:
-        groups = groups_of(kernel, op, level, room)
+        groups = groups_of(scope.run, op, level, room)
         level = [
             _fold(scope, op, group, rest, as_list) if len(group) > 1 else group[0]
             for group in groups
@@ -242,18 +230,18 @@ def _grow_reduce(kernel: Kernel, node: Node, scope: Scope, items: list[Any]) -> 
 
 
 def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as_list: bool) -> Any:
-    kernel = scope.run.kernel
+    graph = scope.ports.graph
     if as_list:
         outline = [Leaf(index) for index in range(len(group))]
-        whole = kernel.issue(scope, Gather(outline), tuple(group))
+        whole = graph.issue(scope, Gather(outline), tuple(group))
     else:
-        whole = kernel.issue(
+        whole = graph.issue(
             scope, Gather(Joined(tuple(map(Leaf, range(len(group)))))), tuple(group)
         )
-    return kernel.issue(scope, Call(op), (whole, *rest))
+    return graph.issue(scope, Call(op), (whole, *rest))
 
 
-def _grow_draws(kernel: Kernel, node: Node) -> None:
+def _grow_draws(graph: GraphPort, node: Node) -> None:
     op: Op[Any] = node.work.op
     if op.temperature == 0 and node.work.count > 1:
         raise BadOperand(
@@ -263,7 +251,7 @@ def _grow_draws(kernel: Kernel, node: Node) -> None:
     scope = node.scope.child(node, "samples", None)
     node._items = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
     node.operands = tuple(node._items)
-    kernel.wait_for(node, node.operands)
+    graph.wait_for(node, node.operands)
 
 
 # -- plain Python -------------------------------------------------------------------------------
@@ -288,24 +276,24 @@ def _gathered(node: Node) -> Any:
 
 def _picked(node: Node) -> tuple[int, ...]:
     """What a former life picked there, and what had failed; of another program, nothing."""
-    picked = node.scope.run.picked(node.position)
+    picked = node.scope.run.replay.picked(node.position)
     return picked if all(index < len(node.operands) for index in picked) else ()
 
 
-def _first_issued(kernel: Kernel, node: Node) -> None:
+def _first_issued(graph: GraphPort, node: Node) -> None:
     picked = _picked(node)
     if picked:
-        kernel.wait_for(node, [node.operands[index] for index in picked])  # failures: their labels
+        graph.wait_for(node, [node.operands[index] for index in picked])  # failures: their labels
         return
     there = [value for value in node.operands if not isinstance(value, Node) or value.ready]
-    kernel.wait_for(node, () if there else node.operands, needed=1)
+    graph.wait_for(node, () if there else node.operands, needed=1)
 
 
-def _first_ready(kernel: Kernel, node: Node) -> None:
+def _first_ready(graph: GraphPort, node: Node) -> None:
     run = node.scope.run
     picked = _picked(node)
-    if picked and run.forget_pick(node, picked[0]):
-        kernel.wait_for(node, node.operands, needed=1)  # the race is open again
+    if picked and _is_lost(node, picked[0]) and run.replay.forget_pick(node.position):
+        graph.wait_for(node, node.operands, needed=1)  # the race is open again
         return
     if not picked:
         settled = [i for i, v in enumerate(node.operands) if not isinstance(v, Node) or v.ready]
@@ -315,32 +303,47 @@ def _first_ready(kernel: Kernel, node: Node) -> None:
             return
         good = [i for i in settled if i not in failed]
         picked = ((good or settled)[0], *failed)
-    if node.position not in run.past.picks:
+    if node.position not in run.replay.past.picks:
         run.history.pick(node.position, picked)
     winner = node.operands[picked[0]]
     error = winner._error if isinstance(winner, Node) else None
     if error is not None:
-        kernel.fail(node, error)
+        graph.fail(node, error)
     else:
         # Not all operands: who else has settled by now is chance, and another life's is another.
         seen = (node.operands[index] for index in picked)
         label = reduce(join, (v._label for v in seen if isinstance(v, Value)), node._label)
-        kernel.settle(node, content_of(winner), vouched=label)
-    kernel.cancel_losers(node, winner)
+        graph.settle(node, content_of(winner), vouched=label)
+    _cancel_losers(graph, node, winner)
+
+
+def _is_lost(node: Node, index: int) -> bool:
+    """Whether what was picked elsewhere has failed here."""
+    winner = node.operands[index]
+    return isinstance(winner, Node) and winner._error is not None
+
+
+def _cancel_losers(graph: GraphPort, node: Node, winner: Any) -> None:
+    """Cancel those operands of a choice that nothing else waits for."""
+    for value in node.operands:
+        if not isinstance(value, Node) or value is winner or value.ready:
+            continue
+        if not value.needed_by_others(node):
+            graph.cancel(value)
 
 
 def _list(node: Node) -> list[Any]:
     return [content_of(value) for value in node.operands]
 
 
-KINDS: dict[type, Kind] = {
+KINDS |= {
     Call: Kind(_call_issued, _call_ready),
-    Draws: Kind(_grow_draws, lambda kernel, node: kernel.settle(node, _list(node))),
+    Draws: Kind(_grow_draws, lambda graph, node: graph.settle(node, _list(node))),
     Map: _growing(_grow_map, _list),
     Reduce: _growing(_grow_reduce, lambda node: content_of(node.operands[0]), unbounded),
     Gather: Kind(
-        lambda kernel, node: kernel.wait_for(node, node.operands),
-        lambda kernel, node: kernel.settle(node, _gathered(node)),
+        lambda graph, node: graph.wait_for(node, node.operands),
+        lambda graph, node: graph.settle(node, _gathered(node)),
     ),
     Lift: Kind(lift_issued, lift_ready),
     First: Kind(_first_issued, _first_ready, takes_failures=True),

@@ -27,14 +27,11 @@ from dataclasses import fields, is_dataclass
 from functools import _lru_cache_wrapper, cached_property, lru_cache
 from itertools import chain, islice
 from types import CodeType, FrameType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
 from nlpu.errors import NotInRun, ProgramError
-
-if TYPE_CHECKING:  # only in annotations
-    from nlpu.runtime.graph.node import Node
 
 _OWN = ("nlpu", "asyncio", "threading")  # not code of a program's
 _PROGRAMS = "nlpu.programs."
@@ -73,16 +70,16 @@ def given(arguments: Iterable[Any]) -> Given | None:
     return Given(mutable) if mutable else None
 
 
-def check_given(node: Node, given: Given | None) -> None:
-    """Warn if what a node was given has changed, where labels could tell of that (rule 2).
+def check_given(name: str, given: Given | None, *, lowered: bool) -> None:
+    """Warn if what ``name`` was given has changed, where labels could tell of that (rule 2).
 
     Raises ProgramError where warnings are errors.
     """
-    if given is None or not node.scope.run.lowered or not given.changed():
+    if given is None or not lowered or not given.changed():
         return
     file, line, registry = given.frame
     message = (
-        f"what {node.name} was given was changed after it was called: what it says since is on no "
+        f"what {name} was given was changed after it was called: what it says since is on no "
         "label; give it a copy, or make it complete before"
     )
     try:
@@ -141,6 +138,16 @@ def is_own(frame: FrameType) -> bool:
     """Whether a frame is the runtime's, or of what runs it, and not a program's."""
     module = str(frame.f_globals.get("__name__", ""))
     return module.partition(".")[0] in _OWN and not module.startswith(_PROGRAMS)
+
+
+def asking_line() -> str:
+    """Give file:line of the innermost frame that is a program's own."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not is_own(frame):
+            return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "?"
 
 
 def _place() -> tuple[str, int, dict[Any, Any]]:

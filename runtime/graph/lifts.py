@@ -8,7 +8,7 @@ Rules
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_core import PydanticSerializationError
 
@@ -17,32 +17,33 @@ from nlpu.lifting import Lift
 from nlpu.runtime.graph.label_gaps import check_given, given
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.journal import text_hash
+from nlpu.runtime.ports import GraphPort
 from nlpu.types.json_text import canonical
 from nlpu.value import CURRENT, Value, own
 
-if TYPE_CHECKING:  # the kernel calls this; it is handed in
-    from nlpu.runtime.kernel import Kernel
 
-
-def lift_issued(kernel: Kernel, node: Node) -> None:
+def lift_issued(graph: GraphPort, node: Node) -> None:
     """It waits for its operands; what can be changed among them is noted."""
     taken = given(each for each in node.operands if not isinstance(each, list | dict | set))
     if taken is not None:
         node.scope.run.given[node.seq] = taken
-    kernel.wait_for(node, node.operands)
+    graph.wait_for(node, node.operands)
 
 
-def lift_ready(kernel: Kernel, node: Node) -> None:
+def lift_ready(graph: GraphPort, node: Node) -> None:
     """Call the function: here, or on a thread if it blocks."""
     work: Lift = node.work
-    check_given(node, node.scope.run.given.pop(node.seq, None))
+    run = node.scope.run
+    check_given(node.name, run.given.pop(node.seq, None), lowered=run.lowered)
     contents = [
         own(value._content) if isinstance(value, Value) else value for value in node.operands
     ]
     split = len(contents) - len(work.named)
     named = dict(zip(work.named, contents[split:], strict=True))
     if work.blocking:
-        kernel.on_thread(node, lambda: work.function(*contents[:split], **named))
+        node.ports.outside.run_blocking(
+            node, lambda: work.function(*contents[:split], **named), finish_lift
+        )
         return
     token = CURRENT.set(None)  # it is outside the program: an op in it has nowhere to go
     try:
@@ -53,10 +54,10 @@ def lift_ready(kernel: Kernel, node: Node) -> None:
         raise ProgramError(f"{work.name} raised {described(error)}") from error
     finally:
         CURRENT.reset(token)
-    finish_lift(kernel, node, content)
+    finish_lift(node, content)
 
 
-def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
+def finish_lift(node: Node, content: Any) -> None:
     """Check a lifted function's result against the journal, note it, and settle the node."""
     run, name = node.scope.run, node.work.name
     try:
@@ -68,13 +69,13 @@ def finish_lift(kernel: Kernel, node: Node, content: Any) -> None:
             f"{name} gave {type(content).__name__}: a lifted function's result must be text, "
             "a number, a list (sorted, for a set), a dict or a pydantic model"
         ) from error
-    past = run.past.lifts.get(node.position)
+    past = run.replay.past.lifts.get(node.position)
     if past is None:
-        run.check_kind("lifted function", node.position, f"lifts {name}")
-    if past is None or run.lenient:
+        run.replay.check_kind("lifted function", node.position, f"lifts {name}")
+    if past is None or run.replay.lenient:
         run.history.lift(node.position, name, digest)
     elif past != digest:
-        run.diverge(
+        run.replay.diverge(
             f"{node.position} ({name})", f"the lifted function {name} gave another result before"
         )
-    kernel.settle(node, content)
+    node.ports.graph.settle(node, content)

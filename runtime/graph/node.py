@@ -8,14 +8,8 @@ them; a node that waits costs no task and no thread.
 
 A scope is one program (or nested program, or the calls of one map) within a run. It numbers what
 it issues; scope path and number are the node's *position*. It remembers what the program last
-forced as a *control cell*: whatever the program issues later may depend on what it saw.
-
-    stage      becomes            when
-    WAITING    READY, SETTLED     the last operand is there; an operand failed, or it was cancelled
-               SENT               a driver is called, or it takes over the attempt of an equal call
-    READY      SENT, SETTLED      admitted by the scheduler; found in the journal, or cancelled
-    SENT       READY, SETTLED     a transient fault; a reply, a last fault, or cancelled
-    SETTLED    -                  never changes again
+forced as a *control cell*: whatever the program issues later may depend on what it saw. Where a
+node is in its life is its *stage* (``stage``).
 
 Rules
 1. Positions depend on the order of issue alone, never on what has arrived.
@@ -32,32 +26,23 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import IntEnum
+from functools import reduce
 from threading import Lock, get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from nlpu.errors import BadOperand, NlpuError
-from nlpu.label import USER, Label, join
+from nlpu.errors import BadOperand, Diverged, NlpuError, root_of
+from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.ops.op import Map, Reduce
 from nlpu.printing import one_line
-from nlpu.runtime.graph.label_gaps import check_caches, read_apart
+from nlpu.runtime.graph.label_gaps import asking_line, check_caches, read_apart
+from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.ports import Ports
+from nlpu.runtime.run import RunState
 from nlpu.value import State, Value, inside, see
-
-if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the graph does not
-    from nlpu.runtime.run import RunState
 
 _SINKING = Lock()  # of any scope: it is rare
 ASTRAY = -1  # no thread has this number
-
-
-class Stage(IntEnum):
-    """Where a node is in its life; see the table above."""
-
-    WAITING = 0
-    READY = 1
-    SENT = 2
-    SETTLED = 3
 
 
 class Cell:
@@ -142,6 +127,11 @@ class Node(Value[Any]):
         return self.path_tokens, self.path_s, self.depth
 
     @property
+    def ports(self) -> Ports:
+        """The machine, as its run sees it."""
+        return self.scope.ports
+
+    @property
     def position(self) -> str:
         """Where in the program it was issued: scope path and number."""
         return f"{self.scope.path}/{self.ordinal}"
@@ -204,6 +194,10 @@ class Node(Value[Any]):
             values = operand if type(operand) is list else (operand,)
             yield from (value for value in values if isinstance(value, Value))
 
+    def label_read(self) -> Label:
+        """The label of all that it reads."""
+        return reduce(join, (value._label for value in self.read()), self._label)
+
     def needed_by_others(self, than: Node) -> bool:
         """Whether a node that is not settled, or a program, waits for this one."""
         users = (user for user in self.users or () if user is not than)
@@ -215,9 +209,14 @@ class Node(Value[Any]):
             self._wakers = []
         self._wakers.append(waker)
 
+    def sleep_on(self, waker: Callable[[], None]) -> None:
+        """Do not call ``waker`` any more, if that was still to come."""
+        if self._wakers and waker in self._wakers:
+            self._wakers.remove(waker)
+
     def settled(self, content: Any, error: BaseException | None, label: Label) -> None:
         """Take the outcome, and extend the longest paths (rule 2)."""
-        self.stage = Stage.SETTLED
+        advance(self, Stage.SETTLED)
         self._content, self._error, self._label = content, error, label
         self._state = State.DONE if error is None else State.FAILED
         self.texts = None
@@ -246,6 +245,7 @@ class Scope:
 
     def __init__(self, run: RunState, path: str, parent: Scope | None, name: str) -> None:
         self.run = run
+        self.ports = run.ports
         self.path = path
         self.parent = parent
         self.name = name
@@ -259,7 +259,7 @@ class Scope:
         self.ended = False
         self.refused = 0  # how often it was told since then
         # Who may read its Values (rule 5); 0 when it has ended, ASTRAY in a forked process.
-        self.reader = run.kernel.thread
+        self.reader = run.ports.programs.thread
         self.kept: Node | None = None  # the node that holds the result, once the program ended
         self.given: tuple[Any, ...] = ()  # the operands of the node it grew from, before it grew
         self.nodes: list[Node] = []
@@ -271,10 +271,11 @@ class Scope:
 
     def issue(self, work: Any, operands: tuple[Any, ...]) -> Value[Any]:
         if self.ended:
-            if self.run.kernel.host.strands(self):
+            if self.ports.programs.strands(self):
                 return Node(self, work, operands)  # nobody will settle it
             raise BadOperand(f"the program {self.name!r} has ended; it cannot issue any more")
-        return self.run.kernel.issue(self, work, operands)
+        node: Node = self.ports.graph.issue(self, work, operands)
+        return node
 
     @property
     def going(self) -> bool:
@@ -282,7 +283,7 @@ class Scope:
 
     def force(self, value: Value[Any]) -> None:
         if get_ident() != self.reader:
-            _ = self.ended and self.run.kernel.host.strands(self)
+            _ = self.ended and self.ports.programs.strands(self)
             self._seen_astray(value)
             return
         if self.is_async:
@@ -290,21 +291,21 @@ class Scope:
         if isinstance(value, Node):
             if value._state is State.PENDING:
                 self._same_run(value)
-                self.run.kernel.park(self, value)
+                self.ports.programs.park(self, value)
             self.saw(value)
         else:
             self.see(value._label)
 
     def wait(self, value: Value[Any]) -> Any:
         if get_ident() != self.reader:
-            if self.ended and self.run.kernel.host.strands(self):
-                yield from self.run.kernel.loop.create_future()
+            if self.ended and self.ports.programs.strands(self):
+                yield from self.ports.programs.wait(self, None)
             self._seen_astray(value)
             return
         if isinstance(value, Node):
             if value._state is State.PENDING:
                 self._same_run(value)
-                yield from self.run.kernel.await_node(self, value)
+                yield from self.ports.programs.wait(self, value)
             self.saw(value)
         else:
             self.see(value._label)
@@ -314,7 +315,7 @@ class Scope:
             raise read_apart("a Value", going=True)
         if join(label, self.label) is self.label:
             return
-        line = self.run.kernel.host.asking_line()
+        line = asking_line()
         with _SINKING:  # another thread may have seen something else meanwhile
             self.sights.append(Sight(self.issued, node, label, line))
             self.label = join(self.label, label)
@@ -339,17 +340,17 @@ class Scope:
     ) -> Any:
         position = f"{self.path}/{self.issued}"
         self.issued += 1
-        content = self.run.heard(position, what)
+        content = self.run.replay.heard(position, what)
         if content is None:
             if changes:
-                self.run.check_change(position, what, changes)
+                self.run.replay.check_change(position, what, changes)
             content = make()
             self.run.note(position, what, content)
         return content
 
     def aside(self, work: Callable[[], Any]) -> Any:
         mine = get_ident() == self.reader  # else nobody is there to wake it
-        return self.run.kernel.host.aside(self, work) if mine else work()
+        return self.ports.programs.aside(self, work) if mine else work()
 
     def _same_run(self, node: Node) -> None:
         if node.scope.run is not self.run:
@@ -358,12 +359,20 @@ class Scope:
     def saw(self, node: Node) -> None:
         """Remember that the program has seen a settled node (rule 3)."""
         if node._error is not None:
-            self.run.kernel.seen_failing(node)
+            self._saw_failing(node)
         control = self.control
         if control is not None and control.node is node:
             return
         self.control = Cell(node, None if node.control is control else control)
         self.see(node.label, node)
+
+    def _saw_failing(self, node: Node) -> None:
+        """A divergence behind a failure is none to go on after: it stops the run."""
+        error, run = root_of(node._error), node.scope.run
+        if isinstance(error, Diverged) and run.doom is None:
+            run.doom = error  # whatever the program does until it is stopped, from the hub
+            outside = self.ports.outside
+            outside.post(outside.stop, run, error)
 
     def child(self, node: Node, name: str, grown_from: Node | None) -> Scope:
         """A scope for what a node of this one grows into.
@@ -388,6 +397,15 @@ class Scope:
             scope = scopes.pop()
             yield from scope.nodes
             scopes += scope.children
+
+
+def begin(run: RunState) -> RunState:
+    """Give a run the scope of its program."""
+    run.root = Scope(run, "main", None, "main")
+    if run.reads:
+        run.root.label = UNTRUSTED
+        run.root.sights.append(Sight(0, None, UNTRUSTED, run.reads))
+    return run
 
 
 def current_scope() -> Scope | None:

@@ -1,7 +1,7 @@
 """Nested programs, as a kind of work on the graph.
 
 Rules
-1. It is a scope of its own under its node's position, and begins on the hub (``hosting``).
+1. It is a scope of its own under its node's position, and begins on the hub.
 2. It waits for none of the Values that it is given; they are needed as long as it may read them.
 """
 
@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.checks import FUNCTION, check
 from nlpu.errors import BadOperand
 from nlpu.label import join
-from nlpu.ops.op import Check
 from nlpu.runtime.executor.raised import as_typed
-from nlpu.runtime.graph.kinds import KINDS, Kind
+from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.label_gaps import check_given, given
-from nlpu.runtime.graph.node import Node, Scope, Stage
+from nlpu.runtime.graph.node import Node, Scope
+from nlpu.runtime.graph.stage import Stage
+from nlpu.runtime.ports import GraphPort
 from nlpu.value import Value, current
-
-if TYPE_CHECKING:  # the kernel owns the host
-    from nlpu.runtime.kernel import Kernel
 
 Program = Callable[..., Any]
 
@@ -37,9 +35,11 @@ class Spawn:
     kwargs: tuple[tuple[str, Any], ...] = ()
 
 
-def _spawn_ready(kernel: Kernel, node: Node) -> None:
+def spawn_ready(graph: GraphPort, node: Node) -> None:
+    """Start the program on the hub, and settle the node with what it gives."""
     work: Spawn = node.work
-    check_given(node, node.scope.run.given.pop(node.seq, None))
+    run, ports = node.scope.run, node.ports
+    check_given(node.name, run.given.pop(node.seq, None), lowered=run.lowered)
     scope = node.scope.child(node, work.name, None)
     scope.origin = node
 
@@ -50,21 +50,22 @@ def _spawn_ready(kernel: Kernel, node: Node) -> None:
         node.control = scope.control
         node._label = join(node._label, scope.label)
         if error is None:
-            kernel.settle(node, result)
+            graph.settle(node, result)
         else:
-            kernel.fail(node, as_typed(work.name, error))
-        kernel.soon()
+            graph.fail(node, as_typed(work.name, error))
+        ports.outside.soon()
 
     def ended(outcome: Any, error: BaseException | None) -> None:
-        kernel.host.finish_scope(scope, outcome, error, done)
+        ports.programs.finish(scope, outcome, error, done)
 
     def start() -> None:
-        kernel.host.start(scope, work.program, work.args, dict(work.kwargs), ended)
+        ports.programs.start(scope, work.program, work.args, dict(work.kwargs), ended)
 
-    kernel.on_hub(start)
+    ports.outside.on_hub(start)
 
 
-def _spawn_issued(kernel: Kernel, node: Node) -> None:
+def spawn_issued(graph: GraphPort, node: Node) -> None:
+    """Wait for nothing (rule 2)."""
     taken = given((*node.work.args, *dict(node.work.kwargs).values()))
     if taken is not None:
         node.scope.run.given[node.seq] = taken
@@ -72,7 +73,7 @@ def _spawn_issued(kernel: Kernel, node: Node) -> None:
         if value.stage is not Stage.SETTLED:
             value.users = value.users or []
             value.users.append(node)  # it does not wait for them, but they are needed
-    kernel.wait_for(node, ())
+    graph.wait_for(node, ())
 
 
 def _given(node: Node) -> Iterator[Node]:
@@ -97,15 +98,7 @@ def may_read(node: Node, living: dict[str, Scope]) -> Iterator[Node]:
         yield from scope.subtree()
 
 
-def _check_issued(kernel: Kernel, node: Node) -> None:
-    from nlpu.runtime.eval.evaluation import checking  # few programs check their ops
-
-    node.work = checking(node.work)
-    _spawn_issued(kernel, node)
-
-
-KINDS[Spawn] = Kind(_spawn_issued, _spawn_ready, takes_failures=True)
-KINDS[Check] = Kind(_check_issued, _spawn_ready, takes_failures=True)  # becomes a Spawn
+KINDS[Spawn] = Kind(spawn_issued, spawn_ready, takes_failures=True)
 
 
 def spawn(program: Program, /, *args: Any, **kwargs: Any) -> Value[Any]:

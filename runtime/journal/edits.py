@@ -22,7 +22,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -88,6 +88,10 @@ class Ancestor:
             return key
         self.unused.discard(position)
         return edited
+
+    def outcome(self, key: bytes, label: Callable[[], Label]) -> Outcome | None:
+        """What it holds for a call; ``label``: of all that was read for that."""
+        return self.past.outcomes.get(key.hex())
 
     def was_edited(self, position: str) -> bool:
         """Whether the result at that position is a person's."""

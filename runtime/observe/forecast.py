@@ -31,7 +31,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from nlpu.errors import BadOp, BudgetExceeded, Malformed, ModelError, Stopped
+from nlpu.errors import BadOp, BudgetExceeded, Malformed, ModelError, Stopped, failure_of
 from nlpu.judgement import read
 from nlpu.printing import counted, figure, one_line
 from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
@@ -40,7 +40,6 @@ from nlpu.runtime.computer import Computer
 from nlpu.runtime.executor.clock import FakeClock
 from nlpu.runtime.observe.receipt import Receipt
 from nlpu.runtime.observe.samples import Draw, Experience, Sample
-from nlpu.runtime.run import failure_of
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 from nlpu.testing.answers import answer
 from nlpu.types.from_schema import schema_type
@@ -254,7 +253,7 @@ def forecast(
         for seed in range(dry_runs):
             engine.begin(seed)
             run = computer.run(program, *args, budget=limits, **named)
-            failure, not_made = run.error, run._begun.refused
+            failure, not_made = run.error, run._begun.replay.refused
             refused |= not_made
             if failure is None or not_made or isinstance(failure, ModelError | Stopped):
                 receipts.append(run.receipt)  # real runs end so, too, or go on from there

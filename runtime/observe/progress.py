@@ -1,4 +1,4 @@
-"""The pulse: what a run's journal says of the present, for those who look on from outside.
+"""Progress: what a run's journal says of the present, for those who look on from outside.
 
 A journal's rows tell what was sent and what came back. How much is waiting, and how far the longest
 path has come, only the scheduler knows; so it writes that down now and then.
@@ -13,52 +13,50 @@ Rules
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
 from nlpu.runtime.graph.node import Node
-
-if TYPE_CHECKING:  # the kernel owns its pulse
-    from nlpu.runtime.kernel import Kernel
+from nlpu.runtime.run import RunState
 
 EVERY_S = 1.0
 
 
-class Pulse:
-    """Writes the pulse rows of all runs of one kernel."""
+class Progress:
+    """Writes the pulse rows of all runs of one computer."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+    def __init__(self) -> None:
         self._next_s: float | None = None
 
-    def beat(self) -> None:
-        """Write one row for each run that goes on, if it is time for that (rule 1)."""
-        kernel = self._kernel
-        if not kernel.journal.dirty:
-            return
-        if self._next_s is None:
-            self._next_s = kernel.turn_s + EVERY_S
-        if kernel.turn_s < self._next_s:
-            return
-        self._next_s = kernel.turn_s + EVERY_S
-        paths = self._paths()
-        for number, run in kernel.runs.items():
-            if number in paths and not run.replay:
-                run.history.pulse(run.counts.waiting, *paths[number], kernel.turn_s)
+    def beat(
+        self, runs: Mapping[int, RunState], waiting: Callable[[], Iterable[Node]], now_s: float
+    ) -> None:
+        """Write one row for each run that goes on, if it is time for that (rule 1).
 
-    def _paths(self) -> dict[int, tuple[int, int]]:
-        """Tokens done and expected on the longest path of each run that has calls to make.
-
-        One that was stopped may still have calls under way.
+        waiting: the calls under way, and those that wait to be sent.
         """
-        paths: dict[int, tuple[int, int]] = {}
-        for lane in self._kernel.calls.lanes.values():
-            flying = [flight.node for flight in lane.flights.values()]
-            for node in [*flying, *(entry[2] for entry in lane.queue)]:
-                run = node.scope.run
-                done = _before(node)
-                if run.number not in paths or done + node.rank > paths[run.number][1]:
-                    paths[run.number] = (done, done + node.rank)
-        return paths
+        if self._next_s is None:
+            self._next_s = now_s + EVERY_S
+        if now_s < self._next_s:
+            return
+        self._next_s = now_s + EVERY_S
+        paths = _paths(waiting())
+        for number, run in runs.items():
+            if number in paths and not run.replay.only:
+                run.history.pulse(run.counts.waiting, *paths[number], now_s)
+
+
+def _paths(nodes: Iterable[Node]) -> dict[int, tuple[int, int]]:
+    """Tokens done and expected on the longest path of each run that has calls to make.
+
+    One that was stopped may still have calls under way.
+    """
+    paths: dict[int, tuple[int, int]] = {}
+    for node in nodes:
+        run = node.scope.run
+        done = _before(node)
+        if run.number not in paths or done + node.rank > paths[run.number][1]:
+            paths[run.number] = (done, done + node.rank)
+    return paths
 
 
 def _before(node: Node) -> int:

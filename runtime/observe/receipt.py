@@ -240,7 +240,7 @@ def receipt_of(run: RunState) -> Receipt:
     made = books.made
     work_s = made.service_s + books.reused.service_s
     work_tokens = made.completion_tokens + books.reused.completion_tokens
-    end = run.end_s if run.end_s is not None else run.kernel.now_s()
+    end = run.end_s if run.end_s is not None else run.ports.outside.now_s()
     seconds = end - run.start_s
     bound = _lower_bound(run, work_tokens, books.span_tokens)
     return Receipt(
@@ -268,7 +268,7 @@ def receipt_of(run: RunState) -> Receipt:
 
 
 def _poor_judgements(run: RunState) -> int:
-    processor = run.kernel.processor
+    processor = run.ports.processors.find
     return sum(
         bool(poverty(node.work.op, processor(node.work.op.processor), node._content))
         for node in run.root.subtree()
@@ -297,7 +297,7 @@ def _forced(run: RunState) -> tuple[ForcedWait, ...]:
 
 
 def _lower_bound(run: RunState, work_tokens: int, span_tokens: int) -> float | None:
-    processor = run.kernel.processors.get(run.kernel.default)
+    processor = run.ports.processors.opened.get(run.ports.processors.default)
     limits = DEFAULT_LIMITS if processor is None else processor.limits
     if limits.unloaded_s_per_token is None or limits.saturated_tokens_per_s is None:
         return None

@@ -20,15 +20,13 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nlpu.checks import FLAG, FUNCTION, NAMES, WHOLE, check, maybe
 from nlpu.ops.op import Op
 from nlpu.printing import one_line, shown
-from nlpu.runtime.graph.node import Node, Stage
-
-if TYPE_CHECKING:  # the kernel is handed in with the run
-    from nlpu.runtime.kernel import Kernel
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.stage import Stage
 
 
 class Held(NamedTuple):
@@ -64,7 +62,8 @@ class Gate:
         self.on_stop = on_stop
         self._held: dict[int, Node] = {}
         self._passed: set[int] = set()
-        self._kernel: Kernel | None = None
+        self._later: Callable[[Callable[[], None]], None] = lambda step: step()
+        self._push: Callable[[Node], None] = lambda node: None
 
     def __repr__(self) -> str:
         state = f"{'stopped' if self.stopped else 'open'}, {len(self._held)} held"
@@ -92,9 +91,11 @@ class Gate:
 
     # -- for the scheduler, on the loop thread ---------------------------------------------------
 
-    def attach(self, kernel: Kernel) -> None:
-        """The run has begun on this kernel."""
-        self._kernel = kernel
+    def attach(
+        self, later: Callable[[Callable[[], None]], None], push: Callable[[Node], None]
+    ) -> None:
+        """The run has begun. ``later`` has a step done on its loop's thread, ``push`` queues."""
+        self._later, self._push = later, push
 
     def holds(self, node: Node) -> bool:
         """Whether the call must wait; remembers it then."""
@@ -110,18 +111,10 @@ class Gate:
                 self.on_stop()
         return True
 
-    def _later(self, step: Callable[[], None]) -> None:
-        if self._kernel is not None:
-            self._kernel.loop.call_soon_threadsafe(self._kernel.on_hub, step)
-        else:
-            step()
-
     def _release(self, calls: int | None) -> None:
         waiting = [node for node in self._held.values() if node.stage is Stage.READY]
         passing = waiting[:calls]
         self._held = {node.seq: node for node in waiting[len(passing) :]}
         self._passed.update(node.seq for node in passing)
         for node in passing:
-            assert self._kernel is not None  # only a begun run has calls
-            self._kernel.calls.lane_of(node.work.op).push(node)
-            self._kernel.soon()
+            self._push(node)

@@ -22,22 +22,20 @@ Rules
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import Any
 
 from nlpu.errors import DoesNotFit, EngineDied, HostError, ModelError, Overloaded, ProgramError
 from nlpu.prompt.codec import Decoded, decode
 from nlpu.prompt.complaint import complaint
-from nlpu.runtime.graph.node import Cell, Node, Stage
+from nlpu.runtime.graph.node import Cell, Node
+from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.ports import Ports
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
 from nlpu.runtime.scheduler.judging import check_judge
 from nlpu.runtime.scheduler.queue import Flight, Lane, quarantined
 from nlpu.wire import Reply
-
-if TYPE_CHECKING:  # the desk owns this; both are the kernel's
-    from nlpu.runtime.kernel import Kernel
-    from nlpu.runtime.scheduler.scheduler import CallDesk
 
 _NO_ROOM = "; the window has no room to ask again with what was wrong"
 
@@ -45,9 +43,14 @@ _NO_ROOM = "; the window has no room to ask again with what was wrong"
 class Settlement:
     """Takes outcomes for the call desk."""
 
-    def __init__(self, kernel: Kernel, desk: CallDesk) -> None:
-        self._kernel = kernel
+    def __init__(self, desk: Any) -> None:
         self._desk = desk
+
+    @property
+    def ports(self) -> Ports:
+        """The desk's."""
+        ports: Ports = self._desk.ports
+        return ports
 
     def outcome(self, flight: Flight, outcome: Reply | BaseException) -> None:
         node, lane = flight.node, flight.lane
@@ -66,7 +69,7 @@ class Settlement:
                 run.purse.charge(flight.most, lost=True)
             self.unblock(run)
             return
-        now = self._kernel.turn_s
+        now = self.ports.outside.turn_s
         cost.service_s += now - flight.sent_s
         cost.queue_s = flight.sent_s - cost.start_s if cost.attempts == 1 else cost.queue_s
         run.fault = outcome if isinstance(outcome, HostError) else None
@@ -132,11 +135,11 @@ class Settlement:
                 cost.unsent = 1
                 if node.issue:
                     most = run.most(op, flight.lane.processor, size)
-                    run.history.again(node.issue, found, cost, most, self._kernel.turn_s)
-                node.stage = Stage.READY
+                    run.history.again(node.issue, found, cost, most, self.ports.outside.turn_s)
+                advance(node, Stage.READY)
                 run.counts.waiting += 1
                 flight.lane.push(node)
-                self._kernel.soon()
+                self.ports.outside.soon()
                 return True
         if (
             found is not None
@@ -169,9 +172,9 @@ class Settlement:
         assert node.key is not None
         cost.trimmed = decoded.trimmed
         run.invalid.pop(node.key, None)
-        run.history.result(node.issue, decoded.text, cost, self._kernel.turn_s)
+        run.history.result(node.issue, decoded.text, cost, self.ports.outside.turn_s)
         node.reply = decoded.text
-        self._kernel.settle(node, decoded.content)
+        self.ports.graph.settle(node, decoded.content)
         for sharer in run.followers.pop(node.key, ()):
             self.follow(node, sharer)
 
@@ -182,12 +185,12 @@ class Settlement:
         side = next((name for kind, name in sides.items() if isinstance(error, kind)), "program")
         if node.issue:  # what was never sent fails again by itself
             cost = node.cost or Cost()
-            run.history.failure(node.issue, error, side, cost, self._kernel.turn_s)
+            run.history.failure(node.issue, error, side, cost, self.ports.outside.turn_s)
         if side == "host":
             run.leaders.pop(node.key, None)
         else:
             run.invalid.pop(node.key, None)
-        self._kernel.fail(node, error)
+        self.ports.graph.fail(node, error)
         for sharer in run.followers.pop(node.key, ()):
             self.follow(node, sharer)
         self.unblock(run)  # it may have been the one that was tried
@@ -195,7 +198,7 @@ class Settlement:
     # -- faults ------------------------------------------------------------------------------
 
     def _faulted(self, flight: Flight, error: HostError) -> None:
-        node, lane, now = flight.node, flight.lane, self._kernel.now_s()
+        node, lane, now = flight.node, flight.lane, self.ports.outside.now_s()
         self._charge_lost(flight, error)
         lane.health.fault(node, error, flight.sent_s, now)
         cost = node.cost
@@ -248,7 +251,7 @@ class Settlement:
     def _later(self, lane: Lane, node: Node, error: HostError) -> None:
         assert node.cost is not None
         delay = lane.health.delay_s(node.cost.attempts - node.cost.knocks, error)
-        node.stage = Stage.READY
+        advance(node, Stage.READY)
         node.scope.run.counts.waiting += 1
         lane.waiting.add(node.seq)
 
@@ -256,9 +259,9 @@ class Settlement:
             lane.waiting.discard(node.seq)
             if node.stage is Stage.READY:
                 lane.push(node)
-            self._kernel.soon()
+            self.ports.outside.soon()
 
-        self._kernel.loop.call_later(delay, again)
+        self._desk.loop.call_later(delay, again)
 
     def follow(self, leader: Node, sharer: Node) -> None:
         """A sharer gets its leader's outcome, and waited for it: the leader is on its path."""
@@ -266,16 +269,16 @@ class Settlement:
             return
         sharer.control = Cell(leader, sharer.control)
         if leader._error is not None:
-            self._kernel.fail(sharer, leader._error)
+            self.ports.graph.fail(sharer, leader._error)
             return
         kind, content = sharer.work.op.result, leader._content
         if kind.annotation is not leader.work.op.result.annotation:  # it may read it otherwise
             try:
                 content = kind.parse(leader.reply)
             except ModelError as error:
-                self._kernel.fail(sharer, error)
+                self.ports.graph.fail(sharer, error)
                 return
-        self._kernel.settle(sharer, content)
+        self.ports.graph.settle(sharer, content)
 
     # -- budgets -----------------------------------------------------------------------------
 
@@ -290,7 +293,7 @@ class Settlement:
             invalid = run.invalid.get(node.key or b"", ())
             size = len(processor.prompt(node.work.op, node.texts, invalid))
             refusal = run.purse.refusal(node.name, run.most(node.work.op, lane.processor, size))
-            self._kernel.arrived(self._kernel.host.stop, run, refusal)
+            self.ports.outside.post(self.ports.outside.stop, run, refusal)
 
     def unblock(self, run: RunState) -> None:
         """Try the first of the calls that the budget refused: something settled, or it fitted."""
@@ -298,5 +301,5 @@ class Settlement:
             node = heappop(run.blocked)[2]
             if node.stage is Stage.READY:
                 self._desk.lane_of(node.work.op).push(node)
-                self._kernel.soon()
+                self.ports.outside.soon()
                 break

@@ -19,15 +19,15 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from math import inf
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
 
 from nlpu.errors import (
     BadOperand,
     Cancelled,
-    Diverged,
     HostError,
     ModelError,
     NlpuError,
@@ -35,23 +35,21 @@ from nlpu.errors import (
     Quarantined,
     TimedOut,
     described,
+    failure_of,
 )
 from nlpu.label import join
 from nlpu.ops.op import Op
 from nlpu.processor import Processor
-from nlpu.runtime.graph.node import Node, Stage
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost, cost_of
 from nlpu.runtime.journal.records import Outcome
-from nlpu.runtime.run import failure_of
+from nlpu.runtime.ports import Ports
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
 from nlpu.runtime.scheduler.outcomes import Settlement
 from nlpu.runtime.scheduler.queue import Flight, Lane, quarantined
 from nlpu.runtime.scheduler.retry import Health
 from nlpu.wire import Reply, Request
-
-if TYPE_CHECKING:  # the kernel owns the desk
-    from nlpu.runtime.kernel import Kernel
-
 
 _SETTLED = Stage.SETTLED  # a local name: enum attributes are slow to look up
 
@@ -59,37 +57,38 @@ _SETTLED = Stage.SETTLED  # a local name: enum attributes are slow to look up
 class CallDesk:
     """Admission, sending and cancelling of calls."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
+    def __init__(self, loop: asyncio.AbstractEventLoop, random: Random) -> None:
+        self.ports: Ports  # the kernel's, which has this
+        self.loop, self._random = loop, random
         self.lanes: dict[str, Lane] = {}
-        self.settling = Settlement(kernel, self)
+        self.settling = Settlement(self)
         self.fresh: list[Node] = []  # issued since ranks were brought up to date
 
     def add(self, processor: Processor) -> None:
         """Open a lane for a processor."""
         limits = processor.limits
-        health = Health(self.kernel.random, limits.patience_s, limits.backoff_s)
+        health = Health(self._random, limits.patience_s, limits.backoff_s)
         self.lanes[processor.name] = Lane(processor, health)
 
     def lane_of(self, op: Op[Any]) -> Lane:
         """The lane an op runs in. Raises UnknownProcessor."""
-        lane = self.lanes.get(op.processor or self.kernel.default)
-        return lane or self.lanes[self.kernel.processor(op.processor).name]
+        lane = self.lanes.get(op.processor or self.ports.processors.default)
+        return lane or self.lanes[self.ports.processors.find(op.processor).name]
 
     # -- a call is ready ---------------------------------------------------------------------
 
     def _lane_for(self, node: Node) -> Lane:
         """The lane of a call that is ready. Without its processor it fails alone, but a run does
         not go another way than a former life of it that had one: that waits for another day."""
-        run, name = node.scope.run, node.work.op.processor or self.kernel.default
-        if run.replay and node.position in run.past.absent:
-            raise failure_of(*run.past.absent[node.position], "host")
+        run, name = node.scope.run, node.work.op.processor or self.ports.processors.default
+        if run.replay.only and node.position in run.replay.past.absent:
+            raise failure_of(*run.replay.past.absent[node.position], "host")
         try:
             return self.lane_of(node.work.op)
         except HostError as error:
-            before = run.past if run.ancestor is None else run.ancestor.past
+            before = run.replay.past if run.replay.ancestor is None else run.replay.ancestor.past
             if name in before.header.get("processors", ()):
-                self.kernel.arrived(self.kernel.host.stop, run, error)
+                self.ports.outside.post(self.ports.outside.stop, run, error)
             run.history.absent(node.position, error)
             raise
 
@@ -98,42 +97,37 @@ class CallDesk:
         run, op, texts = node.scope.run, node.work.op, node.texts
         assert texts is not None
         lane = self._lane_for(node)
-        key = node.key = run.key(node, op, lane.processor, texts)
-        if run.resumed:
-            run.check_position(node, op, key, texts)
+        key = node.key = run.key(node.position, op, lane.processor, _draw(node), texts)
+        identity = lane.processor.identity
+        if run.replay.resumed:
+            run.replay.check_position(node.position, op, key, texts, identity)
         leader = run.leaders.get(key)
-        outcome = run.remembered(node, key) if run.resumed and leader is None else None
+        outcome = None
+        if run.replay.resumed and leader is None:
+            outcome = run.replay.remembered(
+                node.position, op, identity, key, texts, node.label_read
+            )
         if leader is not None:
             self._share(node, leader)
         elif outcome is not None:
             run.leaders[key] = node
             self._reuse(node, outcome)
-        elif run.replay:
+        elif run.replay.only:
             lane.processor.check(op)
             run.processor(op.processor).prompt(
                 op, texts
             )  # what was refused before it was sent is so again
-            self.missing(node)
+            self.ports.graph.fail(node, run.replay.missing(node.position, node.name))
         else:
             lane.processor.check(op)
-            if run.past.invalid:
-                run.recall_invalid(key)
+            if run.replay.past.invalid and (invalid := run.replay.invalid(key)):
+                run.invalid.setdefault(key, invalid)
             run.leaders[key] = node
-            node.stage = Stage.READY
-            node.cost = Cost(start_s=self.kernel.turn_s)
+            advance(node, Stage.READY)
+            node.cost = Cost(start_s=self.ports.outside.turn_s)
             run.counts.waiting += 1
             lane.push(node)
-            self.kernel.soon()
-
-    def missing(self, node: Node) -> None:
-        """In a replay, fail only what needs the call: what lost a race has no result either."""
-        run = node.scope.run
-        try:
-            where = f"{node.position} ({node.name})"
-            end = "" if run.past.finished else " (the run did not finish: resume it)"
-            run.diverge(where, f"the journal has no result for this call{end}")
-        except Diverged as error:
-            self.kernel.fail(node, error)
+            self.ports.outside.soon()
 
     def _reuse(self, node: Node, outcome: Outcome) -> None:
         run = node.scope.run
@@ -142,23 +136,23 @@ class CallDesk:
         if outcome.fault:
             raise failure_of(outcome.fault, outcome.message, outcome.side)
         text = run.journal.texts[outcome.text]
-        if run.ancestor is not None and run.ancestor.was_edited(node.position):
-            node._label = join(node._label, run.ancestor.edits.label(node.position))
+        if run.replay.ancestor is not None and run.replay.ancestor.was_edited(node.position):
+            node._label = join(node._label, run.replay.ancestor.edits.label(node.position))
         try:
             content = node.work.op.result.parse(text)
         except ModelError as error:
-            if run.ancestor is None or not run.ancestor.was_edited(node.position):
+            if run.replay.ancestor is None or not run.replay.ancestor.was_edited(node.position):
                 raise
             raise BadOperand(f"the text set for {node.position} does not fit: {error}") from None
         node.reply = text
-        self.kernel.settle(node, content)
+        self.ports.graph.settle(node, content)
 
     def _share(self, node: Node, leader: Node) -> None:
         run, op = node.scope.run, node.work.op
         assert node.key is not None
         assert node.texts is not None
         run.counts.shared += 1
-        identity = self.kernel.processor(op.processor).identity
+        identity = self.ports.processors.find(op.processor).identity
         run.history.shared(node.position, op, identity, node.key, node.texts)
         node.cost = Cost(how="shared")
         if leader.stage is not Stage.SETTLED:
@@ -167,6 +161,17 @@ class CallDesk:
             self.settling.follow(leader, node)
 
     # -- schedule ----------------------------------------------------------------------------
+
+    def push(self, node: Node) -> None:
+        """Queue a call once more."""
+        self.lane_of(node.work.op).push(node)
+        self.ports.outside.soon()
+
+    def nodes(self) -> Iterator[Node]:
+        """The calls under way, and those that wait to be sent."""
+        for lane in self.lanes.values():
+            yield from [flight.node for flight in lane.flights.values()]
+            yield from [entry[2] for entry in lane.queue]
 
     def admit(self) -> list[Flight]:
         """The calls to send in this turn, reserved and journaled."""
@@ -193,7 +198,7 @@ class CallDesk:
                 lane.push(node)
             if held and lane.health.down and lane.has_room():
                 lane.health.all_knocked()
-                self.kernel.soon()
+                self.ports.outside.soon()
         return batch
 
     def _rank(self) -> None:
@@ -239,7 +244,7 @@ class CallDesk:
             return None
         if run.blocked:
             self.settling.unblock(run)
-        node.stage = Stage.SENT
+        advance(node, Stage.SENT)
         node.cost.attempts += 1
         node.cost.unsent = 0
         self._journal_attempt(lane, node, most)
@@ -257,13 +262,13 @@ class CallDesk:
         return flight
 
     def _journal_attempt(self, lane: Lane, node: Node, most: Amount) -> None:
-        run, op, now = node.scope.run, node.work.op, self.kernel.turn_s
+        run, op, now = node.scope.run, node.work.op, self.ports.outside.turn_s
         if not run.history.keeps:
             return
         assert node.key is not None
         assert node.texts is not None
-        if not node.issue and run.resumed:
-            before = run.past.calls.get(node.position)
+        if not node.issue and run.replay.resumed:
+            before = run.replay.past.calls.get(node.position)
             if before is not None and before.key == node.key.hex():
                 node.issue = before.number
         if node.issue:
@@ -285,10 +290,10 @@ class CallDesk:
 
     def send(self, batch: list[Flight]) -> None:
         """Start the admitted attempts."""
-        now = self.kernel.now_s()
+        now = self.ports.outside.now_s()
         for flight in batch:
             flight.sent_s = now
-            flight.task = self.kernel.loop.create_task(self._carry(flight))
+            flight.task = self.loop.create_task(self._carry(flight))
             if flight.lane.watch is None:
                 self._watch(flight.lane, now)
 
@@ -302,19 +307,19 @@ class CallDesk:
         for flight in lane.flights.values():
             left = flight.sent_s + limit - now
             if left > 0:
-                lane.watch = self.kernel.loop.call_later(left, self._look_again, lane)
+                lane.watch = self.loop.call_later(left, self._look_again, lane)
                 return
             if flight.task is not None:
                 flight.task.cancel()
 
     def _look_again(self, lane: Lane) -> None:
-        self._watch(lane, self.kernel.now_s())
+        self._watch(lane, self.ports.outside.now_s())
 
     async def _carry(self, flight: Flight) -> None:
         """One attempt; its outcome goes to the inbox, whatever happens."""
         node, processor = flight.node, flight.lane.processor
         if flight.dropped:  # before it was ever sent
-            self.kernel.arrived(self.settling.outcome, flight, Cancelled("never sent"))
+            self.ports.outside.post(self.settling.outcome, flight, Cancelled("never sent"))
             return
         flight.started = True
         limit = processor.limits.timeout_s
@@ -334,7 +339,7 @@ class CallDesk:
         except Exception as error:
             outcome = HostError(f"the engine of {processor.name} failed: {described(error)}")
             outcome.__cause__ = error
-        self.kernel.arrived(self.settling.outcome, flight, outcome)
+        self.ports.outside.post(self.settling.outcome, flight, outcome)
 
     # -- cancel ------------------------------------------------------------------------------
 
@@ -368,7 +373,8 @@ class CallDesk:
         """A sharer takes the place of a cancelled leader."""
         run, key = node.scope.run, node.key
         assert key is not None
-        heir.cost, heir.stage, heir.issue = node.cost, node.stage, node.issue
+        advance(heir, node.stage)
+        heir.cost, heir.issue = node.cost, node.issue
         heir.rank = max(node.rank, heir.rank)
         node.cost = Cost(how="shared")  # what it took is counted once, at the heir
         run.leaders[key] = heir
@@ -379,6 +385,14 @@ class CallDesk:
         else:
             flight.node = heir  # and its place in the order of sending stays
             lane.flights = {each.node.seq: each for each in lane.flights.values()}
+
+
+def _draw(node: Node) -> str:
+    """Which of the answers to equal calls it is, where they differ."""
+    sample = node.work.sample
+    if sample is not None:
+        return f"={sample}"
+    return f"{node.scope.path}#{node.draw}" if node.work.op.temperature > 0 else ""
 
 
 def _is_held(node: Node) -> bool:

@@ -97,7 +97,7 @@ def reword(**texts: str) -> None:
     """Give ops other texts, by name, for all of this run. An edit of the run itself goes first."""
     scope = current()
     assert isinstance(scope, Scope)
-    scope.run.reworded = texts | scope.run.reworded
+    scope.run.replay.reworded = texts | scope.run.replay.reworded
 
 
 def file(path: str, digest: str) -> Value[str]:

@@ -63,7 +63,7 @@ def node_of(on: Console, what: str) -> Node | None:
 
 def was_edited(node: Node) -> bool:
     """Whether its result is a person's, in this run or one that it comes from."""
-    ancestor = node.scope.run.ancestor
+    ancestor = node.scope.run.replay.ancestor
     return ancestor is not None and ancestor.was_edited(node.position)
 
 

@@ -50,7 +50,7 @@ def program_of(session: Session, name: str) -> str:
     kept = [entry for entry in session.entries if not entry.error]
     lines = [f"    {entry.name} = {_made(session, entry)}\n" for entry in kept]
     named = [f"{bound!r}: {entry.name}" for bound, entry in session.names.items() if entry.number]
-    ancestor = session.state.ancestor if session.state is not None else None
+    ancestor = session.state.replay.ancestor if session.state is not None else None
     if ancestor is not None and ancestor.edits.ops:
         lines.insert(0, f"    reword(**{dict(ancestor.edits.ops)!r})\n")
     return _HEAD.format(name=name) + "".join(lines) + f"    return {{{', '.join(named)}}}\n"

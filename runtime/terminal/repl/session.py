@@ -66,18 +66,19 @@ class Session:
         self._streams = False
         self._unmet: Diverged | None = None  # rule 4
         self._lines: asyncio.Queue[list[Any]] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # its run's
 
     # -- for the console ---------------------------------------------------------------------
 
     def submit(self, line: Line) -> None:
         """Give it the next line."""
         lines = self._lines
-        assert self.state is not None and lines is not None  # it said that it is ready
+        assert self._loop is not None and lines is not None  # it said that it is ready
         words = list(line.words)
         if line.verb == "run" and ".py" in words[0]:  # a later life may be in another directory
             words[0] = str(Path(words[0]).absolute())
         heard_line = [line.typed, line.name, line.verb, *words]
-        self.state.kernel.loop.call_soon_threadsafe(lines.put_nowait, heard_line)
+        self._loop.call_soon_threadsafe(lines.put_nowait, heard_line)
 
     def stop_line(self) -> None:
         """Cancel what the line under way waits for."""
@@ -85,14 +86,13 @@ class Session:
 
     def post(self, step: Callable[[], None]) -> None:
         """Do something on the loop, after all that was posted before."""
-        if self.state is not None:
-            kernel = self.state.kernel
-            kernel.loop.call_soon_threadsafe(kernel.on_hub, step)
+        if self.state is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self.state.ports.outside.on_hub, step)
 
     def _cancel(self) -> None:
         if isinstance(self._now, Node) and self.state is not None:
-            self.state.kernel.cancel(self._now)
-            self.state.kernel.soon()
+            self.state.ports.graph.cancel(self._now)
+            self.state.ports.outside.soon()
 
     def found(self, name: str) -> Entry:
         """The value of a name. Raises Usage."""
@@ -107,7 +107,8 @@ class Session:
         """Hear lines until the run is stopped; a replay ends with the values, at the last line."""
         scope = current_scope()
         assert scope is not None
-        state = self.state = scope.run
+        state, self._loop = scope.run, asyncio.get_running_loop()
+        self.state = state
         state.on_text = self._piece
         state.on_end.append(lambda: self.tell("over", None))
         self._lines = asyncio.Queue()
@@ -115,10 +116,10 @@ class Session:
         told = Told(state.header)
         while True:
             place = Place()
-            if place.heard is None and state.replay:
+            if place.heard is None and state.replay.only:
                 return {name: entry.content for name, entry in self.names.items()}
             typed, name, verb, *words = place.heard or place.note(await self._next())
-            again, over = place.position in state.past.clocks, asyncio.Event()
+            again, over = place.position in state.replay.past.clocks, asyncio.Event()
             self._mark(told, place, again)
             spawn(self.line, Line(typed, name, verb, tuple(words)), again, over)
             await over.wait()  # not for the Value: what the line read must not lower this scope
@@ -129,7 +130,7 @@ class Session:
         """Note whose line it is and what it runs (``journal.own``), together with the line."""
         state, at = place.scope.run, place.position
         if again:
-            told.add(at, place.heard, state.past.marks.get(at, ("", ""))[0])
+            told.add(at, place.heard, state.replay.past.marks.get(at, ("", ""))[0])
             return
         _, _, verb, *words = place.heard
         path = file_of(words[0]) if verb == "run" else None
@@ -174,7 +175,7 @@ class Session:
         if end.heard is None and (could_begin or not again):
             if state.doom is None:  # its program differs from the journal: the run is to end
                 end.note(entry.error)
-        elif not state.reuse_changed:
+        elif not state.replay.changed:
             self._unmet = Diverged(
                 f"{entry.name} ({entry.line.typed}) cannot be met again: {entry.error}. The "
                 "session is as it was: mend that and resume it, or go without the line: --changed"

@@ -155,7 +155,7 @@ def _into(place: Node | Sighted, breaks: Breaks) -> Iterator[Arc]:
 
 def _is_set(node: Node, breaks: Breaks) -> bool:
     """Whether its result, or its op's text, is an edit that nobody vouches for."""
-    ancestor = node.scope.run.ancestor
+    ancestor = node.scope.run.replay.ancestor
     if ancestor is None:
         return False
     edited = ancestor.was_edited(node.position)

@@ -1,0 +1,200 @@
+"""The graph: puts work on it, makes nodes ready, settles them.
+
+Theory of operation
+-------------------
+A node is issued with the work that will settle it. Its kind says what it waits for; when that is
+there it is ready, and its kind settles it, has a call sent, or grows the graph. What is settled
+makes its readers ready, and is noted for the programs that wait for it: they are woken in the last
+phase of a turn, after the commit.
+
+Rules
+1. A node fails alone: its error goes to the nodes that read it, and to nothing else.
+2. What a kind of work does is in ``kind.KINDS``; the graph knows only nodes.
+3. What waits for a node to grow is ready once its items are known, or never will be.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from nlpu.errors import Cancelled, Diverged, NlpuError
+from nlpu.label import Label, join
+from nlpu.runtime.graph.kind import KINDS
+from nlpu.runtime.graph.node import Node, Scope
+from nlpu.runtime.graph.stage import Stage, advance
+from nlpu.runtime.graph.upstream import upstream
+from nlpu.runtime.ports import Ports
+from nlpu.value import Value
+
+
+class Graph:
+    """The growing graph of all runs of a computer.
+
+    internal: makes a typed error of whatever else the runtime itself raises.
+    """
+
+    def __init__(self, internal: Callable[[BaseException], NlpuError]) -> None:
+        self.ports: Ports  # the kernel's, which has this
+        self._internal = internal
+        self._ready: deque[Node] = deque()
+        self._released: list[Node] = []
+        self._seq = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether any node is ready."""
+        return bool(self._ready)
+
+    def advance(self) -> None:
+        """Have every node that is ready settled, grown or queued, and those that this makes so."""
+        while self._ready:
+            self._step(self._ready.popleft())
+
+    def released(self) -> list[Callable[[], None]]:
+        """What waits for nodes that were settled since this was last asked, in that order."""
+        nodes, self._released = self._released, []
+        wakers: list[Callable[[], None]] = []
+        for node in nodes:
+            mine, node._wakers = node._wakers, None
+            wakers += mine or ()
+        return wakers
+
+    def _step(self, node: Node) -> None:
+        if node.stage is Stage.SETTLED:
+            return
+        kind = KINDS[type(node.work)]
+        try:
+            if not kind.takes_failures:
+                _check_operands(node)
+            kind.ready(self, node)
+        except BaseException as error:
+            self._cancel_grown(node)  # it may have been refused halfway
+            self.failed(node, error if isinstance(error, NlpuError) else self._internal(error))
+
+    def failed(self, node: Node, error: NlpuError) -> None:
+        """Fail a node; a divergence stops its run, so that no program can catch it."""
+        if isinstance(error, Diverged):
+            self.ports.outside.stop(node.scope.run, error)
+        else:
+            self.fail(node, error)
+
+    # -- issuing -----------------------------------------------------------------------------
+
+    def issue(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> Node:
+        """Put work on the graph, and give its node."""
+        node = Node(scope, work, operands)
+        replay = scope.run.replay
+        if replay.reworded or replay.persona is not None:
+            node.work, label = replay.worded(work)
+            node._label = node._label if label is None else join(node._label, label)
+        self._seq += 1
+        node.seq = self._seq
+        scope.nodes.append(node)
+        try:
+            KINDS[type(work)].issued(self, node)
+        except NlpuError:  # the program learns of what the node would have read
+            self._cancel_grown(node)
+            scope.nodes.pop()
+            for value in node.read():
+                if value.ready:
+                    scope.see(value._label)
+            raise
+        self.ports.calls.fresh.append(node)
+        return node
+
+    def wait_for(self, node: Node, values: Iterable[Any], needed: int | None = None) -> None:
+        """Make the node ready when all (or ``needed``) of the values are settled."""
+        if node._items is not None and node.growers:
+            self._grown(node)
+        waiting = 0
+        for value in values:
+            if isinstance(value, Node) and value.stage is not Stage.SETTLED:
+                waiting += 1
+                if value.users is None:
+                    value.users = []
+                value.users.append(node)
+        node.waiting = waiting if needed is None else min(waiting, needed)
+        if node.waiting == 0:
+            self._make_ready(node)
+
+    def _grown(self, source: Node) -> None:
+        """The source's items are known, or never will be (rule 3)."""
+        growers, source.growers = source.growers, None
+        for node in growers or ():
+            if node.stage is not Stage.SETTLED:
+                node.waiting = 0
+                self._make_ready(node)
+
+    def _make_ready(self, node: Node) -> None:
+        self._ready.append(node)
+        self.ports.outside.soon()
+
+    # -- settling ----------------------------------------------------------------------------
+
+    def send(self, node: Node) -> None:
+        """Note that what the node stands for is under way."""
+        advance(node, Stage.SENT)
+
+    def settle(self, node: Node, content: Any, vouched: Label | None = None) -> None:
+        """The node's content is there. Its label joins its operands' and its scope's.
+
+        vouched: the label where the operands' do not count. Only an endorsement may say so.
+        """
+        if vouched is not None:
+            self._close(node, content, None, vouched)
+            return
+        label = node._label
+        for value in node.operands:
+            if isinstance(value, Value) and value._label is not label:
+                label = join(label, value._label)
+        self._close(node, content, None, label)
+
+    def fail(self, node: Node, error: BaseException) -> None:
+        """The node has no content; this is why."""
+        if node.stage is not Stage.SETTLED:
+            self._close(
+                node, None, error, node.label_read()
+            )  # an error may tell of all that was read
+
+    def _close(self, node: Node, content: Any, error: BaseException | None, label: Any) -> None:
+        node.settled(content, error, label)
+        if node._wakers:
+            self._released.append(node)
+        if node.growers:
+            self._grown(node)
+        users, node.users = node.users, None
+        for user in users or ():
+            user.waiting -= 1
+            if user.waiting == 0 and user.stage is not Stage.SETTLED:
+                self._ready.append(user)
+
+    # -- cancelling --------------------------------------------------------------------------
+
+    def cancel(self, node: Node) -> None:
+        """Nothing needs the node any more. Idempotent."""
+        if node.stage is Stage.SETTLED:
+            return
+        self.ports.calls.drop(node)
+        error = Cancelled(f"{node.name} at {node.position} was cancelled: nothing needs its result")
+        self.fail(node, error)
+        self._cancel_grown(node)
+
+    def _cancel_grown(self, node: Node) -> None:
+        """Cancel what grew out of a cancelled node: a nested program, or calls only it needs."""
+        scope = node.inner
+        if scope is None:
+            return
+        spawned = scope.origin is node
+        if spawned:
+            self.ports.programs.kill(scope)
+        for inner in list(scope.subtree()) if spawned else reversed(scope.nodes):
+            if spawned or not inner.needed_by_others(node):
+                self.cancel(inner)
+
+
+def _check_operands(node: Node) -> None:
+    for value in node.operands:
+        if isinstance(value, Node) and value._error is not None:
+            raise upstream(node, value)
