@@ -21,7 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpu.engines import model_name, named_engine
+from nlpu.engines import named_engine
+from nlpu.engines.models.known import model_name
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
@@ -38,7 +39,7 @@ from nlpu.runtime.journal.header import header_of
 from nlpu.runtime.journal.rows import past_in, rows_by_run
 from nlpu.runtime.keywords import check_parts, check_settings
 from nlpu.runtime.loop_thread import Station
-from nlpu.runtime.naming import parts_of, ran_on
+from nlpu.runtime.naming import parts_of
 from nlpu.runtime.observe.pieces import Pieces, Stream
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.breakpoints import Gate
@@ -294,7 +295,7 @@ class Computer:
         more: Mapping[str, Any] | None,
     ) -> dict[str, Any]:  # fmt: skip
         facts = {"started_s": self._clock.date_s(), **self._voice.facts()}
-        facts |= ran_on(self._station, self._asked) | dict(more or {})
+        facts |= self._station.facts(self._asked) | dict(more or {})
         return header_of(self._station.kernel.journal, program, args, kwargs, budget, facts)
 
     def _launch(

@@ -25,7 +25,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from nlpu.runtime.journal.file import is_there, older
 from nlpu.runtime.journal.header import new_stem
 from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.kernel import Kernel
+from nlpu.runtime.naming import described
 from nlpu.wire import Engine
 
 _CLOSING_S = 5.0  # longest wait for effects under way, and for tasks that programs left behind
@@ -106,6 +107,19 @@ class Station:
         """The kernel of an open station."""
         assert self._kernel is not None  # whoever asks has opened it
         return self._kernel
+
+    def facts(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What a run's header says of the computer: its processors, and how it was asked for."""
+        opened = self.kernel.ports.processors.opened
+        facts = {"processors": {name: each.identity for name, each in opened.items()}, **asked}
+        if self.run_dir is None:
+            return facts
+        cans = {name: described(each.capabilities) for name, each in opened.items()}
+        facts["can"] = next(iter(cans.values()))
+        if len(cans) > 1:
+            return facts | {"cans": cans}
+        price = next(iter(self.prices.values()), None)
+        return facts | {"durable": self.durable, "price": None if price is None else asdict(price)}
 
     def call(self, step: Callable[[], None]) -> None:
         """Have a step done on the loop thread."""

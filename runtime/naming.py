@@ -18,17 +18,13 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.errors import NlpuError, Usage
 from nlpu.wire import Capabilities
-
-if TYPE_CHECKING:
-    from nlpu.runtime.loop_thread import Station
 
 
 def named(program: Callable[..., Any]) -> dict[str, str]:
@@ -122,20 +118,6 @@ def _guarded(path: str) -> list[tuple[int, int]]:
 
 
 # -- the computer ----------------------------------------------------------------------------------
-
-
-def ran_on(station: Station, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What a header says of the computer: its processors, and how it was ``asked`` for."""
-    opened = station.kernel.ports.processors.opened
-    facts = {"processors": {name: each.identity for name, each in opened.items()}, **asked}
-    if station.run_dir is None:
-        return facts
-    cans = {name: described(each.capabilities) for name, each in opened.items()}
-    facts["can"] = next(iter(cans.values()))
-    if len(cans) > 1:
-        return facts | {"cans": cans}
-    price = next(iter(station.prices.values()), None)
-    return facts | {"durable": station.durable, "price": None if price is None else asdict(price)}
 
 
 def described(capabilities: Capabilities) -> dict[str, Any]:

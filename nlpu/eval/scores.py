@@ -17,6 +17,7 @@ Rules
 
 from __future__ import annotations
 
+from importlib import import_module
 from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -245,9 +246,9 @@ class Report(BaseModel):
         return one_line(f"Report({self.name}: {share})")
 
     def __rich__(self) -> Group:
-        from nlpu.eval.score_table import drawn
-
-        return drawn(self)
+        table = import_module("nlpu.eval.score_table")  # rich is for those who print
+        group: Group = table.drawn(self)
+        return group
 
 
 def _told_apart(one: Report, other: Report) -> tuple[str, str]:

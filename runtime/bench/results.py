@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from nlpu import MissingPart, Usage
-from nlpu.engines import model_name
+from nlpu.engines.models.known import model_name
 from nlpu.extras import adding
 from nlpu.private import make_file
 from nlpu.runtime.settings import read as read_settings

@@ -26,14 +26,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from nlpu.printing import cells, visible
-
-if TYPE_CHECKING:  # which shows itself by this
-    from nlpu.runtime.drivers.person import ExactCall
+from nlpu.label import UNTRUSTED, Label
+from nlpu.printing import cells, one_line, visible
+from nlpu.runtime.drivers.driver import Driver
+from nlpu.runtime.drivers.policy import Objection
 
 WIDTH, HEIGHT = 80, 24
 _EFFECTS = {"write": "change something", "external": "act outside"}
@@ -42,6 +44,35 @@ _MOST = 3  # lines of a reason, and of what the driver says about itself
 _NARROWEST = 16  # columns
 _BRIEF = 80  # characters of a content in a message
 _BLANKS = re.compile(" {4,}")
+
+
+class ExactCall(NamedTuple):
+    """A driver's call as a person sees it, and as it would be made. ``arguments`` is JSON."""
+
+    position: str
+    driver: Driver
+    arguments: str
+    objections: tuple[Objection, ...] = ()
+    labels: Mapping[str, Label] = MappingProxyType({})  # of its arguments
+    scope: Label = UNTRUSTED  # of the program, where it was issued
+
+    @property
+    def digest(self) -> str:
+        """What an approval is bound to."""
+        whole = b"\0".join([self.position.encode(), self.driver.digest, self.arguments.encode()])
+        return blake2b(whole, digest_size=12).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """On one line, raw and whole."""
+        return f"{self.driver.name}({self.arguments})"
+
+    def __str__(self) -> str:
+        return brief(self)
+
+    def __repr__(self) -> str:
+        why = "".join(f"; {each.why}" for each in self.objections)
+        return one_line(f"ExactCall({self.position}: {one_line(str(self), 100)}{why})")
 
 
 def screen(

@@ -47,8 +47,9 @@ from pydantic_core import PydanticSerializationError
 from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refused, described
 from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.lifting import check_text
+from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.driver import BROUGHT, KEY, LABELS, Drive, Driver
-from nlpu.runtime.drivers.person import PERSON, ExactCall, Verdict
+from nlpu.runtime.drivers.person import PERSON, Verdict
 from nlpu.runtime.drivers.policy import objections
 from nlpu.runtime.drivers.repeating import made_before, seen_before
 from nlpu.runtime.executor.threads import Threads

@@ -9,50 +9,16 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from types import MappingProxyType
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from nlpu.checks import FUNCTION, check_fields
-from nlpu.label import UNTRUSTED, Label
-from nlpu.printing import counted, one_line
-from nlpu.runtime.drivers.approval import brief
-from nlpu.runtime.drivers.driver import Driver
-from nlpu.runtime.drivers.policy import Objection
+from nlpu.printing import counted
+from nlpu.runtime.drivers.approval import ExactCall
 
 Verdict = Literal["done", "again", "stop"]
-
-
-class ExactCall(NamedTuple):
-    """A driver's call as a person sees it, and as it would be made. ``arguments`` is JSON."""
-
-    position: str
-    driver: Driver
-    arguments: str
-    objections: tuple[Objection, ...] = ()
-    labels: Mapping[str, Label] = MappingProxyType({})  # of its arguments
-    scope: Label = UNTRUSTED  # of the program, where it was issued
-
-    @property
-    def digest(self) -> str:
-        """What an approval is bound to."""
-        whole = b"\0".join([self.position.encode(), self.driver.digest, self.arguments.encode()])
-        return blake2b(whole, digest_size=12).hexdigest()
-
-    @property
-    def text(self) -> str:
-        """On one line, raw and whole."""
-        return f"{self.driver.name}({self.arguments})"
-
-    def __str__(self) -> str:
-        return brief(self)
-
-    def __repr__(self) -> str:
-        why = "".join(f"; {each.why}" for each in self.objections)
-        return one_line(f"ExactCall({self.position}: {one_line(str(self), 100)}{why})")
 
 
 class Person(Protocol):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nlpu.runtime.drivers.person import ExactCall
+from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.journal.records import PastIntent
 from nlpu.runtime.run import RunState
 

@@ -34,7 +34,8 @@ from dojo.agent import Call, Plan, careful, naive
 from dojo.model import Gullible, Moves, Script, Task, play
 from dojo.tools import drivers, effect_of
 from nlpu.runtime import Computer, FakeClock
-from nlpu.runtime.drivers.person import ExactCall, ScriptedPerson
+from nlpu.runtime.drivers.approval import ExactCall
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.testing.scripted import Scripted
 
 VERSION = "v1.2.2"

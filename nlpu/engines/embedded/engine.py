@@ -32,7 +32,6 @@ from functools import partial
 from typing import Any, cast
 
 from nlpu.checks import COUNT, FUNCTION, check, maybe
-from nlpu.engines import model_name
 from nlpu.engines.embedded.choosing import (
     Beginnings,
     choices_in,
@@ -47,6 +46,7 @@ from nlpu.engines.embedded.threads import Threads, leaving
 from nlpu.engines.embedded.vocabulary import vocabulary
 from nlpu.engines.grammar import grammar_of
 from nlpu.engines.models import Progress, fetch_model
+from nlpu.engines.models.known import model_name
 from nlpu.errors import (
     BadOperand,
     Cancelled,

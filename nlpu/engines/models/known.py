@@ -7,7 +7,10 @@ Rules
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+
+from nlpu.errors import Usage
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
@@ -91,3 +94,14 @@ def near_names(name: str) -> list[str]:
     begun = [known for known in _BY_NAME if len(name) > 2 and known.startswith(name.lower())]
     near = begun or difflib.get_close_matches(name.lower(), _BY_NAME, n=3, cutoff=0.5)
     return list(dict.fromkeys(_BY_NAME[found].name for found in near))
+
+
+def model_name(model: object) -> str | None:
+    """The name or path of a model, however it was given; None is the engine's own. Raises Usage."""
+    name = os.fspath(model) if isinstance(model, os.PathLike) else model
+    if name is None or (isinstance(name, str) and name.strip()):
+        return name
+    raise Usage(
+        f"a model is given by its name or its path, as text or a Path, not as {model!r:.80}; "
+        "leave it out for the engine's own"
+    )

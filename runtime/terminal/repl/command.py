@@ -39,7 +39,8 @@ def repl(
     trust: o.Trust = False,
 ) -> int:
     """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
-    from nlpu.runtime.terminal.repl.console import Console, Settings
+    from nlpu.runtime.terminal.repl.console import Console
+    from nlpu.runtime.terminal.repl.state import Settings
     from nlpu.runtime.terminal.run.person import person
     from nlpu.runtime.terminal.run.trust import admit
 

@@ -20,7 +20,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -32,7 +31,6 @@ from nlpu.runtime.handle import Run
 from nlpu.runtime.loader import available
 from nlpu.runtime.naming import described
 from nlpu.runtime.scheduler.breakpoints import Gate
-from nlpu.runtime.scheduler.budget import Budget
 from nlpu.runtime.terminal.download import have_model
 from nlpu.runtime.terminal.output import as_text, said, say, say_error
 from nlpu.runtime.terminal.repl import views as looks
@@ -44,32 +42,14 @@ from nlpu.runtime.terminal.repl.line_watcher import Events, UnderWay, no_echo, n
 from nlpu.runtime.terminal.repl.lines import COMMANDS, Line, parse
 from nlpu.runtime.terminal.repl.saved import save
 from nlpu.runtime.terminal.repl.session import Session
+from nlpu.runtime.terminal.repl.state import Settings, State
 from nlpu.runtime.terminal.run import interrupt as interrupting
 from nlpu.runtime.terminal.run.live import display
-from nlpu.runtime.terminal.run.person import TerminalPerson
 from nlpu.runtime.terminal.run.trust import admit
 from nlpu.runtime.terminal.show.archive import SESSION, find
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What sessions are opened with. ``is_terminal``: a person types, and sees what it cost.
-
-    ``again``: what a session that is gone on with may take; None: what it might before.
-    """
-
-    engine: Any
-    model: str | None
-    run_dir: Path
-    budget: Budget
-    durable: bool = False
-    api_key: str | None = None
-    is_terminal: bool = False
-    person: TerminalPerson | None = None
-    again: Budget | None = None
-
-
-class Console:
+class Console(State):
     """One console; its session changes with ``resume`` and ``edit``."""
 
     def __init__(self, settings: Settings) -> None:

@@ -7,19 +7,16 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nlpu.errors import Malformed, Usage
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.terminal.inputs import read_file
 from nlpu.runtime.terminal.repl.inspecting import node_of, ops_of, text_of
-
-if TYPE_CHECKING:  # the console hands itself in
-    from nlpu.runtime.terminal.repl.console import Console
+from nlpu.runtime.terminal.repl.state import State
 
 
-def edits_of(on: Console, what: str, text: str | None) -> Edits:
+def edits_of(on: State, what: str, text: str | None) -> Edits:
     """Another result for a value or position, or another text for an op. Raises Usage."""
     node, is_value = node_of(on, what), what in on.session.names
     if node is not None and node.cost is not None:
@@ -34,7 +31,7 @@ def edits_of(on: Console, what: str, text: str | None) -> Edits:
     )
 
 
-def _result(on: Console, node: Node, text: str | None) -> str:
+def _result(on: State, node: Node, text: str | None) -> str:
     """Another result of that call, of the type of its op. Raises Usage."""
     old = text_of(node) if node.ready and node._error is None else ""
     new = _edited(on, old, text)
@@ -45,7 +42,7 @@ def _result(on: Console, node: Node, text: str | None) -> str:
     return new
 
 
-def _edited(on: Console, old: str, text: str | None) -> str:
+def _edited(on: State, old: str, text: str | None) -> str:
     """The text given, else what a person makes of the old one in their editor."""
     if text is not None:
         return text

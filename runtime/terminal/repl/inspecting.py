@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import cache
 from textwrap import indent
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.text import Text
 from rich.tree import Tree
@@ -19,18 +19,16 @@ from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.output import as_text, console, one_line, write
 from nlpu.runtime.terminal.repl import actions as acts
 from nlpu.runtime.terminal.repl.entries import Entry, File
+from nlpu.runtime.terminal.repl.state import State
 from nlpu.runtime.terminal.show.calltree import in_order
 from nlpu.runtime.terminal.show.edges import reader
 from nlpu.wire import Message
-
-if TYPE_CHECKING:  # the console hands itself in
-    from nlpu.runtime.terminal.repl.console import Console
 
 _INDENT = 4  # of what is below a tree's root
 _MOST_CALLS = 12  # of one program, shown in its tree
 
 
-def ops_of(on: Console) -> dict[str, Op[Any]]:
+def ops_of(on: State) -> dict[str, Op[Any]]:
     """The ops that can be named: of lines, of the programs there are, and those called so far."""
     called = {node.name: node.work.op for node in nodes_of(on).values() if node.name != "say"}
     return {**_defined(on.programs), **called, "say": acts.said()}
@@ -48,14 +46,14 @@ def _defined(programs: tuple[str, ...]) -> dict[str, Op[Any]]:
     return found
 
 
-def nodes_of(on: Console) -> dict[str, Node]:
+def nodes_of(on: State) -> dict[str, Node]:
     """The calls by position."""
     state = on.session.state
     nodes = state.root.subtree() if state is not None else ()
     return {node.position: node for node in nodes if node.cost is not None}
 
 
-def node_of(on: Console, what: str) -> Node | None:
+def node_of(on: State, what: str) -> Node | None:
     """The call or program behind a value's name or a position."""
     entry = on.session.names.get(what)
     return entry.node if entry is not None else nodes_of(on).get(what)
@@ -75,7 +73,7 @@ def text_of(node: Node) -> str:
     return rendered
 
 
-def graph(on: Console, name: str = "") -> None:
+def graph(on: State, name: str = "") -> None:
     """The values and what each was made from; with a name, that value's calls."""
     if name:
         console().print(_tree(on.session.found(name)))
@@ -107,7 +105,7 @@ def _tree(entry: Entry) -> Tree:
     return tree
 
 
-def inspect(on: Console, what: str) -> None:
+def inspect(on: State, what: str) -> None:
     """A value's content, label and source, and the prompt exactly as it was sent."""
     entry, node = on.session.names.get(what), node_of(on, what)
     if entry is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -25,12 +25,10 @@ from nlpu.runtime.terminal.repl.folding import writer
 from nlpu.runtime.terminal.repl.inspecting import graph, inspect, nodes_of, ops_of
 from nlpu.runtime.terminal.repl.line_watcher import note, taken_s
 from nlpu.runtime.terminal.repl.lines import COMMANDS
+from nlpu.runtime.terminal.repl.state import State
 from nlpu.runtime.terminal.show import command as listing
 from nlpu.runtime.terminal.show.archive import SESSION, changed_s
 from nlpu.runtime.terminal.show.run_folder import skimmed
-
-if TYPE_CHECKING:  # the console hands itself in
-    from nlpu.runtime.terminal.repl.console import Console
 
 _MOST_HELD = 12
 _BAR = 24
@@ -41,12 +39,12 @@ LANGUAGE = """A line is said to the model, with the context and the values that 
 unless it is one of these commands (/ before it: always; a blank: never):"""
 
 
-def runs_of(on: Console) -> list[str]:
+def runs_of(on: State) -> list[str]:
     """The journals of the directory."""
     return sorted(path.stem for path in on.settings.run_dir.glob("*.db"))
 
 
-def welcome(on: Console) -> None:
+def welcome(on: State) -> None:
     """What the session is, and where it stands."""
     s, state = on.settings, on.session.state
     assert state is not None
@@ -64,7 +62,7 @@ def welcome(on: Console) -> None:
         _last(entries[-1])
 
 
-def cut_off(on: Console) -> None:
+def cut_off(on: State) -> None:
     """Say so if the newest session before this one was killed."""
     own = on.run.name.partition(".")[0]
     others = [path for path in on.settings.run_dir.glob("*.db") if path.stem != own]
@@ -93,7 +91,7 @@ def held(gate: Gate) -> None:
         say(f"and {len(waiting) - _MOST_HELD} more")
 
 
-def changes(on: Console, before: dict[str, str], seconds: float) -> None:
+def changes(on: State, before: dict[str, str], seconds: float) -> None:
     """What an edit has changed: the answers that were made anew, and what they took."""
     entries = on.session.entries
     other = [entry for entry in entries if before.get(entry.name) != as_text(entry.content)]
@@ -110,7 +108,7 @@ def changes(on: Console, before: dict[str, str], seconds: float) -> None:
     )
 
 
-def ops(on: Console) -> None:
+def ops(on: State) -> None:
     """The ops, what they take and give, and how often they were called."""
     called = [node.name for node in nodes_of(on).values()]
     rows = [["", "op", "calls", "gives", "instruction"]]
@@ -120,12 +118,12 @@ def ops(on: Console) -> None:
     _print(rows, right=(2,))
 
 
-def mem(on: Console) -> None:
+def mem(on: State) -> None:
     """The memory store's levels. Raises Usage where there is none."""
     memory.stats()
 
 
-def ctx(on: Console) -> None:
+def ctx(on: State) -> None:
     """The window: how full its regions are, and what is in them."""
     context, state = on.session.context, on.session.state
     assert context is not None and state is not None
@@ -150,7 +148,7 @@ def ctx(on: Console) -> None:
     _print(table, right=(2, 3))
 
 
-def _said_tokens(on: Console) -> int:
+def _said_tokens(on: State) -> int:
     """Tokens of the newest line and of the values it names."""
     node = next((e.node for e in reversed(on.session.entries) if e.line.verb == "say"), None)
     if node is None:
@@ -169,19 +167,19 @@ def line_of(op: Op[Any], texts: Sequence[str]) -> str:
     return op.text if op.chat < 0 else turns_in(texts[op.chat])[-1][1]
 
 
-def cost(on: Console) -> None:
+def cost(on: State) -> None:
     """The session's receipt."""
     receipt = on.run.receipt.model_copy(update={"forced": ()})  # the session waits for lines
     for line in receipt.table().splitlines():
         console().print(Text(safe(line)))
 
 
-def runs(on: Console) -> None:
+def runs(on: State) -> None:
     """All runs of the directory."""
     listing.runs(run_dir=on.settings.run_dir)
 
 
-def help(on: Console, command: str = "") -> None:
+def help(on: State, command: str = "") -> None:
     """The commands, or one of them."""
     if not command:
         console().print(Text(LANGUAGE))

@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 
 from nlpu.errors import NeedsPerson
 from nlpu.printing import shown
-from nlpu.runtime.drivers.approval import quoted, screen, wish
-from nlpu.runtime.drivers.person import ExactCall, Verdict
+from nlpu.runtime.drivers.approval import ExactCall, quoted, screen, wish
+from nlpu.runtime.drivers.person import Verdict
 from nlpu.runtime.terminal.output import say
 
 _VERDICTS: dict[str, Verdict] = {"d": "done", "a": "again", "s": "stop"}

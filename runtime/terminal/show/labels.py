@@ -39,7 +39,7 @@ from nlpu.value import Value
 
 if TYPE_CHECKING:
     from nlpu.runtime.computer import Computer
-    from nlpu.runtime.drivers.person import ExactCall
+    from nlpu.runtime.drivers.approval import ExactCall
     from nlpu.runtime.handle import Run
 
 _GROWN = ("map", "reduce")  # scopes that are no program: calls of a list's items
