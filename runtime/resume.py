@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nlpu.errors import Diverged, HostError
+from nlpu.label import UNTRUSTED
 from nlpu.runtime.eval.answers import known_answers
-from nlpu.runtime.graph.node import begin
+from nlpu.runtime.graph.control import Sight
+from nlpu.runtime.graph.node import Scope
 from nlpu.runtime.journal.edits import Ancestor, Edits, check
 from nlpu.runtime.journal.header import has_json, result_text, source_digest
 from nlpu.runtime.journal.journal import Journal, NoJournal, Row
@@ -36,7 +38,7 @@ def anew(ports: Ports, number: int, header: Mapping[str, Any], budget: Budget) -
         ports, number, budget=budget, estimates=header["estimates"],
         ancestor=_ancestor(journal, header), reads=header.get("reads", ""), header=header,
     )  # fmt: skip
-    return begin(state)
+    return _begun(state)
 
 
 def again(
@@ -59,7 +61,7 @@ def again(
     )  # fmt: skip
     if not state.replay.only:
         journal.append("resume", number, date_s, changed)
-    return begin(state)
+    return _begun(state)
 
 
 def edited(
@@ -92,7 +94,16 @@ def edited(
             "the program's source has changed since that run: results are reused where the same "
             "is asked, and edits are at their positions, whatever is there now"
         )
-    return begin(state)
+    return _begun(state)
+
+
+def _begun(run: RunState) -> RunState:
+    """Give a run the scope of its program."""
+    run.root = Scope(run, "main", None, "main")
+    if run.reads:
+        run.root.label = UNTRUSTED
+        run.root.sights.append(Sight(0, None, UNTRUSTED, run.reads))
+    return run
 
 
 def ended(state: RunState) -> None:

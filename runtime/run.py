@@ -49,7 +49,7 @@ class RunState:
     """One execution. Owned by the machine's loop; ``handle.Run`` is its public face."""
 
     fault: HostError | None = None  # of the newest attempt that ended, if it failed
-    root: Any  # the scope of its program, as ``graph.node.begin`` makes it
+    root: Any  # the scope of its program: runs stand below the graph
 
     def __init__(
         self,

@@ -15,8 +15,8 @@ Rules
 1. Positions depend on the order of issue alone, never on what has arrived.
 2. ``path_*`` of a settled node are those of the longest path that ends in it, itself included,
    along data and control edges.
-3. A control cell is immutable and shared; seeing a value that was issued under the current cell
-   replaces that cell, since the value's own path already includes it.
+3. Seeing a value that was issued under the current control cell replaces that cell, since the
+   value's own path already includes it.
 4. A scope's label only sinks, and each step down is noted: what was seen, and where.
 5. A node of a run that goes on is read by a program, on the loop's thread, or not at all: on
    another it could be read when it is there, and not before; a program would hang on time. In a
@@ -28,12 +28,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import reduce
 from threading import Lock, get_ident
-from typing import Any, NamedTuple
+from typing import Any
 
 from nlpu.errors import BadOperand, Diverged, NlpuError, root_of
-from nlpu.label import UNTRUSTED, USER, Label, join
+from nlpu.label import USER, Label, join
 from nlpu.ops.op import Map, Reduce
 from nlpu.printing import one_line
+from nlpu.runtime.graph.control import Cell, Sight
 from nlpu.runtime.graph.label_gaps import asking_line, check_caches, read_apart
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
@@ -43,43 +44,6 @@ from nlpu.value import State, Value, inside, see
 
 _SINKING = Lock()  # of any scope: it is rare
 ASTRAY = -1  # no thread has this number
-
-
-class Cell:
-    """What a scope had seen at some moment: a value, and what it had seen before."""
-
-    __slots__ = ("depth", "node", "path_s", "path_tokens", "previous")
-
-    path_tokens: int
-    path_s: float
-    depth: int
-
-    def __init__(self, node: Node, previous: Cell | None) -> None:
-        self.node = node
-        self.previous = previous
-        tokens, seconds, depth = node.path()
-        if previous is not None:
-            tokens = max(tokens, previous.path_tokens)
-            seconds = max(seconds, previous.path_s)
-            depth = max(depth, previous.depth)
-        self.path_tokens, self.path_s, self.depth = tokens, seconds, depth
-
-    def nodes(self) -> Iterator[Node]:
-        """The values seen, newest first."""
-        cell: Cell | None = self
-        while cell is not None:
-            yield cell.node
-            cell = cell.previous
-
-
-class Sight(NamedTuple):
-    """Something that a scope has seen, with a label below its own: what it issues from ``issued``
-    on depends on it. ``node``: None for what is not of the graph. ``line``: file:line."""
-
-    issued: int
-    node: Node | None
-    label: Label
-    line: str
 
 
 class Node(Value[Any]):
@@ -397,15 +361,6 @@ class Scope:
             scope = scopes.pop()
             yield from scope.nodes
             scopes += scope.children
-
-
-def begin(run: RunState) -> RunState:
-    """Give a run the scope of its program."""
-    run.root = Scope(run, "main", None, "main")
-    if run.reads:
-        run.root.label = UNTRUSTED
-        run.root.sights.append(Sight(0, None, UNTRUSTED, run.reads))
-    return run
 
 
 def current_scope() -> Scope | None:

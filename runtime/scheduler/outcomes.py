@@ -27,7 +27,8 @@ from typing import Any
 from nlpu.errors import DoesNotFit, EngineDied, HostError, ModelError, Overloaded, ProgramError
 from nlpu.prompt.codec import Decoded, decode
 from nlpu.prompt.complaint import complaint
-from nlpu.runtime.graph.node import Cell, Node
+from nlpu.runtime.graph.control import Cell
+from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.ports import Ports
