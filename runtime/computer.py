@@ -40,7 +40,6 @@ from nlpu.runtime.journal.rows import past_in, rows_by_run
 from nlpu.runtime.keywords import check_parts, check_settings
 from nlpu.runtime.loop_thread import Station
 from nlpu.runtime.naming import parts_of
-from nlpu.runtime.observe.pieces import Pieces, Stream
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
@@ -161,7 +160,7 @@ class Computer:
         else:
             run = self._wait(self.resume(resume, evaluation.evaluate, asked, budget=budget))
         if known is not None:
-            add_answers(known, answers_in(run._begun.root.subtree()))
+            add_answers(known, answers_in(run.state.root.subtree()))
         return evaluation.outcome(run)
 
     def start(
@@ -185,7 +184,7 @@ class Computer:
         check_settings(program, args, {"budget": budget, "estimates": estimates,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
         self._station.open()
-        number, run = self._new_run()
+        number, run = self._new_run(stream)
 
         def begin() -> None:
             whole = self._header(program, args, kwargs, budget, header)
@@ -193,7 +192,7 @@ class Computer:
             state = lives.anew(self._station.kernel.ports, number, whole, budget)
             self._launch(run, state, program, args, kwargs, gate)
 
-        self._enter(run, stream, begin)
+        self._enter(run, begin)
         return run
 
     def rerun(
@@ -217,7 +216,7 @@ class Computer:
         check_settings(program, args, {"edits": edits, "budget": budget,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
         origin = self._reopen(name)
-        number, run = self._new_run()
+        number, run = self._new_run(stream)
 
         def begin() -> None:
             journal = self._station.kernel.journal
@@ -228,7 +227,7 @@ class Computer:
             state = lives.edited(self._station.kernel.ports, number, whole, budget, origin, edits)
             self._launch(run, state, program, args, kwargs, gate)
 
-        self._enter(run, stream, begin)
+        self._enter(run, begin)
         return run
 
     def resume(
@@ -255,7 +254,7 @@ class Computer:
                        "changed": changed, "replay": replay, "stream": stream,
                        "gate": gate})  # fmt: skip
         number = self._reopen(name, replay=replay)
-        run = Run(name, self._station.call)
+        run = Run(name, self._station.call, stream=stream)
 
         def begin() -> None:
             date_s = self._clock.date_s()
@@ -266,13 +265,14 @@ class Computer:
             )  # fmt: skip
             self._launch(run, state, program, args, kwargs, gate)
 
-        self._enter(run, stream, begin)
+        self._enter(run, begin)
         return run
 
-    def _new_run(self) -> tuple[int, Run]:
+    def _new_run(self, stream: bool) -> tuple[int, Run]:
         """The number and handle of a run that begins."""
         number, stem = self._station.number(), self._station.stem
-        return number, Run(stem if number == 1 else f"{stem}.{number}", self._station.call)
+        name = stem if number == 1 else f"{stem}.{number}"
+        return number, Run(name, self._station.call, stream=stream)
 
     def _reopen(self, name: str, *, replay: bool = False) -> int:
         """Open the journal that holds the run, for a replay read-only; gives the run's number."""
@@ -304,12 +304,8 @@ class Computer:
     ) -> None:  # fmt: skip
         kernel = self._station.kernel
         programs = kernel.programs
-        run._state = state
+        run.begins(state)
         state.date_s = self._clock.date_s
-        if run._pieces is not None:
-            pieces = Pieces(run._pieces.put)
-            state.on_text = pieces.take
-            state.on_end.append(pieces.end)
         heed_forks(programs)
         kernel.begin(state, gate)
         state.on_end.append(lambda: self._ended(run))
@@ -332,8 +328,7 @@ class Computer:
 
     def _ended(self, run: Run) -> None:
         """Write the run's last row, then let its waiters go: on the hub, after the commit."""
-        state, kernel = run._state, self._station.kernel
-        assert state is not None
+        state, kernel = run.state, self._station.kernel
         try:
             lives.ended(state)
         except Exception as failure:  # its waiters must hear of it, whatever it is
@@ -346,17 +341,10 @@ class Computer:
     def _release(self, run: Run, error: BaseException | None = None) -> None:
         """Let its waiters go. ``error``: why it could not begin."""
         self._live.discard(run)
-        if run._pieces is not None:
-            run._pieces.put(None)
-        if error is None:
-            run._done.set_result(None)
-        else:
-            run._done.set_exception(error)
+        run.releases(error)
 
-    def _enter(self, run: Run, stream: bool, begin: Callable[[], None]) -> None:
+    def _enter(self, run: Run, begin: Callable[[], None]) -> None:
         self._live.add(run)
-        if stream:
-            run._pieces = Stream()
 
         def step() -> None:
             try:

@@ -24,7 +24,7 @@ from nlpu.errors import HostError, Interrupted, ProgramError, described, root_of
 from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
 from nlpu.runtime.executor.forks import check_process
-from nlpu.runtime.observe.pieces import Stream
+from nlpu.runtime.observe.pieces import Pieces, Stream
 from nlpu.runtime.observe.receipt import Receipt, receipt_of
 from nlpu.runtime.run import Counts, RunState, Status
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
@@ -37,14 +37,35 @@ if TYPE_CHECKING:  # slow to import, and few look at the graph
 class Run:
     """One execution of a program. Awaitable; ``wait`` is for threads."""
 
-    def __init__(self, name: str, call: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self, name: str, call: Callable[[Callable[[], None]], None], *, stream: bool = False
+    ) -> None:
         self.name = name
         self._call = call  # runs a step on the loop thread
         self._owner = os.getpid()
         self._state: RunState | None = None
         self._done: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._done.set_running_or_notify_cancel()  # who awaits it may be cancelled; it is not
-        self._pieces: Stream | None = None
+        self._pieces = Stream() if stream else None
+
+    # -- for its computer, on the loop's thread ------------------------------------------------
+
+    def begins(self, state: RunState) -> None:
+        """Note that it is there: from now on it can be looked at."""
+        self._state = state
+        if self._pieces is not None:
+            pieces = Pieces(self._pieces.put)
+            state.on_text = pieces.take
+            state.on_end.append(pieces.end)
+
+    def releases(self, error: BaseException | None = None) -> None:
+        """Let its waiters go. ``error``: why it could not begin."""
+        if self._pieces is not None:
+            self._pieces.put(None)
+        if error is None:
+            self._done.set_result(None)
+        else:
+            self._done.set_exception(error)
 
     # -- printing ----------------------------------------------------------------------------
 
@@ -105,14 +126,14 @@ class Run:
         """The program's result with Values replaced by contents; raises the run's error."""
         self.wait()
         see(self.label)
-        if self._begun.error is not None:
-            raise self._begun.error
-        return self._begun.result
+        if self.state.error is not None:
+            raise self.state.error
+        return self.state.result
 
     @property
     def label(self) -> Label:
         """The label of its result: give it on as ``Value(run.result, run.label)``."""
-        root = self._begun.root
+        root = self.state.root
         return root.label if root.kept is None else join(root.label, root.kept.label)
 
     @property
@@ -125,7 +146,7 @@ class Run:
     @property
     def receipt(self) -> Receipt:
         """What the run took, so far or in all."""
-        return receipt_of(self._begun)
+        return receipt_of(self.state)
 
     @property
     def counts(self) -> Counts:
@@ -142,10 +163,11 @@ class Run:
         """The run as a networkx graph, built on demand (see ``runtime.observe.graph_view``)."""
         from nlpu.runtime.observe.graph_view import graph_of
 
-        return graph_of(self._begun)
+        return graph_of(self.state)
 
     @property
-    def _begun(self) -> RunState:
+    def state(self) -> RunState:
+        """Its state on the loop's thread, for what looks at its nodes. Raises why it never began."""
         if self._state is None:
             raise self.error or ProgramError("the run has not begun yet: wait for it first")
         return self._state

@@ -382,7 +382,7 @@ def test_what_failed_before_a_race_was_won_is_in_its_label(tmp_path: File) -> No
     def labels(begin: Callable[[Computer], Run]) -> tuple[str, list[Label]]:
         with Computer(Scripted(slow), clock=FakeClock(), run_dir=tmp_path) as machine:
             run = finish(begin(machine))
-            nodes = run._begun.root.subtree()
+            nodes = run.state.root.subtree()
             return run.name, [node._label for node in nodes if node.name == "first"]
 
     name, found = labels(lambda machine: machine.start(lambda: [value for value, _ in race()]))

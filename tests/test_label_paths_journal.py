@@ -51,7 +51,7 @@ class Life:
         settings = {"engine": engine(), "person": person, **settings}
         with computer(**settings) as machine:
             self.run = finish(begin(machine, everything))
-            nodes = list(self.run._begun.root.subtree())
+            nodes = list(self.run.state.root.subtree())
         untimed = [n for n in nodes if n.ready and n.name != "first"]  # what comes first is timing
         self.labels: dict[str, Label] = {n.position: n._label for n in untimed}
         self.texts = {n.position: n._content for n in nodes if n.name in ("echo", "merge")}

@@ -285,7 +285,7 @@ def test_a_program_that_comes_along_is_named(nlpu: Terminal) -> None:
 
 
 def test_nothing_is_written_of_a_run_that_is_not_journaled() -> None:
-    assert "file" not in (execute(go)._begun.header or {})
+    assert "file" not in (execute(go).state.header or {})
 
 
 READ: dict[str, tuple[str, str, bool]] = {  # annotation, what is given, whether a name is enough

@@ -253,7 +253,7 @@ def forecast(
         for seed in range(dry_runs):
             engine.begin(seed)
             run = computer.run(program, *args, budget=limits, **named)
-            failure, not_made = run.error, run._begun.replay.refused
+            failure, not_made = run.error, run.state.replay.refused
             refused |= not_made
             if failure is None or not_made or isinstance(failure, ModelError | Stopped):
                 receipts.append(run.receipt)  # real runs end so, too, or go on from there

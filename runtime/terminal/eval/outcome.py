@@ -94,7 +94,7 @@ def _keep(path: Path, run: Run, record: Record) -> None:
     from nlpu.runtime.eval.answers import add_answers, answers_in
     from nlpu.runtime.terminal.output import say
 
-    added = add_answers(path, answers_in(run._begun.root.subtree()))
+    added = add_answers(path, answers_in(run.state.root.subtree()))
     say(f"{len(record.past.taken)} answers were in {path}, {added} are new there")
 
 

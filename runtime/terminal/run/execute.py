@@ -189,7 +189,7 @@ def _watched(job: Job, run: Run, watchdog: Watchdog) -> None:
     if job.seconds is not None:
         texts["overdue"] = _last_words(job, run, _deadline(job.seconds))
     due_s = None if job.seconds is None else job.seconds + _OVERDUE_S + GRACE_S
-    run._begun.on_end.append(lambda: watchdog.begins(None, texts))
+    run.state.on_end.append(lambda: watchdog.begins(None, texts))
     watchdog.begins(due_s, texts)
 
 

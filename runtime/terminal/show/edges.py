@@ -89,10 +89,10 @@ def shape_of(record: Record) -> Shape:
 def _replayed(record: Record) -> Shape:
     def look(computer: Computer, run: Run, arguments: dict[str, Any]) -> Shape:
         processor = next(iter(computer.processors.values()))
-        speaking = processor.speaking(run._begun.convention)
+        speaking = processor.speaking(run.state.convention)
         ops = {  # of the nodes that hold them; the graph only names them
             node.position: node.work.op
-            for node in run._begun.root.subtree()
+            for node in run.state.root.subtree()
             if isinstance(node, Node) and node.position in record.past.calls
         }
         return Shape(run.graph, _layouts(record, speaking, ops))
@@ -132,7 +132,7 @@ def replayed(
                 ends.pop_all()
             raise
         known = record.past.calls
-        there = {node.position for node in run._begun.root.subtree()}
+        there = {node.position for node in run.state.root.subtree()}
         if not known.keys() <= there:
             met = len(known.keys() & there)
             raise ProgramError(f"its replay met {met} of {len(known)} calls")

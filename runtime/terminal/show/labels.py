@@ -77,7 +77,7 @@ def show_labels(record: Record, every: bool, as_json: bool) -> None:
 
 
 def _told(computer: Computer, run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
-    nodes = sorted(run._begun.root.subtree(), key=lambda node: in_order(node.position))
+    nodes = sorted(run.state.root.subtree(), key=lambda node: in_order(node.position))
     refused = [
         _refusal(node, node._error.call)
         for node in nodes

@@ -25,7 +25,7 @@ def write_out(record: Record, as_json: bool) -> None:
     lead_prints_to_stderr()
 
     def look(computer: Computer, run: Run, arguments: dict[str, Any]) -> Plan:
-        return plan_of(run._begun, arguments)
+        return plan_of(run.state, arguments)
 
     try:
         plan = replayed(record, look)
