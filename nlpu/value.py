@@ -364,3 +364,26 @@ def adopted(given: Any, maker: Issuer, depth: int = 0) -> Any:
     if all(new is old for new, old in zip(mine, items, strict=True)):
         return given
     return dict(zip(given, mine, strict=True)) if type(given) is dict else type(given)(mine)
+
+
+# -- for the machine: to look without anybody being lowered by that -----------------------------
+
+
+def peek_label(value: Value[Any]) -> Label:
+    """Give a Value's label, whoever is inside of what. For the runtime alone."""
+    return value._label
+
+
+def peek_content(value: Value[Any]) -> Any:
+    """Give a Value's content, None where it has none (yet). For the runtime alone."""
+    return value._content
+
+
+def peek_error(value: Value[Any]) -> BaseException | None:
+    """Give why a Value has no content, None where it is not known to have none."""
+    return value._error
+
+
+def peek_state(value: Value[Any]) -> State:
+    """Give whether a Value is there. For the runtime alone."""
+    return value._state

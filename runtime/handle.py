@@ -167,7 +167,7 @@ class Run:
 
     @property
     def state(self) -> RunState:
-        """Its state on the loop's thread, for what looks at its nodes. Raises why it never began."""
+        """Its state on the loop's thread, with its nodes. Raises why it never began."""
         if self._state is None:
             raise self.error or ProgramError("the run has not begun yet: wait for it first")
         return self._state

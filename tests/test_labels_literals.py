@@ -130,7 +130,7 @@ def test_a_turn_belongs_to_no_program() -> None:
 def test_the_number_of_a_map_s_items_carries_its_label() -> None:
     def program() -> Any:
         many = echo.map(lift(list)(there()))
-        while many._items is None:  # type: ignore[attr-defined]
+        while many.grown is None:  # type: ignore[attr-defined]
             str(echo(f"time passes {many.ready}"))
         number = len(many.items)  # type: ignore[attr-defined]
         return send(f"{number}", "body").value

@@ -122,7 +122,7 @@ def test_nor_is_its_repr_shown_there() -> None:
 def test_nor_how_many_elements_it_has() -> None:
     def program() -> Any:
         many = echo.map(lift(list)(there()))
-        while many._items is None:  # type: ignore[attr-defined]
+        while many.grown is None:  # type: ignore[attr-defined]
             str(echo(f"time passes {many.ready}"))
         for look in (many.each, lambda: many.items):  # type: ignore[attr-defined]
             with pytest.raises(NotInRun):

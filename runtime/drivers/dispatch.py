@@ -60,15 +60,15 @@ from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.journal.records import PastIntent
 from nlpu.runtime.ports import GraphPort
 from nlpu.types.json_text import compact
-from nlpu.value import CURRENT, Value
+from nlpu.value import CURRENT, Value, peek_label
 
 _HARMLESS = frozenset({"pure", "read"})
 
 
 def _ready(graph: GraphPort, node: Node) -> None:
     """Arrived: all arguments are there."""
-    run, driver, scope = node.scope.run, node.work.driver, node._label
-    node._label = join(scope, driver.brings)  # of its failure, too
+    run, driver, scope = node.scope.run, node.work.driver, peek_label(node)
+    node.lower(driver.brings)  # its failure, too
     given = _arguments(node)
     labels = _labels(node, scope)
     call = ExactCall(node.position, driver, _json(driver, given), labels=labels, scope=scope)
@@ -112,7 +112,7 @@ def _met(node: Node, call: ExactCall) -> PastIntent | None:
 def _labels(node: Node, scope: Label) -> dict[str, Label]:
     """Those of the arguments."""
     return {
-        name: value._label if isinstance(value, Value) else scope
+        name: peek_label(value) if isinstance(value, Value) else scope
         for name, value in zip(node.work.names, node.operands, strict=True)
     }
 
@@ -278,13 +278,13 @@ def _returned(node: Node, text: str, failure: NlpuError | None, label: Label) ->
 def _failing(node: Node, failure: NlpuError, label: Label) -> NlpuError:
     """The failure, for raising, its node labelled by what was brought up to then (rule 5)."""
     told = label if node.work.driver.label_of is None else UNTRUSTED
-    node._label = join(node._label, join(label, told))
+    node.lower(join(label, told))
     return failure
 
 
 def _settle(node: Node, text: str, label: Label) -> None:
     """``label``: came with the text. Raises DriverFailed where the driver cannot label it."""
-    node._label = join(node._label, label)
+    node.lower(label)
     driver: Driver = node.work.driver
     try:
         is_text = driver.result.kind == "text"  # parsing takes blanks off the ends of a reply
@@ -293,7 +293,7 @@ def _settle(node: Node, text: str, label: Label) -> None:
         raise _failing(node, error, label) from None
     if driver.label_of is not None:
         try:
-            node._label = join(node._label, driver.label_of(content))
+            node.lower(driver.label_of(content))
         except Exception as error:  # the driver's own code
             what = f"the label of what {driver.name} gave cannot be told"
             failure = DriverFailed(f"{what}: {described(error)}")

@@ -35,7 +35,7 @@ from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.node import Node, content_of
 from nlpu.runtime.ports import GraphPort
 from nlpu.types.result import ResultType, adapter, result_type
-from nlpu.value import Value, current
+from nlpu.value import Value, current, peek_label
 
 _SETS = (list, tuple, set, frozenset)
 _CLOSED = frozenset({"bool", "choice"})
@@ -97,10 +97,10 @@ def _texts(members: Any) -> Any:
 
 def _ready(graph: GraphPort, node: Node) -> None:
     first, *members = node.operands
-    label = node._label
+    label = peek_label(node)
     for value in members:
-        label = join(label, value._label)
-    readers = first._label.readers if isinstance(first, Value) else None
+        label = join(label, peek_label(value))
+    readers = peek_label(first).readers if isinstance(first, Value) else None
     content = content_of(first)
     into = _texts(content_of(members[0])) if members else node.work.into
     label = join(label, intern_label(Integrity.SYSTEM, readers))

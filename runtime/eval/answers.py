@@ -40,6 +40,7 @@ from nlpu.runtime.graph.usage import usage_of
 from nlpu.runtime.journal.edits import Ancestor, Edits
 from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.records import Outcome, Past
+from nlpu.value import peek_error, peek_label
 
 Answer = tuple[str, list[Any]]  # the text that is kept of a reply, and its usage
 _HEAD = b'{"nlpu":"answers","version":1}\n'
@@ -78,12 +79,15 @@ def answers_in(nodes: Iterable[Node]) -> dict[str, Answer]:
     replies: dict[bytes, Answer] = {
         node.key: (node.reply, usage_of(node.cost))
         for node in called
-        if node.key is not None and node.reply and node.cost is not None and node._error is None
+        if node.key is not None
+        and node.reply
+        and node.cost is not None
+        and peek_error(node) is None
     }
     return {
-        answer_key(node.key, node._label): replies[node.key]
+        answer_key(node.key, peek_label(node)): replies[node.key]
         for node in called
-        if node.key in replies and node._error is None
+        if node.key in replies and peek_error(node) is None
     }
 
 

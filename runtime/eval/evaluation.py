@@ -43,7 +43,7 @@ from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn, spawn, spawn_issued, spawn_ready
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.ports import GraphPort
-from nlpu.value import State, Value, current
+from nlpu.value import State, Value, current, peek_content, peek_error, peek_state
 
 if TYPE_CHECKING:
     from nlpu.runtime.handle import Run
@@ -230,19 +230,19 @@ def _row(asked: _Asked, took: Sequence[int], whole: bool) -> Row | None:
     whole: with what was asked; it is the same for all contestants.
     """
     values = _nodes(asked)
-    error = next((value._error for value in values if value._error is not None), None)
+    error = next((peek_error(value) for value in values if peek_error(value) is not None), None)
     why = root_of(error)
-    pending = any(value._state is State.PENDING for value in values) and error is None
+    pending = any(peek_state(value) is State.PENDING for value in values) and error is None
     if pending or isinstance(why, Cancelled | HostError):
         return None
     question, told = asked.question, asked.verdict if asked.verdict is not None else asked.answer
     failed = str(why) if why is not None else ""  # as the journal has it, without its causes
-    if failed and asked.answer._error is None:
+    if failed and peek_error(asked.answer) is None:
         failed = f"the judge: {failed}"
     return Row(
         id=question.case.id, tags=dict(question.case.tags), metric=question.metric.name,
-        score=0.0 if failed else question.score(told._content),
-        answer="" if asked.answer._error is not None else text_of(asked.answer._content),
+        score=0.0 if failed else question.score(peek_content(told)),
+        answer="" if peek_error(asked.answer) is not None else text_of(peek_content(asked.answer)),
         expected=text_of(question.expected), error=failed,
         asked=_shown(question) if whole else {}, case=_digests(question.case),
         calls=took[0], tokens_in=took[1], tokens_out=took[2], seconds=took[3] / 1000,

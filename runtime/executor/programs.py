@@ -237,7 +237,7 @@ class Programs:
             nonlocal left
             left -= 1
             if left <= 0:
-                done(*((outcome, error) if kept is None else (kept._content, kept._error)))
+                done(*((outcome, error) if kept is None else kept.outcome()))
 
         for node in waiting:
             node.waken(released)
@@ -258,7 +258,7 @@ class Programs:
             while origin is not None and origin is not scope.origin:
                 stack.append(origin)
                 origin = origin.scope.origin
-        stack += [n for n in mine if n._wakers]
+        stack += [n for n in mine if n.wakers]
         if scope.parent is not None:  # else nobody is outside
             stack += [n for n in mine if any(u.seq not in inside for u in n.users or ())]
         while stack:

@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nlpu.errors import Cancelled, Diverged, NlpuError
-from nlpu.label import Label, join
+from nlpu.label import Label
 from nlpu.runtime.graph.kind import KINDS
 from nlpu.runtime.graph.node import Node, Scope
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.upstream import upstream
 from nlpu.runtime.ports import Ports
-from nlpu.value import Value
+from nlpu.value import peek_error, peek_label
 
 
 class Graph:
@@ -57,7 +57,7 @@ class Graph:
         nodes, self._released = self._released, []
         wakers: list[Callable[[], None]] = []
         for node in nodes:
-            mine, node._wakers = node._wakers, None
+            mine, node.wakers = node.wakers, None
             wakers += mine or ()
         return wakers
 
@@ -88,7 +88,8 @@ class Graph:
         replay = scope.run.replay
         if replay.reworded or replay.persona is not None:
             node.work, label = replay.worded(work)
-            node._label = node._label if label is None else join(node._label, label)
+            if label is not None:
+                node.lower(label)
         self._seq += 1
         node.seq = self._seq
         scope.nodes.append(node)
@@ -99,14 +100,14 @@ class Graph:
             scope.nodes.pop()
             for value in node.read():
                 if value.ready:
-                    scope.see(value._label)
+                    scope.see(peek_label(value))
             raise
         self.ports.calls.fresh.append(node)
         return node
 
     def wait_for(self, node: Node, values: Iterable[Any], needed: int | None = None) -> None:
         """Make the node ready when all (or ``needed``) of the values are settled."""
-        if node._items is not None and node.growers:
+        if node.grown is not None and node.growers:
             self._grown(node)
         waiting = 0
         for value in values:
@@ -142,14 +143,7 @@ class Graph:
 
         vouched: the label where the operands' do not count. Only an endorsement may say so.
         """
-        if vouched is not None:
-            self._close(node, content, None, vouched)
-            return
-        label = node._label
-        for value in node.operands:
-            if isinstance(value, Value) and value._label is not label:
-                label = join(label, value._label)
-        self._close(node, content, None, label)
+        self._close(node, content, None, node.label_given() if vouched is None else vouched)
 
     def fail(self, node: Node, error: BaseException) -> None:
         """The node has no content; this is why."""
@@ -160,7 +154,7 @@ class Graph:
 
     def _close(self, node: Node, content: Any, error: BaseException | None, label: Any) -> None:
         node.settled(content, error, label)
-        if node._wakers:
+        if node.wakers:
             self._released.append(node)
         if node.growers:
             self._grown(node)
@@ -196,5 +190,5 @@ class Graph:
 
 def _check_operands(node: Node) -> None:
     for value in node.operands:
-        if isinstance(value, Node) and value._error is not None:
+        if isinstance(value, Node) and peek_error(value) is not None:
             raise upstream(node, value)

@@ -34,7 +34,7 @@ from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.lifts import lift_issued, lift_ready
 from nlpu.runtime.graph.node import Node, Scope, content_of
 from nlpu.runtime.ports import GraphPort
-from nlpu.value import Value, literal, own
+from nlpu.value import Value, literal, own, peek_content, peek_error, peek_label
 
 JOINT = "\n\n"  # between the texts of one reduction group
 _AS_THEY_ARE = frozenset({Node, Value, str, int, float, bool, type(None)})
@@ -72,7 +72,7 @@ def texts_of(node: Node) -> tuple[str, ...]:
     for place, operand in zip(op.operands, node.operands, strict=True):
         content = operand
         if isinstance(operand, Value):
-            content = operand._content
+            content = peek_content(operand)
             if place.type.annotation is not str or type(content) is not str:
                 content = _taken(operand, content, place, op)
         is_text = type(content) is str and place.type.annotation is str
@@ -101,8 +101,8 @@ def _items_of(operand: Any) -> list[Any] | None:
     """The elements of a list operand as far as they are known without waiting."""
     if isinstance(operand, list):
         return operand
-    if isinstance(operand, Node) and operand._items is not None:
-        return operand._items
+    if isinstance(operand, Node) and operand.grown is not None:
+        return operand.grown
     return None
 
 
@@ -144,7 +144,7 @@ def _growing(
             graph.wait_for(node, ())
 
     def ready(graph: GraphPort, node: Node) -> None:
-        if node._items is not None:
+        if node.grown is not None:
             graph.settle(node, finish(node))
             return
         first, *rest = node.operands
@@ -160,7 +160,7 @@ def _growing(
     def grow_now(graph: GraphPort, node: Node, items: list[Any]) -> None:
         scope = _scope_of_growth(node)
         grow(graph, node, scope, items)
-        node.operands = tuple(node._items or ())
+        node.operands = tuple(node.grown or ())
         graph.wait_for(node, node.operands)
 
     return Kind(issued, ready)
@@ -169,13 +169,13 @@ def _growing(
 def _scope_of_growth(node: Node) -> Scope:
     """A scope for what grows, that has seen how many items there are."""
     source = node.operands[0]
-    grown_from = source if isinstance(source, Node) and source._items is None else None
+    grown_from = source if isinstance(source, Node) and source.grown is None else None
     scope = node.scope.child(node, type(node.work).__name__.lower(), grown_from)
     if isinstance(source, Node) and source.inner is not None:
         scope.see(source.inner.label, source)
     elif isinstance(source, Value):
-        scope.see(source._label)
-    node._label = join(node._label, scope.label)
+        scope.see(peek_label(source))
+    node.lower(scope.label)
     return scope
 
 
@@ -194,7 +194,7 @@ def _listed(node: Node, source: Any) -> list[Any]:
     content = content_of(source)
     if not isinstance(content, list | tuple):
         raise BadOperand(f"{node.name}.map and .reduce take a list, not {content!r:.60}")
-    return [literal(item, source._label) for item in content]
+    return [literal(item, peek_label(source)) for item in content]
 
 
 def _will_grow(operand: Any) -> bool:
@@ -209,7 +209,7 @@ def _child_call(scope: Scope, work: Call, operands: tuple[Any, ...]) -> Any:
 def _grow_map(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -> None:
     op: Op[Any] = node.work.op
     call, rest = Call(op), node.operands[1:]
-    node._items = [_child_call(scope, call, (item, *rest)) for item in items]
+    node.grown = [_child_call(scope, call, (item, *rest)) for item in items]
 
 
 def _grow_reduce(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -> None:
@@ -226,7 +226,7 @@ def _grow_reduce(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -
             _fold(scope, op, group, rest, as_list) if len(group) > 1 else group[0]
             for group in groups
         ]
-    node._items = [level[0] if isinstance(level[0], Value) else literal(level[0], scope.label)]
+    node.grown = [level[0] if isinstance(level[0], Value) else literal(level[0], scope.label)]
 
 
 def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as_list: bool) -> Any:
@@ -249,8 +249,8 @@ def _grow_draws(graph: GraphPort, node: Node) -> None:
             f"draw from {op.name}.using(temperature=0.7)"
         )
     scope = node.scope.child(node, "samples", None)
-    node._items = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
-    node.operands = tuple(node._items)
+    node.grown = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
+    node.operands = tuple(node.grown)
     graph.wait_for(node, node.operands)
 
 
@@ -297,7 +297,7 @@ def _first_ready(graph: GraphPort, node: Node) -> None:
         return
     if not picked:
         settled = [i for i, v in enumerate(node.operands) if not isinstance(v, Node) or v.ready]
-        failed = [i for i in settled if node.operands[i]._error is not None]
+        failed = [i for i in settled if peek_error(node.operands[i]) is not None]
         if failed == settled and len(settled) < len(node.operands):
             node.waiting = 1  # a failure does not win while another may come
             return
@@ -306,13 +306,15 @@ def _first_ready(graph: GraphPort, node: Node) -> None:
     if node.position not in run.replay.past.picks:
         run.history.pick(node.position, picked)
     winner = node.operands[picked[0]]
-    error = winner._error if isinstance(winner, Node) else None
+    error = peek_error(winner) if isinstance(winner, Node) else None
     if error is not None:
         graph.fail(node, error)
     else:
         # Not all operands: who else has settled by now is chance, and another life's is another.
         seen = (node.operands[index] for index in picked)
-        label = reduce(join, (v._label for v in seen if isinstance(v, Value)), node._label)
+        label = reduce(
+            join, (peek_label(v) for v in seen if isinstance(v, Value)), peek_label(node)
+        )
         graph.settle(node, content_of(winner), vouched=label)
     _cancel_losers(graph, node, winner)
 
@@ -320,7 +322,7 @@ def _first_ready(graph: GraphPort, node: Node) -> None:
 def _is_lost(node: Node, index: int) -> bool:
     """Whether what was picked elsewhere has failed here."""
     winner = node.operands[index]
-    return isinstance(winner, Node) and winner._error is not None
+    return isinstance(winner, Node) and peek_error(winner) is not None
 
 
 def _cancel_losers(graph: GraphPort, node: Node, winner: Any) -> None:

@@ -19,7 +19,7 @@ from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.journal import text_hash
 from nlpu.runtime.ports import GraphPort
 from nlpu.types.json_text import canonical
-from nlpu.value import CURRENT, Value, own
+from nlpu.value import CURRENT, Value, own, peek_content
 
 
 def lift_issued(graph: GraphPort, node: Node) -> None:
@@ -36,7 +36,7 @@ def lift_ready(graph: GraphPort, node: Node) -> None:
     run = node.scope.run
     check_given(node.name, run.given.pop(node.seq, None), lowered=run.lowered)
     contents = [
-        own(value._content) if isinstance(value, Value) else value for value in node.operands
+        own(peek_content(value)) if isinstance(value, Value) else value for value in node.operands
     ]
     split = len(contents) - len(work.named)
     named = dict(zip(work.named, contents[split:], strict=True))

@@ -50,9 +50,9 @@ class Node(Value[Any]):
     """A Value of a run, and the work that settles it."""
 
     __slots__ = (
-        "_items", "_wakers", "control", "cost", "depth", "draw", "estimate", "growers", "inner",
+        "control", "cost", "depth", "draw", "estimate", "growers", "grown", "inner",
         "issue", "key", "operands", "ordinal", "path_s", "path_tokens", "rank", "reply", "scope",
-        "seq", "stage", "texts", "users", "waiting", "work",
+        "seq", "stage", "texts", "users", "waiting", "wakers", "work",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> None:
@@ -60,7 +60,7 @@ class Node(Value[Any]):
         self._content = None
         self._error = None
         self._label = scope.label
-        self._wakers: list[Callable[[], None]] | None = None
+        self.wakers: list[Callable[[], None]] | None = None
         self.scope = scope
         self.work = work
         self.operands = operands
@@ -72,7 +72,7 @@ class Node(Value[Any]):
         self.users: list[Node] | None = None
         self.growers: list[Node] | None = None  # those that wait for it to grow
         self.waiting = 0
-        self._items: list[Any] | None = None
+        self.grown: list[Any] | None = None
         self.estimate = 0
         self.rank = 0
         self.draw = 0
@@ -125,11 +125,11 @@ class Node(Value[Any]):
 
         Of a map over a list that is on its way, they are known once all of them are settled.
         """
-        if self._items is None and self._state is State.PENDING:
+        if self.grown is None and self._state is State.PENDING:
             try:
                 _ = self.value
             except NlpuError:
-                if self._items is None:
+                if self.grown is None:
                     raise
         found = self.items
         return super().each() if found is None else found
@@ -137,12 +137,12 @@ class Node(Value[Any]):
     @property
     def items(self) -> list[Any] | None:
         """The elements of a map, reduction or draws; None where they are not known yet."""
-        if self._items is None or self.inner is None:
+        if self.grown is None or self.inner is None:
             return None
         if inside() is None and self.scope.going:
             raise read_apart(self.name, going=self.scope.going)
         see(self.inner.label)  # how many there are
-        return list(self._items)
+        return list(self.grown)
 
     def data_edges(self) -> Iterator[Node]:
         """The nodes it reads; of a reduction that has not grown yet, those of its list."""
@@ -158,25 +158,41 @@ class Node(Value[Any]):
             values = operand if type(operand) is list else (operand,)
             yield from (value for value in values if isinstance(value, Value))
 
+    def outcome(self) -> tuple[Any, BaseException | None]:
+        """Its content and its error, of which there is one once it is settled."""
+        return self._content, self._error
+
     def label_read(self) -> Label:
         """The label of all that it reads."""
         return reduce(join, (value._label for value in self.read()), self._label)
 
+    def label_given(self) -> Label:
+        """The label of what it stands for, once its operands are there: its scope's and theirs."""
+        label = self._label
+        for value in self.operands:
+            if isinstance(value, Value) and value._label is not label:
+                label = join(label, value._label)
+        return label
+
+    def lower(self, label: Label) -> None:
+        """Have its label be no higher than that one, too."""
+        self._label = join(self._label, label)
+
     def needed_by_others(self, than: Node) -> bool:
         """Whether a node that is not settled, or a program, waits for this one."""
         users = (user for user in self.users or () if user is not than)
-        return bool(self._wakers) or any(user.stage is not Stage.SETTLED for user in users)
+        return bool(self.wakers) or any(user.stage is not Stage.SETTLED for user in users)
 
     def waken(self, waker: Callable[[], None]) -> None:
         """Call ``waker`` once, when the node's result is released."""
-        if self._wakers is None:
-            self._wakers = []
-        self._wakers.append(waker)
+        if self.wakers is None:
+            self.wakers = []
+        self.wakers.append(waker)
 
     def sleep_on(self, waker: Callable[[], None]) -> None:
         """Do not call ``waker`` any more, if that was still to come."""
-        if self._wakers and waker in self._wakers:
-            self._wakers.remove(waker)
+        if self.wakers and waker in self.wakers:
+            self.wakers.remove(waker)
 
     def settled(self, content: Any, error: BaseException | None, label: Label) -> None:
         """Take the outcome, and extend the longest paths (rule 2)."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from nlpu.checks import FUNCTION, check
 from nlpu.errors import BadOperand
-from nlpu.label import join
 from nlpu.runtime.executor.raised import as_typed
 from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.label_gaps import check_given, given
@@ -48,7 +47,7 @@ def spawn_ready(graph: GraphPort, node: Node) -> None:
             return
         node.operands = () if scope.kept is None else (scope.kept,)
         node.control = scope.control
-        node._label = join(node._label, scope.label)
+        node.lower(scope.label)
         if error is None:
             graph.settle(node, result)
         else:

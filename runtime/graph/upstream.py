@@ -15,6 +15,7 @@ from nlpu.errors import UpstreamFailed
 from nlpu.ops.op import Draws, Map
 from nlpu.printing import one_line, shown
 from nlpu.runtime.graph.node import Node, content_of
+from nlpu.value import peek_error
 
 _BEGINNING = 60  # characters of what it was given
 _PARTS = {Map: "item", Draws: "draw"}
@@ -22,7 +23,7 @@ _PARTS = {Map: "item", Draws: "draw"}
 
 def upstream(node: Node, culprit: Node) -> UpstreamFailed:
     """Make the error of a node that cannot run because of one that it reads."""
-    cause = culprit._error
+    cause = peek_error(culprit)
     told = cause.told if isinstance(cause, UpstreamFailed) else ""
     if not told:
         told = f"{_called(culprit)} failed{_others(node)}: {str(cause) or type(cause).__name__}"
@@ -45,5 +46,5 @@ def _called(node: Node) -> str:
 
 def _others(node: Node) -> str:
     """How many more items failed, where this is the map itself."""
-    more = sum(isinstance(v, Node) and v._error is not None for v in node.operands) - 1
+    more = sum(isinstance(v, Node) and peek_error(v) is not None for v in node.operands) - 1
     return f", as did {more} more" if type(node.work) is Map and more else ""

@@ -14,6 +14,7 @@ import networkx as nx
 
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.run import RunState
+from nlpu.value import peek_label, peek_state
 
 
 def graph_of(run: RunState) -> nx.DiGraph[str]:
@@ -35,8 +36,8 @@ def _attributes(node: Node) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "op": node.name,
         "kind": type(node.work).__name__.lower(),
-        "state": node._state.name.lower(),
-        "label": str(node._label),
+        "state": peek_state(node).name.lower(),
+        "label": str(peek_label(node)),
         "estimate": node.estimate,
         "path_tokens": node.path_tokens,
         "path_s": node.path_s,

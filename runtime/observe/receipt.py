@@ -38,6 +38,7 @@ from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.runtime.scheduler.judging import poverty
+from nlpu.value import peek_content, peek_error
 
 
 class Part(BaseModel):
@@ -220,7 +221,7 @@ class _Books:
             self.made.add(tally, tally.calls)
 
     def _call(self, node: Node, cost: Cost) -> None:
-        error = node._error
+        error = peek_error(node)
         self.failed += error is not None and not isinstance(error, Cancelled)
         self.trimmed += cost.trimmed
         if cost.how == "made":
@@ -270,9 +271,9 @@ def receipt_of(run: RunState) -> Receipt:
 def _poor_judgements(run: RunState) -> int:
     processor = run.ports.processors.find
     return sum(
-        bool(poverty(node.work.op, processor(node.work.op.processor), node._content))
+        bool(poverty(node.work.op, processor(node.work.op.processor), peek_content(node)))
         for node in run.root.subtree()
-        if node.cost is not None and isinstance(node._content, Judgement)
+        if node.cost is not None and isinstance(peek_content(node), Judgement)
     )
 
 

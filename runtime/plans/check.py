@@ -29,7 +29,7 @@ from nlpu.runtime.plans.kinds import Known, Many, fits, of_literal, of_type, sai
 from nlpu.runtime.plans.plan import Outside, Param, Plan, Ref, Step, refs
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.text import split
-from nlpu.value import CURRENT, Value, current
+from nlpu.value import CURRENT, Value, current, peek_content
 
 _MOST_PARTS = 100_000
 _MOST_OBJECTIONS = 20  # who wrote the text reads no more
@@ -97,7 +97,7 @@ class _Checker:
     def _param(self, param: Param) -> Known:
         content = (self.arguments or {}).get(param.name or f"p{param.number}")
         if isinstance(content, Value):  # only looked at: it decides whether the plan runs at all
-            content = content._content
+            content = peek_content(content)
         items = len(content) if isinstance(content, list) else inf
         text = content if isinstance(content, str) else None
         return Known(of_type(param.type).kind, items, text)

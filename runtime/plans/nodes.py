@@ -16,6 +16,7 @@ from nlpu.lifting import Gather, Leaf
 from nlpu.ops.op import Call, Draws, Map, Reduce
 from nlpu.runtime.drivers.driver import Drive
 from nlpu.runtime.graph.node import Node
+from nlpu.value import peek_content, peek_error, peek_label
 
 GROWS = (Map, Reduce, Draws)
 
@@ -64,13 +65,13 @@ def seen_by(node: Node) -> list[Node]:
 def kept_by(spawned: Node) -> Any:
     """The result of a nested program: its node, or its content."""
     inner = spawned.inner
-    return spawned._content if inner is None or inner.kept is None else inner.kept
+    return peek_content(spawned) if inner is None or inner.kept is None else inner.kept
 
 
 def is_closed(node: Node) -> bool:
     op = getattr(node.work, "op", None)
     choice = type(node.work) is Call and op is not None and op.result.kind == "choice"
-    return choice or isinstance(node._content, bool | int | float | Judgement)
+    return choice or isinstance(peek_content(node), bool | int | float | Judgement)
 
 
 def brought_by(node: Node) -> Label:
@@ -78,13 +79,13 @@ def brought_by(node: Node) -> Label:
     if not isinstance(node.work, Drive):
         return USER
     driver = node.work.driver
-    if driver.label_of is None or node._error is not None:  # a failure has no content to label
+    if driver.label_of is None or peek_error(node) is not None:  # a failure has no content to label
         return driver.brings
-    return join(driver.brings, driver.label_of(node._content))
+    return join(driver.brings, driver.label_of(peek_content(node)))
 
 
 def label_of(value: Any) -> Label:
     if isinstance(value, dict | list | tuple):
         parts = value.values() if isinstance(value, dict) else value
         return reduce(join, map(label_of, parts), USER)
-    return value._label if isinstance(value, Node) else USER
+    return peek_label(value) if isinstance(value, Node) else USER

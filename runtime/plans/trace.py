@@ -57,7 +57,7 @@ from nlpu.runtime.plans.plan import (
 from nlpu.runtime.run import RunState
 from nlpu.text import split
 from nlpu.types.result import result_type
-from nlpu.value import CURRENT, Value
+from nlpu.value import CURRENT, Value, peek_content, peek_error, peek_label
 
 _HOW: dict[type, How] = {
     Map: "map", Reduce: "reduce", Draws: "draw", First: "first", Gather: "value",
@@ -98,14 +98,14 @@ class _Tracer:
                 self.given[id(content)] = Ref(len(self.params))
         nodes = [*graph.written(self.run.root)]
         for node in nodes:
-            for each in (node, *(node._items or ())):
-                if isinstance(each, Node) and isinstance(each._content, str):
-                    self.made.setdefault(id(each._content), []).append(each)
+            for each in (node, *(node.grown or ())):
+                if isinstance(each, Node) and isinstance(peek_content(each), str):
+                    self.made.setdefault(id(peek_content(each)), []).append(each)
             used = [*graph.values_of(node), *graph.seen_by(node)]
             self.handed |= {value.seq for value in used if isinstance(value, Node)}
         kept = self.run.root.kept
         result = self.run.result if kept is None else kept
-        effects = [node for node in nodes if type(node.work) is Drive and node._error is None]
+        effects = [node for node in nodes if type(node.work) is Drive and peek_error(node) is None]
         for node in self._in_order([*effects, *self._nodes(result, None)]):
             self._step(node)
         returned = self._returned(result)
@@ -117,8 +117,8 @@ class _Tracer:
         """The result, with the label of what the program had seen when it gave it (rule 1)."""
         returned, label = self._expression(result, None), self.run.root.label
         if isinstance(result, Value):
-            label = join(label, result._label)
-        explained = reduce(join, (node._label for node in self._nodes(result, None)), USER)
+            label = join(label, peek_label(result))
+        explained = reduce(join, (peek_label(node) for node in self._nodes(result, None)), USER)
         if join(explained, label) is explained:
             return returned
         return self._add(Step(0, "value", operands=(("", returned),), given=(label,)))
@@ -165,13 +165,13 @@ class _Tracer:
         """A nested program's result for the program, items for what was used by item, and the
         node that gave a text for the text."""
         inner: Node | None = None
-        while isinstance(value, Node) and type(value.work) is Spawn and value._error is None:
+        while isinstance(value, Node) and type(value.work) is Spawn and peek_error(value) is None:
             inner, value = value, graph.kept_by(value)
-        items = list(value._items or ()) if isinstance(value, Node) else []
+        items = list(value.grown or ()) if isinstance(value, Node) else []
         if any(item.seq in self.handed for item in items if isinstance(item, Node)):
             return items
         if type(value) is Value:
-            value = value._content
+            value = peek_content(value)
         if not isinstance(value, str) or id(value) in self.given or len(value) < 2:
             return value  # shorter texts are one object wherever they come from
         makers = [node for node in self.made.get(id(value), ()) if type(node.work) is not Spawn]
@@ -290,13 +290,13 @@ class _Tracer:
                     "stays in its Python"
                 )
             number = self.numbers[stands.seq]
-            explained = join(explained, stands._label)
-            if stands._error is not None:
+            explained = join(explained, peek_label(stands))
+            if peek_error(stands) is not None:
                 found.append(Seen(number, failed=True))
             elif graph.is_closed(stands):
-                found.append(Seen(number, exactly=(decided(stands._content),)))
+                found.append(Seen(number, exactly=(decided(peek_content(stands)),)))
             elif number not in reads:
                 found.append(Seen(number))
-        if join(explained, node._label) is not explained:
-            found.append(node._label)
+        if join(explained, peek_label(node)) is not explained:
+            found.append(peek_label(node))
         return tuple(found)

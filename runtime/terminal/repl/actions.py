@@ -25,7 +25,7 @@ from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.inputs import read_file
 from nlpu.runtime.terminal.output import as_text
 from nlpu.types.result import result_type
-from nlpu.value import Value, current
+from nlpu.value import Value, current, peek_content
 
 ANSWER = "Answer the last message."
 ANSWER_TOKENS = 256
@@ -159,6 +159,6 @@ def _joined(*parts: Any) -> str:
 
 def as_operand(value: Any) -> Any:
     """A value as something an op reads: results that are no text are shown as one."""
-    if isinstance(value, Value) and not (value.ready and isinstance(value._content, str)):
+    if isinstance(value, Value) and not (value.ready and isinstance(peek_content(value), str)):
         return lift(as_text)(value)
     return value if isinstance(value, Value | str) else as_text(value)

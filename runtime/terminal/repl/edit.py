@@ -14,6 +14,7 @@ from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.terminal.inputs import read_file
 from nlpu.runtime.terminal.repl.inspecting import node_of, ops_of, text_of
 from nlpu.runtime.terminal.repl.state import State
+from nlpu.value import peek_error
 
 
 def edits_of(on: State, what: str, text: str | None) -> Edits:
@@ -33,7 +34,7 @@ def edits_of(on: State, what: str, text: str | None) -> Edits:
 
 def _result(on: State, node: Node, text: str | None) -> str:
     """Another result of that call, of the type of its op. Raises Usage."""
-    old = text_of(node) if node.ready and node._error is None else ""
+    old = text_of(node) if node.ready and peek_error(node) is None else ""
     new = _edited(on, old, text)
     try:
         node.work.op.result.parse(new)

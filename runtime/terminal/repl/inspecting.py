@@ -22,6 +22,7 @@ from nlpu.runtime.terminal.repl.entries import Entry, File
 from nlpu.runtime.terminal.repl.state import State
 from nlpu.runtime.terminal.show.calltree import in_order
 from nlpu.runtime.terminal.show.edges import reader
+from nlpu.value import peek_content, peek_error
 from nlpu.wire import Message
 
 _INDENT = 4  # of what is below a tree's root
@@ -67,9 +68,9 @@ def was_edited(node: Node) -> bool:
 
 def text_of(node: Node) -> str:
     """The text of a call's result. Raises Usage."""
-    if not node.ready or node._error is not None:
+    if not node.ready or peek_error(node) is not None:
         raise Usage(f"the call at {node.position} has no result")
-    rendered: str = node.work.op.result.render(node._content)
+    rendered: str = node.work.op.result.render(peek_content(node))
     return rendered
 
 
@@ -97,7 +98,7 @@ def _tree(entry: Entry) -> Tree:
     tree = Tree(Text(f"{entry.name}  {one_line(entry.line.typed, 60)}"))
     calls = sorted(entry.calls(), key=lambda call: in_order(call.position))
     for call in calls[:_MOST_CALLS]:
-        state = "failed" if call._error is not None else one_line(str(call._content), 34)
+        state = "failed" if peek_error(call) is not None else one_line(str(peek_content(call)), 34)
         line = f"{call.position}  {one_line(call.name)}  {state}"
         tree.add(Text(cut(line, console().width - _INDENT), no_wrap=True))
     if len(calls) > _MOST_CALLS:
@@ -115,7 +116,7 @@ def inspect(on: State, what: str) -> None:
         _fact("content", as_text(entry.content))
     elif node is not None and node.ready:
         _fact("label", str(node.label))
-        _fact("content", str(node._error or text_of(node)))
+        _fact("content", str(peek_error(node) or text_of(node)))
     if node is None:
         _fact("source", "a file or text; no call made it")
     elif node.cost is None:

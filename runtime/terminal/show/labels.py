@@ -35,7 +35,7 @@ from nlpu.runtime.terminal.show.archive import Record
 from nlpu.runtime.terminal.show.calltree import in_order
 from nlpu.runtime.terminal.show.edges import replayed
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
-from nlpu.value import Value
+from nlpu.value import Value, peek_error, peek_label
 
 if TYPE_CHECKING:
     from nlpu.runtime.computer import Computer
@@ -79,16 +79,16 @@ def show_labels(record: Record, every: bool, as_json: bool) -> None:
 def _told(computer: Computer, run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
     nodes = sorted(run.state.root.subtree(), key=lambda node: in_order(node.position))
     refused = [
-        _refusal(node, node._error.call)
+        _refusal(node, error.call)
         for node in nodes
-        if isinstance(node._error, Refused) and node._error.call is not None
+        if isinstance(error := peek_error(node), Refused) and error.call is not None
     ]
     labels = [_facts(node) for node in nodes if node.ready]
     return {"refused": refused, "result": str(run.label), "labels": labels}
 
 
 def _facts(node: Node) -> dict[str, str]:
-    return {"position": node.position, "op": node.name, "label": str(node._label)}
+    return {"position": node.position, "op": node.name, "label": str(peek_label(node))}
 
 
 def _refusal(node: Node, call: Any) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _read(node: Node, breaks: Breaks) -> Iterator[Arc]:
         names = tuple(map(repr, work.names))
     for name, operand in zip_longest(names, node.operands, fillvalue="a part"):
         for value in operand if type(operand) is list else (operand,):
-            if isinstance(value, Value) and breaks(value._label):
+            if isinstance(value, Value) and breaks(peek_label(value)):
                 if node.scope.name in _GROWN and not isinstance(value, Node):
                     yield Arc(Sighted(node.scope, 0), f"reads a part of it as {name}")
                 else:
