@@ -12,8 +12,8 @@ README = ROOT / "README.md"
 PAGES = [
     pytest.param(README, marks=pytest.mark.local, id=README.name),  # its program asks the model
     *(
-        pytest.param(page, id=page.name)
-        for page in sorted(ROOT.glob("docs/*.md"))
+        pytest.param(page, id=str(page.relative_to(ROOT / "docs")))
+        for page in sorted(ROOT.glob("docs/**/*.md"))
         if "```python" in page.read_text()
     ),
 ]
