@@ -78,8 +78,9 @@ $(VENV)/installed-docs: $(VENV)/installed
 	$(BIN)/python -m pip install $(PIP_FLAGS) $(EDITABLE) -e '.[docs]'
 	touch $@
 
+# Not --quiet, which turns --strict off; the variable keeps a notice of a successor away.
 docs: $(VENV)/installed-docs  ## the pages as a site, in site/; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) .venv-peers .venv-dojo .mypy_cache .ruff_cache .pytest_cache build site *.egg-info

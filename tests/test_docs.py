@@ -26,4 +26,5 @@ def test_blocks_run(page: Path, tmp_path: Path) -> None:
     names: dict[str, object] = {"__name__": page.stem}
     for block in blocks:
         line = text[: text.index(block)].count("\n")
-        exec(compile("\n" * line + block, str(page), "exec"), names)
+        code = compile("\n" * line + block, str(page), "exec", dont_inherit=True)
+        exec(code, names)
