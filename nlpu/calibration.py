@@ -102,11 +102,11 @@ class Fit:
 
 
 def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
-    """Fit a calibration to judgements whose truth is known, and measure it (rule 2).
+    """Fit a calibration to judgements whose truth is known, and measure it.
 
-    Gives the calibration with the area under the curve and how many cases are right with it that
-    it was not fitted to. Raises BadOperand for fewer than five cases of either kind, or if not
-    each has its truth. Warns with PoorJudge at chance.
+    Gives the calibration with the area under the curve and the share of cases that is right, each
+    judged by one that was fitted without it. Raises BadOperand for fewer than five cases of either
+    kind, or if not each has its truth. Warns with PoorJudge at chance.
 
     Args:
         judgements: What a model said.

@@ -111,7 +111,7 @@ class Chat:
         return left
 
     def asked(self, where: str) -> Chat:
-        """Give the chat, if there is something to answer (rule 4). Raises BadOperand."""
+        """Give the chat, if its last turn is the user's, to be answered. Raises BadOperand."""
         check_asked([turn.role for turn in self.turns], where)
         return self
 

@@ -144,7 +144,7 @@ class Op(Generic[R]):
         return current().issue(Map(self), (_listed(self.name, _first(self), items), *rest))
 
     def reduce(self, items: Any, *args: Any, **named: Any) -> Value[R]:
-        """Fold the items to one, in a tree of calls that each fit the window (rule 4)."""
+        """Fold the items to one, in a tree of calls that each fit the window."""
         first = _first(self).type
         if first != self.result and first != result_type(
             types.GenericAlias(list, (self.result.annotation,))
@@ -186,7 +186,7 @@ class Op(Generic[R]):
         return self.bind(args, named)
 
     def bind(self, args: tuple[Any, ...], named: dict[str, Any], skip: int = 0) -> tuple[Any, ...]:
-        """Give the operands in order, checked (rule 2). Raises BadOperand."""
+        """Give the operands in order, checked; what a call does first. Raises BadOperand."""
         places = self.operands[skip:]
         if named or len(args) != len(places):
             args = _arrange(self.name, places, args, named)
