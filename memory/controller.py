@@ -285,9 +285,8 @@ class Memory:
         """Forget the page at an address, or all of a source, and give how many there were.
 
         What was made from them alone (``links``) is forgotten with them, and counted; what has
-        another source left stays as it is. That there were some is on the label of who asks, as if
-        it
-        had read them. Raises Refused in a program that has acted on untrusted content.
+        another source left stays as it is. That there were some is on the label of who asks, as
+        if it had read them. Raises Refused in a program that has acted on untrusted content.
         """
         if not address_or_source:
             raise BadOperand("name the page or the source to forget: an address or a source")

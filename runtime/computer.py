@@ -57,15 +57,14 @@ class Computer:
 
     Args:
         engine: ``local`` (the embedded model), ``scripted``, a server's URL, an engine, or a dict
-            of these by name, the first being the default. None: as ``nlpu.toml`` has engine and
-            key.
+            of these by name, the first being the default. None: as ``nlpu.toml`` says.
         model: Model name or directory, for a single named engine.
         run_dir: Where runs are journaled; None keeps nothing.
         durable: Sync every commit to the disk: survives power loss, slower.
         prices: By processor name.
         limits: By processor name, or one for all.
         seed: For the jitter of retries only.
-        person: Who approves of what drivers may do (``runtime.drivers.person``).
+        person: Who approves of what drivers may do; None: such a run stops with NeedsPerson.
         dry: Drivers with an effect are refused, whatever anybody says.
         system: System text of ops that have none. A run that goes on keeps it; another is Usage.
         convention: How prompts are laid out (None: as by default); kept in the same way.
@@ -144,10 +143,9 @@ class Computer:
     ) -> Report:
         """Ask cases with known answers of an op or a program, and give the report. Raises Usage.
 
-        ``against`` is asked the same; ``processors`` are those to ask an op on; ``resume`` names an
-        evaluation to go on with. What ``cache``, a file of answers, has is not asked again. A
-        budget
-        that runs out leaves a report of what was asked by then, which says so.
+        ``against`` is asked the same; ``processors`` are those to ask an op on; ``resume`` names
+        an evaluation to go on with. What ``cache``, a file of answers, has is not asked again.
+        A budget that runs out leaves a report of what was asked by then, which says so.
         """
         from nlpu.runtime.answers import add_answers, answers_in, cache_of
         from nlpu.runtime.evaluation import prepared
@@ -177,8 +175,8 @@ class Computer:
     ) -> Run:
         """Start a program and return at once; other keywords go to it. Raises Usage.
 
-        ``estimates`` are expected completion tokens by op name, ``header`` is what a terminal needs
-        to start it again, ``gate`` has breakpoints (``runtime.gate``).
+        ``estimates`` are expected completion tokens by op name, ``header`` is what a terminal
+        needs to start it again, ``gate`` has breakpoints.
         """
         check_settings(program, args, {"budget": budget, "estimates": estimates,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
@@ -209,8 +207,7 @@ class Computer:
     ) -> Run:
         """Start a run that differs from the journaled one called ``name`` in what ``edits`` say.
 
-        What does not depend on them is taken from it. Raises as ``resume``, Usage if an edit fits
-        nothing.
+        What does not depend on them is taken from it. Raises as ``resume``; Usage for a bad edit.
         """
         check_settings(program, args, {"edits": edits, "budget": budget,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
@@ -245,9 +242,8 @@ class Computer:
         """Go on with a journaled run: its program runs again and meets its results.
 
         With ``changed`` reuse what can be where program, op or model differ from the journal's;
-        with
-        ``replay`` make no call. Raises RunBusy, JournalDamaged, StorageFailed; Usage for another
-        system text or convention than the run was begun with.
+        with ``replay`` make no call. Raises RunBusy, JournalDamaged, StorageFailed; Usage for
+        another system text or convention than the run was begun with.
         """
         check_settings(program, args, {"budget": UNLIMITED if budget is None else budget,
                        "changed": changed, "replay": replay, "stream": stream,

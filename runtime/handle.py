@@ -184,11 +184,9 @@ class Run:
     def stream(self) -> Stream:
         """Give the text of calls as it is generated, for ``for`` and ``async for``.
 
-        A piece is a text that names its call: ``op``, ``position``. What a failed attempt gave is
-        not
-        given again: its next attempt goes on behind it, or where it says something else begins anew
-        behind ``runtime.pieces.AGAIN``. Raises ProgramError if the run was not started with
-        ``stream=True``.
+        A piece is a text that names its call: ``op``, ``position``. What a failed attempt gave
+        is not given again: its next attempt goes on behind it, or where it says something else
+        begins anew behind a mark. Raises ProgramError if the run was not started to stream.
         """
         if self._pieces is None:
             raise ProgramError("start the run with stream=True to stream its text")
