@@ -8,7 +8,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
 # The folder itself on the path: type checkers see the types, and new files are there at once.
 EDITABLE := --config-settings editable_mode=compat
 
-.PHONY: run demo-long install peers test test-slow test-vllm test-dojo lint check clean
+.PHONY: run demo-long install peers test test-slow test-vllm test-dojo lint check docs clean
 
 run: install  ## install, then the demo on the embedded processor: forty letters read, a kill survived
 	$(BIN)/nlpu run demo
@@ -74,5 +74,13 @@ lint: $(VENV)/installed-dev
 
 check: lint test  ## lint, strict types, fast tests
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install $(PIP_FLAGS) $(EDITABLE) -e '.[docs]'
+	touch $@
+
+# Not --quiet, which turns --strict off; the variable keeps a notice of a successor away.
+docs: $(VENV)/installed-docs  ## the pages as a site, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) .venv-peers .venv-dojo .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) .venv-peers .venv-dojo .mypy_cache .ruff_cache .pytest_cache build site *.egg-info

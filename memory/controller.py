@@ -56,11 +56,18 @@ _TOO_LONG = "the page %s was found and left out: it has %d tokens, and all toget
 class Memory:
     """A store of pages in a directory, and the firmware that looks things up in it.
 
-    embedder: ``minilm``, ``static``, a model's folder, or one of your own; None: the one that
-    embedded its pages last.
-    firmware: a name, or a policy. clock: seconds since 1970. new: one is made where there is none;
-    without, that is a Usage error. among: what look-ups go through: ``documents``, what programs
-    wrote for their ``own`` sake (what was said, reflections, what left a window), or ``all``.
+    Raises Usage for a store that is not there or settings that are none, MissingPart where
+    looking up by meaning needs what is not installed.
+
+    Args:
+        directory: The store's directory.
+        embedder: ``minilm``, ``static``, a model's folder, or one of your own (None: the one that
+            embedded its pages last).
+        firmware: A name, or a policy.
+        clock: Gives seconds since 1970.
+        new: Make a store where there is none; without, that is a Usage error.
+        among: What look-ups go through: ``documents``, what programs wrote for their ``own`` sake
+            (what was said, reflections, what left a window), or ``all``.
     """
 
     def __init__(
@@ -93,7 +100,7 @@ class Memory:
         self.close()
 
     def close(self) -> None:
-        """Release the store. Idempotent."""
+        """Release the store; a second time does nothing."""
         self.levels.close()
 
     # -- pages ----------------------------------------------------------------------------------
@@ -109,9 +116,16 @@ class Memory:
         importance: float = 0.0,
         links: Sequence[str] = (),
     ) -> str:
-        """Store a text and give its address. Writing it again changes nothing.
+        """Store a text and give its address; writing it again changes nothing. Raises BadOperand.
 
-        A Value is forced; without another label it brings its own.
+        Args:
+            text: The text; a Value is waited for, and brings its label.
+            label: Who vouches for it (None: nobody, or as the Value has it).
+            source: File or conversation it is from.
+            start: Its first character there.
+            time_s: When it was said, in seconds since 1970 (None: now).
+            importance: 0 to 1.
+            links: Addresses of what it was made from.
         """
         content = _plain(text, "the text of a page")
         if label is None:
@@ -125,7 +139,10 @@ class Memory:
         return page.address
 
     def write_pages(self, pages: Iterable[Page]) -> list[int]:
-        """Store pages, all or none; their numbers. What a run has written, it writes once."""
+        """Store pages, all or none, and give their numbers; what a run has written, it writes once.
+
+        Raises BadOperand.
+        """
         sound = [replace(_sound(page), label=lowered(page.label)) for page in pages]
         which = digest(*(f"{page.address} {page.label}" for page in sound))
         numbers: list[int] = remembered(lambda: self._add(sound), f"writing pages {which}", CHANGED)
@@ -148,11 +165,11 @@ class Memory:
         return self.levels.disk.add(pages)
 
     def store(self, text: str, label: Label) -> str:
-        """``write`` in the form that a context window pages out with."""
+        """Write a text that leaves a context window, and give its address."""
         return self.write(text, label=label, source=WINDOW)
 
     def read(self, address: str) -> Page:
-        """The page at an address. Raises BadOperand."""
+        """Give the page at an address. Raises BadOperand."""
         found = self.levels.turns.take(lambda: self._at(address))
         counters = self.levels.counters["disk"]
         if not found:
@@ -169,7 +186,13 @@ class Memory:
         return {} if number is None else self.levels.pages([number])
 
     def neighbours(self, address: str, before: int = 1, after: int = 1) -> list[Page]:
-        """The pages around one in its source, in order."""
+        """Give the pages around one in its source, in order. Raises BadOperand.
+
+        Args:
+            address: The page in the middle.
+            before: How many before it.
+            after: How many behind it.
+        """
         page = self.read(address)
         return self._looked(
             lambda: self._beside(page, before, after), f"{before} + {after} pages beside {address}"
@@ -181,7 +204,7 @@ class Memory:
         return [*reversed(left), *right]
 
     def newest(self, source: str, most: int) -> list[Page]:
-        """The pages of a source that were written last, as they were written."""
+        """Give the pages of a source that were written last, at most so many, oldest first."""
         return self._looked(
             lambda: sorted(self.levels.disk.numbers(source=source))[-most:],
             f"the last {most} pages of {digest(source)}",
@@ -206,9 +229,14 @@ class Memory:
         self, question: str | Value[str], *, most: int = 10, tokens: int | None = None,
         count: Count | None = None, among: Among | None = None,
     ) -> list[Found]:  # fmt: skip
-        """The pages that fit a question best, best first, together at most ``tokens``.
+        """Give the pages that fit a question best, best first. Raises BadOperand.
 
-        count: tokens of a text; None: by the run's default processor. among: as for the memory.
+        Args:
+            question: The question, or a Value of one.
+            most: Most pages.
+            tokens: Most tokens that all together may have (None: any number).
+            count: Counts the tokens of a text (None: as the run's default processor does).
+            among: As for the memory (None: its own).
         """
         asked, levels = _plain(question, "the question"), self.levels.only(among or self._among)
         found = self.firmware.search(levels, asked, most, self._clock())
@@ -228,7 +256,13 @@ class Memory:
         return kept
 
     def context(self, question: str, tokens: int, count: Count | None = None) -> Value[str]:
-        """The best pages for a question as one text of at most so many tokens, oldest first."""
+        """Give the best pages for a question as one text, oldest first.
+
+        Args:
+            question: The question.
+            tokens: Most tokens of the text.
+            count: Counts the tokens of a text (None: as the run's default processor does).
+        """
         count = count or _counter()
         found = self.search(question, most=_MOST_FILLED, tokens=tokens, count=count)
         while True:
@@ -239,22 +273,20 @@ class Memory:
             found = found[:-1]  # joined texts take a few tokens more than one by one
 
     def fill_operand(self, op: Op[Any], name: str, others: dict[str, Any]) -> Value[str]:
-        """What an op's operand ``name`` gets when this memory is given for it.
+        """Give what an op's operand ``name`` gets when this memory is given for it.
 
-        The other operands are the question. They are waited for.
+        The other operands are the question; they are waited for.
         """
         return self.context(*room_for(op, name, others))
 
     # -- keeping ----------------------------------------------------------------------------------
 
     def forget(self, address_or_source: str) -> int:
-        """Forget the page at an address, or all of a source; how many there were.
+        """Forget the page at an address, or all of a source, and give how many there were.
 
         What was made from them alone (``links``) is forgotten with them, and counted; what has
-        another source left stays as it is.
-
-        That there were some is on the label of who asks, as if it had read them. Raises Refused
-        (rule 5).
+        another source left stays as it is. That there were some is on the label of who asks, as
+        if it had read them. Raises Refused in a program that has acted on untrusted content.
         """
         if not address_or_source:
             raise BadOperand("name the page or the source to forget: an address or a source")
@@ -282,7 +314,7 @@ class Memory:
         return label, len(numbers)
 
     def check(self) -> list[str]:
-        """What is wrong with the store, in words."""
+        """Say what is wrong with the store, a sentence each; an empty list is none."""
         return self.levels.disk.check() + self.levels.index.disagreements()
 
 

@@ -48,21 +48,27 @@ Pairs = Sequence[tuple[float, bool]]  # probabilities with the truth
 
 
 class Calibration(NamedTuple):
-    """How judgements are read. ``at_chance``: the cases it is from did not show that it helps."""
+    """A way to read judgements, learnt from some whose truth is known (``calibrate``).
+
+    Attributes:
+        slope: Factor of the log-odds of the probability of yes.
+        intercept: What is added to them.
+        at_chance: The cases it is from did not show that it helps.
+    """
 
     slope: float
     intercept: float
     at_chance: bool = False
 
     def of(self, judgement: Judgement) -> Judgement:
-        """The judgement as calibrated: true from a probability of one half on, also if drawn."""
+        """Give the judgement as calibrated: true from a probability of one half on."""
         probability = round(_sigmoid(self.odds(judgement.probability)), DECIMALS)
         return judgement.model_copy(
             update={"answer": probability >= 0.5, "probability": probability}
         )
 
     def odds(self, probability: float) -> float:
-        """The log-odds that a probability stands for."""
+        """Give the log-odds that a probability stands for."""
         return self.slope * logit(probability) + self.intercept
 
 
@@ -96,10 +102,15 @@ class Fit:
 
 
 def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
-    """Fit a calibration to judgements whose truth is known, and measure it (rule 2).
+    """Fit a calibration to judgements whose truth is known, and measure it.
 
-    Raises BadOperand for fewer than five cases of either kind, or if not each has its truth. Warns
-    with PoorJudge at chance.
+    Gives the calibration with the area under the curve and the share of cases that is right, each
+    judged by one that was fitted without it. Raises BadOperand for fewer than five cases of either
+    kind, or if not each has its truth. Warns with PoorJudge at chance.
+
+    Args:
+        judgements: What a model said.
+        truths: What would have been right, one for each.
     """
     if len(judgements) != len(truths):
         raise BadOperand(

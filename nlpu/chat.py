@@ -85,7 +85,7 @@ class Chat:
     def user(self, text: Value[str]) -> Value[Chat]: ...
 
     def user(self, text: Any) -> Any:
-        """With a turn of the user's. Raises BadOperand."""
+        """Give the chat with one more turn, the user's. Raises BadOperand."""
         return said(self, "user", text)
 
     @overload
@@ -94,13 +94,16 @@ class Chat:
     def assistant(self, text: Value[str]) -> Value[Chat]: ...
 
     def assistant(self, text: Any) -> Any:
-        """With a turn of the assistant's. Raises BadOperand."""
+        """Give the chat with one more turn, the assistant's. Raises BadOperand."""
         return said(self, "assistant", text)
 
     def newest(self, fits: Callable[[Chat], bool]) -> Chat:
-        """The longest end that fits: the oldest turns go, each user's with its answer.
+        """Give the longest end that fits: the oldest turns go, each user's with its answer.
 
         The last turn of the user stays, whether it fits or not.
+
+        Args:
+            fits: Says of a chat whether it fits.
         """
         left = self
         while len(left) > 2 and not fits(left):
@@ -108,7 +111,7 @@ class Chat:
         return left
 
     def asked(self, where: str) -> Chat:
-        """The chat, if there is something to answer (rule 4). Raises BadOperand."""
+        """Give the chat, if its last turn is the user's, to be answered. Raises BadOperand."""
         check_asked([turn.role for turn in self.turns], where)
         return self
 

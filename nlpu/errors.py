@@ -21,7 +21,7 @@ from __future__ import annotations
 
 
 class NlpuError(Exception):
-    """Root of every deliberate error. ``str(error)`` is one short paragraph for a person."""
+    """Root of every deliberate error; ``str(error)`` says what was wrong, then what to do."""
 
     exit_code = 1
 
@@ -75,7 +75,12 @@ class BadOp(ProgramError):
 
 
 class DoesNotFit(ProgramError):
-    """A request needs more tokens than the processor's window has."""
+    """A request needs more tokens than the processor's window has.
+
+    Attributes:
+        needed: Tokens of the request, where they were counted.
+        available: Tokens of the window.
+    """
 
     def __init__(self, message: str, needed: int = 0, available: int = 0) -> None:
         super().__init__(message)
@@ -96,7 +101,11 @@ class Diverged(ProgramError):
 
 
 class BadProgram(ProgramError):
-    """A program as text cannot be read, or does not check. ``objections``: all that was found."""
+    """A program as text cannot be read, or does not check.
+
+    Attributes:
+        objections: All that was found.
+    """
 
     def __init__(self, *objections: str) -> None:
         super().__init__("; ".join(objections))
@@ -138,7 +147,8 @@ class Interrupted(Stopped):
 class Refused(ProgramError):
     """A driver's call breaks a rule of the policy, and no person approved of it.
 
-    call: the exact call, with what stands against it.
+    Attributes:
+        call: The exact call, with what stands against it.
     """
 
     def __init__(self, message: str, call: object = None) -> None:
@@ -153,7 +163,8 @@ class Cancelled(ProgramError):
 class UpstreamFailed(ProgramError):
     """A Value this one depends on failed; ``__cause__`` is that failure.
 
-    told: which call it was, and why; the end of the message.
+    Attributes:
+        told: Which call it was, and why; the end of the message.
     """
 
     def __init__(self, message: str, told: str = "") -> None:
@@ -197,11 +208,12 @@ class Declined(ModelError):
 class HostError(NlpuError):
     """The machine, a server or a disk failed.
 
-    transient:     sending the same request again may succeed.
-    lost:          the connection ended without an answer, as it does when a server dies.
-    free:          nothing was generated for sure; else a budget is charged with what may have been.
-    generated:     tokens that had come nevertheless, at least.
-    retry_after_s: seconds the server asked us to wait, if it did.
+    Attributes:
+        transient: Sending the same request again may succeed.
+        lost: The connection ended without an answer, as it does when a server dies.
+        free: Nothing was generated for sure; else a budget is charged with what may have been.
+        generated: Tokens that had come nevertheless, at least.
+        retry_after_s: Seconds the server asked us to wait, if it did.
     """
 
     transient = False

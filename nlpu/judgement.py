@@ -58,7 +58,7 @@ class Judgement(BaseModel):
 
     @property
     def off_choices(self) -> bool:
-        """Whether the model would rather have said something that is neither yes nor no."""
+        """True if the model would rather have said what is neither yes nor no."""
         return self.mass is not None and self.mass < LITTLE_MASS
 
     @model_serializer(mode="wrap")

@@ -33,7 +33,12 @@ class Integrity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Integrity, and the readers allowed (None: everyone)."""
+    """Who vouches for a content, and who may read it. Raises BadOperand where it is no label.
+
+    Attributes:
+        integrity: ``nlpu.label.Integrity``: UNTRUSTED (nobody vouches), SYSTEM or USER.
+        readers: The names of those who may read it (None: everyone).
+    """
 
     integrity: Integrity = Integrity.UNTRUSTED
     readers: frozenset[str] | None = None

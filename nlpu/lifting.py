@@ -45,10 +45,15 @@ class Leaf:
 
 
 def lift(function: Callable[..., T], *, blocking: bool = False) -> Callable[..., Value[T]]:
-    """Let a pure Python function work on Values. ``blocking=True`` runs it on a thread.
+    """Let a plain Python function work on Values: it runs when its arguments are there.
 
     Its result must be text, a number, a list, a dict or a pydantic model: it is remembered by
-    digest, and a resumed program whose function gives something else is told so.
+    digest, and a resumed program whose function gives something else is told so. Raises
+    BadOperand; what the function raises fails its Value.
+
+    Args:
+        function: The function; it gets contents, and its labels are joined.
+        blocking: Run it on a thread, so that other calls and programs go on meanwhile.
     """
     given = {"function": function, "blocking": blocking}
     check("lift", given, {"function": FUNCTION, "blocking": FLAG}, BadOperand)
@@ -117,7 +122,7 @@ def _parts(content: Any) -> Iterator[Any]:
 
 
 def gather(structure: Any) -> Value[Any]:
-    """One Value of a structure that holds Values; waits for nothing."""
+    """Make one Value of a list, tuple or dict that holds Values; wait for nothing."""
     leaves: list[Any] = []
 
     def shape(item: Any) -> Any:

@@ -46,7 +46,13 @@ _TURN = (0,) * 16  # as many as it may add for each one more
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Money for a million tokens, in any one currency."""
+    """Money for a million tokens, in any one currency. Raises Usage where a number is none.
+
+    Attributes:
+        prompt: Of the prompt, not cached.
+        cached: Of the prompt, read by the server before.
+        completion: Generated, thinking included.
+    """
 
     prompt: float = 0.0
     cached: float = 0.0
@@ -56,7 +62,7 @@ class Price:
         check_fields(self, dict.fromkeys(("prompt", "cached", "completion"), AMOUNT))
 
     def of(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float:
-        """The price of one call."""
+        """Give the price of one call."""
         if self is FREE:
             return 0.0
         fresh = prompt_tokens - cached_tokens
@@ -69,15 +75,18 @@ FREE = Price()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a processor is used with.
+    """How a processor is used. Raises Usage where a number is none.
 
-    thinking_tokens: most tokens of thinking in one call; None: 1024 for models that think.
-    timeout_s:       longest wait for one attempt.
-    patience_s:      longest time to wait for a server that is down, or has room for nobody.
-    attempts:        most attempts of one call; what such a server refuses does not count.
-    backoff_s:       scale of the random waits between attempts.
-    unloaded_s_per_token, saturated_tokens_per_s: from a benchmark, where known; the receipt's
-        lower bound of the makespan rests on them.
+    Attributes:
+        thinking_tokens: Most tokens of thinking in one call (None: 1,024 for models that think).
+        timeout_s: Longest wait for one attempt, in seconds.
+        patience_s: Longest time to wait for a server that is down, or has room for nobody.
+        attempts: Most attempts of one call; what such a server refuses does not count.
+        backoff_s: Scale of the random waits between attempts, in seconds.
+        max_in_flight: Most calls under way at once (None: what the engine says).
+        unloaded_s_per_token: Seconds a token takes alone, from a benchmark, where known.
+        saturated_tokens_per_s: Tokens a second with all slots busy, from a benchmark; with both,
+            the receipt has a lower bound of the run's seconds.
     """
 
     thinking_tokens: int | None = None

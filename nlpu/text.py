@@ -29,9 +29,12 @@ _BORDERS = (re.compile(r"\n\s*\n\s*"), BORDER, CLAUSE)
 
 
 class Chunk(str):
-    """A piece of a text that knows where it was: source[start:stop] == chunk.
+    """A piece of a text that knows where it was: ``source[start:stop] == chunk``.
 
-    limit: most tokens of a chunk, if it was cut by ``split``.
+    Attributes:
+        limit: Most tokens of a chunk, if it was cut by ``split``.
+        start: Its first character in the source.
+        stop: The character behind its last.
     """
 
     __slots__ = ("limit", "start", "stop")
@@ -41,17 +44,21 @@ class Chunk(str):
 
     @staticmethod
     def of(source: str, start: int, stop: int) -> Chunk:
-        """The chunk of that extent, in characters."""
+        """Give the chunk of that extent, in characters."""
         chunk = Chunk(source[start:stop])
         chunk.start, chunk.stop = start, stop
         return chunk
 
 
 def split(text: str | Value[str], tokens: int | None = None) -> list[Chunk]:
-    """Cut a text into contiguous chunks of at most ``tokens`` tokens.
+    """Cut a text into contiguous chunks; together they are the text.
 
-    tokens: default is 1,024, or half the window of the run's default processor if that is less.
-    A Value is forced. Raises BadOperand for an empty text, NotInRun outside a run.
+    Waits for a Value. Raises BadOperand for an empty text, NotInRun outside a run.
+
+    Args:
+        text: The text, or a Value of one.
+        tokens: Most tokens of a chunk, 8 at least (None: 1,024, or half the window of the run's
+            default processor if that is less).
     """
     source = text.value if isinstance(text, Value) else text
     given = {"text": source, "tokens": tokens}

@@ -182,7 +182,15 @@ def literal(content: Any, label: Label, maker: Issuer | None = None) -> Value[An
 
 
 class Value(Generic[R_co]):
-    """A labelled content that may still be on its way."""
+    """A labelled content that may still be on its way.
+
+    To pass it on draws an edge; to ask for its content (``value``, ``str``, ``bool``, iteration,
+    ``await``) waits. Raises BadOperand where the label is none.
+
+    Args:
+        content: What it holds; it keeps a copy.
+        label: Who vouches for it, joined with what the program that makes it has seen.
+    """
 
     __slots__ = ("_content", "_error", "_label", "_maker", "_state")
 
@@ -232,7 +240,7 @@ class Value(Generic[R_co]):
 
     @property
     def value(self) -> R_co:
-        """The content; waits for it. Raises the error if the Value failed."""
+        """The content. Waits for it, and raises the error of a Value that failed."""
         return own(self._seen())  # type: ignore[no-any-return]
 
     @property
@@ -345,7 +353,10 @@ class Value(Generic[R_co]):
         __truediv__ = __rtruediv__ = __lt__ = __le__ = __gt__ = __ge__ = _operated
 
     def each(self) -> list[Any]:
-        """The elements of a list, as Values of their own where they are known before the whole."""
+        """Give the elements of a list as Values of their own, so that each may fail alone.
+
+        Where they are known before the whole, as of a map, nothing waits.
+        """
         items = list(self)
         return [item if isinstance(item, Value) else literal(item, self._label) for item in items]
 

@@ -54,21 +54,21 @@ Program = Callable[..., Any]
 
 
 class Computer:
-    """Processors + scheduler. Use with ``with`` or ``async with``, or ``close`` it.
+    """Processors and their scheduler; use it with ``with`` or ``async with``, or ``close`` it.
 
-    engine:     "local" (the embedded model), "scripted", a server's URL, an Engine, or a mapping
-                of names to these; the first is the default processor. None: engine, model and
-                key as ``runtime.settings`` has them, as in the terminal.
-    model:      model name or directory, for a single named engine.
-    run_dir:    where runs are journaled; None keeps nothing.
-    durable:    sync every commit to the disk: survives power loss, slower.
-    prices, limits: by processor name.
-    seed:       for the jitter of retries only.
-    person:     who approves of what drivers may do (``runtime.drivers.person``).
-    dry:        drivers with an effect are refused, whatever anybody says.
-    system:     system text of all ops that say nothing of one (None, "": none).
-    convention: how prompts are laid out (``nlpu.prompt.convention``; None: as by default).
-                A run that goes on keeps both; to ask for another then is Usage.
+    Args:
+        engine: ``local`` (the embedded model), ``scripted``, a server's URL, an engine, or a dict
+            of these by name, the first being the default. None: as ``nlpu.toml`` says.
+        model: Model name or directory, for a single named engine.
+        run_dir: Where runs are journaled; None keeps nothing.
+        durable: Sync every commit to the disk: survives power loss, slower.
+        prices: By processor name.
+        limits: By processor name, or one for all.
+        seed: For the jitter of retries only.
+        person: Who approves of what drivers may do; None: such a run stops with NeedsPerson.
+        dry: Drivers with an effect are refused, whatever anybody says.
+        system: System text of ops that have none. A run that goes on keeps it; another is Usage.
+        convention: How prompts are laid out (None: as by default); kept in the same way.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Computer:
         return one_line(f"Computer({', '.join([*parts, where])})")
 
     def run(self, program: Program, /, *args: Any, **kwargs: Any) -> Run:
-        """Start a program and wait for it. Ctrl-C stops it, resumable."""
+        """Start a program and wait for it; Ctrl-C stops it, resumable."""
         return self._wait(self.start(program, *args, **kwargs))
 
     def evaluate(
@@ -142,12 +142,11 @@ class Computer:
         resume: str | None = None,
         cache: str | os.PathLike[str] | None = None,
     ) -> Report:
-        """Ask cases with known answers of an op or a program, and give the report.
+        """Ask cases with known answers of an op or a program, and give the report. Raises Usage.
 
-        cases, metric: see ``nlpu.eval``. against: what is asked the same.
-        processors: names of those to ask an op on. resume: the run of an evaluation to go on with.
-        cache: a file of answers (``eval.answers``): what is there is not asked again, new ones
-        are added. A budget that runs out leaves a report of what was asked by then, which says so.
+        ``against`` is asked the same; ``processors`` are those to ask an op on; ``resume`` names
+        an evaluation to go on with. What ``cache``, a file of answers, has is not asked again.
+        A budget that runs out leaves a report of what was asked by then, which says so.
         """
         from nlpu.runtime.eval.answers import add_answers, answers_in, cache_of
         from nlpu.runtime.eval.evaluation import prepared
@@ -175,11 +174,10 @@ class Computer:
         gate: Gate | None = None,
         **kwargs: Any,
     ) -> Run:
-        """Start a program and return at once.
+        """Start a program and return at once; other keywords go to it. Raises Usage.
 
-        budget:    most it may spend. estimates: expected completion tokens by op name.
-        header:    what a terminal needs to start it again. gate: breakpoints (``breakpoints``).
-        Other keywords go to the program. Raises Usage.
+        ``estimates`` are expected completion tokens by op name, ``header`` is what a terminal
+        needs to start it again, ``gate`` has breakpoints.
         """
         check_settings(program, args, {"budget": budget, "estimates": estimates,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
@@ -208,10 +206,9 @@ class Computer:
         gate: Gate | None = None,
         **kwargs: Any,
     ) -> Run:
-        """A new run that differs from the journaled one called ``name`` in what ``edits`` say.
+        """Start a run that differs from the journaled one called ``name`` in what ``edits`` say.
 
-        What does not depend on the edits is taken from the old run. Raises as ``resume``, and
-        Usage where an edit fits nothing in it.
+        What does not depend on them is taken from it. Raises as ``resume``; Usage for a bad edit.
         """
         check_settings(program, args, {"edits": edits, "budget": budget,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
@@ -245,10 +242,9 @@ class Computer:
     ) -> Run:
         """Go on with a journaled run: its program runs again and meets its results.
 
-        changed: reuse what can be reused where program, op or model differ from the journal's.
-        replay:  make no call at all.
-        Raises RunBusy, JournalDamaged, StorageFailed; Usage where this computer was given another
-        system text or convention than the run was begun with.
+        With ``changed`` reuse what can be where program, op or model differ from the journal's;
+        with ``replay`` make no call. Raises RunBusy, JournalDamaged, StorageFailed; Usage for
+        another system text or convention than the run was begun with.
         """
         check_settings(program, args, {"budget": UNLIMITED if budget is None else budget,
                        "changed": changed, "replay": replay, "stream": stream,
@@ -369,7 +365,7 @@ class Computer:
         return dict(self._station.kernel.ports.processors.opened)
 
     def close(self) -> None:
-        """Stop what still runs and release everything. Idempotent."""
+        """Stop what still runs and release everything; a second time does nothing."""
         if self._station.is_open and not self._station.is_foreign:
             for run in list(self._live):
                 run.stop()

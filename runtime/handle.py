@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # slow to import, and few look at the graph
 
 
 class Run:
-    """One execution of a program. Awaitable; ``wait`` is for threads."""
+    """One execution of a program; awaitable in any loop, usable from any thread."""
 
     def __init__(
         self, name: str, call: Callable[[Callable[[], None]], None], *, stream: bool = False
@@ -116,14 +116,14 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """running | done | failed | stopped | needs_person."""
+        """How it stands: ``running``, ``done``, ``failed``, ``stopped`` or ``needs_person``."""
         if self._state is None:
             return "failed" if self._done.done() else "running"
         return self._state.status
 
     @property
     def result(self) -> Any:
-        """The program's result with Values replaced by contents; raises the run's error."""
+        """The program's result with Values replaced by contents; waits, raises the run's error."""
         self.wait()
         see(self.label)
         if self.state.error is not None:
@@ -132,7 +132,7 @@ class Run:
 
     @property
     def label(self) -> Label:
-        """The label of its result: give it on as ``Value(run.result, run.label)``."""
+        """The label of its result; ``Value(run.result, run.label)`` hands both on."""
         root = self.state.root
         return root.label if root.kept is None else join(root.label, root.kept.label)
 
@@ -175,7 +175,13 @@ class Run:
     # -- waiting -----------------------------------------------------------------------------
 
     def wait(self, timeout_s: float | None = None) -> Run:
-        """Block until the run has ended. Raises TimeoutError, and ProgramError inside a program."""
+        """Wait until the run has ended, and give it; the run's error is not raised.
+
+        Raises TimeoutError, and ProgramError inside a program.
+
+        Args:
+            timeout_s: Longest wait, in seconds (None: no end).
+        """
         check("wait", locals(), {"timeout_s": maybe(SECONDS)})
         error = self._ended(timeout_s)
         if error is not None:
@@ -198,11 +204,11 @@ class Run:
         return self
 
     def stream(self) -> Stream:
-        """The text of calls as it is generated. Start the run with ``stream=True``.
+        """Give the text of calls as it is generated, for ``for`` and ``async for``.
 
-        For ``for`` and ``async for``. A piece is a text that names its call: ``op``, ``position``.
-        What a failed attempt gave is not given again: its next attempt goes on behind it, or where
-        it says something else begins anew behind ``runtime.observe.pieces.AGAIN``.
+        A piece is a text that names its call: ``op``, ``position``. What a failed attempt gave
+        is not given again: its next attempt goes on behind it, or where it says something else
+        begins anew behind a mark. Raises ProgramError if the run was not started to stream.
         """
         if self._pieces is None:
             raise ProgramError("start the run with stream=True to stream its text")
@@ -211,7 +217,7 @@ class Run:
         return self._pieces
 
     def stop(self) -> None:
-        """End the run now; it can be resumed. Returns when it has ended."""
+        """End the run now, resumable, and return when it has ended."""
         self._call(self._stop)
         self._ended()
 

@@ -12,8 +12,8 @@ README = ROOT / "README.md"
 PAGES = [
     pytest.param(README, marks=pytest.mark.local, id=README.name),  # its program asks the model
     *(
-        pytest.param(page, id=page.name)
-        for page in sorted(ROOT.glob("docs/*.md"))
+        pytest.param(page, id=str(page.relative_to(ROOT / "docs")))
+        for page in sorted(ROOT.glob("docs/**/*.md"))
         if "```python" in page.read_text()
     ),
 ]
@@ -26,4 +26,5 @@ def test_blocks_run(page: Path, tmp_path: Path) -> None:
     names: dict[str, object] = {"__name__": page.stem}
     for block in blocks:
         line = text[: text.index(block)].count("\n")
-        exec(compile("\n" * line + block, str(page), "exec"), names)
+        code = compile("\n" * line + block, str(page), "exec", dont_inherit=True)
+        exec(code, names)

@@ -62,11 +62,11 @@ class Page:
 
     @property
     def address(self) -> str:
-        """Where it can be read."""
+        """Where it can be read: the argument of ``Memory.read``."""
         return address_of(self.text, self.source, self.start)
 
     def rated(self, importance: float) -> Page:
-        """The same page with another importance."""
+        """Give the same page with another importance."""
         return replace(self, importance=importance)
 
 

@@ -70,21 +70,20 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Op(Generic[R]):
-    """A typed natural-language instruction.
+    """A typed instruction in plain language; to call it issues a call. Raises BadOp.
 
-    max_tokens:  bound of generated tokens (0: the default of the result type).
-    temperature: 0 gives the same answer to the same question, and then it is asked only once.
-    repetition_penalty: above 1 keeps small models from saying the same thing again and again.
-    at_limit:    what to do with a free text that reaches max_tokens: ``error`` raises Truncated,
-                 ``trim`` keeps it up to its last whole sentence and counts it in the receipt.
-    processor:   name of the processor to run on (None: the computer's default).
-    system:      who the model is to be, for all that it is asked (None: what the run says;
-                 "": nobody, whatever the run says).
-    examples:    calls with their right results, shown in every prompt: a list of
-                 (operand, ..., result); checked against the op, counted in the window.
-    retries:     how often a typed reply that does not fit is asked again with what was wrong.
-    calibration: how judgements are read (None: as the model gives them).
-    chat:        the place of the operand that is a Chat; -1 where none is.
+    Attributes:
+        max_tokens: Most tokens that may be generated (0: the default of the result type).
+        temperature: 0 gives the same answer to the same question, which is then asked only once.
+        top_p: Share of the likeliest tokens that are drawn among, above 0 and up to 1.
+        repetition_penalty: Above 1 keeps small models from saying the same thing again and again.
+        at_limit: A free text that is cut: ``error`` raises Truncated, ``trim`` keeps sentences.
+        processor: Name of the processor to run on (None: the computer's default).
+        system: Who the model is to be (None: what the run says; "": nobody, whatever that says).
+        examples: Calls with their right results, each (operand, ..., result), in every prompt.
+        retries: How often a typed reply that does not fit is asked again with what was wrong.
+        calibration: How judgements are read (None: as the model gives them).
+        chat: The place of the operand that is a Chat; -1 where none is.
     """
 
     name: str
@@ -123,12 +122,13 @@ class Op(Generic[R]):
     def __call__(
         self, *args: Any, samples: int | None = None, sample: int | None = None, **named: Any
     ) -> Value[R]:
-        """Issue one call and return its Value.
+        """Issue one call and return its Value. Raises BadOperand, NotInRun.
 
-        samples: draw that many independent results; the Value then holds a list of them.
-        sample:  number of one draw; equal numbers are the same draw.
-
-        Raises BadOperand, NotInRun.
+        Args:
+            *args: Operands by position.
+            samples: Draw that many independent results; the Value then holds a list of them.
+            sample: The number of one draw; equal numbers are the same draw.
+            **named: Operands by name.
         """
         operands = args if not named and self._plain_operands(args) else self._bound(args, named)
         if samples is not None or sample is not None:
@@ -139,12 +139,12 @@ class Op(Generic[R]):
         return current().issue(call, operands)
 
     def map(self, items: Any, *args: Any, **named: Any) -> Value[list[R]]:
-        """One call for each item, each as soon as its item is there; results in item order."""
+        """Issue one call for each item, as soon as it is there; results are in item order."""
         rest = self.bind(args, named, skip=1)
         return current().issue(Map(self), (_listed(self.name, _first(self), items), *rest))
 
     def reduce(self, items: Any, *args: Any, **named: Any) -> Value[R]:
-        """Fold the items to one, in a tree of calls that each fit the window (rule 4)."""
+        """Fold the items to one, in a tree of calls that each fit the window."""
         first = _first(self).type
         if first != self.result and first != result_type(
             types.GenericAlias(list, (self.result.annotation,))
@@ -158,13 +158,13 @@ class Op(Generic[R]):
         return current().issue(Reduce(self), (_listed(self.name, place, items), *rest))
 
     def check(self, cases: Any, metric: Any = None) -> Value[Report]:
-        """One call for each case, and what they were worth: a report (``nlpu.eval.cases``)."""
+        """Issue one call for each case; the Value has a report of what they were worth."""
         from nlpu.eval.cases import cases_of
 
         return current().issue(Check(self, cases_of(cases), metric), ())
 
     def using(self, **changes: Any) -> Op[R]:
-        """The same op with other settings: any field of Op but its text, operands and result."""
+        """Give the op with other settings: any field but text, operands and result."""
         check_given(self.name, changes)
         return replace(self, **changes)
 
@@ -186,7 +186,7 @@ class Op(Generic[R]):
         return self.bind(args, named)
 
     def bind(self, args: tuple[Any, ...], named: dict[str, Any], skip: int = 0) -> tuple[Any, ...]:
-        """The operands in order, checked (rule 2). Raises BadOperand."""
+        """Give the operands in order, checked; what a call does first. Raises BadOperand."""
         places = self.operands[skip:]
         if named or len(args) != len(places):
             args = _arrange(self.name, places, args, named)
@@ -250,7 +250,7 @@ def nlop(**settings: Any) -> Callable[[Callable[..., R]], Op[R]]: ...
 def nlop(function: Callable[..., R] | None = None, **settings: Any) -> Any:
     """Make an op of a function whose docstring is the instruction and whose body is empty.
 
-    Parameters become operands, the return annotation the result type. Settings are those of Op.
+    Parameters become operands, the return annotation the result type; settings are those of Op.
     Raises BadOp where the docstring or an annotation is missing.
     """
     if function is None:
@@ -282,9 +282,9 @@ def op(text: str, out: Any, **settings: Any) -> Op[Any]: ...
 
 
 def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settings: Any) -> Op[Any]:
-    """An op written inline: ``op("Translate to French")(text)``.
+    """Make an op in a line, of texts: ``op("Translate to French")(text)``. Raises BadOp.
 
-    It takes ``operands`` texts, called ``text`` or ``text_1``, ``text_2``, ... Raises BadOp.
+    Its operands are called ``text``, or ``text_1``, ``text_2``, ...
     """
     check("op", {"operands": operands}, {"operands": WHOLE}, BadOp)
     names = ["text"] if operands == 1 else [f"text_{n + 1}" for n in range(operands)]

@@ -30,32 +30,38 @@ _ANSWERED = "\n\nYour answer was:\n{fence}\n{answer}\n{fence}\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """Where the parts of a prompt stand, and in which words.
+    """A way to lay out prompts: where their parts stand, and in which words. Raises Usage.
 
-    version:   its name, in the keys of calls. Version "1" is that of journals that name none.
-    constants: parts that are the same in every call of an op, each in a line.
-    place:     the turn that holds the constants: the system's, or the user's; behind a document
-               always the user's.
-    operand:   how an operand is written, with {name} or {label} (the name as words), {text} and
-               {fence}.
-    line:      how one without a line break is written, which can hold no border; "": as others.
-    document:  the label of an operand that is longer than the constants and than ``from_length``
-               characters. It stands before them, so that all that is asked of it shares it, and
-               what a reminder says is said there alone. "": none goes first.
-    about:     what the constants say of that document where it has another label.
-    questions: names of operands that are asked of the others; they stand behind them.
-    gap:       stands between constants and operands.
-    reminder:  parts that are said once more behind the operands, each in a line, behind ``last``.
-    behind:    kinds of results whose contract is said in the reminder alone, if no examples are
-               shown: words of a contract that stand before the text are heeded more than the text.
-    examples:  as turns of the chat, or as text behind the constants; as text behind a document.
-    example, now: how an example is written as text, with {operands} and {answer}, and what
-               follows the last.
-    rule:      what fences mean. contracts: words for the kinds of results, with {one} of choices
-               and {form}; the type's own words where a kind is not named.
-    again:     what is said of an answer that is no result, with {why} and {contract}.
-    answered:  how that answer is written where a model's template has no turn for it, with {answer}
-               and {fence}. silent: stands for an answer without text.
+    Attributes:
+        version: Its name, in the keys of calls. Version "1" is that of journals that name none.
+        constants: Parts that are the same in every call of an op, each in a line.
+        place: The turn that holds the constants: the system's, or the user's; behind a document
+            always the user's.
+        operand: How an operand is written, with {name} or {label} (the name as words), {text} and
+            {fence}.
+        line: How one without a line break is written, which can hold no border; "": as others.
+        document: The label of an operand that is longer than the constants and than
+            ``from_length``. It stands before them, so that all that is asked of it shares it, and
+            what a reminder says is said there alone. "": none goes first.
+        from_length: Characters from which an operand is a document.
+        about: What the constants say of that document where it has another label.
+        questions: Names of operands that are asked of the others; they stand behind them.
+        gap: Stands between constants and operands.
+        reminder: Parts that are said once more behind the operands, each in a line.
+        behind: Kinds of results whose contract is said in the reminder alone, if no examples are
+            shown: words of a contract that stand before the text are heeded more than the text.
+        last: Stands before the reminder.
+        examples: As turns of the chat, or as text behind the constants; behind a document as text.
+        example: How an example is written as text, with {operands} and {answer}.
+        now: What follows the last example.
+        rule: What fences mean.
+        contracts: Words for the kinds of results, with {one} of choices and {form}; the type's own
+            words where a kind is not named.
+        again: What is said of an answer that is no result, with {why} and {contract}.
+        answered: How that answer is written where a model's template has no turn for it, with
+            {answer} and {fence}.
+        silent: Stands for an answer without text.
+        digest: What tells it from another, 8 bytes.
     """
 
     version: str
@@ -89,7 +95,7 @@ class Convention:
         return f"Convention({self.version!r})"
 
     def using(self, **changes: Any) -> Convention:
-        """The same convention with other fields; give it a version of its own."""
+        """Give the same convention with other fields; give it a version of its own."""
         return replace(self, **changes)
 
 

@@ -45,7 +45,17 @@ from nlpu.wire import Capabilities, Reply, Request
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """One scripted answer. ``tokens`` and ``seconds`` default to what the engine computes."""
+    """An answer of a script. Raises Usage where a number is none.
+
+    Attributes:
+        text: What is said.
+        tokens: How many those are (None: counted as real tokenizers cut).
+        seconds: What it takes (None: as the engine's speed has it).
+        cached_tokens: Tokens of the prompt that count as read before.
+        finish_length: The answer was cut at its limit.
+        probabilities: Of the choices of a judgement, yes first; without them it is certain.
+        mass: What all choices together have of the whole, 0 to 1.
+    """
 
     text: str
     tokens: int | None = None
@@ -99,12 +109,19 @@ def _is_script(script: Any) -> bool:
 
 
 class Scripted:
-    """Implements the Engine protocol. ``seen`` holds every request in order of arrival.
+    """An engine whose answers, latencies and faults are a script: the model of tests.
 
-    script:         see the module; None gives texts made from the prompt's hash.
-    window:         tokens of prompt and limit; those of a prompt are characters.
-    slots:          requests served at once; the others wait in order of priority, then arrival.
-    latency_s:      seconds before the first token; ``tokens_per_s``: speed after it (0: at once).
+    ``seen`` holds every request in order of arrival. Raises Usage where a setting is none.
+
+    Args:
+        script: A text, a ``Say``, an error to raise, a dict of these by a part of the instruction,
+            a function of what was seen, or a list in order of arrival (None: made-up results).
+        window: Most tokens of prompt and answer; those of a prompt are characters.
+        slots: Requests served at once; the others wait in order of priority, then arrival.
+        latency_s: Seconds before the first token.
+        tokens_per_s: Speed after it (0: at once).
+        max_in_flight: What it tells the scheduler.
+        model: The name that results are journaled under.
     """
 
     def __init__(
@@ -135,12 +152,14 @@ class Scripted:
         return f"Scripted({counted(len(self.seen), 'request')} seen{closed})"
 
     async def capabilities(self) -> Capabilities:
+        """Say what it can, for the scheduler."""
         return Capabilities(
             self._model, self._window, self._max_in_flight, seed=True, priority=True,
             tokenizer="chars", probabilities=True,
         )  # fmt: skip
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        """Answer one request. Raises what the script says, DoesNotFit, Cancelled."""
         needed = len(request.prompt) + request.max_tokens
         if needed > self._window:
             raise DoesNotFit(f"{needed} tokens in a window of {self._window}", needed, self._window)
@@ -160,12 +179,14 @@ class Scripted:
             del self._tasks[request.id]
 
     def cancel(self, request_id: str) -> None:
+        """Stop the request of that id, if it is under way."""
         task = self._tasks.get(request_id)
         if task is not None:
             self.cancelled.append(request_id)
             task.cancel()
 
     async def close(self) -> None:
+        """Note that it was closed."""
         self.closed = True
 
     async def _serve(self, seen: Seen, on_text: Callable[[str], None] | None) -> Reply:

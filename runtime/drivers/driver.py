@@ -214,7 +214,16 @@ def driver(
 ) -> Any:  # fmt: skip
     """Declare a function as a driver: its docstring says what it does, annotations its types.
 
-    Other keywords are fields of Driver. Raises BadOp.
+    Raises BadOp where one of these is missing, or a declaration is none.
+
+    Args:
+        function: The function, plain or async; None where something is declared.
+        effect: ``pure`` computes, ``read`` looks, ``write`` changes what is ours, ``external``
+            reaches others.
+        roles: By argument: ``authority`` decides and must be trusted, ``selector`` picks among
+            what may be seen, ``content`` is carried along. Not named: authority.
+        **declared: ``name``, ``brings``, ``label_of``, ``audience``, ``idempotent``,
+            ``deadline_s`` (seconds) and ``most_bytes``, as fields of Driver.
     """
     if function is None:
         return lambda f: driver(f, effect=effect, roles=roles, **declared)

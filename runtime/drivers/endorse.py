@@ -51,10 +51,15 @@ class Endorse:
 
 
 def endorse(value: Any, into: Any) -> Value[Any]:
-    """The value as one of ``into``, vouched for: a closed type, or a set of texts (or its Value).
+    """Vouch for a value that is one of a closed set.
 
     A text is taken as what it says: "yes" for a bool, digits for an integer, a choice's name.
     The Value fails with Malformed where the content is none of them. Raises BadOperand, NotInRun.
+
+    Args:
+        value: A Value or a content.
+        into: ``bool``, a Literal, an Enum, an integer with bounds, a set of texts, or a Value of
+            one.
     """
     if isinstance(into, Value):
         return current().issue(Endorse(), (value, into))

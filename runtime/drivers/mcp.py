@@ -43,14 +43,16 @@ if TYPE_CHECKING:
 
 
 class McpServer:
-    """A server whose tools are drivers while the ``with`` lasts.
+    """An MCP server whose tools are drivers while the ``with`` lasts. Raises Usage.
 
-    where:      a command and its arguments, or ``http://127.0.0.1:PORT/PATH``.
-    manifest:   the JSON file that pins its tools; ``pin`` writes it.
-    env:        environment variables for the command, beside PATH, HOME and the like.
-    deadline_s: of one call, and of a start. most_bytes: longest message.
     ``drivers`` are its tools by name, ``set_aside`` says of the others why they cannot be used.
-    Raises Usage.
+
+    Args:
+        where: A command and its arguments, or ``http://127.0.0.1:PORT/PATH``.
+        manifest: The JSON file that pins its tools; ``pin`` writes it.
+        env: Environment variables for the command, beside PATH, HOME and the like.
+        deadline_s: Seconds of one call, and of a start.
+        most_bytes: Longest message.
     """
 
     def __init__(

@@ -22,7 +22,11 @@ _HEARD = "what was heard"
 
 
 def first(*values: Value[Any]) -> Value[Any]:
-    """The first of the Values that is there; losers that nothing else needs are cancelled."""
+    """Give the first of the Values that is there; cancel losers that nothing else needs.
+
+    A failure does not win while another Value may come. A resumed run takes the same one. Raises
+    BadOperand, NotInRun.
+    """
     if not values:
         raise BadOperand("first() needs at least one Value")
     for value in values:
@@ -32,13 +36,13 @@ def first(*values: Value[Any]) -> Value[Any]:
 
 
 def now() -> datetime:
-    """The time (UTC). The same on every resume."""
+    """Give the time (UTC), the same on every resume. Raises NotInRun."""
     scope = _scope()
     return datetime.fromtimestamp(scope.remember(scope.run.date_s, "the time"), UTC)
 
 
 def random() -> Random:
-    """A random generator whose seed is the same on every resume."""
+    """Make a random generator whose seed is the same on every resume. Raises NotInRun."""
     return Random(_scope().remember(lambda: Random().getrandbits(48), "a random number"))
 
 

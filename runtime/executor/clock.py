@@ -53,7 +53,11 @@ class SystemClock:
 
 
 class FakeClock:
-    """A time that passes only when everybody waits. ``start_s`` is its first date."""
+    """A time that passes only when everybody waits. Raises Usage.
+
+    Args:
+        start_s: Its first date, in seconds since 1970.
+    """
 
     def __init__(self, start_s: float = 1_000_000_000.0) -> None:
         check("FakeClock", locals(), {"start_s": AMOUNT})
@@ -65,9 +69,11 @@ class FakeClock:
         return f"FakeClock(at {self.now_s:g} s)"
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
+        """Make the event loop of a computer that has this clock."""
         return _JumpingLoop(self)
 
     def date_s(self) -> float:
+        """Give the date, in seconds since 1970."""
         return self.start_s + self.now_s
 
 

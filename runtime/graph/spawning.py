@@ -104,7 +104,12 @@ def spawn(program: Program, /, *args: Any, **kwargs: Any) -> Value[Any]:
     """Start a nested program beside this one and return the Value of its result.
 
     It is a scope of its own: it has its own positions, and its labels do not lower the caller's.
-    Values given as arguments are passed on as Values.
+    Raises BadOperand, NotInRun; what the program raises fails its Value.
+
+    Args:
+        program: A function, plain or async.
+        *args: Its arguments; Values are passed on as Values.
+        **kwargs: The same by name.
     """
     check("spawn", {"program": program}, {"program": FUNCTION}, BadOperand)
     name = getattr(program, "__name__", "program")

@@ -137,7 +137,7 @@ class Receipt(BaseModel):
         return one_line(f"Receipt({self})")
 
     def table(self) -> str:
-        """The line, and below it one row for each op and each line that waited."""
+        """Write the line, and below it one row for each op and each line that waited."""
         head = ("op", "calls", "nlops", "tokens in", "cached", "out", "queue s", "service s")
         rows: list[tuple[str, ...]] = [head]
         for part in self.by_op:

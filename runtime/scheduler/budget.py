@@ -29,7 +29,17 @@ TOKENS_PER_NLOP = 100
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Most that a run may spend; None is unlimited. ``seconds`` is a deadline, not a budget."""
+    """Most that a run may spend, all its programs together; None is unlimited. Raises Usage.
+
+    What a call can take at most is set aside before it is sent, so no run spends more.
+
+    Attributes:
+        calls: Attempts that were answered, or whose answer was lost.
+        nlops: Generated tokens / 100.
+        tokens: Of prompts and answers together.
+        money: By the computer's prices; without them nothing costs anything.
+        seconds: A deadline from the start of this life of the run.
+    """
 
     calls: int | None = None
     nlops: float | None = None

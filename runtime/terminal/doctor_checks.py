@@ -33,6 +33,7 @@ _ADDS = {
     "vllm": "large models on a GPU (nlpu serve)",
     "otel": "runs as OpenTelemetry spans (nlpu show --otel)",
     "plot": "pictures of benchmarks (nlpu bench --plot)",
+    "docs": "the pages as a site (make docs)",
     "dev": "the tests of this project (make test)",
 }
 Version = Callable[[str], str | None]  # of a package, where it is installed
