@@ -33,7 +33,7 @@ from nlpu.runtime.drivers.person import Person
 from nlpu.runtime.executor.clock import Clock, SystemClock
 from nlpu.runtime.executor.forks import heed_forks
 from nlpu.runtime.executor.raised import as_typed
-from nlpu.runtime.handle import Run
+from nlpu.runtime.handle import Run, begins, releases, state_of
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.journal.header import header_of
 from nlpu.runtime.journal.rows import past_in, rows_by_run
@@ -159,7 +159,7 @@ class Computer:
         else:
             run = self._wait(self.resume(resume, evaluation.evaluate, asked, budget=budget))
         if known is not None:
-            add_answers(known, answers_in(run.state.root.subtree()))
+            add_answers(known, answers_in(state_of(run).root.subtree()))
         return evaluation.outcome(run)
 
     def start(
@@ -300,7 +300,7 @@ class Computer:
     ) -> None:  # fmt: skip
         kernel = self._station.kernel
         programs = kernel.programs
-        run.begins(state)
+        begins(run, state)
         state.date_s = self._clock.date_s
         heed_forks(programs)
         kernel.begin(state, gate)
@@ -324,7 +324,7 @@ class Computer:
 
     def _ended(self, run: Run) -> None:
         """Write the run's last row, then let its waiters go: on the hub, after the commit."""
-        state, kernel = run.state, self._station.kernel
+        state, kernel = state_of(run), self._station.kernel
         try:
             lives.ended(state)
         except Exception as failure:  # its waiters must hear of it, whatever it is
@@ -337,7 +337,7 @@ class Computer:
     def _release(self, run: Run, error: BaseException | None = None) -> None:
         """Let its waiters go. ``error``: why it could not begin."""
         self._live.discard(run)
-        run.releases(error)
+        releases(run, error)
 
     def _enter(self, run: Run, begin: Callable[[], None]) -> None:
         self._live.add(run)

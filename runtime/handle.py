@@ -48,25 +48,6 @@ class Run:
         self._done.set_running_or_notify_cancel()  # who awaits it may be cancelled; it is not
         self._pieces = Stream() if stream else None
 
-    # -- for its computer, on the loop's thread ------------------------------------------------
-
-    def begins(self, state: RunState) -> None:
-        """Note that it is there: from now on it can be looked at."""
-        self._state = state
-        if self._pieces is not None:
-            pieces = Pieces(self._pieces.put)
-            state.on_text = pieces.take
-            state.on_end.append(pieces.end)
-
-    def releases(self, error: BaseException | None = None) -> None:
-        """Let its waiters go. ``error``: why it could not begin."""
-        if self._pieces is not None:
-            self._pieces.put(None)
-        if error is None:
-            self._done.set_result(None)
-        else:
-            self._done.set_exception(error)
-
     # -- printing ----------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -126,14 +107,15 @@ class Run:
         """The program's result with Values replaced by contents; waits, raises the run's error."""
         self.wait()
         see(self.label)
-        if self.state.error is not None:
-            raise self.state.error
-        return self.state.result
+        state = state_of(self)
+        if state.error is not None:
+            raise state.error
+        return state.result
 
     @property
     def label(self) -> Label:
         """The label of its result; ``Value(run.result, run.label)`` hands both on."""
-        root = self.state.root
+        root = state_of(self).root
         return root.label if root.kept is None else join(root.label, root.kept.label)
 
     @property
@@ -146,7 +128,7 @@ class Run:
     @property
     def receipt(self) -> Receipt:
         """What the run took, so far or in all."""
-        return receipt_of(self.state)
+        return receipt_of(state_of(self))
 
     @property
     def counts(self) -> Counts:
@@ -163,14 +145,7 @@ class Run:
         """The run as a networkx graph, built on demand (see ``runtime.observe.graph_view``)."""
         from nlpu.runtime.observe.graph_view import graph_of
 
-        return graph_of(self.state)
-
-    @property
-    def state(self) -> RunState:
-        """Its state on the loop's thread, with its nodes. Raises why it never began."""
-        if self._state is None:
-            raise self.error or ProgramError("the run has not begun yet: wait for it first")
-        return self._state
+        return graph_of(state_of(self))
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -225,3 +200,32 @@ class Run:
         if self._state is not None and self._state.status == "running":
             error = Interrupted("the run was interrupted; it can be resumed")
             self._state.ports.outside.stop(self._state, error)
+
+
+# -- for its computer, and for what looks at its nodes ---------------------------------------------
+
+
+def state_of(run: Run) -> RunState:
+    """Give a run's state on the loop's thread, with its nodes. Raises why it never began."""
+    if run._state is None:
+        raise run.error or ProgramError("the run has not begun yet: wait for it first")
+    return run._state
+
+
+def begins(run: Run, state: RunState) -> None:
+    """Note that a run is there: from now on it can be looked at."""
+    run._state = state
+    if run._pieces is not None:
+        pieces = Pieces(run._pieces.put)
+        state.on_text = pieces.take
+        state.on_end.append(pieces.end)
+
+
+def releases(run: Run, error: BaseException | None = None) -> None:
+    """Let a run's waiters go. ``error``: why it could not begin."""
+    if run._pieces is not None:
+        run._pieces.put(None)
+    if error is None:
+        run._done.set_result(None)
+    else:
+        run._done.set_exception(error)

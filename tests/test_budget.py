@@ -30,6 +30,7 @@ from nlpu.errors import (
     ServerFault,
 )
 from nlpu.runtime import Budget, first, spawn
+from nlpu.runtime.handle import state_of
 from nlpu.runtime.scheduler.budget import Amount, Purse
 from nlpu.testing.scripted import Say, Scripted
 
@@ -176,7 +177,7 @@ def test_open_attempts_are_charged_after_a_kill(tmp_path: Path) -> None:
     resumed(lives[1], run, echoes, 3, engine=Doomed(said, lives[1], lives[2], at=3))
     with computer(run_dir=lives[2]) as machine:
         last = finish(machine.resume(run.name, echoes, 3, budget=Budget(nlops=100)))
-        spent = last.state.purse.spent
+        spent = state_of(last).purse.spent
     assert last.result == ["0", "1", "2"]
     assert spent.calls == 9
     assert spent.nlops == pytest.approx(2 * 3 * 2.56 + 3 * 0.01)

@@ -28,6 +28,7 @@ from nlpu.errors import (
     Unreachable,
 )
 from nlpu.runtime import Budget, Run
+from nlpu.runtime.handle import state_of
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
 from nlpu.testing.scripted import Say, Scripted
 from nlpu.wire import Message, Reply, Request
@@ -87,7 +88,7 @@ def program() -> Any:
 
 
 def spent(run: Run) -> Amount:
-    return run.state.purse.spent
+    return state_of(run).purse.spent
 
 
 def at_least(have: Amount, truth: Amount) -> bool:

@@ -45,6 +45,7 @@ from nlpu.programs.calling import careful
 from nlpu.runtime import Computer, FakeClock, Run, first, spawn
 from nlpu.runtime.drivers.endorse import endorse
 from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.handle import state_of
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.value import current
 
@@ -382,7 +383,7 @@ def test_what_failed_before_a_race_was_won_is_in_its_label(tmp_path: File) -> No
     def labels(begin: Callable[[Computer], Run]) -> tuple[str, list[Label]]:
         with Computer(Scripted(slow), clock=FakeClock(), run_dir=tmp_path) as machine:
             run = finish(begin(machine))
-            nodes = run.state.root.subtree()
+            nodes = state_of(run).root.subtree()
             return run.name, [node._label for node in nodes if node.name == "first"]
 
     name, found = labels(lambda machine: machine.start(lambda: [value for value, _ in race()]))

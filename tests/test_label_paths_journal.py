@@ -20,6 +20,7 @@ from nlpu import Label, Value
 from nlpu.label import UNTRUSTED, USER, join
 from nlpu.runtime import Budget, Computer, Run, spawn
 from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.handle import state_of
 from nlpu.runtime.journal.edits import Edits
 
 Begin = Callable[[Computer, Callable[[], Any]], Run]
@@ -51,7 +52,7 @@ class Life:
         settings = {"engine": engine(), "person": person, **settings}
         with computer(**settings) as machine:
             self.run = finish(begin(machine, everything))
-            nodes = list(self.run.state.root.subtree())
+            nodes = list(state_of(self.run).root.subtree())
         untimed = [n for n in nodes if n.ready and n.name != "first"]  # what comes first is timing
         self.labels: dict[str, Label] = {n.position: n._label for n in untimed}
         self.texts = {n.position: n._content for n in nodes if n.name in ("echo", "merge")}

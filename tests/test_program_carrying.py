@@ -21,6 +21,7 @@ from nlpu.runtime import Computer, Run, first, spawn
 from nlpu.runtime.drivers.driver import driver
 from nlpu.runtime.drivers.endorse import endorse
 from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.handle import state_of
 from nlpu.runtime.loader import load
 from nlpu.runtime.plans.bounds import Given
 from nlpu.runtime.plans.execute import program_of
@@ -41,7 +42,7 @@ def written(program: Callable[..., Any], *args: Any, engine: Any = None) -> tupl
     with computer(engine) as machine:
         run = finish(machine.start(program, *args))
         given_args = inspect.signature(program).bind(*args).arguments
-        plan = plan_of(run.state, given_args)
+        plan = plan_of(state_of(run), given_args)
     text = write(plan)
     assert read(text) == plan and write(read(text)) == text
     return text, run
@@ -76,7 +77,7 @@ def test_equal_answers_are_each_their_own_calls(tmp_path: Path) -> None:
             begin = partial(machine.resume, name) if name else machine.start
             run = finish(begin(program, "a b, c d"))
             name = run.name
-            text = write(plan_of(run.state, {}))
+            text = write(plan_of(state_of(run), {}))
         again = execute(program_of(text), engine=lambda seen: ("food", "sport")["c d" in str(seen)])
         assert again.result == [["a b", "food"], ["c d", "sport"]], text
 
@@ -178,7 +179,7 @@ def test_a_decision_from_untrusted_text_gains_no_trust_by_being_written() -> Non
 
     with computer("yes", person=ScriptedPerson(approve=lambda call: True)) as machine:
         run = finish(machine.start(program))
-        text = write(plan_of(run.state, {}))
+        text = write(plan_of(state_of(run), {}))
     assert 'post to="ann", body="Hello." given %2 = true' in text and SENT == ["ann"]
     given_drivers = Given({"post": post, "fetch": fetch})
     again = execute(program_of(text, given_drivers), engine="yes")
@@ -193,7 +194,7 @@ def test_a_result_made_of_untrusted_text_keeps_its_label_in_the_text() -> None:
     for _ in range(2):  # the text of the text's run, too
         with computer() as machine:
             run = finish(machine.start(program))
-            text = write(plan_of(run.state, {}))
+            text = write(plan_of(state_of(run), {}))
         assert '%2 = "me." given untrusted\nreturn %2' in text
         program = program_of(text, given_drivers)
     assert execute(lambda: post(spawn(program), "Hello.")).status == "needs_person"

@@ -15,6 +15,7 @@ from kit import computer, echo, execute
 from terminal_fixture import Ended, Terminal, environment, nlpu
 
 from nlpu.runtime import Computer
+from nlpu.runtime.handle import state_of
 from nlpu.runtime.naming import named
 from nlpu.runtime.terminal.show.archive import Record, find, records
 from nlpu.runtime.terminal.show.edges import shape_of
@@ -27,6 +28,7 @@ import sys
 from dataclasses import dataclass
 from nlpu import nlop
 from nlpu.runtime import Computer
+from nlpu.runtime.handle import state_of
 {imports}
 @dataclass
 class Book:
@@ -285,7 +287,7 @@ def test_a_program_that_comes_along_is_named(nlpu: Terminal) -> None:
 
 
 def test_nothing_is_written_of_a_run_that_is_not_journaled() -> None:
-    assert "file" not in (execute(go).state.header or {})
+    assert "file" not in (state_of(execute(go)).header or {})
 
 
 READ: dict[str, tuple[str, str, bool]] = {  # annotation, what is given, whether a name is enough

@@ -38,6 +38,7 @@ from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
 from nlpu.prompt.ids import Prompt
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.executor.clock import FakeClock
+from nlpu.runtime.handle import state_of
 from nlpu.runtime.observe.receipt import Receipt
 from nlpu.runtime.observe.samples import Draw, Experience, Sample
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
@@ -253,7 +254,7 @@ def forecast(
         for seed in range(dry_runs):
             engine.begin(seed)
             run = computer.run(program, *args, budget=limits, **named)
-            failure, not_made = run.error, run.state.replay.refused
+            failure, not_made = run.error, state_of(run).replay.refused
             refused |= not_made
             if failure is None or not_made or isinstance(failure, ModelError | Stopped):
                 receipts.append(run.receipt)  # real runs end so, too, or go on from there

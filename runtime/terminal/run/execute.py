@@ -37,7 +37,7 @@ from nlpu.errors import (
     described,
 )
 from nlpu.runtime.computer import Computer
-from nlpu.runtime.handle import Run
+from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.loop_thread import LeftBehind
 from nlpu.runtime.observe.receipt import Receipt
 from nlpu.runtime.settings import Settings
@@ -189,7 +189,7 @@ def _watched(job: Job, run: Run, watchdog: Watchdog) -> None:
     if job.seconds is not None:
         texts["overdue"] = _last_words(job, run, _deadline(job.seconds))
     due_s = None if job.seconds is None else job.seconds + _OVERDUE_S + GRACE_S
-    run.state.on_end.append(lambda: watchdog.begins(None, texts))
+    state_of(run).on_end.append(lambda: watchdog.begins(None, texts))
     watchdog.begins(due_s, texts)
 
 

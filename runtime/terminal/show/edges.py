@@ -88,11 +88,13 @@ def shape_of(record: Record) -> Shape:
 
 def _replayed(record: Record) -> Shape:
     def look(computer: Computer, run: Run, arguments: dict[str, Any]) -> Shape:
+        from nlpu.runtime.handle import state_of  # here: looking needs a computer
+
         processor = next(iter(computer.processors.values()))
-        speaking = processor.speaking(run.state.convention)
+        speaking = processor.speaking(state_of(run).convention)
         ops = {  # of the nodes that hold them; the graph only names them
             node.position: node.work.op
-            for node in run.state.root.subtree()
+            for node in state_of(run).root.subtree()
             if isinstance(node, Node) and node.position in record.past.calls
         }
         return Shape(run.graph, _layouts(record, speaking, ops))
@@ -109,6 +111,7 @@ def replayed(
     Raises NlpuError, TimeoutError, sqlite3.Error, OSError.
     """
     from nlpu.runtime.computer import Computer  # the scheduler, which only a replay needs
+    from nlpu.runtime.handle import state_of
 
     header, files = record.past.header, files_of(record)
     doubt = doubt_of(record, files)
@@ -132,7 +135,7 @@ def replayed(
                 ends.pop_all()
             raise
         known = record.past.calls
-        there = {node.position for node in run.state.root.subtree()}
+        there = {node.position for node in state_of(run).root.subtree()}
         if not known.keys() <= there:
             met = len(known.keys() & there)
             raise ProgramError(f"its replay met {met} of {len(known)} calls")

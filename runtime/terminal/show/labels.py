@@ -77,7 +77,9 @@ def show_labels(record: Record, every: bool, as_json: bool) -> None:
 
 
 def _told(computer: Computer, run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
-    nodes = sorted(run.state.root.subtree(), key=lambda node: in_order(node.position))
+    from nlpu.runtime.handle import state_of  # here: looking needs a computer
+
+    nodes = sorted(state_of(run).root.subtree(), key=lambda node: in_order(node.position))
     refused = [
         _refusal(node, error.call)
         for node in nodes

@@ -25,7 +25,9 @@ def write_out(record: Record, as_json: bool) -> None:
     lead_prints_to_stderr()
 
     def look(computer: Computer, run: Run, arguments: dict[str, Any]) -> Plan:
-        return plan_of(run.state, arguments)
+        from nlpu.runtime.handle import state_of  # here: looking needs a computer
+
+        return plan_of(state_of(run), arguments)
 
     try:
         plan = replayed(record, look)
