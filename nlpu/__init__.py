@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nlpu.lazy import door
 
 if TYPE_CHECKING:
-    from nlpu.calibration import Calibration, calibrate
+    from nlpu.calibration import Calibration
     from nlpu.chat import Chat
     from nlpu.errors import (
         BadOp,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         UpstreamFailed,
         Usage,
     )
+    from nlpu.eval.calibrate import calibrate
     from nlpu.eval.cases import Case
     from nlpu.judgement import Judgement
     from nlpu.label import Label
@@ -83,7 +84,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "nlpu.memory.controller": "Memory",
     "nlpu.memory.store.page": "Page",
-    "nlpu.calibration": "Calibration calibrate",
+    "nlpu.calibration": "Calibration",
+    "nlpu.eval.calibrate": "calibrate",
     "nlpu.eval.cases": "Case",
     "nlpu.chat": "Chat",
     "nlpu.prompt.convention": "Convention",

@@ -14,8 +14,8 @@ import pytest
 from nlpu import isa
 from nlpu.errors import Usage
 from nlpu.eval.cases import Case
+from nlpu.eval.intervals import wilson
 from nlpu.eval.matching import text_of
-from nlpu.intervals import wilson
 from nlpu.ops.op import Op
 from nlpu.processor import SYSTEM_MARK
 from nlpu.runtime.bench import answers, answers_arms, answers_data, answers_dspy, answers_figures

@@ -17,9 +17,10 @@ from kit import Doomed, execute, resumed
 from pydantic_core import to_json
 
 from nlpu import Judgement, op
-from nlpu.calibration import Calibration, Fit, area_under_curve, calibrate
+from nlpu.calibration import Calibration
 from nlpu.errors import BadOp, BadOperand, ProgramError
-from nlpu.intervals import wilson
+from nlpu.eval.calibrate import Fit, area_under_curve, calibrate
+from nlpu.eval.intervals import wilson
 from nlpu.isa import judge
 from nlpu.judgement import LITTLE_MASS, PoorJudge
 from nlpu.runtime.computer import Computer

@@ -24,8 +24,9 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from nlpu import Judgement, NlpuError
-from nlpu.calibration import Calibration, area_under_curve, calibrate
-from nlpu.intervals import Interval, newcombe, wilson
+from nlpu.calibration import Calibration
+from nlpu.eval.calibrate import area_under_curve, calibrate
+from nlpu.eval.intervals import Interval, newcombe, wilson
 from nlpu.runtime.bench.answers_arms import ARMS, Line
 
 FULL, RESAMPLES = 200, 2000

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import Usage
-from nlpu.runtime.arguments import Content
 from nlpu.runtime.settings import Settings
+from nlpu.runtime.terminal.arguments import Content
 
 MOST_BYTES = 16 * 1024 * 1024
 

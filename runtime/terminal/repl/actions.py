@@ -18,10 +18,10 @@ from nlpu.lifting import lift
 from nlpu.memory.window.entries import JOINT
 from nlpu.ops.op import Op, Operand
 from nlpu.prompt.convention import FIRST
-from nlpu.runtime.arguments import Content, bind
 from nlpu.runtime.graph.node import Scope
 from nlpu.runtime.graph.spawning import spawn
 from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.arguments import Content, bind
 from nlpu.runtime.terminal.inputs import read_file
 from nlpu.runtime.terminal.output import as_text
 from nlpu.types.result import result_type

@@ -23,8 +23,8 @@ from prompt_toolkit.styles import Style
 
 from nlpu.errors import NlpuError
 from nlpu.private import make_dir, make_file
-from nlpu.runtime.arguments import parameters
 from nlpu.runtime.loader import load
+from nlpu.runtime.terminal.arguments import parameters
 from nlpu.runtime.terminal.output import one_line, said, say
 from nlpu.runtime.terminal.repl.lines import COMMANDS, parse
 from nlpu.types.result import choices_of

@@ -90,9 +90,9 @@ def run(
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
     from nlpu.prompt.convention import of_version
-    from nlpu.runtime.arguments import bind
     from nlpu.runtime.keywords import arranged
     from nlpu.runtime.loader import load
+    from nlpu.runtime.terminal.arguments import bind
     from nlpu.runtime.terminal.inputs import Stdin, fill_words, read_texts, set_machine, set_store
     from nlpu.runtime.terminal.run.dry import kept
 
