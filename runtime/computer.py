@@ -303,17 +303,15 @@ class Computer:
         kernel, host = self._station.kernel, self._station.kernel.host
         run._state = state
         state.date_s = self._clock.date_s
-        if gate is not None:
-            gate.attach(kernel)
-            state.gate = gate
+        listener = None
         if run._pieces is not None:
             pieces = Pieces(run._pieces.put)
-            state.on_text = pieces.take
+            listener = pieces.take
             state.on_end.append(pieces.end)
         heed_forks(kernel)
-        kernel.runs[state.number] = state
+        kernel.begin(state, gate, listener)
         state.on_end.append(lambda: self._ended(run))
-        if (seconds := state.purse.budget.seconds) is not None:
+        if (seconds := state.ledger.budget.seconds) is not None:
             state.timers.append(kernel.loop.call_later(seconds, kernel.expire, state))
 
         called = getattr(program, "__name__", "program")

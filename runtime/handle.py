@@ -24,9 +24,10 @@ from nlpu.errors import HostError, Interrupted, ProgramError, described, root_of
 from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
 from nlpu.runtime.executor.forks import check_process
+from nlpu.runtime.graph.usage import Counts
 from nlpu.runtime.observe.pieces import Stream
 from nlpu.runtime.observe.receipt import Receipt, receipt_of
-from nlpu.runtime.run import Counts, RunState, Status
+from nlpu.runtime.run import RunState, Status
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.value import in_sight, inside, see
 

@@ -43,18 +43,21 @@ from nlpu.errors import (
 )
 from nlpu.label import Label, join
 from nlpu.processor import Processor
+from nlpu.runtime.calls import Calls, Listener
 from nlpu.runtime.executor.clock import Clock
 from nlpu.runtime.executor.programs import Host
 from nlpu.runtime.executor.threads import Threads
 from nlpu.runtime.graph.kinds import KINDS
 from nlpu.runtime.graph.lifts import finish_lift
-from nlpu.runtime.graph.node import Node, Scope, Stage
+from nlpu.runtime.graph.node import Node, Scope
+from nlpu.runtime.graph.stage import Stage
 from nlpu.runtime.graph.upstream import upstream
 from nlpu.runtime.journal.edits import label_of_text, rewritten
 from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.observe.progress import Pulse
 from nlpu.runtime.run import RunState
-from nlpu.runtime.scheduler.scheduler import CallDesk
+from nlpu.runtime.scheduler.breakpoints import Gate
+from nlpu.runtime.scheduler.scheduler import Scheduler
 from nlpu.value import CURRENT, Value
 
 _T = TypeVar("_T")
@@ -68,13 +71,13 @@ class Kernel:
         self.loop = loop
         self.thread = get_ident()  # it is made on its loop's
         self.clock = clock
-        self.random = Random(seed)  # for backoff only: nothing a program can see
         self.journal: Journal | NoJournal = NoJournal()
         self.processors: dict[str, Processor] = {}
         self.absent: dict[str, NlpuError] = {}  # why those that could not be opened are not there
-        self.default = ""
         self.runs: dict[int, RunState] = {}
-        self.calls = CallDesk(self)
+        # The seed is for backoff only: nothing a program can see.
+        self.scheduler = Scheduler(Random(seed))
+        self.calls = Calls(self, self.scheduler)
         self.host = Host(self)
         self._pulse = Pulse(self)
         self.inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # since last turn
@@ -94,19 +97,20 @@ class Kernel:
     # -- the turn ----------------------------------------------------------------------------
 
     def turn(self) -> None:
-        """One round of settle, schedule, commit, run."""
+        """Drain what arrived, advance the graph, schedule, write, commit, send, wake."""
         self.turn_s = self.loop.time()
         CURRENT.set(None)  # whoever asked for the turn: it is no program's
         self._guarded(self._settle_arrivals)
         self._turn_due = False  # only now: what settling asks for is in this turn
-        batch = self._guarded(self.calls.admit) or []
+        attempts = self._guarded(self.scheduler.schedule) or []
+        self._guarded(self.calls.write)
         self._guarded(self._pulse.beat)
         try:
             self.journal.commit()
-        except Exception as error:  # nothing of the batch is really sent
-            self.calls.unsend(batch)
+        except Exception as error:  # none of the attempts is really sent
+            self.scheduler.unsend(attempts)
             self._halt(error if isinstance(error, NlpuError) else _internal(error))
-        self._guarded(self.calls.send, batch)
+        self._guarded(self.calls.send, attempts)
         self._guarded(self._run_programs)
 
     def soon(self) -> None:
@@ -180,6 +184,24 @@ class Kernel:
         if self._ready or self.inbox or self.journal.dirty:
             self.soon()
 
+    # -- runs --------------------------------------------------------------------------------
+
+    def begin(self, run: RunState, gate: Gate | None, listener: Listener | None) -> None:
+        """Take on a run. ``gate``: its breakpoints; ``listener``: gets pieces of its replies."""
+        self.runs[run.number] = run
+        self.calls.begin(run, gate)
+        if listener is not None:
+            self.calls.listen(run, listener)
+
+    def forget(self, run: RunState) -> None:
+        """Let go of a run that is over."""
+        self.runs.pop(run.number, None)
+        self.calls.end(run)
+
+    def stop(self, run: RunState, error: BaseException) -> None:
+        """End a run before its programs do."""
+        self.host.stop(run, error)
+
     def _halt(self, error: NlpuError) -> None:
         """Every run ends, resumable at its last commit."""
         for run in list(self.runs.values()):
@@ -210,7 +232,7 @@ class Kernel:
                 if value.ready:
                     scope.see(value._label)
             raise
-        self.calls.fresh.append(node)
+        self.scheduler.issued(node)
         return node
 
     def wait_for(self, node: Node, values: Iterable[Any], needed: int | None = None) -> None:
@@ -369,22 +391,29 @@ class Kernel:
 
     def expire(self, run: RunState) -> None:
         """The run's seconds are over."""
-        limit, fault = run.purse.budget.seconds, run.fault
+        calls, limit = self.scheduler.runs.get(run.number), run.ledger.budget.seconds
+        fault = None if calls is None else calls.fault
         why = f"; its newest attempt failed: {fault}" if fault is not None else ""
         error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed{why}")
         self.arrived(self.host.stop, run, error)
 
     # -- facts -----------------------------------------------------------------------------------
 
+    @property
+    def default(self) -> str:
+        """The processor of ops that name none."""
+        return self.scheduler.default
+
     def processor(self, name: str | None) -> Processor:
         """The processor of that name, or the default one.
 
         Raises UnknownProcessor, and why it could not be opened.
         """
-        found = self.processors.get(name or self.default)
+        name = name or self.default
+        found = self.processors.get(name)
         if found is None:
-            if (name or self.default) in self.absent:
-                raise self.absent[name or self.default].with_traceback(None)
+            if name in self.absent:
+                raise self.absent[name].with_traceback(None)
             have = ", ".join(self.processors) or "none"
             raise UnknownProcessor(f"no processor is called {name!r}; this computer has: {have}")
         return found

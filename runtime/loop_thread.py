@@ -189,7 +189,7 @@ class Station:
         found = [await self._open_engine(kernel, name) for name in self.engines]
         if not kernel.processors:
             raise next(filter(None, found))
-        kernel.default = next(iter(self.engines))
+        kernel.scheduler.default = next(iter(self.engines))
         self._kernel = kernel
 
     async def _open_engine(self, kernel: Kernel, name: str) -> HostError | None:
@@ -208,7 +208,7 @@ class Station:
             return error
         kernel.absent.pop(name, None)
         kernel.processors[name] = processor
-        kernel.calls.add(processor)
+        kernel.scheduler.add(processor)
         return None
 
     def _try_absent(self) -> None:

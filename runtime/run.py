@@ -21,7 +21,6 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,13 +34,12 @@ from nlpu.prompt.complaint import Invalid
 from nlpu.runtime.eval.answers import known_to
 from nlpu.runtime.graph.label_gaps import Given
 from nlpu.runtime.graph.node import Node, Scope, Sight
-from nlpu.runtime.graph.usage import amount_of, cost_of
+from nlpu.runtime.graph.usage import Counts, amount_of, cost_of
 from nlpu.runtime.journal.edits import Ancestor, Persona
 from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.records import Outcome, Past, PastCall
 from nlpu.runtime.journal.writer import History
-from nlpu.runtime.scheduler.breakpoints import Gate
-from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
+from nlpu.runtime.scheduler.budget import Budget, BudgetLedger
 
 if TYPE_CHECKING:  # the kernel drives runs; a run only hands itself to it
     from nlpu.runtime.kernel import Kernel
@@ -63,25 +61,8 @@ def failure_of(fault: str, message: str, side: str) -> NlpuError:
     return (kind if issubclass(kind, branch) else branch)(message)
 
 
-@dataclass(slots=True)
-class Counts:
-    """Totals kept as the run goes; the receipt's other figures are computed from the nodes."""
-
-    calls: int = 0
-    reused: int = 0
-    shared: int = 0
-    attempts: int = 0
-    waiting: int = 0
-    in_flight: int = 0
-    completion_tokens: int = 0
-    prompt_tokens: int = 0
-    issued: int = 0  # calls
-
-
 class RunState:
     """One execution. Owned by the kernel's loop; ``handle.Run`` is its public face."""
-
-    fault: HostError | None = None  # of the newest attempt that ended, if it failed
 
     def __init__(
         self,
@@ -113,16 +94,14 @@ class RunState:
             for digest in self.past.inherited:
                 ancestor.past.intents.pop(digest, None)
         self.reworded = dict(ancestor.edits.ops) if ancestor is not None else {}  # by op's name
-        self.gate: Gate | None = None
         self.resumed = past is not None or ancestor is not None
         self.lenient = self.past.other_ways
         self.replay = replay
         self.reuse_changed = reuse_changed
         self.source_changed = source_changed
-        self.purse = Purse(budget)
+        self.ledger = BudgetLedger(budget)
         self.estimates = dict(estimates)
         self.divergence: str | None = None
-        self.poor_judges: set[str] = set()  # models that were warned of
         self.refused: set[str] = set()  # names of what a dry run would have changed
         self.begun = False  # its header is committed
         self.status: Status = "running"
@@ -139,24 +118,18 @@ class RunState:
         if reads:
             self.root.label = UNTRUSTED
             self.root.sights.append(Sight(0, None, UNTRUSTED, reads))
-        self.leaders: dict[bytes, Node] = {}
-        self.followers: dict[bytes, list[Node]] = {}
-        self.invalid: dict[bytes, tuple[Invalid, ...]] = {}  # of calls that are asked again, by key
-        self.blocked: list[tuple[int, int, Node]] = []  # a heap of calls the budget refused
         self.forced: dict[str, list[float]] = {}  # file:line -> [count, seconds]
-        self.on_text: Callable[[Node, str], None] | None = None
         self.on_end: list[Callable[[], None]] = []
         self.timers: list[Any] = []
-        self._most: dict[tuple[bytes, str, int], Amount] = {}
         self.date_s: Callable[[], float] = lambda: 0.0
         self._charge_past()
 
     def _charge_past(self) -> None:
         """Count what former lives spent: on outcomes, and on attempts that a kill left open."""
         for outcome in self.past.paid:
-            self.purse.charge(amount_of(cost_of(outcome.usage)))
+            self.ledger.charge(amount_of(cost_of(outcome.usage)))
         for most in [*self.past.lost, *self.past.open]:
-            self.purse.charge(most, lost=True)
+            self.ledger.charge(most, lost=True)
 
     def processor(self, name: str | None) -> Processor:
         """The processor of that name, or the default one, speaking as the run does.
@@ -259,12 +232,11 @@ class RunState:
                 self.history.taken(node.position, op, identity, key, node.texts or (), outcome)
         return outcome
 
-    def recall_invalid(self, key: bytes) -> None:
-        """Go on with a call where its former life was: with what it had been answered."""
+    def former_replies(self, key: bytes) -> tuple[Invalid, ...]:
+        """What a call had been answered in its former life, and what was wrong with that."""
+        texts = self.journal.texts
         known = self.past.invalid.get(key.hex(), ())
-        if known:
-            texts = self.journal.texts
-            self.invalid.setdefault(key, tuple(Invalid(texts[text], why) for text, why in known))
+        return tuple(Invalid(texts[text], why) for text, why in known)
 
     def picked(self, position: str) -> tuple[int, ...]:
         """What came first there, in a former life or in the run it was edited from, and what had
@@ -319,27 +291,3 @@ class RunState:
         """Journal what the program was told from outside (JSON, not null)."""
         self.history.clock(position, what, content)
         self.kernel.soon()
-
-    # -- money ---------------------------------------------------------------------------------
-
-    def most(self, op: Op[Any], processor: Processor, prompt_tokens: int) -> Amount:
-        """The most a call can take. Remembered: most calls of an op are of the same few sizes."""
-        which = (op.digest, processor.name, prompt_tokens)
-        found = self._most.get(which)
-        if found is None:
-            found = self._most[which] = self._most_of(op, processor, prompt_tokens)
-        return found
-
-    def _most_of(self, op: Op[Any], processor: Processor, prompt_tokens: int) -> Amount:
-        completion = op.max_tokens + processor.thinking_tokens
-        prompt = prompt_tokens * (2 if processor.thinking_tokens else 1) + processor.thinking_tokens
-        return Amount(
-            1,
-            completion / TOKENS_PER_NLOP,
-            prompt + completion,
-            processor.price.of(prompt, 0, completion),
-        )
-
-    def estimate(self, op: Op[Any]) -> int:
-        """Expected completion tokens of an op, frozen when the run started."""
-        return self.estimates.get(op.name, op.max_tokens)

@@ -507,7 +507,7 @@ def test_killed_between_it_goes_on_and_all_was_paid(tmp_path: Path, at: int) -> 
     with computer(engine, run_dir=grave) as machine:
         last = finish(machine.resume(run.name, program, budget=Budget(nlops=99)))
         assert last._state is not None
-        spent = last._state.purse.spent
+        spent = last._state.ledger.spent
     assert last.result == [3, 3]
     names = [(seen.operands["text"], bool(seen.again)) for seen in engine.seen]
     assert names == ([("x", True)] if at == 2 else []) + [("y", False), ("y", True)]
@@ -535,7 +535,7 @@ def test_a_failure_of_the_host_between_keeps_what_was_paid(tmp_path: Path) -> No
         with computer(engine, run_dir=tmp_path) as machine:
             last = finish(machine.resume(run.name, lambda: count("x"), budget=Budget(calls=9)))
             assert last._state is not None
-            assert last._state.purse.spent.calls == 3  # no result, no answer, the last
+            assert last._state.ledger.spent.calls == 3  # no result, no answer, the last
         assert last.result == 3
         assert [bool(seen.again) for seen in engine.seen] in ([True], [])
 

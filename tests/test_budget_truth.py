@@ -88,7 +88,7 @@ def program() -> Any:
 
 def spent(run: Run) -> Amount:
     assert run._state is not None
-    return run._state.purse.spent
+    return run._state.ledger.spent
 
 
 def at_least(have: Amount, truth: Amount) -> bool:

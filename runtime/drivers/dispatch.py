@@ -53,7 +53,8 @@ from nlpu.runtime.drivers.policy import objections
 from nlpu.runtime.drivers.repeating import made_before, seen_before
 from nlpu.runtime.executor.threads import Threads
 from nlpu.runtime.graph.kinds import KINDS, Kind
-from nlpu.runtime.graph.node import Node, Stage, content_of
+from nlpu.runtime.graph.node import Node, content_of
+from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.journal.records import PastIntent
 from nlpu.types.json_text import compact
@@ -201,7 +202,7 @@ def _intend(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> N
     run.history.intent(call.position, call.digest, call.text, approved)
     if call.driver.effect not in _HARMLESS:
         run.journal.sync_next()
-    node.stage = Stage.SENT
+    advance(node, Stage.SENT)
     node.cost = Cost(how="driven", start_s=kernel.turn_s)
 
     def start() -> None:

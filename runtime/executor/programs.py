@@ -42,8 +42,9 @@ from nlpu.runtime.executor.raised import as_typed
 from nlpu.runtime.executor.threads import Threads
 from nlpu.runtime.graph.kinds import KINDS
 from nlpu.runtime.graph.label_gaps import check_caches, is_own
-from nlpu.runtime.graph.node import Node, Scope, Stage, content_of
+from nlpu.runtime.graph.node import Node, Scope, content_of
 from nlpu.runtime.graph.spawning import Program, Spawn, may_read
+from nlpu.runtime.graph.stage import Stage
 from nlpu.runtime.run import RunState, Status
 from nlpu.value import CURRENT, adopted
 
@@ -330,7 +331,7 @@ class Host:
             timer.cancel()
         for callback in run.on_end:
             callback()
-        self.kernel.runs.pop(run.number, None)
+        self.kernel.forget(run)
         self.kernel.soon()
 
 

@@ -8,14 +8,8 @@ them; a node that waits costs no task and no thread.
 
 A scope is one program (or nested program, or the calls of one map) within a run. It numbers what
 it issues; scope path and number are the node's *position*. It remembers what the program last
-forced as a *control cell*: whatever the program issues later may depend on what it saw.
-
-    stage      becomes            when
-    WAITING    READY, SETTLED     the last operand is there; an operand failed, or it was cancelled
-               SENT               a driver is called, or it takes over the attempt of an equal call
-    READY      SENT, SETTLED      admitted by the scheduler; found in the journal, or cancelled
-    SENT       READY, SETTLED     a transient fault; a reply, a last fault, or cancelled
-    SETTLED    -                  never changes again
+forced as a *control cell*: whatever the program issues later may depend on what it saw. Where a
+node is in its life is its *stage* (``stage``).
 
 Rules
 1. Positions depend on the order of issue alone, never on what has arrived.
@@ -32,7 +26,6 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import IntEnum
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,6 +34,7 @@ from nlpu.label import USER, Label, join
 from nlpu.ops.op import Map, Reduce
 from nlpu.printing import one_line
 from nlpu.runtime.graph.label_gaps import check_caches, read_apart
+from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
 from nlpu.value import State, Value, inside, see
 
@@ -49,15 +43,6 @@ if TYPE_CHECKING:  # only names in annotations; the run knows the kernel, the gr
 
 _SINKING = Lock()  # of any scope: it is rare
 ASTRAY = -1  # no thread has this number
-
-
-class Stage(IntEnum):
-    """Where a node is in its life; see the table above."""
-
-    WAITING = 0
-    READY = 1
-    SENT = 2
-    SETTLED = 3
 
 
 class Cell:
@@ -217,7 +202,7 @@ class Node(Value[Any]):
 
     def settled(self, content: Any, error: BaseException | None, label: Label) -> None:
         """Take the outcome, and extend the longest paths (rule 2)."""
-        self.stage = Stage.SETTLED
+        advance(self, Stage.SETTLED)
         self._content, self._error, self._label = content, error, label
         self._state = State.DONE if error is None else State.FAILED
         self.texts = None

@@ -18,7 +18,8 @@ from nlpu.ops.op import Check
 from nlpu.runtime.executor.raised import as_typed
 from nlpu.runtime.graph.kinds import KINDS, Kind
 from nlpu.runtime.graph.label_gaps import check_given, given
-from nlpu.runtime.graph.node import Node, Scope, Stage
+from nlpu.runtime.graph.node import Node, Scope
+from nlpu.runtime.graph.stage import Stage
 from nlpu.value import Value, current
 
 if TYPE_CHECKING:  # the kernel owns the host

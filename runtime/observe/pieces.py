@@ -22,7 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from nlpu.runtime.graph.node import Node, Stage
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.stage import Stage
 
 AGAIN = "\n[the answer begins anew]\n"
 _MANY = 64

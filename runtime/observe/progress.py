@@ -51,9 +51,8 @@ class Pulse:
         One that was stopped may still have calls under way.
         """
         paths: dict[int, tuple[int, int]] = {}
-        for lane in self._kernel.calls.lanes.values():
-            flying = [flight.node for flight in lane.flights.values()]
-            for node in [*flying, *(entry[2] for entry in lane.queue)]:
+        for queue in self._kernel.scheduler.queues.values():
+            for node in queue.nodes():
                 run = node.scope.run
                 done = _before(node)
                 if run.number not in paths or done + node.rank > paths[run.number][1]:

@@ -20,15 +20,13 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nlpu.checks import FLAG, FUNCTION, NAMES, WHOLE, check, maybe
 from nlpu.ops.op import Op
 from nlpu.printing import one_line, shown
-from nlpu.runtime.graph.node import Node, Stage
-
-if TYPE_CHECKING:  # the kernel is handed in with the run
-    from nlpu.runtime.kernel import Kernel
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.stage import Stage
 
 
 class Held(NamedTuple):
@@ -64,7 +62,8 @@ class Gate:
         self.on_stop = on_stop
         self._held: dict[int, Node] = {}
         self._passed: set[int] = set()
-        self._kernel: Kernel | None = None
+        self._post: Callable[[Callable[[], None]], None] | None = None
+        self._pass_on: Callable[[list[Node]], None] = lambda nodes: None
 
     def __repr__(self) -> str:
         state = f"{'stopped' if self.stopped else 'open'}, {len(self._held)} held"
@@ -92,27 +91,33 @@ class Gate:
 
     # -- for the scheduler, on the loop thread ---------------------------------------------------
 
-    def attach(self, kernel: Kernel) -> None:
-        """The run has begun on this kernel."""
-        self._kernel = kernel
+    def attach(
+        self, post: Callable[[Callable[[], None]], None], pass_on: Callable[[list[Node]], None]
+    ) -> None:
+        """Begin to hold. ``post``: has a step done on the loop thread, called from any;
+        ``pass_on``: queues calls again that were held."""
+        self._post, self._pass_on = post, pass_on
 
-    def holds(self, node: Node) -> bool:
-        """Whether the call must wait; remembers it then."""
+    def passes(self, node: Node) -> bool:
+        """Tell whether the call may be sent; one that has passed is not asked again (rule 2)."""
         if node.seq in self._passed:
+            return True
+        if self.stopped or node.name in self.breakpoints:
             return False
-        if not self.stopped and node.name not in self.breakpoints:
-            self._passed.add(node.seq)
-            return False
+        self._passed.add(node.seq)
+        return True
+
+    def hold(self, node: Node) -> bool:
+        """Hold the call, which stops the machine; False if it is held already."""
         self.stopped = True
-        if node.seq not in self._held:
-            self._held[node.seq] = node
-            if self.on_stop is not None:
-                self.on_stop()
+        if node.seq in self._held:
+            return False
+        self._held[node.seq] = node
         return True
 
     def _later(self, step: Callable[[], None]) -> None:
-        if self._kernel is not None:
-            self._kernel.loop.call_soon_threadsafe(self._kernel.on_hub, step)
+        if self._post is not None:
+            self._post(step)
         else:
             step()
 
@@ -121,7 +126,4 @@ class Gate:
         passing = waiting[:calls]
         self._held = {node.seq: node for node in waiting[len(passing) :]}
         self._passed.update(node.seq for node in passing)
-        for node in passing:
-            assert self._kernel is not None  # only a begun run has calls
-            self._kernel.calls.lane_of(node.work.op).push(node)
-            self._kernel.soon()
+        self._pass_on(passing)

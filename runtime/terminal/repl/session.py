@@ -108,7 +108,7 @@ class Session:
         scope = current_scope()
         assert scope is not None
         state = self.state = scope.run
-        state.on_text = self._piece
+        state.kernel.calls.listen(state, self._piece)
         state.on_end.append(lambda: self.tell("over", None))
         self._lines = asyncio.Queue()
         self.context = Context(state.processor(None), self.names)
