@@ -1,11 +1,11 @@
-"""The hand of the scheduler: journals what it says, sends, and lets results be seen.
+"""Calls: the hand of the scheduler, which asks and tells it, and carries out what it says.
 
 Theory of operation
 -------------------
-The scheduler decides and does nothing. Here is what it takes to do it: the run's journal, the
+The scheduler decides and does nothing. Here is what it takes to do it: the journal of a run, the
 loop's tasks and timers, the graph. A call that is ready first looks for its result in the journal
 of its run's former lives; what is not there is submitted to the scheduler. What that answers are
-events, and ``_DO`` has what is done for each, in their order.
+events; ``call_events`` says what is done for each, in their order.
 
 Rules
 1. An outcome is journaled before anyone sees it, and an attempt before it is sent.
@@ -19,13 +19,13 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn, Protocol
+from typing import NoReturn
 
 from nlpu.errors import (
     BadOperand,
     Cancelled,
+    DeadlineExceeded,
     Diverged,
     HostError,
     ModelError,
@@ -33,63 +33,20 @@ from nlpu.errors import (
     TimedOut,
     described,
 )
-from nlpu.judgement import PoorJudge
 from nlpu.label import join
-from nlpu.processor import Processor
-from nlpu.runtime.graph.node import Cell, Node
-from nlpu.runtime.graph.stage import Stage
-from nlpu.runtime.graph.usage import Cost, cost_of
+from nlpu.runtime.call_events import CallEvents, Machine
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.usage import cost_of
 from nlpu.runtime.journal.records import Outcome
 from nlpu.runtime.run import RunState, failure_of
 from nlpu.runtime.scheduler.breakpoints import Gate
-from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
-from nlpu.runtime.scheduler.events import (
-    AskedAgain,
-    AtBreakpoint,
-    Done,
-    Dropped,
-    Failed,
-    Follows,
-    Lost,
-    Poor,
-    RetryAfter,
-    Shared,
-    StopRun,
-)
+from nlpu.runtime.scheduler.events import Dropped, RetryAfter
 from nlpu.runtime.scheduler.queue import Attempt, ProcessorQueue
 from nlpu.runtime.scheduler.run_calls import RunCalls
 from nlpu.runtime.scheduler.scheduler import Scheduler
 from nlpu.wire import Reply
 
 Listener = Callable[[Node, str], None]
-
-
-class Machine(Protocol):
-    """What calls need of the kernel."""
-
-    loop: asyncio.AbstractEventLoop
-    turn_s: float
-
-    def settle(self, node: Node, content: Any) -> None:
-        """Give the node its content."""
-
-    def fail(self, node: Node, error: BaseException) -> None:
-        """Give the node the error that is why it has no content."""
-
-    def arrived(self, settle: Callable[..., None], *facts: Any) -> None:
-        """Settle what came from outside in the next turn."""
-
-    def soon(self) -> None:
-        """Have a turn at the next opportunity."""
-
-    def stop(self, run: RunState, error: BaseException) -> None:
-        """End a run before its programs do."""
-
-    def on_hub(self, step: Callable[[], None]) -> None:
-        """Do something in the last phase of a turn, between programs."""
-
-    def processor(self, name: str | None) -> Processor:
-        """Give the processor of that name. Raises UnknownProcessor, or why it is not there."""
 
 
 class Calls:
@@ -101,9 +58,12 @@ class Calls:
         self._listeners: dict[int, Listener] = {}  # by run
         self._tasks: dict[Attempt, asyncio.Task[None]] = {}
         self._watches: dict[str, asyncio.TimerHandle] = {}  # by processor: who takes too long?
+        self._do = CallEvents(machine).do | {Dropped: self._dropped, RetryAfter: self._back_off}
 
-    def begin(self, run: RunState, gate: Gate | None = None) -> None:
-        """Take on a run."""
+    def begin(self, run: RunState, gate: Gate | None, listener: Listener | None) -> None:
+        """Take on a run. ``gate``: its breakpoints; ``listener``: gets pieces of its replies."""
+        if listener is not None:
+            self.listen(run, listener)
         if gate is not None:
             machine = self._machine
 
@@ -119,6 +79,14 @@ class Calls:
         """Hand pieces of the run's replies to a listener as they come."""
         self._listeners[run.number] = listener
 
+    def expire(self, run: RunState) -> None:
+        """The run's seconds are over."""
+        calls, limit = self._scheduler.runs.get(run.number), run.ledger.budget.seconds
+        fault = None if calls is None else calls.fault
+        why = f"; its newest attempt failed: {fault}" if fault is not None else ""
+        error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed{why}")
+        self._machine.arrived(self._machine.stop, run, error)
+
     def end(self, run: RunState) -> None:
         """The run is over; what is still under way is not its own any more."""
         self._scheduler.runs.pop(run.number, None)
@@ -127,7 +95,7 @@ class Calls:
     def write(self) -> None:
         """Carry out what the scheduler has said since."""
         for event in self._scheduler.take():
-            self._DO[type(event)](self, event)
+            self._do[type(event)](event)
         if self._scheduler.due:
             self._scheduler.due = False
             self._machine.soon()
@@ -273,88 +241,6 @@ class Calls:
             self._scheduler.cancel(node)
             self.write()
 
-    # -- what is done for each event -----------------------------------------------------------
-
-    def _attempted(self, attempt: Attempt) -> None:
-        node, now = attempt.node, self._machine.turn_s
-        run = node.scope.run
-        if not run.history.keeps:
-            return
-        assert node.key is not None and node.texts is not None
-        if not node.issue and run.resumed:
-            before = run.past.calls.get(node.position)
-            if before is not None and before.key == node.key.hex():
-                node.issue = before.number
-        if node.issue:
-            run.history.attempt(node.issue, now)
-        else:
-            identity = attempt.queue.processor.identity
-            completion = round(attempt.most.nlops * TOKENS_PER_NLOP)
-            node.issue = run.history.issue(
-                node.position, node.work.op, identity, node.key, node.texts, attempt.most,
-                completion, now,
-            )  # fmt: skip
-
-    def _shared(self, event: Shared) -> None:
-        node = event.node
-        assert node.key is not None and node.texts is not None
-        identity = self._machine.processor(node.work.op.processor).identity
-        history = node.scope.run.history
-        history.shared(node.position, node.work.op, identity, node.key, node.texts)
-
-    def _follow(self, event: Follows) -> None:
-        """A sharer gets its leader's outcome, and waited for it: the leader is on its path."""
-        leader, sharer = event
-        if sharer.stage is Stage.SETTLED:  # cancelled meanwhile
-            return
-        sharer.control = Cell(leader, sharer.control)
-        if leader._error is not None:
-            self._machine.fail(sharer, leader._error)
-            return
-        kind, content = sharer.work.op.result, leader._content
-        if kind.annotation is not leader.work.op.result.annotation:  # it may read it otherwise
-            try:
-                content = kind.parse(leader.reply)
-            except ModelError as error:
-                self._machine.fail(sharer, error)
-                return
-        self._machine.settle(sharer, content)
-
-    def _done(self, event: Done) -> None:
-        node, decoded, poor = event
-        assert node.cost is not None
-        if poor is not None and _is_refused(poor):
-            node.cost.wasted_tokens += poor.tokens
-            self._failed(Failed(node, poor.error, "program"))
-            return
-        node.scope.run.history.result(node.issue, decoded.text, node.cost, self._machine.turn_s)
-        node.reply = decoded.text
-        self._machine.settle(node, decoded.content)
-
-    def _failed(self, event: Failed) -> None:
-        node, error, side = event
-        if node.issue:  # what was never sent fails again by itself
-            now, cost = self._machine.turn_s, node.cost or Cost()
-            node.scope.run.history.failure(node.issue, error, side, cost, now)
-        self._machine.fail(node, error)
-
-    def _asked_again(self, event: AskedAgain) -> None:
-        node, now = event.node, self._machine.turn_s
-        if node.issue:
-            assert node.cost is not None
-            node.scope.run.history.again(node.issue, event.invalid, node.cost, event.most, now)
-
-    def _lost(self, event: Lost) -> None:
-        if event.node.issue:
-            event.node.scope.run.history.lost(event.node.issue, event.took)
-
-    def _retry_after(self, event: RetryAfter) -> None:
-        def again() -> None:
-            self._scheduler.retry(event.node, event.queue)
-            self.write()
-
-        self._machine.loop.call_later(event.seconds, again)
-
     def _dropped(self, event: Dropped) -> None:
         node, attempt = event
         started = attempt is not None and attempt.started
@@ -366,33 +252,9 @@ class Calls:
         if started:  # a task that never ran has no outcome
             self._tasks[attempt].cancel()
 
-    def _stop(self, event: StopRun) -> None:
-        self._machine.arrived(self._machine.stop, event.node.scope.run, event.error)
+    def _back_off(self, event: RetryAfter) -> None:
+        def again() -> None:
+            self._scheduler.retry(event.node, event.queue)
+            self.write()
 
-    def _at_breakpoint(self, event: AtBreakpoint) -> None:
-        if event.gate.on_stop is not None:
-            event.gate.on_stop()
-
-    _DO: ClassVar[dict[type, Callable[[Calls, Any], None]]] = {
-        Attempt: _attempted,
-        Shared: _shared,
-        Follows: _follow,
-        Done: _done,
-        Failed: _failed,
-        AskedAgain: _asked_again,
-        Lost: _lost,
-        RetryAfter: _retry_after,
-        Dropped: _dropped,
-        StopRun: _stop,
-        AtBreakpoint: _at_breakpoint,
-    }
-
-
-def _is_refused(poor: Poor) -> bool:
-    """Warn of a judgement that is worth little; as an error it is its program's."""
-    try:
-        # a registry of its own: what another run was told, this one has not been
-        warnings.warn_explicit(poor.warning, PoorJudge, "nlpu", 0, registry={})
-    except PoorJudge:
-        return True
-    return False
+        self._machine.loop.call_later(event.seconds, again)

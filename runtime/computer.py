@@ -309,10 +309,11 @@ class Computer:
             listener = pieces.take
             state.on_end.append(pieces.end)
         heed_forks(kernel)
-        kernel.begin(state, gate, listener)
+        kernel.runs[state.number] = state
+        kernel.calls.begin(state, gate, listener)
         state.on_end.append(lambda: self._ended(run))
         if (seconds := state.ledger.budget.seconds) is not None:
-            state.timers.append(kernel.loop.call_later(seconds, kernel.expire, state))
+            state.timers.append(kernel.loop.call_later(seconds, kernel.calls.expire, state))
 
         called = getattr(program, "__name__", "program")
 

@@ -32,7 +32,6 @@ from typing import Any, TypeVar
 
 from nlpu.errors import (
     Cancelled,
-    DeadlineExceeded,
     Diverged,
     HostError,
     NlpuError,
@@ -43,7 +42,7 @@ from nlpu.errors import (
 )
 from nlpu.label import Label, join
 from nlpu.processor import Processor
-from nlpu.runtime.calls import Calls, Listener
+from nlpu.runtime.calls import Calls
 from nlpu.runtime.executor.clock import Clock
 from nlpu.runtime.executor.programs import Host
 from nlpu.runtime.executor.threads import Threads
@@ -56,7 +55,6 @@ from nlpu.runtime.journal.edits import label_of_text, rewritten
 from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.observe.progress import Pulse
 from nlpu.runtime.run import RunState
-from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.scheduler import Scheduler
 from nlpu.value import CURRENT, Value
 
@@ -79,6 +77,7 @@ class Kernel:
         self.scheduler = Scheduler(Random(seed))
         self.calls = Calls(self, self.scheduler)
         self.host = Host(self)
+        self.stop = self.host.stop
         self._pulse = Pulse(self)
         self.inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()  # since last turn
         self.person: Any = None  # who may be asked (drivers' business)
@@ -183,24 +182,6 @@ class Kernel:
             self._guarded(steps.popleft())
         if self._ready or self.inbox or self.journal.dirty:
             self.soon()
-
-    # -- runs --------------------------------------------------------------------------------
-
-    def begin(self, run: RunState, gate: Gate | None, listener: Listener | None) -> None:
-        """Take on a run. ``gate``: its breakpoints; ``listener``: gets pieces of its replies."""
-        self.runs[run.number] = run
-        self.calls.begin(run, gate)
-        if listener is not None:
-            self.calls.listen(run, listener)
-
-    def forget(self, run: RunState) -> None:
-        """Let go of a run that is over."""
-        self.runs.pop(run.number, None)
-        self.calls.end(run)
-
-    def stop(self, run: RunState, error: BaseException) -> None:
-        """End a run before its programs do."""
-        self.host.stop(run, error)
 
     def _halt(self, error: NlpuError) -> None:
         """Every run ends, resumable at its last commit."""
@@ -389,31 +370,17 @@ class Kernel:
             await asyncio.wait(tuple(self._effects), timeout=seconds)
             self.turn()
 
-    def expire(self, run: RunState) -> None:
-        """The run's seconds are over."""
-        calls, limit = self.scheduler.runs.get(run.number), run.ledger.budget.seconds
-        fault = None if calls is None else calls.fault
-        why = f"; its newest attempt failed: {fault}" if fault is not None else ""
-        error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed{why}")
-        self.arrived(self.host.stop, run, error)
-
     # -- facts -----------------------------------------------------------------------------------
-
-    @property
-    def default(self) -> str:
-        """The processor of ops that name none."""
-        return self.scheduler.default
 
     def processor(self, name: str | None) -> Processor:
         """The processor of that name, or the default one.
 
         Raises UnknownProcessor, and why it could not be opened.
         """
-        name = name or self.default
-        found = self.processors.get(name)
+        found = self.processors.get(name or self.scheduler.default)
         if found is None:
-            if name in self.absent:
-                raise self.absent[name].with_traceback(None)
+            if (name or self.scheduler.default) in self.absent:
+                raise self.absent[name or self.scheduler.default].with_traceback(None)
             have = ", ".join(self.processors) or "none"
             raise UnknownProcessor(f"no processor is called {name!r}; this computer has: {have}")
         return found

@@ -331,7 +331,8 @@ class Host:
             timer.cancel()
         for callback in run.on_end:
             callback()
-        self.kernel.forget(run)
+        self.kernel.runs.pop(run.number, None)
+        self.kernel.calls.end(run)
         self.kernel.soon()
 
 

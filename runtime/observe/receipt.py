@@ -297,7 +297,7 @@ def _forced(run: RunState) -> tuple[ForcedWait, ...]:
 
 
 def _lower_bound(run: RunState, work_tokens: int, span_tokens: int) -> float | None:
-    processor = run.kernel.processors.get(run.kernel.default)
+    processor = run.kernel.processors.get(run.kernel.scheduler.default)
     limits = DEFAULT_LIMITS if processor is None else processor.limits
     if limits.unloaded_s_per_token is None or limits.saturated_tokens_per_s is None:
         return None

@@ -1,0 +1,160 @@
+"""What is done for each event of the scheduler: its row, and what the graph hears of it.
+
+Rules
+1. An outcome is journaled before anyone sees it.
+2. A call without a number in the journal has no row there: it was never sent, or nothing is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from nlpu.errors import ModelError
+from nlpu.judgement import PoorJudge
+from nlpu.processor import Processor
+from nlpu.runtime.graph.node import Cell, Node
+from nlpu.runtime.graph.stage import Stage
+from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.run import RunState
+from nlpu.runtime.scheduler import events
+from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
+from nlpu.runtime.scheduler.queue import Attempt
+
+
+class Machine(Protocol):
+    """What calls need of the kernel."""
+
+    loop: asyncio.AbstractEventLoop
+    turn_s: float
+
+    def settle(self, node: Node, content: Any) -> None:
+        """Give the node its content."""
+
+    def fail(self, node: Node, error: BaseException) -> None:
+        """Give the node the error that is why it has no content."""
+
+    def arrived(self, settle: Callable[..., None], *facts: Any) -> None:
+        """Settle what came from outside in the next turn."""
+
+    def soon(self) -> None:
+        """Have a turn at the next opportunity."""
+
+    def stop(self, run: RunState, error: BaseException) -> None:
+        """End a run before its programs do."""
+
+    def on_hub(self, step: Callable[[], None]) -> None:
+        """Do something in the last phase of a turn, between programs."""
+
+    def processor(self, name: str | None) -> Processor:
+        """Give the processor of that name. Raises UnknownProcessor, or why it is not there."""
+
+
+class CallEvents:
+    """Writes and tells what the scheduler says. ``do``: what is done, by the event's class."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.do: dict[type, Callable[[Any], None]] = {
+            Attempt: self._attempted,
+            events.Shared: self._shared,
+            events.Follows: self._follow,
+            events.Done: self._done,
+            events.Failed: self._failed,
+            events.AskedAgain: self._asked_again,
+            events.Lost: self._lost,
+            events.StopRun: self._stop,
+            events.AtBreakpoint: self._at_breakpoint,
+        }
+
+    def _attempted(self, attempt: Attempt) -> None:
+        node, now = attempt.node, self._machine.turn_s
+        run = node.scope.run
+        if not run.history.keeps:
+            return
+        assert node.key is not None and node.texts is not None
+        if not node.issue and run.resumed:
+            before = run.past.calls.get(node.position)
+            if before is not None and before.key == node.key.hex():
+                node.issue = before.number
+        if node.issue:
+            run.history.attempt(node.issue, now)
+        else:
+            identity = attempt.queue.processor.identity
+            completion = round(attempt.most.nlops * TOKENS_PER_NLOP)
+            node.issue = run.history.issue(
+                node.position, node.work.op, identity, node.key, node.texts, attempt.most,
+                completion, now,
+            )  # fmt: skip
+
+    def _shared(self, event: events.Shared) -> None:
+        node = event.node
+        assert node.key is not None and node.texts is not None
+        identity = self._machine.processor(node.work.op.processor).identity
+        history = node.scope.run.history
+        history.shared(node.position, node.work.op, identity, node.key, node.texts)
+
+    def _follow(self, event: events.Follows) -> None:
+        """A sharer gets its leader's outcome, and waited for it: the leader is on its path."""
+        leader, sharer = event
+        if sharer.stage is Stage.SETTLED:  # cancelled meanwhile
+            return
+        sharer.control = Cell(leader, sharer.control)
+        if leader._error is not None:
+            self._machine.fail(sharer, leader._error)
+            return
+        kind, content = sharer.work.op.result, leader._content
+        if kind.annotation is not leader.work.op.result.annotation:  # it may read it otherwise
+            try:
+                content = kind.parse(leader.reply)
+            except ModelError as error:
+                self._machine.fail(sharer, error)
+                return
+        self._machine.settle(sharer, content)
+
+    def _done(self, event: events.Done) -> None:
+        node, decoded, poor = event
+        assert node.cost is not None
+        if poor is not None and _is_refused(poor):
+            node.cost.wasted_tokens += poor.tokens
+            self._failed(events.Failed(node, poor.error, "program"))
+            return
+        node.scope.run.history.result(node.issue, decoded.text, node.cost, self._machine.turn_s)
+        node.reply = decoded.text
+        self._machine.settle(node, decoded.content)
+
+    def _failed(self, event: events.Failed) -> None:
+        node, error, side = event
+        if node.issue:  # what was never sent fails again by itself
+            now, cost = self._machine.turn_s, node.cost or Cost()
+            node.scope.run.history.failure(node.issue, error, side, cost, now)
+        self._machine.fail(node, error)
+
+    def _asked_again(self, event: events.AskedAgain) -> None:
+        node, now = event.node, self._machine.turn_s
+        if node.issue:
+            assert node.cost is not None
+            node.scope.run.history.again(node.issue, event.invalid, node.cost, event.most, now)
+
+    def _lost(self, event: events.Lost) -> None:
+        if event.node.issue:
+            event.node.scope.run.history.lost(event.node.issue, event.took)
+
+    def _stop(self, event: events.StopRun) -> None:
+        self._machine.arrived(self._machine.stop, event.node.scope.run, event.error)
+
+    def _at_breakpoint(self, event: events.AtBreakpoint) -> None:
+        if event.gate.on_stop is not None:
+            event.gate.on_stop()
+
+
+def _is_refused(poor: events.Poor) -> bool:
+    """Warn of a judgement that is worth little; as an error it is its program's."""
+    try:
+        # a registry of its own: what another run was told, this one has not been
+        warnings.warn_explicit(poor.warning, PoorJudge, "nlpu", 0, registry={})
+    except PoorJudge:
+        return True
+    return False
