@@ -116,14 +116,12 @@ class Calls:
         key = node.key = run.key(node, op, queue.processor, texts)
         if run.resumed:
             run.check_position(node, op, key, texts)
-        if scheduler.share(node):
-            self.write()
-            return
-        outcome = run.remembered(node, key) if run.resumed else None
+        alone = run.resumed and scheduler.leader(node) is None
+        outcome = run.remembered(node, key) if alone else None
         if outcome is not None:
             scheduler.lead(node)
             self._reuse(node, outcome)
-        elif run.replay:
+        elif alone and run.replay:
             queue.processor.check(op)
             queue.processor.speaking(run.convention).prompt(op, texts)  # refused before, and again
             self.missing(node)

@@ -91,8 +91,7 @@ class Table:
     def ready(self, text: str, op: Op[Any] = echo) -> Node:
         """A call whose operands are there."""
         node = self.issue(text, op=op)
-        if not self.scheduler.share(node):
-            self.scheduler.submit(node, self.now)
+        self.scheduler.submit(node, self.now)
         return node
 
     def schedule(self) -> list[Attempt]:

@@ -31,17 +31,16 @@ class Board:
         self.default = ""  # the processor of ops that name none
         self.due = False  # scheduling again would find something
         self._events: list[Event] = []
+        self.note = self._events.append  # says what has happened (rule 1)
         self._closed: set[int] = set()  # rule 2
-
-    def note(self, event: Event) -> None:
-        """Say what has happened (rule 1)."""
-        self._events.append(event)
 
     def take(self) -> list[Event]:
         """Give what has happened since, and forget it."""
-        events, self._events = self._events, []
-        if self._closed:
-            self._closed.clear()
+        if not self._events:
+            return []
+        events = self._events.copy()
+        self._events.clear()
+        self._closed.clear()
         return events
 
     def queue_of(self, op: Op[Any]) -> ProcessorQueue | None:

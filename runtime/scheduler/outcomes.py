@@ -37,7 +37,7 @@ _NO_ROOM = "; the window has no room to ask again with what was wrong"
 _NOTHING = Amount(0)
 
 
-def settle(board: Board, attempt: Attempt, outcome: Reply | BaseException, now: float) -> None:
+def update(board: Board, attempt: Attempt, outcome: Reply | BaseException, now: float) -> None:
     """Note what becomes of an attempt that has ended."""
     queue, run, cost = attempt.queue, attempt.run, attempt.node.cost
     del queue.attempts[attempt.node.seq]
@@ -106,15 +106,20 @@ def _done(board: Board, attempt: Attempt, decoded: Decoded, tokens: int) -> None
     assert node.key is not None and node.cost is not None
     node.cost.trimmed = decoded.trimmed
     before = run.invalid.pop(node.key, ()) if run.invalid else ()
-    poor, model = None, attempt.queue.processor.capabilities.model
     why = poverty(node.work.op, attempt.queue.processor, decoded.content)
-    if why and model not in run.poor_judges:
-        run.poor_judges.add(model)
-        error = ProgramError(f"{model} {why}{_asked(before)}")
-        poor = Poor(f"{model} {why}", error, tokens)
+    poor = _poor(attempt, why, before, tokens) if why else None
     board.note(Done(node, decoded, poor))
     for sharer in run.followers.pop(node.key, ()):
         board.note(Follows(node, sharer))
+
+
+def _poor(attempt: Attempt, why: str, before: tuple[Invalid, ...], tokens: int) -> Poor | None:
+    """What is said of a poor judgement, if it is the run's first of that model."""
+    model, told = attempt.queue.processor.capabilities.model, attempt.run.poor_judges
+    if model in told:
+        return None
+    told.add(model)
+    return Poor(f"{model} {why}", ProgramError(f"{model} {why}{_asked(before)}"), tokens)
 
 
 def _ask_again(board: Board, attempt: Attempt, reply: Reply, error: Exception) -> bool:

@@ -6,7 +6,7 @@ It is a machine of its own, without loop, journal or clock. It is asked and told
 (``runtime.calls``), which says what time it is and carries out what it answers:
 
     asked or told                     answer
-    share, submit    a call is ready  it waits for an equal one, or in its processor's queue
+    submit           a call is ready  it waits for an equal one, or in its processor's queue
     schedule         now              the attempts to send: reserved, with their prompts
     sent, unsend     attempts         -
     update           an outcome       a result, a failure, another try (``outcomes``)
@@ -40,13 +40,14 @@ from nlpu.prompt.complaint import Invalid
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.scheduler import outcomes
 from nlpu.runtime.scheduler.board import Board
+from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.events import AtBreakpoint, Dropped, Follows, Shared, StopRun
-from nlpu.runtime.scheduler.outcomes import settle
 from nlpu.runtime.scheduler.queue import Attempt, ProcessorQueue, quarantined
 from nlpu.runtime.scheduler.retry import EndpointHealth
 from nlpu.runtime.scheduler.run_calls import RunCalls
-from nlpu.wire import Reply, Request
+from nlpu.wire import Request
 
 _SETTLED, _READY = Stage.SETTLED, Stage.READY  # enum attributes are slow to look up
 
@@ -75,13 +76,29 @@ class Scheduler(Board):
 
     # -- a call is ready ---------------------------------------------------------------------
 
-    def share(self, node: Node) -> bool:
-        """Let a ready call have the outcome of an equal one, if there is one."""
-        run = self.run_of(node)
-        assert node.key is not None
+    def submit(self, node: Node, now: float, invalid: tuple[Invalid, ...] = ()) -> None:
+        """Let a ready call share the outcome of an equal one, or queue it.
+
+        invalid: what it had been answered in a former life of its run. Raises ConstraintRejected.
+        """
+        run, queue = self.run_of(node), self.queue_of(node.work.op)
+        assert node.key is not None and queue is not None
         leader = run.leaders.get(node.key)
-        if leader is None:
-            return False
+        if leader is not None:
+            self._share(run, leader, node)
+            return
+        queue.processor.check(node.work.op)
+        if invalid:
+            run.invalid.setdefault(node.key, invalid)
+        run.leaders[node.key] = node
+        advance(node, _READY)
+        node.cost = Cost(start_s=now)
+        run.counts.waiting += 1
+        queue.push(node)
+        self.due = True
+
+    def _share(self, run: RunCalls, leader: Node, node: Node) -> None:
+        assert node.key is not None
         run.counts.shared += 1
         node.cost = Cost(how="shared")
         self.note(Shared(node))
@@ -89,7 +106,6 @@ class Scheduler(Board):
             self.note(Follows(leader, node))
         else:
             run.followers.setdefault(node.key, []).append(node)
-        return True
 
     def leader(self, node: Node) -> Node | None:
         """Give the call that is made for this one and its equals."""
@@ -100,23 +116,6 @@ class Scheduler(Board):
         """Let equal calls share this one, whose result is known."""
         assert node.key is not None
         self.run_of(node).leaders[node.key] = node
-
-    def submit(self, node: Node, now: float, invalid: tuple[Invalid, ...] = ()) -> None:
-        """Queue a ready call. ``invalid``: what it had been answered before this life of its run.
-
-        Raises ConstraintRejected.
-        """
-        run, queue = self.run_of(node), self.queue_of(node.work.op)
-        assert node.key is not None and queue is not None
-        queue.processor.check(node.work.op)
-        if invalid:
-            run.invalid.setdefault(node.key, invalid)
-        run.leaders[node.key] = node
-        advance(node, _READY)
-        node.cost = Cost(start_s=now)
-        run.counts.waiting += 1
-        queue.push(node)
-        self.due = True
 
     def requeue(self, nodes: Iterable[Node]) -> None:
         """Queue ready calls again that a breakpoint held."""
@@ -140,9 +139,10 @@ class Scheduler(Board):
             held: list[Node] = []
             while queue.calls and queue.has_room():
                 rank, _, node = heappop(queue.calls)
-                if not self.is_ready(node) or -rank != node.rank:
+                if -rank != node.rank or not self.is_ready(node):
                     continue  # settled since, or queued again under a newer rank
-                if node.seq in queue.backing_off or self._is_held(node):
+                run = self.runs[node.scope.run.number]
+                if node.seq in queue.backing_off or (run.gate and self._holds(run.gate, node)):
                     continue  # it will be pushed again
                 if queue.health.suspect(node) and queue.attempts:
                     held.append(node)  # alone, when the others are back
@@ -150,7 +150,7 @@ class Scheduler(Board):
                 if queue.health.let_others_knock(node):
                     held.append(node)
                     continue
-                attempt = self._admitted(queue, node)
+                attempt = self._admitted(queue, run, node)
                 if attempt is not None:
                     attempts.append(attempt)
             for node in held:
@@ -185,17 +185,16 @@ class Scheduler(Board):
                         assert queue is not None
                         queue.push(value)
 
-    def _is_held(self, node: Node) -> bool:
-        gate = self.run_of(node).gate
-        if gate is None or gate.passes(node):
+    def _holds(self, gate: Gate, node: Node) -> bool:
+        if gate.passes(node):
             return False
         if gate.hold(node):
             self.note(AtBreakpoint(gate))
         return True
 
-    def _admitted(self, queue: ProcessorQueue, node: Node) -> Attempt | None:
+    def _admitted(self, queue: ProcessorQueue, run: RunCalls, node: Node) -> Attempt | None:
         """An attempt of the call with its prompt, if that can be made and the budget allows it."""
-        run, op = self.run_of(node), node.work.op
+        op = node.work.op
         assert node.key is not None and node.texts is not None and node.cost is not None
         try:
             if queue.health.quarantined(node):
@@ -246,9 +245,7 @@ class Scheduler(Board):
         for attempt in attempts:
             attempt.sent_s = now
 
-    def update(self, attempt: Attempt, outcome: Reply | BaseException, now: float) -> None:
-        """An attempt has ended."""
-        settle(self, attempt, outcome, now)
+    update = outcomes.update  # an attempt has ended
 
     # -- cancel ------------------------------------------------------------------------------
 
