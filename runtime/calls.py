@@ -94,8 +94,9 @@ class Calls:
 
     def write(self) -> None:
         """Carry out what the scheduler has said since."""
-        for event in self._scheduler.take():
-            self._do[type(event)](event)
+        if self._scheduler.events:
+            for event in self._scheduler.take():
+                self._do[type(event)](event)
         if self._scheduler.due:
             self._scheduler.due = False
             self._machine.soon()

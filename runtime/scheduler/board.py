@@ -30,17 +30,16 @@ class Board:
         self.runs: dict[int, RunCalls] = {}
         self.default = ""  # the processor of ops that name none
         self.due = False  # scheduling again would find something
-        self._events: list[Event] = []
-        self.note = self._events.append  # says what has happened (rule 1)
-        self._closed: set[int] = set()  # rule 2
+        self.events: list[Event] = []  # since the last ``take``
+        self.note = self.events.append  # says what has happened (rule 1)
+        self.closed: set[int] = set()  # rule 2
 
     def take(self) -> list[Event]:
         """Give what has happened since, and forget it."""
-        if not self._events:
-            return []
-        events = self._events.copy()
-        self._events.clear()
-        self._closed.clear()
+        events = self.events.copy()
+        self.events.clear()
+        if self.closed:
+            self.closed.clear()
         return events
 
     def queue_of(self, op: Op[Any]) -> ProcessorQueue | None:
@@ -53,7 +52,7 @@ class Board:
 
     def is_ready(self, node: Node) -> bool:
         """Tell whether the call waits to be sent (rule 2), and its run goes on."""
-        ready = node.stage is _READY and node.seq not in self._closed
+        ready = node.stage is _READY and node.seq not in self.closed
         return ready and node.scope.run.number in self.runs
 
     def push(self, node: Node) -> None:
@@ -66,7 +65,7 @@ class Board:
     def close(self, run: RunCalls, node: Node, error: BaseException) -> None:
         """Fail a call for good, and what shares it."""
         assert node.key is not None
-        self._closed.add(node.seq)
+        self.closed.add(node.seq)
         sides = {HostError: "host", ModelError: "model"}
         side = next((name for kind, name in sides.items() if isinstance(error, kind)), "program")
         if side == "host":

@@ -61,36 +61,22 @@ def update(board: Board, attempt: Attempt, outcome: Reply | BaseException, now: 
             _faulted(board, attempt, outcome, now)
         else:
             board.close(run, attempt.node, _refused(attempt, outcome))
-    board.unblock(run)
+    if run.blocked:
+        board.unblock(run)
 
 
 # -- replies --------------------------------------------------------------------------------------
 
 
 def _replied(board: Board, attempt: Attempt, reply: Reply, cost: Cost) -> None:
-    run, op = attempt.run, attempt.node.work.op
-    attempt.queue.health.answer(attempt.sent_s)
-    attempt.queue.answered()
-    _count(attempt, reply, cost)
-    try:
-        decoded = decode(op, reply)
-    except (ModelError, ProgramError) as error:
-        cost.wasted_tokens += reply.completion_tokens
-        if not _ask_again(board, attempt, reply, error):
-            run.counts.calls += 1
-            board.close(run, attempt.node, error)
-        return
-    run.counts.calls += 1
-    _done(board, attempt, decoded, reply.completion_tokens)
-
-
-def _count(attempt: Attempt, reply: Reply, cost: Cost) -> None:
-    """Count what the reply took, by the call and by the run."""
-    run, price = attempt.run, attempt.queue.processor.price
+    run, queue = attempt.run, attempt.queue
+    queue.health.answer(attempt.sent_s)
+    queue.answered()
     cost.prompt_tokens += reply.prompt_tokens
     cost.cached_tokens += reply.cached_tokens
     cost.completion_tokens += reply.completion_tokens
     cost.thinking_tokens += reply.thinking_tokens
+    price = queue.processor.price
     money = price.of(reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens)
     cost.money += money
     if run.ledger.limited:
@@ -99,6 +85,16 @@ def _count(attempt: Attempt, reply: Reply, cost: Cost) -> None:
         run.ledger.settle(attempt.most, Amount(1, nlops, tokens, money))
     run.counts.completion_tokens += reply.completion_tokens
     run.counts.prompt_tokens += reply.prompt_tokens
+    try:
+        decoded = decode(attempt.node.work.op, reply)
+    except (ModelError, ProgramError) as error:
+        cost.wasted_tokens += reply.completion_tokens
+        if not _ask_again(board, attempt, reply, error):
+            run.counts.calls += 1
+            board.close(run, attempt.node, error)
+        return
+    run.counts.calls += 1
+    _done(board, attempt, decoded, reply.completion_tokens)
 
 
 def _done(board: Board, attempt: Attempt, decoded: Decoded, tokens: int) -> None:

@@ -36,7 +36,7 @@ class RunCalls:
         estimates: Mapping[str, int],
         gate: Gate | None = None,
     ) -> None:
-        """``counts``: kept up to date here. ``estimates``: completion tokens by op's name."""
+        """``counts``: kept up to date here."""
         self.number = number
         self.ledger = ledger
         self.counts = counts
@@ -47,12 +47,8 @@ class RunCalls:
         self.invalid: dict[bytes, tuple[Invalid, ...]] = {}  # replies of calls asked again, by key
         self.blocked: list[tuple[int, int, Node]] = []  # those that the budget refused
         self.poor_judges: set[str] = set()  # models that were warned of
-        self._estimates = dict(estimates)
+        self.estimates = estimates  # completion tokens by op's name, as they were at its beginning
         self._most: dict[tuple[bytes, str, int], Amount] = {}
-
-    def estimate(self, op: Op[Any]) -> int:
-        """Give the expected completion tokens of an op, as they were when the run began."""
-        return self._estimates.get(op.name, op.max_tokens)
 
     def most(self, op: Op[Any], processor: Processor, prompt_tokens: int) -> Amount:
         """Give the most a call can take. Remembered: calls of an op are of the same few sizes."""

@@ -69,7 +69,8 @@ class Scheduler(Board):
     def issued(self, node: Node) -> None:
         """Take note of a new node, in the order of issue: it may raise the rank of others."""
         if type(node.work) is Call:
-            node.estimate = node.rank = self.run_of(node).estimate(node.work.op)
+            op, run = node.work.op, self.runs[node.scope.run.number]
+            node.estimate = node.rank = run.estimates.get(op.name, op.max_tokens)
             if node.scope.origin is not None:  # what waits for the nested program waits for these
                 node.rank += node.scope.origin.rank
         self._fresh.append(node)
@@ -81,13 +82,14 @@ class Scheduler(Board):
 
         invalid: what it had been answered in a former life of its run. Raises ConstraintRejected.
         """
-        run, queue = self.run_of(node), self.queue_of(node.work.op)
-        assert node.key is not None and queue is not None
+        run, op = self.runs[node.scope.run.number], node.work.op
+        assert node.key is not None
         leader = run.leaders.get(node.key)
         if leader is not None:
             self._share(run, leader, node)
             return
-        queue.processor.check(node.work.op)
+        queue = self.queues[op.processor or self.default]
+        queue.processor.check(op)
         if invalid:
             run.invalid.setdefault(node.key, invalid)
         run.leaders[node.key] = node
@@ -139,11 +141,11 @@ class Scheduler(Board):
             held: list[Node] = []
             while queue.calls and queue.has_room():
                 rank, _, node = heappop(queue.calls)
-                if -rank != node.rank or not self.is_ready(node):
+                if node.stage is not _READY or -rank != node.rank or node.seq in self.closed:
                     continue  # settled since, or queued again under a newer rank
-                run = self.runs[node.scope.run.number]
-                if node.seq in queue.backing_off or (run.gate and self._holds(run.gate, node)):
-                    continue  # it will be pushed again
+                run = self.runs.get(node.scope.run.number)
+                if run is None or node.seq in queue.backing_off or self._holds(run.gate, node):
+                    continue  # ended by force; or it will be pushed again
                 if queue.health.suspect(node) and queue.attempts:
                     held.append(node)  # alone, when the others are back
                     break
@@ -185,8 +187,8 @@ class Scheduler(Board):
                         assert queue is not None
                         queue.push(value)
 
-    def _holds(self, gate: Gate, node: Node) -> bool:
-        if gate.passes(node):
+    def _holds(self, gate: Gate | None, node: Node) -> bool:
+        if gate is None or gate.passes(node):
             return False
         if gate.hold(node):
             self.note(AtBreakpoint(gate))
@@ -266,7 +268,7 @@ class Scheduler(Board):
         attempt = queue.attempts.get(node.seq)
         self.note(Dropped(node, attempt))
         if node.stage is _READY:
-            self._closed.add(node.seq)
+            self.closed.add(node.seq)
             run.counts.waiting -= 1
             self.unblock(run)  # it may have been the one that was tried
         elif attempt is not None:  # else its outcome is being settled
