@@ -300,10 +300,10 @@ class Computer:
     ) -> None:  # fmt: skip
         kernel = self._station.kernel
         programs = kernel.programs
-        begins(run, state)
+        listener = begins(run, state)
         state.date_s = self._clock.date_s
         heed_forks(programs)
-        kernel.begin(state, gate)
+        kernel.begin(state, gate, listener)
         state.on_end.append(lambda: self._ended(run))
 
         called = getattr(program, "__name__", "program")

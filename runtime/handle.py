@@ -23,10 +23,12 @@ from nlpu.checks import SECONDS, check, maybe
 from nlpu.errors import HostError, Interrupted, ProgramError, described, root_of
 from nlpu.label import Label, join
 from nlpu.printing import MOST, counted, figure, first_line, one_line
+from nlpu.runtime.calls import Listener
 from nlpu.runtime.executor.forks import check_process
+from nlpu.runtime.graph.usage import Counts
 from nlpu.runtime.observe.pieces import Pieces, Stream
 from nlpu.runtime.observe.receipt import Receipt, receipt_of
-from nlpu.runtime.run import Counts, RunState, Status
+from nlpu.runtime.run import RunState, Status
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.value import in_sight, inside, see
 
@@ -212,13 +214,14 @@ def state_of(run: Run) -> RunState:
     return run._state
 
 
-def begins(run: Run, state: RunState) -> None:
-    """Note that a run is there: from now on it can be looked at."""
+def begins(run: Run, state: RunState) -> Listener | None:
+    """Note that a run is there: from now on it can be looked at. Gives what listens to its text."""
     run._state = state
-    if run._pieces is not None:
-        pieces = Pieces(run._pieces.put)
-        state.on_text = pieces.take
-        state.on_end.append(pieces.end)
+    if run._pieces is None:
+        return None
+    pieces = Pieces(run._pieces.put)
+    state.on_end.append(pieces.end)
+    return pieces.take
 
 
 def releases(run: Run, error: BaseException | None = None) -> None:

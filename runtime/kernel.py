@@ -9,6 +9,7 @@ transaction, and only then sends the calls and wakes the programs:
     drain      replies become results; nodes whose operands are there become ready
     advance    ready nodes are settled, grown or queued, and those that this makes ready
     schedule   queued calls are admitted by priority, within limits and budgets
+    write      what the scheduler has said gets its rows, and is told to the graph
     commit     the journal holds everything above, or nothing of it happened
     send       admitted calls are sent
     wake       programs that waited go on and issue more
@@ -26,8 +27,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
-from nlpu.errors import DeadlineExceeded, HostError, NlpuError, described
+from nlpu.errors import HostError, NlpuError, described
 from nlpu.processor import Processor
+from nlpu.runtime.calls import Calls, Listener
 from nlpu.runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of work)
 from nlpu.runtime.executor.outside import Outside
 from nlpu.runtime.executor.programs import Programs
@@ -38,7 +40,7 @@ from nlpu.runtime.observe.progress import Progress
 from nlpu.runtime.ports import Ports, Processors
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.breakpoints import Gate
-from nlpu.runtime.scheduler.scheduler import CallDesk
+from nlpu.runtime.scheduler.scheduler import Scheduler
 from nlpu.value import CURRENT
 
 _T = TypeVar("_T")
@@ -57,31 +59,33 @@ class Kernel:
         self.journal = journal
         self.graph = Graph(_internal)
         self.programs = Programs(self.graph, loop)
-        self.scheduler = CallDesk(loop, Random(seed))
+        self.scheduler = Scheduler(Random(seed))
+        self.calls = Calls(self.scheduler, loop)
         self.outside = Outside(loop, self.turn, self.graph, self.programs.stop)
         self.ports = Ports(
-            self.graph, self.scheduler, self.programs, self.outside, Processors(), journal,
+            self.graph, self.calls, self.programs, self.outside, Processors(), journal,
             person, dry,
         )  # fmt: skip
-        for part in (self.graph, self.programs, self.scheduler):
-            part.ports = self.ports
+        for part in (self.graph, self.programs, self.calls):
+            part.connect(self.ports)
         self._progress = Progress()
 
     def turn(self) -> None:
-        """Drain, advance, schedule, commit, send, wake."""
+        """Drain what arrived, advance the graph, schedule, write, commit, send, wake."""
         CURRENT.set(None)  # whoever asked for the turn: it is no program's
         self.outside.turn_s = self.outside.now_s()
         self._guarded(self._drain)
         self._guarded(self.graph.advance)
         self.outside.due = False  # only now: what settling asks for is in this turn
-        batch = self._guarded(self.scheduler.admit) or []
+        attempts = self._guarded(self.scheduler.schedule) or []
+        self._guarded(self.calls.write)
         self._guarded(self._note_progress)
         try:
             self.journal.commit()
-        except Exception as error:  # nothing of the batch is really sent
-            self.scheduler.unsend(batch)
+        except Exception as error:  # none of the attempts is really sent
+            self.scheduler.unsend(attempts)
             self._halt(error if isinstance(error, NlpuError) else _internal(error))
-        self._guarded(self.scheduler.send, batch)
+        self._guarded(self.calls.send, attempts)
         self._guarded(self._wake)
 
     def _drain(self) -> None:
@@ -127,26 +131,17 @@ class Kernel:
         self.ports.processors.opened[processor.name] = processor
         self.scheduler.add(processor)
 
-    def begin(self, run: RunState, gate: Gate | None) -> None:
-        """Take a run that begins, with its breakpoints and its deadline."""
-        outside = self.outside
-        if gate is not None:
-            gate.attach(self._from_elsewhere, self.scheduler.push)
-            run.gate = gate
+    def prefer(self, name: str) -> None:
+        """Have ops that name no processor run on that one."""
+        self.ports.processors.default = self.scheduler.default = name
+
+    def begin(self, run: RunState, gate: Gate | None, listener: Listener | None) -> None:
+        """Take a run that begins, with its breakpoints, who hears its text, and its deadline."""
         self.programs.runs[run.number] = run
-        if (seconds := run.purse.budget.seconds) is not None:
-            run.timers.append(outside.loop.call_later(seconds, self._expire, run))
-
-    def _from_elsewhere(self, step: Callable[[], None]) -> None:
-        """Have a step done on the hub. Any thread."""
-        self.outside.loop.call_soon_threadsafe(self.outside.on_hub, step)
-
-    def _expire(self, run: RunState) -> None:
-        """The run's seconds are over."""
-        limit, fault = run.purse.budget.seconds, run.fault
-        why = f"; its newest attempt failed: {fault}" if fault is not None else ""
-        error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed{why}")
-        self.outside.post(self.programs.stop, run, error)
+        self.calls.begin(run, gate, listener)
+        if (seconds := run.ledger.budget.seconds) is not None:
+            timer = self.outside.loop.call_later(seconds, self.calls.expire, run)
+            run.timers.append(timer)
 
 
 def _internal(error: BaseException) -> HostError:

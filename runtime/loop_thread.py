@@ -209,7 +209,7 @@ class Station:
         found = [await self._open_engine(kernel, name) for name in self.engines]
         if not kernel.ports.processors.opened:
             raise next(filter(None, found))
-        kernel.ports.processors.default = next(iter(self.engines))
+        kernel.prefer(next(iter(self.engines)))
         self._kernel = kernel
 
     async def _open_engine(self, kernel: Kernel, name: str) -> HostError | None:

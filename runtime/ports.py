@@ -51,15 +51,25 @@ class GraphPort(Protocol):
 
 
 class CallsPort(Protocol):
-    """What the graph tells the scheduler."""
+    """What is told and asked of those who have calls made."""
 
-    fresh: list[Any]  # nodes that were issued, in order
+    def issued(self, node: Any) -> None:
+        """Take note of a new node, in the order of issue."""
 
     def ready(self, node: Any) -> None:
-        """Take a call whose operands are there."""
+        """Find the result of a call, its equal, or its place in a queue: its operands are there."""
 
     def drop(self, node: Any) -> None:
         """Stop a call that nothing needs."""
+
+    def leader(self, node: Any) -> Any:
+        """Give the call that is made for this one and its equals."""
+
+    def listen(self, run: Any, listener: Callable[[Any, str], None]) -> None:
+        """Hand pieces of the run's replies to a listener as they come."""
+
+    def end(self, run: Any) -> None:
+        """Let go of a run that is over."""
 
 
 class ProgramsPort(Protocol):

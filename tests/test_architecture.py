@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -51,6 +52,7 @@ def is_core(name: str) -> bool:
     return name.count(".") == depth and MODULES[name].name != "__init__.py"
 
 
+@cache
 def imports(path: Path, *, at_start: bool = False) -> set[str]:
     """The modules of the project that a file imports; ``at_start``: when it is imported."""
     found: set[str] = set()
@@ -194,3 +196,39 @@ def test_every_public_function_says_what_it_does(name: str) -> None:
         public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
         if public and not any("overload" in ast.dump(d) for d in node.decorator_list):
             assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"
+
+
+# What the scheduler may know: how it decides, not how it is carried out.
+ITS_KNOWLEDGE = {
+    *("__future__", "collections.abc", "dataclasses", "heapq", "math", "random", "typing"),
+    *("nlpu.checks", "nlpu.engines.models.known", "nlpu.errors", "nlpu.judgement", "nlpu.printing"),
+    *("nlpu.ops.op", "nlpu.processor", "nlpu.wire"),
+    *("nlpu.prompt.codec", "nlpu.prompt.complaint", "nlpu.prompt.convention"),
+    *("nlpu.runtime.graph.node", "nlpu.runtime.graph.stage", "nlpu.runtime.graph.usage"),
+}
+
+
+def test_the_scheduler_is_pure() -> None:
+    """It has no loop, clock, journal or kernel, not even in annotations."""
+    room = "nlpu.runtime.scheduler"
+    inside = {name: path for name, path in MODULES.items() if name.startswith(room)}
+    assert f"{room}.scheduler" in inside
+    for name, path in inside.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module or "")
+        bad = {used for used in found - ITS_KNOWLEDGE if not f"{used}.".startswith(f"{room}.")}
+        assert not bad, f"{name} imports {bad}"
+
+
+def test_a_stage_is_written_in_one_place() -> None:
+    """By ``advance``, which has the table; a node begins with its first."""
+    writers = set()
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr == "stage":
+                writers |= {name} if isinstance(node.ctx, ast.Store) else set()
+    assert writers == {"nlpu.runtime.graph.node", "nlpu.runtime.graph.stage"}

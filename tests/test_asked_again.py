@@ -507,7 +507,7 @@ def test_killed_between_it_goes_on_and_all_was_paid(tmp_path: Path, at: int) -> 
     engine = Scripted(stubborn)
     with computer(engine, run_dir=grave) as machine:
         last = finish(machine.resume(run.name, program, budget=Budget(nlops=99)))
-        spent = state_of(last).purse.spent
+        spent = state_of(last).ledger.spent
     assert last.result == [3, 3]
     names = [(seen.operands["text"], bool(seen.again)) for seen in engine.seen]
     assert names == ([("x", True)] if at == 2 else []) + [("y", False), ("y", True)]
@@ -534,7 +534,7 @@ def test_a_failure_of_the_host_between_keeps_what_was_paid(tmp_path: Path) -> No
         engine = Scripted(stubborn)
         with computer(engine, run_dir=tmp_path) as machine:
             last = finish(machine.resume(run.name, lambda: count("x"), budget=Budget(calls=9)))
-            assert state_of(last).purse.spent.calls == 3  # no result, no answer, the last
+            assert state_of(last).ledger.spent.calls == 3  # no result, no answer, the last
         assert last.result == 3
         assert [bool(seen.again) for seen in engine.seen] in ([True], [])
 

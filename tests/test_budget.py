@@ -31,7 +31,7 @@ from nlpu.errors import (
 )
 from nlpu.runtime import Budget, first, spawn
 from nlpu.runtime.handle import state_of
-from nlpu.runtime.scheduler.budget import Amount, Purse
+from nlpu.runtime.scheduler.budget import Amount, BudgetLedger
 from nlpu.testing.scripted import Say, Scripted
 
 
@@ -44,7 +44,7 @@ def echoes(n: int) -> Any:
 
 
 def test_a_purse_never_overspends() -> None:
-    purse = Purse(Budget(calls=3, tokens=100))
+    purse = BudgetLedger(Budget(calls=3, tokens=100))
     most = Amount(1, 0.5, 50)
     assert purse.reserve(most) and purse.reserve(most)
     assert not purse.reserve(most)  # tokens
@@ -58,7 +58,7 @@ def test_a_purse_never_overspends() -> None:
 
 
 def test_floats_add_up_to_the_budget_exactly() -> None:
-    purse = Purse(Budget(nlops=0.3))
+    purse = BudgetLedger(Budget(nlops=0.3))
     for _ in range(3):
         assert purse.reserve(Amount(1, 0.1))
     assert not purse.reserve(Amount(1, 0.1))
@@ -177,7 +177,7 @@ def test_open_attempts_are_charged_after_a_kill(tmp_path: Path) -> None:
     resumed(lives[1], run, echoes, 3, engine=Doomed(said, lives[1], lives[2], at=3))
     with computer(run_dir=lives[2]) as machine:
         last = finish(machine.resume(run.name, echoes, 3, budget=Budget(nlops=100)))
-        spent = state_of(last).purse.spent
+        spent = state_of(last).ledger.spent
     assert last.result == ["0", "1", "2"]
     assert spent.calls == 9
     assert spent.nlops == pytest.approx(2 * 3 * 2.56 + 3 * 0.01)

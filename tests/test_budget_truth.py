@@ -88,7 +88,7 @@ def program() -> Any:
 
 
 def spent(run: Run) -> Amount:
-    return state_of(run).purse.spent
+    return state_of(run).ledger.spent
 
 
 def at_least(have: Amount, truth: Amount) -> bool:

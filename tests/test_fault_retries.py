@@ -12,7 +12,7 @@ from fault_kit import CASES, LIMITS, Case, Servers, execute, servers, tell, toke
 
 from nlpu import Limits
 from nlpu import errors as e
-from nlpu.runtime.scheduler.retry import Health
+from nlpu.runtime.scheduler.retry import EndpointHealth
 from nlpu.testing.faults import Plan, mix
 
 __all__ = ["servers", "tokenizer"]  # fixtures
@@ -46,7 +46,7 @@ def test_waits_are_spread_evenly_over_all_of_their_range() -> None:
     n = 1000
     for seed in range(20):
         for attempts in range(1, 9):
-            health = Health(Random(seed), patience_s=60.0, backoff_s=0.25)
+            health = EndpointHealth(Random(seed), patience_s=60.0, backoff_s=0.25)
             bound = min(15.0, 0.25 * 2**attempts)
             waits = sorted(health.delay_s(attempts, e.ServerFault("")) / bound for _ in range(n))
             distance = max(abs(wait - k / n) for k, wait in enumerate(waits))

@@ -30,7 +30,7 @@ from nlpu.errors import (
     UpstreamFailed,
 )
 from nlpu.runtime import first
-from nlpu.runtime.scheduler.retry import Health
+from nlpu.runtime.scheduler.retry import EndpointHealth
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.wire import Reply, Request
 
@@ -212,15 +212,15 @@ def test_a_call_there_is_never_room_for_does_not_take_the_others_along() -> None
 def test_what_is_sent_at_once_is_halved_once_for_a_crowd_and_creeps_up() -> None:
     with computer(Scripted(max_in_flight=16)) as machine:
         finish(machine.start(lambda: echo("x")))
-        (lane,) = machine._station.kernel.scheduler.lanes.values()
+        (queue,) = machine._station.kernel.scheduler.queues.values()
     for sent_s, limit in [(0, 8), (0, 8), (1, 8), (2, 4), (3, 2), (4, 1), (5, 1)]:
-        lane.refused(sent_s, max(sent_s, 1.0))
-        assert lane.limit == limit
+        queue.refused(sent_s, max(sent_s, 1.0))
+        assert queue.limit == limit
     for _ in range(16 * 15):
-        lane.answered()
-    assert lane.limit == 16
-    lane.answered()
-    assert lane.limit == 16
+        queue.answered()
+    assert queue.limit == 16
+    queue.answered()
+    assert queue.limit == 16
 
 
 # -- a server that is down -----------------------------------------------------------------------
@@ -325,7 +325,7 @@ def test_an_engine_that_breaks_its_word_is_a_typed_error(bug: Exception, told: s
 
 
 def test_waits_grow_have_full_jitter_and_a_cap() -> None:
-    health = Health(Random(1), 60.0)
+    health = EndpointHealth(Random(1), 60.0)
     waits = [[health.delay_s(n, ServerFault("x")) for _ in range(300)] for n in range(1, 10)]
     for n, tries in enumerate(waits, start=1):
         cap = min(15.0, 0.25 * 2**n)
@@ -333,7 +333,7 @@ def test_waits_grow_have_full_jitter_and_a_cap() -> None:
 
 
 def test_the_retry_budget_is_a_fifth_and_twenty() -> None:
-    health = Health(Random(1), 60.0)
+    health = EndpointHealth(Random(1), 60.0)
     fault = ServerFault("x")
     assert sum(health.may_retry(fault) for _ in range(100)) == 20
     for _ in range(50):

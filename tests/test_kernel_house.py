@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from typing import Protocol
 
@@ -66,15 +65,3 @@ def test_a_stage_becomes_another_by_the_table_alone(now: Stage, then: Stage) -> 
 
 def test_what_is_settled_never_changes() -> None:
     assert NEXT[Stage.SETTLED] == frozenset() and set(NEXT) == set(Stage)
-
-
-def test_nobody_else_writes_a_stage() -> None:
-    """A node begins in one (``Node.__init__``), and ``advance`` moves it on."""
-    written = []
-    for name, path in MODULES.items():
-        if not name.startswith("nlpu.runtime.") or name == "nlpu.runtime.graph.stage":
-            continue
-        for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store):
-                written += [name] if each.attr == "stage" else []
-    assert written == ["nlpu.runtime.graph.node"]

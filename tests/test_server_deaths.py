@@ -34,7 +34,7 @@ from nlpu import errors as e
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime import Computer, Run
 from nlpu.runtime.kernel import Kernel
-from nlpu.runtime.scheduler.retry import Health
+from nlpu.runtime.scheduler.retry import EndpointHealth
 from nlpu.testing.faults import Fault, Seen, script
 
 __all__ = ["servers"]  # a fixture
@@ -156,7 +156,7 @@ def node(seq: int) -> Any:
 
 def test_what_is_sent_to_a_dying_server_is_not_to_blame() -> None:
     """The next suspect goes out a moment after the last was lost, and is lost as well."""
-    health = Health(Random(1), 60.0)
+    health = EndpointHealth(Random(1), 60.0)
     for seq in (1, 2):
         health.fault(node(seq), LOSS, sent_s=0.0, now_s=1.0)
     health.fault(node(3), REFUSAL, sent_s=1.0, now_s=1.1)
@@ -169,7 +169,7 @@ def test_what_is_sent_to_a_dying_server_is_not_to_blame() -> None:
 
 
 def test_a_reply_from_before_the_death_is_no_sign_of_life() -> None:
-    health = Health(Random(1), 60.0)
+    health = EndpointHealth(Random(1), 60.0)
     health.fault(node(1), e.EngineDied("dead"), sent_s=1.0, now_s=2.0)
     health.answer(sent_s=1.5)
     assert health.down

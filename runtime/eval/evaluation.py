@@ -289,7 +289,7 @@ def _alone(node: Node) -> Cost | None:
     """What a call would have taken had no other asked the same."""
     if node.cost is None or node.cost.how != "shared" or node.key is None:
         return node.cost
-    equal = node.scope.run.leaders.get(node.key)
+    equal = node.ports.calls.leader(node)
     return node.cost if equal is None else equal.cost
 
 

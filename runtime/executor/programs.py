@@ -61,7 +61,7 @@ class Programs:
         # When a thread ends, greenlet looks for leaks of its hub (gc.get_referrers); with errors
         # about that still hold frames of programs, that search crashes the process (3.5.6).
         enable_optional_cleanup(False)
-        self.ports: Ports  # the kernel's, which has this
+        self.ports: Ports
         self.thread = get_ident()  # it is made on its loop's
         self.runs: dict[int, RunState] = {}
         self._graph, self._loop = graph, loop
@@ -74,6 +74,10 @@ class Programs:
         # Tasks that were ended and may catch it. A loop does not hold them: collected, one that
         # goes on from that, too, would do so for ever, on any thread.
         self._leaving: set[asyncio.Task[Any]] = set()
+
+    def connect(self, ports: Ports) -> None:
+        """Take the machine, of which this is a part."""
+        self.ports = ports
 
     # -- starting ----------------------------------------------------------------------------
 
@@ -333,6 +337,7 @@ class Programs:
         for callback in run.on_end:
             callback()
         self.runs.pop(run.number, None)
+        self.ports.calls.end(run)
         self.ports.outside.soon()
 
 

@@ -36,11 +36,15 @@ class Graph:
     """
 
     def __init__(self, internal: Callable[[BaseException], NlpuError]) -> None:
-        self.ports: Ports  # the kernel's, which has this
+        self.ports: Ports
         self._internal = internal
         self._ready: deque[Node] = deque()
         self._released: list[Node] = []
         self._seq = 0
+
+    def connect(self, ports: Ports) -> None:
+        """Take the machine, of which this is a part."""
+        self.ports = ports
 
     @property
     def pending(self) -> bool:
@@ -102,7 +106,7 @@ class Graph:
                 if value.ready:
                     scope.see(peek_label(value))
             raise
-        self.ports.calls.fresh.append(node)
+        self.ports.calls.issued(node)
         return node
 
     def wait_for(self, node: Node, values: Iterable[Any], needed: int | None = None) -> None:

@@ -56,9 +56,6 @@ def _call_issued(graph: GraphPort, node: Node) -> None:
     run.counts.issued += 1
     if not _AS_THEY_ARE.issuperset(map(type, node.operands)):  # a record may change later
         node.operands = tuple(v if isinstance(v, Value) else own(v) for v in node.operands)
-    node.estimate = node.rank = run.estimate(op)
-    if node.scope.origin is not None:  # what waits for the nested program waits for its calls
-        node.rank += node.scope.origin.rank
     if op.temperature > 0 and node.work.sample is None:
         node.draw = node.scope.draws.get(op.digest, 0)
         node.scope.draws[op.digest] = node.draw + 1

@@ -35,6 +35,21 @@ class Cost:
     unsent: int = 0  # 1 until the last of these is sent: a budget may never let it
 
 
+@dataclass(slots=True)
+class Counts:
+    """Totals of a run, kept as it goes; other figures are computed from its nodes."""
+
+    calls: int = 0
+    reused: int = 0
+    shared: int = 0
+    attempts: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+    completion_tokens: int = 0
+    prompt_tokens: int = 0
+    issued: int = 0  # calls
+
+
 def usage_of(cost: Cost) -> list[Any]:
     """A call's cost as a row holds it."""
     usage: list[Any] = [

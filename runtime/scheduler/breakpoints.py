@@ -62,8 +62,8 @@ class Gate:
         self.on_stop = on_stop
         self._held: dict[int, Node] = {}
         self._passed: set[int] = set()
-        self._later: Callable[[Callable[[], None]], None] = lambda step: step()
-        self._push: Callable[[Node], None] = lambda node: None
+        self._post: Callable[[Callable[[], None]], None] | None = None
+        self._pass_on: Callable[[list[Node]], None] = lambda nodes: None
 
     def __repr__(self) -> str:
         state = f"{'stopped' if self.stopped else 'open'}, {len(self._held)} held"
@@ -92,29 +92,38 @@ class Gate:
     # -- for the scheduler, on the loop thread ---------------------------------------------------
 
     def attach(
-        self, later: Callable[[Callable[[], None]], None], push: Callable[[Node], None]
+        self, post: Callable[[Callable[[], None]], None], pass_on: Callable[[list[Node]], None]
     ) -> None:
-        """The run has begun. ``later`` has a step done on its loop's thread, ``push`` queues."""
-        self._later, self._push = later, push
+        """Begin to hold. ``post``: has a step done on the loop thread, called from any;
+        ``pass_on``: queues calls again that were held."""
+        self._post, self._pass_on = post, pass_on
 
-    def holds(self, node: Node) -> bool:
-        """Whether the call must wait; remembers it then."""
+    def passes(self, node: Node) -> bool:
+        """Tell whether the call may be sent; one that has passed is not asked again (rule 2)."""
         if node.seq in self._passed:
+            return True
+        if self.stopped or node.name in self.breakpoints:
             return False
-        if not self.stopped and node.name not in self.breakpoints:
-            self._passed.add(node.seq)
-            return False
-        self.stopped = True
-        if node.seq not in self._held:
-            self._held[node.seq] = node
-            if self.on_stop is not None:
-                self.on_stop()
+        self._passed.add(node.seq)
         return True
+
+    def hold(self, node: Node) -> bool:
+        """Hold the call, which stops the machine; False if it is held already."""
+        self.stopped = True
+        if node.seq in self._held:
+            return False
+        self._held[node.seq] = node
+        return True
+
+    def _later(self, step: Callable[[], None]) -> None:
+        if self._post is not None:
+            self._post(step)
+        else:
+            step()
 
     def _release(self, calls: int | None) -> None:
         waiting = [node for node in self._held.values() if node.stage is Stage.READY]
         passing = waiting[:calls]
         self._held = {node.seq: node for node in waiting[len(passing) :]}
         self._passed.update(node.seq for node in passing)
-        for node in passing:
-            self._push(node)
+        self._pass_on(passing)

@@ -72,7 +72,7 @@ class Amount(NamedTuple):
 _SLACK = 1e-9  # sums of floats
 
 
-class Purse:
+class BudgetLedger:
     """A budget being spent. One without limits counts nothing: that is the receipt's task."""
 
     def __init__(self, budget: Budget) -> None:

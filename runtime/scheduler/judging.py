@@ -15,15 +15,12 @@ Rules
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from nlpu.engines.models.known import known_model
-from nlpu.errors import ProgramError
-from nlpu.judgement import Judgement, PoorJudge
+from nlpu.judgement import Judgement
 from nlpu.ops.op import Op
 from nlpu.processor import Processor
-from nlpu.runtime.graph.node import Node
 
 
 def poverty(op: Op[Any], processor: Processor, content: Any) -> str:
@@ -47,17 +44,3 @@ def _measured(op: Op[Any], processor: Processor) -> str:
         return "on the cases it is calibrated with" if op.calibration.at_chance else ""
     known = known_model(processor.capabilities.model)
     return known.judging if known is not None else ""
-
-
-def check_judge(node: Node, processor: Processor, content: Any) -> None:
-    """Warn of a judgement that is worth little (rule 2). Raises ProgramError (rule 3)."""
-    why, run = poverty(node.work.op, processor, content), node.scope.run
-    model = processor.capabilities.model
-    if not why or model in run.poor_judges:
-        return
-    run.poor_judges.add(model)
-    try:
-        # a registry of its own: what another run was told, this one has not been
-        warnings.warn_explicit(f"{model} {why}", PoorJudge, "nlpu", 0, registry={})
-    except PoorJudge as error:
-        raise ProgramError(str(error)) from None

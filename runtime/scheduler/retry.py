@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-The scheduler is the only one that retries. Each processor has a ``Health`` that tells it how.
+The scheduler is the only one that retries. The ``EndpointHealth`` of each processor tells it how.
 
     state     becomes   when
     UP        DOWN      nothing accepts connections, or the engine says it is dead
@@ -17,7 +17,7 @@ anybody finds it down there is no death to count; a call that was lost twice is 
 same, so that it cannot take others with it for ever.
 
 A server that is UP may have no room (``Overloaded``). That is no fault of the call: it waits, and
-the lane sends less at once, until the server has answered nobody for as long as our patience.
+its queue sends less at once, until the server has answered nobody for as long as our patience.
 
 Rules
 1. Retries of one call are bounded by ``Limits.attempts``, those of all calls by a retry budget: a
@@ -44,7 +44,7 @@ DEATHS_ALLOWED = 1
 _LET_IN = 3
 
 
-class Health:
+class EndpointHealth:
     """What is known of one processor's server."""
 
     def __init__(self, random: Random, patience_s: float, backoff_s: float = 0.25) -> None:
@@ -52,7 +52,7 @@ class Health:
         self._patience_s = patience_s
         self._backoff_s = backoff_s
         self.down_since_s: float | None = None
-        self.refused_since_s = inf  # for want of room, since the last answer; the lane notes it
+        self.refused_since_s = inf  # for want of room, since the last answer; the queue notes it
         self.knocks = 0
         self.answered = 0
         self.retries = 0

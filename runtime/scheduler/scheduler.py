@@ -1,12 +1,21 @@
-"""The call desk: from a call whose operands are there to its result.
+"""The scheduler: which calls are sent when, and what becomes of them.
 
 Theory of operation
 -------------------
-A ready call first looks for its result: in the journal of the run's former lives, or at an equal
-call of this run that is made or under way. Otherwise it queues for its processor, ordered by the
-longest path of work that waits for it. Admission takes from the queue what fits in flight and into
-the budget, encodes it, and notes the attempt; sending starts a task for each. What comes back is
-the business of ``settling``.
+It is a machine of its own, without loop, journal or clock. It is asked and told by one hand
+(``runtime.calls``), which says what time it is and carries out what it answers:
+
+    asked or told                     answer
+    submit           a call is ready  it waits for an equal one, or in its processor's queue
+    schedule         now              the attempts to send: reserved, with their prompts
+    sent, unsend     attempts         -
+    update           an outcome       a result, a failure, another try (``outcomes``)
+    retry            a wait is over   it is queued again
+    cancel           a call           what is to be stopped
+    take             -                events: all that has happened, in the order of its rows
+
+A queue is ordered by the longest path of work that waits for a call. Scheduling takes from it what
+fits in flight and into the budget.
 
 Rules
 1. Equal keys are one call; its sharers keep their own labels.
@@ -14,196 +23,148 @@ Rules
    date once a turn, from the newest node back (readers are newer than what they read).
 3. At most ``max_in_flight`` attempts a processor; while its server is down, one; a suspect alone.
 4. An attempt is journaled before it is sent.
+5. ``due`` says that scheduling again would find something.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from math import inf
 from random import Random
-from typing import Any
 
-from nlpu.errors import (
-    BadOperand,
-    Cancelled,
-    HostError,
-    ModelError,
-    NlpuError,
-    ProgramError,
-    Quarantined,
-    TimedOut,
-    described,
-    failure_of,
-)
-from nlpu.label import join
-from nlpu.ops.op import Op
+from nlpu.errors import ProgramError, Quarantined
+from nlpu.ops.op import Call
 from nlpu.processor import Processor
+from nlpu.prompt.complaint import Invalid
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.stage import Stage, advance
-from nlpu.runtime.graph.usage import Cost, cost_of
-from nlpu.runtime.journal.records import Outcome
-from nlpu.runtime.ports import Ports
-from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
-from nlpu.runtime.scheduler.outcomes import Settlement
-from nlpu.runtime.scheduler.queue import Flight, Lane, quarantined
-from nlpu.runtime.scheduler.retry import Health
-from nlpu.wire import Reply, Request
+from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.scheduler import outcomes
+from nlpu.runtime.scheduler.board import Board
+from nlpu.runtime.scheduler.breakpoints import Gate
+from nlpu.runtime.scheduler.events import AtBreakpoint, Dropped, Follows, Shared, StopRun
+from nlpu.runtime.scheduler.queue import Attempt, ProcessorQueue, quarantined
+from nlpu.runtime.scheduler.retry import EndpointHealth
+from nlpu.runtime.scheduler.run_calls import RunCalls
+from nlpu.wire import Request
 
-_SETTLED = Stage.SETTLED  # a local name: enum attributes are slow to look up
+_SETTLED, _READY = Stage.SETTLED, Stage.READY  # enum attributes are slow to look up
 
 
-class CallDesk:
-    """Admission, sending and cancelling of calls."""
+class Scheduler(Board):
+    """Chooses the attempts to send, and says what becomes of calls. ``random``: of backoffs."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, random: Random) -> None:
-        self.ports: Ports  # the kernel's, which has this
-        self.loop, self._random = loop, random
-        self.lanes: dict[str, Lane] = {}
-        self.settling = Settlement(self)
-        self.fresh: list[Node] = []  # issued since ranks were brought up to date
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self._random = random
+        self._fresh: list[Node] = []  # issued since ranks were brought up to date
 
     def add(self, processor: Processor) -> None:
-        """Open a lane for a processor."""
+        """Open a queue for a processor."""
         limits = processor.limits
-        health = Health(self._random, limits.patience_s, limits.backoff_s)
-        self.lanes[processor.name] = Lane(processor, health)
+        health = EndpointHealth(self._random, limits.patience_s, limits.backoff_s)
+        self.queues[processor.name] = ProcessorQueue(processor, health)
 
-    def lane_of(self, op: Op[Any]) -> Lane:
-        """The lane an op runs in. Raises UnknownProcessor."""
-        lane = self.lanes.get(op.processor or self.ports.processors.default)
-        return lane or self.lanes[self.ports.processors.find(op.processor).name]
+    def issued(self, node: Node) -> None:
+        """Take note of a new node, in the order of issue: it may raise the rank of others."""
+        if type(node.work) is Call:
+            op, run = node.work.op, self.runs[node.scope.run.number]
+            node.estimate = node.rank = run.estimates.get(op.name, op.max_tokens)
+            if node.scope.origin is not None:  # what waits for the nested program waits for these
+                node.rank += node.scope.origin.rank
+        self._fresh.append(node)
 
     # -- a call is ready ---------------------------------------------------------------------
 
-    def _lane_for(self, node: Node) -> Lane:
-        """The lane of a call that is ready. Without its processor it fails alone, but a run does
-        not go another way than a former life of it that had one: that waits for another day."""
-        run, name = node.scope.run, node.work.op.processor or self.ports.processors.default
-        if run.replay.only and node.position in run.replay.past.absent:
-            raise failure_of(*run.replay.past.absent[node.position], "host")
-        try:
-            return self.lane_of(node.work.op)
-        except HostError as error:
-            before = run.replay.past if run.replay.ancestor is None else run.replay.ancestor.past
-            if name in before.header.get("processors", ()):
-                self.ports.outside.post(self.ports.outside.stop, run, error)
-            run.history.absent(node.position, error)
-            raise
+    def submit(self, node: Node, now: float, invalid: tuple[Invalid, ...] = ()) -> None:
+        """Let a ready call share the outcome of an equal one, or queue it.
 
-    def ready(self, node: Node) -> None:
-        """Find the call's result, its equal, or its place in the queue."""
-        run, op, texts = node.scope.run, node.work.op, node.texts
-        assert texts is not None
-        lane = self._lane_for(node)
-        key = node.key = run.key(node.position, op, lane.processor, _draw(node), texts)
-        identity = lane.processor.identity
-        if run.replay.resumed:
-            run.replay.check_position(node.position, op, key, texts, identity)
-        leader = run.leaders.get(key)
-        outcome = None
-        if run.replay.resumed and leader is None:
-            outcome = run.replay.remembered(
-                node.position, op, identity, key, texts, node.label_read
-            )
-        if leader is not None:
-            self._share(node, leader)
-        elif outcome is not None:
-            run.leaders[key] = node
-            self._reuse(node, outcome)
-        elif run.replay.only:
-            lane.processor.check(op)
-            run.processor(op.processor).prompt(
-                op, texts
-            )  # what was refused before it was sent is so again
-            self.ports.graph.fail(node, run.replay.missing(node.position, node.name))
-        else:
-            lane.processor.check(op)
-            if run.replay.past.invalid and (invalid := run.replay.invalid(key)):
-                run.invalid.setdefault(key, invalid)
-            run.leaders[key] = node
-            advance(node, Stage.READY)
-            node.cost = Cost(start_s=self.ports.outside.turn_s)
-            run.counts.waiting += 1
-            lane.push(node)
-            self.ports.outside.soon()
-
-    def _reuse(self, node: Node, outcome: Outcome) -> None:
-        run = node.scope.run
-        run.counts.reused += 1
-        node.cost = cost_of(outcome.usage)
-        if outcome.fault:
-            raise failure_of(outcome.fault, outcome.message, outcome.side)
-        text = run.journal.texts[outcome.text]
-        if run.replay.ancestor is not None and run.replay.ancestor.was_edited(node.position):
-            node._label = join(node._label, run.replay.ancestor.edits.label(node.position))
-        try:
-            content = node.work.op.result.parse(text)
-        except ModelError as error:
-            if run.replay.ancestor is None or not run.replay.ancestor.was_edited(node.position):
-                raise
-            raise BadOperand(f"the text set for {node.position} does not fit: {error}") from None
-        node.reply = text
-        self.ports.graph.settle(node, content)
-
-    def _share(self, node: Node, leader: Node) -> None:
-        run, op = node.scope.run, node.work.op
+        invalid: what it had been answered in a former life of its run. Raises ConstraintRejected.
+        """
+        run, op = self.runs[node.scope.run.number], node.work.op
         assert node.key is not None
-        assert node.texts is not None
+        leader = run.leaders.get(node.key)
+        if leader is not None:
+            self._share(run, leader, node)
+            return
+        queue = self.queues[op.processor or self.default]
+        queue.processor.check(op)
+        if invalid:
+            run.invalid.setdefault(node.key, invalid)
+        run.leaders[node.key] = node
+        advance(node, _READY)
+        node.cost = Cost(start_s=now)
+        run.counts.waiting += 1
+        queue.push(node)
+        self.due = True
+
+    def _share(self, run: RunCalls, leader: Node, node: Node) -> None:
+        assert node.key is not None
         run.counts.shared += 1
-        identity = self.ports.processors.find(op.processor).identity
-        run.history.shared(node.position, op, identity, node.key, node.texts)
         node.cost = Cost(how="shared")
-        if leader.stage is not Stage.SETTLED:
-            run.followers.setdefault(node.key, []).append(node)
+        self.note(Shared(node))
+        if leader.stage is _SETTLED:
+            self.note(Follows(leader, node))
         else:
-            self.settling.follow(leader, node)
+            run.followers.setdefault(node.key, []).append(node)
+
+    def leader(self, node: Node) -> Node | None:
+        """Give the call that is made for this one and its equals."""
+        run = self.runs.get(node.scope.run.number)
+        return None if run is None or node.key is None else run.leaders.get(node.key)
+
+    def lead(self, node: Node) -> None:
+        """Let equal calls share this one, whose result is known."""
+        assert node.key is not None
+        self.run_of(node).leaders[node.key] = node
+
+    def requeue(self, nodes: Iterable[Node]) -> None:
+        """Queue ready calls again that a breakpoint held."""
+        for node in nodes:
+            self.push(node)
+
+    def retry(self, node: Node, queue: ProcessorQueue) -> None:
+        """Queue a call again that has backed off."""
+        queue.backing_off.discard(node.seq)
+        if self.is_ready(node):
+            queue.push(node)
+        self.due = True
 
     # -- schedule ----------------------------------------------------------------------------
 
-    def push(self, node: Node) -> None:
-        """Queue a call once more."""
-        self.lane_of(node.work.op).push(node)
-        self.ports.outside.soon()
-
-    def nodes(self) -> Iterator[Node]:
-        """The calls under way, and those that wait to be sent."""
-        for lane in self.lanes.values():
-            yield from [flight.node for flight in lane.flights.values()]
-            yield from [entry[2] for entry in lane.queue]
-
-    def admit(self) -> list[Flight]:
-        """The calls to send in this turn, reserved and journaled."""
+    def schedule(self) -> list[Attempt]:
+        """Give the attempts to send now. Each is an event, too: it is to be journaled (rule 4)."""
         self._rank()
-        batch: list[Flight] = []
-        for lane in self.lanes.values():
+        attempts: list[Attempt] = []
+        for queue in self.queues.values():
             held: list[Node] = []
-            while lane.queue and lane.has_room():
-                rank, _, node = heappop(lane.queue)
-                if node.stage is not Stage.READY or -rank != node.rank:
+            while queue.calls and queue.has_room():
+                rank, _, node = heappop(queue.calls)
+                if node.stage is not _READY or -rank != node.rank or node.seq in self.closed:
                     continue  # settled since, or queued again under a newer rank
-                if node.seq in lane.waiting or _is_held(node):
-                    continue  # it backs off, or stands at a gate: it will be pushed again
-                if lane.health.suspect(node) and lane.flights:
+                run = self.runs.get(node.scope.run.number)
+                if run is None or node.seq in queue.backing_off or self._holds(run.gate, node):
+                    continue  # ended by force; or it will be pushed again
+                if queue.health.suspect(node) and queue.attempts:
                     held.append(node)  # alone, when the others are back
                     break
-                if lane.health.let_others_knock(node):
+                if queue.health.let_others_knock(node):
                     held.append(node)
                     continue
-                flight = self._admitted(lane, node)
-                if flight is not None:
-                    batch.append(flight)
+                attempt = self._admitted(queue, run, node)
+                if attempt is not None:
+                    attempts.append(attempt)
             for node in held:
-                lane.push(node)
-            if held and lane.health.down and lane.has_room():
-                lane.health.all_knocked()
-                self.ports.outside.soon()
-        return batch
+                queue.push(node)
+            if held and queue.health.down and queue.has_room():
+                queue.health.all_knocked()
+                self.due = True
+        return attempts
 
     def _rank(self) -> None:
         """Extend ranks from the nodes issued since the last turn to what they read (rule 2)."""
-        fresh, self.fresh = self.fresh, []
+        fresh, self._fresh = self._fresh, []
         older: list[tuple[int, Node]] = []
         for node in reversed(fresh):
             self._raise_operands(node, older, fresh[0].seq)  # fresh ones come by themselves
@@ -221,180 +182,109 @@ class CallDesk:
                     value.rank = rank
                     if value.seq < before:
                         heappush(changed, (-value.seq, value))
-                    if value.stage is Stage.READY:
-                        self.lane_of(value.work.op).push(value)
+                    if value.stage is _READY:
+                        queue = self.queue_of(value.work.op)
+                        assert queue is not None
+                        queue.push(value)
 
-    def _admitted(self, lane: Lane, node: Node) -> Flight | None:
-        run, op = node.scope.run, node.work.op
+    def _holds(self, gate: Gate | None, node: Node) -> bool:
+        if gate is None or gate.passes(node):
+            return False
+        if gate.hold(node):
+            self.note(AtBreakpoint(gate))
+        return True
+
+    def _admitted(self, queue: ProcessorQueue, run: RunCalls, node: Node) -> Attempt | None:
+        """An attempt of the call with its prompt, if that can be made and the budget allows it."""
+        op = node.work.op
         assert node.key is not None and node.texts is not None and node.cost is not None
         try:
-            if lane.health.quarantined(node):
-                raise quarantined(node, lane)
-            processor = lane.processor.speaking(run.convention)
+            if queue.health.quarantined(node):
+                raise quarantined(node, queue)
+            processor = queue.processor.speaking(run.convention)
             invalid = run.invalid.get(node.key, ()) if run.invalid else ()
             ids = processor.prompt(op, node.texts, invalid)
             prompt = processor.wire_prompt(op, node.texts, ids, invalid)
         except (ProgramError, Quarantined) as error:
             run.counts.waiting -= 1
-            self.settling.close_failed(node, error)
+            self.close(run, node, error)
             return None
-        most = run.most(op, lane.processor, len(ids))
-        if not run.purse.reserve(most):
-            self.settling.refuse(node)
+        most = run.most(op, queue.processor, len(ids))
+        if not run.ledger.reserve(most):
+            heappush(run.blocked, (-node.rank, node.seq, node))
+            if run.counts.in_flight == 0 and run.ledger.reserved.calls == 0:  # it never will
+                self.note(StopRun(node, run.ledger.refusal(node.name, most)))
             return None
         if run.blocked:
-            self.settling.unblock(run)
+            self.unblock(run)
         advance(node, Stage.SENT)
         node.cost.attempts += 1
         node.cost.unsent = 0
-        self._journal_attempt(lane, node, most)
         request = Request(
             f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, op.max_tokens, op.temperature,
             op.top_p, None, (), op.result.constraint, -node.rank, op.repetition_penalty,
             op.result.probabilities,
         )  # fmt: skip
-        flight = Flight(node, request, lane, most)
-        lane.flights[node.seq] = flight
-        lane.alone = lane.health.suspect(node)
+        attempt = queue.attempts[node.seq] = Attempt(node, request, queue, run, most)
+        queue.alone = queue.health.suspect(node)
         run.counts.waiting -= 1
         run.counts.in_flight += 1
         run.counts.attempts += 1
-        return flight
+        self.note(attempt)
+        return attempt
 
-    def _journal_attempt(self, lane: Lane, node: Node, most: Amount) -> None:
-        run, op, now = node.scope.run, node.work.op, self.ports.outside.turn_s
-        if not run.history.keeps:
-            return
-        assert node.key is not None
-        assert node.texts is not None
-        if not node.issue and run.replay.resumed:
-            before = run.replay.past.calls.get(node.position)
-            if before is not None and before.key == node.key.hex():
-                node.issue = before.number
-        if node.issue:
-            run.history.attempt(node.issue, now)
-        else:
-            identity, completion = lane.processor.identity, round(most.nlops * TOKENS_PER_NLOP)
-            node.issue = run.history.issue(
-                node.position, op, identity, node.key, node.texts, most, completion, now
-            )
+    # -- under way ---------------------------------------------------------------------------
 
-    # -- run ---------------------------------------------------------------------------------
-
-    def unsend(self, batch: list[Flight]) -> None:
+    def unsend(self, attempts: list[Attempt]) -> None:
         """The attempts of a turn that could not be committed were none."""
-        for flight in batch:
-            assert flight.node.cost is not None
-            flight.node.cost.attempts -= 1
-            flight.node.scope.run.counts.attempts -= 1
+        for attempt in attempts:
+            assert attempt.node.cost is not None
+            attempt.node.cost.attempts -= 1
+            attempt.run.counts.attempts -= 1
 
-    def send(self, batch: list[Flight]) -> None:
-        """Start the admitted attempts."""
-        now = self.ports.outside.now_s()
-        for flight in batch:
-            flight.sent_s = now
-            flight.task = self.loop.create_task(self._carry(flight))
-            if flight.lane.watch is None:
-                self._watch(flight.lane, now)
+    def sent(self, attempts: list[Attempt], now: float) -> None:
+        """The attempts are being sent: their time runs."""
+        for attempt in attempts:
+            attempt.sent_s = now
 
-    def _watch(self, lane: Lane, now: float) -> None:
-        """Give up on attempts that took too long; look again when the next may have.
-
-        One timer a lane: flights are in order of sending and all have the same time limit.
-        """
-        limit = lane.processor.limits.timeout_s
-        lane.watch = None
-        for flight in lane.flights.values():
-            left = flight.sent_s + limit - now
-            if left > 0:
-                lane.watch = self.loop.call_later(left, self._look_again, lane)
-                return
-            if flight.task is not None:
-                flight.task.cancel()
-
-    def _look_again(self, lane: Lane) -> None:
-        self._watch(lane, self.ports.outside.now_s())
-
-    async def _carry(self, flight: Flight) -> None:
-        """One attempt; its outcome goes to the inbox, whatever happens."""
-        node, processor = flight.node, flight.lane.processor
-        if flight.dropped:  # before it was ever sent
-            self.ports.outside.post(self.settling.outcome, flight, Cancelled("never sent"))
-            return
-        flight.started = True
-        limit = processor.limits.timeout_s
-        on_text: Callable[[str], None] | None = None
-        listener = node.scope.run.on_text
-        if listener is not None:
-            on_text = lambda piece: listener(flight.node, piece)  # noqa: E731
-        outcome: Reply | BaseException
-        try:
-            outcome = await processor.attempt(flight.request, on_text)
-        except asyncio.CancelledError:
-            outcome = TimedOut(
-                f"{processor.name} gave no answer within {limit:g} s; it may be overloaded or stuck"
-            )
-        except NlpuError as error:
-            outcome = error
-        except Exception as error:
-            outcome = HostError(f"the engine of {processor.name} failed: {described(error)}")
-            outcome.__cause__ = error
-        self.ports.outside.post(self.settling.outcome, flight, outcome)
+    update = outcomes.update  # an attempt has ended
 
     # -- cancel ------------------------------------------------------------------------------
 
-    def drop(self, node: Node) -> None:
+    def cancel(self, node: Node) -> None:
         """Stop a call that nothing needs: in the queue, at the server, and for its sharers not."""
-        if node.key is None or node.stage not in (Stage.READY, Stage.SENT):
+        if node.key is None or node.stage not in (_READY, Stage.SENT):
             return
-        run = node.scope.run
+        run, queue = self.runs.get(node.scope.run.number), self.queue_of(node.work.op)
+        if run is None or queue is None:
+            return
         sharers = run.followers.get(node.key, [])
         while sharers:
             heir = sharers.pop()
-            if heir.stage is not Stage.SETTLED:
-                self._inherit(node, heir)
+            if heir.stage is not _SETTLED:
+                self._inherit(run, queue, node, heir)
                 return
         run.leaders.pop(node.key, None)
-        flight = self.lane_of(node.work.op).flights.get(node.seq)
-        if node.issue:
-            run.history.cancel(node.issue, flight is not None and flight.started)
-        if node.stage is Stage.READY:
+        attempt = queue.attempts.get(node.seq)
+        self.note(Dropped(node, attempt))
+        if node.stage is _READY:
+            self.closed.add(node.seq)
             run.counts.waiting -= 1
-            self.settling.unblock(run)  # it may have been the one that was tried
-            return
-        if flight is None:  # its outcome is being settled
-            return
-        flight.dropped = True
-        flight.lane.processor.engine.cancel(flight.request.id)
-        if flight.task is not None and flight.started:  # a task that never ran has no outcome
-            flight.task.cancel()
+            self.unblock(run)  # it may have been the one that was tried
+        elif attempt is not None:  # else its outcome is being settled
+            attempt.dropped = True
 
-    def _inherit(self, node: Node, heir: Node) -> None:
+    def _inherit(self, run: RunCalls, queue: ProcessorQueue, node: Node, heir: Node) -> None:
         """A sharer takes the place of a cancelled leader."""
-        run, key = node.scope.run, node.key
-        assert key is not None
+        assert node.key is not None
         advance(heir, node.stage)
         heir.cost, heir.issue = node.cost, node.issue
         heir.rank = max(node.rank, heir.rank)
         node.cost = Cost(how="shared")  # what it took is counted once, at the heir
-        run.leaders[key] = heir
-        lane = self.lane_of(node.work.op)
-        flight = lane.flights.get(node.seq)
-        if flight is None:
-            lane.push(heir)
+        run.leaders[node.key] = heir
+        attempt = queue.attempts.get(node.seq)
+        if attempt is None:
+            queue.push(heir)
         else:
-            flight.node = heir  # and its place in the order of sending stays
-            lane.flights = {each.node.seq: each for each in lane.flights.values()}
-
-
-def _draw(node: Node) -> str:
-    """Which of the answers to equal calls it is, where they differ."""
-    sample = node.work.sample
-    if sample is not None:
-        return f"={sample}"
-    return f"{node.scope.path}#{node.draw}" if node.work.op.temperature > 0 else ""
-
-
-def _is_held(node: Node) -> bool:
-    gate = node.scope.run.gate
-    return gate is not None and gate.holds(node)
+            attempt.node = heir  # and its place in the order of sending stays
+            queue.attempts = {each.node.seq: each for each in queue.attempts.values()}

@@ -18,8 +18,8 @@ from dataclasses import fields, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
+from nlpu.runtime.graph.usage import Counts
 from nlpu.runtime.handle import Run
-from nlpu.runtime.run import Counts
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.terminal.output import as_text, console, one_line, say
 from nlpu.runtime.terminal.repl.entries import Entry

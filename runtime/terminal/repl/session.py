@@ -109,7 +109,7 @@ class Session:
         assert scope is not None
         state, self._loop = scope.run, asyncio.get_running_loop()
         self.state = state
-        state.on_text = self._piece
+        state.ports.calls.listen(state, self._piece)
         state.on_end.append(lambda: self.tell("over", None))
         self._lines = asyncio.Queue()
         self.context = Context(state.processor(None), self.names)

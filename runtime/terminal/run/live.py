@@ -24,7 +24,7 @@ from nlpu.runtime.terminal.output import console, say
 from nlpu.runtime.terminal.stdout import results
 
 if TYPE_CHECKING:
-    from nlpu.runtime.run import Counts
+    from nlpu.runtime.graph.usage import Counts
 
 _WINDOW_S = 20.0
 _PLAIN_EVERY_S = 10.0

@@ -1,0 +1,132 @@
+"""What is done for each event of the scheduler: its row, and what the graph hears of it.
+
+Rules
+1. An outcome is journaled before anyone sees it.
+2. A call without a number in the journal has no row there: it was never sent, or nothing is kept.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from nlpu.errors import ModelError
+from nlpu.judgement import PoorJudge
+from nlpu.runtime.graph.control import Cell
+from nlpu.runtime.graph.stage import Stage
+from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.ports import Ports
+from nlpu.runtime.scheduler import events
+from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
+from nlpu.runtime.scheduler.queue import Attempt
+
+
+class CallEvents:
+    """Writes and tells what the scheduler says. ``do``: what is done, by the event's class."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self.do: dict[type, Callable[[Any], None]] = {
+            Attempt: self._attempted,
+            events.Shared: self._shared,
+            events.Follows: self._follow,
+            events.Done: self._done,
+            events.Failed: self._failed,
+            events.AskedAgain: self._asked_again,
+            events.Lost: self._lost,
+            events.StopRun: self._stop,
+            events.AtBreakpoint: self._at_breakpoint,
+        }
+
+    def _attempted(self, attempt: Attempt) -> None:
+        node, now = attempt.node, self._ports.outside.turn_s
+        run = node.scope.run
+        if not run.history.keeps:
+            return
+        assert node.key is not None and node.texts is not None
+        if not node.issue and run.replay.resumed:
+            before = run.replay.past.calls.get(node.position)
+            if before is not None and before.key == node.key.hex():
+                node.issue = before.number
+        if node.issue:
+            run.history.attempt(node.issue, now)
+        else:
+            identity = attempt.queue.processor.identity
+            completion = round(attempt.most.nlops * TOKENS_PER_NLOP)
+            node.issue = run.history.issue(
+                node.position, node.work.op, identity, node.key, node.texts, attempt.most,
+                completion, now,
+            )  # fmt: skip
+
+    def _shared(self, event: events.Shared) -> None:
+        node = event.node
+        assert node.key is not None and node.texts is not None
+        identity = self._ports.processors.find(node.work.op.processor).identity
+        history = node.scope.run.history
+        history.shared(node.position, node.work.op, identity, node.key, node.texts)
+
+    def _follow(self, event: events.Follows) -> None:
+        """A sharer gets its leader's outcome, and waited for it: the leader is on its path."""
+        leader, sharer = event
+        if sharer.stage is Stage.SETTLED:  # cancelled meanwhile
+            return
+        sharer.control = Cell(leader, sharer.control)
+        if leader._error is not None:
+            self._ports.graph.fail(sharer, leader._error)
+            return
+        kind, content = sharer.work.op.result, leader._content
+        if kind.annotation is not leader.work.op.result.annotation:  # it may read it otherwise
+            try:
+                content = kind.parse(leader.reply)
+            except ModelError as error:
+                self._ports.graph.fail(sharer, error)
+                return
+        self._ports.graph.settle(sharer, content)
+
+    def _done(self, event: events.Done) -> None:
+        node, decoded, poor = event
+        assert node.cost is not None
+        if poor is not None and _is_refused(poor):
+            node.cost.wasted_tokens += poor.tokens
+            self._failed(events.Failed(node, poor.error, "program"))
+            return
+        node.scope.run.history.result(
+            node.issue, decoded.text, node.cost, self._ports.outside.turn_s
+        )
+        node.reply = decoded.text
+        self._ports.graph.settle(node, decoded.content)
+
+    def _failed(self, event: events.Failed) -> None:
+        node, error, side = event
+        if node.issue:  # what was never sent fails again by itself
+            now, cost = self._ports.outside.turn_s, node.cost or Cost()
+            node.scope.run.history.failure(node.issue, error, side, cost, now)
+        self._ports.graph.fail(node, error)
+
+    def _asked_again(self, event: events.AskedAgain) -> None:
+        node, now = event.node, self._ports.outside.turn_s
+        if node.issue:
+            assert node.cost is not None
+            node.scope.run.history.again(node.issue, event.invalid, node.cost, event.most, now)
+
+    def _lost(self, event: events.Lost) -> None:
+        if event.node.issue:
+            event.node.scope.run.history.lost(event.node.issue, event.took)
+
+    def _stop(self, event: events.StopRun) -> None:
+        self._ports.outside.post(self._ports.outside.stop, event.node.scope.run, event.error)
+
+    def _at_breakpoint(self, event: events.AtBreakpoint) -> None:
+        if event.gate.on_stop is not None:
+            event.gate.on_stop()
+
+
+def _is_refused(poor: events.Poor) -> bool:
+    """Warn of a judgement that is worth little; as an error it is its program's."""
+    try:
+        # a registry of its own: what another run was told, this one has not been
+        warnings.warn_explicit(poor.warning, PoorJudge, "nlpu", 0, registry={})
+    except PoorJudge:
+        return True
+    return False

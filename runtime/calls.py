@@ -1,0 +1,271 @@
+"""Calls: the hand of the scheduler, which asks and tells it, and carries out what it says.
+
+Theory of operation
+-------------------
+The scheduler decides and does nothing. Here is what it takes to do it: the journal of a run, the
+loop's tasks and timers, the graph. A call that is ready first looks for its result in the journal
+of its run's former lives; what is not there is submitted to the scheduler. What that answers are
+events; ``call_events`` says what is done for each, in their order.
+
+Rules
+1. An outcome is journaled before anyone sees it, and an attempt before it is sent.
+2. A replay asks nobody: it fails what its journal does not hold.
+3. Without its processor a call fails alone, but a run does not go another way than a former life
+   of it that had one: that waits for another day.
+4. An attempt's outcome is posted, whatever happens. One that was dropped before it began is not
+   sent, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from nlpu.errors import (
+    BadOperand,
+    Cancelled,
+    DeadlineExceeded,
+    HostError,
+    ModelError,
+    NlpuError,
+    TimedOut,
+    described,
+    failure_of,
+)
+from nlpu.runtime.call_events import CallEvents
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.usage import cost_of
+from nlpu.runtime.journal.records import Outcome
+from nlpu.runtime.ports import Ports
+from nlpu.runtime.run import RunState
+from nlpu.runtime.scheduler.breakpoints import Gate
+from nlpu.runtime.scheduler.events import Dropped, RetryAfter
+from nlpu.runtime.scheduler.queue import Attempt, ProcessorQueue
+from nlpu.runtime.scheduler.run_calls import RunCalls
+from nlpu.runtime.scheduler.scheduler import Scheduler
+from nlpu.wire import Reply
+
+Listener = Callable[[Node, str], None]
+
+
+class Calls:
+    """Has the calls of all runs made, as the scheduler says."""
+
+    def __init__(self, scheduler: Scheduler, loop: asyncio.AbstractEventLoop) -> None:
+        self._scheduler, self._loop = scheduler, loop
+        self._ports: Ports
+        self.issued: Callable[[Node], None] = scheduler.issued
+        self.leader: Callable[[Node], Node | None] = scheduler.leader
+        self._listeners: dict[int, Listener] = {}  # by run
+        self._tasks: dict[Attempt, asyncio.Task[None]] = {}
+        self._watches: dict[str, asyncio.TimerHandle] = {}  # by processor: who takes too long?
+        self._do: dict[type, Callable[[Any], None]] = {}
+
+    def connect(self, ports: Ports) -> None:
+        """Take the machine, of which this is a part."""
+        self._ports = ports
+        self._do = CallEvents(ports).do | {Dropped: self._dropped, RetryAfter: self._back_off}
+
+    def begin(self, run: RunState, gate: Gate | None, listener: Listener | None) -> None:
+        """Take on a run. ``gate``: its breakpoints; ``listener``: gets pieces of its replies."""
+        if listener is not None:
+            self.listen(run, listener)
+        if gate is not None:
+
+            def post(step: Callable[[], None]) -> None:
+                self._loop.call_soon_threadsafe(self._ports.outside.on_hub, step)
+
+            gate.attach(post, self._pass_on)
+        self._scheduler.runs[run.number] = RunCalls(
+            run.number, run.ledger, run.counts, run.convention, run.estimates, gate
+        )
+
+    def listen(self, run: RunState, listener: Listener) -> None:
+        """Hand pieces of the run's replies to a listener as they come."""
+        self._listeners[run.number] = listener
+
+    def expire(self, run: RunState) -> None:
+        """The run's seconds are over."""
+        calls, limit = self._scheduler.runs.get(run.number), run.ledger.budget.seconds
+        fault = None if calls is None else calls.fault
+        why = f"; its newest attempt failed: {fault}" if fault is not None else ""
+        error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed{why}")
+        self._ports.outside.post(self._ports.outside.stop, run, error)
+
+    def end(self, run: RunState) -> None:
+        """The run is over; what is still under way is not its own any more."""
+        self._scheduler.runs.pop(run.number, None)
+        self._listeners.pop(run.number, None)
+
+    def write(self) -> None:
+        """Carry out what the scheduler has said since."""
+        if self._scheduler.events:
+            for event in self._scheduler.take():
+                self._do[type(event)](event)
+        if self._scheduler.due:
+            self._scheduler.due = False
+            self._ports.outside.soon()
+
+    def _pass_on(self, nodes: list[Node]) -> None:
+        self._scheduler.requeue(nodes)
+        self.write()
+
+    # -- a call is ready ---------------------------------------------------------------------
+
+    def ready(self, node: Node) -> None:
+        """Find the call's result, its equal, or its place in the queue."""
+        run, op, texts, scheduler = node.scope.run, node.work.op, node.texts, self._scheduler
+        assert texts is not None
+        queue = (
+            None
+            if run.replay.only and node.position in run.replay.past.absent
+            else scheduler.queue_of(op)
+        )
+        if queue is None:
+            self._absent(node)
+        key = node.key = run.key(node.position, op, queue.processor, _draw(node), texts)
+        identity = queue.processor.identity
+        if run.replay.resumed:
+            run.replay.check_position(node.position, op, key, texts, identity)
+        alone = run.replay.resumed and scheduler.leader(node) is None
+        outcome = None
+        if alone:
+            read = node.label_read
+            outcome = run.replay.remembered(node.position, op, identity, key, texts, read)
+        if outcome is not None:
+            scheduler.lead(node)
+            self._reuse(node, outcome)
+        elif alone and run.replay.only:
+            queue.processor.check(op)
+            queue.processor.speaking(run.convention).prompt(op, texts)  # refused before, and again
+            self._ports.graph.fail(node, run.replay.missing(node.position, node.name))
+        else:
+            invalid = run.replay.invalid(key) if run.replay.past.invalid else ()
+            scheduler.submit(node, self._ports.outside.turn_s, invalid)
+            self.write()
+
+    def _absent(self, node: Node) -> NoReturn:
+        """The call's processor is not there (rule 3)."""
+        run, name = node.scope.run, node.work.op.processor
+        if run.replay.only and node.position in run.replay.past.absent:
+            raise failure_of(*run.replay.past.absent[node.position], "host")
+        try:
+            name = self._ports.processors.find(name).name
+        except HostError as error:
+            before = run.replay.past if run.replay.ancestor is None else run.replay.ancestor.past
+            if (name or self._scheduler.default) in before.header.get("processors", ()):
+                self._ports.outside.post(self._ports.outside.stop, run, error)
+            run.history.absent(node.position, error)
+            raise
+        raise HostError(f"the processor {name} has no queue; please report it")
+
+    def _reuse(self, node: Node, outcome: Outcome) -> None:
+        run = node.scope.run
+        run.counts.reused += 1
+        node.cost = cost_of(outcome.usage)
+        if outcome.fault:
+            raise failure_of(outcome.fault, outcome.message, outcome.side)
+        text = run.journal.texts[outcome.text]
+        if run.replay.ancestor is not None and run.replay.ancestor.was_edited(node.position):
+            node.lower(run.replay.ancestor.edits.label(node.position))
+        try:
+            content = node.work.op.result.parse(text)
+        except ModelError as error:
+            if run.replay.ancestor is None or not run.replay.ancestor.was_edited(node.position):
+                raise
+            raise BadOperand(f"the text set for {node.position} does not fit: {error}") from None
+        node.reply = text
+        self._ports.graph.settle(node, content)
+
+    # -- sending -----------------------------------------------------------------------------
+
+    def send(self, attempts: list[Attempt]) -> None:
+        """Start attempts whose rows are committed."""
+        now, loop = self._loop.time(), self._loop
+        self._scheduler.sent(attempts, now)
+        for attempt in attempts:
+            self._tasks[attempt] = loop.create_task(self._carry(attempt))
+            if attempt.queue.processor.name not in self._watches:
+                self._watch(attempt.queue, now)
+
+    def _watch(self, queue: ProcessorQueue, now: float) -> None:
+        """Give up on attempts that took too long; look again when the next may have."""
+        for attempt in queue.expired(now):
+            if attempt in self._tasks:
+                self._tasks[attempt].cancel()
+        end = queue.next_deadline(now)
+        if end is not None:
+            look = self._loop.call_later(end - now, self._look_again, queue)
+            self._watches[queue.processor.name] = look
+
+    def _look_again(self, queue: ProcessorQueue) -> None:
+        del self._watches[queue.processor.name]
+        self._watch(queue, self._loop.time())
+
+    async def _carry(self, attempt: Attempt) -> None:
+        """One attempt (rule 4)."""
+        processor, post = attempt.queue.processor, self._ports.outside.post
+        if attempt.dropped:
+            post(self._ended, attempt, Cancelled("never sent"))
+            return
+        attempt.started = True
+        on_text: Callable[[str], None] | None = None
+        listener = self._listeners.get(attempt.run.number)
+        if listener is not None:
+            on_text = lambda piece: listener(attempt.node, piece)  # noqa: E731
+        outcome: Reply | BaseException
+        try:
+            outcome = await processor.attempt(attempt.request, on_text)
+        except asyncio.CancelledError:
+            limit = processor.limits.timeout_s
+            outcome = TimedOut(
+                f"{processor.name} gave no answer within {limit:g} s; it may be overloaded or stuck"
+            )
+        except NlpuError as error:
+            outcome = error
+        except Exception as error:
+            outcome = HostError(f"the engine of {processor.name} failed: {described(error)}")
+            outcome.__cause__ = error
+        post(self._ended, attempt, outcome)
+
+    def _ended(self, attempt: Attempt, outcome: Reply | BaseException) -> None:
+        del self._tasks[attempt]
+        self._scheduler.update(attempt, outcome, self._ports.outside.turn_s)
+        if not attempt.queue.attempts and self._watches:
+            watch = self._watches.pop(attempt.queue.processor.name, None)
+            if watch is not None:
+                watch.cancel()
+        self.write()
+
+    def drop(self, node: Node) -> None:
+        """Stop a call that nothing needs."""
+        if node.key is not None:
+            self._scheduler.cancel(node)
+            self.write()
+
+    def _dropped(self, event: Dropped) -> None:
+        node, attempt = event
+        started = attempt is not None and attempt.started
+        if node.issue:
+            node.scope.run.history.cancel(node.issue, started)
+        if attempt is None:
+            return
+        attempt.queue.processor.engine.cancel(attempt.request.id)
+        if started:  # a task that never ran has no outcome
+            self._tasks[attempt].cancel()
+
+    def _back_off(self, event: RetryAfter) -> None:
+        def again() -> None:
+            self._scheduler.retry(event.node, event.queue)
+            self.write()
+
+        self._loop.call_later(event.seconds, again)
+
+
+def _draw(node: Node) -> str:
+    """Which of the answers to equal calls it is, where they differ."""
+    sample = node.work.sample
+    if sample is not None:
+        return f"={sample}"
+    return f"{node.scope.path}#{node.draw}" if node.work.op.temperature > 0 else ""
