@@ -146,7 +146,9 @@ def test_what_the_longest_path_waits_for_goes_first() -> None:
     table.ready("alone")
     first = table.ready("first")
     table.issue("last", table.issue("middle", first))
-    assert texts(table.schedule()) == ["first"]
+    (attempt,) = table.schedule()
+    assert attempt.node is first
+    assert attempt.request.priority == -first.rank == -3 * first.estimate  # for the server
     assert table.schedule() == []  # there is no room
     assert table.counts.in_flight == table.counts.waiting == 1
 
@@ -208,9 +210,11 @@ def test_after_a_failure_of_the_host_an_equal_call_is_another_try() -> None:
 
 def test_after_a_failure_of_the_model_it_shares_that() -> None:
     table = Table()
-    first = table.ready("a", count.using(retries=0))
+    first, sharer = (table.ready("a", count.using(retries=0)) for _ in "12")
     (attempt,) = table.schedule()
-    table.update(attempt, "many")
+    table.told()
+    assert kinds(table.update(attempt, "many")) == [Failed, Follows]
+    assert sharer._error is first._error is not None
     again = table.ready("a", count.using(retries=0))
     assert table.told() == [Shared(again), Follows(first, again)]
     assert isinstance(again._error, Malformed)
@@ -226,6 +230,7 @@ def test_a_sharer_inherits_what_is_under_way() -> None:
     table.told()
     assert table.cancel(leader) == []  # nothing is to be stopped
     assert attempt.node is heir and heir.stage is Stage.SENT
+    assert (heir.cost.attempts, leader.cost.how) == (1, "shared")
     assert table.scheduler.leader(heir) is heir
     assert [event.node for event in table.update(attempt, "said")] == [heir]
 
@@ -249,7 +254,7 @@ def test_what_is_cancelled_before_it_began_costs_nothing() -> None:
     table.cancel(node)
     assert table.update(attempts[0], Cancelled("never sent")) == []
     assert (table.ledger.spent, table.ledger.reserved) == (Amount(0), Amount(0))
-    assert table.counts.attempts == table.counts.in_flight == 0
+    assert table.counts.attempts == table.counts.in_flight == node.cost.attempts == 0
 
 
 def test_a_queued_call_is_cancelled_and_never_sent() -> None:
@@ -269,7 +274,7 @@ def test_what_the_budget_refuses_is_tried_when_something_settles() -> None:
         table.ready(text)
     attempts = table.schedule()
     assert texts(attempts) == ["a", "b", "c"]
-    table.told()
+    assert table.told() == attempts  # none of them has to stop the run
     table.scheduler.due = False
     table.update(attempts[0], Overloaded("full"))
     assert table.scheduler.due
@@ -299,11 +304,25 @@ def test_where_the_one_that_is_tried_is_cancelled_the_next_is() -> None:
     assert [attempt.node for attempt in table.schedule()] == [after]
 
 
+def test_what_settles_lets_as_many_go_as_fit() -> None:
+    table = Table(max_in_flight=8)
+    for text in ("x" * 600, "a"):
+        table.ready(text)
+    big, small = (attempt.most.tokens for attempt in table.schedule())
+    table = Table(max_in_flight=8, budget=Budget(tokens=big + small - 1))
+    table.ready("x" * 600)
+    (attempt,) = table.schedule()
+    table.ready("b"), table.ready("c")
+    assert table.schedule() == []
+    table.update(attempt, "short")
+    assert texts(table.schedule()) == ["b", "c"]
+
+
 # -- faults ----------------------------------------------------------------------------------------
 
 
 def test_a_fault_backs_off_and_the_last_is_final() -> None:
-    table = Table()
+    table = Table(budget=Budget(calls=9))
     node = table.ready("a")
     for n in (1, 2):
         (attempt,) = table.schedule()
@@ -311,12 +330,25 @@ def test_a_fault_backs_off_and_the_last_is_final() -> None:
         lost, later = table.update(attempt, ServerFault("no"))
         assert isinstance(lost, Lost) and isinstance(later, RetryAfter)
         assert 0 <= later.seconds <= 0.25 * 2**n
-        assert table.schedule() == []  # it waits
+        table.issue(f"reader {n}", *[node] * n)
+        assert table.schedule() == []  # it waits, whoever waits for it
         table.scheduler.retry(later.node, later.queue)
     (attempt,) = table.schedule()
     table.told()
     assert kinds(table.update(attempt, ServerFault("no"))) == [Lost, Failed]
     assert isinstance(node._error, ServerFault)
+    assert table.ledger.spent.calls == 3  # each may have generated
+
+
+def test_a_refusal_is_no_attempt_of_those_that_it_may_have() -> None:
+    table = Table()
+    table.ready("a")
+    for _ in range(5):
+        (attempt,) = table.schedule()
+        table.told()
+        (later,) = table.update(attempt, Overloaded("full"))
+        assert isinstance(later, RetryAfter)
+        table.scheduler.retry(later.node, later.queue)
 
 
 def test_what_was_in_flight_at_two_deaths_is_quarantined_and_its_company_goes_on() -> None:
@@ -335,6 +367,7 @@ def test_what_was_in_flight_at_two_deaths_is_quarantined_and_its_company_goes_on
         together = table.schedule()
         table.told()
         dies = any(attempt.node is poison for attempt in together)
+        assert len(together) == 1 or not (dies and table.queue.health.suspect(poison))
         for attempt in together:
             back(table.update(attempt, ConnectionLost("gone") if dies else "fine"))
         if dies:  # whoever is next finds it down
@@ -424,6 +457,19 @@ def test_a_breakpoint_holds_without_cost_and_is_told_once() -> None:
     gate.go()
     assert [attempt.node for attempt in table.schedule()] == [after]
     assert AtBreakpoint not in kinds(table.told())
+
+
+def test_what_has_passed_once_is_not_held_when_it_is_tried_again() -> None:
+    gate = Gate()
+    table = Table(gate=gate)
+    node = table.ready("a")
+    (attempt,) = table.schedule()
+    table.told()
+    _, later = table.update(attempt, ServerFault("no"))
+    gate.breakpoints.add("echo")
+    table.scheduler.retry(later.node, later.queue)
+    table.ready("b")
+    assert [attempt.node for attempt in table.schedule()] == [node]
 
 
 # -- whatever comes --------------------------------------------------------------------------------

@@ -268,7 +268,6 @@ class Scheduler(Board):
         attempt = queue.attempts.get(node.seq)
         self.note(Dropped(node, attempt))
         if node.stage is _READY:
-            self.closed.add(node.seq)
             run.counts.waiting -= 1
             self.unblock(run)  # it may have been the one that was tried
         elif attempt is not None:  # else its outcome is being settled
