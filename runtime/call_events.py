@@ -72,15 +72,16 @@ class CallEvents:
         if sharer.stage is Stage.SETTLED:  # cancelled meanwhile
             return
         sharer.control = Cell(leader, sharer.control)
-        if leader._error is not None:
-            self._ports.graph.fail(sharer, leader._error)
+        content, error = leader.outcome()
+        if error is not None:
+            self._ports.graph.fail(sharer, error)
             return
-        kind, content = sharer.work.op.result, leader._content
+        kind = sharer.work.op.result
         if kind.annotation is not leader.work.op.result.annotation:  # it may read it otherwise
             try:
                 content = kind.parse(leader.reply)
-            except ModelError as error:
-                self._ports.graph.fail(sharer, error)
+            except ModelError as failure:
+                self._ports.graph.fail(sharer, failure)
                 return
         self._ports.graph.settle(sharer, content)
 
