@@ -28,10 +28,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import peers
+from benchmarks.peers.running import peers_python, run_peer, versions
 from nlpu import Computer
 from nlpu.prompt.convention import DEFAULT, FIRST
-from nlpu.runtime.bench import peers
-from nlpu.runtime.bench.programs_peers import peers_python, run_peer, versions
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.servers import Served, target
 from nlpu.runtime.bench.throughput_profiles import nonce
@@ -85,7 +85,7 @@ def _options() -> argparse.Namespace:
 
 def arms(python: str | None) -> dict[str, Arm]:
     """All arms by name; without ``python`` ours alone."""
-    own = [sys.executable, "-m", "nlpu.runtime.bench.document_ours"]
+    own = [sys.executable, "-m", "benchmarks.peers.document_ours"]
     found = {
         "ours": Arm(own, {"convention": DEFAULT.version}),
         BASE: Arm(own, {"convention": FIRST.version}),

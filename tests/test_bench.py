@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nlpu.runtime.bench import graphs, overhead, priority, remembered, report, requests, saturation
+from benchmarks import priority, saturation
+from nlpu.runtime.bench import graphs, overhead, remembered, report, requests
 from nlpu.runtime.bench.servers import instant_server, may_serve
 from nlpu.runtime.bench.shapes import SHAPES, Shape, bare_chain, run_one
 

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
+from benchmarks.peers import harness
+from benchmarks.peers import running as programs_peers
+from benchmarks.peers.ours import Whole
+from benchmarks.peers.running import against, counters, peers_python, run_peer
 from nlpu.errors import MissingPart, ServerFault
 from nlpu.prompt.codec import messages_of
 from nlpu.prompt.convention import FIRST
 from nlpu.runtime import Computer
 from nlpu.runtime.bench import all as all_benches
-from nlpu.runtime.bench import pictures, programs, programs_peers, programs_quality, programs_work
-from nlpu.runtime.bench.peers import harness
-from nlpu.runtime.bench.programs_ours import Whole
-from nlpu.runtime.bench.programs_peers import against, counters, peers_python, run_peer
+from nlpu.runtime.bench import pictures, programs, programs_quality, programs_work
 from nlpu.runtime.bench.programs_quality import facts, quality
 from nlpu.runtime.bench.programs_standard import standard
 from nlpu.runtime.bench.programs_work import NOTE, PROGRAMS, TURN, Size, answer_tokens, calls_of

@@ -11,8 +11,9 @@ from typing import Any
 
 import typer
 
-from nlpu.runtime.bench import overhead, priority, programs, saturation, throughput
-from nlpu.runtime.bench.programs_peers import peers_python
+from benchmarks import priority, saturation
+from benchmarks.peers.running import peers_python
+from nlpu.runtime.bench import overhead, programs, throughput
 from nlpu.runtime.bench.report import circumstances
 from nlpu.runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
 from nlpu.runtime.bench.servers import target

@@ -30,6 +30,9 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.memory_answers import LOOKS, ask, sampled
+from benchmarks.memory_answers import figures as answer_figures
+from benchmarks.memory_fit import Fit, fitted
 from nlpu import Computer, Memory, Usage
 from nlpu.memory.firmware import Found, open_firmware
 from nlpu.memory.store.levels import Levels
@@ -43,9 +46,6 @@ from nlpu.runtime.bench.locomo import (
     score,
     words_there,
 )
-from nlpu.runtime.bench.memory_fit import Fit, fitted
-from nlpu.runtime.bench.memory_model import LOOKS, ask, sampled
-from nlpu.runtime.bench.memory_model import figures as answer_figures
 from nlpu.runtime.bench.report import at_least, circumstances, show, show_circumstances
 from nlpu.runtime.bench.results import processor
 from nlpu.runtime.terminal.options import Engine, Json, Model

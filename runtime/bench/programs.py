@@ -16,9 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from nlpu import Computer
-from nlpu.runtime.bench.programs_ours import Whole
-from nlpu.runtime.bench.programs_peers import (
+from benchmarks.peers.ours import Whole
+from benchmarks.peers.running import (
     CHEAPER,
     FASTER,
     GPU,
@@ -27,6 +26,7 @@ from nlpu.runtime.bench.programs_peers import (
     peers_python,
     versions,
 )
+from nlpu import Computer
 from nlpu.runtime.bench.programs_quality import SEED as FACTS_SEED
 from nlpu.runtime.bench.programs_quality import quality
 from nlpu.runtime.bench.programs_standard import standard

@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from benchmarks.peers.ours import agent, uneven
 from nlpu import Computer
-from nlpu.runtime.bench.programs_ours import agent, uneven
 from nlpu.runtime.bench.programs_quality import facts, lines
 from nlpu.runtime.bench.programs_work import TURN, Size
 from nlpu.runtime.bench.programs_work import fleet as fleet_work

@@ -242,7 +242,7 @@ def joined(transcript: str, reply: str, text: str) -> str:
 
 
 def _figures(mine: list[Sample], theirs: list[float]) -> dict[str, Any]:
-    from nlpu.runtime.bench.priority import percentile  # it is itself a command
+    from benchmarks.priority import percentile  # it is itself a command
 
     counts = [reply for sample in mine for _, reply in sample.seen]
     prompt = sum(reply.prompt_tokens for reply in counts)

@@ -27,8 +27,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from benchmarks import peers
 from nlpu import MissingPart, ServerFault
-from nlpu.runtime.bench import peers
 from nlpu.runtime.bench.programs_work import PROGRAMS, WARM_UP, Size, answer_tokens, calls_of
 from nlpu.runtime.bench.report import measured
 from nlpu.runtime.bench.servers import Served
@@ -77,7 +77,7 @@ def against(
     served: Served, model: str, size: Size, repeats: int, python: str | None
 ) -> list[dict[str, Any]]:
     """One row for each program and framework. Without ``python`` ours alone."""
-    commands = {OURS: [sys.executable, "-m", "nlpu.runtime.bench.programs_ours"]}
+    commands = {OURS: [sys.executable, "-m", "benchmarks.peers.ours"]}
     if python is not None:
         for peer in ("langgraph", "dspy"):
             commands[peer] = [python, str(_HERE / f"{peer}_peer.py")]

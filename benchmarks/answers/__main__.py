@@ -15,14 +15,14 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.answers import figures
+from benchmarks.answers.arms import ARMS, style_of
+from benchmarks.answers.data import Family, families
+from benchmarks.answers.dspy_arm import AT_ONCE, WINDOW, DspyPeer
+from benchmarks.answers.measuring import Asker, Results, Tell, measure
+from benchmarks.answers.tables import markdown, tables
 from nlpu import Computer, MissingPart, Usage
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.runtime.bench import answers_figures as figures
-from nlpu.runtime.bench.answers_arms import ARMS, style_of
-from nlpu.runtime.bench.answers_data import Family, families
-from nlpu.runtime.bench.answers_dspy import AT_ONCE, WINDOW, DspyPeer
-from nlpu.runtime.bench.answers_run import Asker, Results, Tell, measure
-from nlpu.runtime.bench.answers_tables import markdown, tables
 from nlpu.runtime.bench.report import circumstances
 from nlpu.runtime.bench.results import AsJson, Output, deliver
 from nlpu.wire import Engine

@@ -1,18 +1,18 @@
 """Questions about one document, as a user of this runtime writes them (``benchmarks/document.py``).
 
-Run as a script, as the peers are: ``python -m nlpu.runtime.bench.document_ours``.
+Run as a script, as the peers are: ``python -m benchmarks.peers.document_ours``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.peers.harness import Work, main
+from benchmarks.peers.ours import run_ended
 from nlpu import Computer, Op, Value
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.isa import answer, judge
 from nlpu.prompt.convention import DEFAULT, KNOWN
-from nlpu.runtime.bench.peers.harness import Work, main
-from nlpu.runtime.bench.programs_ours import run_ended
 
 
 def answers(document: str, questions: list[dict[str, Any]]) -> list[Value[Any]]:

@@ -1,6 +1,6 @@
 """The programs of ``nlpu bench programs --peers`` as a user of this runtime writes them.
 
-Run as a script, as the peers are: ``python -m nlpu.runtime.bench.programs_ours``. An agent is a
+Run as a script, as the peers are: ``python -m benchmarks.peers.ours``. An agent is a
 plain function and a fleet many starts; an uneven graph is ops on Values. Nothing is kept on disk,
 as with the peers.
 """
@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.peers.harness import Work, main
 from nlpu import Computer, Value, lift
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.prompt.convention import FIRST
-from nlpu.runtime.bench.peers.harness import Work, main
 from nlpu.runtime.bench.programs_work import NOTE, TURN
 from nlpu.wire import Engine, Reply, Request
 

@@ -23,14 +23,14 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from benchmarks.answers.data import Family, examples
+from benchmarks.answers.words import DSPY, OLD, PLAIN
 from nlpu import Case, Computer, Judgement, Malformed, NlpuError, Usage, isa
 from nlpu.eval.matching import text_of
 from nlpu.eval.questions import Question, Subject, questions
 from nlpu.eval.scores import Row
 from nlpu.ops.op import Op, Operand
 from nlpu.prompt.convention import DEFAULT, FIRST, Convention, written
-from nlpu.runtime.bench.answers_data import Family, examples
-from nlpu.runtime.bench.answers_words import DSPY, OLD, PLAIN
 from nlpu.runtime.eval.evaluation import prepared
 from nlpu.types.result import result_type
 

@@ -23,10 +23,10 @@ from random import Random
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from benchmarks.answers.arms import ARMS, Line
 from nlpu import Judgement, NlpuError
 from nlpu.calibration import Calibration, area_under_curve, calibrate
 from nlpu.intervals import Interval, newcombe, wilson
-from nlpu.runtime.bench.answers_arms import ARMS, Line
 
 FULL, RESAMPLES = 200, 2000
 PAIRS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nlpu.runtime.bench.answers_arms import ARMS
+from benchmarks.answers.arms import ARMS
 from nlpu.runtime.bench.report import show
 
 JUDGED = "area under the curve"

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answers.arms import shows_examples
+from benchmarks.answers.data import Family, examples
+from benchmarks.answers.words import DSPY
+from benchmarks.peers.running import _HERE, _OFFLINE, peers_python
 from nlpu import Case, MissingPart, ServerFault
 from nlpu.engines.embedded.llama import _started
 from nlpu.engines.models import fetch_model
-from nlpu.runtime.bench.answers_arms import shows_examples
-from nlpu.runtime.bench.answers_data import Family, examples
-from nlpu.runtime.bench.answers_words import DSPY
-from nlpu.runtime.bench.programs_peers import _HERE, _OFFLINE, peers_python
 
 WINDOW, AT_ONCE = 4096, 8
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answers.arms import DERIVED, Line, ask, rescored, scored, style_of, what_of
+from benchmarks.answers.data import Chunk, Family, chunks
+from benchmarks.answers.dspy_arm import DspyPeer
 from nlpu import Computer, Usage
 from nlpu.eval.scores import Row
-from nlpu.runtime.bench.answers_arms import DERIVED, Line, ask, rescored, scored, style_of, what_of
-from nlpu.runtime.bench.answers_data import Chunk, Family, chunks
-from nlpu.runtime.bench.answers_dspy import DspyPeer
 
 Tell = Callable[[str], None]
 
