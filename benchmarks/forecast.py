@@ -1,4 +1,4 @@
-"""``nlpu bench forecast``: forecasts against what runs took, for the standard programs.
+"""``python -m benchmarks.forecast``: forecasts against what runs took, for the standard programs.
 
 Each program runs on twenty inputs. Then each of its runs is forecast from the journals of the
 other nineteen, and held against what it took: the median of |forecast - actual| / actual, and how
@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.command import carry_out
 from nlpu import Computer, Receipt, Usage
 from nlpu.engines import named_engine
 from nlpu.runtime.bench.report import at_least, at_most, circumstances, show, show_circumstances
@@ -178,3 +179,7 @@ def _print(figures: dict[str, Any]) -> None:
         ("figure", "median error (<= 0.1, tokens 0.25)", "in the interval (>= 0.8)"),
         rows,
     )
+
+
+if __name__ == "__main__":
+    carry_out(app)

@@ -1,8 +1,8 @@
-"""What of ``nlpu bench memory`` needs a language model: on a sample of the questions.
+"""``python -m benchmarks.memory_answers``: what of ``nlpu bench memory`` needs a language model.
 
 Theory of operation
 -------------------
-For the questions of the sample, in runs of their own:
+For the questions of a sample, in runs of their own:
 
     iterative   looks up with the model's help; ``hybrid`` beside it, on the same questions
     answers     the model answers from 1,000 tokens, by its own tokenizer: the last of the
@@ -17,20 +17,71 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
+import typer
+
+from benchmarks.command import carry_out
 from nlpu import Computer, Memory, ModelError, Value, nlop
 from nlpu.memory.firmware import open_firmware
-from nlpu.runtime.bench.locomo import CONTEXT_TOKENS, CUTS, Question, Result, Talk, score, token_f1
+from nlpu.runtime.bench import memory as recall
+from nlpu.runtime.bench.locomo import CONTEXT_TOKENS, CUTS, Question, Result, Talk, score, words_of
+from nlpu.runtime.bench.results import AsJson, deliver, processor
+from nlpu.runtime.terminal.options import Engine, Model
 
 LOOKS = ("hybrid", "iterative")
 CONTEXTS = ("recency", "hybrid")
+app = typer.Typer(add_completion=False)
+Sample = Annotated[int, typer.Option("--sample", metavar="N", min=1, help="Questions asked.")]
 
 
 @nlop(max_tokens=32, at_limit="trim")
 def reply(question: str, notes: str) -> str:
     """Answer the question from the notes, in a few words."""
+
+
+@app.command(help="Look-ups and answers with a model, on a sample of the questions.")
+def command(
+    data: recall.Data, sample: Sample = 50, engine: Engine = None, model: Model = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    found = measure(data, sample, *processor(engine, model))
+    deliver("memory_answers", found, tables, as_json=as_json)
+
+
+def measure(data: Path, sample: int, engine: str, model: str | None) -> dict[str, Any]:
+    """Everything the command prints. Raises Usage."""
+    talks, asked = recall.talks_in(data), []
+    for talk, questions in zip(talks, sampled(talks, sample), strict=True):
+        if questions:
+            with (
+                recall.holding(talk, "hybrid") as memory,
+                Computer(engine, model=model) as computer,
+            ):
+                asked.append(ask(computer, memory, talk, questions))
+    rows = [
+        recall.row(
+            f"{name} (sample)",
+            [part.results[name] for part in asked],
+            sum(part.nlops[name] for part in asked),
+        )
+        for name in LOOKS
+    ]
+    return {**recall.report(talks, rows, engine=engine), "answers": figures(asked)}
+
+
+def tables(found: dict[str, Any]) -> None:
+    """Everything, on stdout."""
+    recall.tables(found)
+    answers = found["answers"]
+    f1 = ", ".join(f"{name} {f1:.3f}" for name, f1 in answers["token_f1"].items())
+    print(
+        f"token F1 of {found['engine']} on {answers['questions']} questions, "
+        f"{CONTEXT_TOKENS:,} tokens of context: {f1}"
+    )
 
 
 class Asked(NamedTuple):
@@ -101,3 +152,14 @@ def figures(asked: Sequence[Asked]) -> dict[str, Any]:
         "questions": len(every[CONTEXTS[0]]),
         "token_f1": {name: round(sum(f1) / len(f1), 4) for name, f1 in every.items()},
     }
+
+
+def token_f1(said: str, answer: str) -> float:
+    """The harmonic mean of precision and recall over words, each as often as it is there."""
+    words, wanted = Counter(words_of(said)), Counter(words_of(answer))
+    common = (words & wanted).total()
+    return 2 * common / (words.total() + wanted.total()) if common else 0.0
+
+
+if __name__ == "__main__":
+    carry_out(app)

@@ -1,4 +1,4 @@
-"""``nlpu bench memory_credit``: does credit from outcomes bring back what helped before?
+"""``python -m benchmarks.memory_credit``: does credit from outcomes bring back what helped before?
 
 A made-up task that recurs: every topic has notes that read alike, and one of them, drawn by the
 seed, is what helps. Each step looks a random topic up and has an outcome: good if the helpful note
@@ -11,6 +11,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.command import carry_out, printing
 from nlpu import Memory
 from nlpu.memory.consolidate import consolidate
 from nlpu.memory.store.embedders import Embedder
@@ -47,3 +48,7 @@ def found(embedder: str | Embedder, steps: int, seed: int, with_credit: bool) ->
             if with_credit:
                 consolidate(memory, _GOOD if hit else _BAD)
     return hits
+
+
+if __name__ == "__main__":
+    carry_out(printing(memory_credit))

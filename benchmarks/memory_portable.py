@@ -1,4 +1,4 @@
-"""``nlpu bench memory_portable``: a store whose embedder is changed without embedding it again.
+"""``benchmarks.memory_portable``: a store whose embedder is changed without embedding it again.
 
 On the conversations of ``nlpu bench memory``, looking up by meaning alone, recall at 10 of:
 
@@ -14,6 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import carry_out, printing
 from nlpu.memory.store.embedders import Embedder, open_embedder
 from nlpu.memory.store.relative import Relative, choose_anchors
 from nlpu.runtime.bench.locomo import Talk, read_talk
@@ -55,3 +56,7 @@ def _recalls(talk: Talk, pages: Embedder, questions: Embedder) -> list[float]:
         len(question.evidence.intersection(names[n] for n in row)) / len(question.evidence)
         for question, row in zip(talk.questions, best, strict=True)
     ]
+
+
+if __name__ == "__main__":
+    carry_out(printing(memory_portable))

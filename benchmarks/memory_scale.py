@@ -1,4 +1,4 @@
-"""``nlpu bench memory_scale``: how a look-up grows with the store.
+"""``python -m benchmarks.memory_scale``: how a look-up grows with the store.
 
 Pages are made up, each with one name that no other page has, and each question asks for one of
 them: the answer is known. The static embedder does, since it is the store that is measured.
@@ -13,6 +13,7 @@ import time
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.command import carry_out, printing
 from nlpu import Memory, Page
 from nlpu.runtime.bench.report import circumstances
 
@@ -61,3 +62,7 @@ def _pages(first: int, stop: int) -> list[Page]:
         text = f"{filler} entity{number} lives in town{number * 7919 % 99991}"
         pages.append(Page(text, f"file{number // 50}", number * 100, time_s=float(number)))
     return pages
+
+
+if __name__ == "__main__":
+    carry_out(printing(memory_scale))

@@ -1,4 +1,4 @@
-"""``nlpu bench memory_traces``: what a cache of pages would hit on programs' own traces, by policy.
+"""``benchmarks.memory_traces``: what a cache of pages would hit on programs' own traces, by policy.
 
 Theory of operation
 -------------------
@@ -28,6 +28,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.command import carry_out
 from benchmarks.memory_replay import Access, Uses, firmware_hits, hits
 from nlpu import Computer, FakeClock, Memory
 from nlpu.runtime.bench.locomo import read_talk
@@ -174,3 +175,7 @@ def _print(figures: dict[str, Any]) -> None:
         for name, trace in figures["traces"].items()
     )
     show(f"Hit rates. {traces}", ("trace, cache", "recency", "lru", *FIRMWARE, "belady"), rows)
+
+
+if __name__ == "__main__":
+    carry_out(app)

@@ -1,4 +1,4 @@
-"""``nlpu bench priority``: what priorities are worth on a real vLLM with more programs than slots.
+"""``benchmarks.priority``: what priorities are worth on a real vLLM with more programs than slots.
 
 Theory of operation
 -------------------
@@ -26,9 +26,10 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.command import carry_out
 from nlpu import Computer, Run, nlop
 from nlpu.engines.http.engine import HttpEngine
-from nlpu.runtime.bench.report import circumstances, show, show_circumstances
+from nlpu.runtime.bench.report import circumstances, percentile, show, show_circumstances
 from nlpu.runtime.bench.requests import notes
 from nlpu.runtime.bench.servers import Served, vllm_server
 from nlpu.wire import Reply, Request
@@ -137,12 +138,6 @@ def fleet(computer: Computer, name: str, lengths: tuple[int, ...]) -> tuple[floa
     return max(ended), percentile(ended, 0.95)
 
 
-def percentile(figures: list[float], share: float) -> float:
-    """The smallest figure that so large a share does not exceed."""
-    place = -(-len(figures) * round(share * 100) // 100)
-    return sorted(figures)[max(0, place - 1)]
-
-
 def _both(on: list[Any], off: list[Any], which: int) -> dict[str, Any]:
     ratios = [a[which] / b[which] for a, b in zip(on, off, strict=True)]
     return {
@@ -167,3 +162,7 @@ def _print(figures: dict[str, Any]) -> None:
             )
         ],
     )
+
+
+if __name__ == "__main__":
+    carry_out(app)

@@ -1,4 +1,4 @@
-"""``nlpu bench saturation``: how much of a fast server one process of this runtime keeps busy.
+"""``benchmarks.saturation``: how much of a fast server one process of this runtime keeps busy.
 
 Theory of operation
 -------------------
@@ -29,6 +29,7 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
+from benchmarks.command import carry_out
 from nlpu import Computer, nlop
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime.bench.overhead import tokenizer
@@ -213,3 +214,7 @@ def _print(figures: dict[str, Any]) -> None:
             )
         ],
     )
+
+
+if __name__ == "__main__":
+    carry_out(app)

@@ -49,7 +49,7 @@ def test_overhead_gives_shapes_and_graphs() -> None:
     assert graph["nodes"] == 200 and graph["bare_us_per_node"] > 0
     assert figures["calls_per_second_per_core"] > 0
     assert {"machine", "versions", "date"} <= set(figures)
-    overhead._print(figures)
+    overhead.tables(figures)
 
 
 @pytest.mark.usefixtures("small")
@@ -105,8 +105,8 @@ def test_priorities_on_and_off_against_a_server() -> None:
 
 
 def test_percentiles() -> None:
-    assert priority.percentile([float(n) for n in range(1, 101)], 0.95) == 95
-    assert priority.percentile([1.0], 0.95) == 1.0
+    assert report.percentile([float(n) for n in range(1, 101)], 0.95) == 95
+    assert report.percentile([1.0], 0.95) == 1.0
 
 
 @pytest.mark.parametrize("kind", ["bare", "plain"])

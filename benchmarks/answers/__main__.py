@@ -1,4 +1,4 @@
-"""``nlpu bench answers``: how often the default layout is right, against others, on paired items.
+"""``python -m benchmarks.answers``: how often the default layout is right, against others.
 
 Families of cases with known answers (``benchmarks/answers``) are asked in the layout of before, in
 today's, in plain chat words and with DSPy, each without and with four examples. Results go to a
@@ -21,6 +21,7 @@ from benchmarks.answers.data import Family, families
 from benchmarks.answers.dspy_arm import AT_ONCE, WINDOW, DspyPeer
 from benchmarks.answers.measuring import Asker, Results, Tell, measure
 from benchmarks.answers.tables import markdown, tables
+from benchmarks.command import carry_out
 from nlpu import Computer, MissingPart, Usage
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.runtime.bench.report import circumstances
@@ -127,3 +128,7 @@ def _listed(text: str) -> list[str]:
     if len(set(names)) < len(names):
         raise Usage(f"a name is there twice: {text}")
     return names
+
+
+if __name__ == "__main__":
+    carry_out(app)

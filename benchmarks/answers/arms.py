@@ -1,4 +1,4 @@
-"""The arms of ``nlpu bench answers``: the same items as four kinds of people would ask them.
+"""The arms of ``benchmarks.answers``: the same items as four kinds of people would ask them.
 
     old    the first convention and the words that its ops had
     new    the default convention and the standard ops of the day

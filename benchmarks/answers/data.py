@@ -1,4 +1,4 @@
-"""The items of ``nlpu bench answers``: families of cases, examples for them, and in which order.
+"""The items of ``benchmarks.answers``: families of cases, examples for them, in which order.
 
 Theory of operation
 -------------------

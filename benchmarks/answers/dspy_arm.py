@@ -1,10 +1,10 @@
-"""The DSPy arms of ``nlpu bench answers``: its process, and a server of the same model for it.
+"""The DSPy arms of ``benchmarks.answers``: its process, a server of the same model for it.
 
 Theory of operation
 -------------------
 DSPy speaks to servers, so the embedded model's file is loaded once more, with the same settings,
 behind llama.cpp's own chat route on a loopback port with a key of its own. DSPy runs in the peers'
-environment (``programs_peers``) as one process that answers orders line by line; it and the server
+environment (``peers.running``) as one process that answers orders line by line; it and the server
 begin with the first order.
 """
 
@@ -15,13 +15,12 @@ import os
 import secrets
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.answers.arms import shows_examples
 from benchmarks.answers.data import Family, examples
 from benchmarks.answers.words import DSPY
-from benchmarks.peers.running import _HERE, _OFFLINE, peers_python
+from benchmarks.peers.running import HERE, OFFLINE, peers_python
 from nlpu import Case, MissingPart, ServerFault
 from nlpu.engines.embedded.llama import _started
 from nlpu.engines.models import fetch_model
@@ -59,9 +58,9 @@ class DspyPeer:
                 raise MissingPart(f"DSPy is measured on GGUF files, which {file.name} is not")
             self._server = _started(file.path, WINDOW, AT_ONCE, None, self._key, AT_ONCE + 2)
             self._process = subprocess.Popen(
-                [self._python, str(Path(_HERE) / "answers_peer.py")],
+                [self._python, str(HERE / "answers_peer.py")],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                env={**os.environ, **_OFFLINE},
+                env={**os.environ, **OFFLINE},
             )  # fmt: skip
         return self._process
 

@@ -1,4 +1,4 @@
-"""The figures of ``nlpu bench answers``: shares, paired differences and gates, from lines.
+"""The figures of ``benchmarks.answers``: shares, paired differences and gates, from lines.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""The measuring of ``nlpu bench answers``: chunk by chunk, each result written as it comes.
+"""The measuring of ``benchmarks.answers``: chunk by chunk, each result written as it comes.
 
 Rules
 1. A result is one line of JSON. A line that a killed run left half-written is passed over, and so

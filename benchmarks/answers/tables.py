@@ -1,4 +1,4 @@
-"""The tables of ``nlpu bench answers``, on a terminal or as Markdown for the documentation."""
+"""The tables of ``benchmarks.answers``, on a terminal or as Markdown for the documentation."""
 
 from __future__ import annotations
 

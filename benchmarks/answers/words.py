@@ -1,4 +1,4 @@
-"""The words of ``nlpu bench answers``: ops as they were, plain requests, and DSPy's signatures.
+"""The words of ``benchmarks.answers``: ops as they were, plain requests, DSPy's signatures.
 
 Theory of operation
 -------------------

@@ -1,4 +1,4 @@
-"""``dspy.Predict`` with its default adapter, for ``nlpu bench answers``.
+"""``dspy.Predict`` with its default adapter, for ``python -m benchmarks.answers``.
 
 Runs as a script in the peers' environment. Each line of stdin is an order: where the server is, a
 signature, demos and the inputs of some items. Each line of stdout tells their answers, in order,

@@ -1,7 +1,7 @@
 """What every peer does alike: read the work, do a little of it unmeasured, do it, tell the cost.
 
 A peer is ``async def do(work)``. ``work`` says where the server is, and what there is to do
-(``runtime/bench/programs_work.py`` and ``benchmarks/document.py`` make it). A line of JSON comes on
+(``benchmarks/peers/work.py`` and ``benchmarks/document.py`` make it). A line of JSON comes on
 stdin, "ready" goes to stdout, an empty line starts the work, and a line of JSON tells what it took
 and what ``do`` gave. Standard library only: this runs in the peers' environment.
 """

@@ -1,59 +1,19 @@
-"""The programs of ``nlpu bench programs --peers`` as a user of this runtime writes them.
+"""The programs of ``python -m benchmarks.peers`` on this runtime, as its users write them.
 
-Run as a script, as the peers are: ``python -m benchmarks.peers.ours``. An agent is a
-plain function and a fleet many starts; an uneven graph is ops on Values. Nothing is kept on disk,
-as with the peers.
+Run as a script, as the peers are: ``python -m benchmarks.peers.ours``. The programs are those
+of ``nlpu bench programs``. Nothing is kept on disk, as with the peers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from benchmarks.peers.harness import Work, main
-from nlpu import Computer, Value, lift
+from nlpu import Computer
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.prompt.convention import FIRST
-from nlpu.runtime.bench.programs_work import NOTE, TURN
-from nlpu.wire import Engine, Reply, Request
-
-
-class Whole:
-    """An engine whose replies count as ended, so that forced texts are passed on uncut."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.capabilities = engine.capabilities
-        self.cancel, self.close = engine.cancel, engine.close
-
-    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
-        return (await self._engine.send(request, on_text))._replace(finish="stop")
-
-
-def agent(texts: list[str], tokens: list[int]) -> Value[str]:
-    """Asks, appends the reply and the next text, asks again."""
-    transcript: Any = texts[0]
-    for turn, limit in enumerate(tokens):
-        reply = TURN.using(max_tokens=limit)(transcript)
-        transcript = lines(transcript, reply, *texts[turn + 1 : turn + 2])
-    return reply
-
-
-def uneven(nodes: list[dict[str, Any]]) -> list[Value[str]]:
-    """A call for each node; it starts when what it reads is there."""
-    made: list[Value[str]] = []
-    for spec in nodes:
-        parents = [made[parent] for parent in spec["parents"]]
-        before: Any = lines(*parents) if parents else ""
-        made.append(NOTE.using(max_tokens=spec["tokens"])(spec["text"], before))
-    return made
-
-
-@lift
-def lines(*texts: str) -> str:
-    """Texts below each other."""
-    return "\n".join(texts)
+from nlpu.runtime.bench.programs_standard import Whole, agent, uneven
 
 
 async def do(work: Work) -> None:

@@ -27,9 +27,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers
+from benchmarks.peers.work import PROGRAMS, WARM_UP, answer_tokens, calls_of, work_of
 from nlpu import MissingPart, ServerFault
-from nlpu.runtime.bench.programs_work import PROGRAMS, WARM_UP, Size, answer_tokens, calls_of
+from nlpu.runtime.bench.programs_work import Size
 from nlpu.runtime.bench.report import measured
 from nlpu.runtime.bench.servers import Served
 from nlpu.runtime.bench.throughput_profiles import ENDLESS, nonce
@@ -44,12 +44,12 @@ _COUNTERS = {
     "cached_tokens": "vllm:prefix_cache_hits_total",
     "completion_tokens": "vllm:generation_tokens_total",
 }
-_OFFLINE = {
+OFFLINE = {
     "LANGSMITH_TRACING": "false",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it asks the network for prices at its start
     "DSPY_CACHEDIR": os.devnull,
 }
-_HERE = Path(peers.__file__).parent
+HERE = Path(__file__).parent
 _VERSIONS = "import importlib.metadata as m; print(*(m.version(n) for n in ('langgraph','dspy')))"
 
 
@@ -80,7 +80,7 @@ def against(
     commands = {OURS: [sys.executable, "-m", "benchmarks.peers.ours"]}
     if python is not None:
         for peer in ("langgraph", "dspy"):
-            commands[peer] = [python, str(_HERE / f"{peer}_peer.py")]
+            commands[peer] = [python, str(HERE / f"{peer}_peer.py")]
     rows, run = [], nonce()
     for program in PROGRAMS:
         found: dict[str, list[dict[str, float]]] = {who: [] for who in commands}
@@ -102,9 +102,8 @@ def order_for(served: Served, model: str, program: str, size: Size, name: str) -
         "key": served.api_key or "none",
         "extra_body": {"structured_outputs": {ENDLESS.kind: ENDLESS.spec}},
     }
-    make = PROGRAMS[program]
-    warm_up = make(WARM_UP, "warm " + name)
-    return {"work": {**access, **make(size, name)}, "warm_up": {**access, **warm_up}}
+    warm_up = work_of(program, WARM_UP, "warm " + name)
+    return {"work": {**access, **work_of(program, size, name)}, "warm_up": {**access, **warm_up}}
 
 
 def run_peer(
@@ -114,7 +113,7 @@ def run_peer(
 
     Raises ServerFault.
     """
-    env = {**os.environ, **_OFFLINE}
+    env = {**os.environ, **OFFLINE}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     ) as process:
@@ -159,7 +158,7 @@ def settled(served: Served, tokens: float) -> dict[str, float]:
 def _row(
     program: str, size: Size, who: str, found: list[dict[str, float]], ours: list[dict[str, float]]
 ) -> dict[str, Any]:
-    work = PROGRAMS[program](size, "")
+    work = work_of(program, size, "")
     asked = answer_tokens(work)
     row: dict[str, Any] = {
         "name": f"{program} {who}", "program": program, "who": who, "calls": calls_of(work),

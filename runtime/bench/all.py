@@ -1,7 +1,6 @@
 """``nlpu bench all``: the benchmarks of one processor, into one result.
 
-Throughput and programs share one engine or server; then the overhead of this runtime. On a started
-vLLM, and not with --quick, also saturation and priority, which start servers of their own.
+Throughput and programs share one engine or server; then the overhead of this runtime.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from typing import Any
 
 import typer
 
-from benchmarks import priority, saturation
-from benchmarks.peers.running import peers_python
 from nlpu.runtime.bench import overhead, programs, throughput
 from nlpu.runtime.bench.report import circumstances
 from nlpu.runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
@@ -25,45 +22,31 @@ app = typer.Typer(add_completion=False)
 
 @app.command(help="Throughput, programs and overhead of one processor, in one result.")
 def command(
-    engine: Where = None, model: Model = None, peers: programs.Peers = False,
-    quick: Quick = False, as_json: AsJson = False, output: Output = None, plot: Plot = None,
+    engine: Where = None, model: Model = None, quick: Quick = False,
+    as_json: AsJson = False, output: Output = None, plot: Plot = None,
 ) -> int:  # fmt: skip
-    figures = everything(*processor(engine, model), peers=peers, quick=quick)
+    figures = everything(*processor(engine, model), quick=quick)
     deliver("all", figures, tables, as_json=as_json, output=output, plot=plot)
     return throughput.code_of(figures["throughput"])
 
 
-def everything(
-    engine: str, model: str | None, *, peers: bool = False, quick: bool = False
-) -> dict[str, Any]:
+def everything(engine: str, model: str | None, *, quick: bool = False) -> dict[str, Any]:
     """Everything the command prints. Raises MissingPart, Unreachable."""
     start = time.perf_counter()
-    python = peers_python() if peers else None
     with target(engine, model, *FLAGS) as found:
         rates = measure(found, tuple(PROFILES), QUICK if quick else FULL, quick=quick)
         whole = programs.measure(found, quick=quick)
-        if python is not None:
-            more = programs.compared(found, python, quick=quick)
-            whole |= {"peers": more["peers"], "versions": more["versions"]}
     cost = overhead.overhead(1, overhead.QUICK_SIZES, long=False) if quick else overhead.overhead()
     figures = {"throughput": rates, "programs": whole, "overhead": cost}
-    if engine == "vllm" and not quick:
-        figures |= {"saturation": saturation.saturation(), "priority": priority.priority()}
     same = {name: rates[name] for name in ("engine", "model", "window", "quick", "flags", "seed")}
     return {**circumstances(**same), **figures, "minutes": (time.perf_counter() - start) / 60}
 
 
 def tables(figures: dict[str, Any]) -> None:
     """Every benchmark's own tables."""
-    printers = {
-        "throughput": throughput.tables,
-        "programs": programs.tables,
-        "overhead": overhead._print,
-        "saturation": saturation._print,
-        "priority": priority._print,
-    }
-    for name, show in printers.items():
+    for bench in (throughput, programs, overhead):
+        name = bench.__name__.rpartition(".")[2]
         if name in figures:
             print(f"\n=== {name} ===\n")
-            show(figures[name])
+            bench.tables(figures[name])
     print(f"\n{figures['minutes']:.1f} minutes in all")

@@ -51,7 +51,7 @@ def command(as_json: AsJson = False, repeats: Repeats = 7, quick: Quick = False)
     if as_json:
         write_json(figures)
     else:
-        _print(figures)
+        tables(figures)
 
 
 def overhead(
@@ -100,7 +100,7 @@ def tokenizer() -> Iterator[tuple[str, str]]:
 # -- printing --------------------------------------------------------------------------------------
 
 
-def _print(figures: dict[str, Any]) -> None:
+def tables(figures: dict[str, Any]) -> None:
     show_circumstances(figures)
     print(f"tokenizer: {figures['versions']['tokenizer']}; medians; CPU of the client's process")
     shortest = min(row["prompt_tokens"] for row in figures["shapes"])

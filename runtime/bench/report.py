@@ -44,6 +44,12 @@ def median_of(figure: dict[str, Any]) -> str:
     return f"{figure['median']:,.3g}" if figure["median"] < 1000 else f"{figure['median']:,.0f}"
 
 
+def percentile(figures: list[float], share: float) -> float:
+    """The smallest figure that so large a share does not exceed."""
+    place = -(-len(figures) * round(share * 100) // 100)
+    return sorted(figures)[max(0, place - 1)]
+
+
 def _version(name: str) -> str:
     try:
         return metadata.version(name)
