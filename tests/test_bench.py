@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from terminal_fixture import ROOT, environment
 
 from benchmarks import priority, saturation
 from nlpu.runtime.bench import graphs, overhead, remembered, report, requests
@@ -122,3 +124,54 @@ def test_the_command_prints_json() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "--repeats" in done.stdout and "--quick" in done.stdout and "--json" in done.stdout
+
+
+def python(*words: str, at: Path) -> subprocess.CompletedProcess[str]:
+    """What another interpreter says, in a directory that is not the project's."""
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True, text=True, check=False, cwd=at, env=environment(COLUMNS="120"),
+    )  # fmt: skip
+
+
+MODULES = sorted(
+    path.parent.name if path.stem == "__main__" else path.stem
+    for path in (ROOT / "benchmarks").rglob("*.py")
+    if "carry_out(" in path.read_text() and path.stem != "command"
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_benchmark_of_the_project_has_options_and_its_line_in_the_docs(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    for module in (f"benchmarks.{name}", f"benchmarks.{name}.__main__"):
+        monkeypatch.delitem(sys.modules, module, raising=False)  # which another test may import
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and "--json" in said
+    assert f"Usage: python -m benchmarks.{name} [OPTIONS]" in said
+    assert f"`python -m benchmarks.{name}` |" in (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+def test_the_benchmarks_of_the_project_run_from_anywhere_and_end_as_commands_do(
+    tmp_path: Path,
+) -> None:
+    done = python("-m", "benchmarks.memory_fit", "--data", ".", at=tmp_path)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith("error: there are no .json files in .: name a directory of")
+    done = python("-m", "benchmarks.fake_vllm", "--help", at=tmp_path)
+    assert done.returncode == 0 and "--with-parent" in done.stdout
+
+
+def test_where_the_scripted_server_is_not_installed_a_benchmark_says_so(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['benchmarks'] = None\n"  # as in a wheel: it cannot be imported
+    code += "from nlpu.runtime.terminal.app import main; main(['bench', 'overhead', '--quick'])"
+    done = python("-c", code, at=tmp_path)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr == (
+        "error: this measures against the project's scripted server, which is not installed with "
+        "nlpu: install nlpu from a checkout of the project (pip install -e .)\n"
+    )

@@ -83,18 +83,19 @@ def overhead(
 @contextmanager
 def tokenizer() -> Iterator[tuple[str, str]]:
     """(directory, name): the embedded model's, or one of 256 bytes where that is not installed."""
-    try:
-        model = installed_model(None)
-        yield str(tokenizer_files(model)), model.name
-    except MissingPart:
-        from tokenizers import Tokenizer, models, pre_tokenizers
+    with tempfile.TemporaryDirectory() as made:
+        try:
+            model = installed_model(None)
+            found = str(tokenizer_files(model)), model.name
+        except MissingPart:
+            from tokenizers import Tokenizer, models, pre_tokenizers
 
-        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        plain = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
-        plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        with tempfile.TemporaryDirectory() as made:
+            alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+            plain = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+            plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
             plain.save(str(Path(made) / "tokenizer.json"))
-            yield made, "bytes (the embedded model is not installed)"
+            found = made, "bytes (the embedded model is not installed)"
+        yield found
 
 
 # -- printing --------------------------------------------------------------------------------------
