@@ -27,10 +27,10 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.command import carry_out
+from benchmarks.overhead.requests import notes
 from nlpu import Computer, Run, nlop
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime.bench.report import circumstances, percentile, show, show_circumstances
-from nlpu.runtime.bench.requests import notes
 from nlpu.runtime.bench.servers import Served, vllm_server
 from nlpu.wire import Reply, Request
 

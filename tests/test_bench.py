@@ -14,9 +14,11 @@ import pytest
 from terminal_fixture import ROOT, environment
 
 from benchmarks import priority, saturation
-from nlpu.runtime.bench import graphs, overhead, remembered, report, requests
+from benchmarks.overhead import __main__ as overhead
+from benchmarks.overhead import graphs, remembered, requests
+from benchmarks.overhead.shapes import SHAPES, Shape, bare_chain, run_one
+from nlpu.runtime.bench import report
 from nlpu.runtime.bench.servers import instant_server, may_serve
-from nlpu.runtime.bench.shapes import SHAPES, Shape, bare_chain, run_one
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def small() -> Iterator[None]:
     """A chain of three calls in the place of all shapes."""
 
     def three(note: requests.Note) -> object:
-        from nlpu.runtime.bench.shapes import begin, step
+        from benchmarks.overhead.shapes import begin, step
 
         return step(note(2), step(note(1), begin(note(0))))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import all as all_benches
 from benchmarks.peers import harness
 from benchmarks.peers import running as programs_peers
 from benchmarks.peers.__main__ import tables as peers_tables
@@ -19,7 +20,6 @@ from nlpu.errors import MissingPart, ServerFault
 from nlpu.prompt.codec import messages_of
 from nlpu.prompt.convention import FIRST
 from nlpu.runtime import Computer
-from nlpu.runtime.bench import all as all_benches
 from nlpu.runtime.bench import programs, programs_quality
 from nlpu.runtime.bench.programs_quality import facts, quality
 from nlpu.runtime.bench.programs_standard import Whole, standard

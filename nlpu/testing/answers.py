@@ -21,8 +21,8 @@ import json
 import re
 from typing import Any
 
+from benchmarks.fake_vllm.grammar import sample
 from nlpu.testing.examples import example
-from nlpu.testing.grammar import sample
 from nlpu.testing.patterns import Dice, match
 
 _PIECE = re.compile(r" ?[A-Za-z]{1,8}|\d| ?[^\w\s]{1,3}|[^\W\dA-Za-z]|\s+")

@@ -32,10 +32,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, create_model
 
+from benchmarks.overhead.requests import FILLER
 from nlpu import Usage
 from nlpu.ops.op import Op, Operand
 from nlpu.processor import Processor
-from nlpu.runtime.bench.requests import FILLER
 from nlpu.types.result import ResultType, result_type
 from nlpu.wire import Constraint
 

@@ -136,7 +136,7 @@ def _our_graph(nodes: int, run_dir: Path | None) -> dict[str, Any]:
 
 def child(kind: str, nodes: int) -> dict[str, Any]:
     """``graph_child`` in a new process."""
-    command = [sys.executable, "-m", "nlpu.runtime.bench.graphs", kind, str(nodes)]
+    command = [sys.executable, "-m", "benchmarks.overhead.graphs", kind, str(nodes)]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, Any] = json.loads(out)
     return found

@@ -10,7 +10,8 @@ from typing import Any
 
 import typer
 
-from nlpu.runtime.bench import overhead, programs, throughput
+from benchmarks.overhead import __main__ as overhead
+from nlpu.runtime.bench import programs, throughput
 from nlpu.runtime.bench.report import circumstances
 from nlpu.runtime.bench.results import AsJson, Model, Output, Plot, Quick, Where, deliver, processor
 from nlpu.runtime.bench.servers import target

@@ -21,15 +21,15 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks.overhead.graphs import measure_graph
+from benchmarks.overhead.remembered import CALLS, WAYS, WINDOW, measure_document
+from benchmarks.overhead.requests import measure_shape
+from benchmarks.overhead.shapes import SHAPES
 from nlpu import MissingPart
 from nlpu.engines.embedded.vocabulary import tokenizer_files
 from nlpu.engines.models import installed_model
-from nlpu.runtime.bench.graphs import measure_graph
-from nlpu.runtime.bench.remembered import CALLS, WAYS, WINDOW, measure_document
 from nlpu.runtime.bench.report import at_most, circumstances, show, show_circumstances
-from nlpu.runtime.bench.requests import measure_shape
 from nlpu.runtime.bench.servers import instant_server
-from nlpu.runtime.bench.shapes import SHAPES
 
 RATIO, NODE_RATIO, FLAT, KIB, JOURNAL = 1.5, 4.0, 1.2, 3.0, 1.5
 SIZES = (10_000, 100_000)

@@ -37,11 +37,11 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.overhead.shapes import SHAPES, Ask, Note, begin
 from nlpu import Computer
 from nlpu.engines.http.encode import Dialect, encode
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.prompt.codec import Codec
-from nlpu.runtime.bench.shapes import SHAPES, Ask, Note, begin
 from nlpu.wire import Reply, Request
 
 FILLER = "the quick brown fox jumps over the lazy dog near the bank of a river "
