@@ -1,4 +1,4 @@
-"""``nlpu bench all``: the benchmarks of one processor, into one result.
+"""``benchmarks.all``: the benchmarks of one processor, into one result.
 
 Throughput and programs share one engine or server; then the overhead of this runtime.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from benchmarks.command import carry_out
 from benchmarks.overhead import __main__ as overhead
 from nlpu.runtime.bench import programs, throughput
 from nlpu.runtime.bench.report import circumstances
@@ -45,9 +46,13 @@ def everything(engine: str, model: str | None, *, quick: bool = False) -> dict[s
 
 def tables(figures: dict[str, Any]) -> None:
     """Every benchmark's own tables."""
-    for bench in (throughput, programs, overhead):
-        name = bench.__name__.rpartition(".")[2]
+    parts = {"throughput": throughput, "programs": programs, "overhead": overhead}
+    for name, bench in parts.items():
         if name in figures:
             print(f"\n=== {name} ===\n")
             bench.tables(figures[name])
     print(f"\n{figures['minutes']:.1f} minutes in all")
+
+
+if __name__ == "__main__":
+    carry_out(app)

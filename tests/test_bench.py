@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 from terminal_fixture import ROOT, environment
 
-from benchmarks import priority, saturation
+from benchmarks import priority, saturation, servers
 from benchmarks.overhead import __main__ as overhead
 from benchmarks.overhead import graphs, remembered, requests
 from benchmarks.overhead.shapes import SHAPES, Shape, bare_chain, run_one
+from benchmarks.servers import instant_server, tokenizer
+from nlpu import MissingPart
 from nlpu.runtime.bench import report
-from nlpu.runtime.bench.servers import instant_server, may_serve
+from nlpu.runtime.bench.servers import may_serve
+from nlpu.runtime.terminal.benches import BENCHES
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +62,10 @@ def test_overhead_gives_shapes_and_graphs() -> None:
 @pytest.mark.usefixtures("small")
 def test_overhead_works_without_the_embedded_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str | None) -> Path:
-        raise overhead.MissingPart("not here")
+        raise MissingPart("not here")
 
-    monkeypatch.setattr(overhead, "installed_model", absent)
-    with overhead.tokenizer() as (directory, name), instant_server("yes") as url:
+    monkeypatch.setattr(servers, "installed_model", absent)
+    with tokenizer() as (directory, name), instant_server("yes") as url:
         assert "not installed" in name
         assert requests.measure_shape("three", url, directory, 50, 1)["prompt_tokens"] > 50
 
@@ -75,7 +78,7 @@ def test_the_bare_client_sends_what_ours_sent() -> None:
 
 @pytest.mark.parametrize("way", remembered.WAYS)
 def test_questions_on_a_document_are_measured_with_equal_bodies(way: str) -> None:
-    with instant_server("yes", window=remembered.WINDOW) as url, overhead.tokenizer() as (home, _):
+    with instant_server("yes", window=remembered.WINDOW) as url, tokenizer() as (home, _):
         row = remembered.measure_document(url, home, 2000, 1, way, calls=3)
     assert 1500 < row["prompt_tokens"] < 2500 and row["ratio"] > 0 < row["ratio_dumping"]
     wanted = requests.Request("1", (5, 6), 8, priority=-3)
@@ -95,12 +98,12 @@ def test_saturation_gives_a_share_for_each_rate(monkeypatch: pytest.MonkeyPatch)
 def test_a_benchmark_that_needs_vllm_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NLPU_VLLM_PYTHON", raising=False)
     assert not may_serve(None)
-    with pytest.raises(overhead.MissingPart, match="NLPU_VLLM_PYTHON"):
+    with pytest.raises(MissingPart, match="NLPU_VLLM_PYTHON"):
         priority.priority()
 
 
 def test_priorities_on_and_off_against_a_server() -> None:
-    with instant_server("yes") as url, overhead.tokenizer() as (directory, _):
+    with instant_server("yes") as url, tokenizer() as (directory, _):
         served = priority.Served(url, None, tokenizer=directory)
         found = priority.measure(served, 1, (1, 1, 2))
         assert found["calls"] == 4 and found["makespan"]["on_s"] > 0
@@ -125,6 +128,7 @@ def test_the_command_prints_json() -> None:
         capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "120"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "Usage: python -m benchmarks.overhead" in done.stdout
     assert "--repeats" in done.stdout and "--quick" in done.stdout and "--json" in done.stdout
 
 
@@ -155,7 +159,8 @@ def test_a_benchmark_of_the_project_has_options_and_its_line_in_the_docs(
     said = capsys.readouterr().out
     assert ended.value.code == 0 and "--json" in said
     assert f"Usage: python -m benchmarks.{name} [OPTIONS]" in said
-    assert f"`python -m benchmarks.{name}` |" in (ROOT / "docs" / "benchmarks.md").read_text()
+    command = f"nlpu bench {name}" if name in BENCHES else f"python -m benchmarks.{name}"
+    assert f"`{command}` |" in (ROOT / "docs" / "benchmarks.md").read_text()
 
 
 def test_the_benchmarks_of_the_project_run_from_anywhere_and_end_as_commands_do(

@@ -16,6 +16,7 @@ from benchmarks.peers import running as programs_peers
 from benchmarks.peers.__main__ import tables as peers_tables
 from benchmarks.peers.running import against, counters, peers_python, run_peer
 from benchmarks.peers.work import PROGRAMS, answer_tokens, calls_of, prompt_of, work_of
+from benchmarks.servers import scripted_server
 from nlpu.errors import MissingPart, ServerFault
 from nlpu.prompt.codec import messages_of
 from nlpu.prompt.convention import FIRST
@@ -24,7 +25,7 @@ from nlpu.runtime.bench import programs, programs_quality
 from nlpu.runtime.bench.programs_quality import facts, quality
 from nlpu.runtime.bench.programs_standard import Whole, standard
 from nlpu.runtime.bench.programs_work import NOTE, TURN, Size
-from nlpu.runtime.bench.servers import Served, Target, scripted_server
+from nlpu.runtime.bench.servers import Served, Target
 from nlpu.testing.scripted import Scripted, Seen
 
 TINY = Size(3, 3, 2, 3, text=20)

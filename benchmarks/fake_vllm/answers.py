@@ -11,6 +11,7 @@ import re
 from math import log
 from typing import Any
 
+from benchmarks.fake_vllm.grammar import sample
 from nlpu.testing.answers import answer as said_to
 from nlpu.testing.answers import hash_of, pieces
 from nlpu.testing.patterns import Dice
@@ -58,7 +59,10 @@ def answer(body: dict[str, Any]) -> str:
     if body.get("allowed_token_ids"):
         likely = _named(body)
         return _character(max(likely, key=lambda one: likely[one]))
-    return said_to(prompt_of(body), constraint_of(body))
+    prompt, constraint = prompt_of(body), constraint_of(body)
+    if constraint is not None and constraint[0] == "grammar":
+        return sample(constraint[1], Dice(f"{hash_of(prompt)}/{json.dumps(constraint)}"))
+    return said_to(prompt, constraint)
 
 
 def full(body: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""``nlpu bench overhead``: CPU a call and a node cost in this runtime, over doing it by hand.
+"""``benchmarks.overhead``: CPU a call and a node cost in this runtime, over doing it by hand.
 
 Three parts: calls over HTTP (``requests``: five shapes, this runtime against a bare aiohttp
 client), calls on a long document that was sent before (``remembered``: the same), and nodes without
@@ -13,23 +13,17 @@ Rules
 from __future__ import annotations
 
 import statistics
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from benchmarks.command import carry_out
 from benchmarks.overhead.graphs import measure_graph
 from benchmarks.overhead.remembered import CALLS, WAYS, WINDOW, measure_document
 from benchmarks.overhead.requests import measure_shape
 from benchmarks.overhead.shapes import SHAPES
-from nlpu import MissingPart
-from nlpu.engines.embedded.vocabulary import tokenizer_files
-from nlpu.engines.models import installed_model
+from benchmarks.servers import instant_server, tokenizer
 from nlpu.runtime.bench.report import at_most, circumstances, show, show_circumstances
-from nlpu.runtime.bench.servers import instant_server
 
 RATIO, NODE_RATIO, FLAT, KIB, JOURNAL = 1.5, 4.0, 1.2, 3.0, 1.5
 SIZES = (10_000, 100_000)
@@ -78,24 +72,6 @@ def overhead(
         "calls_per_second_per_core": round(1e6 / per_call),
         **facts,
     }
-
-
-@contextmanager
-def tokenizer() -> Iterator[tuple[str, str]]:
-    """(directory, name): the embedded model's, or one of 256 bytes where that is not installed."""
-    with tempfile.TemporaryDirectory() as made:
-        try:
-            model = installed_model(None)
-            found = str(tokenizer_files(model)), model.name
-        except MissingPart:
-            from tokenizers import Tokenizer, models, pre_tokenizers
-
-            alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-            plain = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
-            plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-            plain.save(str(Path(made) / "tokenizer.json"))
-            found = made, "bytes (the embedded model is not installed)"
-        yield found
 
 
 # -- printing --------------------------------------------------------------------------------------
@@ -170,3 +146,7 @@ def _graph_cells(row: dict[str, Any]) -> tuple[Any, ...]:
         at_most(row["kib_per_node"], KIB),
         at_most(row["journal_bytes_over_text"], JOURNAL),
     )
+
+
+if __name__ == "__main__":
+    carry_out(app)

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.servers import environment
 from nlpu import Computer, nlop
 from nlpu.wire import Capabilities, Reply, Request
 
@@ -137,7 +138,9 @@ def _our_graph(nodes: int, run_dir: Path | None) -> dict[str, Any]:
 def child(kind: str, nodes: int) -> dict[str, Any]:
     """``graph_child`` in a new process."""
     command = [sys.executable, "-m", "benchmarks.overhead.graphs", kind, str(nodes)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=environment()
+    ).stdout
     found: dict[str, Any] = json.loads(out)
     return found
 

@@ -22,11 +22,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.overhead.requests import FILLER, Recorder, bare_seconds, bodies_of
+from benchmarks.overhead.requests import Recorder, bare_seconds, bodies_of
 from benchmarks.overhead.shapes import Ask
 from nlpu import Computer, Value, nlop
 from nlpu.engines.http.encode import Dialect, encode
 from nlpu.engines.http.engine import HttpEngine
+from nlpu.runtime.bench.throughput_profiles import FILLER
 from nlpu.wire import Request
 
 CALLS = {2_000: 500, 16_000: 200}  # of one turn, by tokens of the document

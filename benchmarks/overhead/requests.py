@@ -42,9 +42,9 @@ from nlpu import Computer
 from nlpu.engines.http.encode import Dialect, encode
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.prompt.codec import Codec
+from nlpu.runtime.bench.throughput_profiles import FILLER
 from nlpu.wire import Reply, Request
 
-FILLER = "the quick brown fox jumps over the lazy dog near the bank of a river "
 _BESIDE = 10  # tokens of a note's own name
 
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.work import PROGRAMS, WARM_UP, answer_tokens, calls_of, work_of
+from benchmarks.servers import environment
 from nlpu import MissingPart, ServerFault
 from nlpu.runtime.bench.programs_work import Size
 from nlpu.runtime.bench.report import measured
@@ -113,7 +114,7 @@ def run_peer(
 
     Raises ServerFault.
     """
-    env = {**os.environ, **OFFLINE}
+    env = {**environment(), **OFFLINE}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     ) as process:

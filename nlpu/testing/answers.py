@@ -21,7 +21,6 @@ import json
 import re
 from typing import Any
 
-from benchmarks.fake_vllm.grammar import sample
 from nlpu.testing.examples import example
 from nlpu.testing.patterns import Dice, match
 
@@ -54,6 +53,4 @@ def answer(prompt: Any, constraint: tuple[str, Any] | None = None) -> str:
         return str(allowed[dice.below(len(allowed))])
     if kind == "regex":
         return match(allowed, dice)
-    if kind == "grammar":
-        return sample(allowed, dice)
     return json.dumps(example(allowed, dice), separators=(",", ":"), ensure_ascii=False)

@@ -1,15 +1,11 @@
-"""Servers of other processes for benchmarks: they end with the ``with`` block, or with us."""
+"""What a benchmark measures: the engine in this process, or a server."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
 from typing import NamedTuple
 
 from nlpu import MissingPart, Usage
@@ -22,47 +18,6 @@ from nlpu.runtime.settings import api_key
 from nlpu.wire import Engine
 
 ROWS = 8  # requests the embedded processor runs at once
-
-
-@contextmanager
-def scripted_server(*options: str) -> Iterator[str]:
-    """The scripted OpenAI-compatible server in another process; gives its URL.
-
-    Raises MissingPart where this is no checkout: the server is not installed.
-    """
-    command = [sys.executable, "-m", "benchmarks.fake_vllm", "--with-parent", *options]
-    path = [_checkout(), os.environ.get("PYTHONPATH", "")]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
-def _checkout() -> str:
-    """The directory that the scripted server is imported from. Raises MissingPart."""
-    try:
-        found = find_spec("benchmarks.fake_vllm")
-    except ModuleNotFoundError:
-        found = None
-    if found is None or found.origin is None:
-        raise MissingPart(
-            "this measures against the project's scripted server, which is not installed with "
-            "nlpu: install nlpu from a checkout of the project (pip install -e .)"
-        )
-    return str(Path(found.origin).parents[2])
-
-
-@contextmanager
-def instant_server(text: str, calls_per_s: float = 0.0, window: int = 4096) -> Iterator[str]:
-    """Answers every request with the same text: at once, or no faster than so many a second."""
-    options = ("--calls-per-s", str(calls_per_s), "--window", str(window))
-    with scripted_server("--instant", "--text", text, *options) as url:
-        yield url
 
 
 class Served(NamedTuple):

@@ -32,7 +32,6 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, create_model
 
-from benchmarks.overhead.requests import FILLER
 from nlpu import Usage
 from nlpu.ops.op import Op, Operand
 from nlpu.processor import Processor
@@ -45,6 +44,7 @@ PROFILES["agent"] = (300, 50, 10)
 _SPARE = 16  # tokens of the window for the names of calls, and for how joined texts are cut
 _ITEM_TOKENS = 20
 _TRIES = 30
+FILLER = "the quick brown fox jumps over the lazy dog near the bank of a river "
 _WORDS = FILLER.split()
 _TOKEN_BYTES, _MOST_TOKEN_BYTES = 4, 6  # of our texts; of what a model adds to them, too (rule 3)
 

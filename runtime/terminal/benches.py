@@ -1,11 +1,17 @@
 """``nlpu bench``: the benchmarks, each imported only when it is asked for.
 
+Two measure against the scripted server of the project's tests, which is not installed: they are
+carried out by the checkout's own command, and say so where there is none.
+
 To add one, write ``runtime/bench/NAME.py`` with a typer ``app``, and enter it in ``BENCHES``. What
 measures the project rather than a user's processor belongs in ``benchmarks/``.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +26,8 @@ BENCHES = {
     "compare": "What changed beyond noise between two results.",
     "all": "Throughput, programs and overhead of one processor (in a checkout).",
 }
+IN_CHECKOUT = ("overhead", "all")  # these are modules of ``benchmarks``
+_ANY_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 class _Lazy(TyperGroup):
@@ -47,15 +55,21 @@ def _bench() -> None:
 
 def _outline(name: str) -> Any:
     """Enough of a command to be listed."""
-    outline = typer.Typer(add_completion=False)
-    outline.command(name, help=BENCHES[name])(lambda: None)
-    return typer.main.get_command(outline)
+    return _made(name, lambda: None)
+
+
+def _made(name: str, function: Callable[..., Any], **settings: Any) -> Any:
+    found = typer.Typer(add_completion=False)
+    found.command(name, help=BENCHES[name], context_settings=settings)(function)
+    return typer.main.get_command(found)
 
 
 def _command(name: str) -> Any:
     """The benchmark's command. Raises MissingPart."""
     from nlpu.errors import MissingPart
 
+    if name in IN_CHECKOUT:
+        return _made(name, _passed_on, **_ANY_WORDS)
     try:
         module = import_module(f"nlpu.runtime.bench.{name}")
     except ModuleNotFoundError as error:
@@ -63,3 +77,27 @@ def _command(name: str) -> Any:
             f"the benchmark {name} needs {error.name}, which is not installed here"
         ) from error
     return typer.main.get_command(module.app)
+
+
+def _passed_on(context: typer.Context) -> int:
+    """Have the checkout's own command carried out. Raises MissingPart."""
+    import subprocess
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    from nlpu.errors import MissingPart
+
+    try:
+        found = find_spec(f"benchmarks.{context.info_name}") and find_spec("benchmarks")
+    except ModuleNotFoundError:
+        found = None
+    if found is None or found.origin is None:
+        raise MissingPart(
+            "this measures against the project's scripted server, which is not installed with "
+            "nlpu: install nlpu from a checkout of the project (pip install -e .)"
+        )
+    path = [str(Path(found.origin).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{context.info_name}", *context.args],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}, check=False,
+    ).returncode  # fmt: skip
