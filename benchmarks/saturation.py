@@ -30,12 +30,13 @@ import aiohttp
 import typer
 
 from benchmarks.command import carry_out
+from benchmarks.gates import at_least
 from benchmarks.overhead.requests import bodies_of, notes
 from benchmarks.overhead.shapes import begin
 from benchmarks.servers import instant_server, tokenizer
 from nlpu import Computer, nlop
 from nlpu.engines.http.engine import HttpEngine
-from nlpu.runtime.bench.report import at_least, circumstances, show, show_circumstances
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.servers import Served, may_serve, vllm_server
 from nlpu.wire import Request
 

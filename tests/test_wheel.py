@@ -86,6 +86,18 @@ def test_a_users_file_is_typed_and_runs_beside_modules_of_our_names(
     assert said and ran(nlpu, "runs", cwd=tmp_path)
 
 
+def test_what_needs_a_checkout_says_so(python: Path, tmp_path: Path) -> None:
+    look = "import importlib.util as u; print(u.find_spec('benchmarks'), u.find_spec('tests'))"
+    assert ran(python, "-c", look, cwd=tmp_path) == "None None"
+    nlpu = python.with_name("nlpu")
+    assert "--profile" in ran(nlpu, "bench", "throughput", "--help", cwd=tmp_path)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [nlpu, "bench", "all"], cwd=tmp_path, env=kept, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "from a checkout of the project" in done.stderr
+
+
 @pytest.mark.local
 def test_the_demo_runs(python: Path, tmp_path: Path) -> None:
     assert "0 calls made again" in ran(python.with_name("nlpu"), "run", "demo", cwd=tmp_path)

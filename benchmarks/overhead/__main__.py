@@ -18,12 +18,13 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.command import carry_out
+from benchmarks.gates import at_most
 from benchmarks.overhead.graphs import measure_graph
 from benchmarks.overhead.remembered import CALLS, WAYS, WINDOW, measure_document
 from benchmarks.overhead.requests import measure_shape
 from benchmarks.overhead.shapes import SHAPES
 from benchmarks.servers import instant_server, tokenizer
-from nlpu.runtime.bench.report import at_most, circumstances, show, show_circumstances
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 
 RATIO, NODE_RATIO, FLAT, KIB, JOURNAL = 1.5, 4.0, 1.2, 3.0, 1.5
 SIZES = (10_000, 100_000)

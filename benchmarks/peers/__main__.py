@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from benchmarks.command import carry_out
+from benchmarks.gates import at_least
 from benchmarks.peers.running import CHEAPER, FASTER, GPU, OURS, against, peers_python, versions
 from benchmarks.peers.work import FULL, QUICK
 from benchmarks.servers import scripted_server
@@ -18,7 +19,7 @@ from nlpu import Computer
 from nlpu.runtime.bench.programs import FLAGS, facts_of
 from nlpu.runtime.bench.programs_standard import Whole
 from nlpu.runtime.bench.programs_work import ON_CPU, SMALL, Size
-from nlpu.runtime.bench.report import at_least, median_of, show, show_circumstances
+from nlpu.runtime.bench.report import median_of, show, show_circumstances
 from nlpu.runtime.bench.results import AsJson, Model, Output, Quick, Where, deliver, processor
 from nlpu.runtime.bench.servers import Served, Target, target
 

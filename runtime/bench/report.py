@@ -1,4 +1,4 @@
-"""What all benchmarks print alike: the machine, tables, and gates beside their figures."""
+"""What all benchmarks print alike: the machine, figures, and tables."""
 
 from __future__ import annotations
 
@@ -55,16 +55,6 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def at_most(figure: float, gate: float) -> str:
-    """A figure and whether it meets its gate."""
-    return f"{figure:g} {'met' if figure <= gate else 'NOT MET'}"
-
-
-def at_least(figure: float, gate: float) -> str:
-    """As ``at_most``, the other way round."""
-    return f"{figure:g} {'met' if figure >= gate else 'NOT MET'}"
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
