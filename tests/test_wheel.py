@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 USERS = '''
 from typing import Literal, assert_type
 
-from nlpu import Budget, Computer, Judgement, Op, Run, Scripted, Value, nlop
+from nlpu import Budget, Computer, Op, Overloaded, Run, Value, nlop
+from nlpu.testing import FakeClock, Scripted, mix
 
 
 @nlop
@@ -32,7 +33,8 @@ def program(text: str) -> str:
     return mood(text).value
 
 
-with Computer(Scripted("glad")) as computer:
+model = Scripted("glad", faults=mix({Overloaded: 0.0}))
+with Computer(model, clock=FakeClock()) as computer:
     run = computer.run(program, "Hurray!", budget=Budget(calls=1))
     assert_type(run, Run)
     print(run.result, run.receipt.calls)
