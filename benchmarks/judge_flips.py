@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nlpu.calibration import area_under_curve, calibrate
+from nlpu.eval.fitting import area_under_curve, calibrate
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.isa import judge
 from nlpu.judgement import Judgement, PoorJudge

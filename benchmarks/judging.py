@@ -23,9 +23,9 @@ from statistics import median
 from typing import NamedTuple
 
 from nlpu import BadOperand
-from nlpu.calibration import Calibration, area_under_curve, calibrate, logit
+from nlpu.eval.fitting import Calibration, area_under_curve, calibrate, logit
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.intervals import wilson
+from nlpu.eval.intervals import wilson
 from nlpu.isa import judge
 from nlpu.judgement import Judgement, PoorJudge
 from nlpu.processor import Processor, open_processor

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nlpu.lazy import door
 
 if TYPE_CHECKING:
-    from nlpu.calibration import Calibration, calibrate
+    from nlpu.eval.fitting import Calibration, calibrate
     from nlpu.chat import Chat
     from nlpu.errors import (
         BadOp,
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "nlpu.memory.controller": "Memory",
     "nlpu.memory.store.page": "Page",
-    "nlpu.calibration": "Calibration calibrate",
+    "nlpu.eval.fitting": "Calibration calibrate",
     "nlpu.eval.cases": "Case",
     "nlpu.chat": "Chat",
     "nlpu.prompt.convention": "Convention",

@@ -24,7 +24,7 @@ from nlpu import isa
 from nlpu.errors import Usage
 from nlpu.eval.cases import Case
 from nlpu.eval.matching import text_of
-from nlpu.intervals import wilson
+from nlpu.eval.intervals import wilson
 from nlpu.ops.op import Op
 from nlpu.processor import SYSTEM_MARK
 from nlpu.testing.scripted import Scripted, Seen

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from nlpu.errors import Usage
-from nlpu.intervals import Interval, bootstrap, newcombe, wilson
+from nlpu.eval.intervals import Interval, bootstrap, newcombe, wilson
 from nlpu.printing import counted, one_line
 
 if TYPE_CHECKING:

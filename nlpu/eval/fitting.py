@@ -32,7 +32,7 @@ from math import exp, inf, isfinite, log, sqrt
 from typing import NamedTuple
 
 from nlpu.errors import BadOperand
-from nlpu.intervals import NORMAL, wilson
+from nlpu.eval.intervals import NORMAL, wilson
 from nlpu.judgement import DECIMALS, Judgement, PoorJudge
 
 _LEAST = 0.5 * 10**-DECIMALS  # a probability that is rounded to 0 is taken for this one
