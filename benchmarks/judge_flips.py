@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nlpu.eval.fitting import area_under_curve, calibrate
 from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.eval.fitting import area_under_curve, calibrate
 from nlpu.isa import judge
 from nlpu.judgement import Judgement, PoorJudge
 from nlpu.processor import Processor, open_processor

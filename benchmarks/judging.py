@@ -23,8 +23,9 @@ from statistics import median
 from typing import NamedTuple
 
 from nlpu import BadOperand
-from nlpu.eval.fitting import Calibration, area_under_curve, calibrate, logit
+from nlpu.calibration import Calibration, logit
 from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.eval.fitting import area_under_curve, calibrate
 from nlpu.eval.intervals import wilson
 from nlpu.isa import judge
 from nlpu.judgement import Judgement, PoorJudge

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nlpu.lazy import door
 
 if TYPE_CHECKING:
-    from nlpu.eval.fitting import Calibration, calibrate
+    from nlpu.calibration import Calibration
     from nlpu.chat import Chat
     from nlpu.errors import (
         BadOp,
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from nlpu.eval.cases import Case
+    from nlpu.eval.fitting import calibrate
     from nlpu.judgement import Judgement
     from nlpu.label import Label
     from nlpu.lifting import gather, lift
@@ -83,7 +84,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "nlpu.memory.controller": "Memory",
     "nlpu.memory.store.page": "Page",
-    "nlpu.eval.fitting": "Calibration calibrate",
+    "nlpu.calibration": "Calibration",
+    "nlpu.eval.fitting": "calibrate",
     "nlpu.eval.cases": "Case",
     "nlpu.chat": "Chat",
     "nlpu.prompt.convention": "Convention",

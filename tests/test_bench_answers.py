@@ -23,8 +23,8 @@ from benchmarks.answers.words import DSPY, OLD, PLAIN
 from nlpu import isa
 from nlpu.errors import Usage
 from nlpu.eval.cases import Case
-from nlpu.eval.matching import text_of
 from nlpu.eval.intervals import wilson
+from nlpu.eval.matching import text_of
 from nlpu.ops.op import Op
 from nlpu.processor import SYSTEM_MARK
 from nlpu.testing.scripted import Scripted, Seen

@@ -17,8 +17,9 @@ from kit import Doomed, execute, resumed
 from pydantic_core import to_json
 
 from nlpu import Judgement, op
-from nlpu.eval.fitting import Calibration, Fit, area_under_curve, calibrate
+from nlpu.calibration import Calibration
 from nlpu.errors import BadOp, BadOperand, ProgramError
+from nlpu.eval.fitting import Fit, area_under_curve, calibrate
 from nlpu.eval.intervals import wilson
 from nlpu.isa import judge
 from nlpu.judgement import LITTLE_MASS, PoorJudge

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from nlpu.errors import BadOperand, ProgramError
+from nlpu.eval.intervals import bootstrap, newcombe, wilson
 from nlpu.eval.matching import bare, found_at, in_order, sentences, text_of
 from nlpu.eval.metrics import METRICS, metric_of
 from nlpu.eval.numerals import number_in, number_of, same_number
-from nlpu.eval.intervals import bootstrap, newcombe, wilson
 from nlpu.judgement import Judgement
 from nlpu.types.result import result_type
 

@@ -15,7 +15,7 @@ from kit import echo, execute
 from pydantic import BaseModel, Field
 
 from nlpu import isa
-from nlpu.eval.fitting import Calibration
+from nlpu.calibration import Calibration
 from nlpu.errors import BadOp, BadProgram
 from nlpu.label import SYSTEM, UNTRUSTED, USER, intern_label
 from nlpu.ops.op import Op, Operand

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 
 from benchmarks.answers.arms import ARMS, Line
 from nlpu import Judgement, NlpuError
-from nlpu.eval.fitting import Calibration, area_under_curve, calibrate
+from nlpu.calibration import Calibration
+from nlpu.eval.fitting import area_under_curve, calibrate
 from nlpu.eval.intervals import Interval, newcombe, wilson
 
 FULL, RESAMPLES = 200, 2000

@@ -1,4 +1,4 @@
-"""Calibration: what a model's probability of yes is worth, from cases with known answers.
+"""Fitting: what a model's probability of yes is worth, from cases with known answers.
 
 Theory of operation
 -------------------
@@ -8,34 +8,30 @@ known, how the log-odds of the truth depend on those that the model gives (Platt
 
     probability' = sigmoid(slope * logit(probability) + intercept)
 
-The slope says how sure the model may be, the intercept where its even odds are (the threshold is
-``-intercept / slope`` in log-odds). ``op.using(calibration=...)`` reads judgements so.
-
 What a fit is worth is measured beside it: the area under the curve (the chance that of a true and a
 false case the true one has the higher probability), which no calibration changes, and how many
 cases are right that the fit has not seen.
 
 Rules
-1. A calibration is data: it compares by value, and is in the digest of an op that uses one.
-2. A model whose area cannot be told from a half is at chance; no calibration helps. That is said
+1. A model whose area cannot be told from a half is at chance; no calibration helps. That is said
    when it is fitted, and once by each run that uses it (``PoorJudge``).
-3. A negative slope is one like others: a model that is wrong more often than right is useful.
-4. The same cases give the same fit: nothing is drawn.
+2. A negative slope is one like others: a model that is wrong more often than right is useful.
+3. The same cases give the same fit: nothing is drawn.
 """
 
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, inf, isfinite, log, sqrt
-from typing import NamedTuple
 
+from nlpu.calibration import Calibration, logit, sigmoid
 from nlpu.errors import BadOperand
 from nlpu.eval.intervals import NORMAL, wilson
-from nlpu.judgement import DECIMALS, Judgement, PoorJudge
+from nlpu.judgement import Judgement, PoorJudge
 
-_LEAST = 0.5 * 10**-DECIMALS  # a probability that is rounded to 0 is taken for this one
 _RIDGE = (
     0.01  # on the slope, of log-odds in units of their spread: as much as a hundredth of a case
 )
@@ -45,25 +41,6 @@ _FEWEST = 5  # cases of each kind
 
 
 Pairs = Sequence[tuple[float, bool]]  # probabilities with the truth
-
-
-class Calibration(NamedTuple):
-    """How judgements are read. ``at_chance``: the cases it is from did not show that it helps."""
-
-    slope: float
-    intercept: float
-    at_chance: bool = False
-
-    def of(self, judgement: Judgement) -> Judgement:
-        """The judgement as calibrated: true from a probability of one half on, also if drawn."""
-        probability = round(_sigmoid(self.odds(judgement.probability)), DECIMALS)
-        return judgement.model_copy(
-            update={"answer": probability >= 0.5, "probability": probability}
-        )
-
-    def odds(self, probability: float) -> float:
-        """The log-odds that a probability stands for."""
-        return self.slope * logit(probability) + self.intercept
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +73,7 @@ class Fit:
 
 
 def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
-    """Fit a calibration to judgements whose truth is known, and measure it (rule 2).
+    """Fit a calibration to judgements whose truth is known, and measure it (rule 1).
 
     Raises BadOperand for fewer than five cases of either kind, or if not each has its truth. Warns
     with PoorJudge at chance.
@@ -137,16 +114,6 @@ def _check_kinds(pairs: Pairs) -> None:
 
 
 # -- fitting ---------------------------------------------------------------------------------------
-
-
-def logit(probability: float) -> float:
-    """The log-odds of a probability, as far from certain as its last decimal tells."""
-    held = min(max(probability, _LEAST), 1 - _LEAST)
-    return log(held / (1 - held))
-
-
-def _sigmoid(odds: float) -> float:
-    return 1 / (1 + exp(-odds)) if odds > -700 else 0.0
 
 
 def fitted(pairs: Pairs) -> Calibration:
@@ -191,7 +158,7 @@ def _step(
     by_slope, by_intercept = _RIDGE * slope, 0.0
     slopes, both, intercepts = _RIDGE, 0.0, 1e-9
     for x, target in points:
-        chance = _sigmoid(slope * x + intercept)
+        chance = sigmoid(slope * x + intercept)
         weight = chance * (1 - chance)
         by_slope += (chance - target) * x
         by_intercept += chance - target
@@ -235,16 +202,10 @@ def _right_on_others(pairs: Pairs) -> list[bool]:
 
 def area_under_curve(pairs: Pairs) -> float:
     """The chance that a true case has a higher probability than a false one; ties are halves."""
-    ordered = sorted(pairs)
-    yes = sum(1 for _, truth in ordered if truth)
-    total, at = 0.0, 0
-    while at < len(ordered):
-        end = at
-        while end < len(ordered) and ordered[end][0] == ordered[at][0]:
-            end += 1
-        total += sum(truth for _, truth in ordered[at:end]) * (at + end + 1) / 2  # its mean rank
-        at = end
-    return (total - yes * (yes + 1) / 2) / (yes * (len(ordered) - yes))
+    no = sorted(probability for probability, truth in pairs if not truth)
+    yes = [probability for probability, truth in pairs if truth]
+    halves = sum(bisect_left(no, each) + bisect_right(no, each) for each in yes)
+    return halves / (2 * len(yes) * len(no))
 
 
 def _area_interval(area: float, yes: int, no: int) -> tuple[float, float]:

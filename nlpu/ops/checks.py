@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nlpu.eval.fitting import Calibration
+from nlpu.calibration import Calibration
 from nlpu.chat import Chat
 from nlpu.checks import AMOUNT, ANY_TEXT, COUNT, RATE, TEXT, WHOLE, Fit, check, is_number, maybe
 from nlpu.errors import BadOp, BadOperand

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from nlpu.eval.fitting import Calibration
+from nlpu.calibration import Calibration
 from nlpu.chat import Chat
 from nlpu.checks import WHOLE, check
 from nlpu.errors import BadOp, BadOperand

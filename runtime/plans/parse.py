@@ -32,7 +32,7 @@ from keyword import iskeyword
 from typing import Any
 
 from nlpu import isa
-from nlpu.eval.fitting import Calibration
+from nlpu.calibration import Calibration
 from nlpu.errors import BadOp, BadProgram
 from nlpu.label import Integrity, Label, intern_label
 from nlpu.ops.op import Op, Operand
