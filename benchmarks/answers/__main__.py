@@ -32,7 +32,12 @@ MODEL, ALL = "qwen2.5-coder-0.5b", ",".join(ARMS)
 ITEMS, ITEMS_ELSEWHERE, MINUTES = 200, 60, 120.0
 app = typer.Typer(add_completion=False)
 
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Where the families are.")]
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data", metavar="DIR", help="Where the families are.", show_default="this folder"
+    ),
+]
 Half = Annotated[str, typer.Option(help="planning (to choose by) or checking (to judge by).")]
 Models = Annotated[str, typer.Option(metavar="A,B", help="Embedded models.")]
 Items = Annotated[
@@ -51,7 +56,7 @@ AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Tables for the doc
 
 @app.command(help="How often the default layout is right, against others, on the same items.")
 def command(
-    data: Data = Path("benchmarks/answers"), half: Half = "checking", models: Models = MODEL,
+    data: Data = Path(__file__).parent, half: Half = "checking", models: Models = MODEL,
     items: Items = None, names: Names = "", arms: Arms = ALL, out: Out = None,
     minutes: Minutes = MINUTES, as_markdown: AsMarkdown = False, as_json: AsJson = False,
     output: Output = None,
