@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -43,6 +44,12 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    """What a file says."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def house_of(name: str) -> str:
     """The folder at the root that a module is in."""
     second = name.split(".")[1] if "." in name else ""
@@ -58,7 +65,7 @@ def is_core(name: str) -> bool:
 def imports(path: Path, *, at_start: bool = False) -> set[str]:
     """The modules of the project that a file imports; ``at_start``: when it is imported."""
     found: set[str] = set()
-    stack: list[ast.AST] = [ast.parse(path.read_text())]
+    stack: list[ast.AST] = [tree(path)]
     while stack:
         node = stack.pop()
         if isinstance(node, ast.Import):
@@ -120,7 +127,7 @@ def test_rooms_are_small(name: str) -> None:
 
 def statements(path: Path) -> int:
     """How many statements a file has; docstrings are none."""
-    every = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    every = list(ast.walk(tree(path)))
     texts = [
         node for node in every
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
@@ -213,7 +220,7 @@ CORE = [name for name in MODULES if house_of(name) != "programs" and is_core(nam
 
 @pytest.mark.parametrize("name", CORE)
 def test_core_files_open_with_their_rules(name: str) -> None:
-    text = ast.get_docstring(ast.parse(MODULES[name].read_text()))
+    text = ast.get_docstring(tree(MODULES[name]))
     assert text, f"{name} has no docstring"
     if len(MODULES[name].read_text().splitlines()) > 60:
         assert "Rules\n" in text, f"{name}: its docstring has no Rules"
@@ -221,8 +228,7 @@ def test_core_files_open_with_their_rules(name: str) -> None:
 
 @pytest.mark.parametrize("name", CORE)
 def test_every_public_function_says_what_it_does(name: str) -> None:
-    tree = ast.parse(MODULES[name].read_text())
-    for node in tree.body:
+    for node in tree(MODULES[name]).body:
         public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
         if public and not any("overload" in ast.dump(d) for d in node.decorator_list):
             assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"
