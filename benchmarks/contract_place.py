@@ -1,6 +1,6 @@
 """Whether the form of the answer should stand before the operands, behind them, or both.
 
-    .venv/bin/python benchmarks/contract_place.py [--model MODEL] [--items 32] [--families A,B]
+    .venv/bin/python -m benchmarks.contract_place [--model MODEL] [--items 32] [--families A,B]
 
 Planning cases of ``benchmarks/answers`` are asked of the standard ops under the second and third
 convention and two others: without the contract in the constants, and with all constants behind.

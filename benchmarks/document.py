@@ -1,7 +1,7 @@
 """Sixteen questions on one document: this runtime's two layouts, LangGraph and DSPy, in turn.
 
     make peers
-    NLPU_VLLM_PYTHON=.venv-vllm/bin/python .venv/bin/python benchmarks/document.py \\
+    NLPU_VLLM_PYTHON=.venv-vllm/bin/python .venv/bin/python -m benchmarks.document \\
         [--engine vllm|URL] [--model MODEL] [--flag FLAG]... [--no-peers] [--output FILE]
 
 The same questions (half of them yes or no) are asked at once of one server, each arm in a process
@@ -28,16 +28,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.peers.running import HERE, peers_python, run_peer, versions
 from nlpu import Computer
 from nlpu.prompt.convention import DEFAULT, FIRST
-from nlpu.runtime.bench import peers
-from nlpu.runtime.bench.programs_peers import peers_python, run_peer, versions
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.servers import Served, target
 from nlpu.runtime.bench.throughput_profiles import nonce
 
 DOCUMENTS = Path(__file__).with_name("documents")
-PEERS = Path(peers.__file__).parent
 BASE = "today"
 ARMS = ("ours", BASE, "langgraph", "text first", "dspy")
 WARM_UP = "The hut has a red door. Its owner is called Anna."
@@ -85,16 +83,16 @@ def _options() -> argparse.Namespace:
 
 def arms(python: str | None) -> dict[str, Arm]:
     """All arms by name; without ``python`` ours alone."""
-    own = [sys.executable, "-m", "nlpu.runtime.bench.document_ours"]
+    own = [sys.executable, "-m", "benchmarks.peers.document_ours"]
     found = {
         "ours": Arm(own, {"convention": DEFAULT.version}),
         BASE: Arm(own, {"convention": FIRST.version}),
     }
     if python:
-        graph = [python, str(PEERS / "document_langgraph_peer.py")]
+        graph = [python, str(HERE / "document_langgraph_peer.py")]
         found["langgraph"] = Arm(graph, {})
         found["text first"] = Arm(graph, {"text_first": True})
-        found["dspy"] = Arm([python, str(PEERS / "document_dspy_peer.py")], {})
+        found["dspy"] = Arm([python, str(HERE / "document_dspy_peer.py")], {})
     return found
 
 

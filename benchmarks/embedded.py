@@ -1,7 +1,7 @@
 """The embedded processor of two checkouts in turn: speed, start and memory, as ratios.
 
     git worktree add /tmp/before COMMIT
-    .venv/bin/python benchmarks/embedded.py --against /tmp/before [--model MODEL] [--rounds 3]
+    .venv/bin/python -m benchmarks.embedded --against /tmp/before [--model MODEL] [--rounds 3]
 
 Both sides run in this environment, each measurement in a process of its own, before and after
 alternating; a figure is the median over the rounds. A checkout from before llama.cpp runs folders:

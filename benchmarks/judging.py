@@ -1,6 +1,6 @@
 """What a model's yes and no are worth on cases with known answers, and what calibrating adds.
 
-    .venv/bin/python benchmarks/judging.py CASES.jsonl ... [--others OTHER.jsonl ...]
+    .venv/bin/python -m benchmarks.judging CASES.jsonl ... [--others OTHER.jsonl ...]
         [--model MODEL] [--threads N] [--first 60] [--neutral]
 
 A case is a line of JSON: {"family", "op": "judge", "operands": {"question", "text"}, "expected"};
@@ -74,6 +74,7 @@ async def judge_all(
             reply = await ask(processor, case.question, case.text)
             plain = (await ask(processor, case.question, NEUTRAL)) if neutral else None
         yes = reply.probabilities[0]
+        assert reply.mass is not None
         made = Judgement(answer=yes > 0.5, probability=round(yes, 4), mass=round(reply.mass, 4))
         return Judged(case, made, plain.probabilities[0] if plain else None)
 

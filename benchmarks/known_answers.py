@@ -1,6 +1,6 @@
 """How often whole programs are right: answer, react, kin, compile and converse on known answers.
 
-    .venv/bin/python benchmarks/known_answers.py --out FILE.jsonl \\
+    .venv/bin/python -m benchmarks.known_answers --out FILE.jsonl \\
         [--models A,B] [--programs A,B] [--items N] [--minutes M] [--markdown | --json]
 
 Run it where the project is. Each program is asked its cases (``benchmarks/known_answers/``), as

@@ -1,7 +1,7 @@
 """What a call and a node cost in two checkouts: medians of pairs, with intervals.
 
     git worktree add /tmp/before COMMIT
-    .venv/bin/python benchmarks/pairs.py --against /tmp/before [--pairs 15]
+    .venv/bin/python -m benchmarks.pairs --against /tmp/before [--pairs 15]
 
 Each pair runs `nlpu bench overhead --quick` in both, the one and then the other first; a ratio is
 that of the processor time now to before in one pair. The interval of the median holds it with at

@@ -1,7 +1,7 @@
 """Typed results of two checkouts in one run: how many are valid, and how many right.
 
     git worktree add /tmp/before COMMIT
-    .venv/bin/python benchmarks/typed.py --against /tmp/before [--model MODEL]
+    .venv/bin/python -m benchmarks.typed --against /tmp/before [--model MODEL]
 
 A hundred calls on the embedded processor, ten inputs for each of ten types, drawn from a fixed
 seed; both sides run in this environment, each in a process of its own. *Valid* is a result without
@@ -178,7 +178,7 @@ def _asked(model: str | None) -> list[list[bool]]:
         asked = [op(task, kind, **once)(text) for task, text, kind, _ in cases()]
         return [_content(each) for each in asked]
 
-    with Computer(**({"model": model} if model else {})) as computer:
+    with Computer(model=model or None) as computer:
         run = computer.run(program)
     return [_judged(got, case[3]) for got, case in zip(run.result, cases(), strict=True)]
 

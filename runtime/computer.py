@@ -7,8 +7,7 @@ A computer owns one loop thread. ``start`` hands a program to it and returns a `
 is journaled there and can be resumed by name after the process has died.
 
 Rules
-1. One colour inside: everything asynchronous is on the loop thread; this file is the only door
-   between threads.
+1. All that is asynchronous is on the loop thread; this file is the only door between threads.
 2. Closing stops what still runs (resumable) and releases engines, thread and journal.
 3. Names of runs are stable: the journal's file name, and a number if it holds several.
 """

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from benchmarks.fake_vllm import answers as fault_answers
+from benchmarks.fake_vllm.faults import Plan, Seen
 from benchmarks.fake_vllm.server import FaultServer
 from nlpu import Limits, nlop
 from nlpu import errors as e
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime import Budget, Computer, Run
-from nlpu.testing import answers as fault_answers
-from nlpu.testing.faults import Plan, Seen
 
 HANG_S = 60  # real seconds after which a run that should have ended is a failure
 LIMITS = Limits(timeout_s=10.0, patience_s=5.0, backoff_s=0.005, max_in_flight=8)

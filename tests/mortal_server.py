@@ -11,9 +11,9 @@ import os
 import signal
 import sys
 
+from benchmarks.fake_vllm.faults import Seen
 from benchmarks.fake_vllm.gpu import Gpu
 from benchmarks.fake_vllm.server import FaultServer
-from nlpu.testing.faults import Seen
 
 
 async def serve(port: int, last: int) -> None:

@@ -18,6 +18,7 @@ from journal_kit import forge
 from kit import Doomed, computer, count, echo, execute, finish, resumed, said, yes
 from pydantic import BaseModel, Field, field_validator
 
+from benchmarks.fake_vllm.faults import Seen as SeenByServer
 from nlpu import Limits, Price, nlop
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.errors import (
@@ -50,7 +51,6 @@ from nlpu.runtime.plans.bounds import Bounds
 from nlpu.runtime.plans.execute import program_of
 from nlpu.runtime.plans.format import write
 from nlpu.runtime.plans.parse import read as read_plan
-from nlpu.testing.faults import Seen as SeenByServer
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.tokens import CharTokenizer
 from nlpu.value import Value

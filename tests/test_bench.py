@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from terminal_fixture import ROOT, environment
 
-from nlpu.runtime.bench import graphs, overhead, priority, remembered, report, requests, saturation
-from nlpu.runtime.bench.servers import instant_server, may_serve
-from nlpu.runtime.bench.shapes import SHAPES, Shape, bare_chain, run_one
+from benchmarks import priority, saturation, servers
+from benchmarks.overhead import __main__ as overhead
+from benchmarks.overhead import graphs, remembered, requests
+from benchmarks.overhead.shapes import SHAPES, Shape, bare_chain, run_one
+from benchmarks.servers import instant_server, tokenizer
+from nlpu import MissingPart
+from nlpu.runtime.bench import report
+from nlpu.runtime.bench.servers import may_serve
+from nlpu.runtime.terminal.benches import BENCHES
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +29,7 @@ def small() -> Iterator[None]:
     """A chain of three calls in the place of all shapes."""
 
     def three(note: requests.Note) -> object:
-        from nlpu.runtime.bench.shapes import begin, step
+        from benchmarks.overhead.shapes import begin, step
 
         return step(note(2), step(note(1), begin(note(0))))
 
@@ -48,16 +56,16 @@ def test_overhead_gives_shapes_and_graphs() -> None:
     assert graph["nodes"] == 200 and graph["bare_us_per_node"] > 0
     assert figures["calls_per_second_per_core"] > 0
     assert {"machine", "versions", "date"} <= set(figures)
-    overhead._print(figures)
+    overhead.tables(figures)
 
 
 @pytest.mark.usefixtures("small")
 def test_overhead_works_without_the_embedded_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str | None) -> Path:
-        raise overhead.MissingPart("not here")
+        raise MissingPart("not here")
 
-    monkeypatch.setattr(overhead, "installed_model", absent)
-    with overhead.tokenizer() as (directory, name), instant_server("yes") as url:
+    monkeypatch.setattr(servers, "installed_model", absent)
+    with tokenizer() as (directory, name), instant_server("yes") as url:
         assert "not installed" in name
         assert requests.measure_shape("three", url, directory, 50, 1)["prompt_tokens"] > 50
 
@@ -70,7 +78,7 @@ def test_the_bare_client_sends_what_ours_sent() -> None:
 
 @pytest.mark.parametrize("way", remembered.WAYS)
 def test_questions_on_a_document_are_measured_with_equal_bodies(way: str) -> None:
-    with instant_server("yes", window=remembered.WINDOW) as url, overhead.tokenizer() as (home, _):
+    with instant_server("yes", window=remembered.WINDOW) as url, tokenizer() as (home, _):
         row = remembered.measure_document(url, home, 2000, 1, way, calls=3)
     assert 1500 < row["prompt_tokens"] < 2500 and row["ratio"] > 0 < row["ratio_dumping"]
     wanted = requests.Request("1", (5, 6), 8, priority=-3)
@@ -90,12 +98,12 @@ def test_saturation_gives_a_share_for_each_rate(monkeypatch: pytest.MonkeyPatch)
 def test_a_benchmark_that_needs_vllm_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NLPU_VLLM_PYTHON", raising=False)
     assert not may_serve(None)
-    with pytest.raises(overhead.MissingPart, match="NLPU_VLLM_PYTHON"):
+    with pytest.raises(MissingPart, match="NLPU_VLLM_PYTHON"):
         priority.priority()
 
 
 def test_priorities_on_and_off_against_a_server() -> None:
-    with instant_server("yes") as url, overhead.tokenizer() as (directory, _):
+    with instant_server("yes") as url, tokenizer() as (directory, _):
         served = priority.Served(url, None, tokenizer=directory)
         found = priority.measure(served, 1, (1, 1, 2))
         assert found["calls"] == 4 and found["makespan"]["on_s"] > 0
@@ -104,8 +112,8 @@ def test_priorities_on_and_off_against_a_server() -> None:
 
 
 def test_percentiles() -> None:
-    assert priority.percentile([float(n) for n in range(1, 101)], 0.95) == 95
-    assert priority.percentile([1.0], 0.95) == 1.0
+    assert report.percentile([float(n) for n in range(1, 101)], 0.95) == 95
+    assert report.percentile([1.0], 0.95) == 1.0
 
 
 @pytest.mark.parametrize("kind", ["bare", "plain"])
@@ -120,4 +128,57 @@ def test_the_command_prints_json() -> None:
         capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "120"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "Usage: python -m benchmarks.overhead" in done.stdout
     assert "--repeats" in done.stdout and "--quick" in done.stdout and "--json" in done.stdout
+
+
+def python(*words: str, at: Path) -> subprocess.CompletedProcess[str]:
+    """What another interpreter says, in a directory that is not the project's."""
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True, text=True, check=False, cwd=at, env=environment(COLUMNS="120"),
+    )  # fmt: skip
+
+
+MODULES = sorted(
+    path.parent.name if path.stem == "__main__" else path.stem
+    for path in (ROOT / "benchmarks").rglob("*.py")
+    if "carry_out(" in path.read_text() and path.stem != "command"
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_benchmark_of_the_project_has_options_and_its_line_in_the_docs(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    for module in (f"benchmarks.{name}", f"benchmarks.{name}.__main__"):
+        monkeypatch.delitem(sys.modules, module, raising=False)  # which another test may import
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and "--json" in said
+    assert f"Usage: python -m benchmarks.{name} [OPTIONS]" in said
+    command = f"nlpu bench {name}" if name in BENCHES else f"python -m benchmarks.{name}"
+    assert f"`{command}` |" in (ROOT / "docs" / "benchmarks.md").read_text()
+
+
+def test_the_benchmarks_of_the_project_run_from_anywhere_and_end_as_commands_do(
+    tmp_path: Path,
+) -> None:
+    done = python("-m", "benchmarks.memory_fit", "--data", ".", at=tmp_path)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.startswith("error: there are no .json files in .: name a directory of")
+    done = python("-m", "benchmarks.fake_vllm", "--help", at=tmp_path)
+    assert done.returncode == 0 and "--with-parent" in done.stdout
+
+
+def test_where_the_scripted_server_is_not_installed_a_benchmark_says_so(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['benchmarks'] = None\n"  # as in a wheel: it cannot be imported
+    code += "from nlpu.runtime.terminal.app import main; main(['bench', 'overhead', '--quick'])"
+    done = python("-c", code, at=tmp_path)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr == (
+        "error: this measures against the project's scripted server, which is not installed with "
+        "nlpu: install nlpu from a checkout of the project (pip install -e .)\n"
+    )

@@ -11,6 +11,15 @@ from typing import Any
 
 import pytest
 
+from benchmarks.answers import __main__ as answers
+from benchmarks.answers import arms as answers_arms
+from benchmarks.answers import data as answers_data
+from benchmarks.answers import dspy_arm as answers_dspy
+from benchmarks.answers import figures as answers_figures
+from benchmarks.answers.arms import ARMS, Line
+from benchmarks.answers.measuring import Results
+from benchmarks.answers.tables import markdown, tables
+from benchmarks.answers.words import DSPY, OLD, PLAIN
 from nlpu import isa
 from nlpu.errors import Usage
 from nlpu.eval.cases import Case
@@ -18,11 +27,6 @@ from nlpu.eval.intervals import wilson
 from nlpu.eval.matching import text_of
 from nlpu.ops.op import Op
 from nlpu.processor import SYSTEM_MARK
-from nlpu.runtime.bench import answers, answers_arms, answers_data, answers_dspy, answers_figures
-from nlpu.runtime.bench.answers_arms import ARMS, Line
-from nlpu.runtime.bench.answers_run import Results
-from nlpu.runtime.bench.answers_tables import markdown, tables
-from nlpu.runtime.bench.answers_words import DSPY, OLD, PLAIN
 from nlpu.testing.scripted import Scripted, Seen
 
 ANIMALS = ("heron", "swift", "kettle", "lamp")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from nlpu.runtime.bench.servers import Served, scripted_server
+from benchmarks.servers import scripted_server
+from nlpu.runtime.bench.servers import Served
 
 FILE = Path(__file__).parents[1] / "benchmarks" / "document.py"
 

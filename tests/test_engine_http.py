@@ -13,6 +13,7 @@ import pytest
 from dialect_kit import chat, serving
 from http_kit import IDS, TURNS, ask, opened, run, tokenizer
 
+from benchmarks.fake_vllm.faults import script
 from benchmarks.fake_vllm.gpu import Gpu
 from benchmarks.fake_vllm.server import FaultServer
 from nlpu import errors as e
@@ -20,7 +21,6 @@ from nlpu import op
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.processor import open_processor
 from nlpu.runtime import Computer
-from nlpu.testing.faults import script
 from nlpu.types.result import NUMBER_SCHEMAS
 from nlpu.wire import Constraint
 

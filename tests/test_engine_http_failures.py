@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 from http_kit import IDS, ask, opened, opening, run, tokenizer
 
+from benchmarks.fake_vllm.faults import FAULTS, script
 from benchmarks.fake_vllm.server import FaultServer
 from nlpu import errors as e
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.http.probe import base_url, read_card
-from nlpu.testing.faults import FAULTS, script
 from nlpu.wire import Constraint
 
 __all__ = ["tokenizer"]  # a fixture

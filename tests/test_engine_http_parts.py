@@ -20,6 +20,7 @@ from http_kit import IDS, TURNS, ask, opened, run, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.fake_vllm.faults import mix
 from benchmarks.fake_vllm.gpu import Gpu
 from benchmarks.fake_vllm.instant import InstantServer
 from benchmarks.fake_vllm.server import FaultServer
@@ -28,7 +29,6 @@ from nlpu.engines.http import errors as http_errors
 from nlpu.engines.http.decode import StreamReader, read_reply
 from nlpu.engines.http.encode import Dialect
 from nlpu.engines.http.engine import HttpEngine
-from nlpu.testing.faults import mix
 from nlpu.wire import Message, Reply
 
 __all__ = ["tokenizer"]  # a fixture

@@ -15,6 +15,7 @@ import pytest
 from kit import said
 from terminal_fixture import COMMAND, Terminal, environment, fault_server, nlpu
 
+from benchmarks.fake_vllm.answers import prompt_hash
 from nlpu.errors import ProgramError, Usage
 from nlpu.eval.scores import Report, Row
 from nlpu.isa import answer
@@ -26,7 +27,6 @@ from nlpu.runtime.terminal.eval.outcome import evaluation_of
 from nlpu.runtime.terminal.eval.score_page import page_of
 from nlpu.runtime.terminal.run.trust import doubt_of, files_of
 from nlpu.runtime.terminal.show.archive import find
-from nlpu.testing.answers import prompt_hash
 from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture

@@ -10,10 +10,10 @@ from random import Random
 import pytest
 from fault_kit import CASES, LIMITS, Case, Servers, execute, servers, tell, tokenizer, wrong
 
+from benchmarks.fake_vllm.faults import Plan, mix
 from nlpu import Limits
 from nlpu import errors as e
 from nlpu.runtime.scheduler.retry import EndpointHealth
-from nlpu.testing.faults import Plan, mix
 
 __all__ = ["servers", "tokenizer"]  # fixtures
 

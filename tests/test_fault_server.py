@@ -26,12 +26,12 @@ from fault_kit import (
     wrong,
 )
 
+from benchmarks.fake_vllm import answers as fault_answers
+from benchmarks.fake_vllm.faults import FAULTS, Seen, mix
 from benchmarks.fake_vllm.server import FaultServer
 from nlpu import Limits
 from nlpu import errors as e
 from nlpu.runtime import Run
-from nlpu.testing import answers as fault_answers
-from nlpu.testing.faults import FAULTS, Seen, mix
 
 __all__ = ["servers", "tokenizer"]  # fixtures
 

@@ -18,9 +18,9 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
+from benchmarks.fake_vllm.grammar import sample
 from nlpu.engines.grammar import grammar_of
 from nlpu.errors import BadOp, BadOperand, Malformed
-from nlpu.testing.grammar import sample
 from nlpu.testing.patterns import Dice
 from nlpu.types.result import ResultType, result_type
 

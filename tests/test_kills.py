@@ -33,10 +33,10 @@ import pytest
 from kill_programs import OPS, SHAPES
 from kill_worker import Order, live
 
+from benchmarks.fake_vllm.answers import prompt_hash
 from nlpu.prompt.codec import messages_of
 from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import past_of
-from nlpu.testing.answers import prompt_hash
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_S = 60.0

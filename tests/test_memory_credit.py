@@ -9,6 +9,7 @@ from kit import computer, echo, execute, finish, resumed
 from memory_kit import Bag, memory, talk
 from terminal_fixture import Terminal, nlpu
 
+from benchmarks.memory_credit import found
 from nlpu.chat import Turn, chat_of
 from nlpu.errors import BadOperand, MissingPart
 from nlpu.label import UNTRUSTED, USER
@@ -27,7 +28,6 @@ from nlpu.memory.controller import Memory
 from nlpu.memory.store.embedders import open_embedder
 from nlpu.programs.converse import converse
 from nlpu.runtime import Budget
-from nlpu.runtime.bench.memory_credit import found
 from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from memory_kit import Bag
 from test_memory_bench import TALK
 
+from benchmarks.memory_replay import Access, Trace, Uses, firmware_hits, hits
+from benchmarks.memory_traces import SIZES, Reader, book_trace, measure
 from nlpu.errors import MissingPart
 from nlpu.memory.store.embedders import open_embedder
-from nlpu.runtime.bench.memory_replay import Access, Trace, Uses, firmware_hits, hits
-from nlpu.runtime.bench.memory_traces import SIZES, Reader, book_trace, measure
 from nlpu.testing.scripted import Seen
 from nlpu.wire import Request
 

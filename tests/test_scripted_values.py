@@ -57,8 +57,9 @@ from pydantic import (
 )  # fmt: skip
 from typing_extensions import TypeAliasType, TypedDict
 
+from benchmarks.fake_vllm.answers import full
 from nlpu.errors import ConstraintRejected, MissingPart, Truncated
-from nlpu.testing.answers import full, pieces
+from nlpu.testing.answers import pieces
 from nlpu.testing.examples import example
 from nlpu.testing.patterns import Dice
 from nlpu.testing.scripted import Scripted, Seen, default_answer, see

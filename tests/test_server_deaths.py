@@ -28,6 +28,7 @@ from fault_kit import (
     wrong,
 )
 
+from benchmarks.fake_vllm.faults import Fault, Seen, script
 from benchmarks.fake_vllm.gpu import Gpu
 from nlpu import Limits
 from nlpu import errors as e
@@ -35,7 +36,6 @@ from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime import Computer, Run
 from nlpu.runtime.kernel import Kernel
 from nlpu.runtime.scheduler.retry import EndpointHealth
-from nlpu.testing.faults import Fault, Seen, script
 
 __all__ = ["servers"]  # a fixture
 

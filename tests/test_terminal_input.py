@@ -69,7 +69,7 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         (("show", "zzz"), "no run in"),
         (("resume", "zzz"), "no run in"),
         (("bench", "luck"), "No such command 'luck'"),
-        (("bench", "forecst"), "Did you mean 'forecast'?"),
+        (("bench", "overhed"), "Did you mean 'overhead'?"),
         (("run",), "name a PROGRAM to run: agent_day, answer, ask, "),
         (("run", "ask", "Hi", "--model", ".."), "holds no model"),
         (("run", "ask", "Hi", "--model", "ok"), "is no GGUF file"),

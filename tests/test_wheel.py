@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 USERS = '''
 from typing import Literal, assert_type
 
-from nlpu import Budget, Computer, Judgement, Op, Run, Scripted, Value, nlop
+from nlpu import Budget, Computer, Op, Overloaded, Run, Value, nlop
+from nlpu.testing import FakeClock, Scripted, mix
 
 
 @nlop
@@ -32,7 +33,8 @@ def program(text: str) -> str:
     return mood(text).value
 
 
-with Computer(Scripted("glad")) as computer:
+model = Scripted("glad", faults=mix({Overloaded: 0.0}))
+with Computer(model, clock=FakeClock()) as computer:
     run = computer.run(program, "Hurray!", budget=Budget(calls=1))
     assert_type(run, Run)
     print(run.result, run.receipt.calls)
@@ -84,6 +86,18 @@ def test_a_users_file_is_typed_and_runs_beside_modules_of_our_names(
     nlpu = python.with_name("nlpu")
     said = ran(nlpu, "run", "ask", "Where is it?", "--engine", "scripted", cwd=tmp_path)
     assert said and ran(nlpu, "runs", cwd=tmp_path)
+
+
+def test_what_needs_a_checkout_says_so(python: Path, tmp_path: Path) -> None:
+    look = "import importlib.util as u; print(u.find_spec('benchmarks'), u.find_spec('tests'))"
+    assert ran(python, "-c", look, cwd=tmp_path) == "None None"
+    nlpu = python.with_name("nlpu")
+    assert "--profile" in ran(nlpu, "bench", "throughput", "--help", cwd=tmp_path)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [nlpu, "bench", "all"], cwd=tmp_path, env=kept, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "from a checkout of the project" in done.stderr
 
 
 @pytest.mark.local

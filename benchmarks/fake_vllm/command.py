@@ -11,11 +11,11 @@ import asyncio
 import signal
 import sys
 
+from benchmarks.fake_vllm.answers import full
+from benchmarks.fake_vllm.faults import FAULTS, Plan, mix, script
 from benchmarks.fake_vllm.gpu import Gpu
 from benchmarks.fake_vllm.instant import InstantServer
 from benchmarks.fake_vllm.server import FaultServer
-from nlpu.testing.answers import full
-from nlpu.testing.faults import FAULTS, Plan, mix, script
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from benchmarks.fake_vllm import answers
 from benchmarks.fake_vllm.asked import error_body, json_response
+from benchmarks.fake_vllm.faults import Fault, Seen
 from benchmarks.fake_vllm.gpu import Gpu, Job
 from nlpu.errors import ConstraintRejected
-from nlpu.testing import answers
-from nlpu.testing.faults import Fault, Seen
+from nlpu.testing.answers import pieces
 
 if TYPE_CHECKING:
     from benchmarks.fake_vllm.server import FaultServer
@@ -157,7 +158,7 @@ class Talk:
         if kind == "repeat":
             return [" again"] * limit, "length"
         text = self.server.answer(self.seen) if self.server.answer else None
-        parts = answers.pieces(self._stopped(answers.answer(body) if text is None else text))
+        parts = pieces(self._stopped(answers.answer(body) if text is None else text))
         if kind == "length":
             return parts[: max(1, len(parts) // 2)], "length"
         return (parts[:limit], "length") if len(parts) > limit else (parts, "stop")

@@ -33,11 +33,11 @@ from typing import Any
 
 from aiohttp import web
 
+from benchmarks.fake_vllm import answers
 from benchmarks.fake_vllm.asked import asked, error_body, json_response
 from benchmarks.fake_vllm.exchange import Talk
+from benchmarks.fake_vllm.faults import Fault, Plan, Seen, fault
 from benchmarks.fake_vllm.gpu import Gpu
-from nlpu.testing import answers
-from nlpu.testing.faults import Fault, Plan, Seen, fault
 
 Answer = Callable[[Seen], str | None]
 

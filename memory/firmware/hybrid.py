@@ -41,9 +41,7 @@ from nlpu.memory.store.page import Page
 from nlpu.memory.store.queries import words_of
 from nlpu.memory.times import spans_of
 
-SIGNALS = (
-    "words", "meaning", "source", "speaker", "time", "length", "recency", "importance", "credit",
-)  # fmt: skip
+# of words, meaning, source, speaker, time, length, recency, importance, credit
 WEIGHTS = (0.4, 0.8, 0.5, 2.5, 4.0, 0.6, 0.2, 1.0, 1.0)
 _LONG = 300  # bytes
 _EACH = 100  # candidates by words, and by meaning

@@ -1,6 +1,6 @@
 """Conventions: where the parts of a prompt stand, and in which words. Data, not code.
 
-A ``Convention`` is chosen by measurement (``nlpu bench answers``) and frozen in a run's header, so
+A ``Convention`` is chosen by measurement (``benchmarks.answers``) and frozen in a run's header, so
 that a resumed run asks as it did. ``layout`` turns one into the turns of a prompt. Changing a word
 here means another version.
 

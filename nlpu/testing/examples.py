@@ -7,9 +7,9 @@ option with what stands beside its union) is narrowed to one schema first; then 
 with the dice rolled at each choice, length and bound.
 
     examples.py             unions, references, objects, arrays
-    example_narrowing.py    what must hold at once, what it costs to end
-    example_numbers.py      bounds and multiples
-    example_texts.py        formats and lengths           example_patterns.py    expressions, dice
+    narrowing.py    what must hold at once, what it costs to end
+    numbers.py      bounds and multiples
+    texts.py        formats and lengths           patterns.py    expressions, dice
 
 Rules
 1. Equal schema and dice, equal value.

@@ -14,12 +14,12 @@ fake one: a day of work takes milliseconds.
 
 Rules
 1. The answer depends on the request, or on the order of arrival where a list was given; on nothing
-   else.
+   else. A plan of ``faults`` comes before the script, and may know a prompt that comes again.
 2. Without a script the answer is a text made from the prompt's hash that satisfies the constraint.
 3. It breaks its constraint only when its script says so: that is how invalid replies are tested.
 4. Tokens of a reply, its limit and its speed are counted in pieces: up to eight ASCII letters or
    three signs in a row, with the blank before them; each digit; each other letter, and each of
-   three and more equal ones; each run of other blanks (``fault_answers.pieces``).
+   three and more equal ones; each run of other blanks (``answers.pieces``).
    ``Say(tokens=...)`` counts what it says.
 """
 
@@ -28,18 +28,32 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
 from nlpu.chat import Turn
-from nlpu.checks import AMOUNT, ANY_TEXT, COUNT, TEXT, TIME, WHOLE, Fit, check, check_fields, maybe
+from nlpu.checks import (
+    AMOUNT,
+    ANY_TEXT,
+    COUNT,
+    FUNCTION,
+    TEXT,
+    TIME,
+    WHOLE,
+    Fit,
+    check,
+    check_fields,
+    maybe,
+)
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted, shown
 from nlpu.processor import SYSTEM_MARK
 from nlpu.prompt.ids import Edge, outline_in, pieces_of
 from nlpu.testing.answers import answer, pieces
+from nlpu.testing.faults import Plan
 from nlpu.wire import Capabilities, Reply, Request
 
 
@@ -98,6 +112,7 @@ _ENGINE: dict[str, Fit] = {
     "tokens_per_s": AMOUNT,
     "max_in_flight": COUNT,
     "model": TEXT,
+    "faults": maybe(FUNCTION),
 }
 Answer = str | Say | NlpuError
 Script = Answer | Mapping[str, Answer] | Callable[[Seen], Answer] | Sequence[Answer] | None
@@ -121,6 +136,7 @@ class Scripted:
         latency_s: Seconds before the first token.
         tokens_per_s: Speed after it (0: at once).
         max_in_flight: What it tells the scheduler.
+        faults: Which requests fail (``nlpu.testing.mix``).
         model: The name that results are journaled under.
     """
 
@@ -134,6 +150,7 @@ class Scripted:
         tokens_per_s: float = 0.0,
         max_in_flight: int = 1_000_000,
         model: str = "scripted",
+        faults: Plan | None = None,
     ) -> None:
         check("Scripted", locals(), _ENGINE)
         self.seen: list[Seen] = []
@@ -145,6 +162,7 @@ class Scripted:
         self._queue: list[tuple[int, int, asyncio.Future[None]]] = []
         self._latency_s, self._tokens_per_s = latency_s, tokens_per_s
         self._max_in_flight, self._model = max_in_flight, model
+        self._faults, self._asked = faults, Counter[tuple[object, ...]]()
         self._tasks: dict[str, asyncio.Task[object]] = {}
 
     def __repr__(self) -> str:
@@ -190,7 +208,7 @@ class Scripted:
         self.closed = True
 
     async def _serve(self, seen: Seen, on_text: Callable[[str], None] | None) -> Reply:
-        said = self._answer(seen)
+        said = self._fault(seen.request) or self._answer(seen)
         timed = self._latency_s or self._tokens_per_s or self._free <= 0
         timed = timed or (isinstance(said, Say) and said.seconds is not None)
         if timed:
@@ -241,6 +259,13 @@ class Scripted:
         else:
             self._free += 1
 
+    def _fault(self, request: Request) -> NlpuError | None:
+        if self._faults is None:
+            return None
+        prompt = tuple(request.prompt)
+        self._asked[prompt] += 1
+        return self._faults(request, self._asked[prompt] - 1)
+
     def _answer(self, seen: Seen) -> Answer:
         script = self._script
         if script is None:
@@ -284,17 +309,13 @@ def _text(ids: Sequence[int]) -> str:
 
 def default_answer(seen: Seen) -> str:
     """A text made from the prompt that satisfies the request's constraint."""
-    body: dict[str, Any] = {
-        "prompt": seen.instruction
-        + seen.examples
-        + "".join(f"\0{t}" for t in (*seen.operands.values(), *(turn.text for turn in seen.chat)))
-    }
+    texts = (*seen.operands.values(), *(turn.text for turn in seen.chat))
+    prompt = seen.instruction + seen.examples + "".join(f"\0{text}" for text in texts)
     constraint = seen.request.constraint
-    if constraint is not None:
-        plain = constraint.kind == "regex"
-        spec = constraint.spec if plain else json.loads(constraint.spec)
-        body["structured_outputs"] = {constraint.kind: spec}
-    return answer(body)
+    if constraint is None:
+        return answer(prompt)
+    kind, spec = constraint.kind, constraint.spec
+    return answer(prompt, (kind, spec if kind == "regex" else json.loads(spec)))
 
 
 def _reply(request: Request, say: Say) -> Reply:

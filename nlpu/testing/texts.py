@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-A format has a function that rolls one of its texts; a pattern is rolled by example_patterns.py; all
+A format has a function that rolls one of its texts; a pattern is rolled by patterns.py; all
 else is words. What a length or a second pattern forbids is rolled again.
 
 Rules

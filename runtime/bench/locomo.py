@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -85,16 +84,10 @@ def context(found: list[Found]) -> str:
 
 def words_there(answer: str, context: str) -> float:
     """The share of the answer's words that the context has."""
-    words, there = _words(answer), set(_words(context))
+    words, there = words_of(answer), set(words_of(context))
     return sum(word in there for word in words) / len(words) if words else 1.0
 
 
-def token_f1(said: str, answer: str) -> float:
-    """The harmonic mean of precision and recall over words, each as often as it is there."""
-    words, wanted = Counter(_words(said)), Counter(_words(answer))
-    common = (words & wanted).total()
-    return 2 * common / (words.total() + wanted.total()) if common else 0.0
-
-
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """Words, in small letters."""
     return re.findall(r"\w+", text.lower())

@@ -7,10 +7,9 @@ hold its evidence. Every turn is a page, every session a source. A question's re
 share of its evidence among the first k pages; the figure is the mean over all questions that have
 evidence.
 
-The weights that ``hybrid`` ships were rounded from a fit on these files. So the gate is on ``hybrid
-(held out)``: for each file, weights fitted on the others alone. ``valued`` rates each page by its
-novelty as it is written; there are no outcomes here, so nothing has credit. What needs a model is
-measured on a sample, if one is asked for (``memory_model``).
+The weights that ``hybrid`` ships were rounded from a fit on such files (``benchmarks.memory_fit``
+holds one out). ``valued`` rates each page by its novelty as it is written; there are no outcomes
+here, so nothing has credit.
 
 Rules
 1. Evidence that the file does not hold counts as not found.
@@ -30,90 +29,56 @@ from typing import Annotated, Any
 
 import typer
 
-from nlpu import Computer, Memory, Usage
+from nlpu import Memory, Usage
 from nlpu.memory.firmware import Found, open_firmware
 from nlpu.memory.store.levels import Levels
-from nlpu.runtime.bench.locomo import (
-    CONTEXT_TOKENS,
-    CUTS,
-    Result,
-    Talk,
-    context,
-    read_talk,
-    score,
-    words_there,
-)
-from nlpu.runtime.bench.memory_fit import Fit, fitted
-from nlpu.runtime.bench.memory_model import LOOKS, ask, sampled
-from nlpu.runtime.bench.memory_model import figures as answer_figures
-from nlpu.runtime.bench.report import at_least, circumstances, show, show_circumstances
-from nlpu.runtime.bench.results import processor
-from nlpu.runtime.terminal.options import Engine, Json, Model
-
-GATE = 0.62  # recall at 10
-HELD_OUT = "hybrid (held out)"
+from nlpu.runtime.bench.locomo import CUTS, Result, Talk, context, read_talk, score, words_there
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
+from nlpu.runtime.bench.results import AsJson, deliver
 
 app = typer.Typer(add_completion=False)
 Look = Callable[[Levels, str, int, float], list[Found]]
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="LoCoMo's JSON files.")]
 
 
 @app.command(help="Recall of evidence in long conversations, by firmware.")
-def command(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="LoCoMo's JSON files.")],
-    sample: Annotated[
-        int, typer.Option("--sample", metavar="N", min=0, help="Questions asked with a model, too.")
-    ] = 0,
-    engine: Engine = None,
-    model: Model = None,
-    as_json: Json = False,
-) -> None:
-    from nlpu.runtime.terminal.output import write_json
-
-    figures = measure(data, sample, *processor(engine, model))
-    if as_json:
-        write_json(figures)
-    else:
-        _print(figures)
+def command(data: Data, as_json: AsJson = False) -> None:
+    deliver("memory", measure(data), tables, as_json=as_json)
 
 
-def measure(
-    data: Path, sample: int = 0, engine: str = "local", model: str | None = None
-) -> dict[str, Any]:
-    """Everything the command prints."""
+def talks_in(data: Path) -> list[Talk]:
+    """The conversations of a directory. Raises Usage where there are none."""
     talks = [read_talk(path) for path in sorted(data.glob("*.json"))]
     if not talks:
         raise Usage(f"there are no .json files in {data}: name a directory of LoCoMo conversations")
+    return talks
+
+
+def measure(data: Path) -> dict[str, Any]:
+    """Everything the command prints."""
     results: dict[str, list[Result]] = {}
-    fits, asked = [], []
-    for talk, questions in zip(talks, sampled(talks, sample), strict=True):
-        with _holding(talk, "hybrid") as memory:
+    talks = talks_in(data)
+    for talk in talks:
+        with holding(talk, "hybrid") as memory:
             for name, look in looks().items():
                 results.setdefault(name, []).append(_asked(memory, talk, look))
-            fits.append(Fit(memory, talk))
-            if questions:
-                with Computer(engine, model=model) as computer:
-                    asked.append(ask(computer, memory, talk, questions))
-        with _holding(talk, "valued") as memory:
+        with holding(talk, "valued") as memory:
             results.setdefault("valued", []).append(_asked(memory, talk, memory.firmware.search))
-    if len(fits) > 1:
-        results[HELD_OUT] = [
-            fit.result(fitted([other for other in fits if other is not fit])) for fit in fits
-        ]
-    rows = [_figures(name, found) for name, found in results.items()]
-    for name in LOOKS if asked else ():
-        nlops = sum(part.nlops[name] for part in asked)
-        rows.append(_figures(f"{name} (sample)", [part.results[name] for part in asked], nlops))
+    return report(talks, [row(name, found) for name, found in results.items()])
+
+
+def report(talks: list[Talk], rows: list[dict[str, Any]], **facts: Any) -> dict[str, Any]:
+    """Rows with when and on what they were measured."""
     return {
-        **circumstances("chromadb", "torch"),
+        **circumstances("chromadb", "torch", **facts),
         "files": [talk.name for talk in talks],
         "questions": sum(len(talk.questions) for talk in talks),
         "firmware": rows,
-        **({"engine": engine, "answers": answer_figures(asked)} if asked else {}),
     }
 
 
 @contextmanager
-def _holding(talk: Talk, firmware: str) -> Iterator[Memory]:
+def holding(talk: Talk, firmware: str) -> Iterator[Memory]:
     """A store of a conversation, its clock at the end of it; pages came one by one."""
     now_s = max(page.time_s for page in talk.pages.values())
     with (
@@ -180,24 +145,27 @@ def _asked(memory: Memory, talk: Talk, look: Look) -> Result:
 # -- figures ---------------------------------------------------------------------------------------
 
 
-def _figures(name: str, results: list[Result], nlops: float = 0.0) -> dict[str, Any]:
+def row(name: str, results: list[Result], nlops: float = 0.0) -> dict[str, Any]:
+    """The figures of one firmware, of all files."""
+
     def mean(values: Iterator[float]) -> float:
         return round(statistics.fmean(values), 4)
 
-    row: dict[str, Any] = {"name": name}
+    found: dict[str, Any] = {"name": name}
     for cut in CUTS:
-        row[f"recall_at_{cut}"] = mean(v for r in results for v in r.recall[cut])
-    row["by_file"] = [mean(iter(result.recall[10])) for result in results]
+        found[f"recall_at_{cut}"] = mean(v for r in results for v in r.recall[cut])
+    found["by_file"] = [mean(iter(result.recall[10])) for result in results]
     times = [ms for result in results for ms in result.ms]
-    row["ms_per_query"] = round(statistics.median(times), 2) if times else None
-    row["questions"] = sum(len(result.recall[10]) for result in results)
-    row["nlops_per_query"] = round(nlops / row["questions"], 2)
+    found["ms_per_query"] = round(statistics.median(times), 2) if times else None
+    found["questions"] = sum(len(result.recall[10]) for result in results)
+    found["nlops_per_query"] = round(nlops / found["questions"], 2)
     answered = [share for result in results for share in result.answered]
-    row["answer_words_in_context"] = mean(iter(answered)) if answered else None
-    return row
+    found["answer_words_in_context"] = mean(iter(answered)) if answered else None
+    return found
 
 
-def _print(figures: dict[str, Any]) -> None:
+def tables(figures: dict[str, Any]) -> None:
+    """Everything, on stdout."""
     show_circumstances(figures)
     rows = figures["firmware"]
     show(
@@ -226,15 +194,6 @@ def _print(figures: dict[str, Any]) -> None:
             for row in rows
         ],
     )
-    if "answers" in figures:
-        f1 = ", ".join(f"{name} {f1:.3f}" for name, f1 in figures["answers"]["token_f1"].items())
-        print(
-            f"token F1 of {figures['engine']} on {figures['answers']['questions']} questions, "
-            f"{CONTEXT_TOKENS:,} tokens of context: {f1}"
-        )
-    for row in rows:
-        if row["name"] == HELD_OUT:
-            print(f"{HELD_OUT}, recall at 10 (>= {GATE}): {at_least(row['recall_at_10'], GATE)}")
 
 
 def _share(share: float | None) -> str:

@@ -43,21 +43,14 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 
 def _panels(figures: dict[str, Any]) -> list[Callable[[Any], None]]:
-    found: list[Callable[[Any], None]] = []
     profiles = figures.get("throughput", figures).get("profiles", [])
     profiles = [each for each in profiles if each["rows"]]  # one may have failed
-    programs = figures.get("programs", figures)
-    if profiles:
-        found += [
-            lambda axes: _rising(axes, profiles, "nlops_per_s", "nlops/s"),
-            lambda axes: _rising(axes, profiles, "p95_s", "p95 of a call, s"),
-        ]
-    if programs.get("peers"):
-        found += [
-            lambda axes: _bars(axes, programs["peers"], "wall_s", "makespan, s"),
-            lambda axes: _bars(axes, programs["peers"], "cpu_ms_per_call", "client CPU, ms a call"),
-        ]
-    return found
+    if not profiles:
+        return []
+    return [
+        lambda axes: _rising(axes, profiles, "nlops_per_s", "nlops/s"),
+        lambda axes: _rising(axes, profiles, "p95_s", "p95 of a call, s"),
+    ]
 
 
 def _rising(axes: Any, profiles: list[dict[str, Any]], figure: str, title: str) -> None:
@@ -92,16 +85,3 @@ def _steps(low: float, high: float) -> list[float]:
     most = min(step for step in steps if step > high)
     held = [step for step in steps if least <= step <= most]
     return held if len(held) <= _MOST_TICKS else [held[0], *held[3:-3:3], held[-1]]
-
-
-def _bars(axes: Any, rows: list[dict[str, Any]], figure: str, title: str) -> None:
-    """A bar for each program and framework."""
-    names = [row["name"] for row in rows]
-    heights = [row[figure]["median"] if isinstance(row[figure], dict) else row[figure]
-               for row in rows]  # fmt: skip
-    who = list(dict.fromkeys(row["who"] for row in rows))
-    axes.barh(names, heights, color=[f"C{who.index(row['who'])}" for row in rows])
-    axes.invert_yaxis()
-    axes.set_title(title)
-    axes.tick_params(axis="y", labelsize=7)
-    axes.grid(axis="x", alpha=0.3)

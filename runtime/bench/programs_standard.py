@@ -10,7 +10,8 @@ Rules
 1. The bound counts generated tokens only; reading prompts is not in it, so programs that read much
    and write little stay far above it whatever the schedule.
 2. Programs are found by name, as the terminal finds them; a program that is not there is left out.
-3. Texts are made, with a seed: ``programs_quality.facts``.
+3. Texts are made, with a seed: ``programs_quality.facts``. An agent is a plain function and a fleet
+   many starts; an uneven graph is ops on Values.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from nlpu import Computer
-from nlpu.runtime.bench.programs_ours import agent, uneven
+from nlpu import Computer, Value, lift
 from nlpu.runtime.bench.programs_quality import facts, lines
-from nlpu.runtime.bench.programs_work import TURN, Size
+from nlpu.runtime.bench.programs_work import NOTE, TURN, Size
 from nlpu.runtime.bench.programs_work import fleet as fleet_work
 from nlpu.runtime.bench.programs_work import uneven as uneven_work
 from nlpu.runtime.bench.report import measured
 from nlpu.runtime.loader import available, load
+from nlpu.wire import Engine, Reply, Request
 
 _TOKENS = 24  # of a calibrating answer
 _MANY = 64  # calls that fill any processor that is measured here
@@ -38,6 +39,43 @@ class Speed(NamedTuple):
 
     alone_s_per_token: float
     full_tokens_per_s: float
+
+
+class Whole:
+    """An engine whose replies count as ended, so that forced texts are passed on uncut."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.capabilities = engine.capabilities
+        self.cancel, self.close = engine.cancel, engine.close
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        return (await self._engine.send(request, on_text))._replace(finish="stop")
+
+
+def agent(texts: list[str], tokens: list[int]) -> Value[str]:
+    """Asks, appends the reply and the next text, asks again."""
+    transcript: Any = texts[0]
+    for turn, limit in enumerate(tokens):
+        reply = TURN.using(max_tokens=limit)(transcript)
+        transcript = joined(transcript, reply, *texts[turn + 1 : turn + 2])
+    return reply
+
+
+def uneven(nodes: list[dict[str, Any]]) -> list[Value[str]]:
+    """A call for each node; it starts when what it reads is there."""
+    made: list[Value[str]] = []
+    for spec in nodes:
+        parents = [made[parent] for parent in spec["parents"]]
+        before: Any = joined(*parents) if parents else ""
+        made.append(NOTE.using(max_tokens=spec["tokens"])(spec["text"], before))
+    return made
+
+
+@lift
+def joined(*texts: str) -> str:
+    """Texts below each other."""
+    return "\n".join(texts)
 
 
 def calibrated(computer: Computer, name: str) -> Speed:
@@ -58,7 +96,7 @@ def _seconds(computer: Computer, name: str, calls: int) -> float:
 
 
 def standard(computer: Computer, size: Size, sentences: int, repeats: int) -> list[dict[str, Any]]:
-    """One row for each program. Forced texts have to come uncut (``programs_ours.Whole``)."""
+    """One row for each program. Forced texts have to come uncut (``Whole``)."""
     speed = calibrated(computer, "calibrate")
     programs = _programs(size, sentences)
     return [_row(computer, speed, name, program, repeats) for name, program in programs.items()]

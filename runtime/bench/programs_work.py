@@ -1,4 +1,4 @@
-"""The work of ``nlpu bench programs --peers``: who asks what of whom, and how long each answer is.
+"""The work of ``nlpu bench programs``: who asks what of whom, and how long each answer is.
 
     fleet    agents that start together, each with its own number of turns; a turn reads the whole
              transcript of the turns before it
@@ -6,9 +6,9 @@
              beside that; most answers are short, a few long
 
 Rules
-1. The same seed gives the same shape and lengths to every framework; ``name`` makes the texts of
-   every repeat and run new, so that nobody finds another's prompts in the server's cache.
-2. All send the same messages, and answers are forced to their length by the same constraint.
+1. The same seed gives the same shape and lengths; ``name`` makes the texts of every repeat and run
+   new, so that nobody finds another's prompts in the server's cache.
+2. Answers are forced to their length by a constraint.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ import random
 from typing import Any, NamedTuple
 
 from nlpu.ops.op import Op, Operand
-from nlpu.prompt.codec import messages_of
-from nlpu.prompt.convention import FIRST
 from nlpu.runtime.bench.throughput_profiles import ENDLESS, filled
 from nlpu.types.result import ResultType, result_type
 
@@ -37,10 +35,8 @@ class Size(NamedTuple):
     text: int = 80
 
 
-FULL = Size(256, 12, 256, 12)  # fills the 256 slots of `programs_peers.GPU`
-QUICK = Size(64, 8, 16, 8)  # fills a quarter of them, or less
 ON_CPU = Size(12, 5, 6, 5, short=6, long=40, text=40)  # a real vLLM without a GPU
-WARM_UP = Size(2, 2, 2, 2)
+SMALL = Size(4, 3, 4, 3, short=6, long=32, text=40)
 
 
 def _op(name: str, text: str, *operands: str) -> Op[str]:
@@ -53,15 +49,6 @@ TURN = _op("turn", "Write the next step of this work.", "transcript")
 NOTE = _op("note", "Go on with the notes.", "text", "before")
 
 
-def prompt_of(op: Op[str]) -> dict[str, str]:
-    """The op's messages as the peers fill them in: the same text that our codec makes.
-
-    In the first convention, which has a system's and a user's turn whatever the operands are.
-    """
-    places = [f"{{{place.name}}}" for place in op.operands]
-    return {turn.role: turn.content for turn in messages_of(op, places, convention=FIRST)}
-
-
 def fleet(size: Size, name: str) -> dict[str, Any]:
     """Agents with their texts and the lengths of their answers."""
     dice = random.Random(SEED)
@@ -71,7 +58,7 @@ def fleet(size: Size, name: str) -> dict[str, Any]:
         texts = [_text(f"{name} {number} {turn}", size) for turn in range(turns)]
         tokens = [dice.randint(size.short, 4 * size.short) for _ in texts]
         agents.append({"texts": texts, "tokens": tokens})
-    return {**prompt_of(TURN), "agents": agents}
+    return {"agents": agents}
 
 
 def uneven(size: Size, name: str) -> dict[str, Any]:
@@ -87,25 +74,8 @@ def uneven(size: Size, name: str) -> dict[str, Any]:
         tokens = size.long if dice.random() < 1 / 12 else dice.randint(size.short, 2 * size.short)
         text = _text(f"{name} {number}", size)
         nodes.append({"text": text, "parents": parents, "tokens": tokens})
-    return {**prompt_of(NOTE), "nodes": nodes}
-
-
-PROGRAMS = {"fleet": fleet, "uneven": uneven}
+    return {"nodes": nodes}
 
 
 def _text(name: str, size: Size) -> str:
     return filled(lambda text: len(text.split()), size.text, name)
-
-
-def calls_of(work: dict[str, Any]) -> int:
-    """How many calls the work is."""
-    if "agents" in work:
-        return sum(len(agent["tokens"]) for agent in work["agents"])
-    return len(work["nodes"])
-
-
-def answer_tokens(work: dict[str, Any]) -> int:
-    """How many tokens its answers have."""
-    if "agents" in work:
-        return sum(sum(agent["tokens"]) for agent in work["agents"])
-    return sum(node["tokens"] for node in work["nodes"])

@@ -1,4 +1,4 @@
-"""What all benchmarks print alike: the machine, tables, and gates beside their figures."""
+"""What all benchmarks print alike: the machine, figures, and tables."""
 
 from __future__ import annotations
 
@@ -44,21 +44,17 @@ def median_of(figure: dict[str, Any]) -> str:
     return f"{figure['median']:,.3g}" if figure["median"] < 1000 else f"{figure['median']:,.0f}"
 
 
+def percentile(figures: list[float], share: float) -> float:
+    """The smallest figure that so large a share does not exceed."""
+    place = -(-len(figures) * round(share * 100) // 100)
+    return sorted(figures)[max(0, place - 1)]
+
+
 def _version(name: str) -> str:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def at_most(figure: float, gate: float) -> str:
-    """A figure and whether it meets its gate."""
-    return f"{figure:g} {'met' if figure <= gate else 'NOT MET'}"
-
-
-def at_least(figure: float, gate: float) -> str:
-    """As ``at_most``, the other way round."""
-    return f"{figure:g} {'met' if figure >= gate else 'NOT MET'}"
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

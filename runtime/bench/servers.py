@@ -1,11 +1,9 @@
-"""Servers of other processes for benchmarks: they end with the ``with`` block, or with us."""
+"""What a benchmark measures: the engine in this process, or a server."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -20,28 +18,6 @@ from nlpu.runtime.settings import api_key
 from nlpu.wire import Engine
 
 ROWS = 8  # requests the embedded processor runs at once
-
-
-@contextmanager
-def scripted_server(*options: str) -> Iterator[str]:
-    """The scripted OpenAI-compatible server in another process; gives its URL."""
-    command = [sys.executable, "-m", "benchmarks.fake_vllm.server", "--with-parent", *options]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
-@contextmanager
-def instant_server(text: str, calls_per_s: float = 0.0, window: int = 4096) -> Iterator[str]:
-    """Answers every request with the same text: at once, or no faster than so many a second."""
-    options = ("--calls-per-s", str(calls_per_s), "--window", str(window))
-    with scripted_server("--instant", "--text", text, *options) as url:
-        yield url
 
 
 class Served(NamedTuple):

@@ -35,7 +35,6 @@ from pydantic import BaseModel, Field, create_model
 from nlpu import Usage
 from nlpu.ops.op import Op, Operand
 from nlpu.processor import Processor
-from nlpu.runtime.bench.requests import FILLER
 from nlpu.types.result import ResultType, result_type
 from nlpu.wire import Constraint
 
@@ -45,6 +44,7 @@ PROFILES["agent"] = (300, 50, 10)
 _SPARE = 16  # tokens of the window for the names of calls, and for how joined texts are cut
 _ITEM_TOKENS = 20
 _TRIES = 30
+FILLER = "the quick brown fox jumps over the lazy dog near the bank of a river "
 _WORDS = FILLER.split()
 _TOKEN_BYTES, _MOST_TOKEN_BYTES = 4, 6  # of our texts; of what a model adds to them, too (rule 3)
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from nlpu import Computer, NlpuError, lift
 from nlpu.processor import Processor
-from nlpu.runtime.bench.report import circumstances, measured
+from nlpu.runtime.bench.report import circumstances, measured, percentile
 from nlpu.runtime.bench.servers import Target, target
 from nlpu.runtime.bench.throughput_bare import Bare, bare_of
 from nlpu.runtime.bench.throughput_profiles import (
@@ -242,8 +242,6 @@ def joined(transcript: str, reply: str, text: str) -> str:
 
 
 def _figures(mine: list[Sample], theirs: list[float]) -> dict[str, Any]:
-    from nlpu.runtime.bench.priority import percentile  # it is itself a command
-
     counts = [reply for sample in mine for _, reply in sample.seen]
     prompt = sum(reply.prompt_tokens for reply in counts)
     waits = [[seconds for seconds, _ in sample.seen] for sample in mine]

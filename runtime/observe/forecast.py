@@ -166,8 +166,8 @@ class DryEngine:
         said = "word " * tokens
         if request.constraint is not None:
             kind, spec = request.constraint.kind, request.constraint.spec
-            form = {kind: spec if kind == "regex" else json.loads(spec)}
-            said = answer({"prompt": f"{text}{self._chance.random()}", "structured_outputs": form})
+            form = (kind, spec if kind == "regex" else json.loads(spec))
+            said = answer(f"{text}{self._chance.random()}", form)
             tokens = min(tokens, len(said))
         return Sample(said, tokens, 0, 0.0, tokens * self._pace_s)
 

@@ -78,8 +78,8 @@ app.add_typer(memory, name="memory")
 app.command()(doctor)
 
 
-def main(argv: list[str] | None = None) -> None:
-    """The console script. Always ends in SystemExit."""
+def main(argv: list[str] | None = None, app: typer.Typer = app, name: str = "nlpu") -> None:
+    """Carry out a command line: that of ``nlpu``, or another one. Always ends in SystemExit."""
     for stream in (results(), sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     if not os.environ.get("NLPU_DEBUG"):
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch loads
     try:
-        code = app(args, prog_name="nlpu", standalone_mode=False)
+        code = app(args, prog_name=name, standalone_mode=False)
     except BaseException as error:
         code = _ended_by(error, args)
     try:

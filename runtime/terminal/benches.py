@@ -1,40 +1,33 @@
 """``nlpu bench``: the benchmarks, each imported only when it is asked for.
 
-To add one, write ``runtime/bench/NAME.py`` with a typer ``app``, or with a function of the same
-name that gives its figures as plain data, and enter it in ``BENCHES``. The function's parameters of
-plain types become options.
+Two measure against the scripted server of the project's tests, which is not installed: they are
+carried out by the checkout's own command, and say so where there is none.
+
+To add one, write ``runtime/bench/NAME.py`` with a typer ``app``, and enter it in ``BENCHES``. What
+measures the project rather than a user's processor belongs in ``benchmarks/``.
 """
 
 from __future__ import annotations
 
-import inspect
-import typing
+import os
+import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from nlpu.runtime.terminal.options import Json
-
 BENCHES = {
     "throughput": "A processor at rising concurrency: nlops/s, latency, knee.",
-    "programs": "Makespans against bounds, big prompts against small ones, other frameworks.",
-    "overhead": "CPU a call costs in this runtime, over a bare client's.",
-    "answers": "How often ops are right: the default layout, that of before, plain words, DSPy.",
-    "saturation": "The share of a fast server's rate that one process reaches.",
-    "priority": "Priorities on against off, on vLLM with more programs than slots.",
+    "programs": "Makespans against bounds, big prompts against small ones.",
+    "overhead": "CPU a call costs in this runtime, over a bare client's (in a checkout).",
     "memory": "Recall of evidence in long conversations, by firmware.",
-    "memory_scale": "Look-ups in a large store against a small one.",
-    "memory_credit": "What helped before, found with and without credit.",
-    "memory_traces": "Page caches on programs' own traces, against the offline optimum.",
-    "memory_portable": "A store whose embedder is changed without embedding it again.",
-    "forecast": "Forecasts of dry runs against what runs took.",
     "compare": "What changed beyond noise between two results.",
-    "all": "Throughput, programs and overhead of one processor, in one result.",
+    "all": "Throughput, programs and overhead of one processor (in a checkout).",
 }
-_PLAIN = (str, int, float, bool, str | None, int | None, float | None)
+IN_CHECKOUT = ("overhead", "all")  # these are modules of ``benchmarks``
+_ANY_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 class _Lazy(TyperGroup):
@@ -62,59 +55,49 @@ def _bench() -> None:
 
 def _outline(name: str) -> Any:
     """Enough of a command to be listed."""
-    return _as_command(name, lambda: None)
+    return _made(name, lambda: None)
 
 
-def _as_command(name: str, function: Callable[..., Any]) -> Any:
-    outline = typer.Typer(add_completion=False)
-    outline.command(name, help=BENCHES[name])(function)
-    return typer.main.get_command(outline)
+def _made(name: str, function: Callable[..., Any], **settings: Any) -> Any:
+    found = typer.Typer(add_completion=False)
+    found.command(name, help=BENCHES[name], context_settings=settings)(function)
+    return typer.main.get_command(found)
 
 
 def _command(name: str) -> Any:
     """The benchmark's command. Raises MissingPart."""
     from nlpu.errors import MissingPart
 
+    if name in IN_CHECKOUT:
+        return _made(name, _passed_on, **_ANY_WORDS)
     try:
         module = import_module(f"nlpu.runtime.bench.{name}")
     except ModuleNotFoundError as error:
         raise MissingPart(
             f"the benchmark {name} needs {error.name}, which is not installed here"
         ) from error
-    found = getattr(module, "app", None)
-    if isinstance(found, typer.Typer):
-        return typer.main.get_command(found)
-    return _as_command(name, _printing(getattr(module, name)))
+    return typer.main.get_command(module.app)
 
 
-def _printing(measure: Callable[..., Any]) -> Callable[..., Any]:
-    """A command that prints what ``measure`` gives."""
+def _passed_on(context: typer.Context) -> int:
+    """Have the checkout's own command carried out. Raises MissingPart."""
+    import subprocess
+    from importlib.util import find_spec
+    from pathlib import Path
 
-    def command(as_json: bool = False, **options: Any) -> None:
-        from nlpu.runtime.terminal.output import as_text, write, write_json
+    from nlpu.errors import MissingPart
 
-        figures = measure(**options)
-        if as_json:
-            write_json(figures)
-        else:
-            write(as_text(figures) + "\n")
-
-    parameters = [*_options(measure), _option("as_json", Json, False)]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
-    return command
-
-
-def _options(measure: Callable[..., Any]) -> list[inspect.Parameter]:
-    hints = typing.get_type_hints(measure)
-    found = []
-    for name, parameter in inspect.signature(measure).parameters.items():
-        if hints.get(name) in _PLAIN:
-            default = None if parameter.default is parameter.empty else parameter.default
-            found.append(_option(name, Annotated[hints[name], typer.Option()], default))
-    return found
-
-
-def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+    try:
+        found = find_spec(f"benchmarks.{context.info_name}") and find_spec("benchmarks")
+    except ModuleNotFoundError:
+        found = None
+    if found is None or found.origin is None:
+        raise MissingPart(
+            "this measures against the project's scripted server, which is not installed with "
+            "nlpu: install nlpu from a checkout of the project (pip install -e .)"
+        )
+    path = [str(Path(found.origin).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{context.info_name}", *context.args],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}, check=False,
+    ).returncode  # fmt: skip
