@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import NlpuError, Usage
+from nlpu.sampling import DEFAULTS
 from nlpu.wire import Capabilities
 
 if TYPE_CHECKING:
@@ -139,8 +140,10 @@ def ran_on(station: Station, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def described(capabilities: Capabilities) -> dict[str, Any]:
-    """Capabilities as plain data, for a run's header."""
+    """Capabilities as plain data, for a run's header; all of ``Sampling`` is not named."""
+    some = capabilities.sampling
     return {
+        **({} if some >= DEFAULTS.keys() else {"sampling": sorted(some)}),
         "model": capabilities.model,
         "window": capabilities.window,
         "max_in_flight": capabilities.max_in_flight,

@@ -58,6 +58,7 @@ from pydantic import (
 from typing_extensions import TypeAliasType, TypedDict
 
 from nlpu.errors import ConstraintRejected, MissingPart, Truncated
+from nlpu.sampling import Sampling
 from nlpu.testing.answers import full, pieces
 from nlpu.testing.examples import example
 from nlpu.testing.patterns import Dice
@@ -211,7 +212,7 @@ FEW: list[Any] = [
 def asked(prompt: str, schema: Any) -> Seen:
     """The request of a prompt under a schema, as the engine sees it."""
     spec = Constraint("json", json.dumps(schema))
-    return see(Request("r", tuple(map(ord, prompt)), 1000, constraint=spec))
+    return see(Request("r", tuple(map(ord, prompt)), Sampling(1000), spec))
 
 
 PROMPTS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_size=20)

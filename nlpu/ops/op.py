@@ -32,14 +32,15 @@ from nlpu.lifting import Gather, Lift, check_text, contains_value, gather
 from nlpu.ops.checks import (
     chat_place,
     check_draws,
-    check_given,
     check_parameter,
     check_settings,
     hints_of,
+    settings_of,
     typed,
 )
 from nlpu.ops.examples import examples_of
 from nlpu.printing import one_line
+from nlpu.sampling import USUAL, Sampling
 from nlpu.types.result import ResultType, result_type
 from nlpu.value import Value, current
 
@@ -72,9 +73,8 @@ class Operand:
 class Op(Generic[R]):
     """A typed natural-language instruction.
 
-    max_tokens:  bound of generated tokens (0: the default of the result type).
-    temperature: 0 gives the same answer to the same question, and then it is asked only once.
-    repetition_penalty: above 1 keeps small models from saying the same thing again and again.
+    sampling:    how the answer's tokens are chosen; ``nlop``, ``op`` and ``using`` take its fields.
+                 At temperature 0 the same question has the same answer, and is asked only once.
     at_limit:    what to do with a free text that reaches max_tokens: ``error`` raises Truncated,
                  ``trim`` keeps it up to its last whole sentence and counts it in the receipt.
     processor:   name of the processor to run on (None: the computer's default).
@@ -91,10 +91,7 @@ class Op(Generic[R]):
     text: str
     operands: tuple[Operand, ...]
     result: ResultType
-    max_tokens: int = 0
-    temperature: float = 0.0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
+    sampling: Sampling = USUAL
     at_limit: AtLimit = "error"
     processor: str | None = None
     system: str | None = None
@@ -110,7 +107,8 @@ class Op(Generic[R]):
         places = [(place.name, place.type) for place in self.operands]
         object.__setattr__(self, "chat", chat_place(self.name, places))
         if not self.max_tokens:
-            object.__setattr__(self, "max_tokens", _default_tokens(self.result))
+            most = replace(self.sampling, max_tokens=_default_tokens(self.result))
+            object.__setattr__(self, "sampling", most)
         shown = examples_of(self.name, places, self.result, self.examples)
         object.__setattr__(self, "examples", shown)
         object.__setattr__(self, "digest", _digest(self))
@@ -119,6 +117,16 @@ class Op(Generic[R]):
     def __repr__(self) -> str:
         names = ", ".join(place.name for place in self.operands)
         return one_line(f"Op {self.name}({names}) -> {self.result.name}: {self.text}", 160)
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens that an answer may have."""
+        return self.sampling.max_tokens
+
+    @property
+    def temperature(self) -> float:
+        """0 takes the likeliest token each time; above, each call is a draw of its own."""
+        return self.sampling.temperature
 
     def __call__(
         self, *args: Any, samples: int | None = None, sample: int | None = None, **named: Any
@@ -164,9 +172,9 @@ class Op(Generic[R]):
         return current().issue(Check(self, cases_of(cases), metric), ())
 
     def using(self, **changes: Any) -> Op[R]:
-        """The same op with other settings: any field of Op but its text, operands and result."""
-        check_given(self.name, changes)
-        return replace(self, **changes)
+        """The same op with other settings: any field of Op but its text, operands and result, and
+        any of Sampling."""
+        return replace(self, **settings_of(self.name, changes, self.sampling))
 
     def _plain_operands(self, args: tuple[Any, ...]) -> bool:
         """Whether every operand is a Value or an ASCII text where text is wanted: most calls."""
@@ -258,7 +266,7 @@ def nlop(function: Callable[..., R] | None = None, **settings: Any) -> Any:
     hints = hints_of(function, "an op")
     text, settings = inspect.getdoc(function), {"name": function.__name__, **settings}
     called = settings["name"]
-    check_given(called, settings)
+    settings = settings_of(called, settings)
     if not text:
         raise BadOp(f"{called} needs a docstring: it is the instruction")
     if "return" not in hints:
@@ -290,7 +298,7 @@ def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settin
     names = ["text"] if operands == 1 else [f"text_{n + 1}" for n in range(operands)]
     places = tuple(Operand(place, result_type(str)) for place in names)
     called = name or _slug(str(text))
-    check_given(called, settings)
+    settings = settings_of(called, settings)
     result = typed(out, f"the result of op {called}")
     return Op(called, text, places, result, **settings)
 
@@ -311,8 +319,9 @@ def _check_op(op: Op[Any]) -> None:
     names = [operand.name for operand in op.operands]
     if len(set(names)) != len(names) or _RESERVED & set(names):
         raise BadOp(f"op {op.name}: operand names must differ, and not be 'sample' or 'samples'")
-    if op.at_limit == "trim" and op.result.kind != "text":
-        raise BadOp(f"op {op.name}: only free text can be trimmed at its limit")
+    if op.result.kind != "text" and (op.at_limit == "trim" or op.sampling.stop):
+        how = "trimmed at its limit" if op.at_limit == "trim" else "ended by a stop"
+        raise BadOp(f"op {op.name}: only free text can be {how}")
 
 
 def _default_tokens(result: ResultType) -> int:
@@ -325,7 +334,7 @@ def _default_tokens(result: ResultType) -> int:
 def _digest(op: Op[Any]) -> bytes:
     parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
     parts += [f"{place.name}:{place.type!r}" for place in op.operands]
-    parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
+    parts += op.sampling.parts()
     if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
         parts += [op.system or "", repr(op.examples), str(op.retries)]
     if op.result.about:

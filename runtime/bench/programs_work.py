@@ -20,6 +20,7 @@ from nlpu.ops.op import Op, Operand
 from nlpu.prompt.codec import messages_of
 from nlpu.prompt.convention import FIRST
 from nlpu.runtime.bench.throughput_profiles import ENDLESS, filled
+from nlpu.sampling import Sampling
 from nlpu.types.result import ResultType, result_type
 
 SEED = 1
@@ -46,7 +47,7 @@ WARM_UP = Size(2, 2, 2, 2)
 def _op(name: str, text: str, *operands: str) -> Op[str]:
     places = tuple(Operand(place, result_type(str)) for place in operands)
     result = ResultType("text", "text", "", ENDLESS, str)
-    return Op(name, text, places, result, max_tokens=64, at_limit="trim")
+    return Op(name, text, places, result, Sampling(64), "trim")
 
 
 TURN = _op("turn", "Write the next step of this work.", "transcript")

@@ -33,7 +33,7 @@ from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
 from nlpu.runtime.scheduler.judging import check_judge
 from nlpu.runtime.scheduler.queue import Flight, Lane, quarantined
-from nlpu.wire import Reply
+from nlpu.wire import Reply, Usage
 
 if TYPE_CHECKING:  # the desk owns this; both are the kernel's
     from nlpu.runtime.kernel import Kernel
@@ -86,23 +86,21 @@ class Settlement:
         flight.lane.answered()
         cost, price = node.cost, flight.lane.processor.price
         assert cost is not None
-        cost.prompt_tokens += reply.prompt_tokens
-        cost.cached_tokens += reply.cached_tokens
-        cost.completion_tokens += reply.completion_tokens
-        cost.thinking_tokens += reply.thinking_tokens
-        money = price.of(reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens)
+        took = reply.usage
+        cost.add(took)
+        money = price.of(took.prompt_tokens, took.cached_tokens, took.completion_tokens)
         cost.money += money
         if run.purse.limited:
-            tokens = reply.prompt_tokens + reply.completion_tokens
-            nlops = reply.completion_tokens / TOKENS_PER_NLOP
+            tokens = took.prompt_tokens + took.completion_tokens
+            nlops = took.completion_tokens / TOKENS_PER_NLOP
             run.purse.settle(flight.most, Amount(1, nlops, tokens, money))
-        run.counts.completion_tokens += reply.completion_tokens
-        run.counts.prompt_tokens += reply.prompt_tokens
+        run.counts.completion_tokens += took.completion_tokens
+        run.counts.prompt_tokens += took.prompt_tokens
         try:
             decoded = decode(node.work.op, reply)
             check_judge(node, flight.lane.processor, decoded.content)
         except (ModelError, ProgramError) as error:
-            cost.wasted_tokens += reply.completion_tokens
+            cost.wasted_tokens += took.completion_tokens
             if not self._ask_again(flight, reply, error):
                 run.counts.calls += 1
                 self.close_failed(node, error)
@@ -157,7 +155,7 @@ class Settlement:
         if not invalid or not isinstance(error, DoesNotFit):
             return error
         try:
-            decode(node.work.op, Reply(invalid[-1].text, "stop", 0, 0))
+            decode(node.work.op, Reply(invalid[-1].text, "stop", Usage()))
         except ModelError as first:
             first.args = (f"{first}{_NO_ROOM}",)
             return first

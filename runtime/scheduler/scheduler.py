@@ -244,9 +244,9 @@ class CallDesk:
         node.cost.unsent = 0
         self._journal_attempt(lane, node, most)
         request = Request(
-            f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, op.max_tokens, op.temperature,
-            op.top_p, None, (), op.result.constraint, -node.rank, op.repetition_penalty,
-            op.result.probabilities,
+            f"{run.number}:{node.seq}:{node.cost.attempts}", prompt,
+            op.sampling.drawn(node.work.sample, node.scope.path, node.draw),
+            op.result.constraint, -node.rank, op.result.probabilities,
         )  # fmt: skip
         flight = Flight(node, request, lane, most)
         lane.flights[node.seq] = flight
