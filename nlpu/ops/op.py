@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from nlpu.binding import by_name
 from nlpu.calibration import Calibration
 from nlpu.chat import Chat
 from nlpu.checks import WHOLE, check
@@ -197,7 +198,7 @@ class Op(Generic[R]):
         """The operands in order, checked (rule 2). Raises BadOperand."""
         places = self.operands[skip:]
         if named or len(args) != len(places):
-            args = _arrange(self.name, places, args, named)
+            args = (*_named(self.name, places, args, named).values(),)
         return tuple(
             arg if isinstance(arg, Value) else _checked(self.name, place, arg)
             for place, arg in zip(places, args, strict=True)
@@ -356,28 +357,18 @@ def _first(op: Op[Any]) -> Operand:
     return op.operands[0]
 
 
-def _arrange(
+def _named(
     name: str, places: tuple[Operand, ...], args: tuple[Any, ...], named: dict[str, Any]
-) -> tuple[Any, ...]:
-    """Positional and named operands in the order of their places."""
-    wanted = ", ".join(f"{place.name}: {place.type.name}" for place in places)
-    if len(args) > len(places):
-        raise BadOperand(f"{name} takes ({wanted}), got {len(args)} operands")
-    given = dict(zip((place.name for place in places), args, strict=False))
-    for key, arg in named.items():
-        if key in given or all(place.name != key for place in places):
-            raise BadOperand(f"{name} takes ({wanted}); {key!r} does not fit there")
-        given[key] = arg
-    missing = [place.name for place in places if place.name not in given]
-    if missing:
-        raise BadOperand(f"{name} takes ({wanted}); {missing[0]!r} is missing")
-    return tuple(given[place.name] for place in places)
+) -> dict[str, Any]:
+    """What each place is given, in order."""
+    shown = {place.name: f"{place.name}: {place.type.name}" for place in places}
+    given = by_name(name, shown, args, named)
+    return {place: given[place] for place in shown}
 
 
 def _filled(op: Op[Any], args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
     """The operands by name, with one that stands for a memory filled from it."""
-    given = _arrange(op.name, op.operands, args, named)
-    operands = dict(zip((place.name for place in op.operands), given, strict=True))
+    operands = _named(op.name, op.operands, args, named)
     sources = [name for name, operand in operands.items() if hasattr(operand, "fill_operand")]
     if len(sources) > 1:
         raise BadOperand(f"{op.name} can have one operand from memory, not {', '.join(sources)}")
