@@ -237,7 +237,7 @@ class Processor:
 
     def _check_sampling(self, op: Op[Any]) -> None:
         able, extra = self.capabilities.sampling, op.sampling.extra.keys()
-        where = f"op {op.name}: {self.name} ({one_line(repr(self.engine))})"
+        where = f"op {op.name}: {self.name} ({self.capabilities.model})"
         for wanted in sorted(op.sampling.wanted - able):
             name = wanted.removeprefix("extra.")
             if name != wanted and name in able:

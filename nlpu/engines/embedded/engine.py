@@ -54,6 +54,7 @@ from nlpu.errors import (
     ConstraintRejected,
     DoesNotFit,
     NlpuError,
+    RequestRefused,
     ServerFault,
     Usage,
 )
@@ -309,6 +310,8 @@ def _fault(error: dict[str, Any]) -> NlpuError:
             f"the embedded processor cannot decode under this constraint: {message}; "
             "simplify the result type"
         )
+    if error.get("code") == 400:  # ``extra`` holds what it cannot read
+        return RequestRefused(f"the embedded processor refuses the request: {message}")
     return ServerFault(f"the embedded processor failed: {message}")
 
 
