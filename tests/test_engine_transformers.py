@@ -201,14 +201,22 @@ def test_the_same_text_alone_and_in_a_batch(bench: Bench) -> None:
 def test_rows_with_different_settings_run_at_once(bench: Bench) -> None:
     greedy = bench.ask(RAIN)
     narrow = greedy.using(temperature=1.0, top_p=1e-6)
+    narrower = [narrow.using(top_p=1.0, **one) for one in ({"top_k": 1}, {"min_p": 1.0})]
     warm = [greedy.using(temperature=1.5) for _ in range(3)]
     digits = bench.ask(RAIN, constraint=Constraint("regex", "[0-9]{3}"), temperature=2.0)
     fresher = bench.ask(RAIN, repetition_penalty=3.0)
-    texts = [one.text for one in bench.together([greedy, narrow, digits, fresher, *warm])]
-    assert texts[0] == texts[1] == bench.send(greedy).text
-    assert re.fullmatch("[0-9]{3}", texts[2])
-    assert texts[3] != texts[0]
-    assert len(set(texts[4:])) == 3
+    asks = [greedy, narrow, *narrower, digits, fresher, *warm]
+    texts = [one.text for one in bench.together(asks)]
+    assert {*texts[:4]} == {bench.send(greedy).text}
+    assert re.fullmatch("[0-9]{3}", texts[4])
+    assert texts[5] != texts[0]
+    assert len(set(texts[6:])) == 3
+
+
+def test_a_seed_makes_a_draw_again(bench: Bench) -> None:
+    asks = [bench.ask(RAIN, temperature=1.5, seed=seed) for seed in (1, 1, 2)]
+    texts = [bench.send(one).text for one in asks]
+    assert texts[0] == texts[1] != texts[2]
 
 
 def test_no_special_token_under_a_constraint(bench: Bench) -> None:
