@@ -96,7 +96,8 @@ class Usage:
     def add(self, other: Usage) -> None:
         """Count what another attempt took, too."""
         for name in COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+            if more := getattr(other, name):
+                setattr(self, name, getattr(self, name) + more)
 
 
 COUNTS = tuple(each.name for each in fields(Usage))

@@ -116,7 +116,7 @@ def test_it_adds_up_to_what_the_engine_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_each_count_of_a_reply_reaches_row_and_receipt(name: str, tmp_path: Path) -> None:
-    """So a count that is new in ``Usage`` needs an engine that tells it, and a line in a receipt."""
+    """So a count that is new in ``Usage`` needs an engine that tells it and a receipt's line."""
 
     class Counting(Scripted):
         async def send(self, request: Request, on_text: Any = None) -> Reply:
