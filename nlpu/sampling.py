@@ -33,7 +33,7 @@ _MACHINES = """
     cache_prompt return_progress logprobs top_logprobs n_probs post_sampling_probs
     logprob_token_ids allowed_token_ids return_tokens_as_token_ids use_beam_search grammar
     json_schema response_format structured_outputs guided_choice guided_grammar guided_json
-    guided_regex
+    guided_regex tool_choice include_stop_str_in_output
 """  # fields of requests that engines write, or whose answers they do not read
 MACHINES = frozenset(_MACHINES.split())
 
