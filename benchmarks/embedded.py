@@ -152,14 +152,15 @@ async def _timed(
     engine: Any, prompts: list[tuple[int, ...]], size: int, together: int = 8
 ) -> tuple[int, float]:
     """Tokens written, and seconds, with so many in flight."""
+    from nlpu.sampling import Sampling
     from nlpu.wire import Request
 
     room, start = asyncio.Semaphore(together), time.monotonic()
 
     async def one(number: int, prompt: tuple[int, ...]) -> int:
         async with room:
-            reply = await engine.send(Request(str(number), prompt, size))
-            return int(reply.completion_tokens)
+            reply = await engine.send(Request(str(number), prompt, Sampling(size)))
+            return int(reply.usage.completion_tokens)
 
     written = await asyncio.gather(*(one(n, prompt) for n, prompt in enumerate(prompts)))
     return sum(written), time.monotonic() - start

@@ -93,7 +93,7 @@ async def probabilities(
     async def one(case: Case) -> float:
         ids = tuple(prompt(processor, case.question, case.text))
         request = Request(
-            str(id(ids)), ids, 8, constraint=judge.result.constraint, probabilities=True
+            str(id(ids)), ids, judge.sampling, judge.result.constraint, probabilities=True
         )
         return (await processor.engine.send(request)).probabilities[0]
 

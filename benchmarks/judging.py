@@ -87,7 +87,9 @@ async def judge_all(
 async def ask(processor: Processor, question: str, text: str) -> Reply:
     """One judgement, as ``judge`` asks for it."""
     ids = tuple(processor.prompt(judge, (question, text)))
-    request = Request(str(id(ids)), ids, 8, constraint=judge.result.constraint, probabilities=True)
+    request = Request(
+        str(id(ids)), ids, judge.sampling, judge.result.constraint, probabilities=True
+    )
     return await processor.engine.send(request)
 
 

@@ -98,7 +98,7 @@ def measure_rate(rate: int, directory: str, calls: int) -> dict[str, Any]:
         assert run.receipt.calls == calls, run.error
         processor = computer.processors["main"]
         prompt = processor.prompt(begin, (note(0),))
-        request = Request("0", prompt, begin.max_tokens, constraint=begin.result.constraint)
+        request = Request("0", prompt, begin.sampling, begin.result.constraint)
         bare, bare_cpu, _ = asyncio.run(_bare(Served(url, None), bodies_of([request] * calls), 256))
     return {
         "server_calls_per_s": rate,
@@ -172,7 +172,7 @@ def _ours_on_vllm(computer: Computer, name: str, calls: int) -> float:
 def _bare_on_vllm(computer: Computer, served: Served, name: str, calls: int) -> float:
     processor, note = computer.processors["main"], notes(name, 20)
     requests = [
-        Request(str(i), processor.prompt(go_on, (note(i),)), go_on.max_tokens) for i in range(calls)
+        Request(str(i), processor.prompt(go_on, (note(i),)), go_on.sampling) for i in range(calls)
     ]
     bodies = bodies_of(requests, processor.capabilities.model)
     wall, _, tokens = asyncio.run(_bare(served, bodies, IN_FLIGHT))

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.checks import AMOUNT, COUNT, DEADLINE, RATE, TIME, WHOLE, Fit, check_fields, maybe
-from nlpu.errors import ConstraintRejected, DoesNotFit, HostError
+from nlpu.errors import BadOp, ConstraintRejected, DoesNotFit, HostError
 from nlpu.ops.op import Op
 from nlpu.printing import counted, one_line
 from nlpu.prompt.codec import Codec, messages_of
@@ -226,7 +226,10 @@ class Processor:
         return messages_of(op, contents, self.markers, self.convention, invalid, frame)
 
     def check(self, op: Op[Any]) -> None:
-        """Raises ConstraintRejected if the engine cannot decode the op's result type."""
+        """Raises ConstraintRejected if the engine cannot decode the op's result type, BadOp if it
+        does not take what the op's sampling asks for."""
+        if not op.sampling.wanted <= self.capabilities.sampling:
+            self._check_sampling(op)
         constraint, able = op.result.constraint, self.capabilities.constraints
         if op.result.probabilities and not self.capabilities.probabilities:
             raise ConstraintRejected(
@@ -240,6 +243,19 @@ class Processor:
                 f"{op.name}: {self.name} cannot decode a {constraint.kind} constraint; "
                 "use another processor or a result of type str"
             )
+
+    def _check_sampling(self, op: Op[Any]) -> None:
+        able, extra = self.capabilities.sampling, op.sampling.extra.keys()
+        where = f"op {op.name}: {self.name} ({self.capabilities.model})"
+        for wanted in sorted(op.sampling.wanted - able):
+            name = wanted.removeprefix("extra.")
+            if name != wanted and name in able:
+                raise BadOp(f"{where} has {name} as a setting: give {name}=, not extra")
+            if name not in extra or "extra" not in able:
+                raise BadOp(
+                    f"{where} does not take {name}; leave it out, or use another processor "
+                    f"(this one takes {', '.join(sorted({'max_tokens', *able}))})"
+                )
 
     async def attempt(
         self, request: Request, on_text: Callable[[str], None] | None = None
@@ -278,10 +294,9 @@ async def _think_then_answer(
     frame, encode = processor.codec.frame, processor.codec.tokenizer.encode
     start = _longer(request, frame.think_open)
     room = processor.thinking_tokens - len(frame.think_open) - len(frame.think_close)
-    think = request._replace(
-        prompt=start, max_tokens=max(1, room), stop=("</think>",), constraint=None,
-        probabilities=False,
-    )  # fmt: skip
+    think = request.using(max_tokens=max(1, room), stop=("</think>",))._replace(
+        prompt=start, constraint=None, probabilities=False
+    )
     thought = await processor.engine.send(think)
     # The thought is read back as plain text: it cannot smuggle a special token in.
     middle = encode(thought.text)[: max(1, room)]
@@ -291,13 +306,9 @@ async def _think_then_answer(
     except HostError as error:
         error.free = False  # the thought was generated
         raise
-    return reply._replace(
-        prompt_tokens=thought.prompt_tokens + reply.prompt_tokens,
-        completion_tokens=thought.completion_tokens + reply.completion_tokens,
-        cached_tokens=thought.cached_tokens + reply.cached_tokens,
-        thinking=thought.text,
-        thinking_tokens=thought.completion_tokens,
-    )
+    usage = replace(thought.usage, thinking_tokens=thought.usage.completion_tokens)
+    usage.add(reply.usage)
+    return reply._replace(usage=usage, thinking=thought.text)
 
 
 async def open_processor(

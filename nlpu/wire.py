@@ -9,22 +9,25 @@ the third. That is why one contract test serves every engine.
 Rules
 1. Records are frozen and compare by value; a ``Request`` says everything the engine needs.
    (Named tuples where one is made for every call: they are cheaper than frozen dataclasses.)
+   ``Usage`` alone grows: what a call took is the sum of what its attempts did.
 2. ``send`` returns a ``Reply`` or raises an ``NlpuError``; never a library's own exception.
 3. ``send`` makes one attempt. Retrying has one owner, and it is the scheduler.
 4. Cancelling the task that awaits ``send``, and ``cancel(request.id)``, both stop the generation
    at the server too. ``cancel`` of an unknown or finished id does nothing.
 5. A prompt of token ids is sent as exactly those tokens. Where an engine cannot do that,
    ``Capabilities.token_prompts`` is False and it gets ``Message`` prompts instead.
-6. What an engine cannot promise it names in ``Capabilities.weaker``.
+6. What an engine cannot promise it names in ``Capabilities.weaker``; which fields of ``Sampling``
+   it takes, in ``Capabilities.sampling``. It is asked for no others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, NamedTuple, Protocol
 
 from nlpu.printing import one_line
+from nlpu.sampling import Sampling
 from nlpu.tokens import Tokenizer
 
 Finish = Literal["stop", "length"]
@@ -57,11 +60,8 @@ class Request(NamedTuple):
 
     prompt:      token ids, or chat messages where the engine takes no ids. A ``Prompt`` of ids
                  compares as a tuple; where a library takes no other sequence, make one of it.
-    max_tokens:  upper bound of generated tokens.
-    temperature: 0 is greedy.
-    repetition_penalty: above 1 makes tokens of the prompt and the answer less likely to come
-                 again; servers that are not vLLM ignore it.
-    stop:        generation ends before any of these strings; the string is not in the text.
+    sampling:    how the answer's tokens are chosen, and how many there may be.
+    constraint:  what they must make up.
     priority:    smaller is sooner; engines without priorities ignore it.
     probabilities: the reply also says how likely each choice of the constraint was; no two of
                  them begin with the same letter.
@@ -69,31 +69,52 @@ class Request(NamedTuple):
 
     id: str
     prompt: Sequence[int] | tuple[Message, ...]
-    max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
+    sampling: Sampling
     constraint: Constraint | None = None
     priority: int = 0
-    repetition_penalty: float = 1.0
     probabilities: bool = False
+
+    def using(self, **changes: Any) -> Request:
+        """The same request with other fields of ``Sampling``."""
+        return self._replace(sampling=replace(self.sampling, **changes))
+
+
+@dataclass(slots=True)
+class Usage:
+    """What an engine says that an attempt took; a call's is the sum of its attempts'.
+
+    A field more here goes into rows and sums by itself; a new one stands last. ``cached_tokens``
+    are the part of ``prompt_tokens`` that was served from the KV cache, ``thinking_tokens`` the
+    part of ``completion_tokens`` that was thinking. Counts are the engine's own.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    thinking_tokens: int = 0
+
+    def add(self, other: Usage) -> None:
+        """Count what another attempt took, too."""
+        for name in COUNTS:
+            if more := getattr(other, name):
+                setattr(self, name, getattr(self, name) + more)
+
+
+COUNTS = tuple(each.name for each in fields(Usage))
 
 
 class Reply(NamedTuple):
-    """What one attempt gave. Token counts are the engine's own; ``cached_tokens`` are the part
-    of ``prompt_tokens`` that was served from the KV cache; ``probabilities`` are in the order of
-    the constraint's choices and sum to 1, and none where they were not asked for; ``mass`` is what
-    all the choices have of the whole, None where it is not known; ``declined`` says who declined to
-    answer and how, where there is no answer."""
+    """What one attempt gave.
+
+    ``probabilities`` are in the order of the constraint's choices and sum to 1, and none where they
+    were not asked for; ``mass`` is what all the choices have of the whole, None where it is not
+    known; ``declined`` says who declined to answer and how, where there is no answer.
+    """
 
     text: str
     finish: Finish
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int = 0
+    usage: Usage
     thinking: str = ""
-    thinking_tokens: int = 0
     probabilities: tuple[float, ...] = ()
     declined: str = ""
     mass: float | None = None
@@ -113,6 +134,8 @@ class Capabilities:
     weights:       sha256 of the file it was read from, where there is one.
     weaker:        one short sentence for each guarantee that this engine cannot give.
     probabilities: it can tell how likely each choice was.
+    sampling:      the fields of ``Sampling`` that it takes; "extra" is any field of a server's own,
+                   and else those are named here that ``extra`` may hold.
     """
 
     model: str
@@ -120,13 +143,13 @@ class Capabilities:
     max_in_flight: int
     token_prompts: bool = True
     constraints: frozenset[ConstraintKind] = frozenset({"choice", "regex", "json"})
-    seed: bool = False
     priority: bool = False
     tokenizer: str | None = None
     weaker: tuple[str, ...] = ()
     probabilities: bool = False
     source: str = ""
     weights: str = ""
+    sampling: frozenset[str] = frozenset({"temperature", "top_p", "repetition_penalty"})
     encoder: Tokenizer | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:

@@ -55,7 +55,8 @@ def chain_of_thought(op: Op[R], *operands: Any) -> Value[R]:
     computer.run(chain_of_thought, judge, "Is the mill older than the bridge?", text)
     """
     thinking: Op[Any] = replace(
-        op, name=f"think_about_{op.name}", result=TEXT, max_tokens=160, at_limit="trim",
+        op, name=f"think_about_{op.name}", result=TEXT, at_limit="trim",
+        sampling=replace(op.sampling, max_tokens=160, stop=()),
         examples=(), calibration=None,  # they are of answers
         text=f"Think step by step, without giving the answer yet: {op.text}",
     )  # fmt: skip
@@ -128,7 +129,8 @@ def self_correction(op: Op[Any], *operands: Any, rounds: int = 3) -> Corrected:
     One call for the first draft, one for its critique, then two a round: at most 2 + 2 * rounds.
     """
     task = task_of(op, operands)
-    again = replace(revise, result=op.result, max_tokens=op.max_tokens, at_limit=op.at_limit)
+    most = replace(revise.sampling, max_tokens=op.max_tokens)
+    again = replace(revise, result=op.result, sampling=most, at_limit=op.at_limit)
     draft, flaws = op(*operands).value, list[str]()
     while (said := attempted(critique, task, op.result.render(draft))) is not None:
         if said.good_enough or len(flaws) == rounds:

@@ -35,6 +35,7 @@ from nlpu.runtime.drivers.arithmetic import calculate
 from nlpu.runtime.drivers.clocks import clock
 from nlpu.runtime.drivers.driver import Driver
 from nlpu.runtime.drivers.recall import search
+from nlpu.sampling import Sampling
 from nlpu.types.result import result_type
 from nlpu.value import current, see
 
@@ -147,7 +148,7 @@ def next_step(drivers: Sequence[Driver], window_tokens: int) -> Op[Any]:
     done: Any = create_model("Done", __base__=Answer, answer=(text, ...))
     step = create_model("Step", thought=(text, ...), next=(several | done, ...))
     place = Operand("transcript", result_type(Chat))
-    return Op("next_step", DECIDE, (place,), result_type(step), most_tokens)
+    return Op("next_step", DECIDE, (place,), result_type(step), Sampling(most_tokens))
 
 
 def action_type(driver: Driver, text: Any) -> Any:

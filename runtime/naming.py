@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import NlpuError, Usage
+from nlpu.sampling import DEFAULTS
 from nlpu.wire import Capabilities
 
 
@@ -121,8 +122,10 @@ def _guarded(path: str) -> list[tuple[int, int]]:
 
 
 def described(capabilities: Capabilities) -> dict[str, Any]:
-    """Capabilities as plain data, for a run's header."""
+    """Capabilities as plain data, for a run's header; all of ``Sampling`` is not named."""
+    some = capabilities.sampling
     return {
+        **({} if some >= DEFAULTS.keys() else {"sampling": sorted(some)}),
         "model": capabilities.model,
         "window": capabilities.window,
         "max_in_flight": capabilities.max_in_flight,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit import requested
 
 from benchmarks.fake_vllm.instant import InstantServer
 from benchmarks.fake_vllm.server import FaultServer
@@ -20,7 +21,7 @@ TURNS = (Message("system", "Be brief."), Message("user", "Where is the rabbit?")
 
 
 def ask(prompt: tuple[Any, ...] = TURNS, **kwargs: Any) -> Request:
-    return Request(**{"id": "r1", "prompt": prompt, "max_tokens": 64} | kwargs)
+    return requested(**{"id": "r1", "prompt": prompt, "max_tokens": 64} | kwargs)
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:

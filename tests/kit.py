@@ -11,6 +11,7 @@ from typing import Any
 from nlpu import Limits, nlop
 from nlpu.runtime import Computer, FakeClock, Run
 from nlpu.runtime.journal.witness import SUFFIX
+from nlpu.sampling import DEFAULTS, Sampling
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.wire import Reply, Request
 
@@ -102,6 +103,12 @@ def keep(run_dir: Path, grave: Path) -> None:
     grave.mkdir()
     for path in sorted(run_dir.glob("*.db*"), key=lambda path: path.suffix != SUFFIX):
         shutil.copy(path, grave)
+
+
+def requested(id: str = "r", prompt: Any = (), **wanted: Any) -> Request:
+    """A request, its fields of sampling given as keywords, as an op's are."""
+    fields = {name: wanted.pop(name) for name in DEFAULTS.keys() & wanted.keys()}
+    return Request(id, prompt, Sampling(**fields), **wanted)
 
 
 class Doomed(Scripted):

@@ -54,7 +54,7 @@ from nlpu.runtime.plans.parse import read as read_plan
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.tokens import CharTokenizer
 from nlpu.value import Value
-from nlpu.wire import Reply, Request
+from nlpu.wire import Reply, Request, Usage
 
 __all__ = ["servers", "tokenizer"]  # fixtures
 
@@ -114,8 +114,8 @@ def test_it_is_told_what_was_wrong(op: Op[Any], result: Any, wrong: str, why: st
 def test_what_it_is_told_of_json() -> None:
     def why(text: str, op: Op[Any] = person) -> str:
         with pytest.raises(ModelError) as found:
-            decode(op, Reply(text, "stop", 1, 1))
-        told = complaint(op, Reply(text, "stop", 1, 1), found.value)
+            decode(op, Reply(text, "stop", Usage(1, 1)))
+        told = complaint(op, Reply(text, "stop", Usage(1, 1)), found.value)
         assert told is not None and told.text == text.strip()
         return told.why
 
@@ -154,7 +154,7 @@ class Picky(BaseModel):
 def test_what_a_validator_says_is_one_short_line_and_names_no_address() -> None:
     op = nlop_of(Picky)
     for name, start in (("key", "it is not a Picky: KeyError: 'key'"), ("x", "name: <object obj")):
-        reply = Reply(f'{{"name":"{name}"}}', "stop", 1, 1)
+        reply = Reply(f'{{"name":"{name}"}}', "stop", Usage(1, 1))
         with pytest.raises(Malformed) as found:
             decode(op, reply)
         told = complaint(op, reply, found.value)
@@ -250,14 +250,14 @@ class Saying(Scripted):
 
 BOUND = nlop_of(str)
 FINAL: list[tuple[Op[Any], Reply, type[NlpuError]]] = [
-    (count, Reply("12", "length", 1, 1), Truncated),
-    (person, Reply('{"name":"A', "length", 1, 1), Truncated),
-    (count, Reply("", "stop", 1, 1, declined="no"), Declined),
-    (echo, Reply("", "stop", 1, 1), EmptyReply),
-    (echo, Reply("\ud800", "stop", 1, 1), Malformed),
-    (echo, Reply("cut", "length", 1, 1), Truncated),
-    (count.using(retries=0), Reply("three", "stop", 1, 1), Malformed),
-    (count.using(retries=0), Reply("", "stop", 1, 1), EmptyReply),
+    (count, Reply("12", "length", Usage(1, 1)), Truncated),
+    (person, Reply('{"name":"A', "length", Usage(1, 1)), Truncated),
+    (count, Reply("", "stop", Usage(1, 1), declined="no"), Declined),
+    (echo, Reply("", "stop", Usage(1, 1)), EmptyReply),
+    (echo, Reply("\ud800", "stop", Usage(1, 1)), Malformed),
+    (echo, Reply("cut", "length", Usage(1, 1)), Truncated),
+    (count.using(retries=0), Reply("three", "stop", Usage(1, 1)), Malformed),
+    (count.using(retries=0), Reply("", "stop", Usage(1, 1)), EmptyReply),
 ]
 
 
@@ -271,7 +271,7 @@ def test_what_is_never_asked_again(op: Op[Any], reply: Reply, error: type[NlpuEr
 
 def test_one_that_is_empty_or_no_text_is_asked_again() -> None:
     for text in ("", "\ud800"):
-        engine = Saying(Reply(text, "stop", 1, 1), Reply("3", "stop", 1, 1))
+        engine = Saying(Reply(text, "stop", Usage(1, 1)), Reply("3", "stop", Usage(1, 1)))
         assert execute(lambda: count("x"), engine=engine).result == 3
 
 
@@ -297,7 +297,7 @@ def test_the_last_error_says_how_often_it_was_asked(retries: int) -> None:
 
 
 def test_what_is_cut_when_asked_again_is_final() -> None:
-    engine = Saying(Reply("three", "stop", 1, 1), Reply("3", "length", 1, 32))
+    engine = Saying(Reply("three", "stop", Usage(1, 1)), Reply("3", "length", Usage(1, 32)))
     run = execute(lambda: count("x"), engine=engine)
     assert isinstance(run.error, Truncated) and str(run.error).endswith("it was asked 2 times")
     assert run.receipt.wasted_nlops == 0.33

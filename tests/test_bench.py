@@ -22,6 +22,7 @@ from nlpu import MissingPart
 from nlpu.runtime.bench import report
 from nlpu.runtime.bench.servers import may_serve
 from nlpu.runtime.terminal.benches import BENCHES
+from nlpu.sampling import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_overhead_works_without_the_embedded_model(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_bare_client_sends_what_ours_sent() -> None:
-    wanted = requests.Request("1", (5, 6), 8, priority=-3)
+    wanted = requests.Request("1", (5, 6), Sampling(8), priority=-3)
     body = requests.bodies_of([wanted])[0]
     assert body["prompt"] == [5, 6] and body["priority"] == -3 and body["max_tokens"] == 8
 
@@ -81,7 +82,7 @@ def test_questions_on_a_document_are_measured_with_equal_bodies(way: str) -> Non
     with instant_server("yes", window=remembered.WINDOW) as url, tokenizer() as (home, _):
         row = remembered.measure_document(url, home, 2000, 1, way, calls=3)
     assert 1500 < row["prompt_tokens"] < 2500 and row["ratio"] > 0 < row["ratio_dumping"]
-    wanted = requests.Request("1", (5, 6), 8, priority=-3)
+    wanted = requests.Request("1", (5, 6), Sampling(8), priority=-3)
     assert json.loads(remembered.bytes_of([wanted])[0]) == requests.bodies_of([wanted])[0]
     assert len(overhead._document_cells(row)) == 8
 

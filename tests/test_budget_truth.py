@@ -30,6 +30,7 @@ from nlpu.errors import (
 from nlpu.runtime import Budget, Run
 from nlpu.runtime.handle import state_of
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Say, Scripted
 from nlpu.wire import Message, Reply, Request
 
@@ -50,9 +51,9 @@ class Counting(Scripted):
             reply = await super().send(request, on_text)
         except HostError as error:
             if not isinstance(error, Overloaded | Unreachable | RequestRefused):
-                self._count(size, request.max_tokens)
+                self._count(size, request.sampling.max_tokens)
             raise
-        self._count(reply.prompt_tokens, reply.completion_tokens)
+        self._count(reply.usage.prompt_tokens, reply.usage.completion_tokens)
         return reply
 
     def _count(self, prompt: int, completion: int) -> None:
@@ -164,8 +165,8 @@ def test_knocking_on_a_dead_engine_is_free() -> None:
 )
 def test_what_a_server_does_not_count_is_estimated(chars: int, usage: Any, tokens: int) -> None:
     dialect = Dialect("there", "m", 4096, vllm=False, tokens=False, seed=False, priority=False)
-    request = Request("1", (Message("user", "Hi"),), 32)
-    assert counts(dialect, request, "x" * chars, usage)[1] == tokens
+    request = Request("1", (Message("user", "Hi"),), Sampling(32))
+    assert counts(dialect, request, "x" * chars, usage).completion_tokens == tokens
 
 
 def test_every_loss_is_of_a_kind() -> None:

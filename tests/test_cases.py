@@ -20,6 +20,7 @@ from nlpu.errors import BadOp, BadOperand, Usage
 from nlpu.eval.cases import Case, cases_of
 from nlpu.eval.questions import questions
 from nlpu.isa import classify, judge, rank
+from nlpu.sampling import USUAL
 from nlpu.types.result import result_type
 
 LINE = {"id": "a-1", "operands": {"text": "x"}, "expected": "x", "tags": {"language": "en"}}
@@ -254,7 +255,7 @@ def test_a_case_s_choices_have_room_and_examples_of_their_own() -> None:
     long = ("a long choice that no token holds", "another one that is even longer than that")
     (case,) = cases_of([Case(operands={"text": "x"}, expected=long[0], choices=long)])
     (asked,) = questions(tone, [case])
-    assert asked.asks == replace(tone, result=result_type(Literal[long]), max_tokens=0)
+    assert asked.asks == replace(tone, result=result_type(Literal[long]), sampling=USUAL)
     assert asked.asks.max_tokens > max(map(len, long)) > tone.max_tokens
     shown = tone.using(examples=[("What a day!", Tone.GLAD)])
     with pytest.raises(

@@ -42,6 +42,7 @@ from nlpu.prompt.frames import _PLAIN, Frame, frame_from_template
 from nlpu.prompt.markers import USUAL
 from nlpu.runtime import Computer
 from nlpu.runtime.drivers.driver import driver
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Scripted, see
 from nlpu.tokens import CharTokenizer, FileTokenizer
 from nlpu.types.result import result_type
@@ -279,7 +280,7 @@ def test_a_chat_that_does_not_fit_is_refused_and_its_newest_turns_fit() -> None:
 def test_chats_come_back_as_they_went_in(talked: list[str], note: str, convention: Any) -> None:
     chat = chat_of(*talked)
     prompt = CODEC.encode(helped, texts(helped, chat, (note, "m")), convention)
-    seen = see(Request("1", prompt, 1))
+    seen = see(Request("1", prompt, Sampling(1)))
     assert seen.chat == chat.turns
     assert seen.operands == {"notes": note, "more": "m"}
     assert helped.text in seen.instruction

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,9 +26,10 @@ from nlpu.prompt.convention import FIRST
 from nlpu.prompt.fences import fence_for
 from nlpu.prompt.frames import Frame, frame_from_template, load_frame
 from nlpu.prompt.markers import USUAL
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Say, see
 from nlpu.tokens import CharTokenizer, FileTokenizer
-from nlpu.wire import Reply, Request
+from nlpu.wire import Reply, Request, Usage
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 FENCY = st.lists(st.sampled_from(["`", "``", "```", "\n", "text:\n", "x", "````\n"])).map("".join)
@@ -37,7 +37,7 @@ CODEC = Codec(CharTokenizer(), scripted_frame())
 
 
 def reply(text: str, finish: Any = "stop") -> Reply:
-    return Reply(text, finish, 1, len(text))
+    return Reply(text, finish, Usage(1, len(text)))
 
 
 # -- fences --------------------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def test_no_operand_holds_its_own_fence(text: str) -> None:
 
 @given(FENCY | TEXT, FENCY | TEXT)
 def test_operands_come_back_as_they_went_in(left: str, right: str) -> None:
-    seen = see(Request("1", CODEC.encode(merge, [left, right]), 1))
+    seen = see(Request("1", CODEC.encode(merge, [left, right]), Sampling(1)))
     assert seen.operands == {"left": left, "right": right}
     assert merge.text in seen.instruction
 
@@ -248,7 +248,7 @@ def test_trim_keeps_whole_sentences_and_says_so() -> None:
     assert (found.text, found.trimmed) == ("One. Two!", True)
     assert to_last_sentence("no sentence end") == "no sentence"
     assert to_last_sentence("word") == "word"
-    three = replace(asks, max_tokens=6)
+    three = asks.using(max_tokens=6)
     run = execute(lambda: three("x"), engine=Say("One. Two! And a third one."))
     assert (run.result, run.receipt.trimmed) == ("One. Two!", 1)
 

@@ -116,7 +116,7 @@ def test_a_plan_that_does_not_check_goes_back_with_its_objections(
     made = outcome(engine, "wish", TEXT, (send,) if "send" in bad else (), bounds)
     first, second = engine.planning[:2]
     assert first.operands["objections"].strip() == "none yet"
-    assert objection in second.operands["objections"] and second.request.temperature > 0
+    assert objection in second.operands["objections"] and second.request.sampling.temperature > 0
     assert (made.rounds, made.result, len(engine.working)) == (2, ["A mill."], 1)
 
 

@@ -34,6 +34,7 @@ from nlpu.prompt.convention import (
 )
 from nlpu.prompt.layout import constants_of
 from nlpu.runtime import Computer
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Scripted, see
 from nlpu.tokens import CharTokenizer
 from nlpu.types.forms import told
@@ -109,7 +110,7 @@ def test_any_line_break_makes_a_fence() -> None:
 @given(TEXT, TEXT)
 def test_no_operand_stands_where_it_could_begin_another(one: str, other: str) -> None:
     """What has a line break stands between fences; the operands come back as they went in."""
-    seen = see(Request("1", CODEC.encode(merge, [one, other]), 1))
+    seen = see(Request("1", CODEC.encode(merge, [one, other]), Sampling(1)))
     assert seen.operands == {"left": one, "right": other}
     for text in (one, other):
         if "\n" in text:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kit import requested
 
 from nlpu.engines.embedded import engine as embedded
 from nlpu.engines.embedded.engine import EmbeddedEngine
@@ -17,6 +18,7 @@ from nlpu.engines.embedded.threads import Threads
 from nlpu.engines.models import ModelFiles, Progress, installed_model
 from nlpu.engines.models.store import Tell
 from nlpu.errors import BadOperand, Cancelled, ConstraintRejected, MissingPart, Usage
+from nlpu.sampling import Sampling
 from nlpu.wire import Constraint, Reply, Request
 
 pytestmark = pytest.mark.local
@@ -44,9 +46,9 @@ def test_a_request_is_cancelled_while_the_model_is_loaded() -> None:
     async def work() -> None:
         engine = EmbeddedEngine(window=256, max_in_flight=1)
         loading = asyncio.create_task(engine.capabilities())
-        gone = asyncio.create_task(engine.send(Request("gone", PROMPT, 100)))
-        both = asyncio.create_task(engine.send(Request("both", PROMPT, 100)))
-        stays = asyncio.create_task(engine.send(Request("stays", PROMPT, 2)))
+        gone = asyncio.create_task(engine.send(Request("gone", PROMPT, Sampling(100))))
+        both = asyncio.create_task(engine.send(Request("both", PROMPT, Sampling(100))))
+        stays = asyncio.create_task(engine.send(Request("stays", PROMPT, Sampling(2))))
         await asyncio.sleep(0)
         engine.cancel("gone")
         engine.cancel("both")
@@ -55,7 +57,7 @@ def test_a_request_is_cancelled_while_the_model_is_loaded() -> None:
             with pytest.raises(error):
                 await task
         assert not loading.done()
-        assert (await stays).completion_tokens == 2
+        assert (await stays).usage.completion_tokens == 2
         await engine.close()
 
     asyncio.run(work())
@@ -65,7 +67,7 @@ def test_closing_while_the_model_is_loaded_starts_nothing() -> None:
     async def work() -> None:
         engine, heard = EmbeddedEngine(window=1024, max_in_flight=2), list[str]()
         loading = asyncio.create_task(engine.capabilities())
-        asks = [Request(str(n), PROMPT, LONG) for n in range(3)]
+        asks = [Request(str(n), PROMPT, Sampling(LONG)) for n in range(3)]
         tasks = [asyncio.create_task(engine.send(one, heard.append)) for one in asks]
         await asyncio.sleep(0)
         await engine.close()
@@ -104,13 +106,14 @@ def test_closing_ends_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
 _LEFT = """
 import asyncio, atexit, sys, threading
 from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.sampling import Sampling
 from nlpu.wire import Request
 
 pieces, heard = [], threading.Event()
 engine, loop = EmbeddedEngine(window=4096, max_in_flight=2), asyncio.new_event_loop()
 threading.Thread(target=loop.run_forever, daemon=True).start()
 for name in "abc":
-    request = Request(name, tuple(range(100, 140)), 4000)
+    request = Request(name, tuple(range(100, 140)), Sampling(4000))
     sending = engine.send(request, lambda piece: (pieces.append(piece), heard.set()))
     asyncio.run_coroutine_threadsafe(sending, loop)
 heard.wait()
@@ -134,7 +137,7 @@ def test_two_requests_of_one_id_are_both_cancelled(
 
     async def work() -> None:
         seen = asyncio.Event()
-        twin = Request("twin", PROMPT, LONG)
+        twin = Request("twin", PROMPT, Sampling(LONG))
         tasks = [asyncio.create_task(engine.send(twin, lambda _: seen.set())) for _ in range(2)]
         await seen.wait()
         engine.cancel("twin")
@@ -150,16 +153,18 @@ def test_another_loop_may_close_and_no_more() -> None:
     seen = asyncio.Event()
 
     async def first() -> None:  # what still runs is cancelled by the loop's end
-        running = asyncio.create_task(engine.send(Request("a", PROMPT, LONG), lambda _: seen.set()))
+        running = asyncio.create_task(
+            engine.send(Request("a", PROMPT, Sampling(LONG)), lambda _: seen.set())
+        )
         await seen.wait()
         assert not running.done()
 
     async def second() -> None:
         with pytest.raises(Usage, match="another event loop"):
-            await engine.send(Request("b", PROMPT, 2))
+            await engine.send(Request("b", PROMPT, Sampling(2)))
         await engine.close()
         with pytest.raises(Cancelled):
-            await engine.send(Request("c", PROMPT, 2))
+            await engine.send(Request("c", PROMPT, Sampling(2)))
 
     asyncio.run(first())
     asyncio.run(second())
@@ -182,14 +187,15 @@ def test_a_closed_loop_hears_nothing() -> None:
 
 def send(bench: tuple[asyncio.Runner, EmbeddedEngine], **odd: Any) -> Reply:
     runner, engine = bench
-    return runner.run(engine.send(Request("odd", PROMPT, 4)._replace(**odd)))
+    wanted = {"id": "odd", "prompt": PROMPT, "max_tokens": 4}
+    return runner.run(engine.send(requested(**wanted | odd)))
 
 
-@pytest.mark.parametrize("stop", [(), ("",), ("\ud800",), ("a\udfffb", "\0", "x" * 5000)])
+@pytest.mark.parametrize("stop", [(), ("\0", "x" * 5000)])
 def test_what_no_text_holds_stops_nothing(
     bench: tuple[asyncio.Runner, EmbeddedEngine], stop: tuple[str, ...]
 ) -> None:
-    assert send(bench, stop=stop).completion_tokens == 4
+    assert send(bench, stop=stop).usage.completion_tokens == 4
 
 
 @pytest.mark.parametrize("size", [1, 1023])
@@ -197,7 +203,11 @@ def test_the_shortest_and_the_longest_prompt(
     bench: tuple[asyncio.Runner, EmbeddedEngine], size: int
 ) -> None:
     reply = send(bench, prompt=(100,) * size, max_tokens=1)
-    assert (reply.prompt_tokens, reply.completion_tokens, reply.finish) == (size, 1, "length")
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.finish) == (
+        size,
+        1,
+        "length",
+    )
 
 
 def test_truth_is_no_token(bench: tuple[asyncio.Runner, EmbeddedEngine]) -> None:

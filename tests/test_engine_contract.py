@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from kit import requested
 from pydantic import BaseModel
 
 from benchmarks.fake_vllm.server import FaultServer
@@ -30,6 +31,7 @@ from nlpu.judgement import Judgement
 from nlpu.ops.op import Op
 from nlpu.processor import Processor, open_processor
 from nlpu.prompt.codec import decode
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Scripted
 from nlpu.wire import Reply, Request
 from tests.vllm_fixture import Served, model_directory
@@ -180,7 +182,7 @@ def asking(processor: Processor, op: Op[Any], text: str = TEXT, **settings: Any)
     ids = processor.prompt(op, (text,))
     fields = {"id": f"{op.name}-{hash(text)}", "max_tokens": op.max_tokens} | settings
     wanted = {"constraint": op.result.constraint, "probabilities": op.result.probabilities}
-    return Request(prompt=ids, **(wanted | fields))
+    return requested(prompt=ids, **(wanted | fields))
 
 
 def test_what_it_says_of_itself(opened: Opened) -> None:
@@ -190,7 +192,7 @@ def test_what_it_says_of_itself(opened: Opened) -> None:
         assert facts.window >= 256
         assert facts.max_in_flight >= 1
         assert facts.token_prompts
-        promised, seeds = (facts.constraints, facts.probabilities), facts.seed
+        promised, seeds = (facts.constraints, facts.probabilities), "seed" in facts.sampling
         assert promised == PROMISED[opened.kind][:2]
         assert seeds == PROMISED[opened.kind][2] or PROMISED[opened.kind][2] is None
 
@@ -201,11 +203,11 @@ def test_counts_are_those_of_the_prompt_and_the_limit_holds(opened: Opened) -> N
     async def test(processor: Processor) -> None:
         request = asking(processor, tell)
         reply = await processor.engine.send(request)
-        assert reply.prompt_tokens == len(request.prompt)
-        assert 0 <= reply.cached_tokens <= reply.prompt_tokens
-        assert 0 < reply.completion_tokens <= request.max_tokens
-        short = await processor.engine.send(request._replace(id="short", max_tokens=2))
-        assert (short.finish, short.completion_tokens) == ("length", 2)
+        assert reply.usage.prompt_tokens == len(request.prompt)
+        assert 0 <= reply.usage.cached_tokens <= reply.usage.prompt_tokens
+        assert 0 < reply.usage.completion_tokens <= request.sampling.max_tokens
+        short = await processor.engine.send(request.using(max_tokens=2)._replace(id="short"))
+        assert (short.finish, short.usage.completion_tokens) == ("length", 2)
 
     with_processor(opened, test)
 
@@ -258,7 +260,7 @@ def test_the_likelier_choice_is_said_and_a_stream_tells_the_same(opened: Opened)
                 "abs": 0.03 if any("0.01" in s for s in processor.capabilities.weaker) else 1e-3
             }
             assert streamed.probabilities == pytest.approx(reply.probabilities, **near)
-            warm = request._replace(id="w", temperature=1.5, repetition_penalty=1.3)
+            warm = request.using(temperature=1.5, repetition_penalty=1.3)._replace(id="w")
             drawn = await processor.engine.send(warm)
             assert drawn.probabilities[0] == pytest.approx(reply.probabilities[0], **near)
             assert drawn.mass == pytest.approx(reply.mass, **near)
@@ -281,9 +283,9 @@ def test_the_mass_is_what_the_choices_have_of_the_whole(opened: Opened) -> None:
                 assert reply.mass is None
                 continue
             assert reply.mass is not None and 0 < reply.mass < 1 + 1e-6
-            assert (reply.finish, reply.completion_tokens) == ("stop", 1)
+            assert (reply.finish, reply.usage.completion_tokens) == ("stop", 1)
             assert pieces.pop() == reply.text and not pieces
-            drawn = request._replace(id="drawn", temperature=1.0, seed=None)
+            drawn = request.using(temperature=1.0, seed=None)._replace(id="drawn")
             assert (await processor.engine.send(drawn)).text in {"yes", "no"}
 
     with_processor(opened, test)
@@ -345,7 +347,7 @@ def test_what_does_not_fit_is_refused(opened: Opened) -> None:
     async def test(processor: Processor) -> None:
         window = processor.window
         ids = (*asking(processor, tell).prompt,)
-        too_long = Request("long", (ids * (1 + window // len(ids)))[:window], 24)
+        too_long = Request("long", (ids * (1 + window // len(ids)))[:window], Sampling(24))
         with pytest.raises(DoesNotFit):
             await processor.engine.send(too_long)
 

@@ -35,9 +35,9 @@ def test_capabilities_of_vllm_with_its_tokenizer(tokenizer: str) -> None:
             assert (told.model, told.window, told.tokenizer) == ("fault-1", 777, tokenizer)
             assert told.token_prompts
             assert told.priority
-            assert not told.seed
+            assert "seed" not in told.sampling
             reply = await engine.send(ask(IDS, priority=3, seed=1))
-            assert reply.prompt_tokens == len(IDS)
+            assert reply.usage.prompt_tokens == len(IDS)
             assert server.seen[0].body["prompt"] == list(IDS)
             assert server.seen[0].body["priority"] == 3
             assert "seed" not in server.seen[0].body
@@ -172,7 +172,7 @@ def test_streamed_pieces_make_the_whole_text(chat: bool, tokenizer: str) -> None
                 assert "".join(pieces) == said == streamed.text
                 assert streamed == await engine.send(request)
                 cut = await engine.send(ask(TURNS if chat else IDS, max_tokens=2))
-                assert (cut.finish, cut.completion_tokens) == ("length", 2)
+                assert (cut.finish, cut.usage.completion_tokens) == ("length", 2)
                 stopped = await engine.send(ask(TURNS if chat else IDS, stop=("an ",)))
                 assert stopped.text == said[: said.index("an ")]
 

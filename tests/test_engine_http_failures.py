@@ -101,7 +101,7 @@ def test_odd_answers() -> None:
             assert (await engine.send(ask())).finish == "length"
             endless = await engine.send(ask(max_tokens=50))
             assert endless.text == " again" * 50
-            assert (endless.finish, endless.completion_tokens) == ("length", 50)
+            assert (endless.finish, endless.usage.completion_tokens) == ("length", 50)
             assert (await engine.send(ask())).finish == "stop"
 
     run(test())

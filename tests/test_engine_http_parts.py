@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -29,7 +30,7 @@ from nlpu.engines.http import errors as http_errors
 from nlpu.engines.http.decode import StreamReader, read_reply
 from nlpu.engines.http.encode import Dialect
 from nlpu.engines.http.engine import HttpEngine
-from nlpu.wire import Message, Reply
+from nlpu.wire import Message, Reply, Usage
 
 __all__ = ["tokenizer"]  # a fixture
 
@@ -64,7 +65,7 @@ def test_a_stream_reads_the_same_however_it_is_cut(cuts: list[int]) -> None:
     ends = [0, *sorted(cuts), len(EVENTS)]
     texts = [reader.feed(EVENTS[a:b]) for a, b in pairwise(ends)]
     assert "".join(texts) == "Zoë 🐇"
-    assert reader.finish() == Reply("Zoë 🐇", "stop", 3, 2)
+    assert reader.finish() == Reply("Zoë 🐇", "stop", Usage(3, 2))
 
 
 SAID = {"content": "hi", "reasoning": "hm"}
@@ -99,7 +100,7 @@ def test_an_answer_of_whatever_shape_is_a_true_reply_or_a_fault(vllm: bool, toke
         return reader.finish()
 
     def counts(reply: Reply) -> tuple[int, ...]:
-        return (*reply[2:5], reply.thinking_tokens)
+        return astuple(reply.usage)
 
     for read in (lambda body: read_reply(dialect, request, body), streamed):
         assert counts(read(json.dumps(WHOLE).encode())) == (5, 2, 3, 1)
@@ -108,7 +109,7 @@ def test_an_answer_of_whatever_shape_is_a_true_reply_or_a_fault(vllm: bool, toke
                 reply = read(json.dumps(odd).encode())
                 assert reply.text in ("hi", "x", "") and reply.thinking in ("hm", "x", "")
                 assert all(type(n) is int and 0 <= n <= 200 for n in counts(reply))
-                assert reply.cached_tokens <= reply.prompt_tokens
+                assert reply.usage.cached_tokens <= reply.usage.prompt_tokens
 
 
 def test_a_mix_does_not_depend_on_the_order_of_arrival() -> None:
@@ -145,8 +146,8 @@ def test_a_gpu_batches_and_counts_cached_prefixes(tokenizer: str) -> None:
             )
             took = loop.time() - start
             assert took >= 20 / 200
-            assert first.cached_tokens == 0
-            assert {reply.cached_tokens for reply in many} == {32}
+            assert first.usage.cached_tokens == 0
+            assert {reply.usage.cached_tokens for reply in many} == {32}
             assert gpu.generated == 9 * 20
 
     run(test())

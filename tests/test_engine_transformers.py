@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from kit import requested
 from tokenizers import Tokenizer
 
 from nlpu.engines.transformers_folder import TransformersEngine
@@ -26,6 +27,7 @@ from nlpu.errors import (
     UnknownProcessor,
     Usage,
 )
+from nlpu.sampling import Sampling
 from nlpu.wire import Constraint, Message, Reply, Request
 from tests.vllm_fixture import model_directory
 
@@ -57,7 +59,8 @@ class Bench:
 
     def ask(self, text: str, id: str = "r", max_tokens: int = 16, **options: Any) -> Request:
         chat = f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
-        return Request(id, tuple(self.tokens.encode(chat).ids), max_tokens, **options)
+        ids = tuple(self.tokens.encode(chat).ids)
+        return requested(id, ids, max_tokens=max_tokens, **options)
 
     def send(self, request: Request) -> Reply:
         return self.run(self.engine.send(request))
@@ -87,8 +90,7 @@ def test_it_names_its_model_and_what_is_weaker(bench: Bench) -> None:
     facts = bench.facts
     assert facts.model == Path(bench.folder).name
     assert (facts.window, facts.max_in_flight) == (WINDOW, 4)
-    assert (facts.seed, facts.probabilities, facts.priority) == (False, True, False)
-    assert any("seeds" in one for one in facts.weaker)
+    assert ("seed" in facts.sampling, facts.probabilities, facts.priority) == (True, True, False)
     assert any("batch" in one for one in facts.weaker)
 
 
@@ -138,11 +140,12 @@ def test_a_process_that_forgets_to_close_it_ends(bench: Bench) -> None:
     code = """
 import asyncio, sys
 from nlpu.engines.transformers_folder import TransformersEngine
+from nlpu.sampling import Sampling
 from nlpu.wire import Request
 
 async def main():
     engine, started = TransformersEngine(sys.argv[1], 2, 512), asyncio.Event()
-    asks = [Request(str(n), (5, 6, 7), 500, temperature=1.0) for n in range(3)]
+    asks = [Request(str(n), (5, 6, 7), Sampling(500, temperature=1.0)) for n in range(3)]
     tasks = [asyncio.create_task(engine.send(one, lambda _: started.set())) for one in asks]
     await started.wait()
     print("runs")
@@ -161,14 +164,14 @@ def test_it_answers_and_ends_by_itself(bench: Bench) -> None:
     assert "<|" not in reply.text
     assert reply.finish == "stop"
     # The end token was chosen, so it is counted.
-    assert reply.completion_tokens == len(bench.tokens.encode(reply.text).ids) + 1
+    assert reply.usage.completion_tokens == len(bench.tokens.encode(reply.text).ids) + 1
 
 
 def test_a_stop_string_over_several_tokens_is_never_shown(bench: Bench) -> None:
     whole = bench.send(bench.ask(FRANCE)).text
     stop = whole[9:20]  # from within a word to within another
     pieces: list[str] = []
-    request = bench.ask(FRANCE, stop=("", "never", stop))
+    request = bench.ask(FRANCE, stop=("never", stop))
     reply = bench.run(bench.engine.send(request, pieces.append))
     assert reply.text == "".join(pieces) == whole[:9]
     assert reply.finish == "stop"
@@ -182,7 +185,7 @@ def test_pieces_hold_no_half_characters(bench: Bench) -> None:
     reply = bench.run(bench.engine.send(request, pieces.append))
     assert reply.text == "".join(pieces) == text
     assert len(pieces) > 3 and not any("\ufffd" in piece for piece in pieces)
-    cut = bench.run(bench.engine.send(request._replace(max_tokens=3), pieces.append))
+    cut = bench.run(bench.engine.send(request.using(max_tokens=3), pieces.append))
     assert cut.finish == "length"
 
 
@@ -197,15 +200,23 @@ def test_the_same_text_alone_and_in_a_batch(bench: Bench) -> None:
 
 def test_rows_with_different_settings_run_at_once(bench: Bench) -> None:
     greedy = bench.ask(RAIN)
-    narrow = greedy._replace(temperature=1.0, top_p=1e-6)
-    warm = [greedy._replace(temperature=1.5) for _ in range(3)]
+    narrow = greedy.using(temperature=1.0, top_p=1e-6)
+    narrower = [narrow.using(top_p=1.0, **one) for one in ({"top_k": 1}, {"min_p": 1.0})]
+    warm = [greedy.using(temperature=1.5) for _ in range(3)]
     digits = bench.ask(RAIN, constraint=Constraint("regex", "[0-9]{3}"), temperature=2.0)
     fresher = bench.ask(RAIN, repetition_penalty=3.0)
-    texts = [one.text for one in bench.together([greedy, narrow, digits, fresher, *warm])]
-    assert texts[0] == texts[1] == bench.send(greedy).text
-    assert re.fullmatch("[0-9]{3}", texts[2])
-    assert texts[3] != texts[0]
-    assert len(set(texts[4:])) == 3
+    asks = [greedy, narrow, *narrower, digits, fresher, *warm]
+    texts = [one.text for one in bench.together(asks)]
+    assert {*texts[:4]} == {bench.send(greedy).text}
+    assert re.fullmatch("[0-9]{3}", texts[4])
+    assert texts[5] != texts[0]
+    assert len(set(texts[6:])) == 3
+
+
+def test_a_seed_makes_a_draw_again(bench: Bench) -> None:
+    asks = [bench.ask(RAIN, temperature=1.5, seed=seed) for seed in (1, 1, 2)]
+    texts = [bench.send(one).text for one in asks]
+    assert texts[0] == texts[1] != texts[2]
 
 
 def test_no_special_token_under_a_constraint(bench: Bench) -> None:
@@ -286,13 +297,16 @@ def test_cancelled_before_it_began(bench: Bench) -> None:
 
 def test_what_cannot_be_served_is_refused(bench: Bench) -> None:
     with pytest.raises(DoesNotFit) as caught:
-        bench.send(Request("big", (5,) * WINDOW, 1))
+        bench.send(Request("big", (5,) * WINDOW, Sampling(1)))
     assert (caught.value.needed, caught.value.available) == (WINDOW + 1, WINDOW)
-    assert bench.send(Request("fits", (5,) * (WINDOW - 1), 1)).prompt_tokens == WINDOW - 1
+    assert (
+        bench.send(Request("fits", (5,) * (WINDOW - 1), Sampling(1))).usage.prompt_tokens
+        == WINDOW - 1
+    )
     prompts: list[Any] = [(), (Message("user", "hi"),), (1 << 20,), (-1,)]
     for prompt in prompts:
         with pytest.raises(BadOperand):
-            bench.send(Request("bad", prompt, 4))
+            bench.send(Request("bad", prompt, Sampling(4)))
 
 
 # -- the end --------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from http_kit import opening
+from kit import requested
 from tokenizers import Tokenizer
 
 from nlpu import errors as e
@@ -53,7 +54,7 @@ def ids(served: Served, text: str) -> tuple[int, ...]:
 
 
 def ask(prompt: tuple[Any, ...], **kwargs: Any) -> Request:
-    return Request(**{"id": "r", "prompt": prompt, "max_tokens": 48} | kwargs)
+    return requested(prompt=prompt, **{"max_tokens": 48} | kwargs)
 
 
 def test_capabilities(vllm_server: Served) -> None:
@@ -64,7 +65,7 @@ def test_capabilities(vllm_server: Served) -> None:
         assert told.tokenizer == vllm_server.directory
         assert told.constraints == {"choice", "regex", "json"}
         assert told.priority
-        assert told.seed
+        assert "seed" in told.sampling
 
     on(vllm_server, test)
 
@@ -124,8 +125,8 @@ def test_token_prompts_are_exact(vllm_server: Served) -> None:
         # One token out of a text's middle, special tokens, and what no text would tokenize to.
         for prompt in ((5,), (1, 2, 1, 2), (100, 100, 100), ids(vllm_server, "Hello <|im_end|>")):
             reply = await engine.send(ask(prompt, max_tokens=2))
-            assert reply.prompt_tokens == len(prompt)
-            assert reply.completion_tokens <= 2
+            assert reply.usage.prompt_tokens == len(prompt)
+            assert reply.usage.completion_tokens <= 2
 
     on(vllm_server, test)
 
@@ -136,8 +137,8 @@ def test_temperature_zero_repeats_itself_and_a_shared_prefix_is_cached(vllm_serv
         assert len(prompt) > 300
         first = await engine.send(ask(prompt, max_tokens=8))
         again = await engine.send(ask(prompt, max_tokens=8))
-        assert first.cached_tokens == 0
-        assert 128 <= again.cached_tokens < len(prompt)
+        assert first.usage.cached_tokens == 0
+        assert 128 <= again.usage.cached_tokens < len(prompt)
         assert again.text == first.text
 
     on(vllm_server, test)
@@ -151,11 +152,11 @@ def test_streaming(vllm_server: Served) -> None:
         whole = await engine.send(request)
         assert len(pieces) > 5
         assert "".join(pieces) == streamed.text == whole.text
-        assert (streamed.finish, streamed.completion_tokens) == (
+        assert (streamed.finish, streamed.usage.completion_tokens) == (
             whole.finish,
-            whole.completion_tokens,
+            whole.usage.completion_tokens,
         )
-        assert streamed.prompt_tokens == whole.prompt_tokens == len(request.prompt)
+        assert streamed.usage.prompt_tokens == whole.usage.prompt_tokens == len(request.prompt)
 
     on(vllm_server, test)
 
@@ -300,7 +301,7 @@ def test_the_mass_is_that_of_the_whole_vocabulary(vllm_server: Served) -> None:
         choice = Constraint("choice", '["yes","no"]')
         asked = ask(prompt, constraint=choice, probabilities=True)
         reply = await engine.send(asked)
-        drawn = await engine.send(asked._replace(temperature=1.5, repetition_penalty=1.3))
+        drawn = await engine.send(asked.using(temperature=1.5, repetition_penalty=1.3))
         key = {"Authorization": f"Bearer {vllm_server.api_key}"}
         async with aiohttp.ClientSession(headers=key) as session:
             answer = await session.post(f"{vllm_server.url}/v1/completions", json=plain)
@@ -310,7 +311,7 @@ def test_the_mass_is_that_of_the_whole_vocabulary(vllm_server: Served) -> None:
         assert 0 < found <= reply.mass + 0.01  # those behind the twentieth are missing
         assert reply.mass == pytest.approx(found, abs=0.02)
         assert drawn.mass == pytest.approx(reply.mass, abs=0.01)
-        assert (reply.finish, reply.completion_tokens) == ("stop", 1)
+        assert (reply.finish, reply.usage.completion_tokens) == ("stop", 1)
 
     on(vllm_server, test)
 

@@ -130,7 +130,7 @@ def test_an_answer_that_does_not_keep_to_its_type(servers: Servers) -> None:
 
 
 def test_endless_repetition_can_be_accepted_cut(servers: Servers) -> None:
-    brief = replace(tell, at_limit="trim", max_tokens=9)
+    brief = tell.using(at_limit="trim", max_tokens=9)
     with servers.serve(lambda _: "repeat") as server:
         run = execute(server.url, program=lambda: brief("7"))
     assert run.result == " ".join(["again"] * 8)  # the last word may not have been whole

@@ -225,8 +225,8 @@ def test_a_thinking_models_thoughts_are_not_weighed() -> None:
     engine = Scripted(lambda seen: Say("Hm.") if thinks(seen) else likely(seen))
     model = thinker(engine)
     request = Request(
-        "1", model.prompt(judge, ["Is it?", "It is so."]), 8,
-        constraint=judge.result.constraint, probabilities=True,
+        "1", model.prompt(judge, ["Is it?", "It is so."]), judge.sampling,
+        judge.result.constraint, probabilities=True,
     )  # fmt: skip
     reply = asyncio.run(model.attempt(request))
     assert reply.probabilities == pytest.approx((0.7313, 0.2687)) and reply.thinking == "Hm."
@@ -234,7 +234,7 @@ def test_a_thinking_models_thoughts_are_not_weighed() -> None:
 
 
 ASKED = Request(
-    "1", (Message("user", "Is it?"),), 8, constraint=judge.result.constraint, probabilities=True
+    "1", (Message("user", "Is it?"),), judge.sampling, judge.result.constraint, probabilities=True
 )
 
 
@@ -264,7 +264,7 @@ def test_vllm_is_asked_for_the_tokens_that_begin_the_choices(
         async with FaultServer(tokenizer=directory) as server, opened(server) as engine:
             prompt = ASKED.prompt if chat else (1, 2, 3)
             asked = [ASKED._replace(id=str(n), prompt=prompt) for n in range(3)]
-            asked.append(ASKED._replace(id="drawn", prompt=prompt, temperature=2.0))
+            asked.append(ASKED.using(temperature=2.0)._replace(id="drawn", prompt=prompt))
             said: list[str] = []
             replies = await asyncio.gather(*(engine.send(one, said.append) for one in asked))
             assert said == [reply.text for reply in replies]

@@ -17,6 +17,7 @@ from kit import execute
 
 from nlpu import Limits, Op, lift
 from nlpu.ops.op import Operand
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.types.result import result_type
 
@@ -61,11 +62,11 @@ def layered(seed: int) -> Layered:
 def asks(tokens: int, reads: int) -> Op[Any]:
     """An op with that many operands whose answers have exactly that many tokens."""
     places = tuple(Operand(f"text_{n}", TEXT) for n in range(max(1, reads)))
-    return Op(f"op_{tokens}", f"Say {tokens}.", places, TEXT, max_tokens=tokens)
+    return Op(f"op_{tokens}", f"Say {tokens}.", places, TEXT, Sampling(tokens))
 
 
 def answer(seen: Seen) -> Say:
-    return Say("".join(seen.operands.values())[:1] or "x", tokens=seen.request.max_tokens)
+    return Say("".join(seen.operands.values())[:1] or "x", tokens=seen.request.sampling.max_tokens)
 
 
 def makespan_s(graph: Layered, slots: int) -> float:

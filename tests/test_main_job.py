@@ -21,7 +21,7 @@ from nlpu.programs.summarize_book import Part, summarize_book
 from nlpu.runtime import Computer, Run
 from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import past_of
-from nlpu.wire import Capabilities, Engine, Reply, Request
+from nlpu.wire import COUNTS, Capabilities, Engine, Reply, Request
 from tests.vllm_fixture import Served
 
 ROOT = Path(__file__).parent.parent
@@ -81,16 +81,16 @@ def check_summary(run: Run, book: str) -> None:
 def check_requests(engine: Watched, book: str) -> None:
     """None exceeded the window, and every chunk of the book was sent."""
     assert engine.facts is not None
-    assert all(len(r.prompt) + r.max_tokens <= engine.facts.window for r in engine.sent)
+    assert all(len(r.prompt) + r.sampling.max_tokens <= engine.facts.window for r in engine.sent)
 
 
 def check_receipt(run: Run, engine: Watched, run_dir: Path) -> None:
     """The receipt adds up to the journal's rows and to what the engine reported."""
     receipt = run.receipt
     assert receipt.attempts == len(engine.sent)
-    assert receipt.prompt_tokens == sum(reply.prompt_tokens for reply in engine.replies)
-    assert receipt.cached_tokens == sum(reply.cached_tokens for reply in engine.replies)
-    assert receipt.completion_tokens == sum(reply.completion_tokens for reply in engine.replies)
+    for name in COUNTS:
+        told = sum(getattr(reply.usage, name) for reply in engine.replies)
+        assert getattr(receipt, name) == told, name
     journal = Journal(run_dir / f"{run.name}.db", read_only=True)
     past = past_of(row for row in journal.rows if row[1] == 1)
     journal.close()

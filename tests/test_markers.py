@@ -19,9 +19,10 @@ from nlpu.processor import Processor, scripted_frame
 from nlpu.prompt.codec import Codec
 from nlpu.prompt.markers import MARK, USUAL, Markers, markers_in, of_tokens
 from nlpu.runtime import Computer
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Scripted
 from nlpu.tokens import CharTokenizer
-from nlpu.wire import Capabilities, Message, Reply, Request
+from nlpu.wire import Capabilities, Message, Reply, Request, Usage
 
 TOKENS = ["<|im_start|>", "<|im_end|>", "<think>", "[gMASK]", "sop", "</s>"]
 OWN = of_tokens(TOKENS)
@@ -94,7 +95,7 @@ def asked(text: str, said: str) -> tuple[Request, Reply]:
     """What is sent for an operand, and what comes of a reply to it."""
     told = replace(asyncio.run(Scripted().capabilities()), token_prompts=False)
     processor = Processor("p", Say(said), told, Codec(CharTokenizer(), scripted_frame()))
-    request = Request("1", processor.wire_prompt(echo, [text], ()), 9)
+    request = Request("1", processor.wire_prompt(echo, [text], ()), Sampling(9))
     return request, asyncio.run(processor.attempt(request))
 
 
@@ -105,7 +106,7 @@ class Say:
         self.text = text
 
     async def send(self, request: Request, on_text: Any = None) -> Reply:
-        return Reply(self.text, "stop", 1, 1)
+        return Reply(self.text, "stop", Usage(1, 1))
 
     async def capabilities(self) -> Capabilities:
         raise NotImplementedError

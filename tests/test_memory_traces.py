@@ -16,6 +16,7 @@ from benchmarks.memory_replay import Access, Trace, Uses, firmware_hits, hits
 from benchmarks.memory_traces import SIZES, Reader, book_trace, measure
 from nlpu.errors import MissingPart
 from nlpu.memory.store.embedders import open_embedder
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Seen
 from nlpu.wire import Request
 
@@ -83,7 +84,7 @@ def test_a_books_trace_holds_every_chunk_and_reads_every_summary_but_the_last() 
 
 def test_a_reply_reads_its_memories_and_is_written() -> None:
     reader = Reader()
-    request = Request("r", (), 1)
+    request = Request("r", (), Sampling(1))
     assert reader(Seen("", {"statement": "x" * 150}, request)) == "8"
     memories = "Person: hello\nFriend: (0) hello"
     reader(Seen("", {"memories": memories, "message": "I keep bees"}, request))

@@ -16,7 +16,7 @@ from nlpu import lift
 from nlpu.errors import ConnectionLost, ProgramError
 from nlpu.runtime.observe.pieces import AGAIN
 from nlpu.testing.scripted import Scripted
-from nlpu.wire import Reply, Request
+from nlpu.wire import Reply, Request, Usage
 
 
 class Breaking(Scripted):
@@ -32,7 +32,7 @@ class Breaking(Scripted):
             on_text(letter)
         if self.texts:
             raise ConnectionLost("gone")
-        return Reply(text, "stop", 1, len(text))
+        return Reply(text, "stop", Usage(1, len(text)))
 
 
 def shown(*texts: str) -> str:

@@ -28,6 +28,7 @@ from nlpu.runtime.plans.lexer import RESERVED
 from nlpu.runtime.plans.parse import STANDARD, read
 from nlpu.runtime.plans.plan import Outside, Param, Plan, Ref, Step
 from nlpu.runtime.plans.plan import Seen as Looked
+from nlpu.sampling import SEEDS, Sampling
 from nlpu.testing.scripted import Scripted, Seen
 from nlpu.types.from_schema import plain, schema_type
 from nlpu.types.result import result_type
@@ -76,14 +77,26 @@ CONDITIONS = LABELS | st.builds(
 )
 
 
+SAMPLING = st.fixed_dictionaries(
+    {},
+    optional={
+        "temperature": st.sampled_from([0.0, 0.7]), "top_p": st.sampled_from([0.5, 1.0]),
+        "top_k": st.integers(0, 99), "min_p": st.floats(0, 1), "seed": st.integers(0, SEEDS - 1),
+        "presence_penalty": st.floats(-2, 2), "frequency_penalty": st.floats(-2, 2),
+        "extra": st.dictionaries(NAMES, st.none() | st.integers() | TEXTS | st.booleans()),
+    },
+)  # fmt: skip
+
+
 @st.composite
 def ops(draw: Callable[..., Any], name: str) -> Op[Any]:
     places = draw(st.lists(NAMES, max_size=3, unique=True))
     result = draw(TYPES)
+    stop = draw(st.lists(TEXTS.filter(bool), max_size=2)) if result.kind == "text" else ()
     return Op(
         draw(st.just(name) | TEXTS), draw(TEXTS.filter(str.strip)),
         tuple(Operand(place, draw(TYPES)) for place in places if place != "samples"), result,
-        max_tokens=draw(st.integers(0, 900)), temperature=draw(st.sampled_from([0.0, 0.7])),
+        Sampling(draw(st.integers(0, 900)), **draw(SAMPLING), stop=stop),
         calibration=Calibration(0.5, -1.5e-7, draw(st.booleans()))
         if result.kind == "judgement" and draw(st.booleans())
         else None,

@@ -124,7 +124,7 @@ def test_programs_stay_well_formed_whatever_the_model_says(seed: int) -> None:
     said: dict[tuple[str, ...], str] = {}
 
     def script(seen: Seen) -> str:
-        asked = (seen.instruction, *seen.operands.values(), str(seen.request.temperature))
+        asked = (seen.instruction, *seen.operands.values(), str(seen.request.sampling.temperature))
         if seen.request.constraint is not None:
             return said.setdefault(asked, dice.choice(["yes", "no", "maybe"]))
         return said.setdefault(asked, dice.choice(STRANGE))

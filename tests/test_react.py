@@ -332,7 +332,7 @@ class Noted(Watched):
         self.script = script
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
-        least = request._replace(max_tokens=1) if self.script else request
+        least = request.using(max_tokens=1) if self.script else request
         reply = await super().send(least, on_text)
         if self.script:
             reply = reply._replace(text=self.script[len(self.pairs)], finish="stop")

@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from nlpu import Limits, NlpuError, Price, Value
 from nlpu.errors import ServerFault
 from nlpu.runtime import Receipt, Run, spawn
-from nlpu.runtime.graph.usage import cost_of
+from nlpu.runtime.graph.usage import Cost, cost_of
+from nlpu.runtime.handle import state_of
 from nlpu.runtime.journal.journal import Journal
 from nlpu.testing.scripted import Say, Scripted, Seen
+from nlpu.wire import COUNTS, Reply, Request, Usage
 
 SECONDS = {"a": 2.0, "b": 5.0, "c": 1.0}
 
@@ -111,6 +113,26 @@ def test_it_adds_up_to_what_the_engine_counted(tmp_path: Path) -> None:
     receipt = execute(lambda: echo.map(["a", "bb", "ccd"]), engine=engine).receipt
     assert receipt.prompt_tokens == sum(len(seen.request.prompt) for seen in engine.seen)
     assert (receipt.cached_tokens, receipt.completion_tokens, receipt.nlops) == (9, 3, 0.03)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_each_count_of_a_reply_reaches_row_and_receipt(name: str, tmp_path: Path) -> None:
+    """So a count that is new in ``Usage`` needs an engine that tells it and a receipt's line."""
+
+    class Counting(Scripted):
+        async def send(self, request: Request, on_text: Any = None) -> Reply:
+            reply = await super().send(request, on_text)
+            return reply._replace(usage=Usage(**dict.fromkeys(COUNTS, 0) | {name: 7}))
+
+    run = execute(lambda: echo.map(["a", "b"]), engine=Counting("yes"), run_dir=tmp_path)
+    assert [getattr(run.receipt, each) for each in COUNTS] == [
+        14 * (each == name) for each in COUNTS
+    ]
+    assert getattr(run.receipt.by_op[0], name) == getattr(run.receipt.by_part[0], name) == 14
+    met = resumed(tmp_path, run, lambda: echo.map(["a", "b"]), replay=True)
+    assert [node.cost for node in state_of(met).root.subtree() if node.cost] == [
+        Cost(**{name: 7}, attempts=1, how="reused")
+    ] * 2
 
 
 def test_a_resumed_run_counts_what_it_made_and_what_it_met(tmp_path: Path) -> None:

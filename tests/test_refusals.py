@@ -98,7 +98,7 @@ SETTINGS: list[tuple[type[NlpuError], str, Callable[..., Any], dict[str, Sequenc
     }),
     (Usage, "HttpEngine", engines("HttpEngine"), {
         "url": (*TEXTS, ""), "model": (*TEXTS, ""), "api_key": TEXTS, "max_in_flight": COUNTS,
-        "window": COUNTS, "tokenizer": (5, ""), "seed": FLAGS, "priority": ("no", 1),
+        "window": COUNTS, "tokenizer": (5, ""), "seed": ("no", 1), "priority": ("no", 1),
     }),
     (Usage, "a model is given by its name", EmbeddedEngine, {"model": (*TEXTS, "")}),
     (Usage, "EmbeddedEngine", EmbeddedEngine, {

@@ -53,7 +53,7 @@ from nlpu.runtime.scheduler.run_calls import RunCalls
 from nlpu.runtime.scheduler.scheduler import Scheduler
 from nlpu.testing.scripted import Scripted
 from nlpu.tokens import CharTokenizer
-from nlpu.wire import Capabilities, Reply
+from nlpu.wire import Capabilities, Reply, Usage
 
 count = op("Count the words.", int, name="count")
 
@@ -104,7 +104,7 @@ class Table:
 
     def update(self, attempt: Attempt, outcome: Reply | BaseException | str) -> list[Any]:
         """What comes of an outcome; a text is a reply of that."""
-        reply = Reply(outcome, "stop", 5, 1) if isinstance(outcome, str) else outcome
+        reply = Reply(outcome, "stop", Usage(5, 1)) if isinstance(outcome, str) else outcome
         self.scheduler.update(attempt, reply, self.now)
         return self.told()
 

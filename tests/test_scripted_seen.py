@@ -17,6 +17,7 @@ from nlpu.prompt.codec import Codec
 from nlpu.prompt.complaint import Invalid
 from nlpu.prompt.convention import FIRST, SECOND, Convention
 from nlpu.prompt.layout import constants_of
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Scripted, Seen, see
 from nlpu.tokens import CharTokenizer
 from nlpu.types.result import result_type
@@ -43,7 +44,7 @@ WAYS = st.sampled_from(
 def saw(asked: Op[Any], *contents: Any, how: Convention = SECOND, again: Any = ()) -> Seen:
     pairs = zip(asked.operands, contents, strict=True)
     texts = [place.type.render(content) for place, content in pairs]
-    return see(Request("1", CODEC.encode(asked, texts, how, again), 1))
+    return see(Request("1", CODEC.encode(asked, texts, how, again), Sampling(1)))
 
 
 def test_names_keep_their_capitals() -> None:

@@ -59,6 +59,7 @@ from typing_extensions import TypeAliasType, TypedDict
 
 from benchmarks.fake_vllm.answers import full
 from nlpu.errors import ConstraintRejected, MissingPart, Truncated
+from nlpu.sampling import Sampling
 from nlpu.testing.answers import pieces
 from nlpu.testing.examples import example
 from nlpu.testing.patterns import Dice
@@ -212,7 +213,7 @@ FEW: list[Any] = [
 def asked(prompt: str, schema: Any) -> Seen:
     """The request of a prompt under a schema, as the engine sees it."""
     spec = Constraint("json", json.dumps(schema))
-    return see(Request("r", tuple(map(ord, prompt)), 1000, constraint=spec))
+    return see(Request("r", tuple(map(ord, prompt)), Sampling(1000), spec))
 
 
 PROMPTS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), max_size=20)

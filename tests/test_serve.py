@@ -19,6 +19,7 @@ from nlpu import errors as e
 from nlpu.engines.vllm import command as sc
 from nlpu.engines.vllm.port import claim
 from nlpu.engines.vllm.server import VllmServer, cause_in
+from nlpu.sampling import Sampling
 from nlpu.wire import Message, Request
 
 FAKE = """
@@ -79,7 +80,7 @@ def test_it_serves_and_leaves_nothing_behind(python: str) -> None:
             engine = server.engine()
             told = await engine.capabilities()
             assert told.model == "some/model"
-            assert (await engine.send(Request("r", (Message("user", "Hi"),), 8))).text
+            assert (await engine.send(Request("r", (Message("user", "Hi"),), Sampling(8)))).text
             assert server.api_key not in server.tail()
             assert "key is ***" in server.tail()
             await engine.close()

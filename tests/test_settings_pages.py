@@ -25,6 +25,7 @@ from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.settings import Settings
+from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Say, Scripted, Seen
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -83,7 +84,8 @@ def of_fields(kind: Any, *others: str) -> Defaults:
 def expected() -> dict[str, Defaults]:
     """Every table of settings that there must be."""
     found = {each.__qualname__: of_call(each) for each in GIVEN}
-    found["Op.using"] = of_fields(Op, "text", "operands", "result")
+    found["Op.using"] = of_fields(Op, "text", "operands", "result", "sampling")
+    found["Op.using"] |= of_fields(Sampling)
     found["nlpu.toml"] = of_fields(Settings, "origins")
     declared = of_call(driver)
     effect = {name: declared[name] for name in ("effect", "roles")}

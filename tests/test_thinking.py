@@ -28,7 +28,7 @@ from nlpu.wire import Capabilities, Reply, Request
 
 
 def thinks(seen: Seen) -> bool:
-    return seen.request.stop == ("</think>",)
+    return seen.request.sampling.stop == ("</think>",)
 
 
 def script(thought: str, answer: str) -> Callable[[Seen], str]:
@@ -43,7 +43,7 @@ def processor(engine: Scripted, tokens: int | None = 100, window: int = 2000) ->
 
 def attempt(thinker: Processor, text: str = "x") -> Reply:
     prompt = thinker.prompt(echo, [text])
-    request = Request("1", prompt, echo.max_tokens, constraint=count.result.constraint)
+    request = Request("1", prompt, echo.sampling, count.result.constraint)
     return asyncio.run(thinker.attempt(request))
 
 
@@ -65,8 +65,8 @@ def test_thinking_is_apart_from_the_answer() -> None:
 def test_it_is_counted() -> None:
     engine = Scripted(script("abcdef", "12"))
     reply = attempt(processor(engine))
-    assert (reply.thinking_tokens, reply.completion_tokens) == (1, 3)
-    assert reply.prompt_tokens == sum(len(seen.request.prompt) for seen in engine.seen)
+    assert (reply.usage.thinking_tokens, reply.usage.completion_tokens) == (1, 3)
+    assert reply.usage.prompt_tokens == sum(len(seen.request.prompt) for seen in engine.seen)
 
 
 def test_it_is_bounded() -> None:
@@ -74,9 +74,9 @@ def test_it_is_bounded() -> None:
     thinker = processor(engine, tokens=100)
     reply = attempt(thinker)
     think, answer = (seen.request for seen in engine.seen)
-    assert reply.thinking_tokens <= 100
+    assert reply.usage.thinking_tokens <= 100
     assert len(answer.prompt) - len(thinker.prompt(echo, ["x"])) <= 100
-    assert think.max_tokens + len("<think>\n") + len("\n</think>\n\n") == 100
+    assert think.sampling.max_tokens + len("<think>\n") + len("\n</think>\n\n") == 100
 
 
 def test_the_window_has_room_for_it() -> None:

@@ -99,9 +99,7 @@ def standard(style: str, name: str) -> Any:
 
 def _typed(op: Op[Any]) -> Op[Any]:
     """An op with the same answers whose one operand is the whole request."""
-    return Op(
-        op.name, "As typed.", (_PROMPT,), op.result, max_tokens=op.max_tokens, at_limit=op.at_limit
-    )
+    return Op(op.name, "As typed.", (_PROMPT,), op.result, op.sampling, op.at_limit)
 
 
 def _shown(arm: str, family: Family, op: Op[Any], choices: Sequence[str]) -> Op[Any]:

@@ -31,7 +31,7 @@ from typing import Any
 
 from benchmarks.servers import environment
 from nlpu import Computer, nlop
-from nlpu.wire import Capabilities, Reply, Request
+from nlpu.wire import Capabilities, Reply, Request, Usage
 
 WIDTH = 100
 _STATUS = Path("/proc/self/status")
@@ -44,7 +44,7 @@ class InstantEngine:
         return Capabilities("instant", 100_000, 256, tokenizer="chars")
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
-        return Reply(f"done {request.id}", "stop", len(request.prompt), 4)
+        return Reply(f"done {request.id}", "stop", Usage(len(request.prompt), 4))
 
     def cancel(self, request_id: str) -> None:
         """Nothing is ever under way."""

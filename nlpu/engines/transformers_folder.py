@@ -21,7 +21,7 @@ import atexit
 import itertools
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,13 +34,13 @@ from nlpu.engines.models import fetch_model
 from nlpu.engines.models.files import check_folder
 from nlpu.extras import adding
 from nlpu.judgement import Begun, beginnings, chosen, likeliest, shares
-from nlpu.wire import Capabilities, Reply, Request
+from nlpu.wire import Capabilities, Reply, Request, Usage
 
 _WEAKER = (
     "what else is in the batch can change a reply where two tokens are almost equally likely",
-    "seeds are ignored: a draw cannot be repeated",
     "how much of a prompt was cached is not told",
 )
+_TAKES = frozenset({"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "stop", "seed"})
 _PAGE, _STEP = 32, 512  # tokens: prompts share whole pages; a step reads no more than this
 
 
@@ -51,6 +51,7 @@ class _Row:
     processors: Any = None  # of its logits; None: the likeliest token is taken
     choices: tuple[str, ...] = ()  # that are weighed, by one token
     begun: Begun = ()
+    dice: Any = None  # of its draws, where it has a seed
     chances: tuple[float, ...] = ()
     mass: float | None = None
     error: errors.NlpuError | None = None
@@ -75,7 +76,7 @@ class TransformersEngine:
         place = self._place.resolve()
         return Capabilities(
             place.name, self._window, self._many, tokenizer=str(place), weaker=_WEAKER,
-            probabilities=True,
+            probabilities=True, sampling=_TAKES,
         )  # fmt: skip
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
@@ -83,12 +84,12 @@ class TransformersEngine:
         await self._ready()
         self._check(request)
         row, key = _Row(request), f"{request.id}#{next(self._numbers)}"  # ids may come again
-        streaming = on_text is not None or bool(request.stop)
+        streaming = on_text is not None or bool(request.sampling.stop)
         self._rows[key] = row
         try:
             row.processors = await asyncio.to_thread(self._processors, row)
             self._manager.register_result_handler(key, row.inbox.put_nowait)
-            most = 1 if row.choices else request.max_tokens
+            most = 1 if row.choices else request.sampling.max_tokens
             self._manager.add_request([*request.prompt], key, most, streaming)
             if why := self._manager.background_thread_status.can_accept_new_requests():
                 raise row.error or errors.EngineDied(f"{self._place} is not running: {why}")
@@ -100,7 +101,7 @@ class TransformersEngine:
             self._manager.get_result(timeout=0)  # one that came too late for its handler
 
     async def _reply(self, row: _Row, on_text: Callable[[str], None]) -> Reply:
-        text, stops = "", [stop for stop in row.request.stop if stop]
+        text, stops = "", row.request.sampling.stop
         while True:
             output = await row.inbox.get()
             if row.error is not None or output.error is not None:
@@ -113,8 +114,8 @@ class TransformersEngine:
                 on_text(text[given:])
             if last or stopped:
                 ended: Any = "stop" if stopped or made[-1] in self._ends else "length"
-                sizes = len(row.request.prompt), len(made)
-                return Reply(text, ended, *sizes, probabilities=row.chances, mass=row.mass)
+                took = Usage(len(row.request.prompt), len(made))
+                return Reply(text, ended, took, probabilities=row.chances, mass=row.mass)
 
     def cancel(self, request_id: str) -> None:
         """Stop a request; its ``send`` raises Cancelled."""
@@ -149,8 +150,8 @@ class TransformersEngine:
         size, ids = len(self._tokens), request.prompt
         if not ids or any(not isinstance(one, int) or not 0 <= one < size for one in ids):
             raise errors.BadOperand(f"a prompt has to be token ids, here from 0 to {size - 1}")
-        needed, room = len(ids) + request.max_tokens, self._window
-        if needed > room or request.max_tokens < 1:
+        needed, room = len(ids) + request.sampling.max_tokens, self._window
+        if needed > room or request.sampling.max_tokens < 1:
             said = f"the request needs {needed} tokens, the window has {room}; split the text"
             raise errors.DoesNotFit(said, needed, room)
 
@@ -174,6 +175,7 @@ class TransformersEngine:
 
         library.utils.logging.disable_progress_bar()
         device, dtype = ("cuda", "auto") if torch.cuda.is_available() else ("cpu", "float32")
+        self._device = device
         model = library.AutoModelForCausalLM.from_pretrained(
             self._place, dtype=dtype, attn_implementation="sdpa", local_files_only=True
         ).to(device)
@@ -220,12 +222,22 @@ class TransformersEngine:
             own.append(partial(_weigh, row))
         elif ask.constraint is not None:
             own.append(LogitsProcessor(self._compiler.compile_grammar(grammar_of(ask.constraint))))
-        if ask.repetition_penalty != 1 and not row.choices:
-            own.append(library.RepetitionPenaltyLogitsProcessor(float(ask.repetition_penalty)))
-        if ask.temperature > 0:
-            own.append(library.TemperatureLogitsWarper(float(ask.temperature)))
-            own.append(library.TopPLogitsWarper(float(ask.top_p)))
+        how = ask.sampling
+        if how.repetition_penalty != 1 and not row.choices:
+            own.append(library.RepetitionPenaltyLogitsProcessor(float(how.repetition_penalty)))
+        if how.temperature > 0:
+            own.append(library.TemperatureLogitsWarper(float(how.temperature)))
+            own += [library.MinPLogitsWarper(float(how.min_p))] if how.min_p else []
+            own += [library.TopKLogitsWarper(how.top_k)] if how.top_k else []
+            own.append(library.TopPLogitsWarper(float(how.top_p)))
+            row.dice = self._dice(how.seed)
         return own or None
+
+    def _dice(self, seed: int | None) -> Any:
+        """What draws a row's tokens; torch's own for all where no seed was given."""
+        import torch
+
+        return None if seed is None else torch.Generator(self._device).manual_seed(seed)
 
     def _begun(self, choices: tuple[str, ...]) -> Begun:
         begun = beginnings(choices, partial(self._tokenizer.encode, add_special_tokens=False))
@@ -244,8 +256,10 @@ class TransformersEngine:
                 continue
             ids = scores.new_tensor([state.initial_tokens + state.generated_tokens]).long()
             try:
-                line, drawn = row.processors(ids, scores[at : at + 1]), row.request.temperature > 0
-                token = line.softmax(-1).multinomial(1) if drawn else line.argmax()
+                line = row.processors(ids, scores[at : at + 1])
+                drawn = row.request.sampling.temperature > 0
+                chances = line.softmax(-1)
+                token = chances.multinomial(1, generator=row.dice) if drawn else line.argmax()
             except Exception as error:  # xgrammar asserts; torch has nothing to draw from (rule 2)
                 row.error = errors.ConstraintRejected(f"the constraint cannot be met: {error!r}")
                 token = self._ends[0]
@@ -265,12 +279,12 @@ def _weigh(row: _Row, _: Any, line: Any) -> Any:
 
 
 def _choice(row: _Row, token: int) -> str:
-    if row.request.temperature == 0 and row.chances:
+    if row.request.sampling.temperature == 0 and row.chances:
         return likeliest(row.choices, row.chances)
     return chosen(row.choices, row.begun, token)
 
 
-def _text(raw: bytes, stops: list[str], last: bool) -> tuple[str, bool]:
+def _text(raw: bytes, stops: Sequence[str], last: bool) -> tuple[str, bool]:
     """Decode what cannot change any more; True if a stop string has ended it."""
     text = raw.decode(errors="replace")
     if hits := [at for stop in stops if (at := text.find(stop)) >= 0]:

@@ -98,7 +98,8 @@ def _of_choices(op: Op[Any], choices: tuple[str, ...]) -> Op[Any]:
                 f"case's choices ({', '.join(choices)}): show examples of these, or leave the "
                 "case's 'choices' out"
             )
-    return replace(op, result=result_type(Literal[choices]), max_tokens=0)
+    unbounded = replace(op.sampling, max_tokens=0)
+    return replace(op, result=result_type(Literal[choices]), sampling=unbounded)
 
 
 def takes_choices(subject: Callable[..., Any]) -> bool:

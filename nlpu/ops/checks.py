@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from nlpu.calibration import Calibration
 from nlpu.chat import Chat
-from nlpu.checks import AMOUNT, ANY_TEXT, COUNT, RATE, TEXT, WHOLE, Fit, check, is_number, maybe
+from nlpu.checks import ANY_TEXT, COUNT, TEXT, WHOLE, Fit, check, is_number, maybe
 from nlpu.errors import BadOp, BadOperand
 from nlpu.printing import one_line, shown
+from nlpu.sampling import DEFAULTS, USUAL, Sampling, check_sampling
 from nlpu.types.result import ResultType, result_type
-
-if TYPE_CHECKING:
-    from nlpu.ops.op import Op
 
 _BOUND = "a whole number more than 0 (leave it out for the default of the result's type)"
 
@@ -29,10 +28,7 @@ _BOUND = "a whole number more than 0 (leave it out for the default of the result
 _SETTINGS: dict[str, Fit] = {
     "name": ANY_TEXT,
     "text": ANY_TEXT,
-    "max_tokens": (WHOLE[0], _BOUND),
-    "temperature": AMOUNT,
-    "top_p": (lambda p: is_number(p) and 0 < p <= 1, "a number more than 0 and at most 1"),
-    "repetition_penalty": (RATE[0], "a number more than 0 (1: none)"),
+    "sampling": (lambda given: isinstance(given, Sampling), "a nlpu.sampling.Sampling"),
     "processor": maybe(TEXT),
     "system": (
         lambda text: text is None or isinstance(text, str),
@@ -43,37 +39,41 @@ _SETTINGS: dict[str, Fit] = {
 }
 
 
-def check_calibration(op: Op[Any]) -> None:
+def check_calibration(name: str, found: Any, *, judges: bool) -> None:
     """Raise BadOp for what is no calibration, and for one of an op that does not judge."""
-    found: Any = op.calibration
     if found is None:
         return
     if not isinstance(found, Calibration) or not all(is_number(each) for each in found[:2]):
         raise BadOp(
-            f"op {op.name}: calibration must be a Calibration with two numbers (the .calibration "
+            f"op {name}: calibration must be a Calibration with two numbers (the .calibration "
             f"of what calibrate gave), not {found!r:.80}"
         )
-    if not op.result.probabilities:
-        raise BadOp(f"op {op.name}: only ops that give a Judgement have a calibration")
+    if not judges:
+        raise BadOp(f"op {name}: only ops that give a Judgement have a calibration")
 
 
-def check_settings(op: Op[Any]) -> None:
-    """Raise BadOp for a setting that means nothing."""
-    given = {name: getattr(op, name) for name in _SETTINGS}
-    check(one_line(f"op {op.name}"), given, _SETTINGS, BadOp)
-    check_calibration(op)
+def check_settings(of: Callable[[str], Any]) -> None:
+    """Raise BadOp for a setting that means nothing; ``of`` gives an op's by its name."""
+    check(one_line(f"op {of('name')}"), {name: of(name) for name in _SETTINGS}, _SETTINGS, BadOp)
 
 
-def check_given(name: object, settings: Mapping[str, Any]) -> None:
-    """Raise BadOp for a setting that there is not, and for a bound of 0 (rule 2)."""
-    known = _SETTINGS.keys() - {"text"} | {"examples", "calibration"}
-    unknown = sorted(settings.keys() - known)
+def settings_of(name: str, given: Mapping[str, Any], before: Sampling = USUAL) -> dict[str, Any]:
+    """Put settings together as fields of Op; those of Sampling are over those of ``before``.
+
+    Raises BadOp for one that there is not or that means nothing, and for a bound of 0 (rule 2).
+    """
+    known = _SETTINGS.keys() - {"text", "sampling"} | {"examples", "calibration", *DEFAULTS}
+    unknown = sorted(given.keys() - known)
     if unknown:
         raise BadOp(
             f"op {name}: unknown setting {unknown[0]!r}; settings are {', '.join(sorted(known))}"
         )
-    if settings.get("max_tokens") == 0:
-        raise BadOp(f"op {name}: max_tokens must be {_BOUND}, not {settings['max_tokens']!r}")
+    if given.get("max_tokens") == 0:
+        raise BadOp(f"op {name}: max_tokens must be {_BOUND}, not {given['max_tokens']!r}")
+    drawn = {each: of for each, of in given.items() if each in DEFAULTS}
+    check_sampling(one_line(f"op {name}"), drawn, BadOp)
+    others = {each: of for each, of in given.items() if each not in DEFAULTS}
+    return {**others, "sampling": replace(before, **drawn)} if drawn else others
 
 
 def hints_of(function: Any, what: str) -> dict[str, Any]:
@@ -93,6 +93,15 @@ def check_parameter(called: str, parameter: inspect.Parameter) -> None:
         raise BadOp(f"operand {name!r} of {called} stands for several: take a list")
     if parameter.default is not parameter.empty:
         raise BadOp(f"operand {name!r} of {called} has a default, and calls give all operands")
+
+
+_RESERVED = frozenset({"samples", "sample"})
+
+
+def check_names(name: str, operands: Sequence[str]) -> None:
+    """Raise BadOp for names of operands that a call could not tell apart, or takes itself."""
+    if len(set(operands)) != len(operands) or _RESERVED & set(operands):
+        raise BadOp(f"op {name}: operand names must differ, and not be 'sample' or 'samples'")
 
 
 def check_draws(name: str, samples: int | None, sample: int | None) -> None:

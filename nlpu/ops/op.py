@@ -21,9 +21,11 @@ import inspect
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from nlpu.binding import by_name
 from nlpu.calibration import Calibration
 from nlpu.chat import Chat
 from nlpu.checks import WHOLE, check
@@ -31,15 +33,18 @@ from nlpu.errors import BadOp, BadOperand
 from nlpu.lifting import Gather, Lift, check_text, contains_value, gather
 from nlpu.ops.checks import (
     chat_place,
+    check_calibration,
     check_draws,
-    check_given,
+    check_names,
     check_parameter,
     check_settings,
     hints_of,
+    settings_of,
     typed,
 )
 from nlpu.ops.examples import examples_of
 from nlpu.printing import one_line
+from nlpu.sampling import USUAL, Sampling
 from nlpu.types.result import ResultType, result_type
 from nlpu.value import Value, current
 
@@ -48,7 +53,6 @@ if TYPE_CHECKING:  # cases are of ops
 
 R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
-_RESERVED = frozenset({"samples", "sample"})
 _DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 32, "float": 32, "json": 512}
 
 
@@ -73,10 +77,8 @@ class Op(Generic[R]):
     """A typed instruction in plain language; to call it issues a call. Raises BadOp.
 
     Attributes:
-        max_tokens: Most tokens that may be generated (0: the default of the result type).
-        temperature: 0 gives the same answer to the same question, which is then asked only once.
-        top_p: Share of the likeliest tokens that are drawn among, above 0 and up to 1.
-        repetition_penalty: Above 1 keeps small models from saying the same thing again and again.
+        sampling: How its tokens are chosen; ``nlop``, ``op`` and ``using`` take its fields.
+            At temperature 0 the same question has the same answer, and is asked only once.
         at_limit: A free text that is cut: ``error`` raises Truncated, ``trim`` keeps sentences.
         processor: Name of the processor to run on (None: the computer's default).
         system: Who the model is to be (None: what the run says; "": nobody, whatever that says).
@@ -90,10 +92,7 @@ class Op(Generic[R]):
     text: str
     operands: tuple[Operand, ...]
     result: ResultType
-    max_tokens: int = 0
-    temperature: float = 0.0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
+    sampling: Sampling = USUAL
     at_limit: AtLimit = "error"
     processor: str | None = None
     system: str | None = None
@@ -109,7 +108,8 @@ class Op(Generic[R]):
         places = [(place.name, place.type) for place in self.operands]
         object.__setattr__(self, "chat", chat_place(self.name, places))
         if not self.max_tokens:
-            object.__setattr__(self, "max_tokens", _default_tokens(self.result))
+            most = replace(self.sampling, max_tokens=_default_tokens(self.result))
+            object.__setattr__(self, "sampling", most)
         shown = examples_of(self.name, places, self.result, self.examples)
         object.__setattr__(self, "examples", shown)
         object.__setattr__(self, "digest", _digest(self))
@@ -118,6 +118,16 @@ class Op(Generic[R]):
     def __repr__(self) -> str:
         names = ", ".join(place.name for place in self.operands)
         return one_line(f"Op {self.name}({names}) -> {self.result.name}: {self.text}", 160)
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens that an answer may have."""
+        return self.sampling.max_tokens
+
+    @property
+    def temperature(self) -> float:
+        """Of its sampling: 0 takes the likeliest token; above, each call is a draw of its own."""
+        return self.sampling.temperature
 
     def __call__(
         self, *args: Any, samples: int | None = None, sample: int | None = None, **named: Any
@@ -164,9 +174,9 @@ class Op(Generic[R]):
         return current().issue(Check(self, cases_of(cases), metric), ())
 
     def using(self, **changes: Any) -> Op[R]:
-        """Give the op with other settings: any field but text, operands and result."""
-        check_given(self.name, changes)
-        return replace(self, **changes)
+        """Give the op with other settings: any field but text, operands and result, and any of
+        Sampling."""
+        return replace(self, **settings_of(self.name, changes, self.sampling))
 
     def _plain_operands(self, args: tuple[Any, ...]) -> bool:
         """Whether every operand is a Value or an ASCII text where text is wanted: most calls."""
@@ -189,7 +199,7 @@ class Op(Generic[R]):
         """Give the operands in order, checked; what a call does first. Raises BadOperand."""
         places = self.operands[skip:]
         if named or len(args) != len(places):
-            args = _arrange(self.name, places, args, named)
+            args = (*_named(self.name, places, args, named).values(),)
         return tuple(
             arg if isinstance(arg, Value) else _checked(self.name, place, arg)
             for place, arg in zip(places, args, strict=True)
@@ -258,7 +268,7 @@ def nlop(function: Callable[..., R] | None = None, **settings: Any) -> Any:
     hints = hints_of(function, "an op")
     text, settings = inspect.getdoc(function), {"name": function.__name__, **settings}
     called = settings["name"]
-    check_given(called, settings)
+    settings = settings_of(called, settings)
     if not text:
         raise BadOp(f"{called} needs a docstring: it is the instruction")
     if "return" not in hints:
@@ -290,7 +300,7 @@ def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settin
     names = ["text"] if operands == 1 else [f"text_{n + 1}" for n in range(operands)]
     places = tuple(Operand(place, result_type(str)) for place in names)
     called = name or _slug(str(text))
-    check_given(called, settings)
+    settings = settings_of(called, settings)
     result = typed(out, f"the result of op {called}")
     return Op(called, text, places, result, **settings)
 
@@ -299,7 +309,8 @@ def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settin
 
 
 def _check_op(op: Op[Any]) -> None:
-    check_settings(op)
+    check_settings(partial(getattr, op))
+    check_calibration(op.name, op.calibration, judges=op.result.probabilities)
     if not op.text.strip():
         raise BadOp(f"op {op.name} has an empty instruction")
     said = ((op.text, "instruction"), (op.name, "name"), (op.system or "", "system text"))
@@ -308,11 +319,10 @@ def _check_op(op: Op[Any]) -> None:
             check_text(text, f"the {what} of op {op.name!a}")
         except BadOperand as error:
             raise BadOp(str(error)) from None
-    names = [operand.name for operand in op.operands]
-    if len(set(names)) != len(names) or _RESERVED & set(names):
-        raise BadOp(f"op {op.name}: operand names must differ, and not be 'sample' or 'samples'")
-    if op.at_limit == "trim" and op.result.kind != "text":
-        raise BadOp(f"op {op.name}: only free text can be trimmed at its limit")
+    check_names(op.name, [operand.name for operand in op.operands])
+    if op.result.kind != "text" and (op.at_limit == "trim" or op.sampling.stop):
+        how = "trimmed at its limit" if op.at_limit == "trim" else "ended by a stop"
+        raise BadOp(f"op {op.name}: only free text can be {how}")
 
 
 def _default_tokens(result: ResultType) -> int:
@@ -325,7 +335,7 @@ def _default_tokens(result: ResultType) -> int:
 def _digest(op: Op[Any]) -> bytes:
     parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
     parts += [f"{place.name}:{place.type!r}" for place in op.operands]
-    parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
+    parts += op.sampling.parts()
     if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
         parts += [op.system or "", repr(op.examples), str(op.retries)]
     if op.result.about:
@@ -347,28 +357,18 @@ def _first(op: Op[Any]) -> Operand:
     return op.operands[0]
 
 
-def _arrange(
+def _named(
     name: str, places: tuple[Operand, ...], args: tuple[Any, ...], named: dict[str, Any]
-) -> tuple[Any, ...]:
-    """Positional and named operands in the order of their places."""
-    wanted = ", ".join(f"{place.name}: {place.type.name}" for place in places)
-    if len(args) > len(places):
-        raise BadOperand(f"{name} takes ({wanted}), got {len(args)} operands")
-    given = dict(zip((place.name for place in places), args, strict=False))
-    for key, arg in named.items():
-        if key in given or all(place.name != key for place in places):
-            raise BadOperand(f"{name} takes ({wanted}); {key!r} does not fit there")
-        given[key] = arg
-    missing = [place.name for place in places if place.name not in given]
-    if missing:
-        raise BadOperand(f"{name} takes ({wanted}); {missing[0]!r} is missing")
-    return tuple(given[place.name] for place in places)
+) -> dict[str, Any]:
+    """What each place is given, in order."""
+    shown = {place.name: f"{place.name}: {place.type.name}" for place in places}
+    given = by_name(name, shown, args, named)
+    return {place: given[place] for place in shown}
 
 
 def _filled(op: Op[Any], args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
     """The operands by name, with one that stands for a memory filled from it."""
-    given = _arrange(op.name, op.operands, args, named)
-    operands = dict(zip((place.name for place in op.operands), given, strict=True))
+    operands = _named(op.name, op.operands, args, named)
     sources = [name for name, operand in operands.items() if hasattr(operand, "fill_operand")]
     if len(sources) > 1:
         raise BadOperand(f"{op.name} can have one operand from memory, not {', '.join(sources)}")

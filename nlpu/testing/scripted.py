@@ -52,9 +52,10 @@ from nlpu.errors import Cancelled, DoesNotFit, NlpuError
 from nlpu.printing import counted, shown
 from nlpu.processor import SYSTEM_MARK
 from nlpu.prompt.ids import Edge, outline_in, pieces_of
+from nlpu.sampling import DEFAULTS
 from nlpu.testing.answers import answer, pieces
 from nlpu.testing.faults import Plan
-from nlpu.wire import Capabilities, Reply, Request
+from nlpu.wire import Capabilities, Reply, Request, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +173,13 @@ class Scripted:
     async def capabilities(self) -> Capabilities:
         """Say what it can, for the scheduler."""
         return Capabilities(
-            self._model, self._window, self._max_in_flight, seed=True, priority=True,
-            tokenizer="chars", probabilities=True,
+            self._model, self._window, self._max_in_flight, priority=True, tokenizer="chars",
+            probabilities=True, sampling=frozenset(DEFAULTS),
         )  # fmt: skip
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """Answer one request. Raises what the script says, DoesNotFit, Cancelled."""
-        needed = len(request.prompt) + request.max_tokens
+        needed = len(request.prompt) + request.sampling.max_tokens
         if needed > self._window:
             raise DoesNotFit(f"{needed} tokens in a window of {self._window}", needed, self._window)
         seen = see(request)
@@ -319,15 +320,16 @@ def default_answer(seen: Seen) -> str:
 
 
 def _reply(request: Request, say: Say) -> Reply:
-    text, finish = say.text, say.finish_length
-    for stop in request.stop:
+    text, finish, most = say.text, say.finish_length, request.sampling.max_tokens
+    for stop in request.sampling.stop:
         text = text.partition(stop)[0]
     cut = pieces(text)
     tokens = len(cut) if say.tokens is None else say.tokens
-    if tokens > request.max_tokens:
-        text, tokens, finish = "".join(cut[: request.max_tokens]), request.max_tokens, True
+    if tokens > most:
+        text, tokens, finish = "".join(cut[:most]), most, True
     return Reply(
-        text, "length" if finish else "stop", len(request.prompt), tokens, say.cached_tokens,
+        text, "length" if finish else "stop",
+        Usage(len(request.prompt), tokens, say.cached_tokens),
         probabilities=_probabilities(request, say), mass=say.mass,
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from nlpu.ops.op import Op, Operand
 from nlpu.runtime.bench.throughput_profiles import ENDLESS, filled
+from nlpu.sampling import Sampling
 from nlpu.types.result import ResultType, result_type
 
 SEED = 1
@@ -42,7 +43,7 @@ SMALL = Size(4, 3, 4, 3, short=6, long=32, text=40)
 def _op(name: str, text: str, *operands: str) -> Op[str]:
     places = tuple(Operand(place, result_type(str)) for place in operands)
     result = ResultType("text", "text", "", ENDLESS, str)
-    return Op(name, text, places, result, max_tokens=64, at_limit="trim")
+    return Op(name, text, places, result, Sampling(64), "trim")
 
 
 TURN = _op("turn", "Write the next step of this work.", "transcript")

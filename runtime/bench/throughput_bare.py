@@ -65,7 +65,7 @@ class Bare:
         ids = self._processor.prompt(op, (text,))
         prompt = self._processor.wire_prompt(op, (text,), ids)
         number = f"bare {next(self._ids)}"
-        return Request(number, prompt, op.max_tokens, constraint=op.result.constraint)
+        return Request(number, prompt, op.sampling, op.result.constraint)
 
 
 @contextmanager

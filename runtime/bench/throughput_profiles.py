@@ -126,7 +126,7 @@ def _op(name: str, tokens_out: int, endless: Constraint | None) -> Op[Any]:
 
 
 def _asking(name: str, text: str, result: ResultType, **settings: Any) -> Op[Any]:
-    return Op(f"bench_{name}", text, (Operand("text", result_type(str)),), result, **settings)
+    return Op(f"bench_{name}", text, (Operand("text", result_type(str)),), result).using(**settings)
 
 
 def sessions(

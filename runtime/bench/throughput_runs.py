@@ -209,7 +209,7 @@ class Sample(NamedTuple):
 
     def rate(self, field: str | None = None) -> float:
         """Calls a second, or those of a Reply's count."""
-        total = sum(getattr(reply, field) if field else 1 for _, reply in self.seen)
+        total = sum(getattr(reply.usage, field) if field else 1 for _, reply in self.seen)
         return float(total / self.wall_s)
 
 
@@ -243,16 +243,16 @@ def joined(transcript: str, reply: str, text: str) -> str:
 
 def _figures(mine: list[Sample], theirs: list[float]) -> dict[str, Any]:
     counts = [reply for sample in mine for _, reply in sample.seen]
-    prompt = sum(reply.prompt_tokens for reply in counts)
+    prompt = sum(reply.usage.prompt_tokens for reply in counts)
     waits = [[seconds for seconds, _ in sample.seen] for sample in mine]
     calls = [sample.rate() for sample in mine]
     found = {
         "calls": len(mine[0].seen),
         "prompt_tokens_per_call": round(prompt / len(counts), 1),
         "completion_tokens_per_call": round(
-            sum(reply.completion_tokens for reply in counts) / len(counts), 1
+            sum(reply.usage.completion_tokens for reply in counts) / len(counts), 1
         ),
-        "cached": round(sum(reply.cached_tokens for reply in counts) / prompt, 3),
+        "cached": round(sum(reply.usage.cached_tokens for reply in counts) / prompt, 3),
         "calls_per_s": measured(calls, "more"),
         "nlops_per_s": measured([s.rate("completion_tokens") / 100 for s in mine], "more"),
         "tokens_in_per_s": measured([s.rate("prompt_tokens") for s in mine], "more"),

@@ -35,6 +35,7 @@ from typing import Any, Literal, get_args, overload
 
 from pydantic import TypeAdapter, ValidationError
 
+from nlpu.binding import by_name
 from nlpu.checks import COUNT, DEADLINE, FLAG, FUNCTION, LABEL, NAMES, TEXT, Fit, check, maybe
 from nlpu.errors import BadOp, BadOperand
 from nlpu.label import UNTRUSTED, USER, Label
@@ -143,19 +144,9 @@ class Driver:
 
     def bind(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by name, those that are there already checked. Raises BadOperand."""
-        names = [each.name for each in self.arguments]
-        if len(args) > len(names):
-            raise BadOperand(f"{self.name} takes ({', '.join(names)}), got {len(args)} arguments")
-        given = dict(zip(names, args, strict=False))
-        for name, content in named.items():
-            if name in given or name not in names:
-                raise BadOperand(f"{self.name} takes ({', '.join(names)}); {name!r} does not fit")
-            given[name] = content
-        for each in self.arguments:
-            if each.name not in given and not each.optional:
-                raise BadOperand(
-                    f"{self.name} takes ({', '.join(names)}); {each.name!r} is missing"
-                )
+        names = {each.name: each.name for each in self.arguments}
+        optional = {each.name for each in self.arguments if each.optional}
+        given = by_name(self.name, names, args, named, optional, "arguments")
         return {name: self._taken(name, content) for name, content in given.items()}
 
     def _taken(self, name: str, content: Any) -> Any:

@@ -1,7 +1,8 @@
 """What a call took: as its node keeps it, as a row holds it, and as a budget counts it.
 
 Rules
-1. A row's usage is a list of numbers, less the zeros at its end: a figure that is new stands last.
+1. A row's usage is a list of numbers, less the zeros at its end: a figure that is new stands last,
+   and so does a count that is new in ``wire.Usage``.
 2. ``cost_of(usage_of(cost))`` is the cost as that of a call met in a journal.
 """
 
@@ -11,17 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
+from nlpu.wire import COUNTS, Usage
+
+NEWER = COUNTS[4:]  # than the rows of before there were such
+MOST_FIGURES = 10 + len(NEWER)
 
 
 @dataclass(slots=True)
-class Cost:
+class Cost(Usage):
     """What one call took. Tokens as the engine counts them; seconds on the computer's clock."""
 
     attempts: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    thinking_tokens: int = 0
     wasted_tokens: int = 0
     queue_s: float = 0.0
     service_s: float = 0.0
@@ -63,6 +64,7 @@ def usage_of(cost: Cost) -> list[Any]:
         int(cost.trimmed),
         cost.money,
         cost.again,
+        *(getattr(cost, name) for name in NEWER),
     ]
     while usage and not usage[-1]:
         usage.pop()
@@ -71,9 +73,10 @@ def usage_of(cost: Cost) -> list[Any]:
 
 def cost_of(usage: list[Any]) -> Cost:
     """The cost a row stands for, as that of a call met in the journal."""
-    every = usage + [0] * (10 - len(usage))
-    prompt, completion, service, queue, resent, cached, thinking, trimmed, money, again = every
+    every = usage + [0] * (MOST_FIGURES - len(usage))
+    prompt, completion, service, queue, resent, cached, thinking, trimmed, money, again = every[:10]
     return Cost(
+        **dict(zip(NEWER, every[10:], strict=True)),
         attempts=resent + 1,
         prompt_tokens=prompt,
         cached_tokens=cached,

@@ -21,13 +21,13 @@ from typing import Any, Final
 
 from nlpu.errors import JournalDamaged, Usage
 from nlpu.prompt.convention import read, says_more
+from nlpu.runtime.graph.usage import MOST_FIGURES
 from nlpu.runtime.journal.file import damaged
 from nlpu.runtime.journal.journal import Journal, NoJournal, Row
 from nlpu.runtime.journal.records import OddRow, Past, fold, past_of
 
 Texts = Container[int]
 _Test = Callable[[Any, Texts], bool]
-_USAGE: Final = 10  # numbers, all counts but one
 _MONEY: Final = 8  # which that is
 _DEEPEST: Final = 100  # of lists and objects in each other: what reads it has a stack
 _MOST: Final = 1e300
@@ -90,7 +90,7 @@ def _all_named(content: Any, texts: Texts) -> bool:
 
 
 def _usage(content: Any, texts: Texts) -> bool:
-    if not isinstance(content, list) or len(content) > _USAGE:
+    if not isinstance(content, list) or len(content) > MOST_FIGURES:
         return False
     counted = all(isinstance(each, int) for at, each in enumerate(content) if at != _MONEY)
     return counted and all(_number(each, texts) for each in content)
@@ -176,7 +176,7 @@ _CAN: Final = _of(
     {
         "model": _text, "window": _number, "max_in_flight": _number, "token_prompts": _bool,
         "constraints": _each(_text), "tokenizer": _optional(_text), "weaker": _each(_text),
-        "probabilities": _bool, "source": _text, "weights": _text,
+        "probabilities": _bool, "source": _text, "weights": _text, "sampling": _each(_text),
     },
     only=True,
 )  # fmt: skip

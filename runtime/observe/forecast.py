@@ -45,7 +45,7 @@ from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 from nlpu.testing.answers import answer
 from nlpu.types.from_schema import schema_type
 from nlpu.types.result import ResultType
-from nlpu.wire import Capabilities, Message, Reply, Request
+from nlpu.wire import Capabilities, Message, Reply, Request, Usage
 
 DRY_RUNS = 24
 _MOST_CALLS = 20_000  # of one dry run: a program that loops on is cut there
@@ -124,7 +124,7 @@ class DryEngine:
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         sample = self._sample(request)
-        thinks = request.stop == _THOUGHT
+        thinks = request.sampling.stop == _THOUGHT
         share = _share(sample, thinks)
         if sample.service_s:
             await asyncio.sleep(sample.service_s * share)
@@ -134,8 +134,10 @@ class DryEngine:
         tokens -= 0 if thinks else sample.thinking_tokens
         prompt = _length(request)
         return Reply(
-            "thought " * tokens if thinks else sample.text, "stop", prompt,
-            min(tokens, request.max_tokens), int(prompt * sample.cached_share),
+            "thought " * tokens if thinks else sample.text, "stop",
+            Usage(
+                prompt, min(tokens, request.sampling.max_tokens), int(prompt * sample.cached_share)
+            ),
         )  # fmt: skip
 
     def cancel(self, request_id: str) -> None:
@@ -146,7 +148,8 @@ class DryEngine:
 
     def _sample(self, request: Request) -> Sample:
         text = self._decode(request)
-        thinks, asked = request.stop == _THOUGHT, _FENCED.sub("", self._decode(_constants(request)))
+        thinks = request.sampling.stop == _THOUGHT
+        asked = _FENCED.sub("", self._decode(_constants(request)))
         free = request.constraint is None
         named = (op for op in self._by_text if op.text in asked)
         op = next((op for op in named if thinks or (op.result == "text") == free), None)
@@ -162,7 +165,7 @@ class DryEngine:
 
     def _guess(self, request: Request, text: str) -> Sample:
         """An answer to an op that was never called."""
-        tokens = max(1, int(request.max_tokens * self._chance.uniform(*_UNKNOWN_SHARE)))
+        tokens = max(1, int(request.sampling.max_tokens * self._chance.uniform(*_UNKNOWN_SHARE)))
         said = "word " * tokens
         if request.constraint is not None:
             kind, spec = request.constraint.kind, request.constraint.spec

@@ -39,6 +39,7 @@ from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.runtime.scheduler.judging import poverty
 from nlpu.value import peek_content, peek_error
+from nlpu.wire import COUNTS, Usage
 
 
 class Part(BaseModel):
@@ -156,15 +157,11 @@ def _tokens(count: int) -> str:
 
 
 @dataclass(slots=True)
-class _Tally:
+class _Tally(Usage):
     """A sum of costs under way."""
 
     calls: int = 0
     attempts: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    thinking_tokens: int = 0
     wasted_tokens: int = 0
     service_s: float = 0.0
     queue_s: float = 0.0
@@ -172,13 +169,10 @@ class _Tally:
     again: int = 0
     unsent: int = 0
 
-    def add(self, cost: Cost | _Tally, calls: int) -> None:
+    def count(self, cost: Cost | _Tally, calls: int) -> None:
+        self.add(cost)
         self.calls += calls
         self.attempts += cost.attempts
-        self.prompt_tokens += cost.prompt_tokens
-        self.cached_tokens += cost.cached_tokens
-        self.completion_tokens += cost.completion_tokens
-        self.thinking_tokens += cost.thinking_tokens
         self.wasted_tokens += cost.wasted_tokens
         self.service_s += cost.service_s
         self.queue_s += cost.queue_s
@@ -192,10 +186,7 @@ class _Tally:
             "attempts": self.attempts,
             "nlops": round(self.completion_tokens / TOKENS_PER_NLOP, 4),
             "wasted_nlops": round(self.wasted_tokens / TOKENS_PER_NLOP, 4),
-            "prompt_tokens": self.prompt_tokens,
-            "cached_tokens": self.cached_tokens,
-            "completion_tokens": self.completion_tokens,
-            "thinking_tokens": self.thinking_tokens,
+            **{name: getattr(self, name) for name in COUNTS},
             "money": self.money,
             "asked_again": self.again,
         }
@@ -218,7 +209,7 @@ class _Books:
                 self._call(node, node.cost)
         self.made = _Tally()
         for tally in self.ops.values():
-            self.made.add(tally, tally.calls)
+            self.made.count(tally, tally.calls)
 
     def _call(self, node: Node, cost: Cost) -> None:
         error = peek_error(node)
@@ -227,10 +218,10 @@ class _Books:
         if cost.how == "made":
             answered = node.ready and not isinstance(error, Cancelled)
             calls = int(answered and cost.attempts > 0)
-            self.ops[node.name].add(cost, calls)
-            self.parts[node.scope.path].add(cost, calls)
+            self.ops[node.name].count(cost, calls)
+            self.parts[node.scope.path].count(cost, calls)
         elif cost.how == "reused":
-            self.reused.add(cost, 1)
+            self.reused.count(cost, 1)
         elif cost.how == "driven":
             self.driven += 1
 

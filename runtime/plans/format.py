@@ -16,6 +16,7 @@ from nlpu.ops.op import Op
 from nlpu.runtime.plans.parse import SETTINGS, STANDARD
 from nlpu.runtime.plans.plan import COUNTED, Condition, Outside, Plan, Ref, Step
 from nlpu.runtime.plans.types import write_type
+from nlpu.sampling import DEFAULTS
 
 
 def write(plan: Plan, library: Mapping[str, Op[Any]] = STANDARD) -> str:
@@ -51,11 +52,15 @@ def _use(name: str, thing: Op[Any] | Outside, library: Mapping[str, Op[Any]]) ->
     places = ", ".join(f"{place.name}: {write_type(place.type)}" for place in thing.operands)
     usual: Op[Any] = Op(name, thing.text, thing.operands, thing.result)
     settings = "".join(
-        f" {key}={shown(getattr(thing, key))}"
+        f" {key}={shown(dict(of) if key == 'extra' else of)}"
         for key in SETTINGS
-        if getattr(thing, key) != getattr(usual, key)
+        if (of := _setting(thing, key)) != _setting(usual, key)
     )
     return f"op {name}({places}) -> {write_type(thing.result)}{settings}: {shown(thing.text)}"
+
+
+def _setting(op: Op[Any], key: str) -> Any:
+    return getattr(op.sampling if key in DEFAULTS else op, key)
 
 
 def _step(step: Step) -> str:

@@ -39,13 +39,13 @@ from nlpu.ops.op import Op, Operand
 from nlpu.runtime.plans.lexer import Line
 from nlpu.runtime.plans.plan import COUNTED, Condition, Outside, Param, Plan, Seen, Step
 from nlpu.runtime.plans.types import read_type
+from nlpu.sampling import DEFAULTS, Extra
 from nlpu.types.from_schema import plain
 
+_KINDS: dict[type, type] = {tuple: list, Extra: dict, type(None): int}
 SETTINGS: dict[str, type] = {
-    "name": str, "max_tokens": int, "temperature": float, "top_p": float,
-    "repetition_penalty": float, "at_limit": str, "processor": str,
-    "retries": int,
-    "calibration": list,
+    "name": str, **{name: _KINDS.get(type(of), type(of)) for name, of in DEFAULTS.items()},
+    "at_limit": str, "processor": str, "retries": int, "calibration": list,
 }  # fmt: skip
 JSON_WORDS = ("true", "false", "null")
 MOST_CHARACTERS = 16_000_000
@@ -119,12 +119,12 @@ class _Reader:
             operands.append(Operand(place, read_type(line)))
         line.expect("->")
         result = read_type(line)
-        settings = {"name": name}
+        settings: dict[str, Any] = {}
         while not line.given(":"):
             settings |= dict([_setting(line)])
         text = line.string("the instruction in quotes")
         try:
-            self.uses[name] = Op(text=text, operands=tuple(operands), result=result, **settings)  # type: ignore[arg-type]
+            self.uses[name] = Op(name, text, tuple(operands), result).using(**settings)
         except BadOp as error:
             line.refuse(column, str(error))
 
@@ -246,7 +246,8 @@ def _setting(line: Line) -> tuple[str, Any]:
     kind = SETTINGS[key]
     if kind is float and type(content) is int:
         content = float(content)
-    large = kind is int and type(content) is int and content > _MOST_COUNT  # totals are floats
+    counts = kind is int and key != "seed" and type(content) is int
+    large = counts and content > _MOST_COUNT  # totals are floats
     unknown = key == "at_limit" and content not in ("error", "trim")
     unknown = unknown or (key == "calibration" and _calibration(content) is None)
     if type(content) is not kind or large or unknown:

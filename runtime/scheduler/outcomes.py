@@ -31,7 +31,7 @@ from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
 from nlpu.runtime.scheduler.events import AskedAgain, Done, Follows, Lost, Poor, RetryAfter
 from nlpu.runtime.scheduler.judging import poverty
 from nlpu.runtime.scheduler.queue import Attempt, ProcessorQueue, quarantined
-from nlpu.wire import Reply
+from nlpu.wire import Reply, Usage
 
 _NO_ROOM = "; the window has no room to ask again with what was wrong"
 _NOTHING = Amount(0)
@@ -72,29 +72,26 @@ def _replied(board: Board, attempt: Attempt, reply: Reply, cost: Cost) -> None:
     run, queue = attempt.run, attempt.queue
     queue.health.answer(attempt.sent_s)
     queue.answered()
-    cost.prompt_tokens += reply.prompt_tokens
-    cost.cached_tokens += reply.cached_tokens
-    cost.completion_tokens += reply.completion_tokens
-    cost.thinking_tokens += reply.thinking_tokens
-    price = queue.processor.price
-    money = price.of(reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens)
+    took, price = reply.usage, queue.processor.price
+    cost.add(took)
+    money = price.of(took.prompt_tokens, took.cached_tokens, took.completion_tokens)
     cost.money += money
     if run.ledger.limited:
-        tokens = reply.prompt_tokens + reply.completion_tokens
-        nlops = reply.completion_tokens / TOKENS_PER_NLOP
+        tokens = took.prompt_tokens + took.completion_tokens
+        nlops = took.completion_tokens / TOKENS_PER_NLOP
         run.ledger.settle(attempt.most, Amount(1, nlops, tokens, money))
-    run.counts.completion_tokens += reply.completion_tokens
-    run.counts.prompt_tokens += reply.prompt_tokens
+    run.counts.completion_tokens += took.completion_tokens
+    run.counts.prompt_tokens += took.prompt_tokens
     try:
         decoded = decode(attempt.node.work.op, reply)
     except (ModelError, ProgramError) as error:
-        cost.wasted_tokens += reply.completion_tokens
+        cost.wasted_tokens += took.completion_tokens
         if not _ask_again(board, attempt, reply, error):
             run.counts.calls += 1
             board.close(run, attempt.node, error)
         return
     run.counts.calls += 1
-    _done(board, attempt, decoded, reply.completion_tokens)
+    _done(board, attempt, decoded, took.completion_tokens)
 
 
 def _done(board: Board, attempt: Attempt, decoded: Decoded, tokens: int) -> None:
@@ -163,7 +160,7 @@ def _refused(attempt: Attempt, error: BaseException) -> BaseException:
     if not invalid or not isinstance(error, DoesNotFit):
         return error
     try:
-        decode(node.work.op, Reply(invalid[-1].text, "stop", 0, 0))
+        decode(node.work.op, Reply(invalid[-1].text, "stop", Usage()))
     except ModelError as first:
         first.args = (f"{first}{_NO_ROOM}",)
         return first

@@ -221,9 +221,9 @@ class Scheduler(Board):
         node.cost.attempts += 1
         node.cost.unsent = 0
         request = Request(
-            f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, op.max_tokens, op.temperature,
-            op.top_p, None, (), op.result.constraint, -node.rank, op.repetition_penalty,
-            op.result.probabilities,
+            f"{run.number}:{node.seq}:{node.cost.attempts}", prompt,
+            op.sampling.drawn(node.work.sample, node.scope.path, node.draw),
+            op.result.constraint, -node.rank, op.result.probabilities,
         )  # fmt: skip
         attempt = queue.attempts[node.seq] = Attempt(node, request, queue, run, most)
         queue.alone = queue.health.suspect(node)

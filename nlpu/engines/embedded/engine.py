@@ -15,8 +15,8 @@ Rules
    ``cached_tokens`` are prompt tokens that the slot had read before.
 4. A cancelled request is answered at once, also while the model is loaded; its slot is free after
    its next token. ``close`` ends a download, and the program's end what nobody closed.
-5. Temperature before top-p, and nothing else but the repetition penalty: the order and the meaning
-   that vLLM gives them, so that settings mean the same on every engine.
+5. Temperature before what cuts the tail (``parameters``): the order and the meaning that vLLM gives
+   them, so that settings mean the same on every engine.
 6. Where the choices are weighed (``choosing.py``), a listener hears the answer when it is settled.
 7. One event loop uses an engine; any may close it.
 """
@@ -47,16 +47,19 @@ from nlpu.engines.embedded.vocabulary import vocabulary
 from nlpu.engines.grammar import grammar_of
 from nlpu.engines.models import Progress, fetch_model
 from nlpu.engines.models.known import model_name
+from nlpu.engines.parameters import LLAMA, LLAMA_EXTRA, LLAMA_ORDER
 from nlpu.errors import (
     BadOperand,
     Cancelled,
     ConstraintRejected,
     DoesNotFit,
     NlpuError,
+    RequestRefused,
     ServerFault,
     Usage,
 )
 from nlpu.judgement import Begun
+from nlpu.sampling import Sampling
 from nlpu.wire import Capabilities, Reply, Request
 
 _WEAKER = (
@@ -65,7 +68,7 @@ _WEAKER = (
     "while its model is loaded, the process's other Python threads and event loops stand still",
 )
 _READING = ("prompt", "max_tokens", "cache_prompt", "stream", "id_slot")  # of a body
-_SEEDS = 2**32 - 1  # llama.cpp reads this one as "any"
+_TAKES = frozenset({*LLAMA, *LLAMA_EXTRA, "stop", "seed"})
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -210,7 +213,7 @@ class EmbeddedEngine:
         llama = await on_thread(partial(Llama, model.path, self._window, count, self._cores))
         where, encoder = await on_thread(partial(vocabulary, model, llama.encode))
         facts = Capabilities(
-            model=model.name, window=llama.window, max_in_flight=count, seed=True,
+            model=model.name, window=llama.window, max_in_flight=count, sampling=_TAKES,
             tokenizer=str(where), encoder=encoder, weaker=_WEAKER, probabilities=True,
             source=f"{model.source}{model.revision and ', revision ' + model.revision}",
             weights=model.sha256,
@@ -235,7 +238,7 @@ class EmbeddedEngine:
     def _ended(self, loaded: _Loaded, job: _Job, slot: int, work: asyncio.Future[Reply]) -> None:
         error = work.exception()
         if error is None:
-            loaded.slots.free(slot, work.result().cached_tokens)
+            loaded.slots.free(slot, work.result().usage.cached_tokens)
         else:
             loaded.slots.forget(slot)
         if not job.answer.done():
@@ -307,6 +310,8 @@ def _fault(error: dict[str, Any]) -> NlpuError:
             f"the embedded processor cannot decode under this constraint: {message}; "
             "simplify the result type"
         )
+    if error.get("code") == 400:  # ``extra`` holds what it cannot read
+        return RequestRefused(f"the embedded processor refuses the request: {message}")
     return ServerFault(f"the embedded processor failed: {message}")
 
 
@@ -324,7 +329,7 @@ def _prompt(request: Request) -> tuple[int, ...]:
     """The prompt's token ids. Raises BadOperand."""
     if not request.prompt or not all(type(token) is int for token in request.prompt):
         raise BadOperand("the embedded processor takes a prompt of token ids that is not empty")
-    if request.max_tokens < 1:
+    if request.sampling.max_tokens < 1:
         raise BadOperand("max_tokens must be at least 1")
     return tuple(cast("Sequence[int]", request.prompt))  # llama.cpp takes no other
 
@@ -348,37 +353,31 @@ def _most(request: Request) -> int:
     """A bound of the tokens that a request writes: no choice is longer than its bytes."""
     constraint = request.constraint
     if constraint is None or constraint.kind != "choice":
-        return request.max_tokens
-    return min(request.max_tokens, len(constraint.spec.encode()))
+        return request.sampling.max_tokens
+    return min(request.sampling.max_tokens, len(constraint.spec.encode()))
 
 
 def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
     """The request as llama.cpp's server takes it. Raises ConstraintRejected."""
+    asked = request.sampling
     body: dict[str, Any] = {
-        "prompt": prompt, "max_tokens": request.max_tokens, "cache_prompt": True,
+        "prompt": prompt, "max_tokens": asked.max_tokens, "cache_prompt": True,
         "stream": True, "return_progress": True, "stream_options": {"include_usage": True},
-        "samplers": _samplers(request), "temperature": request.temperature,
-        "top_p": request.top_p, "repeat_penalty": request.repetition_penalty,
-        "repeat_last_n": len(prompt) + request.max_tokens,
-        "stop": [stop for stop in request.stop if _may_come(stop)],
+        "samplers": _samplers(asked), "repeat_last_n": len(prompt) + asked.max_tokens,
+        "stop": asked.stop, **asked.extra,
+        **{theirs: getattr(asked, ours) for ours, (theirs, _) in LLAMA.items()},
     }  # fmt: skip
-    if request.seed is not None:
-        body["seed"] = request.seed % _SEEDS
+    if asked.seed is not None:
+        body["seed"] = asked.seed
     if request.constraint is not None:
         body["grammar"] = grammar_of(request.constraint)
     return body
 
 
-def _samplers(request: Request) -> list[str]:
+def _samplers(asked: Sampling) -> list[str]:
     """Those that change something, in rule 5's order; each of them looks at every token."""
-    asked = {
-        "penalties": request.repetition_penalty != 1,
-        "temperature": True,
-        "top_p": request.top_p < 1 and request.temperature > 0,
-    }
-    return [name for name, does in asked.items() if does]
-
-
-def _may_come(stop: str) -> bool:
-    """Whether a text can hold a stop string: nothing holds half a surrogate pair."""
-    return stop != "" and stop == stop.encode(errors="ignore").decode()
+    used = {LLAMA[name][1] for name in asked.wanted & LLAMA.keys()}
+    used |= {LLAMA_EXTRA[name] for name in asked.wanted & LLAMA_EXTRA.keys()}
+    if not asked.temperature:  # the likeliest token is not in the tail
+        used &= {"penalties", "dry"}
+    return [name for name in LLAMA_ORDER if name in used | {"temperature"}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from nlpu.wire import Finish, Reply
+from nlpu.wire import Finish, Reply, Usage
 
 
 @dataclass(slots=True)
@@ -44,7 +44,9 @@ class Heard:
         return Reply(
             text="".join(self.text),
             finish=cast(Finish, self.finish),
-            prompt_tokens=self.usage["prompt_tokens"],
-            completion_tokens=self.usage["completion_tokens"],
-            cached_tokens=self.usage["prompt_tokens_details"]["cached_tokens"],
+            usage=Usage(
+                self.usage["prompt_tokens"],
+                self.usage["completion_tokens"],
+                self.usage["prompt_tokens_details"]["cached_tokens"],
+            ),
         )

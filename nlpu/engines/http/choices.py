@@ -73,7 +73,7 @@ def told(request: Request, begun: Begun, whole: bool, logprobs: Any) -> Told:
     found, mass = shares(begun, likely)
     if not found:
         return Told(())
-    drawn = request.temperature > 0
+    drawn = request.sampling.temperature > 0
     text = chosen(choices, begun, int(said.removeprefix(_ID))) if drawn else None
     return Told(found, mass, text or likeliest(choices, found))
 

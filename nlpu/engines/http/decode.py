@@ -151,17 +151,15 @@ def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any) -> Reply
             f"{dialect.where} answered without text (finish: {said.finish})."
             " Try again; if it stays, the server cannot serve plain completions."
         )
-    prompt, completion, cached, thought = counts(dialect, request, text + thinking, usage)
+    took = counts(dialect, request, text + thinking, usage)
     if no:
-        return Reply("", "stop", prompt, completion, cached, thinking, thought, declined=no)
-    at_limit = completion >= request.max_tokens
+        return Reply("", "stop", took, thinking, declined=no)
+    at_limit = took.completion_tokens >= request.sampling.max_tokens
     # Where it thought without saying why it ended, its tokens ran out.
     finish = finish_of(dialect.where, said.finish, text or thinking, at_limit)
     if wraps_answer(dialect, request):
         text = _unwrapped(text)
-    reply = Reply(
-        text, "length" if unended else finish, prompt, completion, cached, thinking, thought
-    )
+    reply = Reply(text, "length" if unended else finish, took, thinking)
     return _weighed(dialect, request, reply, said.logprobs) if request.probabilities else reply
 
 

@@ -9,8 +9,9 @@ The body is joined from fragments rather than dumped from a dict: the options of
 the same few, so their JSON is made once (``_options``) and only the prompt is written each time.
 
 Rules
-1. Everything that shapes the generation is sent. vLLM otherwise takes top_k, min_p and penalties
-   from the model's ``generation_config.json``, and two servers would differ silently.
+1. Everything that shapes the generation is sent (``parameters``). vLLM otherwise takes top_k, min_p
+   and penalties from the model's ``generation_config.json``, and two servers would differ silently.
+   Any other server gets what was set alone, besides temperature and top_p.
 2. A constraint's ``spec`` is pasted as JSON only after it was parsed once.
 3. A choice or number on a server without ``structured_outputs`` is asked for as
    ``{"answer": ...}``; any other regex there is ``ConstraintRejected``, never ignored.
@@ -30,12 +31,15 @@ from typing import Any, cast
 
 from nlpu.engines.grammar import grammar_of
 from nlpu.engines.http.choices import asking
+from nlpu.engines.parameters import COMMON, VLLM
 from nlpu.errors import ConstraintRejected, DoesNotFit, RequestRefused
 from nlpu.judgement import Begun
 from nlpu.prompt.ids import json_of
+from nlpu.sampling import Sampling
 from nlpu.types.result import NUMBER_SCHEMAS
 from nlpu.wire import Constraint, Request
 
+_ALWAYS = frozenset({"temperature", "top_p"})
 _LIMIT, _RENAMED_LIMIT = b',"max_tokens":%d', b',"max_completion_tokens":%d'
 
 
@@ -76,23 +80,19 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
     """The request body. ``head`` is ``dialect.head``, made once."""
     begun = dialect.begun_of(request)
     more = asking(begun, dialect.tokens) if request.probabilities else ()
-    if begun:
-        request = request._replace(max_tokens=1, stop=(), constraint=None)
+    asked = request.sampling
     parts = [
         head,
         _prompt(dialect, request),
-        (_RENAMED_LIMIT if "max_tokens" in dialect.untaken else _LIMIT) % request.max_tokens,
+        (_RENAMED_LIMIT if "max_tokens" in dialect.untaken else _LIMIT)
+        % (1 if begun else asked.max_tokens),
         _options(
-            dialect.vllm,
-            stream,
-            (request.temperature, request.top_p, request.stop, request.constraint),
-            request.repetition_penalty,
-            more,
+            dialect.vllm, stream, asked, None if begun else request.constraint, more,
             dialect.untaken,
         ),
-    ]
-    if dialect.seed and request.seed is not None:
-        parts.append(b',"seed":%d' % request.seed)
+    ]  # fmt: skip
+    if dialect.seed and asked.seed is not None:
+        parts.append(b',"seed":%d' % asked.seed)
     if dialect.priority and request.priority:
         parts.append(b',"priority":%d' % request.priority)
     if dialect.vllm:  # shows in the server's log; vLLM makes it unique itself
@@ -103,10 +103,11 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
 
 def fits(dialect: Dialect, request: Request) -> None:
     """Raise DoesNotFit for token prompts that do not; messages only the server can count."""
-    needed = len(request.prompt) + request.max_tokens
+    most = request.sampling.max_tokens
+    needed = len(request.prompt) + most
     if dialect.tokens and needed > dialect.window:
         raise DoesNotFit(
-            f"{len(request.prompt)} prompt tokens and up to {request.max_tokens} generated ones do"
+            f"{len(request.prompt)} prompt tokens and up to {most} generated ones do"
             f" not fit the window of {dialect.window}. Split the text or ask for less.",
             needed=needed,
             available=dialect.window,
@@ -131,17 +132,16 @@ def _prompt(dialect: Dialect, request: Request) -> bytes:
 def _options(
     vllm: bool,
     stream: bool,
-    wanted: tuple[float, float, tuple[str, ...], Constraint | None],
-    repetition_penalty: float,
+    asked: Sampling,
+    constraint: Constraint | None,
     more: tuple[tuple[str, Any], ...],
     untaken: frozenset[str],
 ) -> bytes:
-    temperature, top_p, stop, constraint = wanted
-    options: dict[str, Any] = {"temperature": temperature, "top_p": top_p, **dict(more)}
-    if vllm:
-        options |= {"top_k": 0, "min_p": 0.0, "repetition_penalty": repetition_penalty}
-    if stop:
-        options["stop"] = list(stop)
+    told = VLLM if vllm else [name for name in COMMON if name in asked.wanted | _ALWAYS]
+    options: dict[str, Any] = {name: getattr(asked, name) for name in told}
+    options |= {**asked.extra, **dict(more)}
+    if asked.stop:
+        options["stop"] = asked.stop
     if constraint is not None:
         options |= _vllm_constraint(constraint) if vllm else _common_constraint(constraint)
     if stream:

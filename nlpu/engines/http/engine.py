@@ -24,10 +24,10 @@ Rules
    ones; it is asked once for each such parameter. Only what we can do without is left out.
 8. No body is read without a cap (``http_body``).
 
-Seeds are not sent unless the caller says that the server bears them: with chunked prefill, one
-request with a seed kills the CPU build of vLLM for everybody. ``serve`` starts it so that it does
-not. vLLM does not tell its scheduling policy; priorities are always sent, and a server started
-without ``--scheduling-policy priority`` takes and ignores them (vLLM 0.11 and later).
+Seeds are not sent to vLLM unless the caller says that it bears them: with chunked prefill, one
+request with a seed kills its CPU build for everybody. ``serve`` starts it so that it does not.
+vLLM does not tell its scheduling policy; priorities are always sent, and a server started without
+``--scheduling-policy priority`` takes and ignores them (vLLM 0.11 and later).
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ from nlpu.engines.http.probe import (
     server_ids,
 )
 from nlpu.engines.http.transport import Answer, Target
+from nlpu.engines.parameters import COMMON, VLLM
 from nlpu.errors import Cancelled, Usage
 from nlpu.printing import one_line
 from nlpu.tokens import tokenizer_in
@@ -78,7 +79,7 @@ _FITS = {
     "max_in_flight": maybe(COUNT),
     "tokenizer": maybe(PATH),
     "window": maybe(COUNT),
-    "seed": FLAG,
+    "seed": maybe(FLAG),
     "priority": maybe(FLAG),
 }
 
@@ -90,7 +91,7 @@ class HttpEngine:
     max_in_flight: requests useful at once (256 for vLLM, which queues by priority; else 16).
     tokenizer:     directory with ``tokenizer.json``, where the server's own is not at hand.
     window:        tokens of prompt and completion, for servers that do not tell.
-    seed:          the server bears a seed in a request.
+    seed:          the server bears a seed in a request; by default vLLM is not taken to.
     priority:      send priorities; by default to vLLM.
     """
 
@@ -103,7 +104,7 @@ class HttpEngine:
         tokenizer: str | None = None,
         *,
         window: int | None = None,
-        seed: bool = False,
+        seed: bool | None = None,
         priority: bool | None = None,
     ) -> None:
         check("HttpEngine", locals(), _FITS)
@@ -140,8 +141,9 @@ class HttpEngine:
             raise fault from errors.cause_of(fault, error)
         tokens = card.vllm and card.tokenizer is not None
         priority = card.vllm if self._priority is None else self._priority
+        seed = not card.vllm if self._seed is None else self._seed
         self._dialect = Dialect(
-            self._where, card.model, card.window, card.vllm, tokens, self._seed, priority, self._key
+            self._where, card.model, card.window, card.vllm, tokens, seed, priority, self._key
         )
         self._head = self._dialect.head
         self._directory = Path(card.tokenizer) if tokens and card.tokenizer else None
@@ -156,18 +158,18 @@ class HttpEngine:
             max_in_flight=self._max_in_flight or (256 if card.vllm else 16),
             token_prompts=dialect.tokens,
             constraints=_EVERY if card.vllm else _COMMON,
-            seed=dialect.seed,
+            sampling=_takes(dialect),
             priority=dialect.priority,
             tokenizer=card.tokenizer,
-            weaker=card.weaker + self._told_weaker(card),
+            weaker=card.weaker + self._told_weaker(card, dialect),
             probabilities=card.vllm,
         )
 
-    def _told_weaker(self, card: ServerCard) -> tuple[str, ...]:
+    def _told_weaker(self, card: ServerCard, dialect: Dialect) -> tuple[str, ...]:
         """What is weaker for want of being told by the caller."""
-        told: tuple[str, ...] = (
-            () if self._seed else ("Seeds are not sent; a draw cannot be repeated.",)
-        )
+        told: tuple[str, ...] = ()
+        if not dialect.seed:
+            told += ("Seeds are not sent; a draw cannot be repeated.",)
         if card.vllm and self._priority is None:
             told += ("If the server was started without priorities, it ignores them.",)
         return told
@@ -288,6 +290,13 @@ class HttpEngine:
         session, self._session, self._dialect = self._session, None, None
         if session is not None:
             await session.close()
+
+
+def _takes(dialect: Dialect) -> frozenset[str]:
+    """The fields of ``Sampling``. A penalty that instructions have, and a server not, is no more
+    than a hint: it is left out, and ``weaker`` says so."""
+    names = {*COMMON, "repetition_penalty", "stop", "extra", *(VLLM if dialect.vllm else ())}
+    return frozenset(names | {"seed"} if dialect.seed else names)
 
 
 async def _read(

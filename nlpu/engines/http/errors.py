@@ -229,7 +229,7 @@ class Complaint:
 def _too_long(where: str, said: str, request: Request | None, window: int) -> DoesNotFit:
     needed = 0
     if request is not None and request.prompt and isinstance(request.prompt[0], int):
-        needed = len(request.prompt) + request.max_tokens
+        needed = len(request.prompt) + request.sampling.max_tokens
     return DoesNotFit(
         f"The request does not fit the window of {where}: {said} Split the text or ask for less.",
         needed=needed,

@@ -198,6 +198,7 @@ def _other_weaker() -> tuple[str, ...]:
     return (
         "Constraints are asked for by response_format; a server may ignore or refuse it.",
         "What it refuses by name (temperature, top_p) is left out; its own default counts then.",
+        "Repetition penalties are not passed on.",
         "Of regular expressions only numbers' are available, asked for as JSON numbers.",
         "Priorities are not passed on, and closing the connection may not stop the generation.",
         "Where the server gives no token counts they are estimates.",

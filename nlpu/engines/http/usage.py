@@ -11,15 +11,15 @@ from typing import Any
 
 from nlpu.engines.http.encode import Dialect
 from nlpu.errors import ServerFault
-from nlpu.wire import Request
+from nlpu.wire import Request, Usage
 
 _CHARS_PER_TOKEN = 4
 _MOST_CHARS = 12  # of a token, in any usual text
 _MOST_TOKENS = 2**53
 
 
-def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> tuple[int, int, int, int]:
-    """(prompt, completion, cached, thinking) tokens."""
+def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> Usage:
+    """What the answer took, as the server says or, where it does not, by an estimate."""
     completion = _any(usage, "completion_tokens", "output_tokens")
     prompt = _any(usage, "prompt_tokens", "input_tokens")
     told = completion is not None and (completion > 0 or not text or dialect.vllm)
@@ -30,14 +30,15 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> tuple[i
         thought = _count(usage, "completion_tokens_details", "reasoning_tokens") or _any(
             usage, "reasoning_tokens"
         )
-        return prompt, completion, min(cached or 0, prompt), thought or 0
+        return Usage(prompt, completion, min(cached or 0, prompt), thought or 0)
     if dialect.vllm:
         raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.")
     size = sum(1 if isinstance(p, int) else len(p.content) for p in request.prompt)
     completion = _estimate(len(text))
-    if len(text) <= _MOST_CHARS * request.max_tokens:  # else it was not held to its limit
-        completion = min(request.max_tokens, completion)
-    return _estimate(size), completion, 0, 0
+    most = request.sampling.max_tokens
+    if len(text) <= _MOST_CHARS * most:  # else it was not held to its limit
+        completion = min(most, completion)
+    return Usage(_estimate(size), completion)
 
 
 def _any(usage: Any, *names: str) -> int | None:

@@ -24,6 +24,7 @@ from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.arguments import Content, bind
 from nlpu.runtime.terminal.inputs import read_file
 from nlpu.runtime.terminal.output import as_text
+from nlpu.sampling import Sampling
 from nlpu.types.result import result_type
 from nlpu.value import Value, current, peek_content
 
@@ -46,8 +47,8 @@ def _text(name: str) -> Operand:
 
 
 def _op(text: str, *places: Operand) -> Op[str]:
-    settings: dict[str, Any] = {"repetition_penalty": 1.1, "at_limit": "trim"}  # for small models
-    return Op("say", text, places, result_type(str), ANSWER_TOKENS, **settings)
+    sampling = Sampling(ANSWER_TOKENS, repetition_penalty=1.1)  # for small models
+    return Op("say", text, places, result_type(str), sampling, "trim")
 
 
 def has_chats() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import Diverged
+from nlpu.sampling import DEFAULTS
 from nlpu.wire import Capabilities, Reply, Request
 
 
@@ -19,6 +20,7 @@ def remembered(known: dict[str, Any]) -> Capabilities:
     kept = {
         "constraints": frozenset(known["constraints"]),
         "weaker": tuple(known.get("weaker", ())),
+        "sampling": frozenset(known.get("sampling", DEFAULTS)),
     }
     return Capabilities(**{**known, **kept})
 
