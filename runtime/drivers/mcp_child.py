@@ -7,8 +7,9 @@ blank lines and tracebacks all the same. What is no message is kept as *words*, 
 the error output: the last of them stand in the error of a call that fails because the server did.
 
     a line on the output        becomes
-    a message                   that message
+    a message, or its end       that message
     a reply that breaks a rule  an error of that call alone, which says where it breaks
+    the beginning of one        held, with what follows, until that is one; see rule 5
     blank                       nothing
     anything else               words
 
@@ -21,6 +22,8 @@ Rules
    and by a mark in their environment those that left the session (where the system shows it). One
    that does not end by itself when its input closes is killed.
 4. Neither output is ever left unread: a child would wait for that.
+5. JSON over several lines is read all the same: a line that begins an object and does not end it is
+   held, with those behind it, as long as they go on with it.
 """
 
 from __future__ import annotations
@@ -43,10 +46,12 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 from mcp_types import jsonrpc_message_adapter as messages_of
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from nlpu.errors import DriverFailed
 from nlpu.runtime.drivers.mcp_bent import bent
-from nlpu.runtime.drivers.mcp_words import Words
+from nlpu.runtime.drivers.mcp_words import Words, breach
 
 MARK: Final = "NLPU_MCP_SERVER"  # in the environment of what is started: whose it is
 _LEAST_BYTES = 1000  # that a message counts for, however short: each is work
@@ -72,19 +77,34 @@ class _Pipes:
                 self.left_bytes -= max(len(line), _LEAST_BYTES)
                 if self.left_bytes < 0:
                     raise DriverFailed(f"the server sends and sends; it was stopped{self.words}")
-                message = _message(line)
-                if message is None:
-                    self.words.add(line)
-                else:
+                if message := self._read(line):
                     await into.send(SessionMessage(message))
+
+    def _read(self, line: bytes) -> JSONRPCMessage | None:
+        """See the table above, and rule 5."""
+        held, self.words.held = self.words.held, b""
+        if held and (message := _message(held + line)):
+            return message
+        message = _message(line)
+        if message or not _goes_on(held + line):
+            self.words.add(held)
+            held = b""
+        if message is None and _goes_on(held + line):
+            self.words.held = held + line
+            if len(held + line) > self.most_bytes:
+                raise self._too_long()
+        elif message is None:
+            self.words.add(line)
+        return message
+
+    def _too_long(self) -> DriverFailed:
+        return DriverFailed(f"the server began a message of more than {self.most_bytes:,} bytes")
 
     async def _line(self) -> bytes:
         try:
             return await self.stdout.readuntil(b"\n")
         except asyncio.LimitOverrunError:
-            raise DriverFailed(
-                f"the server began a message of more than {self.most_bytes:,} bytes"
-            ) from None
+            raise self._too_long() from None
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             self.words.add(getattr(error, "partial", b""))
             with suppress(TimeoutError):  # what it said last may just be on its way
@@ -108,18 +128,29 @@ class _Pipes:
                     await self.stdin.drain()
 
 
+def _goes_on(text: bytes) -> bool:
+    """Whether this is an object's beginning, and not its end."""
+    begun = text.decode("utf-8-sig", "replace").lstrip()
+    try:
+        from_json(begun)
+    except ValueError as error:
+        return begun.startswith("{") and "EOF while" in str(error)
+    return False
+
+
 def _message(line: bytes) -> JSONRPCMessage | None:
     """Read a line; None is no message. See the table above."""
     try:
         return messages_of.validate_json(line.removeprefix(BOM_UTF8), by_name=False)
-    except ValueError as error:
-        why = str(error)
+    except ValidationError as error:
+        broke = error
     with suppress(UnicodeDecodeError, ValueError, RecursionError):
         replied = json.loads(line.decode("utf-8", "replace"))
         if isinstance(replied, dict) and (listed := _listed(replied.get("result"))):
             return JSONRPCResponse(jsonrpc="2.0", id=replied.get("id", 0), result=listed)
         if isinstance(replied, dict) and replied.keys() & {"result", "error"}:
-            broken = ErrorData(code=_BROKEN, message=f"its reply cannot be read: {_why(line, why)}")
+            why = f"its reply cannot be read: {_why(line, broke, replied)}"
+            broken = ErrorData(code=_BROKEN, message=why)
             return JSONRPCError(jsonrpc="2.0", id=replied.get("id"), error=broken)
     return None
 
@@ -133,13 +164,13 @@ def _listed(result: Any) -> dict[str, Any] | None:
     return {**result, "tools": tools} if bad else None
 
 
-def _why(line: bytes, why: str) -> str:
+def _why(line: bytes, broke: ValidationError, replied: dict[str, Any]) -> str:
     """What is wrong with a reply that is JSON all the same."""
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
         return f"it is not UTF-8 (byte {line[error.start]:#x} at {error.start})"
-    return " ".join(why.split("\n")[2:3]).strip() or why
+    return breach(broke, "JSONRPCError" if "error" in replied else "JSONRPCResponse")
 
 
 @asynccontextmanager
