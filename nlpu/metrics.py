@@ -32,6 +32,7 @@ from math import isfinite
 from typing import Any
 
 from nlpu.errors import BadOperand, Malformed, ProgramError, described
+from nlpu.json_text import once
 from nlpu.judgement import Judgement
 from nlpu.likeness import element_of, same, same_in_any_order
 from nlpu.matching import folded, found_at, in_order, plain, sentences, text_of
@@ -175,7 +176,7 @@ def _listed(expected: Any, what: str) -> list[Any]:
     """A list that was expected; from its JSON, as a table has it."""
     if isinstance(expected, str):
         with suppress(ValueError):
-            expected = json.loads(expected)
+            expected = json.loads(expected, object_pairs_hook=once)
     found = list(expected) if isinstance(expected, list | tuple | set | frozenset) else None
     if not found:
         raise BadOperand(f"{what}, not {shown(expected)}")
@@ -247,7 +248,7 @@ _FITS: dict[str, Callable[[Any, ResultType], Any]] = {
 def _fit_predicate(expected: Any, result: ResultType | None) -> Any:
     if isinstance(expected, str):
         with suppress(ValueError):
-            expected = json.loads(expected)
+            expected = json.loads(expected, object_pairs_hook=once)
     if not isinstance(expected, Mapping) or not expected:
         raise BadOperand(f"an object is expected by predicate, not {shown(expected)}")
     for name, wanted in expected.items():

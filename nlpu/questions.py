@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from nlpu.cases import Case
 from nlpu.errors import BadOp, BadOperand, Malformed, NlpuError
+from nlpu.json_text import Twice, check_once
 from nlpu.metrics import Metric, metric_of
 from nlpu.ops import Op, Operand
 from nlpu.printing import shown
@@ -72,7 +73,7 @@ def _question(subject: Subject, case: Case, metric: Given) -> Question:
         result, operands = _fitted(asks, case)
         chosen = metric_of(case.metric if metric is None else metric, result)
         return Question(case, asks, operands, chosen.fit(case.expected, result), chosen)
-    except NlpuError as error:
+    except (NlpuError, Twice) as error:
         raise BadOperand(f"{where}: {error}") from error
 
 
@@ -127,6 +128,7 @@ def _read(place: Operand | None, item: Any) -> Any:
     with suppress(BadOperand):
         place.type.check(item, "")
         return item
+    check_once(item)
     with suppress(Malformed):
         return place.type.parse(item)
     return item  # what it is not, ``bind`` says

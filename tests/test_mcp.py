@@ -390,6 +390,7 @@ def test_a_manifest_must_be_one(tmp_path: Path) -> None:
         ("{", "cannot be used"),
         (of(efect="read"), "cannot be used"),
         (of(roles={"how": "content"}), "no argument 'how'"),
+        (of(about="a")[:-1] + "," + of(about="b")[1:], "the key 'look' is given twice"),
     ):
         path = tmp_path / "m.json"
         path.unlink(missing_ok=True)

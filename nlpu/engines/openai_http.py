@@ -91,7 +91,7 @@ class HttpEngine:
     max_in_flight: requests useful at once (256 for vLLM, which queues by priority; else 16).
     tokenizer:     directory with ``tokenizer.json``, where the server's own is not at hand.
     window:        tokens of prompt and completion, for servers that do not tell.
-    seed:          the server bears a seed in a request.
+    seed:          the server bears a seed in a request; a computer sends none.
     priority:      send priorities; by default to vLLM.
     """
 
