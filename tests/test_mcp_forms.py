@@ -1,4 +1,4 @@
-"""Forty odd forms of MCP servers, as rows: what each writes, and what becomes of it, at once."""
+"""Fifty odd forms of MCP servers, as rows: what each writes, and what becomes of it, at once."""
 
 from __future__ import annotations
 
@@ -93,15 +93,27 @@ ROWS: list[tuple[str, str, str]] = [
     (CALL, "{\n" + LINES, "gave seen$"),
     (CALL, '{"level": "info"}\n{now}\n' + LINES, "gave seen$"),
     (CALL, LINES.replace("seen", "caf\xe9"), "its reply cannot be read: it is not UTF-8"),
-    (CALL, LINES.replace('"result"', '"answer"') + "~", "output; it wrote '{.*answer.*seen"),
+    (CALL, LINES.replace('"result"', '"answer"'), "result is missing; it wrote {.*answer.*seen"),
+    (CALL, LINES.replace('"2.0"', '"2.0", "method": 5'), "gave seen$"),
+    (CALL, LINES.replace("@ID", '"@ID"'), "gave seen$"),
+    (CALL, LINES.replace("@ID", "@ID.0"), r"cannot be read: id.int is not .* it wrote \d\.0; whet"),
+    (CALL, LINES.replace("@ID", "null"), "cannot be read: id.int is not of .* it wrote null; whet"),
+    (CALL, LINES.replace("@ID", "true"), "cannot be read: id.int is not of .* it wrote true; whet"),
+    (CALL, LINES.replace('"id": @ID,', ""), "cannot be read: id is missing; it wrote {"),
+    (CALL, LINES.replace("@ID", "999") + "~", "output; it wrote '{.*999.*seen"),
+    (CALL, LINES.replace('"jsonrpc": "2.0",', ""), "cannot be read: jsonrpc is missing; it wrote"),
+    (CALL, GOOD["unknown"].replace("@ID", "null"), "server did not do it: 'unknown'"),
+    (CALL, f"[{GOOD[CALL]}]", "gave seen$"),
+    (CALL, f"{GOOD[CALL]}\n{GOOD[CALL]}", "gave seen$"),
+    (CALL, f"Content-Length: {len(GOOD[CALL])}\r\n\r\n{GOOD[CALL]}", "gave seen$"),
     (CALL, LINES[:-1] + "~", "ended, or closed its output; it wrote '{.*seen"),
     (CALL, reply(SEEN, mood=5), "gave seen$"),
     (CALL, reply(SEEN, jsonrpc="1.0"), 'cannot be read: jsonrpc is not .* wrote "1.0"'),
     (CALL, reply("seen"), 'cannot be read: result is not .* it wrote "seen"'),
-    (CALL, reply({"content": "seen"}), 'broke the protocol: content is not .* wrote "seen"$'),
+    (CALL, reply({"content": "seen"}), 'the protocol: content is not .* wrote "seen"; whether'),
     (CALL, reply({"content": [{"type": "text"}]}), "broke the protocol: content.0.* is missing"),
-    (CALL, reply({**SEEN, "isError": 5}), 'isError is not .* it wrote 5$'),
-    (CALL, reply({**SEEN, "_meta": 5}), "_meta is not of the protocol's form; it wrote 5$"),
+    (CALL, reply({**SEEN, "isError": 5}), 'isError is not .* it wrote 5; whether'),
+    (CALL, reply({**SEEN, "_meta": 5}), "_meta is not of the protocol's form; it wrote 5; whether"),
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ the error output: the last of them stand in the error of a call that fails becau
     a line on the output        becomes
     a message, or its end       that message
     a reply that breaks a rule  an error of that call alone, which says where it breaks
+    a reply to no request       words
     the beginning of one        held, with what follows, until that is one; see rule 5
     blank                       nothing
     anything else               words
@@ -44,14 +45,21 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
+from mcp_types import (
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+)
 from mcp_types import jsonrpc_message_adapter as messages_of
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from nlpu.errors import DriverFailed
 from nlpu.runtime.drivers.mcp_bent import bent
-from nlpu.runtime.drivers.mcp_words import Words, breach
+from nlpu.runtime.drivers.mcp_words import UNREADABLE, Words, breach
 
 MARK: Final = "NLPU_MCP_SERVER"  # in the environment of what is started: whose it is
 _LEAST_BYTES = 1000  # that a message counts for, however short: each is work
@@ -69,6 +77,7 @@ class _Pipes:
         self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
         self.most_bytes = self.left_bytes = most_bytes
         self.words, self._heard = words, asyncio.Event()
+        self._asked: dict[str, RequestId] = {}  # and not answered; some servers answer in texts
 
     async def receive(self, into: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         async with into:
@@ -84,7 +93,7 @@ class _Pipes:
         """See the table above, and rule 5."""
         held, self.words.held = self.words.held, b""
         if held and (message := _message(held + line)):
-            return message
+            return self._meant(message, held + line)
         message = _message(line)
         if message or not _goes_on(held + line):
             self.words.add(held)
@@ -95,6 +104,18 @@ class _Pipes:
                 raise self._too_long()
         elif message is None:
             self.words.add(line)
+        return self._meant(message, line)
+
+    def _meant(self, message: JSONRPCMessage | None, text: bytes) -> JSONRPCMessage | None:
+        """The message; a reply that names no request is that of the only one there is, or words."""
+        if not isinstance(message, JSONRPCResponse | JSONRPCError):
+            return message
+        if message.id is None and len(self._asked) == 1:
+            (only,) = self._asked.values()
+            message = message.model_copy(update={"id": only})
+        if self._asked.pop(str(message.id), None) is None:
+            self.words.add(text)
+            return None
         return message
 
     def _too_long(self) -> DriverFailed:
@@ -122,6 +143,7 @@ class _Pipes:
             async for each in messages:
                 text = each.message.model_dump_json(by_alias=True, exclude_unset=True)
                 if isinstance(each.message, JSONRPCRequest):
+                    self._asked[str(each.message.id)] = each.message.id
                     self.left_bytes += self.most_bytes
                 with suppress(ConnectionError):  # ``receive`` sees the end too, and says so
                     self.stdin.write(text.encode() + b"\n")
@@ -148,11 +170,21 @@ def _message(line: bytes) -> JSONRPCMessage | None:
         replied = json.loads(line.decode("utf-8", "replace"))
         if isinstance(replied, dict) and (listed := _listed(replied.get("result"))):
             return JSONRPCResponse(jsonrpc="2.0", id=replied.get("id", 0), result=listed)
-        if isinstance(replied, dict) and replied.keys() & {"result", "error"}:
-            why = f"its reply cannot be read: {_why(line, broke, replied)}"
+        if isinstance(replied, list) and len(replied) == 1:
+            return _message(json.dumps(replied[0]).encode())
+        if isinstance(replied, dict) and _is_reply(replied):
+            why = f"{UNREADABLE}: {_why(line, broke, replied)}"
             broken = ErrorData(code=_BROKEN, message=why)
-            return JSONRPCError(jsonrpc="2.0", id=replied.get("id"), error=broken)
+            asked = replied.get("id")
+            asked = asked if type(asked) in (int, str) else None
+            return JSONRPCError(jsonrpc="2.0", id=asked, error=broken)
     return None
+
+
+def _is_reply(said: dict[str, Any]) -> bool:
+    return "method" not in said and bool(
+        said.keys() & {"result", "error"} or said.keys() >= {"jsonrpc", "id"}
+    )
 
 
 def _listed(result: Any) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ from nlpu.extras import adding
 from nlpu.runtime.drivers import mcp_manifest
 from nlpu.runtime.drivers.driver import idempotency_key
 from nlpu.runtime.drivers.mcp_manifest import Definition, Manifest
-from nlpu.runtime.drivers.mcp_words import SHOWN, Words, breach
+from nlpu.runtime.drivers.mcp_words import SHOWN, UNREADABLE, Words, breach
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -134,7 +134,10 @@ class Line:
         if code == _REFUSED:
             life.cancel()
         if isinstance(error, ValidationError):
-            raise DriverFailed(self._breach(error)) from error
+            raise DriverFailed(f"{self._breach(error)}; {_UNKNOWN}") from error
+        if str(error).startswith(UNREADABLE):
+            told = f"the server {self._name} broke the protocol: {error}; {_UNKNOWN}"
+            raise DriverFailed(told) from error
         raise DriverFailed(f"the server did not do it: {str(error)[:SHOWN]!r}") from error
 
     def connected(self, deadline_s: float) -> tuple[Client, BlockingPortal, Future[None]]:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from nlpu.printing import safe
 
 SHOWN: Final = 300  # characters of a server's own words in an error
+UNREADABLE: Final = "its reply cannot be read"
 _KEPT = 4 * SHOWN
 
 
