@@ -31,7 +31,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nlpu.errors import Usage
-from nlpu.json_text import once
+from nlpu.json_text import Twice, once
 from nlpu.printing import one_line, shown
 
 _FIELDS = ("id", "op", "operands", "expected", "metric", "tags", "choices", "family")
@@ -161,7 +161,8 @@ def _lines(path: Path, text: str) -> Iterator[Case]:
             given = json.loads(line, parse_constant=_no_number, object_pairs_hook=once)
             line.encode()
         except (ValueError, RecursionError) as error:
-            raise Usage(f"{where} is not JSON: {error}; write one object on each line") from None
+            what = where if isinstance(error, Twice) else f"{where} is not JSON"
+            raise Usage(f"{what}: {error}; write one object on each line") from None
         yield _case(given, where)
 
 
