@@ -8,7 +8,7 @@ is journaled there and can be resumed by name after the process has died.
 
 Rules
 1. All that is asynchronous is on the loop thread; this file is the only door between threads.
-2. Closing stops what still runs (resumable) and releases engines, thread and journal.
+2. Closing stops what still runs (resumable) and releases engines, thread and journal, for good.
 3. Names of runs are stable: the journal's file name, and a number if it holds several.
 """
 
@@ -368,7 +368,7 @@ class Computer:
         if self._station.is_open and not self._station.is_foreign:
             for run in list(self._live):
                 run.stop()
-            self._station.close()
+        self._station.close()
 
     def __enter__(self) -> Computer:
         return self

@@ -71,6 +71,7 @@ class Station:
     dry: bool = False
     stem: str = ""
     started: int = 0
+    is_closed: bool = False  # for good
     _kernel: Kernel | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
@@ -88,12 +89,6 @@ class Station:
     def is_foreign(self) -> bool:
         """Whether it was opened by the process that this one is a fork of."""
         return self._owner not in (0, os.getpid())
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it was open once, and is no more."""
-        opened = self._thread is not None and not self._opening.locked()
-        return opened and self._kernel is None
 
     @property
     def models(self) -> dict[str, str]:
@@ -143,6 +138,8 @@ class Station:
         if self._kernel is not None:
             check_process(self._owner, "this computer")  # before the lock: a fork may have kept it
         with self._opening:
+            if self.is_closed:
+                raise ProgramError("this computer was closed, which is for good: make another")
             if self._kernel is not None:
                 self._check_open(stem, replay)
                 self._try_absent()
@@ -245,6 +242,7 @@ class Station:
 
     def close(self) -> None:
         """Release everything; the runs have been stopped. Idempotent."""
+        self.is_closed = True
         if self._kernel is None or self._loop is None or self.is_foreign:
             return
         left = asyncio.run_coroutine_threadsafe(self._shutdown(), self._loop).result()

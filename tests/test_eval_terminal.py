@@ -102,7 +102,7 @@ def test_ops_programs_and_scores_of_a_file(nlpu: Terminal, tmp_path: Path) -> No
         (("judge",), r"line 1 \(judge\): a text|true or false is expected"),
     ):
         ended = nlpu("eval", words[0], "--data", data(tmp_path), *words[1:], *SCRIPTED)
-        assert ended.code in (1, 2) and re.search(message, ended.err), (words, ended.err)
+        assert ended.code == 2 and re.search(message, ended.err), (words, ended.err)
 
 
 def test_cases_of_several_ops(nlpu: Terminal, tmp_path: Path) -> None:
@@ -133,8 +133,17 @@ def test_bad_data_is_bad_usage(nlpu: Terminal, tmp_path: Path) -> None:
     assert ended.code == 2 and ended.json["error"]["type"] == "Usage"
     bad = data(tmp_path, case(0), case(1, operands={"question": "Who?"}))
     ended = nlpu("eval", "answer", "--data", bad, *SCRIPTED)
-    assert ended.code == 1 and f"{bad}, line 2 (answer): " in ended.err
+    assert ended.code == 2 and f"{bad}, line 2 (answer): " in ended.err
     assert "'text' is missing" in ended.err
+    (tmp_path / "twice.csv").write_text('items,query,expected\n"[{""a"": 1, ""a"": 2}]",x,a\n')
+    (tmp_path / "mine.py").write_text("""
+from nlpu import nlop
+@nlop
+def first(items: list[dict[str, int]], query: str) -> str:
+    'Which?'
+""")
+    ended = nlpu("eval", "mine.py:first", "--data", "twice.csv", *SCRIPTED)
+    assert ended.code == 2 and "line 2 (first): the key 'a' is given twice" in ended.err
     assert nlpu("runs", "--json").json == {"runs": []} or "no runs" in nlpu("runs").err
 
 

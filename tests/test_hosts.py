@@ -231,8 +231,8 @@ def main(program):
         assert finish(machine.start(lambda: echo("next"))).result == "next"
         gc.collect()  # which ends what nobody holds, here and now
     assert "closed" in repr(machine), machine
-    with machine:
-        assert finish(machine.start(lambda: echo("anew"))).result == "anew"
+    with computer() as another:
+        assert finish(another.start(lambda: echo("anew"))).result == "anew"
 
 if __name__ == "__main__":
     main(sys.argv[1])

@@ -178,6 +178,37 @@ def test_a_deadline_ends_a_process_that_is_busy_in_c(tmp_path: Path) -> None:
     assert "0.1 seconds ran out" in told["error"]["message"]
 
 
+OWN = """
+import faulthandler, signal, sys
+from p import go
+from nlpu import Budget, Computer
+if sys.argv[1:]:
+    faulthandler.dump_traceback_later(float(sys.argv[1]), exit=True)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+with Computer("scripted", run_dir="runs") as computer:
+    computer.run(go, budget=Budget(seconds=0.1))
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [(["1"], 1), ([], -signal.SIGINT)])
+def test_a_script_of_ones_own_is_ended_as_the_docs_say(
+    words: list[str], code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "p.py").write_text(STUCK_IN_C)
+    (tmp_path / "own.py").write_text(OWN)
+    with subprocess.Popen(
+        [sys.executable, "own.py", *words], cwd=tmp_path, env=environment(), text=True,
+        stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        assert "begun" in process.stderr.readline()
+        if not words:
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == code and ('p.py", line 5 in go' in err) == bool(words)
+    assert [each.status for each in records(tmp_path / "runs")] == ["stopped"]
+
+
 def test_a_second_ctrl_c_ends_a_session_that_is_busy_in_c(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(STUCK_IN_C)
     with subprocess.Popen(

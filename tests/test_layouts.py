@@ -133,3 +133,17 @@ def test_names_that_are_one_are_refused() -> None:
         """Compare them."""
 
     assert labels_of(fine) == ["text", "Text"]
+
+
+def test_an_examples_answer_is_not_called_as_an_operand_is() -> None:
+    def shown(*names: str) -> str:
+        texts = tuple(Operand(name, result_type(str)) for name in names)
+        taught = Op(
+            "graded", "Is it right?", texts, result_type(bool), examples=[("Faro", "x", False)]
+        )
+        return said(taught, ["Lisbon", LONG])[-1][1]  # behind a document examples are text
+
+    assert "\n\nExample:\nPlace: Faro\n\nText: x\n\nAnswer: no\n\n" in shown("place", "text")
+    for name in ("answer", "Answer"):
+        assert "\n\nExample:\nAnswer: Faro\n\nText: x\n\nThe answer: no\n\n" in shown(name, "text")
+    assert "\n\nThe example:\nExample: Faro\n\nText: x\n\nAnswer: no" in shown("example", "text")

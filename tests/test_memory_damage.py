@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,51 @@ def test_a_word_index_that_lacks_pages_is_made_again(
         assert store.search("How many hives does he have?") == before and store.check() == []
 
 
-def test_a_word_index_that_is_broken_inside_is_found_by_a_check(tmp_path: Path) -> None:
+INSIDE = ("words_data SET block", "words_data SET block", "words_docsize SET sz")
+
+
+@pytest.mark.parametrize("bit", range(40))
+def test_a_word_index_with_a_flipped_bit_is_made_again(
+    bit: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = ("hives", "market", "lighthouse on Monday", "Who keeps bees near the mill?")
     with memory(tmp_path) as store:
         talk(store)
-    db = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
-    db.execute("UPDATE words_data SET block = zeroblob(length(block)) WHERE id > 10")
-    db.close()
+        before = [store.search(look) for look in looks]
+    flip(tmp_path, bit)
     with memory(tmp_path) as store:
+        assert "6 pages" in caplog.text and "the index was damaged" in caplog.text
+        assert [store.search(look) for look in looks] == before and store.check() == []
+        flip(tmp_path, bit)  # under our hands: a check tells
         assert any("the word index is damaged" in fault for fault in store.check())
+
+
+def flip(directory: Path, bit: int) -> None:
+    """Flip one bit of the word index: of its blocks, or of what it knows of the pages' lengths."""
+    table, _, column = (place := INSIDE[bit % len(INSIDE)]).partition(" SET ")
+    with closing(sqlite3.connect(directory / "memory.db", isolation_level=None)) as db:
+        rows = db.execute(f"SELECT id, {column} FROM {table} WHERE length({column}) > 0").fetchall()
+        number, block = rows[bit % len(rows)]
+        at = bit * 37 % (8 * len(block))
+        flipped = bytearray(block)
+        flipped[at // 8] ^= 1 << at % 8
+        db.execute(f"UPDATE {place} = ? WHERE id = ?", (bytes(flipped), number))
+
+
+def test_a_word_index_that_no_close_has_sealed_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for life in ("writes", "reads"):
+        store = memory(tmp_path)
+        if life == "writes":
+            talk(store)
+        before = store.search("bees")
+        store.levels.disk._db.close()  # as a kill would leave it
+        store.levels.disk._lock.release()
+        with memory(tmp_path) as store:
+            assert store.search("bees") == before
+        assert ("its last process was killed" in caplog.text) == (life == "writes")
+        caplog.clear()
 
 
 def test_a_schema_that_is_no_text_is_a_typed_error(tmp_path: Path) -> None:

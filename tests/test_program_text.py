@@ -190,6 +190,7 @@ def test_noise_is_refused(text: str) -> None:
         ("return " + "[" * 40, "at most 24 levels deep"),
         ('return "\\ud800"', "lone surrogate"),
         ("return 1e999", "out of bounds"),
+        ('return {"a": 1, "b": [{"c": 2, "c": 3}]}', "column 23: the key 'c' is given twice"),
         (f"return {10**309}", "expected the end of the line"),
         ("param %1 class: str", "a parameter cannot be called class"),
         ("return 1\nreturn 2", "line 2, column 1: expected nothing after the return line"),

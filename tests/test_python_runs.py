@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from kit import computer, echo, execute
 from terminal_fixture import Ended, Terminal, environment, nlpu
 
+from nlpu.errors import ProgramError
 from nlpu.runtime import Computer
 from nlpu.runtime.handle import state_of
 from nlpu.runtime.naming import named
@@ -326,3 +328,20 @@ def test_what_would_be_read_as_another_value_is_given_again_by_python_alone(
         ended = nlpu(*command, done.stdout.strip(), "--run-dir", str(tmp_path / "runs"))
         assert (ended.code == 0) is is_enough, ended.err
         assert ("that only Python can give again (" in ended.err) is not is_enough
+
+
+def test_a_closed_computer_is_not_opened_again() -> None:
+    async def left() -> Computer:
+        async with computer() as machine:
+            await machine.start(lambda: "done")
+        return machine
+
+    unused = computer()
+    unused.close()
+    with computer() as used:
+        assert used.run(lambda: "done").result == "done"
+    for machine in (unused, used, asyncio.run(left())):
+        for use in (lambda m: m.run(print), lambda m: m.processors, lambda m: m.resume("x", print)):
+            with pytest.raises(ProgramError, match="was closed, which is for good: make another"):
+                use(machine)
+        machine.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +13,17 @@ from typing import Any
 import pytest
 from terminal_fixture import ROOT, Terminal, environment, fault_server, nlpu
 
+from nlpu import Budget, Limits
+from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.engines.http.engine import HttpEngine
+from nlpu.engines.transformers_folder import TransformersEngine
+from nlpu.engines.vllm.server import VllmServer
 from nlpu.errors import Usage
 from nlpu.runtime import Computer
 from nlpu.runtime.bench.results import processor
 from nlpu.runtime.settings import BUILT_IN, NAMES, Settings, read
 from nlpu.runtime.terminal.options import settings
+from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture
 URL = "http://127.0.0.1:1"
@@ -329,3 +337,23 @@ def test_reading_is_quick_and_light(place: Path) -> None:
     )  # fmt: skip
     loaded, _, seconds = ended.stdout.rpartition(" ")
     assert loaded == "[]" and float(seconds) < 0.002
+
+
+# -- truths are no numbers ---------------------------------------------------------------------
+
+NUMERIC = {
+    Budget: (), Limits: (), Scripted: (), EmbeddedEngine: (), HttpEngine: (URL,),
+    VllmServer: ("m",), TransformersEngine: (".",), Computer: (Scripted(),),
+}  # fmt: skip
+PLACES = [
+    (made, name)
+    for made in NUMERIC
+    for name, place in inspect.signature(made).parameters.items()
+    if re.search(r"\b(int|float)\b", str(place.annotation))
+]
+
+
+@pytest.mark.parametrize(("made", "name"), PLACES, ids=str)
+def test_a_truth_is_no_number(made: Any, name: str) -> None:
+    with pytest.raises(Usage, match=r"True (\w+ )?is none|not '?True'?"):
+        made(*NUMERIC[made], **{name: True})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ MISFITS = [
     ("Annotated[list[int], Field(min_length=2)]", "[1]", "at least 2 items"),
     ("list[int]", "@nowhere.json", "'it' names a file: there is no file nowhere.json"),
     ("list[int]", "@wrong.json", "not what wrong.json holds: at 0: Input should be"),
+    ("dict[str, int]", '{"a": 1, "b": 2, "a": 3}', "the key 'a' is given twice"),
+    ("str | dict[str, int]", '{"a": 1, "a": 3}', "the key 'a' is given twice"),
+    ("list[Item]", '[{"name": "m", "name": "n"}]', "the key 'name' is given twice"),
+    ("dict[str, int]", "@twice.json", "not what twice.json holds: the key 'a' is given twice"),
     ("list[int]", "@", "'it' names a file: . cannot be read: Is a directory"),
 ]
 
@@ -117,6 +122,7 @@ def test_what_does_not_fit_names_parameter_and_form(
     nlpu: Terminal, kind: str, word: str, says: str
 ) -> None:
     Path("wrong.json").write_text('["a"]')
+    Path("twice.json").write_text('{"a": 1, "a": 2}')
     ended = run(nlpu, kind, f"it={word}")
     assert ended.code == 2 and says in ended.json["error"]["message"], ended.json
     assert "Usage: go(it: " in ended.err and "Traceback" not in ended.err
@@ -179,3 +185,26 @@ def test_a_sessions_values_are_taken_as_they_are(nlpu: Terminal) -> None:
     error = execute(lambda: acts.run("p.py:go", acts.Given("@it.json"))).error
     assert isinstance(error, Usage) and "'it' must be list of int" in str(error)
     assert "cannot be read here" in str(execute(lambda: acts.run("p.py:go", "@it.json")).error)
+
+
+def test_a_type_that_a_terminal_cannot_give_names_its_parameter(nlpu: Terminal) -> None:
+    ended = run(nlpu, "object", "1")
+    assert ended.code == 2 and "cannot give 'it', of type <class 'object'>" in ended.err
+    typed = PROGRAM.replace("from typing_extensions import", "from typing import")
+    Path("p.py").write_text(typed.replace("{kind}", "Facts"))
+    ended = nlpu("run", "p.py:go", '{"age": 9}', "--engine", "scripted", "--json")
+    if sys.version_info < (3, 12):  # pydantic reads it from there on
+        assert ended.code == 2 and "cannot give 'it'" in ended.err
+        assert "`typing_extensions.TypedDict` instead of `typing.TypedDict`" in ended.err
+    else:
+        assert ended.json["result"][0] == "{'age': 9}"
+
+
+def test_a_number_below_zero_stands_behind_two_dashes_or_has_a_name(nlpu: Terminal) -> None:
+    for word in ("-3", "-warm"):
+        ended = run(nlpu, "str", word)
+        assert ended.code == 2 and "(see: nlpu run --help; behind -- words may begin" in ended.err
+    Path("p.py").write_text(PROGRAM.replace("{kind}", "int"))
+    for words in (["it=-3"], ["--", "-3"]):
+        ended = nlpu("run", "--engine", "scripted", "--json", "p.py:go", *words)
+        assert ended.json["result"][0] == "-3", words

@@ -118,7 +118,7 @@ def test_program_files_that_cannot_run(nlpu: Terminal, tmp_path: Path) -> None:
         ("def go(:\n", 1, "cannot be loaded: SyntaxError"),
         ("raise RuntimeError('boom')\n", 1, "cannot be loaded: RuntimeError: boom"),
         ("def other(): pass\n", 2, "its functions are: other; name one, as in "),
-        ("def go(x: object): pass\n", 1, "a terminal cannot give"),
+        ("def go(x: object): pass\n", 2, "a terminal cannot give"),
         ("def go():\n    return 1 / 0\n", 1, "ZeroDivisionError: division by zero (p.py:4)"),
         ("import sys\nsys.exit(5)\n", 1, "cannot be loaded: SystemExit: 5"),
         ("from nlpu.errors import Usage\ndef go(): raise Usage('give less')\n", 2, "give less"),

@@ -6,7 +6,12 @@ Theory of operation
     page    its occurrences, numbered in the order they came
     words   an FTS5 index over the texts (``words``), which holds no copy of them; gives BM25
     file    what has been taken in: a source's name and the digest of its content
-    fact    single values: the index's high-water mark, counters
+    fact    single values: the index's high-water mark, counters, the *seal*
+
+The word index has no copy of the texts to be held against, so what damages it would only change
+what is found. Its seal is a digest of all its rows, taken when the store is closed, broken by the
+first change, and looked at when it is opened: an index without its seal is made again from the
+pages, of which each has a hash.
 
 Rules
 1. ``add`` is one transaction; when it returns, the pages survive the death of the process.
@@ -24,6 +29,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +57,14 @@ _WORDS = (
     "CREATE VIRTUAL TABLE words USING fts5 (text, content='', "
     "tokenize=\"porter unicode61 categories 'L* M* N* Co'\")"
 )
+_TABLES = ("words_data", "words_idx", "words_docsize", "words_config")
+_DROP = (  # "DROP TABLE words" would read what is damaged
+    "PRAGMA writable_schema=ON",
+    "DELETE FROM sqlite_master WHERE name = 'words'",
+    "PRAGMA writable_schema=RESET",
+    *(f"DROP TABLE IF EXISTS {table}" for table in _TABLES),
+)
+_BREAK_SEAL = "DELETE FROM fact WHERE name = 'seal'"
 _MAGIC: Final = 0x4E4C504D  # "NLPM", SQLite's application_id
 
 
@@ -84,6 +98,8 @@ class Disk(Reading):
                     self._removed = False
                     with self._transaction() as db:  # words of removed pages are in it till then
                         db.execute("INSERT INTO words (words) VALUES ('optimize')")
+                if self.fact("seal") is None:
+                    self.set_fact("seal", self._digest())
             finally:
                 self._db.close()
                 self._lock.release()
@@ -100,6 +116,7 @@ class Disk(Reading):
         with self._transaction() as db:
             for number, page in self.pages(numbers).items():
                 self._removed = True
+                db.execute(_BREAK_SEAL)
                 db.execute(
                     "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)",
                     (number, indexed(page.text)),
@@ -145,6 +162,10 @@ class Disk(Reading):
             faults.append(f"the word index holds {held} of {self.count()} pages")
         try:
             self._all("INSERT INTO words (words) VALUES ('integrity-check')")
+            if self.fact("seal") not in (None, self._digest()):
+                faults.append(
+                    "the word index is damaged: it is made again when the store is opened"
+                )
         except StorageFailed as error:
             faults.append(f"the word index is damaged: {error}")
         for name, text in self._all("SELECT hash, text FROM blob"):
@@ -172,6 +193,7 @@ class Disk(Reading):
         number = (
             db.execute("INSERT INTO page VALUES (NULL,?,?,?,?,?,?,?,?,?,?)", row).lastrowid or 0
         )
+        db.execute(_BREAK_SEAL)
         db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, indexed(page.text)))
         return number
 
@@ -200,21 +222,36 @@ class Disk(Reading):
         self._index_words()
 
     def _index_words(self) -> None:
-        """Make the word index, or make it again where another rule made it, or it lacks pages."""
-        same = self.fact("words") == RULE
-        if same and self._indexed() >= self.count():  # with more, pages are lost: look-ups tell
+        """Make the word index; again where another rule made it, or its seal is not its own."""
+        same, seal = self.fact("words") == RULE, self.fact("seal")
+        if same and seal is not None and seal == self._digest():
+            return
+        if same and self._indexed() > self.count():  # pages are lost: look-ups tell
             return
         with self._transaction() as db:
-            db.execute("DROP TABLE IF EXISTS words")
+            for line in _DROP:
+                db.execute(line)
             db.execute(_WORDS)
             rows = db.execute("SELECT id, text FROM page JOIN blob ON blob.hash = page.blob")
             told = [(number, indexed(text)) for number, text in rows]
             db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", told)
+            db.execute(_BREAK_SEAL)
             db.execute("INSERT OR REPLACE INTO fact VALUES ('words', ?)", (RULE,))
+        self.set_fact("seal", self._digest())  # only now: FTS5 writes what it holds at the commit
         if told:
             note = "the words of %d pages in %s were indexed anew: %s"
-            why = "the index was damaged" if same else "for scripts without blanks"
+            why = "the index was damaged" if seal else "its last process was killed, or is older"
+            why = why if same else "for scripts without blanks"
             logging.getLogger("memory").warning(note, len(told), self.path, why)
+
+    def _digest(self) -> bytes:
+        """Of the word index: any of its bits would change it."""
+        whole = blake2b(digest_size=16)
+        for table in _TABLES:
+            for row in self._all(f"SELECT * FROM {table}"):
+                parts = (part if type(part) is bytes else repr(part).encode() for part in row)
+                whole.update(b" ".join(parts))
+        return whole.digest()
 
     def _indexed(self) -> int:
         """How many pages the word index holds."""

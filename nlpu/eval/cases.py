@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nlpu.errors import Usage
 from nlpu.printing import one_line, shown
+from nlpu.types.json_text import Twice, once
 
 _FIELDS = ("id", "op", "operands", "expected", "metric", "tags", "choices", "family")
 _COLUMNS = ("id", "op", "expected", "metric", "choices", "family")
@@ -157,24 +158,16 @@ def _lines(path: Path, text: str) -> Iterator[Case]:
             continue
         where = f"{path}, line {number}"
         try:
-            given = json.loads(line, parse_constant=_no_number, object_pairs_hook=_once)
+            given = json.loads(line, parse_constant=_no_number, object_pairs_hook=once)
             line.encode()
         except (ValueError, RecursionError) as error:
-            raise Usage(f"{where} is not JSON: {error}; write one object on each line") from None
+            what = where if isinstance(error, Twice) else f"{where} is not JSON"
+            raise Usage(f"{what}: {error}; write one object on each line") from None
         yield _case(given, where)
 
 
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is not a number one can count with")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} is given twice")
-    return found
 
 
 def _rows(path: Path, text: str) -> Iterator[Case]:

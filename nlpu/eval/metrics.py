@@ -39,6 +39,7 @@ from nlpu.eval.predicates import check_predicate
 from nlpu.judgement import Judgement
 from nlpu.ops.op import nlop
 from nlpu.printing import shown
+from nlpu.types.json_text import once
 from nlpu.types.result import ResultType, adapter, choices_of
 
 Score = Callable[[Any, Any], float]
@@ -175,7 +176,7 @@ def _listed(expected: Any, what: str) -> list[Any]:
     """A list that was expected; from its JSON, as a table has it."""
     if isinstance(expected, str):
         with suppress(ValueError):
-            expected = json.loads(expected)
+            expected = json.loads(expected, object_pairs_hook=once)
     found = list(expected) if isinstance(expected, list | tuple | set | frozenset) else None
     if not found:
         raise BadOperand(f"{what}, not {shown(expected)}")
@@ -247,7 +248,7 @@ _FITS: dict[str, Callable[[Any, ResultType], Any]] = {
 def _fit_predicate(expected: Any, result: ResultType | None) -> Any:
     if isinstance(expected, str):
         with suppress(ValueError):
-            expected = json.loads(expected)
+            expected = json.loads(expected, object_pairs_hook=once)
     if not isinstance(expected, Mapping) or not expected:
         raise BadOperand(f"an object is expected by predicate, not {shown(expected)}")
     for name, wanted in expected.items():

@@ -27,6 +27,7 @@ from nlpu.eval.cases import Case
 from nlpu.eval.metrics import Metric, metric_of
 from nlpu.ops.op import Op, Operand
 from nlpu.printing import shown
+from nlpu.types.json_text import Twice, check_once
 from nlpu.types.result import ResultType, result_type
 from nlpu.value import Value
 
@@ -72,7 +73,7 @@ def _question(subject: Subject, case: Case, metric: Given) -> Question:
         result, operands = _fitted(asks, case)
         chosen = metric_of(case.metric if metric is None else metric, result)
         return Question(case, asks, operands, chosen.fit(case.expected, result), chosen)
-    except NlpuError as error:
+    except (NlpuError, Twice) as error:
         raise BadOperand(f"{where}: {error}") from error
 
 
@@ -128,6 +129,7 @@ def _read(place: Operand | None, item: Any) -> Any:
     with suppress(BadOperand):
         place.type.check(item, "")
         return item
+    check_once(item)
     with suppress(Malformed):
         return place.type.parse(item)
     return item  # what it is not, ``bind`` says

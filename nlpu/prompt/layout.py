@@ -273,11 +273,18 @@ def examples_text(convention: Convention, op: Op[Any]) -> str:
     """The examples of an op as one text."""
     head, _, rest = convention.example.partition("{operands}")
     between, _, tail = rest.partition("{answer}")
+    head, between = _apart(op, head), _apart(op, between)
     written = (
         head + written_operands(convention, op, each.operands) + between + each.answer + tail
         for each in op.examples
     )
     return "".join(written) + convention.now
+
+
+def _apart(op: Op[Any], said: str) -> str:
+    """A label of ours, as none of the operands has it."""
+    taken = {label.casefold() for label in labels_of(op)}
+    return f"The {said[:1].lower()}{said[1:]}" if said.strip(": \n").casefold() in taken else said
 
 
 def written_operands(convention: Convention, op: Op[Any], contents: Sequence[str]) -> str:

@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sized
+from contextlib import suppress
 from decimal import Decimal
+from json import JSONDecodeError
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -43,6 +45,25 @@ def normal(text: str, exact: bool = False) -> str:
     json.loads(text, parse_float=_finite, parse_int=str, parse_constant=_none)
     tidy = _exactly if exact else _plainly
     return "".join(tidy(token) for token in _TOKEN.findall(text))
+
+
+class Twice(ValueError):
+    """A JSON object has a key twice: the last would be taken in silence."""
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a text that a person wrote, for ``object_pairs_hook``. Raises Twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise Twice(f"the key {twice!r} is given twice")
+    return found
+
+
+def check_once(text: str) -> None:
+    """Raise Twice for a text with an object that has a key twice."""
+    with suppress(JSONDecodeError, RecursionError):
+        json.loads(text, object_pairs_hook=once)
 
 
 def written(adapter: TypeAdapter[Any], content: Any, sets: bool) -> str:

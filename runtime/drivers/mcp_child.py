@@ -7,8 +7,10 @@ blank lines and tracebacks all the same. What is no message is kept as *words*, 
 the error output: the last of them stand in the error of a call that fails because the server did.
 
     a line on the output        becomes
-    a message                   that message
+    a message, or its end       that message
     a reply that breaks a rule  an error of that call alone, which says where it breaks
+    a reply to no request       words
+    the beginning of one        held, with what follows, until that is one; see rule 5
     blank                       nothing
     anything else               words
 
@@ -21,6 +23,8 @@ Rules
    and by a mark in their environment those that left the session (where the system shows it). One
    that does not end by itself when its input closes is killed.
 4. Neither output is ever left unread: a child would wait for that.
+5. JSON over several lines is read all the same: a line that begins an object and does not end it is
+   held, with those behind it, as long as they go on with it.
 """
 
 from __future__ import annotations
@@ -41,12 +45,21 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp_types import ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
+from mcp_types import (
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+)
 from mcp_types import jsonrpc_message_adapter as messages_of
+from pydantic import ValidationError
+from pydantic_core import from_json
 
 from nlpu.errors import DriverFailed
 from nlpu.runtime.drivers.mcp_bent import bent
-from nlpu.runtime.drivers.mcp_words import Words
+from nlpu.runtime.drivers.mcp_words import UNREADABLE, Words, breach
 
 MARK: Final = "NLPU_MCP_SERVER"  # in the environment of what is started: whose it is
 _LEAST_BYTES = 1000  # that a message counts for, however short: each is work
@@ -64,6 +77,7 @@ class _Pipes:
         self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
         self.most_bytes = self.left_bytes = most_bytes
         self.words, self._heard = words, asyncio.Event()
+        self._asked: dict[str, RequestId] = {}  # and not answered; some servers answer in texts
 
     async def receive(self, into: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         async with into:
@@ -72,19 +86,46 @@ class _Pipes:
                 self.left_bytes -= max(len(line), _LEAST_BYTES)
                 if self.left_bytes < 0:
                     raise DriverFailed(f"the server sends and sends; it was stopped{self.words}")
-                message = _message(line)
-                if message is None:
-                    self.words.add(line)
-                else:
+                if message := self._read(line):
                     await into.send(SessionMessage(message))
+
+    def _read(self, line: bytes) -> JSONRPCMessage | None:
+        """See the table above, and rule 5."""
+        held, self.words.held = self.words.held, b""
+        if held and (message := _message(held + line)):
+            return self._meant(message, held + line)
+        message = _message(line)
+        if message or not _goes_on(held + line):
+            self.words.add(held)
+            held = b""
+        if message is None and _goes_on(held + line):
+            self.words.held = held + line
+            if len(held + line) > self.most_bytes:
+                raise self._too_long()
+        elif message is None:
+            self.words.add(line)
+        return self._meant(message, line)
+
+    def _meant(self, message: JSONRPCMessage | None, text: bytes) -> JSONRPCMessage | None:
+        """The message; a reply that names no request is that of the only one there is, or words."""
+        if not isinstance(message, JSONRPCResponse | JSONRPCError):
+            return message
+        if message.id is None and len(self._asked) == 1:
+            (only,) = self._asked.values()
+            message = message.model_copy(update={"id": only})
+        if self._asked.pop(str(message.id), None) is None:
+            self.words.add(text)
+            return None
+        return message
+
+    def _too_long(self) -> DriverFailed:
+        return DriverFailed(f"the server began a message of more than {self.most_bytes:,} bytes")
 
     async def _line(self) -> bytes:
         try:
             return await self.stdout.readuntil(b"\n")
         except asyncio.LimitOverrunError:
-            raise DriverFailed(
-                f"the server began a message of more than {self.most_bytes:,} bytes"
-            ) from None
+            raise self._too_long() from None
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             self.words.add(getattr(error, "partial", b""))
             with suppress(TimeoutError):  # what it said last may just be on its way
@@ -102,26 +143,48 @@ class _Pipes:
             async for each in messages:
                 text = each.message.model_dump_json(by_alias=True, exclude_unset=True)
                 if isinstance(each.message, JSONRPCRequest):
+                    self._asked[str(each.message.id)] = each.message.id
                     self.left_bytes += self.most_bytes
                 with suppress(ConnectionError):  # ``receive`` sees the end too, and says so
                     self.stdin.write(text.encode() + b"\n")
                     await self.stdin.drain()
 
 
+def _goes_on(text: bytes) -> bool:
+    """Whether this is an object's beginning, and not its end."""
+    begun = text.decode("utf-8-sig", "replace").lstrip()
+    try:
+        from_json(begun)
+    except ValueError as error:
+        return begun.startswith("{") and "EOF while" in str(error)
+    return False
+
+
 def _message(line: bytes) -> JSONRPCMessage | None:
     """Read a line; None is no message. See the table above."""
     try:
         return messages_of.validate_json(line.removeprefix(BOM_UTF8), by_name=False)
-    except ValueError as error:
-        why = str(error)
+    except ValidationError as error:
+        broke = error
     with suppress(UnicodeDecodeError, ValueError, RecursionError):
         replied = json.loads(line.decode("utf-8", "replace"))
         if isinstance(replied, dict) and (listed := _listed(replied.get("result"))):
             return JSONRPCResponse(jsonrpc="2.0", id=replied.get("id", 0), result=listed)
-        if isinstance(replied, dict) and replied.keys() & {"result", "error"}:
-            broken = ErrorData(code=_BROKEN, message=f"its reply cannot be read: {_why(line, why)}")
-            return JSONRPCError(jsonrpc="2.0", id=replied.get("id"), error=broken)
+        if isinstance(replied, list) and len(replied) == 1:
+            return _message(json.dumps(replied[0]).encode())
+        if isinstance(replied, dict) and _is_reply(replied):
+            why = f"{UNREADABLE}: {_why(line, broke, replied)}"
+            broken = ErrorData(code=_BROKEN, message=why)
+            asked = replied.get("id")
+            asked = asked if type(asked) in (int, str) else None
+            return JSONRPCError(jsonrpc="2.0", id=asked, error=broken)
     return None
+
+
+def _is_reply(said: dict[str, Any]) -> bool:
+    return "method" not in said and bool(
+        said.keys() & {"result", "error"} or said.keys() >= {"jsonrpc", "id"}
+    )
 
 
 def _listed(result: Any) -> dict[str, Any] | None:
@@ -133,13 +196,13 @@ def _listed(result: Any) -> dict[str, Any] | None:
     return {**result, "tools": tools} if bad else None
 
 
-def _why(line: bytes, why: str) -> str:
+def _why(line: bytes, broke: ValidationError, replied: dict[str, Any]) -> str:
     """What is wrong with a reply that is JSON all the same."""
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
         return f"it is not UTF-8 (byte {line[error.start]:#x} at {error.start})"
-    return " ".join(why.split("\n")[2:3]).strip() or why
+    return breach(broke, "JSONRPCError" if "error" in replied else "JSONRPCResponse")
 
 
 @asynccontextmanager

@@ -28,8 +28,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, ExitStack, suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
+from os.path import isfile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from pydantic import ValidationError
 
 from nlpu.checks import NAMES, TABLE, Fit, check, maybe
 from nlpu.errors import DriverFailed, MissingPart, NlpuError, Usage, described
@@ -37,7 +40,7 @@ from nlpu.extras import adding
 from nlpu.runtime.drivers import mcp_manifest
 from nlpu.runtime.drivers.driver import idempotency_key
 from nlpu.runtime.drivers.mcp_manifest import Definition, Manifest
-from nlpu.runtime.drivers.mcp_words import SHOWN, Words
+from nlpu.runtime.drivers.mcp_words import SHOWN, UNREADABLE, Words, breach
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -80,10 +83,14 @@ class Line:
         self.tools: dict[str, Definition] = {}
 
     def __repr__(self) -> str:
-        """Name the server, without what may hold a key: a query, arguments."""
-        where = self._where
-        where = where.partition("?")[0] if isinstance(where, str) else where[0]
-        return f"{where}, {'open' if self._open else 'closed'}"
+        return f"{self._name}, {'open' if self._open else 'closed'}"
+
+    @property
+    def _name(self) -> str:
+        """Name the server, without what may hold a key: a query, arguments but its program."""
+        if isinstance(self._where, str):
+            return self._where.partition("?")[0]
+        return " ".join([self._where[0], *list(filter(isfile, self._where[1:]))[:1]])
 
     def __enter__(self) -> Line:
         self._open = True
@@ -110,7 +117,7 @@ class Line:
         wait([asked, life], deadline_s, FIRST_COMPLETED)
         self._under_way.discard(asked)
         late = f"the server gave no answer within {deadline_s:g} s{self._words}"
-        why = _why(life) if life.done() else late
+        why = self._why(life) if life.done() else late
         if asked.cancel():
             self._stuck = life
         if self._stuck is life and not self._under_way:
@@ -123,9 +130,14 @@ class Line:
             return result
         code = getattr(error, "code", None)
         if code == _CLOSED and wait([life], _END_S).done:  # it is about to say why
-            raise DriverFailed(f"{_why(life)}; {_UNKNOWN}") from error
+            raise DriverFailed(f"{self._why(life)}; {_UNKNOWN}") from error
         if code == _REFUSED:
             life.cancel()
+        if isinstance(error, ValidationError):
+            raise DriverFailed(f"{self._breach(error)}; {_UNKNOWN}") from error
+        if str(error).startswith(UNREADABLE):
+            told = f"the server {self._name} broke the protocol: {error}; {_UNKNOWN}"
+            raise DriverFailed(told) from error
         raise DriverFailed(f"the server did not do it: {str(error)[:SHOWN]!r}") from error
 
     def connected(self, deadline_s: float) -> tuple[Client, BlockingPortal, Future[None]]:
@@ -140,11 +152,30 @@ class Line:
             client, life = self._client, self._life
         wait([client, life], deadline_s, FIRST_COMPLETED)
         if not client.done():
-            slow = f"the server was not ready within {deadline_s:g} s{self._words}"
-            why = _why(life) if life.done() else slow
+            slow = f"the server {self._name} was not ready within {deadline_s:g} s{self._words}"
+            why = self._why(life) if life.done() else slow
             life.cancel()
             raise DriverFailed(why)
         return client.result(), portal, life
+
+    def _breach(self, error: ValidationError) -> str:
+        return f"the server {self._name} broke the protocol: {breach(error)}"
+
+    def _why(self, life: Future[None]) -> str:
+        """Why a connection that has ended did."""
+        error = None if life.cancelled() else life.exception()
+        leaves = [error]
+        while any(isinstance(each, BaseExceptionGroup) for each in leaves):
+            leaves = [e for each in leaves for e in getattr(each, "exceptions", (each,))]
+        ours = [each for each in leaves if isinstance(each, NlpuError)]
+        if ours:
+            return str(ours[0])
+        if leaves[0] is None:
+            return "the server was closed while the call was under way"
+        if isinstance(leaves[0], ValidationError):
+            return self._breach(leaves[0])
+        said = (str(leaves[0]) or described(leaves[0]))[:SHOWN]
+        return f"the connection to the server {self._name} broke: {said!r}{self._words}"
 
     # -- on the connection's thread ---------------------------------------------------------------
 
@@ -207,20 +238,6 @@ async def _asked(client: Client, tool: str, arguments: dict[str, Any], key: str)
     said = {"name": tool, "arguments": arguments, "_meta": {_KEY: key}}
     params = CallToolRequestParams.model_validate(said)
     return await client.session.send_request(CallToolRequest(params=params), CallToolResult)
-
-
-def _why(life: Future[None]) -> str:
-    """Why a connection that has ended did."""
-    error = None if life.cancelled() else life.exception()
-    leaves = [error]
-    while any(isinstance(each, BaseExceptionGroup) for each in leaves):
-        leaves = [e for each in leaves for e in getattr(each, "exceptions", (each,))]
-    ours = [each for each in leaves if isinstance(each, NlpuError)]
-    if ours:
-        return str(ours[0])
-    if leaves[0] is None:
-        return "the server was closed while the call was under way"
-    return f"the connection to the server broke: {described(leaves[0])[:SHOWN]!r}"
 
 
 def _loopback(url: str) -> str:

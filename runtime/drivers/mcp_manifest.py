@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from nlpu.errors import DriverFailed, StorageFailed, Usage
 from nlpu.runtime.drivers.driver import Argument, Effect, Role
+from nlpu.types.json_text import Twice, check_once
 
 _MOST_NAME = 128  # characters of a name; the protocol's advice
 _TYPES: Mapping[Any, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}
@@ -91,7 +92,9 @@ _FILE = TypeAdapter(Manifest)
 def read(path: Path) -> Manifest:
     """The manifest in a file. Raises Usage."""
     try:
-        manifest = _FILE.validate_json(path.read_bytes().removeprefix(BOM_UTF8))
+        text = path.read_bytes().removeprefix(BOM_UTF8)
+        manifest = _FILE.validate_json(text)
+        check_once(text.decode())
     except FileNotFoundError:
         raise Usage(
             f"there is no manifest {path}; write it with runtime.drivers.pin(server, path) and "
@@ -103,6 +106,8 @@ def read(path: Path) -> Manifest:
         first = error.errors()[0]
         place = "".join(f"{part}: " for part in first["loc"])
         raise Usage(f"the manifest {path} cannot be used: {place}{first['msg']}") from error
+    except Twice as error:
+        raise Usage(f"the manifest {path} cannot be used: {error}") from None
     for name, pinned in manifest.items():
         _check_roles(name, pinned)
     return manifest

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, NoReturn
 from nlpu.errors import BadOperand, BadProgram
 from nlpu.lifting import check_text
 from nlpu.runtime.plans.plan import Ref
+from nlpu.types.json_text import Twice, once
 
 RESERVED = frozenset({
     "op", "driver", "function", "param", "return", "map", "reduce", "draw", "sample", "first",
@@ -142,7 +143,11 @@ class Line:
         if self.given("["):
             return self._items("]", lambda: self.expression(level + 1))
         if self.given("{"):
-            return dict(self._items("}", lambda: self._field(level + 1)))
+            fields = self._items("}", lambda: self._field(level + 1))
+            try:
+                return once(fields)
+            except Twice as error:
+                self.refuse(token.column, str(error))
         word = self.given("true", "false", "null")
         return json.loads(word) if word else self.fail("a value or JSON")
 

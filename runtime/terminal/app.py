@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ from nlpu.runtime.terminal.serve import serve
 from nlpu.runtime.terminal.show.command import runs, show
 from nlpu.runtime.terminal.stdout import failure, lead_back, owes_json, results
 
+_NO_OPTION = re.compile("No such option: -[^-]")
 app = typer.Typer(
     name="nlpu",
     no_args_is_help=True,
@@ -143,7 +145,9 @@ def _named(error: BaseException) -> tuple[str, str, int]:
         return "Interrupted", "interrupted", 130
     if isinstance(error, typer.TyperException):
         message = error.format_message()
-        return "Usage", message and f"{message} (see: {_help_of(error)})", error.exit_code
+        meant = "; behind -- words may begin with -" if _NO_OPTION.match(message) else ""
+        told = message and f"{message} (see: {_help_of(error)}{meant})"
+        return "Usage", told, error.exit_code
     if isinstance(error, NlpuError):
         return type(error).__name__, said(error), error.exit_code
     fault = "This is a fault of nlpu: please report it with what --debug prints"

@@ -31,7 +31,7 @@ from nlpu.errors import BadOp, ProgramError, Usage, described
 from nlpu.lifting import check_text
 from nlpu.printing import one_line
 from nlpu.types.forms import form
-from nlpu.types.json_text import normal
+from nlpu.types.json_text import Twice, check_once, normal
 from nlpu.types.result import adapter, choices_of, from_json, result_type
 
 if TYPE_CHECKING:
@@ -229,6 +229,8 @@ def _read(word: str, place: Parameter, opened: Callable[[str], str]) -> Any:
         if word[:1] == "@" and not isinstance(word, Content):
             text, where = _held(word[1:], place, opened), f"what {word[1:]} holds"
     try:
+        if not all(is_text):
+            check_once(text)
         try:
             exact = result_type(place.type).exact
             return from_json(reader, "" if all(is_text) else normal(text, exact))
@@ -251,7 +253,7 @@ def _held(name: str, place: Parameter, opened: Callable[[str], str]) -> str:
 def _why(error: Exception) -> str:
     """What is wrong, and at which place within."""
     if not isinstance(error, ValidationError):
-        return described(error)
+        return str(error) if isinstance(error, Twice) else described(error)
     first = error.errors()[0]
     at = ".".join(map(str, first["loc"]))
     return f"at {at}: {first['msg']}" if at else first["msg"]
@@ -274,12 +276,12 @@ def _is_word(annotation: Any) -> bool:
 
 
 def _schema(name: str, annotation: Any) -> Any:
-    """What JSON its contents are. Raises ProgramError where there is none."""
+    """What JSON its contents are. Raises Usage where there is none."""
     try:
         constraint = result_type(annotation).constraint
         assert constraint is not None
     except BadOp as error:
-        raise ProgramError(
+        raise Usage(
             f"a terminal cannot give {name!r}, of type {annotation!r}; write a program whose "
             "parameters are text, numbers, yes or no, choices, or what JSON can hold (lists, "
             "dicts, dataclasses, pydantic models), and run that"

@@ -31,7 +31,7 @@ from typing import Any
 import aiohttp
 
 from nlpu.engines.http import complaints
-from nlpu.engines.http.body import encodable, parsed
+from nlpu.engines.http.body import parsed
 from nlpu.errors import (
     ConnectionLost,
     ConstraintRejected,
@@ -51,6 +51,7 @@ from nlpu.errors import (
     UnknownProcessor,
     Unreachable,
 )
+from nlpu.printing import safe
 from nlpu.wire import Request
 
 QUOTE = 300
@@ -280,7 +281,7 @@ def quote(body: bytes, secret: str | None = None) -> str:
     text = _complaint(body)
     if secret:
         text = text.replace(secret, "***")
-    text = " ".join(encodable(text).split())
+    text = safe(" ".join(text.split()))
     text = text if len(text) <= QUOTE else text[: QUOTE - 1] + "…"
     return text if text.endswith((".", "!", "?", "…")) else text + "."
 

@@ -33,6 +33,7 @@ from typing import Any
 
 import aiohttp
 
+from nlpu.checks import DEADLINE, check
 from nlpu.engines.http.body import MOST_ERROR, read_most
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.vllm.command import (
@@ -77,6 +78,7 @@ class VllmServer:
         python: str | None = None,
         ready_s: float = READY_S,
     ) -> None:
+        check("VllmServer", {"ready_s": ready_s}, {"ready_s": DEADLINE})
         self.api_key = flag(flags, "--api-key") or api_key or secrets.token_urlsafe(24)
         self.model = flag(flags, "--served-model-name") or model_name(model)
         self.flags = tuple(flags)

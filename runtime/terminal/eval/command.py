@@ -76,6 +76,7 @@ def evaluate(
 
     It is a run like any other: journaled, within its limits, and resumed by nlpu resume.
     """
+    from nlpu.errors import BadOperand, Usage
     from nlpu.runtime.eval.answers import make_answers
     from nlpu.runtime.naming import described
     from nlpu.runtime.terminal.eval.outcome import ends_of, facts_of, prepared
@@ -92,7 +93,10 @@ def evaluate(
     scored = score_of(metric)
     cases = _table(subjects[0]) if data is None else _cases(data, *subjects)
     loaded = prepared(subjects, scored, names)
-    loaded.function.__self__.check(cases)  # type: ignore[attr-defined]
+    try:
+        loaded.function.__self__.check(cases)  # type: ignore[attr-defined]
+    except BadOperand as error:
+        raise Usage(str(error)) from error
     kept = None if cache is None else make_answers(cache)
     facts = facts_of(subjects, scored, names, kept)
     machine = Machine(
