@@ -226,8 +226,11 @@ class Processor:
         return messages_of(op, contents, self.markers, self.convention, invalid, frame)
 
     def check(self, op: Op[Any]) -> None:
-        """Raises ConstraintRejected if the engine cannot decode the op's result type, BadOp if it
-        does not take what the op's sampling asks for."""
+        """Check that the engine can do what the op asks for.
+
+        Raises ConstraintRejected if it cannot decode the op's result type, BadOp if it does not
+        take a field of sampling that was set.
+        """
         if not op.sampling.wanted <= self.capabilities.sampling:
             self._check_sampling(op)
         constraint, able = op.result.constraint, self.capabilities.constraints

@@ -110,7 +110,7 @@ class Sampling:
         object.__setattr__(self, "wanted", frozenset(told - {"max_tokens", "extra"} | others))
 
     def parts(self) -> list[str]:
-        """What a digest has of it (rule 1). The bound of tokens stands elsewhere there."""
+        """Give what a digest has of it (rule 1), without the bound of tokens."""
         always = [repr(self.temperature), repr(self.top_p), repr(self.repetition_penalty)]
         for name in sorted(DEFAULTS.keys() - _ALWAYS):
             of = getattr(self, name)
@@ -119,7 +119,7 @@ class Sampling:
         return always
 
     def drawn(self, sample: int | None, path: str, number: int) -> Sampling:
-        """The same for one draw: that of number ``sample``, or the next in a scope (its path)."""
+        """Set the seed of one draw: number ``sample``, or the next in the scope ``path``."""
         if self.seed is None or not self.temperature:
             return self
         place = 0 if path == "main" else crc32(path.encode())

@@ -75,7 +75,7 @@ class Request(NamedTuple):
     probabilities: bool = False
 
     def using(self, **changes: Any) -> Request:
-        """The same request with other fields of ``Sampling``."""
+        """Change fields of its ``Sampling``; all else stays."""
         return self._replace(sampling=replace(self.sampling, **changes))
 
 
