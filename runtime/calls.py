@@ -94,15 +94,15 @@ class Calls:
 
     def write(self) -> None:
         """Carry out what the scheduler has said since."""
-        if self._scheduler.events:
-            for event in self._scheduler.take():
-                self._do[type(event)](event)
-        if self._scheduler.due:
-            self._scheduler.due = False
+        scheduler, do = self._scheduler, self._do
+        for event in scheduler.take() if scheduler.events else ():
+            do[type(event)](event)
+        if scheduler.due:
             self._machine.soon()
 
     def _pass_on(self, nodes: list[Node]) -> None:
-        self._scheduler.requeue(nodes)
+        for node in nodes:
+            self._scheduler.push(node)
         self.write()
 
     # -- a call is ready ---------------------------------------------------------------------
@@ -129,7 +129,8 @@ class Calls:
         else:
             invalid = run.former_replies(key) if run.past.invalid else ()
             scheduler.submit(node, self._machine.turn_s, invalid)
-            self.write()
+            if scheduler.events:  # else it is queued, and this turn goes on to schedule
+                self.write()
 
     def _absent(self, node: Node) -> NoReturn:
         """The call's processor is not there (rule 3)."""
@@ -187,10 +188,10 @@ class Calls:
 
     def _watch(self, queue: ProcessorQueue, now: float) -> None:
         """Give up on attempts that took too long; look again when the next may have."""
-        for attempt in queue.expired(now):
+        late, end = queue.expired(now)
+        for attempt in late:
             if attempt in self._tasks:
                 self._tasks[attempt].cancel()
-        end = queue.next_deadline(now)
         if end is not None:
             look = self._machine.loop.call_later(end - now, self._look_again, queue)
             self._watches[queue.processor.name] = look
