@@ -80,7 +80,7 @@ class Calls:
         self._listeners[run.number] = listener
 
     def expire(self, run: RunState) -> None:
-        """The run's seconds are over."""
+        """Stop a run whose seconds are over."""
         calls, limit = self._scheduler.runs.get(run.number), run.ledger.budget.seconds
         fault = None if calls is None else calls.fault
         why = f"; its newest attempt failed: {fault}" if fault is not None else ""
@@ -88,7 +88,7 @@ class Calls:
         self._machine.arrived(self._machine.stop, run, error)
 
     def end(self, run: RunState) -> None:
-        """The run is over; what is still under way is not its own any more."""
+        """Let go of a run that is over; what is still under way is not its own any more."""
         self._scheduler.runs.pop(run.number, None)
         self._listeners.pop(run.number, None)
 

@@ -7,7 +7,7 @@ It is a machine of its own, without loop, journal or clock. It is asked and told
 
     asked or told                     answer
     submit           a call is ready  it waits for an equal one, or in its processor's queue
-    schedule         now              the attempts to send: reserved, with their prompts
+    schedule         -                the attempts to send: reserved, with their prompts
     sent, unsend     attempts         -
     update           an outcome       a result, a failure, another try (``outcomes``)
     retry            a wait is over   it is queued again
@@ -233,14 +233,14 @@ class Scheduler(Board):
     # -- under way ---------------------------------------------------------------------------
 
     def unsend(self, attempts: list[Attempt]) -> None:
-        """The attempts of a turn that could not be committed were none."""
+        """Take attempts back whose turn could not be committed: they were none."""
         for attempt in attempts:
             assert attempt.node.cost is not None
             attempt.node.cost.attempts -= 1
             attempt.run.counts.attempts -= 1
 
     def sent(self, attempts: list[Attempt], now: float) -> None:
-        """The attempts are being sent: their time runs."""
+        """Note that attempts are being sent: their time runs."""
         for attempt in attempts:
             attempt.sent_s = now
 
