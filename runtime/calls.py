@@ -86,7 +86,7 @@ class Calls:
         self._listeners[run.number] = listener
 
     def expire(self, run: RunState) -> None:
-        """The run's seconds are over."""
+        """Stop a run whose seconds are over."""
         calls, limit = self._scheduler.runs.get(run.number), run.ledger.budget.seconds
         fault = None if calls is None else calls.fault
         why = f"; its newest attempt failed: {fault}" if fault is not None else ""
@@ -94,21 +94,21 @@ class Calls:
         self._ports.outside.post(self._ports.outside.stop, run, error)
 
     def end(self, run: RunState) -> None:
-        """The run is over; what is still under way is not its own any more."""
+        """Let go of a run that is over; what is still under way is not its own any more."""
         self._scheduler.runs.pop(run.number, None)
         self._listeners.pop(run.number, None)
 
     def write(self) -> None:
         """Carry out what the scheduler has said since."""
-        if self._scheduler.events:
-            for event in self._scheduler.take():
-                self._do[type(event)](event)
-        if self._scheduler.due:
-            self._scheduler.due = False
+        scheduler, do = self._scheduler, self._do
+        for event in scheduler.take() if scheduler.events else ():
+            do[type(event)](event)
+        if scheduler.due:
             self._ports.outside.soon()
 
     def _pass_on(self, nodes: list[Node]) -> None:
-        self._scheduler.requeue(nodes)
+        for node in nodes:
+            self._scheduler.push(node)
         self.write()
 
     # -- a call is ready ---------------------------------------------------------------------
@@ -143,7 +143,8 @@ class Calls:
         else:
             invalid = run.replay.invalid(key) if run.replay.past.invalid else ()
             scheduler.submit(node, self._ports.outside.turn_s, invalid)
-            self.write()
+            if scheduler.events:  # else it is queued, and this turn goes on to schedule
+                self.write()
 
     def _absent(self, node: Node) -> NoReturn:
         """The call's processor is not there (rule 3)."""
@@ -191,10 +192,10 @@ class Calls:
 
     def _watch(self, queue: ProcessorQueue, now: float) -> None:
         """Give up on attempts that took too long; look again when the next may have."""
-        for attempt in queue.expired(now):
+        late, end = queue.expired(now)
+        for attempt in late:
             if attempt in self._tasks:
                 self._tasks[attempt].cancel()
-        end = queue.next_deadline(now)
         if end is not None:
             look = self._loop.call_later(end - now, self._look_again, queue)
             self._watches[queue.processor.name] = look

@@ -400,12 +400,9 @@ def test_what_takes_too_long_is_told_by_time_alone() -> None:
     table.now = 4.0
     table.ready("b")
     (second,) = table.schedule()
-    assert table.queue.next_deadline(4.0) == 10.0
-    assert table.queue.expired(9.9) == []
-    assert table.queue.expired(10.0) == [first]
-    assert table.queue.next_deadline(10.0) == 14.0
-    assert table.queue.expired(14.0) == [first, second]
-    assert table.queue.next_deadline(14.0) is None
+    assert table.queue.expired(9.9) == ([], 10.0)
+    assert table.queue.expired(10.0) == ([first], 14.0)
+    assert table.queue.expired(14.0) == ([first, second], None)
     table.now = 10.0
     table.told()
     assert kinds(table.update(first, TimedOut("no answer"))) == [Lost, RetryAfter]
@@ -446,7 +443,7 @@ def test_what_was_answered_in_a_former_life_counts() -> None:
 def test_a_breakpoint_holds_without_cost_and_is_told_once() -> None:
     gate = Gate(["shorten"])
     table = Table(max_in_flight=8, gate=gate)
-    gate.attach(lambda step: step(), table.scheduler.requeue)
+    gate.attach(lambda step: step(), lambda nodes: [*map(table.scheduler.push, nodes)])
     table.ready("before")
     held, after = table.ready("at", shorten), table.ready("after")
     assert texts(table.schedule()) == ["before"]

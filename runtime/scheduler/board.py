@@ -32,15 +32,11 @@ class Board:
         self.default = ""  # the processor of ops that name none
         self.due = False  # scheduling again would find something
         self.events: list[Event] = []  # since the last ``take``
-        self.note = self.events.append  # says what has happened (rule 1)
         self.closed: set[int] = set()  # rule 2
 
     def take(self) -> list[Event]:
         """Give what has happened since, and forget it."""
-        events = self.events.copy()
-        self.events.clear()
-        if self.closed:
-            self.closed.clear()
+        events, self.events = self.events, []
         return events
 
     def queue_of(self, op: Op[Any]) -> ProcessorQueue | None:
@@ -63,9 +59,7 @@ class Board:
 
     def push(self, node: Node) -> None:
         """Queue a ready call."""
-        queue = self.queue_of(node.work.op)
-        assert queue is not None  # else it would not be ready
-        queue.push(node)
+        self.queues[node.work.op.processor or self.default].push(node)
         self.due = True
 
     def close(self, run: RunCalls, node: Node, error: BaseException) -> None:
@@ -78,9 +72,9 @@ class Board:
             run.leaders.pop(node.key, None)
         else:
             run.invalid.pop(node.key, None)
-        self.note(Failed(node, error, side))
+        self.events.append(Failed(node, error, side))
         for sharer in run.followers.pop(node.key, ()):
-            self.note(Follows(node, sharer))
+            self.events.append(Follows(node, sharer))
         self.unblock(run)  # it may have been the one that was tried
 
     def unblock(self, run: RunCalls) -> None:

@@ -101,9 +101,9 @@ def _done(board: Board, attempt: Attempt, decoded: Decoded, tokens: int) -> None
     before = run.invalid.pop(node.key, ()) if run.invalid else ()
     why = poverty(node.work.op, attempt.queue.processor, decoded.content)
     poor = _poor(attempt, why, before, tokens) if why else None
-    board.note(Done(node, decoded, poor))
+    board.events.append(Done(node, decoded, poor))
     for sharer in run.followers.pop(node.key, ()):
-        board.note(Follows(node, sharer))
+        board.events.append(Follows(node, sharer))
 
 
 def _poor(attempt: Attempt, why: str, before: tuple[Invalid, ...], tokens: int) -> Poor | None:
@@ -134,7 +134,9 @@ def _ask_again(board: Board, attempt: Attempt, reply: Reply, error: Exception) -
             run.invalid[node.key] = (*before, found)
             cost.again += 1
             cost.unsent = 1
-            board.note(AskedAgain(node, found, run.most(op, attempt.queue.processor, size)))
+            board.events.append(
+                AskedAgain(node, found, run.most(op, attempt.queue.processor, size))
+            )
             advance(node, Stage.READY)
             run.counts.waiting += 1
             attempt.queue.push(node)
@@ -192,7 +194,7 @@ def _faulted(board: Board, attempt: Attempt, error: HostError, now: float) -> No
         run.counts.waiting += 1
         queue.backing_off.add(node.seq)
         seconds = queue.health.delay_s(cost.attempts - cost.knocks, error)
-        board.note(RetryAfter(node, queue, seconds))
+        board.events.append(RetryAfter(node, queue, seconds))
     else:
         board.close(run, node, error)
 
@@ -213,7 +215,7 @@ def _charge_lost(board: Board, attempt: Attempt, error: HostError) -> None:
     nlops, tokens = most.nlops + beyond / TOKENS_PER_NLOP, most.tokens + beyond
     took = Amount(1, nlops, tokens, most.money + attempt.queue.processor.price.of(0, 0, beyond))
     attempt.run.ledger.charge(took, lost=True)
-    board.note(Lost(attempt.node, took))
+    board.events.append(Lost(attempt.node, took))
 
 
 def _give_up(board: Board, attempt: Attempt, error: HostError) -> None:

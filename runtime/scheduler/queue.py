@@ -89,23 +89,19 @@ class ProcessorQueue:
 
     def answered(self) -> None:
         """Note that it had room for one (rule 4)."""
-        self.limit = min(self.processor.max_in_flight, self.limit + _CREEP)
+        if self.limit < self.processor.max_in_flight:
+            self.limit = min(self.processor.max_in_flight, self.limit + _CREEP)
 
-    def expired(self, now: float) -> list[Attempt]:
-        """Give the attempts that took too long."""
+    def expired(self, now: float) -> tuple[list[Attempt], float | None]:
+        """Give the attempts that took too long, and when the next will have; None if none will."""
         limit = self.processor.limits.timeout_s
         late: list[Attempt] = []
         for attempt in self.attempts.values():
-            if attempt.sent_s + limit > now:
-                break
+            end = attempt.sent_s + limit
+            if end > now:
+                return late, end
             late.append(attempt)
-        return late
-
-    def next_deadline(self, now: float) -> float | None:
-        """Give the time when the next attempt will have taken too long; None if none is sent."""
-        limit = self.processor.limits.timeout_s
-        ends = (attempt.sent_s + limit for attempt in self.attempts.values())
-        return next((end for end in ends if end > now), None)
+        return late, None
 
 
 def quarantined(node: Node, queue: ProcessorQueue) -> Quarantined:

@@ -77,6 +77,8 @@ class EndpointHealth:
         self._lives(sent_s)
 
     def _lives(self, sent_s: float) -> None:
+        if self.down_since_s is None and self._lost_s == -inf:
+            return  # nothing has been noted since it last did
         if sent_s <= self._lost_s or (
             self.down_since_s is not None and sent_s <= self.down_since_s
         ):

@@ -7,7 +7,7 @@ It is a machine of its own, without loop, journal or clock. It is asked and told
 
     asked or told                     answer
     submit           a call is ready  it waits for an equal one, or in its processor's queue
-    schedule         now              the attempts to send: reserved, with their prompts
+    schedule         -                the attempts to send: reserved, with their prompts
     sent, unsend     attempts         -
     update           an outcome       a result, a failure, another try (``outcomes``)
     retry            a wait is over   it is queued again
@@ -28,7 +28,6 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from heapq import heappop, heappush
 from math import inf
 from random import Random
@@ -103,9 +102,9 @@ class Scheduler(Board):
         assert node.key is not None
         run.counts.shared += 1
         node.cost = Cost(how="shared")
-        self.note(Shared(node))
+        self.events.append(Shared(node))
         if leader.stage is _SETTLED:
-            self.note(Follows(leader, node))
+            self.events.append(Follows(leader, node))
         else:
             run.followers.setdefault(node.key, []).append(node)
 
@@ -119,11 +118,6 @@ class Scheduler(Board):
         assert node.key is not None
         self.run_of(node).leaders[node.key] = node
 
-    def requeue(self, nodes: Iterable[Node]) -> None:
-        """Queue ready calls again that a breakpoint held."""
-        for node in nodes:
-            self.push(node)
-
     def retry(self, node: Node, queue: ProcessorQueue) -> None:
         """Queue a call again that has backed off."""
         queue.backing_off.discard(node.seq)
@@ -135,6 +129,8 @@ class Scheduler(Board):
 
     def schedule(self) -> list[Attempt]:
         """Give the attempts to send now. Each is an event, too: it is to be journaled (rule 4)."""
+        self.due = False
+        self.closed.clear()
         self._rank()
         attempts: list[Attempt] = []
         for queue in self.queues.values():
@@ -146,13 +142,14 @@ class Scheduler(Board):
                 run = self.runs.get(node.scope.run.number)
                 if run is None or node.seq in queue.backing_off or self._holds(run.gate, node):
                     continue  # ended by force; or it will be pushed again
-                if queue.health.suspect(node) and queue.attempts:
-                    held.append(node)  # alone, when the others are back
+                alone = queue.health.suspect(node)
+                if alone and queue.attempts:
+                    held.append(node)  # when the others are back
                     break
-                if queue.health.let_others_knock(node):
+                if queue.health.down_since_s is not None and queue.health.let_others_knock(node):
                     held.append(node)
                     continue
-                attempt = self._admitted(queue, run, node)
+                attempt = self._admitted(queue, run, node, alone)
                 if attempt is not None:
                     attempts.append(attempt)
             for node in held:
@@ -183,23 +180,23 @@ class Scheduler(Board):
                     if value.seq < before:
                         heappush(changed, (-value.seq, value))
                     if value.stage is _READY:
-                        queue = self.queue_of(value.work.op)
-                        assert queue is not None
-                        queue.push(value)
+                        self.queues[value.work.op.processor or self.default].push(value)
 
     def _holds(self, gate: Gate | None, node: Node) -> bool:
         if gate is None or gate.passes(node):
             return False
         if gate.hold(node):
-            self.note(AtBreakpoint(gate))
+            self.events.append(AtBreakpoint(gate))
         return True
 
-    def _admitted(self, queue: ProcessorQueue, run: RunCalls, node: Node) -> Attempt | None:
+    def _admitted(
+        self, queue: ProcessorQueue, run: RunCalls, node: Node, alone: bool
+    ) -> Attempt | None:
         """An attempt of the call with its prompt, if that can be made and the budget allows it."""
         op = node.work.op
         assert node.key is not None and node.texts is not None and node.cost is not None
         try:
-            if queue.health.quarantined(node):
+            if queue.health.deaths and queue.health.quarantined(node):
                 raise quarantined(node, queue)
             processor = queue.processor.speaking(run.convention)
             invalid = run.invalid.get(node.key, ()) if run.invalid else ()
@@ -213,7 +210,7 @@ class Scheduler(Board):
         if not run.ledger.reserve(most):
             heappush(run.blocked, (-node.rank, node.seq, node))
             if run.counts.in_flight == 0 and run.ledger.reserved.calls == 0:  # it never will
-                self.note(StopRun(node, run.ledger.refusal(node.name, most)))
+                self.events.append(StopRun(node, run.ledger.refusal(node.name, most)))
             return None
         if run.blocked:
             self.unblock(run)
@@ -226,24 +223,24 @@ class Scheduler(Board):
             op.result.constraint, -node.rank, op.result.probabilities,
         )  # fmt: skip
         attempt = queue.attempts[node.seq] = Attempt(node, request, queue, run, most)
-        queue.alone = queue.health.suspect(node)
+        queue.alone = alone
         run.counts.waiting -= 1
         run.counts.in_flight += 1
         run.counts.attempts += 1
-        self.note(attempt)
+        self.events.append(attempt)
         return attempt
 
     # -- under way ---------------------------------------------------------------------------
 
     def unsend(self, attempts: list[Attempt]) -> None:
-        """The attempts of a turn that could not be committed were none."""
+        """Take attempts back whose turn could not be committed: they were none."""
         for attempt in attempts:
             assert attempt.node.cost is not None
             attempt.node.cost.attempts -= 1
             attempt.run.counts.attempts -= 1
 
     def sent(self, attempts: list[Attempt], now: float) -> None:
-        """The attempts are being sent: their time runs."""
+        """Note that attempts are being sent: their time runs."""
         for attempt in attempts:
             attempt.sent_s = now
 
@@ -266,7 +263,7 @@ class Scheduler(Board):
                 return
         run.leaders.pop(node.key, None)
         attempt = queue.attempts.get(node.seq)
-        self.note(Dropped(node, attempt))
+        self.events.append(Dropped(node, attempt))
         if node.stage is _READY:
             run.counts.waiting -= 1
             self.unblock(run)  # it may have been the one that was tried
