@@ -181,6 +181,12 @@ def literal(content: Any, label: Label, maker: Issuer | None = None) -> Value[An
     return value
 
 
+def reveal(value: Value[Any], *, there: bool) -> None:
+    """Have programs see a Value that is settled as there, or as still on its way."""
+    done = State.DONE if value._error is None else State.FAILED
+    value._state = done if there else State.PENDING
+
+
 class Value(Generic[R_co]):
     """A labelled content that may still be on its way."""
 

@@ -35,7 +35,9 @@ from nlpu.runtime.executor.raised import as_typed
 from nlpu.runtime.handle import Run
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.journal.header import header_of
-from nlpu.runtime.journal.rows import past_in, rows_by_run
+from nlpu.runtime.journal.moments import header_in
+from nlpu.runtime.journal.rows import past_in
+from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.keywords import check_parts, check_settings
 from nlpu.runtime.loop_thread import Station
 from nlpu.runtime.naming import parts_of, ran_on
@@ -187,9 +189,10 @@ class Computer:
         number, run = self._new_run()
 
         def begin() -> None:
-            whole = self._header(program, args, kwargs, budget, header)
+            log = RunLog(self._station.kernel.journal, number)
+            whole = self._header(log, program, args, kwargs, budget, header)
             whole["estimates"] = dict(estimates or {})
-            state = lives.anew(self._station.kernel, number, whole, budget)
+            state = lives.anew(self._station.kernel, log, whole, budget)
             self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, stream, begin)
@@ -216,15 +219,15 @@ class Computer:
         check_settings(program, args, {"edits": edits, "budget": budget,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
         origin = self._reopen(name)
+        old = past_in(origin).header
         number, run = self._new_run()
 
         def begin() -> None:
-            journal = self._station.kernel.journal
-            old = past_in(journal, lives.rows_of(journal, origin)).header
-            whole = self._header(program, args, kwargs, budget, header)
+            log = RunLog(self._station.kernel.journal, number)
+            whole = self._header(log, program, args, kwargs, budget, header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
             whole |= {key: old.get(key, "") for key in self._voice.facts()}  # equal calls are equal
-            state = lives.edited(self._station.kernel, number, whole, budget, origin, edits)
+            state = lives.edited(self._station.kernel, log, whole, budget, origin.run, edits)
             self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, stream, begin)
@@ -253,13 +256,13 @@ class Computer:
         check_settings(program, args, {"budget": UNLIMITED if budget is None else budget,
                        "changed": changed, "replay": replay, "stream": stream,
                        "gate": gate})  # fmt: skip
-        number = self._reopen(name, replay=replay)
+        log = self._reopen(name, replay=replay)
         run = Run(name, self._station.call)
 
         def begin() -> None:
             date_s = self._clock.date_s()
             state = lives.again(
-                self._station.kernel, number, program, date_s, budget,
+                self._station.kernel, log, program, date_s, budget,
                 changed=changed, replay=replay,
             )  # fmt: skip
             self._launch(run, state, program, args, kwargs, gate)
@@ -272,29 +275,25 @@ class Computer:
         number, stem = self._station.number(), self._station.stem
         return number, Run(stem if number == 1 else f"{stem}.{number}", self._station.call)
 
-    def _reopen(self, name: str, *, replay: bool = False) -> int:
-        """Open the journal that holds the run, for a replay read-only; gives the run's number."""
+    def _reopen(self, name: str, *, replay: bool = False) -> RunLog:
+        """Open the journal that holds the run, for a replay read-only; gives what it has of it."""
         stem, number = parts_of(name)
         if any(run.name == name for run in list(self._live)):
             raise RunBusy(f"the run {name} is being executed by this computer; wait for it")
-        was_open = self._station.is_open
-        self._station.open(stem, replay=replay)
-        journal = self._station.kernel.journal
-        if was_open:
-            journal.refresh()
-        rows = rows_by_run(journal).get(number)
-        if rows is None:
+        self._station.open(stem, replay=replay, run=number)
+        log = lives.log_of(self._station.kernel.journal, number)
+        if not log.rows:
             raise ProgramError(f"the journal {stem} has no run {name}")
-        self._voice.check(name, rows[0][2])  # its first row is its header
-        return number
+        self._voice.check(name, header_in(log.rows))
+        return log
 
     def _header(
-        self, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], budget: Budget,
-        more: Mapping[str, Any] | None,
+        self, log: RunLog, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
+        budget: Budget, more: Mapping[str, Any] | None,
     ) -> dict[str, Any]:  # fmt: skip
         facts = {"started_s": self._clock.date_s(), **self._voice.facts()}
         facts |= ran_on(self._station, self._asked) | dict(more or {})
-        return header_of(self._station.kernel.journal, program, args, kwargs, budget, facts)
+        return header_of(log, program, args, kwargs, budget, facts)
 
     def _launch(
         self, run: Run, state: RunState, program: Program, args: tuple[Any, ...],
@@ -341,8 +340,8 @@ class Computer:
         except Exception as failure:  # its waiters must hear of it, whatever it is
             state.status, state.error = "failed", as_typed(run.name, failure)
         finally:
-            kernel.soon()
-            kernel.loop.call_soon(self._release, run)  # behind the turn that commits the row
+            kernel.commits.after(lambda: kernel.loop.call_soon(self._release, run))
+            kernel.soon()  # the turn that commits the row
 
     def _release(self, run: Run, error: BaseException | None = None) -> None:
         """Let its waiters go. ``error``: why it could not begin."""

@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable
-from functools import reduce
+from functools import partial, reduce
 from random import Random
 from threading import get_ident
 from typing import Any, TypeVar
@@ -34,7 +34,6 @@ from nlpu.errors import (
     Cancelled,
     DeadlineExceeded,
     Diverged,
-    HostError,
     NlpuError,
     ProgramError,
     UnknownProcessor,
@@ -45,13 +44,15 @@ from nlpu.label import Label, join
 from nlpu.processor import Processor
 from nlpu.runtime.executor.clock import Clock
 from nlpu.runtime.executor.programs import Host
+from nlpu.runtime.executor.raised import internal
 from nlpu.runtime.executor.threads import Threads
 from nlpu.runtime.graph.kinds import KINDS
 from nlpu.runtime.graph.lifts import finish_lift
 from nlpu.runtime.graph.node import Node, Scope, Stage
 from nlpu.runtime.graph.upstream import upstream
+from nlpu.runtime.journal.commits import CommitGate
 from nlpu.runtime.journal.edits import label_of_text, rewritten
-from nlpu.runtime.journal.journal import Journal, NoJournal
+from nlpu.runtime.journal.store import JournalStore, NoJournal
 from nlpu.runtime.observe.progress import Pulse
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.scheduler import CallDesk
@@ -69,7 +70,8 @@ class Kernel:
         self.thread = get_ident()  # it is made on its loop's
         self.clock = clock
         self.random = Random(seed)  # for backoff only: nothing a program can see
-        self.journal: Journal | NoJournal = NoJournal()
+        self.journal: JournalStore = NoJournal()
+        self.commits = CommitGate[Node](loop.call_soon_threadsafe, self.soon)
         self.processors: dict[str, Processor] = {}
         self.absent: dict[str, NlpuError] = {}  # why those that could not be opened are not there
         self.default = ""
@@ -95,17 +97,24 @@ class Kernel:
 
     def turn(self) -> None:
         """One round of settle, schedule, commit, run."""
+        if self.commits.busy():
+            self._turn_due = False  # it comes again
+            return
         self.turn_s = self.loop.time()
         CURRENT.set(None)  # whoever asked for the turn: it is no program's
         self._guarded(self._settle_arrivals)
         self._turn_due = False  # only now: what settling asks for is in this turn
         batch = self._guarded(self.calls.admit) or []
         self._guarded(self._pulse.beat)
-        try:
-            self.journal.commit()
-        except Exception as error:  # nothing of the batch is really sent
+        self.commits.commit(self.journal, partial(self._durable, batch))
+
+    def _durable(self, batch: list[Any], error: Exception | None) -> None:
+        """The last phase of a turn, when its rows are durable, or have failed to be."""
+        self._wake += self.commits.settled
+        self.commits.settled.clear()
+        if error is not None:  # nothing of the batch is really sent
             self.calls.unsend(batch)
-            self._halt(error if isinstance(error, NlpuError) else _internal(error))
+            self._halt(error if isinstance(error, NlpuError) else internal(error))
         self._guarded(self.calls.send, batch)
         self._guarded(self._run_programs)
 
@@ -140,14 +149,14 @@ class Kernel:
             kind.ready(self, node)
         except BaseException as error:
             self.host.cancel_grown(node)  # it may have been refused halfway
-            self._failed(node, error if isinstance(error, NlpuError) else _internal(error))
+            self._failed(node, error if isinstance(error, NlpuError) else internal(error))
 
     def _guarded(self, step: Callable[..., _T], *facts: Any) -> _T | None:
         """Rule 5 for what belongs to no one node: the runs end, and say why."""
         try:
             return step(*facts)
         except BaseException as error:
-            self._halt(_internal(error))
+            self._halt(internal(error))
             return None
 
     def _failed(self, node: Node, error: NlpuError) -> None:
@@ -166,8 +175,11 @@ class Kernel:
 
     def on_hub(self, step: Callable[[], None]) -> None:
         """Do something in the last phase of a turn, between programs."""
-        self._steps.append(step)
-        self.soon()
+        if self.commits.under_way:  # what it follows from is of the next turn
+            self.arrived(self._steps.append, step)
+        else:
+            self._steps.append(step)
+            self.soon()
 
     def _run_programs(self) -> None:
         nodes, self._wake = self._wake, []
@@ -186,7 +198,7 @@ class Kernel:
             try:
                 self.host.stop(run, error)
             except Exception as failure:  # a run that cannot be unwound ends all the same
-                self.host.end(run, None, _internal(failure))
+                self.host.end(run, None, internal(failure))
 
     # -- issuing -----------------------------------------------------------------------------
 
@@ -198,8 +210,7 @@ class Kernel:
             node._label = join(node._label, label_of_text(scope.run.ancestor, work))
         if scope.run.persona is not None:
             node.work = work = scope.run.persona.over(work)
-        self._seq += 1
-        node.seq = self._seq
+        node.seq = self._seq = self._seq + 1
         scope.nodes.append(node)
         try:
             KINDS[type(work)].issued(self, node)
@@ -246,18 +257,13 @@ class Kernel:
             if isinstance(value, Node) and value._error is not None:
                 raise upstream(node, value)
 
-    # -- settling ----------------------------------------------------------------------------
-
     def settle(self, node: Node, content: Any, vouched: Label | None = None) -> None:
         """The node's content is there. Its label joins its operands' and its scope's.
 
         vouched: the label where the operands' do not count. Only an endorsement may say so.
         """
-        if vouched is not None:
-            self._close(node, content, None, vouched)
-            return
-        label = node._label
-        for value in node.operands:
+        label = node._label if vouched is None else vouched
+        for value in node.operands if vouched is None else ():
             if isinstance(value, Value) and value._label is not label:
                 label = join(label, value._label)
         self._close(node, content, None, label)
@@ -270,7 +276,9 @@ class Kernel:
 
     def _close(self, node: Node, content: Any, error: BaseException | None, label: Any) -> None:
         node.settled(content, error, label)
-        if node._wakers:
+        if self.commits.later:
+            self.commits.settled.append(node)
+        elif node._wakers:
             self._wake.append(node)
         if node.growers:
             self.grown(node)
@@ -285,8 +293,8 @@ class Kernel:
         if node.stage is Stage.SETTLED:
             return
         self.calls.drop(node)
-        error = Cancelled(f"{node.name} at {node.position} was cancelled: nothing needs its result")
-        self.fail(node, error)
+        what = f"{node.name} at {node.position}"
+        self.fail(node, Cancelled(f"{what} was cancelled: nothing needs its result"))
         self.host.cancel_grown(node)
 
     def cancel_losers(self, node: Node, winner: Any) -> None:
@@ -296,8 +304,6 @@ class Kernel:
                 continue
             if not value.needed_by_others(node):
                 self.cancel(value)
-
-    # -- programs waiting ----------------------------------------------------------------------
 
     def park(self, scope: Scope, node: Node) -> None:
         """Return when the node is settled; other programs run meanwhile."""
@@ -362,10 +368,12 @@ class Kernel:
         task.add_done_callback(tasks.discard)
 
     async def outlast(self, seconds: float) -> None:
-        """Wait for effects under way, and journal what they gave."""
+        """Wait for effects under way, and until what they gave is in the journal."""
         if self._effects:
             await asyncio.wait(tuple(self._effects), timeout=seconds)
-            self.turn()
+            self.commits.after(partial((kept := self.loop.create_future()).set_result, None))
+            self.soon()
+            await asyncio.wait((kept,), timeout=seconds)
 
     def expire(self, run: RunState) -> None:
         """The run's seconds are over."""
@@ -373,8 +381,6 @@ class Kernel:
         why = f"; its newest attempt failed: {fault}" if fault is not None else ""
         error = DeadlineExceeded(f"the run's {limit:g} seconds ran out; it can be resumed{why}")
         self.arrived(self.host.stop, run, error)
-
-    # -- facts -----------------------------------------------------------------------------------
 
     def processor(self, name: str | None) -> Processor:
         """The processor of that name, or the default one.
@@ -392,9 +398,3 @@ class Kernel:
     def now_s(self) -> float:
         """Seconds on the loop's clock."""
         return self.loop.time()
-
-
-def _internal(error: BaseException) -> HostError:
-    failure = HostError(f"the runtime itself failed: {described(error)}; please report it")
-    failure.__cause__ = error
-    return failure

@@ -37,8 +37,8 @@ from nlpu.runtime.graph.label_gaps import Given
 from nlpu.runtime.graph.node import Node, Scope, Sight
 from nlpu.runtime.graph.usage import amount_of, cost_of
 from nlpu.runtime.journal.edits import Ancestor, Persona
-from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.records import Outcome, Past, PastCall
+from nlpu.runtime.journal.store import NoJournal, RunLog
 from nlpu.runtime.journal.writer import History
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount, Budget, Purse
@@ -87,7 +87,7 @@ class RunState:
         self,
         kernel: Kernel,
         number: int,
-        journal: Journal | NoJournal,
+        journal: RunLog,
         *,
         budget: Budget,
         estimates: Mapping[str, int],
@@ -131,7 +131,9 @@ class RunState:
         self.result: Any = None
         self.counts = Counts()
         self.start_s = kernel.now_s()
-        self.history = History(NoJournal() if replay else journal, number, self.past, self.start_s)
+        self.history = History(
+            RunLog(NoJournal(), number) if replay else journal, self.past, self.start_s
+        )
         self.end_s: float | None = None
         self.root = Scope(self, "main", None, "main")
         self.lowered = bool(reads)  # whether anything in it has seen something below the user

@@ -198,15 +198,14 @@ def _settled_by(kernel: Kernel, node: Node, call: ExactCall, verdict: Verdict) -
 def _intend(kernel: Kernel, node: Node, call: ExactCall, *, approved: bool) -> None:
     """Journal the intent; the call itself comes after the commit (rule 1)."""
     run = node.scope.run
-    run.history.intent(call.position, call.digest, call.text, approved)
-    if call.driver.effect not in _HARMLESS:
-        run.journal.sync_next()
+    changes = call.driver.effect not in _HARMLESS
+    run.history.intent(call.position, call.digest, call.text, approved, sync=changes)
     node.stage = Stage.SENT
     node.cost = Cost(how="driven", start_s=kernel.turn_s)
 
     def start() -> None:
         if run.status == "running" and node.stage is Stage.SENT:
-            kernel.carry(_called(kernel, node, call), lasting=call.driver.effect not in _HARMLESS)
+            kernel.carry(_called(kernel, node, call), lasting=changes)
 
     kernel.on_hub(start)
 

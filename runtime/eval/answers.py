@@ -37,8 +37,8 @@ from nlpu.errors import Usage
 from nlpu.label import Label, join, label_text
 from nlpu.private import make_file
 from nlpu.runtime.graph.usage import usage_of
-from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.records import Outcome, Past
+from nlpu.runtime.journal.store import RunLog
 
 if TYPE_CHECKING:
     from nlpu.runtime.graph.node import Node
@@ -54,7 +54,7 @@ class _Known(dict[str, Outcome]):
     They are known by ``answer_key``: the key of a call alone finds none.
     """
 
-    def __init__(self, answers: Mapping[str, Answer], journal: Journal | NoJournal) -> None:
+    def __init__(self, answers: Mapping[str, Answer], journal: RunLog) -> None:
         super().__init__()
         self._answers, self._journal = answers, journal
 
@@ -98,7 +98,7 @@ def answers_in(nodes: Iterable[Node]) -> dict[str, Answer]:
     }
 
 
-def known_answers(path: str, journal: Journal | NoJournal) -> Past | None:
+def known_answers(path: str, journal: RunLog) -> Past | None:
     """A past that holds the answers of a file alone; None without a file. Raises Usage."""
     if not path or not journal.keeps or not Path(path).exists():
         return None

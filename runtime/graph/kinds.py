@@ -34,7 +34,7 @@ from nlpu.lifting import Gather, Leaf, Lift, check_text, rebuilt
 from nlpu.ops.op import Call, Draws, Map, Op, Operand, Reduce
 from nlpu.runtime.graph.groups import groups_of, room_for, unbounded
 from nlpu.runtime.graph.lifts import lift_issued, lift_ready
-from nlpu.runtime.graph.node import Node, Scope, content_of
+from nlpu.runtime.graph.node import Node, Scope, Stage, content_of
 from nlpu.value import Value, literal, own
 
 if TYPE_CHECKING:  # the kernel calls this table; the functions get the kernel handed in
@@ -198,7 +198,7 @@ def _scope_of_growth(node: Node) -> Scope:
 
 
 def _pending(values: list[Any]) -> bool:
-    return any(isinstance(value, Node) and not value.ready for value in values)
+    return any(isinstance(value, Node) and value.stage is not Stage.SETTLED for value in values)
 
 
 def _listed(node: Node, source: Any) -> list[Any]:
@@ -211,7 +211,9 @@ def _listed(node: Node, source: Any) -> list[Any]:
 
 def _will_grow(operand: Any) -> bool:
     """Whether it is a map that does not know its items yet."""
-    return isinstance(operand, Node) and type(operand.work) is Map and not operand.ready
+    if not isinstance(operand, Node) or type(operand.work) is not Map:
+        return False
+    return operand.stage is not Stage.SETTLED
 
 
 def _child_call(scope: Scope, work: Call, operands: tuple[Any, ...]) -> Any:
