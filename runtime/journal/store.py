@@ -158,7 +158,7 @@ class RunLog:
 
     def text(self, text: str) -> int:
         """Number a text, stored once."""
-        return self.store.text(self.run, text, self.name(text))
+        return self.store.text(self.run, text, self.name(text)) if self.keeps else 0
 
     def lend(self, text: str) -> int:
         """Number a text of another run for this process alone: below zero, and stored nowhere."""
@@ -175,6 +175,8 @@ class RunLog:
 
     def append(self, kind: str, *rest: Any, last: str = "", sync: bool = False) -> None:
         """Buffer one row: what belongs to its kind; ``last`` is JSON already."""
+        if not self.keeps:
+            return
         body = _dumps((kind, self.run, *rest))
         self.write(f"{body[:-1]},{last}]" if last else body, sync=sync)
 
