@@ -97,8 +97,9 @@ class Kernel:
 
     def turn(self) -> None:
         """One round of settle, schedule, commit, run."""
-        if self.commits.busy():
+        if self.commits.under_way:
             self._turn_due = False  # it comes again
+            self.commits.put_off()
             return
         self.turn_s = self.loop.time()
         CURRENT.set(None)  # whoever asked for the turn: it is no program's
@@ -106,12 +107,13 @@ class Kernel:
         self._turn_due = False  # only now: what settling asks for is in this turn
         batch = self._guarded(self.calls.admit) or []
         self._guarded(self._pulse.beat)
-        self.commits.commit(self.journal, partial(self._durable, batch))
+        self.commits.commit(self.journal, self._durable, batch)
 
-    def _durable(self, batch: list[Any], error: Exception | None) -> None:
+    def _durable(self, batch: list[Any], error: BaseException | None) -> None:
         """The last phase of a turn, when its rows are durable, or have failed to be."""
-        self._wake += self.commits.settled
-        self.commits.settled.clear()
+        if self.commits.later:
+            self._wake += self.commits.settled
+            self.commits.settled.clear()
         if error is not None:  # nothing of the batch is really sent
             self.calls.unsend(batch)
             self._halt(error if isinstance(error, NlpuError) else internal(error))
@@ -199,8 +201,6 @@ class Kernel:
                 self.host.stop(run, error)
             except Exception as failure:  # a run that cannot be unwound ends all the same
                 self.host.end(run, None, internal(failure))
-
-    # -- issuing -----------------------------------------------------------------------------
 
     def issue(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> Node:
         """Put work on the graph."""

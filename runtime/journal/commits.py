@@ -8,7 +8,7 @@ to the next turn, which takes all of it in one batch. So turns are grouped by as
 is slow, and rows are written as they would be without it.
 
     commit     flush; then, once durable, what the turn was for: calls are sent, programs woken
-    busy       asked by a turn that begins: it is put off, and asked for again after the report
+    put_off    a turn that begins meanwhile: it is asked for again after the report
     after      what waits for the rows that are buffered now, whatever turn commits them
 
 Rules
@@ -19,16 +19,16 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from nlpu.runtime.journal.store import JournalStore
 from nlpu.value import Value, reveal
 
-Then = Callable[[Exception | None], None]
+Then = Callable[[Any, BaseException | None], None]
+Steps = Sequence[Callable[[], object]]
 Settled = TypeVar("Settled", bound=Value[Any])
 
 
@@ -48,54 +48,49 @@ class CommitGate(Generic[Settled]):
         self._put_off = False
         self._after: list[Callable[[], object]] = []
 
-    def busy(self) -> bool:
-        """Tell whether a turn must wait; it is asked for again."""
-        self._put_off = self._put_off or self.under_way
-        return self.under_way
+    def put_off(self) -> None:
+        """Have a turn asked for again that must wait for what is under way."""
+        self._put_off = True
 
     def after(self, step: Callable[[], object]) -> None:
         """Take a step once what is buffered now is durable, or has failed."""
         self._after.append(step)
 
-    def commit(self, store: JournalStore, then: Then) -> None:
-        """Flush, and go on when that is durable; with an error, when it has failed."""
-        waiting, self._after = self._after, []
+    def commit(self, store: JournalStore, then: Then, batch: Any) -> None:
+        """Flush, and go on with the batch when that is durable; with an error if it fails."""
+        waiting: Steps = ()
+        if self._after:
+            waiting, self._after = self._after, []
         try:
             done = store.flush()
         except Exception as error:
-            self._go_on(then, waiting, error)
-            return
-        if done is None:
-            self._go_on(then, waiting, None)
-            return
+            then(batch, error)
+        else:
+            if done is not None:
+                self._wait(done, then, batch, waiting)
+                return
+            then(batch, None)
+        for step in waiting:
+            step()
+
+    def _wait(self, done: Future[None], then: Then, batch: Any, waiting: Steps) -> None:
         self.under_way = self.later = True
         for value in self.settled:
             reveal(value, there=False)
 
-        def reported(done: Future[None]) -> None:
+        def durable() -> None:
+            self.under_way = False
+            for value in self.settled:
+                reveal(value, there=True)
+            then(batch, done.exception())
+            for step in waiting:
+                step()
+            if self._put_off:
+                self._put_off = False
+                self._soon()
+
+        def reported(_: Future[None]) -> None:
             with suppress(RuntimeError):  # the loop is closed: as if the process had been killed
-                self._post(partial(self._reported, done, then, waiting))
+                self._post(durable)
 
         done.add_done_callback(reported)
-
-    def _reported(
-        self, done: Future[None], then: Then, waiting: list[Callable[[], object]]
-    ) -> None:
-        self.under_way = False
-        for value in self.settled:
-            reveal(value, there=True)
-        error: Exception | None = None
-        try:
-            done.result()
-        except Exception as failure:
-            error = failure
-        self._go_on(then, waiting, error)
-        if self._put_off:
-            self._put_off = False
-            self._soon()
-
-    @staticmethod
-    def _go_on(then: Then, waiting: list[Callable[[], object]], error: Exception | None) -> None:
-        then(error)
-        for step in waiting:
-            step()

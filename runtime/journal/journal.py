@@ -128,28 +128,28 @@ class Journal(Buffered):
 
     def flush(self) -> None:
         """Write what was buffered in one transaction. Raises StorageFailed."""
-        if not (self._new_rows or self._new_texts):
+        rows, texts = self._new_rows, self._new_texts
+        if not (rows or texts):
             return
-        db, batch = self._db, self.take()
-        sync = batch.sync
+        db, sync = self._db, self._sync
         try:
             if sync:
                 db.execute("PRAGMA synchronous=FULL")
             db.execute("BEGIN IMMEDIATE")
-            if batch.texts:
-                db.executemany(self._insert_text, batch.texts)
-            db.executemany("INSERT INTO log VALUES (?,?,?,?)", batch.rows)
+            if texts:
+                db.executemany(self._insert_text, texts)
+            db.executemany("INSERT INTO log VALUES (?,?,?,?)", rows)
             db.execute("COMMIT")
             if sync and not self._durable:
                 db.execute("PRAGMA synchronous=NORMAL")
         except ERRORS as error:
             with suppress(*ERRORS):
                 db.execute("ROLLBACK")  # unless SQLite has done that already
-            self.drop(batch)
+            self.drop(self.take())
             raise typed(self.path, error) from error
-        self.keep(batch)
-        if batch.rows:
-            self._end = batch.end
+        if rows:
+            self._end = rows[-1][0], rows[-1][3]
+        self.keep_all()
         try:
             self._side.note(*self._end, held=sync or self._durable, sync=sync)
         except OSError as error:
