@@ -139,6 +139,10 @@ def _bytes(text: str) -> bytes:
 class RunLog:
     """One run's part of a store: what was found of it, and where more of it is written."""
 
+    __slots__ = (
+        "_lent", "_names", "keeps", "path", "read_only", "rows", "run", "store", "texts", "write",
+    )  # fmt: skip
+
     def __init__(self, store: JournalStore, run: int, found: Found | None = None) -> None:
         self.store, self.run = store, run
         self.keeps, self.path, self.read_only = store.keeps, store.path, store.read_only
