@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kit import PATIENCE_S, asked, computer, echo, finish, said, shorten, slow
 from nlpu.errors import StorageFailed
 from nlpu.runtime import Computer, FakeClock, spawn
 from nlpu.runtime.drivers.driver import driver
+from nlpu.runtime.executor.clock import SystemClock
 from nlpu.runtime.journal.memory import MemoryStore, Shelf
 from nlpu.runtime.journal.records import past_of
 from nlpu.testing.scripted import Scripted
@@ -265,3 +267,19 @@ def test_a_slow_store_costs_each_call_of_a_chain_two_commits_and_no_more() -> No
     with machine:
         assert finish(machine.start(program)).result == "a0123456789"
     assert clock.now_s == pytest.approx(0.05 * (1 + 2 * 10 + 1))
+
+
+def test_a_store_may_report_from_another_thread() -> None:
+    """In the machine's own time, 50 ms after each flush."""
+    there, engine = Shelf(), Scripted(said)
+
+    def later(done: Callable[[], None]) -> None:
+        post = partial(asyncio.get_running_loop().call_soon_threadsafe, done)
+        threading.Timer(0.05, post).start()
+
+    with computer(engine, clock=SystemClock()) as machine:
+        machine.processors  # noqa: B018  (opens it)
+        machine._station.kernel.journal = MemoryStore(there, later=later)
+        run = finish(machine.start(lambda: shorten.reduce(echo.map(["a", "b", "c"]))))
+    assert run.result == "a\n\nb\n\nc"
+    assert sorted(results(there)) == sorted([*"abc", run.result])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from kit import PATIENCE_S
 
 from nlpu.errors import StorageFailed
 from nlpu.runtime.journal.journal import Journal
-from nlpu.runtime.journal.memory import MemoryStore, Shelf, after
+from nlpu.runtime.journal.memory import MemoryStore, Shelf
 from nlpu.runtime.journal.store import JournalStore, RunLog
 
 TEXTS = st.text(max_size=20)
@@ -67,7 +68,7 @@ class Shelved(Stand):
 class Distant(Shelved):
     """As a database over the network: a commit takes 50 ms."""
 
-    later = staticmethod(after(0.05))
+    later = staticmethod(lambda done: Timer(0.05, done).start())
 
 
 STANDS = {"sqlite": Stand, "memory": Shelved, "distant": Distant}

@@ -10,6 +10,7 @@ batch durable, whenever it is called.
 Rules
 1. A shelf that has no room for a batch takes nothing of it, as a full disk does.
 2. A store that was closed makes nothing durable any more, whatever is under way.
+3. What ``later`` is given is called on the thread that the store belongs to, or while that waits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Timer
 
 from nlpu.errors import StorageFailed
 from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, run_at
@@ -47,11 +47,6 @@ class Shelf:
         for row in batch.rows:
             self.rows.setdefault(run_at(row[1]), []).append(row)
             self.last = row[0]
-
-
-def after(seconds: float) -> Later:
-    """Give what calls back after seconds of the machine's time, from a thread."""
-    return lambda done: Timer(seconds, done).start()
 
 
 class MemoryStore(Buffered):
