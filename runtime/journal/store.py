@@ -266,7 +266,10 @@ class Buffered:
 
     def text(self, run: int, text: str, name: bytes) -> int:
         """Number a text of a run, stored once."""
-        space = self._spaces.get(run) or self._space(run)
+        try:
+            space = self._spaces[run]
+        except KeyError:
+            space = self._space(run)
         found = space.ids.get(name)
         if found is None:
             found = space.ids[name] = len(space.ids) + 1
@@ -275,7 +278,10 @@ class Buffered:
 
     def write(self, run: int, row: str, *, sync: bool = False) -> None:
         """Buffer a row."""
-        space = self._spaces.get(run) or self._space(run)
+        try:
+            space = self._spaces[run]
+        except KeyError:
+            space = self._space(run)
         body = row.encode("utf-8", "backslashreplace")  # as JSON escapes
         texts = space.base | len(space.ids)
         self._seq += 1
