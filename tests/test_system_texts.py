@@ -17,7 +17,7 @@ from nlpu.ops.op import Call
 from nlpu.prompt.convention import FIRST, SECOND
 from nlpu.runtime import Computer
 from nlpu.runtime.journal.edits import Edits, Persona
-from nlpu.runtime.journal.rows import rows_by_run
+from nlpu.runtime.resume import log_of
 from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture
@@ -178,7 +178,7 @@ def test_a_damaged_voice_is_named_as_damage(tmp_path: Path, name: str, odd: Any)
     journal = Opened(next(tmp_path.glob("*.db")), read_only=True)
     journal.rows[0][2][name] = odd
     with pytest.raises(JournalDamaged, match=r"row 1 \('run'\) is none that a run writes"):
-        rows_by_run(journal)
+        log_of(journal, 1)
 
 
 def test_a_convention_of_a_later_version_is_no_damage(tmp_path: Path) -> None:
@@ -186,4 +186,4 @@ def test_a_convention_of_a_later_version_is_no_damage(tmp_path: Path) -> None:
         finish(machine.run(program, "a"))
     journal = Opened(next(tmp_path.glob("*.db")), read_only=True)
     journal.rows[0][2]["convention"] = '{"version": "9", "later": 1}'
-    assert list(rows_by_run(journal)) == [1]
+    assert log_of(journal, 1).rows
