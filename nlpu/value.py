@@ -181,6 +181,12 @@ def literal(content: Any, label: Label, maker: Issuer | None = None) -> Value[An
     return value
 
 
+def reveal(value: Value[Any], *, there: bool) -> None:
+    """Have programs see a Value that is settled as there, or as still on its way."""
+    done = State.DONE if value._error is None else State.FAILED
+    value._state = done if there else State.PENDING
+
+
 class Value(Generic[R_co]):
     """A labelled content that may still be on its way.
 
@@ -377,24 +383,19 @@ def adopted(given: Any, maker: Issuer, depth: int = 0) -> Any:
     return dict(zip(given, mine, strict=True)) if type(given) is dict else type(given)(mine)
 
 
-# -- for the machine: to look without anybody being lowered by that -----------------------------
+# -- for the runtime alone: to look without anybody being lowered by that
 
 
 def peek_label(value: Value[Any]) -> Label:
-    """Give a Value's label, whoever is inside of what. For the runtime alone."""
+    """Give a Value's label, whoever is inside of what."""
     return value._label
 
 
 def peek_content(value: Value[Any]) -> Any:
-    """Give a Value's content, None where it has none (yet). For the runtime alone."""
+    """Give a Value's content, None where it has none (yet)."""
     return value._content
 
 
 def peek_error(value: Value[Any]) -> BaseException | None:
     """Give why a Value has no content, None where it is not known to have none."""
     return value._error
-
-
-def peek_state(value: Value[Any]) -> State:
-    """Give whether a Value is there. For the runtime alone."""
-    return value._state

@@ -30,7 +30,8 @@ from pydantic import BaseModel
 
 from nlpu import ProgramError, StorageFailed
 from nlpu.runtime.graph.usage import cost_of
-from nlpu.runtime.journal.records import Past, fold, moments_of
+from nlpu.runtime.journal.moments import lives_of, moments_of
+from nlpu.runtime.journal.records import Past, fold
 from nlpu.runtime.observe.forecast import forecast
 from nlpu.runtime.observe.samples import Experience
 from nlpu.runtime.terminal.run.recorded_engine import Recorded, remembered
@@ -167,18 +168,19 @@ def _reason(said: str, verb: str) -> str:
 def _lives(whole: Record, foretold: Took | None) -> Lives:
     """Count both lives in the rows of the journal."""
     past, before, lost, again = Past(), None, 0, 0
-    for row in whole.rows:
-        if row[0] == "resume":
+    for number, life in enumerate(lives_of(whole.rows)):
+        if number:
             before, lost = set(past.outcomes), len(past.under_way)
-        fold(past, [row])
-        if before is not None and row[0] in ("issue", "attempt"):
-            again += past.numbered[row[2]].key in before
+        fold(past, life)
+        sent = [each.number for each in moments_of(life) if each.kind in ("issue", "attempt")]
+        if before is not None:
+            again += sum(past.numbered[each].key in before for each in sent)
     assert past.end is not None  # it was waited for
     first = len(past.outcomes if before is None else before)
     return Lives(
         run=whole.name, model=_model(whole), killed=before is not None, first=first, lost=lost,
         second=len(past.outcomes) - first, again=again, forecast=foretold, receipt=_took(whole),
-        result=json.loads(whole.texts[past.end[3]]),
+        result=json.loads(whole.texts[past.end.text]),
     )  # fmt: skip
 
 

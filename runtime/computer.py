@@ -35,7 +35,9 @@ from nlpu.runtime.executor.raised import as_typed
 from nlpu.runtime.handle import Run, begins, releases, state_of
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.journal.header import header_of
-from nlpu.runtime.journal.rows import past_in, rows_by_run
+from nlpu.runtime.journal.moments import header_in
+from nlpu.runtime.journal.rows import past_in
+from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.keywords import check_parts, check_settings
 from nlpu.runtime.loop_thread import Station
 from nlpu.runtime.naming import parts_of
@@ -184,9 +186,10 @@ class Computer:
         number, run = self._new_run(stream)
 
         def begin() -> None:
-            whole = self._header(program, args, kwargs, budget, header)
+            log = RunLog(self._station.kernel.journal, number)
+            whole = self._header(log, program, args, kwargs, budget, header)
             whole["estimates"] = dict(estimates or {})
-            state = lives.anew(self._station.kernel.ports, number, whole, budget)
+            state = lives.anew(self._station.kernel.ports, log, whole, budget)
             self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, begin)
@@ -212,15 +215,15 @@ class Computer:
         check_settings(program, args, {"edits": edits, "budget": budget,
                        "header": header, "stream": stream, "gate": gate})  # fmt: skip
         origin = self._reopen(name)
+        old = past_in(origin).header
         number, run = self._new_run(stream)
 
         def begin() -> None:
-            journal = self._station.kernel.journal
-            old = past_in(journal, lives.rows_of(journal, origin)).header
-            whole = self._header(program, args, kwargs, budget, header)
+            log = RunLog(self._station.kernel.journal, number)
+            whole = self._header(log, program, args, kwargs, budget, header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
             whole |= {key: old.get(key, "") for key in self._voice.facts()}  # equal calls are equal
-            state = lives.edited(self._station.kernel.ports, number, whole, budget, origin, edits)
+            state = lives.edited(self._station.kernel.ports, log, whole, budget, origin.run, edits)
             self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, begin)
@@ -248,14 +251,13 @@ class Computer:
         check_settings(program, args, {"budget": UNLIMITED if budget is None else budget,
                        "changed": changed, "replay": replay, "stream": stream,
                        "gate": gate})  # fmt: skip
-        number = self._reopen(name, replay=replay)
+        log = self._reopen(name, replay=replay)
         run = Run(name, self._station.call, stream=stream)
 
         def begin() -> None:
             date_s = self._clock.date_s()
             state = lives.again(
-                self._station.kernel.ports, number, program, date_s,
-                budget,
+                self._station.kernel.ports, log, program, date_s, budget,
                 changed=changed, replay=replay,
             )  # fmt: skip
             self._launch(run, state, program, args, kwargs, gate)
@@ -269,29 +271,25 @@ class Computer:
         name = stem if number == 1 else f"{stem}.{number}"
         return number, Run(name, self._station.call, stream=stream)
 
-    def _reopen(self, name: str, *, replay: bool = False) -> int:
-        """Open the journal that holds the run, for a replay read-only; gives the run's number."""
+    def _reopen(self, name: str, *, replay: bool = False) -> RunLog:
+        """Open the journal that holds the run, for a replay read-only; gives what it has of it."""
         stem, number = parts_of(name)
         if any(run.name == name for run in list(self._live)):
             raise RunBusy(f"the run {name} is being executed by this computer; wait for it")
-        was_open = self._station.is_open
-        self._station.open(stem, replay=replay)
-        journal = self._station.kernel.journal
-        if was_open:
-            journal.refresh()
-        rows = rows_by_run(journal).get(number)
-        if rows is None:
+        self._station.open(stem, replay=replay, run=number)
+        log = lives.log_of(self._station.kernel.journal, number)
+        if not log.rows:
             raise ProgramError(f"the journal {stem} has no run {name}")
-        self._voice.check(name, rows[0][2])  # its first row is its header
-        return number
+        self._voice.check(name, header_in(log.rows))
+        return log
 
     def _header(
-        self, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], budget: Budget,
-        more: Mapping[str, Any] | None,
+        self, log: RunLog, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
+        budget: Budget, more: Mapping[str, Any] | None,
     ) -> dict[str, Any]:  # fmt: skip
         facts = {"started_s": self._clock.date_s(), **self._voice.facts()}
         facts |= self._station.facts(self._asked) | dict(more or {})
-        return header_of(self._station.kernel.journal, program, args, kwargs, budget, facts)
+        return header_of(log, program, args, kwargs, budget, facts)
 
     def _launch(
         self, run: Run, state: RunState, program: Program, args: tuple[Any, ...],
@@ -329,9 +327,9 @@ class Computer:
         except Exception as failure:  # its waiters must hear of it, whatever it is
             state.status, state.error = "failed", as_typed(run.name, failure)
         finally:
-            kernel.outside.soon()
-            # behind the turn that commits the row
-            kernel.outside.loop.call_soon(self._release, run)
+            outside = kernel.outside
+            kernel.commits.after(lambda: outside.loop.call_soon(self._release, run))
+            outside.soon()  # the turn that commits the row
 
     def _release(self, run: Run, error: BaseException | None = None) -> None:
         """Let its waiters go. ``error``: why it could not begin."""

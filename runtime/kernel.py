@@ -27,19 +27,23 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
-from nlpu.errors import HostError, NlpuError, described
+from nlpu.errors import NlpuError
 from nlpu.processor import Processor
 from nlpu.runtime.calls import Calls, Listener
 from nlpu.runtime.drivers import dispatch as _drivers  # noqa: F401  (their kind of work)
 from nlpu.runtime.executor.outside import Outside
 from nlpu.runtime.executor.programs import Programs
+from nlpu.runtime.executor.raised import internal
 from nlpu.runtime.graph import kinds as _kinds  # noqa: F401  (those of the core)
 from nlpu.runtime.graph.graph import Graph
-from nlpu.runtime.journal.journal import Journal, NoJournal
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.journal.commits import CommitGate
+from nlpu.runtime.journal.store import JournalStore
 from nlpu.runtime.observe.progress import Progress
 from nlpu.runtime.ports import Ports, Processors
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.breakpoints import Gate
+from nlpu.runtime.scheduler.queue import Attempt
 from nlpu.runtime.scheduler.scheduler import Scheduler
 from nlpu.value import CURRENT
 
@@ -53,17 +57,18 @@ class Kernel:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, journal: Journal | NoJournal, seed: int = 0,
+        self, loop: asyncio.AbstractEventLoop, journal: JournalStore, seed: int = 0,
         *, person: Any = None, dry: bool = False,
     ) -> None:  # fmt: skip
         self.journal = journal
-        self.graph = Graph(_internal)
+        self.commits = CommitGate[Node](loop.call_soon_threadsafe, self._soon)
+        self.graph = Graph(self.commits)
         self.programs = Programs(self.graph, loop)
         self.scheduler = Scheduler(Random(seed))
         self.calls = Calls(self.scheduler, loop)
-        self.outside = Outside(loop, self.turn, self.graph, self.programs.stop)
+        self.outside = Outside(loop, self.turn, self.graph, self.programs.stop, self.commits)
         self.ports = Ports(
-            self.graph, self.calls, self.programs, self.outside, Processors(), journal,
+            self.graph, self.calls, self.programs, self.outside, Processors(),
             person, dry,
         )  # fmt: skip
         for part in (self.graph, self.programs, self.calls):
@@ -72,6 +77,10 @@ class Kernel:
 
     def turn(self) -> None:
         """Drain what arrived, advance the graph, schedule, write, commit, send, wake."""
+        if self.commits.under_way:
+            self.outside.due = False  # it comes again
+            self.commits.put_off()
+            return
         CURRENT.set(None)  # whoever asked for the turn: it is no program's
         self.outside.turn_s = self.outside.now_s()
         self._guarded(self._drain)
@@ -80,13 +89,18 @@ class Kernel:
         attempts = self._guarded(self.scheduler.schedule) or []
         self._guarded(self.calls.write)
         self._guarded(self._note_progress)
-        try:
-            self.journal.commit()
-        except Exception as error:  # none of the attempts is really sent
+        self.commits.commit(self.journal, self._durable, attempts)
+
+    def _durable(self, attempts: list[Attempt], error: BaseException | None) -> None:
+        """The last phase of a turn, when its rows are durable, or have failed to be."""
+        if error is not None:  # none of the attempts is really sent
             self.scheduler.unsend(attempts)
-            self._halt(error if isinstance(error, NlpuError) else _internal(error))
+            self._halt(error if isinstance(error, NlpuError) else internal(error))
         self._guarded(self.calls.send, attempts)
         self._guarded(self._wake)
+
+    def _soon(self) -> None:
+        self.outside.soon()
 
     def _drain(self) -> None:
         inbox = self.outside.inbox
@@ -112,7 +126,7 @@ class Kernel:
         try:
             return step(*facts)
         except BaseException as error:
-            self._halt(_internal(error))
+            self._halt(internal(error))
             return None
 
     def _halt(self, error: NlpuError) -> None:
@@ -121,7 +135,7 @@ class Kernel:
             try:
                 self.programs.stop(run, error)
             except Exception as failure:  # a run that cannot be unwound ends all the same
-                self.programs.end(run, None, _internal(failure))
+                self.programs.end(run, None, internal(failure))
 
     # -- what is there ---------------------------------------------------------------------------
 
@@ -142,9 +156,3 @@ class Kernel:
         if (seconds := run.ledger.budget.seconds) is not None:
             timer = self.outside.loop.call_later(seconds, self.calls.expire, run)
             run.timers.append(timer)
-
-
-def _internal(error: BaseException) -> HostError:
-    failure = HostError(f"the runtime itself failed: {described(error)}; please report it")
-    failure.__cause__ = error
-    return failure

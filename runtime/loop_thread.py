@@ -44,7 +44,8 @@ from nlpu.runtime.executor.clock import Clock
 from nlpu.runtime.executor.forks import check_process
 from nlpu.runtime.journal.file import is_there, older
 from nlpu.runtime.journal.header import new_stem
-from nlpu.runtime.journal.journal import Journal, NoJournal
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.store import JournalStore, NoJournal
 from nlpu.runtime.kernel import Kernel
 from nlpu.runtime.naming import described
 from nlpu.wire import Engine
@@ -130,8 +131,10 @@ class Station:
 
     # -- opening -----------------------------------------------------------------------------
 
-    def open(self, stem: str | None = None, *, replay: bool = False) -> None:
+    def open(self, stem: str | None = None, *, replay: bool = False, run: int = 0) -> None:
         """Open on a new journal, or on that of ``stem``, for a replay read-only. Idempotent.
+
+        run: that is to be read.
 
         Raises ProgramError, RunBusy, StorageFailed, JournalDamaged, and what opening engines does.
         """
@@ -146,7 +149,7 @@ class Station:
                 return
             self._owner = os.getpid()
             self.stem = stem or new_stem()
-            journal = self._journal(existing=stem is not None, replay=replay)
+            journal = self._journal(existing=stem is not None, replay=replay, run=run)
             self._loop = self.clock.new_loop()
             self._left = []
             self._thread = threading.Thread(
@@ -160,7 +163,7 @@ class Station:
                 opening.cancel()
                 if isinstance(error, Exception):  # an interrupt does not wait for engines
                     asyncio.run_coroutine_threadsafe(self._close_engines(), self._loop).result()
-                journal.discard()
+                journal.close(discard=True)
                 self._stop_thread()
                 if isinstance(error, NlpuError):  # it says itself what was wrong, not our frames
                     raise error.with_traceback(None)  # noqa: B904  (its cause is its own)
@@ -174,7 +177,7 @@ class Station:
                 f"this computer has the journal {self.stem} open: for {stem}, make another"
             )
 
-    def _journal(self, existing: bool, replay: bool) -> Journal | NoJournal:
+    def _journal(self, existing: bool, replay: bool, run: int) -> JournalStore:
         if self.run_dir is None:
             if existing:
                 raise ProgramError(f"no run is kept without run_dir=, so there is no {self.stem}")
@@ -183,7 +186,7 @@ class Station:
         if existing and not is_there(path):
             raise ProgramError(f"there is no run {self.stem} in {self.run_dir}; see: nlpu runs")
         if replay:
-            found = Journal(path, read_only=True)
+            found = Journal(path, read_only=True, run=run)
             if found.is_older:
                 found.close()
                 raise older(path)
@@ -195,11 +198,11 @@ class Station:
                 f"cannot make the run directory {self.run_dir}: {error.strerror}; "
                 "choose another with --run-dir"
             ) from error
-        journal = Journal(path, durable=self.durable)
-        self.started = max((row[1] for row in journal.rows), default=0)
+        journal = Journal(path, durable=self.durable, run=run)
+        self.started = max(journal.runs(), default=0)
         return journal
 
-    async def _boot(self, journal: Journal | NoJournal) -> None:
+    async def _boot(self, journal: JournalStore) -> None:
         kernel = Kernel(
             asyncio.get_running_loop(), journal, self.seed, person=self.person, dry=self.dry
         )

@@ -25,7 +25,6 @@ from typing import Any, Protocol
 from nlpu.errors import NlpuError, UnknownProcessor
 from nlpu.label import Label
 from nlpu.processor import Processor
-from nlpu.runtime.journal.journal import Journal, NoJournal
 
 
 class GraphPort(Protocol):
@@ -171,6 +170,5 @@ class Ports:
     programs: ProgramsPort
     outside: OutsidePort
     processors: Processors
-    journal: Journal | NoJournal
     person: Any = None
     dry: bool = False

@@ -18,75 +18,78 @@ from nlpu.runtime.graph.control import Sight
 from nlpu.runtime.graph.node import Scope
 from nlpu.runtime.journal.edits import Ancestor, Edits, check
 from nlpu.runtime.journal.header import has_json, result_text, source_digest
-from nlpu.runtime.journal.journal import Journal, NoJournal, Row
 from nlpu.runtime.journal.own import marked, text_name
 from nlpu.runtime.journal.records import Past
-from nlpu.runtime.journal.rows import past_in
+from nlpu.runtime.journal.rows import checked, past_in
+from nlpu.runtime.journal.store import JournalStore, RunLog
 from nlpu.runtime.observe.receipt import receipt_of
 from nlpu.runtime.ports import Ports
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import Budget
 
 
-def anew(ports: Ports, number: int, header: Mapping[str, Any], budget: Budget) -> RunState:
+def log_of(store: JournalStore, number: int) -> RunLog:
+    """A run's part of a store, with the rows that are there (``rows``)."""
+    log = RunLog(store, number, store.read(number))
+    checked(log)
+    return log
+
+
+def anew(ports: Ports, log: RunLog, header: Mapping[str, Any], budget: Budget) -> RunState:
     """A run that has no past."""
-    journal = ports.journal
-    if journal.keeps:
+    if log.keeps:
         header = marked(header)
-    journal.append("run", number, header)
+        log.append("run", header)
     state = RunState(
-        ports, number, budget=budget, estimates=header["estimates"],
-        ancestor=_ancestor(journal, header), reads=header.get("reads", ""), header=header,
+        ports, log, budget=budget, estimates=header["estimates"],
+        ancestor=_ancestor(log, header), reads=header.get("reads", ""), header=header,
     )  # fmt: skip
     return _begun(state)
 
 
 def again(
-    ports: Ports, number: int, program: Callable[..., Any], date_s: float,
+    ports: Ports, log: RunLog, program: Callable[..., Any], date_s: float,
     budget: Budget | None = None, *, changed: bool = False, replay: bool = False,
 ) -> RunState:  # fmt: skip
     """A run that goes on with its former lives. Raises Usage for an ancestor that is not there."""
-    journal = ports.journal
-    rows = rows_of(journal, number)
-    past = past_in(journal, rows, keep_host_failures=replay)
+    past = past_in(log, keep_host_failures=replay)
     if past.finished and not changed:  # rule 2
-        past, replay = past_in(journal, rows, keep_host_failures=True), True
+        past, replay = past_in(log, keep_host_failures=True), True
     header = past.header
     state = RunState(
-        ports, number,
+        ports, log,
         budget=Budget(**header["budget"]) if budget is None else budget,
         estimates=header["estimates"], past=past, replay=replay, reuse_changed=changed,
         source_changed=header["source"] != source_digest(program),
-        ancestor=_ancestor(journal, header), reads=header.get("reads", ""), header=header,
+        ancestor=_ancestor(log, header), reads=header.get("reads", ""), header=header,
     )  # fmt: skip
     if not state.replay.only:
-        journal.append("resume", number, date_s, changed)
+        log.append("resume", date_s, changed)
     return _begun(state)
 
 
 def edited(
-    ports: Ports, number: int, header: Mapping[str, Any], budget: Budget, origin: int,
+    ports: Ports, log: RunLog, header: Mapping[str, Any], budget: Budget, origin: int,
     edits: Edits,
 ) -> RunState:  # fmt: skip
     """A new run from an old one of the same journal. Raises Usage where an edit fits nothing."""
-    journal = ports.journal
-    past = _past_of_origin(journal, origin)
+    past, before = _origin(log, origin)
     check(past, edits)
-    edits = edits.over(_edits_of(journal, past.header))
-    ancestor = Ancestor(past, edits, journal)
+    edits = edits.over(before)
+    ancestor = Ancestor(past, edits, log)
     link = {
         "number": origin,
-        "results": {at: journal.text(text) for at, text in edits.results.items()},
-        "ops": {name: journal.text(text) for name, text in edits.ops.items()},
+        "results": {at: log.text(text) for at, text in edits.results.items()},
+        "ops": {name: log.text(text) for name, text in edits.ops.items()},
         "distrusted": sorted(edits.distrusted),
         "names": [text_name(text) for kind in (edits.results, edits.ops) for text in kind.values()],
     }
     whole = {**header, "from": {**header.get("from", {}), **link}}
     whole.setdefault("reads", past.header.get("reads", ""))  # its arguments are those
     whole = marked(whole)
-    journal.append("run", number, whole)
+    log.append("run", whole)
     state = RunState(
-        ports, number, budget=budget, estimates=header["estimates"], ancestor=ancestor,
+        ports, log, budget=budget, estimates=header["estimates"], ancestor=ancestor,
         reads=whole["reads"], header=whole,
     )  # fmt: skip
     if past.header["source"] != header["source"]:
@@ -127,44 +130,49 @@ def ended(state: RunState) -> None:
     text = journal.text(result_text(state.result)) if error is None else 0
     told = None if error is None else [type(error).__name__, str(error)]
     receipt = receipt_of(state).model_dump_json()
-    journal.append("end", state.number, state.status, text, told, last=receipt)
+    journal.append("end", state.status, text, told, last=receipt)
 
 
 def _is_as_recorded(state: RunState) -> bool:
     """Whether a replay's result is that of the run; one without a JSON form cannot be told."""
     end = state.replay.past.end
-    if end is None or end[2] != "done":
+    if end is None or end.status != "done":
         return True
-    recorded = state.journal.texts.get(end[3])
+    recorded = state.journal.texts.get(end.text)
     return recorded is None or not has_json(state.result) or recorded == result_text(state.result)
 
 
-def rows_of(journal: Journal | NoJournal, number: int) -> list[Row]:
-    """The rows of one run, as they were when the journal was read, and looked at (``rows``)."""
-    return [row for row in journal.rows if row[1] == number]
-
-
-def _ancestor(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Ancestor | None:
+def _ancestor(log: RunLog, header: Mapping[str, Any]) -> Ancestor | None:
     link = header.get("from")
     if link is None:
-        return known_answers(header.get("eval", {}).get("cache", ""), journal)
-    past = _past_of_origin(journal, link["number"])
-    return Ancestor(past, _edits_of(journal, header), journal)
+        return known_answers(header.get("eval", {}).get("cache", ""), log)
+    past, _ = _origin(log, link["number"])
+    return Ancestor(past, _edits_of(log, header), log)
 
 
-def _past_of_origin(journal: Journal | NoJournal, number: int) -> Past:
-    """What an edited run comes from, with the effects that those before it made and it did not."""
-    past = past_in(journal, rows_of(journal, number))
+def _origin(log: RunLog, number: int) -> tuple[Past, Edits]:
+    """What an edited run comes from, with the effects that those before it made and it did not.
+
+    Its texts are lent to the edited run's log. And the edits that led to it.
+    """
+    origin = log_of(log.store, number)
+    past = past_in(origin)
+
+    def lent(made: Any) -> Any:
+        return made._replace(text=log.lend(origin.texts[made.text])) if made.text else made
+
+    past.outcomes = {key: lent(made) for key, made in past.outcomes.items()}
+    past.intents = {digest: lent(made) for digest, made in past.intents.items()}
     link = past.header.get("from")
     if link is not None:
-        older = _past_of_origin(journal, link["number"]).intents
+        older = _origin(log, link["number"])[0].intents
         past.intents = {d: older[d] for d in older if d not in past.inherited} | past.intents
-    return past
+    return past, _edits_of(origin, past.header)
 
 
-def _edits_of(journal: Journal | NoJournal, header: Mapping[str, Any]) -> Edits:
+def _edits_of(log: RunLog, header: Mapping[str, Any]) -> Edits:
     """The edits that led to a run, its ancestors' included."""
-    link, texts = header.get("from", {}), journal.texts
+    link, texts = header.get("from", {}), log.texts
     return Edits(
         {at: texts[number] for at, number in link.get("results", {}).items()},
         {name: texts[number] for name, number in link.get("ops", {}).items()},

@@ -18,9 +18,9 @@ from nlpu.prompt import convention
 from nlpu.runtime.graph.label_gaps import Given
 from nlpu.runtime.graph.usage import Counts, amount_of, cost_of
 from nlpu.runtime.journal.edits import Ancestor
-from nlpu.runtime.journal.journal import NoJournal
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.replay import Replay
+from nlpu.runtime.journal.store import NoJournal, RunLog
 from nlpu.runtime.journal.writer import History
 from nlpu.runtime.ports import Ports
 from nlpu.runtime.scheduler.budget import Budget, BudgetLedger
@@ -36,7 +36,7 @@ class RunState:
     def __init__(
         self,
         ports: Ports,
-        number: int,
+        journal: RunLog,
         *,
         budget: Budget,
         estimates: Mapping[str, int],
@@ -52,8 +52,8 @@ class RunState:
         self.header = {} if header is None else header
         self.convention = convention.read(self.header.get("convention", ""))
         self.ports = ports
-        self.number = number
-        self.journal = journal = ports.journal
+        self.number = journal.run
+        self.journal = journal
         self.ledger = BudgetLedger(budget)
         self.estimates = dict(estimates)
         self.begun = False  # its header is committed
@@ -64,8 +64,8 @@ class RunState:
         self.counts = Counts()
         self.start_s = ports.outside.now_s()
         self.end_s: float | None = None
-        written = NoJournal() if replay else journal
-        self.history = History(written, number, past or Past(), self.start_s)
+        written = RunLog(NoJournal(), journal.run) if replay else journal
+        self.history = History(written, past or Past(), self.start_s)
         self.replay = Replay(
             journal, self.history, ancestor=ancestor, resumed=past is not None, only=replay,
             changed=reuse_changed, source_changed=source_changed, dry=ports.dry,

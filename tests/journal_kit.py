@@ -13,7 +13,8 @@ from typing import Any
 
 from kit import computer, finish, said
 
-from nlpu.runtime.journal.journal import link, text_hash
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.store import RunLog, link, text_hash
 from nlpu.runtime.journal.witness import SLOT_BYTES, Record, decode, encode, side_of
 from nlpu.runtime.loader import load
 from nlpu.runtime.naming import described
@@ -36,6 +37,23 @@ def echo(text: str) -> str:
 def go(text: str):
     return echo(echo(text))
 '''
+
+
+class Opened(Journal):
+    """A journal with all its runs, for tests, which write what no run would."""
+
+    @property
+    def texts(self) -> dict[int, str]:
+        """The texts of its first run that were read."""
+        return self._of(1).texts
+
+    def append(self, kind: str, run: int = 1, *rest: Any, sync: bool = False) -> None:
+        """Buffer a row."""
+        RunLog(self, run).append(kind, *rest, sync=sync)
+
+    def number(self, text: str) -> int:
+        """Number a text of the first run."""
+        return RunLog(self, 1).text(text)
 
 
 def forge(path: Path, change: Callable[[Rows], Rows | None]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from fault_kit import Servers, prompt_text, servers, tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_kit import forge
+from journal_kit import Opened, forge
 from kit import Doomed, computer, count, echo, execute, finish, resumed, said, yes
 from pydantic import BaseModel, Field, field_validator
 
@@ -43,14 +43,14 @@ from nlpu.prompt.frames import frame_from_template
 from nlpu.prompt.markers import MARK
 from nlpu.runtime import Budget, Computer, Run, first
 from nlpu.runtime.handle import state_of
-from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import past_of
-from nlpu.runtime.journal.rows import past_in, rows_by_run
+from nlpu.runtime.journal.rows import past_in
 from nlpu.runtime.observe.pieces import AGAIN
 from nlpu.runtime.plans.bounds import Bounds
 from nlpu.runtime.plans.execute import program_of
 from nlpu.runtime.plans.format import write
 from nlpu.runtime.plans.parse import read as read_plan
+from nlpu.runtime.resume import log_of
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.tokens import CharTokenizer
 from nlpu.value import Value
@@ -419,7 +419,7 @@ def folded(run_dir: Path) -> Any:
 
 
 def rows_of(run_dir: Path) -> list[Any]:
-    journal = Journal(next(run_dir.glob("*.db")), read_only=True)
+    journal = Opened(next(run_dir.glob("*.db")), read_only=True)
     journal.close()
     return journal.rows
 
@@ -615,10 +615,10 @@ def test_an_odd_row_is_named(tmp_path: Path, place: int) -> None:
         row[place] = {"a": None}
 
     forge(path, change)
-    journal = Journal(path, read_only=True)
+    journal = Opened(path, read_only=True)
     journal.close()
     with pytest.raises(JournalDamaged, match=r"\(.again.\) is none that a run writes"):
-        past_in(journal, rows_by_run(journal)[1])
+        past_in(log_of(journal, 1))
 
 
 # -- plans ---------------------------------------------------------------------------------------

@@ -244,7 +244,7 @@ def test_the_demo_on_the_real_model(tmp_path: Path) -> None:
     assert len(told) + len(ended.stdout.splitlines()) <= MOST_LINES
     (run,) = (each for each in records(tmp_path / ".nlpu" / "runs") if each.program == "demo")
     assert run.past.end is not None
-    found = Scores.model_validate_json(run.texts[run.past.end[3]])
+    found = Scores.model_validate_json(run.texts[run.past.end.text])
     assert found.one_by_one["whole"] >= 33 and found.one_prompt["whole"] <= 10
     assert found.lives.killed and found.lives.first >= 20 and found.lives.again == 0
     assert found.judged < 0.8 * found.reviews

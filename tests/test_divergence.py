@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journal_kit import Opened
 from kit import (
     asked,
     echo,
@@ -21,7 +22,6 @@ from kit import (
 from nlpu import NlpuError, lift, op
 from nlpu.errors import Diverged
 from nlpu.runtime import Budget, first, now, random, spawn
-from nlpu.runtime.journal.journal import Journal
 from nlpu.testing.scripted import Scripted
 
 
@@ -133,7 +133,7 @@ def test_changed_reuses_what_is_the_same(tmp_path: Path) -> None:
 
 def rows_in(run_dir: Path) -> int:
     (path,) = run_dir.glob("*.db")
-    journal = Journal(path, read_only=True)
+    journal = Opened(path, read_only=True)
     journal.close()
     return len(journal.rows)
 

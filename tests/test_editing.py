@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from journal_kit import Opened
 from kit import asked, computer, count, echo, execute, finish, merge, resumed, shorten, yes
 
 from nlpu import lift
 from nlpu.errors import BadOperand, Usage
 from nlpu.runtime import Budget, Run, first, now, random, spawn
 from nlpu.runtime.journal.edits import Edits
-from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import past_of
 from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.show.archive import find
@@ -53,10 +53,11 @@ def edited(
 
 def past_life(run_dir: Path, run: Run) -> Any:
     stem, _, part = run.name.partition(".")
-    journal = Journal(run_dir / f"{stem}.db", read_only=True)
+    journal = Opened(run_dir / f"{stem}.db", read_only=True)
     journal.close()
     number = int(part or 1)
-    return past_of([row for row in journal.rows if row[1] == number]), journal.texts
+    found = journal.read(number)
+    return past_of(found.rows), found.texts
 
 
 def web(seed: int, nodes: int) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from journal_kit import Opened
 from kit import said
 from terminal_fixture import COMMAND, Terminal, environment, fault_server, nlpu
 
@@ -21,7 +22,6 @@ from nlpu.eval.scores import Report, Row
 from nlpu.isa import answer
 from nlpu.prompt.codec import messages_of
 from nlpu.runtime.eval.answers import add_answers, make_answers, read_answers
-from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import past_of
 from nlpu.runtime.terminal.eval.outcome import evaluation_of
 from nlpu.runtime.terminal.eval.score_page import page_of
@@ -396,7 +396,7 @@ class Life:
         path = next(self.runs.glob("*.db"), None)
         if path is None:
             return "", set()
-        journal = Journal(path, read_only=True)
+        journal = Opened(path, read_only=True)
         journal.close()
         past = past_of(journal.rows)
         found = set()

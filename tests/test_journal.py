@@ -14,24 +14,27 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from journal_kit import Opened
 from kit import asked, computer, echo, execute, finish, shorten, slow
 
 from nlpu import lift, op
 from nlpu.errors import JournalDamaged, RunBusy, StorageFailed
-from nlpu.runtime.journal.journal import Journal, NoJournal, link, owned
+from nlpu.runtime.journal.file import owned
+from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.store import NoJournal, RunLog, link
 from nlpu.runtime.journal.witness import side_of
 from nlpu.runtime.terminal.show.archive import owner
 from nlpu.testing.scripted import Scripted
 
-ROWS: list[list[Any]] = [["run", 1, {"a": None}], ["x", 1, "ü\u2028\n", 0.5], ["y", 2, [1, "2"]]]
+ROWS: list[list[Any]] = [["run", 1, {"a": None}], ["x", 1, "ü\u2028\n", 0.5], ["y", 1, [1, "2"]]]
 
 
 def written(path: Path, rows: list[list[Any]] = ROWS) -> Path:
-    journal = Journal(path)
+    journal = Opened(path)
     for row in rows:
         journal.append(*row)
-        journal.text(f"text of {row[0]}")
-        journal.commit()
+        journal.number(f"text of {row[0]}")
+        journal.flush()
     journal.close()
     return path
 
@@ -45,35 +48,35 @@ def damage(path: Path, *statements: str) -> None:
 
 
 def test_rows_and_texts_come_back(tmp_path: Path) -> None:
-    journal = Journal(written(tmp_path / "j.db"))
+    journal = Opened(written(tmp_path / "j.db"))
     assert journal.rows == ROWS
     assert journal.texts == {1: "text of run", 2: "text of x", 3: "text of y"}
-    journal.append("z", 3)
-    assert journal.text("text of x") == 2 and journal.text("new") == 4
-    journal.commit()
+    journal.append("z", 1)
+    assert journal.number("text of x") == 2 and journal.number("new") == 4
+    journal.flush()
     journal.close()
-    again = Journal(tmp_path / "j.db", read_only=True)
-    assert again.rows == [*ROWS, ["z", 3]]
+    again = Opened(tmp_path / "j.db", read_only=True)
+    assert again.rows == [*ROWS, ["z", 1]]
     again.close()
 
 
 def test_what_is_not_committed_is_not_there(tmp_path: Path) -> None:
-    journal = Journal(written(tmp_path / "j.db"))
+    journal = Opened(written(tmp_path / "j.db"))
     journal.append("lost", 1)
     assert journal.dirty
     journal.close()
-    again = Journal(tmp_path / "j.db")
+    again = Opened(tmp_path / "j.db")
     assert again.rows == ROWS and not again.dirty
     again.close()
 
 
 def test_texts_are_stored_once(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.db")
-    assert [journal.text(text) for text in ("a", "b", "a", "b", "c")] == [1, 2, 1, 2, 3]
-    journal.commit()
-    assert [journal.text(text) for text in ("c", "a")] == [3, 1]
+    journal = Opened(tmp_path / "j.db")
+    assert [journal.number(text) for text in ("a", "b", "a", "b", "c")] == [1, 2, 1, 2, 3]
+    journal.flush()
+    assert [journal.number(text) for text in ("c", "a")] == [3, 1]
     journal.close()
-    assert len(Journal(tmp_path / "j.db", read_only=True).texts) == 3
+    assert len(Opened(tmp_path / "j.db", read_only=True).texts) == 3
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,7 @@ def test_damage_is_found_and_named(tmp_path: Path, statements: list[str], words:
         return  # SQLite itself refuses it
     for read_only in (False, True):
         with pytest.raises(JournalDamaged, match="Nothing of it was used") as found:
-            Journal(path, read_only=read_only)
+            Opened(path, read_only=read_only)
         assert words in str(found.value) and str(path) in str(found.value)
 
 
@@ -115,7 +118,7 @@ def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
     path, content = tmp_path / "j.db", b"not a database, but long enough to be one" * 50
     path.write_bytes(content)
     with pytest.raises(JournalDamaged):
-        Journal(path)
+        Opened(path)
     assert path.read_bytes() == content
 
 
@@ -123,7 +126,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     damage(path, "CREATE TABLE mine (a)")
     with pytest.raises(JournalDamaged, match="not a journal"):
-        Journal(path)
+        Opened(path)
 
 
 @given(st.lists(st.binary(max_size=20), min_size=2, max_size=6, unique=True))
@@ -145,7 +148,7 @@ def test_the_chain_depends_on_every_row_and_its_place(bodies: list[bytes]) -> No
 
 def _try_to_open(path: Path, told: Any) -> None:
     try:
-        Journal(path).close()
+        Opened(path).close()
         told.put("opened")
     except RunBusy as error:
         told.put(str(error))
@@ -154,16 +157,16 @@ def _try_to_open(path: Path, told: Any) -> None:
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_stray_rollback_file_is_named(tmp_path: Path, read_only: bool) -> None:
     path, stray = tmp_path / "j.db", tmp_path / "j.db-journal"
-    with closing(Journal(path)) as journal:
+    with closing(Opened(path)) as journal:
         journal.append("row")
-        journal.commit()
+        journal.flush()
     stray.write_bytes(b"junk" * 200)
     with pytest.raises(JournalDamaged, match=r"j\.db-journal lies beside it.*move it away"):
-        Journal(path, read_only=read_only)
+        Opened(path, read_only=read_only)
     assert stray.read_bytes() == b"junk" * 200
     stray.unlink()
-    with closing(Journal(path, read_only=read_only)) as journal:
-        assert journal.rows == [["row"]]
+    with closing(Opened(path, read_only=read_only)) as journal:
+        assert journal.rows == [["row", 1]]
 
 
 def test_a_journal_has_one_owner_whatever_link_names_it(tmp_path: Path) -> None:
@@ -172,23 +175,23 @@ def test_a_journal_has_one_owner_whatever_link_names_it(tmp_path: Path) -> None:
     path, linked = tmp_path / "a" / "x.db", tmp_path / "b" / "y.db"
     linked.symlink_to(Path("..", "a", "x.db"))
     for one, other in ((path, linked), (linked, path)):
-        with closing(Journal(one)) as journal:
+        with closing(Opened(one)) as journal:
             journal.append("row")
-            journal.commit()
+            journal.flush()
             with pytest.raises(RunBusy):
-                Journal(other)
+                Opened(other)
             assert owner(one) and owner(other)
-            assert len(Journal(other, read_only=True).rows) == len(journal.rows) + 1
+            assert len(Opened(other, read_only=True).rows) == len(journal.rows) + 1
     assert [each.name for each in linked.parent.iterdir()] == ["y.db"]
     assert not owner(linked)
     side_of(path).unlink()
-    assert len(Journal(linked, read_only=True).rows) == 2, "it was closed, and is whole alone"
+    assert len(Opened(linked, read_only=True).rows) == 2, "it was closed, and is whole alone"
 
 
 def test_a_second_process_is_told_who_owns_it(tmp_path: Path) -> None:
     fork = multiprocessing.get_context("spawn")
     told = fork.Queue()
-    journal = Journal(tmp_path / "j.db")
+    journal = Opened(tmp_path / "j.db")
     for expected in (f"executed by process {os.getpid()}", "opened"):
         other = fork.Process(target=_try_to_open, args=(tmp_path / "j.db", told))
         other.start()
@@ -221,7 +224,7 @@ def test_a_live_run_is_busy_and_can_be_looked_at(tmp_path: Path) -> None:
         run = finish(machine.start(lambda: echo("x")))
         with computer(run_dir=tmp_path) as other, pytest.raises(RunBusy, match="wait for it"):
             other.resume(run.name, lambda: echo("x"))
-        looked = Journal(tmp_path / f"{run.name}.db", read_only=True)
+        looked = Opened(tmp_path / f"{run.name}.db", read_only=True)
         assert looked.rows[-1][0] == "end"
         looked.close()
 
@@ -279,7 +282,7 @@ def test_a_run_whose_header_could_not_be_written_leaves_no_row(tmp_path: Path) -
         run = finish(machine.start(lambda book: book, "book " * 10_000))
         assert isinstance(run.error, StorageFailed)
         assert finish(machine.start(lambda: "small")).result == "small"
-    rows = Journal(tmp_path / f"{machine._station.stem}.db", read_only=True).rows
+    rows = Opened(tmp_path / f"{machine._station.stem}.db", read_only=True).rows
     assert [row[:2] for row in rows] == [["run", 2], ["end", 2]]
 
 
@@ -294,9 +297,10 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_without_a_run_dir_nothing_is_kept() -> None:
     journal = NoJournal()
-    journal.append("x", 1)
-    journal.commit()
-    assert not journal.dirty and journal.text("x") == 0 and journal.rows == []
+    log = RunLog(journal, 1)
+    log.append("x", 1)
+    assert journal.flush() is None
+    assert not journal.dirty and log.text("x") == 0 and journal.read(1) == ([], {})
 
 
 # -- size and order ------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from journal_kit import rebooted
+from journal_kit import Opened, rebooted
 from kill_programs import chain
 from kill_worker import Order
 from pydantic_core import to_json
@@ -31,8 +31,9 @@ from pydantic_core import to_json
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
 from nlpu.runtime import Budget, Computer
 from nlpu.runtime.journal import journal as journal_module
-from nlpu.runtime.journal.journal import Journal, Row
+from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import past_of
+from nlpu.runtime.journal.store import Row
 from nlpu.testing.scripted import Scripted, Seen, default_answer
 
 ROOT = Path(__file__).parent.parent
@@ -100,7 +101,7 @@ def sample(shelf: Path, state: str) -> Sample:
     if state == "closed":
         _copy(home, copy)
     files = {path.name.removeprefix("j."): path.read_bytes() for path in copy.iterdir()}
-    with closing(Journal(copy / "j.db", read_only=True)) as journal:
+    with closing(Opened(copy / "j.db", read_only=True)) as journal:
         found = Sample(files, journal.rows, journal.texts, whole())
     assert ("db-wal" in files) == (state != "closed")
     return found
@@ -128,7 +129,7 @@ def whole() -> bytes:
 def outcome(found: Sample, path: Path) -> str:
     """Open a journal: "damaged", or the number of rows, all of them true."""
     try:
-        journal = Journal(path, read_only=True)
+        journal = Opened(path, read_only=True)
     except JournalDamaged:
         return "damaged"
     journal.close()
@@ -159,7 +160,7 @@ def resumed(found: Sample, path: Path) -> str:
 def _still_good(path: Path) -> bool:
     """What was written on top of a harmless damage is itself good, or found."""
     try:
-        with closing(Journal(path, read_only=True)) as journal:
+        with closing(Opened(path, read_only=True)) as journal:
             return past_of(journal.rows).finished
     except JournalDamaged:
         return False
@@ -282,7 +283,7 @@ def test_a_change_behind_our_back_is_found(shelf: Path, what: str) -> None:
         db.executescript(HIDDEN[what])
     for read_only in (True, False):
         with pytest.raises(JournalDamaged, match="damaged"):
-            Journal(path, read_only=read_only)
+            Opened(path, read_only=read_only)
 
 
 def test_a_header_that_forbids_writing_is_found(shelf: Path) -> None:
@@ -298,9 +299,9 @@ def test_other_files(shelf: Path, content: bytes) -> None:
     path.write_bytes(content)
     if content:
         with pytest.raises(JournalDamaged):
-            Journal(path, read_only=True)
+            Opened(path, read_only=True)
         return
-    with closing(Journal(path, read_only=True)) as journal:  # killed before its first row
+    with closing(Opened(path, read_only=True)) as journal:  # killed before its first row
         assert journal.rows == []
     with pytest.raises(ProgramError, match="has no run"):
         Computer(Scripted(), run_dir=shelf).resume("j", chain, CALLS).wait()
@@ -314,7 +315,7 @@ def test_a_journal_is_read_while_it_is_written(shelf: Path) -> None:
         nonlocal asked
         asked += 1
         (path,) = shelf.glob("*.db")
-        with closing(Journal(path, read_only=True)) as journal:
+        with closing(Opened(path, read_only=True)) as journal:
             assert past_of(journal.rows).attempts == asked
         return default_answer(seen)
 
@@ -359,7 +360,7 @@ def _full(shelf: Path, limits: list[int]) -> None:
             path = next(run_dir.glob("*.db"), run_dir / "none.db")
             if not path.exists():
                 continue  # there was not even space for the lock
-            with closing(Journal(path, read_only=True)) as journal:
+            with closing(Opened(path, read_only=True)) as journal:
                 past = past_of(journal.rows)
             if not past.header:
                 refused = worker.ask(run_dir, name=path.stem)
@@ -398,7 +399,7 @@ def test_no_more_pages(shelf: Path, monkeypatch: pytest.MonkeyPatch, pages: int)
         with Computer(Scripted(), run_dir=shelf) as computer:
             run = computer.run(chain, CALLS)
             assert isinstance(run.error, StorageFailed)
-    with closing(Journal(shelf / f"{run.name}.db", read_only=True)) as journal:
+    with closing(Opened(shelf / f"{run.name}.db", read_only=True)) as journal:
         past = past_of(journal.rows)
     with Computer(Scripted(), run_dir=shelf) as computer:
         if not past.header:

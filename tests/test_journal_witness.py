@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from journal_kit import Opened
 from kill_programs import chain
 from kit import computer, echo, execute
 from terminal_fixture import Terminal, nlpu
@@ -32,7 +33,6 @@ from witness_kit import (
 )
 
 from nlpu.errors import JournalDamaged
-from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.witness import SLOT_BYTES, read, side_of
 
 __all__ = ["nlpu", "shelf"]  # fixtures
@@ -114,7 +114,7 @@ def test_what_is_gone_is_named(shelf: Path, nlpu: Terminal) -> None:
     ):
         path = found.put(shelf / "j", **changed)
         with pytest.raises(JournalDamaged, match=words):
-            Journal(path, read_only=True)
+            Opened(path, read_only=True)
         with computer(run_dir=path.parent) as machine, pytest.raises(JournalDamaged, match=words):
             machine.resume("j", echo, "hello")
         listed = nlpu("runs", "--run-dir", str(path.parent))
@@ -127,21 +127,21 @@ def test_pages_that_changed_places(shelf: Path) -> None:
     execute(chain, 40, run_dir=shelf / "home")
     (path,) = (shelf / "home").glob("*.db")
     whole = path.read_bytes()
-    with closing(Journal(path, read_only=True)) as journal:
+    with closing(Opened(path, read_only=True)) as journal:
         rows = journal.rows
     pages = [whole[at : at + PAGE] for at in range(0, len(whole), PAGE)]
     for one, other in combinations(range(len(pages)), 2):
         swapped = pages.copy()
         swapped[one], swapped[other] = pages[other], pages[one]
         path.write_bytes(b"".join(swapped))
-        with suppress(JournalDamaged), closing(Journal(path, read_only=True)) as journal:
+        with suppress(JournalDamaged), closing(Opened(path, read_only=True)) as journal:
             assert journal.rows == rows
 
 
 def test_a_side_record_of_another_run(shelf: Path) -> None:
     found, other = left(shelf, "finished"), begun(shelf / "other", 3)["j.db-side"]
     with pytest.raises(JournalDamaged, match="row 3 is not the one that its side record names"):
-        Journal(found.put(shelf / "j", db_side=other), read_only=True)
+        Opened(found.put(shelf / "j", db_side=other), read_only=True)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -175,7 +175,7 @@ def test_a_damaged_journal_is_left_as_it_is(shelf: Path) -> None:
     path = found.put(shelf / "j", db_wal=wal[: commits(wal)[-2]])
     for _ in range(2):
         with pytest.raises(JournalDamaged):
-            Journal(path)
+            Opened(path)
         assert path.with_suffix(".db-wal").read_bytes() == wal[: commits(wal)[-2]]
         assert path.read_bytes() == found.files["db"]
         assert side_of(path).read_bytes() == found.files["db-side"]

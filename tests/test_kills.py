@@ -30,12 +30,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from journal_kit import Opened
 from kill_programs import OPS, SHAPES
 from kill_worker import Order, live
 
 from benchmarks.fake_vllm.answers import prompt_hash
 from nlpu.prompt.codec import messages_of
-from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import past_of
 
 ROOT = Path(__file__).parent.parent
@@ -155,7 +155,7 @@ def read_book(run_dir: Path) -> tuple[str | None, Book]:
     if not found:
         return None, Book()
     (path,) = found
-    journal = Journal(path, read_only=True)
+    journal = Opened(path, read_only=True)
     journal.close()
     past, texts = past_of(journal.rows), journal.texts
     book = Book(bool(past.header), attempts=past.attempts, rows=len(journal.rows))
@@ -167,7 +167,7 @@ def read_book(run_dir: Path) -> tuple[str | None, Book]:
         assert not outcome.fault, outcome
         book.texts[key] = texts[outcome.text]
     if past.end is not None and past.finished:
-        book.end = texts[past.end[3]]
+        book.end = texts[past.end.text]
     return path.stem, book
 
 

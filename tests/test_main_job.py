@@ -16,10 +16,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from journal_kit import Opened
 
 from nlpu.programs.summarize_book import Part, summarize_book
 from nlpu.runtime import Computer, Run
-from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import past_of
 from nlpu.wire import COUNTS, Capabilities, Engine, Reply, Request
 from tests.vllm_fixture import Served
@@ -91,7 +91,7 @@ def check_receipt(run: Run, engine: Watched, run_dir: Path) -> None:
     for name in COUNTS:
         told = sum(getattr(reply.usage, name) for reply in engine.replies)
         assert getattr(receipt, name) == told, name
-    journal = Journal(run_dir / f"{run.name}.db", read_only=True)
+    journal = Opened(run_dir / f"{run.name}.db", read_only=True)
     past = past_of(row for row in journal.rows if row[1] == 1)
     journal.close()
     usages = [outcome.usage for outcome in past.outcomes.values()]

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journal_kit import PROGRAM, RUNS, Rows, forge
+from journal_kit import PROGRAM, RUNS, Opened, Rows, forge
 from kit import computer
 from terminal_fixture import Ended, Terminal, nlpu
 
 from nlpu.errors import JournalDamaged
-from nlpu.runtime.journal.journal import Journal, link
-from nlpu.runtime.journal.rows import rows_by_run
+from nlpu.runtime.journal.store import link
 from nlpu.runtime.terminal.show.archive import find, followed, read
 from nlpu.runtime.terminal.show.command import _details, _print_details
 
@@ -147,7 +146,7 @@ def test_odd_rows_are_damage(
 def test_each_part_of_each_row(two: tuple[str, str], tmp_path: Path) -> None:
     """Whatever stands there, a journal is read, or it is damaged and the row is named."""
     path, copy = RUNS / f"{two[0]}.db", tmp_path / "copy.db"
-    with closing(Journal(path, read_only=True)) as journal:
+    with closing(Opened(path, read_only=True)) as journal:
         lengths = [len(row) for row in journal.rows]
     for at, length in enumerate(lengths):
         for part in range(length):
@@ -174,7 +173,7 @@ def test_a_row_that_is_nested_too_deep_to_be_read(two: tuple[str, str]) -> None:
     forge(path, nest)
     _replace(path, b'"NEST"', b"[" * 100_000 + b"]" * 100_000)
     with pytest.raises(JournalDamaged, match=r"row 2 cannot be read"):
-        Journal(path, read_only=True)
+        Opened(path, read_only=True)
 
 
 def _replace(path: Path, old: bytes, new: bytes) -> None:
@@ -197,13 +196,13 @@ def test_odd_rows_are_damage_for_python_too(two: tuple[str, str]) -> None:
 
 def test_odd_rows_of_a_run_that_is_followed(two: tuple[str, str]) -> None:
     record = find(RUNS, two[0])
-    with closing(Journal(record.path)) as owner:
+    with closing(Opened(record.path)) as owner:
         owner.append("resume", 1, 1.0, False)
-        owner.commit()
+        owner.flush()
         steps = followed(record, lambda: None)
         assert next(steps).status == "running"
         owner.append("attempt", 1)
-        owner.commit()
+        owner.flush()
         with pytest.raises(JournalDamaged, match=r"row [0-9]+ .'attempt'. is none that a run"):
             next(steps)
 
@@ -211,6 +210,6 @@ def test_odd_rows_of_a_run_that_is_followed(two: tuple[str, str]) -> None:
 def test_rows_of_a_kind_that_is_not_known_are_left_alone(two: tuple[str, str]) -> None:
     path = RUNS / f"{two[0]}.db"
     forge(path, lambda rows: [*rows, ["later", 1, {"deep": deep()}]])
-    with closing(Journal(path, read_only=True)) as journal:
-        assert rows_by_run(journal)[1][-1][0] == "later"
+    with closing(Opened(path, read_only=True)) as journal:
+        assert journal.rows[-1][0] == "later"
     assert find(RUNS, two[0]).status == "done"

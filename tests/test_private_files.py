@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from journal_kit import Opened
 from kit import computer, finish, said
 from recorded_fixture import begun, program
 from terminal_fixture import Terminal, nlpu
 
 from nlpu.private import make_dir, make_file, narrow, open_to_others
-from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.terminal.files import write_file
 from nlpu.runtime.terminal.repl.prompt import HISTORY
 
@@ -103,10 +103,10 @@ def test_what_is_there_keeps_its_mode(nlpu: Terminal, tmp_path: Path, umask: int
     place = tmp_path / "shared"
     place.mkdir()
     place.chmod(0o750)
-    Journal(place / "a.db").close()
+    Opened(place / "a.db").close()
     assert stat.S_IMODE(place.stat().st_mode) == 0o750
     (place / "a.db").chmod(0o640)
-    Journal(place / "a.db").close()
+    Opened(place / "a.db").close()
     assert stat.S_IMODE((place / "a.db").stat().st_mode) == 0o640
 
 

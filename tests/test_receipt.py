@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journal_kit import Opened
 from kit import count, echo, execute, merge, resumed, said, shorten, slow, yes
 from pydantic import ValidationError
 
@@ -14,7 +15,6 @@ from nlpu.errors import ServerFault
 from nlpu.runtime import Receipt, Run, spawn
 from nlpu.runtime.graph.usage import Cost, cost_of
 from nlpu.runtime.handle import state_of
-from nlpu.runtime.journal.journal import Journal
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.wire import COUNTS, Reply, Request, Usage
 
@@ -89,7 +89,7 @@ def test_parts_add_up_to_totals(tmp_path: Path) -> None:
 
 def test_it_adds_up_to_the_journal(tmp_path: Path) -> None:
     run = busy_run(tmp_path)
-    journal = Journal(next(tmp_path.glob("*.db")), read_only=True)
+    journal = Opened(next(tmp_path.glob("*.db")), read_only=True)
     journal.close()
     rows = journal.rows
     receipt = run.receipt

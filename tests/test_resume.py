@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journal_kit import Opened
 from kit import (
     Doomed,
     asked,
@@ -37,7 +38,6 @@ from nlpu.errors import (
     ServerFault,
 )
 from nlpu.runtime import Budget, first, now, random, spawn
-from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import past_of
 from nlpu.testing.scripted import Say, Scripted, Seen
 
@@ -66,7 +66,7 @@ def answer(seen: Seen) -> Say:
 
 def journaled(grave: Path) -> set[str]:
     """The keys with results in what a kill left."""
-    journal = Journal(next(grave.glob("*.db")), read_only=True)
+    journal = Opened(next(grave.glob("*.db")), read_only=True)
     journal.close()
     return set(past_of(journal.rows).outcomes)
 

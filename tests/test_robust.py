@@ -198,7 +198,7 @@ def test_lone_surrogates_in_errors_end_their_run_alone(tmp_path: Any) -> None:
         assert finish(bad).status == "failed" and "ValueError" in str(bad.error)
         assert "\udce9" in finish(caught).result
     records = {record.name: record for record in archive.records(tmp_path)}
-    assert records[bad.name].past.end[4][1] == str(bad.error)
+    assert records[bad.name].past.end.error[1] == str(bad.error)
 
 
 @pytest.mark.parametrize("settings", [{"text": "Say \ud800"}, {"text": "Say", "name": "\ud800"}])
@@ -222,10 +222,10 @@ def test_an_error_inside_the_runtime_ends_the_runs_and_hangs_none() -> None:
 class Unwritable(Journal):
     """A journal that breaks in a way nobody expects."""
 
-    def commit(self) -> None:
+    def flush(self) -> None:
         if any(b'"issue"' in row[2] for row in self._new_rows):
             raise RuntimeError("broken")
-        super().commit()
+        super().flush()
 
 
 def test_a_commit_that_breaks_sends_nothing(tmp_path: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_kit import rebooted
+from journal_kit import Opened, rebooted
 from kit import computer, echo, execute, finish, resumed
 from witness_kit import (
     RESULT,
@@ -31,8 +31,7 @@ from witness_kit import (
 )
 
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
-from nlpu.runtime.journal.file import CLOSED, FORMAT, OPEN, journals
-from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.file import CLOSED, OLDEST, OPEN, journals
 from nlpu.runtime.journal.witness import (
     SLOT_BYTES,
     UNKNOWN,
@@ -77,16 +76,16 @@ def test_what_a_power_cut_took_is_forgotten(shelf: Path) -> None:
         path = laid(shelf / "cut", files)
         if boot == ONE:
             with pytest.raises(JournalDamaged, match="2 of its 5 rows are missing"):
-                Journal(path, boot=boot)
+                Opened(path, boot=boot)
             continue
-        with closing(Journal(path, boot=boot)) as journal:
+        with closing(Opened(path, boot=boot)) as journal:
             assert len(journal.rows) == 3
             side = side_of(path).read_bytes()
             slots = [decode(side[start : start + SLOT_BYTES]) for start in (0, SECTOR)]
             assert [(slot.rows, slot.boot) for slot in slots if slot] == [(3, boot)] * 2
-            journal.append("another", 3)
-            journal.commit()
-            assert len(Journal(path, read_only=True, boot=boot).rows) == 4
+            journal.append("another", 1, 3)
+            journal.flush()
+            assert len(Opened(path, read_only=True, boot=boot).rows) == 4
 
 
 def test_a_log_of_another_run_with_as_many_rows_as_were_held(shelf: Path) -> None:
@@ -98,23 +97,21 @@ def test_a_log_of_another_run_with_as_many_rows_as_were_held(shelf: Path) -> Non
         for read_only in (True, False):
             path = laid(shelf / "mixed", {**files, "j.db-wal": other["j.db-wal"]})
             with pytest.raises(JournalDamaged, match=r"6 is not the one|3 of its 9 rows"):
-                Journal(path, read_only=read_only, boot=boot)
+                Opened(path, read_only=read_only, boot=boot)
     cut = files["j.db-wal"][: commits(files["j.db-wal"])[-4]]
     path = laid(shelf / "cut", {**files, "j.db-wal": cut})
     for _ in range(2):  # what was held is known as that in each later boot
-        with closing(Journal(path, boot=OTHER)) as journal:
+        with closing(Opened(path, boot=OTHER)) as journal:
             assert [row[0] for row in journal.rows] == kinds[:6]
 
 
 def killed(place: Path, kinds: list[str]) -> dict[str, bytes]:
     """The files of a journal with such rows, whose owner was killed; intents were synced."""
     place.mkdir()
-    with closing(Journal(place / "j.db", boot=ONE)) as journal:
+    with closing(Opened(place / "j.db", boot=ONE)) as journal:
         for kind in kinds:
-            journal.append(kind)
-            if kind == "intent":
-                journal.sync_next()
-            journal.commit()
+            journal.append(kind, sync=kind == "intent")
+            journal.flush()
         return {path.name: path.read_bytes() for path in place.glob("j.db*")}
 
 
@@ -124,27 +121,27 @@ def test_no_power_cut_empties_the_file(shelf: Path) -> None:
         for read_only in (True, False):
             path = laid(shelf / "cut", {**files, "j.db": b""})
             with pytest.raises(JournalDamaged, match="its file is empty, and with it 5 rows"):
-                Journal(path, read_only=read_only, boot=boot)
+                Opened(path, read_only=read_only, boot=boot)
             assert path.with_suffix(".db-wal").read_bytes() == files["j.db-wal"]
             path = laid(shelf / "cut", {"j.db-side": files["j.db-side"]})
             with closing(sqlite3.connect(path)) as db:
                 db.execute("PRAGMA journal_mode=WAL")  # no table, but a header
             with pytest.raises(JournalDamaged, match="its file holds nothing, and 5 rows are"):
-                Journal(path, read_only=read_only, boot=boot)
+                Opened(path, read_only=read_only, boot=boot)
 
 
 def test_where_no_boot_has_an_id_each_is_another(shelf: Path) -> None:
     files = begun(shelf / "j", 5, boot=UNKNOWN)
     files["j.db-wal"] = files["j.db-wal"][: commits(files["j.db-wal"])[-3]]
     path = laid(shelf / "cut", files)
-    assert len(Journal(path, read_only=True, boot=UNKNOWN).rows) == 3
+    assert len(Opened(path, read_only=True, boot=UNKNOWN).rows) == 3
 
 
 def test_a_durable_journal_loses_nothing(shelf: Path) -> None:
     files = begun(shelf / "j", 5, durable=True, boot=ONE)
     files["j.db-wal"] = files["j.db-wal"][: commits(files["j.db-wal"])[-2]]
     with pytest.raises(JournalDamaged, match="1 of its 5 rows are missing"):
-        Journal(laid(shelf / "cut", files), boot=OTHER)
+        Opened(laid(shelf / "cut", files), boot=OTHER)
 
 
 def test_a_closed_journal_loses_nothing(shelf: Path) -> None:
@@ -154,7 +151,7 @@ def test_a_closed_journal_loses_nothing(shelf: Path) -> None:
         db.execute("DELETE FROM log WHERE seq > 3")
         db.commit()
     with pytest.raises(JournalDamaged, match="2 of its 5 rows are missing"):
-        Journal(path, boot=OTHER)
+        Opened(path, boot=OTHER)
 
 
 # -- beside the journal --------------------------------------------------------------------------
@@ -163,7 +160,7 @@ def test_a_closed_journal_loses_nothing(shelf: Path) -> None:
 def test_a_kill_before_the_slot_leaves_the_journal_ahead(shelf: Path) -> None:
     files, before = begun(shelf / "j", 5, boot=ONE), begun(shelf / "k", 4, boot=ONE)
     path = laid(shelf / "both", {**files, "j.db-side": before["j.db-side"]})
-    with closing(Journal(path, boot=ONE)) as journal:
+    with closing(Opened(path, boot=ONE)) as journal:
         assert len(journal.rows) == 5
     record = read(path)
     assert record is not None and (record.rows, record.held) == (5, 5)
@@ -177,13 +174,13 @@ def mark(path: Path) -> int:
 def test_a_file_says_itself_that_there_is_more(shelf: Path) -> None:
     path = shelf / "j.db"
     for _ in range(2):
-        with closing(Journal(path)) as journal:
-            assert mark(path) == OPEN  # before there is a row
+        with closing(Opened(path)) as journal:
+            assert mark(path) == OPEN[0]  # before there is a row
             journal.append("row")
-            journal.commit()
-        assert mark(path) == CLOSED
+            journal.flush()
+        assert mark(path) == CLOSED[0]
     side_of(path).unlink()
-    assert len(Journal(path, read_only=True).rows) == 2
+    assert len(Opened(path, read_only=True).rows) == 2
 
 
 def test_a_side_record_is_as_private_as_its_journal(tmp_path: Path) -> None:
@@ -191,7 +188,7 @@ def test_a_side_record_is_as_private_as_its_journal(tmp_path: Path) -> None:
     path = tmp_path / "j" / "j.db"
     assert stat.S_IMODE(side_of(path).stat().st_mode) == 0o600
     path.chmod(0o640)
-    Journal(path).close()
+    Opened(path).close()
     assert stat.S_IMODE(side_of(path).stat().st_mode) == 0o640
 
 
@@ -203,7 +200,7 @@ def test_a_copy_to_look_at_has_its_side_record(shelf: Path) -> None:
 
 
 def test_an_empty_journal_leaves_nothing(tmp_path: Path) -> None:
-    Journal(tmp_path / "j.db").discard()
+    Opened(tmp_path / "j.db").close(discard=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,23 +213,23 @@ def test_killed_before_its_first_row_there_was_no_run(shelf: Path) -> None:
             machine.resume("j", echo, "hello")
     path = laid(shelf / "died", {**files, "j.db": b"", "j.db-side": b""})
     assert journals(path.parent) == [path]
-    with closing(Journal(path)) as journal:
+    with closing(Opened(path)) as journal:
         assert journal.rows == [] and read(path) is not None
 
 
 def test_a_record_that_cannot_be_written_stops_the_run_and_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
-    journal = Journal(path)
+    journal = Opened(path)
     journal.append("one")
-    journal.commit()
+    journal.flush()
     journal._side.close()
     for row in ("two", "three"):
         journal.append(row)
         with pytest.raises(StorageFailed, match="cannot use the journal"):
-            journal.commit()
+            journal.flush()
         assert not journal.dirty
     journal.close()
-    assert [row for (row,) in Journal(path, read_only=True).rows] == ["one", "two", "three"]
+    assert [row for row, _ in Opened(path, read_only=True).rows] == ["one", "two", "three"]
 
 
 def test_a_side_record_that_cannot_be_read(tmp_path: Path) -> None:
@@ -241,28 +238,29 @@ def test_a_side_record_that_cannot_be_read(tmp_path: Path) -> None:
     side_of(tmp_path / "j.db").mkdir()
     for read_only in (True, False):
         with pytest.raises(StorageFailed, match="directory"):
-            Journal(tmp_path / "j.db", read_only=read_only)
+            Opened(tmp_path / "j.db", read_only=read_only)
 
 
 def test_readers_of_a_living_journal_find_nothing_wrong(shelf: Path) -> None:
     path, done, met = shelf / "j.db", threading.Event(), Counter[str]()
-    owner = Journal(path)
+    owner = Opened(path)
 
     def look() -> None:
         try:
-            follower = Journal(path, read_only=True)
+            follower = Opened(path, read_only=True)
+            seen = len(follower.rows)
             while not done.is_set():
-                follower.follow()
-                with closing(Journal(path, read_only=True)) as fresh:
-                    met["looks"] += len(fresh.rows) >= len(follower.rows)
+                seen += len(follower.follow(1).rows)
+                with closing(Opened(path, read_only=True)) as fresh:
+                    met["looks"] += len(fresh.rows) >= seen
         except JournalDamaged as error:
             met[str(error)] += 1
 
     reader = threading.Thread(target=look)
     reader.start()
     for number in range(2000):
-        owner.append("row", number)
-        owner.commit()
+        owner.append("row", 1, number)
+        owner.flush()
     done.set()
     reader.join()
     owner.close()
@@ -325,7 +323,7 @@ def test_a_journal_of_an_earlier_version_is_looked_at_and_not_gone_on_with(tmp_p
         name = finish(machine.start(lambda: echo("a"))).name
     (path,) = tmp_path.glob("*.db")
     with closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version={FORMAT}")
+        db.execute(f"PRAGMA user_version={OLDEST}")
     side_of(path).unlink()
     for replay in (False, True):
         with (
@@ -333,6 +331,6 @@ def test_a_journal_of_an_earlier_version_is_looked_at_and_not_gone_on_with(tmp_p
             pytest.raises(ProgramError, match="earlier version"),
         ):
             machine.resume(name, lambda: echo("a"), replay=replay)
-    with closing(Journal(path, read_only=True)) as journal:
+    with closing(Opened(path, read_only=True)) as journal:
         assert journal.is_older and journal.rows
-    assert mark(path) == FORMAT
+    assert mark(path) == OLDEST

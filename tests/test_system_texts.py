@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from journal_kit import Opened
 from kit import PATIENCE_S, echo, finish
 from terminal_fixture import Terminal, nlpu
 
@@ -16,8 +17,7 @@ from nlpu.ops.op import Call
 from nlpu.prompt.convention import FIRST, SECOND
 from nlpu.runtime import Computer
 from nlpu.runtime.journal.edits import Edits, Persona
-from nlpu.runtime.journal.journal import Journal
-from nlpu.runtime.journal.rows import rows_by_run
+from nlpu.runtime.resume import log_of
 from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture
@@ -175,15 +175,15 @@ def test_an_edited_run_from_the_terminal_says_so_too(nlpu: Terminal, tmp_path: P
 def test_a_damaged_voice_is_named_as_damage(tmp_path: Path, name: str, odd: Any) -> None:
     with Computer(Scripted("x"), run_dir=tmp_path) as machine:
         finish(machine.run(program, "a"))
-    journal = Journal(next(tmp_path.glob("*.db")), read_only=True)
+    journal = Opened(next(tmp_path.glob("*.db")), read_only=True)
     journal.rows[0][2][name] = odd
     with pytest.raises(JournalDamaged, match=r"row 1 \('run'\) is none that a run writes"):
-        rows_by_run(journal)
+        log_of(journal, 1)
 
 
 def test_a_convention_of_a_later_version_is_no_damage(tmp_path: Path) -> None:
     with Computer(Scripted("x"), run_dir=tmp_path) as machine:
         finish(machine.run(program, "a"))
-    journal = Journal(next(tmp_path.glob("*.db")), read_only=True)
+    journal = Opened(next(tmp_path.glob("*.db")), read_only=True)
     journal.rows[0][2]["convention"] = '{"version": "9", "later": 1}'
-    assert list(rows_by_run(journal)) == [1]
+    assert log_of(journal, 1).rows

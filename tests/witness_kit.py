@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journal_kit import rebooted
+from journal_kit import Opened, rebooted
 from kit import Doomed, computer, echo, finish, keep, said, shorten
 
 from nlpu.errors import JournalDamaged, NeedsPerson
 from nlpu.runtime.drivers.driver import driver
-from nlpu.runtime.journal.journal import Journal, Row
+from nlpu.runtime.journal.store import Row
 
 STATES = ("on its way", "sent", "finished")
 NAMES = ("db", "db-wal", "db-side")
@@ -99,7 +99,7 @@ def left(place: Path, state: str) -> Left:
     found = Left(state, {name: there[name].read_bytes() for name in NAMES if name in there})
     assert ("db-wal" in found.files) == (state != "finished")
     assert sum(map(len, found.files.values())) < 65536
-    with closing(Journal(found.put(place / "look"), read_only=True)) as journal:
+    with closing(Opened(found.put(place / "look"), read_only=True)) as journal:
         found.rows, found.texts = journal.rows, journal.texts
     return found
 
@@ -107,7 +107,7 @@ def left(place: Path, state: str) -> Left:
 def opened(left: Left, path: Path) -> int | None:
     """Open a journal: the number of rows, all of them true; None if it says that it is damaged."""
     try:
-        journal = Journal(path, read_only=True)
+        journal = Opened(path, read_only=True)
     except JournalDamaged:
         return None
     journal.close()
@@ -168,10 +168,10 @@ def commits(wal: bytes) -> list[int]:
 def begun(place: Path, commits: int, **options: Any) -> dict[str, bytes]:
     """The files of a journal whose owner was killed."""
     place.mkdir(exist_ok=True)
-    journal = Journal(place / "j.db", **options)
+    journal = Opened(place / "j.db", **options)
     for number in range(commits):
-        journal.append("row", number)
-        journal.commit()
+        journal.append("row", 1, number)
+        journal.flush()
     files = {path.name: path.read_bytes() for path in place.glob("j.db*")}
     journal.close()
     return files

@@ -197,16 +197,14 @@ def _settled_by(node: Node, call: ExactCall, verdict: Verdict) -> None:
 
 def _intend(node: Node, call: ExactCall, *, approved: bool) -> None:
     """Journal the intent; the call itself comes after the commit (rule 1)."""
-    run, lasting = node.scope.run, call.driver.effect not in _HARMLESS
-    run.history.intent(call.position, call.digest, call.text, approved)
-    if lasting:
-        run.journal.sync_next()
+    run, changes = node.scope.run, call.driver.effect not in _HARMLESS
+    run.history.intent(call.position, call.digest, call.text, approved, sync=changes)
     node.ports.graph.send(node)
     node.cost = Cost(how="driven", start_s=node.ports.outside.turn_s)
 
     def start() -> None:
         if run.status == "running" and node.stage is Stage.SENT:
-            node.ports.outside.spawn_io(_called(node, call), lasting=lasting)
+            node.ports.outside.spawn_io(_called(node, call), lasting=changes)
 
     node.ports.outside.on_hub(start)
 

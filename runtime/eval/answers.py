@@ -38,8 +38,8 @@ from nlpu.private import make_file
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.usage import usage_of
 from nlpu.runtime.journal.edits import Ancestor, Edits
-from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.records import Outcome, Past
+from nlpu.runtime.journal.store import RunLog
 from nlpu.value import peek_error, peek_label
 
 Answer = tuple[str, list[Any]]  # the text that is kept of a reply, and its usage
@@ -53,7 +53,7 @@ class KnownAnswers(Ancestor):
     A text gets into the journal when it is first asked for.
     """
 
-    def __init__(self, answers: Mapping[str, Answer], journal: Journal | NoJournal) -> None:
+    def __init__(self, answers: Mapping[str, Answer], journal: RunLog) -> None:
         super().__init__(Past(), Edits(), journal)
         self._answers, self._journal = answers, journal
 
@@ -91,7 +91,7 @@ def answers_in(nodes: Iterable[Node]) -> dict[str, Answer]:
     }
 
 
-def known_answers(path: str, journal: Journal | NoJournal) -> KnownAnswers | None:
+def known_answers(path: str, journal: RunLog) -> KnownAnswers | None:
     """An ancestor that holds the answers of a file alone; None without a file. Raises Usage."""
     if not path or not journal.keeps or not Path(path).exists():
         return None

@@ -43,7 +43,7 @@ from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn, spawn, spawn_issued, spawn_ready
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.ports import GraphPort
-from nlpu.value import State, Value, current, peek_content, peek_error, peek_state
+from nlpu.value import Value, current, peek_content, peek_error
 
 if TYPE_CHECKING:
     from nlpu.runtime.handle import Run
@@ -232,7 +232,7 @@ def _row(asked: _Asked, took: Sequence[int], whole: bool) -> Row | None:
     values = _nodes(asked)
     error = next((peek_error(value) for value in values if peek_error(value) is not None), None)
     why = root_of(error)
-    pending = any(peek_state(value) is State.PENDING for value in values) and error is None
+    pending = not all(value.ready for value in values) and error is None
     if pending or isinstance(why, Cancelled | HostError):
         return None
     question, told = asked.question, asked.verdict if asked.verdict is not None else asked.answer

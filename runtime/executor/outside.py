@@ -25,6 +25,7 @@ from nlpu.runtime.executor.threads import Threads
 from nlpu.runtime.graph.graph import Graph
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.stage import Stage
+from nlpu.runtime.journal.commits import CommitGate
 from nlpu.runtime.run import RunState
 
 _MOST_THREADS = 64  # blocking functions of programs at once
@@ -39,6 +40,7 @@ class Outside:
         turn: Callable[[], None],
         graph: Graph,
         stop: Callable[[RunState, BaseException], None],
+        commits: CommitGate[Node],
     ) -> None:
         self.loop = loop
         self.turn_s = loop.time()
@@ -47,7 +49,7 @@ class Outside:
         self.inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self.steps: deque[Callable[[], None]] = deque()
         self.due = False  # a turn has been asked for
-        self._turn, self._graph = turn, graph
+        self._turn, self._graph, self._commits = turn, graph, commits
         self._threads = asyncio.Semaphore(_MOST_THREADS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._effects: set[asyncio.Task[None]] = set()
@@ -67,8 +69,11 @@ class Outside:
 
     def on_hub(self, step: Callable[[], None]) -> None:
         """Do something in the last phase of a turn, between programs."""
-        self.steps.append(step)
-        self.soon()
+        if self._commits.under_way:  # what it follows from is of the next turn
+            self.post(self.steps.append, step)
+        else:
+            self.steps.append(step)
+            self.soon()
 
     def spawn_io(self, work: Coroutine[Any, Any, None], *, lasting: bool = False) -> None:
         """Run something that waits for elsewhere, and ends by posting its outcome (rule 3)."""
@@ -114,7 +119,10 @@ class Outside:
             self._graph.failed(node, failure)
 
     async def outlast(self, seconds: float) -> None:
-        """Wait for effects under way, and have what they gave journaled."""
+        """Wait for effects under way, and until what they gave is in the journal."""
         if self._effects:
             await asyncio.wait(tuple(self._effects), timeout=seconds)
-            self._turn()
+            kept = self.loop.create_future()
+            self._commits.after(lambda: kept.set_result(None))
+            self.soon()
+            await asyncio.wait((kept,), timeout=seconds)

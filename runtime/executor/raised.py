@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nlpu.errors import NlpuError, ProgramError, described
+from nlpu.errors import HostError, NlpuError, ProgramError, described
 from nlpu.runtime.graph.node import Node
 from nlpu.value import Value
 
@@ -17,6 +17,13 @@ def as_typed(name: str, error: BaseException) -> BaseException:
     if isinstance(error, NlpuError):
         return error
     failure = ProgramError(f"the program {name} raised {described(error)}{_advice(error)}")
+    failure.__cause__ = error
+    return failure
+
+
+def internal(error: BaseException) -> HostError:
+    """What the runtime itself raised."""
+    failure = HostError(f"the runtime itself failed: {described(error)}; please report it")
     failure.__cause__ = error
     return failure
 

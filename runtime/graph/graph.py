@@ -21,23 +21,22 @@ from typing import Any
 
 from nlpu.errors import Cancelled, Diverged, NlpuError
 from nlpu.label import Label
+from nlpu.runtime.executor.raised import internal
 from nlpu.runtime.graph.kind import KINDS
 from nlpu.runtime.graph.node import Node, Scope
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.upstream import upstream
+from nlpu.runtime.journal.commits import CommitGate
 from nlpu.runtime.ports import Ports
 from nlpu.value import peek_error, peek_label
 
 
 class Graph:
-    """The growing graph of all runs of a computer.
+    """The growing graph of all runs of a computer."""
 
-    internal: makes a typed error of whatever else the runtime itself raises.
-    """
-
-    def __init__(self, internal: Callable[[BaseException], NlpuError]) -> None:
+    def __init__(self, commits: CommitGate[Node]) -> None:
         self.ports: Ports
-        self._internal = internal
+        self._commits = commits
         self._ready: deque[Node] = deque()
         self._released: list[Node] = []
         self._seq = 0
@@ -58,6 +57,9 @@ class Graph:
 
     def released(self) -> list[Callable[[], None]]:
         """What waits for nodes that were settled since this was last asked, in that order."""
+        if self._commits.later:
+            self._released += self._commits.settled
+            self._commits.settled.clear()
         nodes, self._released = self._released, []
         wakers: list[Callable[[], None]] = []
         for node in nodes:
@@ -75,7 +77,7 @@ class Graph:
             kind.ready(self, node)
         except BaseException as error:
             self._cancel_grown(node)  # it may have been refused halfway
-            self.failed(node, error if isinstance(error, NlpuError) else self._internal(error))
+            self.failed(node, error if isinstance(error, NlpuError) else internal(error))
 
     def failed(self, node: Node, error: NlpuError) -> None:
         """Fail a node; a divergence stops its run, so that no program can catch it."""
@@ -158,7 +160,9 @@ class Graph:
 
     def _close(self, node: Node, content: Any, error: BaseException | None, label: Any) -> None:
         node.settled(content, error, label)
-        if node.wakers:
+        if self._commits.later:
+            self._commits.settled.append(node)
+        elif node.wakers:
             self._released.append(node)
         if node.growers:
             self._grown(node)

@@ -33,6 +33,7 @@ from nlpu.runtime.graph.groups import groups_of, room_for, unbounded
 from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.lifts import lift_issued, lift_ready
 from nlpu.runtime.graph.node import Node, Scope, content_of
+from nlpu.runtime.graph.stage import Stage
 from nlpu.runtime.ports import GraphPort
 from nlpu.value import Value, literal, own, peek_content, peek_error, peek_label
 
@@ -183,7 +184,7 @@ def _wait_for_growth(node: Node, source: Node) -> None:
 
 
 def _pending(values: list[Any]) -> bool:
-    return any(isinstance(value, Node) and not value.ready for value in values)
+    return any(isinstance(value, Node) and value.stage is not Stage.SETTLED for value in values)
 
 
 def _listed(node: Node, source: Any) -> list[Any]:
@@ -196,7 +197,9 @@ def _listed(node: Node, source: Any) -> list[Any]:
 
 def _will_grow(operand: Any) -> bool:
     """Whether it is a map that does not know its items yet."""
-    return isinstance(operand, Node) and type(operand.work) is Map and not operand.ready
+    if not isinstance(operand, Node) or type(operand.work) is not Map:
+        return False
+    return operand.stage is not Stage.SETTLED
 
 
 def _child_call(scope: Scope, work: Call, operands: tuple[Any, ...]) -> Any:

@@ -16,7 +16,7 @@ from nlpu.errors import BadOperand, NlpuError, ProgramError, described
 from nlpu.lifting import Lift
 from nlpu.runtime.graph.label_gaps import check_given, given
 from nlpu.runtime.graph.node import Node
-from nlpu.runtime.journal.journal import text_hash
+from nlpu.runtime.journal.store import text_hash
 from nlpu.runtime.ports import GraphPort
 from nlpu.types.json_text import canonical
 from nlpu.value import CURRENT, Value, own, peek_content

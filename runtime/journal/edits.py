@@ -32,8 +32,8 @@ from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.ops.op import Call, Draws, Map, Op, Reduce
 from nlpu.printing import one_line
-from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.records import Outcome, Past
+from nlpu.runtime.journal.store import RunLog
 
 _MOST_NAMED = 5
 _MOST_OPS = 512
@@ -71,14 +71,15 @@ class Edits:
 class Ancestor:
     """The run that an edited one comes from, and the edits between them."""
 
-    def __init__(self, past: Past, edits: Edits, journal: Journal | NoJournal) -> None:
+    def __init__(self, past: Past, edits: Edits, log: RunLog) -> None:
+        """``log``: the edited run's; the past's texts are known there."""
         self.past = past
         self.edits = edits
         self._edited = {at: _key_of(at, text) for at, text in edits.results.items()}
         self.unused = set(edits.results)  # positions where no call of the edited op has come to be
         for at, text in edits.results.items():
-            number = journal.text(text)
-            journal.texts[number] = text
+            number = log.text(text)
+            log.texts[number] = text
             past.outcomes[self._edited[at].hex()] = Outcome(number, [])
 
     def key(self, position: str, op: Op[Any], key: bytes) -> bytes:

@@ -4,8 +4,10 @@ Rules
 1. Only what is a journal, or empty, is opened; anything else is left as it is.
 2. A file that may have rows in a log beside it is marked so before there is one (``OPEN``): without
    its side record it is damaged. One that was closed (``CLOSED``) is whole without anything beside
-   it, and can be sent alone. Older files have no mark, and never had a side record; their calls
-   have other keys, so they are read only.
+   it, and can be sent alone; where it holds several runs, indexes keep them apart, which are
+   dropped while it is written. Files of the first format number all their runs together
+   (``JOINT``). The oldest of them have no mark and no side record; their calls have other keys, so
+   they are read only.
 3. What is no file is not opened: to open a pipe might never end (``nature``).
 4. What the host did (no space, no permission) is StorageFailed; any other error of SQLite on a file
    of ours is damage.
@@ -25,14 +27,19 @@ from nlpu.file_lock import Lock
 from nlpu.runtime.journal.witness import SUFFIX, Record, beside, read
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS text (id INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS text (
+    id INTEGER PRIMARY KEY, hash BLOB NOT NULL, body BLOB NOT NULL, place INTEGER);
 CREATE TABLE IF NOT EXISTS log (
     seq INTEGER PRIMARY KEY, texts INTEGER NOT NULL, body BLOB NOT NULL, chain BLOB NOT NULL);
 """
+_APART: Final = "DROP INDEX IF EXISTS log_run; DROP INDEX IF EXISTS text_run;"
+_INDEX: Final = "CREATE INDEX log_run ON log (texts); CREATE INDEX text_run ON text (place);"
 _MAGIC: Final = 0x4E4C5055  # "NLPU", SQLite's application_id
 _HEAD: Final = 72  # bytes of SQLite's header up to its application_id
-FORMAT: Final = 1  # SQLite's user_version; without a mark in it, of before there were side records
-OPEN, CLOSED = FORMAT | 0x100, FORMAT | 0x200  # rule 2
+OLDEST: Final = 1  # SQLite's user_version: of before there were side records
+OPEN: Final = (0x102, 0x101)  # rule 2: of this format, and of the first
+CLOSED: Final = (0x202, 0x201)
+JOINT: Final = (OLDEST, OPEN[1], CLOSED[1])
 ERRORS: Final = (sqlite3.Error, ValueError)  # a damaged schema's error may be no text to the module
 _HOST_FAULTS: Final = tuple(  # of SQLite; any other error on a file of ours is damage
     f"SQLITE_{name}"
@@ -148,7 +155,7 @@ def _prepare(db: sqlite3.Connection, path: Path, durable: bool, read_only: bool)
     version = db.execute("PRAGMA user_version").fetchone()[0]
     empty = is_empty(db)
     db.execute("COMMIT")
-    known = [(0, 0)] if empty else [(_MAGIC, mark) for mark in (FORMAT, OPEN, CLOSED)]
+    known = [(0, 0)] if empty else [(_MAGIC, mark) for mark in (OLDEST, *OPEN, *CLOSED)]
     if (magic, version) not in known:
         raise damaged(path, "it is not a journal of this program's format")
     if read_only:
@@ -157,10 +164,17 @@ def _prepare(db: sqlite3.Connection, path: Path, durable: bool, read_only: bool)
         db.execute("PRAGMA synchronous=OFF")  # the checkpoint below syncs it all
     db.execute("PRAGMA journal_mode=WAL")
     db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-    if version != OPEN:
-        marks = f"PRAGMA application_id={_MAGIC};PRAGMA user_version={OPEN};"
-        db.executescript(f"BEGIN;{marks}{_SCHEMA}COMMIT;")
+    if version not in OPEN:
+        mark = OPEN[version in JOINT]
+        marks = f"PRAGMA application_id={_MAGIC};PRAGMA user_version={mark};"
+        db.executescript(f"BEGIN;{marks}{_SCHEMA}{_APART}COMMIT;")
         db.execute("PRAGMA wal_checkpoint").fetchone()  # into the file itself, before any row
+
+
+def sealed(*, joint: bool, several: bool) -> str:
+    """Give what makes a file whole in itself, with or without several runs (rule 2)."""
+    apart = _INDEX if several and not joint else ""
+    return f"BEGIN;{apart}PRAGMA user_version={CLOSED[joint]};COMMIT;"
 
 
 def is_empty(db: sqlite3.Connection) -> bool:

@@ -26,8 +26,8 @@ from typing import Any, get_type_hints
 from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.errors import described
-from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.own import text_name
+from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.keywords import arranged
 from nlpu.runtime.naming import named
 from nlpu.runtime.scheduler.budget import Budget
@@ -73,7 +73,7 @@ def budget_json(budget: Budget) -> dict[str, Any]:
 
 
 def header_of(
-    journal: Journal | NoJournal, program: Callable[..., Any], args: Any, kwargs: Any,
+    journal: RunLog, program: Callable[..., Any], args: Any, kwargs: Any,
     budget: Budget, facts: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """The header of a run that begins; ``facts`` are its starter's and win."""

@@ -4,43 +4,44 @@ Theory of operation
 -------------------
 One SQLite file (WAL) for one computer, holding all its runs. Two tables:
 
-    text  every distinct text once, with its hash
-    log   one row for each thing that happened, in order, and how many texts there were by then
+    text  every distinct text of a run once, with its hash
+    log   one row for each thing that happened, in order, and how many texts its run had by then
 
-A log row is a JSON array. Its checksum covers the row and the checksum before it, so a row that is
-lost, changed or out of order breaks the chain; how many there must be is said by a record beside
-the file (``witness``). Rows are buffered and written in one transaction a turn of the scheduler's
-loop (group commit); results reach programs only after it.
+A log row is a JSON array. Whose it is says ``place``: the run's number stands above that of the
+text, or above the number of texts. How many rows there must be is said by a record beside the file
+(``witness``). What is buffered is written in one transaction a turn of the scheduler's loop (group
+commit), and is durable when ``flush`` returns.
 
 Rules
-1. ``append`` only buffers; ``commit`` makes everything appended so far permanent, or raises
-   StorageFailed and nothing of it is. (Where only the side record could not be written, all of it
-   is, and nothing follows from it: as if the process had been killed then.)
+1. What a failed flush leaves is nothing, or (where only the side record could not be written) all
+   of it, and nothing follows from it: as if the process had been killed then.
 2. With ``durable`` every commit is synced to the disk (FULL); without, it survives the death of
-   the process (NORMAL), and the sync happens at checkpoints.
-3. Opening verifies the chain of all rows, their number and the hash of all texts before anything
-   is used or written, and raises JournalDamaged at the first that does not hold.
+   the process (NORMAL), and the sync happens at checkpoints, or where a row asks for it.
+3. Opening verifies the number of all rows, and all of the runs that are asked for, before anything
+   is used or written: their chains and the hash of their texts. It raises JournalDamaged at the
+   first that does not hold.
 4. One process owns a journal while it is open, by whatever link (a lock beside it); a second is
    told who.
-5. Rows are data: nothing read back is evaluated or imported by itself.
-6. A new file is its owner's alone (``nlpu.private``).
+5. A new file is its owner's alone (``nlpu.private``).
+6. A file of an earlier format, with one chain and one numbering for all its runs (``joint``), goes
+   on as it is: it is read as a whole.
 
-How the file is opened is ``journal_file``'s business, what the rows say ``history``'s.
+How the file is opened is ``file``'s business, what the rows say ``records``'s.
 """
 
 from __future__ import annotations
 
-import json
-from contextlib import ExitStack, suppress
-from hashlib import blake2b
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from nlpu.errors import JournalDamaged
 from nlpu.private import make_file
 from nlpu.runtime.journal.file import (
-    CLOSED,
     ERRORS,
-    FORMAT,
+    JOINT,
+    OLDEST,
     OPEN,
     connect,
     damaged,
@@ -49,73 +50,34 @@ from nlpu.runtime.journal.file import (
     owned,
     plain,
     recorded,
+    sealed,
     typed,
 )
+from nlpu.runtime.journal.store import CHAIN_BYTES, Buffered, Found, Row, Space, place
 from nlpu.runtime.journal.witness import SUFFIX, Witness, agrees, beside, boot_id, lost, side_of
 
-_CHAIN_BYTES: Final = 8
-_HASH_BYTES: Final = 16
-_NAMES_KEPT: Final = 4096
-
-Row = list[Any]
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
-
-_loads = json.JSONDecoder().decode
+_TEXTS: Final = "SELECT {0}, hash, body FROM text WHERE id > ?{1} ORDER BY id"
+_ROWS: Final = "SELECT seq, texts, body, chain FROM log WHERE seq > ?{0} ORDER BY seq"
 
 
-def text_hash(body: bytes) -> bytes:
-    """The name of a text in the store."""
-    return blake2b(body, digest_size=_HASH_BYTES).digest()
-
-
-def link(previous: bytes, seq: int, texts: int, body: bytes) -> bytes:
-    """The checksum of a row, which covers all rows before it and the number of texts by then."""
-    state = blake2b(previous, digest_size=_CHAIN_BYTES)
-    state.update(b"%d:%d:" % (seq, texts))
-    state.update(body)
-    return state.digest()
-
-
-def _bytes(text: str) -> bytes:
-    """A text as it is stored; error messages may hold lone surrogates, of file names."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-class _Names:
-    """Names texts by their hashes, remembering those met lately."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, bytes] = {}
-        self.rows: list[Row] = []  # all rows found on opening
-        self.texts: dict[int, str] = {}  # texts found on opening
-
-    def name(self, text: str) -> bytes:
-        """The hash of a text (remembered for texts met lately)."""
-        found = self._names.get(text)
-        if found is None:
-            if len(self._names) >= _NAMES_KEPT:
-                self._names.clear()
-            found = self._names[text] = text_hash(_bytes(text))
-        return found
-
-
-class Journal(_Names):
+class Journal(Buffered):
     """An open journal."""
 
-    keeps = True  # whether what is appended is kept at all
+    path: Path
 
     def __init__(
-        self, path: Path, *, durable: bool = False, read_only: bool = False, boot: bytes = b""
-    ) -> None:
-        """``boot`` stands for the id of this boot of the machine."""
+        self, path: Path, *, durable: bool = False, read_only: bool = False, boot: bytes = b"",
+        run: int | None = None,
+    ) -> None:  # fmt: skip
+        """``boot`` stands for the id of this boot of the machine. run: that is read (None: all)."""
         super().__init__()
         self.path = path
-        self._ids: dict[bytes, int] = {}
-        self._new_texts: list[tuple[int, bytes, bytes]] = []
-        self._new_rows: list[tuple[int, int, bytes, bytes]] = []
-        self._seq, self._chain, self._met = 0, bytes(_CHAIN_BYTES), 0  # _met: texts that were read
+        self._run = run
+        self._runs: list[int] = []
+        self._end = 0, bytes(CHAIN_BYTES)  # the last row, and its checksum
+        self._looked = 0, 0  # the last row and the last text there were when it was looked
         self.is_older = False  # made by a version whose calls had other keys
-        self.read_only, self._durable, self._sync = read_only, durable, False
+        self.read_only, self._durable = read_only, durable
         self._boot = boot or boot_id()
         self._side = Witness(path, self._boot)
         self._lock = None if read_only else owned(path)
@@ -134,7 +96,7 @@ class Journal(_Names):
         try:
             self._check_size()  # of a file that is empty SQLite would remove the log
             if not self.read_only:
-                make_file(self.path)  # rule 6; the files beside it take its mode
+                make_file(self.path)  # rule 5; the files beside it take its mode
             with ExitStack() as ends:
                 self._db = connect(self.path, durable, read_only=True)
                 ends.callback(self._db.close)
@@ -144,7 +106,9 @@ class Journal(_Names):
                 if self.read_only:
                     ends.pop_all()
                     return
-                self._side.take(self._record, self._seq, self._chain)  # before there is any row
+                where = "id" if self.joint else "place"
+                self._insert_text = f"INSERT INTO text ({where}, hash, body) VALUES (?,?,?)"
+                self._side.take(self._record, *self._end)  # before there is any row
                 self._db = connect(self.path, durable, read_only=False)
         except OSError as error:
             raise typed(self.path, error) from error
@@ -152,135 +116,168 @@ class Journal(_Names):
     def _check_size(self) -> None:
         rows = self._record.rows if self._record else 0
         if rows and not self.path.exists():
-            raise damaged(self.path, f"its file is gone, and with it {rows} rows")
+            raise self.damage(f"its file is gone, and with it {rows} rows")
         if rows and not self.path.stat().st_size:
-            raise damaged(self.path, f"its file is empty, and with it {rows} rows are gone")
+            raise self.damage(f"its file is empty, and with it {rows} rows are gone")
+
+    def damage(self, what: str) -> JournalDamaged:
+        """Make the error that names the file."""
+        return damaged(self.path, what)
 
     # -- writing ----------------------------------------------------------------------------
 
-    def text(self, text: str) -> int:
-        """The id of a text, stored once."""
-        name = self.name(text)
-        found = self._ids.get(name)
-        if found is None:
-            found = self._ids[name] = len(self._ids) + 1
-            self._new_texts.append((found, name, _bytes(text)))
-        return found
-
-    def append(self, *row: Any, last: str = "") -> None:
-        """Buffer one row: kind, run number, what belongs to the kind; ``last`` is JSON already."""
-        body = _dumps(row)
-        self.write(f"{body[:-1]},{last}]" if last else body)
-
-    def write(self, row: str) -> None:
-        """As ``append``, for a row that is JSON already."""
-        body, texts = row.encode("utf-8", "backslashreplace"), len(self._ids)  # as JSON escapes
-        self._seq += 1
-        self._chain = link(self._chain, self._seq, texts, body)
-        self._new_rows.append((self._seq, texts, body, self._chain))
-
-    def sync_next(self) -> None:
-        """Have the next commit synced to the disk, whatever ``durable`` says."""
-        self._sync = True
-
-    @property
-    def dirty(self) -> bool:
-        """Whether anything waits for a commit."""
-        return bool(self._new_rows or self._new_texts)
-
-    def commit(self) -> None:
-        """Write what was appended in one transaction. Raises StorageFailed."""
-        if not (self._new_rows or self._new_texts):
+    def flush(self) -> None:
+        """Write what was buffered in one transaction. Raises StorageFailed."""
+        rows, texts = self._new_rows, self._new_texts
+        if not (rows or texts):
             return
         db, sync = self._db, self._sync
         try:
             if sync:
                 db.execute("PRAGMA synchronous=FULL")
             db.execute("BEGIN IMMEDIATE")
-            if self._new_texts:
-                db.executemany("INSERT INTO text VALUES (?,?,?)", self._new_texts)
-            db.executemany("INSERT INTO log VALUES (?,?,?,?)", self._new_rows)
+            if texts:
+                db.executemany(self._insert_text, texts)
+            db.executemany("INSERT INTO log VALUES (?,?,?,?)", rows)
             db.execute("COMMIT")
             if sync and not self._durable:
                 db.execute("PRAGMA synchronous=NORMAL")
         except ERRORS as error:
             with suppress(*ERRORS):
                 db.execute("ROLLBACK")  # unless SQLite has done that already
-            self._forget()
+            self.drop(self.take())
             raise typed(self.path, error) from error
-        self._kept, self._sync = (self._seq, self._chain), False
-        self._new_texts.clear()
-        self._new_rows.clear()
+        if rows:
+            self._end = rows[-1][0], rows[-1][3]
+        self.keep_all()
         try:
-            self._side.note(self._seq, self._chain, held=sync or self._durable, sync=sync)
+            self._side.note(*self._end, held=sync or self._durable, sync=sync)
         except OSError as error:
             raise typed(self.path, error) from error
 
-    def _forget(self) -> None:
-        """Drop what was appended since the last commit, as if it had never been."""
-        self._seq, self._chain = self._kept
-        for _, name, _ in self._new_texts:
-            del self._ids[name]
-        self._new_texts.clear()
-        self._new_rows.clear()
+    def _end_of(self, run: int) -> Space:
+        if run not in self._runs:
+            return super()._end_of(run)
+        with self._reader(run) as fresh:
+            return fresh._space(run)
 
-    def close(self) -> None:
-        """Close the file and give up ownership. What was not committed is dropped. Idempotent."""
+    def close(self, *, discard: bool = False) -> None:
+        """Close the file and give up ownership. What was not committed is dropped. Idempotent.
+
+        discard: and remove it, if nothing was ever written to it.
+        """
         if self._side.is_open:
             self._seal()
         self._db.close()
         if self._lock is not None:
             self._lock.release()
-
-    def _seal(self) -> None:
-        """Make the file whole in itself (see ``journal_file``)."""
-        with suppress(*ERRORS, OSError):  # then it is left as by a kill
-            self._db.execute(f"PRAGMA user_version={CLOSED}")
-            self._db.close()  # unless somebody reads it, all is in the file then, synced
-            held = not beside(self.path, ".db-wal").exists()
-            self._side.note(*self._kept, held=held, sync=False)
-        self._side.close()
-
-    def discard(self) -> None:
-        """Close it, and remove the file if nothing was ever written to it."""
-        self.close()
-        if self._seq == 0 and not self.read_only:
+        if discard and not self._end[0] and not self.read_only:
             names = (".db", ".db-wal", ".db-shm", SUFFIX, ".lock")
             for path in [beside(self.path, name) for name in names]:
                 path.unlink(missing_ok=True)
 
+    def _seal(self) -> None:
+        """Make the file whole in itself (see ``file``)."""
+        with suppress(*ERRORS, OSError):  # then it is left as by a kill
+            several = max([*self._runs, *self._spaces], default=0) > 1
+            self._db.executescript(sealed(joint=self.joint, several=several))
+            self._db.close()  # unless somebody reads it, all is in the file then, synced
+            held = not beside(self.path, ".db-wal").exists()
+            self._side.note(*self._end, held=held, sync=False)
+        self._side.close()
+
     # -- reading ----------------------------------------------------------------------------
 
-    def refresh(self) -> None:
-        """Read again, for what was committed since it was opened."""
-        fresh = Journal(self.path, read_only=True, boot=self._boot)
-        fresh.close()
-        self.rows, self.texts = fresh.rows, fresh.texts
+    @property
+    def rows(self) -> list[Row]:
+        """All rows that were read last, run by run."""
+        return [row for run in sorted(self.found) for row in self.found[run].rows]
 
-    def follow(self) -> list[Row]:
-        """The rows committed since the last look. For readers; the owner knows its own rows."""
-        before = len(self.rows)
+    def runs(self) -> list[int]:
+        """List the runs that were there when it was opened."""
+        return list(self._runs)
+
+    def read(self, run: int) -> Found:
+        """Read all that is committed of a run; what was read on opening is handed over."""
+        home = 1 if self.joint else run
+        if home in self.found and self._end[0] == self._looked[0]:
+            return self._part(run)
+        with self._reader(run) as fresh:
+            if run in fresh._spaces:  # where it goes on, if it does
+                self._spaces.setdefault(run, fresh._spaces[run])
+            return fresh._part(run)
+
+    def follow(self, run: int) -> Found:
+        """Read what was committed of a run since the last look. For readers."""
+        self.found.clear()
         self._load()
-        return self.rows[before:]
+        return self._part(run)
+
+    def _part(self, run: int) -> Found:
+        """Hand over what was found of a run."""
+        if not self.joint:
+            return self.found.pop(run, None) or Found([], {})
+        rows, texts = self._of(1)
+        return Found([row for row in rows if whose(row) in (run, None)], dict(texts))
+
+    @contextmanager
+    def _reader(self, run: int) -> Iterator[Journal]:
+        fresh = Journal(self.path, read_only=True, boot=self._boot, run=run)
+        try:
+            yield fresh
+        finally:
+            fresh.close()
 
     def _load(self) -> None:
-        db, known = self._db, self._met
+        db = self._db
         self._record = recorded(self.path)  # before the rows, since a writer makes it after them
         try:
             db.execute("BEGIN")  # one snapshot: another process may be writing
             (mark,) = db.execute("PRAGMA user_version").fetchone()
             if not is_empty(db):
-                new_texts = db.execute("SELECT * FROM text WHERE id > ? ORDER BY id", (known,))
-                for number, name, body in new_texts:
-                    self._take_text(number, name, body)
-                for row in db.execute("SELECT * FROM log WHERE seq > ? ORDER BY seq", (self._seq,)):
-                    self._take_row(*row)
+                self.joint = mark in JOINT
+                self._look()
             db.execute("COMMIT")
         except (*ERRORS, TypeError) as error:
             raise typed(self.path, error) from error
         self._compare(mark)
-        self.is_older = bool(self._seq) and mark == FORMAT
-        self._kept = (self._seq, self._chain)  # what the last commit covers
+        self.is_older = bool(self._seq) and mark == OLDEST
+
+    def _look(self) -> None:
+        """Read and check what is new, of all runs or of the one that is asked for."""
+        db, (seq, text) = self._db, self._looked
+        key, only, bounds = "id" if self.joint else "place", "", tuple[int, ...]()
+        if self._run is not None and not self.joint:
+            only, bounds = (
+                " AND {0} >= ? AND {0} < ?",
+                (place(self._run, 0), place(self._run + 1, 0)),
+            )
+        self._take(
+            db.execute(_TEXTS.format(key, only.format("place")), (text, *bounds)),
+            db.execute(_ROWS.format(only.format("texts")), (seq, *bounds)),
+        )
+        (end,) = db.execute("SELECT ifnull(max(seq), 0) FROM log").fetchone()
+        if not seq:  # rows of other runs, too
+            (count,) = db.execute("SELECT count(*) FROM log").fetchone()
+            if count != end:
+                raise self.damage(f"{end - count} of its {end} rows are missing")
+            every = db.execute("SELECT DISTINCT texts >> 32 FROM log")
+            self._runs = sorted(run + 1 for (run,) in every)
+            if self.joint:
+                self._runs = sorted(
+                    {n for row in self._of(1).rows if (n := whose(row)) is not None}
+                )
+        self._looked = end, db.execute("SELECT ifnull(max(id), 0) FROM text").fetchone()[0]
+        self._seq = self._kept_seq = end
+        self._end = end, self._chain_at(end)
+        record = self._record
+        for at in (record.held, record.rows) if record is not None else ():
+            if record is not None and 0 < at <= end and not agrees(record, at, self._chain_at(at)):
+                raise self.damage(f"row {at} is not the one that its side record names")
+
+    def _chain_at(self, seq: int) -> bytes:
+        found = self._db.execute("SELECT chain FROM log WHERE seq = ?", (seq,)).fetchone()
+        return found[0] if found else bytes(CHAIN_BYTES)
 
     def _compare(self, mark: int) -> None:
         """Hold the number of rows against the side record."""
@@ -288,72 +285,16 @@ class Journal(_Names):
             missing = lost(self._record, self._seq, self._boot)
             if self._record.rows and not mark:  # which is on the disk before any row
                 missing = f"its file holds nothing, and {self._record.rows} rows are missing"
-            if mark == FORMAT:  # of a version that made no side records
+            if mark == OLDEST:  # of a version that made no side records
                 missing = missing or "its mark is another than its side record goes with"
             if missing:
-                raise damaged(self.path, missing)
-        elif mark == OPEN and recorded(self.path) is None:  # its owner may just have made it
+                raise self.damage(missing)
+        elif mark in OPEN and recorded(self.path) is None:  # its owner may just have made it
             name = side_of(self.path).name
-            raise damaged(self.path, f"its side record {name} is missing or says nothing")
-
-    def _take_text(self, number: int, name: bytes, body: bytes) -> None:
-        if number != self._met + 1 or text_hash(body) != name:
-            raise damaged(self.path, f"text {number} does not match its hash")
-        self._met = number
-        self._keep_text(number, name, body)
-
-    def _keep_text(self, number: int, name: bytes, body: bytes) -> None:
-        self._ids[name] = number
-        self.texts[number] = body.decode("utf-8", "surrogatepass")
-
-    def _take_row(self, seq: int, texts: int, body: bytes, chain: bytes) -> None:
-        expected = link(self._chain, self._seq + 1, texts, body)
-        if seq != self._seq + 1 or chain != expected:
-            raise damaged(self.path, f"row {self._seq + 1} fails its checksum")
-        if texts > self._met:
-            raise damaged(self.path, f"text {self._met + 1} is missing")
-        if self._record is not None and not agrees(self._record, seq, chain):
-            raise damaged(self.path, f"row {seq} is not the one that its side record names")
-        self._seq, self._chain = seq, chain
-        try:
-            row = _loads(body.decode("utf-8", "surrogatepass"))
-        except (ValueError, RecursionError) as error:
-            raise damaged(self.path, f"row {seq} cannot be read: {error}") from error
-        self._keep_row(row)
-
-    def _keep_row(self, row: Row) -> None:
-        self.rows.append(row)
+            raise self.damage(f"its side record {name} is missing or says nothing")
 
 
-class NoJournal(_Names):
-    """For computers without a run directory: names texts, keeps nothing."""
-
-    path = None
-    keeps = False
-    dirty = False
-    read_only = False
-
-    def text(self, text: str) -> int:
-        """No text has an id here."""
-        return 0
-
-    def append(self, *row: Any, last: str = "") -> None:
-        """Nothing is kept."""
-
-    def write(self, row: str) -> None:
-        """Nothing is kept."""
-
-    def commit(self) -> None:
-        """Nothing to write."""
-
-    def sync_next(self) -> None:
-        """Nothing to sync."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def discard(self) -> None:
-        """Nothing to close."""
-
-    def refresh(self) -> None:
-        """Nothing to read."""
+def whose(row: Any) -> int | None:
+    """Tell whose a row of a joint file is; None for what is no row, which whoever reads it says."""
+    whole = isinstance(row, list) and len(row) > 1 and type(row[1]) is int
+    return row[1] if whole else None

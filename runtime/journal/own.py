@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from nlpu.private import make_dir, make_file
-from nlpu.runtime.journal.journal import text_hash
 from nlpu.runtime.journal.records import Past
+from nlpu.runtime.journal.store import text_hash
 
 MARK: Final = "own"  # in a header
 _SECRET: Final = "journal.key"

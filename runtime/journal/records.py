@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-``history`` writes a run's rows as things happen. When the run is resumed, those of its former lives
+``writer`` writes a run's rows as things happen. When the run is resumed, those of its former lives
 are folded into a ``Past``, where they are found by position and by key. Rows name things by small
 numbers given on first use (ops, processors, texts, issues), so a call takes two short rows.
 
@@ -42,18 +42,19 @@ of the life.
 
 Rules
 1. Every row starts with its kind and the run's number.
-2. Nothing but this file, ``history`` and ``cost`` reads or writes a row of a call.
+2. Nothing outside this folder reads a row by the numbers of its fields: what others want of one has
+   a name here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nlpu.label import USER, Label, label_of
 from nlpu.runtime.graph.usage import amount_of, cost_of
-from nlpu.runtime.journal.journal import Row
+from nlpu.runtime.journal.store import Row
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
 
 
@@ -101,6 +102,24 @@ class PastIntent(NamedTuple):
     label: Label = USER  # that came with what it gave, or had come when it failed
 
 
+class End(NamedTuple):
+    """How a life ended: the number of its result's text, or its error's kind and message."""
+
+    status: str
+    text: int
+    error: list[str] | None
+    receipt: dict[str, Any]
+
+
+class Progress(NamedTuple):
+    """How a run was getting on: calls waiting, tokens of the longest path done and expected."""
+
+    waiting: int
+    done: int
+    expected: int
+    ms: int
+
+
 @dataclass(slots=True)
 class Past:
     """What the journal holds of a run's former lives."""
@@ -118,13 +137,14 @@ class Past:
     driven: dict[str, str] = field(default_factory=dict)  # position -> digest of its last intent
     inherited: set[str] = field(default_factory=set)  # digests of the ancestor's, used up
     header: dict[str, Any] = field(default_factory=dict)
-    end: Row | None = None
+    end: End | None = None
     lives: int = 1
+    seconds: float = 0.0  # of those that ended
     attempts: int = 0
     taken: set[str] = field(default_factory=set)  # keys of outcomes that another run paid for
     absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # by position
     lost: list[Amount] = field(default_factory=list)  # attempts that were cancelled or killed
-    pulse: Row | None = None  # the last one of this life
+    pulse: Progress | None = None  # the last one of this life
     other_ways: bool = False  # a life tried a failure again, or took changes: positions may shift
     numbered: dict[int, PastCall] = field(default_factory=dict)  # those with rows of their own
     invalid: dict[str, Replies] = field(default_factory=dict)  # of calls without an outcome, by key
@@ -143,7 +163,7 @@ class Past:
     @property
     def finished(self) -> bool:
         """Whether a life of the run came to its end with a result."""
-        return self.end is not None and self.end[2] == "done"
+        return self.end is not None and self.end.status == "done"
 
 
 def past_of(rows: Iterable[Row], *, keep_host_failures: bool = False) -> Past:
@@ -175,32 +195,6 @@ def fold(past: Past, rows: Iterable[Row]) -> None:
                 step(past, row)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise OddRow(row) from error
-
-
-class Moment(NamedTuple):
-    """When a call was sent or ended: the kind of its row, its number, and ms in that life.
-
-    Of a ``resume`` the ms are its date: a new life begins.
-    """
-
-    kind: str
-    number: int
-    ms: int
-
-
-def moments_of(rows: Iterable[Row]) -> Iterator[Moment]:
-    """The moments of a run's calls, in order. A cancelled one ended no earlier than it says."""
-    ms = 0
-    for row in rows:
-        kind = row[0]
-        if kind in ("issue", "attempt", "result", "failure"):
-            ms = row[-1]
-            yield Moment(kind, row[2], ms)
-        elif kind == "cancel":
-            yield Moment(kind, row[2], ms)
-        elif kind == "resume":
-            ms = 0
-            yield Moment(kind, 0, int(row[2] * 1000))
 
 
 def _call(
@@ -302,11 +296,13 @@ def _fold_cancel(past: Past, row: Row) -> None:
 
 
 def _fold_end(past: Past, row: Row) -> None:
-    past.end = row
+    _, _, status, text, error, receipt = row
+    past.end = End(status, text, error, receipt)
+    past.seconds += receipt["seconds"]
 
 
 def _fold_pulse(past: Past, row: Row) -> None:
-    past.pulse = row
+    past.pulse = Progress(*row[2:6])
 
 
 def _fold_resume(past: Past, row: Row) -> None:

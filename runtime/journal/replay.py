@@ -28,8 +28,8 @@ from nlpu.label import Label
 from nlpu.ops.op import Op
 from nlpu.prompt.complaint import Invalid
 from nlpu.runtime.journal.edits import Ancestor, Persona, label_of_text, rewritten
-from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.records import Outcome, Past, PastCall
+from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.journal.writer import History
 
 
@@ -42,7 +42,7 @@ class Replay:
 
     def __init__(
         self,
-        journal: Journal | NoJournal,
+        journal: RunLog,
         history: History,
         *,
         ancestor: Ancestor | None = None,

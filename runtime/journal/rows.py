@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 Checksums that hold say that a journal is as it was written, not that a run wrote it. Who reads the
-rows of a run (``archive``, ``lives``) gets them through here: each is of a form that ``history``
+rows of a run (``archive``, ``resume``) gets them through here: each is of a form that ``writer``
 writes, and each text that a row names is there. What only several rows together can tell (a result
 without a call) shows when they are folded.
 
@@ -14,7 +14,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final
@@ -23,8 +23,8 @@ from nlpu.errors import JournalDamaged, Usage
 from nlpu.prompt.convention import read, says_more
 from nlpu.runtime.graph.usage import MOST_FIGURES
 from nlpu.runtime.journal.file import damaged
-from nlpu.runtime.journal.journal import Journal, NoJournal, Row
 from nlpu.runtime.journal.records import OddRow, Past, fold, past_of
+from nlpu.runtime.journal.store import Row, RunLog
 
 Texts = Container[int]
 _Test = Callable[[Any, Texts], bool]
@@ -207,7 +207,7 @@ _RECEIPT: Final = _of(
 )
 _ERROR: Final = _optional(lambda content, texts: _each(_text)(content, texts) and len(content) == 2)
 _CALL: Final = (_place, _count, _count, _hex, _all_named)
-_FORMS: Final[dict[str, tuple[_Test, ...]]] = {  # as in ``history``, after kind and run
+_FORMS: Final[dict[str, tuple[_Test, ...]]] = {  # as in ``writer``, after kind and run
     "run": (_both(_shallow, _HEADER),),
     "op": (_count, _hex, _text, _named, _text),
     "on": (_count, _text),
@@ -235,73 +235,51 @@ _FORMS: Final[dict[str, tuple[_Test, ...]]] = {  # as in ``history``, after kind
 }
 
 
-def rows_by_run(journal: Journal | NoJournal) -> dict[int, list[Row]]:
-    """Sort a journal's rows by their runs. Raises JournalDamaged (rule 1)."""
-    found: dict[int, list[Row]] = {}
-    for at, row in enumerate(checked(journal), 1):
-        check_run(journal, at, row, found)
-        found.setdefault(row[1], []).append(row)
-    return found
+def checked(log: RunLog, after: int = 0) -> list[Row]:
+    """Give the rows of a run after one, which have been looked at. Raises JournalDamaged."""
+    for at, row in enumerate(log.rows[after:], after + 1):
+        check(log.path, at, row, log.texts, log.run, first=at == 1)
+    return log.rows[after:]
 
 
-def check_run(journal: Journal | NoJournal, at: int, row: Row, known: Container[int]) -> None:
-    """Hold a row against the runs before it. Raises JournalDamaged."""
-    begins = row[0] == "run"
-    if begins == (row[1] in known) or (begins and not _is_younger(row)):
-        raise odd(journal, at, row)
+def check(path: Path | None, at: int, row: Any, texts: Texts, run: int, *, first: bool) -> None:
+    """Hold a row of a run against its form: the first is its header. Raises JournalDamaged."""
+    whole = isinstance(row, list) and len(row) > 1 and isinstance(row[0], str)
+    if not whole or type(row[1]) is not int or row[1] != run or (row[0] == "run") != first:
+        raise odd(path, at, row)
+    form = _FORMS.get(row[0], ())
+    if len(row) - 2 < len(form):
+        raise odd(path, at, row)
+    for test, content in zip(form, row[2:], strict=False):
+        if not test(content, texts):
+            raise odd(path, at, row)
+    if first and row[2].get("from", {"number": 0})["number"] >= run:  # that is no older run
+        raise odd(path, at, row)
 
 
-def _is_younger(row: Row) -> bool:
-    """Tell whether a run comes from an older one, if from any."""
-    _, number, header = row[:3]
-    return bool(header.get("from", {"number": 0})["number"] < number)
-
-
-def checked(journal: Journal | NoJournal, after: int = 0) -> Iterator[Row]:
-    """Give the rows of a journal after one, each when it has been looked at."""
-    for at, row in enumerate(journal.rows[after:], after + 1):
-        check(journal, at, row, journal.texts)
-        yield row
-
-
-def past_in(
-    journal: Journal | NoJournal, rows: Iterable[Row], *, keep_host_failures: bool = False
-) -> Past:
-    """Fold rows of a journal as ``past_of`` does. Raises JournalDamaged."""
+def past_in(log: RunLog, *, keep_host_failures: bool = False) -> Past:
+    """Fold the rows of a run as ``past_of`` does. Raises JournalDamaged."""
     try:
-        return past_of(rows, keep_host_failures=keep_host_failures)
+        return past_of(log.rows, keep_host_failures=keep_host_failures)
     except OddRow as error:
-        raise _odd_in(journal, error) from error
+        raise _odd_in(log, error) from error
 
 
-def fold_in(journal: Journal, past: Past, rows: Iterable[Row]) -> None:
+def fold_in(log: RunLog, past: Past, rows: Iterable[Row]) -> None:
     """Extend a past as ``fold`` does. Raises JournalDamaged."""
     try:
         fold(past, rows)
     except OddRow as error:
-        raise _odd_in(journal, error) from error
+        raise _odd_in(log, error) from error
 
 
-def _odd_in(journal: Journal | NoJournal, error: OddRow) -> JournalDamaged:
-    at = next((at for at, row in enumerate(journal.rows, 1) if row is error.row), 0)
-    return odd(journal, at, error.row)
+def _odd_in(log: RunLog, error: OddRow) -> JournalDamaged:
+    at = next((at for at, row in enumerate(log.rows, 1) if row is error.row), 0)
+    return odd(log.path, at, error.row)
 
 
-def odd(journal: Journal | NoJournal, at: int, row: Any) -> JournalDamaged:
+def odd(path: Path | None, at: int, row: Any) -> JournalDamaged:
     """Make the error that names a row."""
     kind = row[0] if isinstance(row, list) and row else row
     what = f" ({kind!r:.20})" if isinstance(kind, str) else ""
-    return damaged(journal.path or Path(), f"row {at}{what} is none that a run writes")
-
-
-def check(journal: Journal | NoJournal, at: int, row: Any, texts: Texts) -> None:
-    """Hold a row against its form. Raises JournalDamaged."""
-    whole = isinstance(row, list) and len(row) > 1 and isinstance(row[0], str)
-    if not whole or type(row[1]) is not int:
-        raise odd(journal, at, row)
-    form = _FORMS.get(row[0], ())
-    if len(row) - 2 < len(form):
-        raise odd(journal, at, row)
-    for test, content in zip(form, row[2:], strict=False):
-        if not test(content, texts):
-            raise odd(journal, at, row)
+    return damaged(path or Path(), f"row {at}{what} is none that a run writes")

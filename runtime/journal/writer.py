@@ -13,19 +13,19 @@ from nlpu.label import USER, Label, label_text
 from nlpu.ops.op import Op
 from nlpu.prompt.complaint import Invalid
 from nlpu.runtime.graph.usage import Cost, usage_of
-from nlpu.runtime.journal.journal import Journal, NoJournal
 from nlpu.runtime.journal.records import Outcome, Past
+from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
 
 
 class History:
     """The rows of one run: those of its past, and those being written."""
 
-    def __init__(self, journal: Journal | NoJournal, run: int, past: Past, start_s: float) -> None:
+    def __init__(self, journal: RunLog, past: Past, start_s: float) -> None:
         self.past = past
         self.keeps = journal.keeps
         self._journal = journal
-        self._run = run
+        self._run = journal.run
         self._start_s = start_s
         self._issues = max(past.numbered, default=0)
         self._ops = {bytes.fromhex(op.digest): number for number, op in past.ops.items()}
@@ -48,7 +48,7 @@ class History:
         return number
 
     def _row(self, kind: str, *rest: Any) -> None:
-        self._journal.append(kind, self._run, *rest)
+        self._journal.append(kind, *rest)
 
     def _ms(self, now_s: float) -> int:
         return int((now_s - self._start_s) * 1000)
@@ -113,8 +113,11 @@ class History:
         """Its outcome is that of the run this one was edited from."""
         if self.keeps:
             self._issues += 1
-            numbers = [self._journal.text(text) for text in texts]
+            log = self._journal
+            numbers = [log.text(text) for text in texts]
             number, on = self.op_number(op), self._on(identity)
+            if outcome.text:  # it may be lent
+                outcome = outcome._replace(text=log.text(log.texts[outcome.text]))
             self._row("taken", self._issues, position, number, on, key.hex(), numbers, *outcome)
 
     def shared(
@@ -146,9 +149,12 @@ class History:
         """How the run is getting on."""
         self._row("pulse", waiting, done, expected, self._ms(now_s))
 
-    def intent(self, position: str, digest: str, call: str, approved: bool) -> None:
-        """A driver is about to be called."""
-        self._row("intent", position, digest, self._journal.text(call), approved)
+    def intent(
+        self, position: str, digest: str, call: str, approved: bool, *, sync: bool = False
+    ) -> None:
+        """A driver is about to be called. sync: a loss of power must not lose this."""
+        number = self._journal.text(call)
+        self._journal.append("intent", position, digest, number, approved, sync=sync)
 
     def effect(self, position: str, text: str, label: Label = USER) -> None:
         """What it gave, and the label that came with it."""

@@ -14,7 +14,7 @@ import networkx as nx
 
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.run import RunState
-from nlpu.value import peek_label, peek_state
+from nlpu.value import peek_error, peek_label
 
 
 def graph_of(run: RunState) -> nx.DiGraph[str]:
@@ -36,7 +36,7 @@ def _attributes(node: Node) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "op": node.name,
         "kind": type(node.work).__name__.lower(),
-        "state": peek_state(node).name.lower(),
+        "state": _state_of(node),
         "label": str(peek_label(node)),
         "estimate": node.estimate,
         "path_tokens": node.path_tokens,
@@ -46,3 +46,9 @@ def _attributes(node: Node) -> dict[str, Any]:
     if node.cost is not None:
         facts |= asdict(node.cost)
     return facts
+
+
+def _state_of(node: Node) -> str:
+    if not node.ready:
+        return "pending"
+    return "done" if peek_error(node) is None else "failed"

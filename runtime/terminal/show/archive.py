@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from nlpu.errors import JournalDamaged, NlpuError, Usage
 from nlpu.runtime.graph.usage import cost_of
 from nlpu.runtime.journal.file import journals
 from nlpu.runtime.journal.header import typed
-from nlpu.runtime.journal.journal import Journal, Row
+from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.records import Past
-from nlpu.runtime.journal.rows import checked, fold_in, past_in, rows_by_run
+from nlpu.runtime.journal.rows import checked, fold_in, past_in
+from nlpu.runtime.journal.store import Row, RunLog
 from nlpu.runtime.journal.witness import beside, side_of
 from nlpu.runtime.loader import file_of
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
@@ -52,7 +54,7 @@ class Record:
     @property
     def number(self) -> int:
         """Which run of its journal it is."""
-        return int(self.name.partition(".")[2] or 1)
+        return _number(self.name)
 
     @property
     def origin(self) -> str:
@@ -113,7 +115,7 @@ class Record:
     @property
     def receipt(self) -> dict[str, Any] | None:
         """The receipt of its last life, once that has ended."""
-        return None if self.past.end is None else self.past.end[5]
+        return None if self.past.end is None else self.past.end.receipt
 
     @property
     def calls(self) -> int:
@@ -166,16 +168,19 @@ def find(run_dir: Path, name: str) -> Record:
     if len(near) > 1:
         raise Usage(f"{name!r} is the start of several runs: {', '.join(near)}; give more of it")
     full = near[0] + name[len(wanted) :]
-    for record in read(stems[near[0]], strict=True):
+    for record in read(stems[near[0]], strict=True, name=full):
         if record.name == full:
             return record
     raise Usage(f"the journal {near[0]} has no run {full!r}; see: nlpu runs")
 
 
-def read(path: Path, strict: bool = False) -> list[Record]:
-    """The runs of one journal; one that cannot be read is a record too, unless ``strict``."""
+def read(path: Path, strict: bool = False, name: str = "") -> list[Record]:
+    """The runs of one journal; one that cannot be read is a record too, unless ``strict``.
+
+    name: of the only one that is to be read.
+    """
     try:
-        return _runs_of(path)
+        return _runs_of(path, _number(name) if name else None)
     except NlpuError as error:
         if strict:
             raise
@@ -184,49 +189,50 @@ def read(path: Path, strict: bool = False) -> list[Record]:
         return [Record(path.stem, past, {}, status, 0.0, str(error))]
 
 
-def _runs_of(path: Path) -> list[Record]:
+def _runs_of(path: Path, only: int | None) -> list[Record]:
     """Raises JournalDamaged, StorageFailed."""
-    journal = Journal(path, read_only=True)
-    journal.close()
-    return [
-        _record(path, number, past_in(journal, rows, keep_host_failures=True), rows, journal.texts)
-        for number, rows in sorted(rows_by_run(journal).items())
-    ]
+    with closing(Journal(path, read_only=True, run=only)) as journal:
+        wanted = [number for number in journal.runs() if only in (number, None)]
+        logs = [RunLog(journal, number, journal.read(number)) for number in wanted]
+    return [_record(log, past_in(log, keep_host_failures=True)) for log in logs if checked(log)]
 
 
 def followed(record: Record, pause: Callable[[], object]) -> Iterator[Record]:
     """The run as it is now and, after each pause, as it is then; the last is that of its end."""
-    journal, past, rows = Journal(record.path, read_only=True), Past(), list[Row]()
-    try:
-        new, alive = journal.rows, True
+    with closing(Journal(record.path, read_only=True, run=record.number)) as journal:
+        past, alive = Past(), True
+        log = RunLog(journal, record.number, journal.read(record.number))
+        fresh = checked(log)
         while True:
-            fresh = checked(journal, len(journal.rows) - len(new))
-            mine = [row for row in fresh if row[1] == record.number]
-            fold_in(journal, past, mine)
-            rows += mine
-            yield _record(record.path, record.number, past, rows, journal.texts)
+            fold_in(log, past, fresh)
+            yield _record(log, past)
             if past.end is not None or not alive:
                 return
             pause()
             alive = owner(record.path)  # asked before reading: what it committed last is read
-            new = journal.follow()
-    finally:
-        journal.close()
+            fresh = checked(log, after=log.extend(journal.follow(record.number)))
 
 
-def _record(path: Path, number: int, past: Past, rows: list[Row], texts: dict[int, str]) -> Record:
-    seconds = sum(row[5]["seconds"] for row in rows if row[0] == "end" and len(row) > 5)
-    return replace(record_of(path, number, past, seconds), texts=texts, rows=rows)
+def _record(log: RunLog, past: Past) -> Record:
+    assert log.path is not None  # it was read from there
+    return replace(record_of(log.path, log.run, past), texts=log.texts, rows=log.rows)
 
 
-def record_of(path: Path, number: int, past: Past, seconds: float) -> Record:
-    """Make the record of a run, by its past and the seconds of its ended lives."""
-    status = "stopped" if past.end is None else str(past.end[2])
+def record_of(path: Path, number: int, past: Past) -> Record:
+    """Make the record of a run, by its past."""
+    status = "stopped" if past.end is None else str(past.end.status)
+    seconds = past.seconds
     if past.end is None:
         status = "running" if owner(path) else "stopped"
         if past.lives == 1:  # its last sign of life is the journal's last commit
             seconds = max(0.0, changed_s(path) - past.header.get("started_s", 0.0))
     return Record(_name(path, number), past, {}, status, round(seconds, 3), path=path)
+
+
+def _number(name: str) -> int:
+    """Which run of its journal a name means; 0 for none."""
+    number = name.partition(".")[2] or "1"
+    return int(number) if number.isascii() and number.isdigit() else 0
 
 
 def _name(path: Path, number: int) -> str:

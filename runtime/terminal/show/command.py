@@ -214,8 +214,8 @@ def _details(record: Record) -> dict[str, Any]:
     details |= {name: _parsed(text) for name, text in _given_and_gave(record).items()}
     details["receipt"] = record.receipt
     end = record.past.end
-    if end is not None and end[4]:
-        details["error"] = {"type": end[4][0], "message": end[4][1]}
+    if end is not None and end.error:
+        details["error"] = dict(zip(("type", "message"), end.error, strict=True))
     return details
 
 
@@ -271,8 +271,8 @@ def _heading(record: Record) -> list[str]:
     if limits:
         lines.append("limits: " + ", ".join(f"{most:g} {name}" for name, most in limits.items()))
     end = record.past.end
-    if end is not None and end[4]:
-        lines.append(f"{end[4][0]}: {end[4][1]}")
+    if end is not None and end.error:
+        lines.append(": ".join(end.error))
     if record.status in ("stopped", "failed"):
         lines.append(f"to resume it: {record.resumption}")
     return [safe(" ".join(text.split())) for text in lines]  # no line of another
@@ -281,7 +281,7 @@ def _heading(record: Record) -> list[str]:
 def _given_and_gave(record: Record) -> dict[str, str]:
     """Its arguments and its result, as the journal has them."""
     end = record.past.end
-    kept = {"arguments": record.past.header.get("args", 0), "result": end[3] if end else 0}
+    kept = {"arguments": record.past.header.get("args", 0), "result": end.text if end else 0}
     return {name: record.texts[number] for name, number in kept.items() if number}
 
 

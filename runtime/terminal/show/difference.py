@@ -130,7 +130,7 @@ def _same(one: str | None, other: str | None) -> bool | None:
 
 def _result(record: Record) -> str | None:
     end = record.past.end
-    return record.texts.get(end[3]) if end is not None else None
+    return record.texts.get(end.text) if end is not None else None
 
 
 def _arguments(record: Record) -> str | None:

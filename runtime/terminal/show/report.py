@@ -135,7 +135,7 @@ def _about(record: Record) -> str:
     facts = [f"run {record.name}", record.status, f"started {began}", f"on {models}"]
     facts += [f"edited from run {record.origin}"] if record.origin else []
     end = record.past.end
-    return ", ".join(facts) + (f". {end[4][0]}: {end[4][1]}" if end is not None and end[4] else "")
+    return ", ".join(facts) + (f". {': '.join(end.error)}" if end is not None and end.error else "")
 
 
 def _figures(record: Record, whole: dict[str, Any]) -> list[tuple[str, str]]:

@@ -17,16 +17,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage, described
 from nlpu.printing import one_line
 from nlpu.runtime.journal.file import journals, stranger
-from nlpu.runtime.journal.journal import Journal, Row
-from nlpu.runtime.journal.records import Past, fold
-from nlpu.runtime.journal.rows import check, check_run, odd
+from nlpu.runtime.journal.journal import Journal, whose
+from nlpu.runtime.journal.records import Past
+from nlpu.runtime.journal.rows import check, odd
+from nlpu.runtime.journal.store import Row, Space, place
+from nlpu.runtime.journal.tally import Tally
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.runtime.terminal.show.archive import Record, changed_s, record_of
 
@@ -46,80 +48,31 @@ class Summary:
     error: str = ""
 
 
-@dataclass(slots=True)
-class _Tally:
-    """The sums of one run, as ``history`` would fold its rows."""
-
-    past: Past = field(default_factory=Past)
-    calls: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    issues: int = 0
-    names: set[tuple[str, int]] = field(default_factory=set)  # ops and processors with a row
-    keys: dict[int, str] = field(default_factory=dict)  # of calls in flight
-    again: dict[str, int] = field(default_factory=dict)  # tokens by key, where the host failed
-
-    def take(self, row: Row) -> bool:
-        """Add a row; False where none before it leads to it."""
-        kind = row[0]
-        if kind in ("op", "on"):
-            self.names.add((kind, row[2]))
-        elif kind in ("issue", "taken"):
-            self.issues = max(self.issues, row[2])
-            if kind == "issue":
-                self.keys[row[2]] = row[6]
-            return self._knows(row[4:6])
-        elif kind == "shared":
-            return self._knows(row[3:5])
-        elif kind in ("attempt", "again", "result", "failure"):
-            if kind in ("result", "failure"):
-                self._ended(row, row[4] if kind == "result" else row[6])
-            return bool(0 < row[2] <= self.issues)
-        else:
-            self._rest(kind, row)
-        return True
-
-    def _knows(self, numbers: list[int]) -> bool:
-        return set(zip(("op", "on"), numbers, strict=True)) <= self.names
-
-    def _rest(self, kind: str, row: Row) -> None:
-        if kind in ("run", "resume", "end"):
-            fold(self.past, [row])
-            self.seconds += row[5]["seconds"] if kind == "end" else 0
-        if kind == "resume":
-            self.keys.clear()
-        elif kind == "cancel":
-            self.keys.pop(row[2], None)
-
-    def _ended(self, row: Row, usage: list[int]) -> None:
-        key, tokens = self.keys.pop(row[2], ""), usage[1] if len(usage) > 1 else 0
-        before = self.again.pop(key, None)
-        self.calls += before is None
-        self.tokens += tokens - (before or 0)
-        if row[0] == "failure" and row[5] == "host":
-            self.again[key] = tokens
-
-
 class _Skim(Journal):
     """A journal of which sums are kept."""
 
     def __init__(self, path: Path) -> None:
-        self.runs: dict[int, _Tally] = {}
+        self.sums: dict[int, Tally] = {}
         super().__init__(path, read_only=True)
 
-    def _keep_text(self, number: int, name: bytes, body: bytes) -> None:
+    def _keep_text(self, space: Space, name: bytes, body: bytes) -> None:
         """Nothing of it."""
 
-    def _keep_row(self, row: Row) -> None:
-        check(self, self._seq, row, range(1, self._met + 1))
-        check_run(self, self._seq, row, self.runs)
-        if not self.runs.setdefault(row[1], _Tally()).take(row):
-            raise odd(self, self._seq, row)
+    def _keep_row(self, space: Space, row: Row) -> None:
+        run = whose(row) if self.joint else space.run
+        tally = self.sums.setdefault(run or 0, Tally())
+        tally.rows += 1
+        at = space.rows if self.joint else tally.rows
+        check(self.path, at, row, range(1, space.met + 1), run or 0, first=tally.rows == 1)
+        if not tally.take(row):
+            raise odd(self.path, at, row)
 
-    def beginning(self, number: int) -> tuple[str, bool]:
-        """Read the beginning of a text, and tell whether it is all."""
-        query = "SELECT substr(body, 1, ?), length(body) FROM text WHERE id = ?"
-        body, length = self._db.execute(query, (_BEGINNING, number)).fetchone() or (b"", 0)
+    def beginning(self, run: int, number: int) -> tuple[str, bool]:
+        """Read the beginning of a text of a run, and tell whether it is all."""
+        key, run = ("id", 1) if self.joint else ("place", run)
+        query = f"SELECT substr(body, 1, ?), length(body) FROM text WHERE {key} = ?"
+        found = self._db.execute(query, (_BEGINNING, place(run, number))).fetchone()
+        body, length = found or (b"", 0)
         return body.decode("utf-8", "ignore"), length <= _BEGINNING
 
 
@@ -169,18 +122,18 @@ def skimmed(path: Path) -> list[Summary]:
 def _skimmed(path: Path) -> list[Summary]:
     journal = _Skim(path)
     try:
-        return [_summary(journal, path, *each) for each in sorted(journal.runs.items())]
+        return [_summary(journal, path, *each) for each in sorted(journal.sums.items())]
     finally:
         journal.close()
 
 
-def _summary(journal: _Skim, path: Path, number: int, tally: _Tally) -> Summary:
+def _summary(journal: _Skim, path: Path, number: int, tally: Tally) -> Summary:
     past = tally.past
-    given, whole = journal.beginning(past.header.get("args", 0))
-    gave, _ = journal.beginning(past.end[3] if past.end is not None else 0)
-    error = past.end[4] if past.end is not None else None
+    given, whole = journal.beginning(number, past.header.get("args", 0))
+    gave, _ = journal.beginning(number, past.end.text if past.end is not None else 0)
+    error = past.end.error if past.end is not None else None
     return Summary(
-        record_of(path, number, past, tally.seconds), tally.calls, tally.tokens / TOKENS_PER_NLOP,
+        record_of(path, number, past), tally.calls, tally.tokens / TOKENS_PER_NLOP,
         told_arguments(given) if whole else one_line(f"{given[2:]} …", _WIDTH),
         one_line(gave, _WIDTH), one_line(": ".join(error), _WIDTH) if error else "",
     )  # fmt: skip

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import accumulate
 
-from nlpu.runtime.journal.records import Moment, PastCall, moments_of
+from nlpu.runtime.journal.moments import Moment, moments_of
+from nlpu.runtime.journal.records import PastCall
 from nlpu.runtime.terminal.show.archive import Record
 
 _ENDS = {"result": "done", "failure": "failed", "cancel": "cancelled"}

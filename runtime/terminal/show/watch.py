@@ -77,7 +77,7 @@ def picture_of(record: Record, date_s: float) -> Picture:
     sums = sums_of(calls_of(record))
     whole = sums[-1]
     pulse = record.past.pulse if running else None
-    waiting, done, expected = pulse[2:5] if pulse is not None else (None, None, None)
+    waiting, done, expected, _ = (None, None, None, 0) if pulse is None else pulse
     return Picture(
         run=record.name,
         status=record.status,

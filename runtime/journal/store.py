@@ -1,0 +1,391 @@
+"""What keeps the rows of runs: a protocol, for a file, for memory, and for a database.
+
+Theory of operation
+-------------------
+A run is a row for each thing that happened, in order, and every distinct text once. Rows and texts
+are numbered and chained run by run: a row's checksum covers the row and the one before it in its
+run, so one that is lost, changed or out of order breaks the chain of its run. What is written is
+buffered, and made durable in two phases: ``flush`` hands over all that is buffered and returns at
+once; it gives a future, or None if all is durable on return.
+
+    JournalStore    the protocol
+    RunLog          one run's part of a store: what a run, its writer and its readers hold
+    Buffered        what stores have in common: numbers, chains, the buffer, and checks of what is
+                    read. A store on top of it says how a batch is written and how rows are read
+
+Rules
+1. ``flush`` is called when no other is under way; what is written meanwhile is of the next.
+2. A batch is durable whole, or nothing of it is. What failed is dropped with all that was buffered
+   behind it, as if it had never been, and the error is StorageFailed: raised, or the future's.
+3. To read a run is to read its rows alone, whatever else the store holds.
+4. Rows are data: nothing read back is evaluated or imported by itself.
+5. A store belongs to one thread: a flush that ends elsewhere is posted there before its future is
+   set. Who only reads has a store of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from concurrent.futures import Future
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+from nlpu.errors import JournalDamaged
+
+CHAIN_BYTES: Final = 8
+_HASH_BYTES: Final = 16
+_NAMES_KEPT: Final = 4096
+_SHIFT: Final = 32  # of a run's number in a place
+_MASK: Final = (1 << _SHIFT) - 1
+
+Row = list[Any]
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_loads = json.JSONDecoder().decode
+
+
+class Found(NamedTuple):
+    """What a store holds of a run, or has got since it was last looked at."""
+
+    rows: list[Row]
+    texts: dict[int, str]
+
+
+class JournalStore(Protocol):
+    """Keeps runs by number. See the module for what ``flush`` promises."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is written is kept at all."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """Its file, if it has one."""
+        ...
+
+    @property
+    def dirty(self) -> bool:
+        """Whether anything waits for a flush."""
+        ...
+
+    def runs(self) -> list[int]:
+        """List the runs that were there when it was opened."""
+        ...
+
+    def read(self, run: int) -> Found:
+        """Read all that is durable of a run. Raises JournalDamaged, StorageFailed."""
+        ...
+
+    def follow(self, run: int) -> Found:
+        """Read what became durable of a run since the last look."""
+        ...
+
+    def text(self, run: int, text: str, name: bytes) -> int:
+        """Number a text of a run, stored once; ``name`` is its hash."""
+        ...
+
+    def write(self, run: int, row: str, *, sync: bool = False) -> None:
+        """Buffer a row, which is JSON. sync: its flush survives the loss of power."""
+        ...
+
+    def flush(self) -> Future[None] | None:
+        """Make all that is buffered durable. Raises StorageFailed."""
+        ...
+
+    def close(self, *, discard: bool = False) -> None:
+        """Give it up, with what is not durable. Idempotent.
+
+        discard: and leave nothing behind where nothing was ever written.
+        """
+        ...
+
+
+def text_hash(body: bytes) -> bytes:
+    """Name a text that is stored."""
+    return blake2b(body, digest_size=_HASH_BYTES).digest()
+
+
+def link(previous: bytes, seq: int, texts: int, body: bytes) -> bytes:
+    """Chain a row: a checksum of all before it in its run, and of the number of texts by then."""
+    state = blake2b(previous, digest_size=CHAIN_BYTES)
+    state.update(b"%d:%d:" % (seq, texts))
+    state.update(body)
+    return state.digest()
+
+
+def place(run: int, number: int) -> int:
+    """Make one number of a run's and of that of a thing in it; for the first run it is the same."""
+    return ((run - 1) << _SHIFT) | number
+
+
+def run_at(where: int) -> int:
+    """Tell whose place it is."""
+    return (where >> _SHIFT) + 1
+
+
+def _bytes(text: str) -> bytes:
+    """Encode a text as it is stored; error messages may hold lone surrogates, of file names."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+class RunLog:
+    """One run's part of a store: what was found of it, and where more of it is written."""
+
+    __slots__ = (
+        "_lent", "_names", "keeps", "path", "read_only", "rows", "run", "store", "texts", "write",
+    )  # fmt: skip
+
+    def __init__(self, store: JournalStore, run: int, found: Found | None = None) -> None:
+        self.store, self.run = store, run
+        self.keeps, self.path, self.read_only = store.keeps, store.path, store.read_only
+        self.rows, self.texts = found or Found([], {})
+        self.write = partial(store.write, run)  # as ``append``, for a row that is JSON already
+        self._names: dict[str, bytes] = {}
+        self._lent = 0
+
+    def name(self, text: str) -> bytes:
+        """Hash a text (remembered for texts met lately)."""
+        found = self._names.get(text)
+        if found is None:
+            if len(self._names) >= _NAMES_KEPT:
+                self._names.clear()
+            found = self._names[text] = text_hash(_bytes(text))
+        return found
+
+    def text(self, text: str) -> int:
+        """Number a text, stored once."""
+        if not self.keeps:
+            return 0
+        return self.store.text(self.run, text, self._names.get(text) or self.name(text))
+
+    def lend(self, text: str) -> int:
+        """Number a text of another run for this process alone: below zero, and stored nowhere."""
+        self._lent -= 1
+        self.texts[self._lent] = text
+        return self._lent
+
+    def extend(self, found: Found) -> int:
+        """Take more that was found; gives how many rows there were before."""
+        before = len(self.rows)
+        self.rows += found.rows
+        self.texts |= found.texts
+        return before
+
+    def append(self, kind: str, *rest: Any, last: str = "", sync: bool = False) -> None:
+        """Buffer one row: what belongs to its kind; ``last`` is JSON already."""
+        if not self.keeps:
+            return
+        body = _dumps((kind, self.run, *rest))
+        self.write(f"{body[:-1]},{last}]" if last else body, sync=sync)
+
+
+class NoJournal:
+    """For computers without a run directory: keeps nothing."""
+
+    path = None
+    keeps = dirty = read_only = False
+
+    def runs(self) -> list[int]:
+        """There are none."""
+        return []
+
+    def read(self, run: int) -> Found:
+        """There is nothing."""
+        return Found([], {})
+
+    follow = read
+
+    def text(self, run: int, text: str, name: bytes) -> int:
+        """No text has a number here."""
+        return 0
+
+    def write(self, run: int, row: str, *, sync: bool = False) -> None:
+        """Nothing is kept."""
+
+    def flush(self) -> None:
+        """Nothing to write."""
+
+    def close(self, *, discard: bool = False) -> None:
+        """Nothing to close."""
+
+
+class Space:
+    """Where numbers and chain of a run are: at its end. Runs of an old file have one together."""
+
+    __slots__ = ("base", "chain", "ids", "kept", "marked", "met", "rows", "run", "taken")
+
+    def __init__(self, run: int) -> None:
+        self.run, self.base = run, place(run, 0)
+        # At the end of what is buffered, of the batch that is under way, of what is durable.
+        self.chain = self.taken = self.kept = bytes(CHAIN_BYTES)
+        self.marked = False  # whether it has rows in the buffer
+        self.ids: dict[bytes, int] = {}
+        self.rows = self.met = 0  # that were read, and texts
+
+
+class Batch(NamedTuple):
+    """What one flush makes durable: rows (seq, texts, body, chain), texts (place, name, body)."""
+
+    rows: list[tuple[int, int, bytes, bytes]]
+    texts: list[tuple[int, bytes, bytes]]
+    sync: bool
+    spaces: list[Space]  # that have rows in it
+
+
+class Buffered:
+    """Numbers, chains and buffer of a store (see the module)."""
+
+    keeps = True
+    read_only = False
+    path: Path | None = None
+    joint = False  # whether all runs have one chain, and texts one numbering: an old file's
+
+    def __init__(self) -> None:
+        self._spaces: dict[int, Space] = {}
+        self.found: dict[int, Found] = {}
+        self._seq = self._kept_seq = 0
+        self._sync = False
+        self._new_rows: list[tuple[int, int, bytes, bytes]] = []
+        self._new_texts: list[tuple[int, bytes, bytes]] = []
+        self._marked: list[Space] = []
+
+    # -- writing ----------------------------------------------------------------------------
+
+    @property
+    def dirty(self) -> bool:
+        """Whether anything waits for a flush."""
+        return bool(self._new_rows or self._new_texts)
+
+    def text(self, run: int, text: str, name: bytes) -> int:
+        """Number a text of a run, stored once."""
+        try:
+            space = self._spaces[run]
+        except KeyError:
+            space = self._space(run)
+        found = space.ids.get(name)
+        if found is None:
+            found = space.ids[name] = len(space.ids) + 1
+            self._new_texts.append((space.base | found, name, _bytes(text)))
+        return found
+
+    def write(self, run: int, row: str, *, sync: bool = False) -> None:
+        """Buffer a row."""
+        try:
+            space = self._spaces[run]
+        except KeyError:
+            space = self._space(run)
+        body = row.encode("utf-8", "backslashreplace")  # as JSON escapes
+        texts = space.base | len(space.ids)
+        self._seq += 1
+        space.chain = chain = link(space.chain, self._seq, texts, body)
+        self._new_rows.append((self._seq, texts, body, chain))
+        if not space.marked:
+            space.marked = True
+            self._marked.append(space)
+        if sync:
+            self._sync = True
+
+    def _space(self, run: int) -> Space:
+        """Find where a run goes on: an old one is read first."""
+        home = 1 if self.joint else run
+        if home not in self._spaces:
+            self._spaces[home] = self._end_of(home)
+        return self._spaces.setdefault(run, self._spaces[home])
+
+    def _end_of(self, run: int) -> Space:
+        """Read where a run ends that this store has not read yet."""
+        return Space(run)
+
+    def take(self) -> Batch:
+        """Hand over all that is buffered."""
+        batch = Batch(self._new_rows, self._new_texts, self._sync, self._marked)
+        for space in self._marked:
+            space.marked, space.taken = False, space.chain
+        self._new_rows, self._new_texts, self._marked, self._sync = [], [], [], False
+        return batch
+
+    def keep(self, batch: Batch) -> None:
+        """Count a batch as durable."""
+        if batch.rows:
+            self._kept_seq = batch.rows[-1][0]
+        for space in batch.spaces:
+            space.kept = space.taken
+
+    def keep_all(self) -> None:
+        """Count all that is buffered as durable: as ``keep`` of what ``take`` gives, but faster."""
+        self._kept_seq = self._seq
+        for space in self._marked:
+            space.marked, space.kept = False, space.chain
+        self._marked.clear()
+        self._new_rows.clear()
+        self._new_texts.clear()
+        self._sync = False
+
+    def drop(self, batch: Batch) -> None:
+        """Go back to what is durable: neither the batch nor what is buffered has been (rule 2)."""
+        later = self.take()
+        for space in (*batch.spaces, *later.spaces):
+            space.chain = space.kept
+        for where, name, _ in (*batch.texts, *later.texts):
+            del self._spaces[run_at(where)].ids[name]
+        self._seq = self._kept_seq
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def damage(self, what: str) -> JournalDamaged:
+        """Make the error that says what is wrong with it."""
+        return JournalDamaged(f"the journal is damaged: {what}. Nothing of it was used")
+
+    def _take(self, texts: Iterable[Any], rows: Iterable[Any]) -> None:
+        """Check and keep what was read, in order: of some runs, all of each."""
+        for where, name, body in texts:
+            self._take_text(where, name, body)
+        for seq, where, body, chain in rows:
+            self._take_row(seq, where, body, chain)
+
+    def _reading(self, where: int) -> Space:
+        run = run_at(where)
+        if run not in self._spaces:
+            self._spaces[run] = Space(run)
+        return self._spaces[run]
+
+    def _take_text(self, where: int, name: bytes, body: bytes) -> None:
+        space = self._reading(where)
+        if where & _MASK != space.met + 1 or text_hash(body) != name:
+            raise self.damage(f"text {where & _MASK} does not match its hash")
+        space.met += 1
+        self._keep_text(space, name, body)
+
+    def _keep_text(self, space: Space, name: bytes, body: bytes) -> None:
+        space.ids[name] = space.met
+        self._of(space.run).texts[space.met] = body.decode("utf-8", "surrogatepass")
+
+    def _take_row(self, seq: int, where: int, body: bytes, chain: bytes) -> None:
+        space = self._reading(where)
+        if chain != link(space.chain, seq, where, body):
+            raise self.damage(f"row {space.rows + 1} fails its checksum")
+        if where & _MASK > space.met:
+            raise self.damage(f"text {space.met + 1} is missing")
+        space.rows += 1
+        space.chain = space.kept = chain
+        try:
+            row = _loads(body.decode("utf-8", "surrogatepass"))
+        except (ValueError, RecursionError) as error:
+            raise self.damage(f"row {space.rows} cannot be read: {error}") from error
+        self._keep_row(space, row)
+
+    def _keep_row(self, space: Space, row: Row) -> None:
+        self._of(space.run).rows.append(row)
+
+    def _of(self, run: int) -> Found:
+        if run not in self.found:
+            self.found[run] = Found([], {})
+        return self.found[run]
