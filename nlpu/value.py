@@ -383,11 +383,8 @@ def adopted(given: Any, maker: Issuer, depth: int = 0) -> Any:
     return dict(zip(given, mine, strict=True)) if type(given) is dict else type(given)(mine)
 
 
-# -- for the runtime alone: to look without anybody being lowered by that
-
-
 def peek_label(value: Value[Any]) -> Label:
-    """Give a Value's label, whoever is inside of what."""
+    """Give a Value's label; nobody is lowered by that. For the runtime alone, as the next two."""
     return value._label
 
 
