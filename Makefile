@@ -65,7 +65,7 @@ test-vllm: $(VENV)/installed-dev $(VLLM_VENV)/installed  ## the tests against a 
 	touch $@
 
 test-dojo: .venv-dojo/installed  ## AgentDojo: injected goals against labels
-	.venv-dojo/bin/python -m pytest -m slow tests/test_agentdojo.py --timeout 1800
+	.venv-dojo/bin/python -m pytest -m slow tests/runtime/drivers/test_agentdojo.py --timeout 1800
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -39,8 +39,12 @@ FUNCTIONS = {
     "nlpu.runtime.graph.kinds": ["_scope_of_growth"],
 }  # fmt: skip
 SUITES = {
-    "nlpu.runtime.drivers": ["test_policy.py", "test_drivers.py"],
-    "": ["test_labels.py", "test_label_paths.py", "test_show_labels.py"],
+    "nlpu.runtime.drivers": ["runtime/drivers/test_policy.py", "runtime/drivers/test_drivers.py"],
+    "": [
+        "nlpu/test_labels.py",
+        "runtime/graph/test_label_paths.py",
+        "terminal/test_show_labels.py",
+    ],
 }
 EVERY = 9  # of the cases of label paths: one is enough to see a loss
 PATIENCE_S = 300

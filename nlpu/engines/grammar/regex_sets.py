@@ -7,7 +7,7 @@ validate (Python, and pydantic's Rust engine). The tables hold what the second k
 
 Rules
 1. A set is asked for as ASCII, or as what is never narrower, or never wider, than pydantic's engine
-   takes it: tests/test_grammar_regex.py compares them character by character.
+   takes it: tests/nlpu/engines/test_grammar_regex.py compares them character by character.
 2. Wide ``\\d`` and ``\\s`` are exact (Unicode 16). Wide ``\\w`` is ASCII's and all beyond ASCII but
    the large blocks without letters: its 800 ranges would be tried for each token.
 """
