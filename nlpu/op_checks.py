@@ -61,6 +61,9 @@ def check_settings(op: Op[Any]) -> None:
     """Raise BadOp for a setting that means nothing."""
     given = {name: getattr(op, name) for name in _SETTINGS}
     check(one_line(f"op {op.name}"), given, _SETTINGS, BadOp)
+    for place in op.operands:
+        if place.asks and (not place.asks.isprintable() or place.asks.count("{text}") != 1):
+            raise BadOp(f"op {op.name}: {place.name} must ask in one line that has one {{text}}")
     check_calibration(op)
 
 

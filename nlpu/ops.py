@@ -54,10 +54,11 @@ _DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 32, "float": 3
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A named place in an op and the type of what goes there."""
+    """A named place in an op, its type, and an instruction around it (``Convention.sentences``)."""
 
     name: str
     type: ResultType
+    asks: str = ""
 
     def __repr__(self) -> str:
         return one_line(f"Operand({self.name}: {self.type.name})")
@@ -324,7 +325,7 @@ def _default_tokens(result: ResultType) -> int:
 
 def _digest(op: Op[Any]) -> bytes:
     parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
-    parts += [f"{place.name}:{place.type!r}" for place in op.operands]
+    parts += [f"{place.name}:{place.type!r}{place.asks}" for place in op.operands]
     parts += [repr(op.temperature), repr(op.top_p), repr(op.repetition_penalty)]
     if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
         parts += [op.system or "", repr(op.examples), str(op.retries)]
