@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/contract_place.py [--model MODEL] [--items 32] [--families A,B]
 
-Planning cases of ``benchmarks/answers`` are asked of the standard ops under the second and third
+Planning cases of ``benchmarks/answers`` are asked of the standard ops under the second to fourth
 convention and two others: without the contract in the constants, and with all constants behind.
 """
 
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from nlpu import Computer, isa
-from nlpu.convention import SECOND, THIRD
+from nlpu.convention import FOURTH, SECOND, THIRD
 from nlpu.engines.embedded.engine import EmbeddedEngine
 
 PLACE = Path(__file__).parent / "answers" / "planning" / "families"
 CONVENTIONS = {
     "second": SECOND,
     "third": THIRD,
+    "fourth": FOURTH,
     "contract behind": SECOND.using(version="contract behind", constants=("text", "told")),
     "all behind": SECOND.using(
         version="all behind", constants=(), reminder=("text", "told", "contract")

@@ -30,6 +30,8 @@ Rules
    one stands a reminder, if the answer has a form, of what is asked and in which: it was said far
    above, and the user may have asked something else. What is answered in free text needs none.
 4. What follows on an answer that is no result stands behind all else: the prompt before is shared.
+5. Who reads a sentence has read what it is asked of: one that holds an operand (``sentence_of``)
+   stands behind the others, and the op's own text is not said besides.
 """
 
 from __future__ import annotations
