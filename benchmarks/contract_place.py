@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.contract_place [--model MODEL] [--items 32] [--families A,B]
 
-Planning cases of ``benchmarks/answers`` are asked of the standard ops under the second and third
+Planning cases of ``benchmarks/answers`` are asked of the standard ops under the second to fourth
 convention and two others: without the contract in the constants, and with all constants behind.
 """
 
@@ -15,12 +15,13 @@ from typing import Any
 
 from nlpu import Computer, isa
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.prompt.convention import SECOND, THIRD
+from nlpu.prompt.convention import FOURTH, SECOND, THIRD
 
 PLACE = Path(__file__).parent / "answers" / "planning" / "families"
 CONVENTIONS = {
     "second": SECOND,
     "third": THIRD,
+    "fourth": FOURTH,
     "contract behind": SECOND.using(version="contract behind", constants=("text", "told")),
     "all behind": SECOND.using(
         version="all behind", constants=(), reminder=("text", "told", "contract")

@@ -72,10 +72,11 @@ def classify(*classes: str) -> Op[str]:
 
     ``classify("bug", "wish")("what the writer wants", text)``
     """
-    places = (Operand("by", result_type(str)), Operand("text", result_type(str)))
+    by = Operand("by", result_type(str), asks="Classify the text by {text}.")
     return Op(
-        "classify", "Say which class the text belongs to.", places, result_type(Literal[classes])
-    )
+        "classify", "Say which class the text belongs to.",
+        (by, Operand("text", result_type(str))), result_type(Literal[classes]),
+    )  # fmt: skip
 
 
 @nlop

@@ -98,10 +98,17 @@ def check_parameter(called: str, parameter: inspect.Parameter) -> None:
 _RESERVED = frozenset({"samples", "sample"})
 
 
-def check_names(name: str, operands: Sequence[str]) -> None:
-    """Raise BadOp for names of operands that a call could not tell apart, or takes itself."""
-    if len(set(operands)) != len(operands) or _RESERVED & set(operands):
+def check_places(name: str, places: Sequence[tuple[str, str]]) -> None:
+    """Raise BadOp for operands that a call could not tell apart, or that ask in no sentence.
+
+    places: their names, and the instruction of each own (``Operand.asks``).
+    """
+    names = {place for place, _ in places}
+    if len(names) != len(places) or _RESERVED & names:
         raise BadOp(f"op {name}: operand names must differ, and not be 'sample' or 'samples'")
+    for place, asks in places:
+        if asks and (not asks.isprintable() or asks.count("{text}") != 1):
+            raise BadOp(f"op {name}: {place} must ask in one line that has one {{text}}")
 
 
 def check_draws(name: str, samples: int | None, sample: int | None) -> None:

@@ -35,8 +35,8 @@ from nlpu.ops.checks import (
     chat_place,
     check_calibration,
     check_draws,
-    check_names,
     check_parameter,
+    check_places,
     check_settings,
     hints_of,
     settings_of,
@@ -58,10 +58,11 @@ _DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 32, "float": 3
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A named place in an op and the type of what goes there."""
+    """A named place in an op, its type, and an instruction around it (``Convention.sentences``)."""
 
     name: str
     type: ResultType
+    asks: str = ""
 
     def __repr__(self) -> str:
         return one_line(f"Operand({self.name}: {self.type.name})")
@@ -319,7 +320,7 @@ def _check_op(op: Op[Any]) -> None:
             check_text(text, f"the {what} of op {op.name!a}")
         except BadOperand as error:
             raise BadOp(str(error)) from None
-    check_names(op.name, [operand.name for operand in op.operands])
+    check_places(op.name, [(place.name, place.asks) for place in op.operands])
     if op.result.kind != "text" and (op.at_limit == "trim" or op.sampling.stop):
         how = "trimmed at its limit" if op.at_limit == "trim" else "ended by a stop"
         raise BadOp(f"op {op.name}: only free text can be {how}")
@@ -334,7 +335,7 @@ def _default_tokens(result: ResultType) -> int:
 
 def _digest(op: Op[Any]) -> bytes:
     parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
-    parts += [f"{place.name}:{place.type!r}" for place in op.operands]
+    parts += [f"{place.name}:{place.type!r}{place.asks}" for place in op.operands]
     parts += op.sampling.parts()
     if op.system or op.examples or op.retries != 1:  # ops that use none keep their digests
         parts += [op.system or "", repr(op.examples), str(op.retries)]

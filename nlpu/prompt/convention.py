@@ -50,6 +50,9 @@ class Convention:
         reminder: Parts that are said once more behind the operands, each in a line.
         behind: Kinds of results whose contract is said in the reminder alone, if no examples are
             shown: words of a contract that stand before the text are heeded more than the text.
+        sentences: Kinds of results of which an operand's own instruction (``Operand.asks``, as
+            "Classify the text by {text}.") is said behind the others, in place of the op's text, if
+            the operand is a line and no examples are shown.
         last: Stands before the reminder.
         examples: As turns of the chat, or as text behind the constants; behind a document as text.
         example: How an example is written as text, with {operands} and {answer}.
@@ -76,6 +79,7 @@ class Convention:
     gap: str = ""
     reminder: tuple[Part, ...] = ()
     behind: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
     last: str = "\n"
     examples: Literal["turns", "text"] = "turns"
     example: str = "Example:\n{operands}Answer: {answer}\n\n"
@@ -194,9 +198,12 @@ def _check(convention: Convention) -> None:
             bool(convention.behind) and "contract" not in convention.reminder,
             "its reminder must have the 'contract' that stands behind",
         ),
-        (
-            not set(convention.behind) <= set(get_args(Kind)),
-            f"'behind' names kinds of results, which are {', '.join(get_args(Kind))}",
+        *(
+            (
+                not set(kinds) <= set(get_args(Kind)),
+                f"{name!r} names kinds of results, which are {', '.join(get_args(Kind))}",
+            )
+            for name, kinds in (("behind", convention.behind), ("sentences", convention.sentences))
         ),
         (convention.place not in ("system", "user"), "its place must be 'system' or 'user'"),
         (convention.examples not in ("turns", "text"), "its examples must be 'turns' or 'text'"),
@@ -230,5 +237,6 @@ SECOND = Convention(
     now="Now the real one:\n\n",
 )
 THIRD = SECOND.using(version="3", behind=("choice",))
-DEFAULT = THIRD
-KNOWN = {each.version: each for each in (FIRST, SECOND, THIRD)}
+FOURTH = THIRD.using(version="4", sentences=("choice",))
+DEFAULT = FOURTH
+KNOWN = {each.version: each for each in (FIRST, SECOND, THIRD, FOURTH)}

@@ -30,6 +30,8 @@ Rules
    one stands a reminder, if the answer has a form, of what is asked and in which: it was said far
    above, and the user may have asked something else. What is answered in free text needs none.
 4. What follows on an answer that is no result stands behind all else: the prompt before is shared.
+5. Who reads a sentence has read what it is asked of: one that holds an operand (``sentence_of``)
+   stands behind the others, and the op's own text is not said besides.
 """
 
 from __future__ import annotations
@@ -108,9 +110,19 @@ def order_of(convention: Convention, op: Op[Any], contents: Sequence[str]) -> Or
     if convention.document and max(map(len, contents), default=0) > convention.from_length:
         least = max(constant_length(convention, op), convention.from_length)
         before = tuple(place for place in places if len(contents[place]) > least)
-    asking = [place for place in places if op.operands[place].name in convention.questions]
+    asking = [
+        place
+        for place in places
+        if op.operands[place].name in convention.questions or sentence_of(convention, op, place)
+    ]
     rest = [place for place in places if place not in before and place not in asking]
     return Order(before, (*rest, *(place for place in asking if place not in before)))
+
+
+def sentence_of(convention: Convention, op: Op[Any], place: int) -> str:
+    """What an operand asks in a sentence of its own; "": it is written as others are."""
+    said = op.result.kind in convention.sentences and not op.examples and op.chat < 0
+    return op.operands[place].asks if said else ""
 
 
 def constant_length(convention: Convention, op: Op[Any]) -> int:
@@ -180,6 +192,9 @@ def turns_of(
         return _chat_turns(convention, op, order, fences, roles)
     said_later = convention.reminder if order.before else ()
     parts = [part for part in _constants(convention, op) if part not in said_later]
+    asked = any(not fences[place] and sentence_of(convention, op, place) for place in order.behind)
+    if asked:
+        parts = [part for part in parts if part != "text"]
     constants = _lines(convention, op, parts)
     tail = _lines(convention, op, convention.reminder)
     system = [op.system] if op.system else []
@@ -187,10 +202,11 @@ def turns_of(
     as_text = convention.examples == "text" or bool(order.before) or not spoken
     alone = not op.operands and not tail  # nothing else would be in the user's turn (rule 1)
     if convention.place == "system" and not order.before and not alone:
-        system.append(constants)
+        system += [] if asked and not constants else [constants]
     else:
         gap = "" if alone and not (op.examples and as_text) else convention.gap
-        head = [*_documents(convention, op, order, fences), constants + gap]
+        told = [] if asked and not constants else [constants + gap]
+        head = [*_documents(convention, op, order, fences), *told]
     turns = [Turn("system", ("\n\n".join(system),))] if system else []
     if op.examples and as_text:
         head.append(Shown(examples_text(convention, op)))
@@ -243,6 +259,9 @@ def _operands(
     labels = labels_of(op)
     for place in places:
         head, tail = around(convention, op.operands[place].name, labels[place], fences[place])
+        sentence = "" if fences[place] else sentence_of(convention, op, place)
+        if sentence:
+            head, tail = map(Around, f"{sentence} ".split("{text}"))
         pieces += [head, *(_paragraphs(op, roles) if place == op.chat else [place]), tail]
     return pieces
 

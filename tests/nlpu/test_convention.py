@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,8 +18,9 @@ from pydantic import BaseModel, Field
 from nlpu import nlop, op
 from nlpu.errors import BadOp, Usage
 from nlpu.eval.cases import cases_of
-from nlpu.isa import answer, extract, judge, summarize
+from nlpu.isa import answer, classify, extract, judge, summarize
 from nlpu.judgement import Judgement
+from nlpu.ops.op import Op, Operand
 from nlpu.processor import scripted_frame
 from nlpu.prompt.codec import Codec, messages_of
 from nlpu.prompt.convention import (
@@ -77,6 +79,28 @@ def test_choices_are_named_behind_the_text_alone_and_with_examples_before_it_too
         THIRD.using(version="none", reminder=())
     with pytest.raises(Usage, match="'behind' names kinds of results, which are text, bool"):
         THIRD.using(version="odd", behind=("choices",))
+
+
+def test_a_classification_says_by_what_in_the_sentence_that_asks() -> None:
+    moods = classify("glad", "sad")
+    behind = "Classify the text by mood. Answer with one of glad, sad."
+    assert shown(moods, "mood", "Oh dear.") == f"<user>Text: Oh dear.\n\n{behind}<answer>"
+    assert shown(moods, "mood", LONG) == f"<user>Text: {LONG}\n\n{behind}<answer>"
+    assert shown(moods.using(system="Be brief."), "mood", "Oh.").startswith("<system>Be brief.<u")
+    third = "<system>Say which class the text belongs to.<user>Text: Oh.\n\nby: mood\n\n"
+    assert shown(moods, "mood", "Oh.", convention=THIRD).startswith(third)
+    assert shown(moods, "mood\nhere", "Oh.") == shown(
+        moods, "mood\nhere", "Oh.", convention=THIRD
+    )  # a text of several lines has its border, and stands in no sentence
+    taught = moods.using(examples=[("mood", "Hurray!", "glad")])
+    assert shown(taught, "mood", "Oh.") == shown(taught, "mood", "Oh.", convention=THIRD)
+    with pytest.raises(Usage, match="'sentences' names kinds of results, which are text, bool"):
+        THIRD.using(version="odd", sentences=("choices",))
+    for sentence in ("Classify the text.", "Classify {text} by {text}.", "By\n{text}"):
+        with pytest.raises(BadOp, match="by must ask in one line that has one"):
+            Op("odd", "Odd.", (Operand("by", result_type(str), sentence),), result_type(bool))
+    other = (replace(moods.operands[0], asks="By {text}."), *moods.operands[1:])
+    assert replace(moods, operands=other).digest != moods.digest
 
 
 def test_a_document_stands_before_all_that_is_asked_of_it() -> None:
@@ -158,6 +182,7 @@ def test_conventions_are_values() -> None:
         "1": "3c3f9bf93f56f464",
         "2": "3f8857436bf879bf",
         "3": "0ac2d7fb28d5d555",
+        "4": "c7f7d6aa0df26c7d",
     }  # in the keys of journals
     for name, wrong in {
         "constants": ("nope",),

@@ -16,6 +16,7 @@ from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.parameters import COMMON, LLAMA, LLAMA_EXTRA, LLAMA_ORDER, VLLM
 from nlpu.errors import BadOp, RequestRefused, Usage
 from nlpu.ops.op import Op
+from nlpu.prompt.convention import THIRD
 from nlpu.runtime import Run
 from nlpu.runtime.journal.journal import Journal
 from nlpu.sampling import DEFAULTS, MACHINES, SEEDS, Sampling
@@ -67,7 +68,7 @@ def test_keys_of_calls_are_those_of_before(tmp_path: Path) -> None:
         once = echo("a"), echo.using(repetition_penalty=1.1)("d"), merge("x", "y")
         return several, once, warm("e", samples=2)
 
-    execute(program, run_dir=tmp_path)
+    execute(program, run_dir=tmp_path, convention=THIRD)
     journal = Journal(next(tmp_path.glob("*.db")), read_only=True)
     journal.close()
     assert sorted(row[6] for row in journal.rows if row[0] == "issue") == [
