@@ -166,7 +166,7 @@ class Processor:
 
     def room(self, op: Op[Any]) -> int:
         """Tokens left for the op's operands in this window."""
-        reserved = op.max_tokens + self.thinking_tokens
+        reserved = op.sampling.max_tokens + self.thinking_tokens
         extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD
         return self.window - self.codec.overhead(op, self.convention) - reserved - extra
 
@@ -180,7 +180,7 @@ class Processor:
         """
         ids = self.codec.encode(op, contents, self.convention, invalid)
         extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD * (1 + len(invalid))
-        needed = len(ids) + extra + op.max_tokens + self.thinking_tokens
+        needed = len(ids) + extra + op.sampling.max_tokens + self.thinking_tokens
         if needed > self.window:
             raise DoesNotFit(self._too_long(op, contents, needed), needed, self.window)
         return ids

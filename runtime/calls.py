@@ -269,4 +269,4 @@ def _draw(node: Node) -> str:
     sample = node.work.sample
     if sample is not None:
         return f"={sample}"
-    return f"{node.scope.path}#{node.draw}" if node.work.op.temperature > 0 else ""
+    return f"{node.scope.path}#{node.draw}" if node.work.op.sampling.temperature > 0 else ""

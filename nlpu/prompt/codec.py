@@ -321,7 +321,7 @@ def _typed(op: Op[Any], reply: Reply, text: str) -> Decoded:
     if op.result.kind == "json":
         _check_again(op, content, kept)
     if reply.probabilities:
-        content = weighed(content, reply.probabilities, op.temperature == 0, reply.mass)
+        content = weighed(content, reply.probabilities, op.sampling.temperature == 0, reply.mass)
         if op.calibration is not None:
             content = op.calibration.of(content)
         kept = op.result.render(content)

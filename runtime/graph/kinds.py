@@ -57,7 +57,7 @@ def _call_issued(graph: GraphPort, node: Node) -> None:
     run.counts.issued += 1
     if not _AS_THEY_ARE.issuperset(map(type, node.operands)):  # a record may change later
         node.operands = tuple(v if isinstance(v, Value) else own(v) for v in node.operands)
-    if op.temperature > 0 and node.work.sample is None:
+    if op.sampling.temperature > 0 and node.work.sample is None:
         node.draw = node.scope.draws.get(op.digest, 0)
         node.scope.draws[op.digest] = node.draw + 1
     graph.wait_for(node, node.operands)
@@ -243,7 +243,7 @@ def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as
 
 def _grow_draws(graph: GraphPort, node: Node) -> None:
     op: Op[Any] = node.work.op
-    if op.temperature == 0 and node.work.count > 1:
+    if op.sampling.temperature == 0 and node.work.count > 1:
         raise BadOperand(
             f"samples of {op.name} at temperature 0 are all the same; "
             f"draw from {op.name}.using(temperature=0.7)"

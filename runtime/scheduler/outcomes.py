@@ -22,6 +22,7 @@ Rules
 from __future__ import annotations
 
 from nlpu.errors import DoesNotFit, EngineDied, HostError, ModelError, Overloaded, ProgramError
+from nlpu.processor import FREE
 from nlpu.prompt.codec import Decoded, decode
 from nlpu.prompt.complaint import Invalid, complaint
 from nlpu.runtime.graph.stage import Stage, advance
@@ -74,8 +75,10 @@ def _replied(board: Board, attempt: Attempt, reply: Reply, cost: Cost) -> None:
     queue.answered()
     took, price = reply.usage, queue.processor.price
     cost.add(took)
-    money = price.of(took.prompt_tokens, took.cached_tokens, took.completion_tokens)
-    cost.money += money
+    money = 0.0
+    if price is not FREE:
+        money = price.of(took.prompt_tokens, took.cached_tokens, took.completion_tokens)
+        cost.money += money
     if run.ledger.limited:
         tokens = took.prompt_tokens + took.completion_tokens
         nlops = took.completion_tokens / TOKENS_PER_NLOP

@@ -60,7 +60,7 @@ class RunCalls:
 
 
 def _most_of(op: Op[Any], processor: Processor, prompt_tokens: int) -> Amount:
-    completion = op.max_tokens + processor.thinking_tokens
+    completion = op.sampling.max_tokens + processor.thinking_tokens
     prompt = prompt_tokens * (2 if processor.thinking_tokens else 1) + processor.thinking_tokens
     money = processor.price.of(prompt, 0, completion)
     return Amount(1, completion / TOKENS_PER_NLOP, prompt + completion, money)

@@ -69,7 +69,7 @@ class Scheduler(Board):
         """Take note of a new node, in the order of issue: it may raise the rank of others."""
         if type(node.work) is Call:
             op, run = node.work.op, self.runs[node.scope.run.number]
-            node.estimate = node.rank = run.estimates.get(op.name, op.max_tokens)
+            node.estimate = node.rank = run.estimates.get(op.name, op.sampling.max_tokens)
             if node.scope.origin is not None:  # what waits for the nested program waits for these
                 node.rank += node.scope.origin.rank
         self._fresh.append(node)
@@ -217,9 +217,11 @@ class Scheduler(Board):
         advance(node, Stage.SENT)
         node.cost.attempts += 1
         node.cost.unsent = 0
+        sampling = op.sampling
+        if sampling.seed is not None:
+            sampling = sampling.drawn(node.work.sample, node.scope.path, node.draw)
         request = Request(
-            f"{run.number}:{node.seq}:{node.cost.attempts}", prompt,
-            op.sampling.drawn(node.work.sample, node.scope.path, node.draw),
+            f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, sampling,
             op.result.constraint, -node.rank, op.result.probabilities,
         )  # fmt: skip
         attempt = queue.attempts[node.seq] = Attempt(node, request, queue, run, most)
