@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         majority,
         verified,
     )
+    from nlpu.runtime.eval.planning import reliable
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
     from nlpu.runtime.graph.spawning import spawn
@@ -119,6 +120,7 @@ _HOMES = {
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
     "nlpu.runtime.eval.corrected": "Unsure ahead_by cascade fallback majority verified",
+    "nlpu.runtime.eval.planning": "reliable",
     "nlpu.runtime.handle": "Run",
     "nlpu.runtime.graph.spawning": "spawn",
     "nlpu.runtime.executor.builtins": "first now random",
@@ -204,6 +206,7 @@ __all__ = [
     "now",
     "op",
     "random",
+    "reliable",
     "spawn",
     "split",
     "verified",

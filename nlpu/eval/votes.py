@@ -141,15 +141,19 @@ class Majority:
         return tally.counts.index(first) if first > second else None
 
 
-def fold(rule: Rule, draw: Callable[[], Any], equal: Callable[[Any, Any], Any] = eq) -> Tally:
+def fold(
+    rule: Rule, draw: Callable[[], Any], equal: Callable[[Any, Any], Any] = eq,
+    void: Callable[[Any], bool] = lambda answer: False,
+) -> Tally:  # fmt: skip
     """Carry a vote out with draws that are at hand, one after the other; StopIteration ends it."""
     tally = Tally()
     while wanted := rule.wants(tally):
         for _ in range(wanted):
             try:
-                tally = tally.vote(draw(), equal)
+                answer = draw()
             except StopIteration:
                 return tally
+            tally = tally.spoil() if void(answer) else tally.vote(answer, equal)
     return tally
 
 
