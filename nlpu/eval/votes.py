@@ -28,10 +28,11 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, expm1, log
 from operator import eq
+from statistics import fmean
 from typing import Any, NamedTuple, Protocol
 
 from nlpu.checks import COUNT, check
@@ -182,6 +183,17 @@ def ahead_for(p: float, reliability: float, steps: int = 1) -> int:
     if not odds:
         return 1
     return max(1, ceil(log(expm1(-log(reliability) / steps)) / log(odds)))
+
+
+def ahead_over(chances: Sequence[float], reliability: float, steps: int) -> tuple[int, float]:
+    """Give the k by which so many steps are all right with that reliability, and their mean draws.
+
+    chances: p of inputs that come equally often. Raises OutOfReach where one is at most 1/2.
+    """
+    k = max(ahead_for(p, reliability, 1) for p in chances)
+    while steps * fmean(log(right_ahead(p, k)) for p in chances) < log(reliability):
+        k += 1
+    return k, steps * fmean(draws_ahead(p, k) for p in chances)
 
 
 def _odds(p: float) -> float:

@@ -23,6 +23,7 @@ BENCHES = {
     "programs": "Makespans against bounds, big prompts against small ones, other frameworks.",
     "overhead": "CPU a call costs in this runtime, over a bare client's.",
     "answers": "How often ops are right: the default layout, that of before, plain words, DSPy.",
+    "datasheet": "What a model's draws of ops are worth: for the planner, and for people.",
     "saturation": "The share of a fast server's rate that one process reaches.",
     "priority": "Priorities on against off, on vLLM with more programs than slots.",
     "memory": "Recall of evidence in long conversations, by firmware.",

@@ -1,0 +1,124 @@
+"""``nlpu bench datasheet``: what one model's draws of an op are worth, as a file for the planner.
+
+Each case of a truth table is asked once as the op is, and drawn some times at the temperature of
+votes, all of it in one run. The file says of each op which draws were equal and which were right,
+so that ``reliable(op, 0.95, "sheet.json")`` tries any vote on it without a call; the table is what
+a person wants to know: right once, right of one draw, the ceiling of voting, latency, tokens.
+
+    nlpu bench datasheet answer extract                       # standard ops, on their truth tables
+    nlpu bench datasheet programs/tower.py:add_digits         # with the CASES beside it
+    nlpu bench datasheet judge --data cases.jsonl --output judge.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nlpu import Case, Computer, Op, Usage
+from nlpu.checks import COUNT, RATE, check
+from nlpu.eval.cases import cases_of
+from nlpu.eval.datasheet import Datasheet, OpSheet
+from nlpu.isa import TRUTH_TABLES
+from nlpu.prompt.convention import DEFAULT
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
+from nlpu.runtime.bench.results import AsJson, Model, Output, Where, deliver, processor
+from nlpu.runtime.eval.planning import draw_sheet
+from nlpu.runtime.loader import module_of
+from nlpu.runtime.terminal.eval.subjects import Named, subject_of
+
+app = typer.Typer(add_completion=False)
+
+Ops = Annotated[
+    list[str],
+    typer.Argument(metavar="OP...", help="Standard ops, or ops of files: FILE.py:NAME."),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="FILE",
+        help="Cases, .jsonl or .csv. Default: a standard op's truth table, CASES of an op's file.",
+    ),
+]  # fmt: skip
+Draws = Annotated[int, typer.Option(min=1, metavar="N", help="Draws of each case.")]
+Heat = Annotated[float, typer.Option("--temperature", help="Of the draws.")]
+
+
+@app.command(help="What a model's draws of ops are worth: for the planner, and for people.")
+def command(
+    ops: Ops, data: Data = None, draws: Draws = 10, temperature: Heat = 0.7, engine: Where = None,
+    model: Model = None, as_json: AsJson = False, output: Output = None,
+) -> None:  # fmt: skip
+    given, wanted = processor(engine, model)
+    with Computer(given, model=wanted) as computer:
+        sheet = datasheet(computer, [subject_of(each) for each in ops], data, draws, temperature,
+                          engine=given)  # fmt: skip
+    figures = {**circumstances(draws=draws, engine=given), "sheet": sheet.model_dump(mode="json")}
+    deliver("datasheet", figures, tables, as_json=as_json, output=output)
+
+
+def datasheet(
+    computer: Computer, ops: Sequence[Named], data: Path | None = None, draws: int = 10,
+    temperature: float = 0.7, engine: str = "",
+) -> Datasheet:  # fmt: skip
+    """The sheet of ops on a computer's processor. Raises Usage."""
+    given = {"draws": draws, "temperature": temperature}
+    check("datasheet", given, {"draws": COUNT, "temperature": RATE})
+    work = [(each.found, tuple(_cases(each, data))) for each in ops]
+    can = next(iter(computer.processors.values())).capabilities
+    sheets: dict[str, OpSheet] = {
+        op.name: computer.run(draw_sheet, op, cases, draws, temperature).result
+        for op, cases in work
+    }
+    return Datasheet(
+        model=can.model, source=can.source, weights=can.weights, engine=engine,
+        convention=DEFAULT.version, date=datetime.now(UTC).isoformat(timespec="seconds"),
+        ops=sheets,
+    )  # fmt: skip
+
+
+def _cases(subject: Named, data: Path | None) -> Iterator[Case]:
+    """The cases of an op: of the file, beside it, or its truth table. Raises Usage."""
+    op = subject.found
+    if not isinstance(op, Op):
+        raise Usage(f"{subject.spec} is no op; a datasheet is of ops: nlpu eval asks programs")
+    if data is not None:
+        found = cases_of(data)
+    elif subject.file is not None:
+        found = cases_of(getattr(module_of(subject.file)[0], "CASES", []))
+    else:
+        found = cases_of(TRUTH_TABLES.get(op, []))
+    mine = [case for case in found if case.op in ("", op.name)]
+    if not mine:
+        raise Usage(f"there are no cases of {op.name}: name a file of some with --data FILE")
+    yield from mine
+
+
+def tables(figures: dict[str, Any]) -> None:
+    """Everything, on stdout."""
+    sheet = Datasheet.model_validate(figures["sheet"])
+    show_circumstances(figures)
+    columns = ("op", "cases", "once %", "a draw %", "95 %", "ceiling %", "95 %", "p50 s", "p95 s",
+               "tokens in", "out")  # fmt: skip
+    show(f"{sheet.model}, {figures['draws']} draws a case", columns, map(_row, sheet.ops.values()))
+    for each in sheet.ops.values():
+        bars = ", ".join(f"{share:g}: {count}" for share, count in each.distribution.items())
+        print(f"{each.op}: cases by the share of their draws that is right, from: {bars}")
+
+
+def _row(sheet: OpSheet) -> Sequence[str | int]:
+    """An op's line."""
+    p50, p95 = sheet.latency_s
+    return (
+        sheet.op, len(sheet.cases), _percent(sheet.once / len(sheet.cases)), _percent(sheet.right),
+        _percent(*sheet.interval), _percent(sheet.ceiling), _percent(*sheet.ceiling_interval),
+        f"{p50:.2f}", f"{p95:.2f}", f"{sheet.tokens[0]:.0f}", f"{sheet.tokens[1]:.1f}",
+    )  # fmt: skip
+
+
+def _percent(*shares: float) -> str:
+    return " - ".join(f"{100 * share:.1f}" for share in shares)
