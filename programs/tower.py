@@ -26,22 +26,26 @@ from nlpu.eval.datasheet import sheet_in
 from nlpu.eval.votes import ahead_over
 from nlpu.value import remembered
 
-Digit = Annotated[int, Field(ge=0, le=9)]
-Carry = Annotated[int, Field(ge=0, le=1)]
 Sum = Annotated[int, Field(ge=0, le=19)]
 BY_DEFAULT = 3
 TEMPERATURE = 0.7
 
 
-@nlop(max_tokens=8)
-def add_digits(first: Digit, second: Digit, carry: Carry) -> Sum:
-    """Add the three numbers."""
+SHOWN = [
+    ("1 + 2 + 0", 3), ("9 + 5 + 1", 15), ("7 + 0 + 1", 8), ("8 + 8 + 0", 16), ("6 + 3 + 1", 10),
+    ("9 + 9 + 0", 18),
+]  # fmt: skip
+
+
+@nlop(max_tokens=8, examples=SHOWN)
+def add_digits(sum: str) -> Sum:
+    """What is the sum?"""
 
 
 CASES = tuple(
     Case(
         id=f"{first}+{second}+{carry}", op="add_digits", expected=first + second + carry,
-        operands={"first": first, "second": second, "carry": carry},
+        operands={"sum": f"{first} + {second} + {carry}"},
     )
     for first in range(10) for second in range(10) for carry in range(2)
 )  # fmt: skip
@@ -77,8 +81,7 @@ def tower(digits: int = 1000, seed: int = 0, reliability: float = 0.95, sheet: s
     vote = ahead_by(ahead, temperature=TEMPERATURE)(add_digits)
     written, carry = list[str](), 0
     for place in range(digits):
-        pair = int(one[-1 - place]), int(other[-1 - place])
-        found = vote(*pair, carry, sample=place).value
+        found = vote(f"{one[-1 - place]} + {other[-1 - place]} + {carry}", sample=place).value
         if isinstance(found, Unsure):
             total = "".join(reversed(written))
             return Tower(

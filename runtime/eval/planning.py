@@ -11,8 +11,8 @@ their questions are (``corrected``, rule 2), so a ladder of votes costs what its
 What is chosen from that, and why, is in ``nlpu.eval.recipes``.
 
 Rules
-1. The draws are calls of the run: a run that goes on has them, and comes to the same choice. What
-   is read off a file is noted in the journal, with its digest: a run that goes on keeps it.
+1. The draws are calls of the run, and what was chosen from them, or from a datasheet (with its
+   digest), is noted in its journal: a run that goes on has the draws and keeps the choice.
 2. A host's failure says nothing of a recipe: it ends the planning, and resumed it goes on.
 3. The ladder of recipes is fixed before anything is asked; one's own is an argument.
 """
@@ -85,33 +85,36 @@ def reliable(
         base = each.op if isinstance(each, Corrected) else each
         if (base.operands, base.result) != (op.operands, op.result):
             raise BadOperand(f"the recipe {each!r} does not take and give what {op.name} does")
-    if isinstance(cases, str | PathLike) and str(cases).endswith(".json"):
-        trials = _read_off(op, tried, cases, abstains=abstain > 0)
-    else:
-        known = cases_of(cases)
-        trials = spawn(try_recipes, op, tried, known, abstain > 0, metric).value
-    choice = choose(trials, reliability, abstain)
+    abstains, trials = abstain > 0, list[Trial]()
+    if not _is_sheet(cases):
+        trials = spawn(try_recipes, op, tried, cases_of(cases), abstains, metric).value
+
+    def plan() -> dict[str, Any]:
+        found, digest = trials, ""
+        if _is_sheet(cases):
+            found, digest = _read_off(op, tried, cases, abstains=abstains)
+        choice = choose(found, reliability, abstain)
+        return {"sheet": digest, "choice": choice.model_dump(mode="json")}
+
+    choice = Choice.model_validate(remembered(plan, "a recipe")["choice"])
     return Reliable(tried[choice.place], choice)
+
+
+def _is_sheet(cases: Any) -> bool:
+    return isinstance(cases, str | PathLike) and str(cases).endswith(".json")
 
 
 def _read_off(
     op: Op[Any], tried: Sequence[Subject[Any]], path: Any, *, abstains: bool
-) -> list[Trial]:
-    """Trials from a datasheet, as they were when the run began (rule 1)."""
-
-    def read() -> dict[str, Any]:
-        sheet = sheet_in(path)
-        mine = sheet.of(op.name, op.digest.hex())
-        rules = [_rule_of(op, each, mine.temperature) for each in tried]
-        found = mine.trials(rules, abstains=abstains)
-        named = [
-            each.model_copy(update={"recipe": called(recipe)})
-            for each, recipe in zip(found, tried, strict=True)
-        ]
-        return {"sheet": sheet.digest(), "trials": [each.model_dump() for each in named]}
-
-    noted = remembered(read, "a datasheet")
-    return [Trial.model_validate(each) for each in noted["trials"]]
+) -> tuple[list[Trial], str]:
+    """Trials from a datasheet, and its digest."""
+    sheet = sheet_in(path)
+    mine = sheet.of(op.name, op.digest.hex())
+    rules = [_rule_of(op, each, mine.temperature) for each in tried]
+    found = mine.trials(rules, abstains=abstains)
+    names = map(called, tried)
+    named = [each.model_copy(update={"recipe": n}) for each, n in zip(found, names, strict=True)]
+    return named, sheet.digest()
 
 
 def _rule_of(op: Op[Any], recipe: Subject[Any], temperature: float) -> Rule | None:
