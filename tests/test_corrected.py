@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 from kit import Doomed, computer, execute, finish, resumed, yes
+from terminal_fixture import Terminal, nlpu
 
 from nlpu import Limits, Say, Scripted, Value, nlop
 from nlpu.errors import BadOp, BadOperand, BudgetExceeded, ConnectionLost, Unreachable
@@ -21,6 +22,8 @@ from nlpu.runtime import Budget
 from nlpu.runtime.eval.corrected import Unsure, ahead_by, cascade, fallback, majority, verified
 from nlpu.testing.scripted import Seen
 from nlpu.value import literal
+
+__all__ = ["nlpu"]
 
 
 @nlop
@@ -329,6 +332,39 @@ def test_it_can_be_a_run_of_its_own() -> None:
         assert finish(machine.start(ahead_by(2)(colour), "x")).result == "red"
 
 
+def test_a_file_may_hold_one_for_an_evaluation(nlpu: Terminal, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from nlpu import ahead_by\nfrom nlpu.isa import judge\n\nsure = ahead_by(2)(judge)\n"
+    )
+    case = '{"operands": {"question": "Is it?", "text": "x"}, "expected": true}\n'
+    (tmp_path / "cases.jsonl").write_text(case)
+    ended = nlpu("eval", f"{mine}:sure", "--data", str(tmp_path / "cases.jsonl"),
+                 "--engine", "scripted", "--json")  # fmt: skip
+    report = ended.json["result"]
+    assert ended.code == 0 and report["name"] == "judge ahead by 2" and report["calls"] >= 2
+
+
+def test_an_async_program_awaits_it() -> None:
+    async def program() -> Any:
+        return await ahead_by(2)(colour)("x")
+
+    assert execute(program, engine="red").result == "red"
+
+
+def test_a_memory_is_asked_once_for_all_draws() -> None:
+    class Filling:
+        asked = 0
+
+        def fill_operand(self, *args: Any) -> str:
+            self.asked += 1
+            return "a red page"
+
+    memory = Filling()
+    run = execute(lambda: ahead_by(2)(colour)(text=memory), engine="red")
+    assert (run.result, memory.asked, run.receipt.calls) == ("red", 1, 2)
+
+
 def test_what_cannot_be_corrected_is_refused() -> None:
     for make in (
         lambda: ahead_by(2)(len),  # type: ignore[arg-type]
@@ -342,5 +378,9 @@ def test_what_cannot_be_corrected_is_refused() -> None:
         with pytest.raises(BadOp):
             make()
     assert isinstance(execute(lambda: ahead_by(2)(colour)("a", "b")).error, BadOperand)
+    sampled = execute(lambda: ahead_by(2)(colour)("a", sample=-1))
+    assert "sample must be" in str(sampled.error)
+    large = colour.using(processor="large")
+    assert repr(cascade(colour, large)) == "cascade(colour, colour on large)"
     assert repr(cascade(ahead_by(2)(colour), colour)) == "cascade(ahead by 2(colour), colour)"
     assert ahead_by(2)(colour) == ahead_by(2)(colour) and hash(ahead_by(2)(colour))

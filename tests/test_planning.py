@@ -48,7 +48,7 @@ def test_a_program_gets_what_it_asks_for_and_uses_it() -> None:
     run = execute(program, engine=right(0.88))
     assert run.result == ("ahead by 2(colour)", "ahead by 2(colour)", "red")
     run = execute(program, engine=right(1.0))
-    assert run.result[1] == "colour, once"  # one draw is enough
+    assert run.result[1] == "colour"  # one draw is enough
 
 
 def test_recipes_share_their_draws() -> None:
@@ -157,6 +157,7 @@ def test_a_sheet_holds_draws_by_what_is_equal() -> None:
     (case,) = made.cases
     assert (case.once, case.draws, case.right) == (0, (1, 0, VOID, 1), (1,))
     assert (case.share, made.once, made.ceiling) == (0.5, 0, 0.0)
+    assert case.answers == ("blue", "red")
 
 
 def test_a_sheet_tells_the_share_the_ceiling_and_the_distribution() -> None:

@@ -17,7 +17,7 @@ from nlpu.eval.bounds import OutOfReach, TooFewCases
 from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.votes import Ahead, ahead_for, ahead_over, draws_ahead, fold, right_ahead
 from nlpu.isa import judge
-from nlpu.programs.tower import CASES, add_digits, numbers, plainly, tower
+from nlpu.programs.tower import CASES, add_digits, numbers, plainly, simulated, tower
 from nlpu.runtime.eval.planning import reliable
 from nlpu.testing.scripted import Seen
 
@@ -39,7 +39,12 @@ def channel(seed: int, p: float = P) -> Any:
 def measured(path: Path, right: int, draws: int) -> Path:
     """The datasheet of a model that has so many of so many draws right, whatever the input."""
     row = (0,) * right + (1,) * (draws - right)
-    cases = tuple(CaseDraws(id=case.id, draws=row, right=(0,)) for case in CASES)
+    cases = tuple(
+        CaseDraws(
+            id=case.id, draws=row, right=(0,), answers=(str(case.expected), str(case.expected ^ 1))
+        )
+        for case in CASES
+    )
     digest = add_digits.digest.hex()
     op = OpSheet(op="add_digits", digest=digest, temperature=0.7, cases=cases)
     path.write_text(Datasheet(model="scripted", ops={op.op: op}).model_dump_json())
@@ -104,6 +109,14 @@ def test_a_hundred_steps_through_the_stack(tmp_path: Path, killed: bool) -> None
     assert found.right and found.total == plainly(*numbers(100, 3))
     assert found.ahead == ahead_over([901 / 1002], RELIABILITY, 100)[0] == 4
     assert draws <= 1.1 * found.forecast
+
+
+def test_a_measured_distribution_can_be_climbed_on(tmp_path: Path) -> None:
+    sheet = str(measured(tmp_path / "sheet.json", 90, 100))
+    run = execute(tower, 50, 1, RELIABILITY, sheet, engine=simulated(sheet))
+    assert run.result.right and run.receipt.calls <= 1.1 * run.result.forecast
+    low = str(measured(tmp_path / "low.json", 6, 10))
+    assert not execute(tower, 50, 1, engine=simulated(low)).result.right  # led by three
 
 
 @pytest.mark.slow

@@ -38,7 +38,8 @@ VOID = -1
 class CaseDraws(BaseModel):
     """The draws of a case: which answers are equal (VOID: no valid one), and which are right.
 
-    once: the answer of the op as it is, which is mostly asked at temperature 0.
+    once: the answer of the op as it is, which is mostly asked at temperature 0. answers: the texts
+    of those that differ, by their numbers.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +47,7 @@ class CaseDraws(BaseModel):
     draws: tuple[int, ...]
     right: tuple[int, ...] = ()
     once: int = VOID
+    answers: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:

@@ -42,6 +42,7 @@ from nlpu.eval.likeness import element_of, same, same_in_any_order
 from nlpu.eval.matching import text_of
 from nlpu.eval.votes import Ahead, Majority, Rule, Tally
 from nlpu.judgement import Judgement
+from nlpu.ops.checks import check_draws
 from nlpu.ops.op import Op, Operand
 from nlpu.printing import one_line
 from nlpu.runtime.graph.spawning import Spawn
@@ -108,12 +109,12 @@ class Corrected(Generic[R]):
             object.__setattr__(self, name, fact)
 
     def __repr__(self) -> str:
-        asked = ", ".join(s.name if isinstance(s, Op) else repr(s) for s in self.subjects)
-        return one_line(f"{self.by.name}({asked})", 160)
+        return one_line(f"{self.by.name}({', '.join(map(called, self.subjects))})", 160)
 
     def __call__(self, *args: Any, sample: int = 0, **named: Any) -> Value[R | Unsure]:
         """Begin asking, and give the Value of the answer. ``sample``: see rule 2."""
-        operands = self.op.bind(args, named)
+        check_draws(self.op.name, None, sample)
+        operands = self.op._bound(args, named)  # a memory is asked once, not by every draw
         work = Spawn(self.by.correct, self.by.name, (self.subjects, operands, sample))
         return current().issue(work, ())
 
@@ -130,6 +131,13 @@ def _changed(subject: Subject[R], change: Callable[[Op[Any]], Op[Any]]) -> Subje
     if isinstance(subject, Corrected):
         return subject.each(change)
     return change(subject) if isinstance(subject, Op) else subject
+
+
+def called(subject: Subject[Any]) -> str:
+    """Give what a subject is called, and on which processor it is, if it says so."""
+    if isinstance(subject, Corrected):
+        return repr(subject)
+    return f"{subject.name} on {subject.processor}" if subject.processor else subject.name
 
 
 def ask(subject: Subject[R], operands: tuple[Any, ...], sample: int) -> Value[Any]:

@@ -44,6 +44,7 @@ from nlpu.runtime.eval.corrected import (
     Vote,
     ahead_by,
     ask,
+    called,
 )
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.spawning import spawn
@@ -133,11 +134,6 @@ def _rule_of(op: Op[Any], recipe: Subject[Any], temperature: float) -> Rule | No
             f"{called(recipe)}: give cases"
         )
     return vote.rule
-
-
-def called(recipe: Subject[Any]) -> str:
-    """Give what a recipe is called."""
-    return repr(recipe) if isinstance(recipe, Corrected) else f"{recipe.name}, once"
 
 
 # -- trying ----------------------------------------------------------------------------------------
@@ -237,4 +233,7 @@ def _drawn(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
         answers += [answer] * (place == len(answers))
         row.append(place)
     right = tuple(place for place, answer in enumerate(answers) if is_right(question, answer))
-    return CaseDraws(id=question.case.id, once=row[0], draws=tuple(row[1:]), right=right)
+    texts = tuple(map(question.asks.result.render, answers))
+    return CaseDraws(
+        id=question.case.id, once=row[0], draws=tuple(row[1:]), right=right, answers=texts
+    )
