@@ -15,7 +15,7 @@ from nlpu.eval.bounds import OutOfReach, TooFewCases
 from nlpu.eval.cases import cases_of
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.votes import Ahead, Majority
-from nlpu.runtime.eval.corrected import Corrected, Unsure, ahead_by, fallback, majority
+from nlpu.runtime.eval.corrected import Corrected, Unsure, ahead_by, cascade, fallback, majority
 from nlpu.runtime.eval.planning import draw_sheet, ladder, try_recipes
 from nlpu.testing.scripted import Seen
 
@@ -98,6 +98,30 @@ def test_the_ladder_may_be_ones_own() -> None:
 
     assert execute(program, engine=right(0.88)).result.startswith("Op colour")
     assert len(ladder(colour)) == 4 and len(ladder(colour, abstains=True)) == 12
+
+
+def test_recipes_may_be_on_several_processors() -> None:
+    """From the dear and sure to the cheap and bold: the last that will do."""
+    small, large = (colour.using(processor=name) for name in ("small", "large"))
+    doubtful = cascade(ahead_by(2, most=2)(small), large)
+
+    def program(reliability: float) -> str:
+        recipes = [large, doubtful, ahead_by(2)(small), small]
+        return reliable(colour, reliability, CASES, recipes=recipes).choice.trial.recipe
+
+    found = []
+    for reliability in (0.97, 0.9, 0.85, 0.6):
+        engines = {
+            "small": Scripted(right(0.8)),
+            "large": Scripted("red", model="large"),
+        }
+        with computer(engines) as machine:
+            found.append(finish(machine.start(program, reliability)).result)
+    by_two = "ahead by 2 of 2(colour on small)"
+    assert found == [
+        "colour on large", f"cascade({by_two}, colour on large)", "ahead by 2(colour on small)",
+        "colour on small",
+    ]  # fmt: skip
 
 
 def test_a_planning_that_was_killed_goes_on_to_the_same_choice(tmp_path: Path) -> None:

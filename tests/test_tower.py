@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from kit import Doomed, execute, resumed
+from kit import Doomed, computer, execute, resumed
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import Scripted
@@ -18,6 +18,8 @@ from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.votes import Ahead, ahead_for, ahead_over, draws_ahead, fold, right_ahead
 from nlpu.isa import judge
 from nlpu.programs.tower import CASES, add_digits, numbers, plainly, simulated, tower
+from nlpu.runtime.bench.datasheet import Asked
+from nlpu.runtime.eval.answers import make_answers
 from nlpu.runtime.eval.planning import reliable
 from nlpu.testing.scripted import Seen
 
@@ -166,6 +168,17 @@ def test_the_command_makes_a_sheet_that_the_planner_reads(drawn: Path) -> None:
     assert all(len(case.draws) == 3 for each in sheet.ops.values() for case in each.cases)
     run = execute(lambda: reliable(judge, 0.99, drawn), engine="yes")
     assert isinstance(run.error, TooFewCases) and run.error.needed == 299
+
+
+def test_a_sheet_that_was_cut_short_goes_on_from_its_answers(tmp_path: Path) -> None:
+    known, script = make_answers(tmp_path / "answers"), channel(1)
+    with computer(Scripted(script), run_dir=tmp_path / "a") as machine:
+        Asked(machine, 2, 0.7, known).sheet(add_digits, CASES[:40])
+    whole, engine = len(known.read_bytes().splitlines()) - 1, Scripted(script, latency_s=1.0)
+    with computer(engine, run_dir=tmp_path / "b") as machine:
+        sheet = Asked(machine, 2, 0.7, known).sheet(add_digits, CASES[:50])
+    assert whole == 40 * 3 and len(engine.seen) == 10 * 3  # what was there was not asked again
+    assert len(sheet.cases) == 50 and sheet.tokens[0] > 100
 
 
 def test_a_sheet_of_what_is_no_op_or_has_no_cases_is_refused(

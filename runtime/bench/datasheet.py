@@ -8,6 +8,7 @@ a person wants to know: right once, right of one draw, the ceiling of voting, la
     nlpu bench datasheet answer extract                       # standard ops, on their truth tables
     nlpu bench datasheet programs/tower.py:add_digits         # with the CASES beside it
     nlpu bench datasheet judge --data cases.jsonl --output judge.json
+    nlpu bench datasheet judge --data cases.jsonl --cache answers     # killed, it goes on there
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -27,10 +29,12 @@ from nlpu.isa import TRUTH_TABLES
 from nlpu.prompt.convention import DEFAULT
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.results import AsJson, Model, Output, Where, deliver, processor
+from nlpu.runtime.eval.answers import add_answers, answers_in, make_answers
 from nlpu.runtime.eval.planning import draw_sheet
 from nlpu.runtime.loader import module_of
 from nlpu.runtime.terminal.eval.subjects import Named, subject_of
 
+CHUNK = 20  # cases, whose answers are kept together
 app = typer.Typer(add_completion=False)
 
 Ops = Annotated[
@@ -45,39 +49,68 @@ Data = Annotated[
     ),
 ]  # fmt: skip
 Draws = Annotated[int, typer.Option(min=1, metavar="N", help="Draws of each case.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Answers in it are not asked again; new ones are added."),
+]
 Heat = Annotated[float, typer.Option("--temperature", help="Of the draws.")]
 
 
 @app.command(help="What a model's draws of ops are worth: for the planner, and for people.")
 def command(
-    ops: Ops, data: Data = None, draws: Draws = 10, temperature: Heat = 0.7, engine: Where = None,
-    model: Model = None, as_json: AsJson = False, output: Output = None,
+    ops: Ops, data: Data = None, draws: Draws = 10, temperature: Heat = 0.7, cache: Cache = None,
+    engine: Where = None, model: Model = None, as_json: AsJson = False, output: Output = None,
 ) -> None:  # fmt: skip
     given, wanted = processor(engine, model)
-    with Computer(given, model=wanted) as computer:
-        sheet = datasheet(computer, [subject_of(each) for each in ops], data, draws, temperature,
-                          engine=given)  # fmt: skip
+    known = None if cache is None else make_answers(cache)
+    subjects = [subject_of(each) for each in ops]
+    with (
+        TemporaryDirectory() as runs,
+        Computer(given, model=wanted, run_dir=None if known is None else runs) as computer,
+    ):
+        asked = Asked(computer, draws, temperature, known)
+        sheet = datasheet(asked, subjects, data, engine=given)
     figures = {**circumstances(draws=draws, engine=given), "sheet": sheet.model_dump(mode="json")}
     deliver("datasheet", figures, tables, as_json=as_json, output=output)
 
 
+class Asked(NamedTuple):
+    """Who is asked, how often, and the file of answers that are not asked for again."""
+
+    computer: Computer
+    draws: int
+    temperature: float
+    known: Path | None = None
+
+    def sheet(self, op: Op[Any], cases: Sequence[Case]) -> OpSheet:
+        """Draw an op's sheet; with a file of answers a few cases at a time, so that a kill leaves
+        what there was."""
+        for at in range(0, len(cases) if self.known else 0, CHUNK):
+            self._drawn(op, cases[at : at + CHUNK])
+        return self._drawn(op, cases)
+
+    def _drawn(self, op: Op[Any], cases: Sequence[Case]) -> OpSheet:
+        header = {} if self.known is None else {"eval": {"cache": str(self.known)}}
+        how = (self.draws, self.temperature)
+        run = self.computer.run(draw_sheet, op, tuple(cases), *how, header=header)
+        found: OpSheet = run.result
+        if self.known is not None:
+            add_answers(self.known, answers_in(run.state.root.subtree()))
+        return found
+
+
 def datasheet(
-    computer: Computer, ops: Sequence[Named], data: Path | None = None, draws: int = 10,
-    temperature: float = 0.7, engine: str = "",
-) -> Datasheet:  # fmt: skip
+    asked: Asked, ops: Sequence[Named], data: Path | None = None, engine: str = ""
+) -> Datasheet:
     """The sheet of ops on a computer's processor. Raises Usage."""
-    given = {"draws": draws, "temperature": temperature}
+    given = {"draws": asked.draws, "temperature": asked.temperature}
     check("datasheet", given, {"draws": COUNT, "temperature": RATE})
     work = [(each.found, tuple(_cases(each, data))) for each in ops]
-    can = next(iter(computer.processors.values())).capabilities
-    sheets: dict[str, OpSheet] = {
-        op.name: computer.run(draw_sheet, op, cases, draws, temperature).result
-        for op, cases in work
-    }
+    can = next(iter(asked.computer.processors.values())).capabilities
     return Datasheet(
         model=can.model, source=can.source, weights=can.weights, engine=engine,
         convention=DEFAULT.version, date=datetime.now(UTC).isoformat(timespec="seconds"),
-        ops=sheets,
+        ops={op.name: asked.sheet(op, cases) for op, cases in work},
     )  # fmt: skip
 
 

@@ -64,7 +64,8 @@ class Unsure(BaseModel):
     counts: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        said = ", ".join(f"{text_of(a)} ({n})" for a, n in zip(self.answers, self.counts))  # noqa: B905
+        votes = zip(self.answers, self.counts, strict=True)
+        said = ", ".join(f"{text_of(answer)} ({count})" for answer, count in votes)
         return one_line(f"unsure: {self.why}" + (f"; {said}" if said else ""), 200)
 
 
