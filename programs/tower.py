@@ -25,7 +25,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from nlpu import BadOperand, Case, Unsure, ahead_by, nlop
+from nlpu import BadOperand, Case, Unsure, Usage, ahead_by, nlop
+from nlpu.eval.bounds import OutOfReach
 from nlpu.eval.datasheet import VOID, sheet_in
 from nlpu.eval.votes import ahead_over
 from nlpu.testing.scripted import Seen
@@ -137,9 +138,19 @@ def plan(sheet: str, reliability: float, steps: int) -> tuple[int, float]:
         return BY_DEFAULT, 0.0
 
     def read() -> list[float]:
-        cases = sheet_in(sheet).of(add_digits.name, add_digits.digest.hex()).cases
-        chances = [(case.share * len(case.draws) + 1) / (len(case.draws) + 2) for case in cases]
-        return list(ahead_over(chances, reliability, steps))
+        whole = sheet_in(sheet)
+        cases = whole.of(add_digits.name, add_digits.digest.hex()).cases
+        if {case.id for case in cases} != {case.id for case in CASES}:
+            raise Usage(f"{sheet} has {len(cases)} of the {len(CASES)} sums: draw all of them")
+        chances = {c.id: (c.share * len(c.draws) + 1) / (len(c.draws) + 2) for c in cases}
+        hard = [name for name, chance in chances.items() if chance <= 0.5]
+        if hard:
+            raise OutOfReach(
+                f"{whole.model} gets {len(hard)} of {len(cases)} sums wrong at least as often as "
+                f"right ({', '.join(hard[:5])}): no vote mends that; take the next larger model",
+                1 - len(hard) / len(cases),
+            )
+        return list(ahead_over(list(chances.values()), reliability, steps))
 
     ahead, forecast = remembered(read, "a datasheet")
     return int(ahead), forecast

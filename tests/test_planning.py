@@ -65,7 +65,7 @@ def test_recipes_share_their_draws() -> None:
 
 
 def test_unsure_is_allowed_only_on_demand() -> None:
-    """Half of the texts are as good as dice, and they disagree about what is wrong."""
+    """A quarter of the texts is as good as dice, and these disagree about what is wrong."""
 
     def script(seen: Seen) -> str:
         hard = int(seen.operands["text"].split()[-1]) % 4 == 0
@@ -86,6 +86,7 @@ def test_unsure_is_allowed_only_on_demand() -> None:
 def test_too_few_cases_and_targets_out_of_reach_are_told_to_the_program() -> None:
     few = execute(lambda: reliable(colour, 0.95, CASES[:15]), engine=right(1.0))
     assert isinstance(few.error, TooFewCases) and few.error.needed == 59
+    assert few.receipt.calls == 0  # none was asked in vain
     high = execute(lambda: reliable(colour, 0.9, CASES), engine=right(0.3))
     assert isinstance(high.error, OutOfReach) and "another model" in str(high.error)
 
@@ -145,7 +146,7 @@ def test_failures_of_the_model_are_wrong_and_those_of_the_host_end_it() -> None:
     invalid = execute(lambda: reliable(op, 0.5, CASES, recipes=[op]), engine="mauve")
     assert isinstance(invalid.error, OutOfReach)
     with computer(ConnectionLost("gone")) as machine:
-        lost = finish(machine.start(lambda: reliable(op, 0.5, CASES[:2], recipes=[op])))
+        lost = finish(machine.start(lambda: reliable(op, 0.5, CASES[:9], recipes=[op])))
     assert not isinstance(lost.error, OutOfReach | ModelError)
 
 
@@ -155,8 +156,9 @@ def test_what_cannot_be_planned_is_refused() -> None:
     for plan, error in (
         (lambda: reliable(ahead_by(2)(colour), 0.9, CASES), BadOp),  # type: ignore[arg-type]
         (lambda: reliable(colour, 0.9, [], recipes=[other]), Usage),
-        (lambda: reliable(colour, 0.9, odd), BadOperand),
+        (lambda: reliable(colour, 0.9, odd * 40), BadOperand),
         (lambda: reliable(colour, 0.9, CASES, recipes=[]), Usage),
+        (lambda: reliable(colour, 90, CASES), BadOperand),
     ):
         assert isinstance(execute(plan, engine="red").error, error)
 
@@ -212,8 +214,8 @@ def test_a_recipe_is_read_off_a_sheet_without_a_call(tmp_path: Path) -> None:
 def test_a_run_that_goes_on_keeps_what_it_read(tmp_path: Path) -> None:
     path = written(tmp_path / "sheet.json", sheet())
 
-    def program() -> Any:
-        sure, _ = reliable(colour, 0.9, path)
+    def program(recipes: Any = None) -> Any:
+        sure, _ = reliable(colour, 0.9, path, recipes=recipes)
         return repr(sure), sure("new").value
 
     engine = Doomed("red", tmp_path / "runs", tmp_path / "grave", 1)
@@ -221,6 +223,8 @@ def test_a_run_that_goes_on_keeps_what_it_read(tmp_path: Path) -> None:
     written(path, sheet(1.0))
     again = resumed(tmp_path / "runs", run, program, replay=True)
     assert again.result == run.result == ("ahead by 2(colour)", "red")
+    other = resumed(tmp_path / "runs", run, lambda: program([colour]), replay=True)
+    assert "chose ahead by 2(colour) when it began, which is none" in str(other.error)
     assert execute(program, engine="red").result[0].startswith("Op colour")
 
 

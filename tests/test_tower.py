@@ -145,7 +145,12 @@ def test_a_model_that_is_wrong_about_one_sum_is_refused(tmp_path: Path) -> None:
     op = whole.ops["add_digits"].model_copy(update={"cases": (wrong, *others)})
     path.write_text(whole.model_copy(update={"ops": {"add_digits": op}}).model_dump_json())
     run = execute(tower, 10, 0, 0.95, str(path), engine=channel(0))
-    assert isinstance(run.error, OutOfReach)
+    assert isinstance(run.error, OutOfReach) and run.error.best == 0.995
+    assert "gets 1 of 200 sums wrong at least as often as right (0+0+0)" in str(run.error)
+    op = whole.ops["add_digits"].model_copy(update={"cases": others})
+    path.write_text(whole.model_copy(update={"ops": {"add_digits": op}}).model_dump_json())
+    run = execute(tower, 10, 0, 0.95, str(path), engine=channel(0))
+    assert "has 199 of the 200 sums" in str(run.error)
 
 
 # -- from a terminal -------------------------------------------------------------------------------
@@ -158,6 +163,7 @@ def drawn(nlpu: Terminal, tmp_path: Path) -> Path:
     ended = nlpu("bench", "datasheet", "answer", "judge", "--engine", "scripted", "--draws", "3",
                  "--output", str(out))  # fmt: skip
     assert ended.code == 0 and "scripted, 3 draws a case" in ended.out
+    assert "judge: what votes make of these draws" in ended.out and "majority of 5" in ended.out
     return out
 
 

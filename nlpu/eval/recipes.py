@@ -99,16 +99,34 @@ class Choice(BaseModel):
         return "\n".join((f"shown to be right in {self.reliability:g} of such cases:", *lines))
 
 
+def check_plan(cases: int, reliability: float, abstain: float = 0.0) -> None:
+    """Refuse what so many cases cannot show, whatever comes of them, before they are asked.
+
+    Raises BadOperand, TooFewCases.
+    """
+    given, fits = {"reliability": reliability, "abstain": abstain}, {"abstain": _PART}
+    check("reliable", given, {"reliability": SHARE, **fits}, BadOperand)
+    least = cases_needed(reliability)
+    if cases < least:
+        raise TooFewCases(_too_few(counted(cases, "case"), reliability, least), least)
+
+
+def _too_few(there: str, reliability: float, least: int) -> str:
+    return (
+        f"{there} cannot show that {reliability:g} are right, even if all of them are: at least "
+        f"{least} without an error are needed; give more, or ask for less"
+    )
+
+
 def choose(trials: Sequence[Trial], reliability: float, abstain: float = 0.0) -> Choice:
     """Choose the boldest of the recipes that are shown to be so reliable.
 
     trials: from the most cautious to the boldest. abstain: the share of cases that may be left
     unanswered. Raises BadOperand, TooFewCases, OutOfReach (rule 3).
     """
-    given, fits = {"reliability": reliability, "abstain": abstain}, {"abstain": _PART}
-    check("choose", given, {"reliability": SHARE, **fits}, BadOperand)
     if not trials:
         raise Usage("there is no recipe to choose: name at least one")
+    check_plan(max(each.counted for each in trials), reliability, abstain)
     place = -1
     while place + 1 < len(trials) and trials[place + 1].shown >= reliability:
         place += 1
@@ -135,12 +153,8 @@ def _not_shown(trials: Sequence[Trial], reliability: float) -> TooFewCases | Out
     first, best = trials[0], _best(trials, abstaining=True)
     there, least = counted(first.counted, "case"), cases_needed(reliability)
     if first.counted < least:
-        answered = f" that {first.recipe} answers" if first.abstains else ""
-        return TooFewCases(
-            f"{there}{answered} cannot show that {reliability:g} are right, even if all of them "
-            f"are: at least {least} without an error are needed; give more, or ask for less",
-            least,
-        )
+        there = f"{there} that {first.recipe} answers"
+        return TooFewCases(_too_few(there, reliability, least), least)
     needed = _more(first, reliability)
     if needed:
         return TooFewCases(

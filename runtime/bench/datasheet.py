@@ -25,6 +25,8 @@ from nlpu import Case, Computer, Op, Usage
 from nlpu.checks import COUNT, RATE, check
 from nlpu.eval.cases import cases_of
 from nlpu.eval.datasheet import Datasheet, OpSheet
+from nlpu.eval.votes import Ahead, Majority, Rule
+from nlpu.intervals import wilson
 from nlpu.isa import TRUTH_TABLES
 from nlpu.prompt.convention import DEFAULT
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
@@ -34,6 +36,11 @@ from nlpu.runtime.eval.planning import draw_sheet
 from nlpu.runtime.loader import module_of
 from nlpu.runtime.terminal.eval.subjects import Named, subject_of
 
+VOTES: dict[str, Rule | None] = {
+    "as it is": None, "one draw": Majority(1), "majority of 3": Majority(3),
+    "majority of 5": Majority(5), "ahead by 2": Ahead(2), "ahead by 3": Ahead(3),
+}  # fmt: skip
+VOTED = ("right %", "95 %", "unsure %", "calls")
 CHUNK = 20  # cases, whose answers are kept together
 app = typer.Typer(add_completion=False)
 
@@ -139,6 +146,8 @@ def tables(figures: dict[str, Any]) -> None:
                "tokens in", "out")  # fmt: skip
     show(f"{sheet.model}, {figures['draws']} draws a case", columns, map(_row, sheet.ops.values()))
     for each in sheet.ops.values():
+        rows = (_vote(name, each, rule) for name, rule in VOTES.items())
+        show(f"{each.op}: what votes make of these draws", ("", *VOTED), rows)
         bars = ", ".join(f"{share:g}: {count}" for share, count in each.distribution.items())
         print(f"{each.op}: cases by the share of their draws that is right, from: {bars}")
 
@@ -151,6 +160,14 @@ def _row(sheet: OpSheet) -> Sequence[str | int]:
         _percent(*sheet.interval), _percent(sheet.ceiling), _percent(*sheet.ceiling_interval),
         f"{p50:.2f}", f"{p95:.2f}", f"{sheet.tokens[0]:.0f}", f"{sheet.tokens[1]:.1f}",
     )  # fmt: skip
+
+
+def _vote(name: str, sheet: OpSheet, rule: Rule | None) -> Sequence[str | int]:
+    """What a rule makes of the draws; ``Unsure`` where it wants more than there are."""
+    (trial,) = sheet.trials([rule])
+    low, high = wilson(trial.right, trial.counted)
+    share = trial.unsure / trial.counted
+    return (name, _percent(trial.share), _percent(low, high), _percent(share), f"{trial.cost:.2f}")
 
 
 def _percent(*shares: float) -> str:

@@ -27,14 +27,14 @@ from statistics import fmean
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from nlpu.checks import RATE, check
-from nlpu.errors import BadOp, BadOperand, ModelError
+from nlpu.errors import BadOp, BadOperand, ModelError, Usage
 from nlpu.eval.cases import cases_of
 from nlpu.eval.datasheet import VOID, CaseDraws, OpSheet, sheet_in
 from nlpu.eval.likeness import same
 from nlpu.eval.matching import text_of
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, Question, questions
-from nlpu.eval.recipes import Choice, Trial, choose
+from nlpu.eval.recipes import Choice, Trial, check_plan, choose
 from nlpu.eval.votes import Rule
 from nlpu.ops.op import Call, Op
 from nlpu.runtime.eval.corrected import (
@@ -88,7 +88,9 @@ def reliable(
             raise BadOperand(f"the recipe {each!r} does not take and give what {op.name} does")
     abstains, trials = abstain > 0, list[Trial]()
     if not _is_sheet(cases):
-        trials = spawn(try_recipes, op, tried, cases_of(cases), abstains, metric).value
+        known = cases_of(cases)
+        check_plan(len(known), reliability, abstain)  # before any of them is asked
+        trials = spawn(try_recipes, op, tried, known, abstains, metric).value
 
     def plan() -> dict[str, Any]:
         found, digest = trials, ""
@@ -98,7 +100,13 @@ def reliable(
         return {"sheet": digest, "choice": choice.model_dump(mode="json")}
 
     choice = Choice.model_validate(remembered(plan, "a recipe")["choice"])
-    return Reliable(tried[choice.place], choice)
+    found = next((each for each in tried if called(each) == choice.trial.recipe), None)
+    if found is None:
+        raise Usage(
+            f"the run chose {choice.trial.recipe} when it began, which is none of the recipes now: "
+            "name it among them, or begin anew"
+        )
+    return Reliable(found, choice)
 
 
 def _is_sheet(cases: Any) -> bool:
