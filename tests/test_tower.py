@@ -147,7 +147,7 @@ def test_a_model_that_is_wrong_about_one_sum_is_refused(tmp_path: Path) -> None:
     run = execute(tower, 10, 0, 0.95, str(path), engine=channel(0))
     assert isinstance(run.error, OutOfReach) and run.error.best == 0.995
     assert "gets 1 of 200 sums wrong at least as often as right (0+0+0)" in str(run.error)
-    op = whole.ops["add_digits"].model_copy(update={"cases": others})
+    op = whole.ops["add_digits"].model_copy(update={"cases": tuple(others)})
     path.write_text(whole.model_copy(update={"ops": {"add_digits": op}}).model_dump_json())
     run = execute(tower, 10, 0, 0.95, str(path), engine=channel(0))
     assert "has 199 of the 200 sums" in str(run.error)
