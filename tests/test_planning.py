@@ -9,12 +9,13 @@ from typing import Any, Literal
 import pytest
 from kit import Doomed, computer, execute, finish, resumed
 
-from nlpu import ModelError, Scripted, nlop, reliable
+from nlpu import ModelError, Say, Scripted, nlop, reliable
 from nlpu.errors import BadOp, BadOperand, ConnectionLost, Usage
 from nlpu.eval.bounds import OutOfReach, TooFewCases
 from nlpu.eval.cases import cases_of
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.votes import Ahead, Majority
+from nlpu.isa import judge
 from nlpu.runtime.eval.corrected import Corrected, Unsure, ahead_by, cascade, fallback, majority
 from nlpu.runtime.eval.planning import draw_sheet, ladder, try_recipes
 from nlpu.testing.scripted import Seen
@@ -196,6 +197,27 @@ def test_a_sheet_tells_the_share_the_ceiling_and_the_distribution() -> None:
     agreed, majority_ = made.trials([Ahead(3, most=3), Majority(9)], abstains=True)
     assert (agreed.right, agreed.wrong, agreed.unsure) == (2, 1, 0)
     assert (majority_.right, majority_.wrong, majority_.cost) == (2, 1, pytest.approx(5))
+
+
+def test_a_sheet_of_judgements_tells_their_calibration() -> None:
+    """A judge that is right about what is more likely, and far too sure of it."""
+
+    def script(seen: Seen) -> Say:
+        number = int(seen.operands["text"].split()[1])
+        surely = (0.99, 0.01) if number % 2 else (0.01, 0.99)
+        return Say("yes" if number % 2 else "no", probabilities=surely)
+
+    cases = [
+        ({"question": "Is it?", "text": f"case {n}"}, bool(n % 2) != (n // 2 % 5 == n // 10 % 5))
+        for n in range(200)
+    ]
+    found = execute(lambda: draw_sheet(judge, cases, 1), engine=script).result
+    before, after = found.calibration
+    assert before.bins == ((100, pytest.approx(0.01), 0.2), (100, pytest.approx(0.99), 0.8))
+    assert before.error == pytest.approx(0.19)
+    assert after is not None and after.error < 0.02
+    few = found.model_copy(update={"judged": found.judged[:10]})
+    assert few.calibration[1] is None
 
 
 def test_a_rule_that_wants_more_draws_than_there_are_is_unsure() -> None:

@@ -164,6 +164,7 @@ def drawn(nlpu: Terminal, tmp_path: Path) -> Path:
                  "--output", str(out))  # fmt: skip
     assert ended.code == 0 and "scripted, 3 draws a case" in ended.out
     assert "judge: what votes make of these draws" in ended.out and "majority of 5" in ended.out
+    assert "judge: expected calibration error" in ended.out
     return out
 
 

@@ -21,18 +21,22 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
+from math import exp
 from os import PathLike
 from pathlib import Path
 from statistics import fmean
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nlpu.calibration import Pairs, fitted
 from nlpu.errors import Usage
 from nlpu.eval.recipes import Trial
 from nlpu.eval.votes import Rule, fold
 from nlpu.intervals import Interval, bootstrap, wilson
 
 VOID = -1
+_FOLDS = 5
 
 
 class CaseDraws(BaseModel):
@@ -64,8 +68,42 @@ class CaseDraws(BaseModel):
         return None if won is None else tally.answers[won] in self.right, tally.draws
 
 
+class Diagram(NamedTuple):
+    """A reliability diagram: by tenths of the probability of yes, how many, its mean, and of how
+    many it is true. error: the expected calibration error (Guo and others, "On calibration of
+    modern neural networks", 2017)."""
+
+    bins: tuple[tuple[int, float, float], ...]
+    error: float
+
+    @classmethod
+    def of(cls, pairs: Pairs) -> Diagram:
+        """Give the diagram of probabilities with the truth."""
+        rows: dict[int, list[tuple[float, bool]]] = {}
+        for probability, truth in pairs:
+            rows.setdefault(min(9, int(10 * probability)), []).append((probability, truth))
+        bins = tuple(
+            (len(row), fmean(p for p, _ in row), fmean(truth for _, truth in row))
+            for _, row in sorted(rows.items())
+        )
+        gaps = sum(count * abs(said - true) for count, said, true in bins)
+        return cls(bins, gaps / max(1, len(pairs)))
+
+
+def _calibrated(pairs: Pairs) -> list[tuple[float, bool]]:
+    """Each probability as a calibration reads it that was fitted to the other folds."""
+    found = []
+    for part in range(_FOLDS):
+        fit = fitted([pair for place, pair in enumerate(pairs) if place % _FOLDS != part])
+        found += [(1 / (1 + exp(-fit.odds(p))), truth) for p, truth in pairs[part::_FOLDS]]
+    return found
+
+
 class OpSheet(BaseModel):
-    """One op. tokens: of a draw's prompt and answer, in the mean. latency_s: median and 95th."""
+    """One op. tokens: of a draw's prompt and answer, in the mean. latency_s: median and 95th.
+
+    judged: of an op that judges, the probability of yes and the truth, a case each, asked as it is.
+    """
 
     model_config = ConfigDict(frozen=True)
     op: str
@@ -74,6 +112,7 @@ class OpSheet(BaseModel):
     cases: tuple[CaseDraws, ...]
     tokens: tuple[float, float] = (0.0, 0.0)
     latency_s: tuple[float, float] = (0.0, 0.0)
+    judged: tuple[tuple[float, bool], ...] = ()
 
     @property
     def right(self) -> float:
@@ -105,6 +144,16 @@ class OpSheet(BaseModel):
     def once(self) -> int:
         """How many cases the op as it is has right."""
         return sum(case.once in case.right for case in self.cases)
+
+    @property
+    def calibration(self) -> tuple[Diagram, Diagram | None]:
+        """What its probabilities of yes are worth, as they are and calibrated on other cases.
+
+        The second is None with fewer than ten cases of yes or of no.
+        """
+        yes = sum(truth for _, truth in self.judged)
+        enough = min(yes, len(self.judged) - yes) >= 2 * _FOLDS
+        return Diagram.of(self.judged), Diagram.of(_calibrated(self.judged)) if enough else None
 
     def trials(self, rules: Sequence[Rule | None], *, abstains: bool = False) -> list[Trial]:
         """Try rules on what was drawn (rule 4)."""

@@ -148,6 +148,8 @@ def tables(figures: dict[str, Any]) -> None:
     for each in sheet.ops.values():
         rows = (_vote(name, each, rule) for name, rule in VOTES.items())
         show(f"{each.op}: what votes make of these draws", ("", *VOTED), rows)
+        if each.judged:
+            print(_calibration(each))
         bars = ", ".join(f"{share:g}: {count}" for share, count in each.distribution.items())
         print(f"{each.op}: cases by the share of their draws that is right, from: {bars}")
 
@@ -168,6 +170,14 @@ def _vote(name: str, sheet: OpSheet, rule: Rule | None) -> Sequence[str | int]:
     low, high = wilson(trial.right, trial.counted)
     share = trial.unsure / trial.counted
     return (name, _percent(trial.share), _percent(low, high), _percent(share), f"{trial.cost:.2f}")
+
+
+def _calibration(sheet: OpSheet) -> str:
+    before, after = sheet.calibration
+    told = "; ".join(f"{said:.2f} of {count}: {true:.2f}" for count, said, true in before.bins)
+    then = "" if after is None else f", {after.error:.3f} calibrated on other cases"
+    error = f"expected calibration error {before.error:.3f}{then}"
+    return f"{sheet.op}: {error}; probability of yes, cases and how many are true: {told}"
 
 
 def _percent(*shares: float) -> str:

@@ -19,8 +19,10 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from math import ceil
 from os import PathLike
 from statistics import fmean
@@ -36,6 +38,7 @@ from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, Question, questions
 from nlpu.eval.recipes import Choice, Trial, check_plan, choose
 from nlpu.eval.votes import Rule
+from nlpu.judgement import Judgement
 from nlpu.ops.op import Call, Op
 from nlpu.runtime.eval.corrected import (
     Corrected,
@@ -214,7 +217,16 @@ def draw_sheet(
             fmean([cost.completion_tokens for cost in costs] or [0]),
         ),
         latency_s=(seconds[(len(seconds) - 1) // 2], seconds[ceil(0.95 * len(seconds)) - 1]),
+        judged=tuple(chain.from_iterable(map(_judged, asked, begun))),
     )  # fmt: skip
+
+
+def _judged(question: Question, values: Sequence[Value[Any]]) -> Iterator[tuple[float, bool]]:
+    """What an op that judges found as it is, and the truth."""
+    with suppress(ModelError):
+        answer = values[0].value
+        if isinstance(answer, Judgement):
+            yield answer.probability, bool(question.expected)
 
 
 def _draws(question: Question, draws: int, temperature: float) -> list[Value[Any]]:
