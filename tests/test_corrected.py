@@ -13,7 +13,7 @@ from kit import Doomed, computer, execute, finish, resumed, yes
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import Limits, Say, Scripted, Value, nlop
-from nlpu.errors import BadOp, BadOperand, BudgetExceeded, ConnectionLost, Unreachable
+from nlpu.errors import BadOp, BadOperand, BudgetExceeded, ConnectionLost, Declined, Unreachable
 from nlpu.eval.flags import OffLabels, Repeats, TooLong
 from nlpu.eval.votes import Ahead, Rule, fold
 from nlpu.isa import judge
@@ -149,6 +149,11 @@ def test_where_no_draw_is_valid_it_is_given_up() -> None:
     run = execute(lambda: ahead_by(2)(op)("x"), engine="mauve")
     assert isinstance(run.result, Unsure) and "none of 6 draws is valid" in run.result.why
     assert run.receipt.calls == 6
+
+
+def test_a_failure_without_words_is_void_too() -> None:
+    run = execute(lambda: ahead_by(2)(about)("x"), engine=Declined(""))
+    assert isinstance(run.result, Unsure) and "Declined" in run.result.why
 
 
 def test_flags_say_what_is_wrong() -> None:

@@ -36,7 +36,7 @@ from pydantic import BaseModel, ConfigDict
 
 from nlpu.checks import AMOUNT, COUNT, FUNCTION, RATE
 from nlpu.checks import check as check_given
-from nlpu.errors import BadOp, HostError, ModelError
+from nlpu.errors import BadOp, HostError, ModelError, described
 from nlpu.eval.flags import Flag, objection
 from nlpu.eval.likeness import element_of, same, same_in_any_order
 from nlpu.eval.matching import text_of
@@ -207,7 +207,7 @@ def _drawn(draw: Value[Any], flags: Sequence[Flag]) -> tuple[Any, str]:
     try:
         answer = draw.value
     except ModelError as error:
-        return None, str(error)
+        return None, str(error) or described(error)
     return answer, answer.why if isinstance(answer, Unsure) else objection(flags, answer)
 
 
