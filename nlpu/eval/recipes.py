@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nlpu.checks import Fit, check, is_number
 from nlpu.errors import BadOperand, Usage
 from nlpu.eval.bounds import SHARE, OutOfReach, TooFewCases, cases_needed, shown
-from nlpu.printing import counted
+from nlpu.printing import counted, one_line
 
 _PART: Fit = (lambda x: is_number(x) and 0 <= x < 1, "a share of 0 or more, and less than 1")
 
@@ -97,6 +97,9 @@ class Choice(BaseModel):
             f"{'->' if n == self.place else '  '} {each}" for n, each in enumerate(self.trials)
         ]
         return "\n".join((f"shown to be right in {self.reliability:g} of such cases:", *lines))
+
+    def __repr__(self) -> str:
+        return one_line(f"Choice({self.trial})")
 
 
 def check_plan(cases: int, reliability: float, abstain: float = 0.0) -> None:

@@ -144,7 +144,7 @@ class Majority:
 
 def fold(
     rule: Rule, draw: Callable[[], Any], equal: Callable[[Any, Any], Any] = eq,
-    void: Callable[[Any], bool] = lambda answer: False,
+    void: Callable[[Any], bool] | None = None,
 ) -> Tally:  # fmt: skip
     """Carry a vote out with draws that are at hand, one after the other; StopIteration ends it."""
     tally = Tally()
@@ -154,7 +154,8 @@ def fold(
                 answer = draw()
             except StopIteration:
                 return tally
-            tally = tally.spoil() if void(answer) else tally.vote(answer, equal)
+            is_void = void is not None and void(answer)
+            tally = tally.spoil() if is_void else tally.vote(answer, equal)
     return tally
 
 

@@ -68,6 +68,9 @@ class Unsure(BaseModel):
         said = ", ".join(f"{text_of(answer)} ({count})" for answer, count in votes)
         return one_line(f"unsure: {self.why}" + (f"; {said}" if said else ""), 200)
 
+    def __repr__(self) -> str:
+        return one_line(f"Unsure({self.why!r:.100}, {len(self.answers)} answers)")
+
 
 class Correction(Protocol):
     """How subjects are asked. A frozen value; one's own is a dataclass with these two."""
@@ -110,7 +113,7 @@ class Corrected(Generic[R]):
             object.__setattr__(self, name, fact)
 
     def __repr__(self) -> str:
-        return one_line(f"{self.by.name}({', '.join(map(called, self.subjects))})", 160)
+        return one_line(f"{self.by.name}({', '.join(map(called, self.subjects))})")
 
     def __call__(self, *args: Any, sample: int = 0, **named: Any) -> Value[R | Unsure]:
         """Begin asking, and give the Value of the answer. ``sample``: see rule 2."""
@@ -164,6 +167,9 @@ class Vote:
     temperature: float = 0.7
     equal: Equal | str | None = None
     flags: tuple[Flag, ...] = ()
+
+    def __repr__(self) -> str:
+        return one_line(f"Vote({self.name})")
 
     def __call__(self, subject: Subject[R]) -> Corrected[R]:
         """Give the subject under this vote (rule 4)."""
@@ -260,6 +266,9 @@ class Verified:
     check: Callable[..., Any]
     attempts: int = 3
     name: str = "verified"
+
+    def __repr__(self) -> str:
+        return one_line(f"Verified({_name(self.check)})")
 
     def __call__(self, subject: Subject[R]) -> Corrected[R]:
         """Give the subject under this check."""

@@ -40,6 +40,7 @@ from nlpu.eval.recipes import Choice, Trial, check_plan, choose
 from nlpu.eval.votes import Rule
 from nlpu.judgement import Judgement
 from nlpu.ops.op import Call, Op
+from nlpu.printing import one_line
 from nlpu.runtime.eval.corrected import (
     Corrected,
     Subject,
@@ -63,6 +64,9 @@ class Reliable(NamedTuple, Generic[R]):
 
     op: Subject[R]
     choice: Choice
+
+    def __repr__(self) -> str:
+        return one_line(f"Reliable({self.choice.trial})")
 
 
 def ladder(op: Op[R], *, abstains: bool = False) -> list[Subject[R]]:
