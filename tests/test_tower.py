@@ -130,6 +130,21 @@ def test_a_thousand_steps_through_the_stack(tmp_path: Path, seed: int) -> None:
     assert draws <= 1.1 * STEPS * draws_ahead(P, 5)
 
 
+@pytest.mark.slow
+def test_a_tower_that_is_killed_again_and_again_is_none_the_worse(tmp_path: Path) -> None:
+    """Fifteen kills, each when sixty draws more are on their way: those that came are kept."""
+    sheet, script = str(measured(tmp_path / "sheet.json", 900, 1000)), channel(2)
+    args = (200, 2, RELIABILITY, sheet)
+    engine = Doomed(script, tmp_path / "0", tmp_path / "1", 60)
+    run = execute(tower, *args, engine=engine, run_dir=tmp_path / "0")
+    for life in range(1, 15):
+        engine = Doomed(script, tmp_path / str(life), tmp_path / str(life + 1), 60)
+        resumed(tmp_path / str(life), run, tower, *args, engine=engine)
+    last = resumed(tmp_path / "15", run, tower, *args, engine=Scripted(script))
+    assert last.result.right and last.receipt.reused > 15 * (59 - last.result.ahead)
+    assert last.receipt.calls + last.receipt.reused <= 1.1 * last.result.forecast
+
+
 def test_where_it_is_unsure_it_says_so_and_stops() -> None:
     turn = cycle("12")
     found = execute(tower, 30, engine=lambda seen: next(turn)).result
