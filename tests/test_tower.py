@@ -208,8 +208,12 @@ def test_a_sheet_of_what_is_no_op_or_has_no_cases_is_refused(
 ) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text("from nlpu import op\n\nsay = op('Say it.')\n")
-    for spec, says in (("react", "react is no op"), (f"{mine}:say", "has no cases")):
-        ended = nlpu("bench", "datasheet", spec, "--engine", "scripted")
+    for specs, says in (
+        (["react"], "react is no op"),
+        ([f"{mine}:say"], "has no cases"),
+        (["judge", "judge"], "two of the ops have one name"),
+    ):
+        ended = nlpu("bench", "datasheet", *specs, "--engine", "scripted")
         assert ended.code == 2 and says in ended.err
 
 

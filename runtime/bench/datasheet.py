@@ -113,6 +113,9 @@ def datasheet(
     given = {"draws": asked.draws, "temperature": asked.temperature}
     check("datasheet", given, {"draws": COUNT, "temperature": RATE})
     work = [(each.found, tuple(_cases(each, data))) for each in ops]
+    names = [op.name for op, _ in work]
+    if len(set(names)) < len(names):
+        raise Usage(f"two of the ops have one name ({', '.join(names)}): make a sheet of each")
     can = next(iter(asked.computer.processors.values())).capabilities
     return Datasheet(
         model=can.model, source=can.source, weights=can.weights, engine=engine,
