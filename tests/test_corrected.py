@@ -226,12 +226,13 @@ def test_a_judgement_that_is_not_sure_enough_is_passed_on() -> None:
         assert run.result.answer is expected
 
 
-def test_a_fallback_stands_in_for_a_host_that_is_down() -> None:
+def test_a_fallback_stands_in_for_a_host_that_is_down_and_a_cascade_does_not() -> None:
     small, large = colour.using(processor="small"), colour.using(processor="large")
     engines = {"small": Scripted(Unreachable("down")), "large": Scripted("green", model="large")}
     with computer(engines, limits=Limits(patience_s=1)) as machine:
-        run = finish(machine.start(lambda: fallback(small, large)("x")))
-    assert run.result == "green"
+        assert finish(machine.start(lambda: fallback(small, large)("x"))).result == "green"
+        failed = finish(machine.start(lambda: cascade(small, large)("x")))
+    assert isinstance(failed.error, Unreachable)  # it says nothing of the answer
 
 
 # -- within a run ----------------------------------------------------------------------------------
