@@ -70,6 +70,15 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.driver import driver
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
+    from nlpu.runtime.eval.corrected import (
+        Unsure,
+        ahead_by,
+        cascade,
+        fallback,
+        majority,
+        verified,
+    )
+    from nlpu.runtime.eval.planning import reliable
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
     from nlpu.runtime.graph.spawning import spawn
@@ -112,6 +121,8 @@ _HOMES = {
     "nlpu.runtime.drivers.driver": "driver",
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
+    "nlpu.runtime.eval.corrected": "Unsure ahead_by cascade fallback majority verified",
+    "nlpu.runtime.eval.planning": "reliable",
     "nlpu.runtime.handle": "Run",
     "nlpu.runtime.graph.spawning": "spawn",
     "nlpu.runtime.executor.builtins": "first now random",
@@ -178,22 +189,29 @@ __all__ = [
     "Unauthorized",
     "UnknownProcessor",
     "Unreachable",
+    "Unsure",
     "UpstreamFailed",
     "Usage",
     "Value",
     "__version__",
+    "ahead_by",
     "calibrate",
+    "cascade",
     "driver",
     "endorse",
+    "fallback",
     "first",
     "gather",
     "lift",
+    "majority",
     "nlop",
     "now",
     "op",
     "random",
+    "reliable",
     "spawn",
     "split",
+    "verified",
 ]
 
 __getattr__ = door(

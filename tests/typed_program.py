@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, assert_type
 
-from nlpu import Op, Value, nlop, op, split
+from nlpu import Op, Unsure, Value, ahead_by, cascade, nlop, op, split, verified
 
 
 @nlop
@@ -29,4 +29,6 @@ def program(book: str) -> Value[str]:
     assert_type(mood(whole), Value[Literal["glad", "sad"]])
     assert_type(is_long(whole), Value[bool])
     assert_type(whole.value, str)
+    assert_type(ahead_by(2)(is_long)(whole), Value[bool | Unsure])
+    assert_type(cascade(summarize, verified(bool)(summarize))(whole).value, str | Unsure)
     return whole

@@ -22,6 +22,7 @@ BENCHES = {
     "throughput": "A processor at rising concurrency: nlops/s, latency, knee.",
     "programs": "Makespans against bounds, big prompts against small ones.",
     "overhead": "CPU a call costs in this runtime, over a bare client's (in a checkout).",
+    "datasheet": "What a model's draws of ops are worth: for the planner, and for people.",
     "memory": "Recall of evidence in long conversations, by firmware.",
     "compare": "What changed beyond noise between two results.",
     "all": "Throughput, programs and overhead of one processor (in a checkout).",

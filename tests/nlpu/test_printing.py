@@ -23,6 +23,7 @@ from nlpu import memory as hierarchy
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.errors import BadOperand, NlpuError, ServerFault
+from nlpu.eval.recipes import Trial, choose
 from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED, USER, Integrity, intern_label
 from nlpu.memory.store.page import Page
@@ -128,6 +129,12 @@ OBJECTS: dict[str, Callable[[Path], Any]] = {
     "Case(a: {'text': 'a long": lambda tmp: nlpu.Case(
         id="a", operands={"text": LONG}, expected=LONG
     ),
+    "ahead by 2(echo)": lambda tmp: nlpu.ahead_by(2)(echo),
+    "cascade(echo, verified(echo))": lambda tmp: nlpu.cascade(echo, nlpu.verified(len)(echo)),
+    "Choice(a long text": lambda tmp: choose([Trial(recipe=LONG, right=9, wrong=0)], 0.6),
+    "Unsure('a long text": lambda tmp: nlpu.Unsure(why=LONG, answers=(LONG,), counts=(1,)),
+    "Verified(len)": lambda tmp: nlpu.verified(len),
+    "Vote(majority of 3)": lambda tmp: nlpu.majority(3, flags=[lambda said: LONG]),
     "Chat(1 turn, the last user: 'a long": lambda tmp: nlpu.Chat((("user", LONG),)),
     "Computer(scripted, no runs yet, not journaled)": lambda tmp: Computer("scripted"),
     "Computer(small=scripted, large=http://127.0.0.1:1, no runs": lambda tmp: Computer(
@@ -236,7 +243,7 @@ def test_no_class_that_people_meet_is_without_a_repr() -> None:
     kinds = met()
     assert {Run, Computer, Op, Label, Page} <= kinds and len(kinds) > 25
     mute = {kind.__qualname__ for kind in kinds if kind.__repr__ is object.__repr__}
-    mute -= {"Tokenizer"}  # a protocol
+    mute -= {"Tokenizer", "Correction", "Rule"}  # protocols
     assert mute == set()
 
 

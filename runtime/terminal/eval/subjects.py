@@ -13,6 +13,7 @@ from nlpu import isa
 from nlpu.errors import Usage
 from nlpu.eval.questions import Subject
 from nlpu.ops.op import Op
+from nlpu.runtime.eval.corrected import Corrected
 from nlpu.runtime.loader import available, file_of, load, module_of
 
 
@@ -57,7 +58,7 @@ def subject_of(spec: str, only: str = "") -> Named:
         program = load(spec, only)
         return Named(program.spec, program.function, program.digest)
     if path is not None:
-        return _in_file(spec, path, only, lambda item: isinstance(item, Op))
+        return _in_file(spec, path, only, lambda item: isinstance(item, Op | Corrected))
     ops = standard()
     if spec in ops:
         return Named(spec, ops[spec])

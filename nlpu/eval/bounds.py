@@ -1,0 +1,102 @@
+"""Bounds: what a count of right and wrong shows about the share that is right.
+
+Theory of operation
+-------------------
+60 of 60 right do not show that an op is always right, but that it is right in more than 0.951 of
+such cases: were it less, 60 in a row would come up in fewer than 5 of 100 such counts. ``shown`` is
+that share for any count, by the exact binomial tail (Clopper and Pearson, "The use of confidence or
+fiducial limits illustrated in the case of the binomial", Biometrika 1934, one-sided), and
+``cases_needed`` is the question turned round.
+
+Rules
+1. A bound errs on the side of showing less, whatever the true share is: no normal approximation.
+2. Without a case nothing is shown.
+3. What cannot be shown is a typed error that says what could be: how many cases would do
+   (``TooFewCases``), or how much is within reach (``OutOfReach``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil, exp, lgamma, log, log1p
+
+from nlpu.checks import Fit, check, is_number
+from nlpu.errors import BadOperand, ProgramError
+
+LEVEL = 0.05  # how often what is shown may be false
+_MOST_CASES = 1 << 17
+SHARE: Fit = (lambda x: is_number(x) and 0 < x < 1, "a share between 0 and 1, without these")
+
+
+class TooFewCases(ProgramError):
+    """So many cases cannot show what is asked for; ``needed`` of them would."""
+
+    def __init__(self, message: str, needed: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class OutOfReach(ProgramError):
+    """No way of asking that was tried is as reliable as is asked for; ``best`` is what one is."""
+
+    def __init__(self, message: str, best: float = 0.0) -> None:
+        super().__init__(message)
+        self.best = best
+
+
+def shown(right: int, count: int, level: float = LEVEL) -> float:
+    """Give the share that is shown: were the true one less, so many right would surprise."""
+    if not right:
+        return 0.0
+    return _border(lambda share: _at_least(right, count, share) <= level, 0.0, 1.0)
+
+
+def cases_needed(reliability: float, wrong: float = 0.0, level: float = LEVEL) -> int:
+    """Give how many cases would show a reliability, were that share of them wrong.
+
+    Raises BadOperand where none would: at least so many are wrong as may be.
+    """
+    check("cases_needed", {"reliability": reliability}, {"reliability": SHARE}, BadOperand)
+    if not 0 <= wrong < 1 - reliability:
+        raise BadOperand(
+            f"no number of cases shows that {reliability:.4g} are right where {wrong:.4g} are wrong"
+        )
+    low, high = 0, 1
+    while not _shows(high, wrong, reliability, level):
+        low, high = high, 2 * high
+        if high > _MOST_CASES:
+            raise BadOperand(
+                f"more than {_MOST_CASES:,} cases are needed to show that {reliability:.6g} are "
+                f"right where {wrong:.6g} are wrong: ask for less"
+            )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _shows(middle, wrong, reliability, level) else (middle, high)
+    return high
+
+
+def _shows(count: int, wrong: float, reliability: float, level: float) -> bool:
+    right = count - ceil(wrong * count - 1e-9)  # 3 of 100 are 0.03, and a little more
+    return right > 0 and _at_least(right, count, reliability) <= level
+
+
+def _at_least(right: int, count: int, share: float) -> float:
+    """The chance that at least so many are right: a sum over how many are wrong."""
+    if not 0 < share < 1:
+        return float(share >= 1)
+    whole = lgamma(count + 1)
+    return sum(
+        exp(
+            whole - lgamma(wrong + 1) - lgamma(count - wrong + 1)
+            + (count - wrong) * log(share) + wrong * log1p(-share)
+        )
+        for wrong in range(count - right + 1)
+    )  # fmt: skip
+
+
+def _border(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Where a condition that holds at ``low`` ends to hold; from below."""
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low

@@ -1,0 +1,210 @@
+"""Datasheets: what one model's draws of an op are worth, from cases with known answers.
+
+Theory of operation
+-------------------
+A truth table is drawn several times a case, at the temperature of votes. What was drawn is kept by
+what is equal: of each case a row of numbers, one for each draw, equal numbers for equal answers. So
+any rule can be tried on the sheet without asking anybody (``trials``): it is what the planner
+reads, and everything else is counted from it.
+
+Rules
+1. Draws of one case are not independent cases: intervals are over cases.
+2. The ceiling is the share of cases whose own draws are right more often than not: of the others,
+   votes make wrong ones surer. It is from so many draws a case, and no sharper than these.
+3. A sheet is of one model, engine, convention and wording: the op's digest is in it.
+4. A rule that wants more draws than the sheet has is unsure there: nothing is made up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from math import exp
+from os import PathLike
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nlpu.errors import Usage
+from nlpu.eval.calibrate import Pairs, fitted
+from nlpu.eval.intervals import Interval, bootstrap, wilson
+from nlpu.eval.recipes import Trial
+from nlpu.eval.votes import Rule, fold
+
+VOID = -1
+_FOLDS = 5
+
+
+class CaseDraws(BaseModel):
+    """The draws of a case: which answers are equal (VOID: no valid one), and which are right.
+
+    once: the answer of the op as it is, which is mostly asked at temperature 0. answers: the texts
+    of those that differ, by their numbers.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    draws: tuple[int, ...]
+    right: tuple[int, ...] = ()
+    once: int = VOID
+    answers: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """The share of its draws that is right."""
+        return fmean(each in self.right for each in self.draws)
+
+    def vote(self, rule: Rule | None) -> tuple[bool | None, int]:
+        """Try a rule (None: the op as it is): whether it is right (None: unsure); calls it took."""
+        if rule is None:
+            return self.once in self.right, 1
+        left = iter(self.draws)
+        tally = fold(rule, left.__next__, void=lambda answer: answer == VOID)
+        won = rule.winner(tally)
+        return None if won is None else tally.answers[won] in self.right, tally.draws
+
+
+class Diagram(NamedTuple):
+    """A reliability diagram: by tenths of the probability of yes, how many, its mean, and of how
+    many it is true. error: the expected calibration error (Guo and others, "On calibration of
+    modern neural networks", 2017)."""
+
+    bins: tuple[tuple[int, float, float], ...]
+    error: float
+
+    @classmethod
+    def of(cls, pairs: Pairs) -> Diagram:
+        """Give the diagram of probabilities with the truth."""
+        rows: dict[int, list[tuple[float, bool]]] = {}
+        for probability, truth in pairs:
+            rows.setdefault(min(9, int(10 * probability)), []).append((probability, truth))
+        bins = tuple(
+            (len(row), fmean(p for p, _ in row), fmean(truth for _, truth in row))
+            for _, row in sorted(rows.items())
+        )
+        gaps = sum(count * abs(said - true) for count, said, true in bins)
+        return cls(bins, gaps / max(1, len(pairs)))
+
+
+def _calibrated(pairs: Pairs) -> list[tuple[float, bool]]:
+    """Each probability as a calibration reads it that was fitted to the other folds."""
+    found = []
+    for part in range(_FOLDS):
+        fit = fitted([pair for place, pair in enumerate(pairs) if place % _FOLDS != part])
+        found += [(1 / (1 + exp(-fit.odds(p))), truth) for p, truth in pairs[part::_FOLDS]]
+    return found
+
+
+class OpSheet(BaseModel):
+    """One op. tokens: of a draw's prompt and answer, in the mean. latency_s: median and 95th.
+
+    judged: of an op that judges, the probability of yes and the truth, a case each, asked as it is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    op: str
+    digest: str
+    temperature: float
+    cases: tuple[CaseDraws, ...]
+    tokens: tuple[float, float] = (0.0, 0.0)
+    latency_s: tuple[float, float] = (0.0, 0.0)
+    judged: tuple[tuple[float, bool], ...] = ()
+
+    @property
+    def right(self) -> float:
+        """The share right of one draw."""
+        return fmean(case.share for case in self.cases)
+
+    @property
+    def interval(self) -> Interval:
+        """Its 95 % interval (rule 1)."""
+        return bootstrap([case.share for case in self.cases], 0.0, 1.0)
+
+    @property
+    def ceiling(self) -> float:
+        """The share of cases that votes can get right (rule 2)."""
+        return fmean(case.share > 0.5 for case in self.cases)
+
+    @property
+    def ceiling_interval(self) -> Interval:
+        """Its 95 % interval."""
+        return wilson(sum(case.share > 0.5 for case in self.cases), len(self.cases))
+
+    @property
+    def distribution(self) -> dict[float, int]:
+        """How many cases have which share right, in tenths, rounded down."""
+        tenths = Counter(int(10 * case.share + 1e-9) / 10 for case in self.cases)
+        return dict(sorted(tenths.items()))
+
+    @property
+    def once(self) -> int:
+        """How many cases the op as it is has right."""
+        return sum(case.once in case.right for case in self.cases)
+
+    @property
+    def calibration(self) -> tuple[Diagram, Diagram | None]:
+        """What its probabilities of yes are worth, as they are and calibrated on other cases.
+
+        The second is None with fewer than ten cases of yes or of no.
+        """
+        yes = sum(truth for _, truth in self.judged)
+        enough = min(yes, len(self.judged) - yes) >= 2 * _FOLDS
+        return Diagram.of(self.judged), Diagram.of(_calibrated(self.judged)) if enough else None
+
+    def trials(self, rules: Sequence[Rule | None], *, abstains: bool = False) -> list[Trial]:
+        """Try rules on what was drawn (rule 4)."""
+        found = []
+        for rule in rules:
+            votes = [case.vote(rule) for case in self.cases]
+            said = Counter(right for right, _ in votes)
+            found.append(
+                Trial(
+                    recipe=str(rule), right=said[True], wrong=said[False], unsure=said[None],
+                    cost=fmean(draws for _, draws in votes), abstains=abstains,
+                )
+            )  # fmt: skip
+        return found
+
+
+class Datasheet(BaseModel):
+    """What a model's draws are worth, op by op (rule 3)."""
+
+    model_config = ConfigDict(frozen=True)
+    model: str
+    source: str = ""
+    weights: str = ""
+    engine: str = ""
+    convention: str = ""
+    date: str = ""
+    ops: dict[str, OpSheet]
+
+    def of(self, op: str, digest: str) -> OpSheet:
+        """Give the sheet of an op. Raises Usage where it is not there, or in other words."""
+        found = self.ops.get(op)
+        if found is None or found.digest != digest:
+            why = "has other words, examples or settings there" if found else "is not there"
+            raise Usage(
+                f"{op} {why}: the datasheet of {self.model} has {', '.join(self.ops) or 'no op'}; "
+                "make one of it with nlpu bench datasheet, or give cases"
+            )
+        return found
+
+    def digest(self) -> str:
+        """Give what tells it from every other sheet."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def sheet_in(path: str | PathLike[str]) -> Datasheet:
+    """Read a datasheet that ``nlpu bench datasheet`` wrote. Raises Usage."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        return Datasheet.model_validate(found.get("sheet", found))
+    except OSError as error:
+        raise Usage(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, AttributeError, ValidationError):
+        raise Usage(f"{path} is no datasheet: make one with nlpu bench datasheet") from None

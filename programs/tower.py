@@ -1,0 +1,156 @@
+"""A tower: numbers of a thousand digits, added by a model that knows sums of two digits.
+
+    nlpu run tower 40 --model qwen2.5-coder-0.5b      # numbers of 40 digits
+    nlpu run tower sheet=add_digits.json              # votes as a datasheet says they must be
+
+Each digit is a call that needs the carry of the one before, so one wrong answer among a thousand
+ruins the sum: at 99 of 100 right, four sums in 100,000 would come out. So each step is a vote. From
+the datasheet of ``add_digits`` follows by how much an answer must lead for the whole to be right as
+often as was asked for, and what that costs; it is told before the first step. Without a sheet
+answers must lead by three.
+
+The op has 200 inputs, and its truth table is all of them:
+
+    nlpu bench datasheet programs/tower.py:add_digits --output add_digits.json
+
+``Scripted(simulated("add_digits.json"))`` answers as that model was measured to: towers too high
+for a real one are tried on it, and what comes of them is a simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from nlpu import BadOperand, Case, Unsure, Usage, ahead_by, nlop
+from nlpu.eval.bounds import OutOfReach
+from nlpu.eval.datasheet import VOID, sheet_in
+from nlpu.eval.votes import ahead_over
+from nlpu.testing.scripted import Seen
+from nlpu.value import remembered
+
+Sum = Annotated[int, Field(ge=0, le=19)]
+BY_DEFAULT = 3
+TEMPERATURE = 0.7
+
+
+SHOWN = [
+    ("1 + 2 + 0", 3), ("9 + 5 + 1", 15), ("7 + 0 + 1", 8), ("8 + 8 + 0", 16), ("6 + 3 + 1", 10),
+    ("9 + 9 + 0", 18),
+]  # fmt: skip
+
+
+@nlop(max_tokens=8, examples=SHOWN)
+def add_digits(sum: str) -> Sum:
+    """What is the sum?"""
+
+
+CASES = tuple(
+    Case(
+        id=f"{first}+{second}+{carry}", op="add_digits", expected=first + second + carry,
+        operands={"sum": f"{first} + {second} + {carry}"},
+    )
+    for first in range(10) for second in range(10) for carry in range(2)
+)  # fmt: skip
+
+
+class Tower(BaseModel):
+    """The sum as it came out, whether it is right, and by how much answers led.
+
+    forecast: how many draws were expected, 0 without a datasheet.
+    """
+
+    total: str
+    right: bool
+    ahead: int
+    forecast: float = 0.0
+    unsure_at: int | None = None
+
+    def __str__(self) -> str:
+        shown = self.total if len(self.total) <= 60 else f"{self.total[:28]}...{self.total[-28:]}"
+        said = "right" if self.right else "WRONG"
+        if self.unsure_at is not None:
+            said = f"unsure at digit {self.unsure_at} from the right"
+        cost = f"; {self.forecast:,.0f} draws were expected" if self.forecast else ""
+        return f"{shown}\n{len(self.total)} digits, {said}; answers led by {self.ahead}{cost}"
+
+
+def tower(digits: int = 1000, seed: int = 0, reliability: float = 0.95, sheet: str = "") -> Tower:
+    """Add two numbers digit by digit, each digit a vote on the one before."""
+    if digits < 1:
+        raise BadOperand(f"digits must be 1 or more, not {digits}")
+    one, other = numbers(digits, seed)
+    ahead, forecast = plan(sheet, reliability, digits)
+    vote = ahead_by(ahead, temperature=TEMPERATURE)(add_digits)
+    written, carry = list[str](), 0
+    for place in range(digits):
+        found = vote(f"{one[-1 - place]} + {other[-1 - place]} + {carry}", sample=place).value
+        if isinstance(found, Unsure):
+            total = "".join(reversed(written))
+            return Tower(
+                total=total, right=False, ahead=ahead, forecast=forecast, unsure_at=place + 1
+            )
+        carry, digit = divmod(found, 10)
+        written.append(str(digit))
+    total = f"{carry or ''}{''.join(reversed(written))}"
+    right = total == plainly(one, other)
+    return Tower(total=total, right=right, ahead=ahead, forecast=forecast)
+
+
+def simulated(sheet: str, seed: int = 0) -> Callable[[Seen], str]:
+    """A script for ``Scripted`` whose answers come as often as a datasheet saw them: no model's."""
+    known = {case.id: case for case in sheet_in(sheet).ops[add_digits.name].cases}
+
+    def answer(seen: Seen) -> str:
+        case = known[seen.operands["sum"].replace(" ", "")]
+        drawn = Random(f"{seed} {seen.request.id}").choice(case.draws)
+        return case.answers[drawn] if drawn != VOID else "nothing valid"
+
+    return answer
+
+
+def numbers(digits: int, seed: int) -> tuple[str, str]:
+    """Two numbers of so many digits; equal seeds give equal ones."""
+    dice = Random(seed)
+    one, other = ("".join(str(dice.randrange(10)) for _ in range(digits)) for _ in range(2))
+    return one, other
+
+
+def plainly(one: str, other: str) -> str:
+    """The sum, as Python adds: by pieces, since it reads no number of more than 4,300 digits."""
+    written, carry = list[str](), 0
+    for left, right in zip(reversed(one), reversed(other), strict=True):
+        carry, digit = divmod(int(left) + int(right) + carry, 10)
+        written.append(str(digit))
+    return f"{carry or ''}{''.join(reversed(written))}"
+
+
+def plan(sheet: str, reliability: float, steps: int) -> tuple[int, float]:
+    """By how much answers must lead, and the draws that all steps take; (3, 0) without a sheet.
+
+    Of n draws with r right an input's chance is taken for (r + 1) / (n + 2): ten of ten are no
+    certainty. The choice is noted in the journal: a run that goes on keeps it.
+    """
+    if not sheet:
+        return BY_DEFAULT, 0.0
+
+    def read() -> list[float]:
+        whole = sheet_in(sheet)
+        cases = whole.of(add_digits.name, add_digits.digest.hex()).cases
+        if {case.id for case in cases} != {case.id for case in CASES}:
+            raise Usage(f"{sheet} has {len(cases)} of the {len(CASES)} sums: draw all of them")
+        chances = {c.id: (c.share * len(c.draws) + 1) / (len(c.draws) + 2) for c in cases}
+        hard = [name for name, chance in chances.items() if chance <= 0.5]
+        if hard:
+            raise OutOfReach(
+                f"{whole.model} gets {len(hard)} of {len(cases)} sums wrong at least as often as "
+                f"right ({', '.join(hard[:5])}): no vote mends that; take the next larger model",
+                1 - len(hard) / len(cases),
+            )
+        return list(ahead_over(list(chances.values()), reliability, steps))
+
+    ahead, forecast = remembered(read, "a datasheet")
+    return int(ahead), forecast

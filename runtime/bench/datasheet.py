@@ -1,0 +1,188 @@
+"""``nlpu bench datasheet``: what one model's draws of an op are worth, as a file for the planner.
+
+Each case of a truth table is asked once as the op is, and drawn some times at the temperature of
+votes, all of it in one run. The file says of each op which draws were equal and which were right,
+so that ``reliable(op, 0.95, "sheet.json")`` tries any vote on it without a call; the table is what
+a person wants to know: right once, right of one draw, the ceiling of voting, latency, tokens.
+
+    nlpu bench datasheet answer extract                       # standard ops, on their truth tables
+    nlpu bench datasheet programs/tower.py:add_digits         # with the CASES beside it
+    nlpu bench datasheet judge --data cases.jsonl --output judge.json
+    nlpu bench datasheet judge --data cases.jsonl --cache answers     # killed, it goes on there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from nlpu import Case, Computer, Op, Usage
+from nlpu.checks import COUNT, RATE, check
+from nlpu.eval.cases import cases_of
+from nlpu.eval.datasheet import Datasheet, OpSheet
+from nlpu.eval.intervals import wilson
+from nlpu.eval.votes import Ahead, Majority, Rule
+from nlpu.isa import TRUTH_TABLES
+from nlpu.prompt.convention import DEFAULT
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
+from nlpu.runtime.bench.results import AsJson, Model, Output, Where, deliver, processor
+from nlpu.runtime.eval.answers import add_answers, answers_in, make_answers
+from nlpu.runtime.eval.planning import draw_sheet
+from nlpu.runtime.handle import state_of
+from nlpu.runtime.loader import module_of
+from nlpu.runtime.terminal.eval.subjects import Named, subject_of
+
+VOTES: dict[str, Rule | None] = {
+    "as it is": None, "one draw": Majority(1), "majority of 3": Majority(3),
+    "majority of 5": Majority(5), "ahead by 2": Ahead(2), "ahead by 3": Ahead(3),
+}  # fmt: skip
+VOTED = ("right %", "95 %", "unsure %", "calls")
+CHUNK = 20  # cases, whose answers are kept together
+app = typer.Typer(add_completion=False)
+
+Ops = Annotated[
+    list[str],
+    typer.Argument(metavar="OP...", help="Standard ops, or ops of files: FILE.py:NAME."),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="FILE",
+        help="Cases, .jsonl or .csv. Default: a standard op's truth table, CASES of an op's file.",
+    ),
+]  # fmt: skip
+Draws = Annotated[int, typer.Option(min=1, metavar="N", help="Draws of each case.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Answers in it are not asked again; new ones are added."),
+]
+Heat = Annotated[float, typer.Option("--temperature", help="Of the draws.")]
+
+
+@app.command(help="What a model's draws of ops are worth: for the planner, and for people.")
+def command(
+    ops: Ops, data: Data = None, draws: Draws = 10, temperature: Heat = 0.7, cache: Cache = None,
+    engine: Where = None, model: Model = None, as_json: AsJson = False, output: Output = None,
+) -> None:  # fmt: skip
+    given, wanted = processor(engine, model)
+    known = None if cache is None else make_answers(cache)
+    subjects = [subject_of(each) for each in ops]
+    with (
+        TemporaryDirectory() as runs,
+        Computer(given, model=wanted, run_dir=None if known is None else runs) as computer,
+    ):
+        asked = Asked(computer, draws, temperature, known)
+        sheet = datasheet(asked, subjects, data, engine=given)
+    figures = {**circumstances(draws=draws, engine=given), "sheet": sheet.model_dump(mode="json")}
+    deliver("datasheet", figures, tables, as_json=as_json, output=output)
+
+
+class Asked(NamedTuple):
+    """Who is asked, how often, and the file of answers that are not asked for again."""
+
+    computer: Computer
+    draws: int
+    temperature: float
+    known: Path | None = None
+
+    def sheet(self, op: Op[Any], cases: Sequence[Case]) -> OpSheet:
+        """Draw an op's sheet; with a file of answers a few cases at a time, so that a kill leaves
+        what there was."""
+        for at in range(0, len(cases) if self.known else 0, CHUNK):
+            self._drawn(op, cases[at : at + CHUNK])
+        return self._drawn(op, cases)
+
+    def _drawn(self, op: Op[Any], cases: Sequence[Case]) -> OpSheet:
+        header = {} if self.known is None else {"eval": {"cache": str(self.known)}}
+        how = (self.draws, self.temperature)
+        run = self.computer.run(draw_sheet, op, tuple(cases), *how, header=header)
+        found: OpSheet = run.result
+        if self.known is not None:
+            add_answers(self.known, answers_in(state_of(run).root.subtree()))
+        return found
+
+
+def datasheet(
+    asked: Asked, ops: Sequence[Named], data: Path | None = None, engine: str = ""
+) -> Datasheet:
+    """The sheet of ops on a computer's processor. Raises Usage."""
+    given = {"draws": asked.draws, "temperature": asked.temperature}
+    check("datasheet", given, {"draws": COUNT, "temperature": RATE})
+    work = [(each.found, tuple(_cases(each, data))) for each in ops]
+    names = [op.name for op, _ in work]
+    if len(set(names)) < len(names):
+        raise Usage(f"two of the ops have one name ({', '.join(names)}): make a sheet of each")
+    can = next(iter(asked.computer.processors.values())).capabilities
+    return Datasheet(
+        model=can.model, source=can.source, weights=can.weights, engine=engine,
+        convention=DEFAULT.version, date=datetime.now(UTC).isoformat(timespec="seconds"),
+        ops={op.name: asked.sheet(op, cases) for op, cases in work},
+    )  # fmt: skip
+
+
+def _cases(subject: Named, data: Path | None) -> Iterator[Case]:
+    """The cases of an op: of the file, beside it, or its truth table. Raises Usage."""
+    op = subject.found
+    if not isinstance(op, Op):
+        raise Usage(f"{subject.spec} is no op; a datasheet is of ops: nlpu eval asks programs")
+    if data is not None:
+        found = cases_of(data)
+    elif subject.file is not None:
+        found = cases_of(getattr(module_of(subject.file)[0], "CASES", []))
+    else:
+        found = cases_of(TRUTH_TABLES.get(op, []))
+    mine = [case for case in found if case.op in ("", op.name)]
+    if not mine:
+        raise Usage(f"there are no cases of {op.name}: name a file of some with --data FILE")
+    yield from mine
+
+
+def tables(figures: dict[str, Any]) -> None:
+    """Everything, on stdout."""
+    sheet = Datasheet.model_validate(figures["sheet"])
+    show_circumstances(figures)
+    columns = ("op", "cases", "once %", "a draw %", "95 %", "ceiling %", "95 %", "p50 s", "p95 s",
+               "tokens in", "out")  # fmt: skip
+    show(f"{sheet.model}, {figures['draws']} draws a case", columns, map(_row, sheet.ops.values()))
+    for each in sheet.ops.values():
+        rows = (_vote(name, each, rule) for name, rule in VOTES.items())
+        show(f"{each.op}: what votes make of these draws", ("", *VOTED), rows)
+        if each.judged:
+            print(_calibration(each))
+        bars = ", ".join(f"{share:g}: {count}" for share, count in each.distribution.items())
+        print(f"{each.op}: cases by the share of their draws that is right, from: {bars}")
+
+
+def _row(sheet: OpSheet) -> Sequence[str | int]:
+    """An op's line."""
+    p50, p95 = sheet.latency_s
+    return (
+        sheet.op, len(sheet.cases), _percent(sheet.once / len(sheet.cases)), _percent(sheet.right),
+        _percent(*sheet.interval), _percent(sheet.ceiling), _percent(*sheet.ceiling_interval),
+        f"{p50:.2f}", f"{p95:.2f}", f"{sheet.tokens[0]:.0f}", f"{sheet.tokens[1]:.1f}",
+    )  # fmt: skip
+
+
+def _vote(name: str, sheet: OpSheet, rule: Rule | None) -> Sequence[str | int]:
+    """What a rule makes of the draws; ``Unsure`` where it wants more than there are."""
+    (trial,) = sheet.trials([rule])
+    low, high = wilson(trial.right, trial.counted)
+    share = trial.unsure / trial.counted
+    return (name, _percent(trial.share), _percent(low, high), _percent(share), f"{trial.cost:.2f}")
+
+
+def _calibration(sheet: OpSheet) -> str:
+    before, after = sheet.calibration
+    told = "; ".join(f"{said:.2f} of {count}: {true:.2f}" for count, said, true in before.bins)
+    then = "" if after is None else f", {after.error:.3f} calibrated on other cases"
+    error = f"expected calibration error {before.error:.3f}{then}"
+    return f"{sheet.op}: {error}; probability of yes, cases and how many are true: {told}"
+
+
+def _percent(*shares: float) -> str:
+    return " - ".join(f"{100 * share:.1f}" for share in shares)

@@ -1,0 +1,263 @@
+"""Planning: an op under the correction that cases show to be reliable enough.
+
+    sure, choice = reliable(judge, 0.95, cases)          # asks the cases, within the run
+    sure, choice = reliable(judge, 0.95, "sheet.json")   # reads them off a datasheet
+    verdict = sure(question, text)
+
+Theory of operation
+-------------------
+All recipes are tried on all cases at once, in a nested program. Their draws are the same where
+their questions are (``corrected``, rule 2), so a ladder of votes costs what its longest one does.
+What is chosen from that, and why, is in ``nlpu.eval.recipes``.
+
+Rules
+1. The draws are calls of the run, and what was chosen from them, or from a datasheet (with its
+   digest), is noted in its journal: a run that goes on has the draws and keeps the choice.
+2. A host's failure says nothing of a recipe: it ends the planning, and resumed it goes on.
+3. The ladder of recipes is fixed before anything is asked; one's own is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
+from math import ceil
+from os import PathLike
+from statistics import fmean
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from nlpu.checks import RATE, check
+from nlpu.errors import BadOp, BadOperand, ModelError, Usage
+from nlpu.eval.cases import cases_of
+from nlpu.eval.datasheet import VOID, CaseDraws, OpSheet, sheet_in
+from nlpu.eval.likeness import same
+from nlpu.eval.matching import text_of
+from nlpu.eval.metrics import means_the_same
+from nlpu.eval.questions import Given, Question, questions
+from nlpu.eval.recipes import Choice, Trial, check_plan, choose
+from nlpu.eval.votes import Rule
+from nlpu.judgement import Judgement
+from nlpu.ops.op import Call, Op
+from nlpu.printing import one_line
+from nlpu.runtime.eval.corrected import (
+    Corrected,
+    Subject,
+    Unsure,
+    Vote,
+    ahead_by,
+    ask,
+    called,
+)
+from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.spawning import spawn
+from nlpu.value import Value, remembered
+
+R = TypeVar("R")
+_CAUTIOUS = ((5, 8), (5, 12), (4, 8), (4, 14), (3, 7), (3, 13), (2, 6), (2, 10))
+_AHEAD = (4, 3, 2)
+
+
+class Reliable(NamedTuple, Generic[R]):
+    """An op as it is to be asked, and how that was chosen."""
+
+    op: Subject[R]
+    choice: Choice
+
+    def __repr__(self) -> str:
+        return one_line(f"Reliable({self.choice.trial})")
+
+
+def ladder(op: Op[R], *, abstains: bool = False) -> list[Subject[R]]:
+    """Give the recipes that are tried by default, from the most cautious to the boldest."""
+    cautious = [ahead_by(k, most=most)(op) for k, most in _CAUTIOUS if abstains]
+    return [*cautious, *(ahead_by(k)(op) for k in _AHEAD), op]
+
+
+def reliable(
+    op: Op[R], reliability: float, cases: Any, *, abstain: float = 0.0,
+    recipes: Sequence[Subject[R]] | None = None, metric: Given = None,
+) -> Reliable[R]:  # fmt: skip
+    """Give the op under the boldest recipe that is shown to be right so often.
+
+    cases: a list or file of cases with known answers, or the file of a datasheet (``.json``).
+    abstain: the share of inputs on which it may be ``Unsure``; what it does answer is then right
+    as often as was asked for. recipes: from the most cautious to the boldest (``ladder``).
+    Raises TooFewCases, OutOfReach.
+    """
+    if not isinstance(op, Op):
+        raise BadOp(f"reliable takes an op, not {op!r:.60}; give what corrects it as recipes=")
+    tried = list(recipes) if recipes is not None else ladder(op, abstains=abstain > 0)
+    for each in tried:
+        base = each.op if isinstance(each, Corrected) else each
+        if (base.operands, base.result) != (op.operands, op.result):
+            raise BadOperand(f"the recipe {each!r} does not take and give what {op.name} does")
+    abstains, trials = abstain > 0, list[Trial]()
+    if not _is_sheet(cases):
+        known = cases_of(cases)
+        check_plan(len(known), reliability, abstain)  # before any of them is asked
+        trials = spawn(try_recipes, op, tried, known, abstains, metric).value
+
+    def plan() -> dict[str, Any]:
+        found, digest = trials, ""
+        if _is_sheet(cases):
+            found, digest = _read_off(op, tried, cases, abstains=abstains)
+        choice = choose(found, reliability, abstain)
+        return {"sheet": digest, "choice": choice.model_dump(mode="json")}
+
+    choice = Choice.model_validate(remembered(plan, "a recipe")["choice"])
+    found = next((each for each in tried if called(each) == choice.trial.recipe), None)
+    if found is None:
+        raise Usage(
+            f"the run chose {choice.trial.recipe} when it began, which is none of the recipes now: "
+            "name it among them, or begin anew"
+        )
+    return Reliable(found, choice)
+
+
+def _is_sheet(cases: Any) -> bool:
+    return isinstance(cases, str | PathLike) and str(cases).endswith(".json")
+
+
+def _read_off(
+    op: Op[Any], tried: Sequence[Subject[Any]], path: Any, *, abstains: bool
+) -> tuple[list[Trial], str]:
+    """Trials from a datasheet, and its digest."""
+    sheet = sheet_in(path)
+    mine = sheet.of(op.name, op.digest.hex())
+    rules = [_rule_of(op, each, mine.temperature) for each in tried]
+    found = mine.trials(rules, abstains=abstains)
+    names = map(called, tried)
+    named = [each.model_copy(update={"recipe": n}) for each, n in zip(found, names, strict=True)]
+    return named, sheet.digest()
+
+
+def _rule_of(op: Op[Any], recipe: Subject[Any], temperature: float) -> Rule | None:
+    """The rule of a recipe that a sheet tells of; None: the op as it is. Raises BadOperand."""
+    if recipe == op:
+        return None
+    vote = recipe.by if isinstance(recipe, Corrected) else None
+    plain = isinstance(vote, Vote) and not vote.flags and vote.equal is None
+    if (
+        not plain
+        or not isinstance(vote, Vote)
+        or recipe != replace(vote, temperature=temperature)(op)
+    ):
+        raise BadOperand(
+            f"the datasheet tells of votes on {op.name} at temperature {temperature:g}, not of "
+            f"{called(recipe)}: give cases"
+        )
+    return vote.rule
+
+
+# -- trying ----------------------------------------------------------------------------------------
+
+
+def try_recipes(
+    op: Op[Any], recipes: Sequence[Subject[Any]], cases: Any, abstains: bool, metric: Given = None
+) -> list[Trial]:
+    """Try recipes on cases, all at once. A program."""
+    asked = questions(op, cases, metric)
+    odd = next((question for question in asked if question.asks != op), None)
+    if odd is not None:
+        raise BadOperand(
+            f"{odd.case.where or odd.case.id} has choices of its own: plan for the op that is made "
+            "of them, or leave its 'choices' out"
+        )
+    begun = [[ask(each, question.operands, 0) for question in asked] for each in recipes]
+    found = []
+    for recipe, values in zip(recipes, begun, strict=True):
+        right = [_right(*pair) for pair in zip(asked, values, strict=True)]
+        found.append(
+            Trial(
+                recipe=called(recipe), right=right.count(True), wrong=right.count(False),
+                unsure=right.count(None), cost=fmean(map(_calls, values)), abstains=abstains,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _right(question: Question, value: Value[Any]) -> bool | None:
+    """Whether an answer is right; None: there is none to be sure of."""
+    try:
+        answer = value.value
+    except ModelError:
+        return False
+    return None if isinstance(answer, Unsure) else is_right(question, answer)
+
+
+def is_right(question: Question, answer: Any) -> bool:
+    """Tell whether an answer is right, by the metric of its case; one that asks a model asks it."""
+    if question.metric.asks:
+        answer = means_the_same(question.expected, text_of(answer)).value
+    return question.score(answer) == 1
+
+
+def _calls(value: Value[Any]) -> int:
+    """How many calls were issued for a Value, shared ones included."""
+    inner = value.inner if isinstance(value, Node) else None
+    nodes = inner.subtree() if inner is not None else ()
+    return sum(isinstance(node.work, Call) for node in nodes) if inner is not None else 1
+
+
+# -- drawing a sheet -------------------------------------------------------------------------------
+
+
+def draw_sheet(
+    op: Op[Any], cases: Any, draws: int = 10, temperature: float = 0.7, metric: Given = None
+) -> OpSheet:
+    """Draw every case so often, and give the op's sheet. A program."""
+    check("draw_sheet", {"temperature": temperature}, {"temperature": RATE}, BadOperand)
+    asked = questions(op, cases_of(cases), metric)
+    begun = [_draws(question, draws, temperature) for question in asked]
+    found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]
+    costs = [v.cost for row in begun for v in row if isinstance(v, Node) and v.cost is not None]
+    seconds = sorted(cost.service_s for cost in costs) or [0.0]
+    return OpSheet(
+        op=op.name, digest=op.digest.hex(), temperature=temperature, cases=tuple(found),
+        tokens=(
+            fmean([cost.prompt_tokens for cost in costs] or [0]),
+            fmean([cost.completion_tokens for cost in costs] or [0]),
+        ),
+        latency_s=(seconds[(len(seconds) - 1) // 2], seconds[ceil(0.95 * len(seconds)) - 1]),
+        judged=tuple(chain.from_iterable(map(_judged, asked, begun))),
+    )  # fmt: skip
+
+
+def _judged(question: Question, values: Sequence[Value[Any]]) -> Iterator[tuple[float, bool]]:
+    """What an op that judges found as it is, and the truth."""
+    with suppress(ModelError):
+        answer = values[0].value
+        if isinstance(answer, Judgement):
+            yield answer.probability, bool(question.expected)
+
+
+def _draws(question: Question, draws: int, temperature: float) -> list[Value[Any]]:
+    """The op as it is, then its draws."""
+    asks = question.asks
+    assert isinstance(asks, Op)
+    warm = asks.using(temperature=temperature)
+    more = (warm(*question.operands, sample=number) for number in range(draws))
+    return [asks(*question.operands), *more]
+
+
+def _drawn(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
+    """A case's draws by what is equal, as votes take it."""
+    assert isinstance(question.asks, Op)
+    kind, answers, row = question.asks.result.annotation, list[Any](), list[int]()
+    for value in values:
+        try:
+            answer = value.value
+        except ModelError:
+            row.append(VOID)
+            continue
+        known = (place for place, each in enumerate(answers) if same(each, answer, kind))
+        place = next(known, len(answers))
+        answers += [answer] * (place == len(answers))
+        row.append(place)
+    right = tuple(place for place, answer in enumerate(answers) if is_right(question, answer))
+    texts = tuple(map(question.asks.result.render, answers))
+    return CaseDraws(
+        id=question.case.id, once=row[0], draws=tuple(row[1:]), right=right, answers=texts
+    )
