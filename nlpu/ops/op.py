@@ -141,7 +141,9 @@ class Op(Generic[R]):
             sample: The number of one draw; equal numbers are the same draw.
             **named: Operands by name.
         """
-        operands = args if not named and self._plain_operands(args) else self._bound(args, named)
+        operands = (
+            args if not named and self._plain_operands(args) else operands_of(self, args, named)
+        )
         if samples is not None or sample is not None:
             check_draws(self.name, samples, sample)
         if samples is not None:
@@ -189,12 +191,6 @@ class Op(Generic[R]):
             ):
                 return False
         return True
-
-    def _bound(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-        """The operands; a memory among them is asked for what stands there."""
-        if any(hasattr(arg, "fill_operand") for arg in (*args, *named.values())):
-            return self.bind((), _filled(self, args, named))
-        return self.bind(args, named)
 
     def bind(self, args: tuple[Any, ...], named: dict[str, Any], skip: int = 0) -> tuple[Any, ...]:
         """Give the operands in order, checked; what a call does first. Raises BadOperand."""
@@ -307,6 +303,13 @@ def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settin
 
 
 # -- helpers --------------------------------------------------------------------------------
+
+
+def operands_of(op: Op[Any], args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    """Give a call's operands; a memory among them is asked for what stands there."""
+    if any(hasattr(arg, "fill_operand") for arg in (*args, *named.values())):
+        return op.bind((), _filled(op, args, named))
+    return op.bind(args, named)
 
 
 def _check_op(op: Op[Any]) -> None:

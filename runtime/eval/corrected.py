@@ -43,7 +43,7 @@ from nlpu.eval.matching import text_of
 from nlpu.eval.votes import Ahead, Majority, Rule, Tally
 from nlpu.judgement import Judgement
 from nlpu.ops.checks import check_draws
-from nlpu.ops.op import Op, Operand
+from nlpu.ops.op import Op, Operand, operands_of
 from nlpu.printing import one_line
 from nlpu.runtime.graph.spawning import Spawn
 from nlpu.types.result import result_type
@@ -118,7 +118,7 @@ class Corrected(Generic[R]):
     def __call__(self, *args: Any, sample: int = 0, **named: Any) -> Value[R | Unsure]:
         """Begin asking, and give the Value of the answer. ``sample``: see rule 2."""
         check_draws(self.op.name, None, sample)
-        operands = self.op._bound(args, named)  # a memory is asked once, not by every draw
+        operands = operands_of(self.op, args, named)  # a memory is asked once, not by every draw
         work = Spawn(self.by.correct, self.by.name, (self.subjects, operands, sample))
         return current().issue(work, ())
 

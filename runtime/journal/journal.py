@@ -159,7 +159,7 @@ class Journal(Buffered):
         if run not in self._runs:
             return super()._end_of(run)
         with self._reader(run) as fresh:
-            return fresh._space(run)
+            return fresh.space_of(run)
 
     def close(self, *, discard: bool = False) -> None:
         """Close the file and give up ownership. What was not committed is dropped. Idempotent.
@@ -179,7 +179,7 @@ class Journal(Buffered):
     def _seal(self) -> None:
         """Make the file whole in itself (see ``file``)."""
         with suppress(*ERRORS, OSError):  # then it is left as by a kill
-            several = max([*self._runs, *self._spaces], default=0) > 1
+            several = max([*self._runs, *self.spaces], default=0) > 1
             self._db.executescript(sealed(joint=self.joint, several=several))
             self._db.close()  # unless somebody reads it, all is in the file then, synced
             held = not beside(self.path, ".db-wal").exists()
@@ -203,8 +203,8 @@ class Journal(Buffered):
         if home in self.found and self._end[0] == self._looked[0]:
             return self._part(run)
         with self._reader(run) as fresh:
-            if run in fresh._spaces:  # where it goes on, if it does
-                self._spaces.setdefault(run, fresh._spaces[run])
+            if run in fresh.spaces:  # where it goes on, if it does
+                self.spaces.setdefault(run, fresh.spaces[run])
             return fresh._part(run)
 
     def follow(self, run: int) -> Found:

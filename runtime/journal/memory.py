@@ -114,7 +114,7 @@ class MemoryStore(Buffered):
     def _end_of(self, run: int) -> Space:
         fresh = MemoryStore(self.shelf, read_only=True)
         fresh.follow(run)
-        return fresh._spaces.get(run) or super()._end_of(run)
+        return fresh.spaces.get(run) or super()._end_of(run)
 
     def close(self, *, discard: bool = False) -> None:
         """Give it up; what is on the shelf stays there. Idempotent."""

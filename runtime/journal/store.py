@@ -249,7 +249,7 @@ class Buffered:
     joint = False  # whether all runs have one chain, and texts one numbering: an old file's
 
     def __init__(self) -> None:
-        self._spaces: dict[int, Space] = {}
+        self.spaces: dict[int, Space] = {}
         self.found: dict[int, Found] = {}
         self._seq = self._kept_seq = 0
         self._sync = False
@@ -267,9 +267,9 @@ class Buffered:
     def text(self, run: int, text: str, name: bytes) -> int:
         """Number a text of a run, stored once."""
         try:
-            space = self._spaces[run]
+            space = self.spaces[run]
         except KeyError:
-            space = self._space(run)
+            space = self.space_of(run)
         found = space.ids.get(name)
         if found is None:
             found = space.ids[name] = len(space.ids) + 1
@@ -279,9 +279,9 @@ class Buffered:
     def write(self, run: int, row: str, *, sync: bool = False) -> None:
         """Buffer a row."""
         try:
-            space = self._spaces[run]
+            space = self.spaces[run]
         except KeyError:
-            space = self._space(run)
+            space = self.space_of(run)
         body = row.encode("utf-8", "backslashreplace")  # as JSON escapes
         texts = space.base | len(space.ids)
         self._seq += 1
@@ -293,12 +293,12 @@ class Buffered:
         if sync:
             self._sync = True
 
-    def _space(self, run: int) -> Space:
+    def space_of(self, run: int) -> Space:
         """Find where a run goes on: an old one is read first."""
         home = 1 if self.joint else run
-        if home not in self._spaces:
-            self._spaces[home] = self._end_of(home)
-        return self._spaces.setdefault(run, self._spaces[home])
+        if home not in self.spaces:
+            self.spaces[home] = self._end_of(home)
+        return self.spaces.setdefault(run, self.spaces[home])
 
     def _end_of(self, run: int) -> Space:
         """Read where a run ends that this store has not read yet."""
@@ -335,7 +335,7 @@ class Buffered:
         for space in (*batch.spaces, *later.spaces):
             space.chain = space.kept
         for where, name, _ in (*batch.texts, *later.texts):
-            del self._spaces[run_at(where)].ids[name]
+            del self.spaces[run_at(where)].ids[name]
         self._seq = self._kept_seq
 
     # -- reading ----------------------------------------------------------------------------
@@ -353,9 +353,9 @@ class Buffered:
 
     def _reading(self, where: int) -> Space:
         run = run_at(where)
-        if run not in self._spaces:
-            self._spaces[run] = Space(run)
-        return self._spaces[run]
+        if run not in self.spaces:
+            self.spaces[run] = Space(run)
+        return self.spaces[run]
 
     def _take_text(self, where: int, name: bytes, body: bytes) -> None:
         space = self._reading(where)

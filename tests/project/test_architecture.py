@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
 import networkx as nx
 import pytest
@@ -348,3 +349,59 @@ def test_rows_are_read_in_one_place() -> None:
     for name, path in MODULES.items():
         if name not in JOURNAL:
             assert rows_by_number(path.read_text(encoding="utf-8")) == [], name
+
+
+# -- what is private -------------------------------------------------------------------------------
+
+# Python's own that have an underscore and are meant to be used.
+MEANT = {"_asdict", "_current_frames", "_exit", "_fields", "_getframe", "_make", "_replace"}
+
+
+def touched(source: str) -> list[str]:
+    """Attributes with an underscore of what is neither this module's own nor meant to be used."""
+    tree = ast.parse(source)
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | FUNCTIONS)}
+    own |= {node.value for node in ast.walk(tree) if _is_name(node)}  # slots, and getattr
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _is_self(node.value):
+            own.add(node.attr)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            own.add(node.target.id)
+    return [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_")
+        if not node.attr.startswith("__") and node.attr not in own | MEANT
+    ]
+
+
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _is_self(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+def _is_name(node: ast.AST) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("node._label", ["node._label"]),
+        ("class A:\n    def go(self): self._x = 1\n\nother._x", []),
+        ("row._replace(text=1)", []),
+        ("run.state._begun.x", ["run.state._begun"]),
+    ],
+)
+def test_a_private_attribute_is_found(source: str, found: list[str]) -> None:
+    assert touched(source) == found
+
+
+def test_nobody_touches_what_is_private_elsewhere() -> None:
+    for name, path in MODULES.items():
+        assert touched(path.read_text(encoding="utf-8")) == ALLOWED.get(name, []), name
+
+
+ALLOWED = {"nlpu.runtime.drivers.mcp_child": ["process._transport"]}  # asyncio has no other

@@ -168,7 +168,7 @@ def test_a_run_is_read_alone(stand: Stand) -> None:
         rows, texts = reader.read(7)
         assert [row[2] for row in rows] == [*texts.values()] == [f"7:{n}" for n in range(20)]
         assert not reader.found, "nothing of others is held"  # type: ignore[attr-defined]
-        assert {*reader._spaces} <= {7}  # type: ignore[attr-defined]
+        assert {*reader.spaces} <= {7}  # type: ignore[attr-defined]
 
 
 def opened(stand: Stand, run: int) -> JournalStore:
