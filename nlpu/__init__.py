@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.driver import driver
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
-    from nlpu.runtime.eval.corrected import (
+    from nlpu.runtime.eval.corrections import (
         Unsure,
         ahead_by,
         cascade,
@@ -121,7 +121,7 @@ _HOMES = {
     "nlpu.runtime.drivers.driver": "driver",
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
-    "nlpu.runtime.eval.corrected": "Unsure ahead_by cascade fallback majority verified",
+    "nlpu.runtime.eval.corrections": "Unsure ahead_by cascade fallback majority verified",
     "nlpu.runtime.eval.planning": "reliable",
     "nlpu.runtime.handle": "Run",
     "nlpu.runtime.graph.spawning": "spawn",

@@ -13,7 +13,7 @@ from typing import Any
 
 from nlpu.errors import ModelError
 from nlpu.judgement import PoorJudge
-from nlpu.runtime.graph.control import Cell
+from nlpu.runtime.graph.seen import Cell
 from nlpu.runtime.graph.stage import Stage
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.ports import Ports

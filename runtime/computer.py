@@ -36,7 +36,7 @@ from nlpu.runtime.handle import Run, begins, releases, state_of
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.journal.header import header_of
 from nlpu.runtime.journal.moments import header_in
-from nlpu.runtime.journal.rows import past_in
+from nlpu.runtime.journal.odd_rows import past_in
 from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.keywords import check_parts, check_settings
 from nlpu.runtime.loop_thread import Station

@@ -44,7 +44,7 @@ from nlpu.runtime.executor.clock import Clock
 from nlpu.runtime.executor.forks import check_process
 from nlpu.runtime.journal.file import is_there, older
 from nlpu.runtime.journal.header import new_stem
-from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.sqlite import Journal
 from nlpu.runtime.journal.store import JournalStore, NoJournal
 from nlpu.runtime.kernel import Kernel
 from nlpu.runtime.naming import described

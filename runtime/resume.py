@@ -14,13 +14,13 @@ from typing import Any
 from nlpu.errors import Diverged, HostError
 from nlpu.label import UNTRUSTED
 from nlpu.runtime.eval.answers import known_answers
-from nlpu.runtime.graph.control import Sight
 from nlpu.runtime.graph.node import Scope
+from nlpu.runtime.graph.seen import Sight
 from nlpu.runtime.journal.edits import Ancestor, Edits, check
 from nlpu.runtime.journal.header import has_json, result_text, source_digest
+from nlpu.runtime.journal.odd_rows import checked, past_in
 from nlpu.runtime.journal.own import marked, text_name
 from nlpu.runtime.journal.records import Past
-from nlpu.runtime.journal.rows import checked, past_in
 from nlpu.runtime.journal.store import JournalStore, RunLog
 from nlpu.runtime.observe.receipt import receipt_of
 from nlpu.runtime.ports import Ports
@@ -29,7 +29,7 @@ from nlpu.runtime.scheduler.budget import Budget
 
 
 def log_of(store: JournalStore, number: int) -> RunLog:
-    """A run's part of a store, with the rows that are there (``rows``)."""
+    """A run's part of a store, with the rows that are there (``odd_rows``)."""
     log = RunLog(store, number, store.read(number))
     checked(log)
     return log

@@ -18,6 +18,7 @@ from nlpu.calibration import Calibration
 from nlpu.chat import Chat
 from nlpu.checks import ANY_TEXT, COUNT, TEXT, WHOLE, Fit, check, is_number, maybe
 from nlpu.errors import BadOp, BadOperand
+from nlpu.lifting import check_text
 from nlpu.printing import one_line, shown
 from nlpu.sampling import DEFAULTS, USUAL, Sampling, check_sampling
 from nlpu.types.result import ResultType, result_type
@@ -96,6 +97,18 @@ def check_parameter(called: str, parameter: inspect.Parameter) -> None:
 
 
 _RESERVED = frozenset({"samples", "sample"})
+
+
+def check_texts(name: str, text: str, system: str | None) -> None:
+    """Raise BadOp for an instruction that is empty, and for a text that no text can be."""
+    if not text.strip():
+        raise BadOp(f"op {name} has an empty instruction")
+    said = ((text, "instruction"), (name, "name"), (system or "", "system text"))
+    for each, what in said:
+        try:
+            check_text(each, f"the {what} of op {name!a}")
+        except BadOperand as error:
+            raise BadOp(str(error)) from None
 
 
 def check_places(name: str, places: Sequence[tuple[str, str]]) -> None:

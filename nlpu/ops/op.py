@@ -38,6 +38,7 @@ from nlpu.ops.checks import (
     check_parameter,
     check_places,
     check_settings,
+    check_texts,
     hints_of,
     settings_of,
     typed,
@@ -315,14 +316,7 @@ def operands_of(op: Op[Any], args: tuple[Any, ...], named: dict[str, Any]) -> tu
 def _check_op(op: Op[Any]) -> None:
     check_settings(partial(getattr, op))
     check_calibration(op.name, op.calibration, judges=op.result.probabilities)
-    if not op.text.strip():
-        raise BadOp(f"op {op.name} has an empty instruction")
-    said = ((op.text, "instruction"), (op.name, "name"), (op.system or "", "system text"))
-    for text, what in said:
-        try:
-            check_text(text, f"the {what} of op {op.name!a}")
-        except BadOperand as error:
-            raise BadOp(str(error)) from None
+    check_texts(op.name, op.text, op.system)
     check_places(op.name, [(place.name, place.asks) for place in op.operands])
     if op.result.kind != "text" and (op.at_limit == "trim" or op.sampling.stop):
         how = "trimmed at its limit" if op.at_limit == "trim" else "ended by a stop"

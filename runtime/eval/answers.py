@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 A call's key names all that decides its answer: the op, its operands, the model, which draw. So an
 answer that was given under a key need not be asked for again, whoever asked. A run that begins with
-such a file meets its answers as an edited run meets those of the run it comes from (``editing``):
+such a file meets its answers as an edited run meets those of the run it comes from (``edits``):
 each that is used gets a row in the run's own journal, which then needs the file no more.
 
 What an answer may be told to depends on what was read for it, which no key of a call says. So the

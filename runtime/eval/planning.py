@@ -7,7 +7,7 @@
 Theory of operation
 -------------------
 All recipes are tried on all cases at once, in a nested program. Their draws are the same where
-their questions are (``corrected``, rule 2), so a ladder of votes costs what its longest one does.
+their questions are (``corrections``, rule 2), so a ladder of votes costs what its longest one does.
 What is chosen from that, and why, is in ``nlpu.eval.recipes``.
 
 Rules
@@ -41,7 +41,7 @@ from nlpu.eval.votes import Rule
 from nlpu.judgement import Judgement
 from nlpu.ops.op import Call, Op
 from nlpu.printing import one_line
-from nlpu.runtime.eval.corrected import (
+from nlpu.runtime.eval.corrections import (
     Corrected,
     Subject,
     Unsure,

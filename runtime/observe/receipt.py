@@ -3,6 +3,7 @@
 Theory of operation
 -------------------
 Every call carries its own cost; a receipt is a sum over a run's nodes, made when it is asked for.
+A column that comes with the reply begins as a field of ``wire.Usage``.
 
     calls, attempts, tokens, nlops, money    what this execution of the run made
     work, span, depth, parallelism           of the whole graph, reused calls included
@@ -37,7 +38,7 @@ from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
-from nlpu.runtime.scheduler.judging import poverty
+from nlpu.runtime.scheduler.poor_judges import poverty
 from nlpu.value import peek_content, peek_error
 from nlpu.wire import COUNTS, Usage
 

@@ -7,7 +7,7 @@ graph runs as parallel as it is. A step with conditions is issued in a nested pr
 which waits for them, and whose scope takes on their labels; the steps beside it go on.
 
 Rules
-1. Only what ``checking`` has passed is carried out, under the same bounds.
+1. Only what ``check`` has passed is carried out, under the same bounds.
 2. A condition that does not hold fails its step: the text says nothing of that case.
 3. A text vouches for no more than its reader does: labels arise from arguments, drivers and
    conditions, as in any program.

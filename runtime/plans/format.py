@@ -1,4 +1,4 @@
-"""Writing a plan as text: the other half of ``reading``.
+"""Writing a plan as text: the other half of ``parse``.
 
 Rules
 1. ``read(write(plan))`` is the plan, and writing that again gives the same text.

@@ -20,7 +20,7 @@ A text is read line by line; each line is one statement, and # begins a line tha
 
 Rules
 1. Names of ops that are not defined are looked up in a library that the reader is given.
-2. Reading says what a text means, not whether it can run: that is ``checking``.
+2. Reading says what a text means, not whether it can run: that is ``check``.
 3. Writing what was read and reading it again gives the same plan.
 """
 

@@ -30,7 +30,7 @@ from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.scheduler.board import Board
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
 from nlpu.runtime.scheduler.events import AskedAgain, Done, Follows, Lost, Poor, RetryAfter
-from nlpu.runtime.scheduler.judging import poverty
+from nlpu.runtime.scheduler.poor_judges import poverty
 from nlpu.runtime.scheduler.queue import Attempt, ProcessorQueue, quarantined
 from nlpu.wire import Reply, Usage
 

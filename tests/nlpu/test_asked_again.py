@@ -43,8 +43,8 @@ from nlpu.prompt.frames import frame_from_template
 from nlpu.prompt.markers import MARK
 from nlpu.runtime import Budget, Computer, Run, first
 from nlpu.runtime.handle import state_of
+from nlpu.runtime.journal.odd_rows import past_in
 from nlpu.runtime.journal.records import past_of
-from nlpu.runtime.journal.rows import past_in
 from nlpu.runtime.observe.pieces import AGAIN
 from nlpu.runtime.plans.bounds import Bounds
 from nlpu.runtime.plans.execute import program_of

@@ -18,7 +18,7 @@ from nlpu.errors import BadOp, RequestRefused, Usage
 from nlpu.ops.op import Op
 from nlpu.prompt.convention import THIRD
 from nlpu.runtime import Run
-from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.sqlite import Journal
 from nlpu.sampling import DEFAULTS, MACHINES, SEEDS, Sampling
 from nlpu.testing.scripted import Scripted
 from nlpu.wire import Capabilities

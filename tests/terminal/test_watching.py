@@ -15,7 +15,7 @@ from terminal_fixture import Terminal, nlpu
 from nlpu import Limits
 from nlpu.runtime import Budget
 from nlpu.runtime.executor.clock import SystemClock
-from nlpu.runtime.journal.journal import owned
+from nlpu.runtime.journal.sqlite import owned
 from nlpu.runtime.terminal.show.archive import find, followed
 from nlpu.runtime.terminal.show.watch import lines_of, picture_of
 from nlpu.testing.answers import pieces

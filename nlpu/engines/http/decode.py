@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 ``read_reply`` reads one JSON object. ``StreamReader`` is fed the bytes of server-sent events as
 they come, gives the new text each time, and the same Reply in the end. Both gather what was said
-in a ``_Said``: text and thinking (``http_thinking``), the reason of the end (``http_finish``), a
+in a ``_Said``: text and thinking (``thinking``), the reason of the end (``finish``), a
 refusal, log-probabilities.
 
 Rules

@@ -48,7 +48,7 @@ class Dialect:
     """What the server takes. ``where`` is its name in messages, ``secret`` is never shown.
 
     untaken: parameters that it has refused by name; ``max_tokens`` has another name then.
-    begun:   for choices (a constraint's ``spec``) the tokens that begin them (``http_choices``).
+    begun:   for choices (a constraint's ``spec``) the tokens that begin them (``choices``).
     """
 
     where: str

@@ -9,7 +9,7 @@ Theory of operation
     any other               POST /v1/chat/completions  messages, JSON, choices and numbers
 
 ``send`` is then one POST on a kept-alive connection (``http_post``). How a body is made is in
-``http_wire``, how it is read in ``http_replies``, how a failure is named in ``http_errors``.
+``encode``, how it is read in ``decode``, how a failure is named in ``errors``.
 
 Rules
 1. One attempt: no retry, no redirect, no proxy from the environment, no cookie.
@@ -22,7 +22,7 @@ Rules
 6. A tokenizer is used only if it gives the server's own ids for a probe, where the server can say.
 7. A parameter that a server (not vLLM) refuses by name is left out, in this attempt and all later
    ones; it is asked once for each such parameter. Only what we can do without is left out.
-8. No body is read without a cap (``http_body``).
+8. No body is read without a cap (``body``).
 
 Seeds are not sent to vLLM unless the caller says that it bears them: with chunked prefill, one
 request with a seed kills its CPU build for everybody. ``serve`` starts it so that it does not.

@@ -9,7 +9,7 @@ one ``write`` of head and body and one ``read`` of the answer's head.
 
 Rules
 1. A connection that did not deliver its whole answer is closed, never reused.
-2. What goes wrong is raised as a session would raise it; ``http_errors`` knows those.
+2. What goes wrong is raised as a session would raise it; ``errors`` knows those.
 3. No redirect, cookie, proxy or retry; nothing here knows what a body means.
 4. An ``Answer`` must be closed; its content can be read whole or in pieces.
 """

@@ -22,9 +22,9 @@ from nlpu.errors import JournalDamaged, NlpuError, Usage
 from nlpu.runtime.graph.usage import cost_of
 from nlpu.runtime.journal.file import journals
 from nlpu.runtime.journal.header import typed
-from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.odd_rows import checked, fold_in, past_in
 from nlpu.runtime.journal.records import Past
-from nlpu.runtime.journal.rows import checked, fold_in, past_in
+from nlpu.runtime.journal.sqlite import Journal
 from nlpu.runtime.journal.store import Row, RunLog
 from nlpu.runtime.journal.witness import beside, side_of
 from nlpu.runtime.loader import file_of

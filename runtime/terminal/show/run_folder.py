@@ -24,9 +24,9 @@ from typing import Any
 from nlpu.errors import JournalDamaged, NlpuError, Usage, described
 from nlpu.printing import one_line
 from nlpu.runtime.journal.file import journals, stranger
-from nlpu.runtime.journal.journal import Journal, whose
+from nlpu.runtime.journal.odd_rows import check, odd
 from nlpu.runtime.journal.records import Past
-from nlpu.runtime.journal.rows import check, odd
+from nlpu.runtime.journal.sqlite import Journal, whose
 from nlpu.runtime.journal.store import Row, Space, place
 from nlpu.runtime.journal.tally import Tally
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP

@@ -30,9 +30,9 @@ from pydantic_core import to_json
 
 from nlpu.errors import JournalDamaged, ProgramError, StorageFailed
 from nlpu.runtime import Budget, Computer
-from nlpu.runtime.journal import journal as journal_module
-from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal import sqlite as journal_module
 from nlpu.runtime.journal.records import past_of
+from nlpu.runtime.journal.sqlite import Journal
 from nlpu.runtime.journal.store import Row
 from nlpu.testing.scripted import Scripted, Seen, default_answer
 

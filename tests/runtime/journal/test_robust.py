@@ -17,7 +17,7 @@ from nlpu import NlpuError, Value, lift, op
 from nlpu.errors import BadOp, BadOperand, Diverged, ServerFault, Usage
 from nlpu.runtime import Budget, Computer, first, spawn
 from nlpu.runtime.journal.edits import Edits
-from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.sqlite import Journal
 from nlpu.runtime.terminal.show import archive
 from nlpu.testing.scripted import Scripted, Seen
 

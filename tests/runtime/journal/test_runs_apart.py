@@ -14,7 +14,7 @@ from kit import asked, computer, echo, finish, said, shorten
 from nlpu.errors import JournalDamaged
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.journal.file import CLOSED, OPEN
-from nlpu.runtime.journal.journal import Journal
+from nlpu.runtime.journal.sqlite import Journal
 from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.terminal.show.archive import find, records
 from nlpu.testing.scripted import Scripted

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from kit import PATIENCE_S
 
 from nlpu.errors import StorageFailed
-from nlpu.runtime.journal.journal import Journal
 from nlpu.runtime.journal.memory import MemoryStore, Shelf
+from nlpu.runtime.journal.sqlite import Journal
 from nlpu.runtime.journal.store import JournalStore, RunLog
 
 TEXTS = st.text(max_size=20)
