@@ -44,7 +44,7 @@ def checked(told: dict[str, str], place: Path) -> None:
     assert "loom.py" in told["nlpu runs"]
     assert (place / "loom.html").read_text().startswith("<!")
     (program,) = (
-        text for kind, text in BLOCK.findall(TOUR) if kind == "python" and "repl.acts" in text
+        text for kind, text in BLOCK.findall(TOUR) if kind == "python" and "repl.actions" in text
     )
     saved = (place / "loom.py").read_text()
     assert program.replace('"', "'") in saved.replace('"', "'"), saved
