@@ -125,7 +125,7 @@ def program(text: str) -> str:
         ({"system": "Be A."}, {"system": "Be B."}, "system text 'Be A.'.*system text 'Be B.'"),
         ({}, {"system": "Be B."}, "no system text.*'Be B.'.*leave system .--system. away"),
         ({"system": "Be A."}, {"system": ""}, "'Be A.' and keeps it; .* with no system text"),
-        ({}, {"convention": FIRST}, "convention '3' and keeps it; it cannot go on with '1'"),
+        ({}, {"convention": FIRST}, "convention '4' and keeps it; it cannot go on with '1'"),
         ({"convention": FIRST}, {"convention": SECOND}, "convention '1' .* '2'"),
     ],
 )
@@ -154,13 +154,13 @@ def test_an_edited_run_from_the_terminal_says_so_too(nlpu: Terminal, tmp_path: P
     for option, value, was in (
         ("--system", "Be B.", "the system text 'Be A.'"),
         ("--system", "", "the system text 'Be A.'"),
-        ("--convention", "1", "convention '3'"),
+        ("--convention", "1", "convention '4'"),
     ):
         ended = nlpu(*again, option, value)
         assert ended.code == 2 and f"{run} was begun with {was}" in ended.err, ended.err
         assert f"({option}) away, or begin a new run" in ended.err
     assert nlpu(*again, "--convention", "9").code == 2
-    for same in ((), ("--system", "Be A."), ("--convention", "3")):
+    for same in ((), ("--system", "Be A."), ("--convention", "4")):
         assert nlpu(*again, *same).code == 0
 
 
