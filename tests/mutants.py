@@ -35,7 +35,10 @@ FUNCTIONS = {
     "nlpu.label": ["join", "_join"],
     "nlpu.value": ["Value.__init__", "see"],
     "nlpu.runtime.graph.graph": ["Graph.settle", "Graph.fail"],
-    "nlpu.runtime.graph.node": ["Scope.saw", "Scope.see", "Scope.child", "Node.read"],
+    "nlpu.runtime.graph.node": [
+        "Scope.saw", "Scope.see", "Scope.child", "Node.read", "Node.lower", "Node.label_given",
+        "Node.label_read",
+    ],
     "nlpu.runtime.graph.kinds": ["_scope_of_growth"],
 }  # fmt: skip
 SUITES = {
