@@ -13,7 +13,7 @@ import pytest
 from kit import PATIENCE_S, asked, computer, echo, finish, said, shorten, slow
 
 from nlpu.errors import StorageFailed
-from nlpu.runtime import Computer, FakeClock, spawn
+from nlpu.runtime import Computer, FakeClock, first, spawn
 from nlpu.runtime.drivers.driver import driver
 from nlpu.runtime.executor.clock import SystemClock
 from nlpu.runtime.journal.memory import MemoryStore, Shelf
@@ -54,9 +54,9 @@ class Shelving(Scripted):
         return reply
 
 
-def begun(engine: Any, store: MemoryStore) -> Computer:
+def begun(engine: Any, store: MemoryStore, clock: FakeClock | None = None) -> Computer:
     """A computer that keeps its runs there."""
-    machine = computer(engine)
+    machine = computer(engine, clock=clock or FakeClock())
     machine.processors  # noqa: B018  (opens it)
     machine._station.kernel.journal = store
     return machine
@@ -158,6 +158,21 @@ def test_an_async_program_issues_on_what_is_not_durable_yet() -> None:
     assert run.result == ("x\n\ny", "x")
 
 
+def test_a_race_is_won_by_what_is_there_and_not_durable_yet() -> None:
+    there = Shelf()
+
+    async def program() -> Any:
+        fast, late = echo("0.001"), echo("9")
+        await asyncio.sleep(0.08)  # the answer is there, and its commit is under way
+        assert rows_of(there, "result") == [] and not fast.ready
+        return await first(fast, late)
+
+    clock = FakeClock()
+    with begun(slow(float), Watched(there), clock) as machine:
+        assert finish(machine.start(program)).result == "0.001"
+    assert clock.now_s < 1
+
+
 def rows_of(shelf: Shelf, kind: str) -> list[Any]:
     return [row for row in MemoryStore(shelf, read_only=True).read(1).rows if row[0] == kind]
 
@@ -253,10 +268,7 @@ def test_a_letter_goes_out_when_its_intent_is_durable() -> None:
 
 def test_a_slow_store_costs_each_call_of_a_chain_two_commits_and_no_more() -> None:
     there, clock = Shelf(), FakeClock()
-    engine = Scripted(said)
-    machine = computer(engine, clock=clock)
-    machine.processors  # noqa: B018  (opens it)
-    machine._station.kernel.journal = Watched(there)
+    machine = begun(Scripted(said), Watched(there), clock)
 
     def program() -> str:
         text = "a"
