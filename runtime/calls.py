@@ -56,7 +56,6 @@ class Calls:
         self._scheduler, self._loop = scheduler, loop
         self._ports: Ports
         self.issued: Callable[[Node], None] = scheduler.issued
-        self.leader: Callable[[Node], Node | None] = scheduler.leader
         self._listeners: dict[int, Listener] = {}  # by run
         self._tasks: dict[Attempt, asyncio.Task[None]] = {}
         self._watches: dict[str, asyncio.TimerHandle] = {}  # by processor: who takes too long?
