@@ -153,8 +153,7 @@ class Calls:
         try:
             name = self._ports.processors.find(name).name
         except HostError as error:
-            before = run.replay.past if run.replay.ancestor is None else run.replay.ancestor.past
-            if (name or self._scheduler.default) in before.header.get("processors", ()):
+            if (name or self._scheduler.default) in run.replay.processors:
                 self._ports.outside.post(self._ports.outside.stop, run, error)
             run.history.absent(node.position, error)
             raise

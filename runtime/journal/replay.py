@@ -68,6 +68,12 @@ class Replay:
         self._dry = dry
         self._journal, self._history = journal, history
 
+    @property
+    def processors(self) -> set[str]:
+        """The names of those that a former life had, or the run it was edited from."""
+        former = [self.past] if self.ancestor is None else [self.past, self.ancestor.past]
+        return {name for past in former for name in past.header.get("processors", ())}
+
     # -- calls -------------------------------------------------------------------------------
 
     def worded(self, work: Any) -> tuple[Any, Label | None]:
