@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from nlpu.errors import (
@@ -73,7 +74,8 @@ class Calls:
         if gate is not None:
 
             def post(step: Callable[[], None]) -> None:
-                self._loop.call_soon_threadsafe(self._ports.outside.on_hub, step)
+                with suppress(RuntimeError):  # the loop is closed: nothing is held any more
+                    self._loop.call_soon_threadsafe(self._ports.outside.on_hub, step)
 
             gate.attach(post, self._pass_on)
         self._scheduler.runs[run.number] = RunCalls(

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from kit import PATIENCE_S, asked, computer, echo, finish, said, shorten, slow
 
-from nlpu.errors import StorageFailed
-from nlpu.runtime import Computer, FakeClock, first, spawn
+from nlpu.errors import ProgramError, StorageFailed
+from nlpu.runtime import Computer, FakeClock, Run, first, spawn
 from nlpu.runtime.drivers.driver import driver
 from nlpu.runtime.executor.clock import SystemClock
 from nlpu.runtime.journal.memory import MemoryStore, Shelf
@@ -171,6 +171,25 @@ def test_a_race_is_won_by_what_is_there_and_not_durable_yet() -> None:
     with begun(slow(float), Watched(there), clock) as machine:
         assert finish(machine.start(program)).result == "0.001"
     assert clock.now_s < 1
+
+
+def test_a_run_that_is_stopped_counts_what_is_there_and_not_durable_yet() -> None:
+    there, runs = Shelf(), list[Run]()
+
+    async def program() -> Any:
+        made = echo("x")
+        await asyncio.sleep(0.08)  # the answer is there, and its commit is under way
+        assert rows_of(there, "result") == [] and not made.ready
+        with pytest.raises(ProgramError, match="cannot block on a run"):
+            runs[0].stop()
+        return await made
+
+    with begun(slow(0.001), Watched(there)) as machine:
+        machine.begins = runs.append
+        run = finish(machine.start(program))
+    assert (run.status, run.receipt.calls) == ("stopped", 1)
+    (end,) = rows_of(there, "end")
+    assert end[-1]["calls"] == len(rows_of(there, "result")) == 1
 
 
 def rows_of(shelf: Shelf, kind: str) -> list[Any]:
