@@ -135,7 +135,9 @@ def test_an_evaluation_with_a_file_of_answers_waits_for_it_too(tmp_path: Path) -
         machine.evaluate(echo, cases[:1], cache=cache)
         part = machine.evaluate(either, cases, cache=cache, budget=Budget(calls=0))
     name = part.stopped.split()[1]
-    with computer({"main": engine, "far": Down(Unreachable("no"))}, run_dir=tmp_path) as machine:
-        with pytest.raises(Unreachable, match="'far' could not be opened: no"):
-            machine.evaluate(either, cases, resume=name, cache=cache)
+    with (
+        computer({"main": engine, "far": Down(Unreachable("no"))}, run_dir=tmp_path) as machine,
+        pytest.raises(Unreachable, match="'far' could not be opened: no"),
+    ):
+        machine.evaluate(either, cases, resume=name, cache=cache)
     assert len(engine.seen) == 1, "nothing was asked on another way"
