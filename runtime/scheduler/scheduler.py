@@ -32,10 +32,11 @@ from heapq import heappop, heappush
 from math import inf
 from random import Random
 
-from nlpu.errors import ProgramError, Quarantined
+from nlpu.errors import NlpuError
 from nlpu.ops.op import Call
 from nlpu.processor import Processor
 from nlpu.prompt.complaint import Invalid
+from nlpu.runtime.executor.raised import internal
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
@@ -202,9 +203,9 @@ class Scheduler(Board):
             invalid = run.invalid.get(node.key, ()) if run.invalid else ()
             ids = processor.prompt(op, node.texts, invalid)
             prompt = processor.wire_prompt(op, node.texts, ids, invalid)
-        except (ProgramError, Quarantined) as error:
+        except Exception as error:  # a tokenizer's, too: what was chosen before it is to be sent
             run.counts.waiting -= 1
-            self.close(run, node, error)
+            self.close(run, node, error if isinstance(error, NlpuError) else internal(error))
             return None
         most = run.most(op, queue.processor, len(ids))
         if not run.ledger.reserve(most):
