@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NoReturn
 
 from nlpu.errors import (
@@ -74,7 +73,7 @@ class Calls:
         if gate is not None:
 
             def post(step: Callable[[], None]) -> None:
-                with suppress(RuntimeError):  # the loop is closed: nothing is held any more
+                if not self._loop.is_closed():  # else nothing is held any more
                     self._loop.call_soon_threadsafe(self._ports.outside.on_hub, step)
 
             gate.attach(post, self._pass_on)
@@ -155,7 +154,7 @@ class Calls:
         try:
             name = self._ports.processors.find(name).name
         except HostError as error:
-            if (name or self._scheduler.default) in run.replay.processors:
+            if (name or self._scheduler.default) in run.replay.header.get("processors", ()):
                 self._ports.outside.post(self._ports.outside.stop, run, error)
             run.history.absent(node.position, error)
             raise
@@ -219,9 +218,9 @@ class Calls:
         try:
             outcome = await processor.attempt(attempt.request, on_text)
         except asyncio.CancelledError:
-            limit = processor.limits.timeout_s
             outcome = TimedOut(
-                f"{processor.name} gave no answer within {limit:g} s; it may be overloaded or stuck"
+                f"{processor.name} gave no answer within {processor.limits.timeout_s:g} s; it may "
+                "be overloaded or stuck"
             )
         except NlpuError as error:
             outcome = error

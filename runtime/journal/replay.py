@@ -54,6 +54,8 @@ class Replay:
         system: str = "",
     ) -> None:
         self.past: Past = history.past
+        # of a former life, or else of the run that it was edited from
+        self.header = self.past.header or (ancestor.past.header if ancestor is not None else {})
         self.ancestor = ancestor
         if ancestor is not None:
             for digest in self.past.inherited:
@@ -67,12 +69,6 @@ class Replay:
         self.refused: set[str] = set()  # names of what a dry run would have changed
         self._dry = dry
         self._journal, self._history = journal, history
-
-    @property
-    def processors(self) -> set[str]:
-        """The names of those that a former life had, or the run it was edited from."""
-        former = [self.past] if self.ancestor is None else [self.past, self.ancestor.past]
-        return {name for past in former for name in past.header.get("processors", ())}
 
     # -- calls -------------------------------------------------------------------------------
 

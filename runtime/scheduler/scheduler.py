@@ -32,11 +32,10 @@ from heapq import heappop, heappush
 from math import inf
 from random import Random
 
-from nlpu.errors import NlpuError
+from nlpu.errors import HostError, NlpuError, described
 from nlpu.ops.op import Call
 from nlpu.processor import Processor
 from nlpu.prompt.complaint import Invalid
-from nlpu.runtime.executor.raised import internal
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
@@ -205,7 +204,8 @@ class Scheduler(Board):
             prompt = processor.wire_prompt(op, node.texts, ids, invalid)
         except Exception as error:  # a tokenizer's, too: what was chosen before it is to be sent
             run.counts.waiting -= 1
-            self.close(run, node, error if isinstance(error, NlpuError) else internal(error))
+            what = f"the tokenizer of {queue.processor.name} failed: {described(error)}"
+            self.close(run, node, error if isinstance(error, NlpuError) else HostError(what))
             return None
         most = run.most(op, queue.processor, len(ids))
         if not run.ledger.reserve(most):
