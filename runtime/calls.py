@@ -56,7 +56,6 @@ class Calls:
         self._scheduler, self._loop = scheduler, loop
         self._ports: Ports
         self.issued: Callable[[Node], None] = scheduler.issued
-        self.leader: Callable[[Node], Node | None] = scheduler.leader
         self._listeners: dict[int, Listener] = {}  # by run
         self._tasks: dict[Attempt, asyncio.Task[None]] = {}
         self._watches: dict[str, asyncio.TimerHandle] = {}  # by processor: who takes too long?
@@ -74,7 +73,8 @@ class Calls:
         if gate is not None:
 
             def post(step: Callable[[], None]) -> None:
-                self._loop.call_soon_threadsafe(self._ports.outside.on_hub, step)
+                if not self._loop.is_closed():  # else nothing is held any more
+                    self._loop.call_soon_threadsafe(self._ports.outside.on_hub, step)
 
             gate.attach(post, self._pass_on)
         self._scheduler.runs[run.number] = RunCalls(
@@ -154,8 +154,7 @@ class Calls:
         try:
             name = self._ports.processors.find(name).name
         except HostError as error:
-            before = run.replay.past if run.replay.ancestor is None else run.replay.ancestor.past
-            if (name or self._scheduler.default) in before.header.get("processors", ()):
+            if (name or self._scheduler.default) in run.replay.header.get("processors", ()):
                 self._ports.outside.post(self._ports.outside.stop, run, error)
             run.history.absent(node.position, error)
             raise
@@ -219,9 +218,9 @@ class Calls:
         try:
             outcome = await processor.attempt(attempt.request, on_text)
         except asyncio.CancelledError:
-            limit = processor.limits.timeout_s
             outcome = TimedOut(
-                f"{processor.name} gave no answer within {limit:g} s; it may be overloaded or stuck"
+                f"{processor.name} gave no answer within {processor.limits.timeout_s:g} s; it may "
+                "be overloaded or stuck"
             )
         except NlpuError as error:
             outcome = error

@@ -327,9 +327,8 @@ class Computer:
         except Exception as failure:  # its waiters must hear of it, whatever it is
             state.status, state.error = "failed", as_typed(run.name, failure)
         finally:
-            outside = kernel.outside
-            kernel.commits.after(lambda: outside.loop.call_soon(self._release, run))
-            outside.soon()  # the turn that commits the row
+            kernel.commits.after(lambda: kernel.outside.loop.call_soon(self._release, run))
+            kernel.outside.soon()  # the turn that commits the row
 
     def _release(self, run: Run, error: BaseException | None = None) -> None:
         """Let its waiters go. ``error``: why it could not begin."""

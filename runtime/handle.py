@@ -195,8 +195,9 @@ class Run:
 
     def stop(self) -> None:
         """End the run now, resumable, and return when it has ended."""
-        self._call(self._stop)
-        self._ended()
+        if not self._done.done():  # else its computer may be closed
+            self._call(self._stop)
+            self._ended()
 
     def _stop(self) -> None:
         if self._state is not None and self._state.status == "running":

@@ -61,7 +61,10 @@ class Kernel:
         *, person: Any = None, dry: bool = False,
     ) -> None:  # fmt: skip
         self.journal = journal
-        self.commits = CommitGate[Node](loop.call_soon_threadsafe, self._soon)
+        self.commits = CommitGate[Node](
+            loop.call_soon_threadsafe,
+            lambda: self.outside.soon(),  # noqa: PLW0108  (it is made below)
+        )
         self.graph = Graph(self.commits)
         self.programs = Programs(self.graph, loop)
         self.scheduler = Scheduler(Random(seed))
@@ -98,9 +101,6 @@ class Kernel:
             self._halt(error if isinstance(error, NlpuError) else internal(error))
         self._guarded(self.calls.send, attempts)
         self._guarded(self._wake)
-
-    def _soon(self) -> None:
-        self.outside.soon()
 
     def _drain(self) -> None:
         inbox = self.outside.inbox

@@ -61,9 +61,6 @@ class CallsPort(Protocol):
     def drop(self, node: Any) -> None:
         """Stop a call that nothing needs."""
 
-    def leader(self, node: Any) -> Any:
-        """Give the call that is made for this one and its equals."""
-
     def listen(self, run: Any, listener: Callable[[Any, str], None]) -> None:
         """Hand pieces of the run's replies to a listener as they come."""
 

@@ -3,11 +3,11 @@
     old    the first convention and the words that its ops had
     new    the default convention and the standard ops of the day
     plain  one request as a person types it, constrained to the same answers
-    dspy   ``dspy.Predict`` with its default adapter, on the same model (``answers_dspy``)
+    dspy   ``dspy.Predict`` with its default adapter, on the same model (``dspy_arm``)
 
 With a 4 they show four examples: ours as ``op.using(examples=...)``, plain ones as turns of the
 chat, DSPy's as demos. ``new4c`` is ``new4`` with its judgements calibrated on planning cases; it
-asks nothing of its own (``answers_figures``).
+asks nothing of its own (``figures``).
 
 Rules
 1. An arm's item has the id of the case, and what is right is decided by the case, for all arms.

@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 It speaks vLLM's dialect (or, with ``vllm=False``, only what every such server has) without a model:
-``fault_answers`` makes texts that depend on the prompt only and obey its constraint. Each
-generation request is first recorded, then asked of the plan (``fault_plan``), then answered or
+``answers`` makes texts that depend on the prompt only and obey its constraint. Each
+generation request is first recorded, then asked of the plan (``faults``), then answered or
 failed. In a test it runs in the test's own loop; ``python -m benchmarks.fake_vllm.server`` runs it
 in a process of its own and prints its URL on the first line. From there it takes orders at
 POST /_fault: {"script": ["429:1", ""]}, {"restart": 0.5}, {"dead": true}, {"html": true}.
@@ -49,7 +49,7 @@ class FaultServer:
     """``async with FaultServer(plan=...) as server: server.url``; every argument is optional.
 
     plan:      what goes wrong with which request.
-    answer:    the text for a request; None leaves it to ``fault_answers``.
+    answer:    the text for a request; None leaves it to ``answers``.
     models:    names it serves; the first is the one with the window.
     tokenizer: directory told as the model's root; with it, /tokenize works.
     log:       file that gets one JSON line for each generation request.

@@ -50,7 +50,7 @@ _HEX = 24  # of a key
 class KnownAnswers(Ancestor):
     """The answers of a file, as a run that another was edited from: nothing else is known of it.
 
-    A text gets into the journal when it is first asked for.
+    Its texts are lent: one gets into the journal with the row that says that it was taken.
     """
 
     def __init__(self, answers: Mapping[str, Answer], journal: RunLog) -> None:
@@ -62,9 +62,7 @@ class KnownAnswers(Ancestor):
         found = self._answers.get(answer_key(key, label()))
         if found is None:
             return None
-        number = self._journal.text(found[0])
-        self._journal.texts[number] = found[0]
-        return Outcome(number, found[1])
+        return Outcome(self._journal.lend(found[0]), found[1])
 
 
 def answer_key(key: bytes, label: Label) -> str:

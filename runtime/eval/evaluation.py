@@ -287,10 +287,10 @@ def _took(asked: _Asked) -> list[int]:
 
 def _alone(node: Node) -> Cost | None:
     """What a call would have taken had no other asked the same."""
-    if node.cost is None or node.cost.how != "shared" or node.key is None:
+    if node.cost is None or node.cost.how != "shared" or node.control is None:
         return node.cost
-    equal = node.ports.calls.leader(node)
-    return node.cost if equal is None else equal.cost
+    equal: Node = node.control.node  # it waited for that last
+    return equal.cost if equal.key == node.key else node.cost
 
 
 def _noted(measure: Callable[[], list[list[int]]]) -> list[list[int]]:

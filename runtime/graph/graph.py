@@ -105,7 +105,7 @@ class Graph:
             self._cancel_grown(node)
             scope.nodes.pop()
             for value in node.read():
-                if value.ready:
+                if not isinstance(value, Node) or value.stage is Stage.SETTLED:
                     scope.see(peek_label(value))
             raise
         self.ports.calls.issued(node)

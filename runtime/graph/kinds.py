@@ -285,7 +285,7 @@ def _first_issued(graph: GraphPort, node: Node) -> None:
     if picked:
         graph.wait_for(node, [node.operands[index] for index in picked])  # failures: their labels
         return
-    there = [value for value in node.operands if not isinstance(value, Node) or value.ready]
+    there = not all(_pending([value]) for value in node.operands)
     graph.wait_for(node, () if there else node.operands, needed=1)
 
 

@@ -158,6 +158,10 @@ def _both(one: _Test, other: _Test) -> _Test:
     return lambda content, texts: one(content, texts) and other(content, texts)
 
 
+def _either(one: _Test, other: _Test) -> _Test:
+    return lambda content, texts: one(content, texts) or other(content, texts)
+
+
 def _date(content: Any, texts: Texts) -> bool:
     return _number(content, texts) and 0 <= content < _MOST_SECONDS
 
@@ -180,13 +184,16 @@ _CAN: Final = _of(
     },
     only=True,
 )  # fmt: skip
-_EVAL: Final = _of(
-    {
-        "subjects": _each(_text), "metric": _text, "models": _each(_text), "cache": _text,
-        "files": _values(_text), "cans": _values(_CAN),
-    },
-    ("subjects", "metric", "models", "files"),
-    only=True,
+_EVAL: Final = _either(
+    _of(
+        {
+            "subjects": _each(_text), "metric": _text, "models": _each(_text), "cache": _text,
+            "files": _values(_text), "cans": _values(_CAN),
+        },
+        ("subjects", "metric", "models", "files"),
+        only=True,
+    ),
+    _of({"cache": _text}, only=True),  # from Python
 )  # fmt: skip
 _HEADER: Final = _of(
     {

@@ -54,6 +54,8 @@ class Replay:
         system: str = "",
     ) -> None:
         self.past: Past = history.past
+        # of a former life, or else of the run that it was edited from
+        self.header = self.past.header or (ancestor.past.header if ancestor is not None else {})
         self.ancestor = ancestor
         if ancestor is not None:
             for digest in self.past.inherited:

@@ -1,7 +1,7 @@
 """A run as a networkx graph, for looking and for programs that analyse runs.
 
 Nodes are positions; attributes: ``op``, ``kind`` (call, lift, ...), ``state``, ``label``,
-``estimate``, ``path_tokens``, ``path_s``, ``depth``, and for calls those of ``cost.Cost``. Edges
+``estimate``, ``path_tokens``, ``path_s``, ``depth``, and for calls those of ``usage.Cost``. Edges
 have ``kind``: "data" (reads its result) or "control" (issued after the program had seen it).
 """
 

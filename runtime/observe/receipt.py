@@ -35,6 +35,7 @@ from nlpu.judgement import Judgement
 from nlpu.printing import columns, counted, figure, one_line
 from nlpu.processor import DEFAULT_LIMITS
 from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.stage import Stage
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
@@ -217,7 +218,7 @@ class _Books:
         self.failed += error is not None and not isinstance(error, Cancelled)
         self.trimmed += cost.trimmed
         if cost.how == "made":
-            answered = node.ready and not isinstance(error, Cancelled)
+            answered = node.stage is Stage.SETTLED and not isinstance(error, Cancelled)
             calls = int(answered and cost.attempts > 0)
             self.ops[node.name].count(cost, calls)
             self.parts[node.scope.path].count(cost, calls)

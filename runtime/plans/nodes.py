@@ -1,4 +1,4 @@
-"""What a run's nodes were given, had been led by, and brought: the graph as ``tracing`` reads it.
+"""What a run's nodes were given, had been led by, and brought: the graph as ``trace`` reads it.
 
 Rules
 1. Nothing here changes a node.

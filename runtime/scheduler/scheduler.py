@@ -32,7 +32,7 @@ from heapq import heappop, heappush
 from math import inf
 from random import Random
 
-from nlpu.errors import ProgramError, Quarantined
+from nlpu.errors import HostError, NlpuError, described
 from nlpu.ops.op import Call
 from nlpu.processor import Processor
 from nlpu.prompt.complaint import Invalid
@@ -202,9 +202,10 @@ class Scheduler(Board):
             invalid = run.invalid.get(node.key, ()) if run.invalid else ()
             ids = processor.prompt(op, node.texts, invalid)
             prompt = processor.wire_prompt(op, node.texts, ids, invalid)
-        except (ProgramError, Quarantined) as error:
+        except Exception as error:  # a tokenizer's, too: what was chosen before it is to be sent
             run.counts.waiting -= 1
-            self.close(run, node, error)
+            what = f"the tokenizer of {queue.processor.name} failed: {described(error)}"
+            self.close(run, node, error if isinstance(error, NlpuError) else HostError(what))
             return None
         most = run.most(op, queue.processor, len(ids))
         if not run.ledger.reserve(most):

@@ -11,7 +11,7 @@ Rules
 1. An answer is whole: text that is a string, a finish of ours, token counts. Else it is a fault.
 2. A stream's pieces, joined, are the text of its Reply, but for a thought that only its end marks;
    where the bytes are cut changes nothing.
-3. An answer that ``http_wire`` wrapped is unwrapped here, a number in the digits it was written in.
+3. An answer that ``encode`` wrapped is unwrapped here, a number in the digits it was written in.
 4. One answer was asked for: of several choices the first counts, whatever comes between.
 5. Nothing here does I/O.
 """

@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 A ``Dialect`` says what the server at hand takes: token ids or messages, vLLM's extensions or only
-the common ground. ``encode`` gives the body of a request; ``http_replies`` reads the answer.
+the common ground. ``encode`` gives the body of a request; ``decode`` reads the answer.
 
 The body is joined from fragments rather than dumped from a dict: the options of most requests are
 the same few, so their JSON is made once (``_options``) and only the prompt is written each time.

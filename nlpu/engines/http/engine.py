@@ -8,7 +8,7 @@ Theory of operation
     vLLM, tokenizer unknown POST /v1/chat/completions  messages, every constraint, priority
     any other               POST /v1/chat/completions  messages, JSON, choices and numbers
 
-``send`` is then one POST on a kept-alive connection (``http_post``). How a body is made is in
+``send`` is then one POST on a kept-alive connection (``transport``). How a body is made is in
 ``encode``, how it is read in ``decode``, how a failure is named in ``errors``.
 
 Rules

@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-``serve_command`` says how vLLM is started, ``serve_port`` whose a port is. ``VllmServer`` starts it
-under a keeper (``serve_keeper``), polls it with a real one-token completion until one is answered,
+``command`` says how vLLM is started, ``port`` whose a port is. ``VllmServer`` starts it
+under a keeper (``keeper``), polls it with a real one-token completion until one is answered,
 and shows the end of its log when that does not happen. ``run_server`` is the same for a terminal:
 it blocks until a signal comes or the server dies.
 

@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 The console is on the main thread, the session on the computer's. Lines that change the session go
 there; events come back through one queue, and only the console writes to the terminal. All other
-commands look at what has settled (``looks``), set the gate, or put another session in place of
+commands look at what has settled (``views``), set the gate, or put another session in place of
 this one: ``resume`` another run, ``edit`` a new run that comes from this one.
 
 Rules

@@ -1,8 +1,8 @@
 """The context of a session: what the window holds, and what each text of it tells of.
 
 Rules
-1. A line and its answer are two turns of a chat (``acts``); a pinned value stays, in the first turn
-   there is. Both are known by the value's name. Turns leave the window in pairs.
+1. A line and its answer are two turns of a chat (``actions``); a pinned value stays, in the first
+   turn there is. Both are known by the value's name. Turns leave the window in pairs.
 2. What leaves the window is a value: the link to it is its name, that of a list of links page_1.
 3. A line gets what the window holds less the values that it names: those are its operands. It is
    made of the values themselves, so that the graph has an edge from each answer that is read.
@@ -69,7 +69,7 @@ class Context:
         return acts.context(*parts) if kept else None, tuple(told for told, _ in kept)
 
     def _part(self, kind: str, what: str, label: Label) -> Any:
-        """A part as ``acts.context`` takes it."""
+        """A part as ``actions.context`` takes it."""
         if kind == "text":
             return Value(self._names[what].content if what in self._names else what, label)
         entry = self._names[what]

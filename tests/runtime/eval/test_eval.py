@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import computer, count, echo, execute, said, yes
+from kit import computer, count, echo, execute, finish, said, yes
 
 from nlpu import nlop
 from nlpu.errors import BadOperand, ConnectionLost, HostError, NotInRun, ProgramError, Usage
@@ -19,7 +19,7 @@ from nlpu.isa import classify
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, intern_label
 from nlpu.prompt.convention import FIRST
 from nlpu.runtime import Budget, Computer, first, spawn
-from nlpu.runtime.eval.evaluation import Evaluation, contestants_of
+from nlpu.runtime.eval.evaluation import Evaluation, contestants_of, prepared
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.value import literal
 
@@ -226,6 +226,16 @@ def test_a_budget_leaves_what_was_done_and_it_goes_on(tmp_path: Path) -> None:
     assert (len(whole.rows), whole.stopped, len(engine.seen)) == (4, "", 4)
 
 
+def test_what_was_shared_counts_in_the_report_of_a_stopped_run_too(tmp_path: Path) -> None:
+    with computer(Scripted(said), run_dir=tmp_path) as machine:
+        part = machine.evaluate(echo, ECHOES, against=echo, budget=Budget(calls=2))
+    mine, others = part.rows, part.others[0].rows
+    assert len(mine) == len(others) == 2
+    for one, other in zip(mine, others, strict=True):
+        assert one.calls == other.calls == 1
+        assert one.tokens_in == other.tokens_in > 0
+
+
 def test_answers_are_kept_for_the_next_evaluation(tmp_path: Path) -> None:
     engine, cache = Scripted(said), tmp_path / "known.jsonl"
     with computer(engine, run_dir=tmp_path / "a") as machine:
@@ -238,6 +248,21 @@ def test_answers_are_kept_for_the_next_evaluation(tmp_path: Path) -> None:
     assert len(engine.seen) == 4 and whole.accuracy == again.accuracy == 1
     with computer(engine) as machine, pytest.raises(Usage, match="cache= needs a journal"):
         machine.evaluate(echo, ECHOES, cache=cache)
+
+
+def test_an_evaluation_that_has_answers_of_a_file_goes_on_and_is_replayed(tmp_path: Path) -> None:
+    engine, cache, few = Scripted(said), tmp_path / "known.jsonl", ECHOES[:2]
+    with computer(engine, run_dir=tmp_path) as machine:
+        part = machine.evaluate(echo, few, cache=cache, budget=Budget(calls=1))
+        machine.evaluate(echo, few, cache=cache)
+    name = part.stopped.split()[1]
+    asked, evaluation = prepared(echo, few, None, (), ("",))
+    with computer(engine, run_dir=tmp_path) as machine:
+        replayed = finish(machine.resume(name, evaluation.evaluate, asked, replay=True))
+        assert replayed.result.right == 2
+    with computer(engine, run_dir=tmp_path) as machine:
+        whole = machine.evaluate(echo, few, cache=cache, resume=name)
+    assert (whole.right, len(engine.seen)) == (2, 2)
 
 
 def test_an_answer_for_data_of_another_label_is_not_reused(tmp_path: Path) -> None:

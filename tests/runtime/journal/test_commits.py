@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from kit import PATIENCE_S, asked, computer, echo, finish, said, shorten, slow
 
-from nlpu.errors import StorageFailed
-from nlpu.runtime import Computer, FakeClock, spawn
+from nlpu.errors import ProgramError, StorageFailed
+from nlpu.runtime import Computer, FakeClock, Run, first, spawn
 from nlpu.runtime.drivers.driver import driver
 from nlpu.runtime.executor.clock import SystemClock
 from nlpu.runtime.journal.memory import MemoryStore, Shelf
@@ -54,9 +54,9 @@ class Shelving(Scripted):
         return reply
 
 
-def begun(engine: Any, store: MemoryStore) -> Computer:
+def begun(engine: Any, store: MemoryStore, clock: FakeClock | None = None) -> Computer:
     """A computer that keeps its runs there."""
-    machine = computer(engine)
+    machine = computer(engine, clock=clock or FakeClock())
     machine.processors  # noqa: B018  (opens it)
     machine._station.kernel.journal = store
     return machine
@@ -158,6 +158,40 @@ def test_an_async_program_issues_on_what_is_not_durable_yet() -> None:
     assert run.result == ("x\n\ny", "x")
 
 
+def test_a_race_is_won_by_what_is_there_and_not_durable_yet() -> None:
+    there = Shelf()
+
+    async def program() -> Any:
+        fast, late = echo("0.001"), echo("9")
+        await asyncio.sleep(0.08)  # the answer is there, and its commit is under way
+        assert rows_of(there, "result") == [] and not fast.ready
+        return await first(fast, late)
+
+    clock = FakeClock()
+    with begun(slow(float), Watched(there), clock) as machine:
+        assert finish(machine.start(program)).result == "0.001"
+    assert clock.now_s < 1
+
+
+def test_a_run_that_is_stopped_counts_what_is_there_and_not_durable_yet() -> None:
+    there, runs = Shelf(), list[Run]()
+
+    async def program() -> Any:
+        made = echo("x")
+        await asyncio.sleep(0.08)  # the answer is there, and its commit is under way
+        assert rows_of(there, "result") == [] and not made.ready
+        with pytest.raises(ProgramError, match="cannot block on a run"):
+            runs[0].stop()
+        return await made
+
+    with begun(slow(0.001), Watched(there)) as machine:
+        machine.begins = runs.append
+        run = finish(machine.start(program))
+    assert (run.status, run.receipt.calls) == ("stopped", 1)
+    (end,) = rows_of(there, "end")
+    assert end[-1]["calls"] == len(rows_of(there, "result")) == 1
+
+
 def rows_of(shelf: Shelf, kind: str) -> list[Any]:
     return [row for row in MemoryStore(shelf, read_only=True).read(1).rows if row[0] == kind]
 
@@ -253,10 +287,7 @@ def test_a_letter_goes_out_when_its_intent_is_durable() -> None:
 
 def test_a_slow_store_costs_each_call_of_a_chain_two_commits_and_no_more() -> None:
     there, clock = Shelf(), FakeClock()
-    engine = Scripted(said)
-    machine = computer(engine, clock=clock)
-    machine.processors  # noqa: B018  (opens it)
-    machine._station.kernel.journal = Watched(there)
+    machine = begun(Scripted(said), Watched(there), clock)
 
     def program() -> str:
         text = "a"

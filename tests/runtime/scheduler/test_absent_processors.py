@@ -121,3 +121,23 @@ def test_a_run_that_had_it_waits_for_it(tmp_path: Path) -> None:
     with computer({"main": here(), "far": here()}, run_dir=tmp_path) as machine:
         done = finish(machine.resume(run.name, program, budget=Budget()))
     assert done.result == (["a", "b"], "both", None) and done.counts.calls == 1
+
+
+def test_an_evaluation_with_a_file_of_answers_waits_for_it_too(tmp_path: Path) -> None:
+    engine, cache = here(), tmp_path / "known.jsonl"
+    cases = [({"text": word}, word) for word in ("one", "two")]
+
+    def either(text: str) -> Any:
+        answer = far(text)
+        return answer if answer.error is None else echo(text)
+
+    with computer({"main": engine, "far": here()}, run_dir=tmp_path) as machine:
+        machine.evaluate(echo, cases[:1], cache=cache)
+        part = machine.evaluate(either, cases, cache=cache, budget=Budget(calls=0))
+    name = part.stopped.split()[1]
+    with (
+        computer({"main": engine, "far": Down(Unreachable("no"))}, run_dir=tmp_path) as machine,
+        pytest.raises(Unreachable, match="'far' could not be opened: no"),
+    ):
+        machine.evaluate(either, cases, resume=name, cache=cache)
+    assert len(engine.seen) == 1, "nothing was asked on another way"

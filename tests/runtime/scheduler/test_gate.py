@@ -83,6 +83,16 @@ def test_held_calls_are_stopped_with_their_run_and_cost_nothing(machine: Compute
     assert (run.receipt.attempts, gate.held()) == (0, [])
 
 
+def test_what_is_asked_of_a_run_and_its_gate_when_all_is_closed_is_done_already() -> None:
+    gate = Gate()
+    with computer() as machine:
+        run = finish(machine.start(lambda: echo("a"), gate=gate))
+    run.stop()
+    gate.step()
+    gate.go()
+    assert (run.status, gate.held(), gate.stopped) == ("done", [], False)
+
+
 def test_a_gate_set_before_the_run_begins_lets_all_pass_when_told_so(machine: Computer) -> None:
     gate = Watched(stopped=True)
     gate.go()

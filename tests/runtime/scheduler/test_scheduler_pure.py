@@ -52,7 +52,7 @@ from nlpu.runtime.scheduler.queue import Attempt
 from nlpu.runtime.scheduler.run_calls import RunCalls
 from nlpu.runtime.scheduler.scheduler import Scheduler
 from nlpu.testing.scripted import Scripted
-from nlpu.tokens import CharTokenizer
+from nlpu.tokens import CharTokenizer, Tokenizer
 from nlpu.wire import Capabilities, Reply, Usage
 
 count = op("Count the words.", int, name="count")
@@ -62,12 +62,13 @@ class Table:
     """A scheduler, a run on it, and a hand that only settles nodes."""
 
     def __init__(
-        self, max_in_flight: int = 2, budget: Budget | None = None, gate: Gate | None = None
-    ) -> None:
+        self, max_in_flight: int = 2, budget: Budget | None = None, gate: Gate | None = None,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:  # fmt: skip
         self.scheduler = Scheduler(Random(7))
         self.scheduler.default = "main"
         able = Capabilities("m", 10_000, max_in_flight, tokenizer="chars")
-        codec = Codec(CharTokenizer(), scripted_frame())
+        codec = Codec(tokenizer or CharTokenizer(), scripted_frame())
         limits = Limits(attempts=3, timeout_s=10.0, patience_s=60.0)
         self.scheduler.add(Processor("main", Scripted(), able, codec, FREE, limits))
         (self.queue,) = self.scheduler.queues.values()
@@ -164,6 +165,27 @@ def test_a_rank_that_rises_moves_a_call_that_is_queued() -> None:
     table.update(busy, "x")
     assert texts(table.schedule()) == ["late"]
     assert early.stage is Stage.READY
+
+
+def test_a_call_whose_prompt_cannot_be_made_fails_alone() -> None:
+    """Whatever a tokenizer raises: what else is chosen with it is sent."""
+
+    class Picky(CharTokenizer):
+        def encode(self, text: str, special: bool = False) -> list[int]:
+            if text == "odd":
+                raise ValueError("no such token")
+            return super().encode(text, special)
+
+    table = Table(tokenizer=Picky())
+    before, odd, after = (table.ready(text) for text in ("before", "odd", "after"))
+    attempts = table.schedule()
+    assert texts(attempts) == ["before", "after"]
+    (failed,) = [event for event in table.told() if isinstance(event, Failed)]
+    assert failed.node is odd and "ValueError: no such token" in str(failed.error)
+    assert (failed.side, table.counts.waiting, table.counts.in_flight) == ("host", 0, 2)
+    for attempt in attempts:
+        table.update(attempt, "x")
+    assert table.queue.attempts == {} and before.ready and after.ready
 
 
 def test_the_same_story_gives_the_same_answers() -> None:
