@@ -44,7 +44,7 @@ PROMISED: dict[str, tuple[frozenset[str], bool, bool | None]] = {
     "http": (EVERY, True, False),
     "local": (EVERY, True, True),
     "vllm": (EVERY, True, None),
-    "transformers": (EVERY, True, False),
+    "transformers": (EVERY, True, True),
 }
 
 
