@@ -27,8 +27,9 @@ _TRUTHS: tuple[type, ...] = (bool, Judgement)
 
 def base_of(check: Any) -> Op[Any] | None:
     """Give the op that is asked by a check: itself, or what it corrects; None of a function."""
-    found = check if isinstance(check, Op) else getattr(check, "op", None)
-    return found if isinstance(found, Op) else None
+    if isinstance(check, Op):
+        return check
+    return check.op if hasattr(getattr(check, "by", None), "correct") else None
 
 
 def check_function(what: str, name: str, given: Any) -> None:

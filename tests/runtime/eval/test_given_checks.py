@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
@@ -93,6 +94,21 @@ def test_checks_around_checks_keep_all_objections() -> None:
 def test_what_can_be_no_check_is_refused(check: Any) -> None:
     with pytest.raises(BadOp, match="check must"):
         verified(check)
+
+
+def test_a_check_that_holds_an_op_is_a_function_all_the_same() -> None:
+    @dataclass(frozen=True)
+    class Holding:
+        op: Any
+
+        def __call__(self, answer: Any) -> bool:
+            return bool(self.op(answer).value)
+
+    run = execute(
+        lambda: verified(Holding(yes), attempts=1)(colour)("x"),
+        engine=lambda seen: "no" if "Is it so" in seen.instruction else "red",
+    )
+    assert isinstance(run.result, Unsure) and "not so: Holding" in run.result.why
 
 
 def test_a_check_takes_the_answer_or_all() -> None:
