@@ -70,15 +70,9 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.driver import driver
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
-    from nlpu.runtime.eval.corrections import (
-        Unsure,
-        ahead_by,
-        cascade,
-        fallback,
-        majority,
-        verified,
-    )
+    from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
     from nlpu.runtime.eval.planning import reliable
+    from nlpu.runtime.eval.turns import cascade, fallback
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
     from nlpu.runtime.graph.spawning import spawn
@@ -121,7 +115,8 @@ _HOMES = {
     "nlpu.runtime.drivers.driver": "driver",
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
-    "nlpu.runtime.eval.corrections": "Unsure ahead_by cascade fallback majority verified",
+    "nlpu.runtime.eval.corrections": "Unsure ahead_by majority verified",
+    "nlpu.runtime.eval.turns": "cascade fallback",
     "nlpu.runtime.eval.planning": "reliable",
     "nlpu.runtime.handle": "Run",
     "nlpu.runtime.graph.spawning": "spawn",

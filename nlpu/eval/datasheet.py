@@ -11,8 +11,11 @@ Rules
 1. Draws of one case are not independent cases: intervals are over cases.
 2. The ceiling is the share of cases whose own draws are right more often than not: of the others,
    votes make wrong ones surer. It is from so many draws a case, and no sharper than these.
-3. A sheet is of one model, engine, convention and wording: the op's digest is in it.
-4. A rule that wants more draws than the sheet has is unsure there: nothing is made up.
+3. A sheet is of one model, convention, system text and wording (the op's digest is in it), and is
+   not read for another (``Datasheet.check_asked``).
+4. A rule that wants more draws than the sheet has is not tried on fewer (``votes.needs``). A race
+   without a limit that the draws do not end is unsure; where that is allowed it counts as wrong, as
+   it may have ended so: nothing is made up.
 """
 
 from __future__ import annotations
@@ -58,12 +61,17 @@ class CaseDraws(BaseModel):
         """The share of its draws that is right."""
         return fmean(each in self.right for each in self.draws)
 
-    def vote(self, rule: Rule | None) -> tuple[bool | None, int]:
-        """Try a rule (None: the op as it is): whether it is right (None: unsure); calls it took."""
+    def vote(self, rule: Rule | None, cut: bool | None = None) -> tuple[bool | None, int]:
+        """Try a rule (None: the op as it is): whether it is right (None: unsure); calls it took.
+
+        cut: what it is where the draws end before the vote.
+        """
         if rule is None:
             return self.once in self.right, 1
         left = iter(self.draws)
         tally = fold(rule, left.__next__, void=lambda answer: answer == VOID)
+        if rule.wants(tally):
+            return cut, tally.draws
         won = rule.winner(tally)
         return None if won is None else tally.answers[won] in self.right, tally.draws
 
@@ -115,6 +123,11 @@ class OpSheet(BaseModel):
     judged: tuple[tuple[float, bool], ...] = ()
 
     @property
+    def least(self) -> int:
+        """How many draws there are of every case."""
+        return min((len(case.draws) for case in self.cases), default=0)
+
+    @property
     def right(self) -> float:
         """The share right of one draw."""
         return fmean(case.share for case in self.cases)
@@ -159,7 +172,7 @@ class OpSheet(BaseModel):
         """Try rules on what was drawn (rule 4)."""
         found = []
         for rule in rules:
-            votes = [case.vote(rule) for case in self.cases]
+            votes = [case.vote(rule, False if abstains else None) for case in self.cases]
             said = Counter(right for right, _ in votes)
             found.append(
                 Trial(
@@ -179,6 +192,7 @@ class Datasheet(BaseModel):
     weights: str = ""
     engine: str = ""
     convention: str = ""
+    system: str = ""
     date: str = ""
     ops: dict[str, OpSheet]
 
@@ -192,6 +206,20 @@ class Datasheet(BaseModel):
                 "make one of it with nlpu bench datasheet, or give cases"
             )
         return found
+
+    def check_asked(self, **now: str) -> None:
+        """Refuse to be read for another model, convention or system text. Raises Usage.
+
+        now: what is asked for, by the names of the fields; what one of both does not know is taken
+        to be the same, but for the system text.
+        """
+        for name, wanted in now.items():
+            was = str(getattr(self, name))
+            if was != wanted and (name == "system" or (was and wanted)):
+                raise Usage(
+                    f"the datasheet has the {name} {was!r:.60}, and {wanted!r:.60} is asked for: "
+                    "it says nothing of that; make one with nlpu bench datasheet, or give cases"
+                )
 
     def digest(self) -> str:
         """Give what tells it from every other sheet."""

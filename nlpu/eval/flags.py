@@ -9,7 +9,7 @@ objection, "" for none; so it is also a check for ``verified``. Any function lik
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,3 @@ class OffLabels:
     def __call__(self, answer: Any) -> str:
         text = text_of(answer).strip()
         return "" if text in self.labels else f"it is none of {', '.join(self.labels)}"
-
-
-def objection(flags: Iterable[Flag], answer: Any) -> str:
-    """Give what the first flag says that an answer carries; "" for none."""
-    return next((said for flag in flags if (said := flag(answer))), "")

@@ -80,12 +80,16 @@ class Trial(BaseModel):
 
 
 class Choice(BaseModel):
-    """What was chosen, and why. Prints as a table of what was tried, most cautious first."""
+    """What was chosen, and why. Prints as a table of what was tried, most cautious first.
+
+    left_out: what could not be tried, and why.
+    """
 
     model_config = ConfigDict(frozen=True)
     reliability: float
     place: int
     trials: tuple[Trial, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def trial(self) -> Trial:
@@ -96,6 +100,7 @@ class Choice(BaseModel):
         lines = [
             f"{'->' if n == self.place else '  '} {each}" for n, each in enumerate(self.trials)
         ]
+        lines += [f"   left out: {each}" for each in self.left_out]
         return "\n".join((f"shown to be right in {self.reliability:g} of such cases:", *lines))
 
     def __repr__(self) -> str:
@@ -134,7 +139,7 @@ def choose(trials: Sequence[Trial], reliability: float, abstain: float = 0.0) ->
     while place + 1 < len(trials) and trials[place + 1].shown >= reliability:
         place += 1
     if place < 0:
-        raise _not_shown(trials, reliability)
+        raise _not_shown(trials, reliability, abstain)
     found = trials[place]
     if found.abstains and found.abstained > abstain:
         raise OutOfReach(
@@ -151,13 +156,28 @@ def _best(trials: Sequence[Trial], *, abstaining: bool) -> Trial:
     return max(mine, key=lambda each: (each.share, each.shown))
 
 
-def _not_shown(trials: Sequence[Trial], reliability: float) -> TooFewCases | OutOfReach:
+def _alone(first: Trial, each: Trial, reliability: float) -> OutOfReach:
+    return OutOfReach(
+        f"{first.recipe}, the first of the recipes, is not shown to be right in {reliability:g} of "
+        f"such cases ({first.shown:.3f} is), and then none after it counts. By itself "
+        f"{each.recipe} is shown to be in {each.shown:.3f}: give it as the only recipe, with "
+        "other cases",
+        each.shown,
+    )
+
+
+def _not_shown(
+    trials: Sequence[Trial], reliability: float, abstain: float
+) -> TooFewCases | OutOfReach:
     """Why not even the most cautious will do (rule 3)."""
     first, best = trials[0], _best(trials, abstaining=True)
     there, least = counted(first.counted, "case"), cases_needed(reliability)
     if first.counted < least:
         there = f"{there} that {first.recipe} answers"
         return TooFewCases(_too_few(there, reliability, least), least)
+    for each in trials[1:]:
+        if each.shown >= reliability and (not each.abstains or each.abstained <= abstain):
+            return _alone(first, each, reliability)
     needed = _more(first, reliability)
     if needed:
         return TooFewCases(

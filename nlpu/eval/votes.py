@@ -142,6 +142,11 @@ class Majority:
         return tally.counts.index(first) if first > second else None
 
 
+def needs(rule: Rule) -> int:
+    """Give how many draws must be there to try a rule; of one without a limit, for it to end."""
+    return rule.k if isinstance(rule, Ahead) and rule == Ahead(rule.k) else rule.most
+
+
 def fold(
     rule: Rule, draw: Callable[[], Any], equal: Callable[[Any, Any], Any] = eq,
     void: Callable[[Any], bool] | None = None,

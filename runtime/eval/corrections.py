@@ -13,6 +13,7 @@ op, and gives its Value at once: a nested program that draws, checks, asks again
     ahead_by(2)(verified(check)(op))     they compose: a vote of answers that passed a check
 
 How votes are counted, and when they are over, is in ``nlpu.eval.votes``; here it meets the graph.
+Those that ask one after the other are in ``turns``, what may be given in ``checks_of_corrections``.
 All of it is calls and nested programs: budgeted and journaled as such, killed in mid-vote they are
 there when the run goes on, and an answer has the labels of all that was drawn for it.
 
@@ -27,24 +28,37 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, Signature
+from keyword import iskeyword
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from nlpu.checks import AMOUNT, COUNT, FUNCTION, RATE
+from nlpu.checks import COUNT, RATE
 from nlpu.checks import check as check_given
-from nlpu.errors import BadOp, HostError, ModelError, described
-from nlpu.eval.flags import Flag, objection
+from nlpu.errors import BadOp, ModelError, described
+from nlpu.eval.flags import Flag
 from nlpu.eval.likeness import element_of, same, same_in_any_order
 from nlpu.eval.matching import text_of
 from nlpu.eval.votes import Ahead, Majority, Rule, Tally
-from nlpu.judgement import Judgement
 from nlpu.ops.checks import check_draws
 from nlpu.ops.op import Op, Operand, operands_of
 from nlpu.printing import one_line
+from nlpu.runtime.eval.checks_of_corrections import (
+    base_of,
+    check_checking,
+    check_equal,
+    check_flags,
+    check_places,
+    check_set,
+    flagged,
+    name_of,
+    objection_of,
+    told,
+    truth,
+)
 from nlpu.runtime.graph.spawning import Spawn
 from nlpu.types.result import result_type
 from nlpu.value import Value, current
@@ -104,9 +118,8 @@ class Corrected(Generic[R]):
                 "with the same operands and the same result"
             )
         places = {each.name: each.type.annotation for each in op.operands}
-        names = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in places]
         facts = {
-            "op": op, "__name__": f"{op.name} {self.by.name}", "__signature__": Signature(names),
+            "op": op, "__name__": f"{op.name} {self.by.name}", "__signature__": _signature(places),
             "__annotations__": {**places, "return": op.result.annotation},
         }  # fmt: skip
         for name, fact in facts.items():  # an evaluation reads them, as those of any program
@@ -130,11 +143,26 @@ class Corrected(Generic[R]):
 Subject = Op[R] | Corrected[R]
 
 
+def _signature(names: Iterable[str]) -> Signature:
+    """What a program of such operands would take; by place where none could have their names."""
+    usable = [name if name.isidentifier() and not iskeyword(name) else "" for name in names]
+    return Signature(
+        [
+            Parameter(name or f"_{at}", Parameter.POSITIONAL_OR_KEYWORD)
+            for at, name in enumerate(usable)
+        ]
+    )
+
+
 def _changed(subject: Subject[R], change: Callable[[Op[Any]], Op[Any]]) -> Subject[R]:
     """The subject with its ops changed; what is none is for ``Corrected`` to refuse."""
     if isinstance(subject, Corrected):
         return subject.each(change)
     return change(subject) if isinstance(subject, Op) else subject
+
+
+def _op_of(subject: Subject[R]) -> Op[R]:
+    return subject.op if isinstance(subject, Corrected) else subject
 
 
 def called(subject: Subject[Any]) -> str:
@@ -173,6 +201,8 @@ class Vote:
 
     def __call__(self, subject: Subject[R]) -> Corrected[R]:
         """Give the subject under this vote (rule 4)."""
+        if self.equal == "set" and isinstance(subject, Op | Corrected):
+            check_set(self.name, _op_of(subject))
         warm = _changed(
             subject, lambda op: op if op.temperature else op.using(temperature=self.temperature)
         )
@@ -191,21 +221,28 @@ class Vote:
                 last = why or last
                 tally = tally.spoil() if why else tally.vote(answer, equal)
             if tally.void >= _HOPELESS and not tally.counts:
-                return Unsure(why=f"none of {tally.void} draws is valid, the last because: {last}")
+                return _all_void(tally, last)
+        if not tally.counts:
+            return _all_void(tally, last)
         won = rule.winner(tally)
         return _undecided(tally) if won is None else tally.answers[won]
 
     def _equality(self, subject: Subject[Any]) -> Equal:
-        result = (subject.op if isinstance(subject, Corrected) else subject).result
-        equal = self.equal
-        if equal == "set":
-            kind = element_of(result.annotation)
-            return lambda one, other: same_in_any_order(one, other, kind)
-        if isinstance(equal, Op):
-            return lambda one, other: one == other or bool(equal(one, other).value)
+        annotation, equal = _op_of(subject).result.annotation, self.equal
         if callable(equal):
-            return equal
-        return lambda one, other: same(one, other, result.annotation)
+            asks = base_of(equal) is not None
+            return lambda one, other: (asks and one == other) or _are_equal(equal, one, other)
+        if equal is None:
+            return lambda one, other: same(one, other, annotation)
+        kind = element_of(annotation)
+        return lambda one, other: (
+            one == other or (None not in (one, other) and same_in_any_order(one, other, kind))
+        )
+
+
+def _are_equal(equal: Equal, one: Any, other: Any) -> bool:
+    said = told(equal(one, other))
+    return not isinstance(said, Unsure) and truth(said, f"equal={name_of(equal)}")
 
 
 def _drawn(draw: Value[Any], flags: Sequence[Flag]) -> tuple[Any, str]:
@@ -214,7 +251,11 @@ def _drawn(draw: Value[Any], flags: Sequence[Flag]) -> tuple[Any, str]:
         answer = draw.value
     except ModelError as error:
         return None, str(error) or described(error)
-    return answer, answer.why if isinstance(answer, Unsure) else objection(flags, answer)
+    return answer, answer.why if isinstance(answer, Unsure) else flagged(flags, answer)
+
+
+def _all_void(tally: Tally, last: str) -> Unsure:
+    return Unsure(why=f"none of {tally.void} draws is valid, the last because: {last}")
 
 
 def _undecided(tally: Tally) -> Unsure:
@@ -250,9 +291,9 @@ def majority(
 def _vote(
     name: str, rule: Rule, temperature: float, equal: Equal | str | None, flags: Sequence[Flag]
 ) -> Vote:
-    given = {"temperature": temperature, "equal": equal}
-    fits = (lambda e: e in (None, "set") or callable(e), "a function, an op that judges, or 'set'")
-    check_given(name, given, {"temperature": RATE, "equal": fits}, BadOp)
+    check_given(name, {"temperature": temperature}, {"temperature": RATE}, BadOp)
+    check_equal(name, equal)
+    check_flags(name, flags)
     return Vote(name, rule, temperature, equal, tuple(flags))
 
 
@@ -268,10 +309,12 @@ class Verified:
     name: str = "verified"
 
     def __repr__(self) -> str:
-        return one_line(f"Verified({_name(self.check)})")
+        return one_line(f"Verified({name_of(self.check)})")
 
     def __call__(self, subject: Subject[R]) -> Corrected[R]:
         """Give the subject under this check."""
+        if isinstance(subject, Op | Corrected):
+            check_places(self.check, _op_of(subject))
         return Corrected(self, (subject,))
 
     def correct(
@@ -279,9 +322,12 @@ class Verified:
     ) -> Any:
         """Ask, check, and ask again."""
         (subject,), objections, answers = subjects, list[str](), list[Any]()
-        asked, more = subject, tuple[str, ...]()
+        asked, read = subject, operands
+        if _OBJECTIONS in _op_of(subject).operands:  # of a check around this one
+            *_, objection = operands
+            operands, objections = operands[:-1], [objection]
         for _ in range(self.attempts):
-            answer, wrong = _drawn(ask(asked, (*operands, *more), sample), ())
+            answer, wrong = _drawn(ask(asked, read, sample), ())
             if not wrong:
                 wrong = self._objection(asked, operands, answer)
                 if not wrong:
@@ -289,38 +335,32 @@ class Verified:
                 answers.append(answer)
             said = f"{text_of(answer)}: " if answer is not None else ""
             objections.append(f"{said}{wrong}")
-            asked, more = _changed(subject, _told), ("\n".join(objections),)
+            asked, read = _changed(subject, _told), (*operands, "\n".join(objections))
         why = f"{self.attempts} answers were objected to, the last because: {objections[-1]}"
         return Unsure(why=why, answers=tuple(answers), counts=(1,) * len(answers))
 
-    def _objection(self, asked: Subject[Any], operands: tuple[Any, ...], answer: Any) -> str:
-        if not isinstance(self.check, Op):
-            said = self.check(answer)
-            said = said.value if isinstance(said, Value) else said
-        elif len(self.check.operands) == 1:
-            said = self.check(self._shown(0, asked, answer)).value
+    def _objection(self, asked: Subject[Any], operands: Sequence[Any], answer: Any) -> str:
+        op = base_of(self.check)
+        if op is None:
+            said = told(self.check(answer))
         else:
-            said = self.check(*operands, self._shown(-1, asked, answer)).value
-        if isinstance(said, str):
-            return said
-        name = self.check.text if isinstance(self.check, Op) else _name(self.check)
-        return "" if said else f"not so: {name}"
+            before = () if len(op.operands) == 1 else operands
+            said = self.check(*before, self._shown(op, asked, answer)).value
+        if isinstance(said, Unsure):
+            return str(said)
+        return objection_of(said, name_of(self.check) if op is None else op.text)
 
-    def _shown(self, place: int, asked: Subject[Any], answer: Any) -> Any:
+    def _shown(self, check: Op[Any], asked: Subject[Any], answer: Any) -> Any:
         """An answer as the checking op reads it: as it is, or as text."""
-        assert isinstance(self.check, Op)
-        result = (asked.op if isinstance(asked, Corrected) else asked).result
-        reads = self.check.operands[place].type
-        return answer if reads == result else result.render(answer)
+        result = _op_of(asked).result
+        return answer if check.operands[-1].type == result else result.render(answer)
 
 
 def _told(op: Op[Any]) -> Op[Any]:
     """The op that also reads what was wrong with earlier answers."""
+    if _OBJECTIONS in op.operands:
+        return op
     return replace(op, operands=(*op.operands, _OBJECTIONS), examples=())
-
-
-def _name(check: Callable[..., Any]) -> str:
-    return getattr(check, "__name__", type(check).__name__).replace("_", " ")
 
 
 def verified(check: Callable[..., Any], *, attempts: int = 3) -> Verified:
@@ -329,56 +369,6 @@ def verified(check: Callable[..., Any], *, attempts: int = 3) -> Verified:
     check: a function of the answer that gives what is wrong with it ("" for nothing) or whether it
     is right, a red flag, or an op: of the answer alone, or of the operands and the answer.
     """
-    given = {"check": check, "attempts": attempts}
-    check_given("verified", given, {"check": FUNCTION, "attempts": COUNT}, BadOp)
+    check_checking(check)
+    check_given("verified", {"attempts": attempts}, {"attempts": COUNT}, BadOp)
     return Verified(check, attempts)
-
-
-# -- one after the other ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class InTurn:
-    """Asks the next where the one before fails, or doubts. Made by ``cascade``, ``fallback``."""
-
-    name: str
-    doubts: bool
-    sure: float = 0.0
-
-    def correct(
-        self, subjects: tuple[Subject[Any], ...], operands: tuple[Any, ...], sample: int
-    ) -> Any:
-        """Ask one after the other; the last one's word is taken as it is."""
-        *others, last = subjects
-        for subject in others:
-            try:
-                answer = ask(subject, operands, sample).value
-            except ModelError:
-                continue
-            except HostError:
-                if self.doubts:  # it says nothing of the answer
-                    raise
-                continue
-            if not (self.doubts and self._doubtful(answer)):
-                return answer
-        return ask(last, operands, sample).value
-
-    def _doubtful(self, answer: Any) -> bool:
-        if isinstance(answer, Judgement):
-            return max(answer.probability, 1 - answer.probability) < self.sure
-        return isinstance(answer, Unsure)
-
-
-def cascade(*subjects: Subject[R], sure: float = 0.0) -> Corrected[R]:
-    """Ask the first; where it is unsure or has no valid answer, the next, and so on.
-
-    sure: how probable a judgement must find its answer not to be passed on.
-    """
-    fits = (lambda x: AMOUNT[0](x) and x <= 1, "a probability")
-    check_given("cascade", {"sure": sure}, {"sure": fits}, BadOp)
-    return Corrected(InTurn("cascade", True, sure), subjects)
-
-
-def fallback(*subjects: Subject[R]) -> Corrected[R]:
-    """Ask the first; where it fails, be it the model or its host, the next, and so on."""
-    return Corrected(InTurn("fallback", False), subjects)

@@ -19,6 +19,7 @@ Rules
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -30,17 +31,17 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from nlpu.checks import RATE, check
 from nlpu.errors import BadOp, BadOperand, ModelError, Usage
-from nlpu.eval.cases import cases_of
-from nlpu.eval.datasheet import VOID, CaseDraws, OpSheet, sheet_in
+from nlpu.eval.cases import Case, cases_of
+from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.likeness import same
-from nlpu.eval.matching import text_of
+from nlpu.eval.matching import plain, text_of
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, Question, questions
 from nlpu.eval.recipes import Choice, Trial, check_plan, choose
-from nlpu.eval.votes import Rule
+from nlpu.eval.votes import Rule, needs
 from nlpu.judgement import Judgement
 from nlpu.ops.op import Call, Op
-from nlpu.printing import one_line
+from nlpu.printing import counted, one_line
 from nlpu.runtime.eval.corrections import (
     Corrected,
     Subject,
@@ -50,7 +51,7 @@ from nlpu.runtime.eval.corrections import (
     ask,
     called,
 )
-from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import spawn
 from nlpu.value import Value, remembered
 
@@ -84,26 +85,27 @@ def reliable(
     cases: a list or file of cases with known answers, or the file of a datasheet (``.json``).
     abstain: the share of inputs on which it may be ``Unsure``; what it does answer is then right
     as often as was asked for. recipes: from the most cautious to the boldest (``ladder``).
-    Raises TooFewCases, OutOfReach.
+    Raises TooFewCases, OutOfReach; Usage where a datasheet is of another model, convention or text.
     """
     if not isinstance(op, Op):
         raise BadOp(f"reliable takes an op, not {op!r:.60}; give what corrects it as recipes=")
-    tried = list(recipes) if recipes is not None else ladder(op, abstains=abstain > 0)
-    for each in tried:
-        base = each.op if isinstance(each, Corrected) else each
-        if (base.operands, base.result) != (op.operands, op.result):
-            raise BadOperand(f"the recipe {each!r} does not take and give what {op.name} does")
-    abstains, trials = abstain > 0, list[Trial]()
+    tried = _checked(op, recipes) if recipes is not None else ladder(op, abstains=abstain > 0)
+    abstains, trials, scope = abstain > 0, list[Trial](), current_scope()
     if not _is_sheet(cases):
-        known = cases_of(cases)
+        known = _distinct(cases)
         check_plan(len(known), reliability, abstain)  # before any of them is asked
         trials = spawn(try_recipes, op, tried, known, abstains, metric).value
 
     def plan() -> dict[str, Any]:
-        found, digest = trials, ""
+        found, digest, left_out = trials, "", list[str]()
         if _is_sheet(cases):
-            found, digest = _read_off(op, tried, cases, abstains=abstains)
-        choice = choose(found, reliability, abstain)
+            sheet = sheet_in(cases)
+            if scope is not None:
+                sheet.check_asked(**_asked_now(op, scope))
+            found, left_out = _read_off(op, tried, sheet, abstains=abstains)
+            digest = sheet.digest()
+        chosen = choose(found, reliability, abstain)
+        choice = chosen.model_copy(update={"left_out": tuple(left_out)})
         return {"sheet": digest, "choice": choice.model_dump(mode="json")}
 
     choice = Choice.model_validate(remembered(plan, "a recipe")["choice"])
@@ -120,17 +122,63 @@ def _is_sheet(cases: Any) -> bool:
     return isinstance(cases, str | PathLike) and str(cases).endswith(".json")
 
 
+def _checked(op: Op[R], recipes: Any) -> list[Subject[R]]:
+    """Recipes that were given. Raises BadOp, BadOperand."""
+    if not isinstance(recipes, list | tuple):
+        raise BadOp(f"recipes must be a list of ops and corrected ops, not {recipes!r:.60}")
+    for each in recipes:
+        if not isinstance(each, Op | Corrected):
+            raise BadOp(f"a recipe is an op, or a corrected one, not {each!r:.60}")
+        base = each.op if isinstance(each, Corrected) else each
+        if (base.operands, base.result) != (op.operands, op.result):
+            raise BadOperand(f"the recipe {each!r} does not take and give what {op.name} does")
+    return list(recipes)
+
+
+def _distinct(cases: Any) -> tuple[Case, ...]:
+    """Cases whose operands differ: equal questions share their draws, so they show one answer."""
+    known, firsts = cases_of(cases), dict[str, Case]()
+    for case in known:
+        first = firsts.setdefault(
+            json.dumps(plain(case.operands), sort_keys=True, default=str), case
+        )
+        if first is not case:
+            one, other = (each.where or each.id for each in (first, case))
+            raise BadOperand(
+                f"{one} and {other} have the same operands, and are asked once: each shows "
+                "something only once, so leave one of them out"
+            )
+    return known
+
+
+def _asked_now(op: Op[Any], scope: Scope) -> dict[str, str]:
+    """What a datasheet must be of, to tell of an op in this run."""
+    run, can = scope.run, scope.run.processor(op.processor).capabilities
+    system = {} if op.system is not None else {"system": str(run.header.get("system", ""))}
+    return {
+        "model": can.model, "source": can.source, "weights": can.weights,
+        "convention": run.convention.version, **system,
+    }  # fmt: skip
+
+
 def _read_off(
-    op: Op[Any], tried: Sequence[Subject[Any]], path: Any, *, abstains: bool
-) -> tuple[list[Trial], str]:
-    """Trials from a datasheet, and its digest."""
-    sheet = sheet_in(path)
-    mine = sheet.of(op.name, op.digest.hex())
-    rules = [_rule_of(op, each, mine.temperature) for each in tried]
-    found = mine.trials(rules, abstains=abstains)
-    names = map(called, tried)
-    named = [each.model_copy(update={"recipe": n}) for each, n in zip(found, names, strict=True)]
-    return named, sheet.digest()
+    op: Op[Any], tried: Sequence[Subject[Any]], sheet: Datasheet, *, abstains: bool
+) -> tuple[list[Trial], list[str]]:
+    """Trials from a datasheet, and which recipes it has too few draws for. Raises Usage."""
+    mine, found, left_out = sheet.of(op.name, op.digest.hex()), list[Trial](), list[str]()
+    for each in tried:
+        rule = _rule_of(op, each, mine.temperature)
+        if rule is not None and needs(rule) > mine.least:
+            there = counted(mine.least, "draw")
+            left_out.append(
+                f"{called(each)} needs {needs(rule)} draws, and there are {there} a case"
+            )
+            continue
+        (trial,) = mine.trials([rule], abstains=abstains)
+        found.append(trial.model_copy(update={"recipe": called(each)}))
+    if left_out and not found:
+        raise Usage(f"the datasheet has too few draws: {'; '.join(left_out)}; draw more")
+    return found, left_out
 
 
 def _rule_of(op: Op[Any], recipe: Subject[Any], temperature: float) -> Rule | None:
@@ -209,7 +257,7 @@ def draw_sheet(
 ) -> OpSheet:
     """Draw every case so often, and give the op's sheet. A program."""
     check("draw_sheet", {"temperature": temperature}, {"temperature": RATE}, BadOperand)
-    asked = questions(op, cases_of(cases), metric)
+    asked = questions(op, _distinct(cases), metric)
     begun = [_draws(question, draws, temperature) for question in asked]
     found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]
     costs = [v.cost for row in begun for v in row if isinstance(v, Node) and v.cost is not None]
