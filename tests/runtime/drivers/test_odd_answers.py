@@ -44,7 +44,7 @@ def test_an_answer_that_is_never_awaited_is_none() -> None:
         return False
 
     promised = no()
-    run = execute(to_eve, person=ScriptedPerson(approve=lambda call: promised))  # type: ignore[arg-type]
+    run = execute(to_eve, person=ScriptedPerson(approve=lambda call: promised))  # type: ignore[return-value]
     promised.close()
     assert "must be True or False, not <coroutine object" in str(run.error) and not SENT
 
