@@ -11,7 +11,8 @@ Rules
    the others those that were set.
 2. Engines say which fields they take (``Capabilities.sampling``). One that is set and not taken is
    refused before anything is sent, never ignored.
-3. ``extra`` holds a server's own fields, as JSON. It names none that the machine writes itself.
+3. ``extra`` holds a server's own fields, as JSON. It names none that the machine writes itself, and
+   none that is set beside it.
 4. A seed is of the first draw. Others have seeds of their own, made of it and of their place.
 """
 
@@ -27,6 +28,7 @@ from nlpu.checks import AMOUNT, RATE, WHOLE, Fit, check, is_number, maybe
 from nlpu.errors import NlpuError, Usage
 
 SEEDS = 2**32 - 1  # llama.cpp reads this one as "any"
+_MOST = 2**31 - 1  # engines hold a number of tokens in 32 bits
 _MACHINES = """
     prompt messages model n best_of echo tools stream stream_options priority request_id id_slot
     max_tokens max_completion_tokens n_predict temperature top_p stop seed extra samplers
@@ -148,10 +150,13 @@ def _is_extra(given: Any) -> bool:
 
 _PENALTY: Fit = (lambda p: is_number(p) and -2 <= p <= 2, "a number from -2 to 2")
 FITS: dict[str, Fit] = {
-    "max_tokens": WHOLE,
+    "max_tokens": (lambda n: WHOLE[0](n) and n <= _MOST, f"a whole number, 0 to {_MOST}"),
     "temperature": AMOUNT,
     "top_p": (lambda p: is_number(p) and 0 < p <= 1, "a number more than 0 and at most 1"),
-    "top_k": (WHOLE[0], "a whole number, 0 or more (0: all tokens)"),
+    "top_k": (
+        lambda n: WHOLE[0](n) and n <= _MOST,
+        f"a whole number, 0 to {_MOST} (0: all tokens)",
+    ),
     "min_p": (lambda p: is_number(p) and 0 <= p <= 1, "a number from 0 to 1"),
     "frequency_penalty": _PENALTY,
     "presence_penalty": _PENALTY,
@@ -170,6 +175,9 @@ def check_sampling(what: str, given: Mapping[str, Any], error: type[NlpuError] =
     for name in MACHINES.intersection(given.get("extra", ())):
         why = "it is a setting of its own" if name in DEFAULTS else "the machine writes that itself"
         raise error(f"{what}: extra cannot hold {name!r}: {why}")
+    for name in DEFAULTS.keys() & given.get("extra", ()):
+        if given.get(name, DEFAULTS[name]) != DEFAULTS[name]:
+            raise error(f"{what}: {name} is given twice, once in extra: leave one of them out")
 
 
 USUAL = Sampling()

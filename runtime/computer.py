@@ -149,13 +149,15 @@ class Computer:
         an evaluation to go on with. What ``cache``, a file of answers, has is not asked again.
         A budget that runs out leaves a report of what was asked by then, which says so.
         """
+        from nlpu.eval.cases import is_file
         from nlpu.runtime.eval.answers import add_answers, answers_in, cache_of
         from nlpu.runtime.eval.evaluation import prepared
 
         asked, evaluation = prepared(subject, cases, metric, against, processors)
         known = None if cache is None else cache_of(cache, self._station.run_dir)
         if resume is None:
-            header = {} if known is None else {"eval": {"cache": str(known)}}
+            header: dict[str, Any] = {"reads": "a file of cases" if is_file(cases) else ""}
+            header |= {} if known is None else {"eval": {"cache": str(known)}}
             run = self.run(evaluation.evaluate, asked, budget=budget, header=header)
         else:
             run = self._wait(self.resume(resume, evaluation.evaluate, asked, budget=budget))

@@ -76,12 +76,17 @@ class Case(BaseModel):
         return one_line(f"Case({self})")
 
 
+def is_file(source: Any) -> bool:
+    """Tell whether cases are those of a file: its texts are nobody's word."""
+    return isinstance(source, str | PathLike)
+
+
 def cases_of(source: Any) -> tuple[Case, ...]:
     """The cases of a file (``.jsonl`` or ``.csv``), or of a list of Cases, dicts and pairs.
 
     Raises Usage.
     """
-    if isinstance(source, str | PathLike):
+    if is_file(source):
         return _unique(_from_file(Path(source)), str(source))
     if isinstance(source, Case | Mapping) or not isinstance(source, Iterable):
         raise Usage(f"cases are a list or the path of a .jsonl or .csv file, not {shown(source)}")

@@ -173,9 +173,9 @@ class Op(Generic[R]):
 
     def check(self, cases: Any, metric: Any = None) -> Value[Report]:
         """Issue one call for each case; the Value has a report of what they were worth."""
-        from nlpu.eval.cases import cases_of
+        from nlpu.eval.cases import cases_of, is_file
 
-        return current().issue(Check(self, cases_of(cases), metric), ())
+        return current().issue(Check(self, cases_of(cases), metric, is_file(cases)), ())
 
     def using(self, **changes: Any) -> Op[R]:
         """Give the op with other settings: any field but text, operands and result, and any of
@@ -236,11 +236,12 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One call for each case, scored. ``metric``: of all cases, if it is not theirs."""
+    """One call for each case, scored. ``metric``: of all, if not theirs; ``read``: of a file."""
 
     op: Op[Any]
     cases: tuple[Any, ...]
     metric: Any = None
+    read: bool = False
 
 
 Work = Call | Draws | Map | Reduce | Check | Lift | Gather

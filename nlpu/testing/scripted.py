@@ -39,6 +39,7 @@ from nlpu.checks import (
     AMOUNT,
     ANY_TEXT,
     COUNT,
+    FLAG,
     FUNCTION,
     TEXT,
     TIME,
@@ -46,9 +47,11 @@ from nlpu.checks import (
     Fit,
     check,
     check_fields,
+    is_number,
     maybe,
 )
 from nlpu.errors import Cancelled, DoesNotFit, NlpuError
+from nlpu.errors import Usage as Wrong
 from nlpu.printing import counted, shown
 from nlpu.processor import SYSTEM_MARK
 from nlpu.prompt.ids import Edge, outline_in, pieces_of
@@ -104,7 +107,18 @@ class Seen:
     examples: str = ""
 
 
-_SAY = {"text": ANY_TEXT, "tokens": maybe(WHOLE), "seconds": maybe(TIME), "cached_tokens": WHOLE}
+def _are_shares(given: Any) -> bool:
+    if not isinstance(given, tuple | list) or not all(map(_SHARE[0], given)):
+        return False
+    return not given or (len(given) > 1 and sum(given) > 0)
+
+
+_SHARE: Fit = (lambda p: is_number(p) and 0 <= p <= 1, "a number from 0 to 1")
+_SAY: dict[str, Fit] = {
+    "text": ANY_TEXT, "tokens": maybe(WHOLE), "seconds": maybe(TIME), "cached_tokens": WHOLE,
+    "finish_length": FLAG, "mass": maybe(_SHARE),
+    "probabilities": (_are_shares, "numbers from 0 to 1, one for each of two or more choices"),
+}  # fmt: skip
 _ENGINE: dict[str, Fit] = {
     "script": (lambda script: script is None or _is_script(script), "a script (see the module)"),
     "window": COUNT,
@@ -320,6 +334,11 @@ def default_answer(seen: Seen) -> str:
 
 
 def _reply(request: Request, say: Say) -> Reply:
+    if say.cached_tokens > len(request.prompt):
+        raise Wrong(
+            f"{say!r} has {say.cached_tokens} cached_tokens of a prompt of {len(request.prompt)}: "
+            "give no more than it has"
+        )
     text, finish, most = say.text, say.finish_length, request.sampling.max_tokens
     for stop in request.sampling.stop:
         text = text.partition(stop)[0]
@@ -338,4 +357,9 @@ def _probabilities(request: Request, say: Say) -> tuple[float, ...]:
     if not request.probabilities or request.constraint is None:
         return ()
     choices = json.loads(request.constraint.spec)
-    return say.probabilities or tuple(float(choice == say.text) for choice in choices)
+    if say.probabilities and len(say.probabilities) != len(choices):
+        raise Wrong(
+            f"{say!r} has {len(say.probabilities)} probabilities for {len(choices)} choices: "
+            "give one for each"
+        )
+    return tuple(say.probabilities) or tuple(float(choice == say.text) for choice in choices)

@@ -39,7 +39,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from copy import deepcopy
 from functools import reduce
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 from pydantic_core import PydanticSerializationError
@@ -47,6 +47,7 @@ from pydantic_core import PydanticSerializationError
 from nlpu.errors import BadOperand, DriverFailed, NeedsPerson, NlpuError, Refused, described
 from nlpu.label import UNTRUSTED, USER, Label, join
 from nlpu.lifting import check_text
+from nlpu.printing import shown
 from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.driver import BROUGHT, KEY, LABELS, Drive, Driver
 from nlpu.runtime.drivers.person import PERSON, Verdict
@@ -175,13 +176,22 @@ def _answered(
         node.ports.graph.fail(node, failure)
 
 
+def _clear(call: ExactCall, answer: Any, known: tuple[Any, ...]) -> None:
+    """Take no answer for another: what only counts as true in Python is no approval."""
+    if not any(isinstance(answer, type(each)) and answer == each for each in known):
+        wanted = " or ".join(map(repr, known))
+        raise NeedsPerson(f"the person's answer about {call} must be {wanted}, not {shown(answer)}")
+
+
 def _approved_by(node: Node, call: ExactCall, yes: bool) -> None:
+    _clear(call, yes, (True, False))
     if not yes:
         raise _refusal(call)
     _intend(node, call, approved=True)
 
 
 def _settled_by(node: Node, call: ExactCall, verdict: Verdict) -> None:
+    _clear(call, verdict, get_args(Verdict))
     if verdict == "again":
         _intend(node, call, approved=True)  # the person has just seen the exact call
     elif verdict == "done":

@@ -2,7 +2,8 @@
 
 Rules
 1. An approval is of one exact call: position, driver and arguments. Another call needs another.
-2. Without a person nothing is approved: the run stops, resumable, where one is needed.
+2. Without a person nothing is approved: the run stops, resumable, where one is needed. So it does
+   where the answer is another thing than is asked for: only True approves.
 3. A call is shown by ``approval``: ``print(call)`` on a line, ``approval.screen`` on a screen. Its
    ``text`` is for records.
 """

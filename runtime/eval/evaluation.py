@@ -17,6 +17,7 @@ Rules
 2. What is scored is what the journal holds: a resumed evaluation gives the same report.
 3. Of a run that was stopped there is a report, too: of the cases that had an answer by then.
 4. What calls took depends on the moment, as time does: at the end it is noted in the journal.
+5. Texts of a data file are nobody's word: a report of its cases is untrusted.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from nlpu.eval.matching import plain, text_of
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, Question, Subject, called, questions
 from nlpu.eval.scores import Report, Row
+from nlpu.label import UNTRUSTED
 from nlpu.lifting import lift
 from nlpu.ops.op import Check, Op
 from nlpu.printing import shown
@@ -315,6 +317,8 @@ def _check_issued(graph: GraphPort, node: Node) -> None:
     program = Evaluation((Contestant(work.op),), work.metric)
     check_ops((work.op.name,), work.cases)
     program.check(work.cases)
+    if work.read:  # rule 5
+        node.lower(UNTRUSTED)
     node.work = Spawn(program.evaluate, "check", (work.cases,))
     spawn_issued(graph, node)
 

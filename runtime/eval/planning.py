@@ -15,6 +15,7 @@ Rules
    digest), is noted in its journal: a run that goes on has the draws and keeps the choice.
 2. A host's failure says nothing of a recipe: it ends the planning, and resumed it goes on.
 3. The ladder of recipes is fixed before anything is asked; one's own is an argument.
+4. What a file says is nobody's word: whoever plans by one has seen what is untrusted.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from nlpu.checks import RATE, check
 from nlpu.errors import BadOp, BadOperand, ModelError, Usage
-from nlpu.eval.cases import Case, cases_of
+from nlpu.eval.cases import Case, cases_of, is_file
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.likeness import same
 from nlpu.eval.matching import plain, text_of
@@ -40,6 +41,7 @@ from nlpu.eval.questions import Given, Question, questions
 from nlpu.eval.recipes import Choice, Trial, check_plan, choose
 from nlpu.eval.votes import Rule, needs
 from nlpu.judgement import Judgement
+from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Call, Op
 from nlpu.printing import counted, one_line
 from nlpu.runtime.eval.corrections import (
@@ -53,7 +55,7 @@ from nlpu.runtime.eval.corrections import (
 )
 from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import spawn
-from nlpu.value import Value, remembered
+from nlpu.value import Value, remembered, see
 
 R = TypeVar("R")
 _CAUTIOUS = ((5, 8), (5, 12), (4, 8), (4, 14), (3, 7), (3, 13), (2, 6), (2, 10))
@@ -89,6 +91,8 @@ def reliable(
     """
     if not isinstance(op, Op):
         raise BadOp(f"reliable takes an op, not {op!r:.60}; give what corrects it as recipes=")
+    if is_file(cases):
+        see(UNTRUSTED)  # rule 4
     tried = _checked(op, recipes) if recipes is not None else ladder(op, abstains=abstain > 0)
     abstains, trials, scope = abstain > 0, list[Trial](), current_scope()
     if not _is_sheet(cases):
@@ -257,6 +261,8 @@ def draw_sheet(
 ) -> OpSheet:
     """Draw every case so often, and give the op's sheet. A program."""
     check("draw_sheet", {"temperature": temperature}, {"temperature": RATE}, BadOperand)
+    if is_file(cases):
+        see(UNTRUSTED)
     asked = questions(op, _distinct(cases), metric)
     begun = [_draws(question, draws, temperature) for question in asked]
     found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]

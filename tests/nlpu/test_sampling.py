@@ -102,6 +102,7 @@ def test_ops_share_an_answer_only_if_all_their_sampling_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
+        ("top_k", 2**31), ("max_tokens", 2**31), ("max_tokens", 10**40), ("max_tokens", -1),
         ("top_k", -1), ("top_k", 1.5), ("top_k", True), ("min_p", 1.1), ("min_p", float("nan")),
         ("frequency_penalty", 3), ("presence_penalty", "much"), ("stop", ""), ("stop", [""]),
         ("stop", 5), ("stop", ["a", None]), ("stop", "\ud800"), ("seed", -1), ("seed", SEEDS),
@@ -114,6 +115,19 @@ def test_what_means_nothing_is_refused_where_it_is_given(name: str, wrong: Any) 
         echo.using(**{name: wrong})
     with pytest.raises(Usage, match=f"^Sampling: {name} must be "):
         Sampling(**{name: wrong})
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS.keys() - MACHINES))
+def test_what_is_set_is_not_in_extra_too(name: str) -> None:
+    twice = f"{name} is given twice, once in extra: leave one of them out"
+    with pytest.raises(BadOp, match=f"^op echo: {twice}"):
+        echo.using(**{name: SET[name]}).using(extra={name: 4})
+    with pytest.raises(BadOp, match=f"^op echo: {twice}"):
+        echo.using(extra={name: 4}).using(**{name: SET[name]})
+    with pytest.raises(Usage, match=f"^Sampling: {twice}"):
+        Sampling(**{name: SET[name], "extra": {name: 4}})
+    other = echo.using(**{name: DEFAULTS[name]}, extra={name: 4})
+    assert dict(other.sampling.extra) == {name: 4}
 
 
 @pytest.mark.parametrize("name", sorted(MACHINES))
@@ -251,6 +265,11 @@ def test_another_server_gets_what_is_common_and_what_is_its_own(servers: Servers
     assert {name: body[name] for name in wanted} == wanted
     _, (plain,) = over_http(servers, False, lambda: echo.using(repetition_penalty=1.1)("x"))
     assert plain.keys() == {"model", "messages", "max_tokens", "temperature", "top_p"}
+    own = echo.using(extra={"repetition_penalty": 1.5})  # it is only a hint elsewhere
+    run, (body,) = over_http(servers, False, lambda: own("x"))
+    assert run.error is None and body["repetition_penalty"] == 1.5
+    run, sent = over_http(servers, True, lambda: own("x"))
+    assert "has repetition_penalty as a setting: give repetition_penalty=" in str(run.error)
     for name in ("top_k", "min_p"):
         other = echo.using(**{name: SET[name]})
         run, sent = over_http(servers, False, lambda asks=other: asks("x"))

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 import nlpu.testing
-from nlpu import Computer, ConnectionLost, Limits, Overloaded, Receipt, ServerFault, Usage, op
+from nlpu import (
+    Computer,
+    ConnectionLost,
+    Judgement,
+    Limits,
+    Overloaded,
+    Receipt,
+    Say,
+    ServerFault,
+    Usage,
+    op,
+)
 from nlpu.testing import FakeClock, Scripted, mix
 
 TELL = op("Tell me about the topic")
@@ -56,3 +67,30 @@ def test_shares_that_cannot_be_are_refused(rates: Any) -> None:
 def test_a_plan_is_a_function() -> None:
     with pytest.raises(Usage, match="faults"):
         Scripted("text", faults={Overloaded: 0.5})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("cached_tokens", -1), ("cached_tokens", 1.5), ("probabilities", (0.7,)),
+        ("probabilities", (0, 0)), ("probabilities", (0.5, 1.5)), ("probabilities", (-0.1, 1)),
+        ("probabilities", ("a", "b")), ("probabilities", 0.7), ("mass", 1.1), ("mass", -1),
+        ("mass", float("nan")), ("finish_length", "no"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_no_engine_gives_is_refused(field: str, wrong: Any) -> None:
+    with pytest.raises(Usage, match=f"^Say: {field} must be "):
+        Say("yes", **{field: wrong})
+
+
+def test_an_answer_that_does_not_fit_what_was_asked_is_refused() -> None:
+    wet = op("Is it wet?", Judgement)
+    for said, told in (
+        (Say("yes", cached_tokens=10**6), "has 1000000 cached_tokens of a prompt of "),
+        (Say("yes", probabilities=(0.2, 0.3, 0.5)), "has 3 probabilities for 2 choices"),
+    ):
+        with Computer(Scripted(said), clock=FakeClock()) as computer:
+            run = computer.run(wet, "rain")
+        assert isinstance(run.error, Usage) and told in str(run.error)
+    with Computer(Scripted(Say("yes", probabilities=(0.5, 0.5))), clock=FakeClock()) as computer:
+        assert computer.run(wet, "rain").result.probability == 0.5

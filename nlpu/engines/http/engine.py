@@ -294,8 +294,9 @@ class HttpEngine:
 
 def _takes(dialect: Dialect) -> frozenset[str]:
     """The fields of ``Sampling``. A penalty that instructions have, and a server not, is no more
-    than a hint: it is left out, and ``weaker`` says so."""
-    names = {*COMMON, "repetition_penalty", "stop", "extra", *(VLLM if dialect.vllm else ())}
+    than a hint: it is left out, and ``weaker`` says so. In ``extra`` it is the server's own."""
+    own = VLLM if dialect.vllm else ("extra.repetition_penalty",)
+    names = {*COMMON, "repetition_penalty", "stop", "extra", *own}
     return frozenset(names | {"seed"} if dialect.seed else names)
 
 

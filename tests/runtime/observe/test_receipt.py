@@ -163,10 +163,10 @@ def test_wasted_and_trimmed_are_counted() -> None:
 def test_money() -> None:
     price = Price(prompt=2.0, cached=1.0, completion=10.0)
     assert price.of(1_000_000, 500_000, 100_000) == pytest.approx(1.0 + 0.5 + 1.0)
-    engine = Scripted(Say("x" + " x" * 49, cached_tokens=40))
+    engine = Scripted(Say("x" + " x" * 49, cached_tokens=20))
     run = execute(lambda: echo("x"), engine=engine, prices={"main": price})
-    fresh = len(engine.seen[0].request.prompt) - 40
-    assert run.receipt.money == pytest.approx((fresh * 2 + 40 * 1 + 50 * 10) / 1e6)
+    fresh = len(engine.seen[0].request.prompt) - 20
+    assert run.receipt.money == pytest.approx((fresh * 2 + 20 * 1 + 50 * 10) / 1e6)
 
 
 def test_queue_and_service_are_apart() -> None:
