@@ -236,10 +236,7 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One call for each case, scored.
-
-    metric: of all cases, if it is not theirs. read: the cases are those of a file.
-    """
+    """One call for each case (``read``: of a file), scored by ``metric``, else by its own."""
 
     op: Op[Any]
     cases: tuple[Any, ...]
