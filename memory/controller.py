@@ -343,7 +343,7 @@ def _check_trust(what: str) -> None:
     if scope is not None and scope.label.integrity is Integrity.UNTRUSTED:
         raise Refused(
             f"forgetting {one_line(what, 60)!r} was refused: the program has acted on untrusted "
-            "content before it; forget in a nested program that reads none (runtime.spawn), or "
+            "content before it; forget in a nested program that reads none (nlpu.spawn), or "
             "declare a driver for it, which a person can approve of"
         )
 

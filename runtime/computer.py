@@ -156,8 +156,8 @@ class Computer:
         asked, evaluation = prepared(subject, cases, metric, against, processors)
         known = None if cache is None else cache_of(cache, self._station.run_dir)
         if resume is None:
-            header: dict[str, Any] = {"reads": "a file of cases" if is_file(cases) else ""}
-            header |= {} if known is None else {"eval": {"cache": str(known)}}
+            cached = {} if known is None else {"eval": {"cache": str(known)}}
+            header = {**cached, "reads": "a file of cases" if is_file(cases) else ""}
             run = self.run(evaluation.evaluate, asked, budget=budget, header=header)
         else:
             run = self._wait(self.resume(resume, evaluation.evaluate, asked, budget=budget))

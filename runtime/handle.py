@@ -170,7 +170,7 @@ class Run:
         if inside() is not None and not self._done.done():
             raise ProgramError(
                 "a program cannot block on a run: all programs share one thread, and it would wait "
-                "for itself. Start nested programs with runtime.spawn(program, ...)"
+                "for itself. Start nested programs with nlpu.runtime.spawn(program, ...)"
             )
         if not self._done.done():
             check_process(self._owner, f"the run {self.name}")

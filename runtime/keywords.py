@@ -58,11 +58,11 @@ def _of(kind: Any, wanted: str) -> Fit:
 
 _FITS: dict[str, Fit] = {
     "program": FUNCTION,
-    "budget": _of(Budget, "a runtime.Budget(calls=..., nlops=...)"),
+    "budget": _of(Budget, "a nlpu.Budget(calls=..., nlops=...)"),
     "estimates": maybe((_is_estimates, "whole numbers of tokens, 0 or more, by names of ops")),
     "header": maybe(_of(Mapping, "a dict")),
-    "edits": _of(Edits, "a runtime.editing.Edits"),
-    "gate": maybe(_of(Gate, "a runtime.gate.Gate")),
+    "edits": _of(Edits, "a nlpu.runtime.journal.edits.Edits"),
+    "gate": maybe(_of(Gate, "a nlpu.runtime.scheduler.breakpoints.Gate")),
     "stream": FLAG,
     "changed": FLAG,
     "replay": FLAG,
@@ -71,9 +71,11 @@ _PARTS: dict[str, Fit] = {
     "api_key": maybe(ANY_TEXT),
     "run_dir": maybe(PATH),
     "durable": FLAG,
-    "clock": maybe((lambda clock: hasattr(clock, "new_loop"), "a clock (runtime.clock)")),
+    "clock": maybe((lambda clock: hasattr(clock, "new_loop"), "a clock, as nlpu.FakeClock is one")),
     "seed": (lambda seed: type(seed) is int, "a whole number"),
-    "person": maybe((lambda one: hasattr(one, "approves"), "a person (runtime.drivers.person)")),
+    "person": maybe(
+        (lambda one: hasattr(one, "approves"), "a person, as nlpu.testing.ScriptedPerson is one")
+    ),
     "dry": FLAG,
 }
 

@@ -72,8 +72,8 @@ def settings_of(name: str, given: Mapping[str, Any], before: Sampling = USUAL) -
     if given.get("max_tokens") == 0:
         raise BadOp(f"op {name}: max_tokens must be {_BOUND}, not {given['max_tokens']!r}")
     drawn = {each: of for each, of in given.items() if each in DEFAULTS}
-    known_before = {each: getattr(before, each) for each in DEFAULTS} if drawn else {}
-    check_sampling(one_line(f"op {name}"), known_before | drawn, BadOp)
+    whole = {each: getattr(before, each) for each in DEFAULTS} | drawn
+    check_sampling(one_line(f"op {name}"), whole, BadOp)
     others = {each: of for each, of in given.items() if each not in DEFAULTS}
     return {**others, "sampling": replace(before, **drawn)} if drawn else others
 

@@ -236,7 +236,7 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One call for each case, scored. ``metric``: of all, if not theirs; ``read``: of a file."""
+    """One call for each case (``read``: of a file), scored by ``metric``, else by its own."""
 
     op: Op[Any]
     cases: tuple[Any, ...]

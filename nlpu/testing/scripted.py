@@ -108,9 +108,8 @@ class Seen:
 
 
 def _are_shares(given: Any) -> bool:
-    if not isinstance(given, tuple | list) or not all(map(_SHARE[0], given)):
-        return False
-    return not given or (len(given) > 1 and sum(given) > 0)
+    plain = isinstance(given, tuple | list) and all(map(_SHARE[0], given))
+    return plain and (not given or (len(given) > 1 and sum(given) > 0))
 
 
 _SHARE: Fit = (lambda p: is_number(p) and 0 <= p <= 1, "a number from 0 to 1")

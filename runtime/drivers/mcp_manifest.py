@@ -97,8 +97,8 @@ def read(path: Path) -> Manifest:
         check_once(text.decode())
     except FileNotFoundError:
         raise Usage(
-            f"there is no manifest {path}; write it with runtime.drivers.pin(server, path) and "
-            "declare in it what the tools do"
+            f"there is no manifest {path}; write it with nlpu.runtime.drivers.pin(server, path) "
+            "and declare in it what the tools do"
         ) from None
     except OSError as error:
         raise Usage(f"the manifest {path} cannot be read: {error.strerror}") from error

@@ -35,7 +35,7 @@ from nlpu.eval.matching import plain, text_of
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, Question, Subject, called, questions
 from nlpu.eval.scores import Report, Row
-from nlpu.label import UNTRUSTED
+from nlpu.label import UNTRUSTED, USER
 from nlpu.lifting import lift
 from nlpu.ops.op import Check, Op
 from nlpu.printing import shown
@@ -317,8 +317,7 @@ def _check_issued(graph: GraphPort, node: Node) -> None:
     program = Evaluation((Contestant(work.op),), work.metric)
     check_ops((work.op.name,), work.cases)
     program.check(work.cases)
-    if work.read:  # rule 5
-        node.lower(UNTRUSTED)
+    node.lower(UNTRUSTED if work.read else USER)  # rule 5
     node.work = Spawn(program.evaluate, "check", (work.cases,))
     spawn_issued(graph, node)
 

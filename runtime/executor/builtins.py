@@ -55,7 +55,7 @@ async def heard(listen: Callable[[], Awaitable[Any]]) -> Any:
 def _scope() -> Scope:
     scope = current_scope()
     if scope is None:
-        raise NotInRun("runtime.now(), random() and heard() work inside a run only")
+        raise NotInRun("nlpu.runtime.now(), random() and heard() work inside a run only")
     return scope
 
 

@@ -159,7 +159,7 @@ class Replay:
         return (
             f"at {where} the run differs from its journal: {what}{hint}. If nothing was changed, "
             "the program is not deterministic: take time and random numbers from "
-            "runtime.now() and runtime.random()"
+            "nlpu.runtime.now() and nlpu.runtime.random()"
         )
 
     def remembered(

@@ -12,6 +12,7 @@ Rules
 2. ``name=value`` is one only if the part before ``=`` is an identifier; an identifier that is no
    parameter is a mistake, never silently a text.
 3. Only what a person typed names a file: a content that stands for a word is never looked into.
+4. A word goes to the parameter of its place, as in Python; one that has a name moves no other.
 """
 
 from __future__ import annotations
@@ -133,10 +134,15 @@ def _bind(
         if place.name in given or place.many:
             raise Usage(f"{place.name!r} is given twice" if not place.many else _no_name(place))
         given[place.name] = convert(word, place, opened)
-    for word in ordered:
-        target = next((each for each in free if each.name not in given), tail)
+    for number, word in enumerate(ordered):
+        target = free[number] if number < len(free) else tail
         if target is None:
             raise Usage(f"{word[:40]!r} is one argument too many")
+        if target.name in given:  # rule 4
+            raise Usage(
+                f"{target.name!r} is given twice, by its name and as {word[:40]!r} by its place: "
+                "give what comes behind it by name, too"
+            )
         _put(given, rest, target, convert(word, target, opened))
     for text in texts:
         target = next((each for each in places if _takes_text(each, given)), tail)

@@ -70,7 +70,7 @@ System = Annotated[
 Layout = Annotated[
     str,
     typer.Option(
-        "--convention", metavar="VERSION", help="How prompts are laid out: 1 as at first, or 2."
+        "--convention", metavar="1|2|3|4", help="How prompts are laid out: 1 is as at first."
     ),
 ]
 Trust = Annotated[

@@ -7,6 +7,7 @@ import operator
 import re
 import traceback
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from pydantic import BaseModel
 from nlpu import Value
 from nlpu.errors import NlpuError, ProgramError, Unreachable, Usage
 from nlpu.printing import one_line
-from nlpu.runtime import Computer
+from nlpu.runtime import Computer, keywords
+from nlpu.testing import Scripted
 
 MOST_LINES = 20
 
@@ -116,3 +118,15 @@ def test_what_a_content_holds_is_asked_of_the_content() -> None:
         return ["ell" in v, "xyz" in v, "o" not in v, 2 in Value([1, 2]), "a" in Value({"a": 1})]
 
     assert execute(program, engine={"Repeat": "hello"}).result == [True, False, False, True, True]
+
+
+def test_what_a_refusal_names_can_be_imported() -> None:
+    told = [wanted for _, wanted in (keywords._FITS | keywords._PARTS).values()]
+    names = [name for text in told for name in re.findall(r"\b\w+(?:\.\w+)+", text)]
+    assert {"nlpu.FakeClock", "nlpu.Budget", "nlpu.testing.ScriptedPerson"} <= set(names)
+    for name in names:
+        assert name.startswith("nlpu.") and resolve_name(name) is not None
+    with pytest.raises(
+        Usage, match=r"clock must be a clock, as nlpu\.FakeClock is one, or None, not"
+    ):
+        Computer(Scripted(), clock="x")  # type: ignore[arg-type]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from kit import execute
 from terminal_fixture import Ended, Terminal, nlpu
 
 from nlpu.errors import Usage
+from nlpu.prompt.convention import FIRST, KNOWN
+from nlpu.runtime.terminal.options import Layout
 from nlpu.runtime.terminal.repl import actions as acts
 from nlpu.runtime.terminal.show.archive import find
 
@@ -208,3 +210,29 @@ def test_a_number_below_zero_stands_behind_two_dashes_or_has_a_name(nlpu: Termin
     for words in (["it=-3"], ["--", "-3"]):
         ended = nlpu("run", "--engine", "scripted", "--json", "p.py:go", *words)
         assert ended.json["result"][0] == "-3", words
+
+
+def test_a_word_stays_at_its_place_whatever_has_a_name(nlpu: Terminal) -> None:
+    Path("p.py").write_text("def go(a: int, b: int = 0, *rest: int):\n    return [a, b, *rest]\n")
+    for words in (["5", "a=6"], ["a=6", "5"], ["1", "5", "b=6"], ["1", "5", "7", "b=6"]):
+        ended = nlpu("run", "p.py:go", *words, "--engine", "scripted", "--json")
+        assert ended.code == 2, words
+        assert (
+            "is given twice, by its name and as '5' by its place" in ended.json["error"]["message"]
+        )
+    for words, result in (
+        (["5", "b=6"], [5, 6]),
+        (["b=6", "5"], [5, 6]),
+        (["5", "6", "7"], [5, 6, 7]),
+    ):
+        ended = nlpu("run", "p.py:go", *words, "--engine", "scripted", "--json")
+        assert ended.json["result"] == result, words
+
+
+def test_the_help_names_every_convention_that_there_is(nlpu: Terminal) -> None:
+    layout = get_args(Layout)[1]
+    assert layout.metavar == "|".join(KNOWN) and KNOWN["1"] == FIRST
+    for version in KNOWN:
+        Path("p.py").write_text("def go():\n    return 1\n")
+        words = ("--engine", "scripted", "--convention", version)
+        assert nlpu("run", "p.py:go", *words).code == 0

@@ -65,7 +65,7 @@ def warmer(text: str) -> Any:
         (other_op, two, "its operand 'text' differs"),
         (fewer, lambda text: shorten(text + ""), "called echo there before, and calls shorten now"),
         (two, warmer, "the op shorten has changed"),
-        (dated, dated, "take time and random numbers from runtime.now() and runtime.random()"),
+        (dated, dated, "random numbers from nlpu.runtime.now() and nlpu.runtime.random()"),
         (diced, diced, "its operand 'text' differs"),
         (unstable, unstable, "gave another result before"),
     ],

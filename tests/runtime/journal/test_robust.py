@@ -148,7 +148,7 @@ def test_values_in_a_set_or_a_gather_are_refused_with_advice() -> None:
 
 @pytest.mark.parametrize("budget", [5, {"calls": 5}])
 def test_a_budget_of_another_type_is_bad_usage(budget: Any) -> None:
-    with pytest.raises(Usage, match=r"runtime\.Budget\(calls="):
+    with pytest.raises(Usage, match=r"a nlpu\.Budget\(calls="):
         execute(lambda: None, budget=budget)
 
 
