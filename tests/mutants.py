@@ -42,7 +42,12 @@ FUNCTIONS = {
     "nlpu.runtime.graph.kinds": ["_scope_of_growth"],
 }  # fmt: skip
 SUITES = {
-    "nlpu.runtime.drivers": ["runtime/drivers/test_policy.py", "runtime/drivers/test_drivers.py"],
+    "nlpu.runtime.drivers": [
+        "runtime/drivers/test_policy.py",
+        "runtime/drivers/test_drivers.py",
+        "runtime/drivers/test_odd_answers.py",
+        "runtime/drivers/test_repeating.py",
+    ],
     "": [
         "nlpu/test_labels.py",
         "runtime/graph/test_label_paths.py",
