@@ -324,12 +324,18 @@ class Computer:
     def _ended(self, run: Run) -> None:
         """Write the run's last row, then let its waiters go: on the hub, after the commit."""
         state, kernel = state_of(run), self._station.kernel
+
+        def kept(error: BaseException | None) -> None:
+            if error is not None and state.error is None:  # only an end that is kept is one
+                state.status, state.error = "failed", as_typed(run.name, error)
+            kernel.outside.loop.call_soon(self._release, run)
+
         try:
             lives.ended(state)
         except Exception as failure:  # its waiters must hear of it, whatever it is
             state.status, state.error = "failed", as_typed(run.name, failure)
         finally:
-            kernel.commits.after(lambda: kernel.outside.loop.call_soon(self._release, run))
+            kernel.commits.after(kept)
             kernel.outside.soon()  # the turn that commits the row
 
     def _release(self, run: Run, error: BaseException | None = None) -> None:

@@ -123,6 +123,6 @@ class Outside:
         if self._effects:
             await asyncio.wait(tuple(self._effects), timeout=seconds)
             kept = self.loop.create_future()
-            self._commits.after(lambda: kept.set_result(None))
+            self._commits.after(lambda _: kept.set_result(None))
             self.soon()
             await asyncio.wait((kept,), timeout=seconds)

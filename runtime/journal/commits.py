@@ -28,7 +28,7 @@ from nlpu.runtime.journal.store import JournalStore
 from nlpu.value import Value, reveal
 
 Then = Callable[[Any, BaseException | None], None]
-Steps = Sequence[Callable[[], object]]
+Told = Callable[[BaseException | None], object]
 Settled = TypeVar("Settled", bound=Value[Any])
 
 
@@ -46,34 +46,39 @@ class CommitGate(Generic[Settled]):
         self.later = False  # whether the store takes its time
         self.settled: list[Settled] = []  # since the last commit that is durable, where it does
         self._put_off = False
-        self._after: list[Callable[[], object]] = []
+        self._after: list[Told] = []
 
     def put_off(self) -> None:
         """Have a turn asked for again that must wait for what is under way."""
         self._put_off = True
 
-    def after(self, step: Callable[[], object]) -> None:
-        """Take a step once what is buffered now is durable, or has failed."""
+    def after(self, step: Told) -> None:
+        """Take a step once what is buffered now is durable, or with why it is not."""
         self._after.append(step)
 
     def commit(self, store: JournalStore, then: Then, batch: Any) -> None:
         """Flush, and go on with the batch when that is durable; with an error if it fails."""
-        waiting: Steps = ()
+        waiting: Sequence[Told] = ()
         if self._after:
             waiting, self._after = self._after, []
         try:
             done = store.flush()
-        except Exception as error:
-            then(batch, error)
+        except Exception as failure:
+            self._report(failure, then, batch, waiting)
         else:
             if done is not None:
                 self._wait(done, then, batch, waiting)
-                return
-            then(batch, None)
-        for step in waiting:
-            step()
+            else:
+                self._report(None, then, batch, waiting)
 
-    def _wait(self, done: Future[None], then: Then, batch: Any, waiting: Steps) -> None:
+    def _report(
+        self, error: BaseException | None, then: Then, batch: Any, waiting: Sequence[Told]
+    ) -> None:
+        then(batch, error)
+        for step in waiting:
+            step(error)
+
+    def _wait(self, done: Future[None], then: Then, batch: Any, waiting: Sequence[Told]) -> None:
         self.under_way = self.later = True
         for value in self.settled:
             reveal(value, there=False)
@@ -82,9 +87,7 @@ class CommitGate(Generic[Settled]):
             self.under_way = False
             for value in self.settled:
                 reveal(value, there=True)
-            then(batch, done.exception())
-            for step in waiting:
-                step()
+            self._report(done.exception(), then, batch, waiting)
             if self._put_off:
                 self._put_off = False
                 self._soon()

@@ -31,6 +31,32 @@ def go():
 """
 
 
+LATE = """
+import os, signal
+from pydantic import BaseModel
+
+class Late(BaseModel):
+    late: bool = True
+    def trace(self) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return "never told"
+
+def go():
+    return Late()
+"""
+CLOSING = """
+from pathlib import Path
+from nlpu.runtime import Computer
+from nlpu.runtime.terminal.run.execute import Job, carry_out
+
+class Closing(Computer):
+    def close(self):
+        raise KeyboardInterrupt
+
+carry_out(Job(Closing("scripted"), lambda machine, _: machine.start(lambda: "late"), Path()))
+"""
+
+
 @contextmanager
 def started(cwd: Path, *words: str, group: bool = True) -> Iterator[subprocess.Popen[str]]:
     """``nlpu`` as a process of its own."""
@@ -102,6 +128,25 @@ def test_json_tells_of_an_interrupt_too(tmp_path: Path) -> None:
     told = json.loads(out)
     assert process.returncode == 130 and told["status"] == "stopped"
     assert told["error"]["type"] == "Interrupted" and told["receipt"]["calls"] >= 20
+
+
+def test_ctrl_c_while_the_outcome_is_told(tmp_path: Path) -> None:
+    """The run is over by then, and nothing says that it only began."""
+    (tmp_path / "p.py").write_text(LATE)
+    with started(tmp_path, "run", "p.py:go", "--trace", "--engine", "scripted") as process:
+        _, err = process.communicate(timeout=20)
+    record = only(tmp_path)
+    assert record is not None and record.status == "done" and process.returncode == 130
+    assert f"as the outcome of the run {record.name} was told (done)" in err
+    assert "began" not in err and "Traceback" not in err
+
+
+def test_ctrl_c_after_the_outcome_takes_nothing_back(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSING], cwd=tmp_path, env=environment(), capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "late\n" and "interrupted" not in done.stderr
 
 
 def test_a_program_that_is_busy_in_python_is_left_behind(tmp_path: Path) -> None:

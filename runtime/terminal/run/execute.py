@@ -105,11 +105,8 @@ def carry_out(job: Job) -> int:
         return _carry_out(job)
     except KeyboardInterrupt:
         step = "went on" if job.name else "began"
-        error = Interrupted(f"interrupted as the run {step}; if there is one, nlpu runs lists it")
-        if job.as_json:
-            write_json(failure("Interrupted", str(error), job.name, "stopped"))
-        say(str(error))
-        interrupting.leave(error.exit_code)
+        _interrupted(job, f"as the run {step}; if there is one, nlpu runs lists it", job.name)
+        interrupting.leave(Interrupted.exit_code)
         raise
     except NlpuError as error:
         if job.as_json and not is_paid():
@@ -118,23 +115,40 @@ def carry_out(job: Job) -> int:
 
 
 def _carry_out(job: Job) -> int:
-    streamer = Streamer(shows=job.shows and not job.as_json)
+    streamer, run, code = Streamer(shows=job.shows and not job.as_json), None, 1
+    told = False
     with interrupting.Interrupts():
-        with display(streamer.shows) as shown, Watchdog(job.seconds is not None) as watchdog:
-            job.computer.begins = lambda run: _watched(job, run, watchdog)
-            run = _begin(job, shown, streamer)
-            cut = _attend(job, run, shown, streamer)
-        code = 1
         try:
-            _note_weaknesses(job.computer)
-            code = _tell(job, run, cut or run.error, streamer)
-            if job.ended is not None:
-                job.ended(run)
-        finally:  # telling may fail: stdout may be full, or a result unprintable
-            if cut is not None:
-                interrupting.leave(code)  # rule 2
-            _close(job.computer)
+            with display(streamer.shows) as shown, Watchdog(job.seconds is not None) as watchdog:
+                job.computer.begins = lambda run: _watched(job, run, watchdog)
+                run = _begin(job, shown, streamer)
+                cut = _attend(job, run, shown, streamer)
+            try:
+                _note_weaknesses(job.computer)
+                code, told = _tell(job, run, cut or run.error, streamer), True
+                if job.ended is not None:
+                    job.ended(run)
+            finally:  # telling may fail: stdout may be full, or a result unprintable
+                if cut is not None:
+                    interrupting.leave(code)  # rule 2
+                _close(job.computer)
+        except KeyboardInterrupt:
+            if run is None:
+                raise
+            if not told:
+                code = Interrupted.exit_code
+                where = "" if job.replay else f"; nlpu show {run.name} has it"
+                what = f"as the outcome of the run {run.name} was told ({run.status}){where}"
+                _interrupted(job, what, run.name, run.status)
+            interrupting.leave(code)
     return code
+
+
+def _interrupted(job: Job, what: str, name: str | None, status: str = "stopped") -> None:
+    error = Interrupted(f"interrupted {what}")
+    if job.as_json and not is_paid():
+        write_json(failure("Interrupted", str(error), name, status))
+    say(str(error))
 
 
 def _close(computer: Computer) -> None:

@@ -240,6 +240,26 @@ def test_a_commit_that_fails_sends_nothing_and_stops_the_runs() -> None:
     assert again.result == "a" and asked(engine) == ["a", "a", "a"]
 
 
+@pytest.mark.parametrize("later", [None, on_loop(0.05)])
+def test_an_end_that_could_not_be_kept_is_told(later: Any) -> None:
+    """A run that its journal will show as going is not said to be done; resumed it asks nobody."""
+    there, engine = Shelf(), Scripted(said)
+
+    def program(room: int = 100) -> str:
+        answer = str(echo("a"))
+        there.room = room
+        return answer
+
+    with begun(engine, MemoryStore(there, later=later)) as machine:
+        run = finish(machine.start(program, 0))
+        assert isinstance(run.error, StorageFailed) and run.status == "failed"
+        assert "computer.resume" in str(run)
+        there.room = 100
+    with begun(engine, MemoryStore(there)) as machine:
+        again = finish(machine.resume(machine._station.stem, program))
+    assert again.result == "a" and asked(engine) == ["a"]
+
+
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
 def test_a_death_between_two_commits_loses_what_was_not_durable(at: int) -> None:
     """And nothing else: no call is sent whose row is lost, so each is made at most once more."""
