@@ -23,11 +23,12 @@ BENCHES = {
     "programs": "Makespans against bounds, big prompts against small ones.",
     "overhead": "CPU a call costs in this runtime, over a bare client's (in a checkout).",
     "datasheet": "What a model's draws of ops are worth: for the planner, and for people.",
+    "reliability": "Accuracy of corrections against their calls, on real models (in a checkout).",
     "memory": "Recall of evidence in long conversations, by firmware.",
     "compare": "What changed beyond noise between two results.",
     "all": "Throughput, programs and overhead of one processor (in a checkout).",
 }
-IN_CHECKOUT = ("overhead", "all")  # these are modules of ``benchmarks``
+IN_CHECKOUT = ("overhead", "all", "reliability")  # these are modules of ``benchmarks``
 _ANY_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -94,7 +95,7 @@ def _passed_on(context: typer.Context) -> int:
         found = None
     if found is None or found.origin is None:
         raise MissingPart(
-            "this measures against the project's scripted server, which is not installed with "
+            "this needs the project's own servers and cases, which are not installed with "
             "nlpu: install nlpu from a checkout of the project (pip install -e .)"
         )
     path = [str(Path(found.origin).parents[1]), os.environ.get("PYTHONPATH", "")]
