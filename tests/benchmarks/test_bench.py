@@ -180,6 +180,6 @@ def test_where_the_scripted_server_is_not_installed_a_benchmark_says_so(tmp_path
     done = python("-c", code, at=tmp_path)
     assert done.returncode == 1 and not done.stdout
     assert done.stderr == (
-        "error: this measures against the project's scripted server, which is not installed with "
+        "error: this needs the project's own servers and cases, which are not installed with "
         "nlpu: install nlpu from a checkout of the project (pip install -e .)\n"
     )
