@@ -110,6 +110,9 @@ def show(
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a trace for ui.perfetto.dev.")
     ] = None,
+    dag: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write its requests as AIPerf's dag_jsonl.")
+    ] = None,
     program: Annotated[
         bool, typer.Option("--program", help="Write the run as a program: nlpu run FILE.nl.")
     ] = False,
@@ -127,7 +130,7 @@ def show(
 ) -> int:
     """One run: its calls by program part, and its receipt. Or where two runs first differ.
 
-    --html, --trace, --program and --labels replay the program, without any call, to see its edges.
+    --html, --trace, --dag, --program and --labels replay the program, without any call.
     """
     from nlpu.errors import Usage
     from nlpu.runtime.terminal.output import write_json
@@ -135,7 +138,7 @@ def show(
 
     found = [find(o.run_dir_of(run_dir), name) for name in names]
     found[0] = found[0].moved(file)
-    files = {"html": html, "trace": trace, "otel": otel}
+    files = {"html": html, "trace": trace, "dag": dag, "otel": otel}
     wanted = {kind: where for kind, where in files.items() if where is not None}
     if len(found) > 2 or (len(found) == 2 and (live or wanted or program or labels)):
         raise Usage("show takes one run, or two alone, to be compared; see: nlpu show --help")
@@ -143,7 +146,7 @@ def show(
         raise Usage(f"--live watches and --{next(iter(wanted))} writes a file: ask for one of them")
     if live + program + labels + bool(wanted) > 1:
         raise Usage("--live, --program, --labels and files are asked for one at a time")
-    _admit_look(found[0], trust, program or labels, wanted)
+    _admit_look(found[0], trust, program or labels or dag is not None, wanted)
     if program:
         from nlpu.runtime.terminal.show.program_text import write_out  # the scheduler, too
 

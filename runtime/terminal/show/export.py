@@ -1,4 +1,4 @@
-"""``nlpu show RUN`` with --html, --trace or --otel: a recorded run in other people's formats."""
+"""``nlpu show RUN`` with --html, --trace, --dag or --otel: a run in other people's formats."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpu.printing import counted
 from nlpu.runtime.terminal.files import write_file
 from nlpu.runtime.terminal.output import say, write_json
 from nlpu.runtime.terminal.show.archive import Record
@@ -27,7 +28,9 @@ def export(record: Record, wanted: Mapping[str, Any], as_json: bool) -> None:
 
         told |= {"otel": wanted["otel"], "spans": send(record, wanted["otel"])}
         say(f"{told['spans']} spans went to {wanted['otel']}")
-    files = {kind: where for kind, where in wanted.items() if kind != "otel"}
+    if "dag" in wanted:
+        told |= {"dag": str(wanted["dag"]), **_write_dag(record, wanted["dag"])}
+    files = {kind: where for kind, where in wanted.items() if kind not in ("otel", "dag")}
     if files:
         shape = shape_of(record)
         told |= {kind: str(where) for kind, where in files.items()}
@@ -38,6 +41,19 @@ def export(record: Record, wanted: Mapping[str, Any], as_json: bool) -> None:
             _write(kind, where, record, shape)
     if as_json:
         write_json(told)
+
+
+def _write_dag(record: Record, where: Path) -> dict[str, int]:
+    from nlpu.runtime.terminal.show.dag import dag_of  # the scheduler, and a library of graphs
+
+    found = dag_of(record)
+    write_file(where, found.text())
+    say(f"{counted(found.calls, 'call')} in {counted(len(found.lines), 'line')} are in {where}; "
+        "replay them with nlpu run dag or AIPerf (--custom-dataset-type dag_jsonl)")  # fmt: skip
+    if found.forced:
+        say(f"note: the format starts calls in rounds: of {found.ordered:,} pairs that wait for "
+            f"each other there, {found.forced:,} did not in the run")  # fmt: skip
+    return {"calls": found.calls, "ordered": found.ordered, "forced": found.forced}
 
 
 def _write(kind: str, where: Path, record: Record, shape: Shape) -> None:
