@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpu.engines import named_engine
+from nlpu.engines import engine_of
 from nlpu.engines.models.known import model_name
 from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
@@ -59,7 +59,8 @@ class Computer:
 
     Args:
         engine: ``local`` (the embedded model), ``scripted``, a server's URL, an engine, or a dict
-            of these by name, the first being the default. None: as ``nlpu.toml`` says.
+            of these by name, the first being the default. A list of URLs are servers of one model.
+            None: as ``nlpu.toml`` says.
         model: Model name or directory, for a single named engine.
         run_dir: Where runs are journaled; None keeps nothing.
         durable: Sync every commit to the disk: survives power loss, slower.
@@ -74,7 +75,7 @@ class Computer:
 
     def __init__(
         self,
-        engine: str | Engine | Mapping[str, str | Engine] | None = None,
+        engine: str | Engine | Mapping[str, str | Engine | list[str]] | None = None,
         *,
         model: str | os.PathLike[str] | None = None,
         api_key: str | None = None,
@@ -98,8 +99,7 @@ class Computer:
         if not engines:
             raise Usage("a computer needs at least one processor: give it an engine")
         opened: dict[str, Engine] = {
-            name: named_engine(item, wanted, api_key) if isinstance(item, str) else item
-            for name, item in engines.items()
+            name: engine_of(item, wanted, api_key) for name, item in engines.items()
         }
         check_parts(opened, given)
         self._voice = Voice(system, convention)
@@ -112,7 +112,11 @@ class Computer:
         self.begins: Callable[[Run], object] = id  # called before a run's program is
         self._asked = {"engine": engine, "model": wanted} if isinstance(engine, str) else {}
         self._named = {
-            name: item if isinstance(item, str) else type(item).__name__
+            name: ", ".join(map(str, item))
+            if isinstance(item, list)
+            else item
+            if isinstance(item, str)
+            else type(item).__name__
             for name, item in engines.items()
         }
 

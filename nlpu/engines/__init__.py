@@ -16,7 +16,7 @@ def named_engine(name: str, model: str | None = None, api_key: str | None = None
     """The engine of a name: "local", "transformers", "scripted" or a server's URL. Raises Usage.
 
     Imports are inside: each engine has libraries of its own, and a command that needs none of them
-    must not pay for them.
+    must not pay for them. URLs divided by commas are servers of one model.
     """
     is_folder = model is not None and Path(model).is_dir()
     if name == "local" and not is_folder:
@@ -35,6 +35,10 @@ def named_engine(name: str, model: str | None = None, api_key: str | None = None
         from nlpu.testing.scripted import Scripted
 
         return Scripted()
+    if name.startswith(("http://", "https://")) and "," in name:
+        from nlpu.engines.replicas import Replicas
+
+        return Replicas([named_engine(url.strip(), model, api_key) for url in name.split(",")])
     if name.startswith(("http://", "https://")):
         from nlpu.engines.http.engine import HttpEngine
 
@@ -43,3 +47,12 @@ def named_engine(name: str, model: str | None = None, api_key: str | None = None
         f"unknown engine {name!r}; use local, transformers, scripted, or a server's URL such as "
         "http://..."
     )
+
+
+def engine_of(given: str | Engine | list[str], model: str | None, api_key: str | None) -> Engine:
+    """The engine that was given, by name, or by URLs of servers of one model. Raises Usage."""
+    if isinstance(given, list):
+        if not given or not all(isinstance(url, str) and url[:4] == "http" for url in given):
+            raise Usage(f"servers of one model are a list of URLs (http://...), not {given!r:.80}")
+        return named_engine(",".join(given), model, api_key)
+    return named_engine(given, model, api_key) if isinstance(given, str) else given

@@ -1,6 +1,7 @@
 """The Engine protocol's contract (nlpu/wire.py), run on every engine.
 
     scripted  always            http   HttpEngine against the scripted server, over real HTTP
+    replicas  two such engines, of which one is not there
     local     the embedded model   vllm   HttpEngine against a real vLLM server (make test-vllm)
     transformers   a model folder
 
@@ -26,6 +27,7 @@ from pydantic import BaseModel
 from benchmarks.fake_vllm.server import FaultServer
 from nlpu import nlop
 from nlpu.engines.http.engine import HttpEngine
+from nlpu.engines.replicas import Replicas
 from nlpu.errors import Cancelled, ConstraintRejected, DoesNotFit
 from nlpu.judgement import Judgement
 from nlpu.ops.op import Op
@@ -42,6 +44,7 @@ PROMISED: dict[str, tuple[frozenset[str], bool, bool | None]] = {
     # constraints, probabilities, seeds (None: it depends on the server)
     "scripted": (EVERY, True, True),
     "http": (EVERY, True, False),
+    "replicas": (EVERY, True, False),
     "local": (EVERY, True, True),
     "vllm": (EVERY, True, None),
     "transformers": (EVERY, True, True),
@@ -107,6 +110,8 @@ async def opening(kind: str, directory: str, served: Served | None) -> AsyncIter
             engine: Any = Scripted()
         elif kind == "http":
             engine = HttpEngine(server.url)
+        elif kind == "replicas":  # the second is not there
+            engine = Replicas([HttpEngine(server.url), HttpEngine("http://127.0.0.1:9")])
         elif kind == "local":
             from nlpu.engines.embedded.engine import EmbeddedEngine
 
@@ -150,6 +155,7 @@ class Opened:
     params=[
         "scripted",
         "http",
+        "replicas",
         pytest.param("local", marks=pytest.mark.local),
         pytest.param("vllm", marks=pytest.mark.vllm),
         pytest.param("transformers", marks=[pytest.mark.local, pytest.mark.slow]),

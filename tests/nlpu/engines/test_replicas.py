@@ -1,0 +1,204 @@
+"""Servers of one model: what shares a document stays together; who dies takes nothing along."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fault_kit import LIMITS, RIGHT, Servers, servers, tell
+from hypothesis import given
+from hypothesis import strategies as st
+from kit import requested
+
+from benchmarks.fake_vllm.faults import script
+from nlpu import Computer, HostError, Usage
+from nlpu.engines import engine_of, named_engine
+from nlpu.engines.replicas import BUSIER, COOL_S, MOST_COOL_S, STEP, Replicas, Ways
+from nlpu.errors import ConnectionLost, Unreachable
+from nlpu.testing import Scripted
+from nlpu.wire import Capabilities, Message, Reply, Request
+
+__all__ = ["servers"]  # a fixture
+
+
+# -- where requests go, without any server -----------------------------------------------------
+
+
+def document(number: int) -> tuple[int, ...]:
+    return (number,) * (4 * STEP)
+
+
+def test_questions_on_one_document_stay_on_one_server_and_documents_spread() -> None:
+    ways, at = Ways(3), dict[int, set[int]]()
+    for question in range(8):
+        for number in range(3):
+            prompt = (*document(number), question, question)
+            server = ways.pick(prompt, 0.0)[0]
+            ways.sent(server, prompt)
+            ways.busy[server] += 1
+            at.setdefault(number, set()).add(server)
+    assert all(len(servers) == 1 for servers in at.values())
+    assert set.union(*at.values()) == {0, 1, 2}
+
+
+def test_a_server_that_is_much_busier_is_left_to_what_it_has() -> None:
+    ways = Ways(2)
+    ways.sent(0, document(1))
+    ways.busy[0] = BUSIER - 1
+    assert ways.pick(document(1), 0.0)[0] == 0
+    ways.busy[0] = BUSIER
+    assert ways.pick(document(1), 0.0)[0] == 1
+
+
+def test_messages_share_beginnings_as_ids_do() -> None:
+    ways, text = Ways(2), "It rained. " * 100
+    asked = [(Message("system", "Answer."), Message("user", text + end)) for end in ("A?", "B?")]
+    ways.sent(1, asked[0])
+    assert ways.pick(asked[1], 0.0)[0] == 1
+    assert ways.pick((Message("system", "Other."), Message("user", text)), 0.0)[0] == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["send", "fail", "end"]))))
+def test_all_servers_are_named_once_and_those_that_are_down_last(steps: list[Any]) -> None:
+    ways, now = Ways(4), 0.0
+    down: dict[int, float] = {}
+    for server, what in steps:
+        now += 0.1
+        if what == "send":
+            ways.sent(server, document(server))
+            ways.busy[server] += 1
+        elif what == "end":
+            ways.busy[server] = max(0, ways.busy[server] - 1)
+            ways.answered(server)
+            down.pop(server, None)
+        else:
+            ways.failed(server, now)
+            down[server] = now + COOL_S
+        order = ways.pick(document(server), now)
+        assert sorted(order) == [0, 1, 2, 3]
+        last = [each for each in order if down.get(each, 0.0) > now]
+        assert set(order[len(order) - len(last) :]) >= set(last)
+
+
+def test_a_server_is_left_alone_the_longer_the_more_often_it_failed() -> None:
+    ways = Ways(2)
+    waits = list[float]()
+    for _ in range(8):
+        ways.failed(0, 0.0)
+        waits.append(next(s / 2 for s in range(1000) if ways.pick((), s / 2)[0] == 0))
+    assert waits == sorted(waits) and waits[0] == COOL_S and waits[-1] == MOST_COOL_S
+    ways.answered(0)
+    assert ways.pick((), 0.0)[0] == 0
+
+
+# -- as an engine -------------------------------------------------------------------------------
+
+
+class Named(Scripted):
+    """A server that is there or not; what it was sent is kept by name."""
+
+    def __init__(self, name: str, there: bool = True, model: str = "m") -> None:
+        super().__init__(lambda seen: name)
+        self.name, self.there, self.model = name, there, model
+        self.asked, self.opened = 0, 0
+        self.during: Callable[[], None] = lambda: None
+
+    async def capabilities(self) -> Capabilities:
+        if not self.there:
+            raise Unreachable(f"{self.name} is not there")
+        self.opened += 1
+        found = await super().capabilities()
+        return Capabilities(self.model, found.window, 4, found.token_prompts)
+
+    async def send(self, request: Request, on_text: Any = None) -> Reply:
+        if not self.there:
+            raise Unreachable(f"{self.name} is not there")
+        self.asked += 1
+        self.during()
+        return await super().send(request, on_text)
+
+
+def asking(number: int = 0) -> Request:
+    return requested(id=f"r{number}", prompt=document(number), max_tokens=20)
+
+
+def test_one_that_is_not_there_is_asked_what_it_is_before_it_is_sent_anything() -> None:
+    async def test() -> None:
+        here, away = Named("here"), Named("away", there=False)
+        engine = Replicas([away, here])
+        can = await engine.capabilities()
+        assert can.max_in_flight == 4 and "1 server of 2 cannot be reached" in can.weaker
+        assert (await engine.send(asking())).text == "here"
+        away.there = here.there = True
+        here.there = False
+        assert (await engine.send(asking())).text == "away"
+        assert away.opened == 1 and away.asked == 1
+
+    asyncio.run(test())
+
+
+def test_another_model_is_never_taken_for_this_one() -> None:
+    async def test() -> None:
+        with pytest.raises(Usage, match="must be alike"):
+            await Replicas([Named("a"), Named("b", model="n")]).capabilities()
+        late = Named("b", there=False, model="n")
+        first = Named("a")
+        engine = Replicas([first, late])
+        await engine.capabilities()
+        late.there, first.there = True, False
+        with pytest.raises(Usage, match="must be alike"):
+            await engine.send(asking())
+        assert late.asked == 0
+
+    asyncio.run(test())
+
+
+def test_a_lost_answer_is_the_schedulers_and_goes_to_nobody_else() -> None:
+    async def test() -> None:
+        one, other = Named("one"), Named("other")
+
+        def lose() -> None:
+            raise ConnectionLost("it broke")
+
+        one.during = other.during = lose
+        engine = Replicas([one, other])
+        await engine.capabilities()
+        with pytest.raises(ConnectionLost):
+            await engine.send(asking())
+        assert one.asked + other.asked == 1
+
+    asyncio.run(test())
+
+
+def test_where_nobody_is_there_that_is_told() -> None:
+    async def test() -> None:
+        engine = Replicas([Named("a", there=False), Named("b", there=False)])
+        with pytest.raises(Unreachable, match="a is not there"):
+            await engine.capabilities()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("death", ["restart", "refused", "engine_dead"])
+def test_a_server_that_dies_in_the_middle_takes_no_call_along(servers: Servers, death: str) -> None:
+    """Its calls go to the other one; their answers are those that one server gives."""
+    plan = script([None] * 5 + [death])
+    with servers.serve(plan=plan) as one, servers.serve() as other:
+        with Computer({"main": [one.url, other.url]}, limits=LIMITS) as computer:
+            run = computer.run(lambda: tell.map([f"{n}" for n in range(40)]))
+        assert run.result == [RIGHT[tell](n) for n in range(40)]
+        assert len(one.seen) >= 6 and len(other.seen) >= 20
+
+
+@pytest.mark.parametrize("given", [[], ["local"], [1], ["http://a", Scripted()]])
+def test_servers_of_one_model_are_a_list_of_urls(given: Any) -> None:
+    with pytest.raises(Usage, match="list of URLs"):
+        engine_of(given, None, None)
+
+
+def test_urls_divided_by_commas_are_replicas() -> None:
+    assert isinstance(named_engine("http://127.0.0.1:1, http://127.0.0.1:2"), Replicas)
+    with pytest.raises(HostError), Computer("http://127.0.0.1:9,http://127.0.0.1:9") as computer:
+        computer.processors  # noqa: B018
