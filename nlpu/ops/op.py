@@ -39,12 +39,14 @@ from nlpu.ops.checks import (
     check_places,
     check_settings,
     check_texts,
+    default_tokens,
     hints_of,
     settings_of,
     typed,
 )
 from nlpu.ops.examples import examples_of
 from nlpu.printing import one_line
+from nlpu.reliability import Reliability, Reliably, asked_for
 from nlpu.sampling import USUAL, Sampling
 from nlpu.types.result import ResultType, result_type
 from nlpu.value import Value, current
@@ -54,7 +56,6 @@ if TYPE_CHECKING:  # cases are of ops
 
 R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
-_DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 32, "float": 32, "json": 512}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Op(Generic[R]):
         examples: Calls with their right results, each (operand, ..., result), in every prompt.
         retries: How often a typed reply that does not fit is asked again with what was wrong.
         calibration: How judgements are read (None: as the model gives them).
+        reliability: How often its answers must be right (None: as they come); see ``Reliability``.
         chat: The place of the operand that is a Chat; -1 where none is.
     """
 
@@ -101,21 +103,25 @@ class Op(Generic[R]):
     examples: Any = ()
     retries: int = 1
     calibration: Calibration | None = None
+    reliability: Reliability | float | None = None
     chat: int = field(init=False, compare=False, repr=False)
     digest: bytes = field(init=False, compare=False, repr=False)
-    _plain: Call = field(init=False, compare=False, repr=False)
+    plain: Call | Reliably = field(init=False, compare=False, repr=False)  # what a call of it is
 
     def __post_init__(self) -> None:
         _check_op(self)
         places = [(place.name, place.type) for place in self.operands]
         object.__setattr__(self, "chat", chat_place(self.name, places))
         if not self.max_tokens:
-            most = replace(self.sampling, max_tokens=_default_tokens(self.result))
+            most = replace(self.sampling, max_tokens=default_tokens(self.result))
             object.__setattr__(self, "sampling", most)
         shown = examples_of(self.name, places, self.result, self.examples)
         object.__setattr__(self, "examples", shown)
         object.__setattr__(self, "digest", _digest(self))
-        object.__setattr__(self, "_plain", Call(self))
+        sure = asked_for(self.reliability)
+        object.__setattr__(self, "reliability", sure)
+        plain = Call(self) if sure is None else Reliably(self, None, sure)
+        object.__setattr__(self, "plain", plain)
 
     def __repr__(self) -> str:
         names = ", ".join(place.name for place in self.operands)
@@ -140,16 +146,19 @@ class Op(Generic[R]):
             *args: Operands by position.
             samples: Draw that many independent results; the Value then holds a list of them.
             sample: The number of one draw; equal numbers are the same draw.
-            **named: Operands by name.
+            **named: Operands by name; ``reliability``, where none is called so, as by ``using``.
         """
+        if "reliability" in named and all(place.name != "reliability" for place in self.operands):
+            sure = self.using(reliability=named.pop("reliability"))
+            return sure(*args, samples=samples, sample=sample, **named)
         operands = (
             args if not named and self._plain_operands(args) else operands_of(self, args, named)
         )
         if samples is not None or sample is not None:
-            check_draws(self.name, samples, sample)
+            check_draws(self.name, samples, sample, self.reliability)
         if samples is not None:
             return current().issue(Draws(self, samples), operands)
-        call = self._plain if sample is None else Call(self, sample)
+        call = self.plain if sample is None else replace(self.plain, sample=sample)
         return current().issue(call, operands)
 
     def map(self, items: Any, *args: Any, **named: Any) -> Value[list[R]]:
@@ -322,13 +331,6 @@ def _check_op(op: Op[Any]) -> None:
     if op.result.kind != "text" and (op.at_limit == "trim" or op.sampling.stop):
         how = "trimmed at its limit" if op.at_limit == "trim" else "ended by a stop"
         raise BadOp(f"op {op.name}: only free text can be {how}")
-
-
-def _default_tokens(result: ResultType) -> int:
-    if result.kind == "choice":  # every token is at least one byte of the longest choice
-        assert result.constraint is not None
-        return min(256, max(8, len(result.constraint.spec.encode())))
-    return _DEFAULT_TOKENS[result.kind]
 
 
 def _digest(op: Op[Any]) -> bytes:

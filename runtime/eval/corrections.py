@@ -132,7 +132,8 @@ class Corrected(Generic[R]):
         """Begin asking, and give the Value of the answer. ``sample``: see rule 2."""
         check_draws(self.op.name, None, sample)
         operands = operands_of(self.op, args, named)  # a memory is asked once, not by every draw
-        work = Spawn(self.by.correct, self.by.name, (self.subjects, operands, sample))
+        given = (self.subjects, operands, sample)
+        work = Spawn(self.by.correct, self.by.name, given, as_is=True)
         return current().issue(work, ())
 
     def each(self, change: Callable[[Op[Any]], Op[Any]]) -> Corrected[R]:

@@ -318,7 +318,7 @@ def _check_issued(graph: GraphPort, node: Node) -> None:
     check_ops((work.op.name,), work.cases)
     program.check(work.cases)
     node.lower(UNTRUSTED if work.read else USER)  # rule 5
-    node.work = Spawn(program.evaluate, "check", (work.cases,))
+    node.work = Spawn(program.evaluate, "check", (work.cases,), as_is=True)
     spawn_issued(graph, node)
 
 
