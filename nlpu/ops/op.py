@@ -182,9 +182,9 @@ class Op(Generic[R]):
 
     def check(self, cases: Any, metric: Any = None) -> Value[Report]:
         """Issue one call for each case; the Value has a report of what they were worth."""
-        from nlpu.eval.cases import cases_of, is_file
+        from nlpu.eval.cases import is_file, read_cases
 
-        return current().issue(Check(self, cases_of(cases), metric, is_file(cases)), ())
+        return current().issue(Check(self, read_cases(cases), metric, is_file(cases)), ())
 
     def using(self, **changes: Any) -> Op[R]:
         """Give the op with other settings: any field but text, operands and result, and any of

@@ -32,7 +32,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from nlpu.checks import RATE, check
 from nlpu.errors import BadOp, BadOperand, ModelError, Usage
-from nlpu.eval.cases import Case, cases_of, is_file
+from nlpu.eval.cases import Case, cases_of
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.likeness import same
 from nlpu.eval.matching import plain, text_of
@@ -92,8 +92,8 @@ def reliable(
     """
     if not isinstance(op, Op):
         raise BadOp(f"reliable takes an op, not {op!r:.60}; give what corrects it as recipes=")
-    if is_file(cases):
-        see(UNTRUSTED)  # rule 4
+    if _is_sheet(cases):
+        see(UNTRUSTED)  # rule 4; ``cases_of`` sees to other files
     op = replace(op, reliability=None)
     tried = _checked(op, recipes) if recipes is not None else ladder(op, abstains=abstain > 0)
     abstains, trials, scope = abstain > 0, list[Trial](), current_scope()
@@ -269,8 +269,6 @@ def draw_sheet(
 ) -> OpSheet:
     """Draw every case so often, and give the op's sheet. A program."""
     check("draw_sheet", {"temperature": temperature}, {"temperature": RATE}, BadOperand)
-    if is_file(cases):
-        see(UNTRUSTED)
     asked = questions(op, _distinct(cases), metric)
     begun = [_draws(question, draws, temperature) for question in asked]
     found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]

@@ -134,12 +134,15 @@ def budget_of(now: Settings, before: dict[str, Any] | None = None) -> Budget:
 def reliability_of(
     share: float | None, steps: int, abstain: float, table: bool
 ) -> Reliability | None:
-    """What a run is asked for. Raises Usage, BadOperand."""
-    from nlpu.errors import Usage
+    """What a run is asked for. Raises Usage."""
+    from nlpu.errors import BadOperand, Usage
     from nlpu.reliability import Reliability
 
-    if share is not None:
-        return Reliability(share, abstain, steps, table)
+    try:
+        if share is not None:
+            return Reliability(share, abstain, steps, table)
+    except BadOperand as error:
+        raise Usage(str(error)) from None
     if steps != 1 or abstain or table:
         raise Usage("--steps, --abstain and --table are of --reliability: give that, too")
     return None
