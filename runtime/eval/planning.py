@@ -59,7 +59,9 @@ from nlpu.runtime.run import RunState
 from nlpu.value import Value, current, remembered, see
 
 R = TypeVar("R")
-_CAUTIOUS = ((5, 8), (5, 12), (4, 8), (4, 14), (3, 7), (3, 13), (2, 6), (2, 10))
+CAUTIOUS = (  # ahead, and of how many draws; fine steps, as each one too many leaves more unanswered
+    (5, 8), (4, 8), (4, 14), (3, 9), (3, 13), (3, 15), (3, 17), (3, 20), (2, 6), (2, 8), (2, 10),
+)  # fmt: skip
 _AHEAD = (4, 3, 2)
 
 
@@ -75,7 +77,7 @@ class Reliable(NamedTuple, Generic[R]):
 
 def ladder(op: Op[R], *, abstains: bool = False, temperature: float = 0.7) -> list[Subject[R]]:
     """Give the recipes that are tried by default, from the most cautious to the boldest."""
-    rules = [*(_CAUTIOUS if abstains else ()), *((k, 0) for k in _AHEAD)]
+    rules = [*(CAUTIOUS if abstains else ()), *((k, 0) for k in _AHEAD)]
     return [*(ahead_by(k, most=most, temperature=temperature)(op) for k, most in rules), op]
 
 

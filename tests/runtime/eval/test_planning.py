@@ -100,7 +100,7 @@ def test_the_ladder_may_be_ones_own() -> None:
         return repr(sure)
 
     assert execute(program, engine=right(0.88)).result.startswith("Op colour")
-    assert len(ladder(colour)) == 4 and len(ladder(colour, abstains=True)) == 12
+    assert len(ladder(colour)) == 4 and len(ladder(colour, abstains=True)) == 15
 
 
 def test_recipes_may_be_on_several_processors() -> None:
