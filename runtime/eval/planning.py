@@ -59,7 +59,7 @@ from nlpu.runtime.run import RunState
 from nlpu.value import Value, current, remembered, see
 
 R = TypeVar("R")
-CAUTIOUS = (  # ahead, and of how many draws; fine steps, as each one too many leaves more unanswered
+CAUTIOUS = (  # ahead, and of how many draws; in fine steps: one too many leaves more unanswered
     (5, 8), (4, 8), (4, 14), (3, 9), (3, 13), (3, 15), (3, 17), (3, 20), (2, 6), (2, 8), (2, 10),
 )  # fmt: skip
 _AHEAD = (4, 3, 2)
