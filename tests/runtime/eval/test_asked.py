@@ -199,7 +199,7 @@ def test_a_processor_that_is_named_is_the_only_one(tmp_path: Path) -> None:
 
 
 def population(path: Path, model: str, seed: object, cases: int = 200) -> OpSheet:
-    """A sheet of inputs whose chances differ: one draw is a little worse than 0.9, a vote better."""
+    """A sheet of inputs whose chances differ: one draw is a little worse than a vote."""
     dice = Random(f"{model} {seed}")
     rows = []
     for n in range(cases):
