@@ -111,6 +111,12 @@ def default_tokens(result: ResultType) -> int:
     return _DEFAULT_TOKENS[result.kind]
 
 
+def slug(text: str) -> str:
+    """Give an instruction's name, for an op that has none."""
+    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    return "_".join(words[:4]) or "op"
+
+
 def check_texts(name: str, text: str, system: str | None) -> None:
     """Raise BadOp for an instruction that is empty, and for a text that no text can be."""
     if not text.strip():

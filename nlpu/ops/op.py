@@ -42,6 +42,7 @@ from nlpu.ops.checks import (
     default_tokens,
     hints_of,
     settings_of,
+    slug,
     typed,
 )
 from nlpu.ops.examples import examples_of
@@ -148,8 +149,7 @@ class Op(Generic[R]):
             sample: The number of one draw; equal numbers are the same draw.
             **named: Operands by name; ``reliability``, where none is called so, as by ``using``.
         """
-        if "reliability" in named and all(place.name != "reliability" for place in self.operands):
-            sure = self.using(reliability=named.pop("reliability"))
+        if named and (sure := self._sure(named)) is not self:
             return sure(*args, samples=samples, sample=sample, **named)
         operands = (
             args if not named and self._plain_operands(args) else operands_of(self, args, named)
@@ -163,8 +163,8 @@ class Op(Generic[R]):
 
     def map(self, items: Any, *args: Any, **named: Any) -> Value[list[R]]:
         """Issue one call for each item, as soon as it is there; results are in item order."""
-        rest = self.bind(args, named, skip=1)
-        return current().issue(Map(self), (_listed(self.name, _first(self), items), *rest))
+        sure, rest = self._sure(named), self.bind(args, named, skip=1)
+        return current().issue(Map(sure), (_listed(self.name, _first(self), items), *rest))
 
     def reduce(self, items: Any, *args: Any, **named: Any) -> Value[R]:
         """Fold the items to one, in a tree of calls that each fit the window."""
@@ -176,9 +176,9 @@ class Op(Generic[R]):
                 f"{self.name}.reduce needs an op whose first operand has the type of its result "
                 f"or is a list of it; it takes {first.name} and gives {self.result.name}"
             )
-        rest = self.bind(args, named, skip=1)
+        sure, rest = self._sure(named), self.bind(args, named, skip=1)
         place = Operand(self.operands[0].name, self.result)
-        return current().issue(Reduce(self), (_listed(self.name, place, items), *rest))
+        return current().issue(Reduce(sure), (_listed(self.name, place, items), *rest))
 
     def check(self, cases: Any, metric: Any = None) -> Value[Report]:
         """Issue one call for each case; the Value has a report of what they were worth."""
@@ -187,9 +187,14 @@ class Op(Generic[R]):
         return current().issue(Check(self, read_cases(cases), metric, is_file(cases)), ())
 
     def using(self, **changes: Any) -> Op[R]:
-        """Give the op with other settings: any field but text, operands and result, and any of
-        Sampling."""
+        """Give the op with other settings: fields but text, operands and result; any of Sampling."""
         return replace(self, **settings_of(self.name, changes, self.sampling))
+
+    def _sure(self, named: dict[str, Any]) -> Op[R]:
+        """The op as reliable as a call's names say, where no operand is called so."""
+        if "reliability" not in named or "reliability" in [each.name for each in self.operands]:
+            return self
+        return self.using(reliability=named.pop("reliability"))
 
     def _plain_operands(self, args: tuple[Any, ...]) -> bool:
         """Whether every operand is a Value or an ASCII text where text is wanted: most calls."""
@@ -307,7 +312,7 @@ def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settin
     check("op", {"operands": operands}, {"operands": WHOLE}, BadOp)
     names = ["text"] if operands == 1 else [f"text_{n + 1}" for n in range(operands)]
     places = tuple(Operand(place, result_type(str)) for place in names)
-    called = name or _slug(str(text))
+    called = name or slug(str(text))
     settings = settings_of(called, settings)
     result = typed(out, f"the result of op {called}")
     return Op(called, text, places, result, **settings)
@@ -344,11 +349,6 @@ def _digest(op: Op[Any]) -> bytes:
     if op.calibration is not None:
         parts.append(f"calibration {tuple(op.calibration)!r}")
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _slug(text: str) -> str:
-    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
-    return "_".join(words[:4]) or "op"
 
 
 def _first(op: Op[Any]) -> Operand:

@@ -181,14 +181,20 @@ def _not_measured(run: RunState, op: Op[Any], asked: Reliability) -> NotMeasured
     there = _sheets(run)
     said = "the computer has no datasheet (sheets=, --sheets, or sheets in nlpu.toml)"
     if there:
-        told = [sheet.differs(**asked_now(op, run)) for sheet in there]
-        said = f"none of {counted(len(there), 'datasheet')} tells of it as it is asked here: " + (
-            "; ".join(dict.fromkeys(told)) if all(told) else f"other ops, or another {op.name}"
-        )
+        told = dict.fromkeys(_lacks(sheet, op, run) for sheet in there)
+        said = f"none of {counted(len(there), 'datasheet')} tells of that: {'; '.join(told)}"
     return NotMeasured(
         f"{op.name} is to be right in {asked}, and {said}. To make one: nlpu bench datasheet "
         f"{op.name} --output {op.name}.json (of an op of yours: FILE.py:{op.name}); or plan with "
         f"cases in the program: reliable({op.name}, {asked.share:g}, cases)"
+    )
+
+
+def _lacks(sheet: Datasheet, op: Op[Any], run: RunState) -> str:
+    if op.name not in sheet.ops:
+        return f"that of {sheet.model} has {', '.join(sheet.ops) or 'no op'}"
+    return sheet.differs(**asked_now(op, run)) or (
+        f"in that of {sheet.model} {op.name} has other words, examples or settings"
     )
 
 

@@ -13,7 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit import Doomed, computer, execute, finish, resumed
 
-from nlpu import Budget, Price, Reliability, Say, Scripted, Unsure, Value, gather, nlop, op, spawn
+from nlpu import (
+    Budget,
+    Price,
+    Reliability,
+    Say,
+    Scripted,
+    Unsure,
+    Value,
+    ahead_by,
+    cascade,
+    gather,
+    nlop,
+    op,
+    spawn,
+)  # fmt: skip
 from nlpu.errors import BadOp, BadOperand, BudgetExceeded, ConnectionLost, NlpuError, Usage
 from nlpu.eval.bounds import NotMeasured, OutOfReach, TooFewCases
 from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet
@@ -87,9 +101,8 @@ def test_maps_and_nested_programs_are_asked_so(tmp_path: Path) -> None:
     sheet = measured(tmp_path / "sheet.json")
 
     def program() -> Any:
-        sure = colour.using(reliability=0.95)
-        inner = spawn(lambda: sure("c").value)
-        return gather([sure.map(["a", "b"]), inner])
+        inner = spawn(lambda: colour.using(reliability=0.95)("c").value)
+        return gather([colour.map(["a", "b"], reliability=0.95), inner])
 
     run = execute(program, engine="red", sheets=sheet)
     assert run.result == [["red", "red"], "red"] and run.receipt.calls == 6
@@ -400,11 +413,20 @@ def test_without_a_datasheet_it_says_how_to_make_one(tmp_path: Path) -> None:
     other = measured(tmp_path / "sheet.json", model="another")
     assert "the model 'another', and 'scripted' is asked for" in error(sheets=other)
     measured(other, of=colour.using(system="Look twice."))
-    assert "none of 1 datasheet" in error(sheets=[other])
+    assert "colour has other words, examples or settings" in error(sheets=[other])
+    measured(other, of=colour.using(name="tint"))
+    assert "none of 1 datasheet tells of that: that of scripted has tint" in error(sheets=[other])
     lost = execute(program, engine="red", sheets=tmp_path / "none.json")
     assert isinstance(lost.error, Usage) and "cannot be read" in str(lost.error)
     with pytest.raises(Usage, match="sheets are paths"):
         computer("red", sheets=[3])
+
+
+def test_a_vote_of_what_is_planned_as_a_vote_is_refused() -> None:
+    sure = colour.using(reliability=0.95)
+    with pytest.raises(BadOp, match="colour has a reliability, which plans votes"):
+        ahead_by(2)(sure)
+    assert cascade(ahead_by(2, most=2)(colour), sure).op == colour.using(temperature=0.7)
 
 
 def test_several_samples_of_one_answer_are_refused(sheet: Path) -> None:
