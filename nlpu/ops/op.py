@@ -187,7 +187,7 @@ class Op(Generic[R]):
         return current().issue(Check(self, read_cases(cases), metric, is_file(cases)), ())
 
     def using(self, **changes: Any) -> Op[R]:
-        """Give the op with other settings: fields but text, operands and result; any of Sampling."""
+        """Give the op with other settings: fields but text, operands, result; any of Sampling."""
         return replace(self, **settings_of(self.name, changes, self.sampling))
 
     def _sure(self, named: dict[str, Any]) -> Op[R]:
