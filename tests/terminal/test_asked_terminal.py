@@ -92,6 +92,12 @@ def test_without_a_datasheet_it_can_go_on_when_there_is_one(nlpu: Terminal, shee
     assert run(nlpu, name, "--sheets", "sheets", command=("resume",)).code == 0
 
 
+def test_what_it_takes_can_be_forecast(nlpu: Terminal, sheet: Path) -> None:
+    plain = run(nlpu, "a", "--dry", "--json").json
+    asked = ("a", "--reliability", "0.95", "--sheets", "sheets", "--dry", "--json")
+    assert plain["calls"]["expected"] == 1 and run(nlpu, *asked).json["calls"]["expected"] >= 2
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -99,7 +105,6 @@ def test_without_a_datasheet_it_can_go_on_when_there_is_one(nlpu: Terminal, shee
         (("--reliability", "nan"), "share must be a share between 0 and 1"),
         (("--reliability", "0.9", "--steps", "0"), "steps must be a whole number more than 0"),
         (("--steps", "2"), "are of --reliability"),
-        (("--reliability", "0.9", "--dry"), "leave --reliability out"),
         (("--reliability", "much"), "should be a valid number"),
     ],
 )

@@ -94,7 +94,6 @@ def run(
     as_json: o.Json = False,
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr."""
-    from nlpu.errors import Usage
     from nlpu.prompt.convention import of_version
     from nlpu.runtime.keywords import arranged
     from nlpu.runtime.loader import load
@@ -130,16 +129,14 @@ def run(
     set_machine(
         loaded.function, bound, engine=now.engine, model=now.model, run_dir=str(now.run_dir)
     )
-    if dry and asked:
-        raise Usage("--dry forecasts calls as they are: leave --reliability out")
     if dry:
-        return _forecast(loaded, bound, machine, budget, as_json)
+        return _forecast(loaded, bound, machine, budget, as_json, asked)
     positional, by_name = arranged(loaded.function, *bound)
     header = {
         **_named_by(loaded),
         "reads": "--input" if inputs or stdin.taken or stdin.files else "",
         **machine.facts(),
-        "forecast": kept(machine, loaded.spec, bound),
+        "forecast": kept(machine, _forecast_of(loaded, asked), bound),
     }
 
     def begin(computer: Computer, stream: bool) -> Run:
@@ -271,15 +268,20 @@ def replay(
 # -- checks ----------------------------------------------------------------------------------
 
 
+def _forecast_of(loaded: Program, asked: Any) -> str:
+    """What a forecast is of."""
+    return loaded.spec if asked is None else f"{loaded.spec} {asked!r}"
+
+
 def _forecast(
-    loaded: Program, bound: Any, machine: Machine, budget: Budget, as_json: bool
+    loaded: Program, bound: Any, machine: Machine, budget: Budget, as_json: bool, asked: Any
 ) -> int:  # fmt: skip
     """``--dry``: say what the run would take, and make no call."""
     from nlpu.runtime.terminal.output import write_json
     from nlpu.runtime.terminal.run import dry as forecasting
 
-    made = forecasting.made(loaded.function, bound, machine, budget)
-    forecasting.keep(machine, loaded.spec, bound, made)
+    made = forecasting.made(loaded.function, bound, machine, budget, asked)
+    forecasting.keep(machine, _forecast_of(loaded, asked), bound, made)
     if as_json:
         write_json(made.model_dump(mode="json"))
     else:

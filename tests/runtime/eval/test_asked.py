@@ -35,6 +35,7 @@ from nlpu.eval.votes import Ahead, chances_of, draws_ahead
 from nlpu.label import USER
 from nlpu.ops.op import Op
 from nlpu.runtime.eval.planning import reliable
+from nlpu.runtime.journal.edits import Edits
 from nlpu.testing.scripted import Seen
 
 
@@ -364,6 +365,17 @@ def test_a_run_that_goes_on_is_asked_for_the_same(tmp_path: Path, sheet: Path) -
     sheet.unlink()
     again = resumed(grave, run, program, engine="red")
     assert again.result == run.result == ["red", "red"] and again.receipt.reused == 2
+
+
+def test_an_edited_op_is_measured_anew_or_not_at_all(tmp_path: Path, sheet: Path) -> None:
+    program = lambda: colour("x").value  # noqa: E731
+    with computer(Scripted("red"), run_dir=tmp_path / "runs", sheets=sheet) as machine:
+        run = finish(machine.start(program, reliability=0.95))
+        other = Edits(ops={"colour": "Name the colour."})
+        edited = finish(machine.rerun(run.name, program, edits=other))
+        same = finish(machine.rerun(run.name, program, edits=Edits()))
+    assert isinstance(edited.error, NotMeasured) and "other words" in str(edited.error)
+    assert same.result == "red" and same.receipt.chosen == run.receipt.chosen
 
 
 def test_what_is_corrected_by_hand_stays_as_it_is(sheet: Path) -> None:
