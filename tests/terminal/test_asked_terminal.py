@@ -27,6 +27,11 @@ def paint(first: str, second: str = "") -> str:
     """Say which colours they are."""
     found = [colour(text).value for text in (first, second) if text]
     return ", ".join(map(str, found))
+
+
+def paint_all(first: str) -> list:
+    """Say which colours they are, each for itself."""
+    return colour.map([first, "more"], reliability=0.95)
 '''
 
 
@@ -63,6 +68,14 @@ def test_what_was_chosen_is_told_at_once_and_later(nlpu: Terminal, sheet: Path) 
     assert whole["receipt"]["chosen"] == [chosen] and whole["header"]["reliability"]["steps"] == 1
     text = nlpu("show", ended.json["run_id"], "--program")
     assert "of votes the draw that won is written" in text.err
+
+
+def test_a_map_is_written_as_it_was_asked_for_but_for_that(nlpu: Terminal, sheet: Path) -> None:
+    command = ("run", "paint.py:paint_all")
+    ended = run(nlpu, "a", "--sheets", "sheets", "--json", command=command)
+    text = nlpu("show", ended.json["run_id"], "--program")
+    assert 'map colour [%1, "more"]' in text.out
+    assert "how reliable its answers must be is not written" in text.err
 
 
 def test_nlpu_toml_may_say_where_datasheets_are(nlpu: Terminal, sheet: Path) -> None:

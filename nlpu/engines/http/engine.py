@@ -18,7 +18,7 @@ Rules
    the sign to free the request, so cancelling is closing.
 4. ``cancel`` cancels the task that awaits ``send`` and turns it into ``Cancelled`` there; a
    cancellation from elsewhere stays a ``CancelledError``.
-5. Per call: one dict entry, one body, one parse. Nothing else is on this path.
+5. Per call: one dict entry, one body, one parse. Nothing else is on this path, but for draws.
 6. A tokenizer is used only if it gives the server's own ids for a probe, where the server can say.
 7. A parameter that a server (not vLLM) refuses by name is left out, in this attempt and all later
    ones; it is asked once for each such parameter. Only what we can do without is left out.
