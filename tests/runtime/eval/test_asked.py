@@ -279,6 +279,25 @@ def test_a_run_that_goes_on_keeps_its_choice(tmp_path: Path, change: str) -> Non
     assert len(after.seen) == len(engine.seen) - 4  # the draws that were journaled are kept
 
 
+@pytest.mark.parametrize("at", range(1, 9))
+def test_killed_at_any_draw_it_is_asked_as_before(tmp_path: Path, sheet: Path, at: int) -> None:
+    """The plan is on the disk before the first draw is sent."""
+
+    def program() -> Any:
+        first = colour("a", reliability=0.95)
+        last = colour.map(["b", "c"], reliability=0.95)
+        return [first.value, *last.value, colour("d", reliability=0.95).value]
+
+    runs, grave = tmp_path / "runs", tmp_path / "grave"
+    engine = Doomed(right(0.8), runs, grave, at)
+    run = execute(program, engine=engine, run_dir=runs, sheets=sheet)
+    assert len(engine.seen) >= 8
+    sheet.unlink()
+    again = resumed(grave, run, program, engine=right(0.8))
+    assert again.error is None and again.receipt.chosen == run.receipt.chosen
+    assert resumed(grave, run, program, replay=True).result == again.result
+
+
 def test_who_asks_first_does_not_matter(tmp_path: Path, sheet: Path) -> None:
     """Two nested programs, of which now one and now the other comes first."""
 
