@@ -179,9 +179,11 @@ def read_off(
     op: Op[Any], tried: Sequence[Subject[Any]], sheet: Datasheet, *, abstains: bool
 ) -> tuple[list[Trial], list[str]]:
     """Trials from a datasheet, and which recipes it has too few draws for. Raises Usage."""
-    mine, found, left_out = sheet.of(op.name, op.digest.hex()), list[Trial](), list[str]()
+    found, left_out = list[Trial](), list[str]()
     for each in tried:
-        rule = _rule_of(op, each, mine.temperature)
+        base = _variant(op, each, sheet)
+        mine = sheet.of(base.name, base.digest.hex())
+        rule = _rule_of(base, each, mine.temperature)
         if rule is not None and needs(rule) > mine.least:
             there = counted(mine.least, "draw")
             left_out.append(
@@ -193,6 +195,13 @@ def read_off(
     if left_out and not found:
         raise Usage(f"the datasheet has too few draws: {'; '.join(left_out)}; draw more")
     return found, left_out
+
+
+def _variant(op: Op[Any], recipe: Subject[Any], sheet: Datasheet) -> Op[Any]:
+    """The op that a recipe is of: one in other words or with examples, if the sheet has it."""
+    base = recipe if isinstance(recipe, Op) else recipe.op.using(temperature=0.0)
+    known = base.processor == op.processor and sheet.has(base.name, base.digest.hex())
+    return base if known else op
 
 
 def _rule_of(op: Op[Any], recipe: Subject[Any], temperature: float) -> Rule | None:
