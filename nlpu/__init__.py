@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from nlpu.ops.op import Op, nlop, op
     from nlpu.processor import Limits, Price
     from nlpu.prompt.convention import Convention
+    from nlpu.reliability import Reliability
     from nlpu.runtime.computer import Computer
     from nlpu.runtime.drivers.driver import driver
     from nlpu.runtime.drivers.endorse import endorse
@@ -92,6 +93,7 @@ _HOMES = {
     "nlpu.eval.cases": "Case",
     "nlpu.chat": "Chat",
     "nlpu.prompt.convention": "Convention",
+    "nlpu.reliability": "Reliability",
     "nlpu.testing.scripted": "Say Scripted",
     "nlpu.errors": (
         "BadOp BadOperand BadProgram BudgetExceeded Cancelled ConnectionLost ConstraintRejected "
@@ -171,6 +173,7 @@ __all__ = [
     "Quarantined",
     "Receipt",
     "Refused",
+    "Reliability",
     "RequestRefused",
     "Run",
     "RunBusy",

@@ -26,6 +26,7 @@ from nlpu.errors import ProgramError, RunBusy, Usage
 from nlpu.printing import counted, one_line
 from nlpu.processor import DEFAULT_LIMITS, Limits, Price
 from nlpu.prompt.convention import Convention
+from nlpu.reliability import Reliability, promised, sheet_paths
 from nlpu.runtime import resume as lives
 from nlpu.runtime import settings
 from nlpu.runtime.drivers.person import Person
@@ -71,6 +72,7 @@ class Computer:
         dry: Drivers with an effect are refused, whatever anybody says.
         system: System text of ops that have none. A run that goes on keeps it; another is Usage.
         convention: How prompts are laid out (None: as by default); kept in the same way.
+        sheets: Datasheets (files, or folders of them), by which ``reliability`` is planned.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Computer:
         dry: bool = False,
         system: str | None = None,
         convention: Convention | None = None,
+        sheets: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] | None = None,
     ) -> None:
         given, wanted = locals().copy(), model_name(model)
         if engine is None:
@@ -102,7 +105,7 @@ class Computer:
             name: engine_of(item, wanted, api_key) for name, item in engines.items()
         }
         check_parts(opened, given)
-        self._voice = Voice(system, convention)
+        self._voice, self._sheets = Voice(system, convention), sheet_paths(sheets)
         self._clock = clock or SystemClock()
         self._station = Station(
             opened, self._clock, None if run_dir is None else Path(run_dir), durable,
@@ -179,15 +182,18 @@ class Computer:
         header: Mapping[str, Any] | None = None,
         stream: bool = False,
         gate: Gate | None = None,
+        reliability: Reliability | float | None = None,
         **kwargs: Any,
     ) -> Run:
         """Start a program and return at once; other keywords go to it. Raises Usage.
 
         ``estimates`` are expected completion tokens by op name, ``header`` is what a terminal
-        needs to start it again, ``gate`` has breakpoints.
+        needs to start it again, ``gate`` has breakpoints, and all its plain calls (``steps`` of
+        them at most, else one) must be right with ``reliability``.
         """
-        check_settings(program, args, {"budget": budget, "estimates": estimates,
-                       "header": header, "stream": stream, "gate": gate})  # fmt: skip
+        check_settings(program, args, {"budget": budget, "estimates": estimates, "header": header,
+                       "stream": stream, "gate": gate, "reliability": reliability})  # fmt: skip
+        header = {**(header or {}), **promised(reliability, self._sheets)}
         self._station.open()
         number, run = self._new_run(stream)
 
@@ -229,6 +235,7 @@ class Computer:
             whole = self._header(log, program, args, kwargs, budget, header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
             whole |= {key: old.get(key, "") for key in self._voice.facts()}  # equal calls are equal
+            whole |= {key: old[key] for key in ("reliability", "sheets") if key in old}
             state = lives.edited(self._station.kernel.ports, log, whole, budget, origin.run, edits)
             self._launch(run, state, program, args, kwargs, gate)
 
@@ -304,7 +311,7 @@ class Computer:
         kernel = self._station.kernel
         programs = kernel.programs
         listener = begins(run, state)
-        state.date_s = self._clock.date_s
+        state.date_s, state.sheets = self._clock.date_s, self._sheets or state.sheets
         heed_forks(programs)
         kernel.begin(state, gate, listener)
         state.on_end.append(lambda: self._ended(run))

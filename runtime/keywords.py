@@ -17,6 +17,7 @@ from nlpu.checks import ANY_TEXT, FLAG, FUNCTION, PATH, WHOLE, Fit, check, maybe
 from nlpu.errors import Usage
 from nlpu.printing import shown
 from nlpu.processor import Limits, Price
+from nlpu.reliability import ASKED
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
@@ -66,6 +67,7 @@ _FITS: dict[str, Fit] = {
     "stream": FLAG,
     "changed": FLAG,
     "replay": FLAG,
+    "reliability": ASKED,
 }
 _PARTS: dict[str, Fit] = {
     "api_key": maybe(ANY_TEXT),

@@ -12,9 +12,11 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from nlpu.errors import NlpuError
+from nlpu.eval.recipes import Chosen
 from nlpu.ops.op import Op
 from nlpu.processor import Processor
 from nlpu.prompt import convention
+from nlpu.reliability import Reliability
 from nlpu.runtime.graph.label_gaps import Given
 from nlpu.runtime.graph.usage import Counts, amount_of, cost_of
 from nlpu.runtime.journal.edits import Ancestor
@@ -51,6 +53,11 @@ class RunState:
         """``reads``: from where the program was given texts that nobody vouches for, if it was."""
         self.header = {} if header is None else header
         self.convention = convention.read(self.header.get("convention", ""))
+        given = self.header.get("reliability")
+        self.reliability = None if given is None else Reliability(**given)
+        self.sheets: tuple[str, ...] = tuple(self.header.get("sheets", ()))
+        self.chosen: dict[str, Chosen] = {}  # how what must be reliable is asked, by position
+        self.steps = 0  # of those that must be right together
         self.ports = ports
         self.number = journal.run
         self.journal = journal

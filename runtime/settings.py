@@ -42,6 +42,7 @@ _SECRET = re.compile(r"(^|[-_])(api_?key|key|token|secret|passwd|password)$", re
 class Settings:
     """One value for each setting; ``origins`` says where those come from that are not built in.
 
+    sheets: datasheets, from which reliability is planned.
     price: money for a million tokens: prompt, cached, generated.
     calls, nlops, seconds: most that a run may take; None is no limit.
     """
@@ -50,6 +51,7 @@ class Settings:
     model: str | None = None
     store: Path = Path(".nlpu", "memory")
     run_dir: Path = Path(".nlpu", "runs")
+    sheets: Path | None = None
     price: tuple[float, float, float] | None = None
     calls: int | None = None
     nlops: float | None = None
@@ -155,7 +157,7 @@ def _no_setting(name: str) -> str:
 
 def _placed(name: str, raw: Any, folder: Path) -> Any:
     """A path of a file, where it leads (rule 4); a model's may be a name instead."""
-    if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "model"):
+    if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "sheets", "model"):
         return raw
     path = os.path.normpath(folder / os.path.expanduser(raw))
     is_name = name == "model" and raw[0] not in "./~"
@@ -220,6 +222,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and 
     "model": ("the name or the directory of a model", _text),
     "store": ("a directory", _path),
     "run_dir": ("a directory", _path),
+    "sheets": ("a datasheet, or a directory of them", _path),
     "price": ("IN,OUT or IN,CACHED,OUT, such as 0.15,0.60", _price),
     "calls": ("a whole number more than 0 (leave it out for no limit)", _number(int)),
     "nlops": ("a number more than 0 (leave it out for no limit)", _number(float)),

@@ -20,12 +20,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil, exp, lgamma, log, log1p
 
-from nlpu.checks import Fit, check, is_number
+from nlpu.checks import check
 from nlpu.errors import BadOperand, ProgramError
+from nlpu.reliability import SHARE
 
 LEVEL = 0.05  # how often what is shown may be false
 _MOST_CASES = 1 << 17
-SHARE: Fit = (lambda x: is_number(x) and 0 < x < 1, "a share between 0 and 1, without these")
 
 
 class TooFewCases(ProgramError):
@@ -42,6 +42,10 @@ class OutOfReach(ProgramError):
     def __init__(self, message: str, best: float = 0.0) -> None:
         super().__init__(message)
         self.best = best
+
+
+class NotMeasured(ProgramError):
+    """No datasheet at hand tells of the op as it is asked here."""
 
 
 def shown(right: int, count: int, level: float = LEVEL) -> float:

@@ -31,8 +31,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nlpu.errors import Usage
+from nlpu.label import UNTRUSTED
 from nlpu.printing import one_line, shown
 from nlpu.types.json_text import Twice, once
+from nlpu.value import see
 
 _FIELDS = ("id", "op", "operands", "expected", "metric", "tags", "choices", "family")
 _COLUMNS = ("id", "op", "expected", "metric", "choices", "family")
@@ -84,8 +86,15 @@ def is_file(source: Any) -> bool:
 def cases_of(source: Any) -> tuple[Case, ...]:
     """The cases of a file (``.jsonl`` or ``.csv``), or of a list of Cases, dicts and pairs.
 
-    Raises Usage.
+    A program that reads a file has seen what nobody vouches for. Raises Usage.
     """
+    if is_file(source):
+        see(UNTRUSTED)
+    return read_cases(source)
+
+
+def read_cases(source: Any) -> tuple[Case, ...]:
+    """The same for who labels what comes of them, and lets no program see them. Raises Usage."""
     if is_file(source):
         return _unique(_from_file(Path(source)), str(source))
     if isinstance(source, Case | Mapping) or not isinstance(source, Iterable):

@@ -196,10 +196,14 @@ class Datasheet(BaseModel):
     date: str = ""
     ops: dict[str, OpSheet]
 
+    def has(self, op: str, digest: str) -> bool:
+        """Whether there is a sheet of an op in these words."""
+        return op in self.ops and self.ops[op].digest == digest
+
     def of(self, op: str, digest: str) -> OpSheet:
         """Give the sheet of an op. Raises Usage where it is not there, or in other words."""
         found = self.ops.get(op)
-        if found is None or found.digest != digest:
+        if found is None or not self.has(op, digest):
             why = "has other words, examples or settings there" if found else "is not there"
             raise Usage(
                 f"{op} {why}: the datasheet of {self.model} has {', '.join(self.ops) or 'no op'}; "
@@ -213,13 +217,19 @@ class Datasheet(BaseModel):
         now: what is asked for, by the names of the fields; what one of both does not know is taken
         to be the same, but for the system text.
         """
+        odd = self.differs(**now)
+        if odd:
+            raise Usage(
+                f"{odd}: it says nothing of that; make one with nlpu bench datasheet, or give cases"
+            )
+
+    def differs(self, **now: str) -> str:
+        """Give the first difference to what is asked for (``check_asked``), "" if there is none."""
         for name, wanted in now.items():
             was = str(getattr(self, name))
             if was != wanted and (name == "system" or (was and wanted)):
-                raise Usage(
-                    f"the datasheet has the {name} {was!r:.60}, and {wanted!r:.60} is asked for: "
-                    "it says nothing of that; make one with nlpu bench datasheet, or give cases"
-                )
+                return f"the datasheet has the {name} {was!r:.60}, and {wanted!r:.60} is asked for"
+        return ""
 
     def digest(self) -> str:
         """Give what tells it from every other sheet."""

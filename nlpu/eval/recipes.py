@@ -28,21 +28,22 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nlpu.checks import Fit, check, is_number
+from nlpu.checks import check
 from nlpu.errors import BadOperand, Usage
-from nlpu.eval.bounds import SHARE, OutOfReach, TooFewCases, cases_needed, shown
-from nlpu.printing import counted, one_line
-
-_PART: Fit = (lambda x: is_number(x) and 0 <= x < 1, "a share of 0 or more, and less than 1")
+from nlpu.eval.bounds import LEVEL, OutOfReach, TooFewCases, cases_needed, shown
+from nlpu.printing import counted, figure, one_line
+from nlpu.reliability import PART, SHARE
 
 
 class Trial(BaseModel):
     """How a recipe did on the planning cases. ``cost``: of a case in the mean, in calls.
 
-    abstains: whether its ``Unsure`` are no wrong answers.
+    abstains: whether its ``Unsure`` are no wrong answers. level: how often what is shown may be
+    false. spent: money or seconds of a call, where several processors are compared.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +53,8 @@ class Trial(BaseModel):
     unsure: int = Field(default=0, ge=0)
     cost: float = 1.0
     abstains: bool = False
+    level: float = LEVEL
+    spent: float = 0.0
 
     @property
     def counted(self) -> int:
@@ -66,7 +69,7 @@ class Trial(BaseModel):
     @property
     def shown(self) -> float:
         """The share that is shown."""
-        return shown(self.right, self.counted)
+        return shown(self.right, self.counted, self.level)
 
     @property
     def abstained(self) -> float:
@@ -76,13 +79,15 @@ class Trial(BaseModel):
     def __str__(self) -> str:
         said = f"{self.recipe}: {self.right} of {self.counted} right, shown to be {self.shown:.3f}"
         unsure = f", {self.abstained:.0%} unsure" if self.abstains else ""
-        return f"{said}{unsure}, {self.cost:.2f} calls a case"
+        spent = f", {figure(self.cost * self.spent)} spent on it" if self.spent else ""
+        return f"{said}{unsure}, {self.cost:.2f} calls a case{spent}"
 
 
 class Choice(BaseModel):
     """What was chosen, and why. Prints as a table of what was tried, most cautious first.
 
-    left_out: what could not be tried, and why.
+    left_out: what could not be tried, and why. steps: of how many calls all must be right; foretold
+    is then the chance of that, where it follows from a whole truth table (``shown`` does not).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -90,6 +95,8 @@ class Choice(BaseModel):
     place: int
     trials: tuple[Trial, ...]
     left_out: tuple[str, ...] = ()
+    steps: int = 1
+    foretold: float | None = None
 
     @property
     def trial(self) -> Trial:
@@ -101,20 +108,59 @@ class Choice(BaseModel):
             f"{'->' if n == self.place else '  '} {each}" for n, each in enumerate(self.trials)
         ]
         lines += [f"   left out: {each}" for each in self.left_out]
-        return "\n".join((f"shown to be right in {self.reliability:g} of such cases:", *lines))
+        head = f"shown to be right in {self.reliability:.6g} of such cases"
+        if self.foretold is not None:
+            head = f"all right with {self.foretold:.3f}, as every input was measured"
+        steps = f", for {self.steps:,} calls" if self.steps > 1 else ""
+        return "\n".join((f"{head}{steps}:", *lines))
 
     def __repr__(self) -> str:
         return one_line(f"Choice({self.trial})")
 
 
-def check_plan(cases: int, reliability: float, abstain: float = 0.0) -> None:
+class Chosen(BaseModel):
+    """How calls of an op are asked in a run, and why; it is in the journal and on the receipt.
+
+    ahead, most, temperature: its vote, by 0 for none. sheet: the digest of a datasheet, if of one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    op: str
+    recipe: str
+    asked: str
+    shown: float
+    calls: float
+    why: str
+    sheet: str = ""
+    processor: str = ""
+    ahead: int = 0
+    most: int = 0
+    temperature: float = 0.0
+
+    @classmethod
+    def of(cls, op: str, asked: object, choice: Choice, **more: Any) -> Chosen:
+        """Give what is kept of a choice."""
+        trial = choice.trial
+        return cls(
+            op=op, recipe=trial.recipe, asked=str(asked), calls=trial.cost, why=str(choice),
+            shown=trial.shown if choice.foretold is None else choice.foretold, **more,
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.recipe} for {self.asked} ({self.shown:.3f})"
+
+    def __repr__(self) -> str:
+        return one_line(f"Chosen({self})")
+
+
+def check_plan(cases: int, reliability: float, abstain: float = 0.0, level: float = LEVEL) -> None:
     """Refuse what so many cases cannot show, whatever comes of them, before they are asked.
 
     Raises BadOperand, TooFewCases.
     """
-    given, fits = {"reliability": reliability, "abstain": abstain}, {"abstain": _PART}
-    check("reliable", given, {"reliability": SHARE, **fits}, BadOperand)
-    least = cases_needed(reliability)
+    given = {"reliability": reliability, "abstain": abstain}
+    check("reliable", given, {"reliability": SHARE, "abstain": PART}, BadOperand)
+    least = cases_needed(reliability, level=level)
     if cases < least:
         raise TooFewCases(_too_few(counted(cases, "case"), reliability, least), least)
 
@@ -134,7 +180,7 @@ def choose(trials: Sequence[Trial], reliability: float, abstain: float = 0.0) ->
     """
     if not trials:
         raise Usage("there is no recipe to choose: name at least one")
-    check_plan(max(each.counted for each in trials), reliability, abstain)
+    check_plan(max(each.counted for each in trials), reliability, abstain, trials[0].level)
     place = -1
     while place + 1 < len(trials) and trials[place + 1].shown >= reliability:
         place += 1
@@ -171,7 +217,7 @@ def _not_shown(
 ) -> TooFewCases | OutOfReach:
     """Why not even the most cautious will do (rule 3)."""
     first, best = trials[0], _best(trials, abstaining=True)
-    there, least = counted(first.counted, "case"), cases_needed(reliability)
+    there, least = counted(first.counted, "case"), cases_needed(reliability, level=first.level)
     if first.counted < least:
         there = f"{there} that {first.recipe} answers"
         return TooFewCases(_too_few(there, reliability, least), least)
@@ -198,6 +244,6 @@ def _not_shown(
 def _more(trial: Trial, reliability: float) -> int:
     """How many cases would show it, if more of them would; else 0."""
     try:
-        return cases_needed(reliability, 1 - trial.share)
+        return cases_needed(reliability, 1 - trial.share, trial.level)
     except BadOperand:
         return 0

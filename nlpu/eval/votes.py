@@ -37,7 +37,8 @@ from typing import Any, NamedTuple, Protocol
 
 from nlpu.checks import COUNT, check
 from nlpu.errors import BadOperand
-from nlpu.eval.bounds import SHARE, OutOfReach
+from nlpu.eval.bounds import OutOfReach
+from nlpu.reliability import SHARE
 
 _MOST_AHEAD = 8  # draws for each k * k: one race in 20,000 is not over by then at p = 1/2
 
@@ -200,6 +201,23 @@ def ahead_over(chances: Sequence[float], reliability: float, steps: int) -> tupl
     while steps * fmean(log(right_ahead(p, k)) for p in chances) < log(reliability):
         k += 1
     return k, steps * fmean(draws_ahead(p, k) for p in chances)
+
+
+def chances_of(drawn: Sequence[tuple[int, int]]) -> list[float]:
+    """Give each input's chance, of how many of its draws were right, and how many there were.
+
+    Inputs are taken to resemble each other as far as they were seen to: each is drawn to the mean
+    of all by the beta distribution that has the spread between them (by its moments).
+    """
+    shares, count = [right / draws for right, draws in drawn], sum(draws for _, draws in drawn)
+    mean = (sum(right for right, _ in drawn) + 1) / (count + 2)
+    noise, each = mean * (1 - mean), count / len(drawn)
+    spread = fmean((share - mean) ** 2 for share in shares) / noise
+    alike = (spread - 1 / each) / (1 - 1 / each) if each > 1 else 0.0  # correlation within an input
+    if alike <= 0:
+        return [mean] * len(drawn)
+    weight = max(0.0, 1 / alike - 1)
+    return [(right + weight * mean) / (draws + weight) for right, draws in drawn]
 
 
 def _odds(p: float) -> float:

@@ -20,9 +20,11 @@ from nlpu.checks import ANY_TEXT, COUNT, TEXT, WHOLE, Fit, check, is_number, may
 from nlpu.errors import BadOp, BadOperand
 from nlpu.lifting import check_text
 from nlpu.printing import one_line, shown
+from nlpu.reliability import ASKED
 from nlpu.sampling import DEFAULTS, USUAL, Sampling, check_sampling
 from nlpu.types.result import ResultType, result_type
 
+_DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 32, "float": 32, "json": 512}
 _BOUND = "a whole number more than 0 (leave it out for the default of the result's type)"
 
 
@@ -36,6 +38,7 @@ _SETTINGS: dict[str, Fit] = {
         "a text, or None for the run's",
     ),
     "retries": WHOLE,
+    "reliability": ASKED,
     "at_limit": (lambda a: a in ("error", "trim"), "'error' or 'trim'"),
 }
 
@@ -100,6 +103,20 @@ def check_parameter(called: str, parameter: inspect.Parameter) -> None:
 _RESERVED = frozenset({"samples", "sample"})
 
 
+def default_tokens(result: ResultType) -> int:
+    """Give the most tokens of an answer whose op names none."""
+    if result.kind == "choice":  # every token is at least one byte of the longest choice
+        assert result.constraint is not None
+        return min(256, max(8, len(result.constraint.spec.encode())))
+    return _DEFAULT_TOKENS[result.kind]
+
+
+def slug(text: str) -> str:
+    """Give an instruction's name, for an op that has none."""
+    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    return "_".join(words[:4]) or "op"
+
+
 def check_texts(name: str, text: str, system: str | None) -> None:
     """Raise BadOp for an instruction that is empty, and for a text that no text can be."""
     if not text.strip():
@@ -125,12 +142,14 @@ def check_places(name: str, places: Sequence[tuple[str, str]]) -> None:
             raise BadOp(f"op {name}: {place} must ask in one line that has one {{text}}")
 
 
-def check_draws(name: str, samples: int | None, sample: int | None) -> None:
+def check_draws(name: str, samples: int | None, sample: int | None, sure: object = None) -> None:
     """Raise BadOperand for draws that cannot be made, and for two ways of asking for them."""
     fits = {"samples": maybe(COUNT), "sample": maybe(WHOLE)}
     check(name, {"samples": samples, "sample": sample}, fits, BadOperand)
     if samples is not None and sample is not None:
         raise BadOperand(f"{name}: give samples= (how many draws) or sample= (which one), not both")
+    if samples is not None and sure is not None:
+        raise BadOperand(f"{name}: samples= are draws, and with reliability= it gives one answer")
 
 
 def chat_place(name: str, places: Sequence[tuple[str, ResultType]]) -> int:

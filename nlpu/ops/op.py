@@ -39,12 +39,15 @@ from nlpu.ops.checks import (
     check_places,
     check_settings,
     check_texts,
+    default_tokens,
     hints_of,
     settings_of,
+    slug,
     typed,
 )
 from nlpu.ops.examples import examples_of
 from nlpu.printing import one_line
+from nlpu.reliability import Reliability, Reliably, asked_for
 from nlpu.sampling import USUAL, Sampling
 from nlpu.types.result import ResultType, result_type
 from nlpu.value import Value, current
@@ -54,7 +57,6 @@ if TYPE_CHECKING:  # cases are of ops
 
 R = TypeVar("R")
 AtLimit = Literal["error", "trim"]
-_DEFAULT_TOKENS = {"text": 256, "bool": 8, "judgement": 8, "int": 32, "float": 32, "json": 512}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Op(Generic[R]):
         examples: Calls with their right results, each (operand, ..., result), in every prompt.
         retries: How often a typed reply that does not fit is asked again with what was wrong.
         calibration: How judgements are read (None: as the model gives them).
+        reliability: How often its answers must be right (None: as they come); see ``Reliability``.
         chat: The place of the operand that is a Chat; -1 where none is.
     """
 
@@ -101,21 +104,25 @@ class Op(Generic[R]):
     examples: Any = ()
     retries: int = 1
     calibration: Calibration | None = None
+    reliability: Reliability | float | None = None
     chat: int = field(init=False, compare=False, repr=False)
     digest: bytes = field(init=False, compare=False, repr=False)
-    _plain: Call = field(init=False, compare=False, repr=False)
+    plain: Call | Reliably = field(init=False, compare=False, repr=False)  # what a call of it is
 
     def __post_init__(self) -> None:
         _check_op(self)
         places = [(place.name, place.type) for place in self.operands]
         object.__setattr__(self, "chat", chat_place(self.name, places))
         if not self.max_tokens:
-            most = replace(self.sampling, max_tokens=_default_tokens(self.result))
+            most = replace(self.sampling, max_tokens=default_tokens(self.result))
             object.__setattr__(self, "sampling", most)
         shown = examples_of(self.name, places, self.result, self.examples)
         object.__setattr__(self, "examples", shown)
         object.__setattr__(self, "digest", _digest(self))
-        object.__setattr__(self, "_plain", Call(self))
+        sure = asked_for(self.reliability)
+        object.__setattr__(self, "reliability", sure)
+        plain = Call(self) if sure is None else Reliably(self, None, sure)
+        object.__setattr__(self, "plain", plain)
 
     def __repr__(self) -> str:
         names = ", ".join(place.name for place in self.operands)
@@ -140,22 +147,24 @@ class Op(Generic[R]):
             *args: Operands by position.
             samples: Draw that many independent results; the Value then holds a list of them.
             sample: The number of one draw; equal numbers are the same draw.
-            **named: Operands by name.
+            **named: Operands by name; ``reliability``, where none is called so, as by ``using``.
         """
+        if named and (sure := self._sure(named)) is not self:
+            return sure(*args, samples=samples, sample=sample, **named)
         operands = (
             args if not named and self._plain_operands(args) else operands_of(self, args, named)
         )
         if samples is not None or sample is not None:
-            check_draws(self.name, samples, sample)
+            check_draws(self.name, samples, sample, self.reliability)
         if samples is not None:
             return current().issue(Draws(self, samples), operands)
-        call = self._plain if sample is None else Call(self, sample)
+        call = self.plain if sample is None else replace(self.plain, sample=sample)
         return current().issue(call, operands)
 
     def map(self, items: Any, *args: Any, **named: Any) -> Value[list[R]]:
         """Issue one call for each item, as soon as it is there; results are in item order."""
-        rest = self.bind(args, named, skip=1)
-        return current().issue(Map(self), (_listed(self.name, _first(self), items), *rest))
+        sure, rest = self._sure(named), self.bind(args, named, skip=1)
+        return current().issue(Map(sure), (_listed(self.name, _first(self), items), *rest))
 
     def reduce(self, items: Any, *args: Any, **named: Any) -> Value[R]:
         """Fold the items to one, in a tree of calls that each fit the window."""
@@ -167,20 +176,25 @@ class Op(Generic[R]):
                 f"{self.name}.reduce needs an op whose first operand has the type of its result "
                 f"or is a list of it; it takes {first.name} and gives {self.result.name}"
             )
-        rest = self.bind(args, named, skip=1)
+        sure, rest = self._sure(named), self.bind(args, named, skip=1)
         place = Operand(self.operands[0].name, self.result)
-        return current().issue(Reduce(self), (_listed(self.name, place, items), *rest))
+        return current().issue(Reduce(sure), (_listed(self.name, place, items), *rest))
 
     def check(self, cases: Any, metric: Any = None) -> Value[Report]:
         """Issue one call for each case; the Value has a report of what they were worth."""
-        from nlpu.eval.cases import cases_of, is_file
+        from nlpu.eval.cases import is_file, read_cases
 
-        return current().issue(Check(self, cases_of(cases), metric, is_file(cases)), ())
+        return current().issue(Check(self, read_cases(cases), metric, is_file(cases)), ())
 
     def using(self, **changes: Any) -> Op[R]:
-        """Give the op with other settings: any field but text, operands and result, and any of
-        Sampling."""
+        """Give the op with other settings: fields but text, operands, result; any of Sampling."""
         return replace(self, **settings_of(self.name, changes, self.sampling))
+
+    def _sure(self, named: dict[str, Any]) -> Op[R]:
+        """The op as reliable as a call's names say, where no operand is called so."""
+        if "reliability" not in named or "reliability" in [each.name for each in self.operands]:
+            return self
+        return self.using(reliability=named.pop("reliability"))
 
     def _plain_operands(self, args: tuple[Any, ...]) -> bool:
         """Whether every operand is a Value or an ASCII text where text is wanted: most calls."""
@@ -298,7 +312,7 @@ def op(text: str, out: Any = str, *, name: str = "", operands: int = 1, **settin
     check("op", {"operands": operands}, {"operands": WHOLE}, BadOp)
     names = ["text"] if operands == 1 else [f"text_{n + 1}" for n in range(operands)]
     places = tuple(Operand(place, result_type(str)) for place in names)
-    called = name or _slug(str(text))
+    called = name or slug(str(text))
     settings = settings_of(called, settings)
     result = typed(out, f"the result of op {called}")
     return Op(called, text, places, result, **settings)
@@ -324,13 +338,6 @@ def _check_op(op: Op[Any]) -> None:
         raise BadOp(f"op {op.name}: only free text can be {how}")
 
 
-def _default_tokens(result: ResultType) -> int:
-    if result.kind == "choice":  # every token is at least one byte of the longest choice
-        assert result.constraint is not None
-        return min(256, max(8, len(result.constraint.spec.encode())))
-    return _DEFAULT_TOKENS[result.kind]
-
-
 def _digest(op: Op[Any]) -> bytes:
     parts = [op.name, op.text, repr(op.result), str(op.max_tokens), op.at_limit]
     parts += [f"{place.name}:{place.type!r}{place.asks}" for place in op.operands]
@@ -342,11 +349,6 @@ def _digest(op: Op[Any]) -> bytes:
     if op.calibration is not None:
         parts.append(f"calibration {tuple(op.calibration)!r}")
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _slug(text: str) -> str:
-    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
-    return "_".join(words[:4]) or "op"
 
 
 def _first(op: Op[Any]) -> Operand:

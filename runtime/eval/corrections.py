@@ -132,7 +132,8 @@ class Corrected(Generic[R]):
         """Begin asking, and give the Value of the answer. ``sample``: see rule 2."""
         check_draws(self.op.name, None, sample)
         operands = operands_of(self.op, args, named)  # a memory is asked once, not by every draw
-        work = Spawn(self.by.correct, self.by.name, (self.subjects, operands, sample))
+        given = (self.subjects, operands, sample)
+        work = Spawn(self.by.correct, self.by.name, given, as_is=True)
         return current().issue(work, ())
 
     def each(self, change: Callable[[Op[Any]], Op[Any]]) -> Corrected[R]:
@@ -203,10 +204,15 @@ class Vote:
         """Give the subject under this vote (rule 4)."""
         if self.equal == "set" and isinstance(subject, Op | Corrected):
             check_set(self.name, _op_of(subject))
-        warm = _changed(
-            subject, lambda op: op if op.temperature else op.using(temperature=self.temperature)
-        )
-        return Corrected(self, (warm,))
+        return Corrected(self, (_changed(subject, self._warm),))
+
+    def _warm(self, op: Op[Any]) -> Op[Any]:
+        """The op as it is drawn (rule 4)."""
+        if op.reliability is not None:
+            raise BadOp(
+                f"{self.name}: {op.name} has a reliability, which plans votes: leave one out"
+            )
+        return op if op.temperature else op.using(temperature=self.temperature)
 
     def correct(
         self, subjects: tuple[Subject[Any], ...], operands: tuple[Any, ...], sample: int

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.checks import NAMES
 from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
-from nlpu.eval.cases import Case, cases_of
+from nlpu.eval.cases import Case, cases_of, is_file
 from nlpu.eval.matching import plain, text_of
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, Question, Subject, called, questions
@@ -45,7 +45,7 @@ from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn, spawn, spawn_issued, spawn_ready
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.ports import GraphPort
-from nlpu.value import Value, current, peek_content, peek_error
+from nlpu.value import Value, current, peek_content, peek_error, see
 
 if TYPE_CHECKING:
     from nlpu.runtime.handle import Run
@@ -102,13 +102,17 @@ class _Asked:
 
 @dataclass(slots=True)
 class Evaluation:
-    """Contestants and the metric of all cases (None: each case's). ``evaluate`` is the program."""
+    """Contestants and the metric of all cases (None: each case's). ``evaluate`` is the program.
+
+    read: its cases are those of a file.
+    """
 
     contestants: Sequence[Contestant]
     metric: Given = None
     cases: tuple[Case, ...] = ()
     _asked: list[list[_Asked]] = field(default_factory=list)
     _models: list[str] = field(default_factory=list)
+    read: bool = False
     _layout: str = ""
 
     def __post_init__(self) -> None:
@@ -123,6 +127,8 @@ class Evaluation:
 
     def evaluate(self, cases: tuple[Case, ...]) -> Report:
         """Ask all cases and give the report."""
+        if self.read:
+            see(UNTRUSTED)  # rule 5, whatever the run was begun with
         ready = self._questions(cases)
         self.cases = cases
         scope = current()
@@ -182,7 +188,7 @@ def prepared(
     contestants = contestants_of(subject, against, processors)
     if isinstance(subject, Op):  # a program has cases of any
         check_ops(dict.fromkeys(called(each.subject) for each in contestants), asked)
-    evaluation = Evaluation(contestants, metric)
+    evaluation = Evaluation(contestants, metric, read=is_file(cases))
     evaluation.check(asked)
     return asked, evaluation
 
@@ -318,7 +324,7 @@ def _check_issued(graph: GraphPort, node: Node) -> None:
     check_ops((work.op.name,), work.cases)
     program.check(work.cases)
     node.lower(UNTRUSTED if work.read else USER)  # rule 5
-    node.work = Spawn(program.evaluate, "check", (work.cases,))
+    node.work = Spawn(program.evaluate, "check", (work.cases,), as_is=True)
     spawn_issued(graph, node)
 
 

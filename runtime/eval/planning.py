@@ -32,13 +32,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from nlpu.checks import RATE, check
 from nlpu.errors import BadOp, BadOperand, ModelError, Usage
-from nlpu.eval.cases import Case, cases_of, is_file
+from nlpu.eval.cases import Case, cases_of
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.likeness import same
 from nlpu.eval.matching import plain, text_of
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, Question, questions
-from nlpu.eval.recipes import Choice, Trial, check_plan, choose
+from nlpu.eval.recipes import Choice, Chosen, Trial, check_plan, choose
 from nlpu.eval.votes import Rule, needs
 from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED
@@ -53,12 +53,15 @@ from nlpu.runtime.eval.corrections import (
     ask,
     called,
 )
-from nlpu.runtime.graph.node import Node, Scope, current_scope
-from nlpu.runtime.graph.spawning import spawn
-from nlpu.value import Value, remembered, see
+from nlpu.runtime.graph.node import Node, current_scope
+from nlpu.runtime.graph.spawning import Spawn
+from nlpu.runtime.run import RunState
+from nlpu.value import Value, current, remembered, see
 
 R = TypeVar("R")
-_CAUTIOUS = ((5, 8), (5, 12), (4, 8), (4, 14), (3, 7), (3, 13), (2, 6), (2, 10))
+CAUTIOUS = (  # ahead, and of how many draws; in fine steps: one too many leaves more unanswered
+    (5, 8), (4, 8), (4, 14), (3, 9), (3, 13), (3, 15), (3, 17), (3, 20), (2, 6), (2, 8), (2, 10),
+)  # fmt: skip
 _AHEAD = (4, 3, 2)
 
 
@@ -72,10 +75,10 @@ class Reliable(NamedTuple, Generic[R]):
         return one_line(f"Reliable({self.choice.trial})")
 
 
-def ladder(op: Op[R], *, abstains: bool = False) -> list[Subject[R]]:
+def ladder(op: Op[R], *, abstains: bool = False, temperature: float = 0.7) -> list[Subject[R]]:
     """Give the recipes that are tried by default, from the most cautious to the boldest."""
-    cautious = [ahead_by(k, most=most)(op) for k, most in _CAUTIOUS if abstains]
-    return [*cautious, *(ahead_by(k)(op) for k in _AHEAD), op]
+    rules = [*(CAUTIOUS if abstains else ()), *((k, 0) for k in _AHEAD)]
+    return [*(ahead_by(k, most=most, temperature=temperature)(op) for k, most in rules), op]
 
 
 def reliable(
@@ -91,28 +94,35 @@ def reliable(
     """
     if not isinstance(op, Op):
         raise BadOp(f"reliable takes an op, not {op!r:.60}; give what corrects it as recipes=")
-    if is_file(cases):
-        see(UNTRUSTED)  # rule 4
+    if _is_sheet(cases):
+        see(UNTRUSTED)  # rule 4; ``cases_of`` sees to other files
+    op = replace(op, reliability=None)
     tried = _checked(op, recipes) if recipes is not None else ladder(op, abstains=abstain > 0)
     abstains, trials, scope = abstain > 0, list[Trial](), current_scope()
     if not _is_sheet(cases):
         known = _distinct(cases)
         check_plan(len(known), reliability, abstain)  # before any of them is asked
-        trials = spawn(try_recipes, op, tried, known, abstains, metric).value
+        given = (op, tried, known, abstains, metric)
+        work = Spawn(try_recipes, try_recipes.__name__, given, as_is=True)
+        trials = current().issue(work, ()).value
 
     def plan() -> dict[str, Any]:
         found, digest, left_out = trials, "", list[str]()
         if _is_sheet(cases):
             sheet = sheet_in(cases)
             if scope is not None:
-                sheet.check_asked(**_asked_now(op, scope))
-            found, left_out = _read_off(op, tried, sheet, abstains=abstains)
+                sheet.check_asked(**asked_now(op, scope.run))
+            found, left_out = read_off(op, tried, sheet, abstains=abstains)
             digest = sheet.digest()
         chosen = choose(found, reliability, abstain)
         choice = chosen.model_copy(update={"left_out": tuple(left_out)})
         return {"sheet": digest, "choice": choice.model_dump(mode="json")}
 
-    choice = Choice.model_validate(remembered(plan, "a recipe")["choice"])
+    kept = remembered(plan, "a recipe")
+    choice = Choice.model_validate(kept["choice"])
+    if scope is not None:
+        chosen = Chosen.of(op.name, reliability, choice, sheet=kept["sheet"])
+        scope.run.chosen[f"{scope.path} {len(scope.run.chosen)}"] = chosen
     found = next((each for each in tried if called(each) == choice.trial.recipe), None)
     if found is None:
         raise Usage(
@@ -155,9 +165,9 @@ def _distinct(cases: Any) -> tuple[Case, ...]:
     return known
 
 
-def _asked_now(op: Op[Any], scope: Scope) -> dict[str, str]:
+def asked_now(op: Op[Any], run: RunState) -> dict[str, str]:
     """What a datasheet must be of, to tell of an op in this run."""
-    run, can = scope.run, scope.run.processor(op.processor).capabilities
+    can = run.processor(op.processor).capabilities
     system = {} if op.system is not None else {"system": str(run.header.get("system", ""))}
     return {
         "model": can.model, "source": can.source, "weights": can.weights,
@@ -165,13 +175,15 @@ def _asked_now(op: Op[Any], scope: Scope) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _read_off(
+def read_off(
     op: Op[Any], tried: Sequence[Subject[Any]], sheet: Datasheet, *, abstains: bool
 ) -> tuple[list[Trial], list[str]]:
     """Trials from a datasheet, and which recipes it has too few draws for. Raises Usage."""
-    mine, found, left_out = sheet.of(op.name, op.digest.hex()), list[Trial](), list[str]()
+    found, left_out = list[Trial](), list[str]()
     for each in tried:
-        rule = _rule_of(op, each, mine.temperature)
+        base = _variant(op, each, sheet)
+        mine = sheet.of(base.name, base.digest.hex())
+        rule = _rule_of(base, each, mine.temperature)
         if rule is not None and needs(rule) > mine.least:
             there = counted(mine.least, "draw")
             left_out.append(
@@ -183,6 +195,13 @@ def _read_off(
     if left_out and not found:
         raise Usage(f"the datasheet has too few draws: {'; '.join(left_out)}; draw more")
     return found, left_out
+
+
+def _variant(op: Op[Any], recipe: Subject[Any], sheet: Datasheet) -> Op[Any]:
+    """The op that a recipe is of: one in other words or with examples, if the sheet has it."""
+    base = recipe if isinstance(recipe, Op) else recipe.op.using(temperature=0.0)
+    known = base.processor == op.processor and sheet.has(base.name, base.digest.hex())
+    return base if known else op
 
 
 def _rule_of(op: Op[Any], recipe: Subject[Any], temperature: float) -> Rule | None:
@@ -261,8 +280,6 @@ def draw_sheet(
 ) -> OpSheet:
     """Draw every case so often, and give the op's sheet. A program."""
     check("draw_sheet", {"temperature": temperature}, {"temperature": RATE}, BadOperand)
-    if is_file(cases):
-        see(UNTRUSTED)
     asked = questions(op, _distinct(cases), metric)
     begun = [_draws(question, draws, temperature) for question in asked]
     found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]

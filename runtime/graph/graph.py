@@ -21,6 +21,8 @@ from typing import Any
 
 from nlpu.errors import Cancelled, Diverged, NlpuError
 from nlpu.label import Label
+from nlpu.ops.op import Call
+from nlpu.reliability import Reliably
 from nlpu.runtime.executor.raised import internal
 from nlpu.runtime.graph.kind import KINDS
 from nlpu.runtime.graph.node import Node, Scope
@@ -90,6 +92,8 @@ class Graph:
 
     def issue(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> Node:
         """Put work on the graph, and give its node."""
+        if scope.asked is not None and type(work) is Call and work.op.reliability is None:
+            work = Reliably(work.op, work.sample, scope.asked)
         node = Node(scope, work, operands)
         replay = scope.run.replay
         if replay.reworded or replay.persona is not None:

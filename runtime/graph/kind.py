@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from nlpu.ops.op import Check
+from nlpu.reliability import Reliably
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.ports import GraphPort
 
@@ -32,13 +33,16 @@ class Kind(NamedTuple):
     lasting: bool = False
 
 
+_RARE: dict[type[Any], str] = {
+    Check: "nlpu.runtime.eval.evaluation", Reliably: "nlpu.runtime.eval.asked",
+}  # fmt: skip
+
+
 class _Kinds(dict[type[Any], Kind]):
-    """Entered by who has them. Few programs check their ops, so that is imported when one does."""
+    """Entered by who has them. What few programs ask for is imported when one does."""
 
     def __missing__(self, work: type[Any]) -> Kind:
-        if work is not Check:
-            raise KeyError(work)
-        import_module("nlpu.runtime.eval.evaluation")
+        import_module(_RARE[work])
         return self[work]
 
 

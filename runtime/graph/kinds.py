@@ -29,6 +29,7 @@ from nlpu.errors import BadOperand
 from nlpu.label import join
 from nlpu.lifting import Gather, Leaf, Lift, check_text, rebuilt
 from nlpu.ops.op import Call, Draws, Map, Op, Operand, Reduce
+from nlpu.reliability import Reliably
 from nlpu.runtime.graph.groups import groups_of, room_for, unbounded
 from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.lifts import lift_issued, lift_ready
@@ -82,9 +83,10 @@ def texts_of(node: Node) -> tuple[str, ...]:
 def _taken(operand: Value[Any], content: Any, place: Operand, op: Op[Any]) -> Any:
     """A Value's content as an operand. What a call of that very type gave is so already."""
     work = operand.work if isinstance(operand, Node) else None
+    where = f"operand {place.name!r} of {op.name}"
     if isinstance(work, Call | Reduce) and work.op.result.annotation == place.type.annotation:
-        return content
-    return place.keep(content, f"operand {place.name!r} of {op.name}")
+        return content if work.op.reliability is None else place.keep(content, where)  # or Unsure
+    return place.keep(content, where)
 
 
 def _call_ready(graph: GraphPort, node: Node) -> None:
@@ -202,13 +204,13 @@ def _will_grow(operand: Any) -> bool:
     return operand.stage is not Stage.SETTLED
 
 
-def _child_call(scope: Scope, work: Call, operands: tuple[Any, ...]) -> Any:
+def _child_call(scope: Scope, work: Call | Reliably, operands: tuple[Any, ...]) -> Any:
     return scope.ports.graph.issue(scope, work, operands)
 
 
 def _grow_map(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -> None:
     op: Op[Any] = node.work.op
-    call, rest = Call(op), node.operands[1:]
+    call, rest = op.plain, node.operands[1:]
     node.grown = [_child_call(scope, call, (item, *rest)) for item in items]
 
 
@@ -238,7 +240,7 @@ def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as
         whole = graph.issue(
             scope, Gather(Joined(tuple(map(Leaf, range(len(group)))))), tuple(group)
         )
-    return graph.issue(scope, Call(op), (whole, *rest))
+    return graph.issue(scope, op.plain, (whole, *rest))
 
 
 def _grow_draws(graph: GraphPort, node: Node) -> None:

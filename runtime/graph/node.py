@@ -34,6 +34,7 @@ from nlpu.errors import BadOperand, Diverged, NlpuError, root_of
 from nlpu.label import USER, Label, join
 from nlpu.ops.op import Map, Reduce
 from nlpu.printing import one_line
+from nlpu.reliability import Reliability
 from nlpu.runtime.graph.label_gaps import asking_line, check_caches, read_apart
 from nlpu.runtime.graph.seen import Cell, Sight
 from nlpu.runtime.graph.stage import Stage, advance
@@ -234,6 +235,9 @@ class Scope:
         self.label: Label = parent.label if parent is not None else USER
         self.sights: list[Sight] = []  # rule 4
         self.origin: Node | None = parent.origin if parent is not None else None  # its Spawn
+        self.asked: Reliability | None = (
+            run.reliability if parent is None else parent.asked
+        )  # of its plain calls
         self.grown_of: Node | None = None  # what it grew out of
         self.is_async = False
         self.ended = False

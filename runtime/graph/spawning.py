@@ -26,12 +26,16 @@ Program = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """A nested program: a scope of its own under this node's position."""
+    """A nested program: a scope of its own under this node's position.
+
+    as_is: its calls are as they are, however reliable those of the run must be.
+    """
 
     program: Program
     name: str
     args: tuple[Any, ...]
     kwargs: tuple[tuple[str, Any], ...] = ()
+    as_is: bool = False
 
 
 def spawn_ready(graph: GraphPort, node: Node) -> None:
@@ -41,6 +45,7 @@ def spawn_ready(graph: GraphPort, node: Node) -> None:
     check_given(node.name, run.given.pop(node.seq, None), lowered=run.lowered)
     scope = node.scope.child(node, work.name, None)
     scope.origin = node
+    scope.asked = None if work.as_is else scope.asked
 
     def done(result: Any, error: BaseException | None) -> None:
         if node.stage is Stage.SETTLED:  # cancelled while an effect inside it was under way

@@ -32,6 +32,7 @@ from nlpu.errors import Usage
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.ops.op import Call, Draws, Map, Op, Reduce
 from nlpu.printing import one_line
+from nlpu.reliability import Reliably
 from nlpu.runtime.journal.records import Outcome, Past
 from nlpu.runtime.journal.store import RunLog
 
@@ -101,7 +102,7 @@ class Ancestor:
 
 def rewritten(work: Any, texts: Mapping[str, str]) -> Any:
     """The work with its op's new text, if one of that name has one."""
-    if not isinstance(work, Call | Draws | Map | Reduce):
+    if not isinstance(work, Call | Draws | Map | Reduce | Reliably):
         return work
     text = texts.get(work.op.name)
     return work if text is None else replace(work, op=replace(work.op, text=text))

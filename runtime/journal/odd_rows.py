@@ -19,8 +19,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
-from nlpu.errors import JournalDamaged, Usage
+from nlpu.errors import BadOperand, JournalDamaged, Usage
 from nlpu.prompt.convention import read, says_more
+from nlpu.reliability import Reliability
 from nlpu.runtime.graph.usage import MOST_FIGURES
 from nlpu.runtime.journal.file import damaged
 from nlpu.runtime.journal.records import OddRow, Past, fold, past_of
@@ -94,6 +95,14 @@ def _usage(content: Any, texts: Texts) -> bool:
         return False
     counted = all(isinstance(each, int) for at, each in enumerate(content) if at != _MONEY)
     return counted and all(_number(each, texts) for each in content)
+
+
+def _asked(content: Any, _: Texts) -> bool:
+    try:
+        Reliability(**content)
+    except (TypeError, BadOperand):
+        return False
+    return True
 
 
 def _limit(content: Any, _: Texts) -> bool:
@@ -202,14 +211,16 @@ _HEADER: Final = _of(
         "estimates": _values(_limit), "engine": _optional(_text), "model": _optional(_text),
         "file": _text, "reads": _text, "price": _optional(_PRICE), "can": _optional(_CAN),
         "eval": _EVAL, "system": _said, "convention": _convention, "unnamed": _text,
-        "cans": _values(_CAN),
+        "cans": _values(_CAN), "reliability": _asked, "sheets": _each(_text),
     },
     ("program", "source", "budget", "estimates", "processors"),
 )  # fmt: skip
+_WHY: Final = ("op", "asked", "why")
 _SUMS: Final = dict.fromkeys(_TOTALS, _number)
 _PART: Final = _of({"name": _text, "service_s": _number, **_SUMS}, ("name", "service_s", *_TOTALS))
+_CHOSEN: Final = _of(dict.fromkeys(_WHY, _text), _WHY)
 _RECEIPT: Final = _of(
-    {"seconds": _number, "by_op": _each(_PART), **_SUMS},
+    {"seconds": _number, "by_op": _each(_PART), "chosen": _each(_CHOSEN), **_SUMS},
     ("seconds", "by_op", *_TOTALS),
 )
 _ERROR: Final = _optional(lambda content, texts: _each(_text)(content, texts) and len(content) == 2)

@@ -36,6 +36,7 @@ from nlpu.judgement import read
 from nlpu.printing import counted, figure, one_line
 from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
 from nlpu.prompt.ids import Prompt
+from nlpu.reliability import Reliability
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.executor.clock import FakeClock
 from nlpu.runtime.handle import state_of
@@ -242,7 +243,8 @@ def _decoder(known: Capabilities) -> Callable[[Request], str]:
 def forecast(
     program: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any], *,
     known: Capabilities, experience: Experience, price: Price = FREE, budget: Budget = UNLIMITED,
-    dry_runs: int = DRY_RUNS, most_calls: int = _MOST_CALLS,
+    dry_runs: int = DRY_RUNS, most_calls: int = _MOST_CALLS, sheets: Any = None,
+    reliability: Reliability | None = None,
 ) -> Forecast:  # fmt: skip
     """What the program would take on that processor. Raises what every dry run of it raises."""
     receipts, refused = list[Receipt](), set[str]()
@@ -252,11 +254,16 @@ def forecast(
     limits = Budget(calls=most, nlops=budget.nlops)
     engine = DryEngine(known, experience)
     with Computer(
-        engine, clock=FakeClock(), prices={"main": price}, limits=_PATIENT, dry=True
+        engine,
+        clock=FakeClock(),
+        prices={"main": price},
+        limits=_PATIENT,
+        dry=True,
+        sheets=sheets,
     ) as computer:
         for seed in range(dry_runs):
             engine.begin(seed)
-            run = computer.run(program, *args, budget=limits, **named)
+            run = computer.run(program, *args, budget=limits, reliability=reliability, **named)
             failure, not_made = run.error, state_of(run).replay.refused
             refused |= not_made
             if failure is None or not_made or isinstance(failure, ModelError | Stopped):

@@ -31,6 +31,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from nlpu.errors import Cancelled
+from nlpu.eval.recipes import Chosen
 from nlpu.judgement import Judgement
 from nlpu.printing import columns, counted, figure, one_line
 from nlpu.processor import DEFAULT_LIMITS
@@ -80,7 +81,10 @@ class ForcedWait(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What a run took. Prints as one line; ``table()`` gives more."""
+    """What a run took. Prints as one line; ``table()`` gives more.
+
+    chosen: how what had to be reliable was asked.
+    """
 
     model_config = ConfigDict(frozen=True)
     calls: int
@@ -112,6 +116,7 @@ class Receipt(BaseModel):
     by_op: tuple[Part, ...]
     by_part: tuple[Part, ...]
     forced: tuple[ForcedWait, ...]
+    chosen: tuple[Chosen, ...] = ()
 
     def __str__(self) -> str:
         reused = f" + {self.reused} reused" if self.reused else ""
@@ -134,6 +139,7 @@ class Receipt(BaseModel):
             f"{_tokens(self.prompt_tokens)} tokens in{cached}, "
             f"{_tokens(self.completion_tokens)} out; {figure(self.seconds)} s, "
             f"parallelism {self.parallelism:.1f}{cut}{again}{failed}{poor}{money}"
+            f"{''.join(f'; {each}' for each in self.chosen)}"
         )
 
     def __repr__(self) -> str:
@@ -150,6 +156,7 @@ class Receipt(BaseModel):
                  f"{figure(part.queue_s)}", f"{figure(part.service_s)}")
             )  # fmt: skip
         lines = [str(self), *columns(rows, right=range(1, len(head)), most=80)]
+        lines += [f"{each.op} for {each.asked}: {each.why}" for each in self.chosen]
         lines += [f"waited {figure(w.seconds)} s in {w.times} at {w.line}" for w in self.forced[:5]]
         return "\n".join(lines)
 
@@ -258,6 +265,7 @@ def receipt_of(run: RunState) -> Receipt:
         by_op=_parts(books.ops),
         by_part=_parts(books.parts),
         forced=_forced(run),
+        chosen=tuple(run.chosen.values()),
     )
 
 

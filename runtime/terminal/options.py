@@ -12,6 +12,7 @@ from nlpu.runtime.settings import ENGINES, NAMES, Settings, read
 
 if TYPE_CHECKING:
     from nlpu.processor import Price
+    from nlpu.reliability import Reliability
     from nlpu.runtime.scheduler.budget import Budget
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -63,6 +64,28 @@ Prices = Annotated[
         help="Money for a million prompt and generated tokens; IN,CACHED,OUT prices cached apart.",
     ),
 ]
+Share = Annotated[
+    float | None,
+    typer.Option("--reliability", metavar="T", help="How often all its calls must be right: 0.95."),
+]
+Steps = Annotated[
+    int, typer.Option("--steps", metavar="N", help="With --reliability: of at most so many calls.")
+]
+Abstain = Annotated[
+    float,
+    typer.Option("--abstain", metavar="SHARE", help="With --reliability: left unanswered at most."),
+]
+Table = Annotated[
+    bool,
+    typer.Option("--table", help="With --reliability: the datasheets' cases are all there are."),
+]
+Sheets = Annotated[
+    Path | None,
+    typer.Option(
+        "--sheets", metavar="PATH",
+        help=f"A datasheet, or a folder of them. {_default('sheets', 'none')}",
+    ),
+]  # fmt: skip
 System = Annotated[
     str | None,
     typer.Option("--system", metavar="TEXT", help="System text of each op that has none itself."),
@@ -106,6 +129,23 @@ def budget_of(now: Settings, before: dict[str, Any] | None = None) -> Budget:
     limits = {"nlops": now.nlops, "calls": now.calls, "seconds": now.seconds}
     given = {name: most for name, most in limits.items() if most is not None}
     return Budget(**{**(before or {}), **given})
+
+
+def reliability_of(
+    share: float | None, steps: int, abstain: float, table: bool
+) -> Reliability | None:
+    """What a run is asked for. Raises Usage."""
+    from nlpu.errors import BadOperand, Usage
+    from nlpu.reliability import Reliability
+
+    try:
+        if share is not None:
+            return Reliability(share, abstain, steps, table)
+    except BadOperand as error:
+        raise Usage(str(error)) from None
+    if steps != 1 or abstain or table:
+        raise Usage("--steps, --abstain and --table are of --reliability: give that, too")
+    return None
 
 
 def price_of(now: Settings) -> Price | None:

@@ -132,6 +132,9 @@ OBJECTS: dict[str, Callable[[Path], Any]] = {
     "ahead by 2(echo)": lambda tmp: nlpu.ahead_by(2)(echo),
     "cascade(echo, verified(echo))": lambda tmp: nlpu.cascade(echo, nlpu.verified(len)(echo)),
     "Choice(a long text": lambda tmp: choose([Trial(recipe=LONG, right=9, wrong=0)], 0.6),
+    "Reliability(share=0.9, abstain=0.1, steps=12, table=False)": lambda tmp: nlpu.Reliability(
+        0.9, 0.1, 12
+    ),
     "Unsure('a long text": lambda tmp: nlpu.Unsure(why=LONG, answers=(LONG,), counts=(1,)),
     "Verified(len)": lambda tmp: nlpu.verified(len),
     "Vote(majority of 3)": lambda tmp: nlpu.majority(3, flags=[lambda said: LONG]),

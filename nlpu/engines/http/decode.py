@@ -29,8 +29,8 @@ from nlpu.engines.http.encode import Dialect
 from nlpu.engines.http.events import Events, Unreadable
 from nlpu.engines.http.finish import declined, finish_of
 from nlpu.engines.http.thinking import Thinking, unopened
-from nlpu.engines.http.usage import counts
-from nlpu.errors import ServerFault
+from nlpu.engines.http.usage import counts, parted
+from nlpu.errors import NlpuError, ServerFault
 from nlpu.types.lenient import fenced
 from nlpu.wire import Reply, Request
 
@@ -102,7 +102,29 @@ def read_reply(dialect: Dialect, request: Request, body: bytes) -> Reply:
         reader = StreamReader(dialect, request)
         reader.feed(body)
         return reader.finish()
-    answer = _load(dialect, body)
+    return _answered(dialect, request, _load(dialect, body), body)
+
+
+def read_replies(dialect: Dialect, request: Request, body: bytes) -> list[Reply | NlpuError]:
+    """The Replies in an answer with several choices, of which each may be a fault.
+
+    What it took is told as a sum: the first has the prompt, and each its part of what was said.
+    """
+    if body.removeprefix(BOM).lstrip()[:6].startswith(_EVENTS):
+        return [read_reply(dialect, request, body)]
+    answer, found = _load(dialect, body), list[Reply | NlpuError]()
+    _raise_error(dialect, request, answer)
+    choices = answer.get("choices")
+    alone = choices if isinstance(choices, list) else []
+    for choice, usage in zip(alone, parted(answer.get("usage"), alone), strict=True):
+        try:
+            found.append(_answered(dialect, request, {"choices": [choice], "usage": usage}, body))
+        except NlpuError as error:
+            found.append(error)
+    return found
+
+
+def _answered(dialect: Dialect, request: Request, answer: dict[str, Any], body: bytes) -> Reply:
     _raise_error(dialect, request, answer)
     said = _Said(dialect, request)
     try:

@@ -95,7 +95,7 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
         parts.append(b',"seed":%d' % asked.seed)
     if dialect.priority and request.priority:
         parts.append(b',"priority":%d' % request.priority)
-    if dialect.vllm:  # shows in the server's log; vLLM makes it unique itself
+    if dialect.vllm and request.id:  # shows in the server's log; vLLM makes it unique itself
         parts.append(b',"request_id":%b' % json.dumps(request.id).encode())
     parts.append(b"}")
     return b"".join(parts)

@@ -18,11 +18,12 @@ Rules
    the sign to free the request, so cancelling is closing.
 4. ``cancel`` cancels the task that awaits ``send`` and turns it into ``Cancelled`` there; a
    cancellation from elsewhere stays a ``CancelledError``.
-5. Per call: one dict entry, one body, one parse. Nothing else is on this path.
+5. Per call: one dict entry, one body, one parse. Nothing else is on this path, but for draws.
 6. A tokenizer is used only if it gives the server's own ids for a probe, where the server can say.
 7. A parameter that a server (not vLLM) refuses by name is left out, in this attempt and all later
    ones; it is asked once for each such parameter. Only what we can do without is left out.
 8. No body is read without a cap (``body``).
+9. Equal draws of one moment are one request (``together``), until a server does not take ``n``.
 
 Seeds are not sent to vLLM unless the caller says that it bears them: with chunked prefill, one
 request with a seed kills its CPU build for everybody. ``serve`` starts it so that it does not.
@@ -47,7 +48,7 @@ from nlpu.checks import ANY_TEXT, COUNT, FLAG, PATH, TEXT, check, maybe
 from nlpu.engines.http import complaints, errors
 from nlpu.engines.http.body import MOST_ERROR, MOST_LIST, MOST_REPLY, read_most
 from nlpu.engines.http.choices import begun_by
-from nlpu.engines.http.decode import StreamReader, has_no_pieces, read_reply
+from nlpu.engines.http.decode import StreamReader, has_no_pieces, read_replies, read_reply
 from nlpu.engines.http.encode import Dialect, encode, fits
 from nlpu.engines.http.probe import (
     ServerCard,
@@ -57,6 +58,7 @@ from nlpu.engines.http.probe import (
     read_card,
     server_ids,
 )
+from nlpu.engines.http.together import Replies, Together, may_gather
 from nlpu.engines.http.transport import Answer, Target
 from nlpu.engines.parameters import COMMON, VLLM
 from nlpu.errors import Cancelled, Usage
@@ -65,6 +67,7 @@ from nlpu.tokens import tokenizer_in
 from nlpu.wire import Capabilities, ConstraintKind, Reply, Request
 
 _CONNECT_S = 10.0
+_NOT_TAKEN = (400, 422, 500, 501)  # how servers refuse what they do not know
 _ASK_S = 30.0
 _END_S = 0.2  # for the end of a connection's answer after the end of its stream
 _KEEPALIVE_S = 3.0  # below uvicorn's five seconds: the server never closes under our request
@@ -120,6 +123,7 @@ class HttpEngine:
         self._directory: Path | None = None  # of the tokenizer in use
         self._head = b""
         self._target: Target | None = None
+        self._together = Together(self._several, self._alone)
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._cancelled: set[str] = set()
 
@@ -207,6 +211,9 @@ class HttpEngine:
         fits(dialect, request)
         self._running[request.id] = task
         try:
+            if on_text is None and "n" not in dialect.untaken and may_gather(request):
+                body = encode(dialect, self._head, request._replace(id=""), False)
+                return await self._together.draw(body, request)
             if request.probabilities and dialect.vllm:
                 dialect = await self._knowing(dialect, request)
             return await self._attempt(dialect, target, request, on_text)
@@ -248,6 +255,32 @@ class HttpEngine:
                     secret=self._key,
                 )
             dialect = learned
+
+    async def _alone(self, request: Request) -> Reply:
+        assert self._dialect is not None and self._target is not None  # who asks has seen them
+        return await self._attempt(self._dialect, self._target, request, None)
+
+    async def _several(self, body: bytes, request: Request, count: int) -> Replies:
+        """So many answers to one body; fewer where the server does not take ``n`` (rule 9)."""
+        dialect, target = self._dialect, self._target
+        assert dialect is not None and target is not None
+        answer = await target.post(b'%b,"n":%d}' % (body[:-1], count))
+        replies: Replies = ()
+        try:
+            if 200 <= answer.status < 300:
+                replies = read_replies(dialect, request, await _whole(dialect, answer))[:count]
+            elif dialect.vllm or answer.status not in _NOT_TAKEN:
+                said = await answer.read(MOST_ERROR)
+                raise errors.from_status(
+                    self._where, answer.status, answer.headers, said, request=request,
+                    window=dialect.window, secret=self._key,
+                )  # fmt: skip
+        finally:
+            answer.close()
+        if len(replies) < count:
+            now = self._dialect or dialect
+            self._dialect = replace(now, untaken=now.untaken | {"n"})
+        return replies
 
     async def _knowing(self, dialect: Dialect, request: Request) -> Dialect:
         """The dialect with the tokens that begin the request's choices; found once."""

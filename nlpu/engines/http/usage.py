@@ -55,3 +55,17 @@ def _count(usage: Any, *path: str) -> int | None:
 
 def _estimate(chars: int) -> int:
     return -(-chars // _CHARS_PER_TOKEN)
+
+
+def parted(usage: Any, choices: list[Any]) -> list[Any]:
+    """The usage of an answer, parted among its choices by the length of what they say.
+
+    The first has the prompt: it was read once. Whole where it cannot be parted.
+    """
+    completion = _any(usage, "completion_tokens", "output_tokens")
+    if completion is None:
+        return [usage] * len(choices)
+    sizes = [len(str(choice)) for choice in choices]
+    ends = [completion * sum(sizes[: n + 1]) // sum(sizes) for n in range(len(sizes))]
+    said = [{"completion_tokens": end - at} for at, end in zip([0, *ends], ends, strict=False)]
+    return [({"prompt_tokens": 0} if n else usage) | part for n, part in enumerate(said)]

@@ -84,6 +84,11 @@ def run(
     price: o.Prices = None,
     system: o.System = None,
     convention: o.Layout = "",
+    reliability: o.Share = None,
+    steps: o.Steps = 1,
+    abstain: o.Abstain = 0.0,
+    table: o.Table = False,
+    sheets: o.Sheets = None,
     trust: o.Trust = False,
     trace: _Trace = False,
     as_json: o.Json = False,
@@ -99,12 +104,12 @@ def run(
     lead_prints_to_stderr()
     now = o.settings(
         engine=engine, model=model, nlops=nlops, calls=calls, seconds=seconds, run_dir=run_dir,
-        price=price,
+        price=price, sheets=sheets,
     )  # fmt: skip
-    budget = o.budget_of(now)
+    budget, asked = o.budget_of(now), o.reliability_of(reliability, steps, abstain, table)
     of_version(convention)  # before anything is loaded
     if origin is not None:
-        _only_edits(program, args, inputs, dry)
+        _only_edits(program, args, inputs, dry, asked)
         _check_vouch(vouch, sets)
         given = Machine(
             engine, model, now.run_dir, durable, o.price_of(now) if price else None, (), system,
@@ -113,8 +118,9 @@ def run(
         return _rerun(origin, sets or [], given, budget, as_json, trust, vouch, file, trace)
     _check_vouch(vouch, None)
     machine = Machine(
-        now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention
-    )
+        now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention,
+        now.sheets,
+    )  # fmt: skip
     loaded, stdin = load(_named(program, sets, trust, file)), Stdin()
     words, named = fill_words(args or [], stdin)
     texts = read_texts(inputs or [], stdin)
@@ -124,19 +130,19 @@ def run(
         loaded.function, bound, engine=now.engine, model=now.model, run_dir=str(now.run_dir)
     )
     if dry:
-        return _forecast(loaded, bound, machine, budget, as_json)
+        return _forecast(loaded, bound, machine, budget, as_json, asked)
     positional, by_name = arranged(loaded.function, *bound)
     header = {
         **_named_by(loaded),
         "reads": "--input" if inputs or stdin.taken or stdin.files else "",
         **machine.facts(),
-        "forecast": kept(machine, loaded.spec, bound),
+        "forecast": kept(machine, _forecast_of(loaded, asked), bound),
     }
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.start(
             loaded.function, *positional, **by_name, budget=budget,
-            header={**header, "can": can_of(computer)}, stream=stream,
+            header={**header, "can": can_of(computer)}, stream=stream, reliability=asked,
         )  # fmt: skip
 
     foretold = header["forecast"]
@@ -191,6 +197,7 @@ def resume(
     changed: _Changed = False,
     trust: o.Trust = False,
     file: o.File = None,
+    sheets: o.Sheets = None,
     run_dir: o.RunDir = None,
     trace: _Trace = False,
     as_json: o.Json = False,
@@ -218,7 +225,7 @@ def resume(
             budget=o.budget_of(now, header["budget"]), changed=changed, stream=stream,
         )  # fmt: skip
 
-    machine = machine_of(record, Machine(engine, model, now.run_dir))
+    machine = machine_of(record, Machine(engine, model, now.run_dir, sheets=sheets))
     more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
     return carry(
         loaded, begin, machine, as_json, again=again, seconds=now.seconds,
@@ -261,15 +268,20 @@ def replay(
 # -- checks ----------------------------------------------------------------------------------
 
 
+def _forecast_of(loaded: Program, asked: Any) -> str:
+    """What a forecast is of."""
+    return loaded.spec if asked is None else f"{loaded.spec} {asked!r}"
+
+
 def _forecast(
-    loaded: Program, bound: Any, machine: Machine, budget: Budget, as_json: bool
+    loaded: Program, bound: Any, machine: Machine, budget: Budget, as_json: bool, asked: Any
 ) -> int:  # fmt: skip
     """``--dry``: say what the run would take, and make no call."""
     from nlpu.runtime.terminal.output import write_json
     from nlpu.runtime.terminal.run import dry as forecasting
 
-    made = forecasting.made(loaded.function, bound, machine, budget)
-    forecasting.keep(machine, loaded.spec, bound, made)
+    made = forecasting.made(loaded.function, bound, machine, budget, asked)
+    forecasting.keep(machine, _forecast_of(loaded, asked), bound, made)
     if as_json:
         write_json(made.model_dump(mode="json"))
     else:
@@ -278,12 +290,14 @@ def _forecast(
 
 
 def _only_edits(
-    program: str | None, args: list[str] | None, inputs: list[str] | None, dry: bool
+    program: str | None, args: list[str] | None, inputs: list[str] | None, dry: bool, asked: Any
 ) -> None:
     from nlpu.errors import Usage
 
-    if program or args or inputs:
-        raise Usage("--from takes program and arguments from the run; leave them out")
+    if program or args or inputs or asked:
+        raise Usage(
+            "--from takes program, arguments and --reliability from the run; leave them out"
+        )
     if dry:
         raise Usage("--dry forecasts a program from its start; leave --from out")
 

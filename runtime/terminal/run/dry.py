@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from nlpu.engines import named_engine
 from nlpu.private import make_dir, make_file
 from nlpu.processor import FREE, Price
+from nlpu.reliability import Reliability
 from nlpu.runtime.journal.header import result_text
 from nlpu.runtime.observe.forecast import Forecast, Interval, forecast
 from nlpu.runtime.observe.receipt import Receipt
@@ -51,9 +52,14 @@ class Machine(Protocol):
     def run_dir(self) -> Path: ...
     @property
     def price(self) -> Price | None: ...
+    @property
+    def sheets(self) -> Path | None: ...
 
 
-def made(program: Callable[..., Any], bound: Bound, machine: Machine, budget: Budget) -> Forecast:
+def made(
+    program: Callable[..., Any], bound: Bound, machine: Machine, budget: Budget,
+    asked: Reliability | None = None,
+) -> Forecast:  # fmt: skip
     """The forecast. Raises what opening the engine raises, and what every dry run raises."""
     listed = [each.record for each in summaries(machine.run_dir)[0]]
     same = [record for record in listed if _is_on(record, machine)]
@@ -66,7 +72,7 @@ def made(program: Callable[..., Any], bound: Bound, machine: Machine, budget: Bu
     args, named = bound
     return forecast(
         program, args, named, known=known, experience=experience,
-        price=machine.price or FREE, budget=budget,
+        price=machine.price or FREE, budget=budget, sheets=machine.sheets, reliability=asked,
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ class Machine:
     models: tuple[str, ...] = ()
     system: str | None = None
     convention: str = ""
+    sheets: Path | None = None
 
     def engines(self) -> Any:
         """What a computer is given: the engine, or of several models one for each by name."""
@@ -78,7 +79,15 @@ def machine_of(record: Record, given: Machine) -> Machine:
     if models and given.model is not None:
         raise Usage(f"the run {record.name} has models of its own: {', '.join(models)}")
     return Machine(
-        engine, model, given.run_dir, durable, price, models, given.system, given.convention
+        engine,
+        model,
+        given.run_dir,
+        durable,
+        price,
+        models,
+        given.system,
+        given.convention,
+        given.sheets,
     )
 
 
@@ -101,7 +110,7 @@ def carry(
     computer = Computer(
         machine.engines(), model=machine.model, api_key=api_key(), run_dir=machine.run_dir,
         durable=machine.durable, prices=machine.prices(), person=asked, system=voice.system,
-        convention=voice.convention,
+        convention=voice.convention, sheets=machine.sheets,
     )  # fmt: skip
     job = Job(
         computer, begin, machine.run_dir, machine.model, tuple(again or ()),

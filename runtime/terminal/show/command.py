@@ -232,7 +232,7 @@ def _parsed(text: str) -> Any:
 
 def _print_details(record: Record, every: bool) -> None:
     from nlpu.printing import folded
-    from nlpu.runtime.terminal.output import console, write
+    from nlpu.runtime.terminal.output import console, safe, write
     from nlpu.runtime.terminal.show.calltree import tree_of
 
     out = console()
@@ -241,6 +241,8 @@ def _print_details(record: Record, every: bool) -> None:
     out.print(tree_of(record, None if every else _MOST_CALLS, out.width))
     if record.receipt is not None:
         write("the last life's calls\n" + _receipt_table(record.receipt, out.width) + "\n")
+        for each in record.receipt.get("chosen", ()):
+            write(safe(f"{each['op']} for {each['asked']}: {each['why']}") + "\n")
         _compare_forecast(record.past.header.get("forecast"), record.receipt)
 
 

@@ -50,5 +50,9 @@ def _notes(plan: Plan) -> Iterator[str]:
     drivers = [thing.name for thing in outside if thing.kind == "driver"]
     if drivers:
         yield f"whoever runs it gives it these drivers: {', '.join(drivers)}"
+    if any(step.how == "sample" for step in plan.steps):
+        yield "of votes the draw that won is written: run again, there is no vote"
+    if any(getattr(thing, "reliability", None) for thing in plan.uses.values()):
+        yield "how reliable its answers must be is not written: nlpu run --reliability"
     if any(step.given for step in plan.steps):
         yield "branches are written as they fell; a step whose condition does not hold fails"

@@ -15,8 +15,9 @@ from nlpu.errors import BadOperand, Usage
 from nlpu.eval.bounds import OutOfReach, TooFewCases, shown
 from nlpu.eval.recipes import Choice, Trial, choose
 from nlpu.eval.votes import Ahead, fold
+from nlpu.runtime.eval import planning
 
-CAUTIOUS = [Ahead(k, m) for k, m in ((5, 8), (5, 12), (4, 8), (4, 14), (3, 7), (3, 13), (2, 6))]
+CAUTIOUS = [Ahead(k, most) for k, most in planning.CAUTIOUS]
 ANSWERING = [Ahead(k) for k in (4, 3, 2, 1)]
 CASES, FRESH = 200, 10_000
 SEEDS = [
@@ -134,7 +135,7 @@ def test_hardly_more_is_left_unanswered_than_must_be(seeds: int) -> None:
     ]
     assert least > 0.05 and len(made) >= 0.85 * seeds
     assert sum(real[each.trial.recipe].share < reliability for each in made) <= 0.07 * seeds
-    assert fmean(real[each.trial.recipe].abstained for each in made) <= least + 0.1
+    assert fmean(real[each.trial.recipe].abstained for each in made) <= least + 0.09
 
 
 # -- one by one ------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from kit import echo, execute, said
 
-from nlpu import Computer, Scripted, driver, nlop, reliable
+from nlpu import Budget, Computer, Scripted, driver, nlop, reliable
 from nlpu.errors import Refused
+from nlpu.eval.cases import cases_of
 from nlpu.label import UNTRUSTED, USER
 from nlpu.runtime.drivers.person import ScriptedPerson
 
@@ -60,6 +61,39 @@ def test_the_report_of_a_files_cases_is_untrusted(path: Path) -> None:
     assert execute(acts(ROWS[:1]), engine=said).result == "sent to eve-0"
     assert execute(lambda: echo.check(path), engine=said).label == UNTRUSTED
     assert execute(lambda: echo.check(ROWS[:1]), engine=said).label == USER
+
+
+def test_a_program_that_reads_cases_itself_has_seen_them(path: Path) -> None:
+    def acts(cases: Any) -> Any:
+        return lambda: letter(str(len(cases_of(cases))))
+
+    run = execute(acts(str(path)), engine=said, person=ScriptedPerson())
+    assert isinstance(run.error, Refused) and "untrusted" in str(run.error)
+    assert execute(acts(ROWS), engine=said).result == "sent to 60"
+
+
+def test_a_check_of_a_files_cases_lowers_its_report_alone(path: Path) -> None:
+    def program() -> Any:
+        report = echo.check(str(path))
+        return letter("anna"), report.label
+
+    run = execute(program, engine=said)
+    assert run.result[0] == "sent to anna" and run.result[1] == UNTRUSTED
+
+
+def test_an_evaluation_that_goes_on_with_a_file_is_of_a_file(path: Path) -> None:
+    """Begun with a program's own cases, and stopped: what then comes of the file may not act."""
+
+    def told(text: str) -> str:
+        return letter(str(echo(text)))
+
+    person = ScriptedPerson()
+    with Computer(Scripted(said), person=person, run_dir=path.parent) as machine:
+        begun = machine.evaluate(told, ROWS, budget=Budget(calls=3))
+        assert begun.stopped and not person.asked
+        run = next(path.parent.glob("*.db")).stem
+        report = machine.evaluate(told, str(path), resume=run, budget=Budget(calls=99))
+    assert "refused" in report.rows[-1].error and person.asked
 
 
 def test_whoever_plans_by_a_file_is_led_by_it(path: Path) -> None:

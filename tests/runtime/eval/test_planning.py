@@ -100,7 +100,7 @@ def test_the_ladder_may_be_ones_own() -> None:
         return repr(sure)
 
     assert execute(program, engine=right(0.88)).result.startswith("Op colour")
-    assert len(ladder(colour)) == 4 and len(ladder(colour, abstains=True)) == 12
+    assert len(ladder(colour)) == 4 and len(ladder(colour, abstains=True)) == 15
 
 
 def test_recipes_may_be_on_several_processors() -> None:
@@ -232,6 +232,24 @@ def test_a_recipe_is_read_off_a_sheet_without_a_call(tmp_path: Path) -> None:
     assert (run.result, run.receipt.calls) == ("ahead by 2(colour)", 0)
     asked = execute(lambda: repr(reliable(colour, 0.9, CASES).op), engine=right(0.88))
     assert asked.result == run.result
+
+
+def test_examples_are_recipes_where_the_sheet_has_them(tmp_path: Path) -> None:
+    """The op with examples is right at once; the plain one would need votes."""
+    shown = colour.using(name="colour_shown", examples=[("the sky", "blue")])
+    plain, better = sheet(), execute(lambda: draw_sheet(shown, CASES, 20), engine="red").result
+    path = tmp_path / "sheet.json"
+    ops = {each.op: each for each in (plain, better)}
+    path.write_text(Datasheet(model="scripted", ops=ops).model_dump_json(), encoding="utf-8")
+
+    def program(*recipes: Any) -> Any:
+        return reliable(colour, 0.9, path, recipes=recipes).choice.trial.recipe
+
+    assert execute(program, ahead_by(3)(shown), shown, engine="red").result == "colour_shown"
+    votes = [ahead_by(3)(shown), ahead_by(3)(colour), shown, colour]
+    assert execute(program, *votes, engine="red").result == "colour_shown"
+    elsewhere = execute(program, shown.using(processor="main"), engine="red")
+    assert isinstance(elsewhere.error, BadOperand) and "give cases" in str(elsewhere.error)
 
 
 def test_a_run_that_goes_on_keeps_what_it_read(tmp_path: Path) -> None:
