@@ -46,7 +46,7 @@ class CaseDraws(BaseModel):
     """The draws of a case: which answers are equal (VOID: no valid one), and which are right.
 
     once: the answer of the op as it is, which is mostly asked at temperature 0. answers: the texts
-    of those that differ, by their numbers.
+    of those that differ, by their numbers. asked: what tells the operands from others ("": older).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +55,7 @@ class CaseDraws(BaseModel):
     right: tuple[int, ...] = ()
     once: int = VOID
     answers: tuple[str, ...] = ()
+    asked: str = ""
 
     @property
     def share(self) -> float:

@@ -105,7 +105,7 @@ def reliable(
         if _is_sheet(cases):
             sheet = sheet_in(cases)
             if scope is not None:
-                sheet.check_asked(**_asked_now(op, scope))
+                sheet.check_asked(**asked_now(op, scope))
             found, left_out = _read_off(op, tried, sheet, abstains=abstains)
             digest = sheet.digest()
         chosen = choose(found, reliability, abstain)
@@ -155,7 +155,7 @@ def _distinct(cases: Any) -> tuple[Case, ...]:
     return known
 
 
-def _asked_now(op: Op[Any], scope: Scope) -> dict[str, str]:
+def asked_now(op: Op[Any], scope: Scope) -> dict[str, str]:
     """What a datasheet must be of, to tell of an op in this run."""
     run, can = scope.run, scope.run.processor(op.processor).capabilities
     system = {} if op.system is not None else {"system": str(run.header.get("system", ""))}
