@@ -24,22 +24,22 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from math import exp
+from math import ceil
 from os import PathLike
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nlpu.errors import Usage
-from nlpu.eval.calibrate import Pairs, fitted
-from nlpu.eval.intervals import Interval, bootstrap, wilson
+from nlpu.eval.bounds import bounded
+from nlpu.eval.diagram import FOLDS, Diagram, calibrated
+from nlpu.eval.intervals import Interval, wilson
 from nlpu.eval.recipes import Trial
+from nlpu.eval.speed import Pace, Reading, Repeats
 from nlpu.eval.votes import Rule, fold
 
 VOID = -1
-_FOLDS = 5
 
 
 class CaseDraws(BaseModel):
@@ -77,40 +77,10 @@ class CaseDraws(BaseModel):
         return None if won is None else tally.answers[won] in self.right, tally.draws
 
 
-class Diagram(NamedTuple):
-    """A reliability diagram: by tenths of the probability of yes, how many, its mean, and of how
-    many it is true. error: the expected calibration error (Guo and others, "On calibration of
-    modern neural networks", 2017)."""
-
-    bins: tuple[tuple[int, float, float], ...]
-    error: float
-
-    @classmethod
-    def of(cls, pairs: Pairs) -> Diagram:
-        """Give the diagram of probabilities with the truth."""
-        rows: dict[int, list[tuple[float, bool]]] = {}
-        for probability, truth in pairs:
-            rows.setdefault(min(9, int(10 * probability)), []).append((probability, truth))
-        bins = tuple(
-            (len(row), fmean(p for p, _ in row), fmean(truth for _, truth in row))
-            for _, row in sorted(rows.items())
-        )
-        gaps = sum(count * abs(said - true) for count, said, true in bins)
-        return cls(bins, gaps / max(1, len(pairs)))
-
-
-def _calibrated(pairs: Pairs) -> list[tuple[float, bool]]:
-    """Each probability as a calibration reads it that was fitted to the other folds."""
-    found = []
-    for part in range(_FOLDS):
-        fit = fitted([pair for place, pair in enumerate(pairs) if place % _FOLDS != part])
-        found += [(1 / (1 + exp(-fit.odds(p))), truth) for p, truth in pairs[part::_FOLDS]]
-    return found
-
-
 class OpSheet(BaseModel):
     """One op. tokens: of a draw's prompt and answer, in the mean. latency_s: median and 95th.
 
+    paces: how fast it is at so many at once. repeats: whether it says the same again.
     judged: of an op that judges, the probability of yes and the truth, a case each, asked as it is.
     """
 
@@ -122,6 +92,18 @@ class OpSheet(BaseModel):
     tokens: tuple[float, float] = (0.0, 0.0)
     latency_s: tuple[float, float] = (0.0, 0.0)
     judged: tuple[tuple[float, bool], ...] = ()
+    paces: tuple[Pace, ...] = ()
+    repeats: Repeats | None = None
+
+    @property
+    def alone_s(self) -> float:
+        """Seconds that a call takes where no other is made, as far as that was measured."""
+        return self.paces[0].p50_s if self.paces else self.latency_s[0]
+
+    def busy_s(self, in_flight: int) -> float:
+        """Give the seconds by which each call before it delays another."""
+        best = max((pace.calls_per_s for pace in self.paces), default=0.0)
+        return 1 / best if best else self.latency_s[0] / in_flight
 
     @property
     def least(self) -> int:
@@ -135,8 +117,8 @@ class OpSheet(BaseModel):
 
     @property
     def interval(self) -> Interval:
-        """Its 95 % interval (rule 1)."""
-        return bootstrap([case.share for case in self.cases], 0.0, 1.0)
+        """Its 95 % interval (rule 1); that of alike cases is as wide as their number makes it."""
+        return bounded([case.share for case in self.cases])
 
     @property
     def ceiling(self) -> float:
@@ -166,8 +148,8 @@ class OpSheet(BaseModel):
         The second is None with fewer than ten cases of yes or of no.
         """
         yes = sum(truth for _, truth in self.judged)
-        enough = min(yes, len(self.judged) - yes) >= 2 * _FOLDS
-        return Diagram.of(self.judged), Diagram.of(_calibrated(self.judged)) if enough else None
+        enough = min(yes, len(self.judged) - yes) >= 2 * FOLDS
+        return Diagram.of(self.judged), Diagram.of(calibrated(self.judged)) if enough else None
 
     def trials(self, rules: Sequence[Rule | None], *, abstains: bool = False) -> list[Trial]:
         """Try rules on what was drawn (rule 4)."""
@@ -195,7 +177,14 @@ class Datasheet(BaseModel):
     convention: str = ""
     system: str = ""
     date: str = ""
+    window: int = 0
+    reading: Reading | None = None
     ops: dict[str, OpSheet]
+
+    @property
+    def estimates(self) -> dict[str, int]:
+        """Tokens that each op's answers are expected to have, for ``Computer.run(estimates=)``."""
+        return {name: ceil(sheet.tokens[1]) for name, sheet in self.ops.items()}
 
     def of(self, op: str, digest: str) -> OpSheet:
         """Give the sheet of an op. Raises Usage where it is not there, or in other words."""

@@ -50,7 +50,7 @@ class Part(NamedTuple):
     @property
     def cost(self) -> tuple[float, float]:
         """What a call costs (rule 4)."""
-        return self.money, self.sheet.latency_s[0]
+        return self.money, self.sheet.alone_s
 
 
 class Step(BaseModel):
@@ -209,7 +209,7 @@ def tried(parts: tuple[Part, ...], rung: Rung, level: float = LEVEL) -> Route:
     steps = tuple(
         Step(
             processor=part.name, **_rule(rule), temperature=part.sheet.temperature,
-            reached=came / count, calls=made / count, latency_s=part.sheet.latency_s[0],
+            reached=came / count, calls=made / count, latency_s=part.sheet.alone_s,
             pace_s=part.pace_s,
         )
         for part, rule, made, came in zip(parts, rung, calls, reached, strict=True)

@@ -163,8 +163,7 @@ def _part(scope: Scope, op: Op[Any], sheet: Datasheet) -> Part:
     sheet.check_asked(**asked_now(op, scope))
     mine = sheet.of(op.name, op.digest.hex())
     money = processor.price.of(round(mine.tokens[0]), 0, round(mine.tokens[1]))
-    pace_s = mine.latency_s[0] / processor.max_in_flight
-    return Part(str(op.processor), mine, money, pace_s)
+    return Part(str(op.processor), mine, money, mine.busy_s(processor.max_in_flight))
 
 
 def _subject(op: Op[R], route: Route) -> Subject[R]:
