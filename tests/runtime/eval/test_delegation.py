@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import pytest
 from kit import computer, execute, finish, keep
 
+from benchmarks import delegation as bench
 from nlpu import Budget, Price, Run, Scripted, delegated, nlop
 from nlpu.errors import (
     BadOp,
@@ -26,6 +28,7 @@ from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet
 from nlpu.eval.routes import ALONE, PAIR, Part, routes_of, tried
 from nlpu.label import UNTRUSTED, USER
 from nlpu.runtime.eval.corrections import Unsure
+from nlpu.runtime.eval.planning import draw_sheet
 from nlpu.testing.scripted import Seen
 
 PRICES = {"small": Price(1.0, 1.0, 1.0), "large": Price(20.0, 20.0, 20.0)}
@@ -356,3 +359,33 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         assert isinstance(run.error, error) and says in str(run.error), (says, run.error)
     with pytest.raises(NotInRun, match="delegated is for programs"):
         delegated(colour, 0.95, SHEETS)
+
+
+# -- the benchmark ---------------------------------------------------------------------------------
+
+
+def test_the_benchmark_asks_each_alone_and_then_all_together() -> None:
+    def small(seen: Seen) -> str:
+        text = seen.operands["text"]
+        if "It was not" in text:  # what it cannot tell
+            return Random(seen.request.id).choice(bench.COLOURS)
+        return str(re.findall("|".join(bench.COLOURS), text)[-1])
+
+    def large(seen: Seen) -> str:
+        return str(re.findall("|".join(bench.COLOURS), seen.operands["text"])[-1])
+
+    made = {"m-1m": Scripted(small, model="m-1m"), "m-2b": Scripted(large, model="m-2b")}
+    with computer(made, prices={name: bench.price_of(name) for name in made}) as machine:
+        sheets = {
+            name: Datasheet(model=name, ops={"colour": machine.run(
+                lambda name=name: draw_sheet(bench.colour.using(processor=name), bench.CASES, 4)
+            ).result})
+            for name in made
+        }  # fmt: skip
+        found = bench.measure(machine, sheets, 0.8, 20)
+    one, other, both = found["rows"]
+    assert one["right"] < 20 == other["right"] and both["right"] >= 19
+    assert both["money"] < other["money"] and set(both["by"]) == set(made)
+    assert "   ahead by 2 of 2 on m-1m, then m-2b: 59 of 60 right" in found["routes"]
+    with pytest.raises(Usage, match="does not tell how large"):
+        bench.price_of("mine")
