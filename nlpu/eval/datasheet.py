@@ -29,14 +29,14 @@ from os import PathLike
 from pathlib import Path
 from statistics import fmean
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nlpu.errors import Usage
 from nlpu.eval.bounds import bounded
 from nlpu.eval.diagram import FOLDS, Diagram, calibrated
 from nlpu.eval.intervals import Interval, wilson
 from nlpu.eval.recipes import Trial
-from nlpu.eval.speed import Pace, Reading, Repeats
+from nlpu.eval.speed import Amount, Count, Pace, Reading, Repeats
 from nlpu.eval.votes import Rule, fold
 
 VOID = -1
@@ -51,7 +51,7 @@ class CaseDraws(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     id: str
-    draws: tuple[int, ...]
+    draws: tuple[int, ...] = Field(min_length=1)
     right: tuple[int, ...] = ()
     once: int = VOID
     answers: tuple[str, ...] = ()
@@ -87,10 +87,10 @@ class OpSheet(BaseModel):
     model_config = ConfigDict(frozen=True)
     op: str
     digest: str
-    temperature: float
-    cases: tuple[CaseDraws, ...]
-    tokens: tuple[float, float] = (0.0, 0.0)
-    latency_s: tuple[float, float] = (0.0, 0.0)
+    temperature: Amount
+    cases: tuple[CaseDraws, ...] = Field(min_length=1)
+    tokens: tuple[Amount, Amount] = (0.0, 0.0)
+    latency_s: tuple[Amount, Amount] = (0.0, 0.0)
     judged: tuple[tuple[float, bool], ...] = ()
     paces: tuple[Pace, ...] = ()
     repeats: Repeats | None = None
@@ -177,7 +177,7 @@ class Datasheet(BaseModel):
     convention: str = ""
     system: str = ""
     date: str = ""
-    window: int = 0
+    window: Count = 0
     reading: Reading | None = None
     ops: dict[str, OpSheet]
 
@@ -224,5 +224,7 @@ def sheet_in(path: str | PathLike[str]) -> Datasheet:
         return Datasheet.model_validate(found.get("sheet", found))
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, AttributeError, ValidationError):
-        raise Usage(f"{path} is no datasheet: make one with nlpu bench datasheet") from None
+    except (ValueError, AttributeError, ValidationError, RecursionError) as error:
+        odd = error.errors()[0] if isinstance(error, ValidationError) else None
+        where = "" if odd is None else f" ({'.'.join(map(str, odd['loc']))}: {odd['msg']})"
+        raise Usage(f"{path} is no datasheet{where}: make one with nlpu bench datasheet") from None

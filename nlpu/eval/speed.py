@@ -8,21 +8,26 @@ Rules
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Pace(BaseModel):
     """What so many calls at once come to (rules 1 and 2). cached: of the prompts' tokens."""
 
     model_config = ConfigDict(frozen=True)
-    at_once: int
-    in_flight: int
-    calls: int
-    calls_per_s: float
-    tokens_per_s: float
-    p50_s: float
-    p95_s: float
-    cached: float = 0.0
+    at_once: Count
+    in_flight: Count
+    calls: Count
+    calls_per_s: Amount
+    tokens_per_s: Amount
+    p50_s: Amount
+    p95_s: Amount
+    cached: Amount = 0.0
 
     @property
     def nlops_per_s(self) -> float:
@@ -34,10 +39,10 @@ class Repeats(BaseModel):
     """Of how many cases the answer at temperature 0 was the same again: alone, and in a crowd."""
 
     model_config = ConfigDict(frozen=True)
-    cases: int
-    alone: int
-    crowd: int
-    crowd_of: int
+    cases: Count
+    alone: Count
+    crowd: Count
+    crowd_of: Count
 
     def __str__(self) -> str:
         return (
@@ -50,9 +55,9 @@ class Reading(BaseModel):
     """How fast a model reads a prompt of so many tokens, and with all but its last words known."""
 
     model_config = ConfigDict(frozen=True)
-    tokens: int
-    tokens_per_s: float
-    shared_prefix: float
+    tokens: Count
+    tokens_per_s: Amount
+    shared_prefix: Amount
 
     def __str__(self) -> str:
         return (

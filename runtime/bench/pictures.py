@@ -72,7 +72,7 @@ def _of_sheets(figures: dict[str, Any]) -> list[Callable[[Any], None]]:
     target = f"right in one call, 95 % (grey: {figures['target']:g})"
     return [
         lambda axes: _bars(axes, models, [""], windows, "window, tokens"),
-        lambda axes: _bars(axes, models, [""], [[max(each)] for each in best.values()],
+        lambda axes: _bars(axes, models, [""], [[max(each, default=0)] for each in best.values()],
                            "operations a second, of the quickest op"),
         lambda axes: _bars(axes, models, ops, correct, "correct calls a second"),
         lambda axes: _shares(axes, rows, models, ops, figures["target"], target),

@@ -25,7 +25,7 @@ from nlpu.eval.bounds import OutOfReach, TooFewCases
 from nlpu.eval.datasheet import Datasheet, OpSheet
 from nlpu.eval.intervals import newcombe, wilson
 from nlpu.eval.routes import Part, Route, routes_of
-from nlpu.printing import figure
+from nlpu.printing import figure, one_line, safe
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 
 RIGHT = ("op, model", "cases", "once %", "95 %", "a draw %", "95 %", "ceiling %")
@@ -54,15 +54,16 @@ def _told_apart(sheets: Sequence[Datasheet]) -> Iterator[tuple[Datasheet, str]]:
     """Each with a name that no other has: sheets may be of one model on two engines."""
     for number, sheet in enumerate(sheets, 1):
         alike = sum(other.model == sheet.model for other in sheets) > 1
-        yield sheet, f"{sheet.model} ({number}: {sheet.engine or '-'})" if alike else sheet.model
+        name = f"{sheet.model} ({number}: {sheet.engine or '-'})" if alike else sheet.model
+        yield sheet, one_line(name, 60)
 
 
 def _model(sheet: Datasheet) -> dict[str, Any]:
     reading = sheet.reading
     return {
-        "model": sheet.model, "weights": sheet.weights[:12], "engine": sheet.engine,
-        "convention": sheet.convention, "system": sheet.system, "date": sheet.date,
-        "window": sheet.window or None,
+        "model": sheet.model, "weights": safe(sheet.weights[:12]),
+        "engine": one_line(sheet.engine), "convention": one_line(sheet.convention),
+        "system": sheet.system, "date": sheet.date, "window": sheet.window or None,
         "reads_per_s": None if reading is None else reading.tokens_per_s,
         "shared_prefix": None if reading is None else reading.shared_prefix,
     }  # fmt: skip
@@ -74,7 +75,7 @@ def _row(model: str, sheet: OpSheet, target: float) -> dict[str, Any]:
     route, why = at_target(sheet, target)
     reached = None if route is None or best is None else best * correct_share(route)
     return {
-        "op": sheet.op, "model": model, "digest": sheet.digest, "cases": count,
+        "op": one_line(sheet.op, 60), "model": model, "digest": sheet.digest, "cases": count,
         "once": sheet.once / count, "once_interval": wilson(sheet.once, count),
         "draw": sheet.right, "draw_interval": sheet.interval, "ceiling": sheet.ceiling,
         "nlops_per_s": max((pace.nlops_per_s for pace in sheet.paces), default=None),
@@ -112,7 +113,7 @@ def _differences(sheets: Sequence[Datasheet], name: str) -> Iterator[dict[str, A
             if (second := cases.get(first.id)) is not None and first.asked == second.asked
         ]
         if mine.digest != theirs.digest or not pairs:
-            yield {"op": name, "a": one.model, "b": other.model, "cases": 0}
+            yield {"op": one_line(name, 60), "a": one.model, "b": other.model, "cases": 0}
             continue
         both, mine_alone, theirs_alone, neither = (
             pairs.count(pair)
@@ -120,7 +121,7 @@ def _differences(sheets: Sequence[Datasheet], name: str) -> Iterator[dict[str, A
         )
         low, high = newcombe(both, theirs_alone, mine_alone, neither)
         yield {
-            "op": name, "a": one.model, "b": other.model, "cases": len(pairs),
+            "op": one_line(name, 60), "a": one.model, "b": other.model, "cases": len(pairs),
             "difference": (theirs_alone - mine_alone) / len(pairs), "interval": (low, high),
         }  # fmt: skip
 

@@ -253,3 +253,35 @@ def test_readings_say_what_they_are() -> None:
         "reads 1,234 tokens a second; of 500 tokens whose beginning was read before, a call is "
         "3.2 times as fast"
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "given", "says"),
+    [
+        ("latency_s", [float("nan"), 1], "ops.judge.latency_s.0: Input should be a finite number"),
+        ("tokens", [-5, 1], "ops.judge.tokens.0"),
+        ("cases", [], "ops.judge.cases"),
+        ("temperature", "hot", "ops.judge.temperature"),
+    ],
+    ids=["nan", "negative", "no cases", "text"],
+)
+def test_a_sheet_with_impossible_figures_is_none(
+    tmp_path: Path, place: str, given: Any, says: str
+) -> None:
+    path = tmp_path / "sheet.json"
+    odd = {"op": "judge", "digest": "", "temperature": 0.7, "cases": [{"id": "a", "draws": [0]}]}
+    path.write_text(json.dumps({"model": "m", "ops": {"judge": odd}}))
+    assert sheet_in(path).ops["judge"].right == 0
+    path.write_text(json.dumps({"model": "m", "ops": {"judge": odd | {place: given}}}))
+    with pytest.raises(Usage, match=f"is no datasheet .{says}"):
+        sheet_in(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(Usage, match="is no datasheet: make one"):
+        sheet_in(path)
+
+
+def test_names_from_a_file_drive_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = sheet("a\x1b[31mb\u202e").model_copy(update={"engine": "\x1b[2J", "convention": "\x07"})
+    tables(side_by_side([odd, odd], 0.9))
+    told = capsys.readouterr().out
+    assert "a<U+001B>[31mb<U+202E>" in told and not set("\x1b\x07\u202e") & set(told)
