@@ -212,8 +212,8 @@ class Datasheet(BaseModel):
                 )
 
     def digest(self) -> str:
-        """Give what tells it from every other sheet."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Give what tells it from every other sheet; that of a file stays, whoever reads it later."""
+        text = json.dumps(self.model_dump(mode="json", exclude_unset=True), sort_keys=True)
         return blake2b(text.encode(), digest_size=16).hexdigest()
 
 

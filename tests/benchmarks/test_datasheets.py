@@ -170,6 +170,7 @@ def test_what_older_sheets_do_not_tell_is_not_made_up(
     for case in old["ops"]["colour"]["cases"]:
         del case["asked"]
     (tmp_path / "old.json").write_text(json.dumps(old))
+    assert sheet_in(tmp_path / "old.json").digest() == "25adb89fda2d4f8d6b5aca6af98c3a89"
     twin = sheet("old", paces=(PACE,))
     figures = {"bench": "datasheets", **side_by_side([sheet_in(tmp_path / "old.json"), twin], 0.9)}
     tables(figures)
