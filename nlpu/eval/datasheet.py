@@ -212,7 +212,7 @@ class Datasheet(BaseModel):
                 )
 
     def digest(self) -> str:
-        """Give what tells it from every other sheet; that of a file stays, whoever reads it later."""
+        """Give what tells it from every other sheet; of a file it stays, whoever reads it."""
         text = json.dumps(self.model_dump(mode="json", exclude_unset=True), sort_keys=True)
         return blake2b(text.encode(), digest_size=16).hexdigest()
 

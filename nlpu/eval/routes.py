@@ -9,10 +9,11 @@ datasheets, case by case, so nobody is asked for it. ``routes_of`` gives those t
 a call takes may then follow from prices and queues (``nlpu.runtime.eval.delegation``).
 
 Rules
-1. Each processor, and each pair, has a ladder of its own, fixed beforehand and tested from its most
-   cautious rung as in ``recipes``. The ladders share the level among them (Bonferroni): in 95 of
-   100 plannings *all* routes that are given are as reliable as was asked for, so any may be taken
-   that is not chosen by the operands.
+1. A processor asked once, its votes, and each pair have ladders of their own, fixed beforehand and
+   tested from the most cautious rung as in ``recipes``: an op that is right at temperature 0 may
+   wander above it. The ladders share the level among them (Bonferroni): in 95 of 100 plannings
+   *all* routes that are given are as reliable as was asked for, so any may be taken that is not
+   chosen by the operands.
 2. A pair is counted on the same cases: where two sheets have others it is left out, and said so.
    Two processors with equal sheets are no pair: the second would draw what the first did.
 3. What ends without an answer is wrong. Who asks another route then can only add right answers.
@@ -33,9 +34,10 @@ from nlpu.eval.votes import Ahead, Rule, needs
 from nlpu.printing import counted, one_line
 
 Rung = tuple[Rule | None, ...]  # a rule for each processor; None: the op as it is
-ALONE: tuple[Rung, ...] = ((Ahead(4),), (Ahead(3),), (Ahead(2),), (None,))
+ONCE: tuple[Rung, ...] = ((None,),)
+VOTES: tuple[Rung, ...] = ((Ahead(4),), (Ahead(3),), (Ahead(2),))
 PAIR: tuple[Rung, ...] = (
-    (Ahead(4, most=4), Ahead(3)), (Ahead(3, most=3), Ahead(2)), (Ahead(2, most=2), None),
+    (Ahead(4, most=4), None), (Ahead(3, most=3), None), (Ahead(2, most=2), None),
 )  # fmt: skip
 
 
@@ -51,6 +53,9 @@ class Part(NamedTuple):
     def cost(self) -> tuple[float, float]:
         """What a call costs (rule 4)."""
         return self.money, self.sheet.alone_s
+
+
+Ladder = tuple[tuple[Part, ...], tuple[Rung, ...]]
 
 
 class Step(BaseModel):
@@ -132,24 +137,24 @@ class Routes(BaseModel):
 
 def routes_of(parts: Sequence[Part], reliability: float, level: float = LEVEL) -> Routes:
     """Give the routes that are shown to be so reliable. Raises TooFewCases, OutOfReach."""
-    left_out, ladders = list[str](), list(_ladders(sorted(parts, key=lambda part: part.cost)))
-    tested = [each for each in ladders if _is_whole(each, left_out)]
+    left_out, found, best = list[str](), list[Route](), 0.0
+    ladders = list(_ladders(sorted(parts, key=lambda part: part.cost)))
     share = level / len(ladders)
     _check_cases(max(len(part.sheet.cases) for part in parts), reliability, share, len(ladders))
-    found, best = list[Route](), 0.0
-    for those in tested:
-        rungs = _rungs(those, share, left_out)
+    for those, rungs in ladders:
+        if rungs is VOTES and found and found[-1].name == those[0].name:
+            continue  # once will do
         most, boldest = 0.0, None
-        for rung in rungs:
-            most = max(most, rung.shown)
-            if rung.shown < reliability:
+        for route in _rungs(those, rungs, share, left_out):
+            most = max(most, route.shown)
+            if route.shown < reliability:
                 break
-            boldest = rung
+            boldest = route
         best = max(best, most)
         if boldest is not None:
             found.append(boldest)
-        else:
-            left_out.append(f"{_names(those)}: no more than {most:.3f} is shown")
+        elif most:
+            left_out.append(f"{_names(those, rungs)}: no more than {most:.3f} is shown")
     if not found:
         raise OutOfReach(
             f"{reliability:g} is out of reach of these processors: {'; '.join(left_out)}. Ask for "
@@ -160,38 +165,37 @@ def routes_of(parts: Sequence[Part], reliability: float, level: float = LEVEL) -
     return Routes(reliability=reliability, routes=tuple(found), left_out=tuple(left_out))
 
 
-def _ladders(parts: Sequence[Part]) -> Iterator[tuple[Part, ...]]:
-    """Each processor, and each two, the cheaper one first."""
-    yield from ((part,) for part in parts)
-    yield from (pair for pair in combinations(parts, 2) if pair[0].sheet != pair[1].sheet)
+def _ladders(parts: Sequence[Part]) -> Iterator[Ladder]:
+    """Each processor asked once, its votes, and each two, the cheaper one first."""
+    yield from (((part,), rungs) for part in parts for rungs in (ONCE, VOTES))
+    yield from ((pair, PAIR) for pair in combinations(parts, 2) if pair[0].sheet != pair[1].sheet)
 
 
-def _is_whole(parts: tuple[Part, ...], left_out: list[str]) -> bool:
-    """Whether all sheets have the same cases (rule 2)."""
-    first, last = (
-        {case.id: case.asked for case in part.sheet.cases} for part in (parts[0], parts[-1])
-    )
-    same = first.keys() == last.keys() and all(
-        asked == last[name] or not (asked and last[name]) for name, asked in first.items()
-    )
-    if not same or not first:
-        left_out.append(f"{_names(parts)}: no cases, or not the same ones, in their datasheets")
-        return False
-    return True
-
-
-def _rungs(parts: tuple[Part, ...], level: float, left_out: list[str]) -> Iterator[Route]:
-    """Each rung for which there are draws enough, tried."""
-    for rung in ALONE if len(parts) == 1 else PAIR:
+def _rungs(
+    parts: tuple[Part, ...], rungs: tuple[Rung, ...], level: float, left_out: list[str]
+) -> Iterator[Route]:
+    """Each rung for which there are cases and draws enough, tried (rule 2)."""
+    first, *others = ({case.id: case.asked for case in part.sheet.cases} for part in parts)
+    if not all(_are_same(first, each) for each in others):
+        left_out.append(f"{_names(parts, rungs)}: their datasheets have other cases")
+        return
+    for rung in rungs:
         lacks = [
-            f"{needs(rule)} draws a case of {part.name}"
+            f"{needs(rule)} draws of {part.name}"
             for part, rule in zip(parts, rung, strict=True)
             if rule is not None and needs(rule) > part.sheet.least
         ]
         if lacks:
-            left_out.append(f"{_names(parts)}: a vote that needs {', '.join(lacks)}")
+            left_out.append(f"{_names(parts, rungs)}: a vote that needs {', '.join(lacks)}")
         else:
             yield tried(parts, rung, level)
+
+
+def _are_same(one: dict[str, str], other: dict[str, str]) -> bool:
+    """Whether two sheets have the same cases; what an older one does not tell is taken to be so."""
+    return one.keys() == other.keys() and all(
+        asked == other[name] or not (asked and other[name]) for name, asked in one.items()
+    )
 
 
 def tried(parts: tuple[Part, ...], rung: Rung, level: float = LEVEL) -> Route:
@@ -227,16 +231,16 @@ def _rule(rule: Rule | None) -> dict[str, int]:
     return {"ahead": rule.k, "most": 0 if rule == Ahead(rule.k) else rule.most}
 
 
-def _names(parts: tuple[Part, ...]) -> str:
-    return ", then ".join(part.name for part in parts)
+def _names(parts: tuple[Part, ...], rungs: tuple[Rung, ...]) -> str:
+    return ("votes of " if rungs is VOTES else "") + ", then ".join(part.name for part in parts)
 
 
 def _check_cases(count: int, reliability: float, level: float, ladders: int) -> None:
     least = cases_needed(reliability, level=level)
     if count < least:
         raise TooFewCases(
-            f"{counted(count, 'case')} of a datasheet cannot show for {counted(ladders, 'ladder')} "
-            f"of processors that {reliability:g} are right: at least {least} without an error are "
+            f"{counted(count, 'case')} of a datasheet cannot show for {counted(ladders, 'way')} of "
+            f"asking that {reliability:g} are right: at least {least} without an error are "
             "needed; make larger datasheets, name fewer processors, or ask for less",
             least,
         )
