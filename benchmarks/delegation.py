@@ -29,6 +29,7 @@ from nlpu.engines import named_engine
 from nlpu.eval.datasheet import Datasheet, sheet_in
 from nlpu.eval.intervals import wilson
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
+from nlpu.runtime.bench.results import AsJson, Output, deliver
 from nlpu.runtime.handle import state_of
 
 Colour = Literal["red", "green", "blue", "yellow", "black", "white"]
@@ -76,14 +77,22 @@ def command(
     sheet: Sheets,
     target: Annotated[float, typer.Option(help="Right so often.")] = 0.85,
     count: Annotated[int, typer.Option("--items", min=1)] = 40,
-) -> None:
+    as_json: AsJson = False, output: Output = None,
+) -> None:  # fmt: skip
     sheets = {found.model: found for found in map(sheet_in, sheet)}
     engines = {name: named_engine("local", name, None) for name in sheets}
     with Computer(engines, prices={name: price_of(name) for name in sheets}) as computer:
-        figures = {**circumstances(engine="local"), **measure(computer, sheets, target, count)}
+        found = measure(computer, sheets, target, count)
+    figures = {**circumstances(engine="local"), "target": target, "items": count, **found}
+    deliver("delegation", figures, tables, as_json=as_json, output=output)
+
+
+def tables(figures: dict[str, Any]) -> None:
+    """Everything, on stdout."""
     show_circumstances(figures)
     print(figures["routes"])
-    show(f"{count} fresh items, asked for {target:g}", COLUMNS, map(_cells, figures["rows"]))
+    title = f"{figures['items']} fresh items, asked for {figures['target']:g}"
+    show(title, COLUMNS, map(_cells, figures["rows"]))
 
 
 def measure(
