@@ -144,17 +144,17 @@ def routes_of(parts: Sequence[Part], reliability: float, level: float = LEVEL) -
     for those, rungs in ladders:
         if rungs is VOTES and found and found[-1].name == those[0].name:
             continue  # once will do
-        most, boldest = 0.0, None
-        for route in _rungs(those, rungs, share, left_out):
-            most = max(most, route.shown)
+        lacks, boldest = list[str](), None
+        for route in _rungs(those, rungs, share, lacks):
+            best = max(best, route.shown)
             if route.shown < reliability:
+                lacks.insert(0, f"{route.name}: {route.shown:.3f} is shown")
                 break
             boldest = route
-        best = max(best, most)
         if boldest is not None:
             found.append(boldest)
-        elif most:
-            left_out.append(f"{_names(those, rungs)}: no more than {most:.3f} is shown")
+        else:
+            left_out.append("; ".join(lacks))
     if not found:
         raise OutOfReach(
             f"{reliability:g} is out of reach of these processors: {'; '.join(left_out)}. Ask for "
@@ -172,22 +172,21 @@ def _ladders(parts: Sequence[Part]) -> Iterator[Ladder]:
 
 
 def _rungs(
-    parts: tuple[Part, ...], rungs: tuple[Rung, ...], level: float, left_out: list[str]
+    parts: tuple[Part, ...], rungs: tuple[Rung, ...], level: float, lacks: list[str]
 ) -> Iterator[Route]:
-    """Each rung for which there are cases and draws enough, tried (rule 2)."""
+    """Each rung for which there are cases and draws enough, tried (rule 2). lacks: for others."""
     first, *others = ({case.id: case.asked for case in part.sheet.cases} for part in parts)
     if not all(_are_same(first, each) for each in others):
-        left_out.append(f"{_names(parts, rungs)}: their datasheets have other cases")
+        lacks.append(f"{', then '.join(part.name for part in parts)}: their cases are not the same")
         return
     for rung in rungs:
-        lacks = [
-            f"{needs(rule)} draws of {part.name}"
+        short = [
+            f"a vote that needs {needs(rule)} draws a case of {part.name} was not tried"
             for part, rule in zip(parts, rung, strict=True)
             if rule is not None and needs(rule) > part.sheet.least
         ]
-        if lacks:
-            left_out.append(f"{_names(parts, rungs)}: a vote that needs {', '.join(lacks)}")
-        else:
+        lacks += short
+        if not short:
             yield tried(parts, rung, level)
 
 
@@ -229,10 +228,6 @@ def _rule(rule: Rule | None) -> dict[str, int]:
     if not isinstance(rule, Ahead):
         return {}
     return {"ahead": rule.k, "most": 0 if rule == Ahead(rule.k) else rule.most}
-
-
-def _names(parts: tuple[Part, ...], rungs: tuple[Rung, ...]) -> str:
-    return ("votes of " if rungs is VOTES else "") + ", then ".join(part.name for part in parts)
 
 
 def _check_cases(count: int, reliability: float, level: float, ladders: int) -> None:

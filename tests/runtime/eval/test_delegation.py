@@ -105,8 +105,8 @@ def test_the_table_says_what_will_do_what_it_costs_and_what_will_not() -> None:
         "   ahead by 3 of 3 on small, then large: 197 of 200 right, shown to be 0.951, "
         "3.00 + 0.28 calls, 0.8585 for 1,000",
         "   large: 200 of 200 right, shown to be 0.977, 1.00 calls, 2.02 for 1,000",
-        "   left out: small: no more than 0.720 is shown",
-        "   left out: votes of small: no more than 0.650 is shown",
+        "   left out: small: 0.720 is shown",
+        "   left out: ahead by 4 on small: 0.650 is shown",
     ]
 
 
@@ -318,7 +318,7 @@ def test_only_what_is_shown_is_promised() -> None:
         (
             SHEETS | {"large": sheet("l", cases=100)},
             None,
-            "small, then large: their datasheets have other",
+            "small, then large: their cases are not the same",
         ),
         ({name: sheet("s", 0.0) for name in ("small", "large")}, Usage, "has the model 's'"),
     ):
