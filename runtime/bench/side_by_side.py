@@ -11,7 +11,9 @@ cases on two models, the difference of what is right in one call has an interval
 
 Rules
 1. An op in other words is another op: such rows are shown, and not compared.
-2. What is not known (a sheet that was made before speeds were measured) is said to be so, with
+2. Files of one model, with the same engine and convention, are one sheet where they have no op in
+   common, and else stand beside each other.
+3. What is not known (a sheet that was made before speeds were measured) is said to be so, with
    "-", and is in no picture.
 """
 
@@ -28,12 +30,14 @@ from nlpu.eval.routes import Part, Route, routes_of
 from nlpu.printing import figure, one_line, safe
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 
+FACTS = ("model", "source", "weights", "engine", "convention", "system")
 RIGHT = ("op, model", "cases", "once %", "95 %", "a draw %", "95 %", "ceiling %")
 FAST = ("op, model", "calls/s", "nlops/s", "correct/s", "at target", "s for 1,000", "by")
 
 
 def side_by_side(sheets: Sequence[Datasheet], target: float) -> dict[str, Any]:
     """Everything the command prints."""
+    sheets = _joined(sheets)
     names = dict.fromkeys(name for sheet in sheets for name in sheet.ops)
     sheets = [sheet.model_copy(update={"model": name}) for sheet, name in _told_apart(sheets)]
     facts = circumstances(engine=", ".join(dict.fromkeys(sheet.engine for sheet in sheets)),
@@ -48,6 +52,24 @@ def side_by_side(sheets: Sequence[Datasheet], target: float) -> dict[str, Any]:
         ],
         "differences": [each for name in names for each in _differences(sheets, name)],
     }  # fmt: skip
+
+
+def _joined(sheets: Sequence[Datasheet]) -> list[Datasheet]:
+    """Sheets of other ops of the same model, engine and convention as one."""
+    found = list[Datasheet]()
+    for sheet in sheets:
+        place = next((at for at, known in enumerate(found) if _is_more_of(known, sheet)), None)
+        if place is None:
+            found.append(sheet)
+        else:
+            ops = found[place].ops | sheet.ops
+            found[place] = found[place].model_copy(update={"ops": ops})
+    return found
+
+
+def _is_more_of(one: Datasheet, other: Datasheet) -> bool:
+    same = all(getattr(one, name) == getattr(other, name) for name in FACTS)
+    return same and not one.ops.keys() & other.ops.keys()
 
 
 def _told_apart(sheets: Sequence[Datasheet]) -> Iterator[tuple[Datasheet, str]]:

@@ -159,6 +159,14 @@ def test_two_models_are_compared_on_the_same_cases_and_words() -> None:
     assert found["cases"] == 0
 
 
+def test_files_of_one_model_are_one_sheet_as_far_as_they_can() -> None:
+    one = sheet("m")
+    more = one.model_copy(update={"ops": {"other": one.ops["colour"]}})
+    assert len(side_by_side([one, more], 0.9)["models"]) == 1
+    for apart in (one, more.model_copy(update={"convention": "1"})):
+        assert len(side_by_side([one, apart], 0.9)["models"]) == 2
+
+
 def test_what_older_sheets_do_not_tell_is_not_made_up(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
