@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
     from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
+    from nlpu.runtime.eval.delegation import delegated
     from nlpu.runtime.eval.planning import reliable
     from nlpu.runtime.eval.turns import cascade, fallback
     from nlpu.runtime.executor.builtins import first, now, random
@@ -119,6 +120,7 @@ _HOMES = {
     "nlpu.runtime.drivers.mcp": "McpServer",
     "nlpu.runtime.eval.corrections": "Unsure ahead_by majority verified",
     "nlpu.runtime.eval.turns": "cascade fallback",
+    "nlpu.runtime.eval.delegation": "delegated",
     "nlpu.runtime.eval.planning": "reliable",
     "nlpu.runtime.handle": "Run",
     "nlpu.runtime.graph.spawning": "spawn",
@@ -195,6 +197,7 @@ __all__ = [
     "ahead_by",
     "calibrate",
     "cascade",
+    "delegated",
     "driver",
     "endorse",
     "fallback",

@@ -98,6 +98,11 @@ class Calls:
         self._scheduler.runs.pop(run.number, None)
         self._listeners.pop(run.number, None)
 
+    def before(self, processor: str) -> int:
+        """Give how many calls wait for a processor, or are under way there; raised ranks twice."""
+        queue = self._scheduler.queues.get(processor)
+        return 0 if queue is None else len(queue.calls) + len(queue.attempts)
+
     def write(self) -> None:
         """Carry out what the scheduler has said since."""
         scheduler, do = self._scheduler, self._do

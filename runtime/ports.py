@@ -67,6 +67,9 @@ class CallsPort(Protocol):
     def end(self, run: Any) -> None:
         """Let go of a run that is over."""
 
+    def before(self, processor: str) -> int:
+        """Give how many calls wait for a processor, or are under way there."""
+
 
 class ProgramsPort(Protocol):
     """What scopes and nested programs ask of the executor."""

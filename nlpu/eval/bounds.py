@@ -17,8 +17,8 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import ceil, exp, lgamma, log, log1p
+from collections.abc import Callable, Sequence
+from math import ceil, e, exp, floor, lgamma, log, log1p
 
 from nlpu.checks import check
 from nlpu.errors import BadOperand, ProgramError
@@ -53,6 +53,21 @@ def shown(right: int, count: int, level: float = LEVEL) -> float:
     if not right:
         return 0.0
     return _border(lambda share: _at_least(right, count, share) <= level, 0.0, 1.0)
+
+
+def bounded(scores: Sequence[float], level: float = LEVEL) -> tuple[float, float]:
+    """Give the two-sided interval of a mean of scores from 0 to 1, however few and alike they are.
+
+    By Bentkus' inequality ("On Hoeffding's inequalities", Annals of Probability 2004): a mean of
+    such scores is as far off in at most e times as many samples as a share of right and wrong.
+    """
+    count, total = len(scores), sum(scores)
+    if not count:
+        return 0.0, 1.0
+    low, high = (
+        shown(floor(part + 1e-9), count, level / (2 * e)) for part in (total, count - total)
+    )
+    return low, 1.0 - high
 
 
 def cases_needed(reliability: float, wrong: float = 0.0, level: float = LEVEL) -> int:

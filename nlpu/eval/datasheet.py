@@ -24,37 +24,38 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from math import exp
+from math import ceil
 from os import PathLike
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nlpu.errors import Usage
-from nlpu.eval.calibrate import Pairs, fitted
-from nlpu.eval.intervals import Interval, bootstrap, wilson
+from nlpu.eval.bounds import bounded
+from nlpu.eval.diagram import FOLDS, Diagram, calibrated
+from nlpu.eval.intervals import Interval, wilson
 from nlpu.eval.recipes import Trial
+from nlpu.eval.speed import Amount, Count, Pace, Reading, Repeats
 from nlpu.eval.votes import Rule, fold
 
 VOID = -1
-_FOLDS = 5
 
 
 class CaseDraws(BaseModel):
     """The draws of a case: which answers are equal (VOID: no valid one), and which are right.
 
     once: the answer of the op as it is, which is mostly asked at temperature 0. answers: the texts
-    of those that differ, by their numbers.
+    of those that differ, by their numbers. asked: what tells the operands from others ("": older).
     """
 
     model_config = ConfigDict(frozen=True)
     id: str
-    draws: tuple[int, ...]
+    draws: tuple[int, ...] = Field(min_length=1)
     right: tuple[int, ...] = ()
     once: int = VOID
     answers: tuple[str, ...] = ()
+    asked: str = ""
 
     @property
     def share(self) -> float:
@@ -76,51 +77,33 @@ class CaseDraws(BaseModel):
         return None if won is None else tally.answers[won] in self.right, tally.draws
 
 
-class Diagram(NamedTuple):
-    """A reliability diagram: by tenths of the probability of yes, how many, its mean, and of how
-    many it is true. error: the expected calibration error (Guo and others, "On calibration of
-    modern neural networks", 2017)."""
-
-    bins: tuple[tuple[int, float, float], ...]
-    error: float
-
-    @classmethod
-    def of(cls, pairs: Pairs) -> Diagram:
-        """Give the diagram of probabilities with the truth."""
-        rows: dict[int, list[tuple[float, bool]]] = {}
-        for probability, truth in pairs:
-            rows.setdefault(min(9, int(10 * probability)), []).append((probability, truth))
-        bins = tuple(
-            (len(row), fmean(p for p, _ in row), fmean(truth for _, truth in row))
-            for _, row in sorted(rows.items())
-        )
-        gaps = sum(count * abs(said - true) for count, said, true in bins)
-        return cls(bins, gaps / max(1, len(pairs)))
-
-
-def _calibrated(pairs: Pairs) -> list[tuple[float, bool]]:
-    """Each probability as a calibration reads it that was fitted to the other folds."""
-    found = []
-    for part in range(_FOLDS):
-        fit = fitted([pair for place, pair in enumerate(pairs) if place % _FOLDS != part])
-        found += [(1 / (1 + exp(-fit.odds(p))), truth) for p, truth in pairs[part::_FOLDS]]
-    return found
-
-
 class OpSheet(BaseModel):
     """One op. tokens: of a draw's prompt and answer, in the mean. latency_s: median and 95th.
 
+    paces: how fast it is at so many at once. repeats: whether it says the same again.
     judged: of an op that judges, the probability of yes and the truth, a case each, asked as it is.
     """
 
     model_config = ConfigDict(frozen=True)
     op: str
     digest: str
-    temperature: float
-    cases: tuple[CaseDraws, ...]
-    tokens: tuple[float, float] = (0.0, 0.0)
-    latency_s: tuple[float, float] = (0.0, 0.0)
+    temperature: Amount
+    cases: tuple[CaseDraws, ...] = Field(min_length=1)
+    tokens: tuple[Amount, Amount] = (0.0, 0.0)
+    latency_s: tuple[Amount, Amount] = (0.0, 0.0)
     judged: tuple[tuple[float, bool], ...] = ()
+    paces: tuple[Pace, ...] = ()
+    repeats: Repeats | None = None
+
+    @property
+    def alone_s(self) -> float:
+        """Seconds that a call takes where no other is made, as far as that was measured."""
+        return self.paces[0].p50_s if self.paces else self.latency_s[0]
+
+    def busy_s(self, in_flight: int) -> float:
+        """Give the seconds by which each call before it delays another."""
+        best = max((pace.calls_per_s for pace in self.paces), default=0.0)
+        return 1 / best if best else self.latency_s[0] / in_flight
 
     @property
     def least(self) -> int:
@@ -134,8 +117,8 @@ class OpSheet(BaseModel):
 
     @property
     def interval(self) -> Interval:
-        """Its 95 % interval (rule 1)."""
-        return bootstrap([case.share for case in self.cases], 0.0, 1.0)
+        """Its 95 % interval (rule 1); that of alike cases is as wide as their number makes it."""
+        return bounded([case.share for case in self.cases])
 
     @property
     def ceiling(self) -> float:
@@ -165,8 +148,8 @@ class OpSheet(BaseModel):
         The second is None with fewer than ten cases of yes or of no.
         """
         yes = sum(truth for _, truth in self.judged)
-        enough = min(yes, len(self.judged) - yes) >= 2 * _FOLDS
-        return Diagram.of(self.judged), Diagram.of(_calibrated(self.judged)) if enough else None
+        enough = min(yes, len(self.judged) - yes) >= 2 * FOLDS
+        return Diagram.of(self.judged), Diagram.of(calibrated(self.judged)) if enough else None
 
     def trials(self, rules: Sequence[Rule | None], *, abstains: bool = False) -> list[Trial]:
         """Try rules on what was drawn (rule 4)."""
@@ -194,11 +177,18 @@ class Datasheet(BaseModel):
     convention: str = ""
     system: str = ""
     date: str = ""
+    window: Count = 0
+    reading: Reading | None = None
     ops: dict[str, OpSheet]
 
     def has(self, op: str, digest: str) -> bool:
         """Whether there is a sheet of an op in these words."""
         return op in self.ops and self.ops[op].digest == digest
+
+    @property
+    def estimates(self) -> dict[str, int]:
+        """Tokens that each op's answers are expected to have, for ``Computer.run(estimates=)``."""
+        return {name: ceil(sheet.tokens[1]) for name, sheet in self.ops.items()}
 
     def of(self, op: str, digest: str) -> OpSheet:
         """Give the sheet of an op. Raises Usage where it is not there, or in other words."""
@@ -232,8 +222,8 @@ class Datasheet(BaseModel):
         return ""
 
     def digest(self) -> str:
-        """Give what tells it from every other sheet."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Give what tells it from every other sheet; of a file it stays, whoever reads it."""
+        text = json.dumps(self.model_dump(mode="json", exclude_unset=True), sort_keys=True)
         return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -244,5 +234,7 @@ def sheet_in(path: str | PathLike[str]) -> Datasheet:
         return Datasheet.model_validate(found.get("sheet", found))
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, AttributeError, ValidationError):
-        raise Usage(f"{path} is no datasheet: make one with nlpu bench datasheet") from None
+    except (ValueError, AttributeError, ValidationError, RecursionError) as error:
+        odd = error.errors()[0] if isinstance(error, ValidationError) else None
+        where = "" if odd is None else f" ({'.'.join(map(str, odd['loc']))}: {odd['msg']})"
+        raise Usage(f"{path} is no datasheet{where}: make one with nlpu bench datasheet") from None

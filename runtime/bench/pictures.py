@@ -43,6 +43,8 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
 
 def _panels(figures: dict[str, Any]) -> list[Callable[[Any], None]]:
+    if figures.get("bench") == "datasheets":
+        return _of_sheets(figures)
     profiles = figures.get("throughput", figures).get("profiles", [])
     profiles = [each for each in profiles if each["rows"]]  # one may have failed
     if not profiles:
@@ -51,6 +53,72 @@ def _panels(figures: dict[str, Any]) -> list[Callable[[Any], None]]:
         lambda axes: _rising(axes, profiles, "nlops_per_s", "nlops/s"),
         lambda axes: _rising(axes, profiles, "p95_s", "p95 of a call, s"),
     ]
+
+
+def _of_sheets(figures: dict[str, Any]) -> list[Callable[[Any], None]]:
+    """Datasheets side by side: a colour for each model, a line for each op."""
+    models = [each["model"] for each in figures["models"]]
+    rows = {(row["model"], row["op"]): row for row in figures["rows"]}
+    ops = list(dict.fromkeys(row["op"] for row in figures["rows"]))[:_MOST_TICKS]
+    best = {name: [row["nlops_per_s"] or 0 for key, row in rows.items() if key[0] == name]
+            for name in models}  # fmt: skip
+    windows = [[each["window"] or 0] for each in figures["models"]]
+
+    def by_op(name: str) -> list[list[float]]:
+        return [[rows.get((m, op), {}).get(name) or 0 for op in ops] for m in models]
+
+    at = f"where {figures['target']:g} is reached"
+    return [
+        lambda axes: _bars(axes, models, [""], windows, "window, tokens"),
+        lambda axes: _bars(axes, models, [""], [[max(each, default=0)] for each in best.values()],
+                           "operations a second, of the quickest op"),
+        lambda axes: _shares(axes, rows, models, ops, figures["target"]),
+        lambda axes: _bars(axes, models, ops, by_op("correct_per_s"),
+                           "correct calls a second, in one call"),
+        lambda axes: _bars(axes, models, ops, by_op("correct_per_s_at_target"),
+                           f"correct calls a second {at}"),
+        lambda axes: _bars(axes, models, ops, by_op("seconds_for_1000"),
+                           f"1,000 correct calls {at}: seconds"),
+    ]  # fmt: skip
+
+
+def _bars(
+    axes: Any, models: list[str], ops: list[str], widths: list[list[float]], title: str
+) -> None:
+    """Bars from the left, by op; what is not known has none."""
+    height = 0.8 / len(models)
+    for color, (name, each) in enumerate(zip(models, widths, strict=True)):
+        places = [at + color * height for at in range(len(ops))]
+        bars = axes.barh(places, each, height, color=f"C{color}", label=name)
+        axes.bar_label(bars, [digits(width) if width else "" for width in each], fontsize=6)
+    _lined(axes, models, ops, title)
+    axes.margins(x=0.15)
+
+
+def _shares(
+    axes: Any, rows: dict[tuple[str, str], dict[str, Any]], models: list[str], ops: list[str],
+    target: float,
+) -> None:  # fmt: skip
+    for color, name in enumerate(models):
+        for at, op in enumerate(ops):
+            if (row := rows.get((name, op))) is None:
+                continue
+            low, high = row["once_interval"]
+            axes.errorbar(
+                row["once"], at + color * 0.8 / len(models), color=f"C{color}", marker="o",
+                xerr=([row["once"] - low], [high - row["once"]]), markersize=3, capsize=2,
+            )  # fmt: skip
+    axes.axvline(target, color="grey", linewidth=0.8)
+    axes.set_xlim(0, 1)
+    _lined(axes, models, ops, f"right in one call, 95 % (grey: {target:g})")
+
+
+def _lined(axes: Any, models: list[str], ops: list[str], title: str) -> None:
+    middle = 0.4 - 0.4 / len(models)
+    axes.set_yticks([at + middle for at in range(len(ops))], ops, fontsize=7)
+    axes.set_ylim(len(ops) - 0.5 + middle, middle - 0.5)  # the first one on top
+    axes.set_title(title, fontsize=9)
+    axes.grid(axis="x", alpha=0.3)
 
 
 def _rising(axes: Any, profiles: list[dict[str, Any]], figure: str, title: str) -> None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Literal
 
+from nlpu.printing import safe
+
 Better = Literal["more", "less"]
 _WIDTH = 112
 _PACKAGES = ("nlpu", "aiohttp", "tokenizers", "pydantic")
@@ -63,11 +65,11 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> N
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=safe(title), title_justify="left", box=SIMPLE_HEAD)
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place == 0 else "right")
     for row in rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else safe(str(cell)) for cell in row))
     width = max(Console().width, _WIDTH)  # a pipe has no width; figures are not to be folded
     Console(highlight=False, markup=False, emoji=False, width=width).print(table)
 

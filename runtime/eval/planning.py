@@ -24,6 +24,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import chain
 from math import ceil
 from os import PathLike
@@ -153,9 +154,7 @@ def _distinct(cases: Any) -> tuple[Case, ...]:
     """Cases whose operands differ: equal questions share their draws, so they show one answer."""
     known, firsts = cases_of(cases), dict[str, Case]()
     for case in known:
-        first = firsts.setdefault(
-            json.dumps(plain(case.operands), sort_keys=True, default=str), case
-        )
+        first = firsts.setdefault(_asked(case), case)
         if first is not case:
             one, other = (each.where or each.id for each in (first, case))
             raise BadOperand(
@@ -163,6 +162,11 @@ def _distinct(cases: Any) -> tuple[Case, ...]:
                 "something only once, so leave one of them out"
             )
     return known
+
+
+def _asked(case: Case) -> str:
+    """What tells a case's operands from others."""
+    return json.dumps(plain(case.operands), sort_keys=True, default=str)
 
 
 def asked_now(op: Op[Any], run: RunState) -> dict[str, str]:
@@ -330,5 +334,6 @@ def _drawn(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
     right = tuple(place for place, answer in enumerate(answers) if is_right(question, answer))
     texts = tuple(map(question.asks.result.render, answers))
     return CaseDraws(
-        id=question.case.id, once=row[0], draws=tuple(row[1:]), right=right, answers=texts
-    )
+        id=question.case.id, once=row[0], draws=tuple(row[1:]), right=right, answers=texts,
+        asked=blake2b(_asked(question.case).encode(), digest_size=8).hexdigest(),
+    )  # fmt: skip

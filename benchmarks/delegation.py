@@ -1,0 +1,163 @@
+"""``python -m benchmarks.delegation``: one op on several models, each call where it is cheapest.
+
+    nlpu bench datasheet benchmarks/delegation.py:colour --model M --output M.json   # each model
+    python -m benchmarks.delegation --sheet A.json --sheet B.json --target 0.85
+
+On fresh items the op is asked of each model alone, once, and then as ``delegated`` asks it. The
+models are those that the datasheets name, on the embedded processor, all in this process. A price
+stands for what a model takes: its billions of parameters, for a million tokens.
+
+Rules
+1. No item is a case of the datasheets: these are made by the same rule, with other dice.
+2. An answer that is ``Unsure`` is not right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any, Literal
+
+import typer
+
+from nlpu import Case, Computer, ModelError, Price, Run, Usage, delegated, nlop
+from nlpu.engines import named_engine
+from nlpu.eval.datasheet import Datasheet, sheet_in
+from nlpu.eval.intervals import wilson
+from nlpu.runtime.bench.report import circumstances, show, show_circumstances
+from nlpu.runtime.bench.results import AsJson, Output, deliver
+from nlpu.runtime.handle import state_of
+
+Colour = Literal["red", "green", "blue", "yellow", "black", "white"]
+COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
+THINGS = ["car", "house", "boat", "hat", "coat", "door", "bicycle", "lamp", "chair", "bird"]
+WHO = ["Anna", "Tom", "Maria", "John", "Ines", "Peter", "Lena", "Omar", "Ruth", "Karl"]
+FORMS = (
+    "{who} has a {c} {t}.", "The {t} of {who} is {c}.",
+    "{who} wanted a {o} {t}, but bought a {c} one.", "{who} saw a {c} {t} in the garden.",
+    "It was not the {o} {t} that {who} liked, it was the {c} one.",
+)  # fmt: skip
+SHOWN = [
+    ("Tom sold the black bicycle.", "black"), ("There was a yellow lamp in the hall.", "yellow"),
+    ("My aunt has a red boat.", "red"),
+]  # fmt: skip
+COLUMNS = ("asked of", "right", "of", "95 %", "unsure", "money", "calls", "of them")
+app = typer.Typer(add_completion=False)
+
+
+@nlop(examples=SHOWN)
+def colour(text: str) -> Colour:
+    """Which colour is named in the text?"""
+
+
+def items(seed: int) -> Iterator[Case]:
+    """Sentences that differ, without an end."""
+    dice, seen = Random(seed), set[str]()
+    while True:
+        said, other = dice.sample(COLOURS, 2)
+        text = dice.choice(FORMS).format(
+            who=dice.choice(WHO), t=dice.choice(THINGS), c=said, o=other
+        )
+        if text not in seen:
+            seen.add(text)
+            name = f"c{len(seen)}"
+            yield Case(id=name, op="colour", operands={"text": text}, expected=said)
+
+
+CASES = tuple(islice(items(7), 60))
+Sheets = Annotated[list[Path], typer.Option("--sheet", metavar="FILE", help="A model's datasheet.")]
+
+
+@app.command(help="One op on several models, each call where it is cheapest.")
+def command(
+    sheet: Sheets,
+    target: Annotated[float, typer.Option(help="Right so often.")] = 0.85,
+    count: Annotated[int, typer.Option("--items", min=1)] = 40,
+    as_json: AsJson = False, output: Output = None,
+) -> None:  # fmt: skip
+    sheets = {found.model: found for found in map(sheet_in, sheet)}
+    engines = {name: named_engine("local", name, None) for name in sheets}
+    with Computer(engines, prices={name: price_of(name) for name in sheets}) as computer:
+        found = measure(computer, sheets, target, count)
+    figures = {**circumstances(engine="local"), "target": target, "items": count, **found}
+    deliver("delegation", figures, tables, as_json=as_json, output=output)
+
+
+def tables(figures: dict[str, Any]) -> None:
+    """Everything, on stdout."""
+    show_circumstances(figures)
+    print(figures["routes"])
+    title = f"{figures['items']} fresh items, asked for {figures['target']:g}"
+    show(title, COLUMNS, map(_cells, figures["rows"]))
+
+
+def measure(
+    computer: Computer, sheets: dict[str, Datasheet], target: float, count: int
+) -> dict[str, Any]:
+    """Everything the command prints."""
+    known = {case.operands["text"] for case in CASES}
+    fresh = [case for case in islice(items(8), 4 * count) if case.operands["text"] not in known]
+    asked, told = fresh[:count], list[str]()
+
+    def alone(name: str) -> list[Any]:
+        begun = [colour.using(processor=name)(each.operands["text"]) for each in asked]
+        return [_said(value) for value in begun]
+
+    def together() -> list[Any]:
+        sure, routes = delegated(colour, target, sheets)
+        told.append(str(routes))
+        begun = [sure(each.operands["text"]) for each in asked]
+        return [_said(value) for value in begun]
+
+    rows = [_row(name, asked, computer.run(alone, name)) for name in sheets]
+    rows.append(_row("delegated", asked, computer.run(together)))
+    return {"rows": rows, "routes": told[0]}
+
+
+def _said(value: Any) -> Any:
+    try:
+        return value.value
+    except ModelError:
+        return None
+
+
+def _row(name: str, asked: list[Case], run: Run) -> dict[str, Any]:
+    """What an arm came to. Raises what ended its run."""
+    answers = run.result
+    by = Counter(
+        node.work.op.processor
+        for node in state_of(run).root.subtree()
+        if node.cost is not None and node.cost.how == "made"
+    )
+    right = sum(said == case.expected for said, case in zip(answers, asked, strict=True))
+    return {
+        "name": name, "right": right, "of": len(asked), "interval": wilson(right, len(asked)),
+        "unsure": sum(not isinstance(said, str) for said in answers),
+        "money": run.receipt.money, "calls": run.receipt.calls, "by": dict(by),
+    }  # fmt: skip
+
+
+def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
+    borders = " - ".join(f"{100 * border:.0f}" for border in row["interval"])
+    by = ", ".join(f"{name} {calls}" for name, calls in row["by"].items())
+    return (row["name"], row["right"], row["of"], borders, row["unsure"],
+            f"{1000 * row['money'] / row['of']:.3g} for 1,000", row["calls"], by)  # fmt: skip
+
+
+def price_of(model: str) -> Price:
+    """Give billions of parameters, as the model's name tells them. Raises Usage."""
+    found = re.search(r"-(\d+(?:\.\d+)?)([mb])\b", model)
+    if found is None:
+        raise Usage(f"the name {model} does not tell how large it is, as in model-0.5b")
+    money = float(found[1]) / (1000 if found[2] == "m" else 1)
+    return Price(money, money, money)
+
+
+if __name__ == "__main__":
+    from benchmarks.command import carry_out
+
+    carry_out(app)
