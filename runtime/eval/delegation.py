@@ -33,12 +33,12 @@ from weakref import WeakKeyDictionary
 
 from nlpu.checks import DEADLINE, check
 from nlpu.errors import BadOp, BadOperand, HostError, ModelError, NotInRun, Usage
-from nlpu.eval.bounds import SHARE
 from nlpu.eval.datasheet import Datasheet, sheet_in
 from nlpu.eval.routes import Part, Route, Routes, Step, routes_of
 from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Op
 from nlpu.printing import one_line
+from nlpu.reliability import SHARE
 from nlpu.runtime.eval.corrections import Corrected, Subject, Unsure, ahead_by, ask
 from nlpu.runtime.eval.planning import asked_now
 from nlpu.runtime.eval.turns import cascade
@@ -160,7 +160,7 @@ def delegated(
 def _part(scope: Scope, op: Op[Any], sheet: Datasheet) -> Part:
     """What a processor is planned with. Raises UnknownProcessor, Usage."""
     processor = scope.run.processor(op.processor)
-    sheet.check_asked(**asked_now(op, scope))
+    sheet.check_asked(**asked_now(op, scope.run))
     mine = sheet.of(op.name, op.digest.hex())
     money = processor.price.of(round(mine.tokens[0]), 0, round(mine.tokens[1]))
     return Part(str(op.processor), mine, money, mine.busy_s(processor.max_in_flight))
