@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from nlpu.eval.calibrate import calibrate
     from nlpu.eval.cases import Case
+    from nlpu.eval.variant import variant
     from nlpu.judgement import Judgement
     from nlpu.label import Label
     from nlpu.lifting import gather, lift
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.mcp import McpServer
     from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
     from nlpu.runtime.eval.planning import reliable
+    from nlpu.runtime.eval.tuning import tune
     from nlpu.runtime.eval.turns import cascade, fallback
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
@@ -90,6 +92,7 @@ _HOMES = {
     "nlpu.calibration": "Calibration",
     "nlpu.eval.calibrate": "calibrate",
     "nlpu.eval.cases": "Case",
+    "nlpu.eval.variant": "variant",
     "nlpu.chat": "Chat",
     "nlpu.prompt.convention": "Convention",
     "nlpu.testing.scripted": "Say Scripted",
@@ -118,6 +121,7 @@ _HOMES = {
     "nlpu.runtime.eval.corrections": "Unsure ahead_by majority verified",
     "nlpu.runtime.eval.turns": "cascade fallback",
     "nlpu.runtime.eval.planning": "reliable",
+    "nlpu.runtime.eval.tuning": "tune",
     "nlpu.runtime.handle": "Run",
     "nlpu.runtime.graph.spawning": "spawn",
     "nlpu.runtime.executor.builtins": "first now random",
@@ -206,6 +210,8 @@ __all__ = [
     "reliable",
     "spawn",
     "split",
+    "tune",
+    "variant",
     "verified",
 ]
 

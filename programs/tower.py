@@ -19,8 +19,11 @@ for a real one are tried on it, and what comes of them is a simulation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from math import exp, lgamma, log, log1p
 from random import Random
+from statistics import fmean
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -28,13 +31,14 @@ from pydantic import BaseModel, Field
 from nlpu import BadOperand, Case, Unsure, Usage, ahead_by, nlop
 from nlpu.eval.bounds import OutOfReach
 from nlpu.eval.datasheet import VOID, sheet_in
-from nlpu.eval.votes import ahead_over
+from nlpu.eval.votes import draws_ahead
 from nlpu.testing.scripted import Seen
 from nlpu.value import remembered
 
 Sum = Annotated[int, Field(ge=0, le=19)]
 BY_DEFAULT = 3
 TEMPERATURE = 0.7
+_MOST_AHEAD, _GRID = 20, 2000
 
 
 SHOWN = [
@@ -131,8 +135,9 @@ def plainly(one: str, other: str) -> str:
 def plan(sheet: str, reliability: float, steps: int) -> tuple[int, float]:
     """By how much answers must lead, and the draws that all steps take; (3, 0) without a sheet.
 
-    Of n draws with r right an input's chance is taken for (r + 1) / (n + 2): ten of ten are no
-    certainty. The choice is noted in the journal: a run that goes on keeps it.
+    What is not known of an input counts: of its draws and of one more, that is right as often as
+    all draws are, it is known how probable which chance is, and each is led by so much. The choice
+    is noted in the journal: a run that goes on keeps it.
     """
     if not sheet:
         return BY_DEFAULT, 0.0
@@ -142,15 +147,47 @@ def plan(sheet: str, reliability: float, steps: int) -> tuple[int, float]:
         cases = whole.of(add_digits.name, add_digits.digest.hex()).cases
         if {case.id for case in cases} != {case.id for case in CASES}:
             raise Usage(f"{sheet} has {len(cases)} of the {len(CASES)} sums: draw all of them")
-        chances = {c.id: (c.share * len(c.draws) + 1) / (len(c.draws) + 2) for c in cases}
-        hard = [name for name, chance in chances.items() if chance <= 0.5]
+        hard = [case.id for case in cases if case.share <= 0.5]
         if hard:
             raise OutOfReach(
                 f"{whole.model} gets {len(hard)} of {len(cases)} sums wrong at least as often as "
                 f"right ({', '.join(hard[:5])}): no vote mends that; take the next larger model",
                 1 - len(hard) / len(cases),
             )
-        return list(ahead_over(list(chances.values()), reliability, steps))
+        return list(lead_over([(round(c.share * len(c.draws)), len(c.draws)) for c in cases],
+                              reliability, steps))  # fmt: skip
 
     ahead, forecast = remembered(read, "a datasheet")
     return int(ahead), forecast
+
+
+def lead_over(
+    drawn: Sequence[tuple[int, int]], reliability: float, steps: int
+) -> tuple[int, float]:
+    """By how much answers must lead, and the draws of all steps, from (right, all) of each input.
+
+    Raises OutOfReach where no lead is shown to do.
+    """
+    mean = (sum(right for right, _ in drawn) + 1) / (sum(count for _, count in drawn) + 2)
+    inputs, best = Counter(drawn), 0.0
+    for k in range(1, _MOST_AHEAD + 1):
+        wrong = sum(n * _ruin(right + mean, count - right + 1 - mean, k)
+                    for (right, count), n in inputs.items()) / len(drawn)  # fmt: skip
+        best = max(best, (1 - wrong) ** steps)
+        if best >= reliability:
+            chances = [(right + mean) / (count + 1) for right, count in drawn]
+            return k, steps * fmean(draws_ahead(p, k) for p in chances)
+    raise OutOfReach(
+        f"with these draws {steps:,} steps are shown to be all right in {best:.3f} at most: too "
+        "little is known of some sums; make a datasheet of more draws, or take fewer steps",
+        best,
+    )
+
+
+def _ruin(right: float, wrong: float, k: int) -> float:
+    """How often Ahead(k) is wrong where the chance of a draw has that beta distribution."""
+    scale = lgamma(right + wrong) - lgamma(right) - lgamma(wrong)
+    grid = ((at + 0.5) / _GRID for at in range(_GRID))
+    terms = (exp(scale + (right - 1) * log1p(-q) + (wrong + k - 1) * log(q))
+             / ((1 - q) ** k + q**k) for q in grid)  # fmt: skip
+    return sum(terms) / _GRID
