@@ -15,7 +15,7 @@ from nlpu import Op, Usage
 from nlpu.private import make_file
 from nlpu.runtime.eval.tuning import Tuned
 from nlpu.runtime.eval.tuning import tune as tuned
-from nlpu.runtime.terminal.eval.subjects import subject_of
+from nlpu.runtime.terminal.eval.subjects import score_of, subject_of
 
 
 def tune(
@@ -31,7 +31,7 @@ def tune(
         raise Usage(f"{output} cannot be written: name a file in a folder that is there")
     found = tuned(
         subject.found, Path(data), nlops=nlops, by=by or None, examples=examples,
-        metric=metric or None, seed=seed,
+        metric=score_of(metric).found, seed=seed,
     )  # fmt: skip
     if output:
         try:

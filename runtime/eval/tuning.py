@@ -70,8 +70,8 @@ def better_words(instruction: str, wrong: str) -> str:
 class Tuned(BaseModel):
     """What tuning found. planned: the share right of planning cases, before and after.
 
-    tried: how many candidates. report: of the checking cases, and what differs; None where nothing
-    was better on the planning cases. nlops: what all of it took.
+    tried: how many others than the op as it is. report: of the checking cases, and what differs;
+    None where nothing was better on the planning cases. nlops: what all of it took.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -125,7 +125,7 @@ def tune(
     before, after = (search.share(each) for each in (search.first, best))
     found = Tuned(
         variant=Variant.made(op, search.op_of(best)), planned=(before, after),
-        cases=len(planning), tried=len(search.tried), nlops=round(search.spent, 2),
+        cases=len(planning), tried=len(search.tried) - 1, nlops=round(search.spent, 2),
     )  # fmt: skip
     return found if best == search.first else _shown(found, op, checking, metric)
 
@@ -211,6 +211,7 @@ class Search:
     propose_new_texts: None = None  # GEPA asks for it
     _rows: dict[tuple[bytes, str], Row] = field(default_factory=dict)
     _idle: int = 0
+    _worded_anew: int = 0
     _failed: Exception | None = None
 
     def __post_init__(self) -> None:
@@ -323,7 +324,8 @@ class Search:
             raise _Spent
         told = "\n\n".join(_told(each["row"]) for each in wrong)
         ask = better_words if self.by is None else better_words.using(processor=self.by)
-        value = ask(candidate[_WORDS], told, sample=len(self.tried))
+        self._worded_anew += 1
+        value = ask(candidate[_WORDS], told, sample=self._worded_anew)
         try:
             text = value.value.strip()
         finally:
@@ -352,7 +354,7 @@ class _Silent:
 def _shows(op: Op[Any], case: Case) -> bool:
     """Whether a case says an answer that can be shown."""
     with suppress(BadOp):
-        return bool(op.using(examples=[case]).examples)
+        return not case.choices and bool(op.using(examples=[case]).examples)
     return False
 
 

@@ -25,7 +25,9 @@ def tune(
         Path | None, typer.Option(metavar="FILE", help="Write the variant there, as JSON.")
     ] = None,
     examples: Annotated[int, typer.Option(min=0, help="Most that are shown; 0: words alone.")] = 4,
-    metric: Annotated[str, typer.Option(metavar="NAME", help="Of all cases, as in eval.")] = "",
+    metric: Annotated[
+        str, typer.Option(metavar="NAME|FILE.py:SCORE", help="Of all cases, as in eval.")
+    ] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of the division of the cases, and all.")] = 0,
     engine: o.Engine = None,
     model: o.Model = None,

@@ -74,7 +74,9 @@ def test_better_words_are_found_and_shown_on_other_cases() -> None:
 def test_examples_are_found_where_words_bring_nothing() -> None:
     found = execute(tuning, colour, CASES, engine=wordless).result
     assert found.variant.examples and found.planned[1] > found.planned[0]
-    assert all(THINGS[each.operands[0].split()[0]] == each.answer for each in found.variant.examples)
+    assert all(
+        THINGS[each.operands[0].split()[0]] == each.answer for each in found.variant.examples
+    )
 
 
 def test_what_is_no_better_does_not_replace_the_op() -> None:
