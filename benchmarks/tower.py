@@ -44,7 +44,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command(help="A tower of dependent calls, killed and gone on with on the way.")
 def command(
-    sheet: Annotated[Path, typer.Option(metavar="FILE", help="The datasheet of add_digits.")],
+    sheet: Annotated[
+        str, typer.Option(metavar="FILE[,FILE]", help="The datasheet of add_digits.")
+    ],
     digits: Annotated[int, typer.Option(min=1, metavar="N")] = 1000,
     kills: Annotated[int, typer.Option(min=0, metavar="N", help="How often it is killed.")] = 0,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the numbers and the kills.")] = 0,
@@ -61,7 +63,7 @@ def command(
     at: tuple[str | None, str | None] = (None, None) if simulated else processor(engine, model)
     if climbs:
         assert run_dir is not None
-        climb(at, run_dir, (digits, seed, reliability, str(sheet)))
+        climb(at, run_dir, (digits, seed, reliability, sheet))
         return
     begun = time.monotonic()
     with TemporaryDirectory() as made:
@@ -72,7 +74,7 @@ def command(
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest life
     asked = "simulated" if simulated else at[1]
     figures = {
-        **circumstances(model=asked, digits=digits, seed=seed, sheet=sheet.name), **found,
+        **circumstances(model=asked, digits=digits, seed=seed, sheet=sheet), **found,
         "ratio": round(found["calls"] / found["forecast"], 3),
         "seconds": round(time.monotonic() - begun, 1), "memory_mb": round(most),
     }  # fmt: skip

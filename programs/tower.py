@@ -2,6 +2,7 @@
 
     nlpu run tower 40 --model qwen2.5-coder-0.5b      # numbers of 40 digits
     nlpu run tower sheet=add_digits.json              # votes as a datasheet says they must be
+    nlpu run tower sheet=add_digits.json,hard.json    # with more draws of some sums
 
 Each digit is a call that needs the carry of the one before, so one wrong answer among a thousand
 ruins the sum: at 99 of 100 right, four sums in 100,000 would come out. So each step is a vote. From
@@ -30,7 +31,7 @@ from pydantic import BaseModel, Field
 
 from nlpu import BadOperand, Case, Unsure, Usage, ahead_by, nlop
 from nlpu.eval.bounds import OutOfReach
-from nlpu.eval.datasheet import VOID, sheet_in
+from nlpu.eval.datasheet import VOID, CaseDraws, sheet_in
 from nlpu.eval.votes import draws_ahead
 from nlpu.testing.scripted import Seen
 from nlpu.value import remembered
@@ -106,7 +107,7 @@ def tower(digits: int = 1000, seed: int = 0, reliability: float = 0.95, sheet: s
 
 def simulated(sheet: str, seed: int = 0) -> Callable[[Seen], str]:
     """A script for ``Scripted`` whose answers come as often as a datasheet saw them: no model's."""
-    known = {case.id: case for case in sheet_in(sheet).ops[add_digits.name].cases}
+    _, known = drawn_in(sheet)
 
     def answer(seen: Seen) -> str:
         case = known[seen.operands["sum"].replace(" ", "")]
@@ -114,6 +115,16 @@ def simulated(sheet: str, seed: int = 0) -> Callable[[Seen], str]:
         return case.answers[drawn] if drawn != VOID else "nothing valid"
 
     return answer
+
+
+def drawn_in(sheets: str) -> tuple[str, dict[str, CaseDraws]]:
+    """The model of a datasheet and its sums by name; of several files, divided by commas, each as
+    the last that has it: sums that were wrong once are drawn again and more often. Raises Usage."""
+    found = [sheet_in(each) for each in sheets.split(",")]
+    if len({(each.model, each.weights) for each in found}) > 1:
+        raise Usage(f"{sheets} are of {' and '.join(each.model for each in found)}: name one's")
+    ops = [each.of(add_digits.name, add_digits.digest.hex()) for each in found]
+    return found[0].model, {case.id: case for op in ops for case in op.cases}
 
 
 def numbers(digits: int, seed: int) -> tuple[str, str]:
@@ -143,14 +154,14 @@ def plan(sheet: str, reliability: float, steps: int) -> tuple[int, float]:
         return BY_DEFAULT, 0.0
 
     def read() -> list[float]:
-        whole = sheet_in(sheet)
-        cases = whole.of(add_digits.name, add_digits.digest.hex()).cases
-        if {case.id for case in cases} != {case.id for case in CASES}:
-            raise Usage(f"{sheet} has {len(cases)} of the {len(CASES)} sums: draw all of them")
+        model, known = drawn_in(sheet)
+        if known.keys() != {case.id for case in CASES}:
+            raise Usage(f"{sheet} has {len(known)} of the {len(CASES)} sums: draw all of them")
+        cases = known.values()
         hard = [case.id for case in cases if case.share <= 0.5]
         if hard:
             raise OutOfReach(
-                f"{whole.model} gets {len(hard)} of {len(cases)} sums wrong at least as often as "
+                f"{model} gets {len(hard)} of {len(cases)} sums wrong at least as often as "
                 f"right ({', '.join(hard[:5])}): no vote mends that; take the next larger model",
                 1 - len(hard) / len(cases),
             )
