@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from nlpu.eval.calibrate import calibrate
     from nlpu.eval.cases import Case
+    from nlpu.eval.variant import variant
     from nlpu.judgement import Judgement
     from nlpu.label import Label
     from nlpu.lifting import gather, lift
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
     from nlpu.runtime.eval.delegation import delegated
     from nlpu.runtime.eval.planning import reliable
+    from nlpu.runtime.eval.tuning import tune
     from nlpu.runtime.eval.turns import cascade, fallback
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
@@ -92,6 +94,7 @@ _HOMES = {
     "nlpu.calibration": "Calibration",
     "nlpu.eval.calibrate": "calibrate",
     "nlpu.eval.cases": "Case",
+    "nlpu.eval.variant": "variant",
     "nlpu.chat": "Chat",
     "nlpu.prompt.convention": "Convention",
     "nlpu.reliability": "Reliability",
@@ -122,6 +125,7 @@ _HOMES = {
     "nlpu.runtime.eval.turns": "cascade fallback",
     "nlpu.runtime.eval.delegation": "delegated",
     "nlpu.runtime.eval.planning": "reliable",
+    "nlpu.runtime.eval.tuning": "tune",
     "nlpu.runtime.handle": "Run",
     "nlpu.runtime.graph.spawning": "spawn",
     "nlpu.runtime.executor.builtins": "first now random",
@@ -212,6 +216,8 @@ __all__ = [
     "reliable",
     "spawn",
     "split",
+    "tune",
+    "variant",
     "verified",
 ]
 

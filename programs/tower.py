@@ -2,6 +2,7 @@
 
     nlpu run tower 40 --model qwen2.5-coder-0.5b      # numbers of 40 digits
     nlpu run tower sheet=add_digits.json              # votes as a datasheet says they must be
+    nlpu run tower sheet=add_digits.json,hard.json    # with more draws of some sums
 
 Each digit is a call that needs the carry of the one before, so one wrong answer among a thousand
 ruins the sum: at 99 of 100 right, four sums in 100,000 would come out. So each step is a vote. From
@@ -19,22 +20,26 @@ for a real one are tried on it, and what comes of them is a simulation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from math import exp, lgamma, log, log1p
 from random import Random
+from statistics import fmean
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from nlpu import BadOperand, Case, Unsure, Usage, ahead_by, nlop
 from nlpu.eval.bounds import OutOfReach
-from nlpu.eval.datasheet import VOID, sheet_in
-from nlpu.eval.votes import ahead_over
+from nlpu.eval.datasheet import VOID, CaseDraws, sheet_in
+from nlpu.eval.votes import draws_ahead
 from nlpu.testing.scripted import Seen
 from nlpu.value import remembered
 
 Sum = Annotated[int, Field(ge=0, le=19)]
 BY_DEFAULT = 3
 TEMPERATURE = 0.7
+_MOST_AHEAD, _GRID = 20, 2000
 
 
 SHOWN = [
@@ -102,7 +107,7 @@ def tower(digits: int = 1000, seed: int = 0, reliability: float = 0.95, sheet: s
 
 def simulated(sheet: str, seed: int = 0) -> Callable[[Seen], str]:
     """A script for ``Scripted`` whose answers come as often as a datasheet saw them: no model's."""
-    known = {case.id: case for case in sheet_in(sheet).ops[add_digits.name].cases}
+    _, known = drawn_in(sheet)
 
     def answer(seen: Seen) -> str:
         case = known[seen.operands["sum"].replace(" ", "")]
@@ -110,6 +115,16 @@ def simulated(sheet: str, seed: int = 0) -> Callable[[Seen], str]:
         return case.answers[drawn] if drawn != VOID else "nothing valid"
 
     return answer
+
+
+def drawn_in(sheets: str) -> tuple[str, dict[str, CaseDraws]]:
+    """The model of a datasheet and its sums by name; of several files, divided by commas, each as
+    the last that has it: sums that were wrong once are drawn again and more often. Raises Usage."""
+    found = [sheet_in(each) for each in sheets.split(",")]
+    if len({(each.model, each.weights) for each in found}) > 1:
+        raise Usage(f"{sheets} are of {' and '.join(each.model for each in found)}: name one's")
+    ops = [each.of(add_digits.name, add_digits.digest.hex()) for each in found]
+    return found[0].model, {case.id: case for op in ops for case in op.cases}
 
 
 def numbers(digits: int, seed: int) -> tuple[str, str]:
@@ -131,26 +146,59 @@ def plainly(one: str, other: str) -> str:
 def plan(sheet: str, reliability: float, steps: int) -> tuple[int, float]:
     """By how much answers must lead, and the draws that all steps take; (3, 0) without a sheet.
 
-    Of n draws with r right an input's chance is taken for (r + 1) / (n + 2): ten of ten are no
-    certainty. The choice is noted in the journal: a run that goes on keeps it.
+    What is not known of an input counts: of its draws and of one more, that is right as often as
+    all draws are, it is known how probable which chance is, and each is led by so much. The choice
+    is noted in the journal: a run that goes on keeps it.
     """
     if not sheet:
         return BY_DEFAULT, 0.0
 
     def read() -> list[float]:
-        whole = sheet_in(sheet)
-        cases = whole.of(add_digits.name, add_digits.digest.hex()).cases
-        if {case.id for case in cases} != {case.id for case in CASES}:
-            raise Usage(f"{sheet} has {len(cases)} of the {len(CASES)} sums: draw all of them")
-        chances = {c.id: (c.share * len(c.draws) + 1) / (len(c.draws) + 2) for c in cases}
-        hard = [name for name, chance in chances.items() if chance <= 0.5]
+        model, known = drawn_in(sheet)
+        if known.keys() != {case.id for case in CASES}:
+            raise Usage(f"{sheet} has {len(known)} of the {len(CASES)} sums: draw all of them")
+        cases = known.values()
+        hard = [case.id for case in cases if case.share <= 0.5]
         if hard:
             raise OutOfReach(
-                f"{whole.model} gets {len(hard)} of {len(cases)} sums wrong at least as often as "
+                f"{model} gets {len(hard)} of {len(cases)} sums wrong at least as often as "
                 f"right ({', '.join(hard[:5])}): no vote mends that; take the next larger model",
                 1 - len(hard) / len(cases),
             )
-        return list(ahead_over(list(chances.values()), reliability, steps))
+        return list(lead_over([(round(c.share * len(c.draws)), len(c.draws)) for c in cases],
+                              reliability, steps))  # fmt: skip
 
     ahead, forecast = remembered(read, "a datasheet")
     return int(ahead), forecast
+
+
+def lead_over(
+    drawn: Sequence[tuple[int, int]], reliability: float, steps: int
+) -> tuple[int, float]:
+    """By how much answers must lead, and the draws of all steps, from (right, all) of each input.
+
+    Raises OutOfReach where no lead is shown to do.
+    """
+    mean = (sum(right for right, _ in drawn) + 1) / (sum(count for _, count in drawn) + 2)
+    inputs, best = Counter(drawn), 0.0
+    for k in range(1, _MOST_AHEAD + 1):
+        wrong = sum(n * _ruin(right + mean, count - right + 1 - mean, k)
+                    for (right, count), n in inputs.items()) / len(drawn)  # fmt: skip
+        best = max(best, (1 - wrong) ** steps)
+        if best >= reliability:
+            chances = [(right + mean) / (count + 1) for right, count in drawn]
+            return k, steps * fmean(draws_ahead(p, k) for p in chances)
+    raise OutOfReach(
+        f"with these draws {steps:,} steps are shown to be all right in {best:.3f} at most: too "
+        "little is known of some sums; make a datasheet of more draws, or take fewer steps",
+        best,
+    )
+
+
+def _ruin(right: float, wrong: float, k: int) -> float:
+    """How often Ahead(k) is wrong where the chance of a draw has that beta distribution."""
+    scale = lgamma(right + wrong) - lgamma(right) - lgamma(wrong)
+    grid = ((at + 0.5) / _GRID for at in range(_GRID))
+    terms = (exp(scale + (right - 1) * log1p(-q) + (wrong + k - 1) * log(q))
+             / ((1 - q) ** k + q**k) for q in grid)  # fmt: skip
+    return sum(terms) / _GRID

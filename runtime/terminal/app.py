@@ -29,6 +29,7 @@ import typer
 from nlpu.runtime.terminal.benches import app as benches
 from nlpu.runtime.terminal.doctor import doctor
 from nlpu.runtime.terminal.eval.command import evaluate
+from nlpu.runtime.terminal.eval.tune import tune
 from nlpu.runtime.terminal.memory.command import app as memory
 from nlpu.runtime.terminal.repl.command import repl
 from nlpu.runtime.terminal.run.command import replay, resume, run
@@ -75,6 +76,7 @@ def _nlpu(
 for _command in (run, repl, runs, show, resume, replay, serve):
     app.command()(_command)
 app.command("eval")(evaluate)
+app.command()(tune)
 app.add_typer(benches, name="bench")
 app.add_typer(memory, name="memory")
 app.command()(doctor)

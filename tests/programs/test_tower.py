@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from itertools import cycle
+from math import prod
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from kit import Doomed, computer, execute, resumed
-from terminal_fixture import Terminal, nlpu
+from terminal_fixture import COMMAND, ROOT, Terminal, nlpu
 
-from nlpu import Scripted
+from nlpu import Scripted, Usage
 from nlpu.eval.bounds import OutOfReach, TooFewCases
 from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.votes import Ahead, ahead_for, ahead_over, draws_ahead, fold, right_ahead
 from nlpu.isa import judge
-from nlpu.programs.tower import CASES, add_digits, numbers, plainly, simulated, tower
+from nlpu.programs.tower import (
+    CASES,
+    add_digits,
+    drawn_in,
+    lead_over,
+    numbers,
+    plainly,
+    simulated,
+    tower,
+)
 from nlpu.runtime.bench.datasheet import Asked
 from nlpu.runtime.eval.answers import make_answers
 from nlpu.runtime.eval.planning import reliable
@@ -70,6 +81,54 @@ def test_a_plan_over_inputs_is_that_of_one_where_they_are_alike() -> None:
     assert right_ahead(0.7, mixed) ** 5 >= RELIABILITY  # one step in 200 is the hard one
     with pytest.raises(OutOfReach):
         ahead_over([0.99] * 199 + [0.5], RELIABILITY, STEPS)
+
+
+def test_what_is_not_known_of_a_sum_counts() -> None:
+    """The more is known the less answers must lead; what no lead mends is refused."""
+    assert [lead_over([(n, n)] * 200, 0.95, 1000)[0] for n in (3, 5, 12)] == [7, 2, 1]
+    assert lead_over([(5, 5)] * 199 + [(29, 30)], 0.95, 1000)[0] == 3
+    for drawn in ([(5, 5)] * 199 + [(4, 5)], [(2, 2)] * 200):
+        with pytest.raises(OutOfReach, match="make a datasheet of more draws") as refused:
+            lead_over(drawn, 0.95, 1000)
+        assert refused.value.best < 0.95
+    k, draws = lead_over([(9000, 10_000)] * 200, 0.95, 1000)
+    assert k == ahead_for(P, 0.95, 1000) and draws == pytest.approx(1000 * draws_ahead(P, k), 1e-2)
+
+
+def test_a_lead_keeps_its_promise_where_sums_differ() -> None:
+    """Of sums with chances from a Beta distribution, those that were wrong once drawn again."""
+    kept = 0
+    for seed in range(20):
+        dice = Random(seed)
+        chances = [dice.betavariate(200, 1) for _ in range(200)]
+        drawn = []
+        for p in chances:
+            right = sum(dice.random() < p for _ in range(5))
+            more = 25 * (right < 5)
+            drawn.append((right + sum(dice.random() < p for _ in range(more)), 5 + more))
+        try:
+            k, _ = lead_over(drawn, 0.95, 1000)
+        except OutOfReach:
+            continue
+        kept += 1
+        assert prod(right_ahead(p, k) ** 5 for p in chances) >= 0.95
+    assert kept == 19
+
+
+def test_a_second_sheet_has_more_draws_of_some_sums(tmp_path: Path) -> None:
+    first = measured(tmp_path / "a.json", 5, 5)
+    whole = sheet_in(first)
+    (case, *_), op = whole.ops["add_digits"].cases, whole.ops["add_digits"]
+    again = case.model_copy(update={"draws": (0,) * 29 + (1,)})
+    some = whole.model_copy(update={"ops": {op.op: op.model_copy(update={"cases": (again,)})}})
+    (tmp_path / "b.json").write_text(some.model_dump_json())
+    (tmp_path / "c.json").write_text(some.model_copy(update={"model": "other"}).model_dump_json())
+    both = f"{first},{tmp_path / 'b.json'}"
+    model, known = drawn_in(both)
+    assert (model, len(known), known[case.id]) == ("scripted", 200, again)
+    assert execute(tower, 20, 0, 0.95, both, engine=simulated(both)).result.right
+    with pytest.raises(Usage, match="are of scripted and other"):
+        drawn_in(f"{first},{tmp_path / 'c.json'}")
 
 
 def test_a_thousand_steps_on_the_fold() -> None:
@@ -143,6 +202,20 @@ def test_a_tower_that_is_killed_again_and_again_is_none_the_worse(tmp_path: Path
     last = resumed(tmp_path / "15", run, tower, *args, engine=Scripted(script))
     assert last.result.right and last.receipt.reused > 15 * (59 - last.result.ahead)
     assert last.receipt.calls + last.receipt.reused <= 1.1 * last.result.forecast
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_on_the_way_comes_to_the_end(tmp_path: Path) -> None:
+    sheet = measured(tmp_path / "sheet.json", 98, 100)
+    words = ["benchmarks.tower", "--sheet", str(sheet), "--simulated", "--digits", "400", "--json"]
+    ended = subprocess.run(
+        [*COMMAND[:2], *words, "--kills", "3"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found = json.loads(ended.stdout)
+    assert (found["right"], found["kills"], found["again"], found["model"]) == (
+        True, 3, 0, "simulated"
+    )  # fmt: skip
+    assert 0.9 <= found["ratio"] <= 1.1
 
 
 def test_where_it_is_unsure_it_says_so_and_stops() -> None:

@@ -20,6 +20,8 @@ Rules
    window and the slots need, and no more.
 5. What it says goes to the process's stderr, past all that we write there: so it says nothing,
    unless with --debug. Of a load that failed, a child process asks again, aloud.
+6. The port hangs up on a connection that was silent for five seconds, as on a busy machine one is:
+   what is asked then is asked once more, on a new one.
 """
 
 from __future__ import annotations
@@ -107,13 +109,16 @@ class Llama:
     def _asked(self, method: str, route: str, body: Any = None) -> Any:
         text = None if body is None else json.dumps(body)
         with self._door:
-            try:
-                self._port.request(method, route, text, self._headers)
-                answer = self._port.getresponse()
-                content = answer.read()
-            except (OSError, http.client.HTTPException) as error:
-                self._port.close()
-                raise _silence(error) from error
+            for again in (True, False):
+                try:
+                    self._port.request(method, route, text, self._headers)
+                    answer = self._port.getresponse()
+                    content = answer.read()
+                    break
+                except (OSError, http.client.HTTPException) as error:
+                    self._port.close()
+                    if not (again and isinstance(error, ConnectionError)):  # rule 6
+                        raise _silence(error) from error
         if answer.status != 200:
             raise ServerFault(f"the embedded processor answered {answer.status} on {route}")
         return json.loads(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,14 @@ def test_what_a_listener_raises_is_no_cancellation() -> None:
     assert isinstance(caught.value.__cause__, KeyError)
     llama.generate(body, hear)
     assert heard
+    llama.close()
+
+
+def test_a_port_that_hung_up_is_asked_again() -> None:
+    llama = Llama(MODEL, window=128, slots=1)
+    before = llama.encode("a loom", special=False)
+    llama._port.sock.shutdown(socket.SHUT_RDWR)
+    assert llama.encode("a loom", special=False) == before
     llama.close()
 
 
