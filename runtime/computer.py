@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ from nlpu.wire import Engine
 if TYPE_CHECKING:  # what evaluations alone need
     from nlpu.eval.questions import Given, Subject
     from nlpu.eval.scores import Report
+    from nlpu.runtime.fleet.batch import Batch
 
 Program = Callable[..., Any]
 
@@ -165,18 +166,27 @@ class Computer:
             add_answers(known, answers_in(state_of(run).root.subtree()))
         return evaluation.outcome(run)
 
+    def map(
+        self, program: Program, inputs: Iterable[Any], *, name: str = "", at_once: int = 0,
+        ordered: bool = True, budget: Budget = UNLIMITED, retry: bool = False,
+        changed: bool = False,
+    ) -> Batch:  # fmt: skip
+        """Run a program for each input: iterate over it for what came of them. Raises Usage.
+
+        An input is the argument; a tuple holds several, a dict those by name. Under a ``name`` it
+        goes on where it was; ``retry`` tries failures again, ``changed`` goes on with another
+        program or model. The budget is for all.
+        """
+        from nlpu.runtime.fleet.mapped import mapped
+
+        plan = (name, at_once, ordered, budget, retry, changed)
+        return mapped(self, self._station, program, inputs, plan)
+
     def start(
-        self,
-        program: Program,
-        /,
-        *args: Any,
-        budget: Budget = UNLIMITED,
-        estimates: Mapping[str, int] | None = None,
-        header: Mapping[str, Any] | None = None,
-        stream: bool = False,
-        gate: Gate | None = None,
-        **kwargs: Any,
-    ) -> Run:
+        self, program: Program, /, *args: Any, budget: Budget = UNLIMITED,
+        estimates: Mapping[str, int] | None = None, header: Mapping[str, Any] | None = None,
+        stream: bool = False, gate: Gate | None = None, **kwargs: Any,
+    ) -> Run:  # fmt: skip
         """Start a program and return at once; other keywords go to it. Raises Usage.
 
         ``estimates`` are expected completion tokens by op name, ``header`` is what a terminal
