@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # what evaluations alone need
     from nlpu.eval.questions import Given, Subject
     from nlpu.eval.scores import Report
     from nlpu.runtime.fleet.batch import Batch
+    from nlpu.runtime.fleet.plan import Entry, Plan
 
 Program = Callable[..., Any]
 
@@ -177,10 +178,16 @@ class Computer:
         goes on where it was; ``retry`` tries failures again, ``changed`` goes on with another
         program or model. The budget is for all.
         """
-        from nlpu.runtime.fleet.mapped import mapped
+        from nlpu.runtime.fleet.mapped import planned
 
         plan = (name, at_once, ordered, budget, retry, changed)
-        return mapped(self, self._station, program, inputs, plan)
+        return self.batch(program, *planned(program, inputs, plan))
+
+    def batch(self, program: Program, entries: Iterable[Entry], plan: Plan) -> Batch:
+        """Plan a batch of inputs whose arguments are known (``map``)."""
+        from nlpu.runtime.fleet.batch import Batch
+
+        return Batch(self, self._station, program, entries, plan)
 
     def start(
         self, program: Program, /, *args: Any, budget: Budget = UNLIMITED,
@@ -242,18 +249,10 @@ class Computer:
         return run
 
     def resume(
-        self,
-        name: str,
-        program: Program,
-        /,
-        *args: Any,
-        budget: Budget | None = None,
-        changed: bool = False,
-        replay: bool = False,
-        stream: bool = False,
-        gate: Gate | None = None,
-        **kwargs: Any,
-    ) -> Run:
+        self, name: str, program: Program, /, *args: Any, budget: Budget | None = None,
+        changed: bool = False, replay: bool = False, stream: bool = False,
+        gate: Gate | None = None, **kwargs: Any,
+    ) -> Run:  # fmt: skip
         """Go on with a journaled run: its program runs again and meets its results.
 
         With ``changed`` reuse what can be where program, op or model differ from the journal's;

@@ -45,7 +45,7 @@ from nlpu.runtime.fleet.former import Former, taken_up
 from nlpu.runtime.fleet.items import Item, Items, Kept
 from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan
-from nlpu.runtime.fleet.share import NOTHING, Common, total
+from nlpu.runtime.fleet.share import Common, total
 from nlpu.runtime.handle import Run, when_ended
 from nlpu.runtime.journal.header import args_text
 from nlpu.runtime.journal.own import text_name
@@ -99,6 +99,7 @@ class Batch:
     def __iter__(self) -> Iterator[Item]:
         while not self.ended:
             yield from self.step()
+        self.close()
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         import asyncio
@@ -106,14 +107,43 @@ class Batch:
         while not self.ended:
             for item in await asyncio.to_thread(self.step):
                 yield item
+        self.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop(Interrupted("the batch was left before its end; under its name it goes on"))
+        self.close()
 
     # -- going on ----------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Take it up where it was. Idempotent; for what it raises see ``step``."""
+        plan = self._plan
+        if self._former is not None:
+            return
+        former = Former(Items(None), {}, [])
+        if plan.name:
+            former = taken_up(
+                self._station, self._program, plan.name, retry=plan.retry, changed=plan.changed
+            )
+        self._whole.charge(total(former.spent))
+        # As many as calls at once, and as many again: one always waits to be sent.
+        opened = self._computer.processors.values()
+        self._at_once = plan.at_once or 2 * max(each.max_in_flight for each in opened)
+        if plan.budget.seconds is not None:
+            self._due_s = time.monotonic() + plan.budget.seconds
+        self._former = former
+
+    def facts(self) -> dict[str, Any]:
+        """What was noted of the batch, in this life and in former ones."""
+        assert self._former is not None  # it is open
+        return self._former.items.facts()
+
+    def note_facts(self, **facts: Any) -> None:
+        """Note what is to be known of it in later lives; plain data."""
+        assert self._former is not None  # it is open
+        self._former.items.note_facts(**facts)
 
     def step(self, timeout_s: float = inf) -> list[Item]:
         """Begin what there is room for, wait for an outcome, and give the items that are next.
@@ -122,8 +152,8 @@ class Batch:
         """
         if inside() is not None:
             raise ProgramError("a program cannot wait for a batch; issue ops, or spawn programs")
-        if self._former is None:
-            self._former = self._open()
+        self.open()
+        assert self._former is not None
         fresh: list[Item] = []
         self._feed(fresh)
         if not fresh:
@@ -133,10 +163,7 @@ class Batch:
             seconds = self._plan.budget.seconds
             self.stop(DeadlineExceeded(f"the batch's {seconds:g} seconds ran out"), fresh)
         self._former.items.commit()
-        given = self._in_order(fresh)
-        if self.ended:
-            self._former.items.close()
-        return given
+        return self._in_order(fresh)
 
     def stop(self, error: NlpuError, fresh: list[Item] | None = None) -> None:
         """End what goes on, resumable; ``error`` says why. Idempotent."""
@@ -149,6 +176,11 @@ class Batch:
             self._wait(0.0, [])
             self._held.clear()
             self._former.items.commit()
+
+    def close(self) -> None:
+        """Stop what goes on, and let another computer take the batch up. Idempotent."""
+        self.stop(Interrupted("the batch was left before its end; under its name it goes on"))
+        if self._former is not None:
             self._former.items.close()
 
     def _wait(self, timeout_s: float, fresh: list[Item]) -> None:
@@ -201,22 +233,6 @@ class Batch:
         self.counts.in_flight = len(self._live)
         fresh.append(item)
 
-    def _open(self) -> Former:
-        plan = self._plan
-        if plan.name:
-            former = taken_up(
-                self._station, self._program, plan.name, retry=plan.retry, changed=plan.changed
-            )
-        else:
-            former = Former(Items(None), {}, [])
-        self._whole.charge(total(former.spent))
-        # As many as calls at once, and as many again: one always waits to be sent.
-        opened = self._computer.processors.values()
-        self._at_once = plan.at_once or 2 * max(each.max_in_flight for each in opened)
-        if plan.budget.seconds is not None:
-            self._due_s = time.monotonic() + plan.budget.seconds
-        return former
-
     # -- one input ---------------------------------------------------------------------------
 
     def _begin(self, index: int, entry: Entry) -> Item | None:
@@ -241,7 +257,7 @@ class Batch:
                 self._program, *args, **kwargs, budget=Common(self._whole),
                 header={**self._plan.facts, **facts},
             )  # fmt: skip
-            begun = begun._replace(before=NOTHING if left is None else left.spent)
+            begun = begun._replace(before=kept)
         else:
             run = self._computer.resume(
                 self._run_name(left.number), self._program, *args, **kwargs,

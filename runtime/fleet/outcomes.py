@@ -37,12 +37,14 @@ def outcome_of(run: Run, begun: Begun) -> tuple[Item, Kept]:
         assert isinstance(ledger, Share)  # it was given it
         number, name, label = state.number, run.name, run.label
         cost, spent, content = ledger.answered, ledger.spent, state.result
+    if begun.before is not None:
+        cost, spent = total((cost, begun.before.cost)), total((spent, begun.before.spent))
     status: Any = "done" if error is None else run.status
     text = result_text(content) if error is None else ""
     why = () if error is None else (type(error).__name__, str(error))
     side, body = ("", text) if error is None else (side_of(error), json.dumps(why))
     item = Item(begun.at, begun.id, status, error, name, cost, label, text, why, content)
-    return item, Kept(number, status, side, body, label, cost, total((spent, begun.before)))
+    return item, Kept(number, status, side, body, label, cost, spent)
 
 
 def known(begun: Begun, kept: Kept, name: str, program: Callable[..., Any]) -> Item:

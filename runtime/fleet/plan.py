@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from nlpu.runtime.fleet.items import Kept
 from nlpu.runtime.fleet.share import NOTHING
 from nlpu.runtime.scheduler.budget import UNLIMITED, Amount, Budget
 
@@ -52,10 +53,10 @@ class Counts:
 
 
 class Begun(NamedTuple):
-    """An input that has a run. before: what other runs of it spent."""
+    """An input that has a run. before: what came of another run of it."""
 
     at: int
     id: str
     name: str
     nth: int
-    before: Amount = NOTHING
+    before: Kept | None = None
