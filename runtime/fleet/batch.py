@@ -45,7 +45,7 @@ from nlpu.runtime.fleet.former import Former, taken_up
 from nlpu.runtime.fleet.items import Item, Items, Kept
 from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan
-from nlpu.runtime.fleet.share import Common, total
+from nlpu.runtime.fleet.share import NO_CALLS, Common, total
 from nlpu.runtime.handle import Run, when_ended
 from nlpu.runtime.journal.header import args_text
 from nlpu.runtime.journal.own import text_name
@@ -122,12 +122,13 @@ class Batch:
         plan = self._plan
         if self._former is not None:
             return
-        former = Former(Items(None), {}, [])
+        former = Former(Items(None), {}, NO_CALLS)
         if plan.name:
             former = taken_up(
                 self._station, self._program, plan.name, retry=plan.retry, changed=plan.changed
             )
-        self._whole.charge(total(former.spent))
+        self._whole.charge(former.took.answered)
+        self._whole.charge(former.took.lost, lost=True)
         # As many as calls at once, and as many again: one always waits to be sent.
         opened = self._computer.processors.values()
         self._at_once = plan.at_once or 2 * max(each.max_in_flight for each in opened)
@@ -261,7 +262,7 @@ class Batch:
         else:
             run = self._computer.resume(
                 self._run_name(left.number), self._program, *args, **kwargs,
-                budget=Common(self._whole, left.spent),
+                budget=Common(self._whole, left.took),
                 changed=self._plan.changed or kept is not None,
             )  # fmt: skip
         self._live[run] = begun

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import JournalDamaged, Usage
 from nlpu.runtime.fleet.items import SUFFIX, Items
-from nlpu.runtime.fleet.share import spent_in
+from nlpu.runtime.fleet.share import Took, summed, took_in
 from nlpu.runtime.journal.file import is_there
 from nlpu.runtime.journal.header import source_digest
 from nlpu.runtime.journal.odd_rows import past_in
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.sqlite import Journal
 from nlpu.runtime.resume import log_of
-from nlpu.runtime.scheduler.budget import Amount
 
 if TYPE_CHECKING:
     from nlpu.runtime.loop_thread import Station
@@ -38,17 +37,17 @@ _CHANGES = {
 }
 _ANYHOW = (
     "with --changed (changed=True) it goes on all the same, and results that are there stay; "
-    "to begin anew name another --out (another name=)"
+    "to begin anew: --fresh, or another --out (another name=)"
 )
 
 
 class Unfinished(NamedTuple):
-    """A run that may go on, and what it spent so far."""
+    """A run that may go on, and what it took so far."""
 
     number: int
     past: Past
     texts: Mapping[int, str]
-    spent: Amount
+    took: Took
 
 
 class Former(NamedTuple):
@@ -56,7 +55,7 @@ class Former(NamedTuple):
 
     items: Items
     unfinished: dict[tuple[str, int], Unfinished]
-    spent: list[Amount]
+    took: Took
 
 
 def taken_up(
@@ -125,16 +124,16 @@ def _check(
 
 def _found(station: Station, numbers: list[int], items: Items) -> Former:
     unfinished: dict[tuple[str, int], Unfinished] = {}
-    spent, ended = items.spent(), items.runs()
+    every, ended = [*items.took()], items.runs()
     for number in numbers:
         log = log_of(station.kernel.journal, number)
         past = past_in(log)
         key = past.header.get("args_name", ""), past.header.get("each", {}).get("nth", 0)
-        kept, took = items.find(*key), spent_in(past)
+        kept, took = items.find(*key), took_in(past)
         if number not in ended:
-            spent.append(took)
+            every.append(took)
         elif kept is not None:
-            took = kept.spent
+            took = kept.took
         if kept is None or number >= kept.run:
             unfinished[key] = Unfinished(number, past, log.texts, took)
-    return Former(items, unfinished, spent)
+    return Former(items, unfinished, summed(every))

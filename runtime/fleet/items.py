@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from nlpu.errors import HostError, JournalDamaged, ModelError, NlpuError, Storag
 from nlpu.file_lock import Lock
 from nlpu.label import UNTRUSTED, Label, label_of, label_text
 from nlpu.private import make_dir, make_file
-from nlpu.runtime.fleet.share import NOTHING
+from nlpu.runtime.fleet.share import NOTHING, Took
 from nlpu.runtime.scheduler.budget import Amount
 from nlpu.types.json_text import compact
 from nlpu.value import see
@@ -38,8 +39,8 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS item (
     name TEXT NOT NULL, nth INTEGER NOT NULL, run INTEGER NOT NULL, status TEXT NOT NULL,
-    side TEXT NOT NULL, body TEXT NOT NULL, label TEXT NOT NULL, cost TEXT NOT NULL,
-    spent TEXT NOT NULL, UNIQUE (name, nth));
+    side TEXT NOT NULL, body TEXT NOT NULL, label TEXT NOT NULL, took TEXT NOT NULL,
+    UNIQUE (name, nth));
 """
 
 
@@ -105,8 +106,7 @@ class Kept:
     side: str
     body: str
     label: Label
-    cost: Amount
-    spent: Amount
+    took: Took
 
 
 class Items:
@@ -155,23 +155,19 @@ class Items:
 
     def find(self, name: str, nth: int) -> Kept | None:
         """Find an item that has ended."""
-        query = "SELECT run, status, side, body, label, cost, spent FROM item"
+        query = "SELECT run, status, side, body, label, took FROM item"
         row = self._run(f"{query} WHERE name=? AND nth=?", (name, nth)).fetchone()
         if row is None:
             return None
-        run, status, side, body, label, *amounts = row
-        cost, spent = (Amount(*json.loads(each)) for each in amounts)
-        return Kept(run, status, side, body, label_of(label), cost, spent)
+        run, status, side, body, label, took = row
+        return Kept(run, status, side, body, label_of(label), _took(took))
 
     def keep(self, name: str, nth: int, item: Kept) -> None:
         """Keep one that has ended, instead of what was kept of it; ``commit`` makes it last."""
         if self.path is not None:
-            amounts = (json.dumps(each) for each in (item.cost, item.spent))
-            self._run(
-                "INSERT OR REPLACE INTO item VALUES (?,?,?,?,?,?,?,?,?)",
-                (name, nth, item.run, item.status, item.side, item.body, label_text(item.label),
-                 *amounts),
-            )  # fmt: skip
+            label, took = label_text(item.label), json.dumps(item.took)
+            row = (name, nth, item.run, item.status, item.side, item.body, label, took)
+            self._run("INSERT OR REPLACE INTO item VALUES (?,?,?,?,?,?,?,?)", row)
 
     def runs(self) -> set[int]:
         """The numbers of the runs that have ended."""
@@ -181,9 +177,9 @@ class Items:
         """The numbers of those that failed."""
         return {run for (run,) in self._run("SELECT run FROM item WHERE status = 'failed'")}
 
-    def spent(self) -> list[Amount]:
-        """What each of them spent."""
-        return [Amount(*json.loads(each)) for (each,) in self._run("SELECT spent FROM item")]
+    def took(self) -> Iterator[Took]:
+        """What each of them took."""
+        return (_took(each) for (each,) in self._run("SELECT took FROM item"))
 
     def commit(self) -> None:
         """Make what was kept durable."""
@@ -204,3 +200,7 @@ class Items:
             self._db.close()
         if self._lock is not None:
             self._lock.release()
+
+
+def _took(text: str) -> Took:
+    return Took(*(Amount(*each) for each in json.loads(text)))

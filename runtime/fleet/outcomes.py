@@ -18,7 +18,7 @@ from nlpu.label import UNTRUSTED
 from nlpu.runtime.fleet.former import Unfinished
 from nlpu.runtime.fleet.items import Item, Kept, side_of
 from nlpu.runtime.fleet.plan import Begun
-from nlpu.runtime.fleet.share import NOTHING, Share, paid_in, total
+from nlpu.runtime.fleet.share import NO_CALLS, Share, summed
 from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.journal.header import result_text
 from nlpu.types.result import adapter
@@ -31,20 +31,20 @@ def outcome_of(run: Run, begun: Begun) -> tuple[Item, Kept]:
         state = state_of(run)
     except BaseException as never:  # it could not begin
         error = never
-        number, name, label, cost, spent, content = 0, "", UNTRUSTED, NOTHING, NOTHING, None
+        number, name, label, took, content = 0, "", UNTRUSTED, NO_CALLS, None
     else:
         ledger = state.ledger
         assert isinstance(ledger, Share)  # it was given it
         number, name, label = state.number, run.name, run.label
-        cost, spent, content = ledger.answered, ledger.spent, state.result
+        took, content = ledger.took, state.result
     if begun.before is not None:
-        cost, spent = total((cost, begun.before.cost)), total((spent, begun.before.spent))
+        took = summed((took, begun.before.took))
     status: Any = "done" if error is None else run.status
     text = result_text(content) if error is None else ""
     why = () if error is None else (type(error).__name__, str(error))
     side, body = ("", text) if error is None else (side_of(error), json.dumps(why))
-    item = Item(begun.at, begun.id, status, error, name, cost, label, text, why, content)
-    return item, Kept(number, status, side, body, label, cost, spent)
+    item = Item(begun.at, begun.id, status, error, name, took.answered, label, text, why, content)
+    return item, Kept(number, status, side, body, label, took)
 
 
 def known(begun: Begun, kept: Kept, name: str, program: Callable[..., Any]) -> Item:
@@ -56,7 +56,16 @@ def known(begun: Begun, kept: Kept, name: str, program: Callable[..., Any]) -> I
     else:
         error, text, content, why = None, kept.body, _content(kept.body, program), ()
     return Item(
-        begun.at, begun.id, kept.status, error, name, kept.cost, kept.label, text, why, content
+        begun.at,
+        begun.id,
+        kept.status,
+        error,
+        name,
+        kept.took.answered,
+        kept.label,
+        text,
+        why,
+        content,
     )
 
 
@@ -70,7 +79,7 @@ def recorded(left: Unfinished) -> Kept | None:
     if end.error:
         kind, message = end.error
         body, side = json.dumps(end.error), side_of(failure_of(kind, message, ""))
-    return Kept(left.number, status, side, body, UNTRUSTED, paid_in(left.past), left.spent)
+    return Kept(left.number, status, side, body, UNTRUSTED, left.took)
 
 
 def _content(text: str, program: Callable[..., Any]) -> Any:

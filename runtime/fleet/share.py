@@ -15,6 +15,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from nlpu.errors import BudgetExceeded
 from nlpu.runtime.graph.usage import amount_of, cost_of
@@ -35,15 +36,29 @@ def less(amount: Amount, other: Amount) -> Amount:
     return Amount(int(calls), nlops, int(tokens), money)
 
 
-def paid_in(past: Past) -> Amount:
-    """What the answered calls of a past took."""
-    return total(amount_of(cost_of(made.usage)) for made in past.paid if made.side != "host")
+class Took(NamedTuple):
+    """What calls took: those that were answered, and at most those whose answers were lost."""
+
+    answered: Amount = NOTHING
+    lost: Amount = NOTHING
 
 
-def spent_in(past: Past) -> Amount:
-    """What a past took at most, with the calls whose answers were lost, as its ledger counts."""
-    answered = (amount_of(cost_of(made.usage)) for made in past.paid)
-    return total([*answered, *past.lost, *past.open])
+NO_CALLS = Took()
+
+
+def summed(every: Iterable[Took]) -> Took:
+    """Add up what calls took."""
+    answered, lost = NOTHING, NOTHING
+    for each in every:
+        answered, lost = total((answered, each.answered)), total((lost, each.lost))
+    return Took(answered, lost)
+
+
+def took_in(past: Past) -> Took:
+    """What the calls of a past took, as its run's ledger will count them."""
+    answered = [amount_of(cost_of(made.usage)) for made in past.paid if made.side != "host"]
+    failed = [amount_of(cost_of(made.usage)) for made in past.paid if made.side == "host"]
+    return Took(total(answered), total([*failed, *past.lost, *past.open]))
 
 
 class Share(BudgetLedger):
@@ -64,9 +79,10 @@ class Share(BudgetLedger):
         return self._whole.reserved
 
     @property
-    def answered(self) -> Amount:
-        """What it spent on attempts that were answered."""
-        return less(self.spent, Amount(*self._lost))
+    def took(self) -> Took:
+        """What it spent."""
+        lost = Amount(*self._lost)
+        return Took(less(self.spent, lost), lost)
 
     def reserve(self, most: Amount) -> bool:
         """Set aside the most a call can take; False if it does not fit now."""
@@ -91,10 +107,10 @@ class Common(Budget):
     """A budget that many runs have together, as one of them is given it."""
 
     __slots__ = ("past", "whole")
-    past: Amount
+    past: Took
     whole: BudgetLedger
 
-    def __init__(self, whole: BudgetLedger, past: Amount = NOTHING) -> None:
+    def __init__(self, whole: BudgetLedger, past: Took = NO_CALLS) -> None:
         limits = whole.budget
         super().__init__(limits.calls, limits.nlops, limits.tokens, limits.money)
         object.__setattr__(self, "whole", whole)
@@ -102,5 +118,6 @@ class Common(Budget):
 
     def ledger(self) -> Share:
         """Begin the run's share (rule 2)."""
-        self.whole.charge(less(NOTHING, self.past))
+        self.whole.charge(less(NOTHING, self.past.answered))
+        self.whole.charge(less(NOTHING, self.past.lost), lost=True)
         return Share(self.whole)

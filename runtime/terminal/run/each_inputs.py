@@ -22,7 +22,7 @@ import json
 import os
 import shlex
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
 
@@ -35,7 +35,10 @@ TABLES = {".csv": ",", ".tsv": "\t"}
 
 
 class Record(NamedTuple):
-    """One input. where: what errors call it. id: a file's name in its folder. cells: all texts."""
+    """One input, or the error that says why it is none.
+
+    where: what errors call it. id: a file's name in its folder. cells: all of it are texts.
+    """
 
     where: str
     content: Any
@@ -86,7 +89,15 @@ def _lines(file: IO[bytes], name: str) -> Iterator[Record]:
         if len(line) > MOST_BYTES:
             raise Usage(f"{where} is longer than {MOST_BYTES // 2**20} MB: cut it into several")
         if line.strip():
-            yield Record(where, _json(_text(line, where, name), where))
+            yield Record(where, _told(lambda: _json(_text(line, where, name), where)))  # noqa: B023
+
+
+def _told(read: Callable[[], Any]) -> Any:
+    """What is read, or the error that says why it cannot be: what follows may be read."""
+    try:
+        return read()
+    except Usage as error:
+        return error
 
 
 def _json(text: str, where: str) -> Any:
@@ -140,8 +151,7 @@ def _table(file: IO[bytes], name: str, suffix: str) -> Iterator[Record]:
         for row in rows:
             where = f"{name}:{rows.line_num}"
             if row:
-                _check_row(row, head, where, name)
-                yield Record(where, dict(zip(head, row, strict=True)), cells=True)
+                yield Record(where, _told(lambda: _row(row, head, where, name)), cells=True)  # noqa: B023
     except csv.Error as error:
         raise Usage(
             f"{name}:{rows.line_num} is no row of a table: {error}; a cell with line breaks or "
@@ -151,7 +161,9 @@ def _table(file: IO[bytes], name: str, suffix: str) -> Iterator[Record]:
 
 def _check_head(head: list[str], name: str) -> None:
     twice = sorted({column for column in head if head.count(column) > 1})
-    if not all(head) or not head:
+    if not head:
+        raise Usage(f"{name} is empty: its first row names the columns")
+    if not all(head):
         raise Usage(f"{name}: its first row names the columns, and one of them has no name")
     if twice:
         raise Usage(f"{name}: two columns are called {twice[0]!r}; rename one")
@@ -159,7 +171,7 @@ def _check_head(head: list[str], name: str) -> None:
         _text(column.encode("utf-8", "surrogateescape"), f"{name}:1", name)
 
 
-def _check_row(row: list[str], head: list[str], where: str, name: str) -> None:
+def _row(row: list[str], head: list[str], where: str, name: str) -> dict[str, str]:
     if len(row) != len(head):
         raise Usage(
             f"{where} has {len(row)} cells, and there are {len(head)} columns "
@@ -170,6 +182,7 @@ def _check_row(row: list[str], head: list[str], where: str, name: str) -> None:
             _text(cell.encode("utf-8", "surrogateescape"), where, name)
         if "\0" in cell:
             raise Usage(f"{where} holds a NUL: {name} is a binary file, or damaged")
+    return dict(zip(head, row, strict=True))
 
 
 # -- folders ---------------------------------------------------------------------------------
@@ -178,15 +191,17 @@ def _check_row(row: list[str], head: list[str], where: str, name: str) -> None:
 def _files(folder: Path) -> Iterator[Record]:
     for path in listed(folder)[0]:
         name = path.relative_to(folder).as_posix()
-        if not path.is_file():
-            raise Usage(f"{path} is no plain file; move it out of {folder}")
-        try:
-            text = read_file(path)
-        except Usage as error:
-            raise Usage(
-                f"{error} (or move it out of {folder}, whose files are the inputs)"
-            ) from None
-        yield Record(str(path), text, name)
+        yield Record(str(path), _told(lambda: _file(path, folder)), name)  # noqa: B023
+
+
+def _file(path: Path, folder: Path) -> str:
+    if not path.is_file():
+        raise Usage(f"{path} is no plain file; move it out of {folder}")
+    try:
+        return read_file(path)
+    except Usage as error:
+        told = f"{error} (or move it out of {folder}, whose files are the inputs)"
+        raise Usage(told) from None
 
 
 def listed(folder: Path) -> tuple[list[Path], int]:

@@ -72,6 +72,8 @@ class EachProgram:
 
     def entry(self, record: Record) -> Entry:
         """An input as arguments. Raises Usage that names it."""
+        if isinstance(record.content, Usage):
+            raise record.content
         try:
             given, name = dict(self.fixed), record.id
             if isinstance(record.content, dict):

@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from nlpu.printing import figure
+from nlpu.printing import counted, figure
 from nlpu.runtime.scheduler.budget import Amount
 from nlpu.runtime.terminal.output import console, say
 
@@ -80,7 +80,7 @@ class Shown:
 def cost_of(cost: Amount) -> str:
     """What calls took, in words."""
     money = f", money {figure(cost.money)}" if cost.money else ""
-    return f"{round(cost.calls):,} calls, {figure(cost.nlops)} nlops{money}"
+    return f"{counted(round(cost.calls), 'call')}, {figure(cost.nlops)} nlops{money}"
 
 
 def _time(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nlpu.errors import NlpuError, Usage
+from nlpu.errors import BudgetExceeded, NlpuError, Usage
 from nlpu.printing import figure, one_line
 from nlpu.runtime.terminal.output import said, say, say_error, write_json
 from nlpu.runtime.terminal.run.each_shown import cost_of
@@ -58,8 +58,9 @@ def tell(ended: Ended, batch: Batch, seconds: float, as_json: bool) -> int:
     of = "" if ended.total is None else f" of {ended.total:,}"
     say(f"batch {ended.name}{of}: {', '.join(parts)}; {cost_of(counts.cost)}; {figure(seconds)} s")
     if error is not None and not isinstance(error, Usage):
-        larger = " with a larger --nlops or --calls" if error.exit_code == 3 else ""
-        say(f"to go on{larger}: the same command again")
+        larger = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""
+        so_far = f"; the results so far are in {ended.out}.part" if ended.out else ""
+        say(f"to go on{larger}: the same command again{so_far}")
     elif counts.failed:
         say("to try those that failed again: the same command with --retry failed")
     if counts.needs_person:
