@@ -20,10 +20,10 @@ Rules
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from math import inf
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
@@ -82,13 +82,12 @@ class Batch:
         self._at_once = 0
         self._whole = BudgetLedger(plan.budget)
         self._live: dict[Run, Begun] = {}
-        self._ended: SimpleQueue[Run] = SimpleQueue()
+        self._ended: SimpleQueue[Run | None] = SimpleQueue()  # None: its seconds are over
         self._held: dict[int, Item] = {}  # by index: outcomes of inputs behind one that runs
         self._seen: Counter[str] = Counter()  # names
         self._next = self._read = 0  # the index to give next, and how many inputs were read
         self._faults = 0  # of the host, in a row
         self._exhausted = False
-        self._due_s = inf
 
     @property
     def ended(self) -> bool:
@@ -132,9 +131,13 @@ class Batch:
         # As many as calls at once, and as many again: one always waits to be sent.
         opened = self._computer.processors.values()
         self._at_once = plan.at_once or 2 * max(each.max_in_flight for each in opened)
-        if plan.budget.seconds is not None:
-            self._due_s = time.monotonic() + plan.budget.seconds
+        seconds = plan.budget.seconds
+        if seconds is not None:
+            self._station.call(partial(self._end_later, seconds))
         self._former = former
+
+    def _end_later(self, seconds: float) -> None:
+        self._station.kernel.outside.loop.call_later(seconds, self._ended.put, None)
 
     def facts(self) -> dict[str, Any]:
         """What was noted of the batch, in this life and in former ones."""
@@ -160,9 +163,6 @@ class Batch:
         if not fresh:
             self._wait(timeout_s, fresh)
             self._feed(fresh)
-        if time.monotonic() >= self._due_s:
-            seconds = self._plan.budget.seconds
-            self.stop(DeadlineExceeded(f"the batch's {seconds:g} seconds ran out"), fresh)
         self._former.items.commit()
         return self._in_order(fresh)
 
@@ -186,12 +186,9 @@ class Batch:
 
     def _wait(self, timeout_s: float, fresh: list[Item]) -> None:
         """Take the outcomes that are there, or the next one."""
-        until_s = min(self._due_s - time.monotonic(), timeout_s)
         with suppress(Empty):
             if self._live:
-                self._take(
-                    self._ended.get(timeout=None if until_s == inf else max(0, until_s)), fresh
-                )
+                self._take(self._ended.get(timeout=None if timeout_s == inf else timeout_s), fresh)
             while self._live:
                 self._take(self._ended.get_nowait(), fresh)
 
@@ -287,8 +284,12 @@ class Batch:
 
     # -- outcomes ----------------------------------------------------------------------------
 
-    def _take(self, run: Run, fresh: list[Item]) -> None:
+    def _take(self, run: Run | None, fresh: list[Item]) -> None:
         """A run has ended: its item is kept, if it ended for good."""
+        if run is None:
+            seconds = self._plan.budget.seconds
+            self.stop(DeadlineExceeded(f"the batch's {seconds:g} seconds ran out"), fresh)
+            return
         begun = self._live.pop(run)
         error, root = run.error, root_of(run.error)
         if isinstance(error, Stopped) and run.status != "needs_person":
