@@ -20,7 +20,8 @@ import sys
 import threading
 import time
 from base64 import b32encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import count
@@ -94,7 +95,7 @@ def run_each(
         return _carry_out(computer, batch, results, Ended(name, looked and looked[0]), as_json,
                           lambda: _check_same(batch, asked, looked, results))  # fmt: skip
     finally:
-        results.abandon()
+        results.close()
 
 
 # -- before the first call -----------------------------------------------------------------------
@@ -116,19 +117,18 @@ def _check(asked: Asked, as_json: bool) -> None:
 def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
     """Read all inputs once: how many, and a digest. Raises Usage for those that are none."""
     digest, number, wrong = blake2b(digest_size=16), 0, list[str]()
-    source = _records(asked)
-    while len(wrong) < _MOST_WRONG:
-        try:
-            record = next(source)
-            entry = program.entry(record)
-        except StopIteration:
-            break
-        except Usage as error:
-            wrong.append(str(error))
-            continue
-        number += 1
-        digest.update((args_text(entry.args, entry.kwargs) or "").encode("utf-8", "surrogatepass"))
-        digest.update(b"\0")
+    with closing(_records(asked)) as source:
+        for record in source:
+            try:
+                entry = program.entry(record)
+            except Usage as error:
+                wrong.append(str(error))
+                if len(wrong) == _MOST_WRONG:
+                    break
+                continue
+            number += 1
+            text = args_text(entry.args, entry.kwargs) or ""
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     if wrong:
         more = "" if len(wrong) < _MOST_WRONG else "; and perhaps more"
         raise Usage("\n".join(wrong) + more)
@@ -140,7 +140,7 @@ def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
     return number, digest.hexdigest()
 
 
-def _records(asked: Asked) -> Iterator[Record]:
+def _records(asked: Asked) -> Generator[Record, None, None]:
     return records(asked.inputs, sys.stdin.buffer)
 
 
@@ -205,28 +205,33 @@ def _carry_out(
                     note(ended, given)
                     shown.update(batch.counts)
             ended.error = batch.error
+            if ended.error is None:
+                batch.note_facts(out=results.finish())
         except KeyboardInterrupt:
             ended.error = Interrupted("interrupted")
-            _stop(batch, ended.error)
         except NlpuError as error:
-            if batch.counts.ended == 0 and not batch.counts.in_flight:
-                computer.close()
-                raise
             ended.error = error
-            _stop(batch, error)
-        if ended.error is None:
-            batch.note_facts(out=results.finish())
-            batch.close()
-        ended.out = str(results.path or "")
+            if not (batch.counts.ended or batch.counts.in_flight):  # it has not begun
+                raise
+        finally:
+            _stop(batch, ended.error or Interrupted("stdout is closed"))
+            ended.out = str(results.path or "")
+            if not isinstance(ended.error, Interrupted):
+                batch.close()
+                computer.close()
         code = tell(ended, batch, time.monotonic() - begun_s, as_json)
         if isinstance(ended.error, Interrupted):
             interrupting.leave(code)
-    computer.close()
     return code
 
 
 def _stop(batch: Batch, error: NlpuError) -> None:
     """Stop it; one whose program is busy in Python is left to its journal."""
-    stopping = threading.Thread(target=batch.stop, args=(error,), daemon=True)
+
+    def stop() -> None:
+        with suppress(NlpuError):  # what could not be written is told of already
+            batch.stop(error)
+
+    stopping = threading.Thread(target=stop, daemon=True)
     stopping.start()
     stopping.join(interrupting.STOP_S)

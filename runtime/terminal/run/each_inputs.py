@@ -22,7 +22,7 @@ import json
 import os
 import shlex
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
 
@@ -58,7 +58,7 @@ def check_source(source: str) -> None:
         raise Usage(f"--each: {source} is neither a file nor a folder; give - to read stdin")
 
 
-def records(source: str, stdin: IO[bytes]) -> Iterator[Record]:
+def records(source: str, stdin: IO[bytes]) -> Generator[Record, None, None]:
     """The inputs of a source, in order. Raises Usage (rule 1)."""
     path = Path(source)
     if source == "-":
@@ -143,20 +143,20 @@ def _text(data: bytes, where: str, name: str) -> str:
 def _table(file: IO[bytes], name: str, suffix: str) -> Iterator[Record]:
     _check_encoding(file.peek(2)[:2], name)  # type: ignore[attr-defined]
     csv.field_size_limit(MOST_BYTES)
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    rows = csv.reader(text, delimiter=TABLES[suffix], strict=True)
-    try:
-        head = [column.strip() for column in next(rows, [])]
-        _check_head(head, name)
-        for row in rows:
-            where = f"{name}:{rows.line_num}"
-            if row:
-                yield Record(where, _told(lambda: _row(row, head, where, name)), cells=True)  # noqa: B023
-    except csv.Error as error:
-        raise Usage(
-            f"{name}:{rows.line_num} is no row of a table: {error}; a cell with line breaks or "
-            "quotes stands in double quotes, and quotes in it are doubled"
-        ) from None
+    with io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="") as text:
+        rows = csv.reader(text, delimiter=TABLES[suffix], strict=True)
+        try:
+            head = [column.strip() for column in next(rows, [])]
+            _check_head(head, name)
+            for row in filter(None, rows):
+                where = f"{name}:{rows.line_num}"
+                content = _told(lambda: _row(row, head, where, name))  # noqa: B023
+                yield Record(where, content, cells=True)
+        except csv.Error as error:
+            raise Usage(
+                f"{name}:{rows.line_num} is no row of a table: {error}; a cell with line breaks or "
+                "quotes stands in double quotes, and quotes in it are doubled"
+            ) from None
 
 
 def _check_head(head: list[str], name: str) -> None:

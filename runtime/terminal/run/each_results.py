@@ -77,10 +77,12 @@ class Results:
         except OSError as error:
             raise self._failed(error) from None
 
-    def abandon(self) -> None:
-        """Leave nothing where nothing was written."""
-        if self.path is not None and not self._file.tell():
-            self.part.unlink(missing_ok=True)
+    def close(self) -> None:
+        """Let go of it; nothing is left where nothing was written."""
+        if self.path is not None:
+            if not self._file.tell():
+                self.part.unlink(missing_ok=True)
+            self._file.close()
 
     def _failed(self, error: OSError) -> StorageFailed:
         return StorageFailed(
