@@ -19,6 +19,7 @@ Rules
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -32,8 +33,14 @@ from typing import Any
 
 from benchmarks.command import carry_out, printing
 from benchmarks.gates import at_least, at_most
+from benchmarks.overhead.requests import bodies_of
+from benchmarks.saturation import bare
 from benchmarks.servers import environment, scripted_server, tokenizer
+from nlpu import Computer, nlop
+from nlpu.engines.http.engine import HttpEngine
 from nlpu.runtime.bench.report import circumstances
+from nlpu.runtime.bench.servers import Served
+from nlpu.wire import Request
 
 SHARE, MEMORY_MB = 0.95, 200
 SLOTS = 128
@@ -63,16 +70,14 @@ def measure(documents: int = 10_000, calls_per_s: int = 200, tokens: int = 32) -
     with tempfile.TemporaryDirectory() as made, tokenizer() as (directory, _):
         place = Path(made)
         place.joinpath("notes.py").write_text(_PROGRAM.format(tokens=tokens))
-        inputs = (
-            _TEXT.format(number, number % 31, 900 + number % 77) for number in range(documents)
-        )
-        lines = (json.dumps({"id": str(at), "note": text}) for at, text in enumerate(inputs))
+        lines = (json.dumps({"id": str(at), "note": _text(at)}) for at in range(documents))
         place.joinpath("notes.jsonl").write_text("\n".join(lines) + "\n")
         gpu = f"{SLOTS},{calls_per_s * tokens / SLOTS},1e9"
         options = ("--gpu", gpu, "--full", "--tokenizer", directory)
         log = str(place / "sent")
         with scripted_server(*options) as url:
             whole = _run(place, url, "whole")
+            bare_share = documents / _bare_seconds(url, directory, tokens, documents) / calls_per_s
         with scripted_server(*options, "--log", log) as url:
             parts = [_run(place, url, "killed", documents * part // 3) for part in (1, 2, 0)]
         lost = sum(part["in_flight"] for part in parts[:2])
@@ -89,6 +94,7 @@ def measure(documents: int = 10_000, calls_per_s: int = 200, tokens: int = 32) -
         "server_calls_per_s": calls_per_s,
         "seconds": round(whole["seconds"], 1),
         "share": at_least(round(share, 3), SHARE),
+        "bare_client_s_share": round(bare_share, 3),
         "share_from_first_to_last_result": at_least(round(steady, 3), SHARE),
         "memory_mb_at_first_result": round(whole["start_mb"], 1),
         "memory_mb_grown": at_most(round(grown, 1), MEMORY_MB),
@@ -100,6 +106,27 @@ def measure(documents: int = 10_000, calls_per_s: int = 200, tokens: int = 32) -
         "seconds_of_the_lives": [round(part["seconds"], 1) for part in parts],
         **facts,
     }
+
+
+def _bare_seconds(url: str, directory: str, tokens: int, documents: int) -> float:
+    """What a bare client takes for as many calls, which does nothing else."""
+    op = nlop(max_tokens=tokens, at_limit="trim")(sort)
+    with Computer(HttpEngine(url, tokenizer=directory)) as computer:
+        processor = computer.processors["main"]
+    asked = (
+        Request(str(at), processor.prompt(op, (_text(at),)), op.sampling) for at in range(documents)
+    )
+    seconds, _, _ = asyncio.run(bare(Served(url, None), bodies_of(list(asked)), 256))
+    return seconds
+
+
+def sort(note: str) -> str:
+    """Say which office the note is for, and why."""
+    return note
+
+
+def _text(number: int) -> str:
+    return _TEXT.format(number, number % 31, 900 + number % 77)
 
 
 def _run(place: Path, url: str, name: str, until: int = 0) -> dict[str, Any]:

@@ -174,7 +174,8 @@ class Batch:
         for run in list(self._live):
             run.stop()
         if fresh is None and self._former is not None:
-            self._wait(0.0, [])
+            for run in list(self._live):  # an interrupt may have lost what the queue held
+                self._take(run, [])
             self._held.clear()
             self._former.items.commit()
 
@@ -189,7 +190,7 @@ class Batch:
         with suppress(Empty):
             if self._live:
                 self._take(self._ended.get(timeout=None if timeout_s == inf else timeout_s), fresh)
-            while self._live:
+            for _ in range(self._at_once // 8):  # then others begin in their places
                 self._take(self._ended.get_nowait(), fresh)
 
     def _in_order(self, fresh: list[Item]) -> list[Item]:
@@ -290,7 +291,9 @@ class Batch:
             seconds = self._plan.budget.seconds
             self.stop(DeadlineExceeded(f"the batch's {seconds:g} seconds ran out"), fresh)
             return
-        begun = self._live.pop(run)
+        begun = self._live.pop(run, None)
+        if begun is None:  # it was taken at a stop
+            return
         error, root = run.error, root_of(run.error)
         if isinstance(error, Stopped) and run.status != "needs_person":
             if isinstance(error, BudgetExceeded):
