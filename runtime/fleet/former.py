@@ -14,6 +14,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,7 @@ from nlpu.runtime.journal.header import source_digest
 from nlpu.runtime.journal.odd_rows import past_in
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.sqlite import Journal
+from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.resume import log_of
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ _CHANGES = {
 }
 _ANYHOW = (
     "with --changed (changed=True) it goes on all the same, and results that are there stay; "
-    "to begin anew: --fresh, or another --out (another name=)"
+    "to begin anew: another --out or --run-dir (another name=)"
 )
 
 
@@ -73,9 +75,11 @@ def taken_up(
     items = Items(path.with_suffix(SUFFIX))
     try:
         numbers = _to_read(path, items, retry)
+        found = _found(path, numbers, items)
         _open(station, name, path, numbers)
+        station.started = max(station.started, *items.runs(), 0)  # after a loss of power
         _check(station, program, name, items, changed)
-        return _found(station, numbers, items)
+        return found
     except BaseException:
         items.close()
         raise
@@ -90,9 +94,8 @@ def _to_read(path: Path, items: Items, retry: bool) -> list[int]:
                 "begin the batch anew"
             )
         return []
-    look = Journal(path, read_only=True, run=0)
-    found = set(look.runs())
-    look.close()
+    with closing(Journal(path, read_only=True, run=0)) as journal:
+        found = set(journal.runs())
     return sorted((found - known) | (found & items.failed() if retry else set()))
 
 
@@ -122,12 +125,12 @@ def _check(
     items.note_facts(**now)
 
 
-def _found(station: Station, numbers: list[int], items: Items) -> Former:
+def _found(path: Path, numbers: list[int], items: Items) -> Former:
+    """Read the runs that may go on, by a reader of its own: each is read again when it does."""
     unfinished: dict[tuple[str, int], Unfinished] = {}
     every, ended = [*items.took()], items.runs()
-    for number in numbers:
-        log = log_of(station.kernel.journal, number)
-        past = past_in(log)
+    for log in _logs(path, numbers):
+        past, number = past_in(log), log.run
         key = past.header.get("args_name", ""), past.header.get("each", {}).get("nth", 0)
         kept, took = items.find(*key), took_in(past)
         if number not in ended:
@@ -137,3 +140,10 @@ def _found(station: Station, numbers: list[int], items: Items) -> Former:
         if kept is None or number >= kept.run:
             unfinished[key] = Unfinished(number, past, log.texts, took)
     return Former(items, unfinished, summed(every))
+
+
+def _logs(path: Path, numbers: list[int]) -> list[RunLog]:
+    if not numbers:
+        return []
+    with closing(Journal(path, read_only=True, run=numbers)) as journal:
+        return [log_of(journal, number) for number in numbers]

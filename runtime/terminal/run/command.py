@@ -78,9 +78,6 @@ _AsTheyCome = Annotated[
 _Retry = Annotated[
     str | None, typer.Option("--retry", metavar="failed", help="With --each: run those again.")
 ]
-_Fresh = Annotated[
-    bool, typer.Option("--fresh", help="With --each: begin anew, whatever was answered before.")
-]
 
 
 def run(
@@ -116,7 +113,6 @@ def run(
     as_they_come: _AsTheyCome = False,
     retry: _Retry = None,
     changed: _Changed = False,
-    fresh: _Fresh = False,
     as_json: o.Json = False,
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr.
@@ -139,7 +135,7 @@ def run(
     of_version(convention)  # before anything is loaded
     of_many = {
         "--out": out, "--at-once": at_once, "--as-they-come": as_they_come, "--retry": retry,
-        "--changed": changed, "--fresh": fresh,
+        "--changed": changed,
     }  # fmt: skip
     _check_each(each, of_many, {"--from": origin, "--dry": dry, "--trace": trace})
     if origin is not None:
@@ -164,7 +160,7 @@ def run(
 
         program_of = EachProgram(loaded, words, named, texts, stdin.beside, _told(now))
         asked = Asked(
-            each, out, now.at_once or 0, as_they_come, retry is not None, changed, fresh
+            each, out, now.at_once or 0, as_they_come, retry is not None, changed
         )  # fmt: skip
         return run_each(loaded, program_of, asked, machine, budget, as_json)
     bound = bind(loaded, words, texts, named=named, opened=stdin.beside)

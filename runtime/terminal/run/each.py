@@ -24,15 +24,14 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import count
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nlpu.errors import Interrupted, NlpuError, Usage
+from nlpu.errors import DeadlineExceeded, Interrupted, NlpuError, Usage
 from nlpu.printing import counted
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.fleet.batch import Batch
-from nlpu.runtime.fleet.items import SUFFIX
 from nlpu.runtime.fleet.plan import Entry, Plan
 from nlpu.runtime.journal.header import args_text
 from nlpu.runtime.settings import api_key
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.terminal.run.machine import Machine
 
 _TICK_S = 0.1
+_OVERDUE_S = 2.0
 _MOST_WRONG = 5  # inputs
 
 
@@ -64,7 +64,6 @@ class Asked:
     as_they_come: bool = False
     retry: bool = False
     changed: bool = False
-    fresh: bool = False
 
 
 def run_each(
@@ -92,8 +91,11 @@ def run_each(
         )
         entries = _entries(asked, program)
         batch = computer.batch(loaded.function, entries, plan)
-        return _carry_out(computer, batch, results, Ended(name, looked and looked[0]), as_json,
-                          lambda: _check_same(batch, asked, looked, results))  # fmt: skip
+        with computer:
+            return _carry_out(
+                batch, results, Ended(name, looked and looked[0]), as_json, budget.seconds,
+                lambda: _check_same(batch, asked, looked, results),
+            )  # fmt: skip
     finally:
         results.close()
 
@@ -149,23 +151,14 @@ def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry]:
 
 
 def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine) -> str:
-    """The batch's name: another command is another batch, and a fresh one is another, too."""
+    """The batch's name: another command is another batch."""
     places = [each and str(Path(each).resolve()) for each in (asked.out, asked.inputs.strip("-"))]
     what = [
         loaded.spec, args_text((), program.fixed), *places, machine.model, machine.system,
         machine.convention,
     ]  # fmt: skip
-    name = ""
-    for again in count():
-        digest = blake2b(json.dumps([*what, again]).encode(), digest_size=5).digest()
-        later = b32encode(digest).decode().lower()
-        is_there = (machine.run_dir / f"{later}{SUFFIX}").exists()
-        if name and not is_there:
-            return later if asked.fresh else name
-        if not is_there:
-            return later
-        name = later
-    raise AssertionError  # there is an end to files
+    digest = blake2b(json.dumps(what).encode(), digest_size=5).digest()
+    return b32encode(digest).decode().lower()
 
 
 def _check_same(
@@ -179,10 +172,9 @@ def _check_same(
         raise Usage(
             f"{asked.inputs} has changed since this batch began (it had {was[0]:,} inputs, and has "
             f"{now[0]:,}): with --changed it goes on, and asks those that are new; or name another "
-            "--out, or --fresh, to begin anew"
+            "--out to begin anew"
         )
-    if not asked.fresh:
-        results.check(before.get("out", ""))
+    results.check(before.get("out", []))
     batch.note_facts(inputs=now)
 
 
@@ -190,23 +182,30 @@ def _check_same(
 
 
 def _carry_out(
-    computer: Computer, batch: Batch, results: Results, ended: Ended, as_json: bool,
+    batch: Batch, results: Results, ended: Ended, as_json: bool, seconds: float | None,
     check: Callable[[], None],
 ) -> int:  # fmt: skip
     begun_s = time.monotonic()
+    overdue_s = begun_s + _OVERDUE_S + (inf if seconds is None else seconds)
     with interrupting.Interrupts():
         try:
             with Shown(ended.total) as shown:
                 batch.open()
                 check()
                 while not batch.ended:
+                    if time.monotonic() > overdue_s:  # the scheduler would have said so
+                        raise DeadlineExceeded(
+                            "the batch's seconds ran out while a program was busy in Python"
+                        )
                     given = batch.step(_TICK_S)
                     results.write([item.line() for item in given])
                     note(ended, given)
                     shown.update(batch.counts)
             ended.error = batch.error
             if ended.error is None:
-                batch.note_facts(out=results.finish())
+                made = results.sealed()  # noted first: a kill may come between
+                batch.note_facts(out=[*batch.facts().get("out", [])[-1:], made])
+                results.finish()
         except KeyboardInterrupt:
             ended.error = Interrupted("interrupted")
         except NlpuError as error:
@@ -214,19 +213,18 @@ def _carry_out(
             if not (batch.counts.ended or batch.counts.in_flight):  # it has not begun
                 raise
         finally:
-            _stop(batch, ended.error or Interrupted("stdout is closed"))
+            stopped = _stop(batch, ended.error or Interrupted("stdout is closed"))
             ended.out = str(results.path or "")
-            if not isinstance(ended.error, Interrupted):
+            if stopped:
                 batch.close()
-                computer.close()
         code = tell(ended, batch, time.monotonic() - begun_s, as_json)
-        if isinstance(ended.error, Interrupted):
+        if isinstance(ended.error, Interrupted) or not stopped:
             interrupting.leave(code)
     return code
 
 
-def _stop(batch: Batch, error: NlpuError) -> None:
-    """Stop it; one whose program is busy in Python is left to its journal."""
+def _stop(batch: Batch, error: NlpuError) -> bool:
+    """Stop it; False if a program that is busy in Python keeps it, which is left to its journal."""
 
     def stop() -> None:
         with suppress(NlpuError):  # what could not be written is told of already
@@ -235,3 +233,4 @@ def _stop(batch: Batch, error: NlpuError) -> None:
     stopping = threading.Thread(target=stop, daemon=True)
     stopping.start()
     stopping.join(interrupting.STOP_S)
+    return not stopping.is_alive()

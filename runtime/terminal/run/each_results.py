@@ -42,9 +42,9 @@ class Results:
             ) from None
         self._file.truncate(0)
 
-    def check(self, known: str) -> None:
-        """Refuse a file that is there and is not the one of that digest. Raises Usage (rule 3)."""
-        if self.path is not None and self.path.exists() and digest_of(self.path) != known:
+    def check(self, known: list[str]) -> None:
+        """Refuse a file that is there and has none of those digests. Raises Usage (rule 3)."""
+        if self.path is not None and self.path.exists() and digest_of(self.path) not in known:
             raise Usage(
                 f"--out: {self.path} is there, and not as this batch left it (another program, "
                 "model or input made it, or somebody changed it); name another file, or move it "
@@ -64,16 +64,24 @@ class Results:
         except OSError as error:
             raise self._failed(error) from None
 
-    def finish(self) -> str:
-        """Put the file in its place; gives its digest. Raises StorageFailed."""
+    def sealed(self) -> str:
+        """Make what was written last; gives its digest. Raises StorageFailed."""
         if self.path is None:
             return ""
         try:
             os.fsync(self._file.fileno())
+            return digest_of(self.part)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def finish(self) -> None:
+        """Put the file in its place. Raises StorageFailed."""
+        if self.path is None:
+            return
+        try:
             if self.path.exists():
                 self.part.chmod(stat.S_IMODE(self.path.stat().st_mode))
             self.part.replace(self.path)
-            return digest_of(self.path)
         except OSError as error:
             raise self._failed(error) from None
 

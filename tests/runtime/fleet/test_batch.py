@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -14,10 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import count, echo, said, shorten, slow
 
-from nlpu import Budget, FakeClock, Limits, Malformed, ProgramError, RunBusy, Unreachable, Usage
+from nlpu import (
+    Budget,
+    FakeClock,
+    JournalDamaged,
+    Limits,
+    Malformed,
+    NeedsPerson,
+    ProgramError,
+    RunBusy,
+    Unreachable,
+    Usage,
+    driver,
+)
 from nlpu.label import USER
 from nlpu.runtime.computer import Computer
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.fleet.batch import Batch
+from nlpu.runtime.fleet.plan import Entry, Plan
 from nlpu.testing.scripted import Say, Scripted, Seen
 
 
@@ -341,3 +356,88 @@ def test_seconds_are_for_the_whole_batch(tmp_path: Path) -> None:
         batch = machine.map(never_ends, list("abc"), at_once=2, budget=Budget(seconds=0.3))
         assert [item.result for item in batch] == ["a"]
     assert "0.3 seconds ran out" in str(batch.error)
+
+
+# -- what is kept --------------------------------------------------------------------------------
+
+
+OPENED: list[int] = []  # how often SQLite opened a file, while it is not empty
+
+
+def _heard(event: str, _: Any) -> None:
+    if OPENED and event == "sqlite3.connect":
+        OPENED[-1] += 1
+
+
+sys.addaudithook(_heard)
+
+
+@pytest.mark.parametrize("many", [1, 12])
+def test_going_on_opens_its_files_as_often_however_many_runs_were_under_way(
+    tmp_path: Path, many: int
+) -> None:
+    """Each run that goes on is read in the one pass that finds it."""
+
+    async def stuck(text: str) -> str:
+        answer = await echo(text)
+        await asyncio.Event().wait()
+        return str(answer)
+
+    model = Scripted(said)
+    for life in (1, 2):
+        with computer(model, tmp_path) as machine:
+            batch = machine.map(stuck, map(str, range(many)), name="x", at_once=many)
+            if life == 2:
+                OPENED.append(0)
+            while len(model.seen) < many:
+                batch.step(0.01)
+            batch.step(0.0)
+            batch.close()
+    assert OPENED.pop() == 6 and len(model.seen) == many
+
+
+def test_what_is_kept_of_items_is_made_anew_from_the_journal(tmp_path: Path) -> None:
+    """Without it, and where it is damaged, which is told."""
+    inputs = [*"abc", "bad"]
+    with computer(folder=tmp_path) as machine:
+        before = lines(machine.map(told, inputs, name="x"))
+    kept = tmp_path / "x.items"
+    kept.write_bytes(b"no database" * 1000)
+    with computer(folder=tmp_path) as machine, pytest.raises(JournalDamaged, match="remove it"):
+        list(machine.map(told, inputs, name="x"))
+    for path in tmp_path.glob("x.items*"):
+        path.unlink()
+    model = Scripted(said)
+    with computer(model, tmp_path) as machine:
+        batch = machine.map(told, inputs, name="x", budget=Budget(calls=6))
+        assert lines(batch) == before and batch.error is None
+    assert not model.seen
+    for path in tmp_path.glob("x.db*"):
+        path.unlink()
+    with computer(folder=tmp_path) as machine, pytest.raises(JournalDamaged, match="is gone"):
+        list(machine.map(told, inputs, name="x"))
+
+
+def test_who_needs_a_person_waits_for_one_and_nobody_else_does(tmp_path: Path) -> None:
+    @driver(effect="external")
+    def post(text: str) -> str:
+        """Post the text."""
+        return f"posted {text}"
+
+    def sends(text: str) -> str:
+        return str(post(echo(text))) if text == "b" else text
+
+    header = {"reads": "a file"}
+
+    def once(person: Any) -> list[Any]:
+        with computer(folder=tmp_path, person=person) as machine:
+            entries = [Entry("", (text,), {}) for text in "abc"]
+            return list(machine.batch(sends, entries, Plan("x", facts=header)))
+
+    one, two, three = once(None)
+    assert (one.status, two.status, three.status) == ("done", "needs_person", "done")
+    assert isinstance(two.error, NeedsPerson)
+    assert [item.status for item in once(None)] == ["done", "needs_person", "done"]
+    assert [item.result for item in once(ScriptedPerson(approve=lambda call: True))] == [
+        "a", "posted b", "c",
+    ]  # fmt: skip

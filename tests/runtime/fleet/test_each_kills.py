@@ -135,6 +135,13 @@ def test_wherever_it_is_killed_its_results_are_those_of_the_undisturbed(
     check_killed(worker, undisturbed, points)
 
 
+@pytest.mark.parametrize("before", [0, 3, 6])
+def test_killed_as_its_results_take_their_place(
+    worker: Worker, undisturbed: tuple[list[dict[str, object]], int], before: int
+) -> None:
+    check_killed(worker, undisturbed, [undisturbed[1] - 1 - before])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_killed_at_every_point(
