@@ -99,18 +99,20 @@ def measure_rate(rate: int, directory: str, calls: int) -> dict[str, Any]:
         processor = computer.processors["main"]
         prompt = processor.prompt(begin, (note(0),))
         request = Request("0", prompt, begin.sampling, begin.result.constraint)
-        bare, bare_cpu, _ = asyncio.run(_bare(Served(url, None), bodies_of([request] * calls), 256))
+        bare_s, bare_cpu, _ = asyncio.run(
+            bare(Served(url, None), bodies_of([request] * calls), 256)
+        )
     return {
         "server_calls_per_s": rate,
         "calls": calls,
         "share": round(calls / wall / rate, 3),
-        "bare_share": round(calls / bare / rate, 3),
+        "bare_share": round(calls / bare_s / rate, 3),
         "calls_per_s_per_core": round(calls / cpu),
         "bare_calls_per_s_per_core": round(calls / bare_cpu),
     }
 
 
-async def _bare(served: Served, bodies: list[Any], in_flight: int) -> tuple[float, float, int]:
+async def bare(served: Served, bodies: list[Any], in_flight: int) -> tuple[float, float, int]:
     """(wall seconds, CPU seconds, generated tokens) of a bare client."""
     room, tokens = asyncio.Semaphore(in_flight), 0
     headers = {"Authorization": f"Bearer {served.api_key}"} if served.api_key else {}
@@ -175,7 +177,7 @@ def _bare_on_vllm(computer: Computer, served: Served, name: str, calls: int) -> 
         Request(str(i), processor.prompt(go_on, (note(i),)), go_on.sampling) for i in range(calls)
     ]
     bodies = bodies_of(requests, processor.capabilities.model)
-    wall, _, tokens = asyncio.run(_bare(served, bodies, IN_FLIGHT))
+    wall, _, tokens = asyncio.run(bare(served, bodies, IN_FLIGHT))
     return tokens / wall
 
 

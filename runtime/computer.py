@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,8 @@ from nlpu.wire import Engine
 if TYPE_CHECKING:  # what evaluations alone need
     from nlpu.eval.questions import Given, Subject
     from nlpu.eval.scores import Report
+    from nlpu.runtime.fleet.batch import Batch
+    from nlpu.runtime.fleet.plan import Entry, Plan
 
 Program = Callable[..., Any]
 
@@ -172,19 +174,34 @@ class Computer:
             add_answers(known, answers_in(state_of(run).root.subtree()))
         return evaluation.outcome(run)
 
+    def map(
+        self, program: Program, inputs: Iterable[Any], *, name: str = "", at_once: int = 0,
+        ordered: bool = True, budget: Budget = UNLIMITED, retry: bool = False,
+        changed: bool = False,
+    ) -> Batch:  # fmt: skip
+        """Run a program for each input: iterate over it for what came of them. Raises Usage.
+
+        An input is the argument; a tuple holds several, a dict those by name. Under a ``name`` it
+        goes on where it was; ``retry`` tries failures again, ``changed`` goes on with another
+        program or model. The budget is for all.
+        """
+        from nlpu.runtime.fleet.mapped import planned
+
+        plan = (name, at_once, ordered, budget, retry, changed)
+        return self.batch(program, *planned(program, inputs, plan))
+
+    def batch(self, program: Program, entries: Iterable[Entry], plan: Plan) -> Batch:
+        """Plan a batch of inputs whose arguments are known (``map``)."""
+        from nlpu.runtime.fleet.batch import Batch
+
+        return Batch(self, self._station, program, entries, plan)
+
     def start(
-        self,
-        program: Program,
-        /,
-        *args: Any,
-        budget: Budget = UNLIMITED,
-        estimates: Mapping[str, int] | None = None,
-        header: Mapping[str, Any] | None = None,
-        stream: bool = False,
-        gate: Gate | None = None,
-        reliability: Reliability | float | None = None,
-        **kwargs: Any,
-    ) -> Run:
+        self, program: Program, /, *args: Any, budget: Budget = UNLIMITED,
+        estimates: Mapping[str, int] | None = None, header: Mapping[str, Any] | None = None,
+        stream: bool = False, gate: Gate | None = None,
+        reliability: Reliability | float | None = None, **kwargs: Any,
+    ) -> Run:  # fmt: skip
         """Start a program and return at once; other keywords go to it. Raises Usage.
 
         ``estimates`` are expected completion tokens by op name, ``header`` is what a terminal
@@ -243,18 +260,10 @@ class Computer:
         return run
 
     def resume(
-        self,
-        name: str,
-        program: Program,
-        /,
-        *args: Any,
-        budget: Budget | None = None,
-        changed: bool = False,
-        replay: bool = False,
-        stream: bool = False,
-        gate: Gate | None = None,
-        **kwargs: Any,
-    ) -> Run:
+        self, name: str, program: Program, /, *args: Any, budget: Budget | None = None,
+        changed: bool = False, replay: bool = False, stream: bool = False,
+        gate: Gate | None = None, **kwargs: Any,
+    ) -> Run:  # fmt: skip
         """Go on with a journaled run: its program runs again and meets its results.
 
         With ``changed`` reuse what can be where program, op or model differ from the journal's;

@@ -225,6 +225,11 @@ def begins(run: Run, state: RunState) -> Listener | None:
     return pieces.take
 
 
+def when_ended(run: Run, tell: Callable[[Run], None]) -> None:
+    """Have it told when the run has ended, on whatever thread that is."""
+    run._done.add_done_callback(lambda _: tell(run))
+
+
 def releases(run: Run, error: BaseException | None = None) -> None:
     """Let a run's waiters go. ``error``: why it could not begin."""
     if run._pieces is not None:

@@ -23,7 +23,7 @@ import asyncio
 import os
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -131,10 +131,12 @@ class Station:
 
     # -- opening -----------------------------------------------------------------------------
 
-    def open(self, stem: str | None = None, *, replay: bool = False, run: int = 0) -> None:
+    def open(
+        self, stem: str | None = None, *, replay: bool = False, run: int | Collection[int] = 0
+    ) -> None:  # fmt: skip
         """Open on a new journal, or on that of ``stem``, for a replay read-only. Idempotent.
 
-        run: that is to be read.
+        run: that is to be read, or several.
 
         Raises ProgramError, RunBusy, StorageFailed, JournalDamaged, and what opening engines does.
         """
@@ -148,7 +150,7 @@ class Station:
                 self._try_absent()
                 return
             self._owner = os.getpid()
-            self.stem = stem or new_stem()
+            self.stem = stem or self.stem or new_stem()
             journal = self._journal(existing=stem is not None, replay=replay, run=run)
             self._loop = self.clock.new_loop()
             self._left = []
@@ -177,7 +179,9 @@ class Station:
                 f"this computer has the journal {self.stem} open: for {stem}, make another"
             )
 
-    def _journal(self, existing: bool, replay: bool, run: int) -> JournalStore:
+    def _journal(
+        self, existing: bool, replay: bool, run: int | Collection[int]
+    ) -> JournalStore:  # fmt: skip
         if self.run_dir is None:
             if existing:
                 raise ProgramError(f"no run is kept without run_dir=, so there is no {self.stem}")

@@ -25,7 +25,7 @@ from nlpu.runtime.journal.replay import Replay
 from nlpu.runtime.journal.store import NoJournal, RunLog
 from nlpu.runtime.journal.writer import History
 from nlpu.runtime.ports import Ports
-from nlpu.runtime.scheduler.budget import Budget, BudgetLedger
+from nlpu.runtime.scheduler.budget import Budget
 
 Status = Literal["running", "done", "failed", "stopped", "needs_person"]
 
@@ -61,7 +61,7 @@ class RunState:
         self.ports = ports
         self.number = journal.run
         self.journal = journal
-        self.ledger = BudgetLedger(budget)
+        self.ledger = budget.ledger()
         self.estimates = dict(estimates)
         self.begun = False  # its header is committed
         self.status: Status = "running"

@@ -45,6 +45,7 @@ class Settings:
     sheets: datasheets, from which reliability is planned.
     price: money for a million tokens: prompt, cached, generated.
     calls, nlops, seconds: most that a run may take; None is no limit.
+    at_once: most runs of a batch that go on; None is what keeps the processor busy.
     """
 
     engine: str = "local"
@@ -56,6 +57,7 @@ class Settings:
     calls: int | None = None
     nlops: float | None = None
     seconds: float | None = None
+    at_once: int | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def origin(self, name: str) -> str:
@@ -129,7 +131,7 @@ def _content(file: Path) -> dict[str, Any]:
     for name, raw in given.items():
         if name not in NAMES:
             raise _usage(f"{file}: {_no_setting(name)} (it may name {', '.join(NAMES)})")
-        if isinstance(raw, str) and name in ("calls", "nlops", "seconds"):
+        if isinstance(raw, str) and name in ("calls", "nlops", "seconds", "at_once"):
             raise _usage(
                 f"{file}:{name} must be {_KINDS[name][0]}, without quotes; not {raw!r:.80}"
             )
@@ -227,6 +229,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and 
     "calls": ("a whole number more than 0 (leave it out for no limit)", _number(int)),
     "nlops": ("a number more than 0 (leave it out for no limit)", _number(float)),
     "seconds": ("a number more than 0 (leave it out for no limit)", _number(float)),
+    "at_once": ("a whole number more than 0", _number(int)),
 }
 
 

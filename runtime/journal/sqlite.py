@@ -31,7 +31,7 @@ How the file is opened is ``file``'s business, what the rows say ``records``'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -67,9 +67,10 @@ class Journal(Buffered):
 
     def __init__(
         self, path: Path, *, durable: bool = False, read_only: bool = False, boot: bytes = b"",
-        run: int | None = None,
+        run: int | Collection[int] | None = None,
     ) -> None:  # fmt: skip
-        """``boot`` stands for the id of this boot of the machine. run: that is read (None: all)."""
+        """``boot`` stands for the id of this boot of the machine. run: that is read, or several
+        (None: all)."""
         super().__init__()
         self.path = path
         self._run = run
@@ -200,8 +201,8 @@ class Journal(Buffered):
     def read(self, run: int) -> Found:
         """Read all that is committed of a run; what was read on opening is handed over."""
         home = 1 if self.joint else run
-        if home in self.found and self._end[0] == self._looked[0]:
-            return self._part(run)
+        if home in self.found and (self._end[0] == self._looked[0] or not self.joint):
+            return self._part(run)  # nobody writes to a run that was not read before
         with self._reader(run) as fresh:
             if run in fresh.spaces:  # where it goes on, if it does
                 self.spaces.setdefault(run, fresh.spaces[run])
@@ -247,11 +248,13 @@ class Journal(Buffered):
         """Read and check what is new, of all runs or of the one that is asked for."""
         db, (seq, text) = self._db, self._looked
         key, only, bounds = "id" if self.joint else "place", "", tuple[int, ...]()
-        if self._run is not None and not self.joint:
+        if isinstance(self._run, int) and not self.joint:
             only, bounds = (
                 " AND {0} >= ? AND {0} < ?",
                 (place(self._run, 0), place(self._run + 1, 0)),
             )
+        elif not (self.joint or self._run is None or isinstance(self._run, int)):
+            only = f" AND ({{0}} >> 32) + 1 IN ({','.join(map(str, self._run))})"
         self._take(
             db.execute(_TEXTS.format(key, only.format("place")), (text, *bounds)),
             db.execute(_ROWS.format(only.format("texts")), (seq, *bounds)),

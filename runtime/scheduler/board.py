@@ -79,8 +79,8 @@ class Board:
 
     def unblock(self, run: RunCalls) -> None:
         """Try the first of the calls that the budget refused: something settled, or it fitted."""
-        while run.blocked:
-            node = heappop(run.blocked)[2]
+        while run.ledger.blocked:
+            node = heappop(run.ledger.blocked)[2]
             if self.is_ready(node):
                 self.push(node)
                 break

@@ -13,6 +13,8 @@ Rules
 3. What a server generated beyond its limit is spent, though nobody had reserved it.
 4. Calls found in the journal cost nothing now: a run that is resumed begins with what its former
    lives spent.
+5. ``blocked`` has the calls that it refused, a heap by rank, then by issue; one may be in it twice.
+   Runs that share a budget (``runtime.fleet``) share it: what one settles may let another's go.
 """
 
 from __future__ import annotations
@@ -56,6 +58,10 @@ class Budget:
                     "leave it out for no limit"
                 )
 
+    def ledger(self) -> BudgetLedger:
+        """Begin to count what a run spends of it."""
+        return BudgetLedger(self)
+
 
 UNLIMITED = Budget()
 
@@ -77,6 +83,7 @@ class BudgetLedger:
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
+        self.blocked: list[tuple[int, int, Any]] = []  # rule 5
         self._spent: list[Any] = [0, 0.0, 0, 0.0]
         self._reserved: list[Any] = [0, 0.0, 0, 0.0]
         self._lost: list[Any] = [0, 0.0, 0, 0.0]  # of what is spent: by attempts without an answer

@@ -62,7 +62,7 @@ def update(board: Board, attempt: Attempt, outcome: Reply | BaseException, now: 
             _faulted(board, attempt, outcome, now)
         else:
             board.close(run, attempt.node, _refused(attempt, outcome))
-    if run.blocked:
+    if run.ledger.blocked:
         board.unblock(run)
 
 

@@ -3,7 +3,6 @@
 Rules
 1. Equal keys are one call: the ``leader`` is made, its ``followers`` get what becomes of it. A call
    that failed by the host's fault leads no more: an equal one is another try.
-2. ``blocked`` is a heap by rank, then by issue. A call may be in it twice.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ class RunCalls:
         self.leaders: dict[bytes, Node] = {}
         self.followers: dict[bytes, list[Node]] = {}
         self.invalid: dict[bytes, tuple[Invalid, ...]] = {}  # replies of calls asked again, by key
-        self.blocked: list[tuple[int, int, Node]] = []  # those that the budget refused
         self.poor_judges: set[str] = set()  # models that were warned of
         self.estimates = estimates  # completion tokens by op's name, as they were at its beginning
         self._most: dict[tuple[bytes, str, int], Amount] = {}

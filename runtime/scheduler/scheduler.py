@@ -209,11 +209,11 @@ class Scheduler(Board):
             return None
         most = run.most(op, queue.processor, len(ids))
         if not run.ledger.reserve(most):
-            heappush(run.blocked, (-node.rank, node.seq, node))
+            heappush(run.ledger.blocked, (-node.rank, node.seq, node))
             if run.counts.in_flight == 0 and run.ledger.reserved.calls == 0:  # it never will
                 self.events.append(StopRun(node, run.ledger.refusal(node.name, most)))
             return None
-        if run.blocked:
+        if run.ledger.blocked:
             self.unblock(run)
         advance(node, Stage.SENT)
         node.cost.attempts += 1

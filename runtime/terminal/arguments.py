@@ -115,7 +115,7 @@ def bind(
     """
     places = parameters(program)
     try:
-        by_name, ordered = _apart(words, named, {place.name: place for place in places})
+        by_name, ordered = apart(words, named, {place.name: place for place in places})
         return _bind(program, places, by_name, ordered, texts, opened)
     except Usage as error:
         raise Usage(f"{error}. Usage: {usage(program)}") from None
@@ -175,7 +175,7 @@ def _complete(places: list[Parameter], given: dict[str, Any]) -> None:
         raise Usage(f"{missing[0]!r} is missing: give it as an argument or with --input FILE")
 
 
-def _apart(
+def apart(
     words: Sequence[str], contents: Mapping[str, Content], places: dict[str, Parameter]
 ) -> tuple[list[tuple[Parameter, str]], list[str]]:
     """Words and contents by name, and those in order (rule 2)."""

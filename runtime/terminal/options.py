@@ -56,6 +56,14 @@ Calls = Annotated[int | None, typer.Option("--calls", metavar="N", help="Most ca
 Seconds = Annotated[
     float | None, typer.Option("--seconds", metavar="S", help="Stop, resumable, after this time.")
 ]
+AtOnce = Annotated[
+    int | None,
+    typer.Option(
+        "--at-once",
+        metavar="N",
+        help="With --each: most runs at once. Default: what keeps it busy.",
+    ),
+]
 Prices = Annotated[
     str | None,
     typer.Option(

@@ -22,6 +22,8 @@ from nlpu.runtime import Budget, Computer, FakeClock, Receipt, Run, drivers, end
 from nlpu.runtime.drivers import McpServer, clock, files, pin, search
 from nlpu.runtime.drivers.driver import Driver, driver
 from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.fleet.batch import Batch
+from nlpu.runtime.fleet.items import Item
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.settings import Settings
@@ -34,15 +36,17 @@ ERRORS = (DOCS / "errors.md").read_text()
 
 GIVEN: list[Any] = [
     op, Op.__call__, Value, lift, split, spawn, first, endorse, Label, Computer, Price, Limits,
-    Budget, Computer.start, Computer.run, Computer.resume, Computer.rerun, Computer.evaluate, Edits,
-    Gate, files, search, clock, McpServer, pin, ScriptedPerson, EmbeddedEngine, HttpEngine,
-    TransformersEngine, Scripted, Say, Seen, FakeClock,
+    Budget, Computer.start, Computer.run, Computer.resume, Computer.rerun, Computer.evaluate,
+    Computer.map, Edits, Gate, files, search, clock, McpServer, pin, ScriptedPerson,
+    EmbeddedEngine, HttpEngine, TransformersEngine, Scripted, Say, Seen, FakeClock,
 ]  # fmt: skip
 HAVE = {
     "Op": Op,
     "Value()": Value,
     "Computer()": Computer,
     "Run": Run,
+    "Batch": Batch,
+    "Item": Item,
     "Gate()": Gate,
     "Receipt": Receipt,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.handle import Run
     from nlpu.runtime.loader import Program
     from nlpu.runtime.scheduler.budget import Budget
+    from nlpu.runtime.settings import Settings
 
 _Inputs = Annotated[
     list[str] | None,
@@ -59,6 +61,25 @@ _Vouch = Annotated[
 ]
 
 
+_Each = Annotated[
+    str | None,
+    typer.Option(
+        "--each", metavar="INPUTS",
+        help="One run for each: .jsonl or .csv (a column for each parameter), a folder, - (stdin).",
+    ),
+]  # fmt: skip
+_Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="With --each: its results, in place of stdout."),
+]
+_AsTheyCome = Annotated[
+    bool, typer.Option("--as-they-come", help="With --each: results as they end, not in order.")
+]
+_Retry = Annotated[
+    str | None, typer.Option("--retry", metavar="failed", help="With --each: run those again.")
+]
+
+
 def run(
     program: Annotated[
         str | None,
@@ -91,9 +112,18 @@ def run(
     sheets: o.Sheets = None,
     trust: o.Trust = False,
     trace: _Trace = False,
+    each: _Each = None,
+    out: _Out = None,
+    at_once: o.AtOnce = None,
+    as_they_come: _AsTheyCome = False,
+    retry: _Retry = None,
+    changed: _Changed = False,
     as_json: o.Json = False,
 ) -> int:
-    """Run a program: its result on stdout, progress and cost on stderr."""
+    """Run a program: its result on stdout, progress and cost on stderr.
+
+    With --each it is run once for each input, many at once: a line of JSON for each.
+    """
     from nlpu.prompt.convention import of_version
     from nlpu.runtime.keywords import arranged
     from nlpu.runtime.loader import load
@@ -104,10 +134,17 @@ def run(
     lead_prints_to_stderr()
     now = o.settings(
         engine=engine, model=model, nlops=nlops, calls=calls, seconds=seconds, run_dir=run_dir,
-        price=price, sheets=sheets,
+        price=price, sheets=sheets, at_once=at_once,
     )  # fmt: skip
     budget, asked = o.budget_of(now), o.reliability_of(reliability, steps, abstain, table)
     of_version(convention)  # before anything is loaded
+    of_many = {
+        "--out": out, "--at-once": at_once, "--as-they-come": as_they_come, "--retry": retry,
+        "--changed": changed,
+    }  # fmt: skip
+    _check_each(each, of_many, {
+        "--from": origin, "--dry": dry, "--trace": trace, "--reliability": reliability,
+    })  # fmt: skip
     if origin is not None:
         _only_edits(program, args, inputs, dry, asked)
         _check_vouch(vouch, sets)
@@ -122,8 +159,18 @@ def run(
         now.sheets,
     )  # fmt: skip
     loaded, stdin = load(_named(program, sets, trust, file)), Stdin()
+    stdin.taken = each == "-"
     words, named = fill_words(args or [], stdin)
     texts = read_texts(inputs or [], stdin)
+    if each is not None:
+        from nlpu.runtime.terminal.run.each import Asked, run_each
+        from nlpu.runtime.terminal.run.each_program import EachProgram
+
+        program_of = EachProgram(loaded, words, named, texts, stdin.beside, _told(now))
+        many = Asked(
+            each, out, now.at_once or 0, as_they_come, retry is not None, changed
+        )  # fmt: skip
+        return run_each(loaded, program_of, many, machine, budget, as_json)
     bound = bind(loaded, words, texts, named=named, opened=stdin.beside)
     set_store(loaded.function, bound, now.store)
     set_machine(
@@ -149,6 +196,13 @@ def run(
     return carry(
         loaded, begin, machine, as_json, seconds=budget.seconds, foretold=foretold, traces=trace
     )
+
+
+def _told(now: Settings) -> dict[str, tuple[str, str]]:
+    """What programs are told of the machine: by parameter its built-in default, and what it is."""
+    facts = {"engine": now.engine, "model": now.model or "", "run_dir": str(now.run_dir)}
+    told = {name: ("", content) for name, content in facts.items()}
+    return told | {"store": (str(type(now)().store), str(now.store))}
 
 
 def _named_by(loaded: Program) -> dict[str, Any]:
@@ -300,6 +354,19 @@ def _only_edits(
         )
     if dry:
         raise Usage("--dry forecasts a program from its start; leave --from out")
+
+
+def _check_each(each: str | None, of_many: dict[str, Any], of_one: dict[str, Any]) -> None:
+    from nlpu.errors import Usage
+
+    given = [name for name, content in of_many.items() if content not in (None, False)]
+    if each is None and given:
+        raise Usage(f"{given[0]} goes with --each INPUTS, which runs a program once for each")
+    odd = [name for name, content in of_one.items() if content not in (None, False)]
+    if each is not None and odd:
+        raise Usage(f"{odd[0]} is about one run; leave it out, or --each")
+    if of_many["--retry"] not in (None, "failed"):
+        raise Usage("--retry takes 'failed': the inputs whose run failed are run again")
 
 
 def _check_vouch(vouch: bool, sets: list[str] | None) -> None:

@@ -26,6 +26,9 @@ def runs(
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="The newest N alone.")
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Each run of a batch, too, and not their sum alone.")
+    ] = False,
     run_dir: o.RunDir = None,
     as_json: o.Json = False,
 ) -> int:
@@ -34,7 +37,7 @@ def runs(
     from nlpu.runtime.terminal.show.run_folder import summaries
 
     place = o.run_dir_of(run_dir)
-    found, unread = summaries(place, limit)
+    found, unread = summaries(place, limit, every=every)
     if as_json:
         write_json([_listed(each) for each in found])
         return 0

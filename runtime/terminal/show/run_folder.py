@@ -9,15 +9,17 @@ beginnings are read again at the end.
 Rules
 1. Each file for itself: one that is damaged, cannot be read or never was a journal is listed as
    what it is, and others are listed all the same. Nothing is opened that might never end.
-2. With a limit, files are read from the one that changed last, until none that is left can hold a
+2. The runs of a batch are one line, unless ``every`` one is asked for.
+3. With a limit, files are read from the one that changed last, until none that is left can hold a
    run that began later than those that were found.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,10 @@ class _Skim(Journal):
         return body.decode("utf-8", "ignore"), length <= _BEGINNING
 
 
-def summaries(run_dir: Path, limit: int | None = None) -> tuple[list[Summary], int]:
-    """List the runs of a directory, newest first, and say how many files were not read (rule 2).
+def summaries(
+    run_dir: Path, limit: int | None = None, *, every: bool = False
+) -> tuple[list[Summary], int]:  # fmt: skip
+    """List the runs of a directory, newest first, and say how many files were not read (rule 3).
 
     Raises Usage.
     """
@@ -88,8 +92,26 @@ def summaries(run_dir: Path, limit: int | None = None) -> tuple[list[Summary], i
     for at, path in enumerate(paths):
         if limit is not None and _is_enough(found, limit, changed_s(path)):
             return _newest(found)[:limit], len(paths) - at
-        found += skimmed(path)
+        found += skimmed(path) if every else _folded(skimmed(path))
     return _newest(found)[:limit], 0
+
+
+def _folded(found: list[Summary]) -> list[Summary]:
+    """The runs of a batch as one (rule 2)."""
+    each = [one for one in found if "each" in one.record.past.header]
+    if len(each) < 2:
+        return found
+    counts = Counter(one.record.status for one in each)
+    first, statuses = each[0].record, ("damaged", "running", "stopped", "needs_person", "failed")
+    status = next((status for status in statuses if counts[status]), "done")
+    until_s = max(one.record.started_s + one.record.seconds for one in each)
+    seconds = round(until_s - first.started_s, 3)
+    batch = Summary(
+        replace(first, name=f"{first.path.stem}.*", status=status, seconds=seconds),
+        sum(one.calls for one in each), sum(one.nlops for one in each), f"{len(each)} inputs",
+        ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items()),
+    )  # fmt: skip
+    return [batch, *(one for one in found if "each" not in one.record.past.header)]
 
 
 def _newest(found: Iterable[Summary]) -> list[Summary]:

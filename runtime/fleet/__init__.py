@@ -1,0 +1,1 @@
+"""Many runs at once: one program over many inputs, on one computer."""

@@ -1,0 +1,320 @@
+"""A batch: one program over many inputs, a run for each, as many at once as is good.
+
+Theory of operation
+-------------------
+Inputs are read when there is room for another run, so neither they nor the runs are ever held all
+at once. A run that has ended gives an ``Item``. A batch with a name has a journal of that name for
+all its runs, and beside it what became of its inputs (``items``): under the same name it goes on.
+
+    an input that has ended         is given as it is kept
+    one whose run was stopped       its run goes on: what was answered is met in the journal
+    one that never began            is run
+
+Rules
+1. It stands on what any caller of a computer has: start, resume, stop. Nothing below knows of it.
+2. At most ``at_once`` runs go on, and at most ``MOST_AHEAD`` outcomes wait for an earlier input's.
+3. An input's failure is its item's. What would fail every input stops the batch: a budget that is
+   spent, storage that cannot be written, as many failures of the host in a row as runs at once.
+4. One thread drives it; whoever asks for items makes it begin runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from math import inf
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Self
+
+from nlpu.errors import (
+    BudgetExceeded,
+    DeadlineExceeded,
+    HostError,
+    Interrupted,
+    JournalDamaged,
+    NlpuError,
+    ProgramError,
+    Stopped,
+    StorageFailed,
+    Usage,
+    root_of,
+)
+from nlpu.runtime.fleet.former import Former, taken_up
+from nlpu.runtime.fleet.items import Item, Items, Kept
+from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
+from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan
+from nlpu.runtime.fleet.share import NO_CALLS, Common, total
+from nlpu.runtime.handle import Run, when_ended
+from nlpu.runtime.journal.header import args_text
+from nlpu.runtime.journal.own import text_name
+from nlpu.runtime.keywords import arranged
+from nlpu.runtime.scheduler.budget import BudgetLedger
+from nlpu.value import inside
+
+if TYPE_CHECKING:
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.loop_thread import Station
+
+MOST_AHEAD = 4096
+_AT_A_STEP = 512  # items of former lives
+_FEWEST = 8  # failures of the host in a row that stop a batch
+
+
+class Batch:
+    """Iterate over it, with ``for`` or ``async for``, for the items; it begins with the first.
+
+    Attributes:
+        counts: How far it is.
+        error: Why it was stopped before its end, if it was.
+    """
+
+    def __init__(
+        self, computer: Computer, station: Station, program: Callable[..., Any],
+        entries: Iterable[Entry], plan: Plan,
+    ) -> None:  # fmt: skip
+        self.counts = Counts()
+        self.error: NlpuError | None = None
+        self._computer, self._station, self._program = computer, station, program
+        self._entries, self._plan = iter(entries), plan
+        self._former: Former | None = None
+        self._at_once = 0
+        self._whole = BudgetLedger(plan.budget)
+        self._live: dict[Run, Begun] = {}
+        self._ended: SimpleQueue[Run | None] = SimpleQueue()  # None: its seconds are over
+        self._held: dict[int, Item] = {}  # by index: outcomes of inputs behind one that runs
+        self._seen: Counter[str] = Counter()  # names
+        self._next = self._read = 0  # the index to give next, and how many inputs were read
+        self._faults = 0  # of the host, in a row
+        self._exhausted = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it gives nothing more."""
+        over = self._exhausted or self.error is not None
+        return over and not (self._live or self._held)
+
+    def __iter__(self) -> Iterator[Item]:
+        while not self.ended:
+            yield from self.step()
+        self.close()
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        import asyncio
+
+        while not self.ended:
+            for item in await asyncio.to_thread(self.step):
+                yield item
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- going on ----------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Take it up where it was. Idempotent; for what it raises see ``step``."""
+        plan = self._plan
+        if self._former is not None:
+            return
+        former = Former(Items(None), {}, NO_CALLS)
+        if plan.name:
+            former = taken_up(
+                self._station, self._program, plan.name, retry=plan.retry, changed=plan.changed
+            )
+        self._whole.charge(former.took.answered)
+        self._whole.charge(former.took.lost, lost=True)
+        # As many as calls at once, and as many again: one always waits to be sent.
+        opened = self._computer.processors.values()
+        self._at_once = plan.at_once or 2 * max(each.max_in_flight for each in opened)
+        seconds = plan.budget.seconds
+        if seconds is not None:
+            self._station.call(partial(self._end_later, seconds))
+        self._former = former
+
+    def _end_later(self, seconds: float) -> None:
+        self._station.kernel.outside.loop.call_later(seconds, self._ended.put, None)
+
+    def facts(self) -> dict[str, Any]:
+        """What was noted of the batch, in this life and in former ones."""
+        assert self._former is not None  # it is open
+        return self._former.items.facts()
+
+    def note_facts(self, **facts: Any) -> None:
+        """Note what is to be known of it in later lives; plain data."""
+        assert self._former is not None  # it is open
+        self._former.items.note_facts(**facts)
+
+    def step(self, timeout_s: float = inf) -> list[Item]:
+        """Begin what there is room for, wait for an outcome, and give the items that are next.
+
+        Raises Usage, RunBusy, JournalDamaged, StorageFailed, and what opening engines does.
+        """
+        if inside() is not None:
+            raise ProgramError("a program cannot wait for a batch; issue ops, or spawn programs")
+        self.open()
+        assert self._former is not None
+        fresh: list[Item] = []
+        self._feed(fresh)
+        if not fresh:
+            self._wait(timeout_s, fresh)
+            self._feed(fresh)
+        self._former.items.commit()
+        return self._in_order(fresh)
+
+    def stop(self, error: NlpuError, fresh: list[Item] | None = None) -> None:
+        """End what goes on, resumable; ``error`` says why. Idempotent."""
+        if self.error is not None or (self.ended and self._former is not None):
+            return
+        self.error = error
+        for run in list(self._live):
+            run.stop()
+        if fresh is None and self._former is not None:
+            for run in list(self._live):  # an interrupt may have lost what the queue held
+                self._take(run, [])
+            self._held.clear()
+            self._former.items.commit()
+
+    def close(self) -> None:
+        """Stop what goes on, and let another computer take the batch up. Idempotent."""
+        self.stop(Interrupted("the batch was left before its end; under its name it goes on"))
+        if self._former is not None:
+            self._former.items.close()
+
+    def _wait(self, timeout_s: float, fresh: list[Item]) -> None:
+        """Take the outcomes that are there, or the next one."""
+        with suppress(Empty):
+            if self._live:
+                self._take(self._ended.get(timeout=None if timeout_s == inf else timeout_s), fresh)
+            for _ in range(self._at_once // 8):  # then others begin in their places
+                self._take(self._ended.get_nowait(), fresh)
+
+    def _in_order(self, fresh: list[Item]) -> list[Item]:
+        if not self._plan.ordered:
+            return fresh
+        self._held.update((item.index, item) for item in fresh)
+        given = []
+        while self._next in self._held:
+            given.append(self._held.pop(self._next))
+            self._next += 1
+        if self.error is not None and not self._live:  # what stands before them never comes
+            self._held.clear()
+        return given
+
+    def _feed(self, fresh: list[Item]) -> None:
+        while self._has_room(len(fresh)):
+            try:
+                entry = next(self._entries)
+            except StopIteration:
+                self._exhausted = True
+                return
+            except NlpuError as error:  # an input that is none; those that go on come to their end
+                self.error = error
+                return
+            index, self._read = self._read, self._read + 1
+            item = self._begin(index, entry)
+            if item is not None:
+                self.counts.known += 1
+                self._count(item, fresh)
+
+    def _has_room(self, fresh: int) -> bool:
+        goes_on = not self._exhausted and self.error is None and fresh < _AT_A_STEP
+        ahead = self._read - self._next if self._plan.ordered else 0
+        return goes_on and len(self._live) < self._at_once and ahead < MOST_AHEAD
+
+    def _count(self, item: Item, fresh: list[Item]) -> None:
+        setattr(self.counts, item.status, getattr(self.counts, item.status) + 1)
+        self.counts.cost = total((self.counts.cost, item.cost))
+        self.counts.in_flight = len(self._live)
+        fresh.append(item)
+
+    # -- one input ---------------------------------------------------------------------------
+
+    def _begin(self, index: int, entry: Entry) -> Item | None:
+        """The input's item if it has ended; else it has a run from now on."""
+        assert self._former is not None
+        args, kwargs = arranged(self._program, entry.args, entry.kwargs)
+        begun = self._named(index, entry, args_text(args, kwargs))
+        kept = self._former.items.find(begun.name, begun.nth)
+        left = self._former.unfinished.pop((begun.name, begun.nth), None)
+        if left is None and kept is not None:
+            return self._as_kept(begun, kept)
+        if left is not None and kept is None and left.past.end is not None:
+            kept = recorded(left)
+            if kept is not None:
+                self._former.items.keep(begun.name, begun.nth, kept)
+            if kept is not None and not (self._plan.retry and kept.status == "failed"):
+                return self._as_kept(begun, kept)
+        asks_anew = kept is not None and kept.side == "model" and self._plan.retry
+        if left is None or asks_anew:  # as its journal has the failure, it would be met again
+            facts = {"each": {"index": index, "nth": begun.nth, "id": entry.id}}
+            run = self._computer.start(
+                self._program, *args, **kwargs, budget=Common(self._whole),
+                header={**self._plan.facts, **facts},
+            )  # fmt: skip
+            begun = begun._replace(before=kept)
+        else:
+            run = self._computer.resume(
+                self._run_name(left.number), self._program, *args, **kwargs,
+                budget=Common(self._whole, left.took),
+                changed=self._plan.changed or kept is not None,
+            )  # fmt: skip
+        self._live[run] = begun
+        when_ended(run, self._ended.put)
+        return None
+
+    def _named(self, index: int, entry: Entry, text: str | None) -> Begun:
+        """The input by its content. Raises Usage."""
+        if not self._plan.name:
+            return Begun(index, entry.id, "", 0)
+        if text is None:
+            raise Usage(
+                f"input {index + 1} has no JSON form, by which a batch with a name knows it again; "
+                "give texts, numbers, lists, dicts or pydantic models, or no name"
+            )
+        name = text_name(text)
+        self._seen[name] += 1
+        return Begun(index, entry.id, name, self._seen[name] - 1)
+
+    def _run_name(self, number: int) -> str:
+        return self._station.stem if number == 1 else f"{self._station.stem}.{number}"
+
+    # -- outcomes ----------------------------------------------------------------------------
+
+    def _take(self, run: Run | None, fresh: list[Item]) -> None:
+        """A run has ended: its item is kept, if it ended for good."""
+        if run is None:
+            seconds = self._plan.budget.seconds
+            self.stop(DeadlineExceeded(f"the batch's {seconds:g} seconds ran out"), fresh)
+            return
+        begun = self._live.pop(run, None)
+        if begun is None:  # it was taken at a stop
+            return
+        error, root = run.error, root_of(run.error)
+        if isinstance(error, Stopped) and run.status != "needs_person":
+            if isinstance(error, BudgetExceeded):
+                self.stop(error, fresh)
+            return
+        if isinstance(root, StorageFailed | JournalDamaged):  # its end is kept nowhere
+            self.stop(root, fresh)
+            return
+        item, kept = outcome_of(run, begun)
+        assert self._former is not None
+        if item.status != "needs_person":
+            self._former.items.keep(begun.name, begun.nth, kept)
+        self._count(item, fresh)
+        self._faults = self._faults + 1 if isinstance(root, HostError) else 0
+        if self._faults >= max(_FEWEST, self._at_once):
+            why = (
+                f"{self._faults} inputs in a row failed by no fault of theirs, the last: {root}; "
+                "repair that, then go on with --retry failed (retry=True)"
+            )
+            self.stop(HostError(why), fresh)
+
+    def _as_kept(self, begun: Begun, kept: Kept) -> Item:
+        name = self._run_name(kept.run) if kept.run else ""
+        return known(begun, kept, name, self._program)

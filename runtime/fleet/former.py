@@ -1,0 +1,149 @@
+"""What former lives of a batch left: what has ended, what may go on, and what is spent.
+
+Theory of operation
+-------------------
+What has ended is among the items. All other runs of the journal are read, in one pass: those that
+were under way at the end of the last life, and those whose end was not kept any more. To try
+failures again these are read, too.
+
+Rules
+1. A batch goes on with the program and the models that it was begun with, or says so.
+2. All that was spent is known before anything new is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nlpu.errors import JournalDamaged, Usage
+from nlpu.runtime.fleet.items import SUFFIX, Items
+from nlpu.runtime.fleet.share import Took, summed, took_in
+from nlpu.runtime.journal.file import is_there
+from nlpu.runtime.journal.header import source_digest
+from nlpu.runtime.journal.odd_rows import past_in
+from nlpu.runtime.journal.records import Past
+from nlpu.runtime.journal.sqlite import Journal
+from nlpu.runtime.journal.store import RunLog
+from nlpu.runtime.resume import log_of
+
+if TYPE_CHECKING:
+    from nlpu.runtime.loop_thread import Station
+
+_CHANGES = {
+    "program": "the batch {name} is of another program",
+    "source": "the program of the batch {name} has changed since it began",
+    "processors": "the batch {name} was begun on another model",
+}
+_ANYHOW = (
+    "with --changed (changed=True) it goes on all the same, and results that are there stay; "
+    "to begin anew: another --out or --run-dir (another name=)"
+)
+
+
+class Unfinished(NamedTuple):
+    """A run that may go on, and what it took so far."""
+
+    number: int
+    past: Past
+    texts: Mapping[int, str]
+    took: Took
+
+
+class Former(NamedTuple):
+    """The items, the runs that may go on by name and number of their input, and what is spent."""
+
+    items: Items
+    unfinished: dict[tuple[str, int], Unfinished]
+    took: Took
+
+
+def taken_up(
+    station: Station, program: Callable[..., Any], name: str, *, retry: bool, changed: bool
+) -> Former:
+    """Take the batch of that name, whether it is there or begins.
+
+    Raises Usage, RunBusy, JournalDamaged, StorageFailed, and what opening engines does.
+    """
+    if station.run_dir is None:
+        raise Usage("a batch that has a name is kept: give the computer a run_dir=")
+    if not (name.isascii() and name.isalnum()):
+        raise Usage(f"{name!r} cannot name a batch: take letters and digits")
+    path = station.run_dir / f"{name}.db"
+    items = Items(path.with_suffix(SUFFIX))
+    try:
+        numbers = _to_read(path, items, retry)
+        found = _found(path, numbers, items)
+        _open(station, name, path, numbers)
+        station.started = max(station.started, *items.runs(), 0)  # after a loss of power
+        _check(station, program, name, items, changed)
+        return found
+    except BaseException:
+        items.close()
+        raise
+
+
+def _to_read(path: Path, items: Items, retry: bool) -> list[int]:
+    known = items.runs()
+    if not is_there(path):
+        if known:
+            raise JournalDamaged(
+                f"the journal {path} of this batch is gone; restore it, or remove {items.path} to "
+                "begin the batch anew"
+            )
+        return []
+    with closing(Journal(path, read_only=True, run=0)) as journal:
+        found = set(journal.runs())
+    return sorted((found - known) | (found & items.failed() if retry else set()))
+
+
+def _open(station: Station, name: str, path: Path, numbers: list[int]) -> None:
+    if not station.is_open:
+        station.stem = name
+    elif station.stem != name:
+        raise Usage(
+            f"this computer has the journal {station.stem} open: for the batch {name} make another"
+        )
+    station.open(name if is_there(path) else None, run=numbers or 0)
+
+
+def _check(
+    station: Station, program: Callable[..., Any], name: str, items: Items, changed: bool
+) -> None:
+    """Raises Usage (rule 1)."""
+    now = {
+        "program": getattr(program, "__name__", "program"),
+        "source": source_digest(program),
+        "processors": station.facts({})["processors"],
+    }
+    before = items.facts()
+    for what, told in _CHANGES.items():
+        if before and not changed and before.get(what) != now[what]:
+            raise Usage(f"{told.format(name=name)}; {_ANYHOW}")
+    items.note_facts(**now)
+
+
+def _found(path: Path, numbers: list[int], items: Items) -> Former:
+    """Read the runs that may go on, by a reader of its own: each is read again when it does."""
+    unfinished: dict[tuple[str, int], Unfinished] = {}
+    every, ended = [*items.took()], items.runs()
+    for log in _logs(path, numbers):
+        past, number = past_in(log), log.run
+        key = past.header.get("args_name", ""), past.header.get("each", {}).get("nth", 0)
+        kept, took = items.find(*key), took_in(past)
+        if number not in ended:
+            every.append(took)
+        elif kept is not None:
+            took = kept.took
+        if kept is None or number >= kept.run:
+            unfinished[key] = Unfinished(number, past, log.texts, took)
+    return Former(items, unfinished, summed(every))
+
+
+def _logs(path: Path, numbers: list[int]) -> list[RunLog]:
+    if not numbers:
+        return []
+    with closing(Journal(path, read_only=True, run=numbers)) as journal:
+        return [log_of(journal, number) for number in numbers]

@@ -1,0 +1,62 @@
+"""What a batch is given, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from nlpu.runtime.fleet.items import Kept
+from nlpu.runtime.fleet.share import NOTHING
+from nlpu.runtime.scheduler.budget import UNLIMITED, Amount, Budget
+
+
+class Entry(NamedTuple):
+    """An input: what it calls itself, and the arguments that are made of it."""
+
+    id: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a batch is carried out; see ``Computer.map``.
+
+    at_once: most runs that go on (0: as many as the processors need). facts: for their headers.
+    """
+
+    name: str = ""
+    at_once: int = 0
+    ordered: bool = True
+    budget: Budget = UNLIMITED
+    retry: bool = False
+    changed: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Counts:
+    """How far a batch is. known: ended in former lives. cost: of all its items, in all lives."""
+
+    done: int = 0
+    failed: int = 0
+    needs_person: int = 0
+    known: int = 0
+    in_flight: int = 0
+    cost: Amount = NOTHING
+
+    @property
+    def ended(self) -> int:
+        """How many inputs have an outcome."""
+        return self.done + self.failed + self.needs_person
+
+
+class Begun(NamedTuple):
+    """An input that has a run. before: what came of another run of it."""
+
+    at: int
+    id: str
+    name: str
+    nth: int
+    before: Kept | None = None

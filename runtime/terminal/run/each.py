@@ -1,0 +1,236 @@
+"""``nlpu run PROGRAM --each INPUTS``: a run for each input, its results as lines of JSON.
+
+Theory of operation
+-------------------
+All inputs of a file or folder are looked at before the first call, so that what is no input costs
+nothing. The batch's name follows from the command: program, arguments, inputs, results, model and
+how prompts are laid out. So the same command goes on with the same batch.
+
+Rules
+1. What a batch is given by a file is nobody's word, as with ``--input``.
+2. Inputs that changed since are told of, and gone on with only where that is asked for. Even then
+   each result is that of its own input.
+3. stdout has the results, or with --json one object; all else is on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from base64 import b32encode
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nlpu.errors import DeadlineExceeded, Interrupted, NlpuError, Usage
+from nlpu.printing import counted
+from nlpu.runtime.computer import Computer
+from nlpu.runtime.fleet.batch import Batch
+from nlpu.runtime.fleet.plan import Entry, Plan
+from nlpu.runtime.journal.header import args_text
+from nlpu.runtime.settings import api_key
+from nlpu.runtime.terminal.download import have_model
+from nlpu.runtime.terminal.output import say
+from nlpu.runtime.terminal.run import interrupt as interrupting
+from nlpu.runtime.terminal.run.each_inputs import Record, check_source, listed, records
+from nlpu.runtime.terminal.run.each_results import Results
+from nlpu.runtime.terminal.run.each_shown import Shown
+from nlpu.runtime.terminal.run.each_told import Ended, note, tell
+
+if TYPE_CHECKING:
+    from nlpu.runtime.loader import Program
+    from nlpu.runtime.scheduler.budget import Budget
+    from nlpu.runtime.terminal.run.each_program import EachProgram
+    from nlpu.runtime.terminal.run.machine import Machine
+
+_TICK_S = 0.1
+_OVERDUE_S = 2.0
+_MOST_WRONG = 5  # inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says of a batch."""
+
+    inputs: str
+    out: Path | None = None
+    at_once: int = 0
+    as_they_come: bool = False
+    retry: bool = False
+    changed: bool = False
+
+
+def run_each(
+    loaded: Program, program: EachProgram, asked: Asked, machine: Machine, budget: Budget,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Carry out a batch and tell of it; gives the exit code. Raises Usage."""
+    _check(asked, as_json)
+    looked = None if asked.inputs == "-" else _look(asked, program)
+    name = _name(loaded, program, asked, machine)
+    results = Results(asked.out)
+    try:
+        have_model(machine.engine, machine.model)
+        voice = machine.voice()
+        computer = Computer(
+            machine.engines(), model=machine.model, api_key=api_key(), run_dir=machine.run_dir,
+            durable=machine.durable, prices=machine.prices(), system=voice.system,
+            convention=voice.convention,
+        )  # fmt: skip
+        facts = {
+            "program": loaded.spec, "file": loaded.digest, "reads": "--each", **machine.facts(),
+        }  # fmt: skip
+        plan = Plan(
+            name, asked.at_once, not asked.as_they_come, budget, asked.retry, asked.changed, facts
+        )
+        entries = _entries(asked, program)
+        batch = computer.batch(loaded.function, entries, plan)
+        with computer:
+            return _carry_out(
+                batch, results, Ended(name, looked and looked[0]), as_json, budget.seconds,
+                lambda: _check_same(batch, asked, looked, results),
+            )  # fmt: skip
+    finally:
+        results.close()
+
+
+# -- before the first call -----------------------------------------------------------------------
+
+
+def _check(asked: Asked, as_json: bool) -> None:
+    check_source(asked.inputs)
+    if as_json and asked.out is None:
+        raise Usage("with --json stdout is one object: name a file for the results with --out")
+    source = Path(asked.inputs)
+    if asked.out is None or asked.inputs == "-":
+        return
+    if asked.out.exists() and source.samefile(asked.out):
+        raise Usage(f"--out: {asked.out} is the file of the inputs; name another")
+    if source.is_dir() and asked.out.resolve().is_relative_to(source.resolve()):
+        raise Usage(f"--out: {asked.out} lies among the inputs; name a place outside of {source}")
+
+
+def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
+    """Read all inputs once: how many, and a digest. Raises Usage for those that are none."""
+    digest, number, wrong = blake2b(digest_size=16), 0, list[str]()
+    with closing(_records(asked)) as source:
+        for record in source:
+            try:
+                entry = program.entry(record)
+            except Usage as error:
+                wrong.append(str(error))
+                if len(wrong) == _MOST_WRONG:
+                    break
+                continue
+            number += 1
+            text = args_text(entry.args, entry.kwargs) or ""
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    if wrong:
+        more = "" if len(wrong) < _MOST_WRONG else "; and perhaps more"
+        raise Usage("\n".join(wrong) + more)
+    if not number:
+        raise Usage(f"--each: {asked.inputs} holds no inputs")
+    hidden = listed(Path(asked.inputs))[1] if Path(asked.inputs).is_dir() else 0
+    if hidden:
+        say(f"note: {counted(hidden, 'hidden file')} in {asked.inputs} left out")
+    return number, digest.hexdigest()
+
+
+def _records(asked: Asked) -> Generator[Record, None, None]:
+    return records(asked.inputs, sys.stdin.buffer)
+
+
+def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry]:
+    return map(program.entry, _records(asked))
+
+
+def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine) -> str:
+    """The batch's name: another command is another batch."""
+    places = [each and str(Path(each).resolve()) for each in (asked.out, asked.inputs.strip("-"))]
+    what = [
+        loaded.spec, args_text((), program.fixed), *places, machine.model, machine.system,
+        machine.convention,
+    ]  # fmt: skip
+    digest = blake2b(json.dumps(what).encode(), digest_size=5).digest()
+    return b32encode(digest).decode().lower()
+
+
+def _check_same(
+    batch: Batch, asked: Asked, looked: tuple[int, str] | None, results: Results
+) -> None:
+    """Raises Usage (rule 2)."""
+    before = batch.facts()
+    now = None if looked is None else list(looked)
+    was = before.get("inputs", now)
+    if was != now and was is not None and now is not None and not asked.changed:
+        raise Usage(
+            f"{asked.inputs} has changed since this batch began (it had {was[0]:,} inputs, and has "
+            f"{now[0]:,}): with --changed it goes on, and asks those that are new; or name another "
+            "--out to begin anew"
+        )
+    results.check(before.get("out", []))
+    batch.note_facts(inputs=now)
+
+
+# -- carrying it out -----------------------------------------------------------------------------
+
+
+def _carry_out(
+    batch: Batch, results: Results, ended: Ended, as_json: bool, seconds: float | None,
+    check: Callable[[], None],
+) -> int:  # fmt: skip
+    begun_s = time.monotonic()
+    overdue_s = begun_s + _OVERDUE_S + (inf if seconds is None else seconds)
+    with interrupting.Interrupts():
+        try:
+            with Shown(ended.total) as shown:
+                batch.open()
+                check()
+                while not batch.ended:
+                    if time.monotonic() > overdue_s:  # the scheduler would have said so
+                        raise DeadlineExceeded(
+                            "the batch's seconds ran out while a program was busy in Python"
+                        )
+                    given = batch.step(_TICK_S)
+                    results.write([item.line() for item in given])
+                    note(ended, given)
+                    shown.update(batch.counts)
+            ended.error = batch.error
+            if ended.error is None:
+                made = results.sealed()  # noted first: a kill may come between
+                batch.note_facts(out=[*batch.facts().get("out", [])[-1:], made])
+                results.finish()
+        except KeyboardInterrupt:
+            ended.error = Interrupted("interrupted")
+        except NlpuError as error:
+            ended.error = error
+            if not (batch.counts.ended or batch.counts.in_flight):  # it has not begun
+                raise
+        finally:
+            stopped = _stop(batch, ended.error or Interrupted("stdout is closed"))
+            ended.out = str(results.path or "")
+            if stopped:
+                batch.close()
+        code = tell(ended, batch, time.monotonic() - begun_s, as_json)
+        if isinstance(ended.error, Interrupted) or not stopped:
+            interrupting.leave(code)
+    return code
+
+
+def _stop(batch: Batch, error: NlpuError) -> bool:
+    """Stop it; False if a program that is busy in Python keeps it, which is left to its journal."""
+
+    def stop() -> None:
+        with suppress(NlpuError):  # what could not be written is told of already
+            batch.stop(error)
+
+    stopping = threading.Thread(target=stop, daemon=True)
+    stopping.start()
+    stopping.join(interrupting.STOP_S)
+    return not stopping.is_alive()

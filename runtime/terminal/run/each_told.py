@@ -1,0 +1,89 @@
+"""How a batch ended: failures with their reasons, what it took, how to go on; and for --json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nlpu.errors import BudgetExceeded, NlpuError, Usage
+from nlpu.printing import figure, one_line
+from nlpu.runtime.terminal.output import said, say, say_error, write_json
+from nlpu.runtime.terminal.run.each_shown import cost_of
+
+if TYPE_CHECKING:
+    from nlpu.runtime.fleet.batch import Batch
+    from nlpu.runtime.fleet.items import Item
+
+_MOST_TOLD = 10  # failures that are listed
+
+
+@dataclass(slots=True)
+class Ended:
+    """What is told at the end. failures: the first of them."""
+
+    name: str
+    total: int | None
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    error: NlpuError | None = None
+    out: str = ""
+
+
+def note(ended: Ended, given: list[Item]) -> None:
+    """Remember the first items without a result."""
+    for item in given:
+        if item.status != "done" and len(ended.failures) < _MOST_TOLD:
+            ended.failures.append({
+                "index": item.index, "id": item.id, "run": item.run, "status": item.status,
+                "type": item.why[0], "message": item.why[1],
+            })  # fmt: skip
+
+
+def tell(ended: Ended, batch: Batch, seconds: float, as_json: bool) -> int:
+    """Tell it; gives the exit code."""
+    counts, error = batch.counts, ended.error
+    if as_json:
+        write_json(_object(ended, batch, seconds))
+    for each in ended.failures:
+        called = f"input {each['index'] + 1}" + (f" ({each['id']})" if each["id"] else "")
+        look = f"; nlpu show {each['run']}" if each["run"] else ""
+        say(one_line(f"{called}: {each['type']}: {each['message']}{look}", 300))
+    left = counts.failed + counts.needs_person - len(ended.failures)
+    if left > 0:
+        say(f"and {left:,} more, each with its reason in its line of the results")
+    if error is not None:
+        say_error(said(error))
+    parts = [f"{counts.done:,} done", *([f"{counts.failed:,} failed"] if counts.failed else [])]
+    parts += [f"{counts.needs_person:,} need a person"] if counts.needs_person else []
+    parts += [f"{counts.known:,} of them before"] if counts.known else []
+    of = "" if ended.total is None else f" of {ended.total:,}"
+    say(f"batch {ended.name}{of}: {', '.join(parts)}; {cost_of(counts.cost)}; {figure(seconds)} s")
+    if error is not None and not isinstance(error, Usage):
+        larger = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""
+        so_far = f"; the results so far are in {ended.out}.part" if ended.out else ""
+        say(f"to go on{larger}: the same command again{so_far}")
+    elif counts.failed:
+        say("to try those that failed again: the same command with --retry failed")
+    if counts.needs_person:
+        say("to be asked: nlpu resume RUN, then the same command again")
+    if error is not None:
+        return error.exit_code
+    return 4 if counts.needs_person else 1 if counts.failed else 0
+
+
+def _object(ended: Ended, batch: Batch, seconds: float) -> dict[str, Any]:
+    counts, error = batch.counts, ended.error
+    stopped = "stopped" if error is not None else "failed" if counts.failed else "done"
+    return {
+        "batch": ended.name,
+        "status": "needs_person" if counts.needs_person and error is None else stopped,
+        "inputs": ended.total,
+        "done": counts.done,
+        "failed": counts.failed,
+        "needs_person": counts.needs_person,
+        "known": counts.known,
+        "cost": {name: round(each, 9) for name, each in counts.cost._asdict().items()},
+        "seconds": round(seconds, 3),
+        "out": ended.out,
+        "failures": ended.failures,
+        "error": None if error is None else {"type": type(error).__name__, "message": said(error)},
+    }

@@ -1,0 +1,320 @@
+"""``nlpu run --each``: what it reads and writes, how it is stopped, what it says to bad input."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from terminal_fixture import COMMAND, Terminal, environment, fault_server, nlpu
+
+__all__ = ["nlpu"]  # a fixture
+PROGRAM = '''
+from nlpu import nlop
+
+@nlop(max_tokens=20, at_limit="trim")
+def echo(text: str) -> str:
+    """Repeat the text."""
+
+def go(text: str, topic: str = "rain", times: int = 1):
+    if text == "bad":
+        raise ValueError("it is bad")
+    return {"text": text, "topic": topic, "times": times, "said": len(str(echo(text))) > 0}
+
+def takes(record: dict[str, int], flag: bool = False):
+    return [record, flag]
+
+def plain(text: str):
+    return text
+'''
+SCRIPTED = ("--engine", "scripted")
+
+
+@pytest.fixture
+def folder(nlpu: Terminal, tmp_path: Path) -> Path:
+    """The working directory, with the programs."""
+    (tmp_path / "mine.py").write_text(PROGRAM)
+    return tmp_path
+
+
+def each(*args: str, program: str = "go") -> tuple[str, ...]:
+    return ("run", f"mine.py:{program}", *SCRIPTED, "--each", *args)
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def texts(text: str) -> list[Any]:
+    return [line["result"] and line["result"]["text"] for line in lines(text)]
+
+
+# -- inputs ----------------------------------------------------------------------------------------
+
+
+def test_lines_of_json_with_what_editors_do_to_them(nlpu: Terminal, folder: Path) -> None:
+    """A byte order mark, Windows' line ends, blank lines, no end of the last; equal inputs."""
+    body = b'\xef\xbb\xbf{"text": "a", "times": 3}\r\n\r\n   \n"b"\r\n{"text": "a", "times": 3}'
+    (folder / "in.jsonl").write_bytes(body)
+    ended = nlpu(*each("in.jsonl"))
+    assert ended.code == 0 and [line["index"] for line in lines(ended.out)] == [0, 1, 2]
+    assert [line["result"]["times"] for line in lines(ended.out)] == [3, 1, 3]
+    assert texts(ended.out) == ["a", "b", "a"] and "of 3: 3 done" in ended.err
+    assert len({line["run"] for line in lines(ended.out)}) == 3
+
+
+def test_rows_of_a_table(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.csv").write_bytes(b'id,text,times\r\n7,"a, ""q""\nline two",3\r\n8,b,\r\n')
+    ended = nlpu(*each("in.csv"))
+    assert texts(ended.out) == ['a, "q"\nline two', "b"]
+    assert [(line["id"], line["result"]["times"]) for line in lines(ended.out)] == [
+        ("7", 3), ("8", 1),
+    ]  # fmt: skip
+    (folder / "in.tsv").write_text("text\ttimes\nc\t4\n")
+    assert lines(nlpu(*each("in.tsv")).out)[0]["result"]["times"] == 4
+
+
+def test_files_of_a_folder(nlpu: Terminal, folder: Path) -> None:
+    """Below, too; of one name in two folders; hidden ones are not read, which is said."""
+    for name in ("in/b/a.txt", "in/a.txt", "in/.git/c", "in/.hidden"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    ended = nlpu(*each("in"))
+    assert [line["id"] for line in lines(ended.out)] == ["a.txt", "b/a.txt"]
+    assert texts(ended.out) == ["in/a.txt", "in/b/a.txt"] and "2 hidden files" in ended.err
+
+
+def test_stdin_and_what_is_the_same_for_all(nlpu: Terminal, folder: Path) -> None:
+    ended = nlpu(*each("-", "topic=snow"), stdin='"a"\n{"text": "b"}\n')
+    assert [line["result"]["topic"] for line in lines(ended.out)] == ["snow", "snow"]
+    args = ("run", "mine.py:go", "a", *SCRIPTED, "--each", "-")
+    assert lines(nlpu(*args, stdin='{"times": 2}').out)[0]["result"]["text"] == "a"
+
+
+def test_values_that_are_no_texts(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('{"record": {"a": 1}, "flag": true}\n{"record": {}}\n')
+    found = lines(nlpu(*each("in.jsonl", program="takes")).out)
+    assert [line["result"] for line in found] == [[{"a": 1}, True], [{}, False]]
+
+
+def test_what_a_file_gives_is_nobody_s_word(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    run = lines(nlpu(*each("in.jsonl")).out)[1]["run"]
+    assert "the result is untrusted" in nlpu("show", run, "--labels").out
+
+
+BAD = [
+    (b'"a"\n{"text": nope}\n', "in.jsonl:2 is no line of JSON (Expecting value at column 10)"),
+    (b'{"text": "a", "text": "b"}\n', "in.jsonl:1 is no line of JSON (the key 'text' is given"),
+    (b'{"text": NaN}\n', "NaN is no JSON"),
+    (b'["a", "b"]\n', "in.jsonl:1 is a list, and a line is one input"),
+    (b'{"txt": "a"}\n', "in.jsonl:1: the column 'txt' is no parameter of the program. Usage: go("),
+    (b'{"times": 5}\n', "in.jsonl:1: 'text' is missing"),
+    (b'{"text": 5}\n', "in.jsonl:1: 'text' must be text, not 5"),
+    (b'{"text": null}\n', "in.jsonl:1: 'text' is null, and must be given"),
+    (b'{"text": "a", "times": "many"}\n', "in.jsonl:1: 'times' must be int, not 'many'"),
+    (b'{"text": "\\ud800"}\n', "in.jsonl:1: 'text' has a lone surrogate"),
+    (b"true\n", "in.jsonl:1: 'text' must be text, not True"),
+    (b'"caf\xe9"\n', "in.jsonl:1 is not UTF-8 text (byte 4 is 0xe9); convert it"),
+    (b"\xff\xfe\x22\x00", "in.jsonl is UTF-16; convert it first"),
+    (b"\n \n", "in.jsonl holds no inputs"),
+    (b'"' + b"x" * (17 << 20) + b'"', "in.jsonl:1 is longer than 16 MB"),
+    (b'{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}', "the id '1' is that of in.jsonl:1, too"),
+    (b"[" * 100_000, "in.jsonl:1 is no line of JSON"),
+]
+
+
+@pytest.mark.parametrize(("body", "words"), BAD)
+def test_what_is_no_input_is_told_with_its_line(
+    nlpu: Terminal, folder: Path, body: bytes, words: str
+) -> None:
+    (folder / "in.jsonl").write_bytes(body)
+    ended = nlpu(*each("in.jsonl"))
+    assert (ended.code, ended.out) == (2, "") and words in ended.err
+    assert len(ended.err) < 600 and not (folder / ".nlpu").exists()  # before anything was asked
+
+
+TABLES = [
+    ("in.csv", b"text,text\na,b\n", "two columns are called 'text'"),
+    (
+        "in.csv",
+        b"text,times\na,1,2\n",
+        "in.csv:2 has 3 cells, and there are 2 columns (text",
+    ),
+    ("in.csv", b'text\n"a\n', "in.csv:2 is no row of a table"),
+    ("in.csv", b"text\ncaf\xe9\n", "in.csv:2 is not UTF-8 text (byte 3 is 0xe9)"),
+    ("in.csv", b"text;times\na;1\n", "the column 'text;times' is no parameter"),
+    ("in.csv", b"", "in.csv is empty"),
+    ("in.csv", b"text,\na,b\n", "one of them has no name"),
+    ("in.csv", b"text,times\na,many\n", "in.csv:2: 'times' must be int, not 'many'"),
+    ("in/a.png", b"\x89PNG\0\0", "in/a.png is a binary file; convert it"),
+    ("in/a.txt", b"", "in/a.txt is empty"),
+]
+
+
+@pytest.mark.parametrize(("name", "body", "words"), TABLES)
+def test_what_is_no_row_or_file(
+    nlpu: Terminal, folder: Path, name: str, body: bytes, words: str
+) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(body)
+    ended = nlpu(*each(name.partition("/")[0]))
+    assert (ended.code, ended.out) == (2, "") and words in ended.err
+
+
+def test_several_that_are_none_are_told_at_once(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('nope\n"a"\n{"txt": 1}\n' + "nope\n" * 9)
+    told = nlpu(*each("in.jsonl")).err
+    assert [f"in.jsonl:{line}" in told for line in (1, 2, 3, 4, 9)] == [
+        True, False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_what_does_not_go_together(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n')
+    (folder / "some").mkdir()
+    (folder / "some" / "a.txt").write_text("a")
+    cases = [
+        (each("in.jsonl", "--out", "in.jsonl"), "in.jsonl is the file of the inputs"),
+        (each("in.jsonl", "--out", "nowhere/out"), "cannot write nowhere/out"),
+        (each("in.jsonl", "--out", "."), "is not a file"),
+        (each("some", "--out", "some/out"), "lies among the inputs"),
+        (each("in.jsonl", "--retry", "all"), "--retry takes 'failed'"),
+        (each("in.jsonl", "--dry"), "--dry is about one run"),
+        (each("in.jsonl", "--at-once", "0"), "--at-once must be a whole number more than 0"),
+        (each("in.jsonl", "text=b", "text=c"), "'text' is given twice"),
+        (each("nowhere.jsonl"), "there is no nowhere.jsonl"),
+        (("run", "nothing", *SCRIPTED, "--each", "in.jsonl"), "no program is called 'nothing'"),
+        (("run", "mine.py:go", "a", *SCRIPTED, "--out", "x"), "--out goes with --each"),
+        (("run", "mine.py:go", "-", *SCRIPTED, "--each", "-"), "stdin ('-') can be given once"),
+        (each("in.jsonl", "--json"), "name a file for the results with --out"),
+    ]
+    for args, words in cases:
+        ended = nlpu(*args)
+        assert ended.code == 2 and words in ended.err, (args, ended)
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+def test_failures_are_listed_with_their_reason_and_run_again(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('{"id": "x", "text": "bad"}\n"b"\n')
+    command = each("in.jsonl", "--out", "out.jsonl")
+    ended = nlpu(*command)
+    assert ended.code == 1 and not ended.out and not (folder / "out.jsonl.part").exists()
+    bad, good = lines((folder / "out.jsonl").read_text())
+    assert bad["status"] == "failed" and bad["result"] is None and good["error"] is None
+    assert bad["error"]["type"] == "ProgramError" and "it is bad" in bad["error"]["message"]
+    assert "input 1 (x): ProgramError" in ended.err and "--retry failed" in ended.err
+    (folder / "mine.py").write_text(PROGRAM.replace('== "bad"', '== "worse"'))
+    assert "the program of the batch" in nlpu(*command, "--retry", "failed").err
+    ended = nlpu(*command, "--retry", "failed", "--changed", "--json")
+    assert ended.code == 0 and ended.json["done"] == 2 and ended.json["known"] == 1
+    assert texts((folder / "out.jsonl").read_text()) == ["bad", "b"]
+
+
+def test_the_same_command_asks_nothing_again_and_another_is_another_batch(
+    nlpu: Terminal, folder: Path
+) -> None:
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    one, two = (nlpu(*each("in.jsonl")) for _ in range(2))
+    assert one.out == two.out and "2 of them before" in two.err
+    assert "before" not in nlpu(*each("in.jsonl", "topic=snow")).err
+    assert "before" not in nlpu(*each("in.jsonl", "--out", "out.jsonl")).err
+    found = nlpu("runs", "--json").json
+    assert sorted((each["id"][-2:], each["result"]) for each in found) == [(".*", "2 done")] * 3
+    assert len(nlpu("runs", "--json", "--all").json) == 6
+
+
+def test_inputs_that_changed_are_told_of_and_results_are_those_of_their_inputs(
+    nlpu: Terminal, folder: Path
+) -> None:
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    command = each("in.jsonl", "--out", "out.jsonl")
+    assert nlpu(*command).code == 0
+    (folder / "in.jsonl").write_text('"c"\n"b"\n"a"\n')
+    ended = nlpu(*command)
+    assert ended.code == 2 and "it had 2 inputs, and has 3" in ended.err
+    assert texts((folder / "out.jsonl").read_text()) == ["a", "b"]
+    ended = nlpu(*command, "--changed")
+    assert "2 of them before" in ended.err
+    assert texts((folder / "out.jsonl").read_text()) == ["c", "b", "a"]
+
+
+def test_a_file_that_is_not_this_batch_s_is_not_written_over(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n')
+    (folder / "out.jsonl").write_text("mine\n")
+    ended = nlpu(*each("in.jsonl", "--out", "out.jsonl"))
+    assert ended.code == 2 and "not as this batch left it" in ended.err
+    assert (folder / "out.jsonl").read_text() == "mine\n"
+    assert not (folder / "out.jsonl.part").exists()
+
+
+def test_one_run_of_a_batch_is_a_run_like_any_other(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    line = lines(nlpu(*each("in.jsonl")).out)[1]
+    shown = nlpu("show", line["run"], "--json").json
+    assert shown["status"] == "done" and shown["arguments"] == [["b"], {}]
+    ended = nlpu("resume", line["run"], "--json")
+    assert ended.json["result"] == line["result"] and ended.json["receipt"]["calls"] == 0
+
+
+def test_a_budget_stops_the_batch_and_a_larger_one_goes_on(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text("".join(f'"{number}"\n' for number in range(9)))
+    ended = nlpu(*each("in.jsonl", "--out", "out.jsonl", "--calls", "4", "--json"))
+    assert ended.code == 3 and ended.json["status"] == "stopped" and ended.json["done"] == 4
+    assert ended.json["error"]["type"] == "BudgetExceeded" and "larger --nlops" in ended.err
+    assert not (folder / "out.jsonl").exists()
+    ended = nlpu(*each("in.jsonl", "--out", "out.jsonl", "--calls", "9", "--json"))
+    assert (ended.code, ended.json["done"], ended.json["cost"]["calls"]) == (0, 9, 9)
+
+
+def test_at_once_can_be_set(nlpu: Terminal, folder: Path) -> None:
+    (folder / "nlpu.toml").write_text("at_once = 'three'\n")
+    (folder / "in.jsonl").write_text('"a"\n')
+    assert "at_once must be a whole number" in nlpu(*each("in.jsonl")).err
+    (folder / "nlpu.toml").write_text("at_once = 3\n")
+    assert nlpu(*each("in.jsonl")).code == 0
+
+
+# -- stopping --------------------------------------------------------------------------------------
+
+
+def started(folder: Path, url: str) -> subprocess.Popen[str]:
+    """The command as a process, once it has written its first line."""
+    args = ("run", "mine.py:go", "--each", "in.jsonl", "--out", "out.jsonl", "--engine", url)
+    process = subprocess.Popen(
+        [*COMMAND, *args, "--at-once", "2"], cwd=folder, env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    part, end = folder / "out.jsonl.part", time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    return process
+
+
+def test_ctrl_c_stops_it_and_a_second_process_waits_its_turn(folder: Path) -> None:
+    (folder / "in.jsonl").write_text("".join(f'"{number}"\n' for number in range(12)))
+    with fault_server("--rate", "slow:1.5=1") as url, started(folder, url) as process:
+        args = ("run", "mine.py:go", "--each", "in.jsonl", "--out", "out.jsonl", "--engine", url)
+        other = subprocess.run(
+            [*COMMAND, *args], cwd=folder, env=environment(), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert other.returncode == 1 and "another process is writing out.jsonl.part" in other.stderr
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 130 and not out and "Traceback" not in err
+        assert "interrupted" in err and "the same command again" in err
+        assert 1 <= len(lines((folder / "out.jsonl.part").read_text())) < 12
+        again = subprocess.run(
+            [*COMMAND, *args], cwd=folder, env=environment(), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    assert again.returncode == 0 and "of them before" in again.stderr
+    assert texts((folder / "out.jsonl").read_text()) == [str(number) for number in range(12)]
