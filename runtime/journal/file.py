@@ -202,7 +202,7 @@ def older(path: Path) -> ProgramError:
     )
 
 
-def damaged(path: Path, what: str) -> JournalDamaged:
+def damaged(path: object, what: str) -> JournalDamaged:
     """Make the error that names what is wrong."""
     return JournalDamaged(
         f"the journal {path} is damaged: {what}. Nothing of it was used; restore it and the "
