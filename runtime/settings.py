@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nlpu.errors import Usage
+    from nlpu.runtime.journal.places import Place
 
 FILE = "nlpu.toml"
 BUILT_IN = "built in"
@@ -49,7 +50,7 @@ class Settings:
     engine: str = "local"
     model: str | None = None
     store: Path = Path(".nlpu", "memory")
-    run_dir: Path = Path(".nlpu", "runs")
+    run_dir: Place = Path(".nlpu", "runs")
     price: tuple[float, float, float] | None = None
     calls: int | None = None
     nlops: float | None = None
@@ -157,6 +158,13 @@ def _placed(name: str, raw: Any, folder: Path) -> Any:
     """A path of a file, where it leads (rule 4); a model's may be a name instead."""
     if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "model"):
         return raw
+    if name == "run_dir" and "://" in raw:
+        if _with_password(raw):
+            raise _usage(
+                f"{folder / FILE}:run_dir has a password, which belongs in PGPASSWORD or "
+                "~/.pgpass, never in a file"
+            )
+        return raw
     path = os.path.normpath(folder / os.path.expanduser(raw))
     is_name = name == "model" and raw[0] not in "./~"
     return raw if is_name and not (raw.endswith(".gguf") and os.path.isfile(path)) else path
@@ -169,7 +177,7 @@ def _checked(name: str, raw: Any, origin: str) -> Any:
     """The value of a setting. Raises Usage."""
     allowed, value_of = _KINDS[name]
     place = origin.partition(": ")[2]
-    if "@" in str(raw).partition("://")[2].partition("/")[0]:
+    if name != "run_dir" and "@" in str(raw).partition("://")[2].partition("/")[0]:
         what = "a URL with a password would be written down; put the key in"
         raise _usage(f"{place}: {what} {KEY_VARIABLE}")
     try:
@@ -192,9 +200,21 @@ def _engine(raw: Any) -> str:
 
 
 def _path(raw: Any) -> Path:
-    if raw == "" or "\0" in str(raw):
+    if raw == "" or "\0" in str(raw) or "://" in str(raw):
         raise ValueError
     return Path(raw)
+
+
+def _run_place(raw: Any) -> Place:
+    if isinstance(raw, Path) or "://" not in str(raw):
+        return _path(raw)
+    from nlpu.runtime.journal.places import place_of  # here: rule 5
+
+    return place_of(raw)
+
+
+def _with_password(url: str) -> bool:
+    return ":" in url.partition("://")[2].rpartition("@")[0] or "password=" in url
 
 
 def _price(raw: Any) -> tuple[float, float, float]:
@@ -219,7 +239,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and 
     "engine": (f"{', '.join(ENGINES)}, or a server's URL: http://...", _engine),
     "model": ("the name or the directory of a model", _text),
     "store": ("a directory", _path),
-    "run_dir": ("a directory", _path),
+    "run_dir": ("a directory, or a database: postgresql://USER@HOST/NAME", _run_place),
     "price": ("IN,OUT or IN,CACHED,OUT, such as 0.15,0.60", _price),
     "calls": ("a whole number more than 0 (leave it out for no limit)", _number(int)),
     "nlops": ("a number more than 0 (leave it out for no limit)", _number(float)),

@@ -103,6 +103,11 @@ def local(place: Place) -> Path:
     return place if isinstance(place, Path) else Path(".nlpu", "runs")
 
 
+def url_of(place: Place) -> str:
+    """Name a place with all that opens it: not to be shown."""
+    return place.url if isinstance(place, Database) else str(place)
+
+
 def where_of(place: Place, stem: str) -> Where:
     """Say where a journal of a place is, or would be."""
     return place / f"{stem}.db" if isinstance(place, Path) else Seat(place, stem)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 import psycopg
@@ -30,7 +30,7 @@ from nlpu.errors import NlpuError, StorageFailed, Usage
 from nlpu.printing import one_line
 from nlpu.runtime.journal.places import Database, Seat
 
-Connection = psycopg.Connection[Any]
+Connection: TypeAlias = Any  # psycopg.Connection, of which mypy knows nothing
 MARK: Final = "journals of nlpu"
 STEPS: Final = (
     """
@@ -92,7 +92,7 @@ def database_of(url: str) -> Database:
 def _parts(url: str) -> dict[str, Any]:
     hint = "as postgresql://USER@HOST/NAME; in a password @ is %40, / is %2F, ? is %3F, % is %25"
     if url.partition("?")[0].count("@") > 1 or "@" in url.partition("://")[2].partition("/")[2]:
-        raise Usage(f"the URL of the database is ambiguous, as it has an @ too many: give it {hint}")
+        raise Usage(f"the URL of the database has an @ too many: give it {hint}")
     try:
         return dict(conninfo.conninfo_to_dict(url))
     except (psycopg.Error, UnicodeError):
@@ -116,7 +116,7 @@ def looking(database: Database) -> Iterator[Connection | None]:
         with connect(database) as db:
             yield db if steps_done(db, database, least=len(STEPS)) else None
     except psycopg.Error as error:
-        raise typed(database, error) from error
+        raise typed(database, error) from None
 
 
 def seats(database: Database, stem: str | None = None) -> list[Seat]:
@@ -197,7 +197,9 @@ def typed(database: Database, error: psycopg.Error) -> NlpuError:
         said = said.replace(secret, "***")
     state = _state(error)
     remedy = next((what for start, what in _REMEDIES.items() if state.startswith(start)), _UP)
-    return StorageFailed(f"cannot use the database {database}: {one_line(said, 300)}. {remedy}")
+    return StorageFailed(
+        f"cannot use the database {database}: {one_line(said.partition(chr(10))[0], 300)}. {remedy}"
+    )
 
 
 def _secrets(database: Database) -> list[str]:

@@ -79,8 +79,8 @@ class Lease:
                 taken = self._do(db, _TAKE)
             if not taken:
                 raise RunBusy(
-                    f"the run is being executed by {told(owner)}; wait for it, or stop it first. If "
-                    f"it is dead, the run can be gone on with in {max(left_s, 0):.0f} s"
+                    f"the run is being executed by {told(owner)}; wait for it, or stop it first. "
+                    f"If it is dead, the run can be gone on with in {max(left_s, 0):.0f} s"
                 )
         self._facts["id"], self._facts["fence"], self._facts["commits"] = taken[0]
 

@@ -65,9 +65,7 @@ _BEGINNING: Final = """
 class PostgresStore(Buffered):
     """An open journal. ``now``: the time of tests, in seconds (None: the server's)."""
 
-    def __init__(
-        self, seat: Seat, *, read_only: bool = False, now: Now = lambda: None
-    ) -> None:
+    def __init__(self, seat: Seat, *, read_only: bool = False, now: Now = lambda: None) -> None:
         super().__init__()
         self.path: Any = seat
         self.read_only, self._now = read_only, now
@@ -103,7 +101,7 @@ class PostgresStore(Buffered):
         try:
             yield
         except psycopg.Error as error:
-            raise typed(self.path.database, error) from error
+            raise typed(self.path.database, error) from None
 
     def damage(self, what: str) -> JournalDamaged:
         """Make the error that names the journal."""

@@ -15,6 +15,7 @@ from nlpu.printing import safe
 from nlpu.runtime.terminal import options as o
 
 if TYPE_CHECKING:
+    from nlpu.runtime.journal.places import Place
     from nlpu.runtime.terminal.show.archive import Record
     from nlpu.runtime.terminal.show.run_folder import Summary
 
@@ -30,10 +31,14 @@ def runs(
     as_json: o.Json = False,
 ) -> int:
     """All runs, newest first, with what they were given and what they gave."""
+    return list_runs(o.run_dir_of(run_dir), limit, as_json)
+
+
+def list_runs(place: Place, limit: int | None = None, as_json: bool = False) -> int:
+    """List the runs of a place."""
     from nlpu.runtime.terminal.output import say, write_json
     from nlpu.runtime.terminal.show.run_folder import summaries
 
-    place = o.run_dir_of(run_dir)
     found, unread = summaries(place, limit)
     if as_json:
         write_json([_listed(each) for each in found])
