@@ -199,7 +199,7 @@ class Station:
                 f"cannot make the run directory {self.run_dir}: {error.strerror}; "
                 "choose another with --run-dir"
             ) from error
-        journal = opened(where, durable=self.durable, run=run)
+        journal = opened(where, durable=self.durable, run=run, post=self.call)
         self.started = max(journal.runs(), default=0)
         return journal
 

@@ -159,11 +159,6 @@ def _placed(name: str, raw: Any, folder: Path) -> Any:
     if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "model"):
         return raw
     if name == "run_dir" and "://" in raw:
-        if _with_password(raw):
-            raise _usage(
-                f"{folder / FILE}:run_dir has a password, which belongs in PGPASSWORD or "
-                "~/.pgpass, never in a file"
-            )
         return raw
     path = os.path.normpath(folder / os.path.expanduser(raw))
     is_name = name == "model" and raw[0] not in "./~"
@@ -181,7 +176,10 @@ def _checked(name: str, raw: Any, origin: str) -> Any:
         what = "a URL with a password would be written down; put the key in"
         raise _usage(f"{place}: {what} {KEY_VARIABLE}")
     try:
-        return value_of(raw)
+        value = value_of(raw)
+        if origin.startswith(FILE) and getattr(value, "has_password", False):  # rule 3
+            raise _usage(f"{place} has a password, which belongs in PGPASSWORD or ~/.pgpass")
+        return value
     except (ValueError, TypeError, OverflowError):
         raise _usage(f"{place} must be {allowed}; not {raw!r:.80}") from None
 
@@ -211,10 +209,6 @@ def _run_place(raw: Any) -> Place:
     from nlpu.runtime.journal.places import place_of  # here: rule 5
 
     return place_of(raw)
-
-
-def _with_password(url: str) -> bool:
-    return ":" in url.partition("://")[2].rpartition("@")[0] or "password=" in url
 
 
 def _price(raw: Any) -> tuple[float, float, float]:

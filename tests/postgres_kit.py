@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ class Server:
         self._programs, self.folder, self.port = programs, folder, _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._as: dict[str, Any] = {"user": _NOBODY} if os.geteuid() == 0 else {}  # never as root
+        self._coming: Timer | None = None
         self._names = Random(0)
         self.shared_name = "shared"  # by tests that name their journals apart
 
@@ -58,14 +60,10 @@ class Server:
         """Start it, and wait until it lets one in."""
         import psycopg
 
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self.folder / "data", "-k", "",
-                 "-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}", "-c", "fsync=off"],
-                cwd=self.folder, stdout=log, stderr=log, **self._as,
-            )  # fmt: skip
         end = time.monotonic() + PATIENCE_S
         while True:
+            if self._process is None or self._process.poll() is not None:
+                self._process = self._started()  # again, while children of a killed one are there
             try:
                 psycopg.connect(self.url("postgres")).close()
                 return
@@ -73,14 +71,34 @@ class Server:
                 assert time.monotonic() < end, (self.folder / "log").read_text()
                 time.sleep(0.02)
 
+    def _started(self) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [self._programs / "postgres", "-D", self.folder / "data", "-k", "",
+                 "-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}", "-c", "fsync=off"],
+                cwd=self.folder, stdout=log, stderr=log, **self._as,
+            )  # fmt: skip
+
+    def crash(self, away_s: float = 0.2) -> None:
+        """Kill it; it comes back by itself after a while."""
+        self.kill()
+        self._coming = Timer(away_s, self.start)
+        self._coming.start()
+
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Kill it, as a power cut does its machine, or have it end."""
+        self.settle()
         assert self._process is not None
         if how == signal.SIGKILL:  # its children notice, and end by themselves
             self._process.kill()
         else:
             self._process.send_signal(how)
         self._process.wait(PATIENCE_S)
+
+    def settle(self) -> None:
+        """Wait until it is back."""
+        if self._coming is not None:
+            self._coming.join()
 
     def url(self, name: str, *, user: str = _USER, password: str = _PASSWORD) -> str:
         """Name one of its databases."""

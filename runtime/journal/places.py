@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -46,6 +47,7 @@ class Database:
 
     url: str = field(repr=False)
     told: str
+    has_password: bool = False
     lease_s: float = LEASE_S
     patience_s: float = PATIENCE_S
 
@@ -143,11 +145,13 @@ def is_there(where: Where) -> bool:
 
 
 def opened(
-    where: Where, *, durable: bool = False, read_only: bool = False, run: int | None = None
-) -> JournalStore:
-    """Open a journal. Raises RunBusy, JournalDamaged, StorageFailed."""
+    where: Where, *, durable: bool = False, read_only: bool = False, run: int | None = None,
+    post: Callable[[Callable[[], None]], object] | None = None,
+) -> JournalStore:  # fmt: skip
+    """Open a journal; ``post`` has a step done by who writes it. Raises RunBusy, JournalDamaged,
+    StorageFailed."""
     if isinstance(where, Path):
         return Journal(where, durable=durable, read_only=read_only, run=run)
-    from nlpu.runtime.journal.postgres.store import PostgresStore
+    from nlpu.runtime.journal.postgres.store import PostgresStore, at_once
 
-    return PostgresStore(where, read_only=read_only)
+    return PostgresStore(where, read_only=read_only, post=post or at_once)

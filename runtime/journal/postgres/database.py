@@ -70,6 +70,20 @@ _LOOK: Final = """
     SELECT stem, changed_s, until_s > extract(epoch FROM clock_timestamp()) FROM nlpu.journal
     WHERE %(stem)s::text IS NULL OR stem = %(stem)s ORDER BY stem"""
 
+COUNT: Final = """
+    SELECT rows, (SELECT count(*) FROM nlpu.log WHERE journal = id), ARRAY(
+        SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id ORDER BY 1)
+    FROM nlpu.journal WHERE stem = %s"""
+TEXTS: Final = """
+    SELECT place, hash, body FROM nlpu.text JOIN nlpu.journal ON journal = id
+    WHERE stem = %s AND place > %s AND place < %s ORDER BY place"""
+ROWS: Final = """
+    SELECT seq, texts, log.body, chain FROM nlpu.log JOIN nlpu.journal ON journal = id
+    WHERE stem = %s AND texts >= %s AND texts < %s AND seq > %s ORDER BY texts, seq"""
+BEGINNING: Final = """
+    SELECT substr(body, 1, %s), length(body) FROM nlpu.text JOIN nlpu.journal ON journal = id
+    WHERE stem = %s AND place = %s"""
+
 
 # -- its name --------------------------------------------------------------------------------------
 
@@ -86,7 +100,7 @@ def database_of(url: str) -> Database:
     shown += f"/{quote(str(named['dbname']), safe='')}"
     if is_socket:
         shown += f"?host={quote(place)}" + (f"&port={named['port']}" if named["port"] else "")
-    return Database(url, f"postgresql://{shown}")
+    return Database(url, f"postgresql://{shown}", has_password=bool(parts.get("password")))
 
 
 def _parts(url: str) -> dict[str, Any]:
@@ -196,10 +210,9 @@ def typed(database: Database, error: psycopg.Error) -> NlpuError:
     for secret in _secrets(database):
         said = said.replace(secret, "***")
     state = _state(error)
+    said = one_line(said.partition("\n")[0], 300)
     remedy = next((what for start, what in _REMEDIES.items() if state.startswith(start)), _UP)
-    return StorageFailed(
-        f"cannot use the database {database}: {one_line(said.partition(chr(10))[0], 300)}. {remedy}"
-    )
+    return StorageFailed(f"cannot use the database {database}: {said}. {remedy}")
 
 
 def _secrets(database: Database) -> list[str]:

@@ -11,15 +11,14 @@ Rules
 1. A commit that met a server that restarts, or a cut connection, is tried again for
    ``patience_s``; then, and with every other error, it fails. What came of it is found out first
    (``leases``, rule 3): where even that cannot be, later commits fail, too.
-2. The loop's objects change on the loop alone: a commit's end is posted to the loop that asked for
-   it. Who has no loop waits for the future, and touches nothing until then.
+2. What the store's owner sees changes on its thread alone: ``post`` has a commit's end done there.
+   Who gives none waits for the future, and touches nothing until then.
 3. Opening holds the number of all rows against what the commits counted; a run is verified when it
    is read.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -34,6 +33,10 @@ import psycopg
 from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
 from nlpu.runtime.journal.places import Seat
 from nlpu.runtime.journal.postgres.database import (
+    BEGINNING,
+    COUNT,
+    ROWS,
+    TEXTS,
     Connection,
     connect,
     passing,
@@ -44,34 +47,29 @@ from nlpu.runtime.journal.postgres.database import (
 from nlpu.runtime.journal.postgres.leases import Lease, Now
 from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, place
 
-Job = tuple[Batch, "Future[None]", Callable[[Callable[[], None]], object]]
+Post = Callable[[Callable[[], None]], object]
 _BEATS: Final = 3  # in a lease
 _PAUSE_S: Final = 0.2
-_COUNT: Final = """
-    SELECT rows, (SELECT count(*) FROM nlpu.log WHERE journal = id), ARRAY(
-        SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id ORDER BY 1)
-    FROM nlpu.journal WHERE stem = %s"""
-_TEXTS: Final = """
-    SELECT place, hash, body FROM nlpu.text JOIN nlpu.journal ON journal = id
-    WHERE stem = %s AND place > %s AND place < %s ORDER BY place"""
-_ROWS: Final = """
-    SELECT seq, texts, log.body, chain FROM nlpu.log JOIN nlpu.journal ON journal = id
-    WHERE stem = %s AND texts >= %s AND texts < %s AND seq > %s ORDER BY texts, seq"""
-_BEGINNING: Final = """
-    SELECT substr(body, 1, %s), length(body) FROM nlpu.text JOIN nlpu.journal ON journal = id
-    WHERE stem = %s AND place = %s"""
+
+
+def at_once(step: Callable[[], None]) -> None:
+    """Do a step."""
+    step()
 
 
 class PostgresStore(Buffered):
     """An open journal. ``now``: the time of tests, in seconds (None: the server's)."""
 
-    def __init__(self, seat: Seat, *, read_only: bool = False, now: Now = lambda: None) -> None:
+    def __init__(
+        self, seat: Seat, *, read_only: bool = False, post: Post = at_once,
+        now: Now = lambda: None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.path: Any = seat
-        self.read_only, self._now = read_only, now
+        self.read_only, self._post, self._now = read_only, post, now
         self._looked: dict[int, tuple[int, int]] = {}  # the last row and the last text, by run
         self._runs: list[int] = []
-        self._jobs = SimpleQueue[Job | None]()
+        self._jobs = SimpleQueue[tuple[Batch, Future[None]] | None]()
         self._there = False  # whether there is a schema to read in
         self._closing = Event()
         self._lease: Lease | None = None
@@ -112,7 +110,7 @@ class PostgresStore(Buffered):
 
     def _count(self, db: Connection) -> None:
         """Rule 3."""
-        for rows, found, runs in db.execute(_COUNT, (self.path.stem,)).fetchall():
+        for rows, found, runs in db.execute(COUNT, (self.path.stem,)).fetchall():
             if rows != found:
                 raise self.damage(f"{rows - found} of its {rows} rows are missing")
             self._seq = self._kept_seq = rows
@@ -124,11 +122,8 @@ class PostgresStore(Buffered):
         """Have all that is buffered made durable."""
         if not self.dirty:
             return None
-        post: Callable[[Callable[[], None]], object] = _at_once
-        with suppress(RuntimeError):
-            post = asyncio.get_running_loop().call_soon_threadsafe
         done: Future[None] = Future()
-        self._jobs.put((self.take(), done, post))
+        self._jobs.put((self.take(), done))
         return done
 
     def _work(self) -> None:
@@ -141,10 +136,10 @@ class PostgresStore(Buffered):
                 continue
             if job is None:
                 return
-            batch, done, post = job
+            batch, done = job
             error = self._commit(batch)
             with suppress(RuntimeError):  # the loop is closed: as if the process had been killed
-                post(partial(self._settle, batch, done, error))
+                self._post(partial(self._settle, batch, done, error))
 
     def _settle(self, batch: Batch, done: Future[None], error: NlpuError | None) -> None:
         if error is None:
@@ -237,8 +232,8 @@ class PostgresStore(Buffered):
         with self._errors():
             db = self._connected()
             with db.transaction():  # one snapshot
-                texts = db.execute(_TEXTS, (stem, text, end)).fetchall()
-                rows = db.execute(_ROWS, (stem, start, end, seq)).fetchall()
+                texts = db.execute(TEXTS, (stem, text, end)).fetchall()
+                rows = db.execute(ROWS, (stem, start, end, seq)).fetchall()
         self._take(texts, rows)
         self._looked[run] = (rows[-1][0] if rows else seq, texts[-1][0] if texts else text)
         return self.found.pop(run, None) or Found([], {})
@@ -247,7 +242,7 @@ class PostgresStore(Buffered):
         """Read the beginning of a text of a run, and how long all of it is."""
         with self._errors():
             asked = (most, self.path.stem, place(run, number))
-            found = self._connected().execute(_BEGINNING, asked).fetchall()
+            found = self._connected().execute(BEGINNING, asked).fetchall()
         return found[0] if found else (b"", 0)
 
     @contextmanager
@@ -257,7 +252,3 @@ class PostgresStore(Buffered):
             yield fresh
         finally:
             fresh.close()
-
-
-def _at_once(step: Callable[[], None]) -> None:
-    step()
