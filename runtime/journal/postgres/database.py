@@ -29,6 +29,7 @@ from psycopg import conninfo
 from nlpu.errors import NlpuError, StorageFailed, Usage
 from nlpu.printing import one_line
 from nlpu.runtime.journal.places import Database, Seat
+from nlpu.runtime.journal.postgres.owners import is_dead
 
 Connection: TypeAlias = Any  # psycopg.Connection, of which mypy knows nothing
 MARK: Final = "journals of nlpu"
@@ -39,11 +40,11 @@ STEPS: Final = (
         rows int8 NOT NULL DEFAULT 0, commits int8 NOT NULL DEFAULT 0, changed_s float8 NOT NULL,
         owner text NOT NULL, fence int8 NOT NULL DEFAULT 1, until_s float8 NOT NULL);
     CREATE TABLE nlpu.text (
-        journal int8 NOT NULL REFERENCES nlpu.journal ON DELETE CASCADE, place int8 NOT NULL,
-        hash bytea NOT NULL, body bytea NOT NULL, PRIMARY KEY (journal, place));
+        journal int8 NOT NULL, place int8 NOT NULL, hash bytea NOT NULL, body bytea NOT NULL,
+        PRIMARY KEY (journal, place));
     CREATE TABLE nlpu.log (
-        journal int8 NOT NULL REFERENCES nlpu.journal ON DELETE CASCADE, texts int8 NOT NULL,
-        seq int8 NOT NULL, body bytea NOT NULL, chain bytea NOT NULL,
+        journal int8 NOT NULL, texts int8 NOT NULL, seq int8 NOT NULL, body bytea NOT NULL,
+        chain bytea NOT NULL,
         PRIMARY KEY (journal, texts, seq));
     """,
 )
@@ -67,7 +68,7 @@ _SAID: Final = (  # while it connects libpq gives no SQLSTATE
     ('database "', "3D"),
 )  # fmt: skip
 _LOOK: Final = """
-    SELECT stem, changed_s, until_s > extract(epoch FROM clock_timestamp()) FROM nlpu.journal
+    SELECT stem, changed_s, until_s > extract(epoch FROM clock_timestamp()), owner FROM nlpu.journal
     WHERE %(stem)s::text IS NULL OR stem = %(stem)s ORDER BY stem"""
 
 COUNT: Final = """
@@ -142,7 +143,10 @@ def seats(database: Database, stem: str | None = None) -> list[Seat]:
 def seen(db: Connection, database: Database, stem: str | None = None) -> list[Seat]:
     """List the journals that a connection sees."""
     found = db.execute(_LOOK, {"stem": stem}).fetchall()
-    return [Seat(database, *each) for each in found]
+    return [
+        Seat(database, name, changed_s, owned and not is_dead(owner))
+        for name, changed_s, owned, owner in found
+    ]
 
 
 # -- the schema ------------------------------------------------------------------------------------

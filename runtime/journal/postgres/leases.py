@@ -18,18 +18,14 @@ Rules
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from nlpu.errors import NlpuError, RunBusy, StorageFailed
 from nlpu.runtime.journal.places import Seat
 from nlpu.runtime.journal.postgres.database import Connection
+from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
 from nlpu.runtime.journal.store import Batch
-from nlpu.runtime.journal.witness import boot_id
 
 Now = Callable[[], float | None]
 _T: Final = "coalesce(%(now)s::float8, extract(epoch FROM clock_timestamp())::float8)"
@@ -67,7 +63,7 @@ class Lease:
     """A journal that was taken. Raises RunBusy, psycopg.Error."""
 
     def __init__(self, db: Connection, seat: Seat, now: Now) -> None:
-        self._seat, self._now, self._tried = seat, now, False
+        self._seat, self._now = seat, now
         self._facts: dict[str, Any] = {
             "stem": seat.stem, "owner": this_process(), "lease": seat.database.lease_s, "dead": None
         }  # fmt: skip
@@ -93,14 +89,13 @@ class Lease:
         done = db.execute(statement.encode(), {**self._facts, "now": self._now(), **more})
         return done.fetchall() if done.description else []
 
-    def commit(self, db: Connection, batch: Batch) -> NlpuError | None:
+    def commit(self, db: Connection, batch: Batch, *, again: bool) -> NlpuError | None:
         """Make a batch durable; gives why that is not so for good. Raises psycopg.Error.
 
-        Called again with the same batch after an error it does what is left to do (rule 3).
+        again: it was tried before, and may have been made (rule 3).
         """
         seqs, texts, rows, chains = zip(*batch.rows, strict=True) if batch.rows else ((),) * 4
         places, hashes, bodies = zip(*batch.texts, strict=True) if batch.texts else ((),) * 3
-        again, self._tried = self._tried, True
         done = self._do(
             db, _COMMIT, count=len(rows), seqs=list(seqs), texts=list(texts), rows=list(rows),
             chains=list(chains), places=list(places), hashes=list(hashes), bodies=list(bodies),
@@ -109,7 +104,7 @@ class Lease:
             known = self._do(db, _STATE)
             if not again or not known or known[0][1:] != (self._facts["fence"], self._next):
                 return self._lost(*known)
-        self._facts["commits"], self._tried = self._next, False
+        self._facts["commits"] = self._next
         return None
 
     @property
@@ -123,7 +118,7 @@ class Lease:
             owner, fence, _ = state
             why = f"it was taken over by {told(owner)}, as nothing had been heard of this process"
             if fence == self._facts["fence"]:
-                why = "something else has written to it"
+                why = "a commit that was given up, as the server was away, has been made after all"
         return StorageFailed(
             f"the journal {self._seat} is not this process's any more: {why}. Nothing of it was "
             "written since; see what became of the run: nlpu runs"
@@ -138,46 +133,3 @@ class Lease:
         if discard:
             self._do(db, _DISCARD)
         self._do(db, _GIVE_UP)
-
-
-# -- processes -------------------------------------------------------------------------------------
-
-
-class _Process(NamedTuple):
-    host: str
-    pid: str
-    space: str  # the boot and the numbering that the number is of; "" where they are not known
-    began: str
-
-
-def this_process() -> str:
-    """Name this process as an owner."""
-    try:
-        space = f"{boot_id().hex()}/{os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        space = ""
-    pid = str(os.getpid())
-    return " ".join(_Process(socket.gethostname().replace(" ", "_"), pid, space, _began(pid)))
-
-
-def told(owner: str) -> str:
-    """Name an owner for a person."""
-    host, pid, *_ = [*owner.split(" "), "?", "?"]
-    return f"process {pid} on {host}" if host else "nobody"
-
-
-def is_dead(owner: str) -> bool:
-    """Tell whether an owner is known to be dead (rule 4)."""
-    parts = owner.split(" ")
-    if len(parts) != len(_Process._fields):
-        return False
-    other, here = _Process(*parts), _Process(*this_process().split(" "))
-    return bool(here.space) and other.space == here.space and _began(other.pid) != other.began
-
-
-def _began(pid: str) -> str:
-    """When a process began, in ticks; "" for one that is not there, or dead and not buried."""
-    with suppress(OSError):
-        fields = Path("/proc", pid, "stat").read_text("ascii", "replace").rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    return ""

@@ -152,13 +152,13 @@ class PostgresStore(Buffered):
     def _commit(self, batch: Batch) -> NlpuError | None:
         """Make a batch durable; gives why it is not (rule 1)."""
         assert self._lease is not None
-        end_s = time.monotonic() + self.path.database.patience_s
+        end_s, again = time.monotonic() + self.path.database.patience_s, False
         while True:
             try:
-                return self._lease.commit(self._connected(), batch)
+                return self._lease.commit(self._connected(), batch, again=again)
             except psycopg.Error as error:
                 self._disconnect()
-                late = time.monotonic() >= end_s
+                again, late = True, time.monotonic() >= end_s
                 if late or not passing(error) or self._closing.wait(_PAUSE_S):
                     return typed(self.path.database, error)
             except Exception as error:  # the future must be set, whatever it is

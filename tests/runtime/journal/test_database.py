@@ -228,20 +228,38 @@ def test_a_cut_connection_costs_nothing(postgres: Any) -> None:
         for n in range(5):
             write(one, f"{n}", "same").result(PATIENCE_S)
             postgres.do(cut.format(database.url.rpartition("/")[2]))
-        again = one._lease.commit
-
-        def unheard(db: Any, batch: Any) -> Any:
-            one._lease.commit = again
-            assert again(db, batch) is None
-            one._lease._facts["commits"] -= 1  # as one that was sent, and not answered, knows
-            one._lease._tried = True
-            db.close()
-            return again(db, batch)
-
-        one._lease.commit = unheard
+        unheard(one)
         write(one, "last").result(PATIENCE_S)
         write(one, "after").result(PATIENCE_S)
     assert read(database) == [x for n in range(5) for x in (f"{n}", "same")] + ["last", "after"]
+
+
+def unheard(store: Any) -> None:
+    """Have the next commit be made, and its answer lost with the connection."""
+    commit = store._lease.commit
+
+    def made(db: Any, batch: Any, *, again: bool) -> Any:
+        store._lease.commit = commit
+        assert commit(db, batch, again=again) is None
+        store._lease._facts["commits"] -= 1  # as far as is known
+        db.close()
+        return commit(db, batch, again=again)  # raises, as the connection is closed
+
+    store._lease.commit = made
+
+
+def test_a_commit_that_was_given_up_and_made_is_followed_by_none(postgres: Any) -> None:
+    """What came of it was not known, so all that builds on it fails, as after a kill."""
+    database = of(postgres.fresh(), patience_s=0)
+    with closing(store(database)) as one:
+        write(one, "before").result(PATIENCE_S)
+        unheard(one)
+        with pytest.raises(StorageFailed):
+            write(one, "made").result(PATIENCE_S)
+        for _ in range(2):
+            with pytest.raises(StorageFailed, match="has been made after all"):
+                write(one, "other").result(PATIENCE_S)
+    assert read(database) == ["before", "made"]
 
 
 def test_a_server_that_comes_back_in_time_is_waited_for(postgres: Any) -> None:

@@ -156,7 +156,7 @@ def test_a_seat_says_whether_it_is_owned(database: Database) -> None:
 def test_a_dead_process_of_this_machine_is_not_waited_for(database: Database) -> None:
     import subprocess
 
-    from nlpu.runtime.journal.postgres.leases import is_dead, this_process, told
+    from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
 
     assert not is_dead(this_process())
     host, pid, space, began = this_process().split(" ")
