@@ -175,6 +175,8 @@ def _checked(name: str, raw: Any, origin: str) -> Any:
     if name != "run_dir" and "@" in str(raw).partition("://")[2].partition("/")[0]:
         what = "a URL with a password would be written down; put the key in"
         raise _usage(f"{place}: {what} {KEY_VARIABLE}")
+    if name == "store" and re.match(r"\w+:/", str(raw)):  # which may have a password
+        raise _usage(f"{place}: a memory is kept in a directory, not (yet) in a database")
     try:
         value = value_of(raw)
         if origin.startswith(FILE) and getattr(value, "has_password", False):  # rule 3
@@ -198,7 +200,7 @@ def _engine(raw: Any) -> str:
 
 
 def _path(raw: Any) -> Path:
-    if raw == "" or "\0" in str(raw) or "://" in str(raw):
+    if raw == "" or "\0" in str(raw):
         raise ValueError
     return Path(raw)
 

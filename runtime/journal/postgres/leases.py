@@ -50,10 +50,10 @@ _COMMIT: Final = f"""
         WHERE id = %(id)s AND fence = %(fence)s AND commits = %(commits)s RETURNING id),
     texts AS (
         INSERT INTO nlpu.text SELECT held.id, new.* FROM held, unnest(
-            %(places)s::int8[], %(hashes)s::bytea[], %(bodies)s::bytea[]) AS new),
+            %(places)b::int8[], %(hashes)b::bytea[], %(bodies)b::bytea[]) AS new),
     rows AS (
         INSERT INTO nlpu.log SELECT held.id, new.* FROM held, unnest(
-            %(texts)s::int8[], %(seqs)s::int8[], %(rows)s::bytea[], %(chains)s::bytea[]) AS new)
+            %(texts)b::int8[], %(seqs)b::int8[], %(rows)b::bytea[], %(chains)b::bytea[]) AS new)
     SELECT id FROM held"""
 _STATE: Final = """
     SELECT owner, fence, commits FROM nlpu.journal WHERE id = %(id)s"""
