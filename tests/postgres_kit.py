@@ -135,7 +135,7 @@ def server() -> Iterator[Server]:
         yield made
     finally:
         if made._process is not None:
-            made.kill(signal.SIGINT)
+            made.kill(signal.SIGQUIT)  # nothing of it is needed any more
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -135,6 +135,26 @@ def again(where: Where) -> Where:
     return next(iter(seats(where.database, where.stem)), where)
 
 
+def size_of(where: Where) -> int:
+    """Count the bytes that a journal takes."""
+    if isinstance(where, Path):
+        kept = [each for each in file.files_of(where) if each.suffix != ".db-shm" and each.exists()]
+        return sum(each.stat().st_size for each in kept)  # who reads leaves an empty log
+    from nlpu.runtime.journal.postgres.database import size
+
+    return size(where)
+
+
+def remove(where: Where) -> None:
+    """Remove a journal, with all its runs. Raises RunBusy, StorageFailed."""
+    if isinstance(where, Path):
+        file.remove(where)
+        return
+    from nlpu.runtime.journal.postgres.database import delete
+
+    delete(where)
+
+
 def is_there(where: Where) -> bool:
     """Tell whether there is a journal, or should be."""
     if isinstance(where, Path):

@@ -26,7 +26,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import conninfo
 
-from nlpu.errors import NlpuError, StorageFailed, Usage
+from nlpu.errors import NlpuError, RunBusy, StorageFailed, Usage
 from nlpu.printing import one_line
 from nlpu.runtime.journal.places import Database, Seat
 from nlpu.runtime.journal.postgres.owners import is_dead
@@ -67,6 +67,17 @@ _SAID: Final = (  # while it connects libpq gives no SQLSTATE
     ("authentication failed", "28"), ("no password supplied", "28"), ("pg_hba.conf", "28"),
     ('database "', "3D"),
 )  # fmt: skip
+_SIZE: Final = """
+    SELECT coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.text WHERE journal = id), 0)
+        + coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.log WHERE journal = id), 0)
+    FROM nlpu.journal WHERE stem = %(stem)s"""
+_DELETE: Final = """
+    WITH gone AS (
+        DELETE FROM nlpu.journal WHERE stem = %(stem)s
+        AND until_s <= extract(epoch FROM clock_timestamp()) RETURNING id),
+    texts AS (DELETE FROM nlpu.text USING gone WHERE journal = id),
+    rows AS (DELETE FROM nlpu.log USING gone WHERE journal = id)
+    SELECT id FROM gone"""
 _LOOK: Final = """
     SELECT stem, changed_s, until_s > extract(epoch FROM clock_timestamp()), owner FROM nlpu.journal
     WHERE %(stem)s::text IS NULL OR stem = %(stem)s ORDER BY stem"""
@@ -147,6 +158,20 @@ def seen(db: Connection, database: Database, stem: str | None = None) -> list[Se
         Seat(database, name, changed_s, owned and not is_dead(owner))
         for name, changed_s, owned, owner in found
     ]
+
+
+def size(seat: Seat) -> int:
+    """Count the bytes of a journal's rows and texts. Raises StorageFailed."""
+    with looking(seat.database) as db:
+        found = db.execute(_SIZE, {"stem": seat.stem}).fetchall() if db is not None else []
+    return int(found[0][0]) if found else 0
+
+
+def delete(seat: Seat) -> None:
+    """Remove a journal that nobody owns, with all its runs. Raises RunBusy, StorageFailed."""
+    with looking(seat.database) as db:
+        if db is not None and not db.execute(_DELETE, {"stem": seat.stem}).fetchall():
+            raise RunBusy(f"the journal {seat} is in use")
 
 
 # -- the schema ------------------------------------------------------------------------------------
