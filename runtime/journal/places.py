@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
@@ -66,8 +66,6 @@ class Seat:
     stem: str
     changed_s: float = field(default=0.0, compare=False)
     owned: bool = field(default=False, compare=False)
-    size: int = field(default=0, compare=False)
-    db: Any = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.stem} in {self.database}"

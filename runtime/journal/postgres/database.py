@@ -30,6 +30,7 @@ from nlpu.errors import NlpuError, RunBusy, StorageFailed, Usage
 from nlpu.printing import one_line
 from nlpu.runtime.journal.places import Database, Seat
 from nlpu.runtime.journal.postgres.owners import is_dead
+from nlpu.runtime.journal.postgres.statements import DELETE, LOOK, SIZE
 
 Connection: TypeAlias = Any  # psycopg.Connection, of which mypy knows nothing
 MARK: Final = "journals of nlpu"
@@ -50,7 +51,8 @@ STEPS: Final = (
 )
 _LOCK: Final = 0x4E4C5055  # "NLPU": of who makes the schema
 _DEFAULTS: Final = {
-    "connect_timeout": "10", "application_name": "nlpu", "tcp_user_timeout": "15000",
+    "connect_timeout": "10", "application_name": "nlpu", "client_encoding": "UTF8",
+    "tcp_user_timeout": "15000",
     "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
 }  # fmt: skip
 _PASSING: Final = ("08", "57P", "53300", "40")  # by the start of their SQLSTATE (rule 4)
@@ -67,34 +69,6 @@ _SAID: Final = (  # while it connects libpq gives no SQLSTATE
     ("authentication failed", "28"), ("no password supplied", "28"), ("pg_hba.conf", "28"),
     ('database "', "3D"),
 )  # fmt: skip
-_SIZE: Final = """
-    SELECT coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.text WHERE journal = id), 0)
-        + coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.log WHERE journal = id), 0)
-    FROM nlpu.journal WHERE stem = %(stem)s"""
-_DELETE: Final = """
-    WITH gone AS (
-        DELETE FROM nlpu.journal WHERE stem = %(stem)s
-        AND until_s <= extract(epoch FROM clock_timestamp()) RETURNING id),
-    texts AS (DELETE FROM nlpu.text USING gone WHERE journal = id),
-    rows AS (DELETE FROM nlpu.log USING gone WHERE journal = id)
-    SELECT id FROM gone"""
-_LOOK: Final = """
-    SELECT stem, changed_s, until_s > extract(epoch FROM clock_timestamp()), owner FROM nlpu.journal
-    WHERE %(stem)s::text IS NULL OR stem = %(stem)s ORDER BY stem"""
-
-COUNT: Final = """
-    SELECT rows, (SELECT count(*) FROM nlpu.log WHERE journal = id), ARRAY(
-        SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id ORDER BY 1)
-    FROM nlpu.journal WHERE stem = %s"""
-TEXTS: Final = """
-    SELECT place, hash, body FROM nlpu.text JOIN nlpu.journal ON journal = id
-    WHERE stem = %s AND place > %s AND place < %s ORDER BY place"""
-ROWS: Final = """
-    SELECT seq, texts, log.body, chain FROM nlpu.log JOIN nlpu.journal ON journal = id
-    WHERE stem = %s AND texts >= %s AND texts < %s AND seq > %s ORDER BY texts, seq"""
-BEGINNING: Final = """
-    SELECT substr(body, 1, %s), length(body) FROM nlpu.text JOIN nlpu.journal ON journal = id
-    WHERE stem = %s AND place = %s"""
 
 
 # -- its name --------------------------------------------------------------------------------------
@@ -117,7 +91,7 @@ def database_of(url: str) -> Database:
 
 def _parts(url: str) -> dict[str, Any]:
     hint = "as postgresql://USER@HOST/NAME; in a password @ is %40, / is %2F, ? is %3F, % is %25"
-    if url.partition("?")[0].count("@") > 1 or "@" in url.partition("://")[2].partition("/")[2]:
+    if url.count("@") > 1 or "@" in url.partition("://")[2].partition("/")[2]:
         raise Usage(f"the URL of the database has an @ too many: give it {hint}")
     try:
         return dict(conninfo.conninfo_to_dict(url))
@@ -153,7 +127,7 @@ def seats(database: Database, stem: str | None = None) -> list[Seat]:
 
 def seen(db: Connection, database: Database, stem: str | None = None) -> list[Seat]:
     """List the journals that a connection sees."""
-    found = db.execute(_LOOK, {"stem": stem}).fetchall()
+    found = db.execute(LOOK, {"stem": stem})
     return [
         Seat(database, name, changed_s, owned and not is_dead(owner))
         for name, changed_s, owned, owner in found
@@ -163,14 +137,14 @@ def seen(db: Connection, database: Database, stem: str | None = None) -> list[Se
 def size(seat: Seat) -> int:
     """Count the bytes of a journal's rows and texts. Raises StorageFailed."""
     with looking(seat.database) as db:
-        found = db.execute(_SIZE, {"stem": seat.stem}).fetchall() if db is not None else []
+        found = db.execute(SIZE, {"stem": seat.stem}).fetchall() if db is not None else []
     return int(found[0][0]) if found else 0
 
 
 def delete(seat: Seat) -> None:
     """Remove a journal that nobody owns, with all its runs. Raises RunBusy, StorageFailed."""
     with looking(seat.database) as db:
-        if db is not None and not db.execute(_DELETE, {"stem": seat.stem}).fetchall():
+        if db is not None and not db.execute(DELETE, {"stem": seat.stem}).fetchall():
             raise RunBusy(f"the journal {seat} is in use")
 
 

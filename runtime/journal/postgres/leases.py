@@ -80,11 +80,6 @@ class Lease:
                 )
         self._facts["id"], self._facts["fence"], self._facts["commits"] = taken[0]
 
-    @property
-    def id(self) -> int:
-        """The journal's number."""
-        return int(self._facts["id"])
-
     def _do(self, db: Connection, statement: str, **more: Any) -> list[Any]:
         done = db.execute(statement.encode(), {**self._facts, "now": self._now(), **more})
         return done.fetchall() if done.description else []

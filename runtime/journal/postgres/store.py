@@ -33,10 +33,6 @@ import psycopg
 from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
 from nlpu.runtime.journal.places import Seat
 from nlpu.runtime.journal.postgres.database import (
-    BEGINNING,
-    COUNT,
-    ROWS,
-    TEXTS,
     Connection,
     connect,
     passing,
@@ -45,11 +41,13 @@ from nlpu.runtime.journal.postgres.database import (
     typed,
 )
 from nlpu.runtime.journal.postgres.leases import Lease, Now
+from nlpu.runtime.journal.postgres.statements import BEGINNING, COUNT, ROWS, TEXTS
 from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, place
 
 Post = Callable[[Callable[[], None]], object]
 _BEATS: Final = 3  # in a lease
 _PAUSE_S: Final = 0.2
+_CLOSING_S: Final = 10.0
 
 
 def at_once(step: Callable[[], None]) -> None:
@@ -61,9 +59,8 @@ class PostgresStore(Buffered):
     """An open journal. ``now``: the time of tests, in seconds (None: the server's)."""
 
     def __init__(
-        self, seat: Seat, *, read_only: bool = False, post: Post = at_once,
-        now: Now = lambda: None,
-    ) -> None:  # fmt: skip
+        self, seat: Seat, *, read_only: bool = False, post: Post = at_once, now: Now = lambda: None
+    ) -> None:
         super().__init__()
         self.path: Any = seat
         self.read_only, self._post, self._now = read_only, post, now
@@ -71,10 +68,10 @@ class PostgresStore(Buffered):
         self._runs: list[int] = []
         self._jobs = SimpleQueue[tuple[Batch, Future[None]] | None]()
         self._there = False  # whether there is a schema to read in
-        self._closing = Event()
+        self._closing, self._discard = Event(), False
         self._lease: Lease | None = None
         self._thread: Thread | None = None
-        self._db: Connection | None = seat.db
+        self._db: Connection | None = None
         with self._errors():
             self._open()
 
@@ -88,7 +85,8 @@ class PostgresStore(Buffered):
             if self._there:
                 self._count(db)
         except BaseException:
-            self._leave(discard=True)
+            self._discard = True
+            self._leave()
             raise
         if self._lease is not None:
             self._thread = Thread(target=self._work, name="nlpu commits", daemon=True)
@@ -135,6 +133,7 @@ class PostgresStore(Buffered):
                 self._beat()
                 continue
             if job is None:
+                self._leave()
                 return
             batch, done = job
             error = self._commit(batch)
@@ -142,12 +141,8 @@ class PostgresStore(Buffered):
                 self._post(partial(self._settle, batch, done, error))
 
     def _settle(self, batch: Batch, done: Future[None], error: NlpuError | None) -> None:
-        if error is None:
-            self.keep(batch)
-            done.set_result(None)
-        else:
-            self.drop(batch)
-            done.set_exception(error)
+        (self.keep if error is None else self.drop)(batch)
+        done.set_result(None) if error is None else done.set_exception(error)
 
     def _commit(self, batch: Batch) -> NlpuError | None:
         """Make a batch durable; gives why it is not (rule 1)."""
@@ -171,7 +166,7 @@ class PostgresStore(Buffered):
 
     def _disconnect(self) -> None:
         db, self._db = self._db, None
-        if db is not None and db is not self.path.db:
+        if db is not None:
             db.close()
 
     def _beat(self) -> None:
@@ -193,18 +188,19 @@ class PostgresStore(Buffered):
 
         discard: and leave nothing, if nothing was ever written.
         """
+        self._discard |= discard
         self._closing.set()
-        if self._thread is not None:
-            self._jobs.put(None)
-            self._thread.join()
-            self._thread = None
-        self._leave(discard=discard)
+        if self._thread is None:
+            self._leave()
+            return
+        self._jobs.put(None)
+        self._thread.join(_CLOSING_S)  # where the server hangs the lease ends by itself
 
-    def _leave(self, *, discard: bool) -> None:
+    def _leave(self) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
             with suppress(psycopg.Error):  # then it ends by itself
-                lease.give_up(self._connected(), discard=discard)
+                lease.give_up(self._connected(), discard=self._discard)
         self._disconnect()
 
     # -- reading ----------------------------------------------------------------------------

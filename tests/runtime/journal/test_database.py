@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from kit import echo, finish, said
 
@@ -82,6 +82,7 @@ def test_a_password_is_shown_nowhere(secret: str, user: str, name: str, in_query
     assert isinstance(database, Database) and database.has_password
 
 
+@example(secret="0?@000000", user="a")
 @given(secret=st.from_regex(r"[ -~]{2,8}[@/?%#:][ -~]{2,8}", fullmatch=True), user=NAMES)
 def test_a_password_that_is_not_escaped_is_shown_nowhere(secret: str, user: str) -> None:
     """It may be read as a host, a port, a path or a query: then none of these is shown."""
@@ -311,6 +312,17 @@ def test_a_run_survives_the_end_of_its_server(postgres: Any) -> None:
     with Computer(silent, store=database) as machine:
         assert finish(machine.resume(run.name, program)).result == run.result
     assert silent.seen == []
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_of_another_encoding_holds_all_texts(postgres: Any, encoding: str) -> None:
+    name = encoding.lower()
+    postgres.do(f"CREATE DATABASE {name} ENCODING {encoding} TEMPLATE template0")
+    database = of(postgres.url(name))
+    with closing(store(database)) as one:
+        write(one, "中文 \ud800 \0 é").result(PATIENCE_S)
+    assert read(database) == ["中文 \ud800 \0 é"]
+    assert len(journals(database)) == 1
 
 
 def test_several_computers_share_a_database(postgres: Any) -> None:

@@ -107,9 +107,8 @@ class Seated(Stand):
 
     def kill(self, store: Any) -> None:
         """Nobody gives its lease up, and time passes."""
-        store._jobs.put(None)
-        store._thread.join()
-        store._db.close()
+        store._lease = None
+        store.close()
         self.now_s += 100
 
     def is_empty(self) -> bool:
