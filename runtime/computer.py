@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.engines import engine_of
@@ -38,6 +37,7 @@ from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.journal.header import header_of
 from nlpu.runtime.journal.moments import header_in
 from nlpu.runtime.journal.odd_rows import past_in
+from nlpu.runtime.journal.places import Database, place_of
 from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.keywords import check_parts, check_settings
 from nlpu.runtime.loop_thread import Station
@@ -66,6 +66,8 @@ class Computer:
             None: as ``nlpu.toml`` says.
         model: Model name or directory, for a single named engine.
         run_dir: Where runs are journaled; None keeps nothing.
+        store: The same; a folder, or a database (``postgresql://USER@HOST/NAME``), which any number
+            of computers share. One of the two.
         durable: Sync every commit to the disk: survives power loss, slower.
         prices: By processor name.
         limits: By processor name, or one for all.
@@ -84,6 +86,7 @@ class Computer:
         model: str | os.PathLike[str] | None = None,
         api_key: str | None = None,
         run_dir: str | os.PathLike[str] | None = None,
+        store: str | os.PathLike[str] | Database | None = None,
         durable: bool = False,
         clock: Clock | None = None,
         prices: Mapping[str, Price] | None = None,
@@ -107,10 +110,13 @@ class Computer:
             name: engine_of(item, wanted, api_key) for name, item in engines.items()
         }
         check_parts(opened, given)
+        if run_dir is not None and store is not None:
+            raise Usage("Computer: run_dir= and store= both say where runs are kept: give one")
+        kept = run_dir if store is None else store
         self._voice, self._sheets = Voice(system, convention), sheet_paths(sheets)
         self._clock = clock or SystemClock()
         self._station = Station(
-            opened, self._clock, None if run_dir is None else Path(run_dir), durable,
+            opened, self._clock, None if kept is None else place_of(kept), durable,
             dict(prices or {}), limits, seed, person, dry,
         )  # fmt: skip
         self._live: set[Run] = set()

@@ -19,6 +19,7 @@ from nlpu.printing import shown
 from nlpu.processor import Limits, Price
 from nlpu.reliability import ASKED
 from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.journal.places import Database
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 
@@ -72,6 +73,7 @@ _FITS: dict[str, Fit] = {
 _PARTS: dict[str, Fit] = {
     "api_key": maybe(ANY_TEXT),
     "run_dir": maybe(PATH),
+    "store": maybe((lambda store: isinstance(store, Database) or PATH[0](store), PATH[1])),
     "durable": FLAG,
     "clock": maybe((lambda clock: hasattr(clock, "new_loop"), "a clock, as nlpu.FakeClock is one")),
     "seed": (lambda seed: type(seed) is int, "a whole number"),

@@ -42,9 +42,9 @@ from nlpu.processor import DEFAULT_LIMITS, FREE, Limits, Price, open_processor
 from nlpu.runtime.drivers.person import Person
 from nlpu.runtime.executor.clock import Clock
 from nlpu.runtime.executor.forks import check_process
-from nlpu.runtime.journal.file import is_there, older
+from nlpu.runtime.journal.file import older
 from nlpu.runtime.journal.header import new_stem
-from nlpu.runtime.journal.sqlite import Journal
+from nlpu.runtime.journal.places import Place, is_there, opened, where_of
 from nlpu.runtime.journal.store import JournalStore, NoJournal
 from nlpu.runtime.kernel import Kernel
 from nlpu.runtime.naming import described
@@ -63,7 +63,7 @@ class Station:
 
     engines: Mapping[str, Engine]
     clock: Clock
-    run_dir: Path | None
+    run_dir: Place | None
     durable: bool
     prices: Mapping[str, Price]
     limits: Mapping[str, Limits] | Limits
@@ -186,23 +186,24 @@ class Station:
             if existing:
                 raise ProgramError(f"no run is kept without run_dir=, so there is no {self.stem}")
             return NoJournal()
-        path = self.run_dir / f"{self.stem}.db"
-        if existing and not is_there(path):
+        where = where_of(self.run_dir, self.stem)
+        if existing and not is_there(where):
             raise ProgramError(f"there is no run {self.stem} in {self.run_dir}; see: nlpu runs")
         if replay:
-            found = Journal(path, read_only=True, run=run)
-            if found.is_older:
+            found = opened(where, read_only=True, run=run)
+            if isinstance(where, Path) and getattr(found, "is_older", False):
                 found.close()
-                raise older(path)
+                raise older(where)
             return found
         try:
-            make_dir(self.run_dir)
+            if isinstance(self.run_dir, Path):
+                make_dir(self.run_dir)
         except OSError as error:
             raise StorageFailed(
                 f"cannot make the run directory {self.run_dir}: {error.strerror}; "
                 "choose another with --run-dir"
             ) from error
-        journal = Journal(path, durable=self.durable, run=run)
+        journal = opened(where, durable=self.durable, run=run, post=self.call)
         self.started = max(journal.runs(), default=0)
         return journal
 

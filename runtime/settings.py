@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nlpu.errors import Usage
+    from nlpu.runtime.journal.places import Place
 
 FILE = "nlpu.toml"
 BUILT_IN = "built in"
@@ -51,7 +52,7 @@ class Settings:
     engine: str = "local"
     model: str | None = None
     store: Path = Path(".nlpu", "memory")
-    run_dir: Path = Path(".nlpu", "runs")
+    run_dir: Place = Path(".nlpu", "runs")
     sheets: Path | None = None
     price: tuple[float, float, float] | None = None
     calls: int | None = None
@@ -161,6 +162,8 @@ def _placed(name: str, raw: Any, folder: Path) -> Any:
     """A path of a file, where it leads (rule 4); a model's may be a name instead."""
     if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "sheets", "model"):
         return raw
+    if name == "run_dir" and "://" in raw:
+        return raw
     path = os.path.normpath(folder / os.path.expanduser(raw))
     is_name = name == "model" and raw[0] not in "./~"
     return raw if is_name and not (raw.endswith(".gguf") and os.path.isfile(path)) else path
@@ -173,11 +176,16 @@ def _checked(name: str, raw: Any, origin: str) -> Any:
     """The value of a setting. Raises Usage."""
     allowed, value_of = _KINDS[name]
     place = origin.partition(": ")[2]
-    if "@" in str(raw).partition("://")[2].partition("/")[0]:
+    if name != "run_dir" and "@" in str(raw).partition("://")[2].partition("/")[0]:
         what = "a URL with a password would be written down; put the key in"
         raise _usage(f"{place}: {what} {KEY_VARIABLE}")
+    if name == "store" and re.match(r"\w+:/", str(raw)):  # which may have a password
+        raise _usage(f"{place}: a memory is kept in a directory, not (yet) in a database")
     try:
-        return value_of(raw)
+        value = value_of(raw)
+        if origin.startswith(FILE) and getattr(value, "has_password", False):  # rule 3
+            raise _usage(f"{place} has a password, which belongs in PGPASSWORD or ~/.pgpass")
+        return value
     except (ValueError, TypeError, OverflowError):
         raise _usage(f"{place} must be {allowed}; not {raw!r:.80}") from None
 
@@ -199,6 +207,14 @@ def _path(raw: Any) -> Path:
     if raw == "" or "\0" in str(raw):
         raise ValueError
     return Path(raw)
+
+
+def _run_place(raw: Any) -> Place:
+    if isinstance(raw, Path) or "://" not in str(raw):
+        return _path(raw)
+    from nlpu.runtime.journal.places import place_of  # here: rule 5
+
+    return place_of(raw)
 
 
 def _price(raw: Any) -> tuple[float, float, float]:
@@ -223,7 +239,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and 
     "engine": (f"{', '.join(ENGINES)}, or a server's URL: http://...", _engine),
     "model": ("the name or the directory of a model", _text),
     "store": ("a directory", _path),
-    "run_dir": ("a directory", _path),
+    "run_dir": ("a directory, or a database: postgresql://USER@HOST/NAME", _run_place),
     "sheets": ("a datasheet, or a directory of them", _path),
     "price": ("IN,OUT or IN,CACHED,OUT, such as 0.15,0.60", _price),
     "calls": ("a whole number more than 0 (leave it out for no limit)", _number(int)),

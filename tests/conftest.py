@@ -8,9 +8,17 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import settings
 
+from tests import postgres_kit
 from tests.vllm_fixture import vllm_server
 
 __all__ = ["vllm_server"]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_kit.Server]:
+    """A database server, where the extra is installed."""
+    with postgres_kit.server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,11 +6,16 @@ from the prompts alone: whatever is killed whenever, the result must be the same
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import Any, Literal
 
 from nlpu import lift, nlop
+from nlpu.errors import DriverFailed
+from nlpu.label import USER
 from nlpu.ops.op import Op
 from nlpu.runtime import first, now, random, spawn
+from nlpu.runtime.drivers.driver import driver
 
 Share = Literal["none", "one", "two", "three"]
 _CHILDREN = {"none": 1, "one": 2, "two": 2, "three": 2}
@@ -100,6 +105,29 @@ def loop(size: int) -> Any:
             text = shorten(drawn.value[round_ % 3])
         trail += [score(text), text]
     return trail
+
+
+ACTS = "NLPU_TEST_ACTS"  # names the file that what was done is written to
+
+
+@driver(effect="external", roles={"number": "content"}, brings=USER)
+def act(number: int) -> str:
+    """Do it, so that everybody can see that it was done."""
+    with open(os.environ[ACTS], "ab", buffering=0) as log:
+        log.write(b"%d\n" % number)
+    return "done"
+
+
+def acts(size: int) -> Any:
+    """Calls, and after every second one an effect; what became of it is not what it gives."""
+    texts: list[Any] = ["Once upon a time."]
+    for number in range(size // 2):
+        texts.append(step(texts[-1]))
+        texts.append(shorten(texts[-1]))
+        str(texts[-1])
+        with suppress(DriverFailed):  # it was under way at a kill, and a person says it was done
+            str(act(number))
+    return texts
 
 
 SHAPES = {"chain": chain, "fan": fan, "tree": tree, "loop": loop}

@@ -14,16 +14,20 @@ import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from kill_programs import SHAPES
+from kill_programs import ACTS, SHAPES, acts
 from pydantic_core import to_json
 
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.errors import NlpuError
 from nlpu.processor import Limits
 from nlpu.runtime.computer import Computer
+from nlpu.runtime.drivers.approval import ExactCall
+from nlpu.runtime.drivers.person import ScriptedPerson
+from nlpu.runtime.journal.places import Database, place_of
 from nlpu.testing.scripted import Scripted
 
 IN_FLIGHT = 24
@@ -37,6 +41,7 @@ class Order:
     name:       the run to resume; None starts one.
     file_bytes: the largest file that may be written: a disk that is full.
     nobody:     do it as a user who may write nothing here.
+    lease_s:    of a journal in a database.
     """
 
     url: str
@@ -47,6 +52,7 @@ class Order:
     replay: bool = False
     file_bytes: int | None = None
     nobody: bool = False
+    lease_s: float | None = None
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -54,12 +60,12 @@ class Order:
 
 def live(order: Order) -> dict[str, Any]:
     """Do it and say what came of it."""
-    program = SHAPES[order.shape]
+    program = {**SHAPES, "acts": acts}[order.shape]
     scripted = order.url == "scripted"
     engine = Scripted() if scripted else HttpEngine(order.url, max_in_flight=IN_FLIGHT)
     limits = Limits(max_in_flight=IN_FLIGHT)
     try:
-        with Computer(engine, run_dir=order.run_dir, limits=limits) as computer:
+        with Computer(engine, store=_place(order), limits=limits, person=LOOKS) as computer:
             if order.name is None:
                 run = computer.run(program, order.size)
             else:
@@ -75,6 +81,22 @@ def live(order: Order) -> dict[str, Any]:
             }
     except NlpuError as error:
         return {"status": "refused", "error": f"{type(error).__name__}: {error}"}
+
+
+def _place(order: Order) -> Any:
+    place = place_of(order.run_dir)
+    if order.lease_s is not None and isinstance(place, Database):
+        return replace(place, lease_s=order.lease_s)
+    return place
+
+
+def _looks(call: ExactCall) -> Any:
+    """Say what became of an effect, as a person who goes and looks."""
+    done = Path(os.environ[ACTS]).read_text().split()
+    return "done" if str(json.loads(call.arguments)["number"]) in done else "again"
+
+
+LOOKS = ScriptedPerson(settle=_looks)
 
 
 @contextmanager

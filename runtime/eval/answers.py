@@ -38,6 +38,7 @@ from nlpu.private import make_file
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.usage import usage_of
 from nlpu.runtime.journal.edits import Ancestor, Edits
+from nlpu.runtime.journal.places import Place
 from nlpu.runtime.journal.records import Outcome, Past
 from nlpu.runtime.journal.store import RunLog
 from nlpu.value import peek_error, peek_label
@@ -137,7 +138,7 @@ def make_answers(path: Path) -> Path:
         raise Usage(f"{path} cannot be written: {error.strerror}; name another file") from None
 
 
-def cache_of(path: str | os.PathLike[str], run_dir: Path | None) -> Path:
+def cache_of(path: str | os.PathLike[str], run_dir: Place | None) -> Path:
     """The file of answers for a run that is journaled there. Raises Usage."""
     check("evaluate", {"cache": path}, {"cache": PATH})
     if run_dir is None:

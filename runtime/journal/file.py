@@ -95,6 +95,23 @@ def journals(directory: Path) -> list[Path]:
     return sorted({*directory.glob("*.db"), *filter(is_there, counted)})
 
 
+def files_of(path: Path) -> list[Path]:
+    """List a journal's file, and those that lie beside it."""
+    return [beside(path, name) for name in (".db", ".db-wal", ".db-shm", SUFFIX, ".lock")]
+
+
+def remove(path: Path) -> None:
+    """Remove a journal that nobody owns. Raises RunBusy, StorageFailed."""
+    lock = owned(path)
+    try:
+        for each in files_of(path):
+            each.unlink(missing_ok=True)
+    except OSError as error:
+        raise typed(path, error) from error
+    finally:
+        lock.release()
+
+
 def is_there(path: Path) -> bool:
     """Tell whether there is a journal, or should be: its side record counts rows."""
     if path.is_file():
@@ -202,7 +219,7 @@ def older(path: Path) -> ProgramError:
     )
 
 
-def damaged(path: Path, what: str) -> JournalDamaged:
+def damaged(path: object, what: str) -> JournalDamaged:
     """Make the error that names what is wrong."""
     return JournalDamaged(
         f"the journal {path} is damaged: {what}. Nothing of it was used; restore it and the "

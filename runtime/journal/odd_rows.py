@@ -24,6 +24,7 @@ from nlpu.prompt.convention import read, says_more
 from nlpu.reliability import Reliability
 from nlpu.runtime.graph.usage import MOST_FIGURES
 from nlpu.runtime.journal.file import damaged
+from nlpu.runtime.journal.places import Where
 from nlpu.runtime.journal.records import OddRow, Past, fold, past_of
 from nlpu.runtime.journal.store import Row, RunLog
 
@@ -260,7 +261,7 @@ def checked(log: RunLog, after: int = 0) -> list[Row]:
     return log.rows[after:]
 
 
-def check(path: Path | None, at: int, row: Any, texts: Texts, run: int, *, first: bool) -> None:
+def check(path: Where | None, at: int, row: Any, texts: Texts, run: int, *, first: bool) -> None:
     """Hold a row of a run against its form: the first is its header. Raises JournalDamaged."""
     whole = isinstance(row, list) and len(row) > 1 and isinstance(row[0], str)
     if not whole or type(row[1]) is not int or row[1] != run or (row[0] == "run") != first:
@@ -296,7 +297,7 @@ def _odd_in(log: RunLog, error: OddRow) -> JournalDamaged:
     return odd(log.path, at, error.row)
 
 
-def odd(path: Path | None, at: int, row: Any) -> JournalDamaged:
+def odd(path: Where | None, at: int, row: Any) -> JournalDamaged:
     """Make the error that names a row."""
     kind = row[0] if isinstance(row, list) and row else row
     what = f" ({kind!r:.20})" if isinstance(kind, str) else ""

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nlpu.private import make_dir, make_file
+from nlpu.runtime.journal.places import Where
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.store import text_hash
 
@@ -92,9 +93,9 @@ def lines_of(past: Past) -> list[tuple[str, tuple[str, Any]]]:
     return [each for each in past.clocks.items() if each[0].count("/") == 1]
 
 
-def objection(path: Path, past: Past, texts: Mapping[int, str]) -> str:
+def objection(path: Where, past: Past, texts: Mapping[int, str]) -> str:
     """Say why a run is not known to be this user's own; "" if it is."""
-    whose = _not_ours(path)
+    whose = _not_ours(path) if isinstance(path, Path) else ""  # there the mark alone tells
     if whose:
         return whose
     no_secret = trouble()

@@ -45,6 +45,7 @@ from nlpu.runtime.journal.file import (
     OPEN,
     connect,
     damaged,
+    files_of,
     is_empty,
     older,
     owned,
@@ -54,7 +55,7 @@ from nlpu.runtime.journal.file import (
     typed,
 )
 from nlpu.runtime.journal.store import CHAIN_BYTES, Buffered, Found, Row, Space, place
-from nlpu.runtime.journal.witness import SUFFIX, Witness, agrees, beside, boot_id, lost, side_of
+from nlpu.runtime.journal.witness import Witness, agrees, beside, boot_id, lost, side_of
 
 _TEXTS: Final = "SELECT {0}, hash, body FROM text WHERE id > ?{1} ORDER BY id"
 _ROWS: Final = "SELECT seq, texts, body, chain FROM log WHERE seq > ?{0} ORDER BY seq"
@@ -173,8 +174,7 @@ class Journal(Buffered):
         if self._lock is not None:
             self._lock.release()
         if discard and not self._end[0] and not self.read_only:
-            names = (".db", ".db-wal", ".db-shm", SUFFIX, ".lock")
-            for path in [beside(self.path, name) for name in names]:
+            for path in files_of(self.path):
                 path.unlink(missing_ok=True)
 
     def _seal(self) -> None:

@@ -30,10 +30,12 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 from hashlib import blake2b
-from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from nlpu.errors import JournalDamaged
+
+if TYPE_CHECKING:
+    from nlpu.runtime.journal.places import Where
 
 CHAIN_BYTES: Final = 8
 _HASH_BYTES: Final = 16
@@ -67,8 +69,8 @@ class JournalStore(Protocol):
         ...
 
     @property
-    def path(self) -> Path | None:
-        """Its file, if it has one."""
+    def path(self) -> Where | None:
+        """Where it is kept: its file, if it has one."""
         ...
 
     @property
@@ -245,7 +247,7 @@ class Buffered:
 
     keeps = True
     read_only = False
-    path: Path | None = None
+    path: Where | None = None
     joint = False  # whether all runs have one chain, and texts one numbering: an old file's
 
     def __init__(self) -> None:

@@ -34,7 +34,8 @@ from nlpu.runtime.terminal.memory.command import app as memory
 from nlpu.runtime.terminal.repl.command import repl
 from nlpu.runtime.terminal.run.command import replay, resume, run
 from nlpu.runtime.terminal.serve import serve
-from nlpu.runtime.terminal.show.command import runs, show
+from nlpu.runtime.terminal.show.command import app as runs
+from nlpu.runtime.terminal.show.command import show
 from nlpu.runtime.terminal.stdout import failure, lead_back, owes_json, results
 
 _NO_OPTION = re.compile("No such option: -[^-]")
@@ -73,8 +74,9 @@ def _nlpu(
     """Taken out of the command line by ``main``, wherever it stands; declared for the help."""
 
 
-for _command in (run, repl, runs, show, resume, replay, serve):
+for _command in (run, repl, show, resume, replay, serve):
     app.command()(_command)
+app.add_typer(runs, name="runs")
 app.command("eval")(evaluate)
 app.command()(tune)
 app.add_typer(benches, name="bench")

@@ -19,6 +19,7 @@ from nlpu.errors import NlpuError, UnknownProcessor
 from nlpu.extras import adding
 from nlpu.private import open_to_others
 from nlpu.runtime.journal import own
+from nlpu.runtime.journal.places import Place, journals, local
 from nlpu.runtime.settings import KEY_VARIABLE, Settings, api_key
 from nlpu.runtime.terminal.options import DEFAULT_SERVER
 
@@ -31,6 +32,7 @@ _ADDS = {
     "mcp": "tools of MCP servers in programs",
     "transformers": "model folders, embedding models, models for vLLM",
     "vllm": "large models on a GPU (nlpu serve)",
+    "postgres": "runs in a database (--store postgresql://)",
     "otel": "runs as OpenTelemetry spans (nlpu show --otel)",
     "plot": "pictures of benchmarks (nlpu bench --plot)",
     "docs": "the pages as a site (make docs)",
@@ -63,7 +65,7 @@ def check_all(now: Settings, offline: bool) -> list[Check]:
     servers = [] if offline or now.engine == DEFAULT_SERVER else [DEFAULT_SERVER]
     return [
         *packages(declared, version_here),
-        _disk(now.run_dir),
+        _runs(now.run_dir),
         _engine(now, offline, more),
         *_models(),
         *more,
@@ -75,7 +77,7 @@ def check_all(now: Settings, offline: bool) -> list[Check]:
 def _open_to_others(now: Settings) -> list[Check]:
     """What others can read though it holds texts, and whether one's own journals can be known."""
     found = []
-    for place in (now.run_dir, now.store):
+    for place in (local(now.run_dir), now.store):
         wide = sum(not path.is_dir() for path in open_to_others(place))
         if wide and place.stat().st_mode & 0o077:  # else nobody comes to them
             detail = f"{wide} files can be read by others"
@@ -159,6 +161,16 @@ def _or_elsewhere(check: Check) -> Check:
 
 
 # -- where runs go, and what runs the model ----------------------------------------------------
+
+
+def _runs(place: Place) -> Check:
+    """Where runs go: a disk with room, or a database that answers."""
+    if isinstance(place, Path):
+        return _disk(place)
+    try:
+        return Check("base", str(place), True, f"{len(journals(place))} journals")
+    except NlpuError as error:
+        return Check("base", str(place), False, str(error), "name another with --store")
 
 
 def _disk(run_dir: Path) -> Check:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from nlpu.runtime.settings import ENGINES, NAMES, Settings, read
 if TYPE_CHECKING:
     from nlpu.processor import Price
     from nlpu.reliability import Reliability
+    from nlpu.runtime.journal.places import Place
     from nlpu.runtime.scheduler.budget import Budget
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -25,11 +25,12 @@ def _default(name: str, built_in: str) -> str:
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 RunDir = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--run-dir",
-        metavar="DIR",
-        help=f"Where runs are journaled. {_default('run_dir', '.nlpu/runs')}",
+        "--store",
+        metavar="DIR|URL",
+        help=f"Where runs are journaled, or postgresql://. {_default('run_dir', '.nlpu/runs')}",
     ),
 ]
 Engine = Annotated[
@@ -125,8 +126,8 @@ def settings(only: Collection[str] = NAMES, **given: Any) -> Settings:
     return read(only).over(given, lambda name: f"command line: --{name.replace('_', '-')}")
 
 
-def run_dir_of(given: Path | None) -> Path:
-    """The run directory."""
+def run_dir_of(given: str | Place | None) -> Place:
+    """Where runs are journaled."""
     return settings(("run_dir",), run_dir=given).run_dir
 
 

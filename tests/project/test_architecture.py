@@ -283,6 +283,7 @@ def test_the_journal_knows_neither_loop_nor_kernel() -> None:
     graph: nx.DiGraph[str] = nx.DiGraph()
     for name, path in MODULES.items():
         graph.add_edges_from((name, used) for used in imports(path) if used in MODULES)
+    graph.add_nodes_from(MODULES)
     for name in [*JOURNAL, "nlpu.prompt.codec"]:
         inner = {name} | (nx.descendants(graph, name) if not name.endswith(".header") else set())
         for each in inner:  # a header describes a program, by what finds and starts programs

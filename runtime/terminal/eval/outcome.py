@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Usage
 from nlpu.runtime.eval.evaluation import Evaluation, contestants_of
+from nlpu.runtime.journal.places import Place
 from nlpu.runtime.loader import Program, file_of
 from nlpu.runtime.terminal.eval.subjects import Named, score_of, subject_of
 from nlpu.runtime.terminal.show.archive import EVALUATION, Record, find
@@ -64,7 +65,7 @@ def evaluation_of(record: Record, files: Mapping[Path, str]) -> Program:
 
 
 def ends_of(
-    loaded: Program, run_dir: Path, known: Record | Path | None, html: Path | None = None
+    loaded: Program, run_dir: Place, known: Record | Path | None, html: Path | None = None
 ) -> dict[str, Any]:
     """What ``carry`` is told to do at the end: tell what there is, keep answers, write the page.
 

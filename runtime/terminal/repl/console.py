@@ -28,6 +28,7 @@ from nlpu.errors import Diverged, NlpuError, Usage
 from nlpu.lifting import check_text
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.handle import Run
+from nlpu.runtime.journal.places import url_of
 from nlpu.runtime.loader import available
 from nlpu.runtime.naming import described
 from nlpu.runtime.scheduler.breakpoints import Gate
@@ -89,7 +90,7 @@ class Console(State):
         s = self.settings
         have_model(s.engine, s.model)
         return Computer(
-            s.engine, model=s.model, api_key=s.api_key, run_dir=s.run_dir, durable=s.durable,
+            s.engine, model=s.model, api_key=s.api_key, store=s.run_dir, durable=s.durable,
             person=s.person,
         )  # fmt: skip
 
@@ -258,8 +259,11 @@ class Console(State):
         if record.name == self.run.name:
             raise Usage(f"{record.name} is this session")
         if record.program != SESSION:  # a process of its own: another journal, another engine
-            words = ["resume", record.name, "--run-dir", str(self.settings.run_dir)]
-            subprocess.run([sys.executable, "-m", "nlpu.runtime.terminal", *words], check=False)
+            words = ["resume", record.name]
+            named = {**os.environ, "NLPU_RUN_DIR": url_of(self.settings.run_dir)}
+            subprocess.run(
+                [sys.executable, "-m", "nlpu.runtime.terminal", *words], env=named, check=False
+            )
             return
         admit(record, names_engine=True)
         old_run = self.run.name

@@ -23,6 +23,7 @@ from prompt_toolkit.styles import Style
 
 from nlpu.errors import NlpuError
 from nlpu.private import make_dir, make_file
+from nlpu.runtime.journal.places import local
 from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.arguments import parameters
 from nlpu.runtime.terminal.output import one_line, said, say
@@ -48,10 +49,11 @@ _STYLE = Style.from_dict(
 
 def reader(on: Console) -> Callable[[], str]:
     """Reads one line; raises EOFError (Ctrl-D) and KeyboardInterrupt (Ctrl-C)."""
-    make_dir(on.settings.run_dir)
-    make_file(on.settings.run_dir / HISTORY)
+    folder = local(on.settings.run_dir)
+    make_dir(folder)
+    make_file(folder / HISTORY)
     session: PromptSession[str] = PromptSession(
-        history=Lines(str(on.settings.run_dir / HISTORY)),
+        history=Lines(str(folder / HISTORY)),
         auto_suggest=AutoSuggestFromHistory(),
         completer=Words(on),
         complete_while_typing=False,

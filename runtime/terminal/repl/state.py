@@ -6,10 +6,10 @@ Commands that look and edit are handed this, and know nothing of how lines are r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from nlpu.runtime.handle import Run
+from nlpu.runtime.journal.places import Place
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import Budget
 from nlpu.runtime.terminal.repl.session import Session
@@ -25,7 +25,7 @@ class Settings:
 
     engine: Any
     model: str | None
-    run_dir: Path
+    run_dir: Place
     budget: Budget
     durable: bool = False
     api_key: str | None = None

@@ -16,6 +16,7 @@ from nlpu.chat import turns_in
 from nlpu.ops.op import Op
 from nlpu.printing import columns
 from nlpu.runtime.graph.kinds import texts_of
+from nlpu.runtime.journal.places import journals
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.terminal.memory import command as memory
 from nlpu.runtime.terminal.output import as_text, console, one_line, safe, say
@@ -41,7 +42,7 @@ unless it is one of these commands (/ before it: always; a blank: never):"""
 
 def runs_of(on: State) -> list[str]:
     """The journals of the directory."""
-    return sorted(path.stem for path in on.settings.run_dir.glob("*.db"))
+    return sorted(where.stem for where in journals(on.settings.run_dir))
 
 
 def welcome(on: State) -> None:
@@ -65,7 +66,7 @@ def welcome(on: State) -> None:
 def cut_off(on: State) -> None:
     """Say so if the newest session before this one was killed."""
     own = on.run.name.partition(".")[0]
-    others = [path for path in on.settings.run_dir.glob("*.db") if path.stem != own]
+    others = [where for where in journals(on.settings.run_dir) if where.stem != own]
     for found in skimmed(max(others, key=changed_s))[-1:] if others else ():
         record = found.record
         if (record.program, record.status) == (SESSION, "stopped") and record.past.end is None:
@@ -176,7 +177,7 @@ def cost(on: State) -> None:
 
 def runs(on: State) -> None:
     """All runs of the directory."""
-    listing.runs(run_dir=on.settings.run_dir)
+    listing.list_runs(on.settings.run_dir)
 
 
 def help(on: State, command: str = "") -> None:

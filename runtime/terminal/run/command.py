@@ -174,7 +174,11 @@ def run(
     bound = bind(loaded, words, texts, named=named, opened=stdin.beside)
     set_store(loaded.function, bound, now.store)
     set_machine(
-        loaded.function, bound, engine=now.engine, model=now.model, run_dir=str(now.run_dir)
+        loaded.function,
+        bound,
+        engine=now.engine,
+        model=now.model,
+        run_dir=str(now.run_dir) if isinstance(now.run_dir, Path) else "",
     )
     if dry:
         return _forecast(loaded, bound, machine, budget, as_json, asked)

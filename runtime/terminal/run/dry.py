@@ -24,6 +24,7 @@ from nlpu.private import make_dir, make_file
 from nlpu.processor import FREE, Price
 from nlpu.reliability import Reliability
 from nlpu.runtime.journal.header import result_text
+from nlpu.runtime.journal.places import Place, local
 from nlpu.runtime.observe.forecast import Forecast, Interval, forecast
 from nlpu.runtime.observe.receipt import Receipt
 from nlpu.runtime.observe.samples import Experience
@@ -49,7 +50,7 @@ class Machine(Protocol):
     @property
     def model(self) -> str | None: ...
     @property
-    def run_dir(self) -> Path: ...
+    def run_dir(self) -> Place: ...
     @property
     def price(self) -> Price | None: ...
     @property
@@ -128,7 +129,7 @@ def _path(machine: Machine, spec: str, bound: Bound) -> Path:
     price = None if machine.price is None else asdict(machine.price)
     whole = result_text([spec, bound, str(machine.engine), machine.model, price])
     digest = blake2b(whole.encode(), digest_size=12).hexdigest()
-    return machine.run_dir / "forecasts" / f"{digest}.json"
+    return local(machine.run_dir) / "forecasts" / f"{digest}.json"
 
 
 def tell(made: Forecast) -> None:

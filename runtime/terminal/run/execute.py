@@ -38,6 +38,7 @@ from nlpu.errors import (
 )
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.handle import Run, state_of
+from nlpu.runtime.journal.places import Place
 from nlpu.runtime.loop_thread import LeftBehind
 from nlpu.runtime.observe.receipt import Receipt
 from nlpu.runtime.settings import Settings
@@ -83,7 +84,7 @@ class Job:
 
     computer: Computer
     begin: Callable[[Computer, bool], Run]
-    run_dir: Path
+    run_dir: Place
     model: str | None = None
     again: tuple[str, ...] = ()
     shows: bool = False
@@ -310,7 +311,7 @@ def _resume_command(job: Job, name: str, error: BaseException) -> str:
     """The command that goes on with the run, and what to change for it to get further."""
     words = ["nlpu", "resume", name, *job.again]
     if job.run_dir != Settings().run_dir:
-        words += ["--run-dir", str(job.run_dir)]
+        words += ["--run-dir" if isinstance(job.run_dir, Path) else "--store", str(job.run_dir)]
     if isinstance(error, Diverged):
         words.append("--changed")
     more = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""

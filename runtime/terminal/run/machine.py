@@ -15,6 +15,7 @@ from nlpu.runtime.settings import api_key
 if TYPE_CHECKING:
     from nlpu.processor import Price
     from nlpu.runtime.computer import Computer
+    from nlpu.runtime.journal.places import Place
     from nlpu.runtime.loader import Program
     from nlpu.runtime.terminal.show.archive import Record
     from nlpu.runtime.voice import Voice
@@ -30,7 +31,7 @@ class Machine:
 
     engine: Any
     model: str | None
-    run_dir: Path
+    run_dir: Place
     durable: bool = False
     price: Price | None = None
     models: tuple[str, ...] = ()
@@ -108,7 +109,7 @@ def carry(
             have_model(machine.engine, model)
     asked, voice = None if is_replay else person(), machine.voice()
     computer = Computer(
-        machine.engines(), model=machine.model, api_key=api_key(), run_dir=machine.run_dir,
+        machine.engines(), model=machine.model, api_key=api_key(), store=machine.run_dir,
         durable=machine.durable, prices=machine.prices(), person=asked, system=voice.system,
         convention=voice.convention, sheets=machine.sheets,
     )  # fmt: skip
@@ -122,7 +123,7 @@ def carry(
     return carry_out(job)
 
 
-def found(run_dir: Path, name: str, replays: bool = False, file: str | None = None) -> Record:
+def found(run_dir: Place, name: str, replays: bool = False, file: str | None = None) -> Record:
     """A journaled run, with its program in ``file``. Raises Usage, for a session, too, but for a
     replay."""
     from nlpu.errors import Usage

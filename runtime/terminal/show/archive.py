@@ -20,11 +20,10 @@ from typing import Any
 
 from nlpu.errors import JournalDamaged, NlpuError, Usage
 from nlpu.runtime.graph.usage import cost_of
-from nlpu.runtime.journal.file import journals
 from nlpu.runtime.journal.header import typed
 from nlpu.runtime.journal.odd_rows import checked, fold_in, past_in
+from nlpu.runtime.journal.places import Place, Where, again, journals, opened
 from nlpu.runtime.journal.records import Past
-from nlpu.runtime.journal.sqlite import Journal
 from nlpu.runtime.journal.store import Row, RunLog
 from nlpu.runtime.journal.witness import beside, side_of
 from nlpu.runtime.loader import file_of
@@ -47,7 +46,7 @@ class Record:
     status: str
     seconds: float
     damage: str = ""
-    path: Path = Path()
+    path: Where = Path()
     rows: list[Row] = field(default_factory=list)
     place: str = ""
 
@@ -150,15 +149,13 @@ class Record:
             ) from None
 
 
-def records(run_dir: Path) -> list[Record]:
+def records(run_dir: Place) -> list[Record]:
     """All runs of a directory, newest first. Raises Usage."""
-    if run_dir.exists() and not run_dir.is_dir():
-        raise Usage(f"{run_dir} is no directory; --run-dir names the one where runs are journaled")
     found = [record for path in journals(run_dir) for record in read(path)]
     return sorted(found, key=lambda record: (record.started_s, record.name), reverse=True)
 
 
-def find(run_dir: Path, name: str) -> Record:
+def find(run_dir: Place, name: str) -> Record:
     """The run of a name or of the unique start of one. Raises Usage, JournalDamaged."""
     stems = {path.stem: path for path in journals(run_dir)}
     wanted = name.partition(".")[0]
@@ -174,7 +171,7 @@ def find(run_dir: Path, name: str) -> Record:
     raise Usage(f"the journal {near[0]} has no run {full!r}; see: nlpu runs")
 
 
-def read(path: Path, strict: bool = False, name: str = "") -> list[Record]:
+def read(path: Where, strict: bool = False, name: str = "") -> list[Record]:
     """The runs of one journal; one that cannot be read is a record too, unless ``strict``.
 
     name: of the only one that is to be read.
@@ -189,9 +186,9 @@ def read(path: Path, strict: bool = False, name: str = "") -> list[Record]:
         return [Record(path.stem, past, {}, status, 0.0, str(error))]
 
 
-def _runs_of(path: Path, only: int | None) -> list[Record]:
+def _runs_of(path: Where, only: int | None) -> list[Record]:
     """Raises JournalDamaged, StorageFailed."""
-    with closing(Journal(path, read_only=True, run=only)) as journal:
+    with closing(opened(path, read_only=True, run=only)) as journal:
         wanted = [number for number in journal.runs() if only in (number, None)]
         logs = [RunLog(journal, number, journal.read(number)) for number in wanted]
     return [_record(log, past_in(log, keep_host_failures=True)) for log in logs if checked(log)]
@@ -199,7 +196,7 @@ def _runs_of(path: Path, only: int | None) -> list[Record]:
 
 def followed(record: Record, pause: Callable[[], object]) -> Iterator[Record]:
     """The run as it is now and, after each pause, as it is then; the last is that of its end."""
-    with closing(Journal(record.path, read_only=True, run=record.number)) as journal:
+    with closing(opened(record.path, read_only=True, run=record.number)) as journal:
         past, alive = Past(), True
         log = RunLog(journal, record.number, journal.read(record.number))
         fresh = checked(log)
@@ -209,7 +206,8 @@ def followed(record: Record, pause: Callable[[], object]) -> Iterator[Record]:
             if past.end is not None or not alive:
                 return
             pause()
-            alive = owner(record.path)  # asked before reading: what it committed last is read
+            log.path = again(record.path)
+            alive = owner(log.path)  # asked before reading: what it committed last is read
             fresh = checked(log, after=log.extend(journal.follow(record.number)))
 
 
@@ -218,7 +216,7 @@ def _record(log: RunLog, past: Past) -> Record:
     return replace(record_of(log.path, log.run, past), texts=log.texts, rows=log.rows)
 
 
-def record_of(path: Path, number: int, past: Past) -> Record:
+def record_of(path: Where, number: int, past: Past) -> Record:
     """Make the record of a run, by its past."""
     status = "stopped" if past.end is None else str(past.end.status)
     seconds = past.seconds
@@ -235,24 +233,30 @@ def _number(name: str) -> int:
     return int(number) if number.isascii() and number.isdigit() else 0
 
 
-def _name(path: Path, number: int) -> str:
+def _name(path: Where, number: int) -> str:
     return path.stem if number == 1 else f"{path.stem}.{number}"
 
 
-def changed_s(path: Path) -> float:
+def changed_s(path: Where) -> float:
     """Tell when a journal changed last, in seconds since 1970; 0 if that cannot be told."""
+    if not isinstance(path, Path):
+        return path.changed_s
     return max(map(_changed_s, (path, beside(path, ".db-wal"), side_of(path))))
 
 
 def _changed_s(path: Path) -> float:
     try:
-        return path.stat().st_mtime
+        found = path.stat()
+        read = path.suffix == ".db-wal" and not found.st_size  # whoever reads makes an empty one
+        return 0.0 if read else found.st_mtime
     except OSError:
         return 0.0
 
 
-def owner(path: Path) -> bool:
+def owner(path: Where) -> bool:
     """Whether a living process owns the journal."""
+    if not isinstance(path, Path):
+        return path.owned
     try:
         lock = os.open(beside(path, ".lock"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

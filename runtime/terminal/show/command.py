@@ -15,6 +15,7 @@ from nlpu.printing import safe
 from nlpu.runtime.terminal import options as o
 
 if TYPE_CHECKING:
+    from nlpu.runtime.journal.places import Place
     from nlpu.runtime.terminal.show.archive import Record
     from nlpu.runtime.terminal.show.run_folder import Summary
 
@@ -22,7 +23,12 @@ _WIDTH = 300  # of arguments and a result
 _MOST_CALLS = 12  # shown of one part, unless all are asked for
 
 
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
 def runs(
+    asked: typer.Context,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="The newest N alone.")
     ] = None,
@@ -33,10 +39,58 @@ def runs(
     as_json: o.Json = False,
 ) -> int:
     """All runs, newest first, with what they were given and what they gave."""
+    if asked.invoked_subcommand is not None:
+        if run_dir is not None or limit is not None or every or as_json:
+            raise typer.BadParameter(
+                "options of prune stand behind it: nlpu runs prune --older 30d"
+            )
+        return 0
+    return list_runs(o.run_dir_of(run_dir), limit, as_json, every=every)
+
+
+@app.command("prune")
+def prune_runs(
+    older: Annotated[str, typer.Option("--older", metavar="AGE", help="Than that: 30d, 12h, 90m.")],
+    keep: Annotated[
+        str | None, typer.Option("--keep", metavar="failed", help="Keep what is not done.")
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Say what would go, and remove nothing.")
+    ] = False,
+    run_dir: o.RunDir = None,
+    as_json: o.Json = False,
+) -> int:
+    """Remove journals that did not change for so long, with all their runs."""
+    from nlpu.errors import Usage
+    from nlpu.printing import counted
+    from nlpu.runtime.terminal.output import say, write_json
+    from nlpu.runtime.terminal.show.pruning import age_s, prune, told_of
+
+    if keep not in (None, "failed"):
+        raise Usage(f"--keep takes failed (what is not done), not {keep!r:.40}")
+    place = o.run_dir_of(run_dir)
+    done = prune(place, age_s(older), keep is not None, dry)
+    if as_json:
+        write_json(told_of(done, dry))
+        return 0
+    gone, left = counted(len(done.removed), "journal"), sum(done.kept.values())
+    say(f"{'would remove' if dry else 'removed'} {gone}, {_size(done.freed)}")
+    why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(done.kept.items()))
+    say(f"kept {counted(left, 'journal')}, {_size(done.left)}{f' ({why})' * bool(why)}")
+    return 0
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def list_runs(
+    place: Place, limit: int | None = None, as_json: bool = False, *, every: bool = False
+) -> int:  # fmt: skip
+    """List the runs of a place."""
     from nlpu.runtime.terminal.output import say, write_json
     from nlpu.runtime.terminal.show.run_folder import summaries
 
-    place = o.run_dir_of(run_dir)
     found, unread = summaries(place, limit, every=every)
     if as_json:
         write_json([_listed(each) for each in found])

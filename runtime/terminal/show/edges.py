@@ -31,6 +31,7 @@ from nlpu.errors import MissingPart, NlpuError, ProgramError
 from nlpu.runtime.graph.kinds import JOINT
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.header import source_digest
+from nlpu.runtime.journal.places import Place
 from nlpu.runtime.journal.witness import side_of
 from nlpu.runtime.terminal.run.interrupt import stop
 from nlpu.runtime.terminal.run.machine import loaded_again
@@ -124,9 +125,13 @@ def replayed(
     engines = engines_of(header)
     if engines is None:
         raise MissingPart("the tokenizer the run was made with is not here")
-    with TemporaryDirectory() as place, ExitStack() as ends:
-        _copy(record.path, Path(place) / record.path.name)
-        computer = ends.enter_context(Computer(engines, run_dir=place))
+    with TemporaryDirectory() as folder, ExitStack() as ends:
+        place: Place = Path(folder)
+        if isinstance(record.path, Path):
+            _copy(record.path, Path(folder) / record.path.name)
+        else:  # who reads there is in nobody's way
+            place = record.path.database
+        computer = ends.enter_context(Computer(engines, store=place))
         run = computer.resume(record.name, function, *args, replay=True, **kwargs)
         try:
             run.wait(most_s)

@@ -23,18 +23,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nlpu.errors import JournalDamaged, NlpuError, Usage, described
+from nlpu.errors import JournalDamaged, NlpuError, described
 from nlpu.printing import one_line
-from nlpu.runtime.journal.file import journals, stranger
+from nlpu.runtime.journal.file import stranger
 from nlpu.runtime.journal.odd_rows import check, odd
+from nlpu.runtime.journal.places import Place, Where, journals
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.sqlite import Journal, whose
-from nlpu.runtime.journal.store import Row, Space, place
+from nlpu.runtime.journal.store import Buffered, Row, Space, place
 from nlpu.runtime.journal.tally import Tally
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.runtime.terminal.show.archive import Record, changed_s, record_of
 
-_BEGINNING = 1000  # bytes of a text
+BEGINNING = 1000  # bytes of a text
 _WIDTH = 200
 
 
@@ -50,12 +51,10 @@ class Summary:
     error: str = ""
 
 
-class _Skim(Journal):
-    """A journal of which sums are kept."""
+class Skim(Buffered):
+    """What a journal is of which sums are kept."""
 
-    def __init__(self, path: Path) -> None:
-        self.sums: dict[int, Tally] = {}
-        super().__init__(path, read_only=True)
+    sums: dict[int, Tally]
 
     def _keep_text(self, space: Space, name: bytes, body: bytes) -> None:
         """Nothing of it."""
@@ -69,24 +68,30 @@ class _Skim(Journal):
         if not tally.take(row):
             raise odd(self.path, at, row)
 
-    def beginning(self, run: int, number: int) -> tuple[str, bool]:
-        """Read the beginning of a text of a run, and tell whether it is all."""
+    def start_of(self, run: int, number: int) -> tuple[bytes, int]:
+        """Read the beginning of a text of a run, and how many bytes all of it is."""
+        raise NotImplementedError
+
+
+class _SkimFile(Skim, Journal):
+    def __init__(self, path: Path) -> None:
+        self.sums = {}
+        super().__init__(path, read_only=True)
+
+    def start_of(self, run: int, number: int) -> tuple[bytes, int]:
         key, run = ("id", 1) if self.joint else ("place", run)
         query = f"SELECT substr(body, 1, ?), length(body) FROM text WHERE {key} = ?"
-        found = self._db.execute(query, (_BEGINNING, place(run, number))).fetchone()
-        body, length = found or (b"", 0)
-        return body.decode("utf-8", "ignore"), length <= _BEGINNING
+        found = self._db.execute(query, (BEGINNING, place(run, number))).fetchone()
+        return found or (b"", 0)
 
 
 def summaries(
-    run_dir: Path, limit: int | None = None, *, every: bool = False
+    run_dir: Place, limit: int | None = None, *, every: bool = False
 ) -> tuple[list[Summary], int]:  # fmt: skip
-    """List the runs of a directory, newest first, and say how many files were not read (rule 3).
+    """List the runs of a directory, newest first, and say how many files were not read (rule 2).
 
     Raises Usage.
     """
-    if run_dir.exists() and not run_dir.is_dir():
-        raise Usage(f"{run_dir} is no directory; --run-dir names the one where runs are journaled")
     paths = sorted(journals(run_dir), key=changed_s, reverse=True)
     found: list[Summary] = []
     for at, path in enumerate(paths):
@@ -123,11 +128,11 @@ def _is_enough(found: list[Summary], limit: int, changed: float) -> bool:
     return len(found) >= limit and _newest(found)[limit - 1].record.started_s >= changed
 
 
-def skimmed(path: Path) -> list[Summary]:
-    """List the runs of one file, or say what is wrong with it."""
+def skimmed(path: Where) -> list[Summary]:
+    """List the runs of one journal, or say what is wrong with it."""
     status, why = "damaged", ""
     try:
-        kind = stranger(path)
+        kind = stranger(path) if isinstance(path, Path) else ""
         if not kind:
             return _skimmed(path)
         status, why = "no journal", f"{path} is {kind} and no journal"
@@ -141,24 +146,36 @@ def skimmed(path: Path) -> list[Summary]:
     return [Summary(Record(path.stem, past, {}, status, 0.0, why))]
 
 
-def _skimmed(path: Path) -> list[Summary]:
-    journal = _Skim(path)
+def _skimmed(path: Where) -> list[Summary]:
+    journal: Any
+    if isinstance(path, Path):
+        journal = _SkimFile(path)
+    else:
+        from nlpu.runtime.terminal.show.seat_skim import SeatSkim  # psycopg, too
+
+        journal = SeatSkim(path)
     try:
         return [_summary(journal, path, *each) for each in sorted(journal.sums.items())]
     finally:
         journal.close()
 
 
-def _summary(journal: _Skim, path: Path, number: int, tally: Tally) -> Summary:
+def _summary(journal: Skim, path: Where, number: int, tally: Tally) -> Summary:
     past = tally.past
-    given, whole = journal.beginning(number, past.header.get("args", 0))
-    gave, _ = journal.beginning(number, past.end.text if past.end is not None else 0)
+    given, whole = _beginning(journal, number, past.header.get("args", 0))
+    gave, _ = _beginning(journal, number, past.end.text if past.end is not None else 0)
     error = past.end.error if past.end is not None else None
     return Summary(
         record_of(path, number, past), tally.calls, tally.tokens / TOKENS_PER_NLOP,
         told_arguments(given) if whole else one_line(f"{given[2:]} …", _WIDTH),
         one_line(gave, _WIDTH), one_line(": ".join(error), _WIDTH) if error else "",
     )  # fmt: skip
+
+
+def _beginning(journal: Skim, run: int, number: int) -> tuple[str, bool]:
+    """Give the beginning of a text of a run, and tell whether it is all."""
+    body, length = journal.start_of(run, number)
+    return body.decode("utf-8", "ignore"), length <= BEGINNING
 
 
 def told_arguments(text: str) -> str:

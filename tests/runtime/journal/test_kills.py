@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,8 +157,12 @@ def read_book(run_dir: Path) -> tuple[str | None, Book]:
     (path,) = found
     journal = Opened(path, read_only=True)
     journal.close()
-    past, texts = past_of(journal.rows), journal.texts
-    book = Book(bool(past.header), attempts=past.attempts, rows=len(journal.rows))
+    return path.stem, book_of(journal.rows, journal.texts)
+
+
+def book_of(rows: list[Any], texts: dict[int, str]) -> Book:
+    past = past_of(rows)
+    book = Book(bool(past.header), attempts=past.attempts, rows=len(rows))
     for call in past.calls.values():
         turns = messages_of(OPS[past.ops[call.op].name], [texts[number] for number in call.texts])
         body = {"messages": [{"role": turn.role, "content": turn.content} for turn in turns]}
@@ -168,7 +172,7 @@ def read_book(run_dir: Path) -> tuple[str | None, Book]:
         book.texts[key] = texts[outcome.text]
     if past.end is not None and past.finished:
         book.end = texts[past.end.text]
-    return path.stem, book
+    return book
 
 
 class Story:
@@ -180,14 +184,24 @@ class Story:
         self.sent = Counter[str]()  # in all lives, by hash
         self.noted = 0  # attempts in the journal
 
-    def order(self, replay: bool = False) -> Order:
-        name, book = read_book(self.run_dir)
-        name = name if book.started else None
-        if name is None and self.run_dir.exists():
+    @property
+    def place(self) -> str:
+        return str(self.run_dir)
+
+    def read(self) -> tuple[str | None, Book]:
+        return read_book(self.run_dir)
+
+    def clear(self) -> None:
+        if self.run_dir.exists():
             for path in self.run_dir.iterdir():
-                path.unlink()  # killed before the run began: nothing was sent, nothing is resumed
-        url, run_dir = self.server.url, str(self.run_dir)
-        return Order(url, run_dir, self.shape, self.size, name, replay)
+                path.unlink()
+
+    def order(self, replay: bool = False) -> Order:
+        name, book = self.read()
+        name = name if book.started else None
+        if name is None:
+            self.clear()  # killed before the run began: nothing was sent, nothing is resumed
+        return Order(self.server.url, self.place, self.shape, self.size, name, replay)
 
     def life(self, workers: Workers, random: Random, left: int) -> bool:
         """Start a process and kill it somewhere. Whether it was alive until then."""
@@ -237,7 +251,7 @@ class Story:
         self.server.settle()
         sent = Counter(self.server.sent(start))
         before = self.book.texts
-        _, self.book = read_book(self.run_dir)
+        _, self.book = self.read()
         noted, self.noted = self.book.attempts - self.noted, self.book.attempts
         assert sent.total() <= noted, f"{sent.total()} requests sent, {noted} attempts noted"
         for digest, times in sent.items():
@@ -254,18 +268,19 @@ class Story:
 
 
 def sweep(
-    server: Server, workers: Workers, directory: Path, shape: str, size: int, kills: int, seed: int
-) -> str:
+    server: Server, workers: Workers, directory: Path, shape: str, size: int, kills: int,
+    seed: int, told: Callable[[Server, Path, str, int], Story] = Story,
+) -> str:  # fmt: skip
     """Kill runs of a shape until that many kills are done; each run must come out right."""
     random = Random(f"{shape}/{seed}")
     began = time.monotonic()
     done = runs = repeated = 0
-    whole = Story(server, directory / f"{shape}-whole", shape, size)
+    whole = told(server, directory / f"{shape}-whole", shape, size)
     expected = whole.last_life()
     calls = len(whole.book.texts)
     while done < kills:
         runs += 1
-        story = Story(server, directory / f"{shape}-{runs}", shape, size)
+        story = told(server, directory / f"{shape}-{runs}", shape, size)
         for _ in range(min(LIVES, kills - done)):
             if not story.life(workers, random, (calls - len(story.book.texts)) // 4):
                 break  # it ended before it was killed
@@ -308,7 +323,7 @@ def _compare(story: Story, expected: dict[str, Any], whole: Book) -> None:
     assert (replayed["status"], replayed["calls"]) == ("done", 0), replayed["error"]
     assert replayed["result"] == expected["result"]
     assert story.server.size() == start
-    assert read_book(story.run_dir)[1].rows == rows
+    assert story.read()[1].rows == rows
 
 
 def test_killed_runs_go_on(shelf: Path) -> None:

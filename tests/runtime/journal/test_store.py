@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -34,6 +35,9 @@ class Stand:
         (pages,) = store._db.execute("PRAGMA page_count").fetchone()
         store._db.execute(f"PRAGMA max_page_count = {pages}")
 
+    def empty(self) -> None:
+        """A file is not held to what it was filled to once it is opened again."""
+
     def kill(self, store: Any) -> None:
         """Leave it as the death of its process would."""
         store._db.close()
@@ -58,6 +62,9 @@ class Shelved(Stand):
     def fill(self, store: Any) -> None:
         self.shelf.room = 0
 
+    def empty(self) -> None:
+        self.shelf.room = 10
+
     def kill(self, store: Any) -> None:
         store.close()
 
@@ -71,11 +78,52 @@ class Distant(Shelved):
     later = staticmethod(lambda done: Timer(0.05, done).start())
 
 
+class Seated(Stand):
+    """In a database."""
+
+    def __init__(self, path: Path, server: Any) -> None:
+        from nlpu.runtime.journal.places import Seat, place_of
+
+        self.server, self.url = server, server.shared
+        self.seat = Seat(place_of(self.url), blake2b(str(path).encode()).hexdigest())  # type: ignore[arg-type]
+        self.now_s = 1e9
+
+    def open(self, *, read_only: bool = False) -> JournalStore:
+        from nlpu.runtime.journal.postgres.store import PostgresStore
+
+        return PostgresStore(self.seat, read_only=read_only, now=lambda: self.now_s)
+
+    def fill(self, store: Any) -> None:
+        """Have the server say what it says when its disk is full."""
+        self.server.do(
+            "CREATE FUNCTION nlpu.full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE "
+            "EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$;"
+            "CREATE TRIGGER is_full BEFORE INSERT ON nlpu.log EXECUTE FUNCTION nlpu.full()",
+            self.server.shared_name,
+        )
+
+    def empty(self) -> None:
+        self.server.do("DROP FUNCTION nlpu.full CASCADE", self.server.shared_name)
+
+    def kill(self, store: Any) -> None:
+        """Nobody gives its lease up, and time passes."""
+        store._lease = None
+        store.close()
+        self.now_s += 100
+
+    def is_empty(self) -> bool:
+        from nlpu.runtime.journal.places import is_there
+
+        return not is_there(self.seat)
+
+
 STANDS = {"sqlite": Stand, "memory": Shelved, "distant": Distant}
 
 
-@pytest.fixture(params=STANDS)
+@pytest.fixture(params=[*STANDS, "postgres"])
 def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:
+    if request.param == "postgres":
+        return Seated(tmp_path, request.getfixturevalue("postgres"))
     return STANDS[request.param](tmp_path)
 
 
@@ -111,14 +159,29 @@ def read(stand: Stand, run: int) -> tuple[list[Any], dict[int, str]]:
 # -- what is written is read ----------------------------------------------------------------------
 
 
+LIVES = st.lists(st.lists(ROWS, max_size=4), max_size=3)
+AS_IT_IS = [HealthCheck.function_scoped_fixture]
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lives=st.lists(st.lists(ROWS, max_size=4), max_size=3))
+@settings(suppress_health_check=AS_IT_IS)
+@given(lives=LIVES)
 def test_runs_come_back_as_they_were_written(
     kind: str, tmp_path_factory: Any, lives: list[list[list[tuple[int, str, bool]]]]
 ) -> None:
+    come_back(STANDS[kind](tmp_path_factory.mktemp("j")), lives)
+
+
+@settings(suppress_health_check=AS_IT_IS, max_examples=25)
+@given(lives=LIVES)
+def test_runs_come_back_from_a_database(
+    postgres: Any, tmp_path_factory: Any, lives: list[list[list[tuple[int, str, bool]]]]
+) -> None:
+    come_back(Seated(tmp_path_factory.mktemp("j"), postgres), lives)
+
+
+def come_back(stand: Stand, lives: list[list[list[tuple[int, str, bool]]]]) -> None:
     """Over several lives, each with several commits: rows in order, texts once, run by run."""
-    stand = STANDS[kind](tmp_path_factory.mktemp("j"))
     rows: list[tuple[int, str, bool]] = []
     for life in lives:
         with closing(stand.open()) as store:
@@ -172,7 +235,7 @@ def test_a_run_is_read_alone(stand: Stand) -> None:
 
 
 def opened(stand: Stand, run: int) -> JournalStore:
-    if isinstance(stand, Shelved):
+    if isinstance(stand, Shelved | Seated):
         return stand.open(read_only=True)
     return Journal(stand.path, read_only=True, run=run)
 
@@ -206,8 +269,7 @@ def test_a_failed_commit_leaves_nothing_of_it(stand: Stand) -> None:
     assert RunLog(store, 1).text("kept") == 1
     assert RunLog(store, 1).text("next") == 2
     store.close()
-    if isinstance(stand, Shelved):
-        stand.shelf.room = 10
+    stand.empty()
     with closing(stand.open()) as again:
         write(again, (1, "after", True), (2, "new", True))
         durable(again)

@@ -1,0 +1,175 @@
+"""Where journals are: in a folder, each a file, or in a database, for any number of machines.
+
+Theory of operation
+-------------------
+Whoever opens, lists or looks at journals asks here, with a place, or where one journal is:
+
+    place   a folder, or a ``Database``, which is named by a URL
+    where   one journal: its file, or its ``Seat`` in a database
+
+Rules
+1. What a database needs is imported when one is named, and not before.
+2. A database is told (printed, logged, kept) without its password: ``str`` of it has none.
+3. What is said of a seat is as it was when it was looked at; ``again`` looks anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from nlpu.errors import MissingPart, Usage
+from nlpu.extras import adding
+from nlpu.runtime.journal import file
+from nlpu.runtime.journal.sqlite import Journal
+
+if TYPE_CHECKING:
+    from nlpu.runtime.journal.store import JournalStore
+
+LEASE_S: Final = 15.0
+PATIENCE_S: Final = 30.0
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_SCHEMES: Final = ("postgresql", "postgres")
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database that keeps journals.
+
+    url: with what opens it. told: the same without a password.
+    lease_s: how long a journal stays its owner's who is not heard of. patience_s: how long a commit
+    is tried where the server does not answer.
+    """
+
+    url: str = field(repr=False)
+    told: str
+    has_password: bool = False
+    lease_s: float = LEASE_S
+    patience_s: float = PATIENCE_S
+
+    def __str__(self) -> str:
+        return self.told
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One journal of a database (rule 3).
+
+    db: a connection that is to be used for it, and is somebody else's.
+    """
+
+    database: Database
+    stem: str
+    changed_s: float = field(default=0.0, compare=False)
+    owned: bool = field(default=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.stem} in {self.database}"
+
+
+Place = Path | Database
+Where = Path | Seat
+
+
+def place_of(given: str | os.PathLike[str] | Database) -> Place:
+    """Make a place of what names it: a folder, or a URL. Raises Usage, MissingPart."""
+    if isinstance(given, Database):
+        return given
+    scheme = _URL.match(os.fspath(given))
+    if scheme is None:
+        return Path(given)
+    if scheme[1] not in _SCHEMES:
+        raise Usage(
+            f"runs cannot be kept in a {scheme[1]}:// store; name a folder, or a database: "
+            "postgresql://USER@HOST/NAME"
+        )
+    if not isinstance(given, str):
+        raise Usage("a database is named by a text, not a path: 'postgresql://USER@HOST/NAME'")
+    try:
+        from nlpu.runtime.journal.postgres.database import database_of  # rule 1
+    except ImportError as error:
+        raise MissingPart(
+            f"runs in a database need psycopg: {adding('postgres')}; or name a folder"
+        ) from error
+    return database_of(given)
+
+
+def local(place: Place) -> Path:
+    """Name the folder for what belongs to this machine alone, whatever keeps the runs."""
+    return place if isinstance(place, Path) else Path(".nlpu", "runs")
+
+
+def url_of(place: Place) -> str:
+    """Name a place with all that opens it: not to be shown."""
+    return place.url if isinstance(place, Database) else str(place)
+
+
+def where_of(place: Place, stem: str) -> Where:
+    """Say where a journal of a place is, or would be."""
+    return place / f"{stem}.db" if isinstance(place, Path) else Seat(place, stem)
+
+
+def journals(place: Place) -> list[Where]:
+    """List the journals of a place. Raises Usage, StorageFailed."""
+    if isinstance(place, Database):
+        from nlpu.runtime.journal.postgres.database import seats
+
+        return [*seats(place)]
+    if place.exists() and not place.is_dir():
+        raise Usage(f"{place} is no directory; --run-dir names the one where runs are journaled")
+    return [*file.journals(place)]
+
+
+def again(where: Where) -> Where:
+    """Look anew at where a journal is (rule 3)."""
+    if isinstance(where, Path):
+        return where
+    from nlpu.runtime.journal.postgres.database import seats
+
+    return next(iter(seats(where.database, where.stem)), where)
+
+
+def size_of(where: Where) -> int:
+    """Count the bytes that a journal takes."""
+    if isinstance(where, Path):
+        kept = [each for each in file.files_of(where) if each.suffix != ".db-shm" and each.exists()]
+        return sum(each.stat().st_size for each in kept)  # who reads leaves an empty log
+    from nlpu.runtime.journal.postgres.database import size
+
+    return size(where)
+
+
+def remove(where: Where) -> None:
+    """Remove a journal, with all its runs. Raises RunBusy, StorageFailed."""
+    if isinstance(where, Path):
+        file.remove(where)
+        return
+    from nlpu.runtime.journal.postgres.database import delete
+
+    delete(where)
+
+
+def is_there(where: Where) -> bool:
+    """Tell whether there is a journal, or should be."""
+    if isinstance(where, Path):
+        return file.is_there(where)
+    from nlpu.runtime.journal.postgres.database import seats
+
+    return bool(seats(where.database, where.stem))
+
+
+def opened(
+    where: Where, *, durable: bool = False, read_only: bool = False, run: int | None = None,
+    post: Callable[[Callable[[], None]], object] | None = None,
+) -> JournalStore:  # fmt: skip
+    """Open a journal; ``post`` has a step done by who writes it. Raises RunBusy, JournalDamaged,
+    StorageFailed."""
+    if isinstance(where, Path):
+        return Journal(where, durable=durable, read_only=read_only, run=run)
+    from nlpu.runtime.journal.postgres.store import PostgresStore, at_once
+
+    return PostgresStore(where, read_only=read_only, post=post or at_once)

@@ -1,0 +1,224 @@
+"""The database: how it is named, opened and brought up to date, and what its errors mean.
+
+Theory of operation
+-------------------
+All is in one schema, ``nlpu``. What is made there is a list of steps, of which ``nlpu.meta`` counts
+those that were done:
+
+    journal   one row for each computer's journal: how much of it there is, and whose it is
+    text      every distinct text of a run once, with its hash
+    log       one row for each thing that happened: as in SQLite, but by run
+
+Rules
+1. Only a database that is ours, or has no schema of this name, is written to.
+2. Whoever writes does the steps that are missing, one process at a time; who only reads does not.
+3. A password is in no message: libpq's words about a URL are not passed on, as they may quote it.
+4. What passes (``passing``) may be tried again; all else is told as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+
+import psycopg
+from psycopg import conninfo
+
+from nlpu.errors import NlpuError, RunBusy, StorageFailed, Usage
+from nlpu.printing import one_line
+from nlpu.runtime.journal.places import Database, Seat
+from nlpu.runtime.journal.postgres.owners import is_dead
+from nlpu.runtime.journal.postgres.statements import DELETE, LOOK, SIZE
+
+Connection: TypeAlias = Any  # psycopg.Connection, of which mypy knows nothing
+MARK: Final = "journals of nlpu"
+STEPS: Final = (
+    """
+    CREATE TABLE nlpu.journal (
+        id int8 PRIMARY KEY GENERATED ALWAYS AS IDENTITY, stem text NOT NULL UNIQUE,
+        rows int8 NOT NULL DEFAULT 0, commits int8 NOT NULL DEFAULT 0, changed_s float8 NOT NULL,
+        owner text NOT NULL, fence int8 NOT NULL DEFAULT 1, until_s float8 NOT NULL);
+    CREATE TABLE nlpu.text (
+        journal int8 NOT NULL, place int8 NOT NULL, hash bytea NOT NULL, body bytea NOT NULL,
+        PRIMARY KEY (journal, place));
+    CREATE TABLE nlpu.log (
+        journal int8 NOT NULL, texts int8 NOT NULL, seq int8 NOT NULL, body bytea NOT NULL,
+        chain bytea NOT NULL,
+        PRIMARY KEY (journal, texts, seq));
+    """,
+)
+_LOCK: Final = 0x4E4C5055  # "NLPU": of who makes the schema
+_DEFAULTS: Final = {
+    "connect_timeout": "10", "application_name": "nlpu", "client_encoding": "UTF8",
+    "tcp_user_timeout": "15000",
+    "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
+}  # fmt: skip
+_PASSING: Final = ("08", "57P", "53300", "40")  # by the start of their SQLSTATE (rule 4)
+_KEPT: Final = "what was finished before is kept and can be resumed"
+_REMEDIES: Final = {  # by the start of the SQLSTATE
+    "28": "Check the user, and the password: PGPASSWORD, ~/.pgpass, or in the URL",
+    "3D": "Make it (createdb), or name another",
+    "42501": "Its user may not: GRANT CREATE ON DATABASE, or name a database of its own",
+    "53100": f"Free space on its disk; {_KEPT}",
+    "25006": "It takes no writes, as a standby does; name its primary",
+}
+_UP: Final = f"See that it is up and can be reached, or name another; {_KEPT}"
+_SAID: Final = (  # while it connects libpq gives no SQLSTATE
+    ("authentication failed", "28"), ("no password supplied", "28"), ("pg_hba.conf", "28"),
+    ('database "', "3D"),
+)  # fmt: skip
+
+
+# -- its name --------------------------------------------------------------------------------------
+
+
+def database_of(url: str) -> Database:
+    """Make a database of its URL. Raises Usage (rule 3)."""
+    parts = _parts(url)
+    named, shown = {each: parts.get(each) or "" for each in ("user", "host", "port", "dbname")}, ""
+    if named["user"]:
+        shown = f"{quote(str(named['user']), safe='')}@"
+    place = str(named["host"])
+    is_socket = place.startswith(("/", "@"))
+    shown += "" if is_socket else place + (f":{named['port']}" if named["port"] else "")
+    shown += f"/{quote(str(named['dbname']), safe='')}"
+    if is_socket:
+        shown += f"?host={quote(place)}" + (f"&port={named['port']}" if named["port"] else "")
+    return Database(url, f"postgresql://{shown}", has_password=bool(parts.get("password")))
+
+
+def _parts(url: str) -> dict[str, Any]:
+    hint = "as postgresql://USER@HOST/NAME; in a password @ is %40, / is %2F, ? is %3F, % is %25"
+    if url.count("@") > 1 or "@" in url.partition("://")[2].partition("/")[2]:
+        raise Usage(f"the URL of the database has an @ too many: give it {hint}")
+    try:
+        return dict(conninfo.conninfo_to_dict(url))
+    except (psycopg.Error, UnicodeError):
+        raise Usage(f"the URL of the database cannot be read: give it {hint}") from None
+
+
+# -- connections -----------------------------------------------------------------------------------
+
+
+def connect(database: Database) -> Connection:
+    """Open a connection, of which every statement is a transaction. Raises psycopg.Error."""
+    db: Connection = psycopg.connect(**{**_DEFAULTS, **_parts(database.url)}, autocommit=True)
+    db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # of those that are begun
+    return db
+
+
+@contextmanager
+def looking(database: Database) -> Iterator[Connection | None]:
+    """Give a connection to read with; None where no journal ever was. Raises StorageFailed."""
+    try:
+        with connect(database) as db:
+            yield db if steps_done(db, database, least=len(STEPS)) else None
+    except psycopg.Error as error:
+        raise typed(database, error) from None
+
+
+def seats(database: Database, stem: str | None = None) -> list[Seat]:
+    """List the journals, or the one that is asked for. Raises StorageFailed."""
+    with looking(database) as db:
+        return [] if db is None else seen(db, database, stem)
+
+
+def seen(db: Connection, database: Database, stem: str | None = None) -> list[Seat]:
+    """List the journals that a connection sees."""
+    found = db.execute(LOOK, {"stem": stem})
+    return [
+        Seat(database, name, changed_s, owned and not is_dead(owner))
+        for name, changed_s, owned, owner in found
+    ]
+
+
+def size(seat: Seat) -> int:
+    """Count the bytes of a journal's rows and texts. Raises StorageFailed."""
+    with looking(seat.database) as db:
+        found = db.execute(SIZE, {"stem": seat.stem}).fetchall() if db is not None else []
+    return int(found[0][0]) if found else 0
+
+
+def delete(seat: Seat) -> None:
+    """Remove a journal that nobody owns, with all its runs. Raises RunBusy, StorageFailed."""
+    with looking(seat.database) as db:
+        if db is not None and not db.execute(DELETE, {"stem": seat.stem}).fetchall():
+            raise RunBusy(f"the journal {seat} is in use")
+
+
+# -- the schema ------------------------------------------------------------------------------------
+
+
+def prepare(db: Connection, database: Database, steps: Sequence[str] = STEPS) -> None:
+    """Make the schema, or bring it up to date (rules 1, 2). Raises Usage, psycopg.Error."""
+    if steps_done(db, database, most=len(steps)) == len(steps):
+        return
+    with db.transaction():
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    with db.transaction():  # a snapshot that sees what the one before made
+        db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        done = steps_done(db, database, most=len(steps))
+        if not done:
+            db.execute("CREATE SCHEMA nlpu")
+            db.execute("CREATE TABLE nlpu.meta (mark text NOT NULL, steps int NOT NULL)")
+            db.execute("INSERT INTO nlpu.meta VALUES (%s, 0)", (MARK,))
+        for step in steps[done:]:
+            db.execute(step.encode())
+        db.execute("UPDATE nlpu.meta SET steps = %s", (len(steps),))
+
+
+def steps_done(
+    db: Connection, database: Database, *, least: int = 0, most: int = len(STEPS)
+) -> int:
+    """Count the steps that were done; 0 where there is no schema. Raises Usage (rule 1)."""
+    if db.execute("SELECT to_regnamespace('nlpu')").fetchall() == [(None,)]:
+        return 0
+    try:
+        found = db.execute("SELECT mark, steps FROM nlpu.meta").fetchall()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        found = []
+    if [mark for mark, _ in found] != [MARK]:
+        raise Usage(f"the database {database} has a schema nlpu that is not ours: name another")
+    done = int(found[0][1])
+    if not least <= done <= most:
+        which = "a newer" if done > most else "an earlier"
+        what = "upgrade nlpu" if done > most else "the next run that begins there brings it up"
+        raise Usage(
+            f"the database {database} was made by {which} version of nlpu (its schema is {done}, "
+            f"this one's {max(least, most)}): {what}, or name another"
+        )
+    return done
+
+
+# -- errors ----------------------------------------------------------------------------------------
+
+
+def passing(error: psycopg.Error) -> bool:
+    """Tell whether it may go well another time: the server restarts, the connection was cut."""
+    state = _state(error)
+    lost = isinstance(error, psycopg.OperationalError) and not state
+    return lost or state.startswith(_PASSING)
+
+
+def _state(error: psycopg.Error) -> str:
+    """Give the SQLSTATE, which libpq does not while it connects."""
+    return error.sqlstate or next((state for words, state in _SAID if words in str(error)), "")
+
+
+def typed(database: Database, error: psycopg.Error) -> NlpuError:
+    """Say what the database did to us, and what to do."""
+    said = error.diag.message_primary or str(error) or type(error).__name__
+    for secret in _secrets(database):
+        said = said.replace(secret, "***")
+    state = _state(error)
+    said = one_line(said.partition("\n")[0], 300)
+    remedy = next((what for start, what in _REMEDIES.items() if state.startswith(start)), _UP)
+    return StorageFailed(f"cannot use the database {database}: {said}. {remedy}")
+
+
+def _secrets(database: Database) -> list[str]:
+    """The password, as it is and as a URL has it."""
+    secret = str(_parts(database.url).get("password") or "")
+    return sorted({secret, quote(secret, safe="")} - {""}, key=len, reverse=True)

@@ -1,0 +1,33 @@
+"""What the database is asked about journals: which there are, what one holds, to remove one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SIZE: Final = """
+    SELECT coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.text WHERE journal = id), 0)
+        + coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.log WHERE journal = id), 0)
+    FROM nlpu.journal WHERE stem = %(stem)s"""
+DELETE: Final = """
+    WITH gone AS (
+        DELETE FROM nlpu.journal WHERE stem = %(stem)s
+        AND until_s <= extract(epoch FROM clock_timestamp()) RETURNING id),
+    texts AS (DELETE FROM nlpu.text USING gone WHERE journal = id),
+    rows AS (DELETE FROM nlpu.log USING gone WHERE journal = id)
+    SELECT id FROM gone"""
+LOOK: Final = """
+    SELECT stem, changed_s, until_s > extract(epoch FROM clock_timestamp()), owner FROM nlpu.journal
+    WHERE %(stem)s::text IS NULL OR stem = %(stem)s ORDER BY stem"""
+COUNT: Final = """
+    SELECT rows, (SELECT count(*) FROM nlpu.log WHERE journal = id), ARRAY(
+        SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id ORDER BY 1)
+    FROM nlpu.journal WHERE stem = %s"""
+TEXTS: Final = """
+    SELECT place, hash, body FROM nlpu.text JOIN nlpu.journal ON journal = id
+    WHERE stem = %s AND place > %s AND place < %s ORDER BY place"""
+ROWS: Final = """
+    SELECT seq, texts, log.body, chain FROM nlpu.log JOIN nlpu.journal ON journal = id
+    WHERE stem = %s AND texts >= %s AND texts < %s AND seq > %s ORDER BY texts, seq"""
+BEGINNING: Final = """
+    SELECT substr(body, 1, %s), length(body) FROM nlpu.text JOIN nlpu.journal ON journal = id
+    WHERE stem = %s AND place = %s"""
