@@ -95,6 +95,9 @@ def journals(directory: Path) -> list[Path]:
     return sorted({*directory.glob("*.db"), *filter(is_there, counted)})
 
 
+_OF_A_BATCH = (".items", ".items-wal", ".items-shm", ".items.lock")
+
+
 def files_of(path: Path) -> list[Path]:
     """List a journal's file, and those that lie beside it."""
     return [beside(path, name) for name in (".db", ".db-wal", ".db-shm", SUFFIX, ".lock")]
@@ -104,7 +107,7 @@ def remove(path: Path) -> None:
     """Remove a journal that nobody owns. Raises RunBusy, StorageFailed."""
     lock = owned(path)
     try:
-        for each in files_of(path):
+        for each in (*files_of(path), *(beside(path, name) for name in _OF_A_BATCH)):
             each.unlink(missing_ok=True)
     except OSError as error:
         raise typed(path, error) from error

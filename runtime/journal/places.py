@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -163,7 +163,8 @@ def is_there(where: Where) -> bool:
 
 
 def opened(
-    where: Where, *, durable: bool = False, read_only: bool = False, run: int | None = None,
+    where: Where, *, durable: bool = False, read_only: bool = False,
+    run: int | Collection[int] | None = None,
     post: Callable[[Callable[[], None]], object] | None = None,
 ) -> JournalStore:  # fmt: skip
     """Open a journal; ``post`` has a step done by who writes it. Raises RunBusy, JournalDamaged,

@@ -79,7 +79,7 @@ def run_each(
         have_model(machine.engine, machine.model)
         voice = machine.voice()
         computer = Computer(
-            machine.engines(), model=machine.model, api_key=api_key(), run_dir=machine.run_dir,
+            machine.engines(), model=machine.model, api_key=api_key(), store=machine.run_dir,
             durable=machine.durable, prices=machine.prices(), system=voice.system,
             convention=voice.convention,
         )  # fmt: skip
