@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, Protocol
 
 from nlpu.printing import one_line
@@ -95,12 +96,13 @@ class Usage:
 
     def add(self, other: Usage) -> None:
         """Count what another attempt took, too."""
-        for name in COUNTS:
-            if more := getattr(other, name):
+        for name, more in zip(COUNTS, _counts(other), strict=True):
+            if more:
                 setattr(self, name, getattr(self, name) + more)
 
 
 COUNTS = tuple(each.name for each in fields(Usage))
+_counts = attrgetter(*COUNTS)
 
 
 class Reply(NamedTuple):

@@ -33,6 +33,7 @@ from nlpu.errors import (
     described,
     failure_of,
 )
+from nlpu.processor import Processor
 from nlpu.runtime.call_events import CallEvents
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.usage import cost_of
@@ -120,36 +121,40 @@ class Calls:
 
     def ready(self, node: Node) -> None:
         """Find the call's result, its equal, or its place in the queue."""
-        run, op, texts, scheduler = node.scope.run, node.work.op, node.texts, self._scheduler
-        assert texts is not None
+        op, replay, scheduler = node.work.op, node.scope.run.replay, self._scheduler
         queue = (
-            None
-            if run.replay.only and node.position in run.replay.past.absent
-            else scheduler.queue_of(op)
+            None if replay.only and node.position in replay.past.absent else scheduler.queue_of(op)
         )
         if queue is None:
             self._absent(node)
-        key = node.key = run.key(node.position, op, queue.processor, _draw(node), texts)
-        identity = queue.processor.identity
-        if run.replay.resumed:
-            run.replay.check_position(node.position, op, key, texts, identity)
-        alone = run.replay.resumed and scheduler.leader(node) is None
-        outcome = None
-        if alone:
-            read = node.label_read
-            outcome = run.replay.remembered(node.position, op, identity, key, texts, read)
-        if outcome is not None:
-            scheduler.lead(node)
-            self._reuse(node, outcome)
-        elif alone and run.replay.only:
-            queue.processor.check(op)
-            queue.processor.speaking(run.convention).prompt(op, texts)  # refused before, and again
-            self._ports.graph.fail(node, run.replay.missing(node.position, node.name))
-        else:
-            invalid = run.replay.invalid(key) if run.replay.past.invalid else ()
+        assert node.texts is not None
+        key = node.scope.run.key(op, queue.processor, _draw(node), node.texts)
+        node.key = key if replay.ancestor is None else replay.ancestor.key(node.position, op, key)
+        if not (replay.resumed and self._known(node, node.key, node.texts, queue.processor)):
+            invalid = replay.invalid(node.key) if replay.past.invalid else ()
             scheduler.submit(node, self._ports.outside.turn_s, invalid)
             if scheduler.events:  # else it is queued, and this turn goes on to schedule
                 self.write()
+
+    def _known(
+        self, node: Node, key: bytes, texts: tuple[str, ...], processor: Processor
+    ) -> bool:  # fmt: skip
+        """Whether the journal of a run that was resumed says what becomes of the call (rule 2)."""
+        op, run, replay = node.work.op, node.scope.run, node.scope.run.replay
+        replay.check_position(node.position, op, key, texts, processor.identity)
+        if self._scheduler.leader(node) is not None:
+            return False
+        outcome = replay.remembered(
+            node.position, op, processor.identity, key, texts, node.label_read
+        )
+        if outcome is not None:
+            self._scheduler.lead(node)
+            self._reuse(node, outcome)
+        elif replay.only:
+            processor.check(op)
+            processor.speaking(run.convention).prompt(op, texts)  # refused before, and again
+            self._ports.graph.fail(node, replay.missing(node.position, node.name))
+        return outcome is not None or replay.only
 
     def _absent(self, node: Node) -> NoReturn:
         """The call's processor is not there (rule 3)."""
@@ -237,10 +242,6 @@ class Calls:
     def _ended(self, attempt: Attempt, outcome: Reply | BaseException) -> None:
         del self._tasks[attempt]
         self._scheduler.update(attempt, outcome, self._ports.outside.turn_s)
-        if not attempt.queue.attempts and self._watches:
-            watch = self._watches.pop(attempt.queue.processor.name, None)
-            if watch is not None:
-                watch.cancel()
         self.write()
 
     def drop(self, node: Node) -> None:

@@ -86,12 +86,18 @@ class Kernel:
             return
         CURRENT.set(None)  # whoever asked for the turn: it is no program's
         self.outside.turn_s = self.outside.now_s()
-        self._guarded(self._drain)
-        self._guarded(self.graph.advance)
-        self.outside.due = False  # only now: what settling asks for is in this turn
-        attempts = self._guarded(self.scheduler.schedule) or []
-        self._guarded(self.calls.write)
-        self._guarded(self._note_progress)
+        attempts: list[Attempt] = []
+        try:
+            self._drain()
+            self.graph.advance()
+            self.outside.due = False  # only now: what settling asks for is in this turn
+            attempts = self.scheduler.schedule()
+            self.calls.write()
+            if self.journal.dirty:  # progress costs no commit of its own
+                self._progress.beat(self.programs.runs, self.scheduler.nodes, self.outside.turn_s)
+        except BaseException as error:  # what was not come to is the next turn's
+            self.outside.due = False
+            self._halt(internal(error))
         self.commits.commit(self.journal, self._durable, attempts)
 
     def _durable(self, attempts: list[Attempt], error: BaseException | None) -> None:
@@ -100,21 +106,18 @@ class Kernel:
             self.scheduler.unsend(attempts)
             self._halt(error if isinstance(error, NlpuError) else internal(error))
         self._guarded(self.calls.send, attempts)
-        self._guarded(self._wake)
+        self._wake()
 
     def _drain(self) -> None:
         inbox = self.outside.inbox
         while inbox:
             settle, facts = inbox.popleft()
-            self._guarded(settle, *facts)
-
-    def _note_progress(self) -> None:
-        if self.journal.dirty:  # it costs no commit of its own
-            self._progress.beat(self.programs.runs, self.scheduler.nodes, self.outside.turn_s)
+            settle(*facts)
 
     def _wake(self) -> None:
         woken, steps = self.graph.released(), self.outside.steps
-        self._guarded(self.programs.back)
+        if self.programs.work_aside is not None:
+            self._guarded(self.programs.back)
         self.programs.woken.extend(woken)
         while self.programs.work_aside is None and (due := self.programs.woken or steps):
             self._guarded(due.popleft())

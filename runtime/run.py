@@ -102,17 +102,13 @@ class RunState:
         """
         return self.ports.processors.find(name).speaking(self.convention)
 
-    def key(
-        self, position: str, op: Op[Any], processor: Processor, draw: str, texts: tuple[str, ...]
-    ) -> bytes:
+    def key(self, op: Op[Any], processor: Processor, draw: str, texts: tuple[str, ...]) -> bytes:
         """Give a call's key: everything that decides its answer. ``draw``: which sample it is."""
         names = b"".join(map(self.journal.name, texts))
         whole = b"%b|%b|%b|%b" % (op.digest, processor.identity.encode(), draw.encode(), names)
         if self.convention is not convention.FIRST:
             whole += self.convention.digest
-        key = blake2b(whole, digest_size=12).digest()
-        ancestor = self.replay.ancestor
-        return key if ancestor is None else ancestor.key(position, op, key)
+        return blake2b(whole, digest_size=12).digest()
 
     def note(self, position: str, what: str, content: Any) -> None:
         """Journal what the program was told from outside (JSON, not null)."""

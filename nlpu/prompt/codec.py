@@ -32,10 +32,10 @@ from nlpu.prompt.fences import fences_for
 from nlpu.prompt.frames import Frame
 from nlpu.prompt.ids import Piece, Prompt
 from nlpu.prompt.layout import (
-    Order,
     Texts,
     Turn,
     again_of,
+    documents_of,
     order_of,
     spread,
     turns_of,
@@ -56,7 +56,7 @@ class Codec:
     def __init__(self, tokenizer: Tokenizer, frame: Frame) -> None:
         self.tokenizer = tokenizer
         self.frame = frame
-        self._skeletons: dict[Any, list[Piece]] = {}
+        self._skeletons: dict[Any, tuple[Piece, tuple[tuple[int, Piece], ...]]] = {}
         self._overheads: dict[tuple[bytes, bytes], int] = {}
         self._pieces: dict[str, Piece] = {}
         self._between: dict[tuple[int, ...], Piece] = {}
@@ -84,10 +84,11 @@ class Codec:
         """The pieces of a prompt, constants and operands in turn."""
         if op.chat >= 0:
             return [*self._chat(op, spread(op, contents), convention)]
-        order, fences = order_of(convention, op, contents), fences_for(convention, op, contents)
-        bones = self._skeleton(convention, op, order, fences)
-        pieces = [bones[0]]
-        for place, bone in zip((*order.before, *order.behind), bones[1:], strict=True):
+        fences = fences_for(convention, op, contents)
+        before = documents_of(convention, op, contents)
+        first, rest = self._skeleton(convention, op, before, fences)
+        pieces = [first]
+        for place, bone in rest:
             pieces += (self._piece(contents[place]), bone)
         return pieces
 
@@ -119,7 +120,8 @@ class Codec:
     def _turns(
         self, op: Op[Any], given: Texts, convention: Convention, fences: Sequence[str]
     ) -> tuple[Turn, ...]:
-        order = order_of(convention, op, given.texts[: len(op.operands)])
+        before = documents_of(convention, op, given.texts[: len(op.operands)])
+        order = order_of(convention, op, before)
         return turns_of(convention, op, order, fences, given.roles, self.frame.turns)
 
     def _chat(
@@ -149,16 +151,20 @@ class Codec:
         return found
 
     def _skeleton(
-        self, convention: Convention, op: Op[Any], order: Order, fences: tuple[str, ...]
-    ) -> list[Piece]:
-        """The pieces before, between and after the operands."""
-        key = (convention.digest, op.digest, order, fences)
+        self, convention: Convention, op: Op[Any], before: tuple[int, ...], fences: tuple[str, ...]
+    ) -> tuple[Piece, tuple[tuple[int, Piece], ...]]:
+        """The piece before the operands, then each operand's place with the piece behind it."""
+        key = (convention.digest, op.digest, before, fences)
         found = self._skeletons.get(key)
         if found is None:
             if len(self._skeletons) >= _MEMO_ENTRIES:
                 self._skeletons.clear()
-            turns = turns_of(convention, op, order, fences, (), self.frame.turns)
-            found = self._skeletons[key] = self._bones(turns)
+            order = order_of(convention, op, before)
+            first, *rest = self._bones(
+                turns_of(convention, op, order, fences, (), self.frame.turns)
+            )
+            places = (*order.before, *order.behind)
+            found = self._skeletons[key] = first, tuple(zip(places, rest, strict=True))
         return found
 
     def _bones(self, turns: Sequence[Turn]) -> list[Piece]:
@@ -215,12 +221,10 @@ class Codec:
             bare = Texts([""] * (len(every) + 1), ("user",))
             yield self._chat(op, bare, convention, ("```",) * len(every))
             return
-        orders = [Order((), every)]
-        if convention.document:
-            orders += [Order((one,), tuple(p for p in every if p != one)) for one in every]
-            orders.append(Order(every, ()))
-        fences = ("```",) * len(every)  # longer than none
-        yield from (self._skeleton(convention, op, order, fences) for order in orders)
+        ways = [(), *((one,) for one in every), every] if convention.document else [()]
+        for before in ways:  # fences are longer than none
+            first, rest = self._skeleton(convention, op, before, ("```",) * len(every))
+            yield [first, *(piece for _, piece in rest)]
 
     def operand_tokens(
         self, op: Op[Any], contents: Sequence[str], convention: Convention = DEFAULT
@@ -254,7 +258,7 @@ def messages_of(
     invalid: what the model has answered already; frame: what its server writes around turns.
     """
     spoken = frame is None or frame.turns
-    order = order_of(convention, op, contents)
+    order = order_of(convention, op, documents_of(convention, op, contents))
     given = spread(op, contents)
     told = [markers.broken(text) for text in given.texts]
     fences = fences_for(convention, op, told[: len(contents)])

@@ -103,6 +103,7 @@ class Convention:
         return replace(self, **changes)
 
 
+@lru_cache(maxsize=64)  # each run's header has it
 def written(convention: Convention) -> str:
     """Write a convention as JSON, for a run's header: what is not as by default (rule 3)."""
     said = {

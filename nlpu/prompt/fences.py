@@ -17,7 +17,8 @@ from typing import Any
 from nlpu.ops.op import Op
 from nlpu.prompt.convention import Convention
 
-_BREAK = re.compile("[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+# A line break of any kind (``str.splitlines``)
+_BREAK = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _BACKTICKS = re.compile(r"`{3,}")
 
 
@@ -42,7 +43,7 @@ def fence_for(text: str) -> str:
 def fences_of(convention: Convention, contents: Sequence[str]) -> tuple[str, ...]:
     """A fence for each text, or none where the convention writes it as a line."""
     if convention.line:
-        return tuple(fence_for(text) if _has_lines(text) else "" for text in contents)
+        return tuple([fence_for(text) if _BREAK.search(text) else "" for text in contents])
     return tuple(fence_for(text) if "```" in text else "```" for text in contents)
 
 
@@ -52,11 +53,6 @@ def fences_for(convention: Convention, op: Op[Any], contents: Sequence[str]) -> 
     if op.chat < 0:
         return fences
     return (*fences[: op.chat], fence_for(contents[op.chat]), *fences[op.chat + 1 :])
-
-
-def _has_lines(text: str) -> bool:
-    """Whether a text has a line break of any kind (``str.splitlines``)."""
-    return "\n" in text or _BREAK.search(text) is not None
 
 
 def label_of(name: str) -> str:

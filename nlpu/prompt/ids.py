@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Literal, NamedTuple, overload
 
 
@@ -57,6 +58,9 @@ class Piece:
         return self._json
 
 
+_ids_of = attrgetter("ids")
+
+
 class Prompt(Sequence[int]):
     """The ids of a prompt; equal to a tuple of the same ids. They are joined when one is asked for.
 
@@ -72,7 +76,7 @@ class Prompt(Sequence[int]):
         """``outlined`` gives the outline, where somebody asks for it."""
         self.outlined = outlined
         self.pieces = tuple(pieces)
-        self._size = sum([len(piece.ids) for piece in self.pieces])
+        self._size = sum(map(len, map(_ids_of, self.pieces)))
         self._ids: tuple[int, ...] | None = None
 
     @property

@@ -98,18 +98,23 @@ def spread(op: Op[Any], contents: Sequence[str]) -> Texts:
     return Texts([*contents, *(text for _, text in turns)], roles)
 
 
-def order_of(convention: Convention, op: Op[Any], contents: Sequence[str]) -> Order:
-    """The order of an op's operands.
+def documents_of(convention: Convention, op: Op[Any], contents: Sequence[str]) -> tuple[int, ...]:
+    """The operands that stand before the constants."""
+    longest = max(map(len, contents), default=0)
+    if op.chat >= 0 or not convention.document or longest <= convention.from_length:
+        return ()
+    least = max(constant_length(convention, op), convention.from_length)
+    return tuple(place for place, content in enumerate(contents) if len(content) > least)
+
+
+def order_of(convention: Convention, op: Op[Any], before: tuple[int, ...]) -> Order:
+    """The order of an op's operands, of which those stand ``before`` the constants.
 
     A chat, if one of them is, stands behind the constants and first of all operands.
     """
-    places = range(len(contents))
+    places = range(len(op.operands))
     if op.chat >= 0:
         return Order((), (op.chat, *(place for place in places if place != op.chat)))
-    before: tuple[int, ...] = ()
-    if convention.document and max(map(len, contents), default=0) > convention.from_length:
-        least = max(constant_length(convention, op), convention.from_length)
-        before = tuple(place for place in places if len(contents[place]) > least)
     asking = [
         place
         for place in places
@@ -308,7 +313,7 @@ def _apart(op: Op[Any], said: str) -> str:
 
 def written_operands(convention: Convention, op: Op[Any], contents: Sequence[str]) -> str:
     """Operands as one text, in the order that they have behind the constants."""
-    order = order_of(convention.using(document=""), op, contents)
+    order = order_of(convention, op, ())
     texts, roles = spread(op, contents)
     pieces = _operands(convention, op, order.behind, fences_for(convention, op, contents), roles)
     return "".join(texts[piece] if isinstance(piece, int) else piece for piece in pieces)

@@ -17,14 +17,24 @@ from nlpu.ops.op import Op
 from nlpu.prompt.convention import Convention
 from nlpu.prompt.fences import Around, Shown, fences_for
 from nlpu.prompt.ids import Edge, Outline, Place
-from nlpu.prompt.layout import Texts, Turn, constants_of, examples_text, order_of, spread, turns_of
+from nlpu.prompt.layout import (
+    Texts,
+    Turn,
+    constants_of,
+    documents_of,
+    examples_text,
+    order_of,
+    spread,
+    turns_of,
+)
 
 
 def outline_of(
     convention: Convention, op: Op[Any], contents: Sequence[str], spoken: bool = True
 ) -> Outline:
     """Outline the prompt of a call. ``spoken``: the frame can write an assistant's turns."""
-    order, fences = order_of(convention, op, contents), fences_for(convention, op, contents)
+    order = order_of(convention, op, documents_of(convention, op, contents))
+    fences = fences_for(convention, op, contents)
     given = spread(op, contents)
     turns = turns_of(convention, op, order, fences, given.roles, spoken)
     places, bones = _parted(op, given, turns)

@@ -136,8 +136,12 @@ def read_apart(name: str, *, going: bool) -> NotInRun:
 
 def is_own(frame: FrameType) -> bool:
     """Whether a frame is the runtime's, or of what runs it, and not a program's."""
-    module = str(frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] in _OWN and not module.startswith(_PROGRAMS)
+    return _is_own_module(str(frame.f_globals.get("__name__", "")))
+
+
+@lru_cache(maxsize=_MOST_CODES)
+def _is_own_module(name: str) -> bool:
+    return name.partition(".")[0] in _OWN and not name.startswith(_PROGRAMS)
 
 
 def asking_line() -> str:

@@ -53,18 +53,21 @@ class Counts:
 
 def usage_of(cost: Cost) -> list[Any]:
     """A call's cost as a row holds it."""
-    usage: list[Any] = [
-        cost.prompt_tokens,
-        cost.completion_tokens,
-        round(cost.service_s * 1000),
-        round(cost.queue_s * 1000),
+    rare = (
         cost.attempts - 1,
         cost.cached_tokens,
         cost.thinking_tokens,
         int(cost.trimmed),
         cost.money,
         cost.again,
-        *(getattr(cost, name) for name in NEWER),
+        *map(cost.__getattribute__, NEWER),
+    )
+    usage: list[Any] = [
+        cost.prompt_tokens,
+        cost.completion_tokens,
+        round(cost.service_s * 1000),
+        round(cost.queue_s * 1000),
+        *(rare if any(rare) else ()),
     ]
     while usage and not usage[-1]:
         usage.pop()

@@ -117,10 +117,8 @@ def text_hash(body: bytes) -> bytes:
 
 def link(previous: bytes, seq: int, texts: int, body: bytes) -> bytes:
     """Chain a row: a checksum of all before it in its run, and of the number of texts by then."""
-    state = blake2b(previous, digest_size=CHAIN_BYTES)
-    state.update(b"%d:%d:" % (seq, texts))
-    state.update(body)
-    return state.digest()
+    whole = b"%b%d:%d:%b" % (previous, seq, texts, body)
+    return blake2b(whole, digest_size=CHAIN_BYTES).digest()
 
 
 def place(run: int, number: int) -> int:
@@ -142,7 +140,8 @@ class RunLog:
     """One run's part of a store: what was found of it, and where more of it is written."""
 
     __slots__ = (
-        "_lent", "_names", "keeps", "path", "read_only", "rows", "run", "store", "texts", "write",
+        "_lent", "_names", "_number", "keeps", "path", "read_only", "rows", "run", "store", "texts",
+        "write",
     )  # fmt: skip
 
     def __init__(self, store: JournalStore, run: int, found: Found | None = None) -> None:
@@ -150,6 +149,7 @@ class RunLog:
         self.keeps, self.path, self.read_only = store.keeps, store.path, store.read_only
         self.rows, self.texts = found or Found([], {})
         self.write = partial(store.write, run)  # as ``append``, for a row that is JSON already
+        self._number = partial(store.text, run)
         self._names: dict[str, bytes] = {}
         self._lent = 0
 
@@ -164,9 +164,7 @@ class RunLog:
 
     def text(self, text: str) -> int:
         """Number a text, stored once."""
-        if not self.keeps:
-            return 0
-        return self.store.text(self.run, text, self._names.get(text) or self.name(text))
+        return self._number(text, self._names.get(text) or self.name(text))
 
     def lend(self, text: str) -> int:
         """Number a text of another run for this process alone: below zero, and stored nowhere."""

@@ -61,7 +61,7 @@ class History:
         if not self.keeps:
             return 0
         self._issues += 1
-        numbers = ",".join([str(self._journal.text(text)) for text in texts])
+        numbers = ",".join(map(str, map(self._journal.text, texts)))
         self._journal.write(
             f'["issue",{self._run},{self._issues},"{position}",{self.op_number(op)},'
             f'{self._on(identity)},"{key.hex()}",[{numbers}],{completion},{most.tokens},'

@@ -24,8 +24,8 @@ Rules
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from operator import add, attrgetter
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -42,7 +42,7 @@ from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.runtime.scheduler.poor_judges import poverty
 from nlpu.value import peek_content, peek_error
-from nlpu.wire import COUNTS, Usage
+from nlpu.wire import COUNTS
 
 
 class Part(BaseModel):
@@ -165,39 +165,40 @@ def _tokens(count: int) -> str:
     return str(count) if count < 1000 else f"{figure(count / 1000)}k"
 
 
-@dataclass(slots=True)
-class _Tally(Usage):
+_FIGURES = (
+    *COUNTS, "attempts", "wasted_tokens", "service_s", "queue_s", "money", "again", "unsent",
+)  # fmt: skip
+_figures = attrgetter(*_FIGURES)  # of a cost: one step for all, as there are many costs
+
+
+class _Tally:
     """A sum of costs under way."""
 
-    calls: int = 0
-    attempts: int = 0
-    wasted_tokens: int = 0
-    service_s: float = 0.0
-    queue_s: float = 0.0
-    money: float = 0.0
-    again: int = 0
-    unsent: int = 0
+    __slots__ = ("calls", "sums")
 
-    def count(self, cost: Cost | _Tally, calls: int) -> None:
-        self.add(cost)
+    def __init__(self) -> None:
+        self.calls, self.sums = 0, [0] * len(_FIGURES)
+
+    def count(self, figures: Sequence[Any], calls: int) -> None:
+        self.sums = list(map(add, self.sums, figures))
         self.calls += calls
-        self.attempts += cost.attempts
-        self.wasted_tokens += cost.wasted_tokens
-        self.service_s += cost.service_s
-        self.queue_s += cost.queue_s
-        self.money += cost.money
-        self.again += cost.again - cost.unsent
+
+    def took(self) -> dict[str, Any]:
+        """The sums by name."""
+        return dict(zip(_FIGURES, self.sums, strict=True))
 
     def facts(self) -> dict[str, Any]:
         """What parts and the whole have in common."""
+        took = self.took()
         return {
             "calls": self.calls,
-            "attempts": self.attempts,
-            "nlops": round(self.completion_tokens / TOKENS_PER_NLOP, 4),
-            "wasted_nlops": round(self.wasted_tokens / TOKENS_PER_NLOP, 4),
-            **{name: getattr(self, name) for name in COUNTS},
-            "money": self.money,
-            "asked_again": self.again,
+            "attempts": took["attempts"],
+            "nlops": round(took["completion_tokens"] / TOKENS_PER_NLOP, 4),
+            "wasted_nlops": round(took["wasted_tokens"] / TOKENS_PER_NLOP, 4),
+            **{name: took[name] for name in COUNTS},
+            "money": took["money"],
+            "asked_again": took["again"] - took["unsent"],
+            "queue_s": round(took["queue_s"], 4),
         }
 
 
@@ -218,7 +219,7 @@ class _Books:
                 self._call(node, node.cost)
         self.made = _Tally()
         for tally in self.ops.values():
-            self.made.count(tally, tally.calls)
+            self.made.count(tally.sums, tally.calls)
 
     def _call(self, node: Node, cost: Cost) -> None:
         error = peek_error(node)
@@ -227,10 +228,11 @@ class _Books:
         if cost.how == "made":
             answered = node.stage is Stage.SETTLED and not isinstance(error, Cancelled)
             calls = int(answered and cost.attempts > 0)
-            self.ops[node.name].count(cost, calls)
-            self.parts[node.scope.path].count(cost, calls)
+            figures = _figures(cost)
+            self.ops[node.name].count(figures, calls)
+            self.parts[node.scope.path].count(figures, calls)
         elif cost.how == "reused":
-            self.reused.count(cost, 1)
+            self.reused.count(_figures(cost), 1)
         elif cost.how == "driven":
             self.driven += 1
 
@@ -238,14 +240,14 @@ class _Books:
 def receipt_of(run: RunState) -> Receipt:
     """The receipt of a run, now."""
     books = _Books(run.root.subtree())
-    made = books.made
-    work_s = made.service_s + books.reused.service_s
-    work_tokens = made.completion_tokens + books.reused.completion_tokens
+    made, reused = books.made.took(), books.reused.took()
+    work_s = made["service_s"] + reused["service_s"]
+    work_tokens = made["completion_tokens"] + reused["completion_tokens"]
     end = run.end_s if run.end_s is not None else run.ports.outside.now_s()
     seconds = end - run.start_s
     bound = _lower_bound(run, work_tokens, books.span_tokens)
     return Receipt(
-        **made.facts(),
+        **books.made.facts(),
         reused=run.counts.reused,
         shared=run.counts.shared,
         failed=books.failed,
@@ -253,7 +255,6 @@ def receipt_of(run: RunState) -> Receipt:
         driven=books.driven,
         poor_judgements=_poor_judgements(run),
         seconds=round(seconds, 4),
-        queue_s=round(made.queue_s, 4),
         work_s=round(work_s, 4),
         span_s=round(books.span_s, 4),
         work_tokens=work_tokens,
@@ -280,12 +281,7 @@ def _poor_judgements(run: RunState) -> int:
 
 def _parts(tallies: dict[str, _Tally]) -> tuple[Part, ...]:
     return tuple(
-        Part(
-            name=name,
-            queue_s=round(tally.queue_s, 4),
-            service_s=round(tally.service_s, 4),
-            **tally.facts(),
-        )
+        Part(name=name, service_s=round(tally.took()["service_s"], 4), **tally.facts())
         for name, tally in tallies.items()
     )
 
