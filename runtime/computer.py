@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from nlpu.engines import engine_of
 from nlpu.engines.models.known import model_name
@@ -41,6 +41,7 @@ from nlpu.runtime.journal.places import Database, place_of
 from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.keywords import check_parts, check_settings
 from nlpu.runtime.loop_thread import Station
+from nlpu.runtime.many import Many
 from nlpu.runtime.naming import parts_of
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.breakpoints import Gate
@@ -48,16 +49,10 @@ from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 from nlpu.runtime.voice import Voice
 from nlpu.wire import Engine
 
-if TYPE_CHECKING:  # what evaluations alone need
-    from nlpu.eval.questions import Given, Subject
-    from nlpu.eval.scores import Report
-    from nlpu.runtime.fleet.batch import Batch
-    from nlpu.runtime.fleet.plan import Entry, Plan
-
 Program = Callable[..., Any]
 
 
-class Computer:
+class Computer(Many):
     """Processors and their scheduler; use it with ``with`` or ``async with``, or ``close`` it.
 
     Args:
@@ -123,10 +118,8 @@ class Computer:
         self.begins: Callable[[Run], object] = id  # called before a run's program is
         self._asked = {"engine": engine, "model": wanted} if isinstance(engine, str) else {}
         self._named = {
-            name: ", ".join(map(str, item))
-            if isinstance(item, list)
-            else item
-            if isinstance(item, str)
+            name: ", ".join(map(str, [item] if isinstance(item, str) else item))
+            if isinstance(item, str | list)
             else type(item).__name__
             for name, item in engines.items()
         }
@@ -141,66 +134,6 @@ class Computer:
         parts += [f"{len(self._live)} going"] * bool(self._live) + ["closed"] * station.is_closed
         where = "not journaled" if station.run_dir is None else str(station.run_dir)
         return one_line(f"Computer({', '.join([*parts, where])})")
-
-    def run(self, program: Program, /, *args: Any, **kwargs: Any) -> Run:
-        """Start a program and wait for it; Ctrl-C stops it, resumable."""
-        return self._wait(self.start(program, *args, **kwargs))
-
-    def evaluate(
-        self,
-        subject: Subject,
-        cases: Any,
-        *,
-        metric: Given = None,
-        against: Subject | Sequence[Subject] = (),
-        processors: Sequence[str] = ("",),
-        budget: Budget = UNLIMITED,
-        resume: str | None = None,
-        cache: str | os.PathLike[str] | None = None,
-    ) -> Report:
-        """Ask cases with known answers of an op or a program, and give the report. Raises Usage.
-
-        ``against`` is asked the same; ``processors`` are those to ask an op on; ``resume`` names
-        an evaluation to go on with. What ``cache``, a file of answers, has is not asked again.
-        A budget that runs out leaves a report of what was asked by then, which says so.
-        """
-        from nlpu.eval.cases import is_file
-        from nlpu.runtime.eval.answers import add_answers, answers_in, cache_of
-        from nlpu.runtime.eval.evaluation import prepared
-
-        asked, evaluation = prepared(subject, cases, metric, against, processors)
-        known = None if cache is None else cache_of(cache, self._station.run_dir)
-        if resume is None:
-            cached = {} if known is None else {"eval": {"cache": str(known)}}
-            header = {**cached, "reads": "a file of cases" if is_file(cases) else ""}
-            run = self.run(evaluation.evaluate, asked, budget=budget, header=header)
-        else:
-            run = self._wait(self.resume(resume, evaluation.evaluate, asked, budget=budget))
-        if known is not None:
-            add_answers(known, answers_in(state_of(run).root.subtree()))
-        return evaluation.outcome(run)
-
-    def map(
-        self, program: Program, inputs: Iterable[Any], *, name: str = "", at_once: int = 0,
-        ordered: bool = True, budget: Budget = UNLIMITED, retry: bool = False,
-        changed: bool = False,
-    ) -> Batch:  # fmt: skip
-        """Run a program for each input: iterate over it for what came of them. Raises Usage.
-
-        An input is the argument; a tuple holds several, a dict those by name. Under a ``name`` it
-        goes on where it was; ``retry`` tries failures again, ``changed`` goes on with another
-        program or model. The budget is for all.
-        """
-        from nlpu.runtime.fleet.mapped import planned
-
-        plan = (name, at_once, ordered, budget, retry, changed)
-        return self.batch(program, *planned(program, inputs, plan))
-
-    def batch(self, program: Program, entries: Iterable[Entry], plan: Plan) -> Batch:
-        """Plan a batch of inputs whose arguments are known (``map``)."""
-        from nlpu.runtime.fleet.batch import Batch
-
-        return Batch(self, self._station, program, entries, plan)
 
     def start(
         self, program: Program, /, *args: Any, budget: Budget = UNLIMITED,
@@ -379,13 +312,6 @@ class Computer:
                 self._release(run, error)
 
         self._station.call(step)
-
-    def _wait(self, run: Run) -> Run:
-        try:
-            return run.wait()
-        except KeyboardInterrupt:
-            run.stop()
-            raise
 
     @property
     def processors(self) -> dict[str, Any]:

@@ -21,12 +21,12 @@ Rules
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from math import inf
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from nlpu.errors import (
     BudgetExceeded,
@@ -54,12 +54,25 @@ from nlpu.runtime.scheduler.budget import BudgetLedger
 from nlpu.value import inside
 
 if TYPE_CHECKING:
-    from nlpu.runtime.computer import Computer
     from nlpu.runtime.loop_thread import Station
 
 MOST_AHEAD = 4096
 _AT_A_STEP = 512  # items of former lives
 _FEWEST = 8  # failures of the host in a row that stop a batch
+
+
+class Starts(Protocol):
+    """What a batch asks of a computer (rule 1)."""
+
+    @property
+    def processors(self) -> Mapping[str, Any]:
+        """The opened processors by name."""
+
+    def start(self, program: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Run:
+        """Start a run."""
+
+    def resume(self, name: str, program: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Run:
+        """Go on with one."""
 
 
 class Batch:
@@ -71,7 +84,7 @@ class Batch:
     """
 
     def __init__(
-        self, computer: Computer, station: Station, program: Callable[..., Any],
+        self, computer: Starts, station: Station, program: Callable[..., Any],
         entries: Iterable[Entry], plan: Plan,
     ) -> None:  # fmt: skip
         self.counts = Counts()
