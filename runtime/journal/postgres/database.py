@@ -104,9 +104,7 @@ def _parts(url: str) -> dict[str, Any]:
 
 def connect(database: Database) -> Connection:
     """Open a connection, of which every statement is a transaction. Raises psycopg.Error."""
-    db: Connection = psycopg.connect(**{**_DEFAULTS, **_parts(database.url)}, autocommit=True)
-    db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # of those that are begun
-    return db
+    return psycopg.connect(**{**_DEFAULTS, **_parts(database.url)}, autocommit=True)
 
 
 @contextmanager
@@ -157,8 +155,6 @@ def prepare(db: Connection, database: Database, steps: Sequence[str] = STEPS) ->
         return
     with db.transaction():
         db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    with db.transaction():  # a snapshot that sees what the one before made
-        db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         done = steps_done(db, database, most=len(steps))
         if not done:
             db.execute("CREATE SCHEMA nlpu")
@@ -173,7 +169,8 @@ def steps_done(
     db: Connection, database: Database, *, least: int = 0, most: int = len(STEPS)
 ) -> int:
     """Count the steps that were done; 0 where there is no schema. Raises Usage (rule 1)."""
-    if db.execute("SELECT to_regnamespace('nlpu')").fetchall() == [(None,)]:
+    # Not to_regnamespace: it may answer from before the lock that was waited for.
+    if not db.execute("SELECT FROM pg_namespace WHERE nspname = 'nlpu'").fetchall():
         return 0
     try:
         found = db.execute("SELECT mark, steps FROM nlpu.meta").fetchall()

@@ -22,6 +22,7 @@ COUNT: Final = """
     SELECT rows, (SELECT count(*) FROM nlpu.log WHERE journal = id), ARRAY(
         SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id ORDER BY 1)
     FROM nlpu.journal WHERE stem = %s"""
+SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 TEXTS: Final = """
     SELECT place, hash, body FROM nlpu.text JOIN nlpu.journal ON journal = id
     WHERE stem = %s AND place > %s AND place < %s ORDER BY place"""

@@ -41,7 +41,7 @@ from nlpu.runtime.journal.postgres.database import (
     typed,
 )
 from nlpu.runtime.journal.postgres.leases import Lease, Now
-from nlpu.runtime.journal.postgres.statements import BEGINNING, COUNT, ROWS, TEXTS
+from nlpu.runtime.journal.postgres.statements import BEGINNING, COUNT, ROWS, SNAPSHOT, TEXTS
 from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, place
 
 Post = Callable[[Callable[[], None]], object]
@@ -227,7 +227,8 @@ class PostgresStore(Buffered):
         stem, (seq, text) = self.path.stem, self._looked.get(run, (0, start))
         with self._errors():
             db = self._connected()
-            with db.transaction():  # one snapshot
+            with db.transaction():
+                db.execute(SNAPSHOT)
                 texts = db.execute(TEXTS, (stem, text, end)).fetchall()
                 rows = db.execute(ROWS, (stem, start, end, seq)).fetchall()
         self._take(texts, rows)
@@ -238,8 +239,7 @@ class PostgresStore(Buffered):
         """Read the beginning of a text of a run, and how long all of it is."""
         with self._errors():
             asked = (most, self.path.stem, place(run, number))
-            found = self._connected().execute(BEGINNING, asked).fetchall()
-        return found[0] if found else (b"", 0)
+            return self._connected().execute(BEGINNING, asked).fetchone() or (b"", 0)
 
     @contextmanager
     def _reader(self) -> Iterator[PostgresStore]:

@@ -6,8 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -195,6 +197,22 @@ def test_versions_of_the_schema(postgres: Any) -> None:
         with pytest.raises(psycopg.Error):
             prepare(db, database, broken)
         assert steps_done(db, database) == len(STEPS), "all steps, or none"
+
+
+def test_many_find_an_empty_database_at_once(postgres: Any) -> None:
+    """One makes the schema, and the others wait for it."""
+    for _ in range(5):
+        database = of(postgres.fresh())
+        gate = Barrier(8)
+
+        def begin(number: int, database: Database = database, gate: Barrier = gate) -> None:
+            gate.wait(PATIENCE_S)
+            with closing(store(database, f"j{number}")) as one:
+                write(one, f"{number}").result(PATIENCE_S)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(begin, range(8)))
+        assert [read(database, f"j{n}") for n in range(8)] == [[f"{n}"] for n in range(8)]
 
 
 def test_damage_is_found(postgres: Any) -> None:
