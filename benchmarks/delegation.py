@@ -45,7 +45,7 @@ SHOWN = [
     ("Tom sold the black bicycle.", "black"), ("There was a yellow lamp in the hall.", "yellow"),
     ("My aunt has a red boat.", "red"),
 ]  # fmt: skip
-COLUMNS = ("asked of", "right", "of", "95 %", "unsure", "money", "calls", "of them")
+COLUMNS = ("asked of", "right", "of", "95 %", "unsure", "money", "calls")
 app = typer.Typer(add_completion=False)
 
 
@@ -93,6 +93,8 @@ def tables(figures: dict[str, Any]) -> None:
     print(figures["routes"])
     title = f"{figures['items']} fresh items, asked for {figures['target']:g}"
     show(title, COLUMNS, map(_cells, figures["rows"]))
+    calls = figures["rows"][-1]["by"].items()
+    print(f"delegated: {', '.join(f'{calls} calls of {name}' for name, calls in calls)}")
 
 
 def measure(
@@ -143,9 +145,8 @@ def _row(name: str, asked: list[Case], run: Run) -> dict[str, Any]:
 
 def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
     borders = " - ".join(f"{100 * border:.0f}" for border in row["interval"])
-    by = ", ".join(f"{name} {calls}" for name, calls in row["by"].items())
-    return (row["name"], row["right"], row["of"], borders, row["unsure"],
-            f"{1000 * row['money'] / row['of']:.3g} for 1,000", row["calls"], by)  # fmt: skip
+    money = f"{1000 * row['money'] / row['of']:.3g} for 1,000"
+    return (row["name"], row["right"], row["of"], borders, row["unsure"], money, row["calls"])
 
 
 def price_of(model: str) -> Price:
