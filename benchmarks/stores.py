@@ -27,8 +27,9 @@ from typing import Any
 
 from nlpu import op
 from nlpu.runtime import Computer
-from nlpu.runtime.journal.places import Database, Place, opened, place_of, where_of
+from nlpu.runtime.journal.places import opened, place_of, where_of
 from nlpu.runtime.journal.store import RunLog
+from nlpu.runtime.journal.where import Database, Place
 from nlpu.testing import Scripted
 
 _ROWS = 32  # of a commit

@@ -37,8 +37,9 @@ from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.journal.header import header_of
 from nlpu.runtime.journal.moments import header_in
 from nlpu.runtime.journal.odd_rows import past_in
-from nlpu.runtime.journal.places import Database, place_of
+from nlpu.runtime.journal.places import place_of
 from nlpu.runtime.journal.store import RunLog
+from nlpu.runtime.journal.where import Database
 from nlpu.runtime.keywords import check_parts, check_settings
 from nlpu.runtime.loop_thread import Station
 from nlpu.runtime.many import Many

@@ -19,7 +19,7 @@ from nlpu.printing import shown
 from nlpu.processor import Limits, Price
 from nlpu.reliability import ASKED
 from nlpu.runtime.journal.edits import Edits
-from nlpu.runtime.journal.places import Database
+from nlpu.runtime.journal.where import Database
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 

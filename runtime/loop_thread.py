@@ -44,8 +44,9 @@ from nlpu.runtime.executor.clock import Clock
 from nlpu.runtime.executor.forks import check_process
 from nlpu.runtime.journal.file import older
 from nlpu.runtime.journal.header import new_stem
-from nlpu.runtime.journal.places import Place, is_there, opened, where_of
+from nlpu.runtime.journal.places import is_there, opened, where_of
 from nlpu.runtime.journal.store import JournalStore, NoJournal
+from nlpu.runtime.journal.where import Place
 from nlpu.runtime.kernel import Kernel
 from nlpu.runtime.naming import described
 from nlpu.wire import Engine

@@ -1,6 +1,8 @@
 """What a computer does with many runs: evaluations and batches. Computers inherit it.
 
-It stands on what every caller of a computer has, and imports what it needs when it is asked for.
+Rules
+1. It stands on what every caller of a computer has: to start a run, and to resume one.
+2. What evaluations and batches need is imported when one is asked for.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class Many(ABC):
 
     def run(self, program: Program, /, *args: Any, **kwargs: Any) -> Run:
         """Start a program and wait for it; Ctrl-C stops it, resumable."""
-        return self.wait_for(self.start(program, *args, **kwargs))
+        return self._wait(self.start(program, *args, **kwargs))
 
     @property
     @abstractmethod
@@ -45,7 +47,7 @@ class Many(ABC):
     def resume(self, name: str, program: Program, /, *args: Any, **kwargs: Any) -> Run:
         """Go on with a journaled run."""
 
-    def wait_for(self, run: Run) -> Run:
+    def _wait(self, run: Run) -> Run:
         """Wait until a run has ended; Ctrl-C stops it, resumable."""
         try:
             return run.wait()
@@ -82,7 +84,7 @@ class Many(ABC):
             header = {**cached, "reads": "a file of cases" if is_file(cases) else ""}
             run = self.run(evaluation.evaluate, asked, budget=budget, header=header)
         else:
-            run = self.wait_for(self.resume(resume, evaluation.evaluate, asked, budget=budget))
+            run = self._wait(self.resume(resume, evaluation.evaluate, asked, budget=budget))
         if known is not None:
             add_answers(known, answers_in(state_of(run).root.subtree()))
         return evaluation.outcome(run)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nlpu.errors import Usage
-    from nlpu.runtime.journal.places import Place
+    from nlpu.runtime.journal.where import Place
 
 FILE = "nlpu.toml"
 BUILT_IN = "built in"

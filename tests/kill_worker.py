@@ -27,7 +27,8 @@ from nlpu.processor import Limits
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.person import ScriptedPerson
-from nlpu.runtime.journal.places import Database, place_of
+from nlpu.runtime.journal.places import place_of
+from nlpu.runtime.journal.where import Database
 from nlpu.testing.scripted import Scripted
 
 IN_FLIGHT = 24

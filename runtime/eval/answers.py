@@ -38,9 +38,9 @@ from nlpu.private import make_file
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.usage import usage_of
 from nlpu.runtime.journal.edits import Ancestor, Edits
-from nlpu.runtime.journal.places import Place
 from nlpu.runtime.journal.records import Outcome, Past
 from nlpu.runtime.journal.store import RunLog
+from nlpu.runtime.journal.where import Place
 from nlpu.value import peek_error, peek_label
 
 Answer = tuple[str, list[Any]]  # the text that is kept of a reply, and its usage

@@ -24,9 +24,9 @@ from nlpu.prompt.convention import read, says_more
 from nlpu.reliability import Reliability
 from nlpu.runtime.graph.usage import MOST_FIGURES
 from nlpu.runtime.journal.file import damaged
-from nlpu.runtime.journal.places import Where
 from nlpu.runtime.journal.records import OddRow, Past, fold, past_of
 from nlpu.runtime.journal.store import Row, RunLog
+from nlpu.runtime.journal.where import Where
 
 Texts = Container[int]
 _Test = Callable[[Any, Texts], bool]

@@ -33,9 +33,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from nlpu.private import make_dir, make_file
-from nlpu.runtime.journal.places import Where
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.store import text_hash
+from nlpu.runtime.journal.where import Where
 
 MARK: Final = "own"  # in a header
 _SECRET: Final = "journal.key"

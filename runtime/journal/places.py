@@ -9,8 +9,6 @@ Whoever opens, lists or looks at journals asks here, with a place, or where one 
 
 Rules
 1. What a database needs is imported when one is named, and not before.
-2. A database is told (printed, logged, kept) without its password: ``str`` of it has none.
-3. What is said of a seat is as it was when it was looked at; ``again`` looks anew.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,53 +23,13 @@ from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.runtime.journal import file
 from nlpu.runtime.journal.sqlite import Journal
+from nlpu.runtime.journal.where import Database, Place, Seat, Where
 
 if TYPE_CHECKING:
     from nlpu.runtime.journal.store import JournalStore
 
-LEASE_S: Final = 15.0
-PATIENCE_S: Final = 30.0
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 _SCHEMES: Final = ("postgresql", "postgres")
-
-
-@dataclass(frozen=True)
-class Database:
-    """A database that keeps journals.
-
-    url: with what opens it. told: the same without a password.
-    lease_s: how long a journal stays its owner's who is not heard of. patience_s: how long a commit
-    is tried where the server does not answer.
-    """
-
-    url: str = field(repr=False)
-    told: str
-    has_password: bool = False
-    lease_s: float = LEASE_S
-    patience_s: float = PATIENCE_S
-
-    def __str__(self) -> str:
-        return self.told
-
-
-@dataclass(frozen=True)
-class Seat:
-    """One journal of a database (rule 3).
-
-    db: a connection that is to be used for it, and is somebody else's.
-    """
-
-    database: Database
-    stem: str
-    changed_s: float = field(default=0.0, compare=False)
-    owned: bool = field(default=False, compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.stem} in {self.database}"
-
-
-Place = Path | Database
-Where = Path | Seat
 
 
 def place_of(given: str | os.PathLike[str] | Database) -> Place:
@@ -125,7 +82,7 @@ def journals(place: Place) -> list[Where]:
 
 
 def again(where: Where) -> Where:
-    """Look anew at where a journal is (rule 3)."""
+    """Look anew at where a journal is."""
     if isinstance(where, Path):
         return where
     from nlpu.runtime.journal.postgres.database import seats

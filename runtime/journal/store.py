@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from nlpu.errors import JournalDamaged
 
 if TYPE_CHECKING:
-    from nlpu.runtime.journal.places import Where
+    from nlpu.runtime.journal.where import Where
 
 CHAIN_BYTES: Final = 8
 _HASH_BYTES: Final = 16

@@ -19,7 +19,8 @@ from nlpu.errors import NlpuError, UnknownProcessor
 from nlpu.extras import adding
 from nlpu.private import open_to_others
 from nlpu.runtime.journal import own
-from nlpu.runtime.journal.places import Place, journals, local
+from nlpu.runtime.journal.places import journals, local
+from nlpu.runtime.journal.where import Place
 from nlpu.runtime.settings import KEY_VARIABLE, Settings, api_key
 from nlpu.runtime.terminal.options import DEFAULT_SERVER
 

@@ -13,7 +13,7 @@ from nlpu.runtime.settings import ENGINES, NAMES, Settings, read
 if TYPE_CHECKING:
     from nlpu.processor import Price
     from nlpu.reliability import Reliability
-    from nlpu.runtime.journal.places import Place
+    from nlpu.runtime.journal.where import Place
     from nlpu.runtime.scheduler.budget import Budget
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"

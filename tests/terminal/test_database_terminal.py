@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.runtime.journal.places import Seat, journals, place_of
+from nlpu.runtime.journal.places import journals, place_of
+from nlpu.runtime.journal.where import Seat
 
 __all__ = ["nlpu"]  # a fixture
 SCRIPTED = ("--engine", "scripted")

@@ -15,7 +15,8 @@ from terminal_fixture import Terminal, nlpu
 
 from nlpu.errors import Usage
 from nlpu.runtime import Computer
-from nlpu.runtime.journal.places import Place, journals, place_of
+from nlpu.runtime.journal.places import journals, place_of
+from nlpu.runtime.journal.where import Place
 from nlpu.runtime.terminal.show.pruning import age_s, prune
 from nlpu.testing.scripted import Scripted
 

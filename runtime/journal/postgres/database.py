@@ -28,9 +28,9 @@ from psycopg import conninfo
 
 from nlpu.errors import NlpuError, RunBusy, StorageFailed, Usage
 from nlpu.printing import one_line
-from nlpu.runtime.journal.places import Database, Seat
 from nlpu.runtime.journal.postgres.owners import is_dead
 from nlpu.runtime.journal.postgres.statements import DELETE, LOOK, SIZE
+from nlpu.runtime.journal.where import Database, Seat
 
 Connection: TypeAlias = Any  # psycopg.Connection, of which mypy knows nothing
 MARK: Final = "journals of nlpu"

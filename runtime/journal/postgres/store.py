@@ -31,7 +31,6 @@ from typing import Any, Final
 import psycopg
 
 from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
-from nlpu.runtime.journal.places import Seat
 from nlpu.runtime.journal.postgres.database import (
     Connection,
     connect,
@@ -43,6 +42,7 @@ from nlpu.runtime.journal.postgres.database import (
 from nlpu.runtime.journal.postgres.leases import Lease, Now
 from nlpu.runtime.journal.postgres.statements import BEGINNING, COUNT, ROWS, SNAPSHOT, TEXTS
 from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, place
+from nlpu.runtime.journal.where import Seat
 
 Post = Callable[[Callable[[], None]], object]
 _BEATS: Final = 3  # in a lease

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Usage
 from nlpu.runtime.eval.evaluation import Evaluation, contestants_of
-from nlpu.runtime.journal.places import Place
+from nlpu.runtime.journal.where import Place
 from nlpu.runtime.loader import Program, file_of
 from nlpu.runtime.terminal.eval.subjects import Named, score_of, subject_of
 from nlpu.runtime.terminal.show.archive import EVALUATION, Record, find

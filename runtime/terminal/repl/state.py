@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlpu.runtime.handle import Run
-from nlpu.runtime.journal.places import Place
+from nlpu.runtime.journal.where import Place
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import Budget
 from nlpu.runtime.terminal.repl.session import Session

@@ -24,7 +24,8 @@ from nlpu.private import make_dir, make_file
 from nlpu.processor import FREE, Price
 from nlpu.reliability import Reliability
 from nlpu.runtime.journal.header import result_text
-from nlpu.runtime.journal.places import Place, local
+from nlpu.runtime.journal.places import local
+from nlpu.runtime.journal.where import Place
 from nlpu.runtime.observe.forecast import Forecast, Interval, forecast
 from nlpu.runtime.observe.receipt import Receipt
 from nlpu.runtime.observe.samples import Experience

@@ -38,7 +38,7 @@ from nlpu.errors import (
 )
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.handle import Run, state_of
-from nlpu.runtime.journal.places import Place
+from nlpu.runtime.journal.where import Place
 from nlpu.runtime.loop_thread import LeftBehind
 from nlpu.runtime.observe.receipt import Receipt
 from nlpu.runtime.settings import Settings

@@ -15,7 +15,7 @@ from nlpu.runtime.settings import api_key
 if TYPE_CHECKING:
     from nlpu.processor import Price
     from nlpu.runtime.computer import Computer
-    from nlpu.runtime.journal.places import Place
+    from nlpu.runtime.journal.where import Place
     from nlpu.runtime.loader import Program
     from nlpu.runtime.terminal.show.archive import Record
     from nlpu.runtime.voice import Voice

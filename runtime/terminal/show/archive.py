@@ -22,9 +22,10 @@ from nlpu.errors import JournalDamaged, NlpuError, Usage
 from nlpu.runtime.graph.usage import cost_of
 from nlpu.runtime.journal.header import typed
 from nlpu.runtime.journal.odd_rows import checked, fold_in, past_in
-from nlpu.runtime.journal.places import Place, Where, again, journals, opened
+from nlpu.runtime.journal.places import again, journals, opened
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.store import Row, RunLog
+from nlpu.runtime.journal.where import Place, Where
 from nlpu.runtime.journal.witness import beside, side_of
 from nlpu.runtime.loader import file_of
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP

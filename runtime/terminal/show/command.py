@@ -15,7 +15,7 @@ from nlpu.printing import safe
 from nlpu.runtime.terminal import options as o
 
 if TYPE_CHECKING:
-    from nlpu.runtime.journal.places import Place
+    from nlpu.runtime.journal.where import Place
     from nlpu.runtime.terminal.show.archive import Record
     from nlpu.runtime.terminal.show.run_folder import Summary
 

@@ -31,7 +31,7 @@ from nlpu.errors import MissingPart, NlpuError, ProgramError
 from nlpu.runtime.graph.kinds import JOINT
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.header import source_digest
-from nlpu.runtime.journal.places import Place
+from nlpu.runtime.journal.where import Place
 from nlpu.runtime.journal.witness import side_of
 from nlpu.runtime.terminal.run.interrupt import stop
 from nlpu.runtime.terminal.run.machine import loaded_again

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nlpu.errors import RunBusy, Usage
-from nlpu.runtime.journal.places import Place, Where, journals, remove, size_of
+from nlpu.runtime.journal.places import journals, remove, size_of
+from nlpu.runtime.journal.where import Place, Where
 from nlpu.runtime.terminal.show.archive import changed_s, owner
 from nlpu.runtime.terminal.show.run_folder import skimmed
 

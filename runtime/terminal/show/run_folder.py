@@ -26,16 +26,14 @@ from typing import Any
 from nlpu.errors import JournalDamaged, NlpuError, described
 from nlpu.printing import one_line
 from nlpu.runtime.journal.file import stranger
-from nlpu.runtime.journal.odd_rows import check, odd
-from nlpu.runtime.journal.places import Place, Where, journals
+from nlpu.runtime.journal.places import journals
 from nlpu.runtime.journal.records import Past
-from nlpu.runtime.journal.sqlite import Journal, whose
-from nlpu.runtime.journal.store import Buffered, Row, Space, place
 from nlpu.runtime.journal.tally import Tally
+from nlpu.runtime.journal.where import Place, Where
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.runtime.terminal.show.archive import Record, changed_s, record_of
+from nlpu.runtime.terminal.show.skim import BEGINNING, Skim, SkimFile
 
-BEGINNING = 1000  # bytes of a text
 _WIDTH = 200
 
 
@@ -51,44 +49,10 @@ class Summary:
     error: str = ""
 
 
-class Skim(Buffered):
-    """What a journal is of which sums are kept."""
-
-    sums: dict[int, Tally]
-
-    def _keep_text(self, space: Space, name: bytes, body: bytes) -> None:
-        """Nothing of it."""
-
-    def _keep_row(self, space: Space, row: Row) -> None:
-        run = whose(row) if self.joint else space.run
-        tally = self.sums.setdefault(run or 0, Tally())
-        tally.rows += 1
-        at = space.rows if self.joint else tally.rows
-        check(self.path, at, row, range(1, space.met + 1), run or 0, first=tally.rows == 1)
-        if not tally.take(row):
-            raise odd(self.path, at, row)
-
-    def start_of(self, run: int, number: int) -> tuple[bytes, int]:
-        """Read the beginning of a text of a run, and how many bytes all of it is."""
-        raise NotImplementedError
-
-
-class _SkimFile(Skim, Journal):
-    def __init__(self, path: Path) -> None:
-        self.sums = {}
-        super().__init__(path, read_only=True)
-
-    def start_of(self, run: int, number: int) -> tuple[bytes, int]:
-        key, run = ("id", 1) if self.joint else ("place", run)
-        query = f"SELECT substr(body, 1, ?), length(body) FROM text WHERE {key} = ?"
-        found = self._db.execute(query, (BEGINNING, place(run, number))).fetchone()
-        return found or (b"", 0)
-
-
 def summaries(
     run_dir: Place, limit: int | None = None, *, every: bool = False
 ) -> tuple[list[Summary], int]:  # fmt: skip
-    """List the runs of a directory, newest first, and say how many files were not read (rule 2).
+    """List the runs of a directory, newest first, and say how many files were not read (rule 3).
 
     Raises Usage.
     """
@@ -149,7 +113,7 @@ def skimmed(path: Where) -> list[Summary]:
 def _skimmed(path: Where) -> list[Summary]:
     journal: Any
     if isinstance(path, Path):
-        journal = _SkimFile(path)
+        journal = SkimFile(path)
     else:
         from nlpu.runtime.terminal.show.seat_skim import SeatSkim  # psycopg, too
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nlpu.runtime.journal.places import Seat
 from nlpu.runtime.journal.postgres.store import PostgresStore
-from nlpu.runtime.terminal.show.run_folder import BEGINNING, Skim
+from nlpu.runtime.journal.where import Seat
+from nlpu.runtime.terminal.show.skim import BEGINNING, Skim
 
 
 class SeatSkim(Skim, PostgresStore):

@@ -20,8 +20,9 @@ from kit import echo, finish, said
 
 from nlpu.errors import JournalDamaged, NlpuError, StorageFailed, Usage
 from nlpu.runtime import Computer
-from nlpu.runtime.journal.places import Database, Seat, journals, place_of
+from nlpu.runtime.journal.places import journals, place_of
 from nlpu.runtime.journal.store import RunLog
+from nlpu.runtime.journal.where import Database, Seat
 from nlpu.testing.scripted import Scripted
 
 ROOT = Path(__file__).parents[3]

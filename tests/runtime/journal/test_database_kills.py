@@ -23,7 +23,8 @@ from kill_programs import ACTS, SHAPES
 from kill_worker import Order, live
 from test_kills import DEADLINE_S, Book, Server, Story, Workers, bench, book_of, sweep, until
 
-from nlpu.runtime.journal.places import Seat, again, journals, place_of
+from nlpu.runtime.journal.places import again, journals, place_of
+from nlpu.runtime.journal.where import Seat
 
 LEASE_S = 1.0
 KILLED = ("chain", "fan", "loop", "acts")

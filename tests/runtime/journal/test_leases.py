@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from nlpu.errors import RunBusy, StorageFailed
-from nlpu.runtime.journal.places import Database, Seat, again, is_there, place_of
+from nlpu.runtime.journal.places import again, is_there, place_of
 from nlpu.runtime.journal.store import RunLog
+from nlpu.runtime.journal.where import Database, Seat
 
 PATIENCE_S = 30
 

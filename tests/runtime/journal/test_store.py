@@ -82,7 +82,8 @@ class Seated(Stand):
     """In a database."""
 
     def __init__(self, path: Path, server: Any) -> None:
-        from nlpu.runtime.journal.places import Seat, place_of
+        from nlpu.runtime.journal.places import place_of
+        from nlpu.runtime.journal.where import Seat
 
         self.server, self.url = server, server.shared
         self.seat = Seat(place_of(self.url), blake2b(str(path).encode()).hexdigest())  # type: ignore[arg-type]
