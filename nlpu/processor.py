@@ -19,7 +19,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -260,15 +260,15 @@ class Processor:
                     f"(this one takes {', '.join(sorted({'max_tokens', *able}))})"
                 )
 
-    async def attempt(
+    def attempt(
         self, request: Request, on_text: Callable[[str], None] | None = None
-    ) -> Reply:
+    ) -> Coroutine[Any, Any, Reply]:
         """One attempt: one request, or two for a model that thinks."""
         if not self.capabilities.token_prompts:
-            return await _send_and_mend(self, request, on_text)
+            return _send_and_mend(self, request, on_text)
         if not self.thinking_tokens:
-            return await self.engine.send(request, on_text)
-        return await _think_then_answer(self, request, on_text)
+            return self.engine.send(request, on_text)
+        return _think_then_answer(self, request, on_text)
 
 
 async def _send_and_mend(

@@ -41,13 +41,13 @@ class CallEvents:
 
     def _attempted(self, attempt: Attempt) -> None:
         node, now = attempt.node, self._ports.outside.turn_s
-        run = node.scope.run
+        run, key, texts = node.scope.run, node.key, node.texts
         if not run.history.keeps:
             return
-        assert node.key is not None and node.texts is not None
+        assert key is not None and texts is not None
         if not node.issue and run.replay.resumed:
             before = run.replay.past.calls.get(node.position)
-            if before is not None and before.key == node.key.hex():
+            if before is not None and before.key == key.hex():
                 node.issue = before.number
         if node.issue:
             run.history.attempt(node.issue, now)
@@ -55,8 +55,7 @@ class CallEvents:
             identity = attempt.queue.processor.identity
             completion = round(attempt.most.nlops * TOKENS_PER_NLOP)
             node.issue = run.history.issue(
-                node.position, node.work.op, identity, node.key, node.texts, attempt.most,
-                completion, now,
+                node.position, node.work.op, identity, key, texts, attempt.most, completion, now,
             )  # fmt: skip
 
     def _shared(self, event: events.Shared) -> None:
@@ -86,15 +85,13 @@ class CallEvents:
         self._ports.graph.settle(sharer, content)
 
     def _done(self, event: events.Done) -> None:
-        node, decoded, poor = event
-        assert node.cost is not None
+        (node, decoded, poor), cost = event, event.node.cost
+        assert cost is not None
         if poor is not None and _is_refused(poor):
-            node.cost.wasted_tokens += poor.tokens
+            cost.wasted_tokens += poor.tokens
             self._failed(events.Failed(node, poor.error, "program"))
             return
-        node.scope.run.history.result(
-            node.issue, decoded.text, node.cost, self._ports.outside.turn_s
-        )
+        node.scope.run.history.result(node.issue, decoded.text, cost, self._ports.outside.turn_s)
         node.reply = decoded.text
         self._ports.graph.settle(node, decoded.content)
 

@@ -121,17 +121,18 @@ class Calls:
 
     def ready(self, node: Node) -> None:
         """Find the call's result, its equal, or its place in the queue."""
-        op, replay, scheduler = node.work.op, node.scope.run.replay, self._scheduler
+        op, texts, run, scheduler = node.work.op, node.texts, node.scope.run, self._scheduler
+        replay, ancestor = run.replay, run.replay.ancestor
         queue = (
             None if replay.only and node.position in replay.past.absent else scheduler.queue_of(op)
         )
         if queue is None:
             self._absent(node)
-        assert node.texts is not None
-        key = node.scope.run.key(op, queue.processor, _draw(node), node.texts)
-        node.key = key if replay.ancestor is None else replay.ancestor.key(node.position, op, key)
-        if not (replay.resumed and self._known(node, node.key, node.texts, queue.processor)):
-            invalid = replay.invalid(node.key) if replay.past.invalid else ()
+        assert texts is not None
+        key = run.key(op, queue.processor, _draw(node), texts)
+        node.key = key = key if ancestor is None else ancestor.key(node.position, op, key)
+        if not (replay.resumed and self._known(node, key, texts, queue.processor)):
+            invalid = replay.invalid(key) if replay.past.invalid else ()
             scheduler.submit(node, self._ports.outside.turn_s, invalid)
             if scheduler.events:  # else it is queued, and this turn goes on to schedule
                 self.write()

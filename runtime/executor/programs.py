@@ -252,10 +252,9 @@ class Programs:
         self, scope: Scope, kept: Node | None, mine: list[Node], lasting: list[Node]
     ) -> None:
         """Cancel the scope's nodes that neither its result nor another living scope needs."""
-        inside = {node.seq for node in mine}
+        left = {node.seq: node for node in mine}
         spawns = any(type(node.work) is Spawn for node in mine)
         living = {s.path: s for s in self._living if s.run is scope.run} if spawns else {}
-        needed: set[int] = set()
         stack = [*lasting, kept] if kept is not None else [*lasting]
         for node in lasting:  # and the nested programs that they are in
             origin = node.scope.origin
@@ -264,17 +263,15 @@ class Programs:
                 origin = origin.scope.origin
         stack += [n for n in mine if n.wakers]
         if scope.parent is not None:  # else nobody is outside
-            stack += [n for n in mine if any(u.seq not in inside for u in n.users or ())]
+            stack += [n for n in mine if any(u.seq not in left for u in n.users or ())]
+        for node in stack:
+            left.pop(node.seq, None)
         while stack:
             node = stack.pop()
-            if node.seq in needed:
-                continue
-            needed.add(node.seq)
             reads = node.data_edges() if type(node.work) is not Spawn else may_read(node, living)
-            stack += [value for value in reads if value.seq in inside]
-        for node in mine:
-            if node.seq not in needed:
-                self._graph.cancel(node)
+            stack += [left.pop(value.seq) for value in reads if value.seq in left]
+        for node in left.values():
+            self._graph.cancel(node)
 
     def kill(self, scope: Scope) -> None:
         """Unwind a program that is still running."""

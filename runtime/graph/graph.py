@@ -32,6 +32,8 @@ from nlpu.runtime.journal.commits import CommitGate
 from nlpu.runtime.ports import Ports
 from nlpu.value import peek_error, peek_label
 
+_SETTLED = Stage.SETTLED  # enum attributes are slow to look up
+
 
 class Graph:
     """The growing graph of all runs of a computer."""
@@ -70,7 +72,7 @@ class Graph:
         return wakers
 
     def _step(self, node: Node) -> None:
-        if node.stage is Stage.SETTLED:
+        if node.stage is _SETTLED:
             return
         kind = KINDS[type(node.work)]
         try:
@@ -109,7 +111,7 @@ class Graph:
             self._cancel_grown(node)
             scope.nodes.pop()
             for value in node.read():
-                if not isinstance(value, Node) or value.stage is Stage.SETTLED:
+                if not isinstance(value, Node) or value.stage is _SETTLED:
                     scope.see(peek_label(value))
             raise
         self.ports.calls.issued(node)
@@ -121,7 +123,7 @@ class Graph:
             self._grown(node)
         waiting = 0
         for value in values:
-            if isinstance(value, Node) and value.stage is not Stage.SETTLED:
+            if isinstance(value, Node) and value.stage is not _SETTLED:
                 waiting += 1
                 if value.users is None:
                     value.users = []
@@ -134,7 +136,7 @@ class Graph:
         """The source's items are known, or never will be (rule 3)."""
         growers, source.growers = source.growers, None
         for node in growers or ():
-            if node.stage is not Stage.SETTLED:
+            if node.stage is not _SETTLED:
                 node.waiting = 0
                 self._make_ready(node)
 
@@ -157,7 +159,7 @@ class Graph:
 
     def fail(self, node: Node, error: BaseException) -> None:
         """The node has no content; this is why."""
-        if node.stage is not Stage.SETTLED:
+        if node.stage is not _SETTLED:
             self._close(
                 node, None, error, node.label_read()
             )  # an error may tell of all that was read
@@ -173,14 +175,14 @@ class Graph:
         users, node.users = node.users, None
         for user in users or ():
             user.waiting -= 1
-            if user.waiting == 0 and user.stage is not Stage.SETTLED:
+            if user.waiting == 0 and user.stage is not _SETTLED:
                 self._ready.append(user)
 
     # -- cancelling --------------------------------------------------------------------------
 
     def cancel(self, node: Node) -> None:
         """Nothing needs the node any more. Idempotent."""
-        if node.stage is Stage.SETTLED:
+        if node.stage is _SETTLED:
             return
         self.ports.calls.drop(node)
         error = Cancelled(f"{node.name} at {node.position} was cancelled: nothing needs its result")

@@ -69,13 +69,12 @@ def texts_of(node: Node) -> tuple[str, ...]:
     op: Op[Any] = node.work.op
     out = []
     for place, operand in zip(op.operands, node.operands, strict=True):
-        content = operand
+        content, is_text = operand, place.type.annotation is str
         if isinstance(operand, Value):
             content = peek_content(operand)
-            if place.type.annotation is not str or type(content) is not str:
+            if not is_text or type(content) is not str:
                 content = _taken(operand, content, place, op)
-        is_text = type(content) is str and place.type.annotation is str
-        text = content if is_text else place.type.render(content)
+        text = content if is_text and type(content) is str else place.type.render(content)
         out.append(text if text.isascii() else check_text(text, f"operand {place.name!r}"))
     return tuple(out)
 

@@ -45,6 +45,7 @@ from nlpu.value import State, Value, inside, see
 
 _SINKING = Lock()  # of any scope: it is rare
 ASTRAY = -1  # no thread has this number
+_SETTLED, _PENDING = Stage.SETTLED, State.PENDING  # enum attributes are slow to look up
 
 
 class Node(Value[Any]):
@@ -57,7 +58,7 @@ class Node(Value[Any]):
     )  # fmt: skip
 
     def __init__(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> None:
-        self._state = State.PENDING
+        self._state = _PENDING
         self._content = None
         self._error = None
         self._label = scope.label
@@ -118,7 +119,7 @@ class Node(Value[Any]):
         return not self.scope.going if here is None else join(here.label, label) == here.label
 
     def _seen_apart(self) -> None:
-        if self._state is State.PENDING or self.scope.going:
+        if self._state is _PENDING or self.scope.going:
             raise read_apart(self.name, going=self.scope.going)
 
     def each(self) -> list[Any]:
@@ -126,7 +127,7 @@ class Node(Value[Any]):
 
         Of a map over a list that is on its way, they are known once all of them are settled.
         """
-        if self.grown is None and self._state is State.PENDING:
+        if self.grown is None and self._state is _PENDING:
             try:
                 _ = self.value
             except NlpuError:
@@ -182,7 +183,7 @@ class Node(Value[Any]):
     def needed_by_others(self, than: Node) -> bool:
         """Whether a node that is not settled, or a program, waits for this one."""
         users = (user for user in self.users or () if user is not than)
-        return bool(self.wakers) or any(user.stage is not Stage.SETTLED for user in users)
+        return bool(self.wakers) or any(user.stage is not _SETTLED for user in users)
 
     def waken(self, waker: Callable[[], None]) -> None:
         """Call ``waker`` once, when the node's result is released."""
@@ -197,7 +198,7 @@ class Node(Value[Any]):
 
     def settled(self, content: Any, error: BaseException | None, label: Label) -> None:
         """Take the outcome, and extend the longest paths (rule 2)."""
-        advance(self, Stage.SETTLED)
+        advance(self, _SETTLED)
         self._content, self._error, self._label = content, error, label
         self._state = State.DONE if error is None else State.FAILED
         self.texts = None
@@ -273,7 +274,7 @@ class Scope:
         if self.is_async:
             raise BadOperand("in an async program a Value is not asked directly: write await v")
         if isinstance(value, Node):
-            if value._state is State.PENDING:
+            if value._state is _PENDING:
                 self._same_run(value)
                 self.ports.programs.park(self, value)
             self.saw(value)
@@ -287,7 +288,7 @@ class Scope:
             self._seen_astray(value)
             return
         if isinstance(value, Node):
-            if value._state is State.PENDING:
+            if value._state is _PENDING:
                 self._same_run(value)
                 yield from self.ports.programs.wait(self, value)
             self.saw(value)

@@ -223,10 +223,11 @@ class _Books:
 
     def _call(self, node: Node, cost: Cost) -> None:
         error = peek_error(node)
-        self.failed += error is not None and not isinstance(error, Cancelled)
+        cancelled = isinstance(error, Cancelled)
+        self.failed += error is not None and not cancelled
         self.trimmed += cost.trimmed
         if cost.how == "made":
-            answered = node.stage is Stage.SETTLED and not isinstance(error, Cancelled)
+            answered = node.stage is Stage.SETTLED and not cancelled
             calls = int(answered and cost.attempts > 0)
             figures = _figures(cost)
             self.ops[node.name].count(figures, calls)

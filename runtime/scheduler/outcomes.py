@@ -98,14 +98,14 @@ def _replied(board: Board, attempt: Attempt, reply: Reply, cost: Cost) -> None:
 
 
 def _done(board: Board, attempt: Attempt, decoded: Decoded, tokens: int) -> None:
-    node, run = attempt.node, attempt.run
-    assert node.key is not None and node.cost is not None
-    node.cost.trimmed = decoded.trimmed
-    before = run.invalid.pop(node.key, ()) if run.invalid else ()
+    node, run, key, cost = attempt.node, attempt.run, attempt.node.key, attempt.node.cost
+    assert key is not None and cost is not None
+    cost.trimmed = decoded.trimmed
+    before = run.invalid.pop(key, ()) if run.invalid else ()
     why = poverty(node.work.op, attempt.queue.processor, decoded.content)
     poor = _poor(attempt, why, before, tokens) if why else None
     board.events.append(Done(node, decoded, poor))
-    for sharer in run.followers.pop(node.key, ()):
+    for sharer in run.followers.pop(key, ()):
         board.events.append(Follows(node, sharer))
 
 

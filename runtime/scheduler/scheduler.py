@@ -81,17 +81,17 @@ class Scheduler(Board):
 
         invalid: what it had been answered in a former life of its run. Raises ConstraintRejected.
         """
-        run, op = self.runs[node.scope.run.number], node.work.op
-        assert node.key is not None
-        leader = run.leaders.get(node.key)
+        run, op, key = self.runs[node.scope.run.number], node.work.op, node.key
+        assert key is not None
+        leader = run.leaders.get(key)
         if leader is not None:
             self._share(run, leader, node)
             return
         queue = self.queues[op.processor or self.default]
         queue.processor.check(op)
         if invalid:
-            run.invalid.setdefault(node.key, invalid)
-        run.leaders[node.key] = node
+            run.invalid.setdefault(key, invalid)
+        run.leaders[key] = node
         advance(node, _READY)
         node.cost = Cost(start_s=now)
         run.counts.waiting += 1
@@ -193,15 +193,15 @@ class Scheduler(Board):
         self, queue: ProcessorQueue, run: RunCalls, node: Node, alone: bool
     ) -> Attempt | None:
         """An attempt of the call with its prompt, if that can be made and the budget allows it."""
-        op = node.work.op
-        assert node.key is not None and node.texts is not None and node.cost is not None
+        op, key, texts, cost, seq = node.work.op, node.key, node.texts, node.cost, node.seq
+        assert key is not None and texts is not None and cost is not None
         try:
             if queue.health.deaths and queue.health.quarantined(node):
                 raise quarantined(node, queue)
             processor = queue.processor.speaking(run.convention)
-            invalid = run.invalid.get(node.key, ()) if run.invalid else ()
-            ids = processor.prompt(op, node.texts, invalid)
-            prompt = processor.wire_prompt(op, node.texts, ids, invalid)
+            invalid = run.invalid.get(key, ()) if run.invalid else ()
+            ids = processor.prompt(op, texts, invalid)
+            prompt = processor.wire_prompt(op, texts, ids, invalid)
         except Exception as error:  # a tokenizer's, too: what was chosen before it is to be sent
             run.counts.waiting -= 1
             what = f"the tokenizer of {queue.processor.name} failed: {described(error)}"
@@ -209,23 +209,23 @@ class Scheduler(Board):
             return None
         most = run.most(op, queue.processor, len(ids))
         if not run.ledger.reserve(most):
-            heappush(run.ledger.blocked, (-node.rank, node.seq, node))
+            heappush(run.ledger.blocked, (-node.rank, seq, node))
             if run.counts.in_flight == 0 and run.ledger.reserved.calls == 0:  # it never will
                 self.events.append(StopRun(node, run.ledger.refusal(node.name, most)))
             return None
         if run.ledger.blocked:
             self.unblock(run)
         advance(node, Stage.SENT)
-        node.cost.attempts += 1
-        node.cost.unsent = 0
+        cost.attempts += 1
+        cost.unsent = 0
         sampling = op.sampling
         if sampling.seed is not None:
             sampling = sampling.drawn(node.work.sample, node.scope.path, node.draw)
         request = Request(
-            f"{run.number}:{node.seq}:{node.cost.attempts}", prompt, sampling,
+            f"{run.number}:{seq}:{cost.attempts}", prompt, sampling,
             op.result.constraint, -node.rank, op.result.probabilities,
         )  # fmt: skip
-        attempt = queue.attempts[node.seq] = Attempt(node, request, queue, run, most)
+        attempt = queue.attempts[seq] = Attempt(node, request, queue, run, most)
         queue.alone = alone
         run.counts.waiting -= 1
         run.counts.in_flight += 1

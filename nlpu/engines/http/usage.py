@@ -24,10 +24,10 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> Usage:
     prompt = _any(usage, "prompt_tokens", "input_tokens")
     told = completion is not None and (completion > 0 or not text or dialect.vllm)
     if prompt is not None and completion is not None and told:  # a text has tokens
-        cached = _count(usage, "prompt_tokens_details", "cached_tokens") or _any(
+        cached = _any(usage.get("prompt_tokens_details"), "cached_tokens") or _any(
             usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
         )
-        thought = _count(usage, "completion_tokens_details", "reasoning_tokens") or _any(
+        thought = _any(usage.get("completion_tokens_details"), "reasoning_tokens") or _any(
             usage, "reasoning_tokens"
         )
         return Usage(prompt, completion, min(cached or 0, prompt), thought or 0)
@@ -42,15 +42,14 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> Usage:
 
 
 def _any(usage: Any, *names: str) -> int | None:
-    """The first of the counts that is there."""
-    return next((n for n in (_count(usage, name) for name in names) if n is not None), None)
+    """The first of the counts that is there and can be true."""
+    if not isinstance(usage, dict):
+        return None
+    return next(filter(_is_count, map(usage.get, names)), None)
 
 
-def _count(usage: Any, *path: str) -> int | None:
-    """The count at that place of the usage, if there is one and it can be true."""
-    for name in path:
-        usage = usage.get(name) if isinstance(usage, dict) else None
-    return usage if type(usage) is int and 0 <= usage < _MOST_TOKENS else None
+def _is_count(said: Any) -> bool:
+    return type(said) is int and 0 <= said < _MOST_TOKENS
 
 
 def _estimate(chars: int) -> int:
