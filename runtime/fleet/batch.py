@@ -164,6 +164,7 @@ class Batch:
             self._wait(timeout_s, fresh)
             self._feed(fresh)
         self._former.items.commit()
+        self.counts.in_flight = len(self._live)
         return self._in_order(fresh)
 
     def stop(self, error: NlpuError, fresh: list[Item] | None = None) -> None:
@@ -229,7 +230,6 @@ class Batch:
     def _count(self, item: Item, fresh: list[Item]) -> None:
         setattr(self.counts, item.status, getattr(self.counts, item.status) + 1)
         self.counts.cost = total((self.counts.cost, item.cost))
-        self.counts.in_flight = len(self._live)
         fresh.append(item)
 
     # -- one input ---------------------------------------------------------------------------

@@ -83,9 +83,12 @@ class Item:
         """Write it as one line of JSON (rule 3)."""
         cost = {name: round(each, 9) for name, each in self.cost._asdict().items()}
         error = dict(zip(("type", "message"), self.why, strict=False)) or None
+        text = self.text or "null"
+        if "NaN" in text or "Infinity" in text:  # which JSON has not
+            text = compact(json.loads(text, parse_constant=str))
         named = f'"id":{compact(self.id)},' if self.id else ""
         return (
-            f'{{"index":{self.index},{named}"status":"{self.status}","result":{self.text or "null"}'
+            f'{{"index":{self.index},{named}"status":"{self.status}","result":{text}'
             f',"error":{compact(error)},"run":{compact(self.run)},"cost":{compact(cost)}}}'
         )
 
