@@ -169,7 +169,7 @@ class Batch:
 
     def stop(self, error: NlpuError, fresh: list[Item] | None = None) -> None:
         """End what goes on, resumable; ``error`` says why. Idempotent."""
-        if self.error is not None or (self.ended and self._former is not None):
+        if self.error is not None or (fresh is None and self._former is not None and self.ended):
             return
         self.error = error
         for run in list(self._live):

@@ -323,26 +323,27 @@ def test_however_it_is_stopped_and_reordered_each_input_has_its_own_result(
 
 @settings(max_examples=15)
 @given(
-    most=st.integers(0, 12), at_once=st.integers(1, 6), seed=st.integers(0, 10**6),
-    lives=st.integers(1, 4),
-)  # fmt: skip
-def test_the_budget_of_a_batch_is_never_exceeded(
-    most: int, at_once: int, seed: int, lives: int
+    most=st.lists(st.integers(0, 15), min_size=1, max_size=3),
+    at_once=st.integers(1, 6),
+    seed=st.integers(0, 10**6),
+)
+def test_the_budget_of_a_batch_is_never_exceeded_and_all_of_it_can_be_used(
+    most: list[int], at_once: int, seed: int
 ) -> None:
     """Over its lives, and though calls of all runs are under way at once."""
     random = Random(seed)
     inputs = [str(number) for number in range(8)]
     model = Scripted(slow(lambda text: random.random()))
     with TemporaryDirectory() as folder:
-        for _ in range(lives):
+        for limit in [*sorted(most), 16]:
             with computer(model, folder) as machine:
                 batch = machine.map(
-                    asks_once, inputs, name="x", at_once=at_once, budget=Budget(calls=most)
+                    told, inputs, name="x", at_once=at_once, budget=Budget(calls=limit)
                 )
                 items = list(batch)
-                assert batch.counts.cost.calls == len(items) <= most
-    assert len(model.seen) == min(most, 8)
-    assert batch.counts.done == min(most, 8) or batch.error is not None
+                assert len(model.seen) == limit and 2 * len(items) <= limit
+                assert (batch.error is None) == (limit == 16)
+    assert [item.result for item in items] == [f"{text}!" for text in inputs]
 
 
 def test_seconds_are_for_the_whole_batch(tmp_path: Path) -> None:
