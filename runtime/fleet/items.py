@@ -67,8 +67,8 @@ class Item:
     run: str
     cost: Amount = NOTHING
     label: Label = UNTRUSTED
-    text: str = ""
-    why: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
+    why: tuple[str, ...] = field(default=(), repr=False)
     content: Any = field(default=None, repr=False)
 
     @property
