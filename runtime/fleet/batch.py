@@ -29,7 +29,6 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from nlpu.errors import (
-    BudgetExceeded,
     DeadlineExceeded,
     HostError,
     Interrupted,
@@ -78,6 +77,8 @@ class Starts(Protocol):
 class Batch:
     """Iterate over it, with ``for`` or ``async for``, for the items; it begins with the first.
 
+    One that is stopped before its end gives the items that there are, and raises why.
+
     Attributes:
         counts: How far it is.
         error: Why it was stopped before its end, if it was.
@@ -111,7 +112,7 @@ class Batch:
     def __iter__(self) -> Iterator[Item]:
         while not self.ended:
             yield from self.step()
-        self.close()
+        self._end()
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         import asyncio
@@ -119,7 +120,13 @@ class Batch:
         while not self.ended:
             for item in await asyncio.to_thread(self.step):
                 yield item
+        self._end()
+
+    def _end(self) -> None:
+        """Let go of it; raises why it came to no end, which must not look like one."""
         self.close()
+        if self.error is not None:
+            raise self.error
 
     def __enter__(self) -> Self:
         return self
@@ -177,13 +184,14 @@ class Batch:
             self._wait(timeout_s, fresh)
             self._feed(fresh)
         self._former.items.commit()
+        self.counts.in_flight = len(self._live)
         return self._in_order(fresh)
 
     def stop(self, error: NlpuError, fresh: list[Item] | None = None) -> None:
         """End what goes on, resumable; ``error`` says why. Idempotent."""
-        if self.error is not None or (self.ended and self._former is not None):
+        if fresh is None and self._former is not None and self.ended:
             return
-        self.error = error
+        self.error = self.error or error
         for run in list(self._live):
             run.stop()
         if fresh is None and self._former is not None:
@@ -222,14 +230,14 @@ class Batch:
         while self._has_room(len(fresh)):
             try:
                 entry = next(self._entries)
+                item = self._begin(self._read, entry)
             except StopIteration:
                 self._exhausted = True
                 return
-            except NlpuError as error:  # an input that is none; those that go on come to their end
-                self.error = error
+            except NlpuError as error:  # an input that is none
+                self.stop(error, fresh)
                 return
-            index, self._read = self._read, self._read + 1
-            item = self._begin(index, entry)
+            self._read += 1
             if item is not None:
                 self.counts.known += 1
                 self._count(item, fresh)
@@ -242,7 +250,6 @@ class Batch:
     def _count(self, item: Item, fresh: list[Item]) -> None:
         setattr(self.counts, item.status, getattr(self.counts, item.status) + 1)
         self.counts.cost = total((self.counts.cost, item.cost))
-        self.counts.in_flight = len(self._live)
         fresh.append(item)
 
     # -- one input ---------------------------------------------------------------------------
@@ -309,8 +316,7 @@ class Batch:
             return
         error, root = run.error, root_of(run.error)
         if isinstance(error, Stopped) and run.status != "needs_person":
-            if isinstance(error, BudgetExceeded):
-                self.stop(error, fresh)
+            self.stop(error, fresh)
             return
         if isinstance(root, StorageFailed | JournalDamaged):  # its end is kept nowhere
             self.stop(root, fresh)

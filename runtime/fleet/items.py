@@ -67,8 +67,8 @@ class Item:
     run: str
     cost: Amount = NOTHING
     label: Label = UNTRUSTED
-    text: str = ""
-    why: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
+    why: tuple[str, ...] = field(default=(), repr=False)
     content: Any = field(default=None, repr=False)
 
     @property
@@ -83,9 +83,12 @@ class Item:
         """Write it as one line of JSON (rule 3)."""
         cost = {name: round(each, 9) for name, each in self.cost._asdict().items()}
         error = dict(zip(("type", "message"), self.why, strict=False)) or None
+        text = self.text or "null"
+        if "NaN" in text or "Infinity" in text:  # which JSON has not
+            text = compact(json.loads(text, parse_constant=str))
         named = f'"id":{compact(self.id)},' if self.id else ""
         return (
-            f'{{"index":{self.index},{named}"status":"{self.status}","result":{self.text or "null"}'
+            f'{{"index":{self.index},{named}"status":"{self.status}","result":{text}'
             f',"error":{compact(error)},"run":{compact(self.run)},"cost":{compact(cost)}}}'
         )
 

@@ -28,8 +28,14 @@ def go(text: str, topic: str = "rain", times: int = 1):
 def takes(record: dict[str, int], flag: bool = False):
     return [record, flag]
 
-def plain(text: str):
-    return text
+def odd(text: str):
+    if text == "b":
+        raise ValueError("\\udc80")
+    return {"nan": [float("nan"), -float("inf")], "text": "NaN"}
+
+def busy(text: str):
+    while True:
+        pass
 '''
 SCRIPTED = ("--engine", "scripted")
 
@@ -279,6 +285,25 @@ def test_at_once_can_be_set(nlpu: Terminal, folder: Path) -> None:
     assert "at_once must be a whole number" in nlpu(*each("in.jsonl")).err
     (folder / "nlpu.toml").write_text("at_once = 3\n")
     assert nlpu(*each("in.jsonl")).code == 0
+
+
+def test_lines_are_json_whatever_programs_give(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    assert nlpu(*each("in.jsonl", "--out", "out.jsonl", program="odd")).code == 1
+    text = (folder / "out.jsonl").read_text()
+    assert '"result":{"nan":["NaN","-Infinity"],"text":"NaN"}' in text
+    assert "\udc80" in lines(text)[1]["error"]["message"]
+
+
+def test_a_program_that_is_busy_does_not_outlast_the_seconds(folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    args = ("run", "mine.py:busy", *SCRIPTED, "--each", "in.jsonl", "--seconds", "0.2", "--json")
+    ended = subprocess.run(
+        [*COMMAND, *args, "--out", "out"], cwd=folder, env=environment(), capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 3 and "busy in Python" in ended.stderr
+    assert json.loads(ended.stdout)["error"]["type"] == "DeadlineExceeded"
 
 
 # -- stopping --------------------------------------------------------------------------------------

@@ -185,13 +185,14 @@ def _carry_out(
     batch: Batch, results: Results, ended: Ended, as_json: bool, seconds: float | None,
     check: Callable[[], None],
 ) -> int:  # fmt: skip
-    begun_s = time.monotonic()
+    begun, begun_s = False, time.monotonic()
     overdue_s = begun_s + _OVERDUE_S + (inf if seconds is None else seconds)
     with interrupting.Interrupts():
         try:
             with Shown(ended.total) as shown:
                 batch.open()
                 check()
+                begun = True
                 while not batch.ended:
                     if time.monotonic() > overdue_s:  # the scheduler would have said so
                         raise DeadlineExceeded(
@@ -210,7 +211,7 @@ def _carry_out(
             ended.error = Interrupted("interrupted")
         except NlpuError as error:
             ended.error = error
-            if not (batch.counts.ended or batch.counts.in_flight):  # it has not begun
+            if not begun:
                 raise
         finally:
             stopped = _stop(batch, ended.error or Interrupted("stdout is closed"))

@@ -59,7 +59,7 @@ class Results:
                 write(text)
             return
         try:
-            self._file.write(text.encode())
+            self._file.write(text.encode(errors="backslashreplace"))
             self._file.flush()
         except OSError as error:
             raise self._failed(error) from None

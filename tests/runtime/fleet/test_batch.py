@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -17,11 +18,14 @@ from kit import count, echo, said, shorten, slow
 
 from nlpu import (
     Budget,
+    BudgetExceeded,
     FakeClock,
+    Interrupted,
     JournalDamaged,
     Limits,
     Malformed,
     NeedsPerson,
+    NlpuError,
     ProgramError,
     RunBusy,
     Unreachable,
@@ -32,6 +36,7 @@ from nlpu.label import USER
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.fleet.batch import Batch
+from nlpu.runtime.fleet.items import Item
 from nlpu.runtime.fleet.plan import Entry, Plan
 from nlpu.testing.scripted import Say, Scripted, Seen
 
@@ -51,6 +56,14 @@ def computer(model: Any = None, folder: str | Path | None = None, **more: Any) -
     """On a fake clock, with a model that says what it was asked."""
     engine = model if isinstance(model, Scripted) else Scripted(model or said)
     return Computer(engine, run_dir=folder, clock=FakeClock(), **more)
+
+
+def all_there_is(batch: Batch) -> list[Item]:
+    """The items of one that is stopped before its end, which is raised last."""
+    found: list[Item] = []
+    with suppress(NlpuError):
+        found.extend(batch)
+    return found
 
 
 def lines(batch: Batch) -> list[str]:
@@ -200,7 +213,7 @@ def test_a_host_that_is_gone_stops_the_batch_and_not_every_input() -> None:
     limits = Limits(patience_s=0, attempts=1)
     with computer(gone, limits=limits) as machine:
         batch = machine.map(asks_once, map(str, range(1000)), at_once=10)
-        items = list(batch)
+        items = all_there_is(batch)
     assert len(items) < 40 and all(item.status == "failed" for item in items)
     assert "inputs in a row failed" in str(batch.error) and "nobody there" in str(batch.error)
 
@@ -215,8 +228,10 @@ def test_under_its_name_it_goes_on_and_asks_nothing_again(tmp_path: Path) -> Non
     first, second = Scripted(said), Scripted(said)
     with computer(first, tmp_path) as machine:
         batch = machine.map(told, inputs, name="letters", budget=Budget(calls=7), at_once=3)
-        before = list(batch)
-        assert type(batch.error).__name__ == "BudgetExceeded" and 2 <= len(before) < 9
+        before: list[Item] = []
+        with pytest.raises(BudgetExceeded):
+            before.extend(batch)
+        assert batch.error is not None and 2 <= len(before) < 9
     with computer(second, tmp_path) as machine:
         batch = machine.map(told, inputs, name="letters", budget=Budget(calls=99))
         items = list(batch)
@@ -323,26 +338,27 @@ def test_however_it_is_stopped_and_reordered_each_input_has_its_own_result(
 
 @settings(max_examples=15)
 @given(
-    most=st.integers(0, 12), at_once=st.integers(1, 6), seed=st.integers(0, 10**6),
-    lives=st.integers(1, 4),
-)  # fmt: skip
-def test_the_budget_of_a_batch_is_never_exceeded(
-    most: int, at_once: int, seed: int, lives: int
+    most=st.lists(st.integers(0, 15), min_size=1, max_size=3),
+    at_once=st.integers(1, 6),
+    seed=st.integers(0, 10**6),
+)
+def test_the_budget_of_a_batch_is_never_exceeded_and_all_of_it_can_be_used(
+    most: list[int], at_once: int, seed: int
 ) -> None:
     """Over its lives, and though calls of all runs are under way at once."""
     random = Random(seed)
     inputs = [str(number) for number in range(8)]
     model = Scripted(slow(lambda text: random.random()))
     with TemporaryDirectory() as folder:
-        for _ in range(lives):
+        for limit in [*sorted(most), 16]:
             with computer(model, folder) as machine:
                 batch = machine.map(
-                    asks_once, inputs, name="x", at_once=at_once, budget=Budget(calls=most)
+                    told, inputs, name="x", at_once=at_once, budget=Budget(calls=limit)
                 )
-                items = list(batch)
-                assert batch.counts.cost.calls == len(items) <= most
-    assert len(model.seen) == min(most, 8)
-    assert batch.counts.done == min(most, 8) or batch.error is not None
+                items = all_there_is(batch)
+                assert len(model.seen) == limit and 2 * len(items) <= limit
+                assert (batch.error is None) == (limit == 16)
+    assert [item.result for item in items] == [f"{text}!" for text in inputs]
 
 
 def test_seconds_are_for_the_whole_batch(tmp_path: Path) -> None:
@@ -354,7 +370,7 @@ def test_seconds_are_for_the_whole_batch(tmp_path: Path) -> None:
 
     with Computer(Scripted(said), run_dir=tmp_path) as machine:
         batch = machine.map(never_ends, list("abc"), at_once=2, budget=Budget(seconds=0.3))
-        assert [item.result for item in batch] == ["a"]
+        assert [item.result for item in all_there_is(batch)] == ["a"]
     assert "0.3 seconds ran out" in str(batch.error)
 
 
@@ -441,3 +457,24 @@ def test_who_needs_a_person_waits_for_one_and_nobody_else_does(tmp_path: Path) -
     assert [item.result for item in once(ScriptedPerson(approve=lambda call: True))] == [
         "a", "posted b", "c",
     ]  # fmt: skip
+
+
+def test_an_input_that_is_none_stops_the_batch_and_is_raised(tmp_path: Path) -> None:
+    with computer(folder=tmp_path) as machine:
+        batch = machine.map(told, ["a", object(), "c"], name="x", at_once=1)
+        items: list[Item] = []
+        with pytest.raises(Usage, match="input 2 has no JSON form"):
+            items.extend(batch)
+    assert [item.result for item in items] == ["a!"]
+
+
+def test_a_program_that_stops_itself_stops_the_batch() -> None:
+    """An input without an outcome would leave those behind it waiting."""
+
+    def gives_up(text: str) -> str:
+        if text == "b":
+            raise Interrupted("no more")
+        return text
+
+    with computer() as machine, pytest.raises(Interrupted, match="no more"):
+        list(machine.map(gives_up, list("abc"), at_once=1))
