@@ -20,12 +20,12 @@ for a real one are tried on it, and what comes of them is a simulation.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from math import exp, lgamma, log, log1p
 from random import Random
 from statistics import fmean
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -39,7 +39,7 @@ from nlpu.value import remembered
 Sum = Annotated[int, Field(ge=0, le=19)]
 BY_DEFAULT = 3
 TEMPERATURE = 0.7
-_MOST_AHEAD, _GRID = 20, 2000
+_LEADS, _GRID, _LEAST_WORTH = range(1, 41), 500, 1e-9
 
 
 SHOWN = [
@@ -63,7 +63,7 @@ CASES = tuple(
 
 
 class Tower(BaseModel):
-    """The sum as it came out, whether it is right, and by how much answers led.
+    """The sum as it came out, whether it is right, and by how much answers led at most.
 
     forecast: how many draws were expected, 0 without a datasheet.
     """
@@ -79,8 +79,9 @@ class Tower(BaseModel):
         said = "right" if self.right else "WRONG"
         if self.unsure_at is not None:
             said = f"unsure at digit {self.unsure_at} from the right"
+        most = "up to " * bool(self.forecast)
         cost = f"; {self.forecast:,.0f} draws were expected" if self.forecast else ""
-        return f"{shown}\n{len(self.total)} digits, {said}; answers led by {self.ahead}{cost}"
+        return f"{shown}\n{len(self.total)} digits, {said}; answers led by {most}{self.ahead}{cost}"
 
 
 def tower(digits: int = 1000, seed: int = 0, reliability: float = 0.95, sheet: str = "") -> Tower:
@@ -88,11 +89,14 @@ def tower(digits: int = 1000, seed: int = 0, reliability: float = 0.95, sheet: s
     if digits < 1:
         raise BadOperand(f"digits must be 1 or more, not {digits}")
     one, other = numbers(digits, seed)
-    ahead, forecast = plan(sheet, reliability, digits)
-    vote = ahead_by(ahead, temperature=TEMPERATURE)(add_digits)
+    leads, forecast = plan(sheet, reliability, digits)
+    ahead = max(leads.values(), default=BY_DEFAULT)
     written, carry = list[str](), 0
     for place in range(digits):
-        found = vote(f"{one[-1 - place]} + {other[-1 - place]} + {carry}", sample=place).value
+        digits_here = (one[-1 - place], other[-1 - place], str(carry))
+        lead = leads.get("+".join(digits_here), BY_DEFAULT)
+        vote = ahead_by(lead, temperature=TEMPERATURE)(add_digits)
+        found = vote(" + ".join(digits_here), sample=place).value
         if isinstance(found, Unsure):
             total = "".join(reversed(written))
             return Tower(
@@ -143,56 +147,66 @@ def plainly(one: str, other: str) -> str:
     return f"{carry or ''}{''.join(reversed(written))}"
 
 
-def plan(sheet: str, reliability: float, steps: int) -> tuple[int, float]:
-    """By how much answers must lead, and the draws that all steps take; (3, 0) without a sheet.
+def plan(sheet: str, reliability: float, steps: int) -> tuple[dict[str, int], float]:
+    """By how much answers to each sum must lead, and the draws of all steps; none without a sheet.
 
-    What is not known of an input counts: of its draws and of one more, that is right as often as
-    all draws are, it is known how probable which chance is, and each is led by so much. The choice
-    is noted in the journal: a run that goes on keeps it.
+    What is not known of a sum counts: of its draws and of one more, that is right as often as all
+    draws are, it is known how probable which chance is. The choice is noted in the journal: a run
+    that goes on keeps it.
     """
     if not sheet:
-        return BY_DEFAULT, 0.0
+        return {}, 0.0
 
-    def read() -> list[float]:
+    def read() -> list[Any]:
         model, known = drawn_in(sheet)
         if known.keys() != {case.id for case in CASES}:
             raise Usage(f"{sheet} has {len(known)} of the {len(CASES)} sums: draw all of them")
-        cases = known.values()
-        hard = [case.id for case in cases if case.share <= 0.5]
+        hard = [name for name, case in known.items() if case.share <= 0.5]
         if hard:
             raise OutOfReach(
-                f"{model} gets {len(hard)} of {len(cases)} sums wrong at least as often as "
+                f"{model} gets {len(hard)} of {len(known)} sums wrong at least as often as "
                 f"right ({', '.join(hard[:5])}): no vote mends that; take the next larger model",
-                1 - len(hard) / len(cases),
+                1 - len(hard) / len(known),
             )
-        return list(lead_over([(round(c.share * len(c.draws)), len(c.draws)) for c in cases],
-                              reliability, steps))  # fmt: skip
+        drawn = {n: (round(c.share * len(c.draws)), len(c.draws)) for n, c in known.items()}
+        return list(leads_over(drawn, reliability, steps))
 
-    ahead, forecast = remembered(read, "a datasheet")
-    return int(ahead), forecast
+    leads, forecast = remembered(read, "a datasheet")
+    return leads, forecast
 
 
-def lead_over(
-    drawn: Sequence[tuple[int, int]], reliability: float, steps: int
-) -> tuple[int, float]:
-    """By how much answers must lead, and the draws of all steps, from (right, all) of each input.
+def leads_over(
+    drawn: Mapping[str, tuple[int, int]], reliability: float, steps: int
+) -> tuple[dict[str, int], float]:
+    """By how much answers to each sum must lead, and the draws of all steps, from its draws: how
+    many are right, and how many there are. Raises OutOfReach where no lead is shown to do.
 
-    Raises OutOfReach where no lead is shown to do.
+    Each leads by one more as long as that is worth more than so much, the same of all sums.
     """
-    mean = (sum(right for right, _ in drawn) + 1) / (sum(count for _, count in drawn) + 2)
-    inputs, best = Counter(drawn), 0.0
-    for k in range(1, _MOST_AHEAD + 1):
-        wrong = sum(n * _ruin(right + mean, count - right + 1 - mean, k)
-                    for (right, count), n in inputs.items()) / len(drawn)  # fmt: skip
-        best = max(best, (1 - wrong) ** steps)
-        if best >= reliability:
-            chances = [(right + mean) / (count + 1) for right, count in drawn]
-            return k, steps * fmean(draws_ahead(p, k) for p in chances)
+    kinds = drawn.values()
+    mean = (sum(right for right, _ in kinds) + 1) / (sum(count for _, count in kinds) + 2)
+    wrong = {
+        (right, count): [_ruin(right + mean, count - right + 1 - mean, k) for k in _LEADS]
+        for right, count in set(kinds)
+    }
+    best, worth = 0.0, 0.1
+    while worth > _LEAST_WORTH:
+        lead = {kind: _lead(row, worth) for kind, row in wrong.items()}
+        right = (1 - fmean(wrong[kind][lead[kind] - 1] for kind in kinds)) ** steps
+        if right >= reliability:
+            draws = [draws_ahead((kind[0] + mean) / (kind[1] + 1), lead[kind]) for kind in kinds]
+            return {name: lead[kind] for name, kind in drawn.items()}, steps * fmean(draws)
+        best, worth = max(best, right), worth / 2
     raise OutOfReach(
         f"with these draws {steps:,} steps are shown to be all right in {best:.3f} at most: too "
         "little is known of some sums; make a datasheet of more draws, or take fewer steps",
         best,
     )
+
+
+def _lead(wrong: Sequence[float], worth: float) -> int:
+    gains = (here - there for here, there in pairwise(wrong))
+    return next((k for k, gain in enumerate(gains, 1) if gain < worth), len(wrong))
 
 
 def _ruin(right: float, wrong: float, k: int) -> float:

@@ -23,7 +23,7 @@ from nlpu.programs.tower import (
     CASES,
     add_digits,
     drawn_in,
-    lead_over,
+    leads_over,
     numbers,
     plainly,
     simulated,
@@ -85,14 +85,21 @@ def test_a_plan_over_inputs_is_that_of_one_where_they_are_alike() -> None:
 
 def test_what_is_not_known_of_a_sum_counts() -> None:
     """The more is known the less answers must lead; what no lead mends is refused."""
-    assert [lead_over([(n, n)] * 200, 0.95, 1000)[0] for n in (3, 5, 12)] == [7, 2, 1]
-    assert lead_over([(5, 5)] * 199 + [(29, 30)], 0.95, 1000)[0] == 3
+
+    def leads(*drawn: tuple[int, int]) -> tuple[dict[str, int], float]:
+        return leads_over(dict(zip((case.id for case in CASES), drawn, strict=True)), 0.95, 1000)
+
+    for n, k in ((5, 2), (12, 1)):
+        assert set(leads(*[(n, n)] * 200)[0].values()) == {k}
+    found, draws = leads(*[(6, 6)] * 199, (22, 30))
+    assert found["0+0+0"] == 2 < found["9+9+1"] and draws < 2100  # who slips is asked more often
     for drawn in ([(5, 5)] * 199 + [(4, 5)], [(2, 2)] * 200):
         with pytest.raises(OutOfReach, match="make a datasheet of more draws") as refused:
-            lead_over(drawn, 0.95, 1000)
+            leads(*drawn)
         assert refused.value.best < 0.95
-    k, draws = lead_over([(9000, 10_000)] * 200, 0.95, 1000)
-    assert k == ahead_for(P, 0.95, 1000) and draws == pytest.approx(1000 * draws_ahead(P, k), 1e-2)
+    found, draws = leads(*[(9000, 10_000)] * 200)
+    k = ahead_for(P, 0.95, 1000)
+    assert set(found.values()) == {k} and draws == pytest.approx(1000 * draws_ahead(P, k), 1e-2)
 
 
 def test_a_lead_keeps_its_promise_where_sums_differ() -> None:
@@ -101,17 +108,18 @@ def test_a_lead_keeps_its_promise_where_sums_differ() -> None:
     for seed in range(20):
         dice = Random(seed)
         chances = [dice.betavariate(200, 1) for _ in range(200)]
-        drawn = []
-        for p in chances:
+        drawn = {}
+        for case, p in zip(CASES, chances, strict=True):
             right = sum(dice.random() < p for _ in range(5))
             more = 25 * (right < 5)
-            drawn.append((right + sum(dice.random() < p for _ in range(more)), 5 + more))
+            drawn[case.id] = (right + sum(dice.random() < p for _ in range(more)), 5 + more)
         try:
-            k, _ = lead_over(drawn, 0.95, 1000)
+            found, _ = leads_over(drawn, 0.95, 1000)
         except OutOfReach:
             continue
         kept += 1
-        assert prod(right_ahead(p, k) ** 5 for p in chances) >= 0.95
+        leads = (found[case.id] for case in CASES)
+        assert prod(right_ahead(p, k) ** 5 for p, k in zip(chances, leads, strict=True)) >= 0.95
     assert kept == 19
 
 
