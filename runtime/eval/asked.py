@@ -167,7 +167,9 @@ def _measured(run: RunState, op: Op[Any]) -> Iterator[_Measured]:
     for name in [op.processor] if op.processor else known.opened:
         mine = op if name in (op.processor, known.default) else replace(op, processor=name)
         for sheet in there:
-            if not sheet.differs(**asked_now(mine, run)) and sheet.has(op.name, op.digest.hex()):
+            if not sheet.differs(**asked_now(mine, run.root)) and sheet.has(
+                op.name, op.digest.hex()
+            ):
                 table = sheet.of(op.name, op.digest.hex())
                 yield _Measured(mine, sheet, table, _spent(run, run.processor(name), table))
                 break
@@ -206,7 +208,7 @@ def _not_measured(run: RunState, op: Op[Any], asked: Reliability) -> NotMeasured
 def _lacks(sheet: Datasheet, op: Op[Any], run: RunState) -> str:
     if op.name not in sheet.ops:
         return f"that of {sheet.model} has {', '.join(sheet.ops) or 'no op'}"
-    return sheet.differs(**asked_now(op, run)) or (
+    return sheet.differs(**asked_now(op, run.root)) or (
         f"in that of {sheet.model} {op.name} has other words, examples or settings"
     )
 
