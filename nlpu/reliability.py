@@ -17,9 +17,9 @@ from typing import Any
 
 from nlpu.checks import COUNT, FLAG, PATH, Fit, check, is_number, maybe
 from nlpu.errors import BadOperand, Usage
+from nlpu.eval.bounds import SHARE
 from nlpu.printing import shown
 
-SHARE: Fit = (lambda x: is_number(x) and 0 < x < 1, "a share between 0 and 1, without these")
 PART: Fit = (lambda x: is_number(x) and 0 <= x < 1, "a share of 0 or more, and less than 1")
 _FITS = {"share": SHARE, "abstain": PART, "steps": COUNT, "table": FLAG}
 

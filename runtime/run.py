@@ -57,6 +57,7 @@ class RunState:
         self.reliability = None if given is None else Reliability(**given)
         self.sheets: tuple[str, ...] = tuple(self.header.get("sheets", ()))
         self.chosen: dict[str, Chosen] = {}  # how what must be reliable is asked, by position
+        self.unplanned: dict[str, NlpuError] = {}  # why not, by position
         self.steps = 0  # of those that must be right together
         self.ports = ports
         self.number = journal.run

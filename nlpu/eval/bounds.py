@@ -20,12 +20,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil, e, exp, floor, lgamma, log, log1p
 
-from nlpu.checks import check
+from nlpu.checks import Fit, check, is_number
 from nlpu.errors import BadOperand, ProgramError
-from nlpu.reliability import SHARE
 
 LEVEL = 0.05  # how often what is shown may be false
 _MOST_CASES = 1 << 17
+SHARE: Fit = (lambda x: is_number(x) and 0 < x < 1, "a share between 0 and 1, without these")
 
 
 class TooFewCases(ProgramError):

@@ -34,9 +34,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nlpu.checks import check
 from nlpu.errors import BadOperand, Usage
-from nlpu.eval.bounds import LEVEL, OutOfReach, TooFewCases, cases_needed, shown
+from nlpu.eval.bounds import LEVEL, SHARE, OutOfReach, TooFewCases, cases_needed, shown
 from nlpu.printing import counted, figure, one_line
-from nlpu.reliability import PART, SHARE
+from nlpu.reliability import PART
 
 
 class Trial(BaseModel):

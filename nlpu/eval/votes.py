@@ -37,8 +37,7 @@ from typing import Any, NamedTuple, Protocol
 
 from nlpu.checks import COUNT, check
 from nlpu.errors import BadOperand
-from nlpu.eval.bounds import OutOfReach
-from nlpu.reliability import SHARE
+from nlpu.eval.bounds import SHARE, OutOfReach
 
 _MOST_AHEAD = 8  # draws for each k * k: one race in 20,000 is not over by then at p = 1/2
 

@@ -26,7 +26,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nlpu.errors import Usage
+from nlpu.errors import NlpuError, Usage
 from nlpu.eval.bounds import LEVEL, NotMeasured, OutOfReach, TooFewCases
 from nlpu.eval.datasheet import Datasheet, OpSheet, sheet_in
 from nlpu.eval.recipes import Choice, Chosen, choose
@@ -65,16 +65,29 @@ def planned(run: RunState, op: Op[Any], asked: Reliability) -> Subject[Any]:
     position = f"main/reliably/{op.name}{on} {op.digest.hex()} {asked!r}"
     if position not in run.chosen:
         noted = run.replay.heard(position, _PLAN)
-        if noted is None:
-            made = _plan(run, op, asked)
-            run.note(position, _PLAN, made.model_dump(mode="json"))
-            noted = made
-        run.chosen[position] = Chosen.model_validate(noted)
+        run.chosen[position] = (
+            _planned_anew(run, position, op, asked)
+            if noted is None
+            else Chosen.model_validate(noted)
+        )
     chosen = run.chosen[position]
     there = replace(op, processor=chosen.processor or op.processor)
     if not chosen.ahead:
         return there
     return ahead_by(chosen.ahead, most=chosen.most, temperature=chosen.temperature)(there)
+
+
+def _planned_anew(run: RunState, position: str, op: Op[Any], asked: Reliability) -> Chosen:
+    """What is chosen now, noted; a run that cannot plan it is told so once, and then again."""
+    if position in run.unplanned:
+        raise run.unplanned[position].with_traceback(None)
+    try:
+        made = _plan(run, op, asked)
+    except NlpuError as error:
+        run.unplanned[position] = error
+        raise
+    run.note(position, _PLAN, made.model_dump(mode="json"))
+    return made
 
 
 # -- planning --------------------------------------------------------------------------------------
@@ -154,7 +167,9 @@ def _measured(run: RunState, op: Op[Any]) -> Iterator[_Measured]:
     for name in [op.processor] if op.processor else known.opened:
         mine = op if name in (op.processor, known.default) else replace(op, processor=name)
         for sheet in there:
-            if not sheet.differs(**asked_now(mine, run)) and sheet.has(op.name, op.digest.hex()):
+            if not sheet.differs(**asked_now(mine, run.root)) and sheet.has(
+                op.name, op.digest.hex()
+            ):
                 table = sheet.of(op.name, op.digest.hex())
                 yield _Measured(mine, sheet, table, _spent(run, run.processor(name), table))
                 break
@@ -193,7 +208,7 @@ def _not_measured(run: RunState, op: Op[Any], asked: Reliability) -> NotMeasured
 def _lacks(sheet: Datasheet, op: Op[Any], run: RunState) -> str:
     if op.name not in sheet.ops:
         return f"that of {sheet.model} has {', '.join(sheet.ops) or 'no op'}"
-    return sheet.differs(**asked_now(op, run)) or (
+    return sheet.differs(**asked_now(op, run.root)) or (
         f"in that of {sheet.model} {op.name} has other words, examples or settings"
     )
 

@@ -160,7 +160,7 @@ def delegated(
 def _part(scope: Scope, op: Op[Any], sheet: Datasheet) -> Part:
     """What a processor is planned with. Raises UnknownProcessor, Usage."""
     processor = scope.run.processor(op.processor)
-    sheet.check_asked(**asked_now(op, scope.run))
+    sheet.check_asked(**asked_now(op, scope))
     mine = sheet.of(op.name, op.digest.hex())
     money = processor.price.of(round(mine.tokens[0]), 0, round(mine.tokens[1]))
     return Part(str(op.processor), mine, money, mine.busy_s(processor.max_in_flight))

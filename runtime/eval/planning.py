@@ -54,9 +54,8 @@ from nlpu.runtime.eval.corrections import (
     ask,
     called,
 )
-from nlpu.runtime.graph.node import Node, current_scope
+from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn
-from nlpu.runtime.run import RunState
 from nlpu.value import Value, current, remembered, see
 
 R = TypeVar("R")
@@ -112,7 +111,7 @@ def reliable(
         if _is_sheet(cases):
             sheet = sheet_in(cases)
             if scope is not None:
-                sheet.check_asked(**asked_now(op, scope.run))
+                sheet.check_asked(**asked_now(op, scope))
             found, left_out = read_off(op, tried, sheet, abstains=abstains)
             digest = sheet.digest()
         chosen = choose(found, reliability, abstain)
@@ -169,9 +168,9 @@ def _asked(case: Case) -> str:
     return json.dumps(plain(case.operands), sort_keys=True, default=str)
 
 
-def asked_now(op: Op[Any], run: RunState) -> dict[str, str]:
+def asked_now(op: Op[Any], scope: Scope) -> dict[str, str]:
     """What a datasheet must be of, to tell of an op in this run."""
-    can = run.processor(op.processor).capabilities
+    run, can = scope.run, scope.run.processor(op.processor).capabilities
     system = {} if op.system is not None else {"system": str(run.header.get("system", ""))}
     return {
         "model": can.model, "source": can.source, "weights": can.weights,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import chdir
 from math import inf, nan
 from pathlib import Path
 from random import Random
@@ -343,6 +344,30 @@ def test_its_draws_are_streamed_like_any(sheet: Path) -> None:
     with computer(Scripted("red"), sheets=sheet) as machine:
         run = machine.start(lambda: colour("x", reliability=0.95).value, stream=True)
         assert {str(piece) for piece in run.stream()} == {"red"}
+
+
+def test_what_cannot_be_planned_is_found_out_once_a_life(tmp_path: Path) -> None:
+    """A thousand calls do not read the sheets a thousand times; who mends them resumes."""
+    sheet = measured(tmp_path / "sheet.json", of=colour.using(name="tint"))
+
+    def program() -> Any:
+        first = colour("a", reliability=0.95).error
+        if first is not None:
+            measured(sheet)  # of no account any more
+        return colour("b", reliability=0.95).value
+
+    runs = tmp_path / "runs"
+    run = execute(program, engine="red", run_dir=runs, sheets=sheet)
+    assert isinstance(run.error, NotMeasured) and run.receipt.calls == 0
+    assert resumed(runs, run, program, engine="red").result == "red"
+
+
+def test_a_computer_that_is_given_none_has_those_of_the_settings(tmp_path: Path) -> None:
+    measured(tmp_path / "sheet.json")
+    (tmp_path / "nlpu.toml").write_text('sheets = "sheet.json"')
+    with chdir(tmp_path):
+        run = execute(lambda: colour("x", reliability=0.95).value, engine="red")
+    assert run.result == "red" and run.receipt.calls == 2
 
 
 # -- a run -----------------------------------------------------------------------------------------
