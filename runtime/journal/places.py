@@ -30,6 +30,7 @@ from nlpu.runtime.journal.sqlite import Journal
 if TYPE_CHECKING:
     from nlpu.runtime.journal.store import JournalStore
 
+Post = Callable[[Callable[[], None]], object]  # has a step done on somebody's thread
 LEASE_S: Final = 15.0
 PATIENCE_S: Final = 30.0
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
@@ -103,6 +104,11 @@ def local(place: Place) -> Path:
     return place if isinstance(place, Path) else Path(".nlpu", "runs")
 
 
+def at_once(step: Callable[[], None]) -> None:
+    """Do a step here and now."""
+    step()
+
+
 def url_of(place: Place) -> str:
     """Name a place with all that opens it: not to be shown."""
     return place.url if isinstance(place, Database) else str(place)
@@ -164,12 +170,12 @@ def is_there(where: Where) -> bool:
 
 def opened(
     where: Where, *, durable: bool = False, read_only: bool = False, run: int | None = None,
-    post: Callable[[Callable[[], None]], object] | None = None,
+    post: Post = at_once,
 ) -> JournalStore:  # fmt: skip
     """Open a journal; ``post`` has a step done by who writes it. Raises RunBusy, JournalDamaged,
     StorageFailed."""
     if isinstance(where, Path):
         return Journal(where, durable=durable, read_only=read_only, run=run)
-    from nlpu.runtime.journal.postgres.store import PostgresStore, at_once
+    from nlpu.runtime.journal.postgres.store import PostgresStore
 
-    return PostgresStore(where, read_only=read_only, post=post or at_once)
+    return PostgresStore(where, read_only=read_only, post=post)

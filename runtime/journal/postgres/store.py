@@ -20,7 +20,7 @@ Rules
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -31,7 +31,7 @@ from typing import Any, Final
 import psycopg
 
 from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
-from nlpu.runtime.journal.places import Seat
+from nlpu.runtime.journal.places import Post, Seat, at_once
 from nlpu.runtime.journal.postgres.database import (
     Connection,
     connect,
@@ -44,15 +44,9 @@ from nlpu.runtime.journal.postgres.leases import Lease, Now
 from nlpu.runtime.journal.postgres.statements import BEGINNING, COUNT, ROWS, SNAPSHOT, TEXTS
 from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, place
 
-Post = Callable[[Callable[[], None]], object]
 _BEATS: Final = 3  # in a lease
 _PAUSE_S: Final = 0.2
 _CLOSING_S: Final = 10.0
-
-
-def at_once(step: Callable[[], None]) -> None:
-    """Do a step."""
-    step()
 
 
 class PostgresStore(Buffered):
@@ -153,9 +147,10 @@ class PostgresStore(Buffered):
                 return self._lease.commit(self._connected(), batch, again=again)
             except psycopg.Error as error:
                 self._disconnect()
-                again, late = True, time.monotonic() >= end_s
-                if late or not passing(error) or self._closing.wait(_PAUSE_S):
+                late, pause_s = time.monotonic() >= end_s, _PAUSE_S if again else 0
+                if late or not passing(error) or self._closing.wait(pause_s):
                     return typed(self.path.database, error)
+                again = True
             except Exception as error:  # the future must be set, whatever it is
                 return StorageFailed(f"cannot write to {self.path}: {error}")
 
@@ -198,9 +193,12 @@ class PostgresStore(Buffered):
 
     def _leave(self) -> None:
         lease, self._lease = self._lease, None
-        if lease is not None:
+        for _ in range(2):  # the connection may have been cut
             with suppress(psycopg.Error):  # then it ends by itself
-                lease.give_up(self._connected(), discard=self._discard)
+                if lease is not None:
+                    lease.give_up(self._connected(), discard=self._discard)
+                break
+            self._disconnect()
         self._disconnect()
 
     # -- reading ----------------------------------------------------------------------------

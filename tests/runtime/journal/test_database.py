@@ -250,7 +250,9 @@ def test_a_cut_connection_costs_nothing(postgres: Any) -> None:
         unheard(one)
         write(one, "last").result(PATIENCE_S)
         write(one, "after").result(PATIENCE_S)
+        postgres.do(cut.format(database.url.rpartition("/")[2]))
     assert read(database) == [x for n in range(5) for x in (f"{n}", "same")] + ["last", "after"]
+    store(database).close()  # nobody has it: it was given up, over another connection
 
 
 def unheard(store: Any) -> None:
