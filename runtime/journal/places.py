@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Post = Callable[[Callable[[], None]], object]  # has a step done on somebody's thread
 LEASE_S: Final = 15.0
 PATIENCE_S: Final = 30.0
-_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _SCHEMES: Final = ("postgresql", "postgres")
 
 
@@ -58,10 +58,7 @@ class Database:
 
 @dataclass(frozen=True)
 class Seat:
-    """One journal of a database (rule 3).
-
-    db: a connection that is to be used for it, and is somebody else's.
-    """
+    """One journal of a database (rule 3). ``owned``: by a process that may be alive."""
 
     database: Database
     stem: str
