@@ -18,9 +18,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
@@ -125,6 +126,15 @@ def journals(place: Place) -> list[Where]:
     if place.exists() and not place.is_dir():
         raise Usage(f"{place} is no directory; --run-dir names the one where runs are journaled")
     return [*file.journals(place)]
+
+
+def reading(place: Place) -> AbstractContextManager[Any]:
+    """Give a connection for reading several journals of a database; None of a folder."""
+    if isinstance(place, Path):
+        return nullcontext()
+    from nlpu.runtime.journal.postgres.database import looking
+
+    return looking(place)
 
 
 def again(where: Where) -> Where:

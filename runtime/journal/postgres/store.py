@@ -50,11 +50,12 @@ _CLOSING_S: Final = 10.0
 
 
 class PostgresStore(Buffered):
-    """An open journal. ``now``: the time of tests, in seconds (None: the server's)."""
+    """An open journal. ``now``: the time of tests (None: the server's). ``db``: to read over."""
 
     def __init__(
-        self, seat: Seat, *, read_only: bool = False, post: Post = at_once, now: Now = lambda: None
-    ) -> None:
+        self, seat: Seat, *, read_only: bool = False, post: Post = at_once, now: Now = lambda: None,
+        db: Connection | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.path: Any = seat
         self.read_only, self._post, self._now = read_only, post, now
@@ -65,7 +66,7 @@ class PostgresStore(Buffered):
         self._closing, self._discard = Event(), False
         self._lease: Lease | None = None
         self._thread: Thread | None = None
-        self._db: Connection | None = None
+        self._db = self._lent = db
         with self._errors():
             self._open()
 
@@ -75,7 +76,7 @@ class PostgresStore(Buffered):
             if not self.read_only:
                 prepare(db, database)
                 self._lease = Lease(db, self.path, self._now)
-            self._there = not self.read_only or steps_done(db, database) > 0
+            self._there = bool(not self.read_only or self._lent or steps_done(db, database))
             if self._there:
                 self._count(db)
         except BaseException:
@@ -161,7 +162,7 @@ class PostgresStore(Buffered):
 
     def _disconnect(self) -> None:
         db, self._db = self._db, None
-        if db is not None:
+        if db is not None and db is not self._lent:
             db.close()
 
     def _beat(self) -> None:
