@@ -24,13 +24,13 @@ import typer
 
 from nlpu import Case, Computer, Op, Usage
 from nlpu.checks import COUNT, RATE, check
+from nlpu.eval.bounds import SHARE
 from nlpu.eval.datasheet import Datasheet, OpSheet, sheet_in
 from nlpu.eval.intervals import wilson
 from nlpu.eval.speed import Pace
 from nlpu.eval.votes import Ahead, Majority, Rule
 from nlpu.printing import figure
 from nlpu.prompt.convention import DEFAULT
-from nlpu.reliability import SHARE
 from nlpu.runtime.bench.paces import cases_for, reading_of, speed_of
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.results import AsJson, Model, Output, Plot, Where, deliver, processor

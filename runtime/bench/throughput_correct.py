@@ -24,13 +24,13 @@ from typing import Any, NamedTuple
 
 from nlpu import Case, Computer, ahead_by
 from nlpu.checks import check
+from nlpu.eval.bounds import SHARE
 from nlpu.eval.datasheet import sheet_in
 from nlpu.eval.questions import Question, questions
 from nlpu.eval.routes import Step
 from nlpu.ops.op import Op
 from nlpu.printing import figure
 from nlpu.prompt.convention import DEFAULT
-from nlpu.reliability import SHARE
 from nlpu.runtime.bench.paces import Way, as_it_is, asked, cases_for, right_of, slots
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.servers import target as target_of

@@ -33,12 +33,12 @@ from weakref import WeakKeyDictionary
 
 from nlpu.checks import DEADLINE, check
 from nlpu.errors import BadOp, BadOperand, HostError, ModelError, NotInRun, Usage
+from nlpu.eval.bounds import SHARE
 from nlpu.eval.datasheet import Datasheet, sheet_in
 from nlpu.eval.routes import Part, Route, Routes, Step, routes_of
 from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Op
 from nlpu.printing import one_line
-from nlpu.reliability import SHARE
 from nlpu.runtime.eval.corrections import Corrected, Subject, Unsure, ahead_by, ask
 from nlpu.runtime.eval.planning import asked_now
 from nlpu.runtime.eval.turns import cascade

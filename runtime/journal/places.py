@@ -15,20 +15,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.runtime.journal import file
 from nlpu.runtime.journal.sqlite import Journal
-from nlpu.runtime.journal.where import Database, Place, Seat, Where
+from nlpu.runtime.journal.where import Database, Place, Post, Seat, Where, at_once
 
 if TYPE_CHECKING:
     from nlpu.runtime.journal.store import JournalStore
 
-_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _SCHEMES: Final = ("postgresql", "postgres")
 
 
@@ -81,6 +82,15 @@ def journals(place: Place) -> list[Where]:
     return [*file.journals(place)]
 
 
+def reading(place: Place) -> AbstractContextManager[Any]:
+    """Give a connection for reading several journals of a database; None of a folder."""
+    if isinstance(place, Path):
+        return nullcontext()
+    from nlpu.runtime.journal.postgres.database import looking
+
+    return looking(place)
+
+
 def again(where: Where) -> Where:
     """Look anew at where a journal is."""
     if isinstance(where, Path):
@@ -121,13 +131,12 @@ def is_there(where: Where) -> bool:
 
 def opened(
     where: Where, *, durable: bool = False, read_only: bool = False,
-    run: int | Collection[int] | None = None,
-    post: Callable[[Callable[[], None]], object] | None = None,
+    run: int | Collection[int] | None = None, post: Post = at_once,
 ) -> JournalStore:  # fmt: skip
     """Open a journal; ``post`` has a step done by who writes it. Raises RunBusy, JournalDamaged,
     StorageFailed."""
     if isinstance(where, Path):
         return Journal(where, durable=durable, read_only=read_only, run=run)
-    from nlpu.runtime.journal.postgres.store import PostgresStore, at_once
+    from nlpu.runtime.journal.postgres.store import PostgresStore
 
-    return PostgresStore(where, read_only=read_only, post=post or at_once)
+    return PostgresStore(where, read_only=read_only, post=post)

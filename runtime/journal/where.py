@@ -9,12 +9,14 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 LEASE_S: Final = 15.0
 PATIENCE_S: Final = 30.0
+Post = Callable[[Callable[[], None]], object]  # has a step done on somebody's thread
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,7 @@ class Database:
 
 @dataclass(frozen=True)
 class Seat:
-    """One journal of a database (rule 2).
-
-    db: a connection that is to be used for it, and is somebody else's.
-    """
+    """One journal of a database (rule 2). ``owned``: by a process that may be alive."""
 
     database: Database
     stem: str
@@ -54,3 +53,8 @@ class Seat:
 
 Place = Path | Database
 Where = Path | Seat
+
+
+def at_once(step: Callable[[], None]) -> None:
+    """Do a step here and now."""
+    step()

@@ -60,7 +60,7 @@ _KEPT: Final = "what was finished before is kept and can be resumed"
 _REMEDIES: Final = {  # by the start of the SQLSTATE
     "28": "Check the user, and the password: PGPASSWORD, ~/.pgpass, or in the URL",
     "3D": "Make it (createdb), or name another",
-    "42501": "Its user may not: GRANT CREATE ON DATABASE, or name a database of its own",
+    "42501": "Its user may not: GRANT what is missing, or name a database of its own",
     "53100": f"Free space on its disk; {_KEPT}",
     "25006": "It takes no writes, as a standby does; name its primary",
 }

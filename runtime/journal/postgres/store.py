@@ -20,7 +20,7 @@ Rules
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -42,25 +42,20 @@ from nlpu.runtime.journal.postgres.database import (
 from nlpu.runtime.journal.postgres.leases import Lease, Now
 from nlpu.runtime.journal.postgres.statements import BEGINNING, COUNT, ROWS, SNAPSHOT, TEXTS
 from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, place
-from nlpu.runtime.journal.where import Seat
+from nlpu.runtime.journal.where import Post, Seat, at_once
 
-Post = Callable[[Callable[[], None]], object]
 _BEATS: Final = 3  # in a lease
 _PAUSE_S: Final = 0.2
 _CLOSING_S: Final = 10.0
 
 
-def at_once(step: Callable[[], None]) -> None:
-    """Do a step."""
-    step()
-
-
 class PostgresStore(Buffered):
-    """An open journal. ``now``: the time of tests, in seconds (None: the server's)."""
+    """An open journal. ``now``: the time of tests (None: the server's). ``db``: to read over."""
 
     def __init__(
-        self, seat: Seat, *, read_only: bool = False, post: Post = at_once, now: Now = lambda: None
-    ) -> None:
+        self, seat: Seat, *, read_only: bool = False, post: Post = at_once, now: Now = lambda: None,
+        db: Connection | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.path: Any = seat
         self.read_only, self._post, self._now = read_only, post, now
@@ -71,7 +66,7 @@ class PostgresStore(Buffered):
         self._closing, self._discard = Event(), False
         self._lease: Lease | None = None
         self._thread: Thread | None = None
-        self._db: Connection | None = None
+        self._db = self._lent = db
         with self._errors():
             self._open()
 
@@ -81,7 +76,7 @@ class PostgresStore(Buffered):
             if not self.read_only:
                 prepare(db, database)
                 self._lease = Lease(db, self.path, self._now)
-            self._there = not self.read_only or steps_done(db, database) > 0
+            self._there = bool(not self.read_only or self._lent or steps_done(db, database))
             if self._there:
                 self._count(db)
         except BaseException:
@@ -153,9 +148,10 @@ class PostgresStore(Buffered):
                 return self._lease.commit(self._connected(), batch, again=again)
             except psycopg.Error as error:
                 self._disconnect()
-                again, late = True, time.monotonic() >= end_s
-                if late or not passing(error) or self._closing.wait(_PAUSE_S):
+                late, pause_s = time.monotonic() >= end_s, _PAUSE_S if again else 0
+                if late or not passing(error) or self._closing.wait(pause_s):
                     return typed(self.path.database, error)
+                again = True
             except Exception as error:  # the future must be set, whatever it is
                 return StorageFailed(f"cannot write to {self.path}: {error}")
 
@@ -166,7 +162,7 @@ class PostgresStore(Buffered):
 
     def _disconnect(self) -> None:
         db, self._db = self._db, None
-        if db is not None:
+        if db is not None and db is not self._lent:
             db.close()
 
     def _beat(self) -> None:
@@ -198,9 +194,12 @@ class PostgresStore(Buffered):
 
     def _leave(self) -> None:
         lease, self._lease = self._lease, None
-        if lease is not None:
+        for _ in range(2):  # the connection may have been cut
             with suppress(psycopg.Error):  # then it ends by itself
-                lease.give_up(self._connected(), discard=self._discard)
+                if lease is not None:
+                    lease.give_up(self._connected(), discard=self._discard)
+                break
+            self._disconnect()
         self._disconnect()
 
     # -- reading ----------------------------------------------------------------------------

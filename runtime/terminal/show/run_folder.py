@@ -26,7 +26,7 @@ from typing import Any
 from nlpu.errors import JournalDamaged, NlpuError, described
 from nlpu.printing import one_line
 from nlpu.runtime.journal.file import stranger
-from nlpu.runtime.journal.places import journals
+from nlpu.runtime.journal.places import journals, reading
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.tally import Tally
 from nlpu.runtime.journal.where import Place, Where
@@ -58,10 +58,11 @@ def summaries(
     """
     paths = sorted(journals(run_dir), key=changed_s, reverse=True)
     found: list[Summary] = []
-    for at, path in enumerate(paths):
-        if limit is not None and _is_enough(found, limit, changed_s(path)):
-            return _newest(found)[:limit], len(paths) - at
-        found += skimmed(path) if every else _folded(skimmed(path))
+    with reading(run_dir) as db:
+        for at, path in enumerate(paths):
+            if limit is not None and _is_enough(found, limit, changed_s(path)):
+                return _newest(found)[:limit], len(paths) - at
+            found += skimmed(path, db) if every else _folded(skimmed(path, db))
     return _newest(found)[:limit], 0
 
 
@@ -92,13 +93,13 @@ def _is_enough(found: list[Summary], limit: int, changed: float) -> bool:
     return len(found) >= limit and _newest(found)[limit - 1].record.started_s >= changed
 
 
-def skimmed(path: Where) -> list[Summary]:
+def skimmed(path: Where, db: Any = None) -> list[Summary]:
     """List the runs of one journal, or say what is wrong with it."""
     status, why = "damaged", ""
     try:
         kind = stranger(path) if isinstance(path, Path) else ""
         if not kind:
-            return _skimmed(path)
+            return _skimmed(path, db)
         status, why = "no journal", f"{path} is {kind} and no journal"
     except JournalDamaged as error:
         why = str(error)
@@ -110,14 +111,14 @@ def skimmed(path: Where) -> list[Summary]:
     return [Summary(Record(path.stem, past, {}, status, 0.0, why))]
 
 
-def _skimmed(path: Where) -> list[Summary]:
+def _skimmed(path: Where, db: Any) -> list[Summary]:
     journal: Any
     if isinstance(path, Path):
         journal = SkimFile(path)
     else:
         from nlpu.runtime.terminal.show.seat_skim import SeatSkim  # psycopg, too
 
-        journal = SeatSkim(path)
+        journal = SeatSkim(path, db)
     try:
         return [_summary(journal, path, *each) for each in sorted(journal.sums.items())]
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nlpu.runtime.journal.postgres.database import Connection
 from nlpu.runtime.journal.postgres.store import PostgresStore
 from nlpu.runtime.journal.where import Seat
 from nlpu.runtime.terminal.show.skim import BEGINNING, Skim
@@ -10,9 +11,9 @@ from nlpu.runtime.terminal.show.skim import BEGINNING, Skim
 class SeatSkim(Skim, PostgresStore):
     """Read when it is made."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, db: Connection | None) -> None:
         self.sums = {}
-        super().__init__(seat, read_only=True)
+        super().__init__(seat, read_only=True, db=db)
         for run in self.runs():
             self.follow(run)
 

@@ -156,7 +156,20 @@ def test_who_may_not_in_is_told_so(postgres: Any) -> None:
     assert "does not exist" in nowhere and "createdb" in nowhere
     postgres.do("CREATE ROLE weak LOGIN PASSWORD 'weak-password'")
     weak = told(store, of(postgres.url(name, user="weak", password="weak-password")))
-    assert "permission denied" in weak and "GRANT CREATE" in weak
+    assert "permission denied" in weak and "GRANT what is missing" in weak
+
+
+def test_who_may_only_look_looks(postgres: Any) -> None:
+    url = postgres.fresh()
+    name = urlsplit(url).path[1:]
+    with closing(store(of(url))) as one:
+        write(one, "a").result(PATIENCE_S)
+    postgres.do("CREATE ROLE looks LOGIN PASSWORD 'looks-password'")
+    postgres.do("GRANT USAGE ON SCHEMA nlpu TO looks", name)
+    postgres.do("GRANT SELECT ON ALL TABLES IN SCHEMA nlpu TO looks", name)
+    looks = of(postgres.url(name, user="looks", password="looks-password"))
+    assert read(looks) == ["a"] and len(journals(looks)) == 1
+    assert "permission denied" in told(store, looks)
 
 
 def test_a_database_of_somebody_else_is_left_alone(postgres: Any) -> None:
@@ -237,6 +250,32 @@ def test_damage_is_found(postgres: Any) -> None:
             again.read(1)
 
 
+def test_no_byte_can_change(postgres: Any) -> None:
+    """Whatever of a row or a text is another: it is found, and put back all is as it was."""
+    database = of(postgres.fresh())
+    name = database.url.rpartition("/")[2]
+    with closing(store(database)) as one:
+        write(one, "a", "bc").result(PATIENCE_S)
+        write(one, "a").result(PATIENCE_S)
+    parts = [("log", "seq", part) for part in ("body", "chain")]
+    parts += [("text", "place", part) for part in ("body", "hash")]
+    flips = 0
+    for table, key, part in parts:
+        sizes = postgres.do(f"SELECT {key}, octet_length({part}) FROM nlpu.{table}", name)
+        for at, size in sizes:
+            for byte in range(size):
+                flip = (
+                    f"UPDATE nlpu.{table} SET {part} = set_byte({part}, {byte}, "
+                    f"get_byte({part}, {byte}) # 4) WHERE {key} = {at}"
+                )
+                postgres.do(flip, name)
+                with pytest.raises(JournalDamaged):
+                    read(database)
+                postgres.do(flip, name)
+                flips += 1
+    assert flips > 80 and read(database) == ["a", "bc", "a"]
+
+
 # -- what happens meanwhile -----------------------------------------------------------------------
 
 
@@ -251,7 +290,9 @@ def test_a_cut_connection_costs_nothing(postgres: Any) -> None:
         unheard(one)
         write(one, "last").result(PATIENCE_S)
         write(one, "after").result(PATIENCE_S)
+        postgres.do(cut.format(database.url.rpartition("/")[2]))
     assert read(database) == [x for n in range(5) for x in (f"{n}", "same")] + ["last", "after"]
+    store(database).close()  # nobody has it: it was given up, over another connection
 
 
 def unheard(store: Any) -> None:
