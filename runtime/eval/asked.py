@@ -167,9 +167,7 @@ def _measured(run: RunState, op: Op[Any]) -> Iterator[_Measured]:
     for name in [op.processor] if op.processor else known.opened:
         mine = op if name in (op.processor, known.default) else replace(op, processor=name)
         for sheet in there:
-            if not sheet.differs(**asked_now(mine, run.root)) and sheet.has(
-                op.name, op.digest.hex()
-            ):
+            if not _lacks(sheet, mine, run):
                 table = sheet.of(op.name, op.digest.hex())
                 yield _Measured(mine, sheet, table, _spent(run, run.processor(name), table))
                 break
@@ -206,11 +204,12 @@ def _not_measured(run: RunState, op: Op[Any], asked: Reliability) -> NotMeasured
 
 
 def _lacks(sheet: Datasheet, op: Op[Any], run: RunState) -> str:
+    """Why a datasheet does not tell of the op there; "" if it does."""
     if op.name not in sheet.ops:
         return f"that of {sheet.model} has {', '.join(sheet.ops) or 'no op'}"
-    return sheet.differs(**asked_now(op, run.root)) or (
-        f"in that of {sheet.model} {op.name} has other words, examples or settings"
-    )
+    there = sheet.has(op.name, op.digest.hex())
+    odd = "" if there else f"in that of {sheet.model} {op.name} has other words or settings"
+    return sheet.differs(**asked_now(op, run.root)) or odd
 
 
 # -- as a kind of work -----------------------------------------------------------------------------

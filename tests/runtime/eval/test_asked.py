@@ -469,7 +469,7 @@ def test_without_a_datasheet_it_says_how_to_make_one(tmp_path: Path) -> None:
     other = measured(tmp_path / "sheet.json", model="another")
     assert "the model 'another', and 'scripted' is asked for" in error(sheets=other)
     measured(other, of=colour.using(system="Look twice."))
-    assert "colour has other words, examples or settings" in error(sheets=[other])
+    assert "colour has other words or settings" in error(sheets=[other])
     measured(other, of=colour.using(name="tint"))
     assert "none of 1 datasheet tells of that: that of scripted has tint" in error(sheets=[other])
     lost = execute(program, engine="red", sheets=tmp_path / "none.json")
