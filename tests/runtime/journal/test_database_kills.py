@@ -93,6 +93,9 @@ class Crashing(Seated):
         start = self.server.size()
         process = workers.put(self.order())
         try:
+            until(
+                "the run to begin", lambda: self.server.count(start)
+            )  # to open is not tried again
             for _ in range(2):
                 self._wait_for_its_moment(process, start, random, left)
                 self.postgres.crash(0.1)
