@@ -44,6 +44,7 @@ from nlpu.wire import Request
 
 SHARE, MEMORY_MB = 0.95, 200
 SLOTS = 128
+IN_FLIGHT = 256  # calls at most, on vLLM
 _PROGRAM = '''
 from nlpu import nlop
 
@@ -116,7 +117,7 @@ def _bare_seconds(url: str, directory: str, tokens: int, documents: int) -> floa
     asked = (
         Request(str(at), processor.prompt(op, (_text(at),)), op.sampling) for at in range(documents)
     )
-    seconds, _, _ = asyncio.run(bare(Served(url, None), bodies_of(list(asked)), 256))
+    seconds, _, _ = asyncio.run(bare(Served(url, None), bodies_of(list(asked)), IN_FLIGHT))
     return seconds
 
 
@@ -136,7 +137,7 @@ def _run(place: Path, url: str, name: str, until: int = 0) -> dict[str, Any]:
         "--each", "notes.jsonl", "--out", f"{name}.jsonl", "--engine", url,
     ]  # fmt: skip
     part, begun = place / f"{name}.jsonl.part", time.perf_counter()
-    figures: dict[str, Any] = {"start_mb": 0.0, "most_mb": 0.0, "lines": 0, "in_flight": 2 * 256}
+    figures: dict[str, Any] = {"start_mb": 0.0, "most_mb": 0.0, "lines": 0, "in_flight": IN_FLIGHT}
     with (place / f"{name}.err").open("ab") as told, subprocess.Popen(
         command, cwd=place, stderr=told, env=environment()
     ) as process:  # fmt: skip

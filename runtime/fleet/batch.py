@@ -12,7 +12,7 @@ all its runs, and beside it what became of its inputs (``items``): under the sam
 
 Rules
 1. It stands on what any caller of a computer has: start, resume, stop. Nothing below knows of it.
-2. At most ``at_once`` runs go on, and at most ``MOST_AHEAD`` outcomes wait for an earlier input's.
+2. At most ``at_once`` runs go on. Outcomes wait for an earlier input's: neither many nor long ones.
 3. An input's failure is its item's. What would fail every input stops the batch: a budget that is
    spent, storage that cannot be written, as many failures of the host in a row as runs at once.
 4. One thread drives it; whoever asks for items makes it begin runs.
@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from nlpu.runtime.loop_thread import Station
 
 MOST_AHEAD = 4096
-_AT_A_STEP = 512  # items of former lives
+_MOST_HELD = 32 * 2**20  # characters of results that wait
+_AT_A_STEP = 64  # items of former lives
 _FEWEST = 8  # failures of the host in a row that stop a batch
 
 
@@ -98,6 +99,7 @@ class Batch:
         self._live: dict[Run, Begun] = {}
         self._ended: SimpleQueue[Run | None] = SimpleQueue()  # None: its seconds are over
         self._held: dict[int, Item] = {}  # by index: outcomes of inputs behind one that runs
+        self._held_size = 0  # characters of their results
         self._seen: Counter[str] = Counter()  # names
         self._next = self._read = 0  # the index to give next, and how many inputs were read
         self._faults = 0  # of the host, in a row
@@ -218,9 +220,11 @@ class Batch:
         if not self._plan.ordered:
             return fresh
         self._held.update((item.index, item) for item in fresh)
+        self._held_size += sum(len(item.text) for item in fresh)
         given = []
         while self._next in self._held:
             given.append(self._held.pop(self._next))
+            self._held_size -= len(given[-1].text)
             self._next += 1
         if self.error is not None and not self._live:  # what stands before them never comes
             self._held.clear()
@@ -245,7 +249,8 @@ class Batch:
     def _has_room(self, fresh: int) -> bool:
         goes_on = not self._exhausted and self.error is None and fresh < _AT_A_STEP
         ahead = self._read - self._next if self._plan.ordered else 0
-        return goes_on and len(self._live) < self._at_once and ahead < MOST_AHEAD
+        waits = ahead >= MOST_AHEAD or self._held_size >= _MOST_HELD
+        return goes_on and len(self._live) < self._at_once and not waits
 
     def _count(self, item: Item, fresh: list[Item]) -> None:
         setattr(self.counts, item.status, getattr(self.counts, item.status) + 1)

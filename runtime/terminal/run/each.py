@@ -152,7 +152,8 @@ def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry]:
 
 def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine) -> str:
     """The batch's name: another command is another batch."""
-    places = [each and str(Path(each).resolve()) for each in (asked.out, asked.inputs.strip("-"))]
+    source = None if asked.inputs == "-" else asked.inputs
+    places = [each and str(Path(each).resolve()) for each in (asked.out, source)]
     what = [
         loaded.spec, args_text((), program.fixed), *places, machine.model, machine.system,
         machine.convention,
@@ -186,13 +187,13 @@ def _carry_out(
     check: Callable[[], None],
 ) -> int:  # fmt: skip
     begun, begun_s = False, time.monotonic()
-    overdue_s = begun_s + _OVERDUE_S + (inf if seconds is None else seconds)
     with interrupting.Interrupts():
         try:
             with Shown(ended.total) as shown:
                 batch.open()
                 check()
                 begun = True
+                overdue_s = time.monotonic() + _OVERDUE_S + (inf if seconds is None else seconds)
                 while not batch.ended:
                     if time.monotonic() > overdue_s:  # the scheduler would have said so
                         raise DeadlineExceeded(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import BudgetExceeded, NlpuError, Usage
@@ -59,7 +60,9 @@ def tell(ended: Ended, batch: Batch, seconds: float, as_json: bool) -> int:
     say(f"batch {ended.name}{of}: {', '.join(parts)}; {cost_of(counts.cost)}; {figure(seconds)} s")
     if error is not None and not isinstance(error, Usage):
         larger = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""
-        so_far = f"; the results so far are in {ended.out}.part" if ended.out else ""
+        part = Path(f"{ended.out}.part")
+        is_there = ended.out and part.exists() and part.stat().st_size
+        so_far = f"; the results so far are in {part}" if is_there else ""
         say(f"to go on{larger}: the same command again{so_far}")
     elif counts.failed:
         say("to try those that failed again: the same command with --retry failed")

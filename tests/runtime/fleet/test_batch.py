@@ -154,6 +154,24 @@ def test_what_runs_behind_a_slow_input_is_bounded() -> None:
         assert first.index == 0 and batch.counts.done <= MOST_AHEAD
 
 
+def test_long_results_that_wait_are_few() -> None:
+    long = "x" * 2**20
+
+    async def writes(text: str) -> str:
+        if text == "0":
+            await asyncio.Event().wait()
+        return long
+
+    with computer() as machine:
+        batch = machine.map(writes, map(str, range(200)), at_once=4)
+        while batch.counts.done < 30:
+            batch.step(0.01)
+        for _ in range(20):
+            batch.step(0.001)
+        assert batch.counts.done <= 40
+        batch.close()
+
+
 def test_async_code_gets_the_items_too() -> None:
     async def main() -> list[str]:
         async with computer() as machine:
