@@ -8,7 +8,8 @@ models are those that the datasheets name, on the embedded processor, all in thi
 stands for what a model takes: its billions of parameters, for a million tokens.
 
 Rules
-1. No item is a case of the datasheets: these are made by the same rule, with other dice.
+1. No item is a case of the datasheets: those of ``colour`` are made by the same rule, with other
+   dice; whoever gives another op with ``--data`` sees to it.
 2. An answer that is ``Unsure`` is not right.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -24,13 +25,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from nlpu import Case, Computer, ModelError, Price, Run, Usage, delegated, nlop
+from nlpu import Case, Computer, ModelError, Op, Price, Run, Unsure, Usage, delegated, nlop
 from nlpu.engines import named_engine
 from nlpu.eval.datasheet import Datasheet, sheet_in
 from nlpu.eval.intervals import wilson
+from nlpu.runtime.bench.paces import cases_for
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.results import AsJson, Output, deliver
 from nlpu.runtime.handle import state_of
+from nlpu.runtime.terminal.eval.subjects import subject_of
 
 Colour = Literal["red", "green", "blue", "yellow", "black", "white"]
 COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
@@ -77,13 +80,18 @@ def command(
     sheet: Sheets,
     target: Annotated[float, typer.Option(help="Right so often.")] = 0.85,
     count: Annotated[int, typer.Option("--items", min=1)] = 40,
+    op: Annotated[str, typer.Option(help="Another op than colour, with --data.")] = "",
+    data: Annotated[Path | None, typer.Option(help="Its fresh items.")] = None,
     as_json: AsJson = False, output: Output = None,
 ) -> None:  # fmt: skip
+    if bool(op) != bool(data):
+        raise Usage("--op OP and --data FILE go together")
+    asked = cases_for(subject_of(op), data) if op else (colour, fresh())
     sheets = {found.model: found for found in map(sheet_in, sheet)}
     engines = {name: named_engine("local", name, None) for name in sheets}
     with Computer(engines, prices={name: price_of(name) for name in sheets}) as computer:
-        found = measure(computer, sheets, target, count)
-    figures = {**circumstances(engine="local"), "target": target, "items": count, **found}
+        found = measure(computer, sheets, target, asked[0], asked[1][:count])
+    figures = {**circumstances(engine="local"), "target": target, **found}
     deliver("delegation", figures, tables, as_json=as_json, output=output)
 
 
@@ -91,29 +99,33 @@ def tables(figures: dict[str, Any]) -> None:
     """Everything, on stdout."""
     show_circumstances(figures)
     print(figures["routes"])
-    title = f"{figures['items']} fresh items, asked for {figures['target']:g}"
+    title = f"{figures['rows'][0]['of']} fresh items, asked for {figures['target']:g}"
     show(title, COLUMNS, map(_cells, figures["rows"]))
     calls = figures["rows"][-1]["by"].items()
     print(f"delegated: {', '.join(f'{calls} calls of {name}' for name, calls in calls)}")
 
 
-def measure(
-    computer: Computer, sheets: dict[str, Datasheet], target: float, count: int
-) -> dict[str, Any]:
-    """Everything the command prints."""
+def fresh() -> tuple[Case, ...]:
+    """Give items that no datasheet has (rule 1)."""
     known = {case.operands["text"] for case in CASES}
-    fresh = [case for case in islice(items(8), 4 * count) if case.operands["text"] not in known]
-    asked, told = fresh[:count], list[str]()
+    return tuple(case for case in islice(items(8), 400) if case.operands["text"] not in known)
+
+
+def measure(
+    computer: Computer, sheets: dict[str, Datasheet], target: float, op: Op[Any],
+    asked: Sequence[Case],
+) -> dict[str, Any]:  # fmt: skip
+    """Everything the command prints."""
+    told = list[str]()
 
     def alone(name: str) -> list[Any]:
-        begun = [colour.using(processor=name)(each.operands["text"]) for each in asked]
-        return [_said(value) for value in begun]
+        there = op.using(processor=name)
+        return [_said(value) for value in [there(**each.operands) for each in asked]]
 
     def together() -> list[Any]:
-        sure, routes = delegated(colour, target, sheets)
+        sure, routes = delegated(op, target, sheets)
         told.append(str(routes))
-        begun = [sure(each.operands["text"]) for each in asked]
-        return [_said(value) for value in begun]
+        return [_said(value) for value in [sure(**each.operands) for each in asked]]
 
     rows = [_row(name, asked, computer.run(alone, name)) for name in sheets]
     rows.append(_row("delegated", asked, computer.run(together)))
@@ -127,7 +139,7 @@ def _said(value: Any) -> Any:
         return None
 
 
-def _row(name: str, asked: list[Case], run: Run) -> dict[str, Any]:
+def _row(name: str, asked: Sequence[Case], run: Run) -> dict[str, Any]:
     """What an arm came to. Raises what ended its run."""
     answers = run.result
     by = Counter(
@@ -138,7 +150,7 @@ def _row(name: str, asked: list[Case], run: Run) -> dict[str, Any]:
     right = sum(said == case.expected for said, case in zip(answers, asked, strict=True))
     return {
         "name": name, "right": right, "of": len(asked), "interval": wilson(right, len(asked)),
-        "unsure": sum(not isinstance(said, str) for said in answers),
+        "unsure": sum(said is None or isinstance(said, Unsure) for said in answers),
         "money": run.receipt.money, "calls": run.receipt.calls, "by": dict(by),
     }  # fmt: skip
 

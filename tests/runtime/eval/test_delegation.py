@@ -387,7 +387,7 @@ def test_the_benchmark_asks_each_alone_and_then_all_together() -> None:
             ).result})
             for name in made
         }  # fmt: skip
-        found = bench.measure(machine, sheets, 0.8, 20)
+        found = bench.measure(machine, sheets, 0.8, bench.colour, bench.fresh()[:20])
     one, other, both = found["rows"]
     assert one["right"] < 20 == other["right"] and both["right"] >= 19
     assert both["money"] < other["money"] and set(both["by"]) == set(made)
