@@ -12,7 +12,7 @@ Rules
 2. A call is made again where a question that has an answer got another one. What had been asked and
    was not yet answered when the process was killed is told apart (``lost``).
 3. Simulated, answers are drawn as the sheet's model was measured to give them: no model is asked,
-   and the figures say so.
+   and the figures say so. There the measured shares are the true ones, and planned with as such.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ import typer
 
 from benchmarks.command import carry_out
 from nlpu import Computer, Scripted, Usage
+from nlpu.eval.datasheet import sheet_in
 from nlpu.programs import tower as towers
 from nlpu.runtime.bench.report import circumstances
 from nlpu.runtime.bench.results import AsJson, Model, Output, Where, deliver, processor
 from nlpu.runtime.terminal.output import as_text
 from nlpu.runtime.terminal.show.archive import records
 
+_KNOWN = 200  # times that each draw is taken to have been made
 app = typer.Typer(add_completion=False)
 
 
@@ -83,7 +85,10 @@ def command(
 
 def climb(at: tuple[str | None, str | None], run_dir: Path, args: tuple[Any, ...]) -> None:
     """One life: begins the tower or goes on with it; prints its calls now and then, and its end."""
-    given = Scripted(towers.simulated(args[-1], args[1])) if at[0] is None else at[0]
+    given: Any = at[0]
+    if given is None:
+        args = (*args[:-1], str(exact(args[-1], run_dir / "exact.json")))
+        given = Scripted(towers.simulated(args[-1], args[1]))
     before = records(run_dir)
     with Computer(given, model=at[1], run_dir=run_dir) as computer:
         if before:
@@ -96,6 +101,16 @@ def climb(at: tuple[str | None, str | None], run_dir: Path, args: tuple[Any, ...
                 run.wait(0.1)
         found: towers.Tower = run.result
     print(found.model_dump_json(exclude={"total"}))
+
+
+def exact(sheet: str, path: Path) -> Path:
+    """Write the sheet of a model that is known to be what another was measured to be (rule 3)."""
+    whole, (_, known) = sheet_in(sheet.split(",", maxsplit=1)[0]), towers.drawn_in(sheet)
+    sums = tuple(case.model_copy(update={"draws": case.draws * _KNOWN}) for case in known.values())
+    op = whole.ops["add_digits"].model_copy(update={"cases": sums})
+    made = whole.model_copy(update={"ops": {op.op: op}})
+    path.write_text(made.model_dump_json(), encoding="utf-8")
+    return path
 
 
 def last_of(child: list[str], run_dir: Path, kills: int, seed: int, digits: int) -> str:

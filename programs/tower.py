@@ -150,8 +150,8 @@ def plainly(one: str, other: str) -> str:
 def plan(sheet: str, reliability: float, steps: int) -> tuple[dict[str, int], float]:
     """By how much answers to each sum must lead, and the draws of all steps; none without a sheet.
 
-    What is not known of a sum counts: of its draws and of one more, that is right as often as all
-    draws are, it is known how probable which chance is. The choice is noted in the journal: a run
+    What is not known of a sum counts: of its draws and of one more, that is right as often as
+    sums are, it is known how probable which chance is. The choice is noted in the journal: a run
     that goes on keeps it.
     """
     if not sheet:
@@ -184,7 +184,8 @@ def leads_over(
     Each leads by one more as long as that is worth more than so much, the same of all sums.
     """
     kinds = drawn.values()
-    mean = (sum(right for right, _ in kinds) + 1) / (sum(count for _, count in kinds) + 2)
+    slips = fmean(1 - right / count for right, count in kinds)  # of sums: some are drawn more often
+    mean = 1 - slips - (1 - slips) / (sum(count for _, count in kinds) + 1)
     wrong = {
         (right, count): [_ruin(right + mean, count - right + 1 - mean, k) for k in _LEADS]
         for right, count in set(kinds)
