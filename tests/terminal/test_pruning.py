@@ -13,9 +13,9 @@ import pytest
 from kit import echo, finish, said
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.errors import Usage
+from nlpu.errors import RunBusy, Usage
 from nlpu.runtime import Computer
-from nlpu.runtime.journal.places import journals, place_of
+from nlpu.runtime.journal.places import journals, place_of, remove
 from nlpu.runtime.journal.where import Place
 from nlpu.runtime.terminal.show.pruning import age_s, prune
 from nlpu.testing.scripted import Scripted
@@ -70,6 +70,10 @@ def program() -> str:
     return str(echo("a"))
 
 
+def echo_of(text: str) -> str:
+    return str(echo(text))
+
+
 def fails() -> None:
     raise ValueError("no")
 
@@ -104,6 +108,29 @@ def test_what_goes_on_is_kept(yard: Yard) -> None:
         assert finish(machine.start(program)).result == "a"
     yard.age(stem, 31)
     assert prune(yard.place, DAY_S, False, False).removed == [stem]
+
+
+def test_what_has_changed_since_it_was_looked_at_is_kept(request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue("postgres")
+    yard = Yard(place_of(server.fresh()), server)
+    stem = yard.run(program)
+    yard.age(stem, 40)
+    (seat,) = journals(yard.place)
+    yard.age(stem, -1)
+    with pytest.raises(RunBusy):
+        remove(seat)
+    assert yard.stems() == {stem}
+    remove(next(iter(journals(yard.place))))
+    assert not yard.stems()
+
+
+def test_what_belongs_to_a_batch_goes_with_its_journal(tmp_path: Path) -> None:
+    with Computer(Scripted(said), run_dir=tmp_path) as machine:
+        assert [item.result for item in machine.map(echo_of, ["a", "b"], name="letters")]
+    assert (tmp_path / "letters.items").exists()
+    Yard(tmp_path).age("letters", 40)
+    assert prune(tmp_path, 30 * DAY_S, keep_failed=False, dry=False).removed == ["letters"]
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("letters")]
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 30 * DAY_S), ("2h", 7200.0), ("0s", 0.0)])

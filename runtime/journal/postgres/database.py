@@ -140,9 +140,13 @@ def size(seat: Seat) -> int:
 
 
 def delete(seat: Seat) -> None:
-    """Remove a journal that nobody owns, with all its runs. Raises RunBusy, StorageFailed."""
+    """Remove a journal, with all its runs.
+
+    Raises RunBusy where somebody owns it or has changed it since it was looked at, StorageFailed.
+    """
+    asked = {"stem": seat.stem, "changed_s": seat.changed_s}
     with looking(seat.database) as db:
-        if db is not None and not db.execute(DELETE, {"stem": seat.stem}).fetchall():
+        if db is not None and not db.execute(DELETE, asked).fetchall():
             raise RunBusy(f"the journal {seat} is in use")
 
 

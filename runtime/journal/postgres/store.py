@@ -169,7 +169,7 @@ class PostgresStore(Buffered):
         assert self._lease is not None
         try:
             self._lease.beat(self._connected())
-        except psycopg.Error:  # a commit tells it, if there is one
+        except (psycopg.Error, NlpuError):  # a commit tells it, if there is one
             self._disconnect()
 
     def _end_of(self, run: int) -> Space:
