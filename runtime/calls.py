@@ -243,6 +243,10 @@ class Calls:
     def _ended(self, attempt: Attempt, outcome: Reply | BaseException) -> None:
         del self._tasks[attempt]
         self._scheduler.update(attempt, outcome, self._ports.outside.turn_s)
+        if not attempt.queue.attempts and self._watches:  # a clock that jumps would jump to it
+            watch = self._watches.pop(attempt.queue.processor.name, None)
+            if watch is not None:
+                watch.cancel()
         self.write()
 
     def drop(self, node: Node) -> None:

@@ -53,6 +53,9 @@ def engine_of(given: str | Engine | list[str], model: str | None, api_key: str |
     """The engine that was given, by name, or by URLs of servers of one model. Raises Usage."""
     if isinstance(given, list):
         if not given or not all(isinstance(url, str) and url[:4] == "http" for url in given):
-            raise Usage(f"servers of one model are a list of URLs (http://...), not {given!r:.80}")
+            raise Usage(
+                f"Computer: a processor is an engine, or servers of one model: a list of URLs, not "
+                f"{given!r:.80}"
+            )
         return named_engine(",".join(given), model, api_key)
     return named_engine(given, model, api_key) if isinstance(given, str) else given

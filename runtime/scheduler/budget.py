@@ -90,6 +90,9 @@ class BudgetLedger:
         limits = [getattr(budget, unit) for unit in Amount._fields]
         self._limits = [(i, limit) for i, limit in enumerate(limits) if limit is not None]
 
+    def __repr__(self) -> str:
+        return f"BudgetLedger({self.budget})"
+
     @property
     def limited(self) -> bool:
         """Whether anything is counted at all."""

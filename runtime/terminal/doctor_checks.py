@@ -34,6 +34,7 @@ _ADDS = {
     "transformers": "model folders, embedding models, models for vLLM",
     "vllm": "large models on a GPU (nlpu serve)",
     "postgres": "runs in a database (--store postgresql://)",
+    "tune": "better words and examples for an op (nlpu tune)",
     "otel": "runs as OpenTelemetry spans (nlpu show --otel)",
     "plot": "pictures of benchmarks (nlpu bench --plot)",
     "docs": "the pages as a site (make docs)",

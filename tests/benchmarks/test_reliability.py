@@ -30,7 +30,7 @@ def item(draws: str, once: str = "r", large: str = "r", checked: Checked | None 
         id="1", draws=tuple(map(kinds.index, draws)), right=(0,), once=kinds.index(once)
     )
     return Item(
-        "f", small, CaseDraws(id="1", draws=(), once=int(large != "r"), right=(0,)), checked
+        "f", small, CaseDraws(id="1", draws=(0,), once=int(large != "r"), right=(0,)), checked
     )
 
 

@@ -37,6 +37,7 @@ LAYERS: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "nlops": (1.5, "2.5", 3.5),
     "seconds": (60, "1e3", 0.1),
     "at_once": (10, "20", 30),
+    "sheets": ("sheets", "elsewhere", Path("here")),
 }
 
 
@@ -61,7 +62,7 @@ def value(name: str, raw: Any) -> Any:
         parts = raw.split(",") if isinstance(raw, str) else raw
         first, *_, last = map(float, parts)
         return (first, float(parts[-2]), last)
-    if name in ("store", "run_dir"):
+    if name in ("store", "run_dir", "sheets"):
         return Path(raw)
     return type(LAYERS[name][2])(raw)
 
@@ -79,7 +80,7 @@ def test_each_source_stands_over_those_below(
     assert (getattr(found, name), found.origin(name)) == (getattr(Settings(), name), BUILT_IN)
     file = put(place, f"{name} = {in_file!r}")
     found = settings()
-    wanted = place / in_file if name in ("store", "run_dir") else value(name, in_file)
+    wanted = place / in_file if name in ("store", "run_dir", "sheets") else value(name, in_file)
     assert (getattr(found, name), found.origin(name)) == (wanted, f"nlpu.toml: {file}:{name}")
     monkeypatch.setenv(variable, in_environment)
     found = settings()

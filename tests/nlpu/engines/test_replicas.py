@@ -194,7 +194,7 @@ def test_a_server_that_dies_in_the_middle_takes_no_call_along(servers: Servers, 
 
 @pytest.mark.parametrize("given", [[], ["local"], [1], ["http://a", Scripted()]])
 def test_servers_of_one_model_are_a_list_of_urls(given: Any) -> None:
-    with pytest.raises(Usage, match="list of URLs"):
+    with pytest.raises(Usage, match="a list of URLs"):
         engine_of(given, None, None)
 
 
