@@ -276,7 +276,8 @@ def test_a_sheet_of_an_op_is_the_same_whatever_is_planned_from_it(
     mine = sheet_in(tmp_path / "so.json").ops["so"]
     assert len(mine.cases) == 6 and [pace.calls for pace in mine.paces] == [6, 8, 32]
     assert mine.digest == so.digest.hex()
-    drawn = execute(draw_sheet, so.using(reliability=0.9), [Case(operands={"text": "t"}, expected=True)], 2)
+    case = Case(operands={"text": "t"}, expected=True)
+    drawn = execute(draw_sheet, so.using(reliability=0.9), [case], 2)
     assert drawn.result.digest == mine.digest
 
 

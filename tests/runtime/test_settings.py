@@ -32,6 +32,7 @@ LAYERS: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "model": ("one", "two", "three"),
     "store": ("pages", "elsewhere", Path("here")),
     "run_dir": ("kept", "elsewhere", Path("here")),
+    "sheets": ("measured", "../theirs", "mine/sheet.json"),
     "price": ([1, 2], "3,4,5", "0,0.5"),
     "calls": (10, "20", 30),
     "nlops": (1.5, "2.5", 3.5),
@@ -61,7 +62,7 @@ def value(name: str, raw: Any) -> Any:
         parts = raw.split(",") if isinstance(raw, str) else raw
         first, *_, last = map(float, parts)
         return (first, float(parts[-2]), last)
-    if name in ("store", "run_dir"):
+    if name in ("store", "run_dir", "sheets"):
         return Path(raw)
     return type(LAYERS[name][2])(raw)
 
@@ -79,7 +80,7 @@ def test_each_source_stands_over_those_below(
     assert (getattr(found, name), found.origin(name)) == (getattr(Settings(), name), BUILT_IN)
     file = put(place, f"{name} = {in_file!r}")
     found = settings()
-    wanted = place / in_file if name in ("store", "run_dir") else value(name, in_file)
+    wanted = place / in_file if name in ("store", "run_dir", "sheets") else value(name, in_file)
     assert (getattr(found, name), found.origin(name)) == (wanted, f"nlpu.toml: {file}:{name}")
     monkeypatch.setenv(variable, in_environment)
     found = settings()
@@ -152,6 +153,9 @@ BAD = {
     "engine = 3": "engine must be local, transformers, scripted",
     "engine = ''": "engine must be local, transformers, scripted",
     "engine = 'http://me:sesame@host'": "put the key in NLPU_API_KEY",
+    "engine = 'http://a:1,http://me:sesame@host'": "put the key in NLPU_API_KEY",
+    "engine = 'http://a:1/v1, me:sesame@host'": "put the key in NLPU_API_KEY",
+    "engine = 'http://me:ses,ame@host/v1'": "put the key in NLPU_API_KEY",
     "model = []": "model must be the name or the directory of a model; not []",
     "model = ''": "model must be the name",
     "store = 1": "store must be a directory; not 1",
@@ -223,6 +227,7 @@ def test_a_strangers_file_in_a_place_for_everybody_is_not_obeyed(place: Path) ->
         ("NLPU_SECONDS", "nan", "NLPU_SECONDS must be a number"),
         ("NLPU_ENGINE", "vllm", "NLPU_ENGINE must be local, transformers, scripted"),
         ("NLPU_ENGINE", "https://me:sesame@host/v1", "put the key in NLPU_API_KEY"),
+        ("NLPU_ENGINE", "http://a:1,https://me:sesame@b:2", "put the key in NLPU_API_KEY"),
         ("NLPU_MODEL", " ", "NLPU_MODEL must be the name"),
         ("NLPU_PRICE", "1", "NLPU_PRICE must be IN,OUT"),
     ],
