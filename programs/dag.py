@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 from zlib import crc32
 
@@ -113,9 +114,12 @@ def dag(requests: str) -> Repeated:
     unknown = next((name for name in inner if name not in sessions), None)
     if unknown is not None:
         raise Usage(f"a session starts {unknown!r:.80}, which no line of the file is")
+    try:
+        TopologicalSorter({name: [*each.started()] for name, each in sessions.items()}).prepare()
+    except CycleError as error:
+        way = ", ".join(map(repr, error.args[1][::-1]))
+        raise Usage(f"sessions that start each other would never end: {way:.200}") from None
     roots = [session for name, session in sessions.items() if name not in inner]
-    if not roots:
-        raise Usage("every session is started by another one: none can begin")
     left_out = set[str]()
     player = _Player(sessions, left_out)
     running = [spawn(player.play, each, (), 0) for each in roots]
