@@ -117,14 +117,11 @@ def dag(requests: str) -> Repeated:
     try:
         TopologicalSorter({name: [*each.started()] for name, each in sessions.items()}).prepare()
     except CycleError as error:
-        way = ", ".join(map(repr, error.args[1][::-1]))
-        raise Usage(f"sessions that start each other would never end: {way:.200}") from None
-    roots = [session for name, session in sessions.items() if name not in inner]
+        raise Usage(f"sessions never end that start each other: {error.args[1]!r:.80}") from None
     left_out = set[str]()
-    player = _Player(sessions, left_out)
-    running = [spawn(player.play, each, (), 0) for each in roots]
-    sent = sum(int(each) for each in running)
-    return Repeated(sessions=len(sessions), requests=sent, left_out=sorted(left_out))
+    play = _Player(sessions, left_out).play
+    running = [spawn(play, each, (), 0) for name, each in sessions.items() if name not in inner]
+    return Repeated(sessions=len(sessions), requests=_waited(running), left_out=sorted(left_out))
 
 
 class _Player:

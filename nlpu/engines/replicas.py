@@ -73,7 +73,7 @@ class Ways:
 
     def failed(self, server: int, now_s: float, least_s: float = COOL_S) -> None:
         """Leave a server alone that could not be reached, the longer the more often that was."""
-        cool_s = max(least_s, COOL_S * 2 ** self._failures[server])
+        cool_s = max(least_s, COOL_S * 2 ** min(self._failures[server], 10))
         self._down_until_s[server] = now_s + min(MOST_COOL_S, cool_s)
         self._failures[server] += 1
         self._held[server].clear()

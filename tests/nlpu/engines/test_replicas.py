@@ -89,6 +89,9 @@ def test_a_server_is_left_alone_the_longer_the_more_often_it_failed() -> None:
         ways.failed(0, 0.0)
         waits.append(next(s / 2 for s in range(1000) if ways.pick((), s / 2)[0] == 0))
     assert waits == sorted(waits) and waits[0] == COOL_S and waits[-1] == MOST_COOL_S
+    for _ in range(2000):  # of a day that it is away
+        ways.failed(0, 0.0)
+    assert ways.pick((), MOST_COOL_S)[0] == 0
     ways.answered(0)
     assert ways.pick((), 0.0)[0] == 0
 
