@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nlpu.errors import EngineDied, HostError, NlpuError, Unreachable, Usage
+from nlpu.errors import Cancelled, EngineDied, HostError, Unreachable, Usage
 from nlpu.printing import counted, one_line
 from nlpu.prompt.ids import Prompt
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
@@ -149,7 +149,7 @@ class Replicas:
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """Send it to the server where most of its beginning has been (rule 2)."""
-        failures = list[NlpuError]()
+        failures = list[HostError | Usage]()
         for at in self._ways.pick(request.prompt, _now_s()):
             self._at[request.id] = at
             self._ways.busy[at] += 1
@@ -159,6 +159,8 @@ class Replicas:
                 if failure is not None:
                     failures.append(failure)
                     continue
+                if request.id not in self._at:  # while the server was asked what it is
+                    raise Cancelled(f"Request {request.id} was cancelled.")
                 reply = await self._engines[at].send(request, on_text)
             except Unreachable as error:
                 self._gone(at)
@@ -172,7 +174,9 @@ class Replicas:
             finally:
                 self._ways.busy[at] -= 1
                 self._at.pop(request.id, None)
-        raise min(failures, key=lambda each: (not isinstance(each, Usage), not _passes(each)))
+        raise min(
+            failures, key=lambda each: 2 - each.transient if isinstance(each, HostError) else 0
+        )
 
     def _gone(self, at: int) -> None:
         """It is not there: what comes back may be another one."""
@@ -214,7 +218,7 @@ class Replicas:
 
     def cancel(self, request_id: str) -> None:
         """Stop it where it is."""
-        at = self._at.get(request_id)
+        at = self._at.pop(request_id, None)
         if at is not None:
             self._engines[at].cancel(request_id)
 
@@ -240,10 +244,6 @@ def _joined(cans: Sequence[Capabilities]) -> Capabilities:
         probabilities=all(can.probabilities for can in cans),
         weaker=tuple(weaker),
     )
-
-
-def _passes(error: NlpuError) -> bool:
-    return isinstance(error, HostError) and error.transient
 
 
 def _now_s() -> float:

@@ -16,7 +16,14 @@ from benchmarks.fake_vllm.faults import script
 from nlpu import Computer, HostError, Usage
 from nlpu.engines import engine_of, named_engine
 from nlpu.engines.replicas import BUSIER, COOL_S, MOST_COOL_S, STEP, Replicas, Ways
-from nlpu.errors import ConnectionLost, NotAModelServer, ServerFault, Unauthorized, Unreachable
+from nlpu.errors import (
+    Cancelled,
+    ConnectionLost,
+    NotAModelServer,
+    ServerFault,
+    Unauthorized,
+    Unreachable,
+)
 from nlpu.testing import Scripted
 from nlpu.wire import Capabilities, Message, Reply, Request
 
@@ -108,11 +115,13 @@ class Named(Scripted):
         self.odd: HostError | None = None
         self.asked, self.opened = 0, 0
         self.during: Callable[[], None] = lambda: None
+        self.begun: Callable[[], None] = lambda: None
 
     async def capabilities(self) -> Capabilities:
         if not self.there:
             raise Unreachable(f"{self.name} is not there")
         self.opened += 1
+        self.begun()
         if self.odd is not None:
             raise self.odd
         found = await super().capabilities()
@@ -201,6 +210,20 @@ def test_one_that_comes_later_and_is_another_is_passed_over(odd: Any, told: str)
     loop = Moved()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(test())
+
+
+def test_who_gives_up_while_a_server_is_asked_what_it_is_sends_nothing() -> None:
+    async def test() -> None:
+        late, first = Named("b", there=False), Named("a")
+        engine = Replicas([late, first])
+        await engine.capabilities()
+        late.there, first.there = True, False
+        late.begun = lambda: engine.cancel("r0")
+        with pytest.raises(Cancelled):
+            await engine.send(asking(0))
+        assert late.asked == 0 and (await engine.send(asking(1))).text == "b"
+
+    asyncio.run(test())
 
 
 def test_one_that_was_gone_is_asked_anew_what_it_is() -> None:
