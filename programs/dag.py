@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 from zlib import crc32
 
@@ -113,14 +114,14 @@ def dag(requests: str) -> Repeated:
     unknown = next((name for name in inner if name not in sessions), None)
     if unknown is not None:
         raise Usage(f"a session starts {unknown!r:.80}, which no line of the file is")
-    roots = [session for name, session in sessions.items() if name not in inner]
-    if not roots:
-        raise Usage("every session is started by another one: none can begin")
+    try:
+        TopologicalSorter({name: [*each.started()] for name, each in sessions.items()}).prepare()
+    except CycleError as error:
+        raise Usage(f"sessions never end that start each other: {error.args[1]!r:.80}") from None
     left_out = set[str]()
-    player = _Player(sessions, left_out)
-    running = [spawn(player.play, each, (), 0) for each in roots]
-    sent = sum(int(each) for each in running)
-    return Repeated(sessions=len(sessions), requests=sent, left_out=sorted(left_out))
+    play = _Player(sessions, left_out).play
+    running = [spawn(play, each, (), 0) for name, each in sessions.items() if name not in inner]
+    return Repeated(sessions=len(sessions), requests=_waited(running), left_out=sorted(left_out))
 
 
 class _Player:

@@ -176,7 +176,7 @@ def _checked(name: str, raw: Any, origin: str) -> Any:
     """The value of a setting. Raises Usage."""
     allowed, value_of = _KINDS[name]
     place = origin.partition(": ")[2]
-    if name != "run_dir" and "@" in str(raw).partition("://")[2].partition("/")[0]:
+    if name != "run_dir" and "://" in str(raw) and any(map(_has_user, str(raw).split(","))):
         what = "a URL with a password would be written down; put the key in"
         raise _usage(f"{place}: {what} {KEY_VARIABLE}")
     if name == "store" and re.match(r"\w+:/", str(raw)):  # which may have a password
@@ -188,6 +188,11 @@ def _checked(name: str, raw: Any, origin: str) -> Any:
         return value
     except (ValueError, TypeError, OverflowError):
         raise _usage(f"{place} must be {allowed}; not {raw!r:.80}") from None
+
+
+def _has_user(url: str) -> bool:
+    """Of one of several, or of the end of one whose password has a comma."""
+    return "@" in re.sub(r"^\s*\w+://", "", url).partition("/")[0]
 
 
 def _text(raw: Any) -> str:

@@ -9,14 +9,16 @@ of prompts, in steps of ``STEP`` tokens (of messages: characters). ``Ways`` deci
 touches no server.
 
 A server that accepts no connection has not been sent anything: the request goes to another one in
-the same attempt, and that server is left alone for a while, as is one whose engine is dead. All
-other faults are the scheduler's, which tries again, perhaps elsewhere.
+the same attempt, and that server is left alone for a while, as is one whose engine is dead, and for
+long one that is found to be another than was promised. All other faults are the scheduler's, which
+tries again, perhaps elsewhere.
 
 Rules
 1. All servers are one processor: they must have one model, window and tokenizer apart, for which
    the least is promised. Another model is Usage, since its answers would be taken for this one's.
 2. A request is sent once: it goes on to another server only where none was reached.
-3. A server that was not there at first is asked what it is before anything is sent to it.
+3. A server that was not there is asked what it is before anything is sent to it. One that cannot do
+   what was promised, or does not say, is passed over; that is told where no other one is left.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nlpu.errors import EngineDied, Unreachable, Usage
+from nlpu.errors import Cancelled, EngineDied, HostError, Unreachable, Usage
 from nlpu.printing import counted, one_line
 from nlpu.prompt.ids import Prompt
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
@@ -36,6 +38,7 @@ STEP = 128
 MOST_STEPS = 1 << 16  # that are remembered of a server
 BUSIER = 16  # requests more than the idlest has: then a held beginning decides nothing
 COOL_S, MOST_COOL_S = 2.0, 60.0
+_PROMISED = ("window", "constraints", "sampling", "priority", "probabilities")
 
 
 class Ways:
@@ -68,9 +71,10 @@ class Ways:
         while len(held) > MOST_STEPS:
             held.popitem(last=False)
 
-    def failed(self, server: int, now_s: float) -> None:
+    def failed(self, server: int, now_s: float, least_s: float = COOL_S) -> None:
         """Leave a server alone that could not be reached, the longer the more often that was."""
-        self._down_until_s[server] = now_s + min(MOST_COOL_S, COOL_S * 2 ** self._failures[server])
+        cool_s = max(least_s, COOL_S * 2 ** min(self._failures[server], 10))
+        self._down_until_s[server] = now_s + min(MOST_COOL_S, cool_s)
         self._failures[server] += 1
         self._held[server].clear()
 
@@ -104,6 +108,7 @@ class Replicas:
             raise Usage("replicas: give at least one server")
         self._engines, self._ways = list(engines), Ways(len(engines))
         self._known: dict[int, Capabilities] = {}
+        self._refused: dict[int, tuple[float, HostError | Usage]] = {}  # and when
         self._whole: Capabilities | None = None
         self._at: dict[str, int] = {}  # where requests are, by id
         self._opening = asyncio.Lock()
@@ -144,19 +149,24 @@ class Replicas:
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """Send it to the server where most of its beginning has been (rule 2)."""
-        failure: Unreachable | None = None
+        failures = list[HostError | Usage]()
         for at in self._ways.pick(request.prompt, _now_s()):
             self._at[request.id] = at
             self._ways.busy[at] += 1
             self._ways.sent(at, request.prompt)
             try:
-                await self._ready(at)
+                failure = await self._ready(at)
+                if failure is not None:
+                    failures.append(failure)
+                    continue
+                if request.id not in self._at:  # while the server was asked what it is
+                    raise Cancelled(f"Request {request.id} was cancelled.")
                 reply = await self._engines[at].send(request, on_text)
             except Unreachable as error:
-                self._ways.failed(at, _now_s())
-                failure = failure or error
+                self._gone(at)
+                failures.append(error)
             except EngineDied:  # it may have begun to answer
-                self._ways.failed(at, _now_s())
+                self._gone(at)
                 raise
             else:
                 self._ways.answered(at)
@@ -164,22 +174,51 @@ class Replicas:
             finally:
                 self._ways.busy[at] -= 1
                 self._at.pop(request.id, None)
-        assert failure is not None
-        raise failure
+        raise min(
+            failures, key=lambda each: 2 - each.transient if isinstance(each, HostError) else 0
+        )
 
-    async def _ready(self, at: int) -> None:
-        """Rule 3."""
+    def _gone(self, at: int) -> None:
+        """It is not there: what comes back may be another one."""
+        self._ways.failed(at, _now_s())
+        self._known.pop(at, None)
+
+    async def _ready(self, at: int) -> HostError | Usage | None:
+        """Why nothing can be sent to a server (rule 3); None if it can."""
         if at in self._known or self._whole is None:
-            return
+            return None
+        came_s = _now_s()
         async with self._opening:
-            if at not in self._known:
+            if at in self._known:
+                return None
+            asked_s, found = self._refused.get(at, (-1.0, None))
+            if asked_s >= came_s:  # while this one waited
+                return found
+            try:
                 can = await self._engines[at].capabilities()
                 self._check(at, can, self._whole)
-                self._known[at] = can
+                self._check_promised(at, can, self._whole)
+            except (HostError, Usage) as error:
+                known_s = MOST_COOL_S if isinstance(error, Usage) else COOL_S
+                self._ways.failed(at, _now_s(), known_s)
+                self._refused[at] = _now_s(), error
+                return error
+            self._known[at] = can
+            return None
+
+    def _check_promised(self, at: int, can: Capabilities, whole: Capabilities) -> None:
+        less = _joined([whole, can])
+        odd = [name for name in _PROMISED if getattr(less, name) != getattr(whole, name)]
+        if odd:
+            window = f" ({can.window:,} tokens of {whole.window:,})" * ("window" in odd)
+            raise Usage(
+                f"{self._engines[at]!r} was not there at first, and can do less than the others, "
+                f"in {', '.join(odd)}{window}: start it as they are, or begin anew with all there"
+            )
 
     def cancel(self, request_id: str) -> None:
         """Stop it where it is."""
-        at = self._at.get(request_id)
+        at = self._at.pop(request_id, None)
         if at is not None:
             self._engines[at].cancel(request_id)
 

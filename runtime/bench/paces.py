@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -64,7 +65,7 @@ def cases_for(subject: Named, data: Path | None = None) -> tuple[Op[Any], tuple[
     mine = tuple(case for case in found if case.op in ("", op.name))
     if not mine:
         raise Usage(f"there are no cases of {op.name}: name a file of some with --data FILE")
-    return op, mine
+    return replace(op, reliability=None), mine  # as it is: that would be planned from a datasheet
 
 
 class Sample(NamedTuple):

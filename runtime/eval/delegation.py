@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -137,6 +137,7 @@ def delegated(
         raise NotInRun("delegated is for programs: it asks what the run's processors cost")
     if not isinstance(op, Op):
         raise BadOp(f"delegated takes an op, not {op!r:.60}")
+    op = replace(op, reliability=None)  # the routes are what makes it reliable
     kinds = (Datasheet, str, PathLike)
     given = sheets.values() if isinstance(sheets, Mapping) else ()
     if not given or not all(isinstance(each, kinds) for each in given):

@@ -12,8 +12,8 @@ costs nothing more. What a case took is read off its node, or off all that a pro
     nlpu eval                 the same from a terminal
 
 Rules
-1. A failure of the model's or of the program's is a wrong answer. A failure of the host says
-   nothing about it: the evaluation fails, and resumed it asks again.
+1. A failure of the model's or of the program's is a wrong answer. A failure of the host, or a
+   datasheet that is missing, says nothing about it: the evaluation fails, and resumed asks again.
 2. What is scored is what the journal holds: a resumed evaluation gives the same report.
 3. Of a run that was stopped there is a report, too: of the cases that had an answer by then.
 4. What calls took depends on the moment, as time does: at the end it is noted in the journal.
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.checks import NAMES
 from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
+from nlpu.eval.bounds import NotMeasured
 from nlpu.eval.cases import Case, cases_of, is_file
 from nlpu.eval.matching import plain, text_of
 from nlpu.eval.metrics import means_the_same
@@ -50,6 +51,7 @@ from nlpu.value import Value, current, peek_content, peek_error, see
 if TYPE_CHECKING:
     from nlpu.runtime.handle import Run
 
+_SAYS_NOTHING = HostError | NotMeasured  # of what was to be asked
 _MEASURED = "what its calls took"
 _MOST_SHOWN = 2000  # characters of an operand in a report
 
@@ -142,7 +144,7 @@ class Evaluation:
             for each, mine in zip(self.contestants, ready, strict=True)
         ]
         failures = [error for asked in self._all() for error in _waited(asked)]
-        host = next((error for error in failures if isinstance(error, HostError)), None)
+        host = next((error for error in failures if isinstance(error, _SAYS_NOTHING)), None)
         if host is not None:  # rule 1
             raise host
         return self._report(_noted(lambda: [_took(asked) for asked in self._all()]))
@@ -241,7 +243,7 @@ def _row(asked: _Asked, took: Sequence[int], whole: bool) -> Row | None:
     error = next((peek_error(value) for value in values if peek_error(value) is not None), None)
     why = root_of(error)
     pending = not all(value.ready for value in values) and error is None
-    if pending or isinstance(why, Cancelled | HostError):
+    if pending or isinstance(why, Cancelled | _SAYS_NOTHING):
         return None
     question, told = asked.question, asked.verdict if asked.verdict is not None else asked.answer
     failed = str(why) if why is not None else ""  # as the journal has it, without its causes

@@ -283,6 +283,7 @@ def draw_sheet(
 ) -> OpSheet:
     """Draw every case so often, and give the op's sheet. A program."""
     check("draw_sheet", {"temperature": temperature}, {"temperature": RATE}, BadOperand)
+    op = replace(op, reliability=None)  # what is measured is what that would be planned from
     asked = questions(op, _distinct(cases), metric)
     begun = [_draws(question, draws, temperature) for question in asked]
     found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]

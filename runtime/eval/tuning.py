@@ -22,13 +22,14 @@ Rules
    cases can take is kept back: so ``nlops`` are never exceeded.
 4. A candidate that is no better on planning cases than the op as it is does not replace it.
 5. GEPA catches what goes wrong while it words anew; here nothing is lost so: it is raised behind.
+6. Reliability that an op or the run asks for is left out: votes would hide what is sought.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from random import Random
@@ -38,7 +39,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from nlpu.checks import RATE, WHOLE, check
-from nlpu.errors import BadOp, MissingPart, ModelError, Usage
+from nlpu.errors import BadOp, MissingPart, ModelError, NotInRun, Usage
 from nlpu.eval.cases import Case, cases_of, is_file
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, questions
@@ -49,7 +50,7 @@ from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Op, nlop
 from nlpu.printing import counted, figure
 from nlpu.runtime.eval.evaluation import Contestant, Evaluation, check_ops
-from nlpu.runtime.graph.node import Node
+from nlpu.runtime.graph.node import Node, current_scope
 from nlpu.runtime.graph.spawning import spawn
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.value import remembered, see
@@ -103,6 +104,7 @@ def tune(
     """
     if not isinstance(op, Op):
         raise BadOp(f"an op is tuned, not {op!r:.60}")
+    op = replace(op, reliability=None)  # each case is asked as it is, once
     given = {"nlops": nlops, "examples": examples, "seed": seed}
     check("tune", given, {"nlops": RATE, "examples": WHOLE, "seed": WHOLE})
     if find_spec("gepa") is None:
@@ -120,14 +122,32 @@ def tune(
         )
     search = Search(op, planning, nlops - kept, most, by=by, examples=examples, metric=metric,
                     dice=Random(seed))  # fmt: skip
+    with _as_they_are():
+        return _sought(search, checking, seed)
+
+
+@contextmanager
+def _as_they_are() -> Iterator[None]:
+    """Leave calls as they are, however reliable those of the run must be (rule 6)."""
+    scope = current_scope()
+    if scope is None:
+        raise NotInRun("tune is for programs: it asks the cases by calls of a run")
+    asked, scope.asked = scope.asked, None
+    try:
+        yield
+    finally:
+        scope.asked = asked
+
+
+def _sought(search: Search, checking: tuple[Case, ...], seed: int) -> Tuned:
     search.run(seed)
-    best = search.best()
+    op, best = search.op, search.best()
     before, after = (search.share(each) for each in (search.first, best))
     found = Tuned(
         variant=Variant.made(op, search.op_of(best)), planned=(before, after),
-        cases=len(planning), tried=len(search.tried) - 1, nlops=round(search.spent, 2),
+        cases=len(search.cases), tried=len(search.tried) - 1, nlops=round(search.spent, 2),
     )  # fmt: skip
-    return found if best == search.first else _shown(found, op, checking, metric)
+    return found if best == search.first else _shown(found, op, checking, search.metric)
 
 
 def _shown(found: Tuned, op: Op[Any], checking: tuple[Case, ...], metric: Given) -> Tuned:

@@ -250,6 +250,7 @@ def _grow_draws(graph: GraphPort, node: Node) -> None:
             f"draw from {op.name}.using(temperature=0.7)"
         )
     scope = node.scope.child(node, "samples", None)
+    scope.asked = None  # draws are draws: votes on one question would be one and the same
     node.grown = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
     node.operands = tuple(node.grown)
     graph.wait_for(node, node.operands)

@@ -21,6 +21,7 @@ from nlpu.runtime.bench.pictures import draw
 from nlpu.runtime.bench.side_by_side import side_by_side, tables
 from nlpu.runtime.bench.throughput_correct import Wanted, measure
 from nlpu.runtime.bench.throughput_correct import tables as correct_tables
+from nlpu.runtime.eval.planning import draw_sheet
 from nlpu.testing.scripted import Say, Seen
 
 __all__ = ["nlpu"]
@@ -29,6 +30,11 @@ __all__ = ["nlpu"]
 @nlop
 def colour(text: str) -> Literal["red", "green", "blue"]:
     """Which colour is it?"""
+
+
+@nlop
+def so(text: str) -> bool:
+    """Is it so?"""
 
 
 CASES = tuple(
@@ -254,6 +260,25 @@ def test_a_sheet_can_be_made_without_its_speed(nlpu: Terminal) -> None:
         "bench", "datasheet", "judge", "--engine", "scripted", "--draws", "1", "--no-speed"
     )
     assert ended.code == 0 and "at so many at once" not in ended.out
+
+
+@pytest.mark.parametrize("declared", ["@nlop", "@nlop(reliability=0.9)"])
+def test_a_sheet_of_an_op_is_the_same_whatever_is_planned_from_it(
+    tmp_path: Path, nlpu: Terminal, declared: str
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        f"from nlpu import nlop\n\n{declared}\ndef so(text: str) -> bool:\n"
+        '    """Is it so?"""\n\nCASES = [({"text": f"t{n}"}, True) for n in range(6)]\n'
+    )
+    ended = nlpu("bench", "datasheet", f"{tmp_path / 'mine.py'}:so", "--engine", "scripted",
+                 "--draws", "2", "--output", str(tmp_path / "so.json"))  # fmt: skip
+    assert ended.code == 0, ended.err
+    mine = sheet_in(tmp_path / "so.json").ops["so"]
+    assert len(mine.cases) == 6 and [pace.calls for pace in mine.paces] == [6, 8, 32]
+    assert mine.digest == so.digest.hex()
+    case = Case(operands={"text": "t"}, expected=True)
+    drawn = execute(draw_sheet, so.using(reliability=0.9), [case], 2)
+    assert drawn.result.digest == mine.digest
 
 
 def test_readings_say_what_they_are() -> None:

@@ -124,7 +124,12 @@ def test_roles_become_a_system_text_and_turns() -> None:
         ([line("a", ask("x", spawn=["b"]))], "line 1: turns.0.spawn: Extra inputs"),
         ([line("a", ask("x", spawns=["b"]))], "a session starts 'b', which no line"),
         ([line("a", ask("x", max_tokens=True))], "line 1: turns.0.max_tokens"),
-        ([line("a", ask("x", spawns=["a"]))], "none can begin"),
+        ([line("a", ask("x", spawns=["a"]))], "start each other: ['a', 'a']"),
+        (
+            [line("r", ask("x", spawns=["a"])), line("a", ask("x", forks=["b"])),
+             line("b", ask("x", spawns=[{"children": ["a"]}]))],
+            "start each other: ['a', 'b', 'a']",
+        ),
         ([line("a", {"messages": [{"role": "tool", "content": "x"}]})], "line 1: a message's role"),
         ([line("a", {"messages": [PICTURE]})], "no text"),
         ([line("a", {"messages": [{"role": "user"}]})], "no text"),

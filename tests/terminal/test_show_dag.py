@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.runtime.terminal.show.dag import Dag, laid_out
+from nlpu.runtime.terminal.show.dag import Dag, laid_out, reduced
 
 __all__ = ["nlpu"]  # a fixture
 PROGRAM = '''
@@ -62,13 +63,32 @@ def test_no_call_goes_before_what_it_waited_for(data: st.DataObject) -> None:
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(names)
     graph.add_edges_from(pair for pair in combinations(names, 2) if data.draw(st.booleans()))
-    waits = nx.transitive_reduction(graph)
+    waits = reduced(graph.copy())
+    assert waits.edges == nx.transitive_reduction(graph).edges
     found = laid_out("r", {name: {"call": name} for name in names}, waits)
     sent = [turn["call"] for line in found.lines for turn in line.get("turns", [])]
     assert sorted(sent) == sorted(names) and found.calls == len(names)
     real, told = {*nx.transitive_closure(graph).edges}, order_of(found)
     assert real <= told
     assert (found.ordered, found.forced) == (len(told), len(told) - len(real))
+
+
+@pytest.mark.parametrize(
+    ("edges", "ordered", "lines"),
+    [
+        (lambda n: [], 0, 10_000),
+        (lambda n: [(n - 1, n)] * (n > 0), 10_000 * 9_999 // 2, 1),
+        (lambda n: [(0, n), (n, 9_999)] * (0 < n < 9_999), 2 * 9_998 + 1, 10_001),
+    ],
+    ids=["none waits", "each waits", "one is before and one behind"],
+)
+def test_ten_thousand_calls_take_no_square_of_that(edges: Any, ordered: int, lines: int) -> None:
+    """In steps of each pair this would end after minutes."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(str(n) for n in range(10_000))
+    graph.add_edges_from((str(a), str(b)) for n in range(10_000) for a, b in edges(n))
+    found = laid_out("r", {name: {"call": name} for name in graph}, reduced(graph))
+    assert (found.ordered, found.forced, len(found.lines)) == (ordered, 0, lines)
 
 
 def test_what_only_follows_and_what_is_joined_at_once_is_not_forced() -> None:

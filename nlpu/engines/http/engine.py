@@ -61,7 +61,7 @@ from nlpu.engines.http.probe import (
 from nlpu.engines.http.together import Replies, Together, may_gather
 from nlpu.engines.http.transport import Answer, Target
 from nlpu.engines.parameters import COMMON, VLLM
-from nlpu.errors import Cancelled, Usage
+from nlpu.errors import Cancelled, ModelError, NlpuError, Usage
 from nlpu.printing import one_line
 from nlpu.tokens import tokenizer_in
 from nlpu.wire import Capabilities, ConstraintKind, Reply, Request
@@ -245,15 +245,7 @@ class HttpEngine:
                 answer.close()
             learned = self._learned(dialect, answer.status, body)
             if learned is None:
-                raise errors.from_status(
-                    self._where,
-                    answer.status,
-                    answer.headers,
-                    body,
-                    request=request,
-                    window=dialect.window,
-                    secret=self._key,
-                )
+                raise self._fault(dialect, answer, body, request)
             dialect = learned
 
     async def _alone(self, request: Request) -> Reply:
@@ -261,26 +253,41 @@ class HttpEngine:
         return await self._attempt(self._dialect, self._target, request, None)
 
     async def _several(self, body: bytes, request: Request, count: int) -> Replies:
-        """So many answers to one body; fewer where the server does not take ``n`` (rule 9)."""
+        """So many answers to one body; fewer where the server does not take ``n`` (rule 9).
+
+        What it refuses may be something else, or pass: it is ``n`` if the same alone is answered.
+        """
         dialect, target = self._dialect, self._target
         assert dialect is not None and target is not None
         answer = await target.post(b'%b,"n":%d}' % (body[:-1], count))
-        replies: Replies = ()
         try:
             if 200 <= answer.status < 300:
                 replies = read_replies(dialect, request, await _whole(dialect, answer))[:count]
-            elif dialect.vllm or answer.status not in _NOT_TAKEN:
-                said = await answer.read(MOST_ERROR)
-                raise errors.from_status(
-                    self._where, answer.status, answer.headers, said, request=request,
-                    window=dialect.window, secret=self._key,
-                )  # fmt: skip
+                return replies if len(replies) == count else self._without_n(replies)
+            said = await answer.read(MOST_ERROR)
         finally:
             answer.close()
-        if len(replies) < count:
-            now = self._dialect or dialect
-            self._dialect = replace(now, untaken=now.untaken | {"n"})
+        learned = self._learned(dialect, answer.status, said)
+        if learned is not None:
+            body = encode(learned, self._head, request._replace(id=""), False)
+            return await self._several(body, request, count)
+        if dialect.vllm or answer.status not in _NOT_TAKEN:
+            raise self._fault(dialect, answer, said, request)
+        try:
+            return self._without_n([await self._alone(request)])
+        except ModelError as error:  # an answer, too
+            return self._without_n([error])
+
+    def _without_n(self, replies: Replies) -> Replies:
+        if self._dialect is not None:
+            self._dialect = replace(self._dialect, untaken=self._dialect.untaken | {"n"})
         return replies
+
+    def _fault(self, dialect: Dialect, answer: Answer, said: bytes, request: Request) -> NlpuError:
+        return errors.from_status(
+            self._where, answer.status, answer.headers, said, request=request,
+            window=dialect.window, secret=self._key,
+        )  # fmt: skip
 
     async def _knowing(self, dialect: Dialect, request: Request) -> Dialect:
         """The dialect with the tokens that begin the request's choices; found once."""

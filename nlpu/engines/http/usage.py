@@ -7,6 +7,7 @@ Rules
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import Any
 
 from nlpu.engines.http.encode import Dialect
@@ -27,10 +28,7 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> Usage:
         cached = _any(usage.get("prompt_tokens_details"), "cached_tokens") or _any(
             usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
         )
-        thought = _any(usage.get("completion_tokens_details"), "reasoning_tokens") or _any(
-            usage, "reasoning_tokens"
-        )
-        return Usage(prompt, completion, min(cached or 0, prompt), thought or 0)
+        return Usage(prompt, completion, min(cached or 0, prompt), min(_thought(usage), completion))
     if dialect.vllm:
         raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.")
     size = sum(1 if isinstance(p, int) else len(p.content) for p in request.prompt)
@@ -39,6 +37,11 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> Usage:
     if len(text) <= _MOST_CHARS * most:  # else it was not held to its limit
         completion = min(most, completion)
     return Usage(_estimate(size), completion)
+
+
+def _thought(usage: dict[str, Any]) -> int:
+    said = _any(usage.get("completion_tokens_details"), "reasoning_tokens")
+    return said or _any(usage, "reasoning_tokens") or 0
 
 
 def _any(usage: Any, *names: str) -> int | None:
@@ -65,6 +68,16 @@ def parted(usage: Any, choices: list[Any]) -> list[Any]:
     if completion is None:
         return [usage] * len(choices)
     sizes = [len(str(choice)) for choice in choices]
-    ends = [completion * sum(sizes[: n + 1]) // sum(sizes) for n in range(len(sizes))]
-    said = [{"completion_tokens": end - at} for at, end in zip([0, *ends], ends, strict=False)]
-    return [({"prompt_tokens": 0} if n else usage) | part for n, part in enumerate(said)]
+    said = _divided(completion, sizes)
+    thought = _divided(min(_thought(usage), completion), said)
+    given = {k: v for k, v in usage.items() if k != "completion_tokens_details"}
+    return [
+        ({"prompt_tokens": 0} if n else given) | {"completion_tokens": c, "reasoning_tokens": t}
+        for n, (c, t) in enumerate(zip(said, thought, strict=True))
+    ]
+
+
+def _divided(count: int, sizes: list[int]) -> list[int]:
+    """A count in whole parts, as near to what the sizes have of their sum as that can be."""
+    ends = [count * end // max(1, sum(sizes)) for end in accumulate(sizes)]
+    return [end - at for at, end in pairwise([0, *ends])]

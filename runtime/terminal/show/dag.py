@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import Usage
@@ -107,7 +109,29 @@ def _between(graph: nx.DiGraph[str], calls: Iterable[str]) -> nx.DiGraph[str]:
             elif giver not in seen:
                 seen.add(giver)
                 stack += graph.predecessors(giver)
-    return nx.transitive_reduction(found)
+    return reduced(found)
+
+
+def reached(waits: nx.DiGraph[str]) -> dict[str, int]:
+    """Each call and all that it waits for, as bits; its own is the highest."""
+    import networkx as nx
+
+    found = dict[str, int]()
+    for place, call in enumerate(nx.topological_sort(waits)):
+        found[call] = reduce(or_, (found[giver] for giver in waits.predecessors(call)), 1 << place)
+    return found
+
+
+def reduced(waits: nx.DiGraph[str]) -> nx.DiGraph[str]:
+    """Take out what waits for another call that waits for the same."""
+    found = reached(waits)
+    for call in waits:
+        passed = 0
+        for giver in sorted(waits.predecessors(call), key=found.__getitem__, reverse=True):
+            if passed | found[giver] == passed:
+                waits.remove_edge(giver, call)
+            passed |= found[giver]
+    return waits
 
 
 # -- the layout --------------------------------------------------------------------------------
@@ -121,7 +145,7 @@ def laid_out(name: str, requests: Mapping[str, Any], waits: nx.DiGraph[str]) -> 
     place, ordered = {call: number for number, call in enumerate(requests)}, 0
     parts = [sorted(part, key=place.__getitem__) for part in nx.weakly_connected_components(waits)]
     for number, part in enumerate(sorted(parts, key=lambda part: place[part[0]])):
-        rounds = _rounds(waits.subgraph(part), place)
+        rounds = _rounds(waits.subgraph(part).copy(), place)  # in a view counting is slow
         if len(rounds) > 1:
             spawns = [{"spawns": [_called(name, each) for each in row]} for row in rounds]
             lines.append({"session_id": f"{name}#{number}", "orchestrator": True, "rounds": spawns})
@@ -135,7 +159,7 @@ def laid_out(name: str, requests: Mapping[str, Any], waits: nx.DiGraph[str]) -> 
             for each in row
         ]
         ordered += _pairs(rounds)
-    real = sum(len(nx.ancestors(waits, call)) for call in waits)
+    real = sum(bits.bit_count() - 1 for bits in reached(waits).values())
     return Dag(lines, len(place), ordered, ordered - real)
 
 
@@ -163,8 +187,10 @@ def _rounds(waits: nx.DiGraph[str], place: Mapping[str, int]) -> list[list[Sessi
 
 def _before(waits: nx.DiGraph[str], call: str) -> str | None:
     """The call that this one alone waits for, and that nothing else waits for."""
-    givers = list(waits.predecessors(call))
-    return givers[0] if len(givers) == 1 and waits.out_degree(givers[0]) == 1 else None
+    if waits.in_degree(call) != 1:
+        return None
+    (giver,) = waits.predecessors(call)
+    return giver if waits.out_degree(giver) == 1 else None
 
 
 def _session(waits: nx.DiGraph[str], head: str) -> Session:

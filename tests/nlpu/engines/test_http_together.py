@@ -113,6 +113,57 @@ def test_a_server_that_does_not_take_n_is_asked_for_each(refused: Recorded) -> N
     run(go())
 
 
+@pytest.mark.parametrize(
+    ("refusals", "tries", "told"),
+    [
+        (
+            [said({"error": {"message": "temperature is not supported"}}, 400)],
+            [3, 3],
+            ["red", "green", "blue"],
+        ),
+        (
+            [said({"error": {"message": "out of memory"}}, 500)] * 2,
+            [3, 1],
+            ["ServerFault"] * 3,
+        ),
+    ],
+    ids=["another parameter", "a failure that lasts a while"],
+)
+def test_what_is_no_refusal_of_n_ends_nothing(
+    refusals: list[Recorded], tries: list[int], told: list[str]
+) -> None:
+    async def go() -> None:
+        with serving(*refusals, choices("red", "green", "blue")) as served:
+            engine = HttpEngine(served.url, model="m")
+            await engine.capabilities()
+            first = await asyncio.gather(*map(engine.send, drawn()), return_exceptions=True)
+            assert [asked.get("n", 1) for asked in served.asked] == tries
+            again = await asyncio.gather(*map(engine.send, drawn()))
+            await engine.close()
+        assert texts(again) == ["red", "green", "blue"] and served.asked[-1]["n"] == 3
+        assert texts(first) == told
+
+    run(go())
+
+
+@pytest.mark.parametrize("thought", [0, 5, 8, 20])
+def test_what_was_thought_is_parted_like_what_was_said(thought: int) -> None:
+    async def go() -> None:
+        usage = {"prompt_tokens": 10, "completion_tokens": 8,
+                 "completion_tokens_details": {"reasoning_tokens": thought}}  # fmt: skip
+        found = [
+            {"index": n, "message": {"content": "red"}, "finish_reason": "stop"} for n in range(4)
+        ]
+        with serving(said({"choices": found, "usage": usage})) as served:
+            replies = await sent(served, drawn(4))
+        took = [each.usage for each in replies if isinstance(each, Reply)]
+        assert [each.completion_tokens for each in took] == [2] * 4
+        assert sum(each.thinking_tokens for each in took) == min(thought, 8)
+        assert max(each.thinking_tokens for each in took) <= 2
+
+    run(go())
+
+
 def test_a_failure_is_that_of_each() -> None:
     async def go() -> None:
         with serving(said({"error": {"message": "slow down"}}, 429)) as served:

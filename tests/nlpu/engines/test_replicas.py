@@ -16,7 +16,14 @@ from benchmarks.fake_vllm.faults import script
 from nlpu import Computer, HostError, Usage
 from nlpu.engines import engine_of, named_engine
 from nlpu.engines.replicas import BUSIER, COOL_S, MOST_COOL_S, STEP, Replicas, Ways
-from nlpu.errors import ConnectionLost, Unreachable
+from nlpu.errors import (
+    Cancelled,
+    ConnectionLost,
+    NotAModelServer,
+    ServerFault,
+    Unauthorized,
+    Unreachable,
+)
 from nlpu.testing import Scripted
 from nlpu.wire import Capabilities, Message, Reply, Request
 
@@ -89,6 +96,9 @@ def test_a_server_is_left_alone_the_longer_the_more_often_it_failed() -> None:
         ways.failed(0, 0.0)
         waits.append(next(s / 2 for s in range(1000) if ways.pick((), s / 2)[0] == 0))
     assert waits == sorted(waits) and waits[0] == COOL_S and waits[-1] == MOST_COOL_S
+    for _ in range(2000):  # of a day that it is away
+        ways.failed(0, 0.0)
+    assert ways.pick((), MOST_COOL_S)[0] == 0
     ways.answered(0)
     assert ways.pick((), 0.0)[0] == 0
 
@@ -99,18 +109,23 @@ def test_a_server_is_left_alone_the_longer_the_more_often_it_failed() -> None:
 class Named(Scripted):
     """A server that is there or not; what it was sent is kept by name."""
 
-    def __init__(self, name: str, there: bool = True, model: str = "m") -> None:
+    def __init__(self, name: str, there: bool = True, model: str = "m", window: int = 8000) -> None:
         super().__init__(lambda seen: name)
-        self.name, self.there, self.model = name, there, model
+        self.name, self.there, self.model, self.wide = name, there, model, window
+        self.odd: HostError | None = None
         self.asked, self.opened = 0, 0
         self.during: Callable[[], None] = lambda: None
+        self.begun: Callable[[], None] = lambda: None
 
     async def capabilities(self) -> Capabilities:
         if not self.there:
             raise Unreachable(f"{self.name} is not there")
         self.opened += 1
+        self.begun()
+        if self.odd is not None:
+            raise self.odd
         found = await super().capabilities()
-        return Capabilities(self.model, found.window, 4, found.token_prompts)
+        return Capabilities(self.model, self.wide, 4, found.token_prompts)
 
     async def send(self, request: Request, on_text: Any = None) -> Reply:
         if not self.there:
@@ -151,6 +166,78 @@ def test_another_model_is_never_taken_for_this_one() -> None:
         with pytest.raises(Usage, match="must be alike"):
             await engine.send(asking())
         assert late.asked == 0
+
+    asyncio.run(test())
+
+
+class Moved(asyncio.SelectorEventLoop):
+    """A loop whose clock can be put forward."""
+
+    later_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.later_s
+
+
+FAULTS = [ServerFault("it loads"), NotAModelServer("a web page"), Unauthorized("no key")]
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        ({"model": "n"}, "must be alike"),
+        ({"wide": 2000}, "window .2,000 tokens of 8,000"),
+        *(({"odd": fault}, "a is not there") for fault in FAULTS),
+    ],
+)
+def test_one_that_comes_later_and_is_another_is_passed_over(odd: Any, told: str) -> None:
+    """It is idle, and so would be the first to be sent everything."""
+
+    async def test() -> None:
+        late, first = Named("b", there=False), Named("a")
+        engine = Replicas([late, first])
+        assert (await engine.capabilities()).window == 8000
+        vars(late).update(odd, there=True)
+        loop.later_s = MOST_COOL_S
+        replies = await asyncio.gather(*(engine.send(asking(n)) for n in range(8)))
+        assert [each.text for each in replies] == ["a"] * 8
+        assert late.opened == 1 and late.asked == 0
+        first.there = False
+        with pytest.raises((Usage, Unreachable), match=told):
+            await engine.send(asking())
+        assert late.asked == 0
+
+    loop = Moved()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(test())
+
+
+def test_who_gives_up_while_a_server_is_asked_what_it_is_sends_nothing() -> None:
+    async def test() -> None:
+        late, first = Named("b", there=False), Named("a")
+        engine = Replicas([late, first])
+        await engine.capabilities()
+        late.there, first.there = True, False
+        late.begun = lambda: engine.cancel("r0")
+        with pytest.raises(Cancelled):
+            await engine.send(asking(0))
+        assert late.asked == 0 and (await engine.send(asking(1))).text == "b"
+
+    asyncio.run(test())
+
+
+def test_one_that_was_gone_is_asked_anew_what_it_is() -> None:
+    async def test() -> None:
+        one, other = Named("one"), Named("other")
+        engine = Replicas([one, other])
+        await engine.capabilities()
+        one.there = False
+        assert (await engine.send(asking())).text == "other"
+        one.there, one.wide, other.there = True, 100, False
+        with pytest.raises(Usage, match="100 tokens of 8,000"):
+            await engine.send(asking())
+        one.wide = 9000
+        assert (await engine.send(asking())).text == "one"
 
     asyncio.run(test())
 

@@ -491,6 +491,20 @@ def test_several_samples_of_one_answer_are_refused(sheet: Path) -> None:
     assert isinstance(run.error, BadOperand) and "gives one answer" in str(run.error)
 
 
+def test_samples_are_draws_also_where_a_run_must_be_right(tmp_path: Path) -> None:
+    warm = colour.using(temperature=0.7)
+    sheet = measured(tmp_path / "sheet.json", of=warm)
+
+    def program() -> Any:
+        return warm("x", samples=5).value
+
+    plain = execute(program, engine=right(0.5), sheets=sheet)
+    with computer(right(0.5), sheets=sheet) as machine:
+        run = finish(machine.start(program, reliability=0.95))
+    assert run.result == plain.result and len({*run.result}) == 2
+    assert run.receipt.calls == 5 and not run.receipt.chosen
+
+
 def test_free_text_that_never_agrees_is_out_of_reach(tmp_path: Path) -> None:
     tell = op("Tell a story", name="tell")
     table = tuple(

@@ -110,6 +110,16 @@ def test_the_table_says_what_will_do_what_it_costs_and_what_will_not() -> None:
     ]
 
 
+@pytest.mark.parametrize("sheets", [SHEETS, {"large": SHEETS["large"]}])
+def test_an_op_with_a_reliability_is_delegated_like_any(sheets: Any) -> None:
+    def program() -> Any:
+        sure, _ = delegated(colour.using(reliability=0.5), 0.95, sheets)
+        return [sure("easy").value]
+
+    run, plain = ran(program), ran(asks("easy", sheets=sheets))
+    assert run.result == plain.result == ["red"] and run.receipt.calls == plain.receipt.calls
+
+
 def test_less_is_asked_for_and_less_is_paid() -> None:
     sheets = {"small": sheet("s", 0.02), "large": SHEETS["large"]}
     for reliability, asked in ((0.9, 1), (0.97, 3)):  # three must agree

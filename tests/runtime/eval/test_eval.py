@@ -13,6 +13,7 @@ from kit import computer, count, echo, execute, finish, said, yes
 
 from nlpu import nlop
 from nlpu.errors import BadOperand, ConnectionLost, HostError, NotInRun, ProgramError, Usage
+from nlpu.eval.bounds import NotMeasured
 from nlpu.eval.cases import Case, cases_of
 from nlpu.eval.scores import Report, Row
 from nlpu.isa import classify
@@ -111,6 +112,14 @@ def test_a_host_that_fails_says_nothing_about_the_op() -> None:
     engine = Scripted(lambda seen: ConnectionLost("gone") if said(seen) == "two" else said(seen))
     with computer(engine) as machine, pytest.raises(HostError, match="gone"):
         machine.evaluate(echo, ECHOES)
+
+
+def test_a_datasheet_that_is_missing_says_nothing_about_the_op() -> None:
+    sure = echo.using(reliability=0.9)
+    with computer() as machine, pytest.raises(NotMeasured, match="no datasheet"):
+        machine.evaluate(sure, ECHOES)
+    run = execute(lambda: sure.check(ECHOES).value)
+    assert isinstance(run.error, NotMeasured)
 
 
 def test_an_op_against_itself_differs_in_nothing_and_costs_nothing_more() -> None:

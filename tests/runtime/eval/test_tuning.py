@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from kit import Doomed, execute, resumed
+from kit import Doomed, computer, execute, finish, resumed
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import BadOp, Case, HostError, Scripted, Unreachable, Usage, nlop, tune, variant
+from nlpu.eval.bounds import NotMeasured
 from nlpu.runtime.eval.tuning import Tuned, divided
 from nlpu.testing.scripted import Say, Seen
 
@@ -89,6 +90,25 @@ def test_examples_can_be_left_out() -> None:
     engine = Scripted(seeing)
     execute(tuning, colour, CASES, 60, 0, 0, engine=engine)
     assert not any(shown_in(seen) for seen in engine.seen)
+
+
+def test_reliability_that_is_asked_for_changes_nothing() -> None:
+    plain = execute(tuning, colour, CASES, engine=seeing)
+    for op, more in ((colour.using(reliability=0.9), {}), (colour, {"reliability": 0.9})):
+        with computer(seeing) as machine:  # which has no datasheet
+            run = finish(machine.start(tuning, op, CASES, **more))
+        assert run.result == plain.result
+        assert run.receipt.calls == plain.receipt.calls
+
+
+def test_calls_after_it_are_as_reliable_as_those_of_the_run() -> None:
+    def program() -> str:
+        tuning(colour, CASES, 60, 0, 0)
+        return str(colour("sky").value)
+
+    with computer(blind) as machine:
+        run = finish(machine.start(program, reliability=0.9))
+    assert isinstance(run.error, NotMeasured)
 
 
 # -- laws ------------------------------------------------------------------------------------------
