@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nlpu.errors import Cancelled, EngineDied, HostError, Unreachable, Usage
+from nlpu.errors import Cancelled, ConnectionLost, EngineDied, HostError, Unreachable, Usage
 from nlpu.printing import counted, one_line
 from nlpu.prompt.ids import Prompt
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
@@ -165,7 +165,7 @@ class Replicas:
             except Unreachable as error:
                 self._gone(at)
                 failures.append(error)
-            except EngineDied:  # it may have begun to answer
+            except (EngineDied, ConnectionLost):  # it may have begun to answer
                 self._gone(at)
                 raise
             else:

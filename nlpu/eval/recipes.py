@@ -122,6 +122,7 @@ class Chosen(BaseModel):
     """How calls of an op are asked in a run, and why; it is in the journal and on the receipt.
 
     ahead, most, temperature: its vote, by 0 for none. sheet: the digest of a datasheet, if of one.
+    inputs: digests of the only operands that it is for, where it is of a whole table.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -136,6 +137,7 @@ class Chosen(BaseModel):
     ahead: int = 0
     most: int = 0
     temperature: float = 0.0
+    inputs: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, op: str, asked: object, choice: Choice, **more: Any) -> Chosen:

@@ -26,7 +26,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nlpu.errors import NlpuError, Usage
+from nlpu.errors import BadOperand, NlpuError, Usage
 from nlpu.eval.bounds import LEVEL, NotMeasured, OutOfReach, TooFewCases
 from nlpu.eval.datasheet import Datasheet, OpSheet, sheet_in
 from nlpu.eval.recipes import Choice, Chosen, choose
@@ -37,7 +37,7 @@ from nlpu.processor import FREE, Processor
 from nlpu.reliability import Reliability, Reliably
 from nlpu.runtime import settings
 from nlpu.runtime.eval.corrections import Corrected, Subject, Vote, ahead_by, ask, called
-from nlpu.runtime.eval.planning import asked_now, ladder, read_off
+from nlpu.runtime.eval.planning import asked_now, digest_of, ladder, read_off
 from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.node import Node, current_scope
 from nlpu.runtime.graph.spawning import Spawn, spawn_issued, spawn_ready
@@ -52,14 +52,27 @@ def ask_reliably(op: Op[Any], asked: Reliability, operands: tuple[Any, ...], sam
     """Give the answer of an op under the recipe that the run has for it. A program."""
     scope = current_scope()
     assert scope is not None  # it is a nested program
-    subject = planned(scope.run, op, asked)
+    subject, table = planned(scope.run, op, asked)
+    if table:
+        names = [place.name for place in op.operands]
+        contents = [each.value if isinstance(each, Value) else each for each in operands]
+        if digest_of(dict(zip(names, contents, strict=True))) not in table:
+            raise BadOperand(
+                f"{op.name} was asked something that is none of the {len(table)} inputs of its "
+                "datasheet: with table= nothing is foretold of others; leave it out, or measure it"
+            )
     if isinstance(subject, Corrected):
         return subject.by.correct(subject.subjects, operands, sample)
     return ask(subject, operands, sample)
 
 
-def planned(run: RunState, op: Op[Any], asked: Reliability) -> Subject[Any]:
-    """The op as it is to be asked in a run, chosen once (rule 1). Raises NotMeasured, Usage."""
+def planned(
+    run: RunState, op: Op[Any], asked: Reliability
+) -> tuple[Subject[Any], tuple[str, ...]]:  # fmt: skip
+    """The op as it is to be asked in a run, chosen once (rule 1), and for which operands alone.
+
+    Raises NotMeasured, Usage.
+    """
     op = replace(op, reliability=None)
     on = f" on {op.processor}" if op.processor else ""
     position = f"main/reliably/{op.name}{on} {op.digest.hex()} {asked!r}"
@@ -73,8 +86,9 @@ def planned(run: RunState, op: Op[Any], asked: Reliability) -> Subject[Any]:
     chosen = run.chosen[position]
     there = replace(op, processor=chosen.processor or op.processor)
     if not chosen.ahead:
-        return there
-    return ahead_by(chosen.ahead, most=chosen.most, temperature=chosen.temperature)(there)
+        return there, chosen.inputs
+    vote = ahead_by(chosen.ahead, most=chosen.most, temperature=chosen.temperature)
+    return vote(there), chosen.inputs
 
 
 def _planned_anew(run: RunState, position: str, op: Op[Any], asked: Reliability) -> Chosen:
@@ -115,6 +129,8 @@ def _plan(run: RunState, op: Op[Any], asked: Reliability) -> Chosen:
             failed.append(error)
             continue
         facts = {"sheet": each.sheet.digest(), "processor": each.op.processor or "", **_rule(vote)}
+        inputs = {case.asked for case in each.mine.cases} if asked.table else set[str]()
+        facts["inputs"] = () if "" in inputs else tuple(sorted(inputs))  # "": an older sheet's
         chosen = Chosen.of(op.name, asked, choice, temperature=each.mine.temperature, **facts)
         found.append((choice.trial.cost * each.spent, chosen))
     if not found:

@@ -112,7 +112,7 @@ def objection_of(said: Any, who: str) -> str:
     """What a check said is wrong; "" for nothing. Raises ProgramError (rule 2)."""
     if isinstance(said, str):
         return said
-    if not isinstance(said, Judgement | bool | None):
+    if not isinstance(said, Judgement | bool):
         raise _no_word(said, who, "what is wrong ('' for nothing), or whether it is right")
     return "" if said else f"not so: {who}"
 

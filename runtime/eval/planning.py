@@ -21,7 +21,7 @@ Rules
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
@@ -153,7 +153,7 @@ def _distinct(cases: Any) -> tuple[Case, ...]:
     """Cases whose operands differ: equal questions share their draws, so they show one answer."""
     known, firsts = cases_of(cases), dict[str, Case]()
     for case in known:
-        first = firsts.setdefault(_asked(case), case)
+        first = firsts.setdefault(digest_of(case.operands), case)
         if first is not case:
             one, other = (each.where or each.id for each in (first, case))
             raise BadOperand(
@@ -163,9 +163,10 @@ def _distinct(cases: Any) -> tuple[Case, ...]:
     return known
 
 
-def _asked(case: Case) -> str:
-    """What tells a case's operands from others."""
-    return json.dumps(plain(case.operands), sort_keys=True, default=str)
+def digest_of(operands: Mapping[str, Any]) -> str:
+    """Give what tells operands, by name, from others."""
+    text = json.dumps(plain(operands), sort_keys=True, default=str)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def asked_now(op: Op[Any], scope: Scope) -> dict[str, str]:
@@ -335,5 +336,5 @@ def _drawn(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
     texts = tuple(map(question.asks.result.render, answers))
     return CaseDraws(
         id=question.case.id, once=row[0], draws=tuple(row[1:]), right=right, answers=texts,
-        asked=blake2b(_asked(question.case).encode(), digest_size=8).hexdigest(),
+        asked=digest_of(question.case.operands),
     )  # fmt: skip

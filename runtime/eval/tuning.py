@@ -180,8 +180,12 @@ def divided(
     for case, question in zip(asked, questions(op, asked, metric), strict=True):
         pairs = zip(op.operands, question.operands, strict=True)
         texts = tuple(place.type.render(content) for place, content in pairs)
-        if texts not in known:
-            fresh.setdefault(texts, case)  # one that is there twice would be on both sides
+        first = fresh.setdefault(texts, case)  # one that is there twice would be on both sides
+        if first.expected != case.expected:
+            one, other = (each.where or each.id for each in (first, case))
+            raise BadOperand(f"{one} and {other} ask the same and expect other answers: mend one")
+        if texts in known:
+            del fresh[texts]
     if len(fresh) < 2 * _FEWEST:
         raise Usage(
             f"{counted(len(fresh), 'case')} that differ and are no examples of {op.name} are too "

@@ -250,9 +250,9 @@ def _server(url: str, group: str, model: str | None = None) -> Check:
 
 
 async def _asked(url: str, model: str | None) -> str:
-    from nlpu.engines.http.engine import HttpEngine
+    from nlpu.engines import named_engine  # several URLs are servers of one model
 
-    engine = HttpEngine(url, model, api_key())
+    engine = named_engine(url, model, api_key())
     try:
         async with asyncio.timeout(_ASK_S):
             able = await engine.capabilities()

@@ -38,7 +38,6 @@ LAYERS: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "nlops": (1.5, "2.5", 3.5),
     "seconds": (60, "1e3", 0.1),
     "at_once": (10, "20", 30),
-    "sheets": ("sheets", "elsewhere", Path("here")),
 }
 
 

@@ -63,7 +63,7 @@ def prune_runs(
     """Remove journals that did not change for so long, with all their runs."""
     from nlpu.errors import Usage
     from nlpu.printing import counted
-    from nlpu.runtime.terminal.output import say, write_json
+    from nlpu.runtime.terminal.output import say, write, write_json
     from nlpu.runtime.terminal.show.pruning import age_s, prune, told_of
 
     if keep not in (None, "failed"):
@@ -73,6 +73,8 @@ def prune_runs(
     if as_json:
         write_json(told_of(done, dry))
         return 0
+    for stem in done.removed if dry else ():
+        write(stem + "\n")
     gone, left = counted(len(done.removed), "journal"), sum(done.kept.values())
     say(f"{'would remove' if dry else 'removed'} {gone}, {_size(done.freed)}")
     why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(done.kept.items()))
