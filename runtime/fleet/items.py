@@ -172,6 +172,11 @@ class Items:
             row = (name, nth, item.run, item.status, item.side, item.body, label, took)
             self._run("INSERT OR REPLACE INTO item VALUES (?,?,?,?,?,?,?,?)", row)
 
+    def forget(self, name: str, nth: int) -> None:
+        """Make last that one's run goes on: from now on its journal alone knows what it took."""
+        self._run("DELETE FROM item WHERE name=? AND nth=?", (name, nth))
+        self.commit()
+
     def runs(self) -> set[int]:
         """The numbers of the runs that have ended."""
         return {run for (run,) in self._run("SELECT run FROM item")}
