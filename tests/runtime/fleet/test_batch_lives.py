@@ -27,8 +27,10 @@ from nlpu import (
     Unreachable,
     Usage,
 )
+from nlpu.label import UNTRUSTED, USER
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.fleet.items import Item, Items
+from nlpu.runtime.fleet.plan import Entry, Plan
 from nlpu.runtime.fleet.share import NO_CALLS
 from nlpu.testing.scripted import Scripted, Seen
 
@@ -201,6 +203,29 @@ def test_what_is_run_after_a_batch_did_not_open_has_a_journal_of_its_own(
             opens(machine)
         run = machine.run(asks, "b")
     assert run.result == "b" and run.name not in ("x", "x.2", "nowhere")
+
+
+READ: list[Callable[[Item], Any]] = [
+    lambda item: item.result,
+    lambda item: item.error,
+    lambda item: item.why,
+    lambda item: item.text,
+    lambda item: item.line(),
+]
+
+
+@pytest.mark.parametrize("read", READ)
+def test_a_program_that_reads_what_came_of_an_input_has_seen_it(
+    tmp_path: Path, read: Callable[[Item], Any]
+) -> None:
+    """It may have been made of a file that is nobody's word."""
+    with computer(said, tmp_path) as machine:
+        plan = Plan(facts={"reads": "--each"})
+        (item,) = machine.batch(asks, [Entry("", ("a",), {})], plan)
+        assert item.label == UNTRUSTED
+        assert machine.run(lambda: item.status).label == USER
+        assert machine.run(lambda: str(read(item))).label == UNTRUSTED
+        assert machine.run(lambda: repr(item)).label == USER and "'a'" not in repr(item)
 
 
 # -- left before its end -------------------------------------------------------------------------
