@@ -161,8 +161,8 @@ def test_runs_beside_a_batch_are_not_its(tmp_path: Path, beside: Callable[[Compu
     """Neither their results nor their cost, though their arguments are those of an input."""
     with computer(said, tmp_path) as machine:
         list(machine.map(asks, ["a"], name="x"))
-        beside(machine)
         machine.run(asks, "b")
+        beside(machine)
     with computer(said, tmp_path) as machine:
         items = list(machine.map(asks, ["a", "b"], name="x", budget=Budget(calls=2)))
     assert [item.result for item in items] == ["a", "b"]
