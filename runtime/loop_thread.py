@@ -133,11 +133,12 @@ class Station:
     # -- opening -----------------------------------------------------------------------------
 
     def open(
-        self, stem: str | None = None, *, replay: bool = False, run: int | Collection[int] = 0
+        self, stem: str | None = None, *, new: bool = False, replay: bool = False,
+        run: int | Collection[int] = 0,
     ) -> None:  # fmt: skip
         """Open on a new journal, or on that of ``stem``, for a replay read-only. Idempotent.
 
-        run: that is to be read, or several.
+        new: make the one of that stem. run: that is to be read, or several.
 
         Raises ProgramError, RunBusy, StorageFailed, JournalDamaged, and what opening engines does.
         """
@@ -151,26 +152,32 @@ class Station:
                 self._try_absent()
                 return
             self._owner = os.getpid()
-            self.stem = stem or self.stem or new_stem()
-            journal = self._journal(existing=stem is not None, replay=replay, run=run)
-            self._loop = self.clock.new_loop()
-            self._left = []
-            self._thread = threading.Thread(
-                target=_turn, args=(self._loop, self._left), name="nlpu", daemon=True
-            )
-            self._thread.start()
-            opening = asyncio.run_coroutine_threadsafe(self._boot(journal), self._loop)
+            self.stem = stem or new_stem()
             try:
-                opening.result()
-            except BaseException as error:
-                opening.cancel()
-                if isinstance(error, Exception):  # an interrupt does not wait for engines
-                    asyncio.run_coroutine_threadsafe(self._close_engines(), self._loop).result()
-                journal.close(discard=True)
-                self._stop_thread()
-                if isinstance(error, NlpuError):  # it says itself what was wrong, not our frames
-                    raise error.with_traceback(None)  # noqa: B904  (its cause is its own)
+                self._begin(self._journal(stem is not None and not new, replay=replay, run=run))
+            except BaseException:
+                self.stem = ""  # of what is opened next it is not the journal
                 raise
+
+    def _begin(self, journal: JournalStore) -> None:
+        self._loop = self.clock.new_loop()
+        self._left = []
+        self._thread = threading.Thread(
+            target=_turn, args=(self._loop, self._left), name="nlpu", daemon=True
+        )
+        self._thread.start()
+        opening = asyncio.run_coroutine_threadsafe(self._boot(journal), self._loop)
+        try:
+            opening.result()
+        except BaseException as error:
+            opening.cancel()
+            if isinstance(error, Exception):  # an interrupt does not wait for engines
+                asyncio.run_coroutine_threadsafe(self._close_engines(), self._loop).result()
+            journal.close(discard=True)
+            self._stop_thread()
+            if isinstance(error, NlpuError):  # it says itself what was wrong, not our frames
+                raise error.with_traceback(None)  # noqa: B904  (its cause is its own)
+            raise
 
     def _check_open(self, stem: str | None, replay: bool) -> None:
         if self.kernel.journal.read_only and not replay:

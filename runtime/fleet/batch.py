@@ -112,21 +112,26 @@ class Batch:
         return over and not (self._live or self._held)
 
     def __iter__(self) -> Iterator[Item]:
-        while not self.ended:
-            yield from self.step()
-        self._end()
+        try:
+            while not self.ended:
+                yield from self.step()
+        finally:  # whoever leaves it before its end, too
+            self.close()
+        self._raise()
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         import asyncio
 
-        while not self.ended:
-            for item in await asyncio.to_thread(self.step):
-                yield item
-        self._end()
+        try:
+            while not self.ended:
+                for item in await asyncio.to_thread(self.step):
+                    yield item
+        finally:
+            self.close()
+        self._raise()
 
-    def _end(self) -> None:
-        """Let go of it; raises why it came to no end, which must not look like one."""
-        self.close()
+    def _raise(self) -> None:
+        """Raise why it came to no end, which must not look like one."""
         if self.error is not None:
             raise self.error
 
@@ -266,23 +271,28 @@ class Batch:
         begun = self._named(index, entry, args_text(args, kwargs))
         kept = self._former.items.find(begun.name, begun.nth)
         left = self._former.unfinished.pop((begun.name, begun.nth), None)
-        if left is None and kept is not None:
+        if left is not None and (kept is None or kept.run < left.number):
+            ended = recorded(left)
+            if ended is not None:
+                self._former.items.keep(begun.name, begun.nth, ended)
+                kept = ended
+        is_last = kept is not None and (left is None or kept.run == left.number)
+        retries = left is not None and self._plan.retry
+        if kept is not None and is_last and not (retries and kept.status == "failed"):
             return self._as_kept(begun, kept)
-        if left is not None and kept is None and left.past.end is not None:
-            kept = recorded(left)
-            if kept is not None:
-                self._former.items.keep(begun.name, begun.nth, kept)
-            if kept is not None and not (self._plan.retry and kept.status == "failed"):
-                return self._as_kept(begun, kept)
-        asks_anew = kept is not None and kept.side == "model" and self._plan.retry
-        if left is None or asks_anew:  # as its journal has the failure, it would be met again
-            facts = {"each": {"index": index, "nth": begun.nth, "id": entry.id}}
+        if kept is not None and is_last and kept.side == "model":
+            begun = begun._replace(before=kept.took, run=kept.run)
+            left = None  # as its journal has the failure, it would be met again
+        if left is None:
+            each = {"index": index, "nth": begun.nth, "id": entry.id, "batch": self._plan.name}
             run = self._computer.start(
                 self._program, *args, **kwargs, budget=Common(self._whole),
-                header={**self._plan.facts, **facts},
+                header={**self._plan.facts, "each": each},
             )  # fmt: skip
-            begun = begun._replace(before=kept)
         else:
+            begun = begun._replace(before=left.before, run=left.number, past=left.took)
+            if is_last:
+                self._former.items.forget(begun.name, begun.nth)
             run = self._computer.resume(
                 self._run_name(left.number), self._program, *args, **kwargs,
                 budget=Common(self._whole, left.took),

@@ -8,7 +8,9 @@ failures again these are read, too.
 
 Rules
 1. A batch goes on with the program and the models that it was begun with, or says so.
-2. All that was spent is known before anything new is.
+2. All that was spent is known before anything new is, and counted once: what is kept of an input
+   has what its earlier runs took.
+3. Other runs may be in the journal, of a program run beside the batch, say. They are not its.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import JournalDamaged, Usage
 from nlpu.runtime.fleet.items import SUFFIX, Items
-from nlpu.runtime.fleet.share import Took, summed, took_in
+from nlpu.runtime.fleet.share import NO_CALLS, Took, summed, took_in, without
 from nlpu.runtime.journal.file import is_there
 from nlpu.runtime.journal.header import source_digest
 from nlpu.runtime.journal.odd_rows import past_in
@@ -44,12 +46,13 @@ _ANYHOW = (
 
 
 class Unfinished(NamedTuple):
-    """A run that may go on, and what it took so far."""
+    """A run that may go on, what it took so far, and what its input's runs took before it."""
 
     number: int
     past: Past
     texts: Mapping[int, str]
     took: Took
+    before: Took
 
 
 class Former(NamedTuple):
@@ -77,10 +80,15 @@ def taken_up(
     items = Items(path.with_suffix(SUFFIX))
     try:
         numbers = _to_read(path, items, retry)
-        found = _found(path, numbers, items)
+        found = _found(path, name, numbers, items)
+        called = getattr(program, "__name__", "program")
+        now: dict[str, Any] = {"program": called, "source": source_digest(program)}
+        _check(name, items, changed, now)
         _open(station, name, path, numbers)
         station.started = max(station.started, *items.runs(), 0)  # after a loss of power
-        _check(station, program, name, items, changed)
+        now["processors"] = station.facts({})["processors"]
+        _check(name, items, changed, now)
+        items.note_facts(**now)
         return found
     except BaseException:
         items.close()
@@ -102,45 +110,41 @@ def _to_read(path: Path, items: Items, retry: bool) -> list[int]:
 
 
 def _open(station: Station, name: str, path: Path, numbers: list[int]) -> None:
-    if not station.is_open:
-        station.stem = name
-    elif station.stem != name:
+    if station.is_open and station.stem != name:
         raise Usage(
             f"this computer has the journal {station.stem} open: for the batch {name} make another"
         )
-    station.open(name if is_there(path) else None, run=numbers or 0)
+    station.open(name, new=not is_there(path), run=numbers or 0)
 
 
-def _check(
-    station: Station, program: Callable[..., Any], name: str, items: Items, changed: bool
-) -> None:
+def _check(name: str, items: Items, changed: bool, now: Mapping[str, Any]) -> None:
     """Raises Usage (rule 1)."""
-    now = {
-        "program": getattr(program, "__name__", "program"),
-        "source": source_digest(program),
-        "processors": station.facts({})["processors"],
-    }
     before = items.facts()
-    for what, told in _CHANGES.items():
-        if before and not changed and before.get(what) != now[what]:
-            raise Usage(f"{told.format(name=name)}; {_ANYHOW}")
-    items.note_facts(**now)
+    for what, fact in now.items():
+        if before and not changed and before.get(what) != fact:
+            raise Usage(f"{_CHANGES[what].format(name=name)}; {_ANYHOW}")
 
 
-def _found(path: Path, numbers: list[int], items: Items) -> Former:
+def _found(path: Path, name: str, numbers: list[int], items: Items) -> Former:
     """Read the runs that may go on, by a reader of its own: each is read again when it does."""
     unfinished: dict[tuple[str, int], Unfinished] = {}
-    every, ended = [*items.took()], items.runs()
+    every = [*items.took()]
     for log in _logs(path, numbers):
         past, number = past_in(log), log.run
-        key = past.header.get("args_name", ""), past.header.get("each", {}).get("nth", 0)
-        kept, took = items.find(*key), took_in(past)
-        if number not in ended:
+        each = past.header.get("each")
+        if each is None or each.get("batch", name) != name:  # rule 3
+            continue
+        key = past.header.get("args_name", ""), each["nth"]
+        kept, took, other = items.find(*key), took_in(past), unfinished.get(key)
+        if kept is not None and number < kept.run:
+            continue
+        before = NO_CALLS if kept is None else kept.took
+        if kept is not None and number == kept.run:
+            before = without(kept.took, took)
+        else:
             every.append(took)
-        elif kept is not None:
-            took = kept.took
-        if kept is None or number >= kept.run:
-            unfinished[key] = Unfinished(number, past, log.texts, took)
+            before = before if other is None else summed((other.before, other.took))
+        unfinished[key] = Unfinished(number, past, log.texts, took, before)
     return Former(items, unfinished, summed(every))
 
 

@@ -13,6 +13,7 @@ Rules
 2. One process has the file.
 3. A line depends on the input and on the answers alone, not on when it was made: a batch that was
    killed gives the same lines.
+4. A program that reads what came of an input, in whatever form, has seen it.
 """
 
 from __future__ import annotations
@@ -52,32 +53,46 @@ class Item:
         index: Which input it is, from 0 on.
         id: What the input calls itself: its ``id``, or its file's name in a folder.
         status: ``done``, ``failed`` or ``needs_person``.
-        error: Why it has no result.
         run: The name of its run, to look at: ``nlpu show RUN``.
         cost: What its answered calls took, in all its lives.
         label: Who vouches for its result.
-        text: Its result as JSON; "" if it has none.
-        why: The kind and the message of its error.
     """
 
     index: int
     id: str
     status: Ended
-    error: BaseException | None
+    _error: BaseException | None = field(repr=False)
     run: str
     cost: Amount = NOTHING
     label: Label = UNTRUSTED
-    text: str = field(default="", repr=False)
-    why: tuple[str, ...] = field(default=(), repr=False)
-    content: Any = field(default=None, repr=False)
+    _text: str = field(default="", repr=False)
+    _why: tuple[str, ...] = field(default=(), repr=False)
+    _content: Any = field(default=None, repr=False)
 
     @property
     def result(self) -> Any:
         """The program's result; raises the error if it has none."""
-        see(self.label)
         if self.error is not None:
             raise self.error
-        return self.content
+        return self._content
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it has no result."""
+        see(self.label)
+        return self._error
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """The kind and the message of its error; empty if it has a result."""
+        see(self.label)
+        return self._why
+
+    @property
+    def text(self) -> str:
+        """Its result as JSON; "" if it has none."""
+        see(self.label)
+        return self._text
 
     def line(self) -> str:
         """Write it as one line of JSON (rule 3)."""
@@ -171,6 +186,11 @@ class Items:
             label, took = label_text(item.label), json.dumps(item.took)
             row = (name, nth, item.run, item.status, item.side, item.body, label, took)
             self._run("INSERT OR REPLACE INTO item VALUES (?,?,?,?,?,?,?,?)", row)
+
+    def forget(self, name: str, nth: int) -> None:
+        """Make last that one's run goes on: from now on its journal alone knows what it took."""
+        self._run("DELETE FROM item WHERE name=? AND nth=?", (name, nth))
+        self.commit()
 
     def runs(self) -> set[int]:
         """The numbers of the runs that have ended."""

@@ -18,7 +18,7 @@ from nlpu.label import UNTRUSTED
 from nlpu.runtime.fleet.former import Unfinished
 from nlpu.runtime.fleet.items import Item, Kept, side_of
 from nlpu.runtime.fleet.plan import Begun
-from nlpu.runtime.fleet.share import NO_CALLS, Share, summed
+from nlpu.runtime.fleet.share import Share, summed
 from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.journal.header import result_text
 from nlpu.types.result import adapter
@@ -31,14 +31,13 @@ def outcome_of(run: Run, begun: Begun) -> tuple[Item, Kept]:
         state = state_of(run)
     except BaseException as never:  # it could not begin
         error = never
-        number, name, label, took, content = 0, "", UNTRUSTED, NO_CALLS, None
+        number, name, label, took, content = begun.run, "", UNTRUSTED, begun.past, None
     else:
         ledger = state.ledger
         assert isinstance(ledger, Share)  # it was given it
         number, name, label = state.number, run.name, run.label
         took, content = ledger.took, state.result
-    if begun.before is not None:
-        took = summed((took, begun.before.took))
+    took = summed((took, begun.before))
     status: Any = "done" if error is None else run.status
     text = result_text(content) if error is None else ""
     why = () if error is None else (type(error).__name__, str(error))
@@ -79,7 +78,7 @@ def recorded(left: Unfinished) -> Kept | None:
     if end.error:
         kind, message = end.error
         body, side = json.dumps(end.error), side_of(failure_of(kind, message, ""))
-    return Kept(left.number, status, side, body, UNTRUSTED, left.took)
+    return Kept(left.number, status, side, body, UNTRUSTED, summed((left.before, left.took)))
 
 
 def _content(text: str, program: Callable[..., Any]) -> Any:

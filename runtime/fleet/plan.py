@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from nlpu.runtime.fleet.items import Kept
-from nlpu.runtime.fleet.share import NOTHING
+from nlpu.runtime.fleet.share import NO_CALLS, NOTHING, Took
 from nlpu.runtime.scheduler.budget import UNLIMITED, Amount, Budget
 
 
@@ -53,10 +52,15 @@ class Counts:
 
 
 class Begun(NamedTuple):
-    """An input that has a run. before: what came of another run of it."""
+    """An input that has a run. before: what earlier runs of it took.
+
+    run, past: its last one before, and what that took: for where this one cannot begin.
+    """
 
     at: int
     id: str
     name: str
     nth: int
-    before: Kept | None = None
+    before: Took = NO_CALLS
+    run: int = 0
+    past: Took = NO_CALLS

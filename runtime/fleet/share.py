@@ -54,6 +54,11 @@ def summed(every: Iterable[Took]) -> Took:
     return Took(answered, lost)
 
 
+def without(took: Took, other: Took) -> Took:
+    """Give what calls took but for some of them."""
+    return Took(less(took.answered, other.answered), less(took.lost, other.lost))
+
+
 def took_in(past: Past) -> Took:
     """What the calls of a past took, as its run's ledger will count them."""
     answered = [amount_of(cost_of(made.usage)) for made in past.paid if made.side != "host"]

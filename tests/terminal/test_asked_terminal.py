@@ -78,6 +78,13 @@ def test_a_map_is_written_as_it_was_asked_for_but_for_that(nlpu: Terminal, sheet
     assert "how reliable its answers must be is not written" in text.err
 
 
+def test_the_runs_of_a_batch_have_the_datasheets_too(nlpu: Terminal, sheet: Path) -> None:
+    Path("in.jsonl").write_text('"a"\n"b"\n')
+    args = ("--sheets", "sheets", "--each", "in.jsonl")
+    ended = run(nlpu, *args, command=("run", "paint.py:paint_all"))
+    assert ended.code == 0 and "2 done" in ended.err
+
+
 def test_nlpu_toml_may_say_where_datasheets_are(nlpu: Terminal, sheet: Path) -> None:
     Path("nlpu.toml").write_text('sheets = "sheets"\n')
     ended = run(nlpu, "a", "b", "--reliability", "0.95", "--steps", "2")

@@ -306,6 +306,42 @@ def test_a_program_that_is_busy_does_not_outlast_the_seconds(folder: Path) -> No
     assert json.loads(ended.stdout)["error"]["type"] == "DeadlineExceeded"
 
 
+def test_a_forecast_reads_the_runs_of_batches(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    assert nlpu(*each("in.jsonl")).code == 0
+    ended = nlpu("run", "mine.py:go", "c", *SCRIPTED, "--dry")
+    assert ended.code == 0 and "2 earlier runs, 2 calls" in ended.out
+
+
+def test_the_name_of_a_batch_in_the_list_shows_its_runs(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    runs = {line["run"] for line in lines(nlpu(*each("in.jsonl")).out)}
+    nlpu("run", "mine.py:go", "c", *SCRIPTED)
+    (name,) = {run["id"] for run in nlpu("runs", "--json").json if run["id"].endswith(".*")}
+    assert {run["id"] for run in nlpu("show", name, "--json").json} == runs
+    assert '("a")' in nlpu("show", name).out
+    for args in (("show", name, "--labels"), ("resume", name), ("show", name, name)):
+        ended = nlpu(*args)
+        assert ended.code == 2 and "are the runs of a batch: nlpu show" in ended.err
+    assert "no run in" in nlpu("show", "nothing.*").err
+
+
+def test_a_start_that_is_refused_leaves_no_part(nlpu: Terminal, folder: Path) -> None:
+    """Not of one that an earlier start left, either."""
+    (folder / "in.jsonl").write_text('"a"\n')
+    (folder / "out.jsonl").write_text("mine\n")
+    (folder / "out.jsonl.part").write_text("some lines\n")
+    assert nlpu(*each("in.jsonl", "--out", "out.jsonl")).code == 2
+    assert not (folder / "out.jsonl.part").exists()
+
+
+def test_a_database_is_refused_before_anything_is_fetched(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n')
+    args = ("run", "mine.py:go", "--each", "in.jsonl", "--engine", "local", "--model", "none.gguf")
+    ended = nlpu(*args, "--run-dir", "postgresql://nobody@localhost:1/runs")
+    assert ended.code == 2 and "kept in a folder, not in a database" in ended.err
+
+
 # -- stopping --------------------------------------------------------------------------------------
 
 

@@ -63,7 +63,7 @@ def made(
     asked: Reliability | None = None,
 ) -> Forecast:  # fmt: skip
     """The forecast. Raises what opening the engine raises, and what every dry run raises."""
-    listed = [each.record for each in summaries(machine.run_dir)[0]]
+    listed = [each.record for each in summaries(machine.run_dir, every=True)[0]]
     same = [record for record in listed if _is_on(record, machine)]
     known = _known(same, machine)
     experience = Experience()

@@ -71,7 +71,7 @@ def run_each(
     as_json: bool,
 ) -> int:  # fmt: skip
     """Carry out a batch and tell of it; gives the exit code. Raises Usage."""
-    _check(asked, as_json)
+    _check(asked, machine, as_json)
     looked = None if asked.inputs == "-" else _look(asked, program)
     name = _name(loaded, program, asked, machine)
     results = Results(asked.out)
@@ -81,7 +81,7 @@ def run_each(
         computer = Computer(
             machine.engines(), model=machine.model, api_key=api_key(), store=machine.run_dir,
             durable=machine.durable, prices=machine.prices(), system=voice.system,
-            convention=voice.convention,
+            convention=voice.convention, sheets=machine.sheets,
         )  # fmt: skip
         facts = {
             "program": loaded.spec, "file": loaded.digest, "reads": "--each", **machine.facts(),
@@ -103,7 +103,9 @@ def run_each(
 # -- before the first call -----------------------------------------------------------------------
 
 
-def _check(asked: Asked, as_json: bool) -> None:
+def _check(asked: Asked, machine: Machine, as_json: bool) -> None:
+    if not isinstance(machine.run_dir, Path):
+        raise Usage("--each: a batch is kept in a folder, not in a database: name one (--run-dir)")
     check_source(asked.inputs)
     if as_json and asked.out is None:
         raise Usage("with --json stdout is one object: name a file for the results with --out")

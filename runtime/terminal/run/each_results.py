@@ -41,6 +41,7 @@ class Results:
                 f"--out: cannot write {path}: {error.strerror}; name another place"
             ) from None
         self._file.truncate(0)
+        self._file.seek(0)  # else it would tell where its end was: see close
 
     def check(self, known: list[str]) -> None:
         """Refuse a file that is there and has none of those digests. Raises Usage (rule 3)."""

@@ -166,6 +166,10 @@ def find(run_dir: Place, name: str) -> Record:
     if len(near) > 1:
         raise Usage(f"{name!r} is the start of several runs: {', '.join(near)}; give more of it")
     full = near[0] + name[len(wanted) :]
+    if full.endswith(".*"):
+        raise Usage(
+            f"{full} are the runs of a batch: nlpu show {full} lists them; name one of them"
+        )
     for record in read(stems[near[0]], strict=True, name=full):
         if record.name == full:
             return record

@@ -87,13 +87,14 @@ def _size(count: int) -> str:
 
 
 def list_runs(
-    place: Place, limit: int | None = None, as_json: bool = False, *, every: bool = False
+    place: Place, limit: int | None = None, as_json: bool = False, *, every: bool = False,
+    of: str = "",
 ) -> int:  # fmt: skip
-    """List the runs of a place."""
+    """List the runs of a place, or of one journal there."""
     from nlpu.runtime.terminal.output import say, write_json
     from nlpu.runtime.terminal.show.run_folder import summaries
 
-    found, unread = summaries(place, limit, every=every)
+    found, unread = summaries(place, limit, every=every, of=of)
     if as_json:
         write_json([_listed(each) for each in found])
         return 0
@@ -189,22 +190,21 @@ def show(
 ) -> int:
     """One run: its calls by program part, and its receipt. Or where two runs first differ.
 
+    Of a batch (NAME.*) all runs are listed.
     --html, --trace, --dag, --program and --labels replay the program, without any call.
     """
-    from nlpu.errors import Usage
     from nlpu.runtime.terminal.output import write_json
     from nlpu.runtime.terminal.show.archive import find
 
-    found = [find(o.run_dir_of(run_dir), name) for name in names]
-    found[0] = found[0].moved(file)
     files = {"html": html, "trace": trace, "dag": dag, "otel": otel}
     wanted = {kind: where for kind, where in files.items() if where is not None}
-    if len(found) > 2 or (len(found) == 2 and (live or wanted or program or labels)):
-        raise Usage("show takes one run, or two alone, to be compared; see: nlpu show --help")
-    if live and wanted:
-        raise Usage(f"--live watches and --{next(iter(wanted))} writes a file: ask for one of them")
-    if live + program + labels + bool(wanted) > 1:
-        raise Usage("--live, --program, --labels and files are asked for one at a time")
+    place, stem = o.run_dir_of(run_dir), names[0].removesuffix(".*")
+    if [f"{stem}.*"] == names and not (live or wanted or program or labels or file):
+        find(place, stem)  # it is there
+        return list_runs(place, as_json=as_json, every=True, of=stem)
+    found = [find(place, name) for name in names]
+    found[0] = found[0].moved(file)
+    _check_asked(len(found), live, wanted, program + labels)
     _admit_look(found[0], trust, program or labels or dag is not None, wanted)
     if program:
         from nlpu.runtime.terminal.show.program_text import write_out  # the scheduler, too
@@ -229,6 +229,18 @@ def show(
     else:
         _print_details(found[0], every)
     return 0
+
+
+def _check_asked(runs: int, live: bool, wanted: dict[str, Any], others: int) -> None:
+    """Raise Usage for what show does not do at once."""
+    from nlpu.errors import Usage
+
+    if runs > 2 or (runs == 2 and (live or wanted or others)):
+        raise Usage("show takes one run, or two alone, to be compared; see: nlpu show --help")
+    if live and wanted:
+        raise Usage(f"--live watches and --{next(iter(wanted))} writes a file: ask for one of them")
+    if live + others + bool(wanted) > 1:
+        raise Usage("--live, --program, --labels and files are asked for one at a time")
 
 
 def _admit_look(record: Record, trust: bool, asks: bool, wanted: dict[str, Any]) -> None:

@@ -50,13 +50,14 @@ class Summary:
 
 
 def summaries(
-    run_dir: Place, limit: int | None = None, *, every: bool = False
+    run_dir: Place, limit: int | None = None, *, every: bool = False, of: str = ""
 ) -> tuple[list[Summary], int]:  # fmt: skip
     """List the runs of a directory, newest first, and say how many files were not read (rule 3).
 
-    Raises Usage.
+    of: the one journal that is read. Raises Usage.
     """
-    paths = sorted(journals(run_dir), key=changed_s, reverse=True)
+    paths = [path for path in journals(run_dir) if of in ("", path.stem)]
+    paths.sort(key=changed_s, reverse=True)
     found: list[Summary] = []
     with reading(run_dir) as db:
         for at, path in enumerate(paths):
