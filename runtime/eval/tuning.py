@@ -39,7 +39,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from nlpu.checks import RATE, WHOLE, check
-from nlpu.errors import BadOp, MissingPart, ModelError, NotInRun, Usage
+from nlpu.errors import BadOp, BadOperand, MissingPart, ModelError, NotInRun, Usage
 from nlpu.eval.cases import Case, cases_of, is_file
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, questions
