@@ -35,7 +35,7 @@ from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet
 from nlpu.eval.votes import Ahead, chances_of, draws_ahead
 from nlpu.label import USER
 from nlpu.ops.op import Op
-from nlpu.runtime.eval.planning import reliable
+from nlpu.runtime.eval.planning import digest_of, reliable
 from nlpu.runtime.journal.edits import Edits
 from nlpu.testing.scripted import Seen
 
@@ -660,3 +660,22 @@ def test_a_table_with_a_hopeless_input_is_refused(tmp_path: Path) -> None:
     with computer(slipping(0), sheets=path) as machine:
         run = finish(machine.start(counted_on, 10, reliability=WHOLE))
     assert isinstance(run.error, OutOfReach) and run.receipt.calls == 0
+
+
+def test_of_what_is_not_in_the_table_nothing_is_foretold(tmp_path: Path) -> None:
+    row = (0,) * 90 + (1,) * 10
+    cases = tuple(
+        CaseDraws(id=each, draws=row, right=(0,), answers=("r", "w"),
+                  asked=digest_of({"digit": each})) for each in "0123456789"
+    )  # fmt: skip
+    mine = OpSheet(op="following", digest=following.digest.hex(), temperature=0.7, cases=cases)
+    path = tmp_path / "digits.json"
+    path.write_text(Datasheet(model="scripted", ops={"following": mine}).model_dump_json())
+
+    def program(digit: str) -> Any:
+        return following(digit, reliability=Reliability(0.9, table=True)).value
+
+    assert execute(lambda: program("3"), engine="4", sheets=path).result == "4"
+    run = execute(lambda: program("x"), engine="4", sheets=path)
+    assert isinstance(run.error, BadOperand) and "none of the 10 inputs" in str(run.error)
+    assert run.receipt.calls == 0

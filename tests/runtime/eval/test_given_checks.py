@@ -169,6 +169,12 @@ def test_a_flag_says_what_is_wrong() -> None:
     assert execute(lambda: fine(colour)("x"), engine="red").result == "red"
 
 
+def test_a_check_that_says_nothing_passes_no_answer() -> None:
+    """A check without a return would pass all; ``""`` says that nothing is wrong."""
+    run = execute(lambda: verified(lambda answer: None)(colour)("x"), engine="red")
+    assert isinstance(run.error, ProgramError) and "it gave None" in str(run.error)
+
+
 def test_sure_is_of_judgements() -> None:
     with pytest.raises(BadOp, match=r"sure=0.9 is of judgements; colour gives"):
         cascade(colour, colour.using(processor="large"), sure=0.9)

@@ -10,7 +10,18 @@ import pytest
 from kit import Doomed, computer, execute, finish, resumed
 from terminal_fixture import Terminal, nlpu
 
-from nlpu import BadOp, Case, HostError, Scripted, Unreachable, Usage, nlop, tune, variant
+from nlpu import (
+    BadOp,
+    BadOperand,
+    Case,
+    HostError,
+    Scripted,
+    Unreachable,
+    Usage,
+    nlop,
+    tune,
+    variant,
+)
 from nlpu.eval.bounds import NotMeasured
 from nlpu.runtime.eval.tuning import Tuned, divided
 from nlpu.testing.scripted import Say, Seen
@@ -237,3 +248,10 @@ def test_the_command_writes_a_variant_that_a_program_loads(nlpu: Terminal, tmp_p
     ):
         ended = nlpu(*args, *options)
         assert ended.code != 0 and says in ended.err
+
+
+def test_cases_that_contradict_each_other_are_refused() -> None:
+    odd = [*CASES, ({"text": "sky 0"}, "green")]
+    run = execute(lambda: tuning(colour, odd), engine=seeing)
+    assert isinstance(run.error, BadOperand) and "ask the same" in str(run.error)
+    assert run.receipt.calls == 0
