@@ -190,4 +190,8 @@ def test_who_was_stopped_past_the_lease_writes_nothing(
         assert story.read()[1].rows == rows, "it wrote"
         assert server.count(sent) <= 1, "more than what it was about to send left"
         if shape == "acts":
-            assert story.acts.read_text().split() == [str(n) for n in range(size // 2)]
+            done = story.acts.read_text().split()
+            assert sorted({*done}, key=int) == [str(n) for n in range(size // 2)]
+            # It may have stopped just before an act: a person who looks sees none, and has it
+            # made; the first makes it, too, when it wakes. One act, which a person asked for.
+            assert len(done) - len({*done}) <= 1
