@@ -326,7 +326,7 @@ class Batch:
         if isinstance(root, StorageFailed | JournalDamaged):  # its end is kept nowhere
             self.stop(root, fresh)
             return
-        item, kept = outcome_of(run, begun)
+        item, kept = outcome_of(run, begun, self._program)
         assert self._former is not None
         if item.status != "needs_person":
             self._former.items.keep(begun.name, begun.nth, kept)

@@ -33,6 +33,13 @@ def odd(text: str):
         raise ValueError("\\udc80")
     return {"nan": [float("nan"), -float("inf")], "text": "NaN"}
 
+class Foreign:
+    def __str__(self):
+        return "a foreign object"
+
+def mixed(text: str):
+    return {"text": text, "raw": {"a": b"\\x89PNG", "b": "\\ud800", "c": Foreign()}[text]}
+
 def busy(text: str):
     while True:
         pass
@@ -343,3 +350,13 @@ def test_ctrl_c_stops_it_and_a_second_process_waits_its_turn(folder: Path) -> No
         )  # fmt: skip
     assert again.returncode == 0 and "of them before" in again.stderr
     assert texts((folder / "out.jsonl").read_text()) == [str(number) for number in range(12)]
+
+
+def test_each_result_is_the_json_of_a_single_run(nlpu: Terminal, folder: Path) -> None:
+    """Of what is no plain data, too; what a single run cannot print fails its input alone."""
+    (folder / "in.jsonl").write_text('"a"\n"b"\n"c"\n')
+    one, *others = lines(nlpu(*each("in.jsonl", program="mixed")).out)
+    assert one["status"] == "failed" and "result['raw'] cannot be kept" in one["error"]["message"]
+    for line in others:
+        single = nlpu("run", "mine.py:mixed", line["result"]["text"], *SCRIPTED, "--json")
+        assert line["result"] == json.loads(single.out)["result"] and line["status"] == "done"
