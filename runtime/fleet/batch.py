@@ -87,7 +87,7 @@ class Batch:
 
     def __init__(
         self, computer: Starts, station: Station, program: Callable[..., Any],
-        entries: Iterable[Entry], plan: Plan,
+        entries: Iterable[Entry | None], plan: Plan,
     ) -> None:  # fmt: skip
         self.counts = Counts()
         self.error: NlpuError | None = None
@@ -231,9 +231,11 @@ class Batch:
         return given
 
     def _feed(self, fresh: list[Item]) -> None:
-        while self._has_room(len(fresh)):
+        while self._has_room(len(fresh)) and not (self._plan.waits and self._is_ready(fresh)):
             try:
                 entry = next(self._entries)
+                if entry is None:
+                    return
                 item = self._begin(self._read, entry)
             except StopIteration:
                 self._exhausted = True
@@ -245,6 +247,10 @@ class Batch:
             if item is not None:
                 self.counts.known += 1
                 self._count(item, fresh)
+
+    def _is_ready(self, fresh: list[Item]) -> bool:
+        """Whether there are outcomes, which a wait for the next input would hold back."""
+        return bool(fresh) or not self._ended.empty()
 
     def _has_room(self, fresh: int) -> bool:
         goes_on = not self._exhausted and self.error is None and fresh < _AT_A_STEP

@@ -87,7 +87,14 @@ def run_each(
             "program": loaded.spec, "file": loaded.digest, "reads": "--each", **machine.facts(),
         }  # fmt: skip
         plan = Plan(
-            name, asked.at_once, not asked.as_they_come, budget, asked.retry, asked.changed, facts
+            name,
+            asked.at_once,
+            not asked.as_they_come,
+            budget,
+            asked.retry,
+            asked.changed,
+            facts,
+            waits=asked.inputs == "-",
         )
         entries = _entries(asked, program)
         batch = computer.batch(loaded.function, entries, plan)
@@ -120,7 +127,7 @@ def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
     """Read all inputs once: how many, and a digest. Raises Usage for those that are none."""
     digest, number, wrong = blake2b(digest_size=16), 0, list[str]()
     with closing(_records(asked)) as source:
-        for record in source:
+        for record in filter(None, source):
             try:
                 entry = program.entry(record)
             except Usage as error:
@@ -142,12 +149,12 @@ def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
     return number, digest.hexdigest()
 
 
-def _records(asked: Asked) -> Generator[Record, None, None]:
+def _records(asked: Asked) -> Generator[Record | None, None, None]:
     return records(asked.inputs, sys.stdin.buffer)
 
 
-def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry]:
-    return map(program.entry, _records(asked))
+def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry | None]:
+    return map(lambda record: record and program.entry(record), _records(asked))
 
 
 def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine) -> str:

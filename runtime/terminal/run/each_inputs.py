@@ -22,8 +22,10 @@ import json
 import os
 import shlex
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from select import select
 from typing import IO, Any, NamedTuple, NoReturn
 
 from nlpu.errors import Usage
@@ -32,6 +34,7 @@ from nlpu.runtime.terminal.inputs import MOST_BYTES, read_file
 from nlpu.types.json_text import once
 
 TABLES = {".csv": ",", ".tsv": "\t"}
+_PATIENCE_S, _PIECE = 0.02, 1 << 16
 
 
 class Record(NamedTuple):
@@ -58,11 +61,11 @@ def check_source(source: str) -> None:
         raise Usage(f"--each: {source} is neither a file nor a folder; give - to read stdin")
 
 
-def records(source: str, stdin: IO[bytes]) -> Generator[Record, None, None]:
-    """The inputs of a source, in order. Raises Usage (rule 1)."""
+def records(source: str, stdin: IO[bytes]) -> Generator[Record | None, None, None]:
+    """The inputs of a source, in order; None: none has come yet. Raises Usage (rule 1)."""
     path = Path(source)
     if source == "-":
-        yield from _lines(stdin, "stdin")
+        yield from _lines(_Patient(stdin), "stdin")
         return
     if path.is_dir():
         yield from _files(path)
@@ -78,9 +81,36 @@ def records(source: str, stdin: IO[bytes]) -> Generator[Record, None, None]:
 # -- lines -----------------------------------------------------------------------------------
 
 
-def _lines(file: IO[bytes], name: str) -> Iterator[Record]:
+class _Patient:
+    """A stream whose next line may be long in coming: meanwhile ``readline`` gives None."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._rest, self._lines, self._is_over = stream, b"", deque[bytes](), False
+
+    def readline(self, most: int) -> bytes | None:
+        """The next line, or what there is of one that is longer; nothing at the end."""
+        while not (self._lines or self._is_over) and len(self._rest) < most:
+            try:
+                if not select([self._stream], [], [], _PATIENCE_S)[0]:
+                    return None
+                piece = os.read(self._stream.fileno(), _PIECE)
+            except io.UnsupportedOperation:  # it is no file of the system
+                piece = self._stream.read(_PIECE)
+            self._is_over = not piece
+            *whole, self._rest = (self._rest + piece).split(b"\n")
+            self._lines.extend(line + b"\n" for line in whole)
+        if self._lines:
+            return self._lines.popleft()
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+def _lines(file: IO[bytes] | _Patient, name: str) -> Iterator[Record | None]:
     number = 0
-    while line := file.readline(MOST_BYTES + 1):
+    while (line := file.readline(MOST_BYTES + 1)) != b"":
+        if line is None:
+            yield None
+            continue
         number += 1
         if number == 1:
             _check_encoding(line, name)
