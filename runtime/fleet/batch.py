@@ -301,7 +301,7 @@ class Batch:
     def _named(self, index: int, entry: Entry, text: str | None) -> Begun:
         """The input by its content. Raises Usage."""
         if not self._plan.name:
-            return Begun(index, entry.id, "", 0)
+            return Begun(index, entry.id, "", self._station.started)  # which no other is
         if text is None:
             raise Usage(
                 f"input {index + 1} has no JSON form, by which a batch with a name knows it again; "

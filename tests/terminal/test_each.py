@@ -137,6 +137,9 @@ BAD = [
     (b"\n \n", "in.jsonl holds no inputs"),
     (b'"' + b"x" * (17 << 20) + b'"', "in.jsonl:1 is longer than 16 MB"),
     (b'{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}', "the id '1' is that of in.jsonl:1, too"),
+    (b'{"id": 1.5, "text": "a"}\n', "in.jsonl:1: 'id' must be a text or a whole number, not 1.5"),
+    (b'{"id": null, "text": "a"}\n', "'id' must be a text or a whole number, not null"),
+    (b'{"id": {"a": 1}, "text": "a"}\n', "'id' must be a text or a whole number, not {\"a\": 1}"),
     (b"[" * 100_000, "in.jsonl:1 is no line of JSON"),
 ]
 
@@ -160,7 +163,7 @@ TABLES = [
     ),
     ("in.csv", b'text\n"a\n', "in.csv:2 is no row of a table"),
     ("in.csv", b"text\ncaf\xe9\n", "in.csv:2 is not UTF-8 text (byte 3 is 0xe9)"),
-    ("in.csv", b"text;times\na;1\n", "the column 'text;times' is no parameter"),
+    ("in.csv", b"text;times\na;1\n", "names one column, 'text;times'; columns are"),
     ("in.csv", b"", "in.csv is empty"),
     ("in.csv", b"text,\na,b\n", "one of them has no name"),
     ("in.csv", b"text,times\na,many\n", "in.csv:2: 'times' must be int, not 'many'"),

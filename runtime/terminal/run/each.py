@@ -16,6 +16,7 @@ Rules
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from nlpu.errors import DeadlineExceeded, Interrupted, NlpuError, Usage
 from nlpu.printing import counted
+from nlpu.reliability import promised
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.fleet.batch import Batch
 from nlpu.runtime.fleet.plan import Entry, Plan
@@ -42,8 +44,10 @@ from nlpu.runtime.terminal.run.each_inputs import Record, check_source, listed, 
 from nlpu.runtime.terminal.run.each_results import Results
 from nlpu.runtime.terminal.run.each_shown import Shown
 from nlpu.runtime.terminal.run.each_told import Ended, note, tell
+from nlpu.runtime.terminal.run.execute import place_words
 
 if TYPE_CHECKING:
+    from nlpu.reliability import Reliability
     from nlpu.runtime.loader import Program
     from nlpu.runtime.scheduler.budget import Budget
     from nlpu.runtime.terminal.run.each_program import EachProgram
@@ -64,6 +68,7 @@ class Asked:
     as_they_come: bool = False
     retry: bool = False
     changed: bool = False
+    reliability: Reliability | None = None  # of each run
 
 
 def run_each(
@@ -81,26 +86,22 @@ def run_each(
         computer = Computer(
             machine.engines(), model=machine.model, api_key=api_key(), store=machine.run_dir,
             durable=machine.durable, prices=machine.prices(), system=voice.system,
-            convention=voice.convention,
+            convention=voice.convention, sheets=machine.sheets,
         )  # fmt: skip
         facts = {
             "program": loaded.spec, "file": loaded.digest, "reads": "--each", **machine.facts(),
+            **promised(asked.reliability, ()),
         }  # fmt: skip
         plan = Plan(
-            name,
-            asked.at_once,
-            not asked.as_they_come,
-            budget,
-            asked.retry,
-            asked.changed,
-            facts,
+            name, asked.at_once, not asked.as_they_come, budget, asked.retry, asked.changed, facts,
             waits=asked.inputs == "-",
-        )
-        entries = _entries(asked, program)
-        batch = computer.batch(loaded.function, entries, plan)
+        )  # fmt: skip
+        batch = computer.batch(loaded.function, _entries(asked, program), plan)
+        where = f" {shlex.join(place_words(machine.run_dir))}".rstrip()
+        ended = Ended(name, looked and looked[0], where=where)
         with computer:
             return _carry_out(
-                batch, results, Ended(name, looked and looked[0]), as_json, budget.seconds,
+                batch, results, ended, as_json, budget.seconds,
                 lambda: _check_same(batch, asked, looked, results),
             )  # fmt: skip
     finally:
@@ -141,11 +142,13 @@ def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
     if wrong:
         more = "" if len(wrong) < _MOST_WRONG else "; and perhaps more"
         raise Usage("\n".join(wrong) + more)
-    if not number:
-        raise Usage(f"--each: {asked.inputs} holds no inputs")
-    hidden = listed(Path(asked.inputs))[1] if Path(asked.inputs).is_dir() else 0
+    _, hidden, links = listed(Path(asked.inputs)) if Path(asked.inputs).is_dir() else ([], 0, 0)
     if hidden:
         say(f"note: {counted(hidden, 'hidden file')} in {asked.inputs} left out")
+    if links:
+        say(f"note: {counted(links, 'symbolic link')} to folders or out of {asked.inputs} left out")
+    if not number:
+        raise Usage(f"--each: {asked.inputs} holds no inputs")
     return number, digest.hexdigest()
 
 
@@ -163,7 +166,7 @@ def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine)
     places = [each and str(Path(each).resolve()) for each in (asked.out, source)]
     what = [
         loaded.spec, args_text((), program.fixed), *places, machine.model, machine.system,
-        machine.convention,
+        machine.convention, *promised(asked.reliability, ()).values(),
     ]  # fmt: skip
     digest = blake2b(json.dumps(what).encode(), digest_size=5).digest()
     return b32encode(digest).decode().lower()

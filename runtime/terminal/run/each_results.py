@@ -28,6 +28,8 @@ class Results:
     """Where lines go; without a path that is stdout. Raises Usage, RunBusy."""
 
     def __init__(self, path: Path | None) -> None:
+        if path is not None and path.is_symlink():  # it stays one
+            path = Path(os.path.realpath(path))
         self.path = path
         if path is None:
             return
