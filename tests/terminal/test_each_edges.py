@@ -43,6 +43,13 @@ def test_results_are_written_where_a_link_leads(nlpu: Terminal, folder: Path) ->
         assert json.loads((folder / "far/results.jsonl").read_text())["result"] == "a"
 
 
+def test_a_link_that_leads_to_itself_is_no_place(nlpu: Terminal, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n')
+    (folder / "loop").symlink_to("loop")
+    ended = nlpu(*EACH, "in.jsonl", "--out", "loop")
+    assert ended.code == 2 and "is not a file; name one to be written" in ended.err
+
+
 def test_a_link_that_leads_out_of_the_folder_is_no_input(nlpu: Terminal, folder: Path) -> None:
     (folder / "in").mkdir()
     (folder / "in/a.txt").write_text("a")

@@ -16,6 +16,7 @@ Rules
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import threading
@@ -120,7 +121,7 @@ def _check(asked: Asked, as_json: bool) -> None:
         return
     if asked.out.exists() and source.samefile(asked.out):
         raise Usage(f"--out: {asked.out} is the file of the inputs; name another")
-    if source.is_dir() and asked.out.resolve().is_relative_to(source.resolve()):
+    if source.is_dir() and Path(os.path.realpath(asked.out)).is_relative_to(source.resolve()):
         raise Usage(f"--out: {asked.out} lies among the inputs; name a place outside of {source}")
 
 
@@ -163,7 +164,7 @@ def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry | None]:
 def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine) -> str:
     """The batch's name: another command is another batch."""
     source = None if asked.inputs == "-" else asked.inputs
-    places = [each and str(Path(each).resolve()) for each in (asked.out, source)]
+    places = [each and os.path.realpath(each) for each in (asked.out, source)]
     what = [
         loaded.spec, args_text((), program.fixed), *places, machine.model, machine.system,
         machine.convention, *promised(asked.reliability, ()).values(),

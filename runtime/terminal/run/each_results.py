@@ -33,7 +33,8 @@ class Results:
         self.path = path
         if path is None:
             return
-        if path.is_dir() or path.name in ("", "-") or (path.exists() and not path.is_file()):
+        is_other = os.path.lexists(path) and not path.is_file()
+        if is_other or path.name in ("", "-"):
             raise Usage(f"--out: {path} is not a file; name one to be written")
         self.part = path.with_name(f"{path.name}.part")
         try:
