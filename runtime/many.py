@@ -105,8 +105,8 @@ class Many(ABC):
         plan = (name, at_once, ordered, budget, retry, changed)
         return self.batch(program, *planned(program, inputs, plan))
 
-    def batch(self, program: Program, entries: Iterable[Entry], plan: Plan) -> Batch:
-        """Plan a batch of inputs whose arguments are known (``map``)."""
+    def batch(self, program: Program, entries: Iterable[Entry | None], plan: Plan) -> Batch:
+        """Plan a batch of inputs whose arguments are known (``map``); None: none has come yet."""
         from nlpu.runtime.fleet.batch import Batch
 
         return Batch(self, self._station, program, entries, plan)

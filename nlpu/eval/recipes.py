@@ -121,8 +121,7 @@ class Choice(BaseModel):
 class Chosen(BaseModel):
     """How calls of an op are asked in a run, and why; it is in the journal and on the receipt.
 
-    ahead, most, temperature: its vote, by 0 for none. sheet: the digest of a datasheet, if of one.
-    inputs: digests of the only operands that it is for, where it is of a whole table.
+    ahead, most, temperature: its vote. sheet, inputs: digests of a datasheet, and of its operands.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -24,10 +24,10 @@ from contextlib import suppress
 from decimal import Decimal
 from json import JSONDecodeError
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]+')
 _NUMERAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -87,6 +87,25 @@ def canonical(content: Any) -> str:
     if not _may_hold_sets(content):
         return text
     return compact(_ordered(json.loads(text), _shape(_ANY, content, {"warnings": False})))
+
+
+def readable(
+    content: Any, odd: Literal["strings", "constants"] = "strings", indent: int | None = None
+) -> str:
+    """Any content as JSON; halves of surrogate pairs, which pydantic refuses, as JSON escapes them.
+
+    A number that JSON has not is a string ("NaN", "Infinity"): null would be another value. With
+    ``constants`` it stands there as Python reads it. What its own serialiser raises is raised.
+    """
+    try:
+        return to_json(content, indent=indent, inf_nan_mode=odd, fallback=str).decode()
+    except PydanticSerializationError as error:
+        if "surrogates not allowed" not in str(error):
+            raise
+    plain = json.dumps(to_jsonable_python(content, inf_nan_mode="constants", fallback=str))
+    if odd == "constants":
+        return plain
+    return json.dumps(json.loads(plain, parse_constant=str), indent=indent)
 
 
 def _shape(adapter: TypeAdapter[Any], content: Any, how: dict[str, Any]) -> Any:

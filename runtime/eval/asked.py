@@ -11,9 +11,8 @@ Rules
 1. What was chosen and why is noted in the journal, with the datasheet's digest, at a position that
    does not depend on who asked first: a run that goes on keeps it, whatever became of the file.
 2. Each processor's recipes are a sequence of their own: of n, each is shown at a level of 0.05 / n.
-3. Of several calls that must all be right, each may fail with its share of what the whole may
-   (whatever depends on what). From a whole truth table it is a forecast instead, by the formulae of
-   votes: so it is called, and not shown.
+3. Of several calls that must all be right, each may fail with its share of what the whole may.
+   From a whole truth table it is a forecast, by the formulae of votes, of its own inputs alone.
 4. A run's promise is of as many calls as it says; one more is refused.
 5. Datasheets of a computer are its user's word, as its models are.
 """
@@ -66,13 +65,8 @@ def ask_reliably(op: Op[Any], asked: Reliability, operands: tuple[Any, ...], sam
     return ask(subject, operands, sample)
 
 
-def planned(
-    run: RunState, op: Op[Any], asked: Reliability
-) -> tuple[Subject[Any], tuple[str, ...]]:  # fmt: skip
-    """The op as it is to be asked in a run, chosen once (rule 1), and for which operands alone.
-
-    Raises NotMeasured, Usage.
-    """
+def planned(run: RunState, op: Op[Any], asked: Reliability) -> tuple[Subject[Any], tuple[str, ...]]:
+    """The op as it is asked in a run (rule 1), and of what alone. Raises NotMeasured, Usage."""
     op = replace(op, reliability=None)
     on = f" on {op.processor}" if op.processor else ""
     position = f"main/reliably/{op.name}{on} {op.digest.hex()} {asked!r}"

@@ -87,7 +87,7 @@ class Batch:
 
     def __init__(
         self, computer: Starts, station: Station, program: Callable[..., Any],
-        entries: Iterable[Entry], plan: Plan,
+        entries: Iterable[Entry | None], plan: Plan,
     ) -> None:  # fmt: skip
         self.counts = Counts()
         self.error: NlpuError | None = None
@@ -236,9 +236,11 @@ class Batch:
         return given
 
     def _feed(self, fresh: list[Item]) -> None:
-        while self._has_room(len(fresh)):
+        while self._has_room(len(fresh)) and not (self._plan.waits and self._is_ready(fresh)):
             try:
                 entry = next(self._entries)
+                if entry is None:
+                    return
                 item = self._begin(self._read, entry)
             except StopIteration:
                 self._exhausted = True
@@ -250,6 +252,10 @@ class Batch:
             if item is not None:
                 self.counts.known += 1
                 self._count(item, fresh)
+
+    def _is_ready(self, fresh: list[Item]) -> bool:
+        """Whether there are outcomes, which a wait for the next input would hold back."""
+        return bool(fresh) or not self._ended.empty()
 
     def _has_room(self, fresh: int) -> bool:
         goes_on = not self._exhausted and self.error is None and fresh < _AT_A_STEP
@@ -305,7 +311,7 @@ class Batch:
     def _named(self, index: int, entry: Entry, text: str | None) -> Begun:
         """The input by its content. Raises Usage."""
         if not self._plan.name:
-            return Begun(index, entry.id, "", 0)
+            return Begun(index, entry.id, "", self._station.started)  # which no other is
         if text is None:
             raise Usage(
                 f"input {index + 1} has no JSON form, by which a batch with a name knows it again; "
@@ -336,7 +342,7 @@ class Batch:
         if isinstance(root, StorageFailed | JournalDamaged):  # its end is kept nowhere
             self.stop(root, fresh)
             return
-        item, kept = outcome_of(run, begun)
+        item, kept = outcome_of(run, begun, self._program)
         assert self._former is not None
         if item.status != "needs_person":
             self._former.items.keep(begun.name, begun.nth, kept)

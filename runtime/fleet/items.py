@@ -25,7 +25,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from nlpu.errors import HostError, JournalDamaged, ModelError, NlpuError, StorageFailed, root_of
+from nlpu.errors import (
+    HostError,
+    JournalDamaged,
+    ModelError,
+    NlpuError,
+    ProgramError,
+    StorageFailed,
+    root_of,
+)
 from nlpu.file_lock import Lock
 from nlpu.label import UNTRUSTED, Label, label_of, label_text
 from nlpu.private import make_dir, make_file
@@ -95,7 +103,9 @@ class Item:
         return self._text
 
     def line(self) -> str:
-        """Write it as one line of JSON (rule 3)."""
+        """Write it as one line of JSON (rule 3). Raises ProgramError for a result that has none."""
+        if self.text.endswith(" "):
+            raise ProgramError(f"the result of input {self.index + 1} has no JSON form")
         cost = {name: round(each, 9) for name, each in self.cost._asdict().items()}
         error = dict(zip(("type", "message"), self.why, strict=False)) or None
         text = self.text or "null"

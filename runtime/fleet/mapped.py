@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -30,7 +31,7 @@ def planned(
             f"map: inputs are a list, or what can be iterated over, not {shown(inputs)}; a file "
             "is read by: nlpu run PROGRAM --each FILE"
         )
-    return _entries(inputs), plan
+    return _entries(inputs), replace(plan, waits=isinstance(inputs, Iterator))
 
 
 def _entries(inputs: Iterable[Any]) -> Iterator[Entry]:

@@ -4,6 +4,12 @@ Theory of operation
 -------------------
 A batch hears of an outcome from the run itself, from the items of its former lives, or, of a run
 that ended in the moment of a kill, from its journal alone. All three give the same line.
+
+Rules
+1. What is kept reads back as it was, or its item failed. So the result of a batch with a name is
+   what later lives read: from its JSON, as the program's annotation says.
+2. Where an annotation leaves open what a result is, its JSON decides (a date is a text, a tuple a
+   list).
 """
 
 from __future__ import annotations
@@ -11,9 +17,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from nlpu.errors import failure_of
+from pydantic import BaseModel
+
+from nlpu.errors import ProgramError, described, failure_of
 from nlpu.label import UNTRUSTED
 from nlpu.runtime.fleet.former import Unfinished
 from nlpu.runtime.fleet.items import Item, Kept, side_of
@@ -21,10 +29,13 @@ from nlpu.runtime.fleet.plan import Begun
 from nlpu.runtime.fleet.share import Share, summed
 from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.journal.header import result_text
+from nlpu.types.json_text import readable
 from nlpu.types.result import adapter
 
+_OPEN: tuple[Any, ...] = (Any, object, dict, list, tuple, set)  # of what, they do not say
 
-def outcome_of(run: Run, begun: Begun) -> tuple[Item, Kept]:
+
+def outcome_of(run: Run, begun: Begun, program: Callable[..., Any]) -> tuple[Item, Kept]:
     """Give the item of a run that has ended, and as it is to be kept."""
     error = run.error
     try:
@@ -38,8 +49,13 @@ def outcome_of(run: Run, begun: Begun) -> tuple[Item, Kept]:
         number, name, label = state.number, run.name, run.label
         took, content = ledger.took, state.result
     took = summed((took, begun.before))
-    status: Any = "done" if error is None else run.status
     text = result_text(content) if error is None else ""
+    if error is None and begun.name:
+        try:
+            content = _held(text, content, program)
+        except ProgramError as refused:
+            error, text, content = refused, "", None
+    status: Any = "done" if error is None else "failed" if run.error is None else run.status
     why = () if error is None else (type(error).__name__, str(error))
     side, body = ("", text) if error is None else (side_of(error), json.dumps(why))
     item = Item(begun.at, begun.id, status, error, name, took.answered, label, text, why, content)
@@ -75,10 +91,67 @@ def recorded(left: Unfinished) -> Kept | None:
         return None
     status: Any = end.status
     body, side = left.texts.get(end.text, ""), ""
+    if body.endswith(" "):  # its result has no JSON form: the program says it again, and it is told
+        return None
     if end.error:
         kind, message = end.error
         body, side = json.dumps(end.error), side_of(failure_of(kind, message, ""))
     return Kept(left.number, status, side, body, UNTRUSTED, summed((left.before, left.took)))
+
+
+def _held(text: str, content: Any, program: Callable[..., Any]) -> Any:
+    """What later lives read of a result (rule 1). Raises ProgramError."""
+    if text.endswith(" "):
+        raise ProgramError(_unkept(*_odd(content)))
+    again = _content(text, program)
+    try:
+        annotation = get_type_hints(program)["return"]
+    except Exception:  # there is none, or it can be anything
+        return again
+    if _is_open(annotation) or _is_same(content, again, text):
+        return again
+    with suppress(Exception):  # of the annotation's validators: it is not as it says
+        if _is_same(adapter(annotation).validate_python(content), again, text):
+            return again
+    raise ProgramError(_unkept(f"its JSON, {text:.80}, is read as another value"))
+
+
+def _unkept(why: str, where: str = "") -> str:
+    return (
+        f"the run is done, but its result{where} cannot be kept as JSON: {why}; let the "
+        "program return text, numbers, lists, dicts or pydantic models that can, as its return "
+        "annotation says"
+    )
+
+
+def _odd(content: Any, where: str = "") -> tuple[str, str]:
+    """Why a content has no JSON form, and where in it that is."""
+    try:
+        readable(content)
+    except Exception as error:  # of its own serialiser, too
+        why = described(error)
+    else:
+        return "", ""
+    inner = vars(content) if isinstance(content, BaseModel) else content
+    pairs = inner.items() if isinstance(inner, dict) else ()
+    for key, part in enumerate(inner) if isinstance(inner, list | tuple) else pairs:
+        found = _odd(part, f"{where}[{key!r}]")
+        if found[0]:
+            return found
+    return f"{why} ({type(content).__name__})", where
+
+
+def _is_open(annotation: Any) -> bool:
+    return any(annotation is each for each in _OPEN) or any(map(_is_open, get_args(annotation)))
+
+
+def _is_same(was: Any, now: Any, text: str) -> bool:
+    try:
+        compares: Any = type(was).__eq__
+        alike = compares is object.__eq__ or ("NaN" in text and repr(was) == repr(now))
+        return bool(was == now) or (alike and type(was) is type(now))
+    except Exception:  # of its own comparison
+        return False
 
 
 def _content(text: str, program: Callable[..., Any]) -> Any:

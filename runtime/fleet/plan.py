@@ -23,6 +23,7 @@ class Plan:
     """How a batch is carried out; see ``Computer.map``.
 
     at_once: most runs that go on (0: as many as the processors need). facts: for their headers.
+    waits: the next input may be long in coming, and outcomes are given before it is waited for.
     """
 
     name: str = ""
@@ -32,6 +33,7 @@ class Plan:
     retry: bool = False
     changed: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    waits: bool = False
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.keywords import arranged
 from nlpu.runtime.naming import named
 from nlpu.runtime.scheduler.budget import Budget
-from nlpu.types.json_text import canonical
+from nlpu.types.json_text import canonical, readable
 from nlpu.types.result import adapter
 from nlpu.value import own
 
@@ -149,11 +149,14 @@ def _is_plain(content: Any) -> bool:
 
 
 def result_text(result: Any) -> str:
-    """A result as JSON, or as a JSON string of what it prints as."""
+    """A result as JSON; one that has none as a JSON string of what it prints as, and a blank."""
     try:
         return canonical(result)
     except (PydanticSerializationError, ValueError, RecursionError):
-        return json.dumps(_printed(result))
+        try:
+            return readable(result, "constants")
+        except Exception:  # of its own serialiser, or of its __str__
+            return f"{json.dumps(_printed(result))} "
 
 
 def has_json(result: Any) -> bool:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from nlpu import printing
 from nlpu.errors import NlpuError, root_of
 from nlpu.runtime.terminal.stdout import paid_json, results
+from nlpu.types.json_text import readable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,26 +94,10 @@ def write_json(content: Any) -> None:
 
 def json_of(content: Any) -> str:
     """Any content as JSON on one line; what its own serialiser raises is raised."""
-    body, out = _json(content), results()
+    body, out = readable(content), results()
     if out.isatty() or not _encodes(out, body):
         body = json.dumps(json.loads(body))  # \u escapes, so that nothing in it drives a terminal
     return body
-
-
-def _json(content: Any, indent: int | None = None) -> str:
-    """As pydantic writes it; halves of surrogate pairs, which it refuses, as JSON escapes them.
-
-    A number that JSON has not is a string ("NaN", "Infinity"): null would be another value.
-    """
-    from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
-
-    try:
-        return to_json(content, indent=indent, inf_nan_mode="strings", fallback=str).decode()
-    except PydanticSerializationError as error:
-        if "surrogates not allowed" not in str(error):
-            raise
-        plain = json.dumps(to_jsonable_python(content, inf_nan_mode="constants", fallback=str))
-        return json.dumps(json.loads(plain, parse_constant=str), indent=indent)
 
 
 def write_body(body: str) -> None:
@@ -131,7 +116,7 @@ def as_text(result: Any) -> str:
         return "yes" if result else "no"
     if isinstance(result, str | int | float) or _speaks(result):
         return str(result)
-    return _json(result, indent=2)
+    return readable(result, indent=2)
 
 
 def _speaks(result: Any) -> bool:

@@ -21,7 +21,7 @@ OUTSIDE = ("tests", "benchmarks", "examples")
 FACES = ("nlpu", "nlpu.testing")  # they name what is elsewhere, and import it when it is used
 NOT_CORE = {"engines", "testing", "terminal", "bench", "drivers", "plans", "fleet", "host", "eval"}
 NOT_CORE |= {"postgres"}  # behind the store's protocol
-MOST_STATEMENTS = {"core": 11_767, "all": 32_738}  # where they were last
+MOST_STATEMENTS = {"core": 11_788, "all": 32_923}  # where they were last
 MOST_LONG_FILES = 57
 MAY_IMPORT = {
     "nlpu": {"nlpu"},

@@ -33,6 +33,13 @@ def odd(text: str):
         raise ValueError("\\udc80")
     return {"nan": [float("nan"), -float("inf")], "text": "NaN"}
 
+class Foreign:
+    def __str__(self):
+        return "a foreign object"
+
+def mixed(text: str):
+    return {"text": text, "raw": {"a": b"\\x89PNG", "b": "\\ud800", "c": Foreign()}[text]}
+
 def busy(text: str):
     while True:
         pass
@@ -130,6 +137,9 @@ BAD = [
     (b"\n \n", "in.jsonl holds no inputs"),
     (b'"' + b"x" * (17 << 20) + b'"', "in.jsonl:1 is longer than 16 MB"),
     (b'{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}', "the id '1' is that of in.jsonl:1, too"),
+    (b'{"id": 1.5, "text": "a"}\n', "in.jsonl:1: 'id' must be a text or a whole number, not 1.5"),
+    (b'{"id": null, "text": "a"}\n', "'id' must be a text or a whole number, not null"),
+    (b'{"id": {"a": 1}, "text": "a"}\n', "'id' must be a text or a whole number, not {\"a\": 1}"),
     (b"[" * 100_000, "in.jsonl:1 is no line of JSON"),
 ]
 
@@ -153,7 +163,7 @@ TABLES = [
     ),
     ("in.csv", b'text\n"a\n', "in.csv:2 is no row of a table"),
     ("in.csv", b"text\ncaf\xe9\n", "in.csv:2 is not UTF-8 text (byte 3 is 0xe9)"),
-    ("in.csv", b"text;times\na;1\n", "the column 'text;times' is no parameter"),
+    ("in.csv", b"text;times\na;1\n", "names one column, 'text;times'; columns are"),
     ("in.csv", b"", "in.csv is empty"),
     ("in.csv", b"text,\na,b\n", "one of them has no name"),
     ("in.csv", b"text,times\na,many\n", "in.csv:2: 'times' must be int, not 'many'"),
@@ -379,3 +389,13 @@ def test_ctrl_c_stops_it_and_a_second_process_waits_its_turn(folder: Path) -> No
         )  # fmt: skip
     assert again.returncode == 0 and "of them before" in again.stderr
     assert texts((folder / "out.jsonl").read_text()) == [str(number) for number in range(12)]
+
+
+def test_each_result_is_the_json_of_a_single_run(nlpu: Terminal, folder: Path) -> None:
+    """Of what is no plain data, too; what a single run cannot print fails its input alone."""
+    (folder / "in.jsonl").write_text('"a"\n"b"\n"c"\n')
+    one, *others = lines(nlpu(*each("in.jsonl", program="mixed")).out)
+    assert one["status"] == "failed" and "result['raw'] cannot be kept" in one["error"]["message"]
+    for line in others:
+        single = nlpu("run", "mine.py:mixed", line["result"]["text"], *SCRIPTED, "--json")
+        assert line["result"] == json.loads(single.out)["result"] and line["status"] == "done"

@@ -143,7 +143,7 @@ def run(
         "--changed": changed,
     }  # fmt: skip
     _check_each(each, of_many, {
-        "--from": origin, "--dry": dry, "--trace": trace, "--reliability": reliability,
+        "--from": origin, "--dry": dry, "--trace": trace,
     })  # fmt: skip
     if origin is not None:
         _only_edits(program, args, inputs, dry, asked)
@@ -168,7 +168,7 @@ def run(
 
         program_of = EachProgram(loaded, words, named, texts, stdin.beside, _told(now))
         many = Asked(
-            each, out, now.at_once or 0, as_they_come, retry is not None, changed
+            each, out, now.at_once or 0, as_they_come, retry is not None, changed, asked
         )  # fmt: skip
         return run_each(loaded, program_of, many, machine, budget, as_json)
     bound = bind(loaded, words, texts, named=named, opened=stdin.beside)

@@ -3,8 +3,7 @@
 Theory of operation
 -------------------
 All inputs of a file or folder are looked at before the first call, so that what is no input costs
-nothing. The batch's name follows from the command: program, arguments, inputs, results, model and
-how prompts are laid out. So the same command goes on with the same batch.
+nothing. The batch's name follows from the command: the same command goes on with the same batch.
 
 Rules
 1. What a batch is given by a file is nobody's word, as with ``--input``.
@@ -16,6 +15,8 @@ Rules
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING
 
 from nlpu.errors import DeadlineExceeded, Interrupted, NlpuError, Usage
 from nlpu.printing import counted
+from nlpu.reliability import promised
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.fleet.batch import Batch
 from nlpu.runtime.fleet.plan import Entry, Plan
@@ -42,8 +44,10 @@ from nlpu.runtime.terminal.run.each_inputs import Record, check_source, listed, 
 from nlpu.runtime.terminal.run.each_results import Results
 from nlpu.runtime.terminal.run.each_shown import Shown
 from nlpu.runtime.terminal.run.each_told import Ended, note, tell
+from nlpu.runtime.terminal.run.execute import place_words
 
 if TYPE_CHECKING:
+    from nlpu.reliability import Reliability
     from nlpu.runtime.loader import Program
     from nlpu.runtime.scheduler.budget import Budget
     from nlpu.runtime.terminal.run.each_program import EachProgram
@@ -64,6 +68,7 @@ class Asked:
     as_they_come: bool = False
     retry: bool = False
     changed: bool = False
+    reliability: Reliability | None = None  # of each run
 
 
 def run_each(
@@ -85,15 +90,18 @@ def run_each(
         )  # fmt: skip
         facts = {
             "program": loaded.spec, "file": loaded.digest, "reads": "--each", **machine.facts(),
+            **promised(asked.reliability, ()),
         }  # fmt: skip
         plan = Plan(
-            name, asked.at_once, not asked.as_they_come, budget, asked.retry, asked.changed, facts
-        )
-        entries = _entries(asked, program)
-        batch = computer.batch(loaded.function, entries, plan)
+            name, asked.at_once, not asked.as_they_come, budget, asked.retry, asked.changed, facts,
+            waits=asked.inputs == "-",
+        )  # fmt: skip
+        batch = computer.batch(loaded.function, _entries(asked, program), plan)
+        where = f" {shlex.join(place_words(machine.run_dir))}".rstrip()
+        ended = Ended(name, looked and looked[0], where=where)
         with computer:
             return _carry_out(
-                batch, results, Ended(name, looked and looked[0]), as_json, budget.seconds,
+                batch, results, ended, as_json, budget.seconds,
                 lambda: _check_same(batch, asked, looked, results),
             )  # fmt: skip
     finally:
@@ -114,7 +122,7 @@ def _check(asked: Asked, machine: Machine, as_json: bool) -> None:
         return
     if asked.out.exists() and source.samefile(asked.out):
         raise Usage(f"--out: {asked.out} is the file of the inputs; name another")
-    if source.is_dir() and asked.out.resolve().is_relative_to(source.resolve()):
+    if source.is_dir() and Path(os.path.realpath(asked.out)).is_relative_to(source.resolve()):
         raise Usage(f"--out: {asked.out} lies among the inputs; name a place outside of {source}")
 
 
@@ -122,7 +130,7 @@ def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
     """Read all inputs once: how many, and a digest. Raises Usage for those that are none."""
     digest, number, wrong = blake2b(digest_size=16), 0, list[str]()
     with closing(_records(asked)) as source:
-        for record in source:
+        for record in filter(None, source):
             try:
                 entry = program.entry(record)
             except Usage as error:
@@ -136,29 +144,31 @@ def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
     if wrong:
         more = "" if len(wrong) < _MOST_WRONG else "; and perhaps more"
         raise Usage("\n".join(wrong) + more)
-    if not number:
-        raise Usage(f"--each: {asked.inputs} holds no inputs")
-    hidden = listed(Path(asked.inputs))[1] if Path(asked.inputs).is_dir() else 0
+    _, hidden, links = listed(Path(asked.inputs)) if Path(asked.inputs).is_dir() else ([], 0, 0)
     if hidden:
         say(f"note: {counted(hidden, 'hidden file')} in {asked.inputs} left out")
+    if links:
+        say(f"note: {counted(links, 'symbolic link')} to folders or out of {asked.inputs} left out")
+    if not number:
+        raise Usage(f"--each: {asked.inputs} holds no inputs")
     return number, digest.hexdigest()
 
 
-def _records(asked: Asked) -> Generator[Record, None, None]:
+def _records(asked: Asked) -> Generator[Record | None, None, None]:
     return records(asked.inputs, sys.stdin.buffer)
 
 
-def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry]:
-    return map(program.entry, _records(asked))
+def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry | None]:
+    return map(lambda record: record and program.entry(record), _records(asked))
 
 
 def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine) -> str:
     """The batch's name: another command is another batch."""
     source = None if asked.inputs == "-" else asked.inputs
-    places = [each and str(Path(each).resolve()) for each in (asked.out, source)]
+    places = [each and os.path.realpath(each) for each in (asked.out, source)]
     what = [
         loaded.spec, args_text((), program.fixed), *places, machine.model, machine.system,
-        machine.convention,
+        machine.convention, *promised(asked.reliability, ()).values(),
     ]  # fmt: skip
     digest = blake2b(json.dumps(what).encode(), digest_size=5).digest()
     return b32encode(digest).decode().lower()

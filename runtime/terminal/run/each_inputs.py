@@ -9,7 +9,7 @@ columns by name, or another JSON value; which parameters of the program they fil
 Rules
 1. What is no input is one Usage error that names the file and the line.
 2. Nothing is left out in silence: a line that is blank is none, and files whose names begin with a
-   dot are counted in ``hidden``.
+   dot, and symbolic links to folders or out of the folder, are counted (``listed``).
 3. An object that has a key twice, and a column that is there twice, are errors: the last would be
    taken in silence.
 """
@@ -29,6 +29,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 from nlpu.errors import Usage
 from nlpu.printing import shown
 from nlpu.runtime.terminal.inputs import MOST_BYTES, read_file
+from nlpu.runtime.terminal.run.each_stdin import Patient
 from nlpu.types.json_text import once
 
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -58,11 +59,11 @@ def check_source(source: str) -> None:
         raise Usage(f"--each: {source} is neither a file nor a folder; give - to read stdin")
 
 
-def records(source: str, stdin: IO[bytes]) -> Generator[Record, None, None]:
-    """The inputs of a source, in order. Raises Usage (rule 1)."""
+def records(source: str, stdin: IO[bytes]) -> Generator[Record | None, None, None]:
+    """The inputs of a source, in order; None: none has come yet. Raises Usage (rule 1)."""
     path = Path(source)
     if source == "-":
-        yield from _lines(stdin, "stdin")
+        yield from _lines(Patient(stdin), "stdin")
         return
     if path.is_dir():
         yield from _files(path)
@@ -78,9 +79,12 @@ def records(source: str, stdin: IO[bytes]) -> Generator[Record, None, None]:
 # -- lines -----------------------------------------------------------------------------------
 
 
-def _lines(file: IO[bytes], name: str) -> Iterator[Record]:
+def _lines(file: IO[bytes] | Patient, name: str) -> Iterator[Record | None]:
     number = 0
-    while line := file.readline(MOST_BYTES + 1):
+    while (line := file.readline(MOST_BYTES + 1)) != b"":
+        if line is None:
+            yield None
+            continue
         number += 1
         if number == 1:
             _check_encoding(line, name)
@@ -163,6 +167,11 @@ def _check_head(head: list[str], name: str) -> None:
     twice = sorted({column for column in head if head.count(column) > 1})
     if not head:
         raise Usage(f"{name} is empty: its first row names the columns")
+    if len(head) == 1 and any(map(head[0].count, ",;\t|")):
+        raise Usage(
+            f"{name}: its first row names one column, {head[0]!r}; columns are divided by commas, "
+            "in a .tsv by tabs: write the table so"
+        )
     if not all(head):
         raise Usage(f"{name}: its first row names the columns, and one of them has no name")
     if twice:
@@ -204,10 +213,11 @@ def _file(path: Path, folder: Path) -> str:
         raise Usage(told) from None
 
 
-def listed(folder: Path) -> tuple[list[Path], int]:
-    """The files of a folder and below, by name, and how many hidden ones are left out (rule 2)."""
+def listed(folder: Path) -> tuple[list[Path], int, int]:
+    """The files of a folder and below, by name; how many are left out: hidden ones, links."""
     found: list[Path] = []
-    hidden = 0
+    hidden = links = 0
+    whole = os.path.realpath(folder)
 
     def unreadable(error: OSError) -> NoReturn:
         raise Usage(f"{error.filename} cannot be read: {error.strerror}")
@@ -215,5 +225,9 @@ def listed(folder: Path) -> tuple[list[Path], int]:
     for place, folders, files in os.walk(folder, onerror=unreadable):
         hidden += sum(name[0] == "." for name in [*files, *folders])
         folders[:] = [name for name in folders if name[0] != "."]
-        found += [Path(place, name) for name in files if name[0] != "."]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix()), hidden
+        links += sum(os.path.islink(os.path.join(place, name)) for name in folders)
+        here = [Path(place, name) for name in files if name[0] != "."]
+        inside = [path for path in here if Path(os.path.realpath(path)).is_relative_to(whole)]
+        links += len(here) - len(inside)
+        found += inside
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix()), hidden, links

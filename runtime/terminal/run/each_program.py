@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Usage
-from nlpu.printing import shown
+from nlpu.printing import one_line, shown
 from nlpu.runtime.fleet.plan import Entry
 from nlpu.runtime.terminal.arguments import Content, Parameter, apart, convert, parameters, usage
 
@@ -99,7 +99,10 @@ class EachProgram:
                     given[column] = convert(Content(content), place)
             elif place is not None:
                 self._put(given, place, content)
-            elif column == "id" and isinstance(content, str | int):  # rule 1
+            elif column == "id":  # rule 1
+                if isinstance(content, bool) or not isinstance(content, str | int):
+                    told = one_line(json.dumps(content), 40)
+                    raise Usage(f"'id' must be a text or a whole number, not {told}")
                 name = str(content)
             else:
                 raise Usage(f"the column {column!r} is no parameter of the program")

@@ -28,10 +28,13 @@ class Results:
     """Where lines go; without a path that is stdout. Raises Usage, RunBusy."""
 
     def __init__(self, path: Path | None) -> None:
+        if path is not None and path.is_symlink():  # it stays one
+            path = Path(os.path.realpath(path))
         self.path = path
         if path is None:
             return
-        if path.is_dir() or path.name in ("", "-") or (path.exists() and not path.is_file()):
+        is_other = os.path.lexists(path) and not path.is_file()
+        if is_other or path.name in ("", "-"):
             raise Usage(f"--out: {path} is not a file; name one to be written")
         self.part = path.with_name(f"{path.name}.part")
         try:

@@ -20,13 +20,14 @@ _MOST_TOLD = 10  # failures that are listed
 
 @dataclass(slots=True)
 class Ended:
-    """What is told at the end. failures: the first of them."""
+    """What is told at the end. failures: the first of them. where: options to find the runs."""
 
     name: str
     total: int | None
     failures: list[dict[str, Any]] = field(default_factory=list)
     error: NlpuError | None = None
     out: str = ""
+    where: str = ""
 
 
 def note(ended: Ended, given: list[Item]) -> None:
@@ -46,8 +47,8 @@ def tell(ended: Ended, batch: Batch, seconds: float, as_json: bool) -> int:
         write_json(_object(ended, batch, seconds))
     for each in ended.failures:
         called = f"input {each['index'] + 1}" + (f" ({each['id']})" if each["id"] else "")
-        look = f"; nlpu show {each['run']}" if each["run"] else ""
-        say(one_line(f"{called}: {each['type']}: {each['message']}{look}", 300))
+        look = f"; nlpu show {each['run']}{ended.where}" if each["run"] else ""
+        say(one_line(f"{called}: {each['type']}: {each['message']}", 300) + look)
     left = counts.failed + counts.needs_person - len(ended.failures)
     if left > 0:
         say(f"and {left:,} more, each with its reason in its line of the results")
@@ -67,7 +68,7 @@ def tell(ended: Ended, batch: Batch, seconds: float, as_json: bool) -> int:
     elif counts.failed:
         say("to try those that failed again: the same command with --retry failed")
     if counts.needs_person:
-        say("to be asked: nlpu resume RUN, then the same command again")
+        say(f"to be asked: nlpu resume RUN{ended.where}, then the same command again")
     if error is not None:
         return error.exit_code
     return 4 if counts.needs_person else 1 if counts.failed else 0

@@ -307,11 +307,17 @@ def _object(run: Run, error: BaseException | None, receipt: Receipt, forecast: A
     return whole
 
 
+def place_words(run_dir: Place) -> list[str]:
+    """Options by which a command finds the runs that are there."""
+    if run_dir == Settings().run_dir:
+        return []
+    return ["--run-dir" if isinstance(run_dir, Path) else "--store", str(run_dir)]
+
+
 def _resume_command(job: Job, name: str, error: BaseException) -> str:
     """The command that goes on with the run, and what to change for it to get further."""
     words = ["nlpu", "resume", name, *job.again]
-    if job.run_dir != Settings().run_dir:
-        words += ["--run-dir" if isinstance(job.run_dir, Path) else "--store", str(job.run_dir)]
+    words += place_words(job.run_dir)
     if isinstance(error, Diverged):
         words.append("--changed")
     more = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""

@@ -16,7 +16,7 @@ from nlpu.errors import RunBusy, Usage
 from nlpu.runtime.journal.places import journals, remove, size_of
 from nlpu.runtime.journal.where import Place, Where
 from nlpu.runtime.terminal.show.archive import changed_s, owner
-from nlpu.runtime.terminal.show.run_folder import skimmed
+from nlpu.runtime.terminal.show.run_folder import last_of_each, skimmed
 
 _SECONDS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _ODD: Final = ("damaged", "unreadable", "no journal")
@@ -65,7 +65,7 @@ def _kept(where: Where, before_s: float, keep_failed: bool) -> str:
         return "running"
     if changed_s(where) >= before_s:
         return "newer"
-    statuses = {each.record.status for each in skimmed(where)}
+    statuses = {each.record.status for each in last_of_each(skimmed(where))}
     odd = statuses.intersection(_ODD)
     if odd:
         return odd.pop()

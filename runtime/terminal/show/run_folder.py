@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nlpu.errors import JournalDamaged, NlpuError, described
-from nlpu.printing import one_line
+from nlpu.printing import counted, one_line
 from nlpu.runtime.journal.file import stranger
 from nlpu.runtime.journal.places import journals, reading
 from nlpu.runtime.journal.records import Past
@@ -72,17 +72,29 @@ def _folded(found: list[Summary]) -> list[Summary]:
     each = [one for one in found if "each" in one.record.past.header]
     if len(each) < 2:
         return found
-    counts = Counter(one.record.status for one in each)
+    inputs = last_of_each(each)
+    counts = Counter(one.record.status for one in inputs)
     first, statuses = each[0].record, ("damaged", "running", "stopped", "needs_person", "failed")
     status = next((status for status in statuses if counts[status]), "done")
     until_s = max(one.record.started_s + one.record.seconds for one in each)
     seconds = round(until_s - first.started_s, 3)
     batch = Summary(
         replace(first, name=f"{first.path.stem}.*", status=status, seconds=seconds),
-        sum(one.calls for one in each), sum(one.nlops for one in each), f"{len(each)} inputs",
+        sum(one.calls for one in each), sum(one.nlops for one in each),
+        counted(len(inputs), "input"),
         ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items()),
     )  # fmt: skip
     return [batch, *(one for one in found if "each" not in one.record.past.header)]
+
+
+def last_of_each(found: list[Summary]) -> list[Summary]:
+    """The runs without those of a batch whose input was run once more since."""
+    last: dict[Any, Summary] = {}
+    for one in sorted(found, key=lambda one: one.record.number):
+        header = one.record.past.header
+        name = header.get("args_name") if "each" in header else None
+        last[(name, header["each"].get("nth")) if name else one.record.name] = one
+    return list(last.values())
 
 
 def _newest(found: Iterable[Summary]) -> list[Summary]:
