@@ -128,6 +128,7 @@ def plans(draw: Callable[..., Any]) -> Plan:
     return Plan(uses, tuple(params), tuple(steps), draw(EXPRESSIONS))
 
 
+@pytest.mark.timeout(600)  # plans are large, and a busy machine is slow to make them
 @settings(deadline=None, max_examples=30)
 @given(plans())
 def test_writing_and_reading_are_inverse(plan: Plan) -> None:
