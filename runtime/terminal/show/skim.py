@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from nlpu.runtime.journal.odd_rows import check, odd
@@ -12,7 +13,7 @@ from nlpu.runtime.journal.tally import Tally
 BEGINNING = 1000  # bytes of a text
 
 
-class Skim(Buffered):
+class Skim(Buffered, ABC):
     """What a journal is of which sums are kept."""
 
     sums: dict[int, Tally]
@@ -29,9 +30,9 @@ class Skim(Buffered):
         if not tally.take(row):
             raise odd(self.path, at, row)
 
+    @abstractmethod
     def start_of(self, run: int, number: int) -> tuple[bytes, int]:
         """Read the beginning of a text of a run, and how many bytes all of it is."""
-        raise NotImplementedError
 
 
 class SkimFile(Skim, Journal):
