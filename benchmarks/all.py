@@ -24,9 +24,13 @@ app = typer.Typer(add_completion=False)
 
 @app.command(help="Throughput, programs and overhead of one processor, in one result.")
 def command(
-    engine: Where = None, model: Model = None, quick: Quick = False,
-    as_json: AsJson = False, output: Output = None, plot: Plot = None,
-) -> int:  # fmt: skip
+    engine: Where = None,
+    model: Model = None,
+    quick: Quick = False,
+    as_json: AsJson = False,
+    output: Output = None,
+    plot: Plot = None,
+) -> int:
     figures = everything(*processor(engine, model), quick=quick)
     deliver("all", figures, tables, as_json=as_json, output=output, plot=plot)
     return throughput.code_of(figures["throughput"])

@@ -40,14 +40,17 @@ COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
 THINGS = ["car", "house", "boat", "hat", "coat", "door", "bicycle", "lamp", "chair", "bird"]
 WHO = ["Anna", "Tom", "Maria", "John", "Ines", "Peter", "Lena", "Omar", "Ruth", "Karl"]
 FORMS = (
-    "{who} has a {c} {t}.", "The {t} of {who} is {c}.",
-    "{who} wanted a {o} {t}, but bought a {c} one.", "{who} saw a {c} {t} in the garden.",
+    "{who} has a {c} {t}.",
+    "The {t} of {who} is {c}.",
+    "{who} wanted a {o} {t}, but bought a {c} one.",
+    "{who} saw a {c} {t} in the garden.",
     "It was not the {o} {t} that {who} liked, it was the {c} one.",
-)  # fmt: skip
+)
 SHOWN = [
-    ("Tom sold the black bicycle.", "black"), ("There was a yellow lamp in the hall.", "yellow"),
+    ("Tom sold the black bicycle.", "black"),
+    ("There was a yellow lamp in the hall.", "yellow"),
     ("My aunt has a red boat.", "red"),
-]  # fmt: skip
+]
 COLUMNS = ("asked of", "right", "of", "95 %", "unsure", "money", "calls")
 app = typer.Typer(add_completion=False)
 
@@ -82,8 +85,9 @@ def command(
     count: Annotated[int, typer.Option("--items", min=1)] = 40,
     op: Annotated[str, typer.Option(help="Another op than colour, with --data.")] = "",
     data: Annotated[Path | None, typer.Option(help="Its fresh items.")] = None,
-    as_json: AsJson = False, output: Output = None,
-) -> None:  # fmt: skip
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
     if bool(op) != bool(data):
         raise Usage("--op OP and --data FILE go together")
     asked = cases_for(subject_of(op), data) if op else (colour, fresh())
@@ -112,9 +116,12 @@ def fresh() -> tuple[Case, ...]:
 
 
 def measure(
-    computer: Computer, sheets: dict[str, Datasheet], target: float, op: Op[Any],
+    computer: Computer,
+    sheets: dict[str, Datasheet],
+    target: float,
+    op: Op[Any],
     asked: Sequence[Case],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Everything the command prints."""
     told = list[str]()
 
@@ -149,10 +156,15 @@ def _row(name: str, asked: Sequence[Case], run: Run) -> dict[str, Any]:
     )
     right = sum(said == case.expected for said, case in zip(answers, asked, strict=True))
     return {
-        "name": name, "right": right, "of": len(asked), "interval": wilson(right, len(asked)),
+        "name": name,
+        "right": right,
+        "of": len(asked),
+        "interval": wilson(right, len(asked)),
         "unsure": sum(said is None or isinstance(said, Unsure) for said in answers),
-        "money": run.receipt.money, "calls": run.receipt.calls, "by": dict(by),
-    }  # fmt: skip
+        "money": run.receipt.money,
+        "calls": run.receipt.calls,
+        "by": dict(by),
+    }
 
 
 def _cells(row: dict[str, Any]) -> tuple[Any, ...]:

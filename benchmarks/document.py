@@ -145,18 +145,30 @@ def table(rows: list[dict[str, Any]]) -> None:
     base = {row["document"]: row["wall_s"] for row in rows if row["arm"] == BASE}
     show(
         f"Sixteen questions at once on one document, {os.cpu_count()} cores",
-        ("document, arm", "seconds", f"x {BASE}", "tokens in", "cached", "out", "right of 16",
-         "yes or no of 8"),
+        (
+            "document, arm",
+            "seconds",
+            f"x {BASE}",
+            "tokens in",
+            "cached",
+            "out",
+            "right of 16",
+            "yes or no of 8",
+        ),
         [_cells(row, base[row["document"]]) for row in rows],
-    )  # fmt: skip
+    )
 
 
 def _cells(row: dict[str, Any], base: float) -> tuple[Any, ...]:
     tokens = (int(row[name]) for name in ("prompt_tokens", "cached_tokens", "completion_tokens"))
     return (
-        f"{row['document']}, {row['arm']}", f"{row['wall_s']:.1f}",
-        f"{base / row['wall_s']:.2f}", *tokens, row["right"], row["right_judged"],
-    )  # fmt: skip
+        f"{row['document']}, {row['arm']}",
+        f"{row['wall_s']:.1f}",
+        f"{base / row['wall_s']:.2f}",
+        *tokens,
+        row["right"],
+        row["right_judged"],
+    )
 
 
 if __name__ == "__main__":

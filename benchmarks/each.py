@@ -133,14 +133,24 @@ def _text(number: int) -> str:
 def _run(place: Path, url: str, name: str, until: int = 0) -> dict[str, Any]:
     """Run the command, and kill it when it has given so many lines, unless it is at its end."""
     command = [
-        sys.executable, "-m", "nlpu.runtime.terminal", "run", "notes.py:office",
-        "--each", "notes.jsonl", "--out", f"{name}.jsonl", "--engine", url,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "nlpu.runtime.terminal",
+        "run",
+        "notes.py:office",
+        "--each",
+        "notes.jsonl",
+        "--out",
+        f"{name}.jsonl",
+        "--engine",
+        url,
+    ]
     part, begun = place / f"{name}.jsonl.part", time.perf_counter()
     figures: dict[str, Any] = {"start_mb": 0.0, "most_mb": 0.0, "lines": 0, "in_flight": IN_FLIGHT}
-    with (place / f"{name}.err").open("ab") as told, subprocess.Popen(
-        command, cwd=place, stderr=told, env=environment()
-    ) as process:  # fmt: skip
+    with (
+        (place / f"{name}.err").open("ab") as told,
+        subprocess.Popen(command, cwd=place, stderr=told, env=environment()) as process,
+    ):
         first_s = 0.0
         counted = _Lines(part)
         while process.poll() is None:

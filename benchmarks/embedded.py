@@ -34,10 +34,14 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parents[1]
 ROWS = {
-    "first": ("s", False), "ready": ("s", False), "out_1": ("tok/s", True),
-    "out_8": ("tok/s", True), "in": ("tok/s", True), "document": ("s", False),
+    "first": ("s", False),
+    "ready": ("s", False),
+    "out_1": ("tok/s", True),
+    "out_8": ("tok/s", True),
+    "in": ("tok/s", True),
+    "document": ("s", False),
     "memory": ("MiB", False),
-}  # fmt: skip
+}
 
 
 def main() -> None:
@@ -75,8 +79,12 @@ def _one(checkout: Path, model: str | None) -> dict[str, float]:
     first = _first_letter([*more], environment)
     child = subprocess.run(
         [sys.executable, __file__, "--child", *more],
-        env=environment, cwd=checkout, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env=environment,
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return {"first": first, **json.loads(child.stdout)}
 
 
@@ -97,9 +105,12 @@ def _first_letter(more: list[str], environment: dict[str, str]) -> float:
         start = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", "nlpu.runtime.terminal", "run", "ask", "What is a loom?", *more],
-            stdout=theirs, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-            env=environment, cwd=empty,
-        )  # fmt: skip
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            cwd=empty,
+        )
         os.close(theirs)
         while not os.read(ours, 1).strip():
             pass
@@ -129,9 +140,13 @@ async def _measure(model: str | None) -> dict[str, float]:
     await engine.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
-        "ready": ready, "out_1": out_1, "out_8": out_8, "in": 3 * 512 / took,
-        "document": document, "memory": peak,
-    }  # fmt: skip
+        "ready": ready,
+        "out_1": out_1,
+        "out_8": out_8,
+        "in": 3 * 512 / took,
+        "document": document,
+        "memory": peak,
+    }
 
 
 def _engine(model: str | None) -> Any:

@@ -24,9 +24,17 @@ from nlpu.runtime.terminal.notice import ERASE
 NLPU = [sys.executable, "-m", "nlpu.runtime.terminal"]
 ROUNDS, PATIENCE_S = 3, 120
 COMMANDS = [
-    "--help", "--version", "runs", "show nosuch", "doctor", "run ask Hi --engine scripted",
-    "run ask Hi", "repl", "memory ingest notes --store memory", "memory search mill --store memory",
-]  # fmt: skip
+    "--help",
+    "--version",
+    "runs",
+    "show nosuch",
+    "doctor",
+    "run ask Hi --engine scripted",
+    "run ask Hi",
+    "repl",
+    "memory ingest notes --store memory",
+    "memory search mill --store memory",
+]
 
 
 def waited(words: list[str], place: Path) -> tuple[float, float]:
@@ -35,9 +43,13 @@ def waited(words: list[str], place: Path) -> tuple[float, float]:
     termios.tcsetwinsize(theirs, (24, 100))
     began, seen, first, useful = time.monotonic(), b"", 0.0, 0.0
     with subprocess.Popen(
-        [*NLPU, *words], stdin=theirs, stdout=theirs, stderr=theirs, cwd=place,
+        [*NLPU, *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=place,
         env={**os.environ, "TERM": "xterm"},
-    ) as running:  # fmt: skip
+    ) as running:
         os.close(theirs)
         while not useful and time.monotonic() - began < PATIENCE_S:
             if not select.select([ours], [], [], 0.01)[0]:

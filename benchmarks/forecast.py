@@ -133,9 +133,12 @@ def _number(record: Record) -> int:
 
 
 def _forecast_without(
-    record: Record, runs: list[Record], program: Program, case: Mapping[str, Any],
+    record: Record,
+    runs: list[Record],
+    program: Program,
+    case: Mapping[str, Any],
     known: Capabilities,
-) -> Forecast:  # fmt: skip
+) -> Forecast:
     experience = Experience()
     for other in runs:
         if other.name != record.name:
@@ -149,10 +152,13 @@ def _row(made: Forecast, receipt: Receipt) -> dict[str, Any]:
     for unit in _UNITS:
         figure, actual = getattr(made, unit), float(getattr(receipt, unit))
         row[unit] = {
-            "expected": figure.expected, "least": figure.least, "most": figure.most,
-            "actual": actual, "error": abs(figure.expected - actual) / max(actual, 1e-9),
+            "expected": figure.expected,
+            "least": figure.least,
+            "most": figure.most,
+            "actual": actual,
+            "error": abs(figure.expected - actual) / max(actual, 1e-9),
             "covered": figure.least <= actual <= figure.most,
-        }  # fmt: skip
+        }
     return row
 
 
@@ -171,10 +177,12 @@ def _print(figures: dict[str, Any]) -> None:
             error, covered = program["median_error"][unit], program["covered"][unit]
             gate = {"calls": CALLS_ERROR}.get(unit, TOKENS_ERROR if "tokens" in unit else None)
             rows.append(
-                (f"{name}, {unit.replace('_', ' ')}",
-                 f"{error:.3f}" if gate is None else at_most(round(error, 3), gate),
-                 at_least(round(covered, 2), COVERED))
-            )  # fmt: skip
+                (
+                    f"{name}, {unit.replace('_', ' ')}",
+                    f"{error:.3f}" if gate is None else at_most(round(error, 3), gate),
+                    at_least(round(covered, 2), COVERED),
+                )
+            )
     show(
         f"Forecast against actual, {figures['inputs']} inputs, each forecast from the others",
         ("figure", "median error (<= 0.1, tokens 0.25)", "in the interval (>= 0.8)"),

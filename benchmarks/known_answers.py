@@ -92,9 +92,12 @@ def subjects() -> dict[str, Subject]:
     """All programs by name."""
     checks, asked = _module("checks"), _module("subjects")
     programs = {
-        "answer": answer, "react": asked.react, "kin": kin, "compile": compile,
+        "answer": answer,
+        "react": asked.react,
+        "kin": kin,
+        "compile": compile,
         "converse": asked.converse,
-    }  # fmt: skip
+    }
     return {
         name: Subject(
             program,
@@ -131,9 +134,14 @@ def opened(model: str) -> Engine:
 
 
 def measure(
-    out: Path, model: str, name: str, subject: Subject, items: int | None, until: float,
+    out: Path,
+    model: str,
+    name: str,
+    subject: Subject,
+    items: int | None,
+    until: float,
     engine: Callable[[str], Engine],
-) -> None:  # fmt: skip
+) -> None:
     """Ask a program the cases that have no row, and write them chunk by chunk."""
     known = {(each["model"], each["what"]) for each in rows_in(out)}
     asked = [c for c in subject.cases[:items] if (model, what_of(subject, c)) not in known]
@@ -199,10 +207,17 @@ def cells(report: Report) -> tuple[Any, ...]:
     """A line of the table."""
     low, high = report.interval
     return (
-        report.name, report.model, report.right, len(report.rows), f"{low:.0%} - {high:.0%}",
-        report.failed, report.calls, f"{report.tokens_in:,}", f"{report.tokens_out:,}",
+        report.name,
+        report.model,
+        report.right,
+        len(report.rows),
+        f"{low:.0%} - {high:.0%}",
+        report.failed,
+        report.calls,
+        f"{report.tokens_in:,}",
+        f"{report.tokens_out:,}",
         f"{sum(row.seconds for row in report.rows):,.0f}",
-    )  # fmt: skip
+    )
 
 
 def markdown(reports: list[Report]) -> str:

@@ -45,9 +45,12 @@ def reply(question: str, notes: str) -> str:
 
 @app.command(help="Look-ups and answers with a model, on a sample of the questions.")
 def command(
-    data: recall.Data, sample: Sample = 50, engine: Engine = None, model: Model = None,
+    data: recall.Data,
+    sample: Sample = 50,
+    engine: Engine = None,
+    model: Model = None,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
+) -> None:
     found = measure(data, sample, *processor(engine, model))
     deliver("memory_answers", found, tables, as_json=as_json)
 

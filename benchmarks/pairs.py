@@ -48,9 +48,12 @@ def _costs(checkout: Path) -> dict[str, float]:
     terminal = "nlpu.runtime.terminal" if (checkout / "nlpu" / "runtime").exists() else OLD
     ended = subprocess.run(
         [sys.executable, "-m", terminal, "bench", "overhead", "--quick", "--json"],
-        env=os.environ | {"PYTHONPATH": str(checkout)}, cwd=checkout, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
+        env=os.environ | {"PYTHONPATH": str(checkout)},
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
     told = json.loads(ended.stdout)
     costs = {row["shape"]: row["cpu_us_per_call"] for row in told["shapes"]}
     for row in told["graphs"]:

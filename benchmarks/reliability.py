@@ -111,8 +111,10 @@ def _options() -> argparse.Namespace:
 def families(options: argparse.Namespace) -> Iterator[Family]:
     """Give the families that are asked for, one after the other."""
     for name in filter(None, options.families.split(",")):
-        halves = [cases_of(HERE / half / "families" / f"{name}.jsonl")[: options.items]
-                  for half in ("planning", "checking")]  # fmt: skip
+        halves = [
+            cases_of(HERE / half / "families" / f"{name}.jsonl")[: options.items]
+            for half in ("planning", "checking")
+        ]
         yield Family(name, next(op for op in TRUTH_TABLES if op.name == halves[0][0].op), *halves)
     for path in sorted(options.bbh.glob("*.jsonl")) if options.bbh else ():
         yield foreign(path.stem, _pairs(path, "input", "target"), options.items)
@@ -141,10 +143,14 @@ def foreign(name: str, pairs: Iterable[tuple[str, str]], items: int) -> Family:
 
     solve.__annotations__ = {"question": str, "return": kind}
     cases = [
-        Case(id=f"{name}-{n}", operands={"question": question}, tags={"family": name},
-             expected=int(answer) if kind is int else answer)
+        Case(
+            id=f"{name}-{n}",
+            operands={"question": question},
+            tags={"family": name},
+            expected=int(answer) if kind is int else answer,
+        )
         for n, (question, answer) in enumerate(known[: 2 * items])
-    ]  # fmt: skip
+    ]
     return Family(name, nlop(solve), tuple(cases[::2]), tuple(cases[1::2]))
 
 
@@ -228,11 +234,14 @@ def promises(planning: Sequence[Item], checking: Sequence[Item]) -> list[Promise
     return [
         promised(
             [item for item in planning if item.family == family],
-            [item for item in checking if item.family == family], target, abstain,
+            [item for item in checking if item.family == family],
+            target,
+            abstain,
         )
-        for abstain in ABSTAINS for target in TARGETS
+        for abstain in ABSTAINS
+        for target in TARGETS
         for family in dict.fromkeys(item.family for item in checking)
-    ]  # fmt: skip
+    ]
 
 
 def deliver(
@@ -257,31 +266,44 @@ def deliver(
         print(f"{one} - {other}: {_share(gain, *between)} points, {calls:.2f} of its calls")
     print(f"cost: of the mean call of {options.large}")
     told_of = ("asked for", "unsure at most", "kept", "promised", "right %", "refused", "unsure %")
-    show("What was promised on planning cases and kept on checking cases, families", told_of,
-         _promised(found))  # fmt: skip
+    show(
+        "What was promised on planning cases and kept on checking cases, families",
+        told_of,
+        _promised(found),
+    )
     wrong = ", ".join(f"{family} {count} of {of}" for family, count, of in stuck(checking) if count)
     print(f"cases whose draws are mostly wrong, which no vote mends: {wrong or 'none'}")
 
 
 def _point(point: Point) -> Sequence[str]:
     return (
-        point.name, _share(point.right), _share(*point.interval), _share(point.unsure),
-        f"{point.small:.2f}", f"{point.large:.2f}", f"{point.cost:.2f}",
-    )  # fmt: skip
+        point.name,
+        _share(point.right),
+        _share(*point.interval),
+        _share(point.unsure),
+        f"{point.small:.2f}",
+        f"{point.large:.2f}",
+        f"{point.cost:.2f}",
+    )
 
 
 def _promised(found: Sequence[Promise]) -> Iterator[Sequence[str]]:
     for target, abstain in dict.fromkeys((each.reliability, each.abstain) for each in found):
         mine = [each for each in found if (each.reliability, each.abstain) == (target, abstain)]
         made = [each for each in mine if each.recipe]
-        answered, count = (sum(getattr(each, what) for each in made) for what in
-                           ("answered", "cases"))  # fmt: skip
+        answered, count = (
+            sum(getattr(each, what) for each in made) for what in ("answered", "cases")
+        )
         right = sum(each.right for each in made)
         yield (
-            f"{target:g}", f"{abstain:g}", str(sum(each.is_kept for each in made)),
-            str(len(made)), _share(right / answered) if answered else "-",
-            str(len(mine) - len(made)), _share(1 - answered / count) if count else "-",
-        )  # fmt: skip
+            f"{target:g}",
+            f"{abstain:g}",
+            str(sum(each.is_kept for each in made)),
+            str(len(made)),
+            _share(right / answered) if answered else "-",
+            str(len(mine) - len(made)),
+            _share(1 - answered / count) if count else "-",
+        )
 
 
 def _share(share: float, *between: float) -> str:

@@ -113,10 +113,15 @@ def frontier(items: Sequence[Item], ratio: float) -> list[Point]:
         small, large = fmean(each.small for each in took), fmean(each.large for each in took)
         found.append(
             Point(
-                name, fmean(scores), bootstrap(scores, 0.0, 1.0),
-                fmean(each.right is None for each in took), small, large, large + ratio * small,
+                name,
+                fmean(scores),
+                bootstrap(scores, 0.0, 1.0),
+                fmean(each.right is None for each in took),
+                small,
+                large,
+                large + ratio * small,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -164,9 +169,14 @@ def promised(
     took = [voted(rules[choice.place])(item) for item in checking]
     unsure = sum(each.right is None for each in took)
     return Promise(
-        family, reliability, abstain, choice.trial.recipe, sum(each.right is True for each in took),
-        len(took) - unsure * (abstain > 0), len(took),
-    )  # fmt: skip
+        family,
+        reliability,
+        abstain,
+        choice.trial.recipe,
+        sum(each.right is True for each in took),
+        len(took) - unsure * (abstain > 0),
+        len(took),
+    )
 
 
 def _trial(items: Sequence[Item], rule: Rule | None, *, abstains: bool) -> Trial:
@@ -174,9 +184,13 @@ def _trial(items: Sequence[Item], rule: Rule | None, *, abstains: bool) -> Trial
     said = [right for right, _ in votes]
     name = "as it is" if rule is None else str(rule)
     return Trial(
-        recipe=name, right=said.count(True), wrong=said.count(False), unsure=said.count(None),
-        cost=fmean(calls for _, calls in votes), abstains=abstains,
-    )  # fmt: skip
+        recipe=name,
+        right=said.count(True),
+        wrong=said.count(False),
+        unsure=said.count(None),
+        cost=fmean(calls for _, calls in votes),
+        abstains=abstains,
+    )
 
 
 def _why(error: NlpuError) -> str:

@@ -114,10 +114,11 @@ def measured(places: dict[str, Place | None], rounds: int, calls: int) -> dict[s
     return {
         kind: {
             name: {key: statistics.median(each[key] for each in every) for key in every[0]}
-            for name, every in by_place.items() if every[0]
+            for name, every in by_place.items()
+            if every[0]
         }
         for kind, by_place in found.items()
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -131,8 +132,10 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         places: dict[str, Place | None] = {
-            "none": None, "folder": Path(folder), "database": place_of(given.store)
-        }  # fmt: skip
+            "none": None,
+            "folder": Path(folder),
+            "database": place_of(given.store),
+        }
         found = measured(places, given.rounds, given.calls)
     if given.json:
         json.dump(found, sys.stdout, indent=1)

@@ -46,9 +46,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command(help="A tower of dependent calls, killed and gone on with on the way.")
 def command(
-    sheet: Annotated[
-        str, typer.Option(metavar="FILE[,FILE]", help="The datasheet of add_digits.")
-    ],
+    sheet: Annotated[str, typer.Option(metavar="FILE[,FILE]", help="The datasheet of add_digits.")],
     digits: Annotated[int, typer.Option(min=1, metavar="N")] = 1000,
     kills: Annotated[int, typer.Option(min=0, metavar="N", help="How often it is killed.")] = 0,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the numbers and the kills.")] = 0,
@@ -60,8 +58,11 @@ def command(
         Path | None, typer.Option(metavar="FOLDER", help="Where its journal is, to go on with.")
     ] = None,
     climbs: Annotated[bool, typer.Option("--climbs", hidden=True)] = False,
-    engine: Where = None, model: Model = None, as_json: AsJson = False, output: Output = None,
-) -> None:  # fmt: skip
+    engine: Where = None,
+    model: Model = None,
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
     at: tuple[str | None, str | None] = (None, None) if simulated else processor(engine, model)
     if climbs:
         assert run_dir is not None
@@ -76,10 +77,12 @@ def command(
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest life
     asked = "simulated" if simulated else at[1]
     figures = {
-        **circumstances(model=asked, digits=digits, seed=seed, sheet=sheet), **found,
+        **circumstances(model=asked, digits=digits, seed=seed, sheet=sheet),
+        **found,
         "ratio": round(found["calls"] / found["forecast"], 3),
-        "seconds": round(time.monotonic() - begun, 1), "memory_mb": round(most),
-    }  # fmt: skip
+        "seconds": round(time.monotonic() - begun, 1),
+        "memory_mb": round(most),
+    }
     deliver("tower", figures, lambda each: print(as_text(each)), as_json=as_json, output=output)
 
 
@@ -141,10 +144,11 @@ def figures_of(run_dir: Path) -> dict[str, Any]:
     (record,) = records(run_dir)
     kinds, past = Counter(row[0] for row in record.rows), record.past
     return {
-        "kills": past.lives - 1, "calls": len(past.outcomes),
+        "kills": past.lives - 1,
+        "calls": len(past.outcomes),
         "again": kinds["result"] - len(past.outcomes),
         "lost": kinds["issue"] + kinds["attempt"] - kinds["result"],
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -125,8 +125,17 @@ def _mood(draw: random.Random, n: int) -> Case:
 
 
 MAKERS: tuple[Callable[[random.Random, int], Case], ...] = (
-    _whole, _float, _stamp, _numbers, _words, _person, _note, _box, _copy, _mood,
-)  # fmt: skip
+    _whole,
+    _float,
+    _stamp,
+    _numbers,
+    _words,
+    _person,
+    _note,
+    _box,
+    _copy,
+    _mood,
+)
 
 
 def main() -> None:
@@ -162,8 +171,10 @@ def _side(path: Path, model: str | None) -> list[list[bool]]:
     more = ["--model", model] if model else []
     ended = subprocess.run(
         [sys.executable, __file__, "--child", *more],
-        env=os.environ | {"PYTHONPATH": str(path)}, stdout=subprocess.PIPE, check=True,
-    )  # fmt: skip
+        env=os.environ | {"PYTHONPATH": str(path)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
     rows: list[list[bool]] = json.loads(ended.stdout.splitlines()[-1])
     return rows
 

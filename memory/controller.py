@@ -132,9 +132,15 @@ class Memory:
             label = text.label if isinstance(text, Value) else UNTRUSTED
         when = self._clock() if time_s is None else time_s
         page = Page(
-            content, source, start, start + len(content), when, label, importance,
+            content,
+            source,
+            start,
+            start + len(content),
+            when,
+            label,
+            importance,
             links=tuple(links),
-        )  # fmt: skip
+        )
         self.write_pages([page])
         return page.address
 
@@ -226,9 +232,14 @@ class Memory:
     # -- looking up -------------------------------------------------------------------------------
 
     def search(
-        self, question: str | Value[str], *, most: int = 10, tokens: int | None = None,
-        count: Count | None = None, among: Among | None = None,
-    ) -> list[Found]:  # fmt: skip
+        self,
+        question: str | Value[str],
+        *,
+        most: int = 10,
+        tokens: int | None = None,
+        count: Count | None = None,
+        among: Among | None = None,
+    ) -> list[Found]:
         """Give the pages that fit a question best, best first. Raises BadOperand.
 
         Args:

@@ -17,9 +17,19 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 _MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september",
-    "october", "november", "december",
-)  # fmt: skip
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
 _DATE = re.compile(
     rf"(?:(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? )?\b({'|'.join(_MONTHS)})\b"
     r"(?: (\d{1,2})(?:st|nd|rd|th)?\b)?(?:,? (\d{4}))?",

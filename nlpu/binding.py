@@ -13,9 +13,13 @@ from nlpu.errors import BadOperand
 
 
 def by_name(
-    who: str, places: Mapping[str, str], args: tuple[Any, ...], named: Mapping[str, Any],
-    optional: Container[str] = (), what: str = "operands",
-) -> dict[str, Any]:  # fmt: skip
+    who: str,
+    places: Mapping[str, str],
+    args: tuple[Any, ...],
+    named: Mapping[str, Any],
+    optional: Container[str] = (),
+    what: str = "operands",
+) -> dict[str, Any]:
     """Bind positional and named arguments; ``places`` says how each name is shown.
 
     Raises BadOperand for one too many, one without a place, one that is missing.

@@ -320,8 +320,10 @@ class StorageFailed(HostError):
 
 
 _SIDES: dict[str, type[NlpuError]] = {
-    "host": HostError, "model": ModelError, "program": ProgramError
-}  # fmt: skip
+    "host": HostError,
+    "model": ModelError,
+    "program": ProgramError,
+}
 
 
 def failure_of(fault: str, message: str, side: str) -> NlpuError:

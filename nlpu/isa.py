@@ -74,9 +74,11 @@ def classify(*classes: str) -> Op[str]:
     """
     by = Operand("by", result_type(str), asks="Classify the text by {text}.")
     return Op(
-        "classify", "Say which class the text belongs to.",
-        (by, Operand("text", result_type(str))), result_type(Literal[classes]),
-    )  # fmt: skip
+        "classify",
+        "Say which class the text belongs to.",
+        (by, Operand("text", result_type(str))),
+        result_type(Literal[classes]),
+    )
 
 
 @nlop
@@ -150,12 +152,15 @@ def _cases(op: Op[Any], *rows: tuple[Any, ...]) -> tuple[Case, ...]:
     names = [place.name for place in op.operands]
     return tuple(
         Case(
-            id=f"{op.name}-{number}", op=op.name, operands=dict(zip(names, operands, strict=True)),
-            expected=expected, metric="predicate" if "all" in _keys(expected) else "",
+            id=f"{op.name}-{number}",
+            op=op.name,
+            operands=dict(zip(names, operands, strict=True)),
+            expected=expected,
+            metric="predicate" if "all" in _keys(expected) else "",
             choices=tuple(choices_of(op.result.annotation)) if op.name == "classify" else (),
         )
         for number, (*operands, expected) in enumerate(rows, 1)
-    )  # fmt: skip
+    )
 
 
 def _keys(expected: Any) -> Iterable[str]:

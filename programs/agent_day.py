@@ -134,9 +134,13 @@ def planned(person: Person) -> Plan:
 
 
 def scene_of(
-    those: Sequence[Person], part: str, plans: dict[str, Value[Plan]], before: list[Value[Scene]],
-    turns: int, moment_s: float,
-) -> Scene:  # fmt: skip
+    those: Sequence[Person],
+    part: str,
+    plans: dict[str, Value[Plan]],
+    before: list[Value[Scene]],
+    turns: int,
+    moment_s: float,
+) -> Scene:
     """What one does, or two say to each other; all who are there remember it."""
     _ = [scene.value for scene in before]  # these are remembered by now
     if len(those) == 1:

@@ -78,9 +78,12 @@ class Answer(BaseModel):
 
 
 def answer(
-    question: str, text: str = "", chunk_tokens: int = 512, store: str = "",
+    question: str,
+    text: str = "",
+    chunk_tokens: int = 512,
+    store: str = "",
     among: Among = "documents",
-) -> Value[Answer]:  # fmt: skip
+) -> Value[Answer]:
     """Answer a question from a text or a memory, citing the places the answer rests on.
 
     among: pages of the memory that are looked through: documents, own (what was said), or all.

@@ -242,8 +242,10 @@ def read(requests: str) -> Iterator[Session]:
             raise Usage(f"line {number}: the session {session.session_id!r:.80} is there twice")
         known.add(session.session_id)
         for turn in session.turns:
-            if any(each.get("role") not in ("system", "developer", "user", "assistant")
-                   for each in turn.messages):  # fmt: skip
+            if any(
+                each.get("role") not in ("system", "developer", "user", "assistant")
+                for each in turn.messages
+            ):
                 raise Usage(f"line {number}: a message's role is system, user or assistant")
         yield session
     if not known:

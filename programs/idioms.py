@@ -55,11 +55,15 @@ def chain_of_thought(op: Op[R], *operands: Any) -> Value[R]:
     computer.run(chain_of_thought, judge, "Is the mill older than the bridge?", text)
     """
     thinking: Op[Any] = replace(
-        op, name=f"think_about_{op.name}", result=TEXT, at_limit="trim",
+        op,
+        name=f"think_about_{op.name}",
+        result=TEXT,
+        at_limit="trim",
         sampling=replace(op.sampling, max_tokens=160, stop=()),
-        examples=(), calibration=None,  # they are of answers
+        examples=(),
+        calibration=None,  # they are of answers
         text=f"Think step by step, without giving the answer yet: {op.text}",
-    )  # fmt: skip
+    )
     thoughts = careful(thinking, *operands)
     return knowing(op, "thoughts")(*operands, thoughts)
 
@@ -201,9 +205,15 @@ class Branch(BaseModel):
 
 @nested
 def weave(
-    op: Op[str], text: str, question: str,
-    *, width: int = 3, keep: int = 2, depth: int = 3, calls: int = 48,
-) -> list[Branch]:  # fmt: skip
+    op: Op[str],
+    text: str,
+    question: str,
+    *,
+    width: int = 3,
+    keep: int = 2,
+    depth: int = 3,
+    calls: int = 48,
+) -> list[Branch]:
     """The best continuations of a text, best first: a tree of draws, pruned by a judge.
 
     tell_on = op("Write the next sentence of the story.", str, max_tokens=24, at_limit="trim")

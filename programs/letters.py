@@ -33,9 +33,19 @@ from nlpu.programs.calling import nested
 
 FIELDS = ("amount", "city", "date", "sender")
 MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
-)  # fmt: skip
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 FORTY = Path(__file__).with_name("letters.jsonl")
 
 

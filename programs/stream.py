@@ -28,15 +28,22 @@ def weight(matters: object) -> int:
 def keep(memory: Memory, text: str, label: Label, moment_s: float, mark: int = 0) -> str:
     """Write a statement into the stream; its address. ``mark``: 1 to 10, 0 where nobody said."""
     return memory.write(
-        text, label=label, source=TALK, start=int(moment_s), time_s=moment_s,
+        text,
+        label=label,
+        source=TALK,
+        start=int(moment_s),
+        time_s=moment_s,
         importance=mark / 10,
-    )  # fmt: skip
+    )
 
 
 def recalled(
-    memory: Memory, about: str, tokens: int | None = None, count: Count | None = None,
+    memory: Memory,
+    about: str,
+    tokens: int | None = None,
+    count: Count | None = None,
     besides: Container[str] = (),
-) -> str:  # fmt: skip
+) -> str:
     """The memories that fit best, the best last, where a small model heeds it.
 
     besides: those that are read anyway.

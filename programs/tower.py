@@ -43,9 +43,13 @@ _LEADS, _GRID, _LEAST_WORTH = range(1, 41), 500, 1e-9
 
 
 SHOWN = [
-    ("1 + 2 + 0", 3), ("9 + 5 + 1", 15), ("7 + 0 + 1", 8), ("8 + 8 + 0", 16), ("6 + 3 + 1", 10),
+    ("1 + 2 + 0", 3),
+    ("9 + 5 + 1", 15),
+    ("7 + 0 + 1", 8),
+    ("8 + 8 + 0", 16),
+    ("6 + 3 + 1", 10),
     ("9 + 9 + 0", 18),
-]  # fmt: skip
+]
 
 
 @nlop(max_tokens=8, examples=SHOWN)
@@ -55,11 +59,15 @@ def add_digits(sum: str) -> Sum:
 
 CASES = tuple(
     Case(
-        id=f"{first}+{second}+{carry}", op="add_digits", expected=first + second + carry,
+        id=f"{first}+{second}+{carry}",
+        op="add_digits",
+        expected=first + second + carry,
         operands={"sum": f"{first} + {second} + {carry}"},
     )
-    for first in range(10) for second in range(10) for carry in range(2)
-)  # fmt: skip
+    for first in range(10)
+    for second in range(10)
+    for carry in range(2)
+)
 
 
 class Tower(BaseModel):
@@ -214,6 +222,8 @@ def _ruin(right: float, wrong: float, k: int) -> float:
     """How often Ahead(k) is wrong where the chance of a draw has that beta distribution."""
     scale = lgamma(right + wrong) - lgamma(right) - lgamma(wrong)
     grid = ((at + 0.5) / _GRID for at in range(_GRID))
-    terms = (exp(scale + (right - 1) * log1p(-q) + (wrong + k - 1) * log(q))
-             / ((1 - q) ** k + q**k) for q in grid)  # fmt: skip
+    terms = (
+        exp(scale + (right - 1) * log1p(-q) + (wrong + k - 1) * log(q)) / ((1 - q) ** k + q**k)
+        for q in grid
+    )
     return sum(terms) / _GRID

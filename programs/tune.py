@@ -19,9 +19,15 @@ from nlpu.runtime.terminal.eval.subjects import score_of, subject_of
 
 
 def tune(
-    op: str, data: str, nlops: float, output: str = "", by: str = "", examples: int = 4,
-    metric: str = "", seed: int = 0,
-) -> Tuned:  # fmt: skip
+    op: str,
+    data: str,
+    nlops: float,
+    output: str = "",
+    by: str = "",
+    examples: int = 4,
+    metric: str = "",
+    seed: int = 0,
+) -> Tuned:
     """Tune an op on the cases of a file, and write the variant to another, if one is named."""
     subject = subject_of(op)
     if not isinstance(subject.found, Op):
@@ -30,9 +36,14 @@ def tune(
     if output and (path.is_dir() or not path.absolute().parent.is_dir()):  # before it is paid for
         raise Usage(f"{output} cannot be written: name a file in a folder that is there")
     found = tuned(
-        subject.found, Path(data), nlops=nlops, by=by or None, examples=examples,
-        metric=score_of(metric).found, seed=seed,
-    )  # fmt: skip
+        subject.found,
+        Path(data),
+        nlops=nlops,
+        by=by or None,
+        examples=examples,
+        metric=score_of(metric).found,
+        seed=seed,
+    )
     if output:
         try:
             make_file(path)

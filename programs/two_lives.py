@@ -178,10 +178,17 @@ def _lives(whole: Record, foretold: Took | None) -> Lives:
     assert past.end is not None  # it was waited for
     first = len(past.outcomes if before is None else before)
     return Lives(
-        run=whole.name, model=_model(whole), killed=before is not None, first=first, lost=lost,
-        second=len(past.outcomes) - first, again=again, forecast=foretold, receipt=_took(whole),
+        run=whole.name,
+        model=_model(whole),
+        killed=before is not None,
+        first=first,
+        lost=lost,
+        second=len(past.outcomes) - first,
+        again=again,
+        forecast=foretold,
+        receipt=_took(whole),
         result=json.loads(whole.texts[past.end.text]),
-    )  # fmt: skip
+    )
 
 
 def _model(record: Record) -> str:

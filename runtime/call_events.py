@@ -55,8 +55,15 @@ class CallEvents:
             identity = attempt.queue.processor.identity
             completion = round(attempt.most.nlops * TOKENS_PER_NLOP)
             node.issue = run.history.issue(
-                node.position, node.work.op, identity, key, texts, attempt.most, completion, now,
-            )  # fmt: skip
+                node.position,
+                node.work.op,
+                identity,
+                key,
+                texts,
+                attempt.most,
+                completion,
+                now,
+            )
 
     def _shared(self, event: events.Shared) -> None:
         node = event.node

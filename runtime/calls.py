@@ -137,9 +137,7 @@ class Calls:
             if scheduler.events:  # else it is queued, and this turn goes on to schedule
                 self.write()
 
-    def _known(
-        self, node: Node, key: bytes, texts: tuple[str, ...], processor: Processor
-    ) -> bool:  # fmt: skip
+    def _known(self, node: Node, key: bytes, texts: tuple[str, ...], processor: Processor) -> bool:
         """Whether the journal of a run that was resumed says what becomes of the call (rule 2)."""
         op, run, replay = node.work.op, node.scope.run, node.scope.run.replay
         replay.check_position(node.position, op, key, texts, processor.identity)

@@ -112,9 +112,16 @@ class Computer(Many):
         self._voice, self._sheets = Voice(system, convention), sheet_paths(sheets)
         self._clock = clock or SystemClock()
         self._station = Station(
-            opened, self._clock, None if kept is None else place_of(kept), durable,
-            dict(prices or {}), limits, seed, person, dry,
-        )  # fmt: skip
+            opened,
+            self._clock,
+            None if kept is None else place_of(kept),
+            durable,
+            dict(prices or {}),
+            limits,
+            seed,
+            person,
+            dry,
+        )
         self._live: set[Run] = set()
         self.begins: Callable[[Run], object] = id  # called before a run's program is
         self._asked = {"engine": engine, "model": wanted} if isinstance(engine, str) else {}
@@ -137,19 +144,36 @@ class Computer(Many):
         return one_line(f"Computer({', '.join([*parts, where])})")
 
     def start(
-        self, program: Program, /, *args: Any, budget: Budget = UNLIMITED,
-        estimates: Mapping[str, int] | None = None, header: Mapping[str, Any] | None = None,
-        stream: bool = False, gate: Gate | None = None,
-        reliability: Reliability | float | None = None, **kwargs: Any,
-    ) -> Run:  # fmt: skip
+        self,
+        program: Program,
+        /,
+        *args: Any,
+        budget: Budget = UNLIMITED,
+        estimates: Mapping[str, int] | None = None,
+        header: Mapping[str, Any] | None = None,
+        stream: bool = False,
+        gate: Gate | None = None,
+        reliability: Reliability | float | None = None,
+        **kwargs: Any,
+    ) -> Run:
         """Start a program and return at once; other keywords go to it. Raises Usage.
 
         ``estimates`` are expected completion tokens by op name, ``header`` is what a terminal
         needs to start it again, ``gate`` has breakpoints, and all its plain calls (``steps`` of
         them at most, else one) must be right with ``reliability``.
         """
-        check_settings(program, args, {"budget": budget, "estimates": estimates, "header": header,
-                       "stream": stream, "gate": gate, "reliability": reliability})  # fmt: skip
+        check_settings(
+            program,
+            args,
+            {
+                "budget": budget,
+                "estimates": estimates,
+                "header": header,
+                "stream": stream,
+                "gate": gate,
+                "reliability": reliability,
+            },
+        )
         header = {**(header or {}), **promised(reliability, self._sheets)}
         self._station.open()
         number, run = self._new_run(stream)
@@ -181,8 +205,11 @@ class Computer(Many):
 
         What does not depend on them is taken from it. Raises as ``resume``; Usage for a bad edit.
         """
-        check_settings(program, args, {"edits": edits, "budget": budget,
-                       "header": header, "stream": stream, "gate": gate})  # fmt: skip
+        check_settings(
+            program,
+            args,
+            {"edits": edits, "budget": budget, "header": header, "stream": stream, "gate": gate},
+        )
         origin = self._reopen(name)
         old = past_in(origin).header
         number, run = self._new_run(stream)
@@ -200,28 +227,49 @@ class Computer(Many):
         return run
 
     def resume(
-        self, name: str, program: Program, /, *args: Any, budget: Budget | None = None,
-        changed: bool = False, replay: bool = False, stream: bool = False,
-        gate: Gate | None = None, **kwargs: Any,
-    ) -> Run:  # fmt: skip
+        self,
+        name: str,
+        program: Program,
+        /,
+        *args: Any,
+        budget: Budget | None = None,
+        changed: bool = False,
+        replay: bool = False,
+        stream: bool = False,
+        gate: Gate | None = None,
+        **kwargs: Any,
+    ) -> Run:
         """Go on with a journaled run: its program runs again and meets its results.
 
         With ``changed`` reuse what can be where program, op or model differ from the journal's;
         with ``replay`` make no call. Raises RunBusy, JournalDamaged, StorageFailed; Usage for
         another system text or convention than the run was begun with.
         """
-        check_settings(program, args, {"budget": UNLIMITED if budget is None else budget,
-                       "changed": changed, "replay": replay, "stream": stream,
-                       "gate": gate})  # fmt: skip
+        check_settings(
+            program,
+            args,
+            {
+                "budget": UNLIMITED if budget is None else budget,
+                "changed": changed,
+                "replay": replay,
+                "stream": stream,
+                "gate": gate,
+            },
+        )
         log = self._reopen(name, replay=replay)
         run = Run(name, self._station.call, stream=stream)
 
         def begin() -> None:
             date_s = self._clock.date_s()
             state = lives.again(
-                self._station.kernel.ports, log, program, date_s, budget,
-                changed=changed, replay=replay,
-            )  # fmt: skip
+                self._station.kernel.ports,
+                log,
+                program,
+                date_s,
+                budget,
+                changed=changed,
+                replay=replay,
+            )
             self._launch(run, state, program, args, kwargs, gate)
 
         self._enter(run, begin)
@@ -246,17 +294,27 @@ class Computer(Many):
         return log
 
     def _header(
-        self, log: RunLog, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
-        budget: Budget, more: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:  # fmt: skip
+        self,
+        log: RunLog,
+        program: Program,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        budget: Budget,
+        more: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         facts = {"started_s": self._clock.date_s(), **self._voice.facts()}
         facts |= self._station.facts(self._asked) | dict(more or {})
         return header_of(log, program, args, kwargs, budget, facts)
 
     def _launch(
-        self, run: Run, state: RunState, program: Program, args: tuple[Any, ...],
-        kwargs: dict[str, Any], gate: Gate | None,
-    ) -> None:  # fmt: skip
+        self,
+        run: Run,
+        state: RunState,
+        program: Program,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        gate: Gate | None,
+    ) -> None:
         kernel = self._station.kernel
         programs = kernel.programs
         listener = begins(run, state)

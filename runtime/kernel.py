@@ -57,9 +57,14 @@ class Kernel:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, journal: JournalStore, seed: int = 0,
-        *, person: Any = None, dry: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        loop: asyncio.AbstractEventLoop,
+        journal: JournalStore,
+        seed: int = 0,
+        *,
+        person: Any = None,
+        dry: bool = False,
+    ) -> None:
         self.journal = journal
         self.commits = CommitGate[Node](
             loop.call_soon_threadsafe,
@@ -71,9 +76,14 @@ class Kernel:
         self.calls = Calls(self.scheduler, loop)
         self.outside = Outside(loop, self.turn, self.graph, self.programs.stop, self.commits)
         self.ports = Ports(
-            self.graph, self.calls, self.programs, self.outside, Processors(),
-            person, dry,
-        )  # fmt: skip
+            self.graph,
+            self.calls,
+            self.programs,
+            self.outside,
+            Processors(),
+            person,
+            dry,
+        )
         for part in (self.graph, self.programs, self.calls):
             part.connect(self.ports)
         self._progress = Progress()

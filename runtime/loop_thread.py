@@ -133,9 +133,13 @@ class Station:
     # -- opening -----------------------------------------------------------------------------
 
     def open(
-        self, stem: str | None = None, *, new: bool = False, replay: bool = False,
+        self,
+        stem: str | None = None,
+        *,
+        new: bool = False,
+        replay: bool = False,
         run: int | Collection[int] = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Open on a new journal, or on that of ``stem``, for a replay read-only. Idempotent.
 
         new: make the one of that stem. run: that is to be read, or several.
@@ -187,9 +191,7 @@ class Station:
                 f"this computer has the journal {self.stem} open: for {stem}, make another"
             )
 
-    def _journal(
-        self, existing: bool, replay: bool, run: int | Collection[int]
-    ) -> JournalStore:  # fmt: skip
+    def _journal(self, existing: bool, replay: bool, run: int | Collection[int]) -> JournalStore:
         if self.run_dir is None:
             if existing:
                 raise ProgramError(f"no run is kept without run_dir=, so there is no {self.stem}")
@@ -271,8 +273,9 @@ class Station:
                 f"left behind, as it goes on though it was ended: {', '.join(left)}; it catches "
                 "what ends a program (asyncio.CancelledError, GreenletExit): write `except "
                 "Exception`, not `except BaseException` or `except:`",
-                LeftBehind, stacklevel=3,
-            )  # fmt: skip
+                LeftBehind,
+                stacklevel=3,
+            )
 
     async def _shutdown(self) -> list[str]:
         """Gives the names of programs that would not end."""

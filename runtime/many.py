@@ -90,10 +90,17 @@ class Many(ABC):
         return evaluation.outcome(run)
 
     def map(
-        self, program: Program, inputs: Iterable[Any], *, name: str = "", at_once: int = 0,
-        ordered: bool = True, budget: Budget = UNLIMITED, retry: bool = False,
+        self,
+        program: Program,
+        inputs: Iterable[Any],
+        *,
+        name: str = "",
+        at_once: int = 0,
+        ordered: bool = True,
+        budget: Budget = UNLIMITED,
+        retry: bool = False,
         changed: bool = False,
-    ) -> Batch:  # fmt: skip
+    ) -> Batch:
         """Run a program for each input: iterate over it for what came of them. Raises Usage.
 
         An input is the argument; a tuple holds several, a dict those by name. Under a ``name`` it

@@ -77,15 +77,22 @@ class ProgramsPort(Protocol):
     thread: int  # the one on which programs run, and read
 
     def start(
-        self, scope: Any, program: Callable[..., Any], args: tuple[Any, ...],
-        kwargs: dict[str, Any], ended: Callable[[Any, BaseException | None], None],
-    ) -> None:  # fmt: skip
+        self,
+        scope: Any,
+        program: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        ended: Callable[[Any, BaseException | None], None],
+    ) -> None:
         """Run a program in a scope; ``ended`` gets its result, or what it raised."""
 
     def finish(
-        self, scope: Any, outcome: Any, error: BaseException | None,
+        self,
+        scope: Any,
+        outcome: Any,
+        error: BaseException | None,
         done: Callable[[Any, BaseException | None], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Gather what a program gave, and cancel what that does not need."""
 
     def park(self, scope: Any, node: Any) -> None:

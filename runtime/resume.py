@@ -41,37 +41,58 @@ def anew(ports: Ports, log: RunLog, header: Mapping[str, Any], budget: Budget) -
         header = marked(header)
         log.append("run", header)
     state = RunState(
-        ports, log, budget=budget, estimates=header["estimates"],
-        ancestor=_ancestor(log, header), reads=header.get("reads", ""), header=header,
-    )  # fmt: skip
+        ports,
+        log,
+        budget=budget,
+        estimates=header["estimates"],
+        ancestor=_ancestor(log, header),
+        reads=header.get("reads", ""),
+        header=header,
+    )
     return _begun(state)
 
 
 def again(
-    ports: Ports, log: RunLog, program: Callable[..., Any], date_s: float,
-    budget: Budget | None = None, *, changed: bool = False, replay: bool = False,
-) -> RunState:  # fmt: skip
+    ports: Ports,
+    log: RunLog,
+    program: Callable[..., Any],
+    date_s: float,
+    budget: Budget | None = None,
+    *,
+    changed: bool = False,
+    replay: bool = False,
+) -> RunState:
     """A run that goes on with its former lives. Raises Usage for an ancestor that is not there."""
     past = past_in(log, keep_host_failures=replay)
     if past.finished and not changed:  # rule 2
         past, replay = past_in(log, keep_host_failures=True), True
     header = past.header
     state = RunState(
-        ports, log,
+        ports,
+        log,
         budget=Budget(**header["budget"]) if budget is None else budget,
-        estimates=header["estimates"], past=past, replay=replay, reuse_changed=changed,
+        estimates=header["estimates"],
+        past=past,
+        replay=replay,
+        reuse_changed=changed,
         source_changed=header["source"] != source_digest(program),
-        ancestor=_ancestor(log, header), reads=header.get("reads", ""), header=header,
-    )  # fmt: skip
+        ancestor=_ancestor(log, header),
+        reads=header.get("reads", ""),
+        header=header,
+    )
     if not state.replay.only:
         log.append("resume", date_s, changed)
     return _begun(state)
 
 
 def edited(
-    ports: Ports, log: RunLog, header: Mapping[str, Any], budget: Budget, origin: int,
+    ports: Ports,
+    log: RunLog,
+    header: Mapping[str, Any],
+    budget: Budget,
+    origin: int,
     edits: Edits,
-) -> RunState:  # fmt: skip
+) -> RunState:
     """A new run from an old one of the same journal. Raises Usage where an edit fits nothing."""
     past, before = _origin(log, origin)
     check(past, edits)
@@ -89,9 +110,14 @@ def edited(
     whole = marked(whole)
     log.append("run", whole)
     state = RunState(
-        ports, log, budget=budget, estimates=header["estimates"], ancestor=ancestor,
-        reads=whole["reads"], header=whole,
-    )  # fmt: skip
+        ports,
+        log,
+        budget=budget,
+        estimates=header["estimates"],
+        ancestor=ancestor,
+        reads=whole["reads"],
+        header=whole,
+    )
     if past.header["source"] != header["source"]:
         state.replay.divergence = (
             "the program's source has changed since that run: results are reused where the same "

@@ -75,10 +75,16 @@ class RunState:
         written = RunLog(NoJournal(), journal.run) if replay else journal
         self.history = History(written, past or Past(), self.start_s)
         self.replay = Replay(
-            journal, self.history, ancestor=ancestor, resumed=past is not None, only=replay,
-            changed=reuse_changed, source_changed=source_changed, dry=ports.dry,
+            journal,
+            self.history,
+            ancestor=ancestor,
+            resumed=past is not None,
+            only=replay,
+            changed=reuse_changed,
+            source_changed=source_changed,
+            dry=ports.dry,
             system=self.header.get("system", ""),
-        )  # fmt: skip
+        )
         self.reads = reads
         self.lowered = bool(reads)  # whether anything in it has seen something below the user
         self.given: dict[int, Given] = {}  # what nodes were given that can be changed

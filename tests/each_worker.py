@@ -23,10 +23,16 @@ from nlpu.runtime.terminal.app import main
 
 # What makes something last: rows, items, lines; or begins and ends a run.
 _LAST = {
-    "flush": "sqlite.py", "keep": "items.py", "commit": "items.py", "note_facts": "items.py",
-    "write": "each_results.py", "finish": "each_results.py", "_begin": "batch.py",
-    "_take": "batch.py", "_check": "former.py",
-}  # fmt: skip
+    "flush": "sqlite.py",
+    "keep": "items.py",
+    "commit": "items.py",
+    "note_facts": "items.py",
+    "write": "each_results.py",
+    "finish": "each_results.py",
+    "_begin": "batch.py",
+    "_take": "batch.py",
+    "_check": "former.py",
+}
 
 
 class Order(NamedTuple):

@@ -170,9 +170,15 @@ def each(numbers: Any, ops: tuple[Any, ...] = OPS) -> dict[tuple[Any, str], Any]
 
 
 def execute(
-    url: str, *args: Any, program: Any = each, limits: Limits = LIMITS, stream: bool = False,
-    seconds: float | None = HANG_S / 2, seed: int = 0, run_dir: Path | None = None,
-) -> Run:  # fmt: skip
+    url: str,
+    *args: Any,
+    program: Any = each,
+    limits: Limits = LIMITS,
+    stream: bool = False,
+    seconds: float | None = HANG_S / 2,
+    seed: int = 0,
+    run_dir: Path | None = None,
+) -> Run:
     with Computer(HttpEngine(url), limits=limits, seed=seed, run_dir=run_dir) as computer:
         run = computer.start(program, *args, budget=Budget(seconds=seconds), stream=stream)
         return run.wait(HANG_S)
@@ -234,12 +240,15 @@ CASES = [
     Case("length", ((e.Truncated, "still writing at its limit"),), final=True),
     Case("repeat", ((e.Truncated, "still writing at its limit"),), final=True),
     Case("too_long", ((e.DoesNotFit, "maximum context length"),), final=True),
-    Case("schema", tuple((kind, "not supported by")
-                         for kind in (e.ConstraintRejected, e.RequestRefused)), final=True),
+    Case(
+        "schema",
+        tuple((kind, "not supported by") for kind in (e.ConstraintRejected, e.RequestRefused)),
+        final=True,
+    ),
     Case("400", ((e.RequestRefused, r"refuses the request \(400\)"),), final=True),
     Case("401", ((e.Unauthorized, "refuses the API key"),), final=True),
     Case("html", ((e.NotAModelServer, "web page"),), final=True),
-]  # fmt: skip
+]
 
 
 def asked(server: FaultServer) -> Counter[str]:

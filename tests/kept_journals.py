@@ -181,7 +181,7 @@ KEPT = [
     Kept("halfway", letter, NeedsPerson, (), CUT, at=-1),
     Kept("budget", long, "t012345", ("t0123", "t01234", "t012345"), CUT, budget=Budget(calls=3)),
     Kept("spoken", chain, "draft", settings=(("system", "Be kind."), ("convention", SECOND))),
-]  # fmt: skip
+]
 
 
 class Mortal(Scripted):

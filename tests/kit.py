@@ -81,9 +81,15 @@ def execute(program: Callable[..., Any], *args: Any, engine: Any = None, **setti
 
 
 def resumed(
-    run_dir: Path, run: Run, program: Callable[..., Any], *args: Any, engine: Any = None,
-    limits: Limits | None = None, person: Any = None, **options: Any,
-) -> Run:  # fmt: skip
+    run_dir: Path,
+    run: Run,
+    program: Callable[..., Any],
+    *args: Any,
+    engine: Any = None,
+    limits: Limits | None = None,
+    person: Any = None,
+    **options: Any,
+) -> Run:
     """The same run gone on with in a new computer, as after a kill."""
     with computer(engine, run_dir=run_dir, limits=limits or Limits(), person=person) as machine:
         return finish(machine.resume(run.name, program, *args, **options))

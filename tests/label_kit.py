@@ -78,9 +78,13 @@ def garble(text: str) -> int:
 
 
 ANSWERS = {
-    "Is it so": "yes", "How many": "3", "Which colour": "red", "Which tone": "cold",
-    "Make a letter": '{"subject":"s","pages":2}', "List the words": '["one","two"]',
-}  # fmt: skip
+    "Is it so": "yes",
+    "How many": "3",
+    "Which colour": "red",
+    "Which tone": "cold",
+    "Make a letter": '{"subject":"s","pages":2}',
+    "List the words": '["one","two"]',
+}
 
 
 def answer(seen: Seen) -> str:

@@ -125,8 +125,11 @@ def says_why() -> None:
 
 
 def daemon() -> None:
-    subprocess.Popen([sys.executable, __file__, "mute"], start_new_session=True,
-                     pass_fds=[HELD.fileno()] if HELD else [])  # fmt: skip
+    subprocess.Popen(
+        [sys.executable, __file__, "mute"],
+        start_new_session=True,
+        pass_fds=[HELD.fileno()] if HELD else [],
+    )
 
 
 def beside(block: dict[str, Any]) -> dict[str, Any]:
@@ -178,8 +181,11 @@ def answer(asked: dict[str, Any]) -> dict[str, Any] | None:
     match asked.get("method"):
         case "initialize":
             version = asked["params"]["protocolVersion"]
-            result = {"protocolVersion": version, "capabilities": {"tools": {}},
-                      "serverInfo": {"name": "h", "version": "1"}}  # fmt: skip
+            result = {
+                "protocolVersion": version,
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "h", "version": "1"},
+            }
         case "tools/list":
             result = {"tools": tools()} | ({"nextCursor": "on"} if HARM == "pages" else {})
         case "tools/call" if HARM in RAW:

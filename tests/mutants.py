@@ -28,7 +28,13 @@ import pytest
 FUNCTIONS = {
     "nlpu.runtime.drivers.policy": ["is_trusted", "objections", "_may_read", "_readers"],
     "nlpu.runtime.drivers.dispatch": [
-        "_ready", "_labels", "_weighed", "_person", "_approved_by", "_settled_by", "_refusal",
+        "_ready",
+        "_labels",
+        "_weighed",
+        "_person",
+        "_approved_by",
+        "_settled_by",
+        "_refusal",
         "_settle",
     ],
     "nlpu.runtime.drivers.driver": ["Driver.role_of"],
@@ -36,11 +42,16 @@ FUNCTIONS = {
     "nlpu.value": ["Value.__init__", "see"],
     "nlpu.runtime.graph.graph": ["Graph.settle", "Graph.fail"],
     "nlpu.runtime.graph.node": [
-        "Scope.saw", "Scope.see", "Scope.child", "Node.read", "Node.lower", "Node.label_given",
+        "Scope.saw",
+        "Scope.see",
+        "Scope.child",
+        "Node.read",
+        "Node.lower",
+        "Node.label_given",
         "Node.label_read",
     ],
     "nlpu.runtime.graph.kinds": ["_scope_of_growth"],
-}  # fmt: skip
+}
 SUITES = {
     "nlpu.runtime.drivers": [
         "runtime/drivers/test_policy.py",
@@ -57,9 +68,17 @@ SUITES = {
 EVERY = 9  # of the cases of label paths: one is enough to see a loss
 PATIENCE_S = 300
 ORDER = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-}  # fmt: skip
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
 TURNED = {**ORDER, ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt}
 
 

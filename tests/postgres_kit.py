@@ -51,10 +51,27 @@ class Server:
             os.chown(data, _NOBODY, -1)
             os.chown(word, _NOBODY, -1)
         subprocess.run(
-            [self._programs / "initdb", "-D", data, "-U", _USER, "-A", "scram-sha-256",
-             "--pwfile", word, "-E", "UTF8", "--locale", "C", "--no-sync"],
-            check=True, capture_output=True, cwd=self.folder, **self._as,
-        )  # fmt: skip
+            [
+                self._programs / "initdb",
+                "-D",
+                data,
+                "-U",
+                _USER,
+                "-A",
+                "scram-sha-256",
+                "--pwfile",
+                word,
+                "-E",
+                "UTF8",
+                "--locale",
+                "C",
+                "--no-sync",
+            ],
+            check=True,
+            capture_output=True,
+            cwd=self.folder,
+            **self._as,
+        )
 
     def start(self) -> None:
         """Start it, and wait until it lets one in."""
@@ -74,10 +91,24 @@ class Server:
     def _started(self) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [self._programs / "postgres", "-D", self.folder / "data", "-k", "",
-                 "-c", "listen_addresses=127.0.0.1", "-c", f"port={self.port}", "-c", "fsync=off"],
-                cwd=self.folder, stdout=log, stderr=log, **self._as,
-            )  # fmt: skip
+                [
+                    self._programs / "postgres",
+                    "-D",
+                    self.folder / "data",
+                    "-k",
+                    "",
+                    "-c",
+                    "listen_addresses=127.0.0.1",
+                    "-c",
+                    f"port={self.port}",
+                    "-c",
+                    "fsync=off",
+                ],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                **self._as,
+            )
 
     def crash(self, away_s: float = 0.2) -> None:
         """Kill it; it comes back by itself after a while."""

@@ -78,8 +78,11 @@ def fault_server(*options: str) -> Iterator[str]:
     """The scripted HTTP server as a process; gives its URL."""
     server = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.fake_vllm.server", "--with-parent", *options],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
     assert server.stdin is not None and server.stdout is not None
     try:
         yield server.stdout.readline().strip()

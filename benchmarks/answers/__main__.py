@@ -56,17 +56,30 @@ AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Tables for the doc
 
 @app.command(help="How often the default layout is right, against others, on the same items.")
 def command(
-    data: Data = Path(__file__).parent, half: Half = "checking", models: Models = MODEL,
-    items: Items = None, names: Names = "", arms: Arms = ALL, out: Out = None,
-    minutes: Minutes = MINUTES, as_markdown: AsMarkdown = False, as_json: AsJson = False,
+    data: Data = Path(__file__).parent,
+    half: Half = "checking",
+    models: Models = MODEL,
+    items: Items = None,
+    names: Names = "",
+    arms: Arms = ALL,
+    out: Out = None,
+    minutes: Minutes = MINUTES,
+    as_markdown: AsMarkdown = False,
+    as_json: AsJson = False,
     output: Output = None,
-) -> None:  # fmt: skip
+) -> None:
     from nlpu.runtime.terminal.output import say, write
 
     found = everything(
-        families(data, half, _listed(names)), half, _listed(models), _listed(arms),
-        items=items, results=Results(out), minutes=minutes, tell=say,
-    )  # fmt: skip
+        families(data, half, _listed(names)),
+        half,
+        _listed(models),
+        _listed(arms),
+        items=items,
+        results=Results(out),
+        minutes=minutes,
+        tell=say,
+    )
     if as_markdown and not as_json:
         deliver("answers", found, lambda told: write(markdown(told)), as_json=False, output=output)
     else:
@@ -74,9 +87,16 @@ def command(
 
 
 def everything(
-    found: Sequence[Family], half: str, models: Sequence[str], arms: Sequence[str], *,
-    items: int | None, results: Results, minutes: float, tell: Tell,
-) -> dict[str, Any]:  # fmt: skip
+    found: Sequence[Family],
+    half: str,
+    models: Sequence[str],
+    arms: Sequence[str],
+    *,
+    items: int | None,
+    results: Results,
+    minutes: float,
+    tell: Tell,
+) -> dict[str, Any]:
     """Everything the command prints. Raises Usage, MissingPart."""
     for arm in arms:
         style_of(arm)

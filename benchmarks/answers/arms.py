@@ -176,10 +176,13 @@ def scored(family: Family, cases: Sequence[Case], told: Sequence[dict[str, Any]]
         score = 0.0 if error else _score(question.score, each["answer"])
         rows.append(
             Row(
-                id=case.id, score=score, answer=text_of(each.get("answer", "")), error=error,
+                id=case.id,
+                score=score,
+                answer=text_of(each.get("answer", "")),
+                error=error,
                 expected=text_of(question.expected),
             )
-        )  # fmt: skip
+        )
     return rows
 
 

@@ -59,9 +59,11 @@ class DspyPeer:
             self._server = _started(file.path, WINDOW, AT_ONCE, None, self._key, AT_ONCE + 2)
             self._process = subprocess.Popen(
                 [self._python, str(HERE / "answers_peer.py")],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
                 env={**os.environ, **OFFLINE},
-            )  # fmt: skip
+            )
         return self._process
 
     def close(self) -> None:
@@ -77,8 +79,10 @@ def order_of(arm: str, family: Family, cases: Sequence[Case]) -> dict[str, Any]:
     """What DSPy's process is told: a signature, and items with their demos."""
     words = DSPY[family.op]
     return {
-        "instructions": words.instructions, "inputs": list(words.inputs),
-        "output": words.output, "kind": words.kind,
+        "instructions": words.instructions,
+        "inputs": list(words.inputs),
+        "output": words.output,
+        "kind": words.kind,
         "items": [
             {
                 "inputs": _inputs(words.inputs, case),
@@ -86,11 +90,13 @@ def order_of(arm: str, family: Family, cases: Sequence[Case]) -> dict[str, Any]:
                 "demos": [
                     {**_inputs(words.inputs, shown), words.output: said}
                     for shown, said in examples(family, case.choices)
-                ] if shows_examples(arm) else [],
+                ]
+                if shows_examples(arm)
+                else [],
             }
             for case in cases
         ],
-    }  # fmt: skip
+    }
 
 
 def _inputs(names: Sequence[str], case: Case) -> dict[str, Any]:

@@ -31,9 +31,17 @@ from nlpu.eval.intervals import Interval, newcombe, wilson
 
 FULL, RESAMPLES = 200, 2000
 PAIRS = (
-    ("new", "old"), ("new", "plain"), ("new", "dspy"), ("new4", "old"), ("new4", "old4"),
-    ("new4", "plain4"), ("new4", "dspy4"), ("new4", "new"), ("new4c", "old"), ("new4c", "new4"),
-)  # fmt: skip
+    ("new", "old"),
+    ("new", "plain"),
+    ("new", "dspy"),
+    ("new4", "old"),
+    ("new4", "old4"),
+    ("new4", "plain4"),
+    ("new4", "dspy4"),
+    ("new4", "new"),
+    ("new4c", "old"),
+    ("new4c", "new4"),
+)
 Scores = dict[str, dict[str, dict[str, float]]]  # by family, arm and id
 
 
@@ -93,13 +101,15 @@ def difference(scores: Scores, first: str, second: str) -> dict[str, Any] | None
         return None
     gaps = {family: [mine - its for mine, its in each] for family, each in pairs.items()}
     return {
-        "name": f"{first} - {second}", "first": first, "second": second,
+        "name": f"{first} - {second}",
+        "first": first,
+        "second": second,
         "difference": fmean(map(fmean, gaps.values())),
         "interval": stratified(list(gaps.values())),
         "families": {family: _in_family(each) for family, each in pairs.items()},
         "least": min(map(len, pairs.values())),
         "errors_left": _errors_left(pairs),
-    }  # fmt: skip
+    }
 
 
 def _in_family(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
@@ -107,9 +117,10 @@ def _in_family(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
     counts = [kinds.count(kind) for kind in ((True, True), (True, False), (False, True))]
     both, first, second = counts
     return {
-        "items": len(pairs), "difference": (first - second) / len(pairs),
+        "items": len(pairs),
+        "difference": (first - second) / len(pairs),
         "interval": newcombe(both, first, second, len(pairs) - both - first - second),
-    }  # fmt: skip
+    }
 
 
 def _errors_left(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> float | None:
@@ -183,7 +194,7 @@ def figures_of(lines: Sequence[Line], half: str) -> dict[str, Any]:
         "pairs": pairs,
         "arms": [_arm(mine, arm, list(scores)) for arm in arms],
         "gates": [_gate(gate, pairs) for gate in GATES],
-    }  # fmt: skip
+    }
 
 
 def _cell(lines: Sequence[Line], family: str, arm: str) -> dict[str, Any]:
@@ -191,10 +202,13 @@ def _cell(lines: Sequence[Line], family: str, arm: str) -> dict[str, Any]:
     right = sum(line.score == 1 for line in mine)
     told = [(line.probability, _truth(line)) for line in mine if line.probability is not None]
     return {
-        "items": len(mine), "right": right, "accuracy": right / len(mine),
-        "interval": wilson(right, len(mine)), "errors": sum(bool(line.error) for line in mine),
+        "items": len(mine),
+        "right": right,
+        "accuracy": right / len(mine),
+        "interval": wilson(right, len(mine)),
+        "errors": sum(bool(line.error) for line in mine),
         "area": area(told),
-    }  # fmt: skip
+    }
 
 
 def _arm(lines: Sequence[Line], arm: str, families: Sequence[str]) -> dict[str, Any]:
@@ -203,14 +217,15 @@ def _arm(lines: Sequence[Line], arm: str, families: Sequence[str]) -> dict[str, 
     by_family = [[line.score for line in mine if line.family == family] for family in families]
     whole = all(by_family)
     return {
-        "name": arm, "items": len(mine),
+        "name": arm,
+        "items": len(mine),
         "accuracy": fmean(map(fmean, by_family)) if whole else None,
         "interval": stratified(by_family) if whole else None,
         "errors": sum(bool(line.error) for line in mine),
         "seconds": fmean(line.seconds for line in mine),
         "tokens_in": fmean(line.tokens_in for line in mine),
         "tokens_out": fmean(line.tokens_out for line in mine),
-    }  # fmt: skip
+    }
 
 
 def _gate(gate: Gate, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -222,6 +237,9 @@ def _gate(gate: Gate, pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     figure = found["interval"][0] if gate.bound else found["difference"]
     holds = figure > gate.above if gate.bound else figure >= gate.above
     return {
-        "name": name, "says": gate.says, "holds": holds, "full": found["least"] >= FULL,
+        "name": name,
+        "says": gate.says,
+        "holds": holds,
+        "full": found["least"] >= FULL,
         "figure": figure,
-    }  # fmt: skip
+    }

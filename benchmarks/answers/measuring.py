@@ -91,9 +91,11 @@ class Asker:
         """The lines of a chunk."""
         start = time.perf_counter()
         dspy = style_of(chunk.arm) == "dspy"
-        found = self._of_dspy(chunk) if dspy else ask(
-            self._computer, chunk.arm, chunk.family, chunk.cases
-        )  # fmt: skip
+        found = (
+            self._of_dspy(chunk)
+            if dspy
+            else ask(self._computer, chunk.arm, chunk.family, chunk.cases)
+        )
         seconds = (time.perf_counter() - start) / len(chunk.cases)
         return [self._line(chunk, row, chance, seconds) for row, chance in found]
 
@@ -106,16 +108,34 @@ class Asker:
 
     def _line(self, chunk: Chunk, row: Row, chance: float | None, seconds: float) -> Line:
         return Line(
-            self._model, chunk.half, chunk.family.name, row.id, chunk.arm,
-            what_of(chunk.arm, chunk.family), row.score, row.answer, row.expected, row.error,
-            chance, round(row.tokens_in, 1), round(row.tokens_out, 1), round(seconds, 3),
-        )  # fmt: skip
+            self._model,
+            chunk.half,
+            chunk.family.name,
+            row.id,
+            chunk.arm,
+            what_of(chunk.arm, chunk.family),
+            row.score,
+            row.answer,
+            row.expected,
+            row.error,
+            chance,
+            round(row.tokens_in, 1),
+            round(row.tokens_out, 1),
+            round(seconds, 3),
+        )
 
 
 def measure(
-    asker: Asker, model: str, found: Sequence[Family], arms: Sequence[str], half: str, items: int,
-    results: Results, until: float, tell: Tell,
-) -> bool:  # fmt: skip
+    asker: Asker,
+    model: str,
+    found: Sequence[Family],
+    arms: Sequence[str],
+    half: str,
+    items: int,
+    results: Results,
+    until: float,
+    tell: Tell,
+) -> bool:
     """Ask all that has no line yet; whether it came to its end before ``until`` (monotonic)."""
     asked = [arm for arm in arms if arm not in DERIVED]
     calibrate = [DERIVED[arm] for arm in arms if arm in DERIVED]

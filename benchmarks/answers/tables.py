@@ -45,8 +45,9 @@ def tables_of(model: str, found: Mapping[str, Any]) -> Iterator[Table]:
     arms = [arm for arm in ARMS if any(arm in cells for cells in found["families"].values())]
     yield Table(
         f"{model}: right of each family's items, in %, with 95 % intervals",
-        ("family", *arms), [*_shares(found, arms), _mean(found, arms)],
-    )  # fmt: skip
+        ("family", *arms),
+        [*_shares(found, arms), _mean(found, arms)],
+    )
     yield Table(
         f"{model}: differences in points, on the same items",
         ("pair", "mean over families", "95 %", "items a family", "errors left"),
@@ -97,9 +98,12 @@ def _pair(pair: Mapping[str, Any]) -> tuple[str, ...]:
     counts = [each["items"] for each in pair["families"].values()]
     many = str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     return (
-        pair["name"], f"{100 * pair['difference']:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}",
-        many, "" if left is None else f"{left:.0%}",
-    )  # fmt: skip
+        pair["name"],
+        f"{100 * pair['difference']:+.1f}",
+        f"{100 * low:+.1f} to {100 * high:+.1f}",
+        many,
+        "" if left is None else f"{left:.0%}",
+    )
 
 
 def _by_family(family: str, pairs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -131,9 +135,13 @@ def _has_area(cells: Mapping[str, Any], arm: str) -> bool:
 
 def _cost(arm: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        arm["name"], str(arm["items"]), str(arm["errors"]), f"{arm['seconds']:.2f}",
-        f"{arm['tokens_in']:.0f}", f"{arm['tokens_out']:.1f}",
-    )  # fmt: skip
+        arm["name"],
+        str(arm["items"]),
+        str(arm["errors"]),
+        f"{arm['seconds']:.2f}",
+        f"{arm['tokens_in']:.0f}",
+        f"{arm['tokens_out']:.1f}",
+    )
 
 
 def _gate(gate: Mapping[str, Any]) -> tuple[str, ...]:

@@ -63,9 +63,15 @@ def infer(question: str, facts: str) -> str:
 
 
 OLD: dict[str, Any] = {
-    "answer": answer, "extract": extract, "classify": classify, "judge": judge,
-    "compare": compare, "rank": rank, "select": select, "infer": infer,
-}  # fmt: skip
+    "answer": answer,
+    "extract": extract,
+    "classify": classify,
+    "judge": judge,
+    "compare": compare,
+    "rank": rank,
+    "select": select,
+    "infer": infer,
+}
 
 
 # -- as a person writes it ---------------------------------------------------------------------
@@ -102,33 +108,51 @@ class Signature(NamedTuple):
 DSPY = {
     "answer": Signature(
         "Answer the question from the text, in a few words.",
-        ("question", "text"), "answer", "text",
+        ("question", "text"),
+        "answer",
+        "text",
     ),
     "extract": Signature(
         "Copy what is wanted from the text, word for word, and write nothing else.",
-        ("wanted", "text"), "copied", "text",
+        ("wanted", "text"),
+        "copied",
+        "text",
     ),
     "classify": Signature(
         "Say which class the text belongs to, by the given aspect.",
-        ("by", "text"), "text_class", "choice",
+        ("by", "text"),
+        "text_class",
+        "choice",
     ),
     "judge": Signature(
-        "Answer the question about the text.", ("question", "text"), "answer", "bool",
+        "Answer the question about the text.",
+        ("question", "text"),
+        "answer",
+        "bool",
     ),
     "compare": Signature(
         "Which of the two texts meets the criterion better?",
-        ("criterion", "first", "second"), "better", "choice", ("first", "second"),
+        ("criterion", "first", "second"),
+        "better",
+        "choice",
+        ("first", "second"),
     ),
     "rank": Signature(
         "Give the numbers of the texts in order, with the one that meets the criterion best first.",
-        ("criterion", "texts"), "numbers", "numbers",
+        ("criterion", "texts"),
+        "numbers",
+        "numbers",
     ),
     "select": Signature(
         "Give the numbers of those texts that help to answer the question.",
-        ("question", "texts"), "numbers", "numbers",
+        ("question", "texts"),
+        "numbers",
+        "numbers",
     ),
     "infer": Signature(
         "Write one new fact that follows from these facts and helps to answer the question.",
-        ("question", "facts"), "fact", "text",
+        ("question", "facts"),
+        "fact",
+        "text",
     ),
-}  # fmt: skip
+}

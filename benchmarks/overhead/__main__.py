@@ -91,10 +91,18 @@ def tables(figures: dict[str, Any]) -> None:
     if figures["documents"]:
         show(
             "Questions on a document that was sent before: this runtime over bare aiohttp",
-            ("questions", "prompt tokens", "us a call", "bytes ready", f"ratio (<= {RATIO:g})",
-             "least - most", "bare dumps", "ratio"),
+            (
+                "questions",
+                "prompt tokens",
+                "us a call",
+                "bytes ready",
+                f"ratio (<= {RATIO:g})",
+                "least - most",
+                "bare dumps",
+                "ratio",
+            ),
             [_document_cells(row) for row in figures["documents"]],
-        )  # fmt: skip
+        )
     show(
         "Graphs in the process: this runtime over bare asyncio tasks",
         (

@@ -28,9 +28,12 @@ app = typer.Typer(add_completion=False)
 
 @app.command(help="The same programs in LangGraph, in DSPy and here.")
 def command(
-    engine: Where = None, model: Model = None, quick: Quick = False,
-    as_json: AsJson = False, output: Output = None,
-) -> None:  # fmt: skip
+    engine: Where = None,
+    model: Model = None,
+    quick: Quick = False,
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
     python = peers_python()
     with target(*processor(engine, model), *FLAGS) as found:
         figures = compared(found, python, quick=quick)
@@ -74,10 +77,19 @@ def tables(figures: dict[str, Any]) -> None:
         show(
             f"The same programs in other frameworks, on {server}"
             + (f" (times ours: seconds >= {FASTER:g}, CPU >= {CHEAPER:g})" if gated else ""),
-            ("calls", "seconds", "x ours", "steps", "tokens in", "cached", "out", "CPU ms",
-             "x ours"),
+            (
+                "calls",
+                "seconds",
+                "x ours",
+                "steps",
+                "tokens in",
+                "cached",
+                "out",
+                "CPU ms",
+                "x ours",
+            ),
             [_peer_cells(row, gated) for row in rows],
-        )  # fmt: skip
+        )
 
 
 def _peer_cells(row: dict[str, Any], gated: bool) -> tuple[Any, ...]:

@@ -45,15 +45,20 @@ async def ask(order: dict[str, Any], item: dict[str, Any], free: asyncio.Semapho
 
 async def answers(order: dict[str, Any]) -> dict[str, Any]:
     lm = dspy.LM(
-        "openai/model", api_base=order["url"] + "/v1", api_key=order["key"],
-        temperature=0.0, max_tokens=MOST_TOKENS, cache=False,
-    )  # fmt: skip
+        "openai/model",
+        api_base=order["url"] + "/v1",
+        api_key=order["key"],
+        temperature=0.0,
+        max_tokens=MOST_TOKENS,
+        cache=False,
+    )
     free = asyncio.Semaphore(AT_ONCE)
     with dspy.context(lm=lm):
         told = await asyncio.gather(*(ask(order, item, free) for item in order["items"]))
     spent = [dict(entry.get("usage") or {}) for entry in lm.history]
-    sums = [sum(each.get(f"{kind}_tokens") or 0 for each in spent)
-            for kind in ("prompt", "completion")]  # fmt: skip
+    sums = [
+        sum(each.get(f"{kind}_tokens") or 0 for each in spent) for kind in ("prompt", "completion")
+    ]
     return {"told": told, "calls": len(spent), "tokens_in": sums[0], "tokens_out": sums[1]}
 
 

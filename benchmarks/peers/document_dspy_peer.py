@@ -30,9 +30,14 @@ class Answers(dspy.Module):
 
 async def do(work: Work) -> list[str]:
     lm = dspy.LM(
-        "openai/" + work["model"], api_base=work["url"] + "/v1", api_key=work["key"],
-        temperature=0.0, max_tokens=128, cache=False, num_retries=2,
-    )  # fmt: skip
+        "openai/" + work["model"],
+        api_base=work["url"] + "/v1",
+        api_key=work["key"],
+        temperature=0.0,
+        max_tokens=128,
+        cache=False,
+        num_retries=2,
+    )
     with dspy.context(lm=lm, disable_history=True, track_usage=False):
         program = Answers()
         said = await asyncio.gather(

@@ -36,9 +36,13 @@ class State(TypedDict):
 
 def graph(work: Work) -> Any:
     model = ChatOpenAI(
-        model=work["model"], base_url=work["url"] + "/v1", api_key=work["key"], temperature=0,
-        max_tokens=64, max_retries=2,
-    )  # fmt: skip
+        model=work["model"],
+        base_url=work["url"] + "/v1",
+        api_key=work["key"],
+        temperature=0,
+        max_tokens=64,
+        max_retries=2,
+    )
     judging = model.with_structured_output(YesNo)
     ask = TEXT_FIRST if work.get("text_first") else ASK
 

@@ -71,9 +71,14 @@ class Uneven(dspy.Module):
 
 async def do(work: Work) -> None:
     lm = dspy.LM(
-        "openai/" + work["model"], api_base=work["url"] + "/v1", api_key=work["key"],
-        temperature=0.0, cache=False, num_retries=2, extra_body=work["extra_body"],
-    )  # fmt: skip
+        "openai/" + work["model"],
+        api_base=work["url"] + "/v1",
+        api_key=work["key"],
+        temperature=0.0,
+        cache=False,
+        num_retries=2,
+        extra_body=work["extra_body"],
+    )
     with dspy.context(lm=lm, adapter=Plain(), disable_history=True, track_usage=False):
         if "agents" in work:
             agent = Agent(work)

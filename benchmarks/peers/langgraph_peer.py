@@ -28,9 +28,13 @@ class Notes(TypedDict):
 
 def chat(work: Work) -> Any:
     return ChatOpenAI(
-        model=work["model"], base_url=work["url"] + "/v1", api_key=work["key"], temperature=0,
-        max_retries=2, extra_body=work["extra_body"],
-    )  # fmt: skip
+        model=work["model"],
+        base_url=work["url"] + "/v1",
+        api_key=work["key"],
+        temperature=0,
+        max_retries=2,
+        extra_body=work["extra_body"],
+    )
 
 
 async def fleet(work: Work) -> None:
@@ -51,11 +55,8 @@ async def fleet(work: Work) -> None:
     )
     compiled = graph.compile()
     await compiled.abatch(
-        [
-            {"transcript": agent["texts"][0], "turn": 0, **agent}
-            for agent in work["agents"]
-        ]
-    )  # fmt: skip
+        [{"transcript": agent["texts"][0], "turn": 0, **agent} for agent in work["agents"]]
+    )
 
 
 async def uneven(work: Work) -> None:

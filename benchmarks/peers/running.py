@@ -162,10 +162,13 @@ def _row(
     work = work_of(program, size, "")
     asked = answer_tokens(work)
     row: dict[str, Any] = {
-        "name": f"{program} {who}", "program": program, "who": who, "calls": calls_of(work),
+        "name": f"{program} {who}",
+        "program": program,
+        "who": who,
+        "calls": calls_of(work),
         "asked_completion_tokens": asked,
         "as_asked": all(each["completion_tokens"] == asked for each in found),
-    }  # fmt: skip
+    }
     for figure in ("wall_s", "cpu_s", *_COUNTERS):
         row[figure] = measured([each[figure] for each in found], "less")
     row["cpu_ms_per_call"] = round(row["cpu_s"]["median"] / row["calls"] * 1e3, 3)

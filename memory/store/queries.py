@@ -124,8 +124,9 @@ class Reading:
             "AND id <= (SELECT max(id) FROM page) - ? AND address NOT IN (SELECT link.value FROM "
             f"page AS made, json_each(made.links) AS link WHERE made.source = '{CONDENSED}') "
             "AND (SELECT length(CAST(text AS BLOB)) FROM blob WHERE hash = page.blob) <= ? "
-            "ORDER BY source, start, id LIMIT ?", (credit, newest, most_bytes, most),
-        )  # fmt: skip
+            "ORDER BY source, start, id LIMIT ?",
+            (credit, newest, most_bytes, most),
+        )
         return [number for number, source in rows if source == rows[0][1]]
 
     def drawn_from(self, numbers: Iterable[int]) -> list[int]:
@@ -160,12 +161,14 @@ class Reading:
         key = (page.source, page.start, page.start, number)
         left = self._column(
             "SELECT id FROM page WHERE source = ? AND (start < ? OR start = ? AND id < ?) "
-            f"ORDER BY start DESC, id DESC LIMIT {before}", key,
-        )  # fmt: skip
+            f"ORDER BY start DESC, id DESC LIMIT {before}",
+            key,
+        )
         right = self._column(
             "SELECT id FROM page WHERE source = ? AND (start > ? OR start = ? AND id > ?) "
-            f"ORDER BY start, id LIMIT {after}", key,
-        )  # fmt: skip
+            f"ORDER BY start, id LIMIT {after}",
+            key,
+        )
         return left, right
 
     def matching(self, words: Sequence[str], most: int, among: Among = "all") -> dict[int, float]:

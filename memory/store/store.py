@@ -124,8 +124,9 @@ class Disk(Reading):
                 db.execute("DELETE FROM page WHERE id = ?", (number,))
                 db.execute(
                     "DELETE FROM blob WHERE hash = ? AND NOT EXISTS "
-                    "(SELECT 1 FROM page WHERE page.blob = blob.hash)", (blob_hash(page.text),),
-                )  # fmt: skip
+                    "(SELECT 1 FROM page WHERE page.blob = blob.hash)",
+                    (blob_hash(page.text),),
+                )
 
     def set_credit(self, credits: dict[int, float], fade: float = 1.0) -> None:
         """Write what outcomes say about pages; that of all others is multiplied by ``fade``."""
@@ -187,9 +188,17 @@ class Disk(Reading):
         name = blob_hash(page.text)
         db.execute("INSERT OR IGNORE INTO blob VALUES (?, ?)", (name, page.text))
         row = (
-            address, name, page.source, page.start, page.stop, page.time_s,
-            label_text(page.label), page.importance, page.credit, json.dumps(page.links),
-        )  # fmt: skip
+            address,
+            name,
+            page.source,
+            page.start,
+            page.stop,
+            page.time_s,
+            label_text(page.label),
+            page.importance,
+            page.credit,
+            json.dumps(page.links),
+        )
         number = (
             db.execute("INSERT INTO page VALUES (NULL,?,?,?,?,?,?,?,?,?,?)", row).lastrowid or 0
         )

@@ -263,6 +263,9 @@ def window_for(
         return whole(text) - least
 
     return Window(
-        processor.room(op), count, store,
-        pinned_tokens=pinned_tokens, operand_tokens=operand_tokens,
-    )  # fmt: skip
+        processor.room(op),
+        count,
+        store,
+        pinned_tokens=pinned_tokens,
+        operand_tokens=operand_tokens,
+    )

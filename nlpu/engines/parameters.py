@@ -20,12 +20,28 @@ LLAMA = {  # what llama.cpp calls it, and which of its samplers reads it
     "top_p": ("top_p", "top_p"),
 }
 LLAMA_EXTRA = {
-    "dry_multiplier": "dry", "dry_base": "dry", "dry_allowed_length": "dry",
-    "dry_penalty_last_n": "dry", "dry_sequence_breakers": "dry", "top_n_sigma": "top_n_sigma",
-    "dynatemp_range": "temperature", "dynatemp_exponent": "temperature", "typical_p": "typ_p",
-    "xtc_probability": "xtc", "xtc_threshold": "xtc", "min_keep": "temperature",
+    "dry_multiplier": "dry",
+    "dry_base": "dry",
+    "dry_allowed_length": "dry",
+    "dry_penalty_last_n": "dry",
+    "dry_sequence_breakers": "dry",
+    "top_n_sigma": "top_n_sigma",
+    "dynatemp_range": "temperature",
+    "dynatemp_exponent": "temperature",
+    "typical_p": "typ_p",
+    "xtc_probability": "xtc",
+    "xtc_threshold": "xtc",
+    "min_keep": "temperature",
     "ignore_eos": "temperature",
-}  # fmt: skip
+}
 LLAMA_ORDER = (
-    "penalties", "dry", "top_n_sigma", "temperature", "typ_p", "min_p", "top_k", "top_p", "xtc",
-)  # fmt: skip
+    "penalties",
+    "dry",
+    "top_n_sigma",
+    "temperature",
+    "typ_p",
+    "min_p",
+    "top_k",
+    "top_p",
+    "xtc",
+)

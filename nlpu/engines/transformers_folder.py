@@ -75,9 +75,14 @@ class TransformersEngine:
         await self._ready()
         place = self._place.resolve()
         return Capabilities(
-            place.name, self._window, self._many, tokenizer=str(place), weaker=_WEAKER,
-            probabilities=True, sampling=_TAKES,
-        )  # fmt: skip
+            place.name,
+            self._window,
+            self._many,
+            tokenizer=str(place),
+            weaker=_WEAKER,
+            probabilities=True,
+            sampling=_TAKES,
+        )
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """Generate one reply; ``on_text`` is called on the event loop's thread."""
@@ -200,11 +205,15 @@ class TransformersEngine:
         manager = model.init_continuous_batching(
             GenerationConfig(do_sample=False, eos_token_id=self._ends),
             ContinuousBatchingConfig(
-                page_size=_PAGE, num_blocks=pages, max_batch_tokens=_STEP, use_cuda_graph=False,
-                max_requests_per_batch=self._many, use_async_batching=False,
+                page_size=_PAGE,
+                num_blocks=pages,
+                max_batch_tokens=_STEP,
+                use_cuda_graph=False,
+                max_requests_per_batch=self._many,
+                use_async_batching=False,
                 auto_switch_to_flash=False,
             ),
-        )  # fmt: skip
+        )
         manager.logit_processor.logits_processor.append(self._choose)
         manager.logit_processor.do_processing = True
         manager.warmup()  # takes the memory

@@ -106,11 +106,14 @@ def _at_least(right: int, count: int, share: float) -> float:
     whole = lgamma(count + 1)
     return sum(
         exp(
-            whole - lgamma(wrong + 1) - lgamma(count - wrong + 1)
-            + (count - wrong) * log(share) + wrong * log1p(-share)
+            whole
+            - lgamma(wrong + 1)
+            - lgamma(count - wrong + 1)
+            + (count - wrong) * log(share)
+            + wrong * log1p(-share)
         )
         for wrong in range(count - right + 1)
-    )  # fmt: skip
+    )
 
 
 def _border(holds: Callable[[float], bool], low: float, high: float) -> float:

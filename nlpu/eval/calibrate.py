@@ -105,9 +105,14 @@ def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
     right = sum(_right_on_others(pairs))
     before = sum(each.answer == truth for each, truth in zip(judgements, truths, strict=True))
     return Fit(
-        fitted(pairs)._replace(at_chance=at_chance), len(pairs), area, interval,
-        right / len(pairs), wilson(right, len(pairs)), before / len(pairs),
-    )  # fmt: skip
+        fitted(pairs)._replace(at_chance=at_chance),
+        len(pairs),
+        area,
+        interval,
+        right / len(pairs),
+        wilson(right, len(pairs)),
+        before / len(pairs),
+    )
 
 
 def _check_kinds(pairs: Pairs) -> None:

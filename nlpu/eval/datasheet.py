@@ -159,10 +159,14 @@ class OpSheet(BaseModel):
             said = Counter(right for right, _ in votes)
             found.append(
                 Trial(
-                    recipe=str(rule), right=said[True], wrong=said[False], unsure=said[None],
-                    cost=fmean(draws for _, draws in votes), abstains=abstains,
+                    recipe=str(rule),
+                    right=said[True],
+                    wrong=said[False],
+                    unsure=said[None],
+                    cost=fmean(draws for _, draws in votes),
+                    abstains=abstains,
                 )
-            )  # fmt: skip
+            )
         return found
 
 

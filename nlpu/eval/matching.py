@@ -27,9 +27,20 @@ from nlpu.sentences import parts
 
 _FOLDED = ("<wide>", "<narrow>", "<noBreak>", "<compat>")  # what differs in width or form alone
 _QUOTES = (
-    '""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "\u201e\u201d",
-    "\u201a\u2018", "\u00ab\u00bb", "\u00bb\u00ab", "\u2039\u203a", "\u203a\u2039", "\u300c\u300d",
-)  # fmt: skip
+    '""',
+    "''",
+    "``",
+    "\u201c\u201d",
+    "\u2018\u2019",
+    "\u201e\u201c",
+    "\u201e\u201d",
+    "\u201a\u2018",
+    "\u00ab\u00bb",
+    "\u00bb\u00ab",
+    "\u2039\u203a",
+    "\u203a\u2039",
+    "\u300c\u300d",
+)
 _SIGNS = r"[-+\u2212\u2013]"
 
 

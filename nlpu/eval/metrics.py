@@ -237,9 +237,13 @@ def _score_number(expected: Any, content: Any) -> float:
 
 
 _FITS: dict[str, Callable[[Any, ResultType], Any]] = {
-    "text": _fit_text, "bool": _fit_yes, "judgement": _fit_yes, "choice": _fit_choice,
-    "int": _fit_number, "float": _fit_number,
-}  # fmt: skip
+    "text": _fit_text,
+    "bool": _fit_yes,
+    "judgement": _fit_yes,
+    "choice": _fit_choice,
+    "int": _fit_number,
+    "float": _fit_number,
+}
 
 
 # -- predicate ---------------------------------------------------------------------------------

@@ -143,9 +143,14 @@ class Chosen(BaseModel):
         """Give what is kept of a choice."""
         trial = choice.trial
         return cls(
-            op=op, recipe=trial.recipe, asked=str(asked), calls=trial.cost, why=str(choice),
-            shown=trial.shown if choice.foretold is None else choice.foretold, **more,
-        )  # fmt: skip
+            op=op,
+            recipe=trial.recipe,
+            asked=str(asked),
+            calls=trial.cost,
+            why=str(choice),
+            shown=trial.shown if choice.foretold is None else choice.foretold,
+            **more,
+        )
 
     def __str__(self) -> str:
         return f"{self.recipe} for {self.asked} ({self.shown:.3f})"

@@ -37,8 +37,10 @@ Rung = tuple[Rule | None, ...]  # a rule for each processor; None: the op as it 
 ONCE: tuple[Rung, ...] = ((None,),)
 VOTES: tuple[Rung, ...] = ((Ahead(4),), (Ahead(3),), (Ahead(2),))
 PAIR: tuple[Rung, ...] = (
-    (Ahead(4, most=4), None), (Ahead(3, most=3), None), (Ahead(2, most=2), None),
-)  # fmt: skip
+    (Ahead(4, most=4), None),
+    (Ahead(3, most=3), None),
+    (Ahead(2, most=2), None),
+)
 
 
 class Part(NamedTuple):
@@ -211,12 +213,16 @@ def tried(parts: tuple[Part, ...], rung: Rung, level: float = LEVEL) -> Route:
                 break
     steps = tuple(
         Step(
-            processor=part.name, **_rule(rule), temperature=part.sheet.temperature,
-            reached=came / count, calls=made / count, latency_s=part.sheet.alone_s,
+            processor=part.name,
+            **_rule(rule),
+            temperature=part.sheet.temperature,
+            reached=came / count,
+            calls=made / count,
+            latency_s=part.sheet.alone_s,
             pace_s=part.pace_s,
         )
         for part, rule, made, came in zip(parts, rung, calls, reached, strict=True)
-    )  # fmt: skip
+    )
     money = sum(step.calls * part.money for step, part in zip(steps, parts, strict=True))
     return Route(
         steps=steps, right=right, cases=count, shown=shown(right, count, level), money=money

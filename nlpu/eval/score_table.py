@@ -59,10 +59,17 @@ def _figures(report: Report) -> Table:
         low, high = each.interval
         middle, late = each.latency_s
         table.add_row(
-            Text(one_line(each.name, _MOST_TEXT)), str(each.right), str(len(each.rows)),
-            f"{each.accuracy:.1%}", f"{low:.1%} - {high:.1%}", str(each.failed), str(each.calls),
-            figure(each.nlops), figure(middle), figure(late),
-        )  # fmt: skip
+            Text(one_line(each.name, _MOST_TEXT)),
+            str(each.right),
+            str(len(each.rows)),
+            f"{each.accuracy:.1%}",
+            f"{low:.1%} - {high:.1%}",
+            str(each.failed),
+            str(each.calls),
+            figure(each.nlops),
+            figure(middle),
+            figure(late),
+        )
     return table
 
 

@@ -218,12 +218,18 @@ class Report(BaseModel):
             interval = bootstrap(gaps, -1.0, 1.0)
         first, second = _told_apart(self, other)
         return Difference(
-            first=first, second=second, cases=len(pairs),
-            difference=fmean(gaps) if gaps else 0.0, interval=interval, gained=gained, lost=lost,
+            first=first,
+            second=second,
+            cases=len(pairs),
+            difference=fmean(gaps) if gaps else 0.0,
+            interval=interval,
+            gained=gained,
+            lost=lost,
             graded=graded,
-            other_words=sum((mine.answer, mine.error) != (its.answer, its.error)
-                            for mine, its in pairs),
-        )  # fmt: skip
+            other_words=sum(
+                (mine.answer, mine.error) != (its.answer, its.error) for mine, its in pairs
+            ),
+        )
 
     def __str__(self) -> str:
         from io import StringIO
@@ -231,9 +237,15 @@ class Report(BaseModel):
         from rich.console import Console
 
         console = Console(
-            file=StringIO(), width=_WIDTH, color_system=None, markup=False, emoji=False,
-            highlight=False, force_terminal=False, legacy_windows=False,
-        )  # fmt: skip
+            file=StringIO(),
+            width=_WIDTH,
+            color_system=None,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            force_terminal=False,
+            legacy_windows=False,
+        )
         console.print(self.__rich__())
         assert isinstance(console.file, StringIO)
         return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())

@@ -65,8 +65,9 @@ class Variant(BaseModel):
     def made(cls, op: Op[Any], changed: Op[Any], told: Sequence[str] = ()) -> Variant:
         """Give what an op becomes another by."""
         shown = tuple(Shown(operands=e.operands, answer=e.answer) for e in changed.examples)
-        bare = cls(op=op.name, of=op.digest.hex(), text=changed.text, examples=shown,
-                   told=tuple(told))  # fmt: skip
+        bare = cls(
+            op=op.name, of=op.digest.hex(), text=changed.text, examples=shown, told=tuple(told)
+        )
         return bare.model_copy(update={"digest": bare.seal()})
 
     def seal(self) -> str:

@@ -148,9 +148,11 @@ def needs(rule: Rule) -> int:
 
 
 def fold(
-    rule: Rule, draw: Callable[[], Any], equal: Callable[[Any, Any], Any] = eq,
+    rule: Rule,
+    draw: Callable[[], Any],
+    equal: Callable[[Any, Any], Any] = eq,
     void: Callable[[Any], bool] | None = None,
-) -> Tally:  # fmt: skip
+) -> Tally:
     """Carry a vote out with draws that are at hand, one after the other; StopIteration ends it."""
     tally = Tally()
     while wanted := rule.wants(tally):

@@ -70,7 +70,9 @@ def frame_from_template(tokenizer: Tokenizer, template: str | None, **names: Any
         return tuple(tokenizer.encode(text, special=True))
 
     return Frame(
-        ids(before), ids(between), ids(after),
+        ids(before),
+        ids(between),
+        ids(after),
         ids("<think>\n") if thinks and not opened else (),
         ids("\n</think>\n\n") if thinks else (),
         thinks,
@@ -78,7 +80,7 @@ def frame_from_template(tokenizer: Tokenizer, template: str | None, **names: Any
         said=() if chat is None else ids(chat[1]),
         following=() if chat is None else ids(chat[2]),
         turns=chat is not None,
-    )  # fmt: skip
+    )
 
 
 def _with_system(render: Callable[[_Messages], str]) -> tuple[str, str, str]:

@@ -186,9 +186,13 @@ def contract_of(convention: Convention, op: Op[Any]) -> str:
 
 
 def turns_of(
-    convention: Convention, op: Op[Any], order: Order, fences: Sequence[str],
-    roles: Sequence[Role] = (), spoken: bool = True,
-) -> tuple[Turn, ...]:  # fmt: skip
+    convention: Convention,
+    op: Op[Any],
+    order: Order,
+    fences: Sequence[str],
+    roles: Sequence[Role] = (),
+    spoken: bool = True,
+) -> tuple[Turn, ...]:
     """The turns of a call, operands as their numbers.
 
     roles: of the turns of the op's chat. spoken: the frame can write an assistant's turns.
@@ -257,9 +261,12 @@ def _documents(
 
 
 def _operands(
-    convention: Convention, op: Op[Any], places: Sequence[int], fences: Sequence[str],
+    convention: Convention,
+    op: Op[Any],
+    places: Sequence[int],
+    fences: Sequence[str],
     roles: Sequence[Role] = (),
-) -> list[str | int]:  # fmt: skip
+) -> list[str | int]:
     pieces: list[str | int] = []
     labels = labels_of(op)
     for place in places:

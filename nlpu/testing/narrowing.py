@@ -64,9 +64,11 @@ def _in_both(one: list[Any], other: list[Any]) -> list[Any]:
 
 def _types(one: Any, other: Any) -> list[str]:
     ones, others = (
-        [*part, *["integer"] * ("number" in part)] if isinstance(part, list) else
-        [part, *["integer"] * (part == "number")] for part in (one, other)
-    )  # fmt: skip
+        [*part, *["integer"] * ("number" in part)]
+        if isinstance(part, list)
+        else [part, *["integer"] * (part == "number")]
+        for part in (one, other)
+    )
     common = _in_both(ones, others)
     return [kind for kind in common if kind != "integer" or "number" not in common]
 

@@ -114,10 +114,14 @@ def _are_shares(given: Any) -> bool:
 
 _SHARE: Fit = (lambda p: is_number(p) and 0 <= p <= 1, "a number from 0 to 1")
 _SAY: dict[str, Fit] = {
-    "text": ANY_TEXT, "tokens": maybe(WHOLE), "seconds": maybe(TIME), "cached_tokens": WHOLE,
-    "finish_length": FLAG, "mass": maybe(_SHARE),
+    "text": ANY_TEXT,
+    "tokens": maybe(WHOLE),
+    "seconds": maybe(TIME),
+    "cached_tokens": WHOLE,
+    "finish_length": FLAG,
+    "mass": maybe(_SHARE),
     "probabilities": (_are_shares, "numbers from 0 to 1, one for each of two or more choices"),
-}  # fmt: skip
+}
 _ENGINE: dict[str, Fit] = {
     "script": (lambda script: script is None or _is_script(script), "a script (see the module)"),
     "window": COUNT,
@@ -186,9 +190,14 @@ class Scripted:
     async def capabilities(self) -> Capabilities:
         """Say what it can, for the scheduler."""
         return Capabilities(
-            self._model, self._window, self._max_in_flight, priority=True, tokenizer="chars",
-            probabilities=True, sampling=frozenset(DEFAULTS),
-        )  # fmt: skip
+            self._model,
+            self._window,
+            self._max_in_flight,
+            priority=True,
+            tokenizer="chars",
+            probabilities=True,
+            sampling=frozenset(DEFAULTS),
+        )
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """Answer one request. Raises what the script says, DoesNotFit, Cancelled."""
@@ -346,10 +355,12 @@ def _reply(request: Request, say: Say) -> Reply:
     if tokens > most:
         text, tokens, finish = "".join(cut[:most]), most, True
     return Reply(
-        text, "length" if finish else "stop",
+        text,
+        "length" if finish else "stop",
         Usage(len(request.prompt), tokens, say.cached_tokens),
-        probabilities=_probabilities(request, say), mass=say.mass,
-    )  # fmt: skip
+        probabilities=_probabilities(request, say),
+        mass=say.mass,
+    )
 
 
 def _probabilities(request: Request, say: Say) -> tuple[float, ...]:

@@ -106,8 +106,9 @@ def _array_of(schema: Any, level: int) -> Any:
         return core.tuple_schema([_core(item, level + 1) for item in schema["prefixItems"]])
     return core.list_schema(
         _core(schema.get("items", {}), level + 1),
-        min_length=schema.get("minItems"), max_length=schema.get("maxItems"),
-    )  # fmt: skip
+        min_length=schema.get("minItems"),
+        max_length=schema.get("maxItems"),
+    )
 
 
 def _bounds(schema: Any) -> dict[str, Any]:
@@ -115,9 +116,12 @@ def _bounds(schema: Any) -> dict[str, Any]:
 
 
 _BOUNDS = {
-    "minimum": "ge", "maximum": "le", "exclusiveMinimum": "gt", "exclusiveMaximum": "lt",
+    "minimum": "ge",
+    "maximum": "le",
+    "exclusiveMinimum": "gt",
+    "exclusiveMaximum": "lt",
     "multipleOf": "multiple_of",
-}  # fmt: skip
+}
 _MAKERS: dict[str, Any] = {
     "string": lambda s, level: core.str_schema(
         min_length=s.get("minLength"), max_length=s.get("maxLength"), pattern=s.get("pattern")
@@ -128,4 +132,4 @@ _MAKERS: dict[str, Any] = {
     "null": lambda s, level: core.none_schema(),
     "array": _array_of,
     "object": _record,
-}  # fmt: skip
+}

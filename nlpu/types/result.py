@@ -389,7 +389,12 @@ def json_type(name: str, schema: Any, annotation: Any) -> ResultType:
     wanted = f"Answer with JSON of this form: {form(schema, {'$defs': schema.get('$defs', {})})}"
     parts = list(parts_of(schema))
     return ResultType(
-        "json", name, wanted, Constraint("json", spec), annotation, notes(schema),
+        "json",
+        name,
+        wanted,
+        Constraint("json", spec),
+        annotation,
+        notes(schema),
         exact=any(is_decimal(part) for part in parts),
         sets=any(part.get("uniqueItems") for part in parts),
-    )  # fmt: skip
+    )

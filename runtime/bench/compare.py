@@ -28,8 +28,17 @@ from nlpu.runtime.bench.report import show
 from nlpu.runtime.bench.results import AsJson, deliver, read
 
 NOISE, FEW_NOISE, FEW = 0.10, 0.25, 3
-_CIRCUMSTANCES = ("bench", "machine", "versions", "engine", "model", "window", "quick", "flags",
-                  "seed")  # fmt: skip
+_CIRCUMSTANCES = (
+    "bench",
+    "machine",
+    "versions",
+    "engine",
+    "model",
+    "window",
+    "quick",
+    "flags",
+    "seed",
+)
 _NOT_COMPARED = ("load_1_min", "date")
 app = typer.Typer(add_completion=False)
 
@@ -160,6 +169,9 @@ def tables(found: dict[str, Any]) -> None:
 def _cells(change: dict[str, Any]) -> tuple[Any, ...]:
     share = change["share"]
     return (
-        change["name"], f"{change['a']:g}", f"{change['b']:g}",
-        "" if share is None else f"{share:+.0%}", change["verdict"],
-    )  # fmt: skip
+        change["name"],
+        f"{change['a']:g}",
+        f"{change['b']:g}",
+        "" if share is None else f"{share:+.0%}",
+        change["verdict"],
+    )

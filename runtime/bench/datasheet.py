@@ -42,9 +42,13 @@ from nlpu.runtime.handle import state_of
 from nlpu.runtime.terminal.eval.subjects import Named, subject_of
 
 VOTES: dict[str, Rule | None] = {
-    "as it is": None, "one draw": Majority(1), "majority of 3": Majority(3),
-    "majority of 5": Majority(5), "ahead by 2": Ahead(2), "ahead by 3": Ahead(3),
-}  # fmt: skip
+    "as it is": None,
+    "one draw": Majority(1),
+    "majority of 3": Majority(3),
+    "majority of 5": Majority(5),
+    "ahead by 2": Ahead(2),
+    "ahead by 3": Ahead(3),
+}
 PACES = ("at once", "in flight", "calls/s", "nlops/s", "tokens/s", "p50 s", "p95 s", "cached")
 VOTED = ("right %", "95 %", "unsure %", "calls")
 CHUNK = 20  # cases, whose answers are kept together
@@ -57,10 +61,11 @@ Ops = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="FILE",
+        "--data",
+        metavar="FILE",
         help="Cases, .jsonl or .csv. Default: a standard op's truth table, CASES of an op's file.",
     ),
-]  # fmt: skip
+]
 Draws = Annotated[int, typer.Option(min=1, metavar="N", help="Draws of each case.")]
 Cache = Annotated[
     Path | None,
@@ -78,10 +83,20 @@ Heat = Annotated[float, typer.Option("--temperature", help="Of the draws.")]
 
 @app.command(help="What a model's draws of ops are worth: for the planner, and for people.")
 def command(
-    ops: Ops, data: Data = None, draws: Draws = 10, temperature: Heat = 0.7, cache: Cache = None,
-    speed: Speed = True, engine: Where = None, model: Model = None, as_json: AsJson = False,
-    output: Output = None, compare: Compare = False, target: Target = 0.9, plot: Plot = None,
-) -> None:  # fmt: skip
+    ops: Ops,
+    data: Data = None,
+    draws: Draws = 10,
+    temperature: Heat = 0.7,
+    cache: Cache = None,
+    speed: Speed = True,
+    engine: Where = None,
+    model: Model = None,
+    as_json: AsJson = False,
+    output: Output = None,
+    compare: Compare = False,
+    target: Target = 0.9,
+    plot: Plot = None,
+) -> None:
     if compare:
         sheets = [sheet_in(each) for each in ops]
         check("datasheet", {"target": target}, {"target": SHARE})
@@ -144,19 +159,35 @@ def datasheet(
         raise Usage(f"two of the ops have one name ({', '.join(names)}): make a sheet of each")
     can = next(iter(asked.computer.processors.values())).capabilities
     return Datasheet(
-        model=can.model, source=can.source, weights=can.weights, engine=engine,
-        convention=DEFAULT.version, date=datetime.now(UTC).isoformat(timespec="seconds"),
-        window=can.window, reading=reading_of(asked.computer) if asked.timed else None,
+        model=can.model,
+        source=can.source,
+        weights=can.weights,
+        engine=engine,
+        convention=DEFAULT.version,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        window=can.window,
+        reading=reading_of(asked.computer) if asked.timed else None,
         ops={op.name: asked.sheet(op, cases) for op, cases in work},
-    )  # fmt: skip
+    )
 
 
 def tables(figures: dict[str, Any]) -> None:
     """Everything, on stdout."""
     sheet = Datasheet.model_validate(figures["sheet"])
     show_circumstances(figures)
-    columns = ("op", "cases", "once %", "a draw %", "95 %", "ceiling %", "95 %", "p50 s", "p95 s",
-               "tokens in", "out")  # fmt: skip
+    columns = (
+        "op",
+        "cases",
+        "once %",
+        "a draw %",
+        "95 %",
+        "ceiling %",
+        "95 %",
+        "p50 s",
+        "p95 s",
+        "tokens in",
+        "out",
+    )
     show(f"{sheet.model}, {figures['draws']} draws a case", columns, map(_row, sheet.ops.values()))
     for each in sheet.ops.values():
         if each.paces:
@@ -176,10 +207,18 @@ def _row(sheet: OpSheet) -> Sequence[str | int]:
     """An op's line."""
     p50, p95 = sheet.latency_s
     return (
-        sheet.op, len(sheet.cases), _percent(sheet.once / len(sheet.cases)), _percent(sheet.right),
-        _percent(*sheet.interval), _percent(sheet.ceiling), _percent(*sheet.ceiling_interval),
-        f"{p50:.2f}", f"{p95:.2f}", f"{sheet.tokens[0]:.0f}", f"{sheet.tokens[1]:.1f}",
-    )  # fmt: skip
+        sheet.op,
+        len(sheet.cases),
+        _percent(sheet.once / len(sheet.cases)),
+        _percent(sheet.right),
+        _percent(*sheet.interval),
+        _percent(sheet.ceiling),
+        _percent(*sheet.ceiling_interval),
+        f"{p50:.2f}",
+        f"{p95:.2f}",
+        f"{sheet.tokens[0]:.0f}",
+        f"{sheet.tokens[1]:.1f}",
+    )
 
 
 def _pace(pace: Pace) -> Sequence[str | int]:

@@ -80,12 +80,15 @@ class Sample(NamedTuple):
         seconds = [cost.service_s for cost in self.costs]
         prompts = sum(cost.prompt_tokens for cost in self.costs)
         return Pace(
-            at_once=at_once, in_flight=in_flight, calls=len(self.costs),
+            at_once=at_once,
+            in_flight=in_flight,
+            calls=len(self.costs),
             calls_per_s=len(self.costs) / self.wall_s,
             tokens_per_s=sum(cost.completion_tokens for cost in self.costs) / self.wall_s,
-            p50_s=percentile(seconds, 0.5), p95_s=percentile(seconds, 0.95),
+            p50_s=percentile(seconds, 0.5),
+            p95_s=percentile(seconds, 0.95),
             cached=sum(cost.cached_tokens for cost in self.costs) / max(1, prompts),
-        )  # fmt: skip
+        )
 
 
 def speed_of(computer: Computer, op: Op[Any], cases: Sequence[Case]) -> dict[str, Any]:

@@ -60,8 +60,10 @@ def _of_sheets(figures: dict[str, Any]) -> list[Callable[[Any], None]]:
     models = [each["model"] for each in figures["models"]]
     rows = {(row["model"], row["op"]): row for row in figures["rows"]}
     ops = list(dict.fromkeys(row["op"] for row in figures["rows"]))[:_MOST_TICKS]
-    best = {name: [row["nlops_per_s"] or 0 for key, row in rows.items() if key[0] == name]
-            for name in models}  # fmt: skip
+    best = {
+        name: [row["nlops_per_s"] or 0 for key, row in rows.items() if key[0] == name]
+        for name in models
+    }
     windows = [[each["window"] or 0] for each in figures["models"]]
 
     def by_op(name: str) -> list[list[float]]:
@@ -70,16 +72,24 @@ def _of_sheets(figures: dict[str, Any]) -> list[Callable[[Any], None]]:
     at = f"where {figures['target']:g} is reached"
     return [
         lambda axes: _bars(axes, models, [""], windows, "window, tokens"),
-        lambda axes: _bars(axes, models, [""], [[max(each, default=0)] for each in best.values()],
-                           "operations a second, of the quickest op"),
+        lambda axes: _bars(
+            axes,
+            models,
+            [""],
+            [[max(each, default=0)] for each in best.values()],
+            "operations a second, of the quickest op",
+        ),
         lambda axes: _shares(axes, rows, models, ops, figures["target"]),
-        lambda axes: _bars(axes, models, ops, by_op("correct_per_s"),
-                           "correct calls a second, in one call"),
-        lambda axes: _bars(axes, models, ops, by_op("correct_per_s_at_target"),
-                           f"correct calls a second {at}"),
-        lambda axes: _bars(axes, models, ops, by_op("seconds_for_1000"),
-                           f"1,000 correct calls {at}: seconds"),
-    ]  # fmt: skip
+        lambda axes: _bars(
+            axes, models, ops, by_op("correct_per_s"), "correct calls a second, in one call"
+        ),
+        lambda axes: _bars(
+            axes, models, ops, by_op("correct_per_s_at_target"), f"correct calls a second {at}"
+        ),
+        lambda axes: _bars(
+            axes, models, ops, by_op("seconds_for_1000"), f"1,000 correct calls {at}: seconds"
+        ),
+    ]
 
 
 def _bars(
@@ -96,18 +106,26 @@ def _bars(
 
 
 def _shares(
-    axes: Any, rows: dict[tuple[str, str], dict[str, Any]], models: list[str], ops: list[str],
+    axes: Any,
+    rows: dict[tuple[str, str], dict[str, Any]],
+    models: list[str],
+    ops: list[str],
     target: float,
-) -> None:  # fmt: skip
+) -> None:
     for color, name in enumerate(models):
         for at, op in enumerate(ops):
             if (row := rows.get((name, op))) is None:
                 continue
             low, high = row["once_interval"]
             axes.errorbar(
-                row["once"], at + color * 0.8 / len(models), color=f"C{color}", marker="o",
-                xerr=([row["once"] - low], [high - row["once"]]), markersize=3, capsize=2,
-            )  # fmt: skip
+                row["once"],
+                at + color * 0.8 / len(models),
+                color=f"C{color}",
+                marker="o",
+                xerr=([row["once"] - low], [high - row["once"]]),
+                markersize=3,
+                capsize=2,
+            )
     axes.axvline(target, color="grey", linewidth=0.8)
     axes.set_xlim(0, 1)
     _lined(axes, models, ops, f"right in one call, 95 % (grey: {target:g})")
@@ -131,9 +149,16 @@ def _rising(axes: Any, profiles: list[dict[str, Any]], figure: str, title: str) 
             below = [row[figure]["median"] - min(row[figure]["each"]) for row in rows]
             above = [max(row[figure]["each"]) - row[figure]["median"] for row in rows]
             axes.errorbar(
-                levels, middle, (below, above), color=f"C{color}", linestyle=style, marker=mark,
-                markersize=4, capsize=2, label=f"{found['name']} {cache}",
-            )  # fmt: skip
+                levels,
+                middle,
+                (below, above),
+                color=f"C{color}",
+                linestyle=style,
+                marker=mark,
+                markersize=4,
+                capsize=2,
+                label=f"{found['name']} {cache}",
+            )
     axes.set(xlabel="calls in flight", title=title, xscale="log", yscale="log")
     low, high = axes.get_ylim()  # of the ranges, too
     ticks = _steps(low, high)

@@ -28,9 +28,12 @@ app = typer.Typer(add_completion=False)
 
 @app.command(help="Makespans against bounds, big prompts against small ones.")
 def command(
-    engine: Where = None, model: Model = None, quick: Quick = False,
-    as_json: AsJson = False, output: Output = None,
-) -> None:  # fmt: skip
+    engine: Where = None,
+    model: Model = None,
+    quick: Quick = False,
+    as_json: AsJson = False,
+    output: Output = None,
+) -> None:
     with target(*processor(engine, model), *FLAGS) as found:
         figures = measure(found, quick=quick)
     deliver("programs", figures, tables, as_json=as_json, output=output)
@@ -70,10 +73,19 @@ def tables(figures: dict[str, Any]) -> None:
     print(f"engine: {figures['engine']}; model: {figures['model']}; seeds: {figures['seed']}")
     show(
         "Makespans against the bound of work and span (generated tokens only)",
-        ("program", "calls", "depth", "tokens in", "cached", "out", "seconds", "bound s",
-         "over it"),
+        (
+            "program",
+            "calls",
+            "depth",
+            "tokens in",
+            "cached",
+            "out",
+            "seconds",
+            "bound s",
+            "over it",
+        ),
         [_makespan_cells(row) for row in figures["makespans"]],
-    )  # fmt: skip
+    )
     show(
         "One big prompt against many small ones",
         ("job", "right", "items", "calls", "failed", "tokens in", "cached", "out", "seconds"),
@@ -83,15 +95,27 @@ def tables(figures: dict[str, Any]) -> None:
 
 def _makespan_cells(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
-        row["name"], row["calls"], row["depth"], row["prompt_tokens"], row["cached_tokens"],
-        row["completion_tokens"], median_of(row["makespan_s"]), median_of(row["bound_s"]),
+        row["name"],
+        row["calls"],
+        row["depth"],
+        row["prompt_tokens"],
+        row["cached_tokens"],
+        row["completion_tokens"],
+        median_of(row["makespan_s"]),
+        median_of(row["bound_s"]),
         f"{row['over_bound']['median']:.2f}",
-    )  # fmt: skip
+    )
 
 
 def _quality_cells(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
-        row["name"], f"{row['quality']['median']:.0%}", row["items"], row["calls"], row["failed"],
-        row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"],
+        row["name"],
+        f"{row['quality']['median']:.0%}",
+        row["items"],
+        row["calls"],
+        row["failed"],
+        row["prompt_tokens"],
+        row["cached_tokens"],
+        row["completion_tokens"],
         median_of(row["makespan_s"]),
-    )  # fmt: skip
+    )

@@ -56,17 +56,19 @@ Plot = Annotated[
 Where = Annotated[
     str | None,
     typer.Option(
-        "--engine", metavar="local|vllm|URL",
+        "--engine",
+        metavar="local|vllm|URL",
         help="What is measured. Default: $NLPU_ENGINE, else nlpu.toml, else local.",
     ),
-]  # fmt: skip
+]
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="NAME",
+        "--model",
+        metavar="NAME",
         help="Which model of the engine. Default: $NLPU_MODEL, else nlpu.toml, else its own.",
     ),
-]  # fmt: skip
+]
 
 
 def processor(engine: str | None, model: str | None) -> tuple[str, str | None]:
@@ -78,9 +80,14 @@ def processor(engine: str | None, model: str | None) -> tuple[str, str | None]:
 
 
 def deliver(
-    kind: str, figures: Figures, show: Callable[[Figures], None], *,
-    as_json: bool, output: Path | None = None, plot: Path | None = None,
-) -> None:  # fmt: skip
+    kind: str,
+    figures: Figures,
+    show: Callable[[Figures], None],
+    *,
+    as_json: bool,
+    output: Path | None = None,
+    plot: Path | None = None,
+) -> None:
     """Print figures as tables or JSON, write them, draw them. Raises Usage, MissingPart."""
     from nlpu.runtime.terminal.output import say, write_json
 

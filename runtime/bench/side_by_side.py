@@ -40,18 +40,22 @@ def side_by_side(sheets: Sequence[Datasheet], target: float) -> dict[str, Any]:
     sheets = _joined(sheets)
     names = dict.fromkeys(name for sheet in sheets for name in sheet.ops)
     sheets = [sheet.model_copy(update={"model": name}) for sheet, name in _told_apart(sheets)]
-    facts = circumstances(engine=", ".join(dict.fromkeys(sheet.engine for sheet in sheets)),
-                          model=", ".join(sheet.model for sheet in sheets))  # fmt: skip
+    facts = circumstances(
+        engine=", ".join(dict.fromkeys(sheet.engine for sheet in sheets)),
+        model=", ".join(sheet.model for sheet in sheets),
+    )
     return {
         **facts,
         "target": target,
         "models": [_model(sheet) for sheet in sheets],
         "rows": [
             _row(sheet.model, sheet.ops[name], target)
-            for name in names for sheet in sheets if name in sheet.ops
+            for name in names
+            for sheet in sheets
+            if name in sheet.ops
         ],
         "differences": [each for name in names for each in _differences(sheets, name)],
-    }  # fmt: skip
+    }
 
 
 def _joined(sheets: Sequence[Datasheet]) -> list[Datasheet]:
@@ -83,12 +87,16 @@ def _told_apart(sheets: Sequence[Datasheet]) -> Iterator[tuple[Datasheet, str]]:
 def _model(sheet: Datasheet) -> dict[str, Any]:
     reading = sheet.reading
     return {
-        "model": sheet.model, "weights": safe(sheet.weights[:12]),
-        "engine": one_line(sheet.engine), "convention": one_line(sheet.convention),
-        "system": sheet.system, "date": sheet.date, "window": sheet.window or None,
+        "model": sheet.model,
+        "weights": safe(sheet.weights[:12]),
+        "engine": one_line(sheet.engine),
+        "convention": one_line(sheet.convention),
+        "system": sheet.system,
+        "date": sheet.date,
+        "window": sheet.window or None,
         "reads_per_s": None if reading is None else reading.tokens_per_s,
         "shared_prefix": None if reading is None else reading.shared_prefix,
-    }  # fmt: skip
+    }
 
 
 def _row(model: str, sheet: OpSheet, target: float) -> dict[str, Any]:
@@ -97,15 +105,22 @@ def _row(model: str, sheet: OpSheet, target: float) -> dict[str, Any]:
     route, why = at_target(sheet, target)
     reached = None if route is None or best is None else best * correct_share(route)
     return {
-        "op": one_line(sheet.op, 60), "model": model, "digest": sheet.digest, "cases": count,
-        "once": sheet.once / count, "once_interval": wilson(sheet.once, count),
-        "draw": sheet.right, "draw_interval": sheet.interval, "ceiling": sheet.ceiling,
+        "op": one_line(sheet.op, 60),
+        "model": model,
+        "digest": sheet.digest,
+        "cases": count,
+        "once": sheet.once / count,
+        "once_interval": wilson(sheet.once, count),
+        "draw": sheet.right,
+        "draw_interval": sheet.interval,
+        "ceiling": sheet.ceiling,
         "nlops_per_s": max((pace.nlops_per_s for pace in sheet.paces), default=None),
-        "calls_per_s": best, "correct_per_s": None if best is None else best * sheet.once / count,
+        "calls_per_s": best,
+        "correct_per_s": None if best is None else best * sheet.once / count,
         "route": why if route is None else route.name.strip().removesuffix(" on") or "one call",
         "correct_per_s_at_target": reached,
         "seconds_for_1000": None if not reached else 1000 / reached,
-    }  # fmt: skip
+    }
 
 
 def at_target(sheet: OpSheet, target: float) -> tuple[Route | None, str]:
@@ -143,24 +158,35 @@ def _differences(sheets: Sequence[Datasheet], name: str) -> Iterator[dict[str, A
         )
         low, high = newcombe(both, theirs_alone, mine_alone, neither)
         yield {
-            "op": one_line(name, 60), "a": one.model, "b": other.model, "cases": len(pairs),
-            "difference": (theirs_alone - mine_alone) / len(pairs), "interval": (low, high),
-        }  # fmt: skip
+            "op": one_line(name, 60),
+            "a": one.model,
+            "b": other.model,
+            "cases": len(pairs),
+            "difference": (theirs_alone - mine_alone) / len(pairs),
+            "interval": (low, high),
+        }
 
 
 def tables(figures: dict[str, Any]) -> None:
     """Everything, on stdout."""
     show_circumstances(figures)
     for each in figures["models"]:
-        said = [f"engine {each['engine'] or '-'}", f"convention {each['convention'] or '-'}",
-                f"weights {each['weights'] or '-'}", f"window {_said(each['window'])}",
-                f"reads {_said(each['reads_per_s'])} tokens/s",
-                f"a shared prefix {_said(each['shared_prefix'])} times as fast"]  # fmt: skip
+        said = [
+            f"engine {each['engine'] or '-'}",
+            f"convention {each['convention'] or '-'}",
+            f"weights {each['weights'] or '-'}",
+            f"window {_said(each['window'])}",
+            f"reads {_said(each['reads_per_s'])} tokens/s",
+            f"a shared prefix {_said(each['shared_prefix'])} times as fast",
+        ]
         print(f"{each['model']}: {', '.join(said)}")
     show("The same ops, no prompt edited: how often right", RIGHT, map(_right, figures["rows"]))
     columns = [each.replace("target", f"{figures['target']:g}") for each in FAST]
-    show("Correct calls a second: in one call, and where so many are", columns,
-         map(_fast, figures["rows"]))  # fmt: skip
+    show(
+        "Correct calls a second: in one call, and where so many are",
+        columns,
+        map(_fast, figures["rows"]),
+    )
     for each in figures["differences"]:
         pair = f"{each['op']}: {each['b']} less {each['a']}"
         if not each["cases"]:
@@ -183,8 +209,13 @@ def _right(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _fast(row: dict[str, Any]) -> tuple[Any, ...]:
-    rates = ("calls_per_s", "nlops_per_s", "correct_per_s", "correct_per_s_at_target",
-             "seconds_for_1000")  # fmt: skip
+    rates = (
+        "calls_per_s",
+        "nlops_per_s",
+        "correct_per_s",
+        "correct_per_s_at_target",
+        "seconds_for_1000",
+    )
     return (_named(row), *(_said(row[rate]) for rate in rates), row["route"])
 
 

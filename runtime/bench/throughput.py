@@ -40,10 +40,18 @@ Names = Annotated[
 
 @app.command(help="A processor at rising concurrency: nlops/s, latency, knee.")
 def command(
-    engine: Where = None, model: Model = None, profile: Names = None, op: OpSpec = None,
-    sheet: Sheet = None, data: Data = None, target: Target = 0.9, quick: Quick = False,
-    as_json: AsJson = False, output: Output = None, plot: Plot = None,
-) -> int:  # fmt: skip
+    engine: Where = None,
+    model: Model = None,
+    profile: Names = None,
+    op: OpSpec = None,
+    sheet: Sheet = None,
+    data: Data = None,
+    target: Target = 0.9,
+    quick: Quick = False,
+    as_json: AsJson = False,
+    output: Output = None,
+    plot: Plot = None,
+) -> int:
     if op is not None or sheet is not None:
         if op is None or sheet is None or profile or plot:
             raise Usage("--op OP and --sheet FILE go together, without --profile and --plot")
@@ -70,8 +78,17 @@ def tables(figures: dict[str, Any]) -> None:
         f"medians of {len(measured[0]['rows'][0]['calls_per_s']['each'])} repeats; "
         "of bare: the rate over a bare client's, and its least - most"
     )
-    columns = ("in flight", "calls/s", "nlops/s", "tok/s in", "out", "p50 s", "p95 s", "cached",
-               "of bare")  # fmt: skip
+    columns = (
+        "in flight",
+        "calls/s",
+        "nlops/s",
+        "tok/s in",
+        "out",
+        "p50 s",
+        "p95 s",
+        "cached",
+        "of bare",
+    )
     for found in measured:
         free = "" if found["forced"] else "; lengths NOT forced: the engine takes no expressions"
         sent = found["rows"][0]

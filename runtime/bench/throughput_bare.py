@@ -99,9 +99,14 @@ async def _session(served: Served, level: int) -> aiohttp.ClientSession:
 def _posting(session: aiohttp.ClientSession, served: Served, processor: Processor) -> Send:
     told = processor.capabilities
     dialect = Dialect(
-        served.url, told.model, told.window, "regex" in told.constraints, told.token_prompts,
-        seed=False, priority=False,
-    )  # fmt: skip
+        served.url,
+        told.model,
+        told.window,
+        "regex" in told.constraints,
+        told.token_prompts,
+        seed=False,
+        priority=False,
+    )
     path = "completions" if told.token_prompts else "chat/completions"
 
     async def send(request: Request) -> Reply:

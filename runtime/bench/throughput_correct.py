@@ -69,18 +69,26 @@ def measure(
 ) -> dict[str, Any]:
     """The figures of a computer's first processor. Raises Usage."""
     can, whole = next(iter(computer.processors.values())).capabilities, sheet_in(wanted.sheet)
-    whole.check_asked(model=can.model, source=can.source, weights=can.weights,
-                      convention=DEFAULT.version, system="")  # fmt: skip
+    whole.check_asked(
+        model=can.model,
+        source=can.source,
+        weights=can.weights,
+        convention=DEFAULT.version,
+        system="",
+    )
     route, why = at_target(whole.of(op.name, op.digest.hex()), wanted.target)
     given, ways = questions(op, cases[:MOST]), list[tuple[str, Way]]([("as it is", as_it_is)])
     if route is not None and route.steps[0].ahead:
         vote = partial(_voted, step=route.steps[0])
         ways.append((f"ahead by {route.steps[0].ahead}", vote))
     return {
-        "model": can.model, "op": op.name, "target": wanted.target, "way": why or ways[-1][0],
+        "model": can.model,
+        "op": op.name,
+        "target": wanted.target,
+        "way": why or ways[-1][0],
         "reached": route is not None,
         "rows": [_row(computer, given, level, *way) for way in ways for level in levels],
-    }  # fmt: skip
+    }
 
 
 def _voted(op: Op[Any], step: Step) -> Subject[Any]:
@@ -94,11 +102,14 @@ def _row(
     sample = asked(computer, given, level, way)
     right, pace = right_of(computer, given, sample), sample.pace(level, slots(computer))
     return {
-        "name": f"{name} x{level}", "in_flight": min(level, slots(computer)),
-        "calls_per_s": pace.calls_per_s, "nlops_per_s": pace.nlops_per_s,
-        "correct_per_s": right / sample.wall_s, "right": right / len(sample.answers),
+        "name": f"{name} x{level}",
+        "in_flight": min(level, slots(computer)),
+        "calls_per_s": pace.calls_per_s,
+        "nlops_per_s": pace.nlops_per_s,
+        "correct_per_s": right / sample.wall_s,
+        "right": right / len(sample.answers),
         "calls_a_case": pace.calls / len(sample.answers),
-    }  # fmt: skip
+    }
 
 
 def tables(figures: dict[str, Any]) -> None:

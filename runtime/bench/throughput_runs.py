@@ -159,8 +159,10 @@ def of_profile(bench: Bench, chosen: Profile) -> dict[str, Any]:
     say(f"measuring {chosen.name} ...")
     most = min(max(bench.plan.levels), bench.processor.capabilities.max_in_flight)
     levels = [level for level in bench.plan.levels if level <= most]
-    rows = [at_level(bench, chosen, level, warm=False, bare=_all(bench, level, levels))
-            for level in levels]  # fmt: skip
+    rows = [
+        at_level(bench, chosen, level, warm=False, bare=_all(bench, level, levels))
+        for level in levels
+    ]
     warm = [level for level in levels if _all(bench, level, levels)]
     rows += [at_level(bench, chosen, level, warm=True, bare=False) for level in warm]
     return {
@@ -196,9 +198,11 @@ def at_level(
             elif bare:
                 theirs.append(bench.bare.run(chosen, texts, level))
     return {
-        "name": f"{cache} x{level}", "cache": cache, "in_flight": level,
+        "name": f"{cache} x{level}",
+        "cache": cache,
+        "in_flight": level,
         **_figures(mine, theirs),
-    }  # fmt: skip
+    }
 
 
 class Sample(NamedTuple):

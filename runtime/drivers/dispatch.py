@@ -142,9 +142,11 @@ def _person(node: Node, call: ExactCall) -> Any:
 
 
 def _ask(
-    node: Node, call: ExactCall, question: Callable[[], Awaitable[Any]],
+    node: Node,
+    call: ExactCall,
+    question: Callable[[], Awaitable[Any]],
     then: Callable[[Node, ExactCall, Any], None],
-) -> None:  # fmt: skip
+) -> None:
     async def asked() -> None:
         try:
             answer, error = await _contained(question), None
@@ -161,9 +163,12 @@ def _ask(
 
 
 def _answered(
-    node: Node, call: ExactCall, answer: Any, error: Exception | None,
+    node: Node,
+    call: ExactCall,
+    answer: Any,
+    error: Exception | None,
     then: Callable[[Node, ExactCall, Any], None],
-) -> None:  # fmt: skip
+) -> None:
     if node.stage is Stage.SETTLED:
         return
     try:

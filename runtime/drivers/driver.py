@@ -200,9 +200,12 @@ def driver(**declared: Any) -> Callable[[Callable[..., Any]], Driver]: ...
 
 
 def driver(
-    function: Callable[..., Any] | None = None, *, effect: Effect = "external",
-    roles: Mapping[str, Role] | None = None, **declared: Any,
-) -> Any:  # fmt: skip
+    function: Callable[..., Any] | None = None,
+    *,
+    effect: Effect = "external",
+    roles: Mapping[str, Role] | None = None,
+    **declared: Any,
+) -> Any:
     """Declare a function as a driver: its docstring says what it does, annotations its types.
 
     Raises BadOp where one of these is missing, or a declaration is none.
@@ -235,8 +238,9 @@ def driver(
     arguments = []
     for name, parameter in inspect.signature(function).parameters.items():
         if name not in hints or parameter.kind not in (
-            parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY,
-        ):  # fmt: skip
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        ):
             raise BadOp(f"argument {name!r} of the driver {function.__name__} needs a type")
         role = given.pop(name, "authority")
         arguments.append(Argument(name, hints[name], role, parameter.default))

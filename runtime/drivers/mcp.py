@@ -56,10 +56,14 @@ class McpServer:
     """
 
     def __init__(
-        self, where: Sequence[str] | str, manifest: str | PathLike[str], *,
-        env: Mapping[str, str] | None = None, deadline_s: float = DEADLINE_S,
+        self,
+        where: Sequence[str] | str,
+        manifest: str | PathLike[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        deadline_s: float = DEADLINE_S,
         most_bytes: int = MOST_BYTES,
-    ) -> None:  # fmt: skip
+    ) -> None:
         fits = {"manifest": PATH, "deadline_s": DEADLINE, "most_bytes": COUNT}
         check("McpServer", locals(), fits)
         pinned = mcp_manifest.read(Path(manifest))
@@ -93,9 +97,11 @@ class McpServer:
 
 
 def pin(
-    where: Sequence[str] | str, manifest: str | PathLike[str], *,
+    where: Sequence[str] | str,
+    manifest: str | PathLike[str],
+    *,
     env: Mapping[str, str] | None = None,
-) -> dict[str, str]:  # fmt: skip
+) -> dict[str, str]:
     """Write what a server's tools are now into a manifest, for a person to read and to declare.
 
     Declarations about tools that did not change stay. Gives the tools that cannot be used, and why.
@@ -113,9 +119,16 @@ def _driver(name: str, pinned: Pinned, line: Line, deadline_s: float, most_bytes
 
     about = f"{pinned.about or 'A tool of an MCP server.'}\n\nPinned as {pinned.digest}."
     return Driver(
-        name, about, call, pinned.arguments(), result_type(str), pinned.effect,
-        idempotent=pinned.idempotent, deadline_s=deadline_s, most_bytes=most_bytes,
-    )  # fmt: skip
+        name,
+        about,
+        call,
+        pinned.arguments(),
+        result_type(str),
+        pinned.effect,
+        idempotent=pinned.idempotent,
+        deadline_s=deadline_s,
+        most_bytes=most_bytes,
+    )
 
 
 def _text(name: str, definition: Definition, result: CallToolResult) -> str:

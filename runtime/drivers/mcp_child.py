@@ -214,10 +214,14 @@ async def child(
     marked = {**get_default_environment(), **env, MARK: mark}
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, env=marked, start_new_session=True,
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=marked,
+            start_new_session=True,
             limit=most_bytes,
-        )  # fmt: skip
+        )
     except (OSError, ValueError) as error:
         raise DriverFailed(f"the server {command[0]} cannot be started: {error}") from error
     grace_s = 0.0

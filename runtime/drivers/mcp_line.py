@@ -62,9 +62,12 @@ class Line:
     """The connection to a server; see the table above. Used from any thread."""
 
     def __init__(
-        self, where: Sequence[str] | str, env: Mapping[str, str] | None, most_bytes: int,
+        self,
+        where: Sequence[str] | str,
+        env: Mapping[str, str] | None,
+        most_bytes: int,
         manifest: Manifest | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         check("an MCP server", {"where": where, "env": env}, {"where": _WHERE, "env": maybe(TABLE)})
         self._where = _loopback(where) if isinstance(where, str) else tuple(where)
         if not self._where:
@@ -222,9 +225,10 @@ async def _listed(client: Client) -> dict[str, Definition]:
         page = await client.list_tools(cursor=cursor)
         for each in page.tools:
             tools[each.name] = Definition(
-                description=each.description, inputSchema=each.input_schema,
+                description=each.description,
+                inputSchema=each.input_schema,
                 outputSchema=each.output_schema,
-            )  # fmt: skip
+            )
         cursor = page.next_cursor
         if cursor is None:
             return tools

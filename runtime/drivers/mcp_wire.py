@@ -32,13 +32,13 @@ async def loopback(url: str, most_bytes: int) -> AsyncIterator[Any]:
     timeout = httpx2.Timeout(_CONNECT_S, read=None)  # calls have deadlines of their own
     async with (
         httpx2.AsyncClient(
-            transport=_Capped(most_bytes), timeout=timeout, trust_env=False,
+            transport=_Capped(most_bytes),
+            timeout=timeout,
+            trust_env=False,
             headers={"accept-encoding": "identity"},
         ) as client,
-        streamable_http_client(
-            url, http_client=client, max_sse_event_size=most_bytes
-        ) as streams,
-    ):  # fmt: skip
+        streamable_http_client(url, http_client=client, max_sse_event_size=most_bytes) as streams,
+    ):
         yield streams
 
 

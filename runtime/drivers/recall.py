@@ -45,10 +45,12 @@ def search(memory: Memory, most: int = 5) -> Driver:
         """Look up what is remembered about a question, best first."""
         return [
             Remembered(
-                address=page.address, source=page.source, text=page.text,
+                address=page.address,
+                source=page.source,
+                text=page.text,
                 label=label_text(page.label),
             )
             for _, page, _ in memory.search(question, most=most)
-        ]  # fmt: skip
+        ]
 
     return search_memory

@@ -119,9 +119,11 @@ class Corrected(Generic[R]):
             )
         places = {each.name: each.type.annotation for each in op.operands}
         facts = {
-            "op": op, "__name__": f"{op.name} {self.by.name}", "__signature__": _signature(places),
+            "op": op,
+            "__name__": f"{op.name} {self.by.name}",
+            "__signature__": _signature(places),
             "__annotations__": {**places, "return": op.result.annotation},
-        }  # fmt: skip
+        }
         for name, fact in facts.items():  # an evaluation reads them, as those of any program
             object.__setattr__(self, name, fact)
 
@@ -274,9 +276,13 @@ def _undecided(tally: Tally) -> Unsure:
 
 
 def ahead_by(
-    k: int, *, most: int = 0, temperature: float = 0.7, equal: Equal | str | None = None,
+    k: int,
+    *,
+    most: int = 0,
+    temperature: float = 0.7,
+    equal: Equal | str | None = None,
     flags: Sequence[Flag] = (),
-) -> Vote:  # fmt: skip
+) -> Vote:
     """Take the first answer that leads every other by ``k``; ``Unsure`` after ``most`` draws.
 
     most: 0 is so many that hardly any question needs them. equal, flags: see ``Vote``.
@@ -287,9 +293,12 @@ def ahead_by(
 
 
 def majority(
-    n: int, *, temperature: float = 0.7, equal: Equal | str | None = None,
+    n: int,
+    *,
+    temperature: float = 0.7,
+    equal: Equal | str | None = None,
     flags: Sequence[Flag] = (),
-) -> Vote:  # fmt: skip
+) -> Vote:
     """Take what most of ``n`` draws say, stopped when it is certain; ``Unsure`` of a tie."""
     return _vote(f"majority of {n}", Majority(n), temperature, equal, flags)
 

@@ -163,9 +163,11 @@ class Evaluation:
                 Report(
                     name=f"{each.name}{self._layout}",
                     model=self._models[place] if self._models else "",
-                    cases=len(self.cases), stopped=stopped, rows=tuple(filter(None, rows)),
+                    cases=len(self.cases),
+                    stopped=stopped,
+                    rows=tuple(filter(None, rows)),
                 )
-            )  # fmt: skip
+            )
         return found[0].model_copy(update={"others": tuple(found[1:])})
 
     def outcome(self, run: Run) -> Report:
@@ -182,9 +184,12 @@ class Evaluation:
 
 
 def prepared(
-    subject: Subject, cases: Any, metric: Given, against: Subject | Sequence[Subject],
+    subject: Subject,
+    cases: Any,
+    metric: Given,
+    against: Subject | Sequence[Subject],
     processors: Sequence[str],
-) -> tuple[tuple[Case, ...], Evaluation]:  # fmt: skip
+) -> tuple[tuple[Case, ...], Evaluation]:
     """Cases, and the evaluation that they have been held against. Raises Usage, BadOperand."""
     asked = cases_of(cases)
     contestants = contestants_of(subject, against, processors)
@@ -250,13 +255,20 @@ def _row(asked: _Asked, took: Sequence[int], whole: bool) -> Row | None:
     if failed and peek_error(asked.answer) is None:
         failed = f"the judge: {failed}"
     return Row(
-        id=question.case.id, tags=dict(question.case.tags), metric=question.metric.name,
+        id=question.case.id,
+        tags=dict(question.case.tags),
+        metric=question.metric.name,
         score=0.0 if failed else question.score(peek_content(told)),
         answer="" if peek_error(asked.answer) is not None else text_of(peek_content(asked.answer)),
-        expected=text_of(question.expected), error=failed,
-        asked=_shown(question) if whole else {}, case=_digests(question.case),
-        calls=took[0], tokens_in=took[1], tokens_out=took[2], seconds=took[3] / 1000,
-    )  # fmt: skip
+        expected=text_of(question.expected),
+        error=failed,
+        asked=_shown(question) if whole else {},
+        case=_digests(question.case),
+        calls=took[0],
+        tokens_in=took[1],
+        tokens_out=took[2],
+        seconds=took[3] / 1000,
+    )
 
 
 def _layout_of(scope: Scope | None) -> str:

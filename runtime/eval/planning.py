@@ -60,8 +60,18 @@ from nlpu.value import Value, current, remembered, see
 
 R = TypeVar("R")
 CAUTIOUS = (  # ahead, and of how many draws; in fine steps: one too many leaves more unanswered
-    (5, 8), (4, 8), (4, 14), (3, 9), (3, 13), (3, 15), (3, 17), (3, 20), (2, 6), (2, 8), (2, 10),
-)  # fmt: skip
+    (5, 8),
+    (4, 8),
+    (4, 14),
+    (3, 9),
+    (3, 13),
+    (3, 15),
+    (3, 17),
+    (3, 20),
+    (2, 6),
+    (2, 8),
+    (2, 10),
+)
 _AHEAD = (4, 3, 2)
 
 
@@ -82,9 +92,14 @@ def ladder(op: Op[R], *, abstains: bool = False, temperature: float = 0.7) -> li
 
 
 def reliable(
-    op: Op[R], reliability: float, cases: Any, *, abstain: float = 0.0,
-    recipes: Sequence[Subject[R]] | None = None, metric: Given = None,
-) -> Reliable[R]:  # fmt: skip
+    op: Op[R],
+    reliability: float,
+    cases: Any,
+    *,
+    abstain: float = 0.0,
+    recipes: Sequence[Subject[R]] | None = None,
+    metric: Given = None,
+) -> Reliable[R]:
     """Give the op under the boldest recipe that is shown to be right so often.
 
     cases: a list or file of cases with known answers, or the file of a datasheet (``.json``).
@@ -174,9 +189,12 @@ def asked_now(op: Op[Any], scope: Scope) -> dict[str, str]:
     run, can = scope.run, scope.run.processor(op.processor).capabilities
     system = {} if op.system is not None else {"system": str(run.header.get("system", ""))}
     return {
-        "model": can.model, "source": can.source, "weights": can.weights,
-        "convention": run.convention.version, **system,
-    }  # fmt: skip
+        "model": can.model,
+        "source": can.source,
+        "weights": can.weights,
+        "convention": run.convention.version,
+        **system,
+    }
 
 
 def read_off(
@@ -246,10 +264,14 @@ def try_recipes(
         right = [_right(*pair) for pair in zip(asked, values, strict=True)]
         found.append(
             Trial(
-                recipe=called(recipe), right=right.count(True), wrong=right.count(False),
-                unsure=right.count(None), cost=fmean(map(_calls, values)), abstains=abstains,
+                recipe=called(recipe),
+                right=right.count(True),
+                wrong=right.count(False),
+                unsure=right.count(None),
+                cost=fmean(map(_calls, values)),
+                abstains=abstains,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -291,14 +313,17 @@ def draw_sheet(
     costs = [v.cost for row in begun for v in row if isinstance(v, Node) and v.cost is not None]
     seconds = sorted(cost.service_s for cost in costs) or [0.0]
     return OpSheet(
-        op=op.name, digest=op.digest.hex(), temperature=temperature, cases=tuple(found),
+        op=op.name,
+        digest=op.digest.hex(),
+        temperature=temperature,
+        cases=tuple(found),
         tokens=(
             fmean([cost.prompt_tokens for cost in costs] or [0]),
             fmean([cost.completion_tokens for cost in costs] or [0]),
         ),
         latency_s=(seconds[(len(seconds) - 1) // 2], seconds[ceil(0.95 * len(seconds)) - 1]),
         judged=tuple(chain.from_iterable(map(_judged, asked, begun))),
-    )  # fmt: skip
+    )
 
 
 def _judged(question: Question, values: Sequence[Value[Any]]) -> Iterator[tuple[float, bool]]:
@@ -335,6 +360,10 @@ def _drawn(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
     right = tuple(place for place, answer in enumerate(answers) if is_right(question, answer))
     texts = tuple(map(question.asks.result.render, answers))
     return CaseDraws(
-        id=question.case.id, once=row[0], draws=tuple(row[1:]), right=right, answers=texts,
+        id=question.case.id,
+        once=row[0],
+        draws=tuple(row[1:]),
+        right=right,
+        answers=texts,
         asked=digest_of(question.case.operands),
-    )  # fmt: skip
+    )

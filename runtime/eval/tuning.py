@@ -39,24 +39,23 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from nlpu.checks import RATE, WHOLE, check
-from nlpu.errors import BadOp, BadOperand, MissingPart, ModelError, NotInRun, Usage
-from nlpu.eval.cases import Case, cases_of, is_file
-from nlpu.eval.metrics import means_the_same
-from nlpu.eval.questions import Given, questions
+from nlpu.errors import BadOp, MissingPart, ModelError, NotInRun, Usage
+from nlpu.eval.cases import Case, is_file
+from nlpu.eval.questions import Given
 from nlpu.eval.scores import Report, Row
 from nlpu.eval.variant import Variant
 from nlpu.extras import adding
 from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Op, nlop
 from nlpu.printing import counted, figure
-from nlpu.runtime.eval.evaluation import Contestant, Evaluation, check_ops
+from nlpu.runtime.eval.divided import divided, most_nlops
+from nlpu.runtime.eval.evaluation import Contestant, Evaluation
 from nlpu.runtime.graph.node import Node, current_scope
 from nlpu.runtime.graph.spawning import spawn
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.value import remembered, see
 
 R = TypeVar("R")
-_FEWEST = 4  # cases of either kind
 _BATCH = 4  # planning cases that a candidate is first tried on
 _MOST_WORDS = 1000  # characters of an instruction
 _WORDS, _EXAMPLES = "words", "examples"
@@ -93,9 +92,15 @@ class Tuned(BaseModel):
 
 
 def tune(
-    op: Op[R], cases: Any, *, nlops: float, by: str | None = None, examples: int = 4,
-    metric: Given = None, seed: int = 0,
-) -> Tuned:  # fmt: skip
+    op: Op[R],
+    cases: Any,
+    *,
+    nlops: float,
+    by: str | None = None,
+    examples: int = 4,
+    metric: Given = None,
+    seed: int = 0,
+) -> Tuned:
     """Seek better words and examples for an op on half of the cases, and show them on the others.
 
     nlops: the most that all of it may generate, in hundreds of tokens. by: the processor that
@@ -112,7 +117,7 @@ def tune(
     if is_file(cases):
         see(UNTRUSTED)  # its texts are nobody's word
     planning, checking = divided(op, cases, metric, seed)
-    most = _most(op, metric, (*planning, *checking))
+    most = most_nlops(op, metric, (*planning, *checking))
     kept = 2 * len(checking) * most
     if nlops < kept + len(planning) * most:
         raise Usage(
@@ -120,8 +125,9 @@ def tune(
             f"once and {len(checking)} checking cases asked in two ways may generate "
             f"{figure(kept + len(planning) * most)}; give more, or fewer cases"
         )
-    search = Search(op, planning, nlops - kept, most, by=by, examples=examples, metric=metric,
-                    dice=Random(seed))  # fmt: skip
+    search = Search(
+        op, planning, nlops - kept, most, by=by, examples=examples, metric=metric, dice=Random(seed)
+    )
     with _as_they_are():
         return _sought(search, checking, seed)
 
@@ -144,9 +150,12 @@ def _sought(search: Search, checking: tuple[Case, ...], seed: int) -> Tuned:
     op, best = search.op, search.best()
     before, after = (search.share(each) for each in (search.first, best))
     found = Tuned(
-        variant=Variant.made(op, search.op_of(best)), planned=(before, after),
-        cases=len(search.cases), tried=len(search.tried) - 1, nlops=round(search.spent, 2),
-    )  # fmt: skip
+        variant=Variant.made(op, search.op_of(best)),
+        planned=(before, after),
+        cases=len(search.cases),
+        tried=len(search.tried) - 1,
+        nlops=round(search.spent, 2),
+    )
     return found if best == search.first else _shown(found, op, checking, search.metric)
 
 
@@ -162,50 +171,12 @@ def _shown(found: Tuned, op: Op[Any], checking: tuple[Case, ...], metric: Given)
     )
     took = sum(each.nlops for each in (report, *report.others))
     return found.model_copy(
-        update={"variant": Variant.made(op, tuned, told), "report": report,
-                "nlops": round(found.nlops + took, 2)}
-    )  # fmt: skip
-
-
-def divided(
-    op: Op[Any], cases: Any, metric: Given, seed: int
-) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """Give planning and checking cases, half each; what the op shows already is in neither.
-
-    Raises Usage, BadOperand.
-    """
-    asked = cases_of(cases)
-    check_ops({op.name: None}, asked)
-    known, fresh = {each.operands for each in op.examples}, dict[tuple[str, ...], Case]()
-    for case, question in zip(asked, questions(op, asked, metric), strict=True):
-        pairs = zip(op.operands, question.operands, strict=True)
-        texts = tuple(place.type.render(content) for place, content in pairs)
-        first = fresh.setdefault(texts, case)  # one that is there twice would be on both sides
-        if first.expected != case.expected:
-            one, other = (each.where or each.id for each in (first, case))
-            raise BadOperand(f"{one} and {other} ask the same and expect other answers: mend one")
-        if texts in known:
-            del fresh[texts]
-    if len(fresh) < 2 * _FEWEST:
-        raise Usage(
-            f"{counted(len(fresh), 'case')} that differ and are no examples of {op.name} are too "
-            f"few to tune on: give {2 * _FEWEST} or more"
-        )
-    order = list(fresh.values())
-    Random(seed).shuffle(order)
-    return tuple(order[: len(order) // 2]), tuple(order[len(order) // 2 :])
-
-
-def _most(op: Op[Any], metric: Given, cases: Sequence[Case]) -> float:
-    """The most nlops that a case may take: every reply asked again, and the judge's call."""
-    tokens = _most_tokens(op)
-    if "judge" in {metric, *(case.metric for case in cases)}:
-        tokens += _most_tokens(means_the_same)
-    return tokens / TOKENS_PER_NLOP
-
-
-def _most_tokens(op: Op[Any]) -> int:
-    return op.max_tokens * (1 + op.retries * (op.result.kind != "text"))
+        update={
+            "variant": Variant.made(op, tuned, told),
+            "report": report,
+            "nlops": round(found.nlops + took, 2),
+        }
+    )
 
 
 class _Spent(Exception):
@@ -251,11 +222,17 @@ class Search:
 
         with suppress(_Spent):
             optimize(
-                seed_candidate=dict(self.first), trainset=list(range(len(self.cases))),
-                adapter=self, custom_candidate_proposer=self.propose, seed=seed,
-                reflection_minibatch_size=min(_BATCH, len(self.cases)), logger=_Silent(),
-                stop_callbacks=self.stops, raise_on_exception=True, track_best_outputs=False,
-            )  # fmt: skip
+                seed_candidate=dict(self.first),
+                trainset=list(range(len(self.cases))),
+                adapter=self,
+                custom_candidate_proposer=self.propose,
+                seed=seed,
+                reflection_minibatch_size=min(_BATCH, len(self.cases)),
+                logger=_Silent(),
+                stop_callbacks=self.stops,
+                raise_on_exception=True,
+                track_best_outputs=False,
+            )
         if self._failed is not None:
             raise self._failed
 
@@ -280,8 +257,13 @@ class Search:
 
         self.tried.setdefault(json.dumps(candidate, sort_keys=True), candidate)
         asked = [(self.op_of(candidate, at), self.cases[at]) for at in batch]
-        missing = list({(op.digest, case.id): (op, case) for op, case in asked
-                        if (op.digest, case.id) not in self._rows}.values())  # fmt: skip
+        missing = list(
+            {
+                (op.digest, case.id): (op, case)
+                for op, case in asked
+                if (op.digest, case.id) not in self._rows
+            }.values()
+        )
         while missing:
             fits = int((self.room - self.spent) / self.most + 1e-9)
             if fits < 1:
@@ -290,9 +272,10 @@ class Search:
             missing = missing[fits:]
         rows = [self._rows[op.digest, case.id] for op, case in asked]
         return EvaluationBatch(
-            outputs=[row.answer for row in rows], scores=[row.score for row in rows],
+            outputs=[row.answer for row in rows],
+            scores=[row.score for row in rows],
             trajectories=list(zip(batch, rows, strict=True)) if capture_traces else None,
-        )  # fmt: skip
+        )
 
     def _ask(self, asked: Sequence[tuple[Op[Any], Case]]) -> None:
         groups = dict[bytes, tuple[Op[Any], list[Case]]]()
@@ -310,8 +293,10 @@ class Search:
 
     def share(self, candidate: Candidate) -> float:
         """Give the mean score on all planning cases; -1 where it was not asked all of them."""
-        rows = [self._rows.get((self.op_of(candidate, at).digest, case.id))
-                for at, case in enumerate(self.cases)]  # fmt: skip
+        rows = [
+            self._rows.get((self.op_of(candidate, at).digest, case.id))
+            for at, case in enumerate(self.cases)
+        ]
         return fmean(row.score for row in rows if row is not None) if all(rows) else -1.0
 
     def best(self) -> Candidate:
@@ -328,9 +313,11 @@ class Search:
         return dict.fromkeys(components, wrong)
 
     def propose(
-        self, candidate: Candidate, wrong: Mapping[str, Sequence[Mapping[str, Any]]],
+        self,
+        candidate: Candidate,
+        wrong: Mapping[str, Sequence[Mapping[str, Any]]],
         components: list[str],
-    ) -> Candidate:  # fmt: skip
+    ) -> Candidate:
         """Give new texts for some of a candidate's; none where none can be had (rule 5)."""
         ways: dict[str, Callable[..., str]] = {_WORDS: self._worded, _EXAMPLES: self._drawn}
         try:

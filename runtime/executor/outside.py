@@ -106,9 +106,12 @@ class Outside:
         self.spawn_io(called())
 
     def _returned(
-        self, node: Node, then: Callable[[Node, Any], None], content: Any,
+        self,
+        node: Node,
+        then: Callable[[Node, Any], None],
+        content: Any,
         error: BaseException | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if node.stage is Stage.SETTLED:
             return
         try:

@@ -82,9 +82,13 @@ class Programs:
     # -- starting ----------------------------------------------------------------------------
 
     def start(
-        self, scope: Scope, program: Program, args: tuple[Any, ...], kwargs: dict[str, Any],
+        self,
+        scope: Scope,
+        program: Program,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
         ended: Callable[[Any, BaseException | None], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Run a program in a scope; ``ended`` gets its result (which may hold Values) or error."""
         if scope.ended:  # stopped before it started
             return
@@ -115,9 +119,12 @@ class Programs:
         self.switch.to(living)
 
     def _start_async(
-        self, scope: Scope, work: Callable[[], Awaitable[Any]], context: Any,
+        self,
+        scope: Scope,
+        work: Callable[[], Awaitable[Any]],
+        context: Any,
         ended: Callable[[Any, BaseException | None], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         scope.is_async = True
 
         async def body() -> None:
@@ -211,9 +218,12 @@ class Programs:
     # -- ending ------------------------------------------------------------------------------
 
     def finish(
-        self, scope: Scope, outcome: Any, error: BaseException | None,
+        self,
+        scope: Scope,
+        outcome: Any,
+        error: BaseException | None,
         done: Callable[[Any, BaseException | None], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """A program returned or raised: gather its result, cancel what that does not need."""
         if scope.ended:  # stopped while it was ending
             return

@@ -86,9 +86,13 @@ class Batch:
     """
 
     def __init__(
-        self, computer: Starts, station: Station, program: Callable[..., Any],
-        entries: Iterable[Entry | None], plan: Plan,
-    ) -> None:  # fmt: skip
+        self,
+        computer: Starts,
+        station: Station,
+        program: Callable[..., Any],
+        entries: Iterable[Entry | None],
+        plan: Plan,
+    ) -> None:
         self.counts = Counts()
         self.error: NlpuError | None = None
         self._computer, self._station, self._program = computer, station, program
@@ -292,18 +296,24 @@ class Batch:
         if left is None:
             each = {"index": index, "nth": begun.nth, "id": entry.id, "batch": self._plan.name}
             run = self._computer.start(
-                self._program, *args, **kwargs, budget=Common(self._whole),
+                self._program,
+                *args,
+                **kwargs,
+                budget=Common(self._whole),
                 header={**self._plan.facts, "each": each},
-            )  # fmt: skip
+            )
         else:
             begun = begun._replace(before=left.before, run=left.number, past=left.took)
             if is_last:
                 self._former.items.forget(begun.name, begun.nth)
             run = self._computer.resume(
-                self._run_name(left.number), self._program, *args, **kwargs,
+                self._run_name(left.number),
+                self._program,
+                *args,
+                **kwargs,
                 budget=Common(self._whole, left.took),
                 changed=self._plan.changed or kept is not None,
-            )  # fmt: skip
+            )
         self._live[run] = begun
         when_ended(run, self._ended.put)
         return None

@@ -14,9 +14,13 @@ from nlpu.runtime.fleet.plan import Entry, Plan
 from nlpu.runtime.scheduler.budget import Budget
 
 _FITS = {
-    "name": ANY_TEXT, "at_once": WHOLE, "ordered": FLAG, "retry": FLAG, "changed": FLAG,
+    "name": ANY_TEXT,
+    "at_once": WHOLE,
+    "ordered": FLAG,
+    "retry": FLAG,
+    "changed": FLAG,
     "budget": (lambda given: isinstance(given, Budget), "a nlpu.Budget(calls=..., nlops=...)"),
-}  # fmt: skip
+}
 
 
 def planned(

@@ -34,8 +34,9 @@ class Kind(NamedTuple):
 
 
 _RARE: dict[type[Any], str] = {
-    Check: "nlpu.runtime.eval.evaluation", Reliably: "nlpu.runtime.eval.asked",
-}  # fmt: skip
+    Check: "nlpu.runtime.eval.evaluation",
+    Reliably: "nlpu.runtime.eval.asked",
+}
 
 
 class _Kinds(dict[type[Any], Kind]):

@@ -43,6 +43,10 @@ from nlpu.runtime.ports import Ports
 from nlpu.runtime.run import RunState
 from nlpu.value import State, Value, inside, see
 
+_FIELDS = (
+    "control cost depth draw estimate growers grown inner issue key operands ordinal path_s "
+    "path_tokens rank reply scope seq stage texts users waiting wakers work"
+)
 _SINKING = Lock()  # of any scope: it is rare
 ASTRAY = -1  # no thread has this number
 _SETTLED, _PENDING = Stage.SETTLED, State.PENDING  # enum attributes are slow to look up
@@ -51,11 +55,7 @@ _SETTLED, _PENDING = Stage.SETTLED, State.PENDING  # enum attributes are slow to
 class Node(Value[Any]):
     """A Value of a run, and the work that settles it."""
 
-    __slots__ = (
-        "control", "cost", "depth", "draw", "estimate", "growers", "grown", "inner",
-        "issue", "key", "operands", "ordinal", "path_s", "path_tokens", "rank", "reply", "scope",
-        "seq", "stage", "texts", "users", "waiting", "wakers", "work",
-    )  # fmt: skip
+    __slots__ = tuple(_FIELDS.split())
 
     def __init__(self, scope: Scope, work: Any, operands: tuple[Any, ...]) -> None:
         self._state = _PENDING

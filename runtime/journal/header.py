@@ -73,9 +73,13 @@ def budget_json(budget: Budget) -> dict[str, Any]:
 
 
 def header_of(
-    journal: RunLog, program: Callable[..., Any], args: Any, kwargs: Any,
-    budget: Budget, facts: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+    journal: RunLog,
+    program: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    budget: Budget,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
     """The header of a run that begins; ``facts`` are its starter's and win."""
     args, kwargs = arranged(program, args, kwargs)
     text = args_text(args, kwargs)

@@ -178,44 +178,76 @@ def _date(content: Any, texts: Texts) -> bool:
 
 _EDITED: Final = _of(
     {
-        "run": _text, "number": _count, "results": _values(_named), "ops": _values(_named),
-        "distrusted": _each(_text), "names": _each(_text),
+        "run": _text,
+        "number": _count,
+        "results": _values(_named),
+        "ops": _values(_named),
+        "distrusted": _each(_text),
+        "names": _each(_text),
     },
     ("number",),
-)  # fmt: skip
+)
 _LIMITS: Final = ("calls", "nlops", "tokens", "money", "seconds")
 _BUDGET: Final = _of(dict.fromkeys(_LIMITS, _optional(_limit)), only=True)
 _PRICE: Final = _of(dict.fromkeys(("prompt", "cached", "completion"), _number), only=True)
 _CAN: Final = _of(
     {
-        "model": _text, "window": _number, "max_in_flight": _number, "token_prompts": _bool,
-        "constraints": _each(_text), "tokenizer": _optional(_text), "weaker": _each(_text),
-        "probabilities": _bool, "source": _text, "weights": _text, "sampling": _each(_text),
+        "model": _text,
+        "window": _number,
+        "max_in_flight": _number,
+        "token_prompts": _bool,
+        "constraints": _each(_text),
+        "tokenizer": _optional(_text),
+        "weaker": _each(_text),
+        "probabilities": _bool,
+        "source": _text,
+        "weights": _text,
+        "sampling": _each(_text),
     },
     only=True,
-)  # fmt: skip
+)
 _EVAL: Final = _either(
     _of(
         {
-            "subjects": _each(_text), "metric": _text, "models": _each(_text), "cache": _text,
-            "files": _values(_text), "cans": _values(_CAN),
+            "subjects": _each(_text),
+            "metric": _text,
+            "models": _each(_text),
+            "cache": _text,
+            "files": _values(_text),
+            "cans": _values(_CAN),
         },
         ("subjects", "metric", "models", "files"),
         only=True,
     ),
     _of({"cache": _text}, only=True),  # from Python
-)  # fmt: skip
+)
 _HEADER: Final = _of(
     {
-        "program": _text, "source": _text, "started_s": _date, "args": _named_or_none,
-        "args_name": _text, "budget": _BUDGET, "processors": _values(_text), "from": _EDITED,
-        "estimates": _values(_limit), "engine": _optional(_text), "model": _optional(_text),
-        "file": _text, "reads": _text, "price": _optional(_PRICE), "can": _optional(_CAN),
-        "eval": _EVAL, "system": _said, "convention": _convention, "unnamed": _text,
-        "cans": _values(_CAN), "reliability": _asked, "sheets": _each(_text),
+        "program": _text,
+        "source": _text,
+        "started_s": _date,
+        "args": _named_or_none,
+        "args_name": _text,
+        "budget": _BUDGET,
+        "processors": _values(_text),
+        "from": _EDITED,
+        "estimates": _values(_limit),
+        "engine": _optional(_text),
+        "model": _optional(_text),
+        "file": _text,
+        "reads": _text,
+        "price": _optional(_PRICE),
+        "can": _optional(_CAN),
+        "eval": _EVAL,
+        "system": _said,
+        "convention": _convention,
+        "unnamed": _text,
+        "cans": _values(_CAN),
+        "reliability": _asked,
+        "sheets": _each(_text),
     },
     ("program", "source", "budget", "estimates", "processors"),
-)  # fmt: skip
+)
 _WHY: Final = ("op", "asked", "why")
 _SUMS: Final = dict.fromkeys(_TOTALS, _number)
 _PART: Final = _of({"name": _text, "service_s": _number, **_SUMS}, ("name", "service_s", *_TOTALS))

@@ -130,9 +130,13 @@ def is_there(where: Where) -> bool:
 
 
 def opened(
-    where: Where, *, durable: bool = False, read_only: bool = False,
-    run: int | Collection[int] | None = None, post: Post = at_once,
-) -> JournalStore:  # fmt: skip
+    where: Where,
+    *,
+    durable: bool = False,
+    read_only: bool = False,
+    run: int | Collection[int] | None = None,
+    post: Post = at_once,
+) -> JournalStore:
     """Open a journal; ``post`` has a step done by who writes it. Raises RunBusy, JournalDamaged,
     StorageFailed."""
     if isinstance(where, Path):

@@ -198,9 +198,15 @@ def fold(past: Past, rows: Iterable[Row]) -> None:
 
 
 def _call(
-    past: Past, number: int, position: str, op: int, on: int, key: str, texts: list[int],
+    past: Past,
+    number: int,
+    position: str,
+    op: int,
+    on: int,
+    key: str,
+    texts: list[int],
     most: Amount,
-) -> PastCall:  # fmt: skip
+) -> PastCall:
     """Make a call; its op has a row before it, as its processor has."""
     if op not in past.ops:
         raise KeyError(op)

@@ -99,9 +99,12 @@ class Replay:
             return
         past = self.past
         tables: dict[str, Mapping[str, Any]] = {
-            "call": past.calls, "driver": past.driven, "note from outside": past.clocks,
-            "lifted function": past.lifts, "race": past.picks,
-        }  # fmt: skip
+            "call": past.calls,
+            "driver": past.driven,
+            "note from outside": past.clocks,
+            "lifted function": past.lifts,
+            "race": past.picks,
+        }
         for other, table in tables.items():
             if other != kind and position in table:
                 self.diverge(position, f"the program had a {other} there, and now it {now}")
@@ -163,9 +166,14 @@ class Replay:
         )
 
     def remembered(
-        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],
+        self,
+        position: str,
+        op: Op[Any],
+        identity: str,
+        key: bytes,
+        texts: tuple[str, ...],
         label: Callable[[], Label],
-    ) -> Outcome | None:  # fmt: skip
+    ) -> Outcome | None:
         """The outcome of a key: of this run's former lives, or of the run it was edited from.
 
         label: of all that was read for the call; asked for only where answers have one.

@@ -67,9 +67,14 @@ class Journal(Buffered):
     path: Path
 
     def __init__(
-        self, path: Path, *, durable: bool = False, read_only: bool = False, boot: bytes = b"",
+        self,
+        path: Path,
+        *,
+        durable: bool = False,
+        read_only: bool = False,
+        boot: bytes = b"",
         run: int | Collection[int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """``boot`` stands for the id of this boot of the machine. run: that is read, or several
         (None: all)."""
         super().__init__()

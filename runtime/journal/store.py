@@ -140,9 +140,18 @@ class RunLog:
     """One run's part of a store: what was found of it, and where more of it is written."""
 
     __slots__ = (
-        "_lent", "_names", "_number", "keeps", "path", "read_only", "rows", "run", "store", "texts",
+        "_lent",
+        "_names",
+        "_number",
+        "keeps",
+        "path",
+        "read_only",
+        "rows",
+        "run",
+        "store",
+        "texts",
         "write",
-    )  # fmt: skip
+    )
 
     def __init__(self, store: JournalStore, run: int, found: Found | None = None) -> None:
         self.store, self.run = store, run

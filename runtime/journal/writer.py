@@ -54,9 +54,16 @@ class History:
         return int((now_s - self._start_s) * 1000)
 
     def issue(
-        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],
-        most: Amount, completion: int, now_s: float,
-    ) -> int:  # fmt: skip
+        self,
+        position: str,
+        op: Op[Any],
+        identity: str,
+        key: bytes,
+        texts: tuple[str, ...],
+        most: Amount,
+        completion: int,
+        now_s: float,
+    ) -> int:
         """A call is sent for the first time; gives its number."""
         if not self.keeps:
             return 0
@@ -107,9 +114,14 @@ class History:
         self._row("absent", position, type(error).__name__, str(error))
 
     def taken(
-        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...],
+        self,
+        position: str,
+        op: Op[Any],
+        identity: str,
+        key: bytes,
+        texts: tuple[str, ...],
         outcome: Outcome,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Its outcome is that of the run this one was edited from."""
         if self.keeps:
             self._issues += 1

@@ -135,11 +135,12 @@ class DryEngine:
         tokens -= 0 if thinks else sample.thinking_tokens
         prompt = _length(request)
         return Reply(
-            "thought " * tokens if thinks else sample.text, "stop",
+            "thought " * tokens if thinks else sample.text,
+            "stop",
             Usage(
                 prompt, min(tokens, request.sampling.max_tokens), int(prompt * sample.cached_share)
             ),
-        )  # fmt: skip
+        )
 
     def cancel(self, request_id: str) -> None:
         """Its task is cancelled, and that is all there is."""
@@ -241,11 +242,19 @@ def _decoder(known: Capabilities) -> Callable[[Request], str]:
 
 
 def forecast(
-    program: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any], *,
-    known: Capabilities, experience: Experience, price: Price = FREE, budget: Budget = UNLIMITED,
-    dry_runs: int = DRY_RUNS, most_calls: int = _MOST_CALLS, sheets: Any = None,
+    program: Callable[..., Any],
+    args: Sequence[Any],
+    named: Mapping[str, Any],
+    *,
+    known: Capabilities,
+    experience: Experience,
+    price: Price = FREE,
+    budget: Budget = UNLIMITED,
+    dry_runs: int = DRY_RUNS,
+    most_calls: int = _MOST_CALLS,
+    sheets: Any = None,
     reliability: Reliability | None = None,
-) -> Forecast:  # fmt: skip
+) -> Forecast:
     """What the program would take on that processor. Raises what every dry run of it raises."""
     receipts, refused = list[Receipt](), set[str]()
     failure: BaseException | None = None
@@ -276,9 +285,12 @@ def forecast(
         assert failure is not None  # there was at least one dry run
         raise failure
     return _forecast(
-        receipts, experience, unknown_ops=tuple(sorted(engine.unknown)),
-        refused_drivers=tuple(sorted(refused)), cut_at_calls=cut_at_calls,
-    )  # fmt: skip
+        receipts,
+        experience,
+        unknown_ops=tuple(sorted(engine.unknown)),
+        refused_drivers=tuple(sorted(refused)),
+        cut_at_calls=cut_at_calls,
+    )
 
 
 def _forecast(receipts: list[Receipt], experience: Experience, **notes: Any) -> Forecast:

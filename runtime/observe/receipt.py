@@ -152,9 +152,15 @@ class Receipt(BaseModel):
         for part in self.by_op:
             tokens = (part.prompt_tokens, part.cached_tokens, part.completion_tokens)
             rows.append(
-                (part.name, str(part.calls), f"{figure(part.nlops)}", *map(_tokens, tokens),
-                 f"{figure(part.queue_s)}", f"{figure(part.service_s)}")
-            )  # fmt: skip
+                (
+                    part.name,
+                    str(part.calls),
+                    f"{figure(part.nlops)}",
+                    *map(_tokens, tokens),
+                    f"{figure(part.queue_s)}",
+                    f"{figure(part.service_s)}",
+                )
+            )
         lines = [str(self), *columns(rows, right=range(1, len(head)), most=80)]
         lines += [f"{each.op} for {each.asked}: {each.why}" for each in self.chosen]
         lines += [f"waited {figure(w.seconds)} s in {w.times} at {w.line}" for w in self.forced[:5]]
@@ -166,8 +172,15 @@ def _tokens(count: int) -> str:
 
 
 _FIGURES = (
-    *COUNTS, "attempts", "wasted_tokens", "service_s", "queue_s", "money", "again", "unsent",
-)  # fmt: skip
+    *COUNTS,
+    "attempts",
+    "wasted_tokens",
+    "service_s",
+    "queue_s",
+    "money",
+    "again",
+    "unsent",
+)
 _figures = attrgetter(*_FIGURES)  # of a cost: one step for all, as there are many costs
 
 

@@ -74,10 +74,15 @@ class Experience:
             op = past.ops[call.op]
             cost = cost_of(outcome.usage)
             sample = Sample(
-                texts.get(outcome.text, ""), cost.completion_tokens, cost.thinking_tokens,
-                cost.cached_tokens / max(1, cost.prompt_tokens), cost.service_s,
-                outcome.fault, outcome.message, outcome.side,
-            )  # fmt: skip
+                texts.get(outcome.text, ""),
+                cost.completion_tokens,
+                cost.thinking_tokens,
+                cost.cached_tokens / max(1, cost.prompt_tokens),
+                cost.service_s,
+                outcome.fault,
+                outcome.message,
+                outcome.side,
+            )
             self.samples[OpKey(op.name, texts[op.text], op.result)][run].append(sample)
 
     def seconds_per_token(self) -> float | None:

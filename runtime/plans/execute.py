@@ -38,9 +38,13 @@ UNBOUNDED = Bounds()
 
 
 def program_of(
-    text: str, given: Given = NOTHING_GIVEN, bounds: Bounds = UNBOUNDED, *,
-    library: Mapping[str, Op[Any]] = STANDARD, name: str = "plan",
-) -> Callable[..., Any]:  # fmt: skip
+    text: str,
+    given: Given = NOTHING_GIVEN,
+    bounds: Bounds = UNBOUNDED,
+    *,
+    library: Mapping[str, Op[Any]] = STANDARD,
+    name: str = "plan",
+) -> Callable[..., Any]:
     """The program that a text says; its parameters are the text's. Raises BadProgram."""
     plan = read(text, library)
     check(plan, given, Bounds(bounds.steps, bounds.depth, effects=bounds.effects))

@@ -24,11 +24,36 @@ from nlpu.lifting import check_text
 from nlpu.runtime.plans.plan import Ref
 from nlpu.types.json_text import Twice, once
 
-RESERVED = frozenset({
-    "op", "driver", "function", "param", "return", "map", "reduce", "draw", "sample", "first",
-    "split", "given", "failed", "true", "false", "null", "user", "system", "untrusted", "str",
-    "bool", "int", "float", "judgement", "list", "json",
-})  # fmt: skip
+RESERVED = frozenset(
+    {
+        "op",
+        "driver",
+        "function",
+        "param",
+        "return",
+        "map",
+        "reduce",
+        "draw",
+        "sample",
+        "first",
+        "split",
+        "given",
+        "failed",
+        "true",
+        "false",
+        "null",
+        "user",
+        "system",
+        "untrusted",
+        "str",
+        "bool",
+        "int",
+        "float",
+        "judgement",
+        "list",
+        "json",
+    }
+)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 _TOKEN = re.compile(
     r"[ \t]*(?:(?P<ref>%[0-9]{1,6})"

@@ -44,9 +44,13 @@ from nlpu.types.from_schema import plain
 
 _KINDS: dict[type, type] = {tuple: list, Extra: dict, type(None): int}
 SETTINGS: dict[str, type] = {
-    "name": str, **{name: _KINDS.get(type(of), type(of)) for name, of in DEFAULTS.items()},
-    "at_limit": str, "processor": str, "retries": int, "calibration": list,
-}  # fmt: skip
+    "name": str,
+    **{name: _KINDS.get(type(of), type(of)) for name, of in DEFAULTS.items()},
+    "at_limit": str,
+    "processor": str,
+    "retries": int,
+    "calibration": list,
+}
 JSON_WORDS = ("true", "false", "null")
 MOST_CHARACTERS = 16_000_000
 _MOST_COUNT = 1_000_000
@@ -83,9 +87,12 @@ class _Reader:
         if self.ended:
             line.fail("nothing after the return line")
         known: dict[str, Callable[[Line], None]] = {
-            "op": self._op, "driver": self._driver, "function": self._function,
-            "param": self._param, "return": self._return,
-        }  # fmt: skip
+            "op": self._op,
+            "driver": self._driver,
+            "function": self._function,
+            "param": self._param,
+            "return": self._return,
+        }
         word = line.given(*known)
         if word:
             known[word](line)
@@ -141,9 +148,10 @@ class _Reader:
             line.refuse(column, f"no op is called {name}; define it, or use one of: {known}")
         found = self._library[name]
         return replace(
-            found, result=plain(found.result),
+            found,
+            result=plain(found.result),
             operands=tuple(replace(each, type=plain(each.type)) for each in found.operands),
-        )  # fmt: skip
+        )
 
     def _driver(self, line: Line) -> None:
         local = self._new(line, "driver")

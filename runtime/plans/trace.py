@@ -60,8 +60,12 @@ from nlpu.types.result import result_type
 from nlpu.value import CURRENT, Value, peek_content, peek_error, peek_label
 
 _HOW: dict[type, How] = {
-    Map: "map", Reduce: "reduce", Draws: "draw", First: "first", Gather: "value",
-}  # fmt: skip
+    Map: "map",
+    Reduce: "reduce",
+    Draws: "draw",
+    First: "first",
+    Gather: "value",
+}
 _LONG = 60  # characters of a literal that has a line of its own
 
 

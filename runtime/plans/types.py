@@ -21,8 +21,12 @@ from nlpu.types.from_schema import plain, schema_of, schema_type
 from nlpu.types.result import ResultType, choices_of, result_type, saying
 
 _PLAIN: dict[str, Any] = {
-    "str": str, "bool": bool, "int": int, "float": float, "judgement": Judgement,
-}  # fmt: skip
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "judgement": Judgement,
+}
 
 
 def read_type(line: Line) -> ResultType:

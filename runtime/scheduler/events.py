@@ -99,6 +99,15 @@ class AtBreakpoint(NamedTuple):
 
 
 Event = (
-    Attempt | Shared | Follows | Done | Failed | AskedAgain | Lost | RetryAfter | Dropped
-    | StopRun | AtBreakpoint
-)  # fmt: skip
+    Attempt
+    | Shared
+    | Follows
+    | Done
+    | Failed
+    | AskedAgain
+    | Lost
+    | RetryAfter
+    | Dropped
+    | StopRun
+    | AtBreakpoint
+)

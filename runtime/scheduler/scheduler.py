@@ -222,9 +222,13 @@ class Scheduler(Board):
         if sampling.seed is not None:
             sampling = sampling.drawn(node.work.sample, node.scope.path, node.draw)
         request = Request(
-            f"{run.number}:{seq}:{cost.attempts}", prompt, sampling,
-            op.result.constraint, -node.rank, op.result.probabilities,
-        )  # fmt: skip
+            f"{run.number}:{seq}:{cost.attempts}",
+            prompt,
+            sampling,
+            op.result.constraint,
+            -node.rank,
+            op.result.probabilities,
+        )
         attempt = queue.attempts[seq] = Attempt(node, request, queue, run, most)
         queue.alone = alone
         run.counts.waiting -= 1

@@ -32,7 +32,8 @@ from nlpu.runtime.terminal.eval.command import evaluate
 from nlpu.runtime.terminal.eval.tune import tune
 from nlpu.runtime.terminal.memory.command import app as memory
 from nlpu.runtime.terminal.repl.command import repl
-from nlpu.runtime.terminal.run.command import replay, resume, run
+from nlpu.runtime.terminal.run.again import replay, resume
+from nlpu.runtime.terminal.run.command import run
 from nlpu.runtime.terminal.serve import serve
 from nlpu.runtime.terminal.show.command import app as runs
 from nlpu.runtime.terminal.show.command import show

@@ -106,9 +106,13 @@ def usage(program: Program) -> str:
 
 
 def bind(
-    program: Program, words: Sequence[str], texts: Sequence[str] = (), *,
-    named: Mapping[str, Content] = NAMELESS, opened: Callable[[str], str] = _nothing_opens,
-) -> tuple[list[Any], dict[str, Any]]:  # fmt: skip
+    program: Program,
+    words: Sequence[str],
+    texts: Sequence[str] = (),
+    *,
+    named: Mapping[str, Content] = NAMELESS,
+    opened: Callable[[str], str] = _nothing_opens,
+) -> tuple[list[Any], dict[str, Any]]:
     """Arguments from words, contents by name and input texts. Raises Usage (rule 1).
 
     opened: gives the text of a file that a word names.
@@ -122,9 +126,13 @@ def bind(
 
 
 def _bind(
-    program: Program, places: list[Parameter], named: list[tuple[Parameter, str]],
-    ordered: list[str], texts: Sequence[str], opened: Callable[[str], str],
-) -> tuple[list[Any], dict[str, Any]]:  # fmt: skip
+    program: Program,
+    places: list[Parameter],
+    named: list[tuple[Parameter, str]],
+    ordered: list[str],
+    texts: Sequence[str],
+    opened: Callable[[str], str],
+) -> tuple[list[Any], dict[str, Any]]:
     given: dict[str, Any] = {}
     rest: list[Any] = []
     own = inspect.signature(program.function).parameters

@@ -101,5 +101,6 @@ def _passed_on(context: typer.Context) -> int:
     path = [str(Path(found.origin).parents[1]), os.environ.get("PYTHONPATH", "")]
     return subprocess.run(
         [sys.executable, "-m", f"benchmarks.{context.info_name}", *context.args],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}, check=False,
-    ).returncode  # fmt: skip
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
+        check=False,
+    ).returncode

@@ -183,10 +183,12 @@ def _disk(run_dir: Path) -> Check:
     roomy, writable = free_mb >= _LEAST_FREE_MB, os.access(place, os.W_OK)
     remedy = "choose another with --run-dir, NLPU_RUN_DIR or nlpu.toml"
     return Check(
-        "base", str(run_dir), roomy and writable,
+        "base",
+        str(run_dir),
+        roomy and writable,
         f"{free_mb} MB free{'' if writable else ', not writable'}",
         "" if roomy and writable else f"free some space, or {remedy}" if writable else remedy,
-    )  # fmt: skip
+    )
 
 
 def _engine(now: Settings, offline: bool, more: Sequence[Check]) -> Check:

@@ -92,10 +92,11 @@ Table = Annotated[
 Sheets = Annotated[
     Path | None,
     typer.Option(
-        "--sheets", metavar="PATH",
+        "--sheets",
+        metavar="PATH",
         help=f"A datasheet, or a folder of them. {_default('sheets', 'none')}",
     ),
-]  # fmt: skip
+]
 System = Annotated[
     str | None,
     typer.Option("--system", metavar="TEXT", help="System text of each op that has none itself."),

@@ -126,8 +126,11 @@ def test_the_command_prints_json() -> None:
     code = "from nlpu.runtime.terminal.app import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "bench", "overhead", "--help"],
-        capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "120"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "120"},
+    )
     assert done.returncode == 0, done.stderr
     assert "Usage: python -m benchmarks.overhead" in done.stdout
     assert "--repeats" in done.stdout and "--quick" in done.stdout and "--json" in done.stdout
@@ -137,8 +140,12 @@ def python(*words: str, at: Path) -> subprocess.CompletedProcess[str]:
     """What another interpreter says, in a directory that is not the project's."""
     return subprocess.run(
         [sys.executable, *words],
-        capture_output=True, text=True, check=False, cwd=at, env=environment(COLUMNS="120"),
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=at,
+        env=environment(COLUMNS="120"),
+    )
 
 
 MODULES = sorted(

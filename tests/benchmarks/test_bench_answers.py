@@ -38,25 +38,31 @@ Tell = Callable[[str], None]
 def _judged(number: int) -> dict[str, Any]:
     thing = ANIMALS[number % 4]
     return {
-        "op": "judge", "metric": "exact", "expected": number % 4 < 2,
+        "op": "judge",
+        "metric": "exact",
+        "expected": number % 4 < 2,
         "operands": {"question": "Is it a bird?", "text": f"Here is {thing} {number}."},
-    }  # fmt: skip
+    }
 
 
 def _classed(number: int) -> dict[str, Any]:
     choices = ["bird", "thing"] if number % 2 else ["thing", "bird", "fish"]
     return {
-        "op": "classify", "metric": "exact", "expected": ("bird", "thing")[number % 4 >= 2],
+        "op": "classify",
+        "metric": "exact",
+        "expected": ("bird", "thing")[number % 4 >= 2],
         "choices": choices,
         "operands": {"by": "kind", "text": f"A {ANIMALS[number % 4]}, {number}"},
-    }  # fmt: skip
+    }
 
 
 def _found(number: int) -> dict[str, Any]:
     return {
-        "op": "answer", "metric": "predicate", "expected": {"all": [f"room {number}"]},
+        "op": "answer",
+        "metric": "predicate",
+        "expected": {"all": [f"room {number}"]},
         "operands": {"question": "Where is it?", "text": f"It is in Room {number} or so."},
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
@@ -102,9 +108,14 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 
 
 def _measured(
-    data: Path, out: Path | None, half: str = "checking", items: int = 12, minutes: float = 1.0,
-    arms: tuple[str, ...] = OURS, tell: Tell = lambda line: None,
-) -> tuple[dict[str, Any], list[Line]]:  # fmt: skip
+    data: Path,
+    out: Path | None,
+    half: str = "checking",
+    items: int = 12,
+    minutes: float = 1.0,
+    arms: tuple[str, ...] = OURS,
+    tell: Tell = lambda line: None,
+) -> tuple[dict[str, Any], list[Line]]:
     results = Results(out)
     found = answers_data.families(data, half)
     figures = answers.everything(
@@ -154,8 +165,9 @@ def test_other_words_are_asked_anew(
     out = tmp_path / "out.jsonl"
     _measured(data, out, items=2, arms=("old", "new"))
     asked = len(engine.seen)
-    monkeypatch.setattr(isa, "judge", Op("judge", "Say yes or no.", OLD["judge"].operands,
-                                         OLD["judge"].result))  # fmt: skip
+    monkeypatch.setattr(
+        isa, "judge", Op("judge", "Say yes or no.", OLD["judge"].operands, OLD["judge"].result)
+    )
     figures, lines = _measured(data, out, items=2, arms=("old", "new"))
     assert len(engine.seen) - asked == 2 and len(lines) == 2 * 3 * 2 + 2
     assert figures["models"]["m"]["families"]["birds"]["new"]["items"] == 2
@@ -178,8 +190,11 @@ def test_work_comes_in_turn(data: Path) -> None:
     found = answers_data.families(data, "checking")
     work = list(answers_data.chunks(found, ["old", "new"], "checking", 12, ["new4"]))
     assert [(each.family.name, each.arm, len(each.cases)) for each in work[:4]] == [
-        ("birds", "old", 8), ("birds", "new", 8), ("birds", "new4", 8), ("kinds", "old", 8),
-    ]  # fmt: skip
+        ("birds", "old", 8),
+        ("birds", "new", 8),
+        ("birds", "new4", 8),
+        ("kinds", "old", 8),
+    ]
     assert work[2].half == "planning" and sum(each.half == "planning" for each in work) == 1
     parts = [(part.start, part.stop) for part in answers_data.rounds(50)]
     assert parts == [(0, 8), (8, 12), (12, 16), (16, 20), (20, 40), (40, 50)]
@@ -264,9 +279,21 @@ def test_calibrated_judgements_are_read_from_what_was_asked() -> None:
     def line(arm: str, half: str, number: int, chance: float | None, truth: bool) -> Line:
         said = chance is not None and chance > 0.5
         return Line(
-            "m", half, "a", str(number), arm, "w", float(said == truth), "", str(truth), "",
-            chance, 0, 0, 0.0,
-        )  # fmt: skip
+            "m",
+            half,
+            "a",
+            str(number),
+            arm,
+            "w",
+            float(said == truth),
+            "",
+            str(truth),
+            "",
+            chance,
+            0,
+            0,
+            0.0,
+        )
 
     planned = [line("new4", "planning", n, 0.2 + 0.2 * (n % 2), n % 2 == 1) for n in range(40)]
     asked = [line("new4", "checking", n, 0.22 + 0.16 * (n % 2), n % 2 == 1) for n in range(10)]
@@ -302,14 +329,29 @@ def test_scores_in_a_file_are_those_of_todays_metric(
 @pytest.mark.parametrize(
     ("op", "operands", "metric", "expected", "answers"),
     [
-        ("rank", {"criterion": "c", "texts": "1. a\n2. b"}, "exact", [2, 1],
-         {"[2, 1]": 1.0, "[1, 2]": 0.0, "no list": 0.0}),
-        ("judge", {"question": "q", "text": "t"}, "exact", False,
-         {"no": 1.0, "yes": 0.0, "perhaps": 0.0}),
-        ("answer", {"question": "q", "text": "t"}, "number", 21,
-         {"twenty-one": 1.0, "twenty": 0.0, "It is 21.": 1.0}),
+        (
+            "rank",
+            {"criterion": "c", "texts": "1. a\n2. b"},
+            "exact",
+            [2, 1],
+            {"[2, 1]": 1.0, "[1, 2]": 0.0, "no list": 0.0},
+        ),
+        (
+            "judge",
+            {"question": "q", "text": "t"},
+            "exact",
+            False,
+            {"no": 1.0, "yes": 0.0, "perhaps": 0.0},
+        ),
+        (
+            "answer",
+            {"question": "q", "text": "t"},
+            "number",
+            21,
+            {"twenty-one": 1.0, "twenty": 0.0, "It is 21.": 1.0},
+        ),
     ],
-)  # fmt: skip
+)
 def test_answers_are_read_back_from_their_lines(
     op: str, operands: dict[str, str], metric: str, expected: Any, answers: dict[str, float]
 ) -> None:

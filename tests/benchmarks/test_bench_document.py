@@ -42,8 +42,10 @@ def test_what_is_right(bench: ModuleType) -> None:
     assert bench.is_right(judged, "no") and not bench.is_right(judged, "yes, no")
     assert bench.is_right(asked, "It lifts 5 tonnes.") and not bench.is_right(asked, "15 tonnes")
     assert bench.scored([judged, asked], ["no", "six"]) == {
-        "right": 1, "right_judged": 1, "questions": 2
-    }  # fmt: skip
+        "right": 1,
+        "right_judged": 1,
+        "questions": 2,
+    }
 
 
 def test_both_conventions_ask_and_the_default_shares(

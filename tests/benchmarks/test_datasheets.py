@@ -47,12 +47,16 @@ def sheet(
 ) -> Datasheet:
     """Of a model that has so many cases right, in every draw."""
     mine = OpSheet(
-        op="colour", digest=digest or colour.digest.hex(), temperature=0.7, tokens=(90.2, 1.4),
+        op="colour",
+        digest=digest or colour.digest.hex(),
+        temperature=0.7,
+        tokens=(90.2, 1.4),
         cases=tuple(
             CaseDraws(id=str(n), draws=(0,) * 5, right=(0,) if n < right else (), once=0)
             for n in range(cases)
-        ), **facts,
-    )  # fmt: skip
+        ),
+        **facts,
+    )
     return Datasheet(model=model, ops={"colour": mine}, engine="local")
 
 
@@ -232,8 +236,9 @@ def test_correct_calls_are_counted_as_they_come(
 
 def test_a_sheet_is_made_and_put_beside_another(nlpu: Terminal, tmp_path: Path) -> None:
     one, other, cut = (tmp_path / f"{name}.json" for name in ("one", "other", "cut"))
-    ended = nlpu("bench", "datasheet", "judge", "--engine", "scripted", "--draws", "2",
-                 "--output", str(one))  # fmt: skip
+    ended = nlpu(
+        "bench", "datasheet", "judge", "--engine", "scripted", "--draws", "2", "--output", str(one)
+    )
     assert ended.code == 0 and "judge: at so many at once" in ended.out
     assert "answers are the same alone, 4 with 32 at once" in ended.out
     made = sheet_in(one)
@@ -249,8 +254,11 @@ def test_a_sheet_is_made_and_put_beside_another(nlpu: Terminal, tmp_path: Path) 
     ):
         ended = nlpu("bench", "datasheet", *words)
         assert ended.code == 2 and says in ended.err
-    for words in (("--op", "judge"), ("--sheet", str(one)), ("--op", "judge", "--sheet", str(one),
-                                                             "--profile", "judge")):  # fmt: skip
+    for words in (
+        ("--op", "judge"),
+        ("--sheet", str(one)),
+        ("--op", "judge", "--sheet", str(one), "--profile", "judge"),
+    ):
         ended = nlpu("bench", "throughput", *words)
         assert ended.code == 2 and "go together" in ended.err
 
@@ -270,8 +278,17 @@ def test_a_sheet_of_an_op_is_the_same_whatever_is_planned_from_it(
         f"from nlpu import nlop\n\n{declared}\ndef so(text: str) -> bool:\n"
         '    """Is it so?"""\n\nCASES = [({"text": f"t{n}"}, True) for n in range(6)]\n'
     )
-    ended = nlpu("bench", "datasheet", f"{tmp_path / 'mine.py'}:so", "--engine", "scripted",
-                 "--draws", "2", "--output", str(tmp_path / "so.json"))  # fmt: skip
+    ended = nlpu(
+        "bench",
+        "datasheet",
+        f"{tmp_path / 'mine.py'}:so",
+        "--engine",
+        "scripted",
+        "--draws",
+        "2",
+        "--output",
+        str(tmp_path / "so.json"),
+    )
     assert ended.code == 0, ended.err
     mine = sheet_in(tmp_path / "so.json").ops["so"]
     assert len(mine.cases) == 6 and [pace.calls for pace in mine.paces] == [6, 8, 32]

@@ -268,7 +268,20 @@ def fill(template: str, name: str, more: str = "") -> str:
 
 
 _FUNCTIONS = (
-    seen_in, taken, column, one, of, largest, section, listed, entry, having,
-    under, extreme, first, linear, fill,
-)  # fmt: skip
+    seen_in,
+    taken,
+    column,
+    one,
+    of,
+    largest,
+    section,
+    listed,
+    entry,
+    having,
+    under,
+    extreme,
+    first,
+    linear,
+    fill,
+)
 _LIFTED: dict[str, Callable[..., Any]] = {each.__name__: lift(each) for each in _FUNCTIONS}

@@ -30,8 +30,13 @@ from nlpu.testing.scripted import Seen
 Moves = Generator[Any, Any, None]
 Script = Callable[[], Moves]
 _ENDS = (  # rule 3
-    StopIteration, LookupError, TypeError, ValueError, AttributeError, AssertionError,
-)  # fmt: skip
+    StopIteration,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+)
 
 
 class NotMade(Exception):
@@ -79,8 +84,10 @@ class Gullible:
         self.goals = {plain(words): script for words, script in goals.items()}
         self.questions = [
             (step.args["question"], task.script, step.name)
-            for task in tasks.values() for step in task.plan.steps if step.do == "decide"
-        ]  # fmt: skip
+            for task in tasks.values()
+            for step in task.plan.steps
+            if step.do == "decide"
+        ]
 
     def __call__(self, seen: Seen) -> str:
         entries = json.loads(seen.operands.get("seen", "[]"))

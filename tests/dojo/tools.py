@@ -121,9 +121,14 @@ def _driver(tool: Any, name: str, function: Any, brings: Label, trusting: bool) 
         given = {} if field.default is PydanticUndefined else {"default": field.default}
         arguments.append(Argument(key, field.annotation, _role(tool.name, key), **given))
     return Driver(
-        name, tool.description, function, tuple(arguments), result_type(str),
-        effect_of(tool.name), USER if trusting else brings,
-    )  # fmt: skip
+        name,
+        tool.description,
+        function,
+        tuple(arguments),
+        result_type(str),
+        effect_of(tool.name),
+        USER if trusting else brings,
+    )
 
 
 def _role(tool: str, argument: str) -> Role:

@@ -168,8 +168,9 @@ def test_converse_fits_its_window_whatever_it_remembers(static: Path) -> None:
 
 
 def test_converse_answers_in_a_chat_of_what_was_said_last(static: Path) -> None:
-    engine = Scripted(lambda seen: f"So it is: {seen.chat[-1].text}." if seen.chat else "3",
-                      window=3000)  # fmt: skip
+    engine = Scripted(
+        lambda seen: f"So it is: {seen.chat[-1].text}." if seen.chat else "3", window=3000
+    )
 
     def tell(message: str) -> tuple[Turn, ...]:
         assert execute(lambda: converse(message, str(static)), engine=engine).error is None
@@ -177,8 +178,13 @@ def test_converse_answers_in_a_chat_of_what_was_said_last(static: Path) -> None:
 
     tell("Vera is here.")
     tell("She has a dog.")
-    chat = ["Vera is here.", "So it is: Vera is here..", "She has a dog.",
-            "So it is: She has a dog..", "So?"]  # fmt: skip
+    chat = [
+        "Vera is here.",
+        "So it is: Vera is here..",
+        "She has a dog.",
+        "So it is: She has a dog..",
+        "So?",
+    ]
     assert tell("So?") == chat_of(*chat).turns
     memories = engine.seen[-1].operands["memories"].splitlines()
     assert memories == ["Person: I have a dog."]  # none stands there twice

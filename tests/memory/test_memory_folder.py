@@ -33,13 +33,24 @@ def folder(where: Path, seed: int = 0, pooling: str = "mean_tokens", **files: An
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     torch.manual_seed(seed)
     config = transformers.XLMRobertaConfig(
-        vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=32, max_position_embeddings=66, initializer_range=0.5,
-    )  # fmt: skip
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=66,
+        initializer_range=0.5,
+    )
     transformers.XLMRobertaModel(config).save_pretrained(where)
     tokenizer.save(str(where / "tokenizer.json"))
-    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in [
-        ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]]  # fmt: skip
+    modules = [
+        {"path": path, "type": f"sentence_transformers.models.{kind}"}
+        for path, kind in [
+            ("", "Transformer"),
+            ("1_Pooling", "Pooling"),
+            ("2_Normalize", "Normalize"),
+        ]
+    ]
     modes = ("cls_token", "mean_tokens", "max_tokens", "lasttoken")
     told: dict[str, Any] = {
         "modules.json": modules,

@@ -162,8 +162,10 @@ def test_iterative_asks_through_the_scheduler_and_stands_on_the_receipt(tmp_path
         )
     assert run.result[0] == TALK[5]
     assert {part.name: part.calls for part in run.receipt.by_op} == {
-        "is_enough": 1, "missing": 1, "helps": len(TALK),
-    }  # fmt: skip
+        "is_enough": 1,
+        "missing": 1,
+        "helps": len(TALK),
+    }
 
 
 def test_iterative_survives_any_reply(tmp_path: Path) -> None:

@@ -238,9 +238,13 @@ def test_what_cannot_be_stored_or_asked_is_refused(tmp_path: Path) -> None:
     with memory(tmp_path) as store:
         talk(store)
         for text, more in [
-            ("\ud800", {}), (b"bytes", {}), ("x", {"source": "\udcff"}), ("x", {"importance": 9}),
-            ("x", {"time_s": 1.7e12}), ("x", {"time_s": math.nan}),
-        ]:  # fmt: skip
+            ("\ud800", {}),
+            (b"bytes", {}),
+            ("x", {"source": "\udcff"}),
+            ("x", {"importance": 9}),
+            ("x", {"time_s": 1.7e12}),
+            ("x", {"time_s": math.nan}),
+        ]:
             with pytest.raises(BadOperand):
                 store.write(text, **more)  # type: ignore[arg-type]
         for question in ("\udcff", None):

@@ -344,8 +344,10 @@ def test_equal_calls_get_the_mended_result() -> None:
 
 def test_an_heir_goes_on_where_it_was() -> None:
     def script(seen: Seen) -> Any:
-        return Say(stubborn(seen) if "many" in seen.instruction else "fast",
-                   seconds=1.0 if seen.instruction.startswith("How") else 1.5)  # fmt: skip
+        return Say(
+            stubborn(seen) if "many" in seen.instruction else "fast",
+            seconds=1.0 if seen.instruction.startswith("How") else 1.5,
+        )
 
     def program() -> Any:
         raced = first(count("x"), echo("y"))  # it is cancelled while it is asked again
@@ -395,14 +397,16 @@ def test_a_stream_says_that_it_begins_anew(wrong: list[str]) -> None:
 def test_what_was_no_result_is_wasted_and_all_of_it_adds_up(tmp_path: Path) -> None:
     engine = Scripted(stubborn)
     price = Price(prompt=1.0, completion=10.0)
-    run = execute(lambda: person.map(["a", "b"]), engine=engine, run_dir=tmp_path,
-                  prices={"main": price})  # fmt: skip
+    run = execute(
+        lambda: person.map(["a", "b"]), engine=engine, run_dir=tmp_path, prices={"main": price}
+    )
     receipt = run.receipt
     assert receipt.prompt_tokens == sum(len(seen.request.prompt) for seen in engine.seen)
     assert (receipt.calls, receipt.attempts, receipt.asked_again) == (2, 4, 2)
     assert 0 < receipt.wasted_nlops < receipt.nlops
-    assert receipt.money == pytest.approx(price.of(receipt.prompt_tokens, 0,
-                                                   receipt.completion_tokens))  # fmt: skip
+    assert receipt.money == pytest.approx(
+        price.of(receipt.prompt_tokens, 0, receipt.completion_tokens)
+    )
     assert "; 2 asked again" in str(receipt)
     (part,) = receipt.by_op
     assert part.asked_again == 2
@@ -434,8 +438,14 @@ def test_a_budget_stops_before_it_is_asked_again(tmp_path: Path) -> None:
     more = resumed(tmp_path, run, lambda: count("x"), engine=engine, budget=Budget(calls=2))
     assert more.result == 3
     assert len(engine.seen) == 2 and engine.seen[1].again  # it went on where it was
-    last = resumed(tmp_path, run, lambda: [count("x"), count("y")], budget=Budget(calls=2),
-                   engine=engine, changed=True)  # fmt: skip
+    last = resumed(
+        tmp_path,
+        run,
+        lambda: [count("x"), count("y")],
+        budget=Budget(calls=2),
+        engine=engine,
+        changed=True,
+    )
     assert last.status == "stopped" and len(engine.seen) == 2
 
 
@@ -445,10 +455,14 @@ ANSWERS = st.lists(st.sampled_from(["1", "one", "", "2"]), min_size=1, max_size=
 @given(
     answers=st.dictionaries(st.sampled_from("abcd"), ANSWERS, min_size=1),
     retries=st.integers(0, 3),
-    budget=st.builds(Budget, calls=st.none() | st.integers(0, 9),
-                     nlops=st.none() | st.floats(0, 3), tokens=st.none() | st.integers(0, 3000)),
+    budget=st.builds(
+        Budget,
+        calls=st.none() | st.integers(0, 9),
+        nlops=st.none() | st.floats(0, 3),
+        tokens=st.none() | st.integers(0, 3000),
+    ),
     room=st.integers(1, 4),
-)  # fmt: skip
+)
 def test_no_call_is_sent_more_often_and_nothing_is_overspent(
     answers: dict[str, list[str]], retries: int, budget: Budget, room: int
 ) -> None:
@@ -589,8 +603,9 @@ def test_a_run_of_the_first_convention_goes_on_with_asking_again(tmp_path: Path)
     def program() -> Any:
         return [int(count("x")), int(count("y"))]
 
-    run = execute(program, engine=stubborn, run_dir=tmp_path, convention=FIRST,
-                  budget=Budget(calls=3))  # fmt: skip
+    run = execute(
+        program, engine=stubborn, run_dir=tmp_path, convention=FIRST, budget=Budget(calls=3)
+    )
     engine = Scripted(stubborn)
     assert resumed(tmp_path, run, program, engine=engine, budget=Budget(calls=9)).result == [3, 3]
     (seen,) = engine.seen

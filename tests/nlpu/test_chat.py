@@ -326,9 +326,18 @@ TEMPLATES = {
     ),
 }
 SPECIAL = [
-    "<|im_start|>", "<|im_end|>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<s>",
-    "</s>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
-]  # fmt: skip
+    "<|im_start|>",
+    "<|im_end|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "[INST]",
+    "[/INST]",
+    "<s>",
+    "</s>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+]
 
 
 def rendered(template: str | None, messages: tuple[Message, ...]) -> str:
@@ -343,9 +352,12 @@ def rendered(template: str | None, messages: tuple[Message, ...]) -> str:
     for form in (told, [{"role": "user", "content": start}, *told[2:]]):
         try:
             return env.from_string(template or _PLAIN).render(
-                messages=form, add_generation_prompt=True, bos_token="<s>", eos_token="</s>",
+                messages=form,
+                add_generation_prompt=True,
+                bos_token="<s>",
+                eos_token="</s>",
                 raise_exception=refuse,
-            )  # fmt: skip
+            )
         except ValueError:
             continue
     raise AssertionError("the template takes none of its forms")

@@ -166,8 +166,13 @@ def test_a_base_model_gets_a_plain_layout(tokenizer: FileTokenizer) -> None:
 
 
 def test_templates_that_cannot_be_used(tokenizer: FileTokenizer, tmp_path: Any) -> None:
-    for template in ("{{ messages[0].role }}", "{{ messages }}{{ messages }}", "{{ ''.x.y }}",
-                     "{% no such tag %}", "{{ 1 / 0 }}"):  # fmt: skip
+    for template in (
+        "{{ messages[0].role }}",
+        "{{ messages }}{{ messages }}",
+        "{{ ''.x.y }}",
+        "{% no such tag %}",
+        "{{ 1 / 0 }}",
+    ):
         with pytest.raises(MissingPart, match="chat template"):
             frame_from_template(tokenizer, template)
     with pytest.raises(MissingPart, match=r"tokenizer\.json"):

@@ -25,9 +25,13 @@ def nlpu(
     place: Path, host: dict[str, str], *words: str, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
     done = subprocess.run(
-        [*COMMAND, *words], cwd=place, env=environment(**host), input=stdin, capture_output=True,
+        [*COMMAND, *words],
+        cwd=place,
+        env=environment(**host),
+        input=stdin,
+        capture_output=True,
         check=False,
-    )  # fmt: skip
+    )
     assert b"Traceback" not in done.stderr and done.returncode == 0, done.stderr
     return done
 
@@ -68,9 +72,13 @@ def test_words_and_lines_are_utf8_whatever_the_locale(
 
 def test_lines_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "repl", "--engine", "scripted"], cwd=tmp_path, env=environment(),
-        input=b"caf\xe9\n", capture_output=True, check=False,
-    )  # fmt: skip
+        [*COMMAND, "repl", "--engine", "scripted"],
+        cwd=tmp_path,
+        env=environment(),
+        input=b"caf\xe9\n",
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert b"stdin is not UTF-8 text (byte 3 is 0xe9); convert it first" in done.stderr
 

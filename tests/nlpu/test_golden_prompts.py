@@ -54,41 +54,48 @@ YES = "Answer yes or no."
 
 GOLDEN: dict[str, tuple[Op[Any], list[Any], str]] = {
     "a text": (
-        shorten, ["The heron stands\nin the pond."],
+        shorten,
+        ["The heron stands\nin the pond."],
         "<system>Say it in five words."
         "<user>Text:\n```\nThe heron stands\nin the pond.\n```\n\n<answer>",
     ),
     "a line": (
-        shorten, ["The heron stands."],
+        shorten,
+        ["The heron stands."],
         "<system>Say it in five words.<user>Text: The heron stands.\n\n<answer>",
     ),
     "a judge": (
-        judge, ["Is it wet?", "It rains."],
+        judge,
+        ["Is it wet?", "It rains."],
         f"<system>{JUDGE}\n{YES}<user>Text: It rains.\n\nQuestion: Is it wet?\n\n{YES}<answer>",
     ),
     "a record": (
-        order, ["Two lamps, please."],
+        order,
+        ["Two lamps, please."],
         f"<system>Read the order.\n{FORM}\nAn order as the shop writes it.\n"
         "item: the thing ordered, in the singular; at most 20 characters\n"
         f"pieces: at least 1; at most 99<user>Text: Two lamps, please.\n\n{FORM}<answer>",
     ),
     "a chat": (
-        reply, [TALK, "Be kind."],
+        reply,
+        [TALK, "Be kind."],
         "<system>Answer as the shop does.<user>Hello.<answer>Yes?"
         "<user>House rules: Be kind.\n\nA lamp.<answer>",
     ),
     "a document": (
-        judge, ["Is it wet?", LONG],
+        judge,
+        ["Is it wet?", LONG],
         f"<user>Text: {LONG}\n\n{JUDGE}\n\nQuestion: Is it wet?\n\n{YES}<answer>",
     ),
     "two examples": (
-        taught, ["Is it?", "It is."],
+        taught,
+        ["Is it?", "It is."],
         f"<system>{JUDGE}\n{YES}"
         f"<user>Text: It rains.\n\nQuestion: Is it wet?\n\n{YES}<answer>yes"
         f"<user>Text: It rains.\n\nQuestion: Is it dry?\n\n{YES}<answer>no"
         f"<user>Text: It is.\n\nQuestion: Is it?\n\n{YES}<answer>",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", GOLDEN)

@@ -112,8 +112,9 @@ def test_a_choice_begins_with_the_tokens_of_its_spellings() -> None:
     cut = lambda text: [whole[text]] if text in whole else [9, 9]  # noqa: E731
     assert beginnings(CHOICES, cut) == ((1, 2, 3), (4, 5))
     assert beginnings(CHOICES, lambda text: [ord(c) for c in text]) == (
-        (ord("Y"), ord("y")), (ord("N"), ord("n"))
-    )  # fmt: skip  # the blank begins both
+        (ord("Y"), ord("y")),
+        (ord("N"), ord("n")),
+    )  # the blank begins both
     assert beginnings(("tea", "team"), lambda text: [ord(c) for c in text]) == ()
 
 
@@ -225,9 +226,12 @@ def test_a_thinking_models_thoughts_are_not_weighed() -> None:
     engine = Scripted(lambda seen: Say("Hm.") if thinks(seen) else likely(seen))
     model = thinker(engine)
     request = Request(
-        "1", model.prompt(judge, ["Is it?", "It is so."]), judge.sampling,
-        judge.result.constraint, probabilities=True,
-    )  # fmt: skip
+        "1",
+        model.prompt(judge, ["Is it?", "It is so."]),
+        judge.sampling,
+        judge.result.constraint,
+        probabilities=True,
+    )
     reply = asyncio.run(model.attempt(request))
     assert reply.probabilities == pytest.approx((0.7313, 0.2687)) and reply.thinking == "Hm."
     assert [seen.request.probabilities for seen in engine.seen] == [False, True]
@@ -281,11 +285,18 @@ def test_vllm_is_asked_for_the_tokens_that_begin_the_choices(
 @pytest.mark.parametrize(
     "told",
     [
-        None, {}, [], {"top_logprobs": []}, {"top_logprobs": [None]}, {"top_logprobs": [{}]},
-        {"top_logprobs": [{"maybe": -1.0}]}, {"top_logprobs": [{"yes": "often"}]},
-        {"top_logprobs": [{"yes": 1e9}]}, {"top_logprobs": [{"yes": float("nan"), "no": -1.0}]},
+        None,
+        {},
+        [],
+        {"top_logprobs": []},
+        {"top_logprobs": [None]},
+        {"top_logprobs": [{}]},
+        {"top_logprobs": [{"maybe": -1.0}]},
+        {"top_logprobs": [{"yes": "often"}]},
+        {"top_logprobs": [{"yes": 1e9}]},
+        {"top_logprobs": [{"yes": float("nan"), "no": -1.0}]},
     ],
-)  # fmt: skip
+)
 def test_a_server_that_does_not_tell_is_at_fault(told: Any) -> None:
     dialect = Dialect("there", "m", 4096, True, True, False, False)
     usage = {"prompt_tokens": 1, "completion_tokens": 1}

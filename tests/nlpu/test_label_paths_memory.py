@@ -88,8 +88,12 @@ def writing(store: Memory) -> Path:
         _, default = written(store, Label())
         str(b)
         _, mine = written(store, USER)
-        return [*claims, (label_of(default), UNTRUSTED), (label_of(mine), b.label),
-                (label_of(store.store(f"{word}!", SYSTEM)), b.label)]  # fmt: skip
+        return [
+            *claims,
+            (label_of(default), UNTRUSTED),
+            (label_of(mine), b.label),
+            (label_of(store.store(f"{word}!", SYSTEM)), b.label),
+        ]
 
     return path
 
@@ -171,27 +175,41 @@ def windowing(store: Memory) -> Path:
         full = empty.append("x" * 150, a.label).append("y" * 150, b.label)
         paged = full.append("z" * 150, USER)
         claims = [
-            (empty.pin("p", a.label).label, a.label), (paged.label, both(a, b)),
+            (empty.pin("p", a.label).label, a.label),
+            (paged.label, both(a, b)),
             (empty.with_operands("o" * 400, label=b.label).label, b.label),
             (echo(full.value()), both(a, b)),
-        ]  # fmt: skip
+        ]
         assert current().label is USER  # nothing has been read yet
         made = full.append("z" * 150, USER, condense=lambda texts: str(echo(texts[0][:9])))
         claims += [(made.label, both(a, b)), *now(a.label)]
         claims += [(seen(full.data), both(a, b)), (seen(full.text), both(a, b))]
         link = next(word for word in paged.data().split() if word.startswith("mem:")).rstrip("]")
         claims += [(seen(lambda: store.read(link)), a.label)]
-        return [*claims, *((each.label, both(a, b)) for each in (
-            empty.append("mine"), empty.pin("mine"), empty.with_operands("mine"),
-        ))]  # fmt: skip
+        return [
+            *claims,
+            *(
+                (each.label, both(a, b))
+                for each in (
+                    empty.append("mine"),
+                    empty.pin("mine"),
+                    empty.with_operands("mine"),
+                )
+            ),
+        ]
 
     return path
 
 
 PATHS: dict[str, Any] = {
-    "read": reading, "write": writing, "operand": answering, "reflect": reflecting,
-    "review": reviewing, "window": windowing, "steered": steering,
-}  # fmt: skip
+    "read": reading,
+    "write": writing,
+    "operand": answering,
+    "reflect": reflecting,
+    "review": reviewing,
+    "window": windowing,
+    "steered": steering,
+}
 
 
 SLOW = pytest.mark.slow  # looking up by meaning takes its time

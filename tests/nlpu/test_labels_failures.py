@@ -112,8 +112,10 @@ def test_a_file_that_is_too_long_or_no_text_or_no_file(tmp_path: Path) -> None:
     assert execute(writes, person=YES).error is None
     short = files(tmp_path, brings=USER, most_bytes=20)
     looks: list[Callable[[], Any]] = [
-        lambda: short.read("long"), lambda: short.read("folder"), lambda: short.write("folder", "x")
-    ]  # fmt: skip
+        lambda: short.read("long"),
+        lambda: short.read("folder"),
+        lambda: short.write("folder", "x"),
+    ]
     for look in looks:
         labels: list[Label] = []
 
@@ -158,8 +160,6 @@ def test_later_lives_and_replays_know_it(tmp_path: Path, effect: Any, replay: bo
     first = execute(whole(UNTRUSTED), engine=Doomed(said, runs, grave, at=1), run_dir=runs)
     assert first.label is UNTRUSTED
     now = whole(UNTRUSTED if effect == "read" else USER)
-    again = resumed(
-        runs if replay else grave, first, now, engine=Scripted(said), replay=replay
-    )  # fmt: skip
+    again = resumed(runs if replay else grave, first, now, engine=Scripted(said), replay=replay)
     assert again.error is None and again.label is UNTRUSTED
     assert labels == [UNTRUSTED, UNTRUSTED]

@@ -19,7 +19,7 @@ from off_path_kit import (
     on_a_thread,
     send,
     there,
-)  # fmt: skip
+)
 
 from nlpu import Label, Value, lift
 from nlpu.errors import BadOperand, Refused

@@ -61,11 +61,19 @@ def test_examples_of_nothing_are_answers_to_the_same() -> None:
 
 
 @given(
-    st.sampled_from([str, bool, int, list[str]]), st.booleans(), st.booleans(),
-    st.sampled_from([FIRST, SECOND, SECOND.using(version="x", reminder=()),
-                     SECOND.using(version="y", reminder=(), place="user"),
-                     SECOND.using(version="z", examples="text")]),
-)  # fmt: skip
+    st.sampled_from([str, bool, int, list[str]]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(
+        [
+            FIRST,
+            SECOND,
+            SECOND.using(version="x", reminder=()),
+            SECOND.using(version="y", reminder=(), place="user"),
+            SECOND.using(version="z", examples="text"),
+        ]
+    ),
+)
 def test_no_turn_is_ever_empty(out: Any, has_system: bool, shows: bool, how: Convention) -> None:
     asked = op("Say it.", out, operands=0, system="Be brief." if has_system else None)
     right = {str: "a", bool: True, int: 1}.get(out, ["a"])

@@ -58,7 +58,7 @@ READ: list[tuple[Any, str, Any]] = [
     (Person, f"```\n{TEXT}\n```\n```\n{TEXT}\n```", None),
     (Person, f"```\n{TEXT}", None),
     (bool, "I say\n```\nyes\n```", None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("annotation", "text", "content"), READ, ids=[text for _, text, _ in READ])

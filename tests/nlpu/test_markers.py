@@ -41,8 +41,18 @@ PARTS = [
     "<div>",
 ]
 TEXT = st.lists(st.sampled_from(PARTS)).map("".join) | st.text()
-INNOCENT = ["<div>Hi</div>", "if (a<b) return;", "List<String> xs;", "1 < 2", "a[i] <= b",
-            "<html><s1>", "x|>y", "plain", "<a href='#'>", "std::vector<std::string>"]  # fmt: skip
+INNOCENT = [
+    "<div>Hi</div>",
+    "if (a<b) return;",
+    "List<String> xs;",
+    "1 < 2",
+    "a[i] <= b",
+    "<html><s1>",
+    "x|>y",
+    "plain",
+    "<a href='#'>",
+    "std::vector<std::string>",
+]
 
 
 @given(TEXT, st.sampled_from([OWN, USUAL]))
@@ -123,8 +133,9 @@ def test_a_reply_is_mended_only_if_something_was_broken() -> None:
     assert asked("plain", mark)[1].text == mark
     request, reply = asked("so <|im_end|>", f"so <{MARK}|im_end|>")
     assert reply.text == "so <|im_end|>"
-    assert all("<|im_end|>" not in turn.content for turn in request.prompt
-               if isinstance(turn, Message))  # fmt: skip
+    assert all(
+        "<|im_end|>" not in turn.content for turn in request.prompt if isinstance(turn, Message)
+    )
 
 
 def test_an_engine_that_does_not_know_them_says_so() -> None:

@@ -338,8 +338,11 @@ def test_sets_have_one_order_in_all_processes(tmp_path: Path) -> None:
     for seed in ("1", "2", "3"):
         ended = subprocess.run(
             [sys.executable, str(script), str(tmp_path / "runs"), name],
-            text=True, capture_output=True, env=os.environ | {"PYTHONHASHSEED": seed}, check=False,
-        )  # fmt: skip
+            text=True,
+            capture_output=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            check=False,
+        )
         assert ended.returncode == 0, ended.stderr[-500:]
         name = name or ended.stdout.strip()
 

@@ -42,8 +42,11 @@ def test_equal_ops_have_equal_digests_and_settings_change_them() -> None:
     first, second = op("Translate"), op("Translate")
     assert first == second and hash(first) == hash(second) and first.digest == second.digest
     changes: list[dict[str, Any]] = [
-        {"temperature": 0.5}, {"top_p": 0.5}, {"max_tokens": 9}, {"at_limit": "trim"},
-    ]  # fmt: skip
+        {"temperature": 0.5},
+        {"top_p": 0.5},
+        {"max_tokens": 9},
+        {"at_limit": "trim"},
+    ]
     digests = {first.using(**change).digest for change in changes} | {first.digest}
     assert len(digests) == 5
     assert first.using(processor="other").digest == first.digest  # it is in the key by identity
@@ -83,13 +86,25 @@ def test_bad_definitions_are_refused(function: Any) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"temperature": -1.0}, {"max_tokens": -1}, {"top_p": 0.0}, {"top_p": 1.5},
-        {"temperature": nan}, {"temperature": inf}, {"temperature": "hot"}, {"temperature": True},
-        {"repetition_penalty": nan}, {"repetition_penalty": inf}, {"repetition_penalty": 0},
-        {"max_tokens": 1.5}, {"max_tokens": 0}, {"max_tokens": "9"}, {"top_p": nan},
-        {"at_limit": "cut"}, {"at_limit": "trim", "out": bool},
+        {"temperature": -1.0},
+        {"max_tokens": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"temperature": nan},
+        {"temperature": inf},
+        {"temperature": "hot"},
+        {"temperature": True},
+        {"repetition_penalty": nan},
+        {"repetition_penalty": inf},
+        {"repetition_penalty": 0},
+        {"max_tokens": 1.5},
+        {"max_tokens": 0},
+        {"max_tokens": "9"},
+        {"top_p": nan},
+        {"at_limit": "cut"},
+        {"at_limit": "trim", "out": bool},
     ],
-)  # fmt: skip
+)
 def test_bad_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(BadOp, match=r"^op do_it: "):
         op("Do it", **settings)

@@ -189,7 +189,7 @@ OBJECTS: dict[str, Callable[[Path], Any]] = {
     "<bound method Op.map of Op long(text) -> ": lambda tmp: nlpu.op(LONG, name="long").map,
     "<bound method Op.reduce of Op wordy(text) ": lambda tmp: wordy.reduce,
     "<function lift(len) at": lambda tmp: lift(len),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("begins", OBJECTS)
@@ -274,11 +274,16 @@ def test_a_value_in_every_state() -> None:
 
     def program() -> str:
         kept.update(
-            call=echo("x"), map=echo.map(["a", "b"]), reduce=merge_all.reduce(["a", "b"]),
-            draws=echo.using(temperature=1.0)("x", samples=2), lifted=lift(len)("x"),
-            nested=spawn(lambda: "x"), first=first(echo("y")), driven=send("ann", "x"),
+            call=echo("x"),
+            map=echo.map(["a", "b"]),
+            reduce=merge_all.reduce(["a", "b"]),
+            draws=echo.using(temperature=1.0)("x", samples=2),
+            lifted=lift(len)("x"),
+            nested=spawn(lambda: "x"),
+            first=first(echo("y")),
+            driven=send("ann", "x"),
             failing=count("no number"),
-        )  # fmt: skip
+        )
         seen.update({name: told(value) for name, value in kept.items()})
         for value in kept.values():
             assert "<Value pending" in told(value) or value.ready

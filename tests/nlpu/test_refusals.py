@@ -60,73 +60,191 @@ def waited(**given: Any) -> Run:
 
 
 SETTINGS: list[tuple[type[NlpuError], str, Callable[..., Any], dict[str, Sequence[Any]]]] = [
-    (BadOp, "say", lambda **given: op("Say", **given), {
-        "name": TEXTS, "operands": WHOLES, "temperature": AMOUNTS, "processor": (*TEXTS, ""),
-        "repetition_penalty": (0, *AMOUNTS),
-    }),
-    (BadOp, "send", lambda **given: driver(**given)(send), {
-        "name": (*TEXTS, ""), "roles": (5, ["to"]), "brings": ("user", None), "label_of": (5,),
-        "audience": ("ann", 5, [5]), "idempotent": FLAGS, "deadline_s": (0, None, *TIMES),
-        "most_bytes": (*COUNTS, None),
-    }),
-    (Usage, "Limits", Limits, {
-        "thinking_tokens": WHOLES, "timeout_s": (0, None, *TIMES), "patience_s": (None, *TIMES),
-        "attempts": (*COUNTS, None), "backoff_s": AMOUNTS, "max_in_flight": COUNTS,
-        "unloaded_s_per_token": AMOUNTS, "saturated_tokens_per_s": (0, *AMOUNTS),
-    }),
+    (
+        BadOp,
+        "say",
+        lambda **given: op("Say", **given),
+        {
+            "name": TEXTS,
+            "operands": WHOLES,
+            "temperature": AMOUNTS,
+            "processor": (*TEXTS, ""),
+            "repetition_penalty": (0, *AMOUNTS),
+        },
+    ),
+    (
+        BadOp,
+        "send",
+        lambda **given: driver(**given)(send),
+        {
+            "name": (*TEXTS, ""),
+            "roles": (5, ["to"]),
+            "brings": ("user", None),
+            "label_of": (5,),
+            "audience": ("ann", 5, [5]),
+            "idempotent": FLAGS,
+            "deadline_s": (0, None, *TIMES),
+            "most_bytes": (*COUNTS, None),
+        },
+    ),
+    (
+        Usage,
+        "Limits",
+        Limits,
+        {
+            "thinking_tokens": WHOLES,
+            "timeout_s": (0, None, *TIMES),
+            "patience_s": (None, *TIMES),
+            "attempts": (*COUNTS, None),
+            "backoff_s": AMOUNTS,
+            "max_in_flight": COUNTS,
+            "unloaded_s_per_token": AMOUNTS,
+            "saturated_tokens_per_s": (0, *AMOUNTS),
+        },
+    ),
     (Usage, "Price", Price, {"prompt": AMOUNTS, "cached": AMOUNTS, "completion": AMOUNTS}),
-    (Usage, "budget", Budget, dict.fromkeys(
-        ("calls", "nlops", "tokens", "money", "seconds"), TIMES
-    )),
-    (Usage, "Computer", lambda **given: Computer(**({"engine": "scripted"} | given)), {
-        "engine": (5, [Scripted()], {"a": 5}, {5: "scripted"}), "api_key": TEXTS,
-        "run_dir": (5, "", b"x"), "durable": FLAGS, "clock": (5,), "person": (5,), "dry": FLAGS,
-        "seed": ("x", 1.5, None), "prices": (5, Price(), {"other": Price()}, {"main": 5}),
-        "limits": (5, None, {"other": Limits()}, {"main": 5}),
-    }),
-    (Usage, "a run", started, {
-        "budget": (5, "x", None), "gate": (5,), "stream": FLAGS, "header": (5,),
-        "estimates": (5, ["say"], {"say": nan}, {"say": -1}, {"say": "5"}),
-    }),
-    (Usage, "Scripted", engines("Scripted"), {
-        "window": COUNTS, "slots": COUNTS, "max_in_flight": COUNTS, "latency_s": TIMES,
-        "tokens_per_s": AMOUNTS, "model": (*TEXTS, ""),
-    }),
+    (
+        Usage,
+        "budget",
+        Budget,
+        dict.fromkeys(("calls", "nlops", "tokens", "money", "seconds"), TIMES),
+    ),
+    (
+        Usage,
+        "Computer",
+        lambda **given: Computer(**({"engine": "scripted"} | given)),
+        {
+            "engine": (5, [Scripted()], {"a": 5}, {5: "scripted"}),
+            "api_key": TEXTS,
+            "run_dir": (5, "", b"x"),
+            "durable": FLAGS,
+            "clock": (5,),
+            "person": (5,),
+            "dry": FLAGS,
+            "seed": ("x", 1.5, None),
+            "prices": (5, Price(), {"other": Price()}, {"main": 5}),
+            "limits": (5, None, {"other": Limits()}, {"main": 5}),
+        },
+    ),
+    (
+        Usage,
+        "a run",
+        started,
+        {
+            "budget": (5, "x", None),
+            "gate": (5,),
+            "stream": FLAGS,
+            "header": (5,),
+            "estimates": (5, ["say"], {"say": nan}, {"say": -1}, {"say": "5"}),
+        },
+    ),
+    (
+        Usage,
+        "Scripted",
+        engines("Scripted"),
+        {
+            "window": COUNTS,
+            "slots": COUNTS,
+            "max_in_flight": COUNTS,
+            "latency_s": TIMES,
+            "tokens_per_s": AMOUNTS,
+            "model": (*TEXTS, ""),
+        },
+    ),
     (Usage, "Scripted", Scripted, {"script": (5, [])}),
-    (Usage, "Say", lambda **given: Say(**({"text": "a"} | given)), {
-        "text": TEXTS, "tokens": WHOLES, "seconds": TIMES, "cached_tokens": WHOLES,
-    }),
-    (Usage, "HttpEngine", engines("HttpEngine"), {
-        "url": (*TEXTS, ""), "model": (*TEXTS, ""), "api_key": TEXTS, "max_in_flight": COUNTS,
-        "window": COUNTS, "tokenizer": (5, ""), "seed": ("no", 1), "priority": ("no", 1),
-    }),
+    (
+        Usage,
+        "Say",
+        lambda **given: Say(**({"text": "a"} | given)),
+        {
+            "text": TEXTS,
+            "tokens": WHOLES,
+            "seconds": TIMES,
+            "cached_tokens": WHOLES,
+        },
+    ),
+    (
+        Usage,
+        "HttpEngine",
+        engines("HttpEngine"),
+        {
+            "url": (*TEXTS, ""),
+            "model": (*TEXTS, ""),
+            "api_key": TEXTS,
+            "max_in_flight": COUNTS,
+            "window": COUNTS,
+            "tokenizer": (5, ""),
+            "seed": ("no", 1),
+            "priority": ("no", 1),
+        },
+    ),
     (Usage, "a model is given by its name", EmbeddedEngine, {"model": (*TEXTS, "")}),
-    (Usage, "EmbeddedEngine", EmbeddedEngine, {
-        "window": COUNTS, "max_in_flight": COUNTS, "threads": COUNTS,
-        "tell": (5,),
-    }),
-    (Usage, "TransformersEngine", engines("TransformersEngine"), {
-        "window": COUNTS, "max_in_flight": COUNTS,
-    }),
-    (Usage, "files", lambda **given: files(**({"root": "."} | given)), {
-        "root": (5, "", None), "brings": ("user",), "most_bytes": COUNTS,
-    }),
-    (Usage, "Gate", Gate, {
-        "breakpoints": ("hello", 5, [5], None), "stopped": FLAGS, "on_stop": (5,),
-    }),
-    (Usage, "Edits", Edits, {
-        "results": (5, "x", {"main/0": 5}), "ops": (["x"], None), "distrusted": (5, "main/0"),
-    }),
+    (
+        Usage,
+        "EmbeddedEngine",
+        EmbeddedEngine,
+        {
+            "window": COUNTS,
+            "max_in_flight": COUNTS,
+            "threads": COUNTS,
+            "tell": (5,),
+        },
+    ),
+    (
+        Usage,
+        "TransformersEngine",
+        engines("TransformersEngine"),
+        {
+            "window": COUNTS,
+            "max_in_flight": COUNTS,
+        },
+    ),
+    (
+        Usage,
+        "files",
+        lambda **given: files(**({"root": "."} | given)),
+        {
+            "root": (5, "", None),
+            "brings": ("user",),
+            "most_bytes": COUNTS,
+        },
+    ),
+    (
+        Usage,
+        "Gate",
+        Gate,
+        {
+            "breakpoints": ("hello", 5, [5], None),
+            "stopped": FLAGS,
+            "on_stop": (5,),
+        },
+    ),
+    (
+        Usage,
+        "Edits",
+        Edits,
+        {
+            "results": (5, "x", {"main/0": 5}),
+            "ops": (["x"], None),
+            "distrusted": (5, "main/0"),
+        },
+    ),
     (Usage, "ScriptedPerson", ScriptedPerson, {"approve": (5,), "settle": (5,), "answer": (5,)}),
-    (Usage, "an MCP server", lambda **given: pin(**({"where": ["x"], "manifest": "m"} | given)), {
-        "where": (5, [5]), "env": (5, {"KEY": 1}),
-    }),
+    (
+        Usage,
+        "an MCP server",
+        lambda **given: pin(**({"where": ["x"], "manifest": "m"} | given)),
+        {
+            "where": (5, [5]),
+            "env": (5, {"KEY": 1}),
+        },
+    ),
     (Usage, "wait", waited, {"timeout_s": ("5", True, [1])}),
     (Usage, "evaluate", evaluated, {"cache": (5, "")}),
     (Usage, "at least one name", evaluated, {"processors": (5, "main", [], [5])}),
     (Usage, "step", lambda **given: Gate().step(**given), {"calls": (-1, "5", 1.5)}),
     (Usage, "FakeClock", FakeClock, {"start_s": AMOUNTS}),
-]  # fmt: skip
+]
 EACH = [
     pytest.param(error, who, make, name, bad, id=f"{who}-{name}-{bad!r:.20}")
     for error, who, make, named in SETTINGS

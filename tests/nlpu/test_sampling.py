@@ -26,10 +26,18 @@ from nlpu.wire import Capabilities
 __all__ = ["servers"]  # a fixture
 
 SET: dict[str, Any] = {  # each field, not at its default
-    "max_tokens": 9, "temperature": 0.7, "top_p": 0.5, "top_k": 40, "min_p": 0.05,
-    "frequency_penalty": 0.5, "presence_penalty": -0.5, "repetition_penalty": 1.1,
-    "stop": ("\n\n", "END"), "seed": 7, "extra": {"typical_p": 0.9},
-}  # fmt: skip
+    "max_tokens": 9,
+    "temperature": 0.7,
+    "top_p": 0.5,
+    "top_k": 40,
+    "min_p": 0.05,
+    "frequency_penalty": 0.5,
+    "presence_penalty": -0.5,
+    "repetition_penalty": 1.1,
+    "stop": ("\n\n", "END"),
+    "seed": 7,
+    "extra": {"typical_p": 0.9},
+}
 NEW = ("top_k", "min_p", "stop", "seed", "extra")
 WARM = {"temperature": 1.0}
 
@@ -39,9 +47,15 @@ WARM = {"temperature": 1.0}
 
 def test_digests_are_those_of_before_there_was_sampling() -> None:
     many = echo.using(
-        temperature=0.7, top_p=0.5, repetition_penalty=1.2, max_tokens=7, at_limit="trim",
-        system="x", retries=3, examples=[("a", "b")],
-    )  # fmt: skip
+        temperature=0.7,
+        top_p=0.5,
+        repetition_penalty=1.2,
+        max_tokens=7,
+        at_limit="trim",
+        system="x",
+        retries=3,
+        examples=[("a", "b")],
+    )
     ops: dict[str, Op[Any]] = {
         "b26bfa8b1c2a9c422519f8b9d0ce4084": echo.using(temperature=0.7),
         "aadb5f701afb0524bed0d94897fba8e3": echo.using(temperature=1),
@@ -72,10 +86,15 @@ def test_keys_of_calls_are_those_of_before(tmp_path: Path) -> None:
     journal = Journal(next(tmp_path.glob("*.db")), read_only=True)
     journal.close()
     assert sorted(row[6] for row in journal.rows if row[0] == "issue") == [
-        "1a90100c9df8836e75b97506", "3618ad825717b513f6be2508", "3df47dc5643ce5458d825ba1",
-        "83ed46180e44663e2a594ede", "9657ce65b1fb602f0f452cdb", "a95654a7f143dbf7536a4a42",
-        "e5036ea1ca9bf9b72531fadb", "eb5a67f7cbd9cc3f183e5e0a",
-    ]  # fmt: skip
+        "1a90100c9df8836e75b97506",
+        "3618ad825717b513f6be2508",
+        "3df47dc5643ce5458d825ba1",
+        "83ed46180e44663e2a594ede",
+        "9657ce65b1fb602f0f452cdb",
+        "a95654a7f143dbf7536a4a42",
+        "e5036ea1ca9bf9b72531fadb",
+        "eb5a67f7cbd9cc3f183e5e0a",
+    ]
     assert "sampling" not in journal.rows[0][2]["can"]
 
 
@@ -102,14 +121,33 @@ def test_ops_share_an_answer_only_if_all_their_sampling_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [
-        ("top_k", 2**31), ("max_tokens", 2**31), ("max_tokens", 10**40), ("max_tokens", -1),
-        ("top_k", -1), ("top_k", 1.5), ("top_k", True), ("min_p", 1.1), ("min_p", float("nan")),
-        ("frequency_penalty", 3), ("presence_penalty", "much"), ("stop", ""), ("stop", [""]),
-        ("stop", 5), ("stop", ["a", None]), ("stop", "\ud800"), ("seed", -1), ("seed", SEEDS),
-        ("seed", 1.0), ("seed", True), ("extra", [1]), ("extra", {1: 2}), ("extra", None),
-        ("extra", {"a": object()}), ("extra", {"a": float("inf")}),
+        ("top_k", 2**31),
+        ("max_tokens", 2**31),
+        ("max_tokens", 10**40),
+        ("max_tokens", -1),
+        ("top_k", -1),
+        ("top_k", 1.5),
+        ("top_k", True),
+        ("min_p", 1.1),
+        ("min_p", float("nan")),
+        ("frequency_penalty", 3),
+        ("presence_penalty", "much"),
+        ("stop", ""),
+        ("stop", [""]),
+        ("stop", 5),
+        ("stop", ["a", None]),
+        ("stop", "\ud800"),
+        ("seed", -1),
+        ("seed", SEEDS),
+        ("seed", 1.0),
+        ("seed", True),
+        ("extra", [1]),
+        ("extra", {1: 2}),
+        ("extra", None),
+        ("extra", {"a": object()}),
+        ("extra", {"a": float("inf")}),
     ],
-)  # fmt: skip
+)
 def test_what_means_nothing_is_refused_where_it_is_given(name: str, wrong: Any) -> None:
     with pytest.raises(BadOp, match=f"^op echo: {name} must be "):
         echo.using(**{name: wrong})

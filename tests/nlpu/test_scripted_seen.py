@@ -27,18 +27,36 @@ CODEC = Codec(CharTokenizer(), scripted_frame())
 LONG = "The mill stands by the river. " * 40
 SAYINGS = st.lists(
     st.sampled_from(
-        ["Note: ", "Text:\n```\n", "\n", "```\n", "Answer: yes", "The text above is the Text.\n",
-         "left: ", "x", "Example:\n", LONG]
-    ), min_size=1, max_size=4,
-).map("".join)  # fmt: skip
+        [
+            "Note: ",
+            "Text:\n```\n",
+            "\n",
+            "```\n",
+            "Answer: yes",
+            "The text above is the Text.\n",
+            "left: ",
+            "x",
+            "Example:\n",
+            LONG,
+        ]
+    ),
+    min_size=1,
+    max_size=4,
+).map("".join)
 NAMES = st.lists(
     st.sampled_from(["text", "Text", "firstDraft", "first_draft", "FACTS", "x", "X", "_1", "left"]),
-    min_size=1, max_size=3, unique=True,
-)  # fmt: skip
+    min_size=1,
+    max_size=3,
+    unique=True,
+)
 WAYS = st.sampled_from(
-    [FIRST, SECOND, SECOND.using(version="text", examples="text"),
-     SECOND.using(version="user", place="user", reminder=())]
-)  # fmt: skip
+    [
+        FIRST,
+        SECOND,
+        SECOND.using(version="text", examples="text"),
+        SECOND.using(version="user", place="user", reminder=()),
+    ]
+)
 
 
 def saw(asked: Op[Any], *contents: Any, how: Convention = SECOND, again: Any = ()) -> Seen:

@@ -103,10 +103,16 @@ def test_what_cannot_be_said_is_refused_when_the_computer_is_made(given: Any, wh
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"operand": 5}, {"from_length": "x"}, {"questions": "question"}, {"contracts": (("int",),)},
-        {"gap": "\ud800"}, {"examples": "both"}, {"version": {}}, {"from_length": -1},
+        {"operand": 5},
+        {"from_length": "x"},
+        {"questions": "question"},
+        {"contracts": (("int",),)},
+        {"gap": "\ud800"},
+        {"examples": "both"},
+        {"version": {}},
+        {"from_length": -1},
     ],
-)  # fmt: skip
+)
 def test_a_convention_of_other_types_is_refused(wrong: Any) -> None:
     with pytest.raises(Usage, match=f"cannot be used: its {next(iter(wrong))} must be "):
         SECOND.using(**({"version": "mine"} | wrong))
@@ -167,11 +173,18 @@ def test_an_edited_run_from_the_terminal_says_so_too(nlpu: Terminal, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "odd"),
     [
-        ("system", 5), ("system", ["x"]), ("system", "\ud800"), ("system", None),
-        ("convention", 5), ("convention", "{"), ("convention", "[]"), ("convention", "[" * 5000),
-        ("convention", '{"version": "9"}'), ("convention", '{"version": {}}'),
+        ("system", 5),
+        ("system", ["x"]),
+        ("system", "\ud800"),
+        ("system", None),
+        ("convention", 5),
+        ("convention", "{"),
+        ("convention", "[]"),
+        ("convention", "[" * 5000),
+        ("convention", '{"version": "9"}'),
+        ("convention", '{"version": {}}'),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_voice_is_named_as_damage(tmp_path: Path, name: str, odd: Any) -> None:
     with Computer(Scripted("x"), run_dir=tmp_path) as machine:
         finish(machine.run(program, "a"))

@@ -57,8 +57,9 @@ def test_a_fault_is_raised_as_it_is_given() -> None:
     assert receipt.attempts == 3 and 30 < receipt.seconds < 40
 
 
-@pytest.mark.parametrize("rates", [{Overloaded: 1.1}, {Overloaded: 0.6, ServerFault: 0.6},
-                                   {Overloaded: -0.1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "rates", [{Overloaded: 1.1}, {Overloaded: 0.6, ServerFault: 0.6}, {Overloaded: -0.1}]
+)
 def test_shares_that_cannot_be_are_refused(rates: Any) -> None:
     with pytest.raises(Usage, match="shares of the requests"):
         mix(rates)
@@ -72,12 +73,20 @@ def test_a_plan_is_a_function() -> None:
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [
-        ("cached_tokens", -1), ("cached_tokens", 1.5), ("probabilities", (0.7,)),
-        ("probabilities", (0, 0)), ("probabilities", (0.5, 1.5)), ("probabilities", (-0.1, 1)),
-        ("probabilities", ("a", "b")), ("probabilities", 0.7), ("mass", 1.1), ("mass", -1),
-        ("mass", float("nan")), ("finish_length", "no"),
+        ("cached_tokens", -1),
+        ("cached_tokens", 1.5),
+        ("probabilities", (0.7,)),
+        ("probabilities", (0, 0)),
+        ("probabilities", (0.5, 1.5)),
+        ("probabilities", (-0.1, 1)),
+        ("probabilities", ("a", "b")),
+        ("probabilities", 0.7),
+        ("mass", 1.1),
+        ("mass", -1),
+        ("mass", float("nan")),
+        ("finish_length", "no"),
     ],
-)  # fmt: skip
+)
 def test_an_answer_that_no_engine_gives_is_refused(field: str, wrong: Any) -> None:
     with pytest.raises(Usage, match=f"^Say: {field} must be "):
         Say("yes", **{field: wrong})

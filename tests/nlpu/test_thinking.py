@@ -150,8 +150,13 @@ def test_a_run_counts_thinking_and_keeps_it_out_of_results(directory: Path, tmp_
     def program() -> Any:
         return echo(echo("x"))
 
-    run = execute(program, engine=engine, limits=Limits(thinking_tokens=64),
-                  run_dir=tmp_path / "runs", prices={"main": Price(completion=1e6)})  # fmt: skip
+    run = execute(
+        program,
+        engine=engine,
+        limits=Limits(thinking_tokens=64),
+        run_dir=tmp_path / "runs",
+        prices={"main": Price(completion=1e6)},
+    )
     receipt = run.receipt
     assert run.result == "fine"
     assert (receipt.calls, receipt.attempts, len(engine.seen)) == (2, 2, 4)
@@ -164,10 +169,16 @@ def test_thinking_is_reserved_in_the_budget(directory: Path) -> None:
     engine = Thinker(lambda seen: "t" if thinks(seen) else "a")
     engine.directory = directory
     limits, most = Limits(thinking_tokens=64), (64 + echo.max_tokens) / 100
-    assert execute(lambda: echo("x"), engine=engine, limits=limits,
-                   budget=Budget(nlops=most - 0.01)).status == "stopped"  # fmt: skip
-    assert execute(lambda: echo("x"), engine=engine, limits=limits,
-                   budget=Budget(nlops=most)).status == "done"  # fmt: skip
+    assert (
+        execute(
+            lambda: echo("x"), engine=engine, limits=limits, budget=Budget(nlops=most - 0.01)
+        ).status
+        == "stopped"
+    )
+    assert (
+        execute(lambda: echo("x"), engine=engine, limits=limits, budget=Budget(nlops=most)).status
+        == "done"
+    )
     text = 'op f(a: str) -> str max_tokens=36: "x"\n%1 = f "a"\nreturn %1'
     for nlops, status in ((0.99, "failed"), (1.0, "done")):
         plan = program_of(text, bounds=Bounds(nlops=nlops))

@@ -20,9 +20,16 @@ def test_forcing_shows_the_content() -> None:
     def program() -> Any:
         text, truth, number = echo("x"), yes("x"), count("x")
         return [
-            str(text), bool(truth), int(number), float(number), f"{number:04d}", number.value,
-            len(text), text[0], list(echo("y")),
-        ]  # fmt: skip
+            str(text),
+            bool(truth),
+            int(number),
+            float(number),
+            f"{number:04d}",
+            number.value,
+            len(text),
+            text[0],
+            list(echo("y")),
+        ]
 
     run = execute(program, engine=ANSWERS)
     assert run.result == ["a b", True, 12, 12.0, "0012", 12, 3, "a", ["a", " ", "b"]]
@@ -47,10 +54,17 @@ def test_values_are_not_hashable_and_not_compared() -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        lambda v: v + "!", lambda v: "!" + v, lambda v: v - 1, lambda v: 2 * v, lambda v: 1 / v,
-        lambda v: v < 3, lambda v: v <= 3, lambda v: sum([v]), lambda v: sorted([v, v]),
+        lambda v: v + "!",
+        lambda v: "!" + v,
+        lambda v: v - 1,
+        lambda v: 2 * v,
+        lambda v: 1 / v,
+        lambda v: v < 3,
+        lambda v: v <= 3,
+        lambda v: sum([v]),
+        lambda v: sorted([v, v]),
     ],
-)  # fmt: skip
+)
 def test_an_operator_says_to_use_the_content(use: Any) -> None:
     run = execute(lambda: use(echo("x")), engine=ANSWERS)
     assert isinstance(run.error.__cause__, TypeError)

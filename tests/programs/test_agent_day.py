@@ -70,11 +70,13 @@ def test_nobody_waits_but_for_those_they_meet(tmp_path: Path) -> None:
     """Four people's day takes no longer than two people's."""
     spans = [
         execute(
-            lived, village(tmp_path / str(len(names)), names), 3,
+            lived,
+            village(tmp_path / str(len(names)), names),
+            3,
             engine=Scripted(model, latency_s=1.0),
         ).receipt.span_s
         for names in (NAMES[:2], (*NAMES, "Dan"))
-    ]  # fmt: skip
+    ]
     assert spans[0] == spans[1] < 22
 
 

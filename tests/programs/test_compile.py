@@ -181,11 +181,16 @@ def test_any_plan_the_grammar_allows_ends_well_formed(seed: int) -> None:
 
     def any_plan() -> str:
         on = ["%1", "%2", "%3", "%6", 'a "text"', "100 %", "\n"]
-        return steps(*(
-            (dice.choice(names), dice.choice(["once", "each", "fold"]),
-             dice.choices(on, k=dice.randint(1, 3)))
-            for _ in range(dice.randint(1, 5))
-        ))  # fmt: skip
+        return steps(
+            *(
+                (
+                    dice.choice(names),
+                    dice.choice(["once", "each", "fold"]),
+                    dice.choices(on, k=dice.randint(1, 3)),
+                )
+                for _ in range(dice.randint(1, 5))
+            )
+        )
 
     for _ in range(12):
         made = outcome(Planning(*(any_plan() for _ in range(3))), "wish", TEXT)

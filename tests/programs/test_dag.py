@@ -57,8 +57,9 @@ def test_what_was_spawned_is_waited_for_where_it_joins() -> None:
     spawns = ["b", {"children": ["c"], "join_at": 2}]
     _, sent = played(
         line("a", ask("one", spawns=spawns), ask("two"), ask("three")),
-        line("b", ask("of b")), line("c", ask("of c"), ask("then c")),
-    )  # fmt: skip
+        line("b", ask("of b")),
+        line("c", ask("of c"), ask("then c")),
+    )
     order = last(sent)
     assert order.index("of b") < order.index("two")
     assert order.index("then c") < order.index("three")
@@ -77,14 +78,16 @@ def test_a_fork_goes_on_from_what_was_said(background: bool) -> None:
 def test_rounds_are_played_one_after_the_other_and_equal_requests_are_sent_each_time() -> None:
     told, sent = played(
         line("main", orchestrator=True, rounds=3, spawns=["a", "b"]),
-        line("a", ask("one")), line("b", ask("two")),
-    )  # fmt: skip
+        line("a", ask("one")),
+        line("b", ask("two")),
+    )
     assert told.requests == 6 and sorted(last(sent)) == ["one"] * 3 + ["two"] * 3
     assert all({*last(sent)[at : at + 2]} == {"one", "two"} for at in (0, 2, 4))
     _, sent = played(
         line("main", orchestrator=True, rounds=[{"spawns": ["b"]}, {"spawns": ["a"]}]),
-        line("a", ask("one")), line("b", ask("two")),
-    )  # fmt: skip
+        line("a", ask("one")),
+        line("b", ask("two")),
+    )
     assert last(sent) == ["two", "one"]
 
 
@@ -126,15 +129,18 @@ def test_roles_become_a_system_text_and_turns() -> None:
         ([line("a", ask("x", max_tokens=True))], "line 1: turns.0.max_tokens"),
         ([line("a", ask("x", spawns=["a"]))], "start each other: ['a', 'a']"),
         (
-            [line("r", ask("x", spawns=["a"])), line("a", ask("x", forks=["b"])),
-             line("b", ask("x", spawns=[{"children": ["a"]}]))],
+            [
+                line("r", ask("x", spawns=["a"])),
+                line("a", ask("x", forks=["b"])),
+                line("b", ask("x", spawns=[{"children": ["a"]}])),
+            ],
             "start each other: ['a', 'b', 'a']",
         ),
         ([line("a", {"messages": [{"role": "tool", "content": "x"}]})], "line 1: a message's role"),
         ([line("a", {"messages": [PICTURE]})], "no text"),
         ([line("a", {"messages": [{"role": "user"}]})], "no text"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_such_file_is_said_in_a_sentence(lines: list[Any], told: str) -> None:
     with pytest.raises(Usage, match=r"^[^\n]+$") as caught:
         played(*lines)

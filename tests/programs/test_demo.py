@@ -60,8 +60,12 @@ def test_what_a_model_says_is_scored_field_by_field() -> None:
     assert score(keys) == {**dict.fromkeys(FIELDS, 40), "whole": 40}
     wrong = keys[0].model_copy(update={"city": "Nowhere"})
     assert score([wrong, None, *keys[2:]]) == {
-        "amount": 39, "city": 38, "date": 39, "sender": 39, "whole": 38,
-    }  # fmt: skip
+        "amount": 39,
+        "city": 38,
+        "date": 39,
+        "sender": 39,
+        "whole": 38,
+    }
     assert score([])["whole"] == 0
 
 
@@ -117,14 +121,16 @@ def scores(judged: int, model: str = "smollm2-135m-instruct", **lives: Any) -> S
     took = Took(calls=40, nlops=13.8, prompt_tokens=6020, completion_tokens=1379, seconds=30.5)
     receipt = took.model_copy(update={"parallelism": 24.9, "bound_s": 26.0})
     counts = {"killed": True, "first": 21, "lost": 8, "second": 19, "again": 0} | lives
-    told = Lives(
-        run="abcdefgh", model=model, forecast=took, receipt=receipt, result=[], **counts
-    )  # fmt: skip
+    told = Lives(run="abcdefgh", model=model, forecast=took, receipt=receipt, result=[], **counts)
     right = dict.fromkeys((*FIELDS, "whole"), 40)
     return Scores(
-        lives=told, one_by_one=right, one_prompt=right, one_prompt_valid=True, reviews=24,
+        lives=told,
+        one_by_one=right,
+        one_prompt=right,
+        one_prompt_valid=True,
+        reviews=24,
         judged=judged,
-    )  # fmt: skip
+    )
 
 
 def test_what_is_printed_fits_eighty_columns() -> None:
@@ -153,8 +159,12 @@ def run_demo(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """The demo as a command."""
     return subprocess.run(
         [*COMMAND, "run", "demo", *options],
-        cwd=place, env=environment(NO_COLOR="1"), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=place,
+        env=environment(NO_COLOR="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_a_run_is_killed_and_no_answered_call_is_made_again(tmp_path: Path) -> None:

@@ -86,8 +86,12 @@ def test_facts_are_inferred_until_they_suffice() -> None:
 
 
 def test_it_halts_when_nothing_new_comes() -> None:
-    script = {"Give the numbers": "[1]", "with what follows": FACTS[0], "yes or no": "no",
-              "few words": "Ann"}  # fmt: skip
+    script = {
+        "Give the numbers": "[1]",
+        "with what follows": FACTS[0],
+        "yes or no": "no",
+        "few words": "Ann",
+    }
     run, _ = ran(selection_inference, answer, "Who is oldest?", FACTS, script=script)
     assert (run.result.answer, run.result.steps, run.receipt.calls) == ("Ann", [], 4)
     none = script | {"Give the numbers": "[]"}
@@ -239,10 +243,15 @@ def all_five() -> list[Value[Any]]:
         chain_of_thought(answer, "Which is older?", TEXT),
         selection_inference(answer, "Who is oldest?", FACTS, steps=2),
         self_correction(answer, "Which is older?", TEXT, rounds=1),
-        reflection(answer, "Which?", TEXT, check=lambda said: "" if "1690" in said else "No year.",
-                   attempts=2),
+        reflection(
+            answer,
+            "Which?",
+            TEXT,
+            check=lambda said: "" if "1690" in said else "No year.",
+            attempts=2,
+        ),
         weave(tell_on, "The lamp went out.", "Is this exciting?", width=2, depth=2),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -255,8 +264,9 @@ def test_they_end_whatever_the_model_says(seed: int) -> None:
         known = (seen.instruction, *seen.operands.values(), seen.request.id.split(":")[1])
         if seen.request.constraint is None or dice.random() < 0.3:
             return said.setdefault(known, dice.choice(strange))
-        return said.setdefault(known, {"choice": "yes", "json": "[1]"}.get(
-            seen.request.constraint.kind, "1"))  # fmt: skip
+        return said.setdefault(
+            known, {"choice": "yes", "json": "[1]"}.get(seen.request.constraint.kind, "1")
+        )
 
     def program() -> list[bool]:
         return [ends(idiom) for idiom in all_five()]

@@ -109,16 +109,25 @@ def test_a_scripted_trace_is_reproduced(tools: Tools) -> None:
         answer="Old.",
         ended="answer",
         steps=[
-            Step(thought="Both help.", actions=[
-                Action(tool="look", arguments={"what": "looms"}, observation="looms are old"),
-                Action(tool="add", arguments={"left": 1, "right": 2}, observation="3"),
-            ]),
-            Step(thought="I look.", actions=[
-                Action(tool="look", arguments={"what": "mills", "most": 1},
-                       observation="mills are old"),
-            ]),
+            Step(
+                thought="Both help.",
+                actions=[
+                    Action(tool="look", arguments={"what": "looms"}, observation="looms are old"),
+                    Action(tool="add", arguments={"left": 1, "right": 2}, observation="3"),
+                ],
+            ),
+            Step(
+                thought="I look.",
+                actions=[
+                    Action(
+                        tool="look",
+                        arguments={"what": "mills", "most": 1},
+                        observation="mills are old",
+                    ),
+                ],
+            ),
         ],
-    )  # fmt: skip
+    )
     assert sorted(map(str, tools.asked)) == ["('looms', 3)", "('mills', 1)", "(1, 2)"]
     assert "(1) Both help.\nlook(what='looms') gave:\nlooms are old" in trace.trace()
     assert str(trace) == "Old." and trace.trace().endswith("\n\nOld.")
@@ -180,9 +189,13 @@ def test_a_question_as_long_as_the_window_still_leaves_its_trace(tools: Tools) -
 def test_a_run_out_of_budget_goes_on_where_it_stopped(tools: Tools, tmp_path: Path) -> None:
     script = [step(ask("look", what="looms")), step(ask("look", what="mills")), answer("Old.")]
     first = execute(
-        act, "How old?", tools.all, engine=Scripted(script), run_dir=tmp_path,
+        act,
+        "How old?",
+        tools.all,
+        engine=Scripted(script),
+        run_dir=tmp_path,
         budget=Budget(calls=2),
-    )  # fmt: skip
+    )
     assert isinstance(first.error, BudgetExceeded)
     engine = Scripted(script[2:])
     again = resumed(tmp_path, first, act, "How old?", tools.all, engine=engine, budget=Budget())
@@ -230,11 +243,20 @@ def test_any_argument_name_will_do() -> None:
 # -- no malformed action ---------------------------------------------------------------------------
 
 BAD = [
-    "", "{", "look(looms)", '{"thought":"x"}', step(), step(ask("fly", to="Rome")),
-    step(ask("look")), step(ask("look", what=1)), step(ask("look", what="x", why="y")),
-    step(ask("add", left="one", right=2)), step(*(ask("add", left=n, right=0) for n in range(4))),
-    '{"thought":"x","next":{"answer":""}}', '{"thought":"x","next":{"tool":"look"}}',
-]  # fmt: skip
+    "",
+    "{",
+    "look(looms)",
+    '{"thought":"x"}',
+    step(),
+    step(ask("fly", to="Rome")),
+    step(ask("look")),
+    step(ask("look", what=1)),
+    step(ask("look", what="x", why="y")),
+    step(ask("add", left="one", right=2)),
+    step(*(ask("add", left=n, right=0) for n in range(4))),
+    '{"thought":"x","next":{"answer":""}}',
+    '{"thought":"x","next":{"tool":"look"}}',
+]
 
 
 @pytest.mark.parametrize("reply", BAD)

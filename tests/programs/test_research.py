@@ -56,8 +56,10 @@ def test_the_parts_and_the_whole_cite_pages_by_source_and_extent(store: Memory) 
     report = run.result
     check(report)
     assert [part.question for part in report.parts] == [
-        QUESTION, "Who keeps bees?", "What was painted?"
-    ]  # fmt: skip
+        QUESTION,
+        "Who keeps bees?",
+        "What was painted?",
+    ]
     quoted = {WHOLE[c.start : c.stop] for c in report.citations}
     assert quoted == {TALK[3].partition(": ")[2], TALK[2].partition(": ")[2]}
     assert len(report.citations) == 2  # what two parts rest on has one number

@@ -221,8 +221,11 @@ def test_a_process_that_is_killed_on_the_way_comes_to_the_end(tmp_path: Path) ->
     )
     found = json.loads(ended.stdout)
     assert (found["right"], found["kills"], found["again"], found["model"]) == (
-        True, 3, 0, "simulated"
-    )  # fmt: skip
+        True,
+        3,
+        0,
+        "simulated",
+    )
     assert 0.9 <= found["ratio"] <= 1.1
 
 
@@ -256,8 +259,18 @@ def test_a_model_that_is_wrong_about_one_sum_is_refused(tmp_path: Path) -> None:
 def drawn(nlpu: Terminal, tmp_path: Path) -> Path:
     """A datasheet that the command made on the scripted engine."""
     out = tmp_path / "sheet.json"
-    ended = nlpu("bench", "datasheet", "answer", "judge", "--engine", "scripted", "--draws", "3",
-                 "--output", str(out))  # fmt: skip
+    ended = nlpu(
+        "bench",
+        "datasheet",
+        "answer",
+        "judge",
+        "--engine",
+        "scripted",
+        "--draws",
+        "3",
+        "--output",
+        str(out),
+    )
     assert ended.code == 0 and "scripted, 3 draws a case" in ended.out
     assert "judge: what votes make of these draws" in ended.out and "majority of 5" in ended.out
     assert "judge: expected calibration error" in ended.out

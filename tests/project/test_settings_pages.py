@@ -35,11 +35,41 @@ PAGES = [DOCS / name for name in ("settings.md", "settings_runs.md", "settings_o
 ERRORS = (DOCS / "errors.md").read_text()
 
 GIVEN: list[Any] = [
-    op, Op.__call__, Value, lift, split, spawn, first, endorse, Label, Computer, Price, Limits,
-    Budget, Computer.start, Computer.run, Computer.resume, Computer.rerun, Computer.evaluate,
-    Computer.map, Edits, Gate, files, search, clock, McpServer, pin, ScriptedPerson,
-    EmbeddedEngine, HttpEngine, TransformersEngine, Scripted, Say, Seen, FakeClock,
-]  # fmt: skip
+    op,
+    Op.__call__,
+    Value,
+    lift,
+    split,
+    spawn,
+    first,
+    endorse,
+    Label,
+    Computer,
+    Price,
+    Limits,
+    Budget,
+    Computer.start,
+    Computer.run,
+    Computer.resume,
+    Computer.rerun,
+    Computer.evaluate,
+    Computer.map,
+    Edits,
+    Gate,
+    files,
+    search,
+    clock,
+    McpServer,
+    pin,
+    ScriptedPerson,
+    EmbeddedEngine,
+    HttpEngine,
+    TransformersEngine,
+    Scripted,
+    Say,
+    Seen,
+    FakeClock,
+]
 HAVE = {
     "Op": Op,
     "Value()": Value,
@@ -51,12 +81,22 @@ HAVE = {
     "Receipt": Receipt,
 }
 WORDS = {  # defaults that are no value
-    "by the type", "the function's", "untrusted", "no", "stop", "empty",
-}  # fmt: skip
+    "by the type",
+    "the function's",
+    "untrusted",
+    "no",
+    "stop",
+    "empty",
+}
 NAMESPACE = {
-    "Budget": Budget, "Integrity": Integrity, "Limits": Limits, "Path": Path, "USER": USER,
-    "UNTRUSTED": UNTRUSTED, "time": time,
-}  # fmt: skip
+    "Budget": Budget,
+    "Integrity": Integrity,
+    "Limits": Limits,
+    "Path": Path,
+    "USER": USER,
+    "UNTRUSTED": UNTRUSTED,
+    "time": time,
+}
 
 Defaults = dict[str, Any]  # name -> default
 

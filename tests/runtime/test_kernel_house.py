@@ -37,8 +37,11 @@ def test_a_port_is_small(port: type) -> None:
 
 def test_there_are_ports() -> None:
     assert {kind.__name__ for kind in found_ports()} == {
-        "CallsPort", "GraphPort", "OutsidePort", "ProgramsPort"
-    }  # fmt: skip
+        "CallsPort",
+        "GraphPort",
+        "OutsidePort",
+        "ProgramsPort",
+    }
 
 
 class Staged:

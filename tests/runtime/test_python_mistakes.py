@@ -77,10 +77,20 @@ def test_a_cause_that_says_more_is_kept(tmp_path: Path) -> None:
 
 
 FORGOTTEN: list[Any] = [
-    lambda v: v.upper(), json.dumps, lambda v: "".join([v]), lambda v: re.match("a", v),
-    lambda v: v % 2, lambda v: -v, lambda v: v(), range, Path, lambda v: setattr(v, "x", 1),
-    lambda v: operator.setitem(v, 0, 1), lambda v: Named(name=v), lambda v: [1][v],
-]  # fmt: skip
+    lambda v: v.upper(),
+    json.dumps,
+    lambda v: "".join([v]),
+    lambda v: re.match("a", v),
+    lambda v: v % 2,
+    lambda v: -v,
+    lambda v: v(),
+    range,
+    Path,
+    lambda v: setattr(v, "x", 1),
+    lambda v: operator.setitem(v, 0, 1),
+    lambda v: Named(name=v),
+    lambda v: [1][v],
+]
 
 
 class Named(BaseModel):

@@ -61,9 +61,12 @@ def started(text: str, file: str = "script.py", *words: str) -> str:
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(text.replace("{imports}", ""))
     done = subprocess.run(
-        [sys.executable, *(words or (file,))], env=environment(), text=True, capture_output=True,
+        [sys.executable, *(words or (file,))],
+        env=environment(),
+        text=True,
+        capture_output=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -250,9 +253,13 @@ def test_a_script_that_would_begin_runs_again_is_not_loaded(nlpu: Terminal) -> N
 def test_code_without_a_file_is_told_so(nlpu: Terminal) -> None:
     text = SCRIPT.replace("{imports}", "") + "begin(aside, Book('a'))\n"
     done = subprocess.run(
-        [sys.executable, "-"], input=text, env=environment(), text=True, capture_output=True,
+        [sys.executable, "-"],
+        input=text,
+        env=environment(),
+        text=True,
+        capture_output=True,
         check=True,
-    )  # fmt: skip
+    )
     ended = nlpu("resume", done.stdout.strip())
     assert ended.code == 2 and "it was defined in a notebook, at a prompt or by exec" in ended.err
 
@@ -272,8 +279,9 @@ def test_an_engine_without_a_name_is_asked_for_where_it_is_needed(nlpu: Terminal
 
 
 def test_several_processors_are_replayed_without_them(nlpu: Terminal) -> None:
-    with computer({"one": Scripted({"Repeat": "x"}), "two": Scripted({"Repeat": "y"})},
-                  run_dir=RUNS) as machine:  # fmt: skip
+    with computer(
+        {"one": Scripted({"Repeat": "x"}), "two": Scripted({"Repeat": "y"})}, run_dir=RUNS
+    ) as machine:
         run = machine.run(go)
     assert texts(nlpu("replay", run.name, "--json")) == ["x", "x"]
     assert shape_of(record_of(run.name)).partial == ""
@@ -321,9 +329,13 @@ def test_what_would_be_read_as_another_value_is_given_again_by_python_alone(
         f"        print(computer.run(go, {given}).name)\n"
     )
     done = subprocess.run(
-        [sys.executable, "p.py"], cwd=tmp_path, env=environment(), text=True, capture_output=True,
+        [sys.executable, "p.py"],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        capture_output=True,
         check=True,
-    )  # fmt: skip
+    )
     for command in (["resume"], ["run", "--from"]):
         ended = nlpu(*command, done.stdout.strip(), "--run-dir", str(tmp_path / "runs"))
         assert (ended.code == 0) is is_enough, ended.err

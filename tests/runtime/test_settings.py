@@ -338,9 +338,13 @@ def test_reading_is_quick_and_light(place: Path) -> None:
         "print([m for m in ('nlpu.ops.op', 'typer', 'pydantic') if m in sys.modules], min(took))"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=place,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=place,
         env=environment(PYTHONPATH=str(ROOT)),
-    )  # fmt: skip
+    )
     loaded, _, seconds = ended.stdout.rpartition(" ")
     assert loaded == "[]" and float(seconds) < 0.002
 
@@ -348,9 +352,15 @@ def test_reading_is_quick_and_light(place: Path) -> None:
 # -- truths are no numbers ---------------------------------------------------------------------
 
 NUMERIC = {
-    Budget: (), Limits: (), Scripted: (), EmbeddedEngine: (), HttpEngine: (URL,),
-    VllmServer: ("m",), TransformersEngine: (".",), Computer: (Scripted(),),
-}  # fmt: skip
+    Budget: (),
+    Limits: (),
+    Scripted: (),
+    EmbeddedEngine: (),
+    HttpEngine: (URL,),
+    VllmServer: ("m",),
+    TransformersEngine: (".",),
+    Computer: (Scripted(),),
+}
 PLACES = [
     (made, name)
     for made in NUMERIC

@@ -114,14 +114,22 @@ def test_no_command_shows_a_password(
     name = run_of(nlpu)["run_id"]
     wrong = postgres.url("nowhere", password="wr%2Fng-w%40rd")
     commands = [
-        ("runs",), ("runs", "--json"), ("show", name), ("show", "nosuch"), ("resume", "nosuch"),
-        ("doctor", "--offline"), ("doctor", "--offline", "--json"), ("runs", "--store", wrong),
-        ("run", "ask", "a", *SCRIPTED, "--store", wrong, "--json"), ("doctor", "--store", wrong),
-        ("memory", "stats", "--store", wrong), ("run", "ask", "a", "--engine", wrong),
+        ("runs",),
+        ("runs", "--json"),
+        ("show", name),
+        ("show", "nosuch"),
+        ("resume", "nosuch"),
+        ("doctor", "--offline"),
+        ("doctor", "--offline", "--json"),
+        ("runs", "--store", wrong),
+        ("run", "ask", "a", *SCRIPTED, "--store", wrong, "--json"),
+        ("doctor", "--store", wrong),
+        ("memory", "stats", "--store", wrong),
+        ("run", "ask", "a", "--engine", wrong),
         ("run", "ask", "a", *SCRIPTED, "--store", wrong.replace("%40", "@")),
         ("runs", "--store", wrong.replace("postgresql", "mysql")),
         ("runs", "--store", wrong.replace("%2F", "%zz")),
-    ]  # fmt: skip
+    ]
     for words in commands:
         ended = nlpu(*words)
         for secret in ("s3cret", "wr/ng", "ng-w", "w@rd", "w%40rd"):

@@ -85,8 +85,9 @@ def test_rows_of_a_table(nlpu: Terminal, folder: Path) -> None:
     ended = nlpu(*each("in.csv"))
     assert texts(ended.out) == ['a, "q"\nline two', "b"]
     assert [(line["id"], line["result"]["times"]) for line in lines(ended.out)] == [
-        ("7", 3), ("8", 1),
-    ]  # fmt: skip
+        ("7", 3),
+        ("8", 1),
+    ]
     (folder / "in.tsv").write_text("text\ttimes\nc\t4\n")
     assert lines(nlpu(*each("in.tsv")).out)[0]["result"]["times"] == 4
 
@@ -186,8 +187,12 @@ def test_several_that_are_none_are_told_at_once(nlpu: Terminal, folder: Path) ->
     (folder / "in.jsonl").write_text('nope\n"a"\n{"txt": 1}\n' + "nope\n" * 9)
     told = nlpu(*each("in.jsonl")).err
     assert [f"in.jsonl:{line}" in told for line in (1, 2, 3, 4, 9)] == [
-        True, False, True, True, False,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_what_does_not_go_together(nlpu: Terminal, folder: Path) -> None:
@@ -309,9 +314,14 @@ def test_a_program_that_is_busy_does_not_outlast_the_seconds(folder: Path) -> No
     (folder / "in.jsonl").write_text('"a"\n"b"\n')
     args = ("run", "mine.py:busy", *SCRIPTED, "--each", "in.jsonl", "--seconds", "0.2", "--json")
     ended = subprocess.run(
-        [*COMMAND, *args, "--out", "out"], cwd=folder, env=environment(), capture_output=True,
-        text=True, timeout=60, check=False,
-    )  # fmt: skip
+        [*COMMAND, *args, "--out", "out"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert ended.returncode == 3 and "busy in Python" in ended.stderr
     assert json.loads(ended.stdout)["error"]["type"] == "DeadlineExceeded"
 
@@ -359,9 +369,13 @@ def started(folder: Path, url: str) -> subprocess.Popen[str]:
     """The command as a process, once it has written its first line."""
     args = ("run", "mine.py:go", "--each", "in.jsonl", "--out", "out.jsonl", "--engine", url)
     process = subprocess.Popen(
-        [*COMMAND, *args, "--at-once", "2"], cwd=folder, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [*COMMAND, *args, "--at-once", "2"],
+        cwd=folder,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     part, end = folder / "out.jsonl.part", time.monotonic() + 60
     while not (part.exists() and part.stat().st_size):
         assert process.poll() is None and time.monotonic() < end
@@ -374,9 +388,13 @@ def test_ctrl_c_stops_it_and_a_second_process_waits_its_turn(folder: Path) -> No
     with fault_server("--rate", "slow:1.5=1") as url, started(folder, url) as process:
         args = ("run", "mine.py:go", "--each", "in.jsonl", "--out", "out.jsonl", "--engine", url)
         other = subprocess.run(
-            [*COMMAND, *args], cwd=folder, env=environment(), capture_output=True, text=True,
+            [*COMMAND, *args],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
         assert other.returncode == 1 and "another process is writing out.jsonl.part" in other.stderr
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
@@ -384,9 +402,13 @@ def test_ctrl_c_stops_it_and_a_second_process_waits_its_turn(folder: Path) -> No
         assert "interrupted" in err and "the same command again" in err
         assert 1 <= len(lines((folder / "out.jsonl.part").read_text())) < 12
         again = subprocess.run(
-            [*COMMAND, *args], cwd=folder, env=environment(), capture_output=True, text=True,
+            [*COMMAND, *args],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
     assert again.returncode == 0 and "of them before" in again.stderr
     assert texts((folder / "out.jsonl").read_text()) == [str(number) for number in range(12)]
 

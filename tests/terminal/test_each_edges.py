@@ -88,8 +88,10 @@ def test_of_the_runs_of_one_input_the_last_counts(nlpu: Terminal, tmp_path: Path
     assert [item.result for item in items] == [1, 2]
     (listed,) = nlpu("runs", "--run-dir", "runs", "--json").json
     assert (listed["arguments"], listed["result"], listed["status"]) == (
-        "2 inputs", "2 done", "done",
-    )  # fmt: skip
+        "2 inputs",
+        "2 done",
+        "done",
+    )
     assert prune(tmp_path / "runs", -60.0, True, True).removed == ["numbers"]
 
 

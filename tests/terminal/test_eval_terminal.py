@@ -363,9 +363,12 @@ class Life:
 
     def command(self, *words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*COMMAND, *words, "--run-dir", str(self.runs), "--json"], cwd=self.directory,
-            env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [*COMMAND, *words, "--run-dir", str(self.runs), "--json"],
+            cwd=self.directory,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def sent(self) -> list[str]:
         lines = self.log.read_bytes().split(b"\n")[:-1] if self.log.exists() else []

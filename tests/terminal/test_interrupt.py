@@ -61,9 +61,14 @@ carry_out(Job(Closing("scripted"), lambda machine, _: machine.start(lambda: "lat
 def started(cwd: Path, *words: str, group: bool = True) -> Iterator[subprocess.Popen[str]]:
     """``nlpu`` as a process of its own."""
     process = subprocess.Popen(
-        [*COMMAND, *words], cwd=cwd, env=environment(), text=True, start_new_session=group,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [*COMMAND, *words],
+        cwd=cwd,
+        env=environment(),
+        text=True,
+        start_new_session=group,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         yield process
     finally:
@@ -110,8 +115,11 @@ def test_ctrl_c_stops_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
         )
         whole = subprocess.run(
             [*COMMAND, *BOOK, "--engine", url, "--json"],
-            cwd=tmp_path, env=environment(), capture_output=True, check=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            check=True,
+        )
     told, anew = json.loads(done.stdout), json.loads(whole.stdout)
     assert told["receipt"]["reused"] == record.calls
     assert told["receipt"]["calls"] + record.calls == anew["receipt"]["calls"]
@@ -119,9 +127,10 @@ def test_ctrl_c_stops_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_json_tells_of_an_interrupt_too(tmp_path: Path) -> None:
-    with fault_server(*STUCK) as url, started(
-        tmp_path, *BOOK, "--engine", url, "--json"
-    ) as process:  # fmt: skip
+    with (
+        fault_server(*STUCK) as url,
+        started(tmp_path, *BOOK, "--engine", url, "--json") as process,
+    ):
         until(lambda: has_calls(tmp_path))
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=20)
@@ -143,9 +152,13 @@ def test_ctrl_c_while_the_outcome_is_told(tmp_path: Path) -> None:
 
 def test_ctrl_c_after_the_outcome_takes_nothing_back(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CLOSING], cwd=tmp_path, env=environment(), capture_output=True,
-        text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", CLOSING],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "late\n" and "interrupted" not in done.stderr
 
 
@@ -242,9 +255,12 @@ def test_a_script_of_ones_own_is_ended_as_the_docs_say(
     (tmp_path / "p.py").write_text(STUCK_IN_C)
     (tmp_path / "own.py").write_text(OWN)
     with subprocess.Popen(
-        [sys.executable, "own.py", *words], cwd=tmp_path, env=environment(), text=True,
+        [sys.executable, "own.py", *words],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
         stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stderr is not None
         assert "begun" in process.stderr.readline()
         if not words:
@@ -257,9 +273,14 @@ def test_a_script_of_ones_own_is_ended_as_the_docs_say(
 def test_a_second_ctrl_c_ends_a_session_that_is_busy_in_c(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(STUCK_IN_C)
     with subprocess.Popen(
-        [*COMMAND, "repl", "--engine", "scripted"], cwd=tmp_path, env=environment(), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
+        [*COMMAND, "repl", "--engine", "scripted"],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         assert process.stdin is not None and process.stderr is not None
         process.stdin.write("run p.py:go\n")
         process.stdin.flush()
@@ -284,9 +305,12 @@ with Watchdog(True) as watchdog:
 @pytest.mark.parametrize(("overdue_s", "told"), [("0.1", "late\n"), ("None", "pressed\n")])
 def test_a_process_that_hears_no_signal_is_killed(overdue_s: str, told: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", DEAF.replace("OVERDUE_S", overdue_s)], env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
+        [sys.executable, "-c", DEAF.replace("OVERDUE_S", overdue_s)],
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "deaf\n"
         out, _ = pressed(process) if overdue_s == "None" else process.communicate(timeout=20)
@@ -336,9 +360,13 @@ def test_nothing_is_left_of_the_process_beside(tmp_path: Path) -> None:
         "try:\n    os.waitpid(-1, os.WNOHANG)\nexcept ChildProcessError:\n    print('none')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), text=True, check=True,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        check=True,
         capture_output=True,
-    )  # fmt: skip
+    )
     assert done.stdout.endswith("none\n")
 
 
@@ -355,8 +383,11 @@ def test_a_killed_run_is_listed_as_stopped_and_resumes(tmp_path: Path) -> None:
     with fault_server() as url:
         done = subprocess.run(
             [*COMMAND, "resume", record.name, "--engine", url, "--json"],
-            cwd=tmp_path, env=environment(), capture_output=True, check=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            check=True,
+        )
     assert json.loads(done.stdout)["receipt"]["reused"] == record.calls
 
 
@@ -367,8 +398,12 @@ def test_a_second_process_is_told_that_the_run_is_live(tmp_path: Path) -> None:
         assert record is not None
         second = subprocess.run(
             [*COMMAND, "resume", record.name[:5], "--json"],
-            cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert second.returncode == 1
         assert f"being executed by process {process.pid}" in second.stderr
         told = json.loads(second.stdout)
@@ -411,9 +446,13 @@ def test_ctrl_c_while_modules_load_is_one_line_and_one_object(tmp_path: Path, mo
         "from nlpu.runtime.terminal.__main__ import main\nmain()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", start], cwd=tmp_path, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-c", start],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stderr is not None
     assert process.stderr.readline() == "loading\n"
     process.send_signal(signal.SIGINT)

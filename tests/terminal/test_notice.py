@@ -15,8 +15,20 @@ from terminal_fixture import COMMAND, environment
 
 from tests.project.test_architecture import fresh
 
-HEAVY = ("torch", "transformers", "chromadb", "numpy", "networkx", "xllamacpp", "tokenizers",
-         "huggingface_hub", "matplotlib", "mcp", "onnxruntime", "jinja2")  # fmt: skip
+HEAVY = (
+    "torch",
+    "transformers",
+    "chromadb",
+    "numpy",
+    "networkx",
+    "xllamacpp",
+    "tokenizers",
+    "huggingface_hub",
+    "matplotlib",
+    "mcp",
+    "onnxruntime",
+    "jinja2",
+)
 LATER = (
     "typer",
     "rich",
@@ -28,8 +40,19 @@ LATER = (
     "nlpu.ops.op",
     *HEAVY,
 )
-LIGHT = ["--version", "--help", "run --help", "runs", "show nosuch", "resume nosuch", "run nosuch",
-         "run ask Hi --engine scripted", "memory --help", "bench --help", "doctor"]  # fmt: skip
+LIGHT = [
+    "--version",
+    "--help",
+    "run --help",
+    "runs",
+    "show nosuch",
+    "resume nosuch",
+    "run nosuch",
+    "run ask Hi --engine scripted",
+    "memory --help",
+    "bench --help",
+    "doctor",
+]
 
 
 def test_a_command_is_acknowledged_before_anything_is_loaded() -> None:
@@ -49,9 +72,14 @@ def test_what_needs_no_model_loads_none(command: str, tmp_path: Path) -> None:
         f"print('loaded:', [name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env=environment(), timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        timeout=60,
+    )
     assert done.stdout.splitlines()[-1] == "loaded: []", done.stderr
 
 
@@ -119,9 +147,13 @@ def test_a_terminal_that_erases_nothing_gets_no_notice(tmp_path: Path) -> None:
 
 def test_a_pipe_gets_no_notice(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "run", "ask", "Hi", "--engine", "scripted"], cwd=tmp_path, check=True,
-        env=environment(TERM="xterm"), capture_output=True, timeout=60,
-    )  # fmt: skip
+        [*COMMAND, "run", "ask", "Hi", "--engine", "scripted"],
+        cwd=tmp_path,
+        check=True,
+        env=environment(TERM="xterm"),
+        capture_output=True,
+        timeout=60,
+    )
     assert done.stderr.startswith(b"run ") and b"\x1b" not in done.stdout + done.stderr
 
 

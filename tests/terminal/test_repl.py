@@ -58,9 +58,13 @@ def opened(place: Path) -> Iterator[Opened]:
     consoles: list[Console] = []
 
     def opener(
-        engine: Any = None, *, run_dir: str = "runs", resume: str | None = None,
-        calls: int | None = None, is_terminal: bool = False,
-    ) -> Console:  # fmt: skip
+        engine: Any = None,
+        *,
+        run_dir: str = "runs",
+        resume: str | None = None,
+        calls: int | None = None,
+        is_terminal: bool = False,
+    ) -> Console:
         engine = engine if isinstance(engine, Scripted) else Scripted(engine or short)
         most = Budget(calls=calls)
         console = Console(
@@ -101,8 +105,9 @@ def test_values_are_operands_and_answers_the_context(
         console, capsys, "One?", "x = Two _1", "file = @a.txt", "Join {x}, _3 and @a.txt", "{x}"
     )
     assert (out, err) == (
-        "<One?>\n<Join x, _3 and a|<Two _1|<One?>>|from a file|from a file>\n<Two _1|<One?>>\n", ""
-    )  # fmt: skip
+        "<One?>\n<Join x, _3 and a|<Two _1|<One?>>|from a file|from a file>\n<Two _1|<One?>>\n",
+        "",
+    )
     assert engine.seen[0].operands == {}
     assert list(engine.seen[1].operands) == ["_1"], "what is named is not in the context again"
     assert list(engine.seen[2].operands) == ["x", "_3", "a"]
@@ -146,9 +151,14 @@ def test_after_a_kill_all_is_there_and_no_call_is_made_again(
     opened: Opened, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [
-        "One?", "x = Two _1", "y = 'a text'", "file = @a.txt", "run ask {file}", "pin y",
+        "One?",
+        "x = Two _1",
+        "y = 'a text'",
+        "file = @a.txt",
+        "run ask {file}",
+        "pin y",
         "Fail {file}",
-    ]  # fmt: skip
+    ]
     (place / "a.txt").write_text("from a file")
 
     def answer(seen: Seen) -> Say | str | Unauthorized:
@@ -427,9 +437,17 @@ def test_answers_are_folded_between_words_however_they_come(
             put(text[at : at + size])
         lines = capsys.readouterr().out.splitlines()
         assert [line.rstrip() for line in lines] == [
-            "one two", "three", "123456789", "1234567890", "four", "  a list", "",
-            "漢字漢字", "漢字", "averylongword.",
-        ]  # fmt: skip
+            "one two",
+            "three",
+            "123456789",
+            "1234567890",
+            "four",
+            "  a list",
+            "",
+            "漢字漢字",
+            "漢字",
+            "averylongword.",
+        ]
 
 
 # -- the command ---------------------------------------------------------------------------------

@@ -8,11 +8,17 @@ from nlpu.errors import Usage
 from nlpu.runtime.terminal.repl.lines import COMMANDS, Line, instruction, parse, references
 
 THERE = {
-    "VALUE": ["_1", "_2", "essay"], "PROGRAM": ["answer", "ask"], "OP": ["say", "merge"],
-    "RUN": ["abcd1234"], "COMMAND": list(COMMANDS), "all": ["all"], "@a.txt": ["a.txt"],
-    "POSITION": ["main/1/1"], "@my notes.txt": ["my notes.txt"],
+    "VALUE": ["_1", "_2", "essay"],
+    "PROGRAM": ["answer", "ask"],
+    "OP": ["say", "merge"],
+    "RUN": ["abcd1234"],
+    "COMMAND": list(COMMANDS),
+    "all": ["all"],
+    "@a.txt": ["a.txt"],
+    "POSITION": ["main/1/1"],
+    "@my notes.txt": ["my notes.txt"],
     "@odd{x}.txt": ["odd{x}.txt"],
-}  # fmt: skip
+}
 SLIPS_OF_HELP = ["hlep", "hepl", "Help!", ":help", "help()", "hhelp"]
 SLIPS_OF_QUIT = ["quti", "qit", "exit()", "ext", ":q", "q", "Bye"]
 
@@ -66,7 +72,7 @@ def known(kind: str) -> list[str]:
         ("Edit this text: a b", "say", ("Edit this text: a b",)),
         (" hlep", "say", ("hlep",)),
     ],
-)  # fmt: skip
+)
 def test_what_a_line_means(typed: str, verb: str, words: tuple[str, ...]) -> None:
     assert parse(typed, known)[1:] == ("", verb, words)
 

@@ -207,11 +207,16 @@ def test_tab_completes_what_fits_there(screen: Opened, tmp_path: Path) -> None:
     on = screen(*SCRIPTED)
     on.expect("_1>")
     for typed, completed in {
-        "ins\t": "inspect", "run summ\t": "summarize_book", "run p.py:go l\t": "loud=",
-        "run p.py:go how=d\t": "how=down", "run p.py:go loud=y\t": "loud=yes",
-        "break find\t": "find_evidence", "help ste\t": "step", "/gra\t": "/graph",
+        "ins\t": "inspect",
+        "run summ\t": "summarize_book",
+        "run p.py:go l\t": "loud=",
+        "run p.py:go how=d\t": "how=down",
+        "run p.py:go loud=y\t": "loud=yes",
+        "break find\t": "find_evidence",
+        "help ste\t": "step",
+        "/gra\t": "/graph",
         "Read @no\t": "notes.txt",
-    }.items():  # fmt: skip
+    }.items():
         on.keys(typed, completed)
         on.keys(CTRL_C, "_1>")  # clears the line
     on.type("essay = 'some text'", "_2>")
@@ -228,10 +233,13 @@ def test_the_toolbar_says_what_a_line_will_do(screen: Opened) -> None:
     on = screen(*SCRIPTED)
     on.expect("_1>")
     for typed, told in {
-        "tell of it": "a call", "run through it": "no program", "graph": "command: graph [VALUE]",
+        "tell of it": "a call",
+        "run through it": "no program",
+        "graph": "command: graph [VALUE]",
         "x = hello": "bound to x",
-        "Use _9": "there is no value _9", "/opps": "did you mean ops?",
-    }.items():  # fmt: skip
+        "Use _9": "there is no value _9",
+        "/opps": "did you mean ops?",
+    }.items():
         on.keys(typed, told)
         on.keys(CTRL_C, "_1>")
     on.keys(CTRL_D)

@@ -102,8 +102,10 @@ def test_a_run_that_was_cut_off_is_replayed_as_far_as_it_came(tmp_path: Path) ->
     data = data_of(record, shape_of(record))
     assert record.status == "stopped" and not data["notes"]
     assert [(row[0], row[2]) for row in data["calls"]] == [
-        ("main/0/0", "done"), ("main/0/1", "done"), ("main/0/2", "open"),
-    ]  # fmt: skip
+        ("main/0/0", "done"),
+        ("main/0/1", "done"),
+        ("main/0/2", "open"),
+    ]
     assert "main/1/1" in {node[0] for node in data["nodes"]}  # issued, and never sent
 
 

@@ -56,9 +56,7 @@ SEARCH = """(text) => {
 }"""
 
 
-def visit(
-    page: str | Path, place: Path, look: Callable[[Browser], Awaitable[None]]
-) -> Browser:  # fmt: skip
+def visit(page: str | Path, place: Path, look: Callable[[Browser], Awaitable[None]]) -> Browser:
     """Open a report and look at it; it must load nothing else and say nothing."""
     path = page if isinstance(page, Path) else place / "report.html"
     if isinstance(page, str):
@@ -166,8 +164,11 @@ def test_a_report_is_aligned_and_read_by_people(tmp_path: Path) -> None:
         for width in (1440, 700):
             await browser.send(
                 "Emulation.setDeviceMetricsOverride",
-                width=width, height=900, deviceScaleFactor=1, mobile=False,
-            )  # fmt: skip
+                width=width,
+                height=900,
+                deviceScaleFactor=1,
+                mobile=False,
+            )
             seen = await browser.run(f"({LAYOUT})()")
             assert seen["search"] == pytest.approx(seen["detail"], abs=1)
             assert seen["scrolls"] and seen["page"] <= 0

@@ -99,9 +99,11 @@ def test_a_path_of_data(nlpu: Terminal, place: Path) -> None:
     told, shown, code = explained(nlpu, place, "by_data")
     assert code == 4
     assert steps(told) == [
-        ("read_file", "brings it"), ("shorten", "reads it as 'text'"),
-        ("<lambda>", "reads it as a part"), ("send", "reads it as 'to'"),
-    ]  # fmt: skip
+        ("read_file", "brings it"),
+        ("shorten", "reads it as 'text'"),
+        ("<lambda>", "reads it as a part"),
+        ("send", "reads it as 'to'"),
+    ]
     (refused,) = told["refused"]
     assert refused["position"] == "main/3" and '"body":"hello"' in refused["call"]
     (objection,) = refused["objections"]
@@ -115,9 +117,11 @@ def test_a_path_of_data(nlpu: Terminal, place: Path) -> None:
 def test_a_path_of_control(nlpu: Terminal, place: Path) -> None:
     told, _, _ = explained(nlpu, place, "by_control")
     assert steps(told) == [
-        ("read_file", "brings it"), ("urgent", "reads it as 'text'"),
-        ("main", f"saw it at post.py:{line_of('here')}"), ("send", "is issued after that"),
-    ]  # fmt: skip
+        ("read_file", "brings it"),
+        ("urgent", "reads it as 'text'"),
+        ("main", f"saw it at post.py:{line_of('here')}"),
+        ("send", "is issued after that"),
+    ]
     assert [each["argument"] for each in told["refused"][0]["objections"]] == [None, "to"]
     assert steps(told, 1) == steps(told)  # "ann" is the program's word, and so is its label
     assert {each["op"]: each["label"] for each in told["labels"]}["shorten"] == "user"
@@ -126,10 +130,13 @@ def test_a_path_of_control(nlpu: Terminal, place: Path) -> None:
 def test_a_path_through_lists_and_nested_programs(nlpu: Terminal, place: Path) -> None:
     told, _, _ = explained(nlpu, place, "nested")
     assert steps(told) == [
-        ("read_file", "brings it"), ("split", "reads it as a part"), ("map", "grew from it"),
-        ("shorten", "is made in it"), ("main", f"saw it at post.py:{line_of('how many')}"),
+        ("read_file", "brings it"),
+        ("split", "reads it as a part"),
+        ("map", "grew from it"),
+        ("shorten", "is made in it"),
+        ("main", f"saw it at post.py:{line_of('how many')}"),
         ("send", "is issued after that"),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_refusal_that_the_program_survived(nlpu: Terminal, place: Path) -> None:
@@ -157,9 +164,12 @@ def test_no_text_of_a_run_drives_the_terminal(place: Path) -> None:
     name = re.search(r'"run_id":"([^"]+)"', told.stdout)
     assert name is not None
     shown = pexpect.run(
-        " ".join([*COMMAND, "show", name[1], "--labels"]), cwd=str(place),
-        env=environment(TERM="xterm", NO_COLOR="1", COLUMNS="100"), encoding="utf-8", timeout=30,
-    )  # fmt: skip
+        " ".join([*COMMAND, "show", name[1], "--labels"]),
+        cwd=str(place),
+        env=environment(TERM="xterm", NO_COLOR="1", COLUMNS="100"),
+        encoding="utf-8",
+        timeout=30,
+    )
     assert "eve@evil" in shown and "\x1b[2J" not in shown
     assert "was refused" not in shown
 

@@ -17,9 +17,21 @@ from nlpu.runtime.terminal.run.live import Plain
 
 __all__ = ["nlpu"]  # a fixture
 RECEIPT = {
-    "calls", "reused", "attempts", "nlops", "wasted_nlops", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "seconds", "work_s", "span_s", "depth", "parallelism", "lower_bound_s",
-}  # fmt: skip
+    "calls",
+    "reused",
+    "attempts",
+    "nlops",
+    "wasted_nlops",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "seconds",
+    "work_s",
+    "span_s",
+    "depth",
+    "parallelism",
+    "lower_bound_s",
+}
 COMMANDS = ("run", "eval", "repl", "runs", "show", "resume", "replay", "serve", "bench", "doctor")
 SCRIPTED = ("--engine", "scripted")
 
@@ -221,9 +233,12 @@ def _on_a_terminal(command: list[str], cwd: Path) -> bytes:
     """What a terminal of 80 columns gets to see on stdout."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        command, stdout=theirs, stderr=subprocess.DEVNULL, cwd=cwd,
+        command,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        cwd=cwd,
         env=environment(TERM="xterm", COLUMNS="80"),
-    ) as running:  # fmt: skip
+    ) as running:
         os.close(theirs)
         seen = b""
         try:
@@ -238,10 +253,16 @@ def _on_a_terminal(command: list[str], cwd: Path) -> bytes:
 
 def test_a_terminal_shows_progress_without_colour(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    with fault_server("--rate", "slow:0.5=1") as url, subprocess.Popen(
-        [*COMMAND, "run", "ask", "Hi", "--engine", url], stdout=subprocess.PIPE, stderr=theirs,
-        cwd=tmp_path, env=environment(TERM="xterm", COLUMNS="80", NO_COLOR="1"),
-    ) as running:  # fmt: skip
+    with (
+        fault_server("--rate", "slow:0.5=1") as url,
+        subprocess.Popen(
+            [*COMMAND, "run", "ask", "Hi", "--engine", url],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            cwd=tmp_path,
+            env=environment(TERM="xterm", COLUMNS="80", NO_COLOR="1"),
+        ) as running,
+    ):
         os.close(theirs)
         seen = b""
         try:
@@ -335,9 +356,14 @@ def test_settings_that_mean_nothing_are_bad_usage(nlpu: Terminal, tmp_path: Path
 def test_a_full_device_behind_stdout_is_said_plainly(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run(
-            [*COMMAND, "run", "ask", "x", *SCRIPTED], stdout=full, stderr=subprocess.PIPE,
-            text=True, env=environment(), cwd=tmp_path, check=False,
-        )  # fmt: skip
+            [*COMMAND, "run", "ask", "x", *SCRIPTED],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            cwd=tmp_path,
+            check=False,
+        )
     assert ended.returncode == 1
     assert "stdout cannot be written to: No space left" in ended.stderr
     assert "fault of nlpu" not in ended.stderr

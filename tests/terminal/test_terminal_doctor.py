@@ -25,10 +25,15 @@ from nlpu.runtime.terminal.doctor_checks import (
 
 __all__ = ["nlpu"]  # a fixture
 DECLARED = [
-    "aiohttp>=3.14", "prompt_toolkit>=3.0.53", "xllamacpp", "chromadb>=1.5.9; extra == 'memory'",
-    'numpy>=2.4; python_version >= "3.11" and extra == "memory"', 'mcp>=2.3; extra == "mcp"',
-    'vllm>=0.32; extra == "vllm"', 'lathe; extra == "new"',
-]  # fmt: skip
+    "aiohttp>=3.14",
+    "prompt_toolkit>=3.0.53",
+    "xllamacpp",
+    "chromadb>=1.5.9; extra == 'memory'",
+    'numpy>=2.4; python_version >= "3.11" and extra == "memory"',
+    'mcp>=2.3; extra == "mcp"',
+    'vllm>=0.32; extra == "vllm"',
+    'lathe; extra == "new"',
+]
 BASE = {"aiohttp": "3.14.5", "prompt_toolkit": "3.0.53", "xllamacpp": "0.2"}
 MODELS = [
     Check("models", "small", True, "/models/small.gguf", adds="98 MB, Apache-2.0, Somebody"),
@@ -39,9 +44,11 @@ MODELS = [
 def told(installed: dict[str, str]) -> list[str]:
     """The lines of a report on a machine that has these packages."""
     checks = [
-        *packages(DECLARED, installed.get), Check("base", "local", True, "small"), *MODELS,
+        *packages(DECLARED, installed.get),
+        Check("base", "local", True, "small"),
+        *MODELS,
         *extras(DECLARED, installed.get),
-    ]  # fmt: skip
+    ]
     lines = []
     for title, section in report(checks, Settings()):
         lines += [title, *(f"  {mark} {line}".rstrip() for mark, line in section)]

@@ -15,9 +15,21 @@ from nlpu.runtime.terminal.output import said
 
 __all__ = ["nlpu"]  # a fixture
 RECEIPT = {
-    "calls", "reused", "attempts", "nlops", "wasted_nlops", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "seconds", "work_s", "span_s", "depth", "parallelism", "lower_bound_s",
-}  # fmt: skip
+    "calls",
+    "reused",
+    "attempts",
+    "nlops",
+    "wasted_nlops",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "seconds",
+    "work_s",
+    "span_s",
+    "depth",
+    "parallelism",
+    "lower_bound_s",
+}
 COMMANDS = ("run", "repl", "runs", "show", "resume", "replay", "serve", "bench", "doctor")
 SCRIPTED = ("--engine", "scripted")
 
@@ -107,8 +119,10 @@ def test_each_argument_reaches_its_parameter(nlpu: Terminal, tmp_path: Path) -> 
         tmp_path / "p.py", "def go(a: str, n: int = 3, *texts: str): return [a, n, *texts]\n"
     )
     assert nlpu("run", rest, "hello", "--input", "book", *SCRIPTED, "--json").json["result"] == [
-        "hello", 3, "B"
-    ]  # fmt: skip
+        "hello",
+        3,
+        "B",
+    ]
     only = program(tmp_path / "q.py", "def go(a: str, n: int = 3, /): return [a, n]\n")
     assert nlpu("run", only, "hello", *SCRIPTED, "--json").json["result"] == ["hello", 3]
 
@@ -238,15 +252,25 @@ def test_a_full_disk_stops_the_run_resumable(tmp_path: Path) -> None:
     run = " ".join([*COMMAND, "run", "summarize_book", "--input", str(ESSAY), *SCRIPTED])
     ended = subprocess.run(  # files of this shell's children may have 60 KiB
         ["bash", "-c", f"ulimit -f 60; {run} --json"],
-        capture_output=True, check=False, text=True, cwd=tmp_path, env=environment(), timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=60,
+    )
     told = json.loads(ended.stdout)
     assert ended.returncode == 1 and told["error"]["type"] == "StorageFailed"
     assert "Free space" in ended.stderr and "nlpu resume" in ended.stderr
     again = subprocess.run(
         [*COMMAND, "resume", told["run_id"], "--json"],
-        capture_output=True, check=False, text=True, cwd=tmp_path, env=environment(), timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=60,
+    )
     assert again.returncode == 0 and json.loads(again.stdout)["status"] == "done"
 
 

@@ -53,8 +53,10 @@ def test_a_trace_keeps_the_rules_of_its_format(tmp_path: Path) -> None:
     events = events_of(recorded(tmp_path, answer))
     assert set(events) == {"M", "X", "C", "s", "f"}
     assert {event["name"] for event in events["M"]} == {
-        "process_name", "thread_name", "thread_sort_index",
-    }  # fmt: skip
+        "process_name",
+        "thread_name",
+        "thread_sort_index",
+    }
     slices = events["X"]
     assert [event["name"] for event in slices] == ["shorten"] * 4 + ["good", "polish"]
     assert all(event["dur"] == 2_000_000 and event["cat"] == "call" for event in slices)
@@ -206,7 +208,9 @@ def test_a_collector_that_does_not_answer_is_told_once(nlpu: Terminal) -> None:
     ended = subprocess.run(
         [*command, "--otel", "http://127.0.0.1:1"],
         env={**os.environ, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
     assert "did not take the spans" in ended.stderr

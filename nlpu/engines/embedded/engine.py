@@ -146,10 +146,14 @@ class EmbeddedEngine:
         """Generate one reply; ``on_text`` is called on the event loop's thread."""
         loading, prompt = self._begun(), _prompt(request)
         job = _Job(
-            prompt, _most(request), id=request.id, body=_body(request, prompt),
-            answer=asyncio.get_running_loop().create_future(), on_text=on_text,
+            prompt,
+            _most(request),
+            id=request.id,
+            body=_body(request, prompt),
+            answer=asyncio.get_running_loop().create_future(),
+            on_text=on_text,
             choices=choices_in(request),
-        )  # fmt: skip
+        )
         self._jobs.add(job)
         try:
             if not loading.done():
@@ -213,11 +217,17 @@ class EmbeddedEngine:
         llama = await on_thread(partial(Llama, model.path, self._window, count, self._cores))
         where, encoder = await on_thread(partial(vocabulary, model, llama.encode))
         facts = Capabilities(
-            model=model.name, window=llama.window, max_in_flight=count, sampling=_TAKES,
-            tokenizer=str(where), encoder=encoder, weaker=_WEAKER, probabilities=True,
+            model=model.name,
+            window=llama.window,
+            max_in_flight=count,
+            sampling=_TAKES,
+            tokenizer=str(where),
+            encoder=encoder,
+            weaker=_WEAKER,
+            probabilities=True,
             source=f"{model.source}{model.revision and ', revision ' + model.revision}",
             weights=model.sha256,
-        )  # fmt: skip
+        )
         return _Loaded(llama, Slots(count), facts, Beginnings(encoder.encode))
 
     def _told(self, now: Progress) -> None:
@@ -361,12 +371,18 @@ def _body(request: Request, prompt: tuple[int, ...]) -> dict[str, Any]:
     """The request as llama.cpp's server takes it. Raises ConstraintRejected."""
     asked = request.sampling
     body: dict[str, Any] = {
-        "prompt": prompt, "max_tokens": asked.max_tokens, "cache_prompt": True,
-        "stream": True, "return_progress": True, "stream_options": {"include_usage": True},
-        "samplers": _samplers(asked), "repeat_last_n": len(prompt) + asked.max_tokens,
-        "stop": asked.stop, **asked.extra,
+        "prompt": prompt,
+        "max_tokens": asked.max_tokens,
+        "cache_prompt": True,
+        "stream": True,
+        "return_progress": True,
+        "stream_options": {"include_usage": True},
+        "samplers": _samplers(asked),
+        "repeat_last_n": len(prompt) + asked.max_tokens,
+        "stop": asked.stop,
+        **asked.extra,
         **{theirs: getattr(asked, ours) for ours, (theirs, _) in LLAMA.items()},
-    }  # fmt: skip
+    }
     if asked.seed is not None:
         body["seed"] = asked.seed
     if request.constraint is not None:

@@ -23,8 +23,18 @@ from typing import Any
 from nlpu.errors import MissingPart
 
 _FORMATS = {  # type number -> struct format of one value
-    0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d",
-}  # fmt: skip
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _STRING, _ARRAY = 8, 9
 _VERSIONS = (2, 3)  # version 1 had 32-bit counts and is gone
 

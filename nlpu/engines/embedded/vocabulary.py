@@ -54,11 +54,12 @@ def _split(pattern: str) -> list[dict[str, Any]]:
 _PRE_TOKENIZERS: dict[str, list[dict[str, Any]]] = {  # by llama.cpp's names for them
     "gpt-2": [{**_BYTE_LEVEL, "use_regex": True}],
     "smollm": [
-        {"type": "Digits", "individual_digits": True}, {**_BYTE_LEVEL, "use_regex": True},
+        {"type": "Digits", "individual_digits": True},
+        {**_BYTE_LEVEL, "use_regex": True},
     ],
     "qwen2": _split(rf"{_ENDINGS}|{_WORDS}|\p{{N}}|{_REST}"),
     "llama-bpe": _split(rf"{_ENDINGS}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}"),
-}  # fmt: skip
+}
 
 
 class AskedTokenizer:
@@ -133,16 +134,24 @@ def _tokenizer(known: dict[str, Any]) -> dict[str, Any]:
         if kind == _CONTROL
     ]
     return {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
-        "normalizer": None, "post_processor": None, "decoder": _BYTE_LEVEL,
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": None,
+        "post_processor": None,
+        "decoder": _BYTE_LEVEL,
         "pre_tokenizer": {
-            "type": "Sequence", "pretokenizers": _PRE_TOKENIZERS[known["pre"]],
+            "type": "Sequence",
+            "pretokenizers": _PRE_TOKENIZERS[known["pre"]],
         },
         "model": {
-            "type": "BPE", "vocab": {token: id for id, token in enumerate(tokens)},
-            "merges": known["merges"], "ignore_merges": known["pre"] == "llama-bpe",
+            "type": "BPE",
+            "vocab": {token: id for id, token in enumerate(tokens)},
+            "merges": known["merges"],
+            "ignore_merges": known["pre"] == "llama-bpe",
         },
-    }  # fmt: skip
+    }
 
 
 def _text(content: Any) -> str:

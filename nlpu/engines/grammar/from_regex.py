@@ -38,7 +38,7 @@ from nlpu.engines.grammar.regex_tree import (
     Writer,
     bordered,
     has_anchor,
-)  # fmt: skip
+)
 from nlpu.errors import ConstraintRejected
 
 _LETTERS = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11}

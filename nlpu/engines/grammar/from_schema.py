@@ -53,9 +53,11 @@ _TIME = (
 )
 _HEX = "[0-9a-fA-F]"
 _FORMATS = {
-    "date": f"^{_DATE}$", "time": f"^{_TIME}$", "date-time": f"^{_DATE}[T ]{_TIME}$",
+    "date": f"^{_DATE}$",
+    "time": f"^{_TIME}$",
+    "date-time": f"^{_DATE}[T ]{_TIME}$",
     "uuid": f"^{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}}$",
-}  # fmt: skip
+}
 _OTHERS = {
     *("anyOf", "oneOf", "allOf", "if", "then", "else", "dependentSchemas", "patternProperties"),
 }

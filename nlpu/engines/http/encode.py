@@ -87,10 +87,14 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
         (_RENAMED_LIMIT if "max_tokens" in dialect.untaken else _LIMIT)
         % (1 if begun else asked.max_tokens),
         _options(
-            dialect.vllm, stream, asked, None if begun else request.constraint, more,
+            dialect.vllm,
+            stream,
+            asked,
+            None if begun else request.constraint,
+            more,
             dialect.untaken,
         ),
-    ]  # fmt: skip
+    ]
     if dialect.seed and asked.seed is not None:
         parts.append(b',"seed":%d' % asked.seed)
     if dialect.priority and request.priority:

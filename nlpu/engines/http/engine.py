@@ -285,9 +285,14 @@ class HttpEngine:
 
     def _fault(self, dialect: Dialect, answer: Answer, said: bytes, request: Request) -> NlpuError:
         return errors.from_status(
-            self._where, answer.status, answer.headers, said, request=request,
-            window=dialect.window, secret=self._key,
-        )  # fmt: skip
+            self._where,
+            answer.status,
+            answer.headers,
+            said,
+            request=request,
+            window=dialect.window,
+            secret=self._key,
+        )
 
     async def _knowing(self, dialect: Dialect, request: Request) -> Dialect:
         """The dialect with the tokens that begin the request's choices; found once."""

@@ -51,10 +51,14 @@ STEPS: Final = (
 )
 _LOCK: Final = 0x4E4C5055  # "NLPU": of who makes the schema
 _DEFAULTS: Final = {
-    "connect_timeout": "10", "application_name": "nlpu", "client_encoding": "UTF8",
+    "connect_timeout": "10",
+    "application_name": "nlpu",
+    "client_encoding": "UTF8",
     "tcp_user_timeout": "15000",
-    "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
-}  # fmt: skip
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+}
 _PASSING: Final = ("08", "57P", "53300", "40")  # by the start of their SQLSTATE (rule 4)
 _KEPT: Final = "what was finished before is kept and can be resumed"
 _REMEDIES: Final = {  # by the start of the SQLSTATE
@@ -66,9 +70,11 @@ _REMEDIES: Final = {  # by the start of the SQLSTATE
 }
 _UP: Final = f"See that it is up and can be reached, or name another; {_KEPT}"
 _SAID: Final = (  # while it connects libpq gives no SQLSTATE
-    ("authentication failed", "28"), ("no password supplied", "28"), ("pg_hba.conf", "28"),
+    ("authentication failed", "28"),
+    ("no password supplied", "28"),
+    ("pg_hba.conf", "28"),
     ('database "', "3D"),
-)  # fmt: skip
+)
 
 
 # -- its name --------------------------------------------------------------------------------------

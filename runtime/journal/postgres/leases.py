@@ -65,8 +65,11 @@ class Lease:
     def __init__(self, db: Connection, seat: Seat, now: Now) -> None:
         self._seat, self._now = seat, now
         self._facts: dict[str, Any] = {
-            "stem": seat.stem, "owner": this_process(), "lease": seat.database.lease_s, "dead": None
-        }  # fmt: skip
+            "stem": seat.stem,
+            "owner": this_process(),
+            "lease": seat.database.lease_s,
+            "dead": None,
+        }
         taken = self._do(db, _TAKE)
         if not taken:
             owner, left_s = (self._do(db, _WHOSE) or [("", 0.0)])[0]
@@ -92,9 +95,17 @@ class Lease:
         seqs, texts, rows, chains = zip(*batch.rows, strict=True) if batch.rows else ((),) * 4
         places, hashes, bodies = zip(*batch.texts, strict=True) if batch.texts else ((),) * 3
         done = self._do(
-            db, _COMMIT, count=len(rows), seqs=list(seqs), texts=list(texts), rows=list(rows),
-            chains=list(chains), places=list(places), hashes=list(hashes), bodies=list(bodies),
-        )  # fmt: skip
+            db,
+            _COMMIT,
+            count=len(rows),
+            seqs=list(seqs),
+            texts=list(texts),
+            rows=list(rows),
+            chains=list(chains),
+            places=list(places),
+            hashes=list(hashes),
+            bodies=list(bodies),
+        )
         if not done:
             known = self._do(db, _STATE)
             if not again or not known or known[0][1:] != (self._facts["fence"], self._next):

@@ -53,9 +53,14 @@ class PostgresStore(Buffered):
     """An open journal. ``now``: the time of tests (None: the server's). ``db``: to read over."""
 
     def __init__(
-        self, seat: Seat, *, read_only: bool = False, post: Post = at_once, now: Now = lambda: None,
+        self,
+        seat: Seat,
+        *,
+        read_only: bool = False,
+        post: Post = at_once,
+        now: Now = lambda: None,
         db: Connection | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.path: Any = seat
         self.read_only, self._post, self._now = read_only, post, now

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 _Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="FILE",
+        "--data",
+        metavar="FILE",
         help="Cases with known answers, .jsonl or .csv. Default: the truth table of a standard op.",
     ),
-]  # fmt: skip
+]
 _Metric = Annotated[
     str,
     typer.Option(
-        "--metric", metavar="NAME|FILE.py:SCORE",
+        "--metric",
+        metavar="NAME|FILE.py:SCORE",
         help="Of all cases: exact, one_of, set, number, predicate, judge, or a function of yours. "
         "Default: what each case says, else that of the result's type.",
     ),
-]  # fmt: skip
+]
 _Models = Annotated[
     str | None,
     typer.Option("--models", metavar="A,B", help="Ask an op on each, and compare with the first."),
@@ -85,9 +87,14 @@ def evaluate(
 
     lead_prints_to_stderr()
     now = o.settings(
-        engine=engine, model=model, nlops=nlops, calls=calls, seconds=seconds, run_dir=run_dir,
+        engine=engine,
+        model=model,
+        nlops=nlops,
+        calls=calls,
+        seconds=seconds,
+        run_dir=run_dir,
         price=price,
-    )  # fmt: skip
+    )
     names = _names(models, model)
     subjects = [subject_of(spec) for spec in (subject, *(against or ()))]
     scored = score_of(metric)
@@ -100,9 +107,14 @@ def evaluate(
     kept = None if cache is None else make_answers(cache)
     facts = facts_of(subjects, scored, names, kept)
     machine = Machine(
-        now.engine, now.model, now.run_dir, price=o.price_of(now), models=names, system=system,
+        now.engine,
+        now.model,
+        now.run_dir,
+        price=o.price_of(now),
+        models=names,
+        system=system,
         convention=convention,
-    )  # fmt: skip
+    )
     header = {"program": loaded.spec, "reads": "--data" if data else "", **machine.facts()}
     budget = o.budget_of(now)
 

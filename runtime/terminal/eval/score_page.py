@@ -84,9 +84,15 @@ def _figures(report: Report) -> Iterator[str]:
     for each in (report, *report.others):
         low, high = each.interval
         cells = (
-            str(each.right), str(len(each.rows)), f"{each.accuracy:.1%}", f"{low:.1%} - {high:.1%}",
-            str(each.failed), str(each.calls), figure(each.nlops), *map(figure, each.latency_s),
-        )  # fmt: skip
+            str(each.right),
+            str(len(each.rows)),
+            f"{each.accuracy:.1%}",
+            f"{low:.1%} - {high:.1%}",
+            str(each.failed),
+            str(each.calls),
+            figure(each.nlops),
+            *map(figure, each.latency_s),
+        )
         numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
         yield f"<tr><td>{_text(each.name)} <small>{_text(each.model)}</small></td>{numbers}</tr>"
     yield "</table>"

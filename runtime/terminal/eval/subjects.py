@@ -42,9 +42,10 @@ def standard() -> dict[str, Subject]:
     makers = {
         name: item
         for name, item in vars(isa).items()
-        if inspect.isfunction(item) and str(item.__annotations__.get("return")).startswith("Op[")
+        if inspect.isfunction(item)
+        and str(item.__annotations__.get("return")).startswith("Op[")
         and item.__module__ == isa.__name__
-    }  # fmt: skip
+    }
     return {**ops, **makers}
 
 

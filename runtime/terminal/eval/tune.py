@@ -46,6 +46,12 @@ def tune(
         given["metric"] = metric
     words = [f"{name}={value}" for name, value in given.items()]
     return run(
-        "tune", words, engine=engine, model=model, nlops=nlops, seconds=seconds, run_dir=run_dir,
+        "tune",
+        words,
+        engine=engine,
+        model=model,
+        nlops=nlops,
+        seconds=seconds,
+        run_dir=run_dir,
         as_json=as_json,
-    )  # fmt: skip
+    )

@@ -48,8 +48,12 @@ def repl(
     lead_prints_to_stderr()
     now = o.settings(
         ("run_dir",) if resume else set(NAMES) - {"seconds"},  # a session is as it was begun
-        engine=engine, model=model, nlops=nlops, calls=calls, run_dir=run_dir,
-    )  # fmt: skip
+        engine=engine,
+        model=model,
+        nlops=nlops,
+        calls=calls,
+        run_dir=run_dir,
+    )
     given = o.budget_of(o.settings((), nlops=nlops, calls=calls)) if nlops or calls else None
     found = _session(now, resume)
     if found is None:
@@ -60,10 +64,17 @@ def repl(
         engine, model = engine or header["engine"], model or (None if engine else header["model"])
     console = Console(
         Settings(
-            engine, model, now.run_dir, o.budget_of(now), durable, api_key(),
-            is_terminal=sys.stdin.isatty() and results().isatty(), person=person(), again=given,
+            engine,
+            model,
+            now.run_dir,
+            o.budget_of(now),
+            durable,
+            api_key(),
+            is_terminal=sys.stdin.isatty() and results().isatty(),
+            person=person(),
+            again=given,
         )
-    )  # fmt: skip
+    )
     try:
         console.begin(None if found is None else found.name, changed)
         (converse if console.settings.is_terminal else _batch)(console)

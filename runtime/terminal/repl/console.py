@@ -90,9 +90,13 @@ class Console(State):
         s = self.settings
         have_model(s.engine, s.model)
         return Computer(
-            s.engine, model=s.model, api_key=s.api_key, store=s.run_dir, durable=s.durable,
+            s.engine,
+            model=s.model,
+            api_key=s.api_key,
+            store=s.run_dir,
+            durable=s.durable,
             person=s.person,
-        )  # fmt: skip
+        )
 
     def _started(self, session: Session) -> Run:
         budget, header = self.settings.budget, self._header()
@@ -242,9 +246,13 @@ class Console(State):
         try:
             session = self._listening()
             run = self.computer.rerun(
-                old_run, session.session, edits=edits, budget=self.settings.budget,
-                header=self._header(), gate=self.gate,
-            )  # fmt: skip
+                old_run,
+                session.session,
+                edits=edits,
+                budget=self.settings.budget,
+                header=self._header(),
+                gate=self.gate,
+            )
             self._adopt(session, run)
         except NlpuError:
             self._adopt(session := self._listening(), self._resumed(old_run, session))

@@ -41,9 +41,14 @@ class UnderWay:
     """What was begun in a session, until it listens again. ``shows``: the value goes to stdout."""
 
     def __init__(
-        self, session: Session, run: Run, gate: Gate, events: Events, shows: bool,
+        self,
+        session: Session,
+        run: Run,
+        gate: Gate,
+        events: Events,
+        shows: bool,
         person: TerminalPerson | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.session, self.run, self.gate, self._person = session, run, gate, person
         self.ended: list[Entry] = []
         self._events = events

@@ -197,6 +197,12 @@ def _print(rows: list[list[str]], right: Sequence[int]) -> None:
 
 
 LOOKS: dict[str, Callable[..., None]] = {
-    "ops": ops, "mem": mem, "ctx": ctx, "graph": graph, "cost": cost, "runs": runs,
-    "inspect": inspect, "help": help,
-}  # fmt: skip
+    "ops": ops,
+    "mem": mem,
+    "ctx": ctx,
+    "graph": graph,
+    "cost": cost,
+    "runs": runs,
+    "inspect": inspect,
+    "help": help,
+}

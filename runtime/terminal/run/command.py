@@ -1,4 +1,4 @@
-"""``nlpu run``, ``nlpu resume`` and ``nlpu replay``."""
+"""``nlpu run``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 from nlpu.runtime.terminal import options as o
 from nlpu.runtime.terminal.run.machine import (
     Machine,
-    again_of,
     can_of,
     carry,
     found,
@@ -31,7 +30,7 @@ _Inputs = Annotated[
     typer.Option("--input", metavar="FILE", help="Text for the next text parameter; - is stdin."),
 ]
 _Durable = Annotated[bool, typer.Option("--durable", help="Survive a loss of power, too.")]
-_Changed = Annotated[
+Changed = Annotated[
     bool,
     typer.Option("--changed", help="Reuse what is the same where program or model have changed."),
 ]
@@ -49,11 +48,12 @@ _Dry = Annotated[
 _Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="WHAT=FILE",
+        "--set",
+        metavar="WHAT=FILE",
         help="With --from: another result for the call at a position, or another text for an op.",
     ),
-]  # fmt: skip
-_Trace = Annotated[
+]
+Trace = Annotated[
     bool, typer.Option("--trace", help="Print the steps to the result, too, of a program with any.")
 ]
 _Vouch = Annotated[
@@ -64,10 +64,11 @@ _Vouch = Annotated[
 _Each = Annotated[
     str | None,
     typer.Option(
-        "--each", metavar="INPUTS",
+        "--each",
+        metavar="INPUTS",
         help="One run for each: .jsonl or .csv (a column for each parameter), a folder, - (stdin).",
     ),
-]  # fmt: skip
+]
 _Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="With --each: its results, in place of stdout."),
@@ -111,13 +112,13 @@ def run(
     table: o.Table = False,
     sheets: o.Sheets = None,
     trust: o.Trust = False,
-    trace: _Trace = False,
+    trace: Trace = False,
     each: _Each = None,
     out: _Out = None,
     at_once: o.AtOnce = None,
     as_they_come: _AsTheyCome = False,
     retry: _Retry = None,
-    changed: _Changed = False,
+    changed: Changed = False,
     as_json: o.Json = False,
 ) -> int:
     """Run a program: its result on stdout, progress and cost on stderr.
@@ -133,31 +134,60 @@ def run(
 
     lead_prints_to_stderr()
     now = o.settings(
-        engine=engine, model=model, nlops=nlops, calls=calls, seconds=seconds, run_dir=run_dir,
-        price=price, sheets=sheets, at_once=at_once,
-    )  # fmt: skip
+        engine=engine,
+        model=model,
+        nlops=nlops,
+        calls=calls,
+        seconds=seconds,
+        run_dir=run_dir,
+        price=price,
+        sheets=sheets,
+        at_once=at_once,
+    )
     budget, asked = o.budget_of(now), o.reliability_of(reliability, steps, abstain, table)
     of_version(convention)  # before anything is loaded
     of_many = {
-        "--out": out, "--at-once": at_once, "--as-they-come": as_they_come, "--retry": retry,
+        "--out": out,
+        "--at-once": at_once,
+        "--as-they-come": as_they_come,
+        "--retry": retry,
         "--changed": changed,
-    }  # fmt: skip
-    _check_each(each, of_many, {
-        "--from": origin, "--dry": dry, "--trace": trace,
-    })  # fmt: skip
+    }
+    _check_each(
+        each,
+        of_many,
+        {
+            "--from": origin,
+            "--dry": dry,
+            "--trace": trace,
+        },
+    )
     if origin is not None:
         _only_edits(program, args, inputs, dry, asked)
         _check_vouch(vouch, sets)
         given = Machine(
-            engine, model, now.run_dir, durable, o.price_of(now) if price else None, (), system,
+            engine,
+            model,
+            now.run_dir,
+            durable,
+            o.price_of(now) if price else None,
+            (),
+            system,
             convention,
-        )  # fmt: skip
+        )
         return _rerun(origin, sets or [], given, budget, as_json, trust, vouch, file, trace)
     _check_vouch(vouch, None)
     machine = Machine(
-        now.engine, now.model, now.run_dir, durable, o.price_of(now), (), system, convention,
+        now.engine,
+        now.model,
+        now.run_dir,
+        durable,
+        o.price_of(now),
+        (),
+        system,
+        convention,
         now.sheets,
-    )  # fmt: skip
+    )
     loaded, stdin = load(_named(program, sets, trust, file)), Stdin()
     stdin.taken = each == "-"
     words, named = fill_words(args or [], stdin)
@@ -167,9 +197,7 @@ def run(
         from nlpu.runtime.terminal.run.each_program import EachProgram
 
         program_of = EachProgram(loaded, words, named, texts, stdin.beside, _told(now))
-        many = Asked(
-            each, out, now.at_once or 0, as_they_come, retry is not None, changed, asked
-        )  # fmt: skip
+        many = Asked(each, out, now.at_once or 0, as_they_come, retry is not None, changed, asked)
         return run_each(loaded, program_of, many, machine, budget, as_json)
     bound = bind(loaded, words, texts, named=named, opened=stdin.beside)
     set_store(loaded.function, bound, now.store)
@@ -192,9 +220,14 @@ def run(
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.start(
-            loaded.function, *positional, **by_name, budget=budget,
-            header={**header, "can": can_of(computer)}, stream=stream, reliability=asked,
-        )  # fmt: skip
+            loaded.function,
+            *positional,
+            **by_name,
+            budget=budget,
+            header={**header, "can": can_of(computer)},
+            stream=stream,
+            reliability=asked,
+        )
 
     foretold = header["forecast"]
     return carry(
@@ -215,9 +248,16 @@ def _named_by(loaded: Program) -> dict[str, Any]:
 
 
 def _rerun(
-    name: str, sets: list[str], given: Machine, budget: Budget, as_json: bool, trust: bool,
-    vouched: bool, file: str | None, trace: bool,
-) -> int:  # fmt: skip
+    name: str,
+    sets: list[str],
+    given: Machine,
+    budget: Budget,
+    as_json: bool,
+    trust: bool,
+    vouched: bool,
+    file: str | None,
+    trace: bool,
+) -> int:
     """A new run from an old one, as it was ``given`` now: only what depends on edits is made."""
     from nlpu.runtime.terminal.eval.outcome import facts_in
     from nlpu.runtime.terminal.run.rerun import edits_of
@@ -238,89 +278,17 @@ def _rerun(
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.rerun(
-            record.name, loaded.function, *args, **kwargs, edits=edits,
-            budget=budget, header=header, stream=stream,
-        )  # fmt: skip
+            record.name,
+            loaded.function,
+            *args,
+            **kwargs,
+            edits=edits,
+            budget=budget,
+            header=header,
+            stream=stream,
+        )
 
     return carry(loaded, begin, machine, as_json, seconds=budget.seconds, traces=trace)
-
-
-def resume(
-    name: o.RunName,
-    engine: o.Engine = None,
-    model: o.Model = None,
-    nlops: o.Nlops = None,
-    calls: o.Calls = None,
-    seconds: o.Seconds = None,
-    changed: _Changed = False,
-    trust: o.Trust = False,
-    file: o.File = None,
-    sheets: o.Sheets = None,
-    run_dir: o.RunDir = None,
-    trace: _Trace = False,
-    as_json: o.Json = False,
-) -> int:
-    """Go on with a run that was stopped or killed; no journaled call is made again."""
-    from nlpu.runtime.terminal.eval.outcome import ends_of
-    from nlpu.runtime.terminal.run.trust import admit
-    from nlpu.runtime.terminal.show.archive import EVALUATION
-
-    lead_prints_to_stderr()
-    now = o.settings(  # all else is as the run was begun; seconds count from each start anew
-        ("run_dir", "seconds"), engine=engine, model=model, nlops=nlops, calls=calls,
-        seconds=seconds, run_dir=run_dir,
-    )  # fmt: skip
-    record = found(now.run_dir, name, file=file)
-    files = admit(record, trust=trust, changed=changed, names_engine=engine is not None)
-    loaded = loaded_again(record, files)
-    args, kwargs = record.arguments(loaded.function)
-    header = record.past.header
-    again = again_of(engine, model)
-
-    def begin(computer: Computer, stream: bool) -> Run:
-        return computer.resume(
-            record.name, loaded.function, *args, **kwargs,
-            budget=o.budget_of(now, header["budget"]), changed=changed, stream=stream,
-        )  # fmt: skip
-
-    machine = machine_of(record, Machine(engine, model, now.run_dir, sheets=sheets))
-    more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
-    return carry(
-        loaded, begin, machine, as_json, again=again, seconds=now.seconds,
-        foretold=header.get("forecast"), name=record.name, traces=trace,
-        **more,
-    )  # fmt: skip
-
-
-def replay(
-    name: o.RunName,
-    engine: o.Engine = None,
-    model: o.Model = None,
-    trust: o.Trust = False,
-    file: o.File = None,
-    run_dir: o.RunDir = None,
-    trace: _Trace = False,
-    as_json: o.Json = False,
-) -> int:
-    """Run a finished program again from its journal, making no call: the same bytes."""
-    from nlpu.runtime.terminal.run.recorded_engine import engines_of
-    from nlpu.runtime.terminal.run.trust import admit
-
-    lead_prints_to_stderr()
-    place = o.settings(("run_dir",), engine=engine, model=model, run_dir=run_dir).run_dir
-    record = found(place, name, replays=True, file=file)
-    files = admit(record, trust=trust, names_engine=engine is not None)
-    loaded = loaded_again(record, files)
-    args, kwargs = record.arguments(loaded.function)
-    recorded = engines_of(record.past.header) if engine is None and model is None else None
-    machine = Machine(recorded, record.past.header.get("model"), place)
-    if recorded is None:
-        machine = machine_of(record, Machine(engine, model, place))
-
-    def begin(computer: Computer, stream: bool) -> Run:
-        return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
-
-    return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name, traces=trace)
 
 
 # -- checks ----------------------------------------------------------------------------------
@@ -333,7 +301,7 @@ def _forecast_of(loaded: Program, asked: Any) -> str:
 
 def _forecast(
     loaded: Program, bound: Any, machine: Machine, budget: Budget, as_json: bool, asked: Any
-) -> int:  # fmt: skip
+) -> int:
     """``--dry``: say what the run would take, and make no call."""
     from nlpu.runtime.terminal.output import write_json
     from nlpu.runtime.terminal.run import dry as forecasting

@@ -59,9 +59,12 @@ class Machine(Protocol):
 
 
 def made(
-    program: Callable[..., Any], bound: Bound, machine: Machine, budget: Budget,
+    program: Callable[..., Any],
+    bound: Bound,
+    machine: Machine,
+    budget: Budget,
     asked: Reliability | None = None,
-) -> Forecast:  # fmt: skip
+) -> Forecast:
     """The forecast. Raises what opening the engine raises, and what every dry run raises."""
     listed = [each.record for each in summaries(machine.run_dir, every=True)[0]]
     same = [record for record in listed if _is_on(record, machine)]
@@ -73,9 +76,16 @@ def made(
                 experience.add(record.name, record.past, record.texts, identity)
     args, named = bound
     return forecast(
-        program, args, named, known=known, experience=experience,
-        price=machine.price or FREE, budget=budget, sheets=machine.sheets, reliability=asked,
-    )  # fmt: skip
+        program,
+        args,
+        named,
+        known=known,
+        experience=experience,
+        price=machine.price or FREE,
+        budget=budget,
+        sheets=machine.sheets,
+        reliability=asked,
+    )
 
 
 def _is_on(record: Record, machine: Machine) -> bool:

@@ -72,9 +72,13 @@ class Asked:
 
 
 def run_each(
-    loaded: Program, program: EachProgram, asked: Asked, machine: Machine, budget: Budget,
+    loaded: Program,
+    program: EachProgram,
+    asked: Asked,
+    machine: Machine,
+    budget: Budget,
     as_json: bool,
-) -> int:  # fmt: skip
+) -> int:
     """Carry out a batch and tell of it; gives the exit code. Raises Usage."""
     _check(asked, machine, as_json)
     looked = None if asked.inputs == "-" else _look(asked, program)
@@ -84,26 +88,45 @@ def run_each(
         have_model(machine.engine, machine.model)
         voice = machine.voice()
         computer = Computer(
-            machine.engines(), model=machine.model, api_key=api_key(), store=machine.run_dir,
-            durable=machine.durable, prices=machine.prices(), system=voice.system,
-            convention=voice.convention, sheets=machine.sheets,
-        )  # fmt: skip
+            machine.engines(),
+            model=machine.model,
+            api_key=api_key(),
+            store=machine.run_dir,
+            durable=machine.durable,
+            prices=machine.prices(),
+            system=voice.system,
+            convention=voice.convention,
+            sheets=machine.sheets,
+        )
         facts = {
-            "program": loaded.spec, "file": loaded.digest, "reads": "--each", **machine.facts(),
+            "program": loaded.spec,
+            "file": loaded.digest,
+            "reads": "--each",
+            **machine.facts(),
             **promised(asked.reliability, ()),
-        }  # fmt: skip
+        }
         plan = Plan(
-            name, asked.at_once, not asked.as_they_come, budget, asked.retry, asked.changed, facts,
+            name,
+            asked.at_once,
+            not asked.as_they_come,
+            budget,
+            asked.retry,
+            asked.changed,
+            facts,
             waits=asked.inputs == "-",
-        )  # fmt: skip
+        )
         batch = computer.batch(loaded.function, _entries(asked, program), plan)
         where = f" {shlex.join(place_words(machine.run_dir))}".rstrip()
         ended = Ended(name, looked and looked[0], where=where)
         with computer:
             return _carry_out(
-                batch, results, ended, as_json, budget.seconds,
+                batch,
+                results,
+                ended,
+                as_json,
+                budget.seconds,
                 lambda: _check_same(batch, asked, looked, results),
-            )  # fmt: skip
+            )
     finally:
         results.close()
 
@@ -167,9 +190,14 @@ def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine)
     source = None if asked.inputs == "-" else asked.inputs
     places = [each and os.path.realpath(each) for each in (asked.out, source)]
     what = [
-        loaded.spec, args_text((), program.fixed), *places, machine.model, machine.system,
-        machine.convention, *promised(asked.reliability, ()).values(),
-    ]  # fmt: skip
+        loaded.spec,
+        args_text((), program.fixed),
+        *places,
+        machine.model,
+        machine.system,
+        machine.convention,
+        *promised(asked.reliability, ()).values(),
+    ]
     digest = blake2b(json.dumps(what).encode(), digest_size=5).digest()
     return b32encode(digest).decode().lower()
 
@@ -195,9 +223,13 @@ def _check_same(
 
 
 def _carry_out(
-    batch: Batch, results: Results, ended: Ended, as_json: bool, seconds: float | None,
+    batch: Batch,
+    results: Results,
+    ended: Ended,
+    as_json: bool,
+    seconds: float | None,
     check: Callable[[], None],
-) -> int:  # fmt: skip
+) -> int:
     begun, begun_s = False, time.monotonic()
     with interrupting.Interrupts():
         try:

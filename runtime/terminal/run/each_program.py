@@ -36,9 +36,14 @@ class EachProgram:
     """A program with what is the same for all inputs. Raises Usage."""
 
     def __init__(
-        self, program: Program, words: Sequence[str], named: Mapping[str, Content],
-        texts: Sequence[str], opened: Callable[[str], str], machine: Mapping[str, tuple[str, str]],
-    ) -> None:  # fmt: skip
+        self,
+        program: Program,
+        words: Sequence[str],
+        named: Mapping[str, Content],
+        texts: Sequence[str],
+        opened: Callable[[str], str],
+        machine: Mapping[str, tuple[str, str]],
+    ) -> None:
         self._usage = usage(program)
         self._kinds = inspect.signature(program.function).parameters
         self._places = {place.name: place for place in parameters(program)}

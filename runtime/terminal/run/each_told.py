@@ -34,10 +34,16 @@ def note(ended: Ended, given: list[Item]) -> None:
     """Remember the first items without a result."""
     for item in given:
         if item.status != "done" and len(ended.failures) < _MOST_TOLD:
-            ended.failures.append({
-                "index": item.index, "id": item.id, "run": item.run, "status": item.status,
-                "type": item.why[0], "message": item.why[1],
-            })  # fmt: skip
+            ended.failures.append(
+                {
+                    "index": item.index,
+                    "id": item.id,
+                    "run": item.run,
+                    "status": item.status,
+                    "type": item.why[0],
+                    "message": item.why[1],
+                }
+            )
 
 
 def tell(ended: Ended, batch: Batch, seconds: float, as_json: bool) -> int:

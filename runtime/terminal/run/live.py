@@ -99,9 +99,12 @@ class Bars(Plain):
 
         out = console(to_stderr=True)
         self._bars = Progress(
-            BarColumn(bar_width=40), MofNCompleteColumn(), TextColumn("calls"), Elapsed(),
+            BarColumn(bar_width=40),
+            MofNCompleteColumn(),
+            TextColumn("calls"),
+            Elapsed(),
             console=out,
-        )  # fmt: skip
+        )
         self._task = self._bars.add_task("", total=None)
         self._live = Live(console=out, transient=True, auto_refresh=False)
 

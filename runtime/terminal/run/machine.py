@@ -62,8 +62,11 @@ class Machine:
         """What a run's header keeps of it, for those who start the run again."""
         price = None if self.price is None else asdict(self.price)
         return {
-            "engine": self.engine, "model": self.model, "durable": self.durable, "price": price,
-        }  # fmt: skip
+            "engine": self.engine,
+            "model": self.model,
+            "durable": self.durable,
+            "price": price,
+        }
 
 
 def machine_of(record: Record, given: Machine) -> Machine:
@@ -93,11 +96,20 @@ def machine_of(record: Record, given: Machine) -> Machine:
 
 
 def carry(
-    loaded: Program, begin: Any, machine: Machine, as_json: bool, *,
-    again: list[str] | None = None, is_replay: bool = False, seconds: float | None = None,
-    foretold: Any = None, name: str | None = None, partial: Any = None, ended: Any = None,
+    loaded: Program,
+    begin: Any,
+    machine: Machine,
+    as_json: bool,
+    *,
+    again: list[str] | None = None,
+    is_replay: bool = False,
+    seconds: float | None = None,
+    foretold: Any = None,
+    name: str | None = None,
+    partial: Any = None,
+    ended: Any = None,
     traces: bool = False,
-) -> int:  # fmt: skip
+) -> int:
     """Carry out what ``begin`` starts on the machine; gives the exit code."""
     from nlpu.runtime.computer import Computer
     from nlpu.runtime.terminal.download import have_model
@@ -109,17 +121,35 @@ def carry(
             have_model(machine.engine, model)
     asked, voice = None if is_replay else person(), machine.voice()
     computer = Computer(
-        machine.engines(), model=machine.model, api_key=api_key(), store=machine.run_dir,
-        durable=machine.durable, prices=machine.prices(), person=asked, system=voice.system,
-        convention=voice.convention, sheets=machine.sheets,
-    )  # fmt: skip
+        machine.engines(),
+        model=machine.model,
+        api_key=api_key(),
+        store=machine.run_dir,
+        durable=machine.durable,
+        prices=machine.prices(),
+        person=asked,
+        system=voice.system,
+        convention=voice.convention,
+        sheets=machine.sheets,
+    )
     job = Job(
-        computer, begin, machine.run_dir, machine.model, tuple(again or ()),
-        shows=loaded.streams and not is_replay, as_json=as_json,
+        computer,
+        begin,
+        machine.run_dir,
+        machine.model,
+        tuple(again or ()),
+        shows=loaded.streams and not is_replay,
+        as_json=as_json,
         follows=machine.engine == "local" and not is_replay,  # a replay generates nothing
-        replay=is_replay, seconds=seconds, forecast=foretold, name=name,
-        person=asked, partial=partial, ended=ended, traces=traces,
-    )  # fmt: skip
+        replay=is_replay,
+        seconds=seconds,
+        forecast=foretold,
+        name=name,
+        person=asked,
+        partial=partial,
+        ended=ended,
+        traces=traces,
+    )
     return carry_out(job)
 
 
@@ -166,9 +196,7 @@ def loaded_again(record: Record, files: dict[Path, str]) -> Program:
         raise Usage(f"the program of run {record.name} cannot be found: {error}{how}") from error
 
 
-def processor_of(
-    record: Record, engine: str | None, model: str | None
-) -> tuple[str, str | None]:  # fmt: skip
+def processor_of(record: Record, engine: str | None, model: str | None) -> tuple[str, str | None]:
     """The engine and model asked for, else those of the run. Raises Usage."""
     from nlpu.errors import Usage
 

@@ -101,11 +101,15 @@ def sums_of(calls: list[Call]) -> list[dict[str, Any]]:
         if call.made:
             cost = call.cost
             by_op[call.op].update(
-                calls=1, failed=call.state == "failed", retries=cost.attempts - 1,
-                prompt_tokens=cost.prompt_tokens, cached_tokens=cost.cached_tokens,
-                completion_tokens=cost.completion_tokens, service_ms=int(cost.service_s * 1000),
+                calls=1,
+                failed=call.state == "failed",
+                retries=cost.attempts - 1,
+                prompt_tokens=cost.prompt_tokens,
+                cached_tokens=cost.cached_tokens,
+                completion_tokens=cost.completion_tokens,
+                service_ms=int(cost.service_s * 1000),
                 queue_ms=int(cost.queue_s * 1000),
-            )  # fmt: skip
+            )
     everything = ("all", sum(by_op.values(), Counter()))
     return [{"name": name, **_facts(sums)} for name, sums in [*by_op.items(), everything]]
 

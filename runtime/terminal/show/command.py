@@ -87,9 +87,13 @@ def _size(count: int) -> str:
 
 
 def list_runs(
-    place: Place, limit: int | None = None, as_json: bool = False, *, every: bool = False,
+    place: Place,
+    limit: int | None = None,
+    as_json: bool = False,
+    *,
+    every: bool = False,
     of: str = "",
-) -> int:  # fmt: skip
+) -> int:
     """List the runs of a place, or of one journal there."""
     from nlpu.runtime.terminal.output import say, write_json
     from nlpu.runtime.terminal.show.run_folder import summaries
@@ -137,11 +141,18 @@ def _print_runs(found: list[Summary]) -> None:
     rows = [["run", "program", "status", "calls", "nlops", "started", "seconds", *edited]]
     for each in found:
         record, line = each.record, _listed(each)
-        rows.append([
-            record.name, one_line(record.title, 12 if edited else 24), record.status,
-            f"{each.calls:,}", figure(each.nlops), line["started"][:16].replace("T", " "),
-            figure(record.seconds), *(record.origin for _ in edited),
-        ])  # fmt: skip
+        rows.append(
+            [
+                record.name,
+                one_line(record.title, 12 if edited else 24),
+                record.status,
+                f"{each.calls:,}",
+                figure(each.nlops),
+                line["started"][:16].replace("T", " "),
+                figure(record.seconds),
+                *(record.origin for _ in edited),
+            ]
+        )
     width = console().width
     head, *facts = columns(rows, right=(3, 4, 6), most=width, whole=1)
     write(head + "\n")

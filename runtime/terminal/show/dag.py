@@ -71,8 +71,11 @@ def _requests(record: Record, computer: Computer, run: Run) -> dict[str, dict[st
     from nlpu.runtime.terminal.show.calltree import calls_of
 
     state, found = state_of(run), {}
-    ops = {node.position: node.work.op for node in state.root.subtree()
-           if isinstance(node, Node) and node.position in record.past.calls}  # fmt: skip
+    ops = {
+        node.position: node.work.op
+        for node in state.root.subtree()
+        if isinstance(node, Node) and node.position in record.past.calls
+    }
     for call in calls_of(record):
         if not call.made or not call.cost.completion_tokens:
             continue
@@ -82,11 +85,12 @@ def _requests(record: Record, computer: Computer, run: Run) -> dict[str, dict[st
         texts = [record.texts[number] for number in call.past.texts]
         turns = speaking.codec.turns(op, texts, speaking.convention)
         found[call.position] = {
-            "messages": [{"role": turn.role, "content": _content(turn.pieces, texts)}
-                         for turn in turns],
+            "messages": [
+                {"role": turn.role, "content": _content(turn.pieces, texts)} for turn in turns
+            ],
             "max_tokens": call.cost.completion_tokens,
             "extra": {"ignore_eos": True, "temperature": op.sampling.temperature or 0.0},
-        }  # fmt: skip
+        }
     return found
 
 

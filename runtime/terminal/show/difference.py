@@ -152,9 +152,13 @@ def _diff(one: Record, other: Record, before: Step | None, after: Step | None) -
         return []
     aspect = before.differs_in(after)[0]
     lines = unified_diff(
-        _shown(one, before, aspect), _shown(other, after, aspect), one.name, other.name,
-        lineterm="", n=2,
-    )  # fmt: skip
+        _shown(one, before, aspect),
+        _shown(other, after, aspect),
+        one.name,
+        other.name,
+        lineterm="",
+        n=2,
+    )
     return list(islice(lines, _DIFF_LINES))
 
 

@@ -104,9 +104,10 @@ def _replayed(record: Record) -> Shape:
 
 
 def replayed(
-    record: Record, look: Callable[[Computer, Run, dict[str, Any]], T],
+    record: Record,
+    look: Callable[[Computer, Run, dict[str, Any]], T],
     most_s: float = _LONGEST_REPLAY_S,
-) -> T:  # fmt: skip
+) -> T:
     """What ``look`` makes of the run, replayed on a copy, and of the arguments it was given.
 
     Raises NlpuError, TimeoutError, sqlite3.Error, OSError.

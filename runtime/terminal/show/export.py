@@ -48,11 +48,15 @@ def _write_dag(record: Record, where: Path) -> dict[str, int]:
 
     found = dag_of(record)
     write_file(where, found.text())
-    say(f"{counted(found.calls, 'call')} in {counted(len(found.lines), 'line')} are in {where}; "
-        "replay them with nlpu run dag or AIPerf (--custom-dataset-type dag_jsonl)")  # fmt: skip
+    say(
+        f"{counted(found.calls, 'call')} in {counted(len(found.lines), 'line')} are in {where}; "
+        "replay them with nlpu run dag or AIPerf (--custom-dataset-type dag_jsonl)"
+    )
     if found.forced:
-        say(f"note: the format starts calls in rounds: of {found.ordered:,} pairs that wait for "
-            f"each other there, {found.forced:,} did not in the run")  # fmt: skip
+        say(
+            f"note: the format starts calls in rounds: of {found.ordered:,} pairs that wait for "
+            f"each other there, {found.forced:,} did not in the run"
+        )
     return {"calls": found.calls, "ordered": found.ordered, "forced": found.forced}
 
 

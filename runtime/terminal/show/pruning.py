@@ -75,6 +75,8 @@ def _kept(where: Where, before_s: float, keep_failed: bool) -> str:
 def told_of(pruned: Pruned, dry: bool) -> dict[str, Any]:
     """Give what is printed."""
     return {
-        "would_remove" if dry else "removed": pruned.removed, "bytes": pruned.freed,
-        "kept": pruned.kept, "bytes_kept": pruned.left,
-    }  # fmt: skip
+        "would_remove" if dry else "removed": pruned.removed,
+        "bytes": pruned.freed,
+        "kept": pruned.kept,
+        "bytes_kept": pruned.left,
+    }

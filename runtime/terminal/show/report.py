@@ -36,10 +36,15 @@ from nlpu.runtime.terminal.show.timeline import timeline_of
 
 MOST = 12_000
 _COSTS = {
-    "calls": "calls", "failed": "failed", "retries": "sent again", "prompt_tokens": "tokens in",
-    "cached_tokens": "of them cached", "completion_tokens": "tokens out", "service_s": "service, s",
+    "calls": "calls",
+    "failed": "failed",
+    "retries": "sent again",
+    "prompt_tokens": "tokens in",
+    "cached_tokens": "of them cached",
+    "completion_tokens": "tokens out",
+    "service_s": "service, s",
     "queue_s": "in queue, s",
-}  # fmt: skip
+}
 
 
 def report_of(record: Record, shape: Shape, most: int = MOST) -> str:
@@ -173,22 +178,37 @@ def _row(call: Call, shape: Shape, texts: _Texts, layouts: _Layouts) -> list[Any
     cost, node = call.cost, shape.graph.nodes.get(call.position, {})
     result = texts.place(call.result) if call.result else -1
     return [
-        call.position, call.past.op, call.state, node.get("label", ""),
-        [texts.place(text) for text in call.past.texts], result, "" if call.result else call.text,
-        cost.prompt_tokens, cost.completion_tokens, cost.cached_tokens,
-        int(cost.service_s * 1000), int(cost.queue_s * 1000), cost.attempts, cost.again,
+        call.position,
+        call.past.op,
+        call.state,
+        node.get("label", ""),
+        [texts.place(text) for text in call.past.texts],
+        result,
+        "" if call.result else call.text,
+        cost.prompt_tokens,
+        cost.completion_tokens,
+        cost.cached_tokens,
+        int(cost.service_s * 1000),
+        int(cost.queue_s * 1000),
+        cost.attempts,
+        cost.again,
         layouts.place(call.position),
-    ]  # fmt: skip
+    ]
 
 
 def _flights(record: Record, places: dict[str, int]) -> list[list[Any]]:
     return [
         [
-            places.get(flight.call.position, -1), flight.call.op, flight.start_ms, flight.end_ms,
-            flight.slot, flight.ended, flight.resent_ms,
+            places.get(flight.call.position, -1),
+            flight.call.op,
+            flight.start_ms,
+            flight.end_ms,
+            flight.slot,
+            flight.ended,
+            flight.resent_ms,
         ]
         for flight in timeline_of(record).flights
-    ]  # fmt: skip
+    ]
 
 
 def _cost(line: dict[str, Any]) -> list[str]:

@@ -51,7 +51,7 @@ class Summary:
 
 def summaries(
     run_dir: Place, limit: int | None = None, *, every: bool = False, of: str = ""
-) -> tuple[list[Summary], int]:  # fmt: skip
+) -> tuple[list[Summary], int]:
     """List the runs of a directory, newest first, and say how many files were not read (rule 3).
 
     of: the one journal that is read. Raises Usage.
@@ -80,10 +80,11 @@ def _folded(found: list[Summary]) -> list[Summary]:
     seconds = round(until_s - first.started_s, 3)
     batch = Summary(
         replace(first, name=f"{first.path.stem}.*", status=status, seconds=seconds),
-        sum(one.calls for one in each), sum(one.nlops for one in each),
+        sum(one.calls for one in each),
+        sum(one.nlops for one in each),
         counted(len(inputs), "input"),
         ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items()),
-    )  # fmt: skip
+    )
     return [batch, *(one for one in found if "each" not in one.record.past.header)]
 
 
@@ -144,10 +145,13 @@ def _summary(journal: Skim, path: Where, number: int, tally: Tally) -> Summary:
     gave, _ = _beginning(journal, number, past.end.text if past.end is not None else 0)
     error = past.end.error if past.end is not None else None
     return Summary(
-        record_of(path, number, past), tally.calls, tally.tokens / TOKENS_PER_NLOP,
+        record_of(path, number, past),
+        tally.calls,
+        tally.tokens / TOKENS_PER_NLOP,
         told_arguments(given) if whole else one_line(f"{given[2:]} …", _WIDTH),
-        one_line(gave, _WIDTH), one_line(": ".join(error), _WIDTH) if error else "",
-    )  # fmt: skip
+        one_line(gave, _WIDTH),
+        one_line(": ".join(error), _WIDTH) if error else "",
+    )
 
 
 def _beginning(journal: Skim, run: int, number: int) -> tuple[str, bool]:

@@ -38,9 +38,15 @@ _WINDOW_MS = 20_000
 _PAUSE_S = 0.5
 _REST = 4  # pauses are so many times as long as what was done: a run of 100,000 calls takes long
 _COLUMNS = (
-    "calls", "open", "failed", "retries", "prompt_tokens", "cached_tokens", "completion_tokens",
+    "calls",
+    "open",
+    "failed",
+    "retries",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
     "service_s",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +153,11 @@ def _drawn(picture: Picture, width: int) -> Text:
 
 
 _TITLES = {
-    "prompt_tokens": "tok in", "cached_tokens": "cached", "completion_tokens": "tok out",
+    "prompt_tokens": "tok in",
+    "cached_tokens": "cached",
+    "completion_tokens": "tok out",
     "service_s": "service s",
-}  # fmt: skip
+}
 
 
 def lines_of(picture: Picture) -> list[str]:

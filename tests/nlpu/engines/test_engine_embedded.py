@@ -168,8 +168,13 @@ def test_two_engines_do_not_know_of_each_other(bench: Bench) -> None:
 def test_asking_a_model_loads_neither_torch_nor_transformers(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "nlpu.runtime.terminal", "run", "ask", "Hi"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in ended.stderr.splitlines()}
     assert ended.stdout.strip() and "xllamacpp" in loaded
     assert not loaded & {"torch", "transformers", "numpy", "huggingface_hub"}

@@ -71,10 +71,13 @@ def test_a_stream_reads_the_same_however_it_is_cut(cuts: list[int]) -> None:
 SAID = {"content": "hi", "reasoning": "hm"}
 WHOLE: dict[str, Any] = {
     "choices": [{"message": SAID, "delta": SAID, "text": "hi", "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 5, "completion_tokens": 2,
-              "prompt_tokens_details": {"cached_tokens": 3},
-              "completion_tokens_details": {"reasoning_tokens": 1}},
-}  # fmt: skip
+    "usage": {
+        "prompt_tokens": 5,
+        "completion_tokens": 2,
+        "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 1},
+    },
+}
 ODD = (None, -1, 10**400, float("nan"), 1.5, True, "x", [], [7], {}, {"x": {}})
 
 

@@ -120,8 +120,11 @@ def fresh(code: str, *arguments: str) -> str:
     """What a new interpreter prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        capture_output=True, text=True, check=False, timeout=100,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

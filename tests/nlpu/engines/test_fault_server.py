@@ -93,8 +93,14 @@ def sweep(case: Case, seeds: Iterable[int], servers: Servers, tokenizer: str) ->
         if case.limits is IMPATIENT:
             limits = replace(limits, timeout_s=0.12)
         with servers.serve(mix(seed, {case.spec: 0.35}), **served) as server:
-            run = execute(server.url, range(random.choice([1, 5])), ops,
-                          limits=limits, stream=random.random() < 0.5, seed=seed)  # fmt: skip
+            run = execute(
+                server.url,
+                range(random.choice([1, 5])),
+                ops,
+                limits=limits,
+                stream=random.random() < 0.5,
+                seed=seed,
+            )
             check(replace(case, limits=limits), server, run)
 
 
@@ -125,8 +131,10 @@ def test_an_answer_that_does_not_keep_to_its_type(servers: Servers) -> None:
             run = execute(server.url, [7], stream=stream)
         faults = wrong(run.result)
         assert [type(fault) for fault in faults] == [e.Malformed] * 3
-        assert all(said in str(fault) for said, fault in
-                   zip(["'perhaps'", "'about seven'", "cou'"], faults, strict=True))  # fmt: skip
+        assert all(
+            said in str(fault)
+            for said, fault in zip(["'perhaps'", "'about seven'", "cou'"], faults, strict=True)
+        )
 
 
 def test_endless_repetition_can_be_accepted_cut(servers: Servers) -> None:

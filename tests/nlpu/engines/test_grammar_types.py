@@ -89,8 +89,9 @@ def texts(draw: st.DrawFn) -> Kind:
     )
     values = st.text(
         st.characters(exclude_categories=["Cs"]),
-        min_size=limits.get("min_length", 0), max_size=limits.get("max_length", 20),
-    )  # fmt: skip
+        min_size=limits.get("min_length", 0),
+        max_size=limits.get("max_length", 20),
+    )
     return Annotated[str, Field(**limits)], values
 
 

@@ -85,9 +85,18 @@ def test_json_nested_without_end_is_no_json() -> None:
 
 
 CARDS = {
-    "data": [{"id": "m", "root": "r", "parent": "m", "max_model_len": 9, "owned_by": "x",
-              "meta": {"n_ctx": 5}, "context_length": 7}]
-}  # fmt: skip
+    "data": [
+        {
+            "id": "m",
+            "root": "r",
+            "parent": "m",
+            "max_model_len": 9,
+            "owned_by": "x",
+            "meta": {"n_ctx": 5},
+            "context_length": 7,
+        }
+    ]
+}
 
 
 def test_a_list_of_models_of_whatever_shape_is_a_card_or_an_error_of_ours() -> None:

@@ -99,7 +99,9 @@ ROWS: dict[str, tuple[bytes, str]] = {
     # chunks
     "two chunks": (chunked(BODY[:50], BODY[50:]), "Hello."),
     "chunks and a length": (
-        chunked(BODY).replace(b"Transfer", b"Content-Length: 3\r\nTransfer"), NO_HTTP),
+        chunked(BODY).replace(b"Transfer", b"Content-Length: 3\r\nTransfer"),
+        NO_HTTP,
+    ),
     "a chunk of no size": (chunked(end=b"zz\r\n" + BODY), NO_HTTP),
     "a chunk below zero": (chunked(end=b"-5\r\n" + BODY), NO_HTTP),
     "a chunk of no bounds": (chunked(end=b"f" * 40 + b"\r\n" + BODY), NO_HTTP),
@@ -133,14 +135,18 @@ ROWS: dict[str, tuple[bytes, str]] = {
     "events": (sized(EVENTS, kind=SSE), "Hello."),
     "events in chunks": (chunked(*(bytes([sign]) for sign in EVENTS), kind=SSE), "Hello."),
     "events that break off": (chunked(EVENTS[:40], end=b"", kind=SSE), LOST),
-    "events without an end": (sized(EVENTS.partition(b"data: [")[0].replace(b'"stop"', b"null"),
-                                    kind=SSE), LOST),
+    "events without an end": (
+        sized(EVENTS.partition(b"data: [")[0].replace(b'"stop"', b"null"), kind=SSE),
+        LOST,
+    ),
     "an event that is none": (sized(b"data: {half\n\n" + EVENTS, kind=SSE), FAULT),
     "half a letter": (sized(EVENTS.replace(b"Hello", b"caf\xc3"), kind=SSE), FAULT),
-    "an error as an event": (sized(b'event: error\ndata: {"error":{"message":"no"}}\n\n',
-                                   kind=SSE), FAULT),
+    "an error as an event": (
+        sized(b'event: error\ndata: {"error":{"message":"no"}}\n\n', kind=SSE),
+        FAULT,
+    ),
     "comments alone": (sized(b": ping\n\n" * 9, kind=SSE), LOST),
-}  # fmt: skip
+}
 
 
 def became(raw: bytes) -> str:

@@ -149,8 +149,11 @@ def test_what_is_no_refusal_of_n_ends_nothing(
 @pytest.mark.parametrize("thought", [0, 5, 8, 20])
 def test_what_was_thought_is_parted_like_what_was_said(thought: int) -> None:
     async def go() -> None:
-        usage = {"prompt_tokens": 10, "completion_tokens": 8,
-                 "completion_tokens_details": {"reasoning_tokens": thought}}  # fmt: skip
+        usage = {
+            "prompt_tokens": 10,
+            "completion_tokens": 8,
+            "completion_tokens_details": {"reasoning_tokens": thought},
+        }
         found = [
             {"index": n, "message": {"content": "red"}, "finish_reason": "stop"} for n in range(4)
         ]

@@ -63,9 +63,13 @@ def test_without_loopback_it_says_what_it_needs(tmp_path: Path) -> None:
     command = [*APART, *COMMAND, "run", "ask", "Hi"]
     for more in ([], ["--model", str(MODEL)]):
         ended = subprocess.run(
-            [*command, *more], capture_output=True, text=True, env=environment(), cwd=tmp_path,
+            [*command, *more],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            cwd=tmp_path,
             check=False,
-        )  # fmt: skip
+        )
         assert ended.returncode == 1, ended.stderr
         assert "needs the loopback interface (127.0.0.1)" in ended.stderr
         assert "Error" not in ended.stderr

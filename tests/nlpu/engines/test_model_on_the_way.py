@@ -22,9 +22,13 @@ def ask(place: Path, hub_url: str, *more: str) -> subprocess.CompletedProcess[st
     caches = {"HF_ENDPOINT": hub_url, "HF_HOME": str(place / "hf"), "NLPU_CACHE": str(place / "n")}
     return subprocess.run(
         [*COMMAND, "run", "ask", "What is the capital of France?", "--model", NAME, *more],
-        cwd=place, env=environment(**caches), capture_output=True, text=True, check=False,
+        cwd=place,
+        env=environment(**caches),
+        capture_output=True,
+        text=True,
+        check=False,
         timeout=100,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.local

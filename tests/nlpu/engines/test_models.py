@@ -137,8 +137,11 @@ Q4, Q8, SPLIT = "m-Q4_K_M.gguf", "m-Q8_0.gguf", "m-q4_k_m-00001-of-00002.gguf"
         ("a/b", ["model.safetensors", Q8], (Q8,)),
         ("a/b:m-Q8_0.gguf", [Q8, Q4], (Q8,)),
         ("a/b", list(FOLDER), ("config.json", "model.safetensors", "tokenizer.json")),
-        ("a/b", [*FOLDER, "consolidated.safetensors", "merges.txt", "x/y.json", "t.jinja"],
-         ("config.json", "merges.txt", "model.safetensors", "t.jinja", "tokenizer.json")),
+        (
+            "a/b",
+            [*FOLDER, "consolidated.safetensors", "merges.txt", "x/y.json", "t.jinja"],
+            ("config.json", "merges.txt", "model.safetensors", "t.jinja", "tokenizer.json"),
+        ),
         ("a/b", [Q8, "m-q5.gguf"], "several GGUF files .* name one as a/b:FILE, where FILE is m-Q"),
         ("a/b", [Q4, "n-q4_k_m.gguf"], "several GGUF files"),
         ("a/b", [SPLIT], "split GGUF, which is not supported"),
@@ -149,7 +152,7 @@ Q4, Q8, SPLIT = "m-Q4_K_M.gguf", "m-Q8_0.gguf", "m-q4_k_m-00001-of-00002.gguf"
         ("a/b", ["README.md"], "neither a GGUF file nor safetensors"),
         ("a/b", ["model.safetensors"], r"no whole model \(no config.json, tokenizer.json\)"),
     ],
-)  # fmt: skip
+)
 def test_a_repos_model_is_chosen_or_the_choice_is_told(
     given: str, files: list[str], chosen: tuple[str, ...] | str
 ) -> None:

@@ -46,9 +46,17 @@ def model(tmp_path: Path) -> KnownModel:
         lines.append(f"our-parts-part{n}==1.0 --hash=sha256:{sha256_of(path.read_bytes())}")
     (tmp_path / "hashes.txt").write_text("\n".join(lines))
     return KnownModel(
-        "our-model", (), "Us", "MIT", len(GGUF), sha256_of(GGUF),
-        "Org/Ours", "ours.gguf", "0" * 40, str(tmp_path / "hashes.txt"),
-    )  # fmt: skip
+        "our-model",
+        (),
+        "Us",
+        "MIT",
+        len(GGUF),
+        sha256_of(GGUF),
+        "Org/Ours",
+        "ours.gguf",
+        "0" * 40,
+        str(tmp_path / "hashes.txt"),
+    )
 
 
 def wheel(path: Path, package: str, files: dict[str, bytes]) -> None:

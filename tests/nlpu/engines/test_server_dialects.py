@@ -127,43 +127,120 @@ TABLE = [
     # -- OpenAI
     row("a gateway", said({"error": {"message": "m", "code": "insufficient_quota"}}), e.OutOfQuota),
     row("a gateway", said({"error": {"message": "m", "code": "content_filter"}}), e.Declined),
-    row("a gateway", said({"error": {"message": "temperature: 0 is not supported, it must be"
-                           " between 0.1 and 1"}}, 400), e.RequestRefused, "between"),
-    streamed("a gateway", *(part.replace(b"Hel", b'{\\"answer\\":').replace(b"lo.", b'\\"yes\\"}')
-                            for part in HELLO), DONE, out=True, kind=bool)._replace(stream=False),
+    row(
+        "a gateway",
+        said(
+            {"error": {"message": "temperature: 0 is not supported, it must be between 0.1 and 1"}},
+            400,
+        ),
+        e.RequestRefused,
+        "between",
+    ),
+    streamed(
+        "a gateway",
+        *(part.replace(b"Hel", b'{\\"answer\\":').replace(b"lo.", b'\\"yes\\"}') for part in HELLO),
+        DONE,
+        out=True,
+        kind=bool,
+    )._replace(stream=False),
     row("openai", chat("Hello."), "Hello."),
     streamed("openai", *HELLO, DONE),
     row("openai", chat(None, refusal="I cannot help with that."), e.Declined, "cannot help"),
-    streamed("openai", piece(refusal="I cannot"), piece(refusal=" help."), piece(None, "stop"),
-             DONE, out=e.Declined, words="I cannot help"),
+    streamed(
+        "openai",
+        piece(refusal="I cannot"),
+        piece(refusal=" help."),
+        piece(None, "stop"),
+        DONE,
+        out=e.Declined,
+        words="I cannot help",
+    ),
     row("openai", chat("", "content_filter"), e.Declined, "policy of the model's server"),
     row("openai", chat("The first half", "content_filter"), e.Declined, "withheld"),
-    row("openai", no("You exceeded your current quota, please check your plan and billing"
-                     " details.", 429, type="insufficient_quota", code="insufficient_quota"),
-        e.OutOfQuota, "may spend no more"),
-    row("openai", (no("Rate limit reached for m in organization o on requests per min (RPM):"
-                      " Limit 3, Used 3. Please try again in 20ms.", 429, type="requests",
-                      code="rate_limit_exceeded"), chat("Hello.")), "Hello.", requests=2),
-    row("openai", no("Request too large for m on tokens per min (TPM): Limit 10000, Requested"
-                     " 12000. The input or output tokens must be reduced in order to run"
-                     " successfully.", 429, code="rate_limit_exceeded"), e.DoesNotFit, "too large"),
-    row("openai", no("Incorrect API key provided: sk-x.", 401, code="invalid_api_key"),
-        e.Unauthorized, "API key"),
+    row(
+        "openai",
+        no(
+            "You exceeded your current quota, please check your plan and billing details.",
+            429,
+            type="insufficient_quota",
+            code="insufficient_quota",
+        ),
+        e.OutOfQuota,
+        "may spend no more",
+    ),
+    row(
+        "openai",
+        (
+            no(
+                "Rate limit reached for m in organization o on requests per min (RPM):"
+                " Limit 3, Used 3. Please try again in 20ms.",
+                429,
+                type="requests",
+                code="rate_limit_exceeded",
+            ),
+            chat("Hello."),
+        ),
+        "Hello.",
+        requests=2,
+    ),
+    row(
+        "openai",
+        no(
+            "Request too large for m on tokens per min (TPM): Limit 10000, Requested"
+            " 12000. The input or output tokens must be reduced in order to run"
+            " successfully.",
+            429,
+            code="rate_limit_exceeded",
+        ),
+        e.DoesNotFit,
+        "too large",
+    ),
+    row(
+        "openai",
+        no("Incorrect API key provided: sk-x.", 401, code="invalid_api_key"),
+        e.Unauthorized,
+        "API key",
+    ),
     row("openai", (USE_OTHER, chat("Hello.")), "Hello.", requests=2),
     row("openai", (USE_OTHER, NO_TEMPERATURE, chat("Hello.")), "Hello.", requests=3),
     row("openai", (NO_TEMPERATURE, NO_TEMPERATURE), e.RequestRefused, "temperature", requests=2),
-    row("openai", no("Invalid schema for response_format 'result': In context=(), 'additional"
-                     "Properties' is required to be supplied and to be false.", 400),
-        e.ConstraintRejected, "Simplify", kind=Person),
+    row(
+        "openai",
+        no(
+            "Invalid schema for response_format 'result': In context=(), 'additional"
+            "Properties' is required to be supplied and to be false.",
+            400,
+        ),
+        e.ConstraintRejected,
+        "Simplify",
+        kind=Person,
+    ),
     # -- Azure
     row("azure", said({"error": FILTERED}, 400), e.Declined, "policy"),
-    streamed("azure", event({"choices": [], "prompt_filter_results": [{"prompt_index": 0}]}),
-             *HELLO, event({"choices": [{"index": 0, "finish_reason": None,
-                                         "content_filter_offsets": {}}]}), DONE),
-    row("azure", no("The API deployment for this resource does not exist.", 404,
-                    code="DeploymentNotFound"), e.UnknownProcessor, "does not serve this model"),
-    row("azure", no("Requests to the API have exceeded token rate limit. Please retry after 2"
-                    " seconds.", 429, code="429"), e.Overloaded, "overloaded", requests=None),
+    streamed(
+        "azure",
+        event({"choices": [], "prompt_filter_results": [{"prompt_index": 0}]}),
+        *HELLO,
+        event({"choices": [{"index": 0, "finish_reason": None, "content_filter_offsets": {}}]}),
+        DONE,
+    ),
+    row(
+        "azure",
+        no("The API deployment for this resource does not exist.", 404, code="DeploymentNotFound"),
+        e.UnknownProcessor,
+        "does not serve this model",
+    ),
+    row(
+        "azure",
+        no(
+            "Requests to the API have exceeded token rate limit. Please retry after 2 seconds.",
+            429,
+            code="429",
+        ),
+        e.Overloaded,
+        "overloaded",
+        requests=None,
+    ),
     # -- Google
     row("gemini", chat("Hello.", "STOP"), "Hello."),
     row("gemini", chat("Hel", "MAX_TOKENS"), e.Truncated),
@@ -177,82 +254,248 @@ TABLE = [
     row("anthropic", chat("", "refusal"), e.Declined, "model declined"),
     row("anthropic", chat("Hel", "max_tokens"), e.Truncated),
     row("anthropic", (BOTH, chat("Hello.")), "Hello.", requests=2),
-    row("anthropic", no("Your credit balance is too low to access the Anthropic API.", 400,
-                        type="invalid_request_error"), e.OutOfQuota, "credit balance"),
-    row("anthropic", (said({"type": "error", "error": {"type": "overloaded_error", "message":
-                            "Overloaded"}}, 529), chat("Hello.")), "Hello.", requests=2),
+    row(
+        "anthropic",
+        no(
+            "Your credit balance is too low to access the Anthropic API.",
+            400,
+            type="invalid_request_error",
+        ),
+        e.OutOfQuota,
+        "credit balance",
+    ),
+    row(
+        "anthropic",
+        (
+            said(
+                {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+                529,
+            ),
+            chat("Hello."),
+        ),
+        "Hello.",
+        requests=2,
+    ),
     # -- Mistral
-    row("mistral", chat([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
-                         {"type": "text", "text": "Hello."}]), "Hello."),
+    row(
+        "mistral",
+        chat(
+            [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+                {"type": "text", "text": "Hello."},
+            ]
+        ),
+        "Hello.",
+    ),
     row("mistral", chat("Hel", "model_length"), e.Truncated),
     row("mistral", (EXTRA, stream(*HELLO, DONE)), "Hello.", requests=2, stream=True),
     # -- DeepSeek
     row("deepseek", chat("Hello.", reasoning_content="Hm."), "Hello."),
-    streamed("deepseek", b": keep-alive\n\n", piece(reasoning_content="Hm."),
-             piece(None, reasoning_content=None), *HELLO, DONE),
+    streamed(
+        "deepseek",
+        b": keep-alive\n\n",
+        piece(reasoning_content="Hm."),
+        piece(None, reasoning_content=None),
+        *HELLO,
+        DONE,
+    ),
     row("deepseek", no("Insufficient Balance", 402, type="unknown_error"), e.OutOfQuota, "pay"),
     row("deepseek", no("Content Exists Risk", 400, type="invalid_request_error"), e.Declined),
-    row("deepseek", (chat("", "insufficient_system_resource"), chat("Hello.")), "Hello.",
-        requests=2),
-    row("deepseek", (no("This response_format type is unavailable now", 400), chat(ANN_JSON)),
-        ANN, kind=Person, requests=2),
+    row(
+        "deepseek", (chat("", "insufficient_system_resource"), chat("Hello.")), "Hello.", requests=2
+    ),
+    row(
+        "deepseek",
+        (no("This response_format type is unavailable now", 400), chat(ANN_JSON)),
+        ANN,
+        kind=Person,
+        requests=2,
+    ),
     row("deepseek", Recorded(b"\n\n\n" + chat("Hello.").body), "Hello."),
     # -- Groq
-    streamed("groq", *HELLO[:-1], event({"choices": [{"index": 0, "delta": {}, "finish_reason":
-             "stop"}], "x_groq": {"usage": {"prompt_tokens": 10, "completion_tokens": 5}}}), DONE),
-    row("groq", no("Failed to generate JSON. Please adjust your prompt.", 400,
-                   code="json_validate_failed", failed_generation="{"), e.Malformed,
-        "no valid JSON", kind=Person),
-    row("groq", no("This model does not support response format `json_schema`.", 400), ANN,
-        kind=Person, requests=2)._replace(answers=(
+    streamed(
+        "groq",
+        *HELLO[:-1],
+        event(
+            {
+                "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
+                "x_groq": {"usage": {"prompt_tokens": 10, "completion_tokens": 5}},
+            }
+        ),
+        DONE,
+    ),
+    row(
+        "groq",
+        no(
+            "Failed to generate JSON. Please adjust your prompt.",
+            400,
+            code="json_validate_failed",
+            failed_generation="{",
+        ),
+        e.Malformed,
+        "no valid JSON",
+        kind=Person,
+    ),
+    row(
+        "groq",
+        no("This model does not support response format `json_schema`.", 400),
+        ANN,
+        kind=Person,
+        requests=2,
+    )._replace(
+        answers=(
             no("This model does not support response format `json_schema`.", 400),
-            chat(f"```json\n{ANN_JSON}\n```"))),
-    row("groq", (said({"error": {"message": "over capacity"}}, 498), chat("Hello.")), "Hello.",
-        requests=2),
+            chat(f"```json\n{ANN_JSON}\n```"),
+        )
+    ),
+    row(
+        "groq",
+        (said({"error": {"message": "over capacity"}}, 498), chat("Hello.")),
+        "Hello.",
+        requests=2,
+    ),
     # -- OpenRouter
     streamed("openrouter", b": OPENROUTER PROCESSING\n\n", *HELLO, DONE),
-    streamed("openrouter", piece("Hel"), event({"error": {"code": 502, "message": "upstream"},
-             "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}]}),
-             out=e.ServerFault, words="502", requests=2),
-    row("openrouter", said({"error": {"code": 429, "message": "rate-limited upstream"}}),
-        e.Overloaded, "overloaded", requests=None),
-    row("openrouter", said({"choices": [{"error": {"code": 502, "message": "bad"},
-        "finish_reason": "error", "message": {"content": ""}}]}), e.ServerFault, "502", requests=2),
-    row("openrouter", no("This request requires more credits, or fewer max_tokens.", 402, code=402),
-        e.OutOfQuota),
-    row("openrouter", no("Your chosen model requires moderation and your input was flagged for"
-                         " violence.", 403), e.Declined, "flagged"),
+    streamed(
+        "openrouter",
+        piece("Hel"),
+        event(
+            {
+                "error": {"code": 502, "message": "upstream"},
+                "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
+            }
+        ),
+        out=e.ServerFault,
+        words="502",
+        requests=2,
+    ),
+    row(
+        "openrouter",
+        said({"error": {"code": 429, "message": "rate-limited upstream"}}),
+        e.Overloaded,
+        "overloaded",
+        requests=None,
+    ),
+    row(
+        "openrouter",
+        said(
+            {
+                "choices": [
+                    {
+                        "error": {"code": 502, "message": "bad"},
+                        "finish_reason": "error",
+                        "message": {"content": ""},
+                    }
+                ]
+            }
+        ),
+        e.ServerFault,
+        "502",
+        requests=2,
+    ),
+    row(
+        "openrouter",
+        no("This request requires more credits, or fewer max_tokens.", 402, code=402),
+        e.OutOfQuota,
+    ),
+    row(
+        "openrouter",
+        no("Your chosen model requires moderation and your input was flagged for violence.", 403),
+        e.Declined,
+        "flagged",
+    ),
     row("openrouter", no("x/y is not a valid model ID", 400), e.UnknownProcessor),
-    row("openai", no("Country, region, or territory not supported", 403), e.Unauthorized,
-        "territory not supported"),
+    row(
+        "openai",
+        no("Country, region, or territory not supported", 403),
+        e.Unauthorized,
+        "territory not supported",
+    ),
     row("openai", no("Incorrect API key provided", 403), e.Unauthorized, "refuses the API key"),
     # -- servers at home
     row("ollama", no('model "x" not found, try pulling it first', 404), e.UnknownProcessor),
     row("ollama", chat("Hello.", reasoning="Hm."), "Hello."),
-    streamed("ollama", piece("<think>Hm."), piece("</th"), piece("ink>\n\nHel"), piece("lo."),
-             piece("", "stop"), DONE),
-    streamed("lmstudio", b"event: error\n", event({"error": {"message": "The model has crashed"}}),
-             out=e.ServerFault, words="crashed", requests=2),
-    row("lmstudio", no("No models loaded. Please load a model in the developer page.", 404,
-                       code="model_not_found"), e.UnknownProcessor),
+    streamed(
+        "ollama",
+        piece("<think>Hm."),
+        piece("</th"),
+        piece("ink>\n\nHel"),
+        piece("lo."),
+        piece("", "stop"),
+        DONE,
+    ),
+    streamed(
+        "lmstudio",
+        b"event: error\n",
+        event({"error": {"message": "The model has crashed"}}),
+        out=e.ServerFault,
+        words="crashed",
+        requests=2,
+    ),
+    row(
+        "lmstudio",
+        no(
+            "No models loaded. Please load a model in the developer page.",
+            404,
+            code="model_not_found",
+        ),
+        e.UnknownProcessor,
+    ),
     row("llama.cpp", chat("<think>\nHm.\n</think>\n\nHello."), "Hello."),
     row("llama.cpp", chat("Hm.\n</think>\n\nHello."), "Hello."),
     row("llama.cpp", chat("<think>Hm, and still", "length"), e.Truncated, "thinking"),
     row("llama.cpp", chat("<think>Hm, and still"), e.Truncated, "thinking"),
-    row("llama.cpp", (no("Loading model", 503, type="unavailable_error", code=503),
-                      chat("Hello.")), "Hello.", requests=2),
-    row("llama.cpp", no("the request exceeds the available context size, try increasing it", 500,
-                        type="server_error"), e.DoesNotFit),
-    row("llama.cpp", no("the request exceeds the available context size, try increasing it", 400,
-                        type="exceed_context_size_error"), e.DoesNotFit),
-    row("vllm", said({"object": "error", "message": "Internal server error", "code": 500}),
-        e.ServerFault, "500", requests=2),
+    row(
+        "llama.cpp",
+        (no("Loading model", 503, type="unavailable_error", code=503), chat("Hello.")),
+        "Hello.",
+        requests=2,
+    ),
+    row(
+        "llama.cpp",
+        no(
+            "the request exceeds the available context size, try increasing it",
+            500,
+            type="server_error",
+        ),
+        e.DoesNotFit,
+    ),
+    row(
+        "llama.cpp",
+        no(
+            "the request exceeds the available context size, try increasing it",
+            400,
+            type="exceed_context_size_error",
+        ),
+        e.DoesNotFit,
+    ),
+    row(
+        "vllm",
+        said({"object": "error", "message": "Internal server error", "code": 500}),
+        e.ServerFault,
+        "500",
+        requests=2,
+    ),
     row("sglang", (chat("Hel", "abort"), chat("Hello.")), "Hello.", requests=2),
     row("tgi", chat("Hello.", "eos_token"), "Hello."),
-    row("tgi", said({"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be"
-                     " <= 4096", "error_type": "validation"}, 422), e.DoesNotFit),
-    row("tgi", said({"error": "Model is overloaded", "error_type": "overloaded"}, 429),
-        e.Overloaded, requests=None),
+    row(
+        "tgi",
+        said(
+            {
+                "error": "Input validation error: `inputs` tokens + `max_new_tokens` must be"
+                " <= 4096",
+                "error_type": "validation",
+            },
+            422,
+        ),
+        e.DoesNotFit,
+    ),
+    row(
+        "tgi",
+        said({"error": "Model is overloaded", "error_type": "overloaded"}, 429),
+        e.Overloaded,
+        requests=None,
+    ),
     row("koboldcpp", chat("Hello.", None), "Hello."),
     streamed("koboldcpp", piece("Hel"), piece("lo."), DONE),
     row("deepseek", chat('It is hot.</think>{"answer": "yes"}'), True, kind=bool),
@@ -261,55 +504,118 @@ TABLE = [
     row("together", chat("Hello.", "eos"), "Hello."),
     row("cohere", chat("Hello.", "COMPLETE"), "Hello."),
     row("cerebras", chat("Hello.", "end"), "Hello."),
-    row("xai", said({"code": "Client specified an invalid argument", "error":
-                     "Incorrect API key provided: xa***."}, 400), e.Unauthorized),
-    row("moonshot", no("Your account is not active, please check your plan.", 429,
-                       type="exceeded_current_quota_error"), e.OutOfQuota),
+    row(
+        "xai",
+        said(
+            {
+                "code": "Client specified an invalid argument",
+                "error": "Incorrect API key provided: xa***.",
+            },
+            400,
+        ),
+        e.Unauthorized,
+    ),
+    row(
+        "moonshot",
+        no(
+            "Your account is not active, please check your plan.",
+            429,
+            type="exceeded_current_quota_error",
+        ),
+        e.OutOfQuota,
+    ),
     row("zhipu", chat("", "sensitive"), e.Declined),
     row("zhipu", (chat("", "network_error"), chat("Hello.")), "Hello.", requests=2),
-    row("alibaba", no("Input data may contain inappropriate content.", 400,
-                      code="data_inspection_failed"), e.Declined),
-    row("alibaba", no("Access denied, your account is in arrears.", 400, code="Arrearage"),
-        e.OutOfQuota),
+    row(
+        "alibaba",
+        no("Input data may contain inappropriate content.", 400, code="data_inspection_failed"),
+        e.Declined,
+    ),
+    row(
+        "alibaba",
+        no("Access denied, your account is in arrears.", 400, code="Arrearage"),
+        e.OutOfQuota,
+    ),
     row("bedrock", chat("", "guardrail_intervened"), e.Declined, "policy"),
-    row("litellm", no("Budget has been exceeded! Current cost: 1.0, Max budget: 1.0", 400,
-                      type="budget_exceeded"), e.OutOfQuota),
-    row("databricks", chat([{"type": "reasoning", "summary": [{"type": "summary_text", "text":
-                            "Hm."}]}, {"type": "text", "text": "Hello."}]), "Hello."),
+    row(
+        "litellm",
+        no(
+            "Budget has been exceeded! Current cost: 1.0, Max budget: 1.0",
+            400,
+            type="budget_exceeded",
+        ),
+        e.OutOfQuota,
+    ),
+    row(
+        "databricks",
+        chat(
+            [
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+                {"type": "text", "text": "Hello."},
+            ]
+        ),
+        "Hello.",
+    ),
     row("an agent", chat(None, "tool_calls", tool_calls=[{"id": "1"}]), e.Declined, "tool"),
     row("an agent", chat("Hello.", "tool_calls"), "Hello."),
     row("a new one", chat("Hello.", "because"), e.ServerFault, "not known"),
-    row("cloudflare", Recorded(b"<html>524: a timeout occurred</html>", 524, "text/html"),
-        e.ServerFault, "web page", requests=2),
+    row(
+        "cloudflare",
+        Recorded(b"<html>524: a timeout occurred</html>", 524, "text/html"),
+        e.ServerFault,
+        "web page",
+        requests=2,
+    ),
     # -- proxies on the way
     streamed("a mark of the byte order", b"\xef\xbb\xbf" + HELLO[1], *HELLO[2:], DONE),
     streamed("text after the end", *HELLO, DONE, piece(" And more."), b"garbage\n\n"),
-    streamed("a second choice", piece("Hel"), piece("No", index=1), piece("lo."),
-             piece(None, "length", index=1), piece(None, "stop"), DONE),
-    streamed("data in two lines", b'data: {"choices": [{"index": 0,\ndata: "delta": {"content":'
-             b' "Hello."}, "finish_reason": "stop"}]}\n\n', DONE),
+    streamed(
+        "a second choice",
+        piece("Hel"),
+        piece("No", index=1),
+        piece("lo."),
+        piece(None, "length", index=1),
+        piece(None, "stop"),
+        DONE,
+    ),
+    streamed(
+        "data in two lines",
+        b'data: {"choices": [{"index": 0,\ndata: "delta": {"content":'
+        b' "Hello."}, "finish_reason": "stop"}]}\n\n',
+        DONE,
+    ),
     streamed("no end of the last event", *HELLO[:-1], HELLO[-1].rstrip()),
     streamed("text in an unended event", piece("Hel"), piece("lo.", "stop").rstrip()),
     streamed("ends of lines", *(part.replace(b"\n", b"\r") for part in HELLO), DONE),
     streamed("no empty lines", *(part.rstrip() + b"\n" for part in HELLO), DONE),
-    streamed("half characters", b'data: {"choices":[{"delta":{"content":"Oh \\ud83d"}}]}\n\n',
-             b'data: {"choices":[{"delta":{"content":"\\ude00."},"finish_reason":"stop"}]}\n\n',
-             DONE, out="Oh 😀."),
-    streamed("one event", event({"choices": [{"message": {"content": "Hello."},
-             "finish_reason": "stop"}]}), DONE),
+    streamed(
+        "half characters",
+        b'data: {"choices":[{"delta":{"content":"Oh \\ud83d"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"\\ude00."},"finish_reason":"stop"}]}\n\n',
+        DONE,
+        out="Oh 😀.",
+    ),
+    streamed(
+        "one event",
+        event({"choices": [{"message": {"content": "Hello."}, "finish_reason": "stop"}]}),
+        DONE,
+    ),
     row("no stream", chat("Hello."), "Hello.", stream=True),
     row("json called a stream", chat("Hello.")._replace(kind=SSE), "Hello.", stream=True),
-    row("a stream called json", stream(*HELLO, DONE, kind="application/json"), "Hello.",
-        stream=True),
+    row(
+        "a stream called json", stream(*HELLO, DONE, kind="application/json"), "Hello.", stream=True
+    ),
     row("a stream unasked", stream(*HELLO, DONE), "Hello."),
-    streamed("cut", piece("Hel"), piece("lo."), out=e.ConnectionLost, words="ended before",
-             requests=2),
+    streamed(
+        "cut", piece("Hel"), piece("lo."), out=e.ConnectionLost, words="ended before", requests=2
+    ),
     # -- right answers, written otherwise
     row("fence", chat(f"```json\n{ANN_JSON}\n```"), ANN, kind=Person),
     row("fence", chat(f"Here it is:\n```\n{ANN_JSON}\n```\nDone."), ANN, kind=Person),
     row("fence", chat('```json\n{"answer": "yes"}\n```'), True, kind=bool),
-    row("fences", chat(f"```\n{ANN_JSON}\n```\nor\n```\n{ANN_JSON}\n```"), e.Malformed,
-        kind=Person),
+    row(
+        "fences", chat(f"```\n{ANN_JSON}\n```\nor\n```\n{ANN_JSON}\n```"), e.Malformed, kind=Person
+    ),
     row("plain", chat("Yes."), True, kind=bool),
     row("plain", chat("**No**"), False, kind=bool),
     row("plain", chat("Red"), "red", kind=Colour),
@@ -318,7 +624,7 @@ TABLE = [
     row("plain", chat('{"answer": 3.0}'), 3, kind=int),
     row("plain", chat("3.5"), e.Malformed, kind=int),
     row("plain", chat("Yes, it is."), e.Malformed, kind=bool),
-]  # fmt: skip
+]
 
 
 def ended(url: str, kind: Any, streams: bool) -> tuple[Run, str]:

@@ -43,18 +43,37 @@ def score(metric: str, expected: Any, content: Any) -> float:
 
 @pytest.mark.parametrize(
     "said",
-    ["Lisbon", " lisbon.", '"LISBON"', "\u00bbLisbon\u00ab", "\u201cLisbon.\u201d", "'lisbon'.",
-     "\uff2c\uff49\uff53\uff42\uff4f\uff4e", "`lisbon`"],
-)  # fmt: skip
+    [
+        "Lisbon",
+        " lisbon.",
+        '"LISBON"',
+        "\u00bbLisbon\u00ab",
+        "\u201cLisbon.\u201d",
+        "'lisbon'.",
+        "\uff2c\uff49\uff53\uff42\uff4f\uff4e",
+        "`lisbon`",
+    ],
+)
 def test_exact_forgives_what_does_not_matter(said: str) -> None:
     assert score("exact", "Lisbon", said) == 1
 
 
 @pytest.mark.parametrize(
     "said",
-    ["Porto", "Lisbon, Porto", "", "in Lisbon", "Lis bon", "Lisbona", "the Lisbon", "(Lisbon)",
-     "Lisbon?", "Lisbon..", "-Lisbon"],
-)  # fmt: skip
+    [
+        "Porto",
+        "Lisbon, Porto",
+        "",
+        "in Lisbon",
+        "Lis bon",
+        "Lisbona",
+        "the Lisbon",
+        "(Lisbon)",
+        "Lisbon?",
+        "Lisbon..",
+        "-Lisbon",
+    ],
+)
 def test_exact_forgives_nothing_else(said: str) -> None:
     assert score("exact", "Lisbon", said) == 0
 
@@ -146,10 +165,23 @@ def test_what_has_a_type_is_compared_as_a_value(
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("-5", "5"), ("C", "C#"), ("C", "C++"), ("100%", "100"), (".5", "5"), ("10\u00b2", "102"),
-     ("$5", "5"), ("5!", "5"), ("(5)", "5"), ("a", "the a"), ("3/4", "34"), ("~x", "x"),
-     ("...", "."), ('"a" or "b"', 'a" or "b')],
-)  # fmt: skip
+    [
+        ("-5", "5"),
+        ("C", "C#"),
+        ("C", "C++"),
+        ("100%", "100"),
+        (".5", "5"),
+        ("10\u00b2", "102"),
+        ("$5", "5"),
+        ("5!", "5"),
+        ("(5)", "5"),
+        ("a", "the a"),
+        ("3/4", "34"),
+        ("~x", "x"),
+        ("...", "."),
+        ('"a" or "b"', 'a" or "b'),
+    ],
+)
 def test_signs_change_the_meaning_of_a_text(one: str, other: str) -> None:
     for metric, wrap in (("exact", lambda text: text), ("one_of", lambda text: [text])):
         assert score(metric, wrap(one), other) == score(metric, wrap(other), one) == 0
@@ -196,13 +228,26 @@ def test_a_set_is_a_list() -> None:
 @pytest.mark.parametrize(
     ("text", "number"),
     [
-        ("7", 7), ("There are 12 cats and 3 dogs.", 12), ("-4 degrees", -4), ("1,200 euros", 1200),
-        ("about 3.5 km", 3.5), ("3,5 km", 3.5), ("three cats", 3), ("B2 has none", None),
-        ("", None), ("9" * 9000, None),
-        ("Three or 4", 4), ("no number", None), ("1,234,567.8", 1234567.8), ("−5", -5), ("7.", 7),
-        ("12, 13", 12), ("from 2-9", 2), ("one of the 4 doors", 4),
+        ("7", 7),
+        ("There are 12 cats and 3 dogs.", 12),
+        ("-4 degrees", -4),
+        ("1,200 euros", 1200),
+        ("about 3.5 km", 3.5),
+        ("3,5 km", 3.5),
+        ("three cats", 3),
+        ("B2 has none", None),
+        ("", None),
+        ("9" * 9000, None),
+        ("Three or 4", 4),
+        ("no number", None),
+        ("1,234,567.8", 1234567.8),
+        ("−5", -5),
+        ("7.", 7),
+        ("12, 13", 12),
+        ("from 2-9", 2),
+        ("one of the 4 doors", 4),
     ],
-)  # fmt: skip
+)
 def test_the_first_number(text: str, number: float | None) -> None:
     assert number_in(text) == number
 
@@ -210,20 +255,50 @@ def test_the_first_number(text: str, number: float | None) -> None:
 @pytest.mark.parametrize(
     ("text", "number"),
     [
-        ("twenty-one", 21), ("one hundred", 100), ("1e6", 1_000_000), ("3/4", 0.75),
-        ("minus five", -5), ("Minus 5", -5), ("one hundred and five", 105), ("a dozen", 12),
-        ("two thousand three hundred and forty-five", 2345), ("twelve hundred", 1200),
-        ("three million two", 3_000_002), ("1.5e-3", 0.0015), ("2 \u00d7 10^3", 2000),
-        ("50%", 0.5), ("fifty per cent", 0.5), ("1 200 euros", 1200), ("5 million", 5_000_000),
-        ("5k", 5000), ("5km", 5), ("-$5", -5), (".5", 0.5), ("\u22121,000", -1000),
-        ("1\u00bd", 1.5), ("two and a half", 2.5), ("three quarters", 0.75), ("half", 0.5),
-        ("three point one four", 3.14), ("\uff15", 5), ("zero", 0),
-        ("nineteen eighty-four", None), ("one two three", None), ("twenty-first", None),
-        ("3/4/2024", None), ("2024-05-04", None), ("04-05-2024", None), ("1.2.3", None),
+        ("twenty-one", 21),
+        ("one hundred", 100),
+        ("1e6", 1_000_000),
+        ("3/4", 0.75),
+        ("minus five", -5),
+        ("Minus 5", -5),
+        ("one hundred and five", 105),
+        ("a dozen", 12),
+        ("two thousand three hundred and forty-five", 2345),
+        ("twelve hundred", 1200),
+        ("three million two", 3_000_002),
+        ("1.5e-3", 0.0015),
+        ("2 \u00d7 10^3", 2000),
+        ("50%", 0.5),
+        ("fifty per cent", 0.5),
+        ("1 200 euros", 1200),
+        ("5 million", 5_000_000),
+        ("5k", 5000),
+        ("5km", 5),
+        ("-$5", -5),
+        (".5", 0.5),
+        ("\u22121,000", -1000),
+        ("1\u00bd", 1.5),
+        ("two and a half", 2.5),
+        ("three quarters", 0.75),
+        ("half", 0.5),
+        ("three point one four", 3.14),
+        ("\uff15", 5),
+        ("zero", 0),
+        ("nineteen eighty-four", None),
+        ("one two three", None),
+        ("twenty-first", None),
+        ("3/4/2024", None),
+        ("2024-05-04", None),
+        ("04-05-2024", None),
+        ("1.2.3", None),
         ("at 15:40", None),
-        ("10\u00b2", None), ("10^6", None), ("1,2,3", None), ("1e99999", None), ("1/0", None),
+        ("10\u00b2", None),
+        ("10^6", None),
+        ("1,2,3", None),
+        ("1e99999", None),
+        ("1/0", None),
     ],
-)  # fmt: skip
+)
 def test_numbers_are_read_whole_or_not_at_all(text: str, number: float | None) -> None:
     assert number_in(text) == number
 
@@ -407,9 +482,13 @@ def test_a_function_is_a_metric() -> None:
 
 @pytest.mark.parametrize(
     ("right", "count", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
-     (1, 29, 0.0061, 0.1718)],
-)  # fmt: skip
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_wilson_as_published(right: int, count: int, low: float, high: float) -> None:
     """Newcombe, "Two-sided confidence intervals for the single proportion", 1998, table I."""
     assert wilson(right, count) == pytest.approx((low, high), abs=5e-5)

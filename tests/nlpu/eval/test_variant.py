@@ -101,8 +101,11 @@ def test_a_file_that_is_none_or_was_changed_is_refused(
 def test_what_is_no_file_or_no_text_or_no_op_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
-    for name, says in (("pipe", "it is not a file"), ("bytes", "is no variant"),
-                       ("none", "cannot be read: No such file")):  # fmt: skip
+    for name, says in (
+        ("pipe", "it is not a file"),
+        ("bytes", "is no variant"),
+        ("none", "cannot be read: No such file"),
+    ):
         with pytest.raises(Usage, match=says):
             variant(colour, tmp_path / name)
     with pytest.raises(Usage, match="a variant is of an op"):

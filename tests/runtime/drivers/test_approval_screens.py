@@ -95,8 +95,11 @@ def test_contents_hide_and_forge_nothing(where: str, name: str) -> None:
         "- 'folder' decides what it does (selector) and is untrusted",
         QUESTION.rstrip(),
     ]
-    assert all(line.startswith(("  |", "  ...", "  body", "  subject", "  Send")) for line in shown
-               if line.startswith("  "))  # fmt: skip
+    assert all(
+        line.startswith(("  |", "  ...", "  body", "  subject", "  Send"))
+        for line in shown
+        if line.startswith("  ")
+    )
 
 
 @pytest.mark.parametrize("name", set(TEXTS) - {"as long as can be", "one word"})
@@ -186,8 +189,9 @@ def test_names_of_arguments_are_no_lines_of_their_own() -> None:
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     for text in TEXTS.values():
         if len(text) < 100_000:
-            for line in screen(call_of(to=text[:300], amount=1, subject="s", body=text),
-                               width=columns, cut="; w"):  # fmt: skip
+            for line in screen(
+                call_of(to=text[:300], amount=1, subject="s", body=text), width=columns, cut="; w"
+            ):
                 assert line.startswith(("  ...", "^", "  body,")) or cells(line) < columns
 
 

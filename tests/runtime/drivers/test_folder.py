@@ -78,13 +78,16 @@ CHANGED: dict[str, tuple[str, str, Callable[[Path], object]]] = {
     "damaged": ("damaged", "does not match its hash", lambda path: flipped(path, b"loom?")),
     "cut": ("damaged", "is damaged", lambda path: os.truncate(path, 4096)),
     "unlogged": (
-        "unreadable", "unlogged.db-wal is a pipe", lambda path: os.mkfifo(f"{path}-wal"),
+        "unreadable",
+        "unlogged.db-wal is a pipe",
+        lambda path: os.mkfifo(f"{path}-wal"),
     ),
     "unwitnessed": (
-        "unreadable", "unwitnessed.db-side is a pipe",
+        "unreadable",
+        "unwitnessed.db-side is a pipe",
         lambda path: (Path(f"{path}-side").unlink(), os.mkfifo(f"{path}-side")),
     ),
-}  # fmt: skip
+}
 
 
 def test_a_folder_of_everything(nlpu: Terminal, tmp_path: Path) -> None:

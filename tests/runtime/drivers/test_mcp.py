@@ -359,11 +359,19 @@ def test_a_tool_is_called_within_its_servers_with_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://example.com/mcp", "http://10.0.0.1/mcp", "https://127.0.0.1/mcp",
-        "http://127.0.0.1@example.com/", "http://localhost.example.com/", "http://[::2]/",
-        "ftp://127.0.0.1/", "http://127.0.0.1:none/", "server.py", "", [],
+        "http://example.com/mcp",
+        "http://10.0.0.1/mcp",
+        "https://127.0.0.1/mcp",
+        "http://127.0.0.1@example.com/",
+        "http://localhost.example.com/",
+        "http://[::2]/",
+        "ftp://127.0.0.1/",
+        "http://127.0.0.1:none/",
+        "server.py",
+        "",
+        [],
     ],
-)  # fmt: skip
+)
 def test_nothing_but_loopback_is_asked(url: Any, tmp_path: Path) -> None:
     with pytest.raises(Usage, match="an MCP server is a command"):
         McpServer(url, declared(tmp_path / "m.json", look=look()))
@@ -448,8 +456,12 @@ def test_what_left_the_servers_session_ends_with_it(tmp_path: Path) -> None:
     """A daemon of the server's own session and process group holds a connection to us."""
     listening = socket.create_server(("127.0.0.1", 0))
     env = {"HELD": str(listening.getsockname()[1])}
-    with listening, McpServer([*HOSTILE, "daemon"], declared(tmp_path / "m.json", look=look()),
-                              env=env) as server:  # fmt: skip
+    with (
+        listening,
+        McpServer(
+            [*HOSTILE, "daemon"], declared(tmp_path / "m.json", look=look()), env=env
+        ) as server,
+    ):
         execute(caught, server["look"], "it")
         held, _ = listening.accept()
         server.__exit__()

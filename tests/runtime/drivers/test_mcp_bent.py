@@ -103,8 +103,9 @@ def test_one_that_changes_to_another_odd_form_is_noticed(tmp_path: Path) -> None
     manifest = (tmp_path / "m.json").read_text()
     made, _ = server(tmp_path, {"content": []}, {"name": "odd", "inputSchema": None})
     (tmp_path / "m.json").write_text(manifest.replace('"external"', '"read"'))
-    again = McpServer([sys.executable, str(tmp_path / "server.py")], tmp_path / "m.json",
-                      env=made._line._env)  # fmt: skip
+    again = McpServer(
+        [sys.executable, str(tmp_path / "server.py")], tmp_path / "m.json", env=made._line._env
+    )
     with again, pytest.raises(DriverFailed, match="inputSchema of 'odd' is another"):
         execute(lambda: again["look"]("it").value).result  # noqa: B018
 

@@ -58,8 +58,12 @@ LINES = LINES.replace('"id": 0', '"id": @ID')
 START, LIST, CALL = "initialize", "tools/list", "tools/call"
 ROWS: list[tuple[str, str, str]] = [
     # a start
-    (START, but(INFO, serverInfo=...), r"server\.py broke the protocol: serverInfo is missing; it"
-     r' wrote {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}$'),
+    (
+        START,
+        but(INFO, serverInfo=...),
+        r"server\.py broke the protocol: serverInfo is missing; it"
+        r' wrote {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}}$',
+    ),
     (START, but(INFO, serverInfo=None), "serverInfo is not of the protocol's form; it wrote null$"),
     (START, but(INFO, serverInfo="odd"), 'serverInfo is not of .* form; it wrote "odd"$'),
     (START, but(INFO, serverInfo={"name": "odd"}), 'serverInfo.version is missing; it wrote {"na'),
@@ -112,9 +116,9 @@ ROWS: list[tuple[str, str, str]] = [
     (CALL, reply("seen"), 'cannot be read: result is not .* it wrote "seen"'),
     (CALL, reply({"content": "seen"}), 'the protocol: content is not .* wrote "seen"; whether'),
     (CALL, reply({"content": [{"type": "text"}]}), "broke the protocol: content.0.* is missing"),
-    (CALL, reply({**SEEN, "isError": 5}), 'isError is not .* it wrote 5; whether'),
+    (CALL, reply({**SEEN, "isError": 5}), "isError is not .* it wrote 5; whether"),
     (CALL, reply({**SEEN, "_meta": 5}), "_meta is not of the protocol's form; it wrote 5; whether"),
-]  # fmt: skip
+]
 
 
 def became(method: str, text: str, place: Path) -> str:

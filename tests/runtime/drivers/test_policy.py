@@ -24,9 +24,11 @@ from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.drivers.policy import objections
 
 NEEDS_TRUST = {
-    "pure": "", "read": "authority", "write": "authority selector",
+    "pure": "",
+    "read": "authority",
+    "write": "authority selector",
     "external": "authority selector",
-}  # fmt: skip
+}
 ACTS = {"pure": False, "read": False, "write": True, "external": True}
 ANN = intern_label(Integrity.USER, frozenset({"ann"}))
 BAD = Value("bad", UNTRUSTED)
@@ -289,8 +291,10 @@ def test_what_may_be_repeated_is_and_the_rest_is_asked(
     assert len(killed.acts.done) == 1 + harmless
     if not harmless:
         for verdict, result, times in (
-            ("stop", None, 1), ("done", "its result is lost", 1), ("again", "x", 2),
-        ):  # fmt: skip
+            ("stop", None, 1),
+            ("done", "its result is lost", 1),
+            ("again", "x", 2),
+        ):
             person = ScriptedPerson(settle=lambda call, verdict=verdict: verdict)
             run = killed.again(person=person)
             assert len(person.asked) == 1 and len(killed.acts.done) == times

@@ -64,8 +64,12 @@ def run_part(part: str) -> dict[str, int]:
     """The tests' exit code by mutant."""
     ended = subprocess.run(
         [sys.executable, str(Path(__file__).parents[2] / "mutants.py"), part],
-        cwd=ROOT, env=environment(), capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     codes: dict[str, int] = json.loads(ended.stdout)
     assert {codes.pop(name) for name in list(codes) if name.endswith("as it is")} == {0}, (
         ended.stderr

@@ -28,7 +28,7 @@ from nlpu import (
     nlop,
     op,
     spawn,
-)  # fmt: skip
+)
 from nlpu.errors import BadOp, BadOperand, BudgetExceeded, ConnectionLost, NlpuError, Usage
 from nlpu.eval.bounds import NotMeasured, OutOfReach, TooFewCases
 from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet
@@ -55,9 +55,14 @@ def right(p: float, seed: int = 0) -> Any:
 
 
 def measured(
-    path: Path, p: float = 0.88, *, cases: int = 120, of: Op[Any] = colour,
-    tokens: tuple[float, float] = (0.0, 0.0), **facts: Any,
-) -> Path:  # fmt: skip
+    path: Path,
+    p: float = 0.88,
+    *,
+    cases: int = 120,
+    of: Op[Any] = colour,
+    tokens: tuple[float, float] = (0.0, 0.0),
+    **facts: Any,
+) -> Path:
     """The datasheet of a model that is right at once in a share of cases, and later in all."""
     table = tuple(
         CaseDraws(
@@ -165,11 +170,14 @@ def test_it_may_be_unsure_where_that_is_allowed(tmp_path: Path) -> None:
     dice = Random(1)
     table = tuple(
         CaseDraws(
-            id=str(n), right=(0,), answers=("red", "green", "blue"), once=0,
+            id=str(n),
+            right=(0,),
+            answers=("red", "green", "blue"),
+            once=0,
             draws=tuple(dice.randrange(3) if n % 5 == 0 else 0 for _ in range(20)),
         )
         for n in range(200)
-    )  # fmt: skip
+    )
     mine = OpSheet(op="colour", digest=colour.digest.hex(), temperature=0.7, cases=table)
     path = tmp_path / "sheet.json"
     path.write_text(Datasheet(model="scripted", ops={"colour": mine}).model_dump_json())
@@ -665,9 +673,11 @@ def test_a_table_with_a_hopeless_input_is_refused(tmp_path: Path) -> None:
 def test_of_what_is_not_in_the_table_nothing_is_foretold(tmp_path: Path) -> None:
     row = (0,) * 90 + (1,) * 10
     cases = tuple(
-        CaseDraws(id=each, draws=row, right=(0,), answers=("r", "w"),
-                  asked=digest_of({"digit": each})) for each in "0123456789"
-    )  # fmt: skip
+        CaseDraws(
+            id=each, draws=row, right=(0,), answers=("r", "w"), asked=digest_of({"digit": each})
+        )
+        for each in "0123456789"
+    )
     mine = OpSheet(op="following", digest=following.digest.hex(), temperature=0.7, cases=cases)
     path = tmp_path / "digits.json"
     path.write_text(Datasheet(model="scripted", ops={"following": mine}).model_dump_json())

@@ -261,9 +261,10 @@ def test_the_answer_has_the_labels_of_what_was_read() -> None:
 
 def test_a_budget_counts_its_draws() -> None:
     run = execute(
-        lambda: ahead_by(3)(colour)("x"), engine=drawing("red", "blue", "red"),
+        lambda: ahead_by(3)(colour)("x"),
+        engine=drawing("red", "blue", "red"),
         budget=Budget(calls=3),
-    )  # fmt: skip
+    )
     assert isinstance(run.error, BudgetExceeded) and run.receipt.calls == 3
 
 
@@ -346,8 +347,15 @@ def test_a_file_may_hold_one_for_an_evaluation(nlpu: Terminal, tmp_path: Path) -
     )
     case = '{"operands": {"question": "Is it?", "text": "x"}, "expected": true}\n'
     (tmp_path / "cases.jsonl").write_text(case)
-    ended = nlpu("eval", f"{mine}:sure", "--data", str(tmp_path / "cases.jsonl"),
-                 "--engine", "scripted", "--json")  # fmt: skip
+    ended = nlpu(
+        "eval",
+        f"{mine}:sure",
+        "--data",
+        str(tmp_path / "cases.jsonl"),
+        "--engine",
+        "scripted",
+        "--json",
+    )
     report = ended.json["result"]
     assert ended.code == 0 and report["name"] == "judge ahead by 2" and report["calls"] >= 2
 

@@ -46,12 +46,15 @@ def drawn(hard: float, cases: int = 200, latency_s: float = 1.0, seed: int = 0) 
         tuple(dice.randrange(3) if n < hard * cases else 0 for _ in range(10)) for n in range(cases)
     ]
     return OpSheet(
-        op="colour", digest=colour.digest.hex(), temperature=0.7, tokens=(100, 1),
+        op="colour",
+        digest=colour.digest.hex(),
+        temperature=0.7,
+        tokens=(100, 1),
         latency_s=(latency_s, latency_s),
         cases=tuple(
             CaseDraws(id=str(n), draws=row, right=(0,), once=row[0]) for n, row in enumerate(rows)
         ),
-    )  # fmt: skip
+    )
 
 
 def sheet(model: str, hard: float = 0.0, **facts: Any) -> Datasheet:
@@ -220,11 +223,13 @@ def population(count: int, dice: Random) -> tuple[OpSheet, OpSheet]:
 
         cases = tuple(
             CaseDraws(
-                id=str(n), draws=tuple(draw(kind[place]) for _ in range(20)), right=(0,),
+                id=str(n),
+                draws=tuple(draw(kind[place]) for _ in range(20)),
+                right=(0,),
                 once=draw(kind[place]),
             )
             for n, kind in enumerate(inputs)
-        )  # fmt: skip
+        )
         return OpSheet(op="colour", digest="", temperature=0.7, cases=cases, tokens=(100, 1))
 
     return rows(1), rows(2)
@@ -392,11 +397,18 @@ def test_the_benchmark_asks_each_alone_and_then_all_together() -> None:
     made = {"m-1m": Scripted(small, model="m-1m"), "m-2b": Scripted(large, model="m-2b")}
     with computer(made, prices={name: bench.price_of(name) for name in made}) as machine:
         sheets = {
-            name: Datasheet(model=name, ops={"colour": machine.run(
-                lambda name=name: draw_sheet(bench.colour.using(processor=name), bench.CASES, 4)
-            ).result})
+            name: Datasheet(
+                model=name,
+                ops={
+                    "colour": machine.run(
+                        lambda name=name: draw_sheet(
+                            bench.colour.using(processor=name), bench.CASES, 4
+                        )
+                    ).result
+                },
+            )
             for name in made
-        }  # fmt: skip
+        }
         found = bench.measure(machine, sheets, 0.8, bench.colour, bench.fresh()[:20])
     one, other, both = found["rows"]
     assert one["right"] < 20 == other["right"] and both["right"] >= 19

@@ -153,8 +153,9 @@ def test_processors_are_compared_on_the_same_cases() -> None:
     with computer(engines) as machine:
         report = machine.evaluate(echo, ECHOES, processors=("a", "b"))
         assert [(each.name, each.model) for each in (report, *report.others)] == [
-            ("echo on a", "one"), ("echo on b", "other"),
-        ]  # fmt: skip
+            ("echo on a", "one"),
+            ("echo on b", "other"),
+        ]
         assert report.differences[0].gained == ("1", "3", "4")
         with pytest.raises(Usage, match="names its processors itself"):
             machine.evaluate(said, ECHOES, processors=("a", "b"))

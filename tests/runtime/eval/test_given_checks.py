@@ -56,11 +56,14 @@ class Later:
 @pytest.mark.parametrize(
     "subject",
     [
-        ahead_by(2)(colour), majority(3)(colour), cascade(colour, colour.using(system="Brief.")),
-        fallback(colour), verified(bool)(colour),
+        ahead_by(2)(colour),
+        majority(3)(colour),
+        cascade(colour, colour.using(system="Brief.")),
+        fallback(colour),
+        verified(bool)(colour),
     ],
     ids=["ahead", "majority", "cascade", "fallback", "verified"],
-)  # fmt: skip
+)
 def test_an_objection_is_fed_back_to_what_others_corrected(subject: Any) -> None:
     def script(seen: Seen) -> str:
         return "blue" if "objections to earlier answers" in seen.operands else "red"

@@ -122,9 +122,11 @@ def test_recipes_may_be_on_several_processors() -> None:
             found.append(finish(machine.start(program, reliability)).result)
     by_two = "ahead by 2 of 2(colour on small)"
     assert found == [
-        "colour on large", f"cascade({by_two}, colour on large)", "ahead by 2(colour on small)",
+        "colour on large",
+        f"cascade({by_two}, colour on large)",
+        "ahead by 2(colour on small)",
         "colour on small",
-    ]  # fmt: skip
+    ]
 
 
 def test_a_planning_that_was_killed_goes_on_to_the_same_choice(tmp_path: Path) -> None:

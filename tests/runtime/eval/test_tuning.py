@@ -23,14 +23,18 @@ from nlpu import (
     variant,
 )
 from nlpu.eval.bounds import NotMeasured
-from nlpu.runtime.eval.tuning import Tuned, divided
+from nlpu.runtime.eval.divided import divided
+from nlpu.runtime.eval.tuning import Tuned
 from nlpu.testing.scripted import Say, Seen
 
 __all__ = ["nlpu"]
 BLUE, GREEN = ("sky", "sea", "ink", "jeans"), ("grass", "leaf", "lime", "moss")
 RED = ("blood", "rose", "brick", "ruby")
-THINGS = {thing: name for name, things in (("blue", BLUE), ("green", GREEN), ("red", RED))
-          for thing in things}  # fmt: skip
+THINGS = {
+    thing: name
+    for name, things in (("blue", BLUE), ("green", GREEN), ("red", RED))
+    for thing in things
+}
 BETTER = "Name the colour of the thing."
 
 
@@ -136,8 +140,11 @@ def test_checking_cases_never_reach_the_search(seed: int) -> None:
     first = execute(tuning, colour, CASES, 70, seed, engine=one).result
     second = execute(tuning, colour, other, 70, seed, engine=two).result
     assert (first.variant.text, first.variant.examples, first.planned, first.tried) == (
-        second.variant.text, second.variant.examples, second.planned, second.tried
-    )  # fmt: skip
+        second.variant.text,
+        second.variant.examples,
+        second.planned,
+        second.tried,
+    )
     assert [seen.request.prompt for seen in one.seen] == [seen.request.prompt for seen in two.seen]
     ops = {first.variant.text, colour.text}
     for seen in one.seen:
@@ -210,9 +217,14 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         (colour, CASES[:6] * 3, 80, Usage, "6 cases that differ"),
         (colour, CASES, 9, Usage, "9 nlops are too few: 18 planning cases asked once"),
         (colour, CASES, "9", Usage, "nlops must be"),
-        (colour, [Case(id="a", op="judge", operands={"text": "a"}, expected="red")], 80, Usage,
-         "is a case of judge"),
-    ):  # fmt: skip
+        (
+            colour,
+            [Case(id="a", op="judge", operands={"text": "a"}, expected="red")],
+            80,
+            Usage,
+            "is a case of judge",
+        ),
+    ):
         run = execute(tuning, op, cases, nlops, engine=seeing)
         with pytest.raises(error, match=says):
             _ = run.result
@@ -236,8 +248,9 @@ def test_the_command_writes_a_variant_that_a_program_loads(nlpu: Terminal, tmp_p
         "def colour(text: str) -> Literal['red', 'green', 'blue']:\n"
         '    """Which colour is it?"""\n'
     )
-    data.write_text("".join(json.dumps({"operands": given, "expected": name}) + "\n"
-                            for given, name in CASES))  # fmt: skip
+    data.write_text(
+        "".join(json.dumps({"operands": given, "expected": name}) + "\n" for given, name in CASES)
+    )
     args = ("tune", f"{mine}:colour", "--data", str(data), "--engine", "scripted")
     ended = nlpu(*args, "--nlops", "40", "--output", str(out))
     assert ended.code == 0 and "planning cases" in ended.out

@@ -26,9 +26,12 @@ def raises() -> None:
 
 
 DOES: dict[str, Callable[[Value[str]], Any]] = {
-    "reads": str, "ends": lambda mail: None, "raises": lambda mail: raises(),
-    "waits": lambda mail: str(echo("something else")), "sees": lambda mail: str(BAD),
-}  # fmt: skip
+    "reads": str,
+    "ends": lambda mail: None,
+    "raises": lambda mail: raises(),
+    "waits": lambda mail: str(echo("something else")),
+    "sees": lambda mail: str(BAD),
+}
 
 
 @pytest.mark.parametrize("parked", [True, False], ids=["parked", "over"])

@@ -246,9 +246,14 @@ def test_a_program_that_catches_everything_keeps_nobody_from_ending(
 ) -> None:
     (tmp_path / "p.py").write_text(ENDLESS.replace("{tests!r}", repr(str(ROOT / "tests"))))
     done = subprocess.run(
-        [sys.executable, "p.py", program], cwd=tmp_path, env=environment(), text=True,
-        capture_output=True, timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
+        [sys.executable, "p.py", program],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert (
         done.stderr.count("LeftBehind: left behind, as it goes on though it was ended: main") == 1
@@ -261,8 +266,13 @@ def test_the_terminal_says_so_too(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text(ENDLESS.replace("{tests!r}", repr(str(ROOT / "tests"))))
     words = ["run", "p.py:sleeps", "--engine", "scripted", "--seconds", "0.2"]
     done = subprocess.run(
-        [*COMMAND, *words], cwd=tmp_path, env=environment(), text=True, capture_output=True,
-        timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
+        [*COMMAND, *words],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
     assert done.returncode == 3
     assert "note: left behind, as it goes on though it was ended: main; it catches" in done.stderr

@@ -474,8 +474,10 @@ def test_who_needs_a_person_waits_for_one_and_nobody_else_does(tmp_path: Path) -
     assert isinstance(two.error, NeedsPerson)
     assert [item.status for item in once(None)] == ["done", "needs_person", "done"]
     assert [item.result for item in once(ScriptedPerson(approve=lambda call: True))] == [
-        "a", "posted b", "c",
-    ]  # fmt: skip
+        "a",
+        "posted b",
+        "c",
+    ]
 
 
 def test_an_input_that_is_none_stops_the_batch_and_is_raised(tmp_path: Path) -> None:

@@ -92,9 +92,14 @@ class Life(NamedTuple):
 
 FAULTY = st.sampled_from(["", "a", "b", "ab", "abc"])
 LIVES = st.builds(
-    Life, FAULTY, FAULTY, st.booleans(), st.integers(0, 9), st.sampled_from([1, 2, 9]),
+    Life,
+    FAULTY,
+    FAULTY,
     st.booleans(),
-)  # fmt: skip
+    st.integers(0, 9),
+    st.sampled_from([1, 2, 9]),
+    st.booleans(),
+)
 
 
 def lived(world: World, folder: str, life: Life) -> list[Item]:
@@ -105,9 +110,13 @@ def lived(world: World, folder: str, life: Life) -> list[Item]:
     shutil.copy(kept, f"{kept}.before")
     with computer(world.engine, folder) as machine:
         batch = machine.map(
-            numbered, INPUTS, name="x", retry=life.retry, at_once=2,
+            numbered,
+            INPUTS,
+            name="x",
+            retry=life.retry,
+            at_once=2,
             budget=Budget(calls=sent + life.calls),
-        )  # fmt: skip
+        )
         batch.open()
         assert batch._whole.spent.calls == sent and batch._former is not None
         world.told = batch._former.took
@@ -119,8 +128,9 @@ def lived(world: World, folder: str, life: Life) -> list[Item]:
     if life.killed:
         with closing(sqlite3.connect(kept, isolation_level=None)) as db:
             db.execute("ATTACH ? AS before", (f"{kept}.before",))
-            db.execute("DELETE FROM main.item WHERE (run, took) NOT IN"
-                       " (SELECT run, took FROM before.item)")  # fmt: skip
+            db.execute(
+                "DELETE FROM main.item WHERE (run, took) NOT IN (SELECT run, took FROM before.item)"
+            )
     return items
 
 
@@ -153,10 +163,13 @@ def test_a_retry_that_was_stopped_goes_on_with_its_own_run(tmp_path: Path) -> No
 # -- other runs in its journal -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("beside", [
-    lambda machine: machine.run(other, "b"),
-    lambda machine: list(machine.map(other, ["b"])),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "beside",
+    [
+        lambda machine: machine.run(other, "b"),
+        lambda machine: list(machine.map(other, ["b"])),
+    ],
+)
 def test_runs_beside_a_batch_are_not_its(tmp_path: Path, beside: Callable[[Computer], Any]) -> None:
     """Neither their results nor their cost, though their arguments are those of an input."""
     with computer(said, tmp_path) as machine:

@@ -72,9 +72,12 @@ def worker() -> Iterator[Worker]:
             fault_server("--log", str(log), "--rate", "slow:0.002=0.5") as url,
             subprocess.Popen(
                 [sys.executable, str(ROOT / "tests" / "each_worker.py")],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment(),
             ) as process,
-        ):  # fmt: skip
+        ):
             yield Worker(process, url, log)
 
 

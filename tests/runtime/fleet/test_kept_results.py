@@ -73,7 +73,7 @@ KEPT = [
     ({"half": "\ud800", "x": Foreign()}, None, {"half": "\ud800", "x": "a foreign object"}),
     ("\ud800", str, "\ud800"),
     (None, str, None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("content", "annotation", "read"), KEPT)

@@ -51,9 +51,15 @@ def test_who_writes_a_line_can_read_its_result_before_the_next(tmp_path: Path) -
     (tmp_path / "mine.py").write_text("def echo(text: str): return text\n")
     words = [*COMMAND, "run", "mine.py:echo", "--engine", "scripted", "--each", "-"]
     with subprocess.Popen(
-        words, cwd=tmp_path, env=environment(), text=True, bufsize=1,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as asked:  # fmt: skip
+        words,
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        bufsize=1,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as asked:
         assert asked.stdin is not None and asked.stdout is not None
         for text in ("one", "zwei und drei", "x" * 200_000):
             line = json.dumps(text) + "\n"

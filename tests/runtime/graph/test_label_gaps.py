@@ -118,9 +118,11 @@ def test_not_covered_that_a_memory_or_folder_lacks_something(tmp_path: Path) -> 
     mine = files(tmp_path, brings=USER)
     with memory(tmp_path / "store") as store:
         looks = (
-            lambda: store.forget("flag"), lambda: store.read("no address"),
-            lambda: store.search("flag"), lambda: mine.read("flag").value,
-        )  # fmt: skip
+            lambda: store.forget("flag"),
+            lambda: store.read("no address"),
+            lambda: store.search("flag"),
+            lambda: mine.read("flag").value,
+        )
 
         def writes() -> None:
             if yes(BAD):

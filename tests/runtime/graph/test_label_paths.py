@@ -36,7 +36,7 @@ from label_kit import (
     twice,
     unite,
     words,
-)  # fmt: skip
+)
 
 from nlpu import Label, Value, lift, split
 from nlpu.errors import BadOperand, NlpuError
@@ -66,29 +66,43 @@ def explode(text: str) -> str:
 
 def through_ops(a: Text, b: Text) -> list[Claim]:
     return [
-        (echo(a), a.label), (merge(a, b), both(a, b)), (merge(right=b, left="x"), b.label),
-        (echo(echo(echo(a))), a.label), (unite(["x", a, b]), both(a, b)),
-        (merge(echo(a), "x"), a.label), (echo(Value(f"{b}", USER)), b.label),
-    ]  # fmt: skip
+        (echo(a), a.label),
+        (merge(a, b), both(a, b)),
+        (merge(right=b, left="x"), b.label),
+        (echo(echo(echo(a))), a.label),
+        (unite(["x", a, b]), both(a, b)),
+        (merge(echo(a), "x"), a.label),
+        (echo(Value(f"{b}", USER)), b.label),
+    ]
 
 
 def through_draws(a: Text, b: Text) -> list[Claim]:
     drawn = warm(a, samples=3)
-    return [(drawn, a.label), (warm(b, sample=1), b.label), (warm(b, sample=1), b.label),
-            *((each, a.label) for each in drawn.each())]  # fmt: skip
+    return [
+        (drawn, a.label),
+        (warm(b, sample=1), b.label),
+        (warm(b, sample=1), b.label),
+        *((each, a.label) for each in drawn.each()),
+    ]
 
 
 def through_first(a: Text, b: Text) -> list[Claim]:
-    return [(first(echo(a), b), b.label), (first(echo(a)), a.label), (first(a, echo(b)), a.label),
-            (first(garble(a), garble(b)), both(a, b))]  # fmt: skip
+    return [
+        (first(echo(a), b), b.label),
+        (first(echo(a)), a.label),
+        (first(a, echo(b)), a.label),
+        (first(garble(a), garble(b)), both(a, b)),
+    ]
 
 
 def through_lifts(a: Text, b: Text) -> list[Claim]:
     return [
-        (length(a), a.label), (lift(lambda x, y: x + y)(a, y=b), both(a, b)),
+        (length(a), a.label),
+        (lift(lambda x, y: x + y)(a, y=b), both(a, b)),
         (lift(str)([a, {"k": (b, 1)}]), both(a, b)),
-        (lift(lambda x, y: "fixed")(a, b), both(a, b)), (length(echo(cut(b))), b.label),
-    ]  # fmt: skip
+        (lift(lambda x, y: "fixed")(a, b), both(a, b)),
+        (length(echo(cut(b))), b.label),
+    ]
 
 
 def through_threads(a: Text, b: Text) -> list[Claim]:
@@ -99,42 +113,60 @@ def through_threads(a: Text, b: Text) -> list[Claim]:
 def through_lists(a: Text, b: Text) -> list[Claim]:
     mixed, whole, grown = echo.map([a, "x"]), Value(["p", "q"], a.label), echo.map(cut(a))
     return [
-        (mixed, a.label), (mixed.each()[0], a.label), (echo.map(whole), a.label),
-        (grown, a.label), (echo.map(grown), a.label), (merge.map(["x"], b), b.label),
-        (merge.map([a], b).each()[0], both(a, b)), (echo.map(Value([], b.label)), b.label),
-        (echo.map(lift(lambda text: [])(b)), b.label), (length(echo.map(grown)), a.label),
+        (mixed, a.label),
+        (mixed.each()[0], a.label),
+        (echo.map(whole), a.label),
+        (grown, a.label),
+        (echo.map(grown), a.label),
+        (merge.map(["x"], b), b.label),
+        (merge.map([a], b).each()[0], both(a, b)),
+        (echo.map(Value([], b.label)), b.label),
+        (echo.map(lift(lambda text: [])(b)), b.label),
+        (length(echo.map(grown)), a.label),
         *((each, a.label) for each in whole.each()),
-    ]  # fmt: skip
+    ]
 
 
 def through_reductions(a: Text, b: Text) -> list[Claim]:
     return [
-        (echo.reduce([a, "x", b]), both(a, b)), (echo.reduce([a]), a.label),
-        (echo.reduce(cut(b)), b.label), (echo.reduce(Value(["x"], a.label)), a.label),
-        (unite.reduce([a, "x", b]), both(a, b)), (merge.reduce([a, "x"], b), both(a, b)),
-        (echo.reduce(echo.map([a, b])), both(a, b)), (echo.reduce(["x"] * 20 + [b]), b.label),
+        (echo.reduce([a, "x", b]), both(a, b)),
+        (echo.reduce([a]), a.label),
+        (echo.reduce(cut(b)), b.label),
+        (echo.reduce(Value(["x"], a.label)), a.label),
+        (unite.reduce([a, "x", b]), both(a, b)),
+        (merge.reduce([a, "x"], b), both(a, b)),
+        (echo.reduce(echo.map([a, b])), both(a, b)),
+        (echo.reduce(["x"] * 20 + [b]), b.label),
         (echo.reduce(echo.map(lift(lambda text: ["x"])(a))), a.label),
         (echo.reduce(lift(lambda text: [])(b)), b.label),
-    ]  # fmt: skip
+    ]
 
 
 def through_parsing(a: Text, b: Text) -> list[Claim]:
     parsed: list[Any] = [yes(a), count(a), colour(a), tone(a), letter(a), words(a)]
     items = words(b).each()
     return [
-        *((value, a.label) for value in parsed), *((item, b.label) for item in items),
-        (lift(lambda each: each.subject)(letter(b)), b.label), (echo.map(words(a)), a.label),
-        (garble(a), a.label), (echo(lift(lambda each: each.subject)(letter(a))), a.label),
-    ]  # fmt: skip
+        *((value, a.label) for value in parsed),
+        *((item, b.label) for item in items),
+        (lift(lambda each: each.subject)(letter(b)), b.label),
+        (echo.map(words(a)), a.label),
+        (garble(a), a.label),
+        (echo(lift(lambda each: each.subject)(letter(a))), a.label),
+    ]
 
 
 def through_drivers(a: Text, b: Text) -> list[Claim]:
     return [
-        (look(a), join(UNTRUSTED, a.label)), (recall(b), b.label), (twice(a), a.label),
-        (echo(look("x")), UNTRUSTED), (merge(recall(a), twice(b)), both(a, b)),
-        (send(a, b), join(UNTRUSTED, both(a, b))), (fail(a), a.label),
-        (echo(fail(b)), b.label), (lift(lambda x: x)([look("x"), a]), join(UNTRUSTED, a.label)),
-    ]  # fmt: skip
+        (look(a), join(UNTRUSTED, a.label)),
+        (recall(b), b.label),
+        (twice(a), a.label),
+        (echo(look("x")), UNTRUSTED),
+        (merge(recall(a), twice(b)), both(a, b)),
+        (send(a, b), join(UNTRUSTED, both(a, b))),
+        (fail(a), a.label),
+        (echo(fail(b)), b.label),
+        (lift(lambda x: x)([look("x"), a]), join(UNTRUSTED, a.label)),
+    ]
 
 
 def through_endorsement(a: Text, b: Text) -> list[Claim]:
@@ -234,12 +266,17 @@ def through_nested_programs(a: Text, b: Text) -> list[Claim]:
     leaked: list[Text] = []
     inside = spawn(lambda: leaked.append(echo(a)) or "done")
     result = [
-        (spawn(lambda: echo(a)), a.label), (spawn(inner, a), a.label), (spawn(failing), a.label),
-        (spawn(inner, b), b.label), (spawn(lambda text: text, b), b.label),
-        (spawn(two_deep), both(a, b)), (spawn(lambda: Value(str(a))), a.label),
-        (spawn(lambda: [str(a), b]), both(a, b)), (careful(echo, a), a.label),
+        (spawn(lambda: echo(a)), a.label),
+        (spawn(inner, a), a.label),
+        (spawn(failing), a.label),
+        (spawn(inner, b), b.label),
+        (spawn(lambda text: text, b), b.label),
+        (spawn(two_deep), both(a, b)),
+        (spawn(lambda: Value(str(a))), a.label),
+        (spawn(lambda: [str(a), b]), both(a, b)),
+        (careful(echo, a), a.label),
         (careful(lift(lambda text: text), a), a.label),
-    ]  # fmt: skip
+    ]
     str(inside)
     return [*result, *after(lambda: str(leaked[0]), a.label)]
 
@@ -257,8 +294,11 @@ def through_another_scope(a: Text, b: Text) -> list[Claim]:
     forced = spawn(forces, future)
     nested = spawn(spawn, forces, future)
     before = current().label
-    return [*after(lambda: (str(forced), str(nested)), a.label),
-            *((each, a.label) for each in inner), (before, USER)]  # fmt: skip
+    return [
+        *after(lambda: (str(forced), str(nested)), a.label),
+        *((each, a.label) for each in inner),
+        (before, USER),
+    ]
 
 
 def through_literals(a: Text, b: Text) -> list[Claim]:
@@ -266,16 +306,27 @@ def through_literals(a: Text, b: Text) -> list[Claim]:
     text = f"{a}"
     made = Value(text)
     listed = Value([text])
-    return [(made, a.label), (recall(made), a.label), (echo(made), a.label), (listed, a.label),
-            (echo.map(listed), a.label), *((v, a.label) for v in echo.map([made]).each()),
-            *after(lambda: str(b), both(a, b))]  # fmt: skip
+    return [
+        (made, a.label),
+        (recall(made), a.label),
+        (echo(made), a.label),
+        (listed, a.label),
+        (echo.map(listed), a.label),
+        *((v, a.label) for v in echo.map([made]).each()),
+        *after(lambda: str(b), both(a, b)),
+    ]
 
 
 def through_templates(a: Text, b: Text) -> list[Claim]:
     text = f"Dear {a}, {b:>9}"
     pieces = split(a)
-    return [(echo(text), both(a, b)), (echo.map(pieces), both(a, b)), (Value(text), both(a, b)),
-            (twice(text), both(a, b)), (spawn(lambda: text), both(a, b))]  # fmt: skip
+    return [
+        (echo(text), both(a, b)),
+        (echo.map(pieces), both(a, b)),
+        (Value(text), both(a, b)),
+        (twice(text), both(a, b)),
+        (spawn(lambda: text), both(a, b)),
+    ]
 
 
 def through_equal_calls(a: Text, b: Text) -> list[Claim]:
@@ -287,25 +338,44 @@ def through_equal_calls(a: Text, b: Text) -> list[Claim]:
 
 
 PATHS: dict[str, Path] = {
-    "ops": through_ops, "draws": through_draws, "first": through_first, "lifts": through_lifts,
-    "threads": through_threads, "lists": through_lists, "reductions": through_reductions,
-    "parsing": through_parsing, "drivers": through_drivers, "endorse": through_endorsement,
-    "bool": branching(lambda v: bool(yes(v))), "str": branching(str),
+    "ops": through_ops,
+    "draws": through_draws,
+    "first": through_first,
+    "lifts": through_lifts,
+    "threads": through_threads,
+    "lists": through_lists,
+    "reductions": through_reductions,
+    "parsing": through_parsing,
+    "drivers": through_drivers,
+    "endorse": through_endorsement,
+    "bool": branching(lambda v: bool(yes(v))),
+    "str": branching(str),
     "number": branching(lambda v: (int(count(v)), float(count(v)))),
-    "length": branching(len), "loop": branching(lambda v: list(words(v))),
-    "index": branching(lambda v: v[0]), "value": branching(lambda v: letter(v).value.pages),
-    "elements": branching(lambda v: echo.map(cut(v)).each()), "split": branching(split),
-    "each": by_number_of_elements, "repr": by_repr_of_what_is_there, "size": by_size,
-    "model error": by_errors(garble), "lift error": by_errors(explode),
+    "length": branching(len),
+    "loop": branching(lambda v: list(words(v))),
+    "index": branching(lambda v: v[0]),
+    "value": branching(lambda v: letter(v).value.pages),
+    "elements": branching(lambda v: echo.map(cut(v)).each()),
+    "split": branching(split),
+    "each": by_number_of_elements,
+    "repr": by_repr_of_what_is_there,
+    "size": by_size,
+    "model error": by_errors(garble),
+    "lift error": by_errors(explode),
     "upstream error": by_errors(lambda v: echo(explode(v))),
-    "map error": by_errors(lambda v: garble.map([v])), "driver error": by_errors(fail),
-    "wrong type": by_errors(lambda v: echo(length(v))), "refusal": by_errors(lambda v: send(v, v)),
+    "map error": by_errors(lambda v: garble.map([v])),
+    "driver error": by_errors(fail),
+    "wrong type": by_errors(lambda v: echo(length(v))),
+    "refusal": by_errors(lambda v: send(v, v)),
     "reduce error": by_errors(lambda v: echo.reduce(Value([], v.label))),
     "draws error": by_errors(lambda v: garble.using(temperature=1.0)(v, samples=2)),
     "program error": by_errors(lambda v: spawn(lambda: 1 / (len(v) * 0))),
-    "nested": through_nested_programs, "another scope": through_another_scope,
-    "literals": through_literals, "templates": through_templates, "equal": through_equal_calls,
-}  # fmt: skip
+    "nested": through_nested_programs,
+    "another scope": through_another_scope,
+    "literals": through_literals,
+    "templates": through_templates,
+    "equal": through_equal_calls,
+}
 
 
 @pytest.fixture(scope="module")

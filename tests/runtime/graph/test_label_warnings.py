@@ -80,9 +80,13 @@ def elsewhere(text: str) -> str:
 
 
 CACHED: dict[str, Callable[[str], Any]] = {
-    "module_wide": module_wide, "_plain": by_another_name, "prop": lambda text: Things().prop,
-    "method": lambda text: Things().method(text), "static": Things.static, "elsewhere": elsewhere,
-}  # fmt: skip
+    "module_wide": module_wide,
+    "_plain": by_another_name,
+    "prop": lambda text: Things().prop,
+    "method": lambda text: Things().method(text),
+    "static": Things.static,
+    "elsewhere": elsewhere,
+}
 
 
 @pytest.mark.parametrize("name", CACHED)

@@ -21,7 +21,7 @@ from off_path_kit import (
     on_a_thread,
     send,
     there,
-)  # fmt: skip
+)
 
 from nlpu import Value
 from nlpu.errors import BadOperand, NotInRun

@@ -32,7 +32,7 @@ from off_path_kit import (
     send,
     sent_to_what_was_read,
     there,
-)  # fmt: skip
+)
 
 from nlpu import Label, Value, lift
 from nlpu.errors import NotInRun, ProgramError, Refused
@@ -86,9 +86,15 @@ def in_a_blocking_one(read: Read) -> str:
 
 
 APART: list[Way] = [
-    in_a_pool, through_map_of_a_pool, on_a_thread, on_a_timer, in_a_context,
-    where_an_object_goes, in_a_lifted_function, in_a_blocking_one,
-]  # fmt: skip
+    in_a_pool,
+    through_map_of_a_pool,
+    on_a_thread,
+    on_a_timer,
+    in_a_context,
+    where_an_object_goes,
+    in_a_lifted_function,
+    in_a_blocking_one,
+]
 
 
 @pytest.mark.parametrize("way", APART, ids=lambda way: way.__name__)
@@ -99,9 +105,15 @@ def test_where_no_scope_is_current_a_value_is_not_read(way: Way) -> None:
 
 
 LOOKS: dict[str, Callable[[Any], Any]] = {
-    "value": lambda v: v.value, "bool": bool, "format": "{}".format, "length": len,
-    "index": lambda v: v[0], "list": list, "each": lambda v: v.each(), "int": int,
-}  # fmt: skip
+    "value": lambda v: v.value,
+    "bool": bool,
+    "format": "{}".format,
+    "length": len,
+    "index": lambda v: v[0],
+    "list": list,
+    "each": lambda v: v.each(),
+    "int": int,
+}
 
 
 @pytest.mark.parametrize("name", LOOKS)
@@ -208,9 +220,13 @@ def when_an_object_goes(read: Read) -> str:
 
 
 KNOWN: list[Way] = [
-    in_a_greenlet, in_a_greenlet_of_a_greenlet, in_a_copied_context, in_a_callback, in_a_generator,
+    in_a_greenlet,
+    in_a_greenlet_of_a_greenlet,
+    in_a_copied_context,
+    in_a_callback,
+    in_a_generator,
     when_an_object_goes,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("way", KNOWN, ids=lambda way: way.__name__)

@@ -59,8 +59,10 @@ def test_what_was_issued_before_does_not() -> None:
         str(echo("b"))
         return before, count("c" if False else "c2")
 
-    run = execute(program, engine=Scripted(lambda s: Say("7", 10, 1.0) if "many" in s.instruction
-                                           else timed(s)))  # fmt: skip
+    run = execute(
+        program,
+        engine=Scripted(lambda s: Say("7", 10, 1.0) if "many" in s.instruction else timed(s)),
+    )
     assert shape(run.receipt) == (8.0, 6.0, 2, 6.0)
 
 

@@ -132,9 +132,15 @@ def test_no_program_sees_what_is_not_durable() -> None:
         return check(await value)
 
     def program() -> Any:
-        return [str(each) for each in (
-            spawn(waiting, "a"), spawn(plain, "b"), spawn(looking), spawn(waiting, "c"),
-        )]  # fmt: skip
+        return [
+            str(each)
+            for each in (
+                spawn(waiting, "a"),
+                spawn(plain, "b"),
+                spawn(looking),
+                spawn(waiting, "c"),
+            )
+        ]
 
     with begun(slow(0.007), Watched(there)) as machine:
         run = finish(machine.start(program))
@@ -274,10 +280,15 @@ def test_a_death_between_two_commits_loses_what_was_not_durable(at: int) -> None
     run = machine.start(program)
     assert held.came.wait(PATIENCE_S)
     kept = {kind: len(rows_of(there, kind)) for kind in ("run", "issue", "result")}
-    assert kept == [
-        {"run": 0, "issue": 0, "result": 0}, {"run": 1, "issue": 0, "result": 0},
-        {"run": 1, "issue": 1, "result": 0}, {"run": 1, "issue": 2, "result": 1},
-    ][at]  # fmt: skip
+    assert (
+        kept
+        == [
+            {"run": 0, "issue": 0, "result": 0},
+            {"run": 1, "issue": 0, "result": 0},
+            {"run": 1, "issue": 1, "result": 0},
+            {"run": 1, "issue": 2, "result": 1},
+        ][at]
+    )
     assert len(engine.seen) == kept["issue"]
     other = Scripted(said)
     left = deepcopy(there)

@@ -63,9 +63,9 @@ def told(call: Any, *args: Any) -> str:
 
 # -- names and secrets ----------------------------------------------------------------------------
 
-SECRETS = st.text(
-    st.characters(exclude_categories=("Cs", "Cc")), min_size=8, max_size=20
-).filter(lambda text: text.strip("0") == text)  # fmt: skip
+SECRETS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=8, max_size=20).filter(
+    lambda text: text.strip("0") == text
+)
 NAMES = st.from_regex(r"[a-z]{1,5}", fullmatch=True)
 
 
@@ -137,9 +137,13 @@ def test_psycopg_is_imported_when_it_is_asked_for(tmp_path: Path) -> None:
         "except Exception as e: print(type(e).__name__, e)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, text=True, capture_output=True, check=False,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        check=False,
         env={"PYTHONPATH": ":".join([str(ROOT), *sys.path])},
-    )  # fmt: skip
+    )
     assert done.stdout.startswith("MissingPart runs in a database need psycopg: pip install"), done
 
 
@@ -233,13 +237,17 @@ def test_damage_is_found(postgres: Any) -> None:
     """A row that is gone, changed, or put elsewhere; a text that is another."""
     from nlpu.runtime.journal.postgres.store import PostgresStore
 
-    for at, harm in enumerate((
-        "DELETE FROM nlpu.log WHERE seq = 3", "DELETE FROM nlpu.log WHERE seq = 2",
-        "UPDATE nlpu.log SET body = '[\"row\",1,9]'::bytea WHERE seq = 2",
-        "UPDATE nlpu.log SET seq = seq + 10 WHERE seq = 3",
-        "UPDATE nlpu.text SET body = 'b'::bytea WHERE place = 1",
-        "DELETE FROM nlpu.text WHERE place = 2", "DELETE FROM nlpu.text WHERE place = 3",
-    )):  # fmt: skip
+    for at, harm in enumerate(
+        (
+            "DELETE FROM nlpu.log WHERE seq = 3",
+            "DELETE FROM nlpu.log WHERE seq = 2",
+            "UPDATE nlpu.log SET body = '[\"row\",1,9]'::bytea WHERE seq = 2",
+            "UPDATE nlpu.log SET seq = seq + 10 WHERE seq = 3",
+            "UPDATE nlpu.text SET body = 'b'::bytea WHERE place = 1",
+            "DELETE FROM nlpu.text WHERE place = 2",
+            "DELETE FROM nlpu.text WHERE place = 3",
+        )
+    ):
         database, stem = of(postgres.fresh()), f"j{at}"
         with closing(store(database, stem)) as one:
             write(one, "a", "b", "c").result(PATIENCE_S)

@@ -154,9 +154,12 @@ def test_ends_of_the_server(shelf: Path, postgres: Any, shape: str, runs: int) -
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("shape", "seed"),
-    [pytest.param(shape, seed, marks=MUCH if seed else LITTLE)
-     for shape in ("chain", "acts") for seed in range(5)],
-)  # fmt: skip
+    [
+        pytest.param(shape, seed, marks=MUCH if seed else LITTLE)
+        for shape in ("chain", "acts")
+        for seed in range(5)
+    ],
+)
 def test_who_was_stopped_past_the_lease_writes_nothing(
     shelf: Path, postgres: Any, shape: str, seed: int
 ) -> None:

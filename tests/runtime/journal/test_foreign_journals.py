@@ -246,9 +246,14 @@ def test_a_yes_at_a_terminal(place: Place, elsewhere: Any) -> None:
     for answer, code in (("n", 4), ("", 4), ("y", 0)):
         command, *rest = [*COMMAND, "replay", place.run]
         child = pexpect.spawn(
-            command, rest, cwd=str(place.path), env=env, encoding="utf-8", timeout=30,
+            command,
+            rest,
+            cwd=str(place.path),
+            env=env,
+            encoding="utf-8",
+            timeout=30,
             dimensions=(40, 250),
-        )  # fmt: skip
+        )
         child.expect_exact(f"the run {place.run} is not known to be yours")
         child.expect_exact(f"runs the file {place.path / 'p.py'} of ")
         child.expect_exact("[y/N] ")

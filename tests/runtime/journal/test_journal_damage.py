@@ -333,8 +333,11 @@ class Worker:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "tests" / "kill_worker.py")],
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=pipe, stdout=pipe, bufsize=0,
-        )  # fmt: skip
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=pipe,
+            stdout=pipe,
+            bufsize=0,
+        )
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -82,9 +82,11 @@ class Server:
         def quiet() -> bool:
             with urlopen(Request(f"{self.url}/_fault", data=b"{}", method="POST")) as reply:
                 answers.append(json.loads(reply.read()))
-            return len(answers) > 2 and answers[-3:] == [answers[-1]] * 3 and not (
-                answers[-1]["in_flight"]
-            )  # fmt: skip
+            return (
+                len(answers) > 2
+                and answers[-3:] == [answers[-1]] * 3
+                and not (answers[-1]["in_flight"])
+            )
 
         until("the server to notice a death", quiet)
 
@@ -268,9 +270,15 @@ class Story:
 
 
 def sweep(
-    server: Server, workers: Workers, directory: Path, shape: str, size: int, kills: int,
-    seed: int, told: Callable[[Server, Path, str, int], Story] = Story,
-) -> str:  # fmt: skip
+    server: Server,
+    workers: Workers,
+    directory: Path,
+    shape: str,
+    size: int,
+    kills: int,
+    seed: int,
+    told: Callable[[Server, Path, str, int], Story] = Story,
+) -> str:
     """Kill runs of a shape until that many kills are done; each run must come out right."""
     random = Random(f"{shape}/{seed}")
     began = time.monotonic()

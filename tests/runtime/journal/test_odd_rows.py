@@ -100,15 +100,32 @@ def texts_that_are_not_there(rows: Rows) -> None:
 
 
 CHANGES: tuple[Callable[[Rows], Any], ...] = (
-    shortened, without_a_processor, without_a_header, no_row, of_another_kind, of_no_run,
-    of_a_run_and_no_run, in_another_order, of_no_date, deep_header, of_itself, begun_twice,
-    of_no_budget, of_no_processor, of_no_price,
+    shortened,
+    without_a_processor,
+    without_a_header,
+    no_row,
+    of_another_kind,
+    of_no_run,
+    of_a_run_and_no_run,
+    in_another_order,
+    of_no_date,
+    deep_header,
+    of_itself,
+    begun_twice,
+    of_no_budget,
+    of_no_processor,
+    of_no_price,
     texts_that_are_not_there,
-)  # fmt: skip
+)
 COMMANDS = (
-    ("show", "--json"), ("show",), ("show", "--html", "a.html"), ("show", "--live", "--json"),
-    ("resume",), ("replay",), ("run", "--from"),
-)  # fmt: skip
+    ("show", "--json"),
+    ("show",),
+    ("show", "--html", "a.html"),
+    ("show", "--live", "--json"),
+    ("resume",),
+    ("replay",),
+    ("run", "--from"),
+)
 
 
 @pytest.fixture
@@ -139,8 +156,9 @@ def test_odd_rows_are_damage(
     assert ended.code == 0 and good in ended.out
     told(ended)
     assert {each["id"]: each["status"] for each in nlpu("runs", "--json").json} == {
-        bad: "damaged", good: "done",
-    }  # fmt: skip
+        bad: "damaged",
+        good: "done",
+    }
 
 
 def test_each_part_of_each_row(two: tuple[str, str], tmp_path: Path) -> None:

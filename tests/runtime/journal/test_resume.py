@@ -116,8 +116,9 @@ def test_resuming_twice_and_again_is_the_same(tmp_path: Path) -> None:
     run = execute(busy, 4, engine=Scripted(answer), run_dir=tmp_path, budget=Budget(calls=2))
     calls = 2
     for budget in (5, 7, 11, 100):
-        again = resumed(tmp_path, run, busy, 4, engine=Scripted(answer),
-                        budget=Budget(calls=budget))  # fmt: skip
+        again = resumed(
+            tmp_path, run, busy, 4, engine=Scripted(answer), budget=Budget(calls=budget)
+        )
         calls += again.receipt.calls
     assert again.status == "done", again.error
     assert calls == execute(busy, 4, engine=Scripted(answer)).receipt.calls

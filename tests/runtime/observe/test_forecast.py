@@ -93,8 +93,11 @@ def test_ops_that_were_never_called_are_guessed_and_named() -> None:
     assert made.calls.expected == 4
     assert made.seconds is None
     assert made.unknown_ops == (
-        "How many are there?", "Is it so?", "Repeat the text.", "Whom does the text describe?",
-    )  # fmt: skip
+        "How many are there?",
+        "Is it so?",
+        "Repeat the text.",
+        "Whom does the text describe?",
+    )
     assert made.completion_tokens.least < made.completion_tokens.most
 
 
@@ -104,9 +107,16 @@ class Town(BaseModel):
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(str, bool), (bool, str), (int, float), (float, int), (bool, Literal["a", "b"]),
-     (Town, Person), (list[int], list[str])],
-)  # fmt: skip
+    [
+        (str, bool),
+        (bool, str),
+        (int, float),
+        (float, int),
+        (bool, Literal["a", "b"]),
+        (Town, Person),
+        (list[int], list[str]),
+    ],
+)
 def test_earlier_answers_of_another_type_are_none(before: Any, after: Any, tmp_path: Path) -> None:
     old, new = (
         Op("ask", "Is it sad?", (Operand("text", result_type(str)),), result_type(each))

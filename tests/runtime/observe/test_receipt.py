@@ -72,9 +72,17 @@ def busy_run(run_dir: Path) -> Run:
 
 
 PART_SUMS = (
-    "calls", "attempts", "nlops", "wasted_nlops", "prompt_tokens", "cached_tokens",
-    "completion_tokens", "thinking_tokens", "money", "asked_again",
-)  # fmt: skip
+    "calls",
+    "attempts",
+    "nlops",
+    "wasted_nlops",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "thinking_tokens",
+    "money",
+    "asked_again",
+)
 
 
 def test_parts_add_up_to_totals(tmp_path: Path) -> None:
@@ -194,8 +202,9 @@ def test_forced_waits_name_file_and_line() -> None:
     source = Path(__file__).read_text().splitlines()
     here = next(n for n, line in enumerate(source, start=1) if line.endswith("# here"))
     assert [wait.line for wait in forced] == [
-        f"test_receipt.py:{here}", f"test_receipt.py:{here + 2}",
-    ]  # fmt: skip
+        f"test_receipt.py:{here}",
+        f"test_receipt.py:{here + 2}",
+    ]
 
 
 def test_awaited_values_are_forced_waits_too() -> None:
@@ -226,8 +235,10 @@ def test_the_graph_has_it_as_attributes() -> None:
         return None
 
     answer = slow(1.0)
-    run = execute(program, engine=Scripted(lambda s: Say("yes", 3, 1.0) if "so?" in s.instruction
-                                           else answer(s)))  # fmt: skip
+    run = execute(
+        program,
+        engine=Scripted(lambda s: Say("yes", 3, 1.0) if "so?" in s.instruction else answer(s)),
+    )
     graph = run.graph
     calls = {p: facts for p, facts in graph.nodes(data=True) if facts["kind"] == "call"}
     assert [facts["op"] for facts in calls.values()] == ["echo", "yes", "shorten", "shorten"]

@@ -51,15 +51,31 @@ class Part(BaseModel):
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda n: n not in RESERVED)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 TYPES = st.sampled_from(
-    [str, bool, int, float, Tone, Literal["a", 'b"c', "ü"], list[str], list[int], list[Tone], Part,
-     list[Part], isa.Judgement, Annotated[int, Field(ge=1, le=9)]]
-).map(result_type)  # fmt: skip
+    [
+        str,
+        bool,
+        int,
+        float,
+        Tone,
+        Literal["a", 'b"c', "ü"],
+        list[str],
+        list[int],
+        list[Tone],
+        Part,
+        list[Part],
+        isa.Judgement,
+        Annotated[int, Field(ge=1, le=9)],
+    ]
+).map(result_type)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | TEXTS
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | TEXTS
     | st.floats(allow_nan=False, allow_infinity=False),
     lambda part: st.lists(part, max_size=3) | st.dictionaries(TEXTS, part, max_size=3),
     max_leaves=5,
-)  # fmt: skip
+)
 EXPRESSIONS = st.recursive(
     JSON | st.integers(1, 99).map(Ref),
     lambda part: st.lists(part, max_size=3) | st.dictionaries(TEXTS, part, max_size=3),
@@ -80,12 +96,16 @@ CONDITIONS = LABELS | st.builds(
 SAMPLING = st.fixed_dictionaries(
     {},
     optional={
-        "temperature": st.sampled_from([0.0, 0.7]), "top_p": st.sampled_from([0.5, 1.0]),
-        "top_k": st.integers(0, 99), "min_p": st.floats(0, 1), "seed": st.integers(0, SEEDS - 1),
-        "presence_penalty": st.floats(-2, 2), "frequency_penalty": st.floats(-2, 2),
+        "temperature": st.sampled_from([0.0, 0.7]),
+        "top_p": st.sampled_from([0.5, 1.0]),
+        "top_k": st.integers(0, 99),
+        "min_p": st.floats(0, 1),
+        "seed": st.integers(0, SEEDS - 1),
+        "presence_penalty": st.floats(-2, 2),
+        "frequency_penalty": st.floats(-2, 2),
         "extra": st.dictionaries(NAMES, st.none() | st.integers() | TEXTS | st.booleans()),
     },
-)  # fmt: skip
+)
 
 
 @st.composite
@@ -94,14 +114,16 @@ def ops(draw: Callable[..., Any], name: str) -> Op[Any]:
     result = draw(TYPES)
     stop = draw(st.lists(TEXTS.filter(bool), max_size=2)) if result.kind == "text" else ()
     return Op(
-        draw(st.just(name) | TEXTS), draw(TEXTS.filter(str.strip)),
-        tuple(Operand(place, draw(TYPES)) for place in places if place != "samples"), result,
+        draw(st.just(name) | TEXTS),
+        draw(TEXTS.filter(str.strip)),
+        tuple(Operand(place, draw(TYPES)) for place in places if place != "samples"),
+        result,
         Sampling(draw(st.integers(0, 900)), **draw(SAMPLING), stop=stop),
         calibration=Calibration(0.5, -1.5e-7, draw(st.booleans()))
         if result.kind == "judgement" and draw(st.booleans())
         else None,
         at_limit="trim" if result.kind == "text" and draw(st.booleans()) else "error",
-    )  # fmt: skip
+    )
 
 
 @st.composite
@@ -115,14 +137,17 @@ def plans(draw: Callable[..., Any]) -> Plan:
     given = st.lists(CONDITIONS, max_size=2).map(tuple)
     named = st.sampled_from(sorted(uses))
     number = st.integers(1, 99)
-    calls = st.builds(Step, number, st.sampled_from(["call", "map", "reduce"]), named, st.just(0),
-                      operands, given)  # fmt: skip
-    counted = st.builds(Step, number, st.sampled_from(["draw", "sample"]), named,
-                        st.integers(1, 9), operands, given)  # fmt: skip
+    calls = st.builds(
+        Step, number, st.sampled_from(["call", "map", "reduce"]), named, st.just(0), operands, given
+    )
+    counted = st.builds(
+        Step, number, st.sampled_from(["draw", "sample"]), named, st.integers(1, 9), operands, given
+    )
     one = EXPRESSIONS.map(lambda part: (("", part),))
     others = st.builds(Step, number, st.just("value"), st.just(""), st.just(0), one, given)
-    splits = st.builds(Step, number, st.just("split"), st.just(""), st.sampled_from([0, 8, 512]),
-                       one, given)  # fmt: skip
+    splits = st.builds(
+        Step, number, st.just("split"), st.just(""), st.sampled_from([0, 8, 512]), one, given
+    )
     firsts = st.builds(Step, number, st.just("first"), st.just(""), st.just(0), operands, given)
     steps = draw(st.lists(calls | counted | others | splits | firsts, max_size=5))
     return Plan(uses, tuple(params), tuple(steps), draw(EXPRESSIONS))
@@ -223,10 +248,18 @@ def test_a_type_from_its_schema_is_equal_and_writes_the_same(kind: Any) -> None:
 
 @pytest.mark.parametrize(
     "schema",
-    [{}, 3, {"type": "object", "properties": 3}, {"type": "string", "pattern": "("},
-     {"$ref": "#/$defs/x"}, {"type": "array"}, {"enum": []}, {"type": ["string"]},
-     {"anyOf": [{"$ref": "#/$defs/x"}] * 99, "$defs": {"x": {"type": "null"}}}],
-)  # fmt: skip
+    [
+        {},
+        3,
+        {"type": "object", "properties": 3},
+        {"type": "string", "pattern": "("},
+        {"$ref": "#/$defs/x"},
+        {"type": "array"},
+        {"enum": []},
+        {"type": ["string"]},
+        {"anyOf": [{"$ref": "#/$defs/x"}] * 99, "$defs": {"x": {"type": "null"}}},
+    ],
+)
 def test_a_schema_of_another_shape_is_refused(schema: Any) -> None:
     with pytest.raises(BadOp, match="cannot be used"):
         schema_type("x", schema)

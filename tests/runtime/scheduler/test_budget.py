@@ -93,8 +93,9 @@ def test_it_is_blown_only_when_nothing_is_in_flight() -> None:
 )
 def test_no_budget_is_overspent(budget: Budget, calls: int) -> None:
     price = {"main": Price(completion=2.0)}
-    run = execute(lambda: echoes(9), engine="x", budget=budget, prices=price,
-                  limits=Limits(max_in_flight=1))  # fmt: skip
+    run = execute(
+        lambda: echoes(9), engine="x", budget=budget, prices=price, limits=Limits(max_in_flight=1)
+    )
     receipt = run.receipt
     assert isinstance(run.error, BudgetExceeded)
     assert receipt.calls >= calls
@@ -141,8 +142,9 @@ def test_resumed_with_a_larger_budget(tmp_path: Path) -> None:
 
 def test_seconds_are_a_deadline() -> None:
     engine = Scripted(slow(1.0))
-    run = execute(lambda: echoes(9), engine=engine, budget=Budget(seconds=2.5),
-                  limits=Limits(max_in_flight=2))  # fmt: skip
+    run = execute(
+        lambda: echoes(9), engine=engine, budget=Budget(seconds=2.5), limits=Limits(max_in_flight=2)
+    )
     assert run.status == "stopped"
     assert isinstance(run.error, DeadlineExceeded)
     assert run.receipt.seconds == 2.5
@@ -159,8 +161,9 @@ def test_a_deadline_stops_a_program_that_calls_nothing_more() -> None:
 
 def test_what_failed_was_spent_and_what_was_refused_was_not() -> None:
     once = count.using(retries=0)
-    run = execute(lambda: [shorten("a"), once("b")], engine={"many": "several"},
-                  budget=Budget(calls=2))  # fmt: skip
+    run = execute(
+        lambda: [shorten("a"), once("b")], engine={"many": "several"}, budget=Budget(calls=2)
+    )
     assert run.status == "failed"
     engine = Scripted([Overloaded("busy"), Say("x")])
     assert execute(lambda: echo("a"), engine=engine, budget=Budget(calls=1)).result == "x"

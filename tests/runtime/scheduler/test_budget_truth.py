@@ -69,10 +69,17 @@ class Counting(Scripted):
 
 
 ANSWERS: list[Any] = [
-    Say("7"), Say("no number"), Say("7", tokens=32), Say("9", tokens=20),
-    ServerFault("broken off"), ConnectionLost("cut"), TimedOut("stuck"), Overloaded("busy"),
-    Unreachable("nobody there"), RequestRefused("no"),
-]  # fmt: skip
+    Say("7"),
+    Say("no number"),
+    Say("7", tokens=32),
+    Say("9", tokens=20),
+    ServerFault("broken off"),
+    ConnectionLost("cut"),
+    TimedOut("stuck"),
+    Overloaded("busy"),
+    Unreachable("nobody there"),
+    RequestRefused("no"),
+]
 OVERRUNS: list[Any] = [Say("7", tokens=500), Say("no number", tokens=90)]
 BUDGETS = some.builds(
     Budget,
@@ -108,8 +115,14 @@ def within(truth: Amount, budget: Budget) -> bool:
 def test_a_budget_is_never_exceeded(budget: Budget, script: list[Any], gone_on_with: bool) -> None:
     engine = Counting([*script, Say("5")])
     with tempfile.TemporaryDirectory() as place:
-        run = execute(program, engine=engine, budget=budget, run_dir=Path(place),
-                      prices={"main": PRICE}, limits=ATTEMPTS)  # fmt: skip
+        run = execute(
+            program,
+            engine=engine,
+            budget=budget,
+            run_dir=Path(place),
+            prices={"main": PRICE},
+            limits=ATTEMPTS,
+        )
         limited = any(limit is not None for _, limit in _limits(budget))
         assert within(engine.truth, budget)
         assert not limited or at_least(spent(run), engine.truth)
@@ -129,8 +142,13 @@ def _limits(budget: Budget) -> list[tuple[str, float | None]]:
 def test_what_is_generated_beyond_a_limit_is_spent(script: list[Any]) -> None:
     engine, budget = Counting([*script, Say("5")]), Budget(nlops=3.0)
     with tempfile.TemporaryDirectory() as place:
-        run = execute(program, engine=engine, budget=budget, run_dir=Path(place),
-                      limits=Limits(attempts=2, max_in_flight=1, backoff_s=0.01))  # fmt: skip
+        run = execute(
+            program,
+            engine=engine,
+            budget=budget,
+            run_dir=Path(place),
+            limits=Limits(attempts=2, max_in_flight=1, backoff_s=0.01),
+        )
         assert spent(run).nlops >= engine.truth.nlops - 1e-9
         before = len(engine.seen)
         later = resumed(Path(place), run, program, engine=engine)

@@ -69,18 +69,31 @@ def test_a_crowd_that_is_told_to_wait_does_not_come_back_as_one(servers: Servers
 
 
 MIXED = {
-    "429:0.05": 0.015, "503": 0.01, "500": 0.01, "reset": 0.01, "cut": 0.01, "cut_politely": 0.005,
-    "error_chunk": 0.005, "broken_json": 0.005, "null": 0.005, "no_answer": 0.004,
-    "slow:0.05": 0.005, "empty": 0.003, "length": 0.003, "repeat": 0.003, "too_long": 0.003,
-    "schema": 0.003, "restart:0.05": 0.0006, "engine_dead:0.05": 0.0004,
-}  # fmt: skip
+    "429:0.05": 0.015,
+    "503": 0.01,
+    "500": 0.01,
+    "reset": 0.01,
+    "cut": 0.01,
+    "cut_politely": 0.005,
+    "error_chunk": 0.005,
+    "broken_json": 0.005,
+    "null": 0.005,
+    "no_answer": 0.004,
+    "slow:0.05": 0.005,
+    "empty": 0.003,
+    "length": 0.003,
+    "repeat": 0.003,
+    "too_long": 0.003,
+    "schema": 0.003,
+    "restart:0.05": 0.0006,
+    "engine_dead:0.05": 0.0004,
+}
 
 
 def mixed(servers: Servers, calls: int, tokenizer: str, run_dir: Path) -> None:
     limits = Limits(timeout_s=1.0, patience_s=20.0, backoff_s=0.02, max_in_flight=32)
     with servers.serve(mix(11, MIXED), tokenizer=tokenizer) as server:
-        run = execute(server.url, range(calls // 4), limits=limits, run_dir=run_dir,
-                      seconds=150.0)  # fmt: skip
+        run = execute(server.url, range(calls // 4), limits=limits, run_dir=run_dir, seconds=150.0)
         assert run.status == "done", run.error
         faults = wrong(run.result)
         named = {pair for case in CASES for pair in case.errors}

@@ -84,8 +84,9 @@ def test_no_server_makes_us_wait_longer_than_our_patience() -> None:
 
 def test_all_retries_have_a_budget() -> None:
     engine = Scripted(ServerFault("always"))
-    run = execute(lambda: [part for part in echo.map(texts(200)).each() if not fails(part)],
-                  engine=engine)  # fmt: skip
+    run = execute(
+        lambda: [part for part in echo.map(texts(200)).each() if not fails(part)], engine=engine
+    )
     assert run.result == []
     assert len(engine.seen) == 200 + 20
 
@@ -121,8 +122,11 @@ def test_no_answer_in_time_is_a_fault() -> None:
     assert run.result == "fine"
     assert 31 <= run.receipt.seconds < 33
     assert len(engine.cancelled) == 1
-    stuck = execute(lambda: echo("x"), engine=Say("late", seconds=700.0),
-                    limits=Limits(timeout_s=30.0, attempts=2))  # fmt: skip
+    stuck = execute(
+        lambda: echo("x"),
+        engine=Say("late", seconds=700.0),
+        limits=Limits(timeout_s=30.0, attempts=2),
+    )
     assert isinstance(stuck.error, TimedOut)
     assert "no answer within 30 s" in str(stuck.error)
 
@@ -193,8 +197,11 @@ def test_a_server_with_little_room_answers_everybody(wide: int, tells: bool, mos
 
 def test_a_server_that_has_room_for_nobody_ends_our_patience() -> None:
     engine = Scripted(Overloaded("full", retry_after_s=5.0))
-    run = execute(lambda: [fails(part) for part in echo.map(texts(100)).each()], engine=engine,
-                  limits=Limits(patience_s=60.0, max_in_flight=16))  # fmt: skip
+    run = execute(
+        lambda: [fails(part) for part in echo.map(texts(100)).each()],
+        engine=engine,
+        limits=Limits(patience_s=60.0, max_in_flight=16),
+    )
     assert run.result == [True] * 100
     assert 60 < run.receipt.seconds < 90
     assert len(engine.seen) < 200  # the last are asked once
@@ -265,8 +272,9 @@ def test_while_a_server_is_down_one_knocks_and_the_others_wait() -> None:
 def test_a_server_that_stays_down_ends_our_patience() -> None:
     engine = Server()
     engine.up_again_s = 1e9
-    run = execute(lambda: echo.map(texts(30)), engine=engine,
-                  limits=Limits(patience_s=40.0, max_in_flight=3))  # fmt: skip
+    run = execute(
+        lambda: echo.map(texts(30)), engine=engine, limits=Limits(patience_s=40.0, max_in_flight=3)
+    )
     assert isinstance(run.error, UpstreamFailed)
     assert isinstance(run.error.__cause__, Unreachable)
     assert 40 < run.receipt.seconds < 60

@@ -25,8 +25,10 @@ from nlpu.testing.scripted import Say, Scripted
 
 
 def instructions(engine: Scripted) -> list[str]:
-    return [f"{seen.instruction.split()[0]} {text}" for seen, text in zip(
-        engine.seen, asked(engine), strict=True)]  # fmt: skip
+    return [
+        f"{seen.instruction.split()[0]} {text}"
+        for seen, text in zip(engine.seen, asked(engine), strict=True)
+    ]
 
 
 # -- no barrier, and the same order every time ---------------------------------------------------

@@ -62,9 +62,12 @@ class Table:
     """A scheduler, a run on it, and a hand that only settles nodes."""
 
     def __init__(
-        self, max_in_flight: int = 2, budget: Budget | None = None, gate: Gate | None = None,
+        self,
+        max_in_flight: int = 2,
+        budget: Budget | None = None,
+        gate: Gate | None = None,
         tokenizer: Tokenizer | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.scheduler = Scheduler(Random(7))
         self.scheduler.default = "main"
         able = Capabilities("m", 10_000, max_in_flight, tokenizer="chars")
@@ -76,9 +79,14 @@ class Table:
         run = RunCalls(1, self.ledger, self.counts, DEFAULT, {}, gate)
         self.scheduler.runs[1] = run
         self.scope: Any = SimpleNamespace(
-            run=SimpleNamespace(number=1), path="main", issued=0, label=USER, control=None,
-            origin=None, going=True,
-        )  # fmt: skip
+            run=SimpleNamespace(number=1),
+            path="main",
+            issued=0,
+            label=USER,
+            control=None,
+            origin=None,
+            going=True,
+        )
         self.seq, self.now = 0, 0.0
 
     def issue(self, text: str, *reads: Node, op: Op[Any] = echo) -> Node:

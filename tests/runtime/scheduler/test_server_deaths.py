@@ -51,8 +51,14 @@ def restarts(servers: Servers, seed: int) -> None:
     gpu = Gpu(slots=32, tokens_per_s=4000, prefill_per_s=1e7)
     plan = [None] * at + [f"restart:{gone_s}"]
     with servers.serve(script(plan), gpu=gpu) as server:
-        run = execute(server.url, range(100), (tell,), stream=seed % 2 == 1, seed=seed,
-                      limits=replace(LIMITS, max_in_flight=wide, backoff_s=0.02))  # fmt: skip
+        run = execute(
+            server.url,
+            range(100),
+            (tell,),
+            stream=seed % 2 == 1,
+            seed=seed,
+            limits=replace(LIMITS, max_in_flight=wide, backoff_s=0.02),
+        )
         assert run.status == "done", run.error
         assert wrong(run.result) == []
         assert max(asked(server).values()) <= 3
@@ -85,9 +91,7 @@ def poisoned(servers: Servers, seed: int, gone_s: float) -> tuple[e.NlpuError, i
     gpu = Gpu(slots=16, tokens_per_s=1000, prefill_per_s=1e7)
     limits = replace(LIMITS, max_in_flight=random.choice([4, 16]))
     with servers.serve(plan, gpu=gpu) as server:
-        run = execute(
-            server.url, items, (tell,), seed=seed, stream=seed % 2 == 1, limits=limits
-        )  # fmt: skip
+        run = execute(server.url, items, (tell,), seed=seed, stream=seed % 2 == 1, limits=limits)
         assert run.status == "done", run.error
         faults = wrong(run.result)
         assert faults == [run.result[tell, "poison 77"]]
@@ -215,8 +219,10 @@ class Supervisor:
         script_file = Path(__file__).parents[2] / "mortal_server.py"
         self.process = subprocess.Popen(
             [sys.executable, str(script_file), str(port), str(last)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.started += 1
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()

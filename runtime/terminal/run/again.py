@@ -1,0 +1,116 @@
+"""``nlpu resume`` and ``nlpu replay``: runs that there are, from their journals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.run.command import Changed, Trace
+from nlpu.runtime.terminal.run.machine import (
+    Machine,
+    again_of,
+    carry,
+    found,
+    loaded_again,
+    machine_of,
+)
+from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
+
+if TYPE_CHECKING:
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.handle import Run
+
+
+def resume(
+    name: o.RunName,
+    engine: o.Engine = None,
+    model: o.Model = None,
+    nlops: o.Nlops = None,
+    calls: o.Calls = None,
+    seconds: o.Seconds = None,
+    changed: Changed = False,
+    trust: o.Trust = False,
+    file: o.File = None,
+    sheets: o.Sheets = None,
+    run_dir: o.RunDir = None,
+    trace: Trace = False,
+    as_json: o.Json = False,
+) -> int:
+    """Go on with a run that was stopped or killed; no journaled call is made again."""
+    from nlpu.runtime.terminal.eval.outcome import ends_of
+    from nlpu.runtime.terminal.run.trust import admit
+    from nlpu.runtime.terminal.show.archive import EVALUATION
+
+    lead_prints_to_stderr()
+    now = o.settings(  # all else is as the run was begun; seconds count from each start anew
+        ("run_dir", "seconds"),
+        engine=engine,
+        model=model,
+        nlops=nlops,
+        calls=calls,
+        seconds=seconds,
+        run_dir=run_dir,
+    )
+    record = found(now.run_dir, name, file=file)
+    files = admit(record, trust=trust, changed=changed, names_engine=engine is not None)
+    loaded = loaded_again(record, files)
+    args, kwargs = record.arguments(loaded.function)
+    header = record.past.header
+    again = again_of(engine, model)
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.resume(
+            record.name,
+            loaded.function,
+            *args,
+            **kwargs,
+            budget=o.budget_of(now, header["budget"]),
+            changed=changed,
+            stream=stream,
+        )
+
+    machine = machine_of(record, Machine(engine, model, now.run_dir, sheets=sheets))
+    more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
+    return carry(
+        loaded,
+        begin,
+        machine,
+        as_json,
+        again=again,
+        seconds=now.seconds,
+        foretold=header.get("forecast"),
+        name=record.name,
+        traces=trace,
+        **more,
+    )
+
+
+def replay(
+    name: o.RunName,
+    engine: o.Engine = None,
+    model: o.Model = None,
+    trust: o.Trust = False,
+    file: o.File = None,
+    run_dir: o.RunDir = None,
+    trace: Trace = False,
+    as_json: o.Json = False,
+) -> int:
+    """Run a finished program again from its journal, making no call: the same bytes."""
+    from nlpu.runtime.terminal.run.recorded_engine import engines_of
+    from nlpu.runtime.terminal.run.trust import admit
+
+    lead_prints_to_stderr()
+    place = o.settings(("run_dir",), engine=engine, model=model, run_dir=run_dir).run_dir
+    record = found(place, name, replays=True, file=file)
+    files = admit(record, trust=trust, names_engine=engine is not None)
+    loaded = loaded_again(record, files)
+    args, kwargs = record.arguments(loaded.function)
+    recorded = engines_of(record.past.header) if engine is None and model is None else None
+    machine = Machine(recorded, record.past.header.get("model"), place)
+    if recorded is None:
+        machine = machine_of(record, Machine(engine, model, place))
+
+    def begin(computer: Computer, stream: bool) -> Run:
+        return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
+
+    return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name, traces=trace)
