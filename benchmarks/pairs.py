@@ -1,10 +1,11 @@
 """What a call and a node cost in two checkouts: medians of pairs, with intervals.
 
     git worktree add /tmp/before COMMIT
-    .venv/bin/python -m benchmarks.pairs --against /tmp/before [--pairs 15]
+    .venv/bin/python -m benchmarks.pairs --against /tmp/before [--pairs 15] [--tokens 2000]
 
 Each pair runs `nlpu bench overhead --quick` in both, the one and then the other first; a ratio is
-that of the processor time now to before in one pair. The interval of the median holds it with at
+that of the processor time now to before in one pair. With --tokens it is its calls alone, with
+prompts of so many. The interval of the median holds it with at
 least 95 %, from the ratios' own order (binomial), whatever their distribution.
 """
 
@@ -20,6 +21,21 @@ from pathlib import Path
 from statistics import median
 
 OLD = "runtime.terminal"  # of commits that had their packages at the root
+CALLS = """
+import json, sys
+try:
+    from benchmarks.overhead.requests import measure_shape
+    from benchmarks.overhead.shapes import SHAPES
+    from benchmarks.servers import instant_server, tokenizer
+except ImportError:  # of commits that installed their benchmarks
+    from nlpu.runtime.bench.overhead import tokenizer
+    from nlpu.runtime.bench.requests import measure_shape
+    from nlpu.runtime.bench.servers import instant_server
+    from nlpu.runtime.bench.shapes import SHAPES
+with tokenizer() as (directory, _), instant_server("yes", window=32768) as url:
+    found = [measure_shape(shape, url, directory, int(sys.argv[1]), 1) for shape in SHAPES]
+json.dump({"shapes": found, "graphs": []}, sys.stdout)
+"""
 HERE = Path(__file__).resolve().parents[1]
 
 
@@ -28,11 +44,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--against", required=True, help="a checkout to compare with")
     parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--tokens", type=int, help="of prompts; calls alone are compared then")
     options = parser.parse_args()
     ratios: dict[str, list[float]] = {}
     for number in range(options.pairs):
         sides = {"before": Path(options.against), "now": HERE}
-        found = {side: _costs(sides[side]) for side in sorted(sides, reverse=bool(number % 2))}
+        found = {
+            side: _costs(sides[side], options.tokens)
+            for side in sorted(sides, reverse=bool(number % 2))
+        }
         for shape, cost in found["now"].items():
             ratios.setdefault(shape, []).append(cost / found["before"][shape])
         print(f"pair {number + 1} of {options.pairs}", file=sys.stderr)
@@ -43,11 +63,12 @@ def main() -> None:
         print(f"{shape:24}{median(measured):8.3f}{low:8.3f}{high:8.3f}   {verdict}")
 
 
-def _costs(checkout: Path) -> dict[str, float]:
+def _costs(checkout: Path, tokens: int | None) -> dict[str, float]:
     """Microseconds a call and a node, by shape."""
     terminal = "nlpu.runtime.terminal" if (checkout / "nlpu" / "runtime").exists() else OLD
+    quick = ["-m", terminal, "bench", "overhead", "--quick", "--json"]
     ended = subprocess.run(
-        [sys.executable, "-m", terminal, "bench", "overhead", "--quick", "--json"],
+        [sys.executable, *(quick if tokens is None else ["-c", CALLS, str(tokens)])],
         env=os.environ | {"PYTHONPATH": str(checkout)},
         cwd=checkout,
         stdout=subprocess.PIPE,
