@@ -33,11 +33,9 @@ class Policy(Protocol):
 
     def search(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
         """The pages that fit the question, best first."""
-        ...
 
     def importance(self, levels: Levels, page: Page) -> float:
         """The importance of a page that is about to be written, 0 to 1."""
-        ...
 
 
 class Base:

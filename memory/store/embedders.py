@@ -47,7 +47,6 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row for each text."""
-        ...
 
 
 class MiniLM(Folder):

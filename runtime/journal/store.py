@@ -61,53 +61,42 @@ class JournalStore(Protocol):
     @property
     def keeps(self) -> bool:
         """Whether what is written is kept at all."""
-        ...
 
     @property
     def read_only(self) -> bool:
         """Whether nothing can be written."""
-        ...
 
     @property
     def path(self) -> Where | None:
         """Where it is kept: its file, if it has one."""
-        ...
 
     @property
     def dirty(self) -> bool:
         """Whether anything waits for a flush."""
-        ...
 
     def runs(self) -> list[int]:
         """List the runs that were there when it was opened."""
-        ...
 
     def read(self, run: int) -> Found:
         """Read all that is durable of a run. Raises JournalDamaged, StorageFailed."""
-        ...
 
     def follow(self, run: int) -> Found:
         """Read what became durable of a run since the last look."""
-        ...
 
     def text(self, run: int, text: str, name: bytes) -> int:
         """Number a text of a run, stored once; ``name`` is its hash."""
-        ...
 
     def write(self, run: int, row: str, *, sync: bool = False) -> None:
         """Buffer a row, which is JSON. sync: its flush survives the loss of power."""
-        ...
 
     def flush(self) -> Future[None] | None:
         """Make all that is buffered durable. Raises StorageFailed."""
-        ...
 
     def close(self, *, discard: bool = False) -> None:
         """Give it up, with what is not durable. Idempotent.
 
         discard: and leave nothing behind where nothing was ever written.
         """
-        ...
 
 
 def text_hash(body: bytes) -> bytes:
