@@ -18,6 +18,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from nlpu.errors import MissingPart
+
 BENCHES = {
     "throughput": "A processor at rising concurrency: nlops/s, latency, knee.",
     "programs": "Makespans against bounds, big prompts against small ones.",
@@ -68,7 +70,6 @@ def _made(name: str, function: Callable[..., Any], **settings: Any) -> Any:
 
 def _command(name: str) -> Any:
     """The benchmark's command. Raises MissingPart."""
-    from nlpu.errors import MissingPart
 
     if name in IN_CHECKOUT:
         return _made(name, _passed_on, **_ANY_WORDS)
@@ -86,8 +87,6 @@ def _passed_on(context: typer.Context) -> int:
     import subprocess
     from importlib.util import find_spec
     from pathlib import Path
-
-    from nlpu.errors import MissingPart
 
     try:
         found = find_spec(f"benchmarks.{context.info_name}") and find_spec("benchmarks")

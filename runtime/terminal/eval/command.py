@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nlpu.errors import BadOperand, Usage
+from nlpu.printing import counted
 from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.output import say
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
@@ -78,7 +81,6 @@ def evaluate(
 
     It is a run like any other: journaled, within its limits, and resumed by nlpu resume.
     """
-    from nlpu.errors import BadOperand, Usage
     from nlpu.runtime.eval.answers import make_answers
     from nlpu.runtime.naming import described
     from nlpu.runtime.terminal.eval.outcome import ends_of, facts_of, prepared
@@ -130,7 +132,6 @@ def evaluate(
 
 def _names(models: str | None, model: str | None) -> tuple[str, ...]:
     """The models of ``--models``. Raises Usage."""
-    from nlpu.errors import Usage
 
     names = [] if models is None else [name.strip() for name in models.split(",")]
     if models is not None and (not all(names) or len(set(names)) < len(names)):
@@ -142,11 +143,8 @@ def _names(models: str | None, model: str | None) -> tuple[str, ...]:
 
 def _table(subject: Named) -> tuple[Case, ...]:
     """The truth table of a standard op; how short it is is said. Raises Usage."""
-    from nlpu.errors import Usage
     from nlpu.eval.questions import called
     from nlpu.isa import TRUTH_TABLES
-    from nlpu.printing import counted
-    from nlpu.runtime.terminal.output import say
 
     tables = {op.name: cases for op, cases in TRUTH_TABLES.items()}
     name = called(subject.found)
@@ -165,7 +163,6 @@ def _cases(data: Path, subject: Named, *against: Named) -> tuple[Case, ...]:
     from nlpu.eval.questions import called, takes_choices
     from nlpu.ops.op import Op
     from nlpu.runtime.eval.evaluation import check_ops
-    from nlpu.runtime.terminal.output import say
 
     found, name = cases_of(data), called(subject.found)
     several = len({case.op for case in found}) > 1

@@ -11,6 +11,7 @@ from nlpu.runtime.eval.evaluation import Evaluation, contestants_of
 from nlpu.runtime.journal.where import Place
 from nlpu.runtime.loader import Program, file_of
 from nlpu.runtime.terminal.eval.subjects import Named, score_of, subject_of
+from nlpu.runtime.terminal.output import say
 from nlpu.runtime.terminal.show.archive import EVALUATION, Record, find
 
 if TYPE_CHECKING:
@@ -94,7 +95,6 @@ def _keep(path: Path, run: Run, record: Record) -> None:
     """Add the answers of a run to a file."""
     from nlpu.runtime.eval.answers import add_answers, answers_in
     from nlpu.runtime.handle import state_of  # here: looking needs a computer
-    from nlpu.runtime.terminal.output import say
 
     added = add_answers(path, answers_in(state_of(run).root.subtree()))
     say(f"{len(record.past.taken)} answers were in {path}, {added} are new there")
@@ -103,7 +103,6 @@ def _keep(path: Path, run: Run, record: Record) -> None:
 def _write(path: Path, report: Report, name: str) -> None:
     from nlpu.runtime.terminal.eval.score_page import page_of
     from nlpu.runtime.terminal.files import write_file
-    from nlpu.runtime.terminal.output import say
 
     write_file(path, page_of(report, name))
     say(f"the report is in {path}; open it in any browser")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nlpu.errors import Usage
 from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.output import write_json
 from nlpu.runtime.terminal.run.machine import (
     Machine,
     can_of,
@@ -303,7 +305,6 @@ def _forecast(
     loaded: Program, bound: Any, machine: Machine, budget: Budget, as_json: bool, asked: Any
 ) -> int:
     """``--dry``: say what the run would take, and make no call."""
-    from nlpu.runtime.terminal.output import write_json
     from nlpu.runtime.terminal.run import dry as forecasting
 
     made = forecasting.made(loaded.function, bound, machine, budget, asked)
@@ -318,7 +319,6 @@ def _forecast(
 def _only_edits(
     program: str | None, args: list[str] | None, inputs: list[str] | None, dry: bool, asked: Any
 ) -> None:
-    from nlpu.errors import Usage
 
     if program or args or inputs or asked:
         raise Usage(
@@ -329,7 +329,6 @@ def _only_edits(
 
 
 def _check_each(each: str | None, of_many: dict[str, Any], of_one: dict[str, Any]) -> None:
-    from nlpu.errors import Usage
 
     given = [name for name, content in of_many.items() if content not in (None, False)]
     if each is None and given:
@@ -342,14 +341,12 @@ def _check_each(each: str | None, of_many: dict[str, Any], of_one: dict[str, Any
 
 
 def _check_vouch(vouch: bool, sets: list[str] | None) -> None:
-    from nlpu.errors import Usage
 
     if vouch and not sets:
         raise Usage("--vouch is about --set: name what differs, with --from RUN --set WHAT=FILE")
 
 
 def _named(program: str | None, sets: list[str] | None, trust: bool, file: str | None) -> str:
-    from nlpu.errors import Usage
 
     if program is None:
         from nlpu.runtime.loader import available

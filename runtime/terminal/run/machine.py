@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpu.errors import Usage
 from nlpu.runtime.settings import api_key
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ class Machine:
 
 def machine_of(record: Record, given: Machine) -> Machine:
     """The computer of an earlier run, but for what is given now."""
-    from nlpu.errors import Usage
     from nlpu.processor import Price
 
     header = record.past.header
@@ -156,7 +156,6 @@ def carry(
 def found(run_dir: Place, name: str, replays: bool = False, file: str | None = None) -> Record:
     """A journaled run, with its program in ``file``. Raises Usage, for a session, too, but for a
     replay."""
-    from nlpu.errors import Usage
     from nlpu.runtime.terminal.show.archive import SESSION, find
 
     record = find(run_dir, name).moved(file)
@@ -167,7 +166,6 @@ def found(run_dir: Place, name: str, replays: bool = False, file: str | None = N
 
 def loaded_again(record: Record, files: dict[Path, str]) -> Program:
     """Load the program of a run that was admitted with these files. Raises Usage."""
-    from nlpu.errors import Usage
     from nlpu.runtime.loader import file_of, load
     from nlpu.runtime.terminal.show.archive import EVALUATION, SESSION
 
@@ -198,7 +196,6 @@ def loaded_again(record: Record, files: dict[Path, str]) -> Program:
 
 def processor_of(record: Record, engine: str | None, model: str | None) -> tuple[str, str | None]:
     """The engine and model asked for, else those of the run. Raises Usage."""
-    from nlpu.errors import Usage
 
     header = record.past.header
     if engine is None and "engine" not in header:
