@@ -4,8 +4,6 @@ Names are imported when they are first used: ``nlpu --help`` must not wait for a
 library of ops for a journal.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from nlpu.lazy import door

@@ -90,7 +90,7 @@ class Levels:
 
     def by_words(self, question: str, most: int) -> dict[int, float]:
         """Pages that share words with the question, and their BM25; best first."""
-        with self.counters["disk"].reading():
+        with self.counters["disk"].timed(reads=1):
             return self.disk.matching(telling_words(question), most, self.among)
 
     def by_meaning(self, question: str, most: int) -> dict[int, float]:
@@ -114,7 +114,7 @@ class Levels:
 
     def pages(self, numbers: Iterable[int]) -> dict[int, Page]:
         """Pages by number."""
-        with self.counters["disk"].reading():
+        with self.counters["disk"].timed(reads=1):
             return self.disk.pages(numbers)
 
     def pages_again(self, numbers: Iterable[int]) -> dict[int, Page]:

@@ -24,14 +24,12 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.errors import HostError, MissingPart, StorageFailed
 from nlpu.extras import adding
+from nlpu.memory.store.embedder_folder import Vectors as Rows
 from nlpu.private import make_dir, narrow
-
-if TYPE_CHECKING:
-    from nlpu.memory.store.embedder_folder import Vectors as Rows
 
 _AT_ONCE = 2000
 _HEADER_BYTES = 96

@@ -307,10 +307,6 @@ def _fold_end(past: Past, row: Row) -> None:
     past.seconds += receipt["seconds"]
 
 
-def _fold_pulse(past: Past, row: Row) -> None:
-    past.pulse = Progress(*row[2:6])
-
-
 def _fold_resume(past: Past, row: Row) -> None:
     past.lives += 1
     past.other_ways |= row[-1] is True
@@ -334,17 +330,11 @@ def _fold_intent(past: Past, row: Row) -> None:
     past.driven[position] = digest
 
 
-def _fold_effect(past: Past, row: Row) -> None:
-    digest = past.driven[row[2]]
+def _fold_driven(past: Past, row: Row) -> None:
+    digest, kept = past.driven[row[2]], "text" if row[0] == "effect" else "message"
     label = label_of(row[4]) if len(row) > 4 else USER
-    past.intents[digest] = past.intents[digest]._replace(text=row[3], label=label)
-
-
-def _fold_undone(past: Past, row: Row) -> None:
-    digest = past.driven[row[2]]
-    label = label_of(row[4]) if len(row) > 4 else USER
-    past.intents[digest] = past.intents[digest]._replace(message=row[3], label=label)
-    past.other_ways = True  # where it is harmless it is tried again
+    past.intents[digest] = past.intents[digest]._replace(label=label, **{kept: row[3]})
+    past.other_ways |= row[0] == "undone"  # where it is harmless it is tried again
 
 
 _FOLDS: dict[str, Callable[[Past, Row], object]] = {
@@ -365,10 +355,10 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "pick": lambda past, row: past.picks.__setitem__(row[2], tuple(row[3:])),
     "clock": lambda past, row: past.clocks.__setitem__(row[2], (row[3], row[4])),
     "mark": lambda past, row: past.marks.__setitem__(row[2], (row[3], row[4])),
-    "pulse": _fold_pulse,
+    "pulse": lambda past, row: setattr(past, "pulse", Progress(*row[2:6])),
     "intent": _fold_intent,
-    "effect": _fold_effect,
-    "undone": _fold_undone,
+    "effect": _fold_driven,
+    "undone": _fold_driven,
     "moved": _fold_moved,
     "resume": _fold_resume,
     "end": _fold_end,

@@ -30,12 +30,10 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from nlpu.errors import JournalDamaged
-
-if TYPE_CHECKING:
-    from nlpu.runtime.journal.where import Where
+from nlpu.runtime.journal.where import Where
 
 CHAIN_BYTES: Final = 8
 _HASH_BYTES: Final = 16

@@ -15,7 +15,7 @@ Rules
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -87,14 +87,10 @@ class Experience:
 
     def seconds_per_token(self) -> float | None:
         """Service seconds a generated token took; None without experience."""
-        calls = list(self._all())
+        runs = [run for by_run in self.samples.values() for run in by_run.values()]
+        calls = [call for run in runs for call in run]
         tokens = sum(sample.completion_tokens for sample in calls)
         return sum(sample.service_s for sample in calls) / tokens if tokens else None
-
-    def _all(self) -> Iterable[Sample]:
-        for by_run in self.samples.values():
-            for calls in by_run.values():
-                yield from calls
 
 
 class Draw:
