@@ -26,6 +26,7 @@ Rules
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -246,7 +247,7 @@ class Buffered:
 
     def __init__(self) -> None:
         self.spaces: dict[int, Space] = {}
-        self.found: dict[int, Found] = {}
+        self.found: dict[int, Found] = defaultdict(lambda: Found([], {}))
         self._seq = self._kept_seq = 0
         self._sync = False
         self._new_rows: list[tuple[int, int, bytes, bytes]] = []
@@ -362,7 +363,7 @@ class Buffered:
 
     def _keep_text(self, space: Space, name: bytes, body: bytes) -> None:
         space.ids[name] = space.met
-        self._of(space.run).texts[space.met] = body.decode("utf-8", "surrogatepass")
+        self.found[space.run].texts[space.met] = body.decode("utf-8", "surrogatepass")
 
     def _take_row(self, seq: int, where: int, body: bytes, chain: bytes) -> None:
         space = self._reading(where)
@@ -379,9 +380,4 @@ class Buffered:
         self._keep_row(space, row)
 
     def _keep_row(self, space: Space, row: Row) -> None:
-        self._of(space.run).rows.append(row)
-
-    def _of(self, run: int) -> Found:
-        if run not in self.found:
-            self.found[run] = Found([], {})
-        return self.found[run]
+        self.found[space.run].rows.append(row)

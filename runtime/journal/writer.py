@@ -6,7 +6,7 @@ Rules
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from nlpu.errors import HostError
 from nlpu.label import USER, Label, label_text
@@ -16,6 +16,16 @@ from nlpu.runtime.graph.usage import Cost, usage_of
 from nlpu.runtime.journal.records import Outcome, Past
 from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
+
+
+class AskedCall(NamedTuple):
+    """A call as its rows name it: where, what, of which processor, its key, operands' texts."""
+
+    position: str
+    op: Op[Any]
+    identity: str
+    key: bytes
+    texts: tuple[str, ...]
 
 
 class History:
@@ -53,26 +63,17 @@ class History:
     def _ms(self, now_s: float) -> int:
         return int((now_s - self._start_s) * 1000)
 
-    def issue(
-        self,
-        position: str,
-        op: Op[Any],
-        identity: str,
-        key: bytes,
-        texts: tuple[str, ...],
-        most: Amount,
-        completion: int,
-        now_s: float,
-    ) -> int:
+    def issue(self, asked: AskedCall, most: Amount, now_s: float) -> int:
         """A call is sent for the first time; gives its number."""
         if not self.keeps:
             return 0
         self._issues += 1
-        numbers = ",".join(map(str, map(self._journal.text, texts)))
+        numbers = ",".join(map(str, map(self._journal.text, asked.texts)))
         self._journal.write(
-            f'["issue",{self._run},{self._issues},"{position}",{self.op_number(op)},'
-            f'{self._on(identity)},"{key.hex()}",[{numbers}],{completion},{most.tokens},'
-            f"{most.money or 0},{self._ms(now_s)}]"
+            f'["issue",{self._run},{self._issues},"{asked.position}",{self.op_number(asked.op)},'
+            f'{self._on(asked.identity)},"{asked.key.hex()}",[{numbers}],'
+            f"{round(most.nlops * TOKENS_PER_NLOP)},{most.tokens},{most.money or 0},"
+            f"{self._ms(now_s)}]"
         )
         return self._issues
 
@@ -113,33 +114,25 @@ class History:
         """The processor of the call at that position could not be opened."""
         self._row("absent", position, type(error).__name__, str(error))
 
-    def taken(
-        self,
-        position: str,
-        op: Op[Any],
-        identity: str,
-        key: bytes,
-        texts: tuple[str, ...],
-        outcome: Outcome,
-    ) -> None:
+    def _named(self, asked: AskedCall) -> tuple[str, int, int, str, list[int]]:
+        """The call as the rows name it that are not formatted by hand."""
+        numbers = [self._journal.text(text) for text in asked.texts]
+        on = self.op_number(asked.op), self._on(asked.identity)
+        return asked.position, *on, asked.key.hex(), numbers
+
+    def taken(self, asked: AskedCall, outcome: Outcome) -> None:
         """Its outcome is that of the run this one was edited from."""
         if self.keeps:
             self._issues += 1
-            log = self._journal
-            numbers = [log.text(text) for text in texts]
-            number, on = self.op_number(op), self._on(identity)
+            log, named = self._journal, self._named(asked)
             if outcome.text:  # it may be lent
                 outcome = outcome._replace(text=log.text(log.texts[outcome.text]))
-            self._row("taken", self._issues, position, number, on, key.hex(), numbers, *outcome)
+            self._row("taken", self._issues, *named, *outcome)
 
-    def shared(
-        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...]
-    ) -> None:
+    def shared(self, asked: AskedCall) -> None:
         """It met an equal call."""
-        if self.keeps and position not in self.past.calls:
-            numbers = [self._journal.text(text) for text in texts]
-            number, on = self.op_number(op), self._on(identity)
-            self._row("shared", position, number, on, key.hex(), numbers)
+        if self.keeps and asked.position not in self.past.calls:
+            self._row("shared", *self._named(asked))
 
     def lift(self, position: str, name: str, digest: str) -> None:
         """What a lifted function gave, by digest."""
