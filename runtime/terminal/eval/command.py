@@ -85,7 +85,7 @@ def evaluate(
     from nlpu.runtime.naming import described
     from nlpu.runtime.terminal.eval.outcome import ends_of, facts_of, prepared
     from nlpu.runtime.terminal.eval.subjects import score_of, subject_of
-    from nlpu.runtime.terminal.run.machine import Machine, can_of, carry
+    from nlpu.runtime.terminal.run.earlier import Machine, can_of, carry
 
     lead_prints_to_stderr()
     now = o.settings(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nlpu.runtime.terminal import options as o
 from nlpu.runtime.terminal.run.command import Changed, Trace
-from nlpu.runtime.terminal.run.machine import (
+from nlpu.runtime.terminal.run.earlier import (
     Machine,
     again_of,
     carry,

@@ -10,7 +10,7 @@ import typer
 from nlpu.errors import Usage
 from nlpu.runtime.terminal import options as o
 from nlpu.runtime.terminal.output import write_json
-from nlpu.runtime.terminal.run.machine import (
+from nlpu.runtime.terminal.run.earlier import (
     Machine,
     can_of,
     carry,

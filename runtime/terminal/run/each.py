@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.loader import Program
     from nlpu.runtime.scheduler.budget import Budget
     from nlpu.runtime.terminal.run.each_program import EachProgram
-    from nlpu.runtime.terminal.run.machine import Machine
+    from nlpu.runtime.terminal.run.earlier import Machine
 
 _TICK_S = 0.1
 _OVERDUE_S = 2.0
