@@ -55,6 +55,10 @@ class Program:
         """The function's own name."""
         return self.function.__name__
 
+    def facts(self) -> dict[str, str]:
+        """What a run's header says of its file, for those who load it again."""
+        return {"program": self.spec, "file": self.digest}
+
 
 # -- programs --------------------------------------------------------------------------------
 

@@ -85,7 +85,9 @@ def evaluate(
     from nlpu.runtime.naming import described
     from nlpu.runtime.terminal.eval.outcome import ends_of, facts_of, prepared
     from nlpu.runtime.terminal.eval.subjects import score_of, subject_of
-    from nlpu.runtime.terminal.run.earlier import Machine, can_of, carry
+    from nlpu.runtime.terminal.run.execute import carry_out
+    from nlpu.runtime.terminal.run.job import Job
+    from nlpu.runtime.terminal.run.machine import Machine, can_of
 
     lead_prints_to_stderr()
     now = o.settings(
@@ -127,7 +129,7 @@ def evaluate(
         return computer.start(loaded.function, cases, budget=budget, header=whole, stream=stream)
 
     ends = ends_of(loaded, now.run_dir, kept, html)
-    return carry(loaded, begin, machine, as_json, seconds=budget.seconds, **ends)
+    return carry_out(Job(loaded, begin, machine, as_json, seconds=budget.seconds, **ends))
 
 
 def _names(models: str | None, model: str | None) -> tuple[str, ...]:

@@ -44,14 +44,14 @@ from nlpu.runtime.terminal.run.each_inputs import Record, check_source, listed, 
 from nlpu.runtime.terminal.run.each_results import Results
 from nlpu.runtime.terminal.run.each_shown import Shown
 from nlpu.runtime.terminal.run.each_told import Ended, note, tell
-from nlpu.runtime.terminal.run.execute import place_words
+from nlpu.runtime.terminal.run.job import place_words
 
 if TYPE_CHECKING:
     from nlpu.reliability import Reliability
     from nlpu.runtime.loader import Program
     from nlpu.runtime.scheduler.budget import Budget
     from nlpu.runtime.terminal.run.each_program import EachProgram
-    from nlpu.runtime.terminal.run.earlier import Machine
+    from nlpu.runtime.terminal.run.machine import Machine
 
 _TICK_S = 0.1
 _OVERDUE_S = 2.0
