@@ -50,7 +50,7 @@ class Reliability:
 
     @property
     def each(self) -> float:
-        """Of one step: if each fails so seldom, hardly any whole does, whatever depends on what."""
+        """What each step must reach, for as much of all of them, whatever depends on what."""
         return self.share if self.steps == 1 else 1 - (1 - self.share) / self.steps
 
 

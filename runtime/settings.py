@@ -67,7 +67,7 @@ class Settings:
         return self.origins.get(name, BUILT_IN)
 
     def over(self, given: Mapping[str, Any], origin: Callable[[str], str]) -> Settings:
-        """What is ``given`` and not None, over these; ``origin`` is of a name. Raises Usage."""
+        """Lay what is ``given`` and not None over these; ``origin`` is of a name. Raises Usage."""
         named = {name: raw for name, raw in given.items() if raw is not None}
         values = {name: _checked(name, raw, origin(name)) for name, raw in named.items()}
         origins = {**self.origins, **{name: origin(name) for name in values}}
@@ -81,7 +81,7 @@ NAMES = tuple(each.name for each in fields(Settings) if each.name != "origins")
 
 
 def read(only: Collection[str] = NAMES) -> Settings:
-    """The settings as they are now, here; those not in ``only`` as they are built in.
+    """Read the settings as they are here and now; those not in ``only`` as they are built in.
 
     Raises Usage.
     """
@@ -94,7 +94,7 @@ def read(only: Collection[str] = NAMES) -> Settings:
 
 
 def api_key() -> str | None:
-    """The key for a server. From the environment alone, so that it is in no process list."""
+    """Read a server's key: from the environment alone, so that it is in no process list."""
     return os.environ.get(KEY_VARIABLE) or None
 
 

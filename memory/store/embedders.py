@@ -46,7 +46,7 @@ class Embedder(Protocol):
     name: str
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row for each text."""
+        """Embed texts: a unit vector for each."""
 
 
 class MiniLM(Folder):
@@ -82,7 +82,7 @@ class Static:
         self._tokenizer = _tokenizer(find_in_wheel(_STATIC, "/l2_supercat_tokenizer_config.json"))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row for each text."""
+        """Embed texts: a unit vector for each."""
         import numpy as np  # here: ``nlpu --help`` must not wait for it
 
         out = np.zeros((len(texts), self.dimensions), np.float32)

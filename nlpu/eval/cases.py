@@ -82,7 +82,7 @@ def is_file(source: Any) -> bool:
 
 
 def cases_of(source: Any) -> tuple[Case, ...]:
-    """The cases of a file (``.jsonl`` or ``.csv``), or of a list of Cases, dicts and pairs.
+    """Read the cases of a file (``.jsonl``, ``.csv``), or of a list of Cases, dicts and pairs.
 
     A program that reads a file has seen what nobody vouches for. Raises Usage.
     """
@@ -92,7 +92,7 @@ def cases_of(source: Any) -> tuple[Case, ...]:
 
 
 def read_cases(source: Any) -> tuple[Case, ...]:
-    """The same for who labels what comes of them, and lets no program see them. Raises Usage."""
+    """Read cases without lowering a program: who asks labels what comes of them. Raises Usage."""
     if is_file(source):
         return _unique(_from_file(Path(source)), str(source))
     if isinstance(source, Case | Mapping) or not isinstance(source, Iterable):

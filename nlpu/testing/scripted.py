@@ -63,7 +63,7 @@ from nlpu.wire import Capabilities, Reply, Request, Usage
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """An answer of a script. Raises Usage where a number is none.
+    """What a scripted model says, and what that takes. Raises Usage where a number is none.
 
     Attributes:
         text: What is said.
@@ -331,7 +331,7 @@ def _text(ids: Sequence[int]) -> str:
 
 
 def default_answer(seen: Seen) -> str:
-    """A text made from the prompt that satisfies the request's constraint."""
+    """Make a text from the prompt that satisfies the request's constraint."""
     texts = (*seen.operands.values(), *(turn.text for turn in seen.chat))
     prompt = seen.instruction + seen.examples + "".join(f"\0{text}" for text in texts)
     constraint = seen.request.constraint

@@ -160,7 +160,7 @@ class Replay:
         )
 
     def remembered(self, asked: AskedCall, label: Callable[[], Label]) -> Outcome | None:
-        """The outcome of a call: of this run's former lives, or of the run it was edited from.
+        """Find a call's outcome in this run's former lives, or in the run it was edited from.
 
         label: of all that was read for the call; asked for only where answers have one.
         """
@@ -172,7 +172,7 @@ class Replay:
         return outcome
 
     def invalid(self, key: bytes) -> tuple[Invalid, ...]:
-        """What a former life had been answered under a key, none of it a result."""
+        """List what a former life had been answered under a key, none of it a result."""
         known, texts = self.past.invalid.get(key.hex(), ()), self._journal.texts
         return tuple(Invalid(texts[text], why) for text, why in known)
 
@@ -196,7 +196,7 @@ class Replay:
     def heard(
         self, position: str, what: str, inherits: Callable[[Any], bool] = lambda noted: True
     ) -> Any:
-        """What the program was told from outside at that position; None if nothing.
+        """Give what the program was told from outside at that position; None if nothing.
 
         ``inherits``: whether what the ancestor was told counts.
         Raises Diverged if it was told something of another kind.

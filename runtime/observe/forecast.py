@@ -109,7 +109,7 @@ class DryEngine:
         self.begin(0)
 
     def begin(self, seed: int) -> None:
-        """The next dry run: it draws from another earlier run."""
+        """Begin the next dry run: it draws from another earlier run."""
         self._chance = Random(seed)
         self._draw = Draw(self._experience, self._chance, seed)
         self._answers = 0
@@ -249,7 +249,7 @@ def forecast(
     sheets: Any = None,
     reliability: Reliability | None = None,
 ) -> Forecast:
-    """What the program would take on that processor. Raises what every dry run of it raises."""
+    """Forecast what the program would take there. Raises what every dry run of it raises."""
     receipts, refused = list[Receipt](), set[str]()
     failure: BaseException | None = None
     cut_at_calls = None

@@ -242,7 +242,7 @@ class _Books:
 
 
 def receipt_of(run: RunState) -> Receipt:
-    """The receipt of a run, now."""
+    """Sum up what a run has taken by now."""
     books = _Books(run.root.subtree())
     made, reused = books.made.took(), books.reused.took()
     work_s = made["service_s"] + reused["service_s"]
