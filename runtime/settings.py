@@ -81,10 +81,7 @@ NAMES = tuple(each.name for each in fields(Settings) if each.name != "origins")
 
 
 def read(only: Collection[str] = NAMES) -> Settings:
-    """Read the settings as they are here and now; those not in ``only`` as they are built in.
-
-    Raises Usage.
-    """
+    """Read the settings that hold here and now; all but ``only`` are built in. Raises Usage."""
     found, file = Settings(), _nearest()
     if file is not None:
         given = {name: raw for name, raw in _content(file).items() if name in only}

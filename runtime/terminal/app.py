@@ -118,7 +118,6 @@ def _without_debug(args: list[str]) -> list[str]:
 
 def _ended_by(error: BaseException, args: list[str]) -> int:
     """Say what happened (rules 3 and 5) and give the exit code."""
-
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, BrokenPipeError):
@@ -144,7 +143,6 @@ def _ended_by(error: BaseException, args: list[str]) -> int:
 
 def _named(error: BaseException) -> tuple[str, str, int]:
     """An error's kind, what to say of it, and the exit code."""
-
     if _is_interrupt(error):
         return "Interrupted", "interrupted", 130
     if isinstance(error, typer.TyperException):

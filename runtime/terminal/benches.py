@@ -70,7 +70,6 @@ def _made(name: str, function: Callable[..., Any], **settings: Any) -> Any:
 
 def _command(name: str) -> Any:
     """The benchmark's command. Raises MissingPart."""
-
     if name in IN_CHECKOUT:
         return _made(name, _passed_on, **_ANY_WORDS)
     try:

@@ -59,7 +59,6 @@ def _source(model: str) -> str:
 
 def _announce(server: VllmServer, known_key: str | None, as_json: bool) -> None:
     """Say where it is and how to use it; a key is shown only if it was made up just now."""
-
     if as_json:
         write_json({"url": server.url, "model": server.model})
     else:

@@ -134,7 +134,6 @@ def evaluate(
 
 def _names(models: str | None, model: str | None) -> tuple[str, ...]:
     """The models of ``--models``. Raises Usage."""
-
     names = [] if models is None else [name.strip() for name in models.split(",")]
     if models is not None and (not all(names) or len(set(names)) < len(names)):
         raise Usage("--models takes names that differ, divided by commas: --models a,b")

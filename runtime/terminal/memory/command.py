@@ -104,7 +104,6 @@ def search(
     as_json: Json = False,
 ) -> int:
     """The pages that fit a question, best first."""
-
     if firmware == "iterative":
         raise Usage("iterative asks a model: use it in a program, with Memory(..., firmware=...)")
     if not question.strip():
@@ -133,7 +132,6 @@ def show(
     as_json: Json = False,
 ) -> int:
     """The page at an address."""
-
     with open_memory(store) as memory:
         pages = [memory.read(address)]
         if around:
@@ -152,7 +150,6 @@ def show(
 @app.command()
 def stats(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
     """The levels: what they hold, how they were used, how often what was wanted was there."""
-
     with open_memory(store, embedder) as memory:
         rows = memory.levels.table()
     if as_json:
@@ -165,7 +162,6 @@ def stats(store: Store = None, embedder: Embedder = None, as_json: Json = False)
 @app.command()
 def check(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
     """Whether the levels are whole and agree."""
-
     with open_memory(store, embedder) as memory:
         faults = memory.check()
         pages = memory.levels.disk.count()
@@ -183,7 +179,6 @@ def check(store: Store = None, embedder: Embedder = None, as_json: Json = False)
 @app.command()
 def rebuild(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
     """Make the vector index again from the pages."""
-
     with open_memory(store, embedder) as memory, _progress("embedding") as step:
         pages = memory.levels.index.rebuild(step)
     if as_json:
@@ -204,7 +199,6 @@ def migrate(
     as_json: Json = False,
 ) -> int:
     """Change a store's embedder."""
-
     with open_memory(store) as memory, _progress("embedding") as step:
         pages = memory.levels.index.migrate(embedder, portable, step)
     if as_json:

@@ -132,7 +132,6 @@ def _summary(record: Record, calls: int, nlops: float) -> dict[str, Any]:
 
 def _print_runs(found: list[Summary]) -> None:
     """A line of facts for each, and one of what it was given and gave."""
-
     edited = ["from"] if any(each.record.origin for each in found) else []
     rows = [["run", "program", "status", "calls", "nlops", "started", "seconds", *edited]]
     for each in found:
@@ -239,7 +238,6 @@ def show(
 
 def _check_asked(runs: int, live: bool, wanted: dict[str, Any], others: int) -> None:
     """Raise Usage for what show does not do at once."""
-
     if runs > 2 or (runs == 2 and (live or wanted or others)):
         raise Usage("show takes one run, or two alone, to be compared; see: nlpu show --help")
     if live and wanted:
