@@ -223,7 +223,14 @@ class Processor:
         if self.capabilities.token_prompts:
             return ids
         frame = self.codec.frame
-        return messages_of(op, contents, self.markers, self.convention, invalid, frame)
+        return messages_of(
+            op,
+            contents,
+            markers=self.markers,
+            convention=self.convention,
+            invalid=invalid,
+            frame=frame,
+        )
 
     def check(self, op: Op[Any]) -> None:
         """Check that the engine can do what the op asks for.
@@ -325,7 +332,14 @@ async def open_processor(
     Raises what ``Engine.capabilities`` raises.
     """
     capabilities = await engine.capabilities()
-    return Processor(name, engine, capabilities, _codec_for(capabilities), price, limits)
+    return Processor(
+        name,
+        engine,
+        capabilities=capabilities,
+        codec=_codec_for(capabilities),
+        price=price,
+        limits=limits,
+    )
 
 
 def _codec_for(capabilities: Capabilities) -> Codec:
@@ -347,4 +361,14 @@ def scripted_frame(thinks: bool = False) -> Frame:
     closing = tuple(map(ord, "\n</think>\n\n")) if thinks else ()
     opening = tuple(map(ord, "<think>\n")) if thinks else ()
     user, answer = (USER_MARK,), (ANSWER_MARK,)
-    return Frame((SYSTEM_MARK,), user, answer, opening, closing, thinks, user, answer, user)
+    return Frame(
+        (SYSTEM_MARK,),
+        user,
+        answer,
+        think_open=opening,
+        think_close=closing,
+        thinks=thinks,
+        opening=user,
+        said=answer,
+        following=user,
+    )

@@ -80,7 +80,12 @@ class Calls:
 
             gate.attach(post, self._pass_on)
         self._scheduler.runs[run.number] = RunCalls(
-            run.number, run.ledger, run.counts, run.convention, run.estimates, gate
+            run.number,
+            ledger=run.ledger,
+            counts=run.counts,
+            convention=run.convention,
+            estimates=run.estimates,
+            gate=gate,
         )
 
     def listen(self, run: RunState, listener: Listener) -> None:

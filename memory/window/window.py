@@ -178,7 +178,7 @@ class Window:
         note = f"[{len(old)} earlier entries are listed at {self.store(listed, label)}]"
         summary = condense([entry.text for entry in old]) if condense is not None else ""
         label, most = lowered(label), max(self.working_tokens // 4, LEAST_TOKENS)
-        stub = fitted(summary, label, most, self.count, self.store, note)
+        stub = fitted(summary, label, most, count=self.count, store=self.store, note=note)
         return replace(self, working=(stub, *self.working[entries:]))._checked()
 
     # -- helpers ------------------------------------------------------------------------------

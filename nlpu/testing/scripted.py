@@ -317,7 +317,14 @@ def see(request: Request) -> Seen:
     edges = outline.edges or (Edge(),) * len(bones)
     ours = "".join(map(_constants, bones, edges))
     before, shown, behind = ours.rpartition(outline.shown) if outline.shown else ("", "", ours)
-    return Seen((before + behind).strip(), found, request, again, chat, shown)
+    return Seen(
+        (before + behind).strip(),
+        operands=found,
+        request=request,
+        again=again,
+        chat=chat,
+        examples=shown,
+    )
 
 
 def _constants(text: str, edge: Edge) -> str:

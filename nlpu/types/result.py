@@ -392,9 +392,9 @@ def json_type(name: str, schema: Any, annotation: Any) -> ResultType:
         "json",
         name,
         wanted,
-        Constraint("json", spec),
-        annotation,
-        notes(schema),
+        constraint=Constraint("json", spec),
+        annotation=annotation,
+        notes=notes(schema),
         exact=any(is_decimal(part) for part in parts),
         sets=any(part.get("uniqueItems") for part in parts),
     )

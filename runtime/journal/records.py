@@ -197,43 +197,34 @@ def fold(past: Past, rows: Iterable[Row]) -> None:
             raise OddRow(row) from error
 
 
-def _call(
-    past: Past,
-    number: int,
-    position: str,
-    op: int,
-    on: int,
-    key: str,
-    texts: list[int],
-    most: Amount,
-) -> PastCall:
-    """Make a call; its op has a row before it, as its processor has."""
+def _call(past: Past, number: int, named: list[Any], most: Amount) -> PastCall:
+    """Make a call of what its row names; its op has a row before it, as its processor has."""
+    position, op, on, key, texts = named
     if op not in past.ops:
         raise KeyError(op)
-    return PastCall(number, position, op, past.processors[on], key, texts, most)
+    return PastCall(number, position, op, past.processors[on], key, texts=texts, most=most)
 
 
 def _fold_issue(past: Past, row: Row) -> None:
-    _, _, number, position, op, on, key, texts, completion, tokens, money, _ = row
-    _sent_again(past, key)
-    most = Amount(1, completion / TOKENS_PER_NLOP, tokens, money)
-    call = _call(past, number, position, op, on, key, texts, most)
-    past.calls[position] = past.under_way[number] = past.numbered[number] = call
-    past.absent.pop(position, None)
+    _, _, number, *named, completion, tokens, money, _ = row
+    call = _call(past, number, named, Amount(1, completion / TOKENS_PER_NLOP, tokens, money))
+    _sent_again(past, call.key)
+    past.calls[call.position] = past.under_way[number] = past.numbered[number] = call
+    past.absent.pop(call.position, None)
     past.attempts += 1
 
 
 def _fold_shared(past: Past, row: Row) -> None:
-    _, _, position, op, on, key, texts = row
-    past.calls[position] = _call(past, 0, position, op, on, key, texts, Amount(0))
+    call = _call(past, 0, row[2:], Amount(0))
+    past.calls[call.position] = call
 
 
 def _fold_taken(past: Past, row: Row) -> None:
-    _, _, number, position, op, on, key, texts, *outcome = row
-    call = _call(past, number, position, op, on, key, texts, Amount(0))
-    past.calls[position] = past.numbered[number] = call
-    past.outcomes[key] = Outcome(*outcome)
-    past.taken.add(key)
+    _, _, number, *named = row
+    call = _call(past, number, named[:5], Amount(0))
+    past.calls[call.position] = past.numbered[number] = call
+    past.outcomes[call.key] = Outcome(*named[5:])
+    past.taken.add(call.key)
 
 
 def _fold_attempt(past: Past, row: Row) -> None:

@@ -75,13 +75,13 @@ class Experience:
             cost = cost_of(outcome.usage)
             sample = Sample(
                 texts.get(outcome.text, ""),
-                cost.completion_tokens,
-                cost.thinking_tokens,
-                cost.cached_tokens / max(1, cost.prompt_tokens),
-                cost.service_s,
-                outcome.fault,
-                outcome.message,
-                outcome.side,
+                completion_tokens=cost.completion_tokens,
+                thinking_tokens=cost.thinking_tokens,
+                cached_share=cost.cached_tokens / max(1, cost.prompt_tokens),
+                service_s=cost.service_s,
+                fault=outcome.fault,
+                message=outcome.message,
+                side=outcome.side,
             )
             self.samples[OpKey(op.name, texts[op.text], op.result)][run].append(sample)
 

@@ -96,7 +96,11 @@ def parameters(program: Program) -> list[Parameter]:
         if get_origin(whole) is Annotated and _is_word(_plain(get_args(whole)[0])):
             kind, bounds = _plain(get_args(whole)[0]), whole
         schema = None if _is_word(kind) else _schema(name, kind)
-        found.append(Parameter(name, kind, parameter.default, many, schema, bounds))
+        found.append(
+            Parameter(
+                name, kind, default=parameter.default, many=many, schema=schema, bounds=bounds
+            )
+        )
     return found
 
 
@@ -120,7 +124,7 @@ def bind(
     places = parameters(program)
     try:
         by_name, ordered = apart(words, named, {place.name: place for place in places})
-        return _bind(program, places, by_name, ordered, texts, opened)
+        return _bind(program, places, by_name, ordered=ordered, texts=texts, opened=opened)
     except Usage as error:
         raise Usage(f"{error}. Usage: {usage(program)}") from None
 

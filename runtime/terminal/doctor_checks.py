@@ -144,7 +144,14 @@ def _brought(group: str, name: str, names: list[str], version_of: Version) -> Ch
     detail = ", ".join(f"{package} {version}" for package, version in versions.items())
     remedy = how_to_install(name) if group == "extras" else "make install"
     if missing:
-        return Check(group, name, False, f"no {', '.join(missing)}", remedy, _ADDS.get(name, ""))
+        return Check(
+            group,
+            name,
+            False,
+            detail=f"no {', '.join(missing)}",
+            remedy=remedy,
+            adds=_ADDS.get(name, ""),
+        )
     return Check(group, name, True, detail, adds=_ADDS.get(name, ""))
 
 
@@ -157,7 +164,9 @@ def _or_elsewhere(check: Check) -> Check:
     try:
         found = survey()
     except NlpuError as error:
-        return Check("extras", "vllm", False, str(error), check.remedy, check.adds)
+        return Check(
+            "extras", "vllm", False, detail=str(error), remedy=check.remedy, adds=check.adds
+        )
     build = "CPU build" if found.cpu else "GPU build"
     return Check("extras", "vllm", True, f"{build} in {found.prefix}", adds=check.adds)
 
@@ -225,7 +234,16 @@ def _models() -> list[Check]:
         path, how = _found(model.name)
         how = how.removeprefix(f"{model.name} is not on this machine: ")
         adds = f"{model.size_bytes / 1e6:,.0f} MB, {model.licence}, {model.publisher}"
-        checks.append(Check("models", model.name, path is not None, str(path or ""), how, adds))
+        checks.append(
+            Check(
+                "models",
+                model.name,
+                path is not None,
+                detail=str(path or ""),
+                remedy=how,
+                adds=adds,
+            )
+        )
     return checks
 
 

@@ -85,7 +85,7 @@ def _call(record: Record, past: PastCall) -> Call:
     if past.key in record.past.taken and past.number:
         state = "taken"
     text = f"{outcome.fault}: {outcome.message}" if outcome.fault else record.texts[outcome.text]
-    return Call(past, op, state, cost_of(outcome.usage), text, outcome.text)
+    return Call(past, op, state, cost=cost_of(outcome.usage), text=text, result=outcome.text)
 
 
 def in_order(position: str) -> list[tuple[int, str]]:
