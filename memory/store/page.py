@@ -36,7 +36,7 @@ TIMES_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a memory: a text, with where it stood and when it was said.
+    """An occurrence of a text.
 
     source:     file or conversation it is from; pages of one source are neighbours by ``start``.
     start, stop: its extent there, in characters.
