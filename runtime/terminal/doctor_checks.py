@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from nlpu.engines.models import DEFAULT_MODEL, installed_model, known_models
 from nlpu.errors import NlpuError, UnknownProcessor
 from nlpu.extras import adding
 from nlpu.private import open_to_others
@@ -215,7 +216,6 @@ def _engine(now: Settings, offline: bool, more: Sequence[Check]) -> Check:
 
 
 def _in_process(engine: str, model: str | None) -> Check:
-    from nlpu.engines.models import DEFAULT_MODEL
 
     if engine != "local" and model is None:
         return Check("base", engine, False, "no model is named", "name a folder: --model DIR")
@@ -227,7 +227,6 @@ def _in_process(engine: str, model: str | None) -> Check:
 
 def _models() -> list[Check]:
     """The models that have a name here."""
-    from nlpu.engines.models import known_models
 
     checks = []
     for model in known_models():
@@ -249,7 +248,6 @@ def _models() -> list[Check]:
 
 def _found(model: str) -> tuple[Path | None, str]:
     """Where a model is; if it is not here, why not and how it is had."""
-    from nlpu.engines.models import installed_model
 
     try:
         return installed_model(model).path, ""

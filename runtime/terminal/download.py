@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nlpu.engines.models import Progress, fetch_model, installed_model
 from nlpu.errors import NlpuError
 from nlpu.runtime.terminal.output import console, say
-
-if TYPE_CHECKING:
-    from nlpu.engines.models import Progress
 
 _ENGINES = ("local", "transformers")
 
@@ -20,7 +18,6 @@ def have_model(engine: Any, model: str | None) -> None:
     """
     if engine not in _ENGINES or model is None:
         return
-    from nlpu.engines.models import fetch_model, installed_model
 
     try:
         installed_model(model)

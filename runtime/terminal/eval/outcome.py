@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Usage
 from nlpu.runtime.eval.evaluation import Evaluation, contestants_of
+from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.journal.where import Place
 from nlpu.runtime.loader import Program, file_of
 from nlpu.runtime.terminal.eval.subjects import Named, score_of, subject_of
@@ -16,7 +17,6 @@ from nlpu.runtime.terminal.show.archive import EVALUATION, Record, find
 
 if TYPE_CHECKING:
     from nlpu.eval.scores import Report
-    from nlpu.runtime.handle import Run
 
 
 def prepared(subjects: Sequence[Named], metric: Named, models: Sequence[str]) -> Program:
@@ -94,7 +94,6 @@ def ends_of(
 def _keep(path: Path, run: Run, record: Record) -> None:
     """Add the answers of a run to a file."""
     from nlpu.runtime.eval.answers import add_answers, answers_in
-    from nlpu.runtime.handle import state_of  # here: looking needs a computer
 
     added = add_answers(path, answers_in(state_of(run).root.subtree()))
     say(f"{len(record.past.taken)} answers were in {path}, {added} are new there")
