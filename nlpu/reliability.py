@@ -5,7 +5,7 @@
     computer.run(program, reliability=Reliability(0.95, steps=1000))      all of them together
 
 Rules
-1. It says what is wanted, not how: that is planned from datasheets (``runtime.eval.asked``).
+1. It says what is wanted, not how: datasheets tell that (``runtime.eval.reliable_calls``).
 2. It changes how often is asked, and of whom; never what. So it is in no digest.
 """
 

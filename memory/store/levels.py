@@ -30,8 +30,8 @@ from nlpu.memory.store.embedders import Embedder
 from nlpu.memory.store.index import Index
 from nlpu.memory.store.page import OWN, Among, Page
 from nlpu.memory.store.queries import words_of
+from nlpu.memory.store.serial import Turns
 from nlpu.memory.store.store import Disk
-from nlpu.memory.store.turns import Turns
 
 _RESIDENT_TOKENS = 2048
 _LOOKS_KEPT = 1000  # for consolidation

@@ -13,7 +13,8 @@ op, and gives its Value at once: a nested program that draws, checks, asks again
     ahead_by(2)(verified(check)(op))     they compose: a vote of answers that passed a check
 
 How votes are counted, and when they are over, is in ``nlpu.eval.votes``; here it meets the graph.
-Those that ask one after the other are in ``turns``, what may be given in ``checks_of_corrections``.
+Those that ask one after the other are ``cascades``; what may be given says
+``checks_of_corrections``.
 All of it is calls and nested programs: budgeted and journaled as such, killed in mid-vote they are
 there when the run goes on, and an answer has the labels of all that was drawn for it.
 

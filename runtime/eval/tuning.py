@@ -47,8 +47,8 @@ from nlpu.frozen import Frozen
 from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Op, nlop
 from nlpu.printing import counted, figure
-from nlpu.runtime.eval.divided import divided, most_nlops
 from nlpu.runtime.eval.evaluation import Contestant, Evaluation
+from nlpu.runtime.eval.tuning_cases import divided, most_nlops
 from nlpu.runtime.graph.node import Node, current_scope
 from nlpu.runtime.graph.spawning import spawn
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
