@@ -14,12 +14,16 @@ from __future__ import annotations
 
 import re
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from nlpu import Chunk, DoesNotFit, Memory, ModelError, Usage, Value, lift, nlop, spawn, split
+from nlpu import Chunk, DoesNotFit, ModelError, Usage, Value, lift, nlop, spawn, split
 from nlpu.memory.store.page import Among
 from nlpu.programs.calling import careful
+
+if TYPE_CHECKING:
+    from nlpu import Memory
 
 PAGES = 12  # read of a memory
 NOTES = 6  # pieces of evidence in one call

@@ -68,7 +68,7 @@ def evaluation_of(record: Record, files: Mapping[Path, str]) -> Program:
 def ends_of(
     loaded: Program, run_dir: Place, known: Record | Path | None, html: Path | None = None
 ) -> dict[str, Any]:
-    """What ``carry`` is told to do at the end: tell what there is, keep answers, write the page.
+    """What a ``Job`` does at its end: tell what there is, keep answers, write the page.
 
     known: the file of answers, or the run that is gone on with and says which.
     """

@@ -28,10 +28,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nlpu.chat import turns_in
 from nlpu.errors import MissingPart, NlpuError, ProgramError
-from nlpu.runtime.computer import Computer
 from nlpu.runtime.graph.kinds import JOINT
 from nlpu.runtime.graph.node import Node
-from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.journal.header import source_digest
 from nlpu.runtime.journal.where import Place
 from nlpu.runtime.journal.witness import side_of
@@ -47,6 +45,8 @@ if TYPE_CHECKING:
     from nlpu.ops.op import Op
     from nlpu.processor import Processor
     from nlpu.prompt.layout import Turn
+    from nlpu.runtime.computer import Computer
+    from nlpu.runtime.handle import Run
 
 T = TypeVar("T")
 _LONGEST_REPLAY_S = 60.0
@@ -89,6 +89,7 @@ def shape_of(record: Record) -> Shape:
 
 def _replayed(record: Record) -> Shape:
     def look(computer: Computer, run: Run, arguments: dict[str, Any]) -> Shape:
+        from nlpu.runtime.handle import state_of  # here: looking needs a computer
 
         processor = next(iter(computer.processors.values()))
         speaking = processor.speaking(state_of(run).convention)
@@ -111,6 +112,8 @@ def replayed(
 
     Raises NlpuError, TimeoutError, sqlite3.Error, OSError.
     """
+    from nlpu.runtime.computer import Computer  # the scheduler, which only a replay needs
+    from nlpu.runtime.handle import state_of
 
     header, files = record.past.header, files_of(record)
     doubt = doubt_of(record, files)

@@ -18,11 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import Tracer
+from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import HostError, MissingPart, Usage
 from nlpu.extras import adding
@@ -46,6 +42,10 @@ except ImportError as error:
         f"OpenTelemetry is not here ({error}); install it: {adding('otel')}"
     ) from error
 
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import Tracer
 
 _BATCH = 512
 _PATH = "/v1/traces"  # where collectors take spans; added to a URL that names no path
