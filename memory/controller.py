@@ -133,12 +133,12 @@ class Memory:
         when = self._clock() if time_s is None else time_s
         page = Page(
             content,
-            source,
-            start,
-            start + len(content),
-            when,
-            label,
-            importance,
+            source=source,
+            start=start,
+            stop=start + len(content),
+            time_s=when,
+            label=label,
+            importance=importance,
             links=tuple(links),
         )
         self.write_pages([page])

@@ -115,7 +115,7 @@ def _take(memory: Memory, path: Path, label: Label, page_tokens: int, taken: Tak
         return
     text, time_s = text_of(path, data), path.stat().st_mtime
     pages = [
-        Page(text[start:stop], source, start, stop, time_s, label)
+        Page(text[start:stop], source=source, start=start, stop=stop, time_s=time_s, label=label)
         for start, stop in cut(text, page_tokens)
     ]
     disk.set_file(source, None)  # until it is done: killed here, neither content is unchanged

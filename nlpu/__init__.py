@@ -4,8 +4,6 @@ Names are imported when they are first used: ``nlpu --help`` must not wait for a
 library of ops for a journal.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from nlpu.lazy import door
@@ -72,11 +70,11 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.driver import driver
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
+    from nlpu.runtime.eval.cascades import cascade, fallback
     from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
     from nlpu.runtime.eval.delegation import delegated
     from nlpu.runtime.eval.planning import reliable
     from nlpu.runtime.eval.tuning import tune
-    from nlpu.runtime.eval.turns import cascade, fallback
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
     from nlpu.runtime.graph.spawning import spawn
@@ -122,7 +120,7 @@ _HOMES = {
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
     "nlpu.runtime.eval.corrections": "Unsure ahead_by majority verified",
-    "nlpu.runtime.eval.turns": "cascade fallback",
+    "nlpu.runtime.eval.cascades": "cascade fallback",
     "nlpu.runtime.eval.delegation": "delegated",
     "nlpu.runtime.eval.planning": "reliable",
     "nlpu.runtime.eval.tuning": "tune",

@@ -167,7 +167,7 @@ def said(chat: Value[Chat], role: Role, text: str | Value[str]) -> Value[Chat]: 
 
 
 def said(chat: Any, role: Role, text: Any) -> Any:
-    """The chat with one more turn; a Value if one of the two is. Raises BadOperand, NotInRun."""
+    """Append a turn to a chat; gives a Value if one of the two is. Raises BadOperand, NotInRun."""
     if isinstance(chat, Value) or isinstance(text, Value):
         return _lifted(_said)(chat, role, text)
     return _said(chat, role, text)
@@ -188,7 +188,7 @@ def chat_of(*texts: str | Value[str]) -> Value[Chat]: ...
 
 
 def chat_of(*texts: Any) -> Any:
-    """The chat of these turns, the user's and the assistant's in turn; a Value if one of them is.
+    """Make a chat of these turns, the user's first; a Value if one of them is.
 
     Raises BadOperand, NotInRun.
     """
@@ -208,5 +208,5 @@ def _lifted(function: Callable[..., Chat]) -> Callable[..., Value[Chat]]:
 
 
 def turns_in(text: str) -> list[tuple[Role, str]]:
-    """The turns of a chat's canonical text."""
+    """Read the turns of a chat's canonical text."""
     return [(role, said) for role, said in json.loads(text)["turns"]]

@@ -62,7 +62,7 @@ PATH: Fit = (
 
 
 def maybe(fit: Fit) -> Fit:
-    """The same, or None."""
+    """Make the test that lets None through, too."""
     fits, wanted = fit
     return lambda value: value is None or fits(value), f"{wanted}, or None"
 

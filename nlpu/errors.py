@@ -216,9 +216,7 @@ class HostError(NlpuError):
         retry_after_s: Seconds the server asked us to wait, if it did.
     """
 
-    transient = False
-    lost = False
-    free = False
+    transient = lost = free = False
     generated = 0
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
@@ -229,15 +227,13 @@ class HostError(NlpuError):
 class Unreachable(HostError):
     """Nothing accepts connections at the server's address."""
 
-    transient = True
-    free = True
+    transient = free = True
 
 
 class Overloaded(HostError):
     """The server is up and asks us to come back later (429, 503)."""
 
-    transient = True
-    free = True
+    transient = free = True
 
 
 class ServerFault(HostError):
@@ -256,8 +252,7 @@ class RequestRefused(ServerFault):
 class ConnectionLost(HostError):
     """The connection closed before the whole answer had come."""
 
-    transient = True
-    lost = True
+    transient = lost = True
 
 
 class TimedOut(HostError):
@@ -269,8 +264,7 @@ class TimedOut(HostError):
 class EngineDied(HostError):
     """The server says that its engine is dead; it answers, but it cannot generate any more."""
 
-    transient = True
-    lost = True
+    transient = lost = True
 
 
 class Quarantined(HostError):

@@ -68,7 +68,7 @@ def extract(wanted: str, text: str) -> str:
 
 
 def classify(*classes: str) -> Op[str]:
-    """The op that says to which class a text belongs, by what is named.
+    """Make the op that says to which class a text belongs, by what is named.
 
     ``classify("bug", "wish")("what the writer wants", text)``
     """
@@ -135,12 +135,12 @@ def reflect(task: str, attempt: str, failure: str) -> str:
 
 
 def numbered(texts: Iterable[str]) -> str:
-    """Texts as ``rank`` and ``select`` read them: one a line, numbered from 1."""
+    """Write texts as ``rank`` and ``select`` read them: one a line, numbered from 1."""
     return "\n".join(f"{number}. {' '.join(text.split())}" for number, text in enumerate(texts, 1))
 
 
 def picked(numbers: Iterable[int], texts: list[str]) -> list[str]:
-    """The texts of these numbers, in their order, each once; numbers of no text are passed over."""
+    """Give the texts of these numbers, in their order, each once; numbers of none are skipped."""
     return [texts[n - 1] for n in dict.fromkeys(numbers) if 1 <= n <= len(texts)]
 
 

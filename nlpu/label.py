@@ -85,18 +85,18 @@ def _join(a: Label, b: Label) -> Label:
 
 
 def join(a: Label, b: Label) -> Label:
-    """The most that can be said of something made from both."""
+    """Give the label of what is made from both: the lesser trust, and the readers they share."""
     return a if a is b else _join(a, b)
 
 
 def label_text(label: Label) -> str:
-    """A label as it is stored."""
+    """Write a label as it is stored."""
     readers = None if label.readers is None else sorted(label.readers)
     return json.dumps([label.integrity.name, readers])
 
 
 def label_of(stored: str | None) -> Label:
-    """The label of a stored text (rule 3)."""
+    """Read a stored label (rule 3)."""
     try:
         integrity, readers = json.loads(stored or "")
         who = None if readers is None else frozenset(map(str, readers))

@@ -153,7 +153,7 @@ class Processor:
         return one_line(f"Processor({self.name}: {self.capabilities.model}, {room})")
 
     def speaking(self, convention: Convention) -> Processor:
-        """The same processor with prompts in another convention."""
+        """Give the same processor with prompts in another convention."""
         found = self._speaking.get(convention.digest)
         if found is None:
             found = self._speaking[convention.digest] = copy(self)
@@ -161,11 +161,11 @@ class Processor:
         return found
 
     def count(self, text: str) -> int:
-        """Tokens of a text (an upper bound where the tokenizer is not known)."""
+        """Count a text's tokens (an upper bound where the tokenizer is not known)."""
         return self.codec.count(text)
 
     def room(self, op: Op[Any]) -> int:
-        """Tokens left for the op's operands in this window."""
+        """Count the tokens left for the op's operands in this window."""
         reserved = op.sampling.max_tokens + self.thinking_tokens
         extra = 0 if self.capabilities.token_prompts else _CHAT_OVERHEAD
         return self.window - self.codec.overhead(op, self.convention) - reserved - extra
@@ -173,7 +173,7 @@ class Processor:
     def prompt(
         self, op: Op[Any], contents: Sequence[str], invalid: Sequence[Invalid] = ()
     ) -> Prompt:
-        """The prompt's ids (rule 1). Raises DoesNotFit.
+        """Make the prompt's ids (rule 1). Raises DoesNotFit.
 
         Engines that take messages get ``wire_prompt`` of the same operands; the ids then only
         bound its length.
@@ -219,11 +219,18 @@ class Processor:
         ids: Sequence[int],
         invalid: Sequence[Invalid] = (),
     ) -> Sequence[int] | tuple[Message, ...]:
-        """What is really sent."""
+        """Give what is sent: the ids, or messages where the engine takes no ids."""
         if self.capabilities.token_prompts:
             return ids
         frame = self.codec.frame
-        return messages_of(op, contents, self.markers, self.convention, invalid, frame)
+        return messages_of(
+            op,
+            contents,
+            markers=self.markers,
+            convention=self.convention,
+            invalid=invalid,
+            frame=frame,
+        )
 
     def check(self, op: Op[Any]) -> None:
         """Check that the engine can do what the op asks for.
@@ -263,7 +270,7 @@ class Processor:
     def attempt(
         self, request: Request, on_text: Callable[[str], None] | None = None
     ) -> Coroutine[Any, Any, Reply]:
-        """One attempt: one request, or two for a model that thinks."""
+        """Make one attempt: one request, or two for a model that thinks."""
         if not self.capabilities.token_prompts:
             return _send_and_mend(self, request, on_text)
         if not self.thinking_tokens:
@@ -325,7 +332,14 @@ async def open_processor(
     Raises what ``Engine.capabilities`` raises.
     """
     capabilities = await engine.capabilities()
-    return Processor(name, engine, capabilities, _codec_for(capabilities), price, limits)
+    return Processor(
+        name,
+        engine,
+        capabilities=capabilities,
+        codec=_codec_for(capabilities),
+        price=price,
+        limits=limits,
+    )
 
 
 def _codec_for(capabilities: Capabilities) -> Codec:
@@ -347,4 +361,14 @@ def scripted_frame(thinks: bool = False) -> Frame:
     closing = tuple(map(ord, "\n</think>\n\n")) if thinks else ()
     opening = tuple(map(ord, "<think>\n")) if thinks else ()
     user, answer = (USER_MARK,), (ANSWER_MARK,)
-    return Frame((SYSTEM_MARK,), user, answer, opening, closing, thinks, user, answer, user)
+    return Frame(
+        (SYSTEM_MARK,),
+        user,
+        answer,
+        think_open=opening,
+        think_close=closing,
+        thinks=thinks,
+        opening=user,
+        said=answer,
+        following=user,
+    )

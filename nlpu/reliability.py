@@ -5,7 +5,7 @@
     computer.run(program, reliability=Reliability(0.95, steps=1000))      all of them together
 
 Rules
-1. It says what is wanted, not how: that is planned from datasheets (``runtime.eval.asked``).
+1. It says what is wanted, not how: datasheets tell that (``runtime.eval.reliable_calls``).
 2. It changes how often is asked, and of whom; never what. So it is in no digest.
 """
 
@@ -50,7 +50,7 @@ class Reliability:
 
     @property
     def each(self) -> float:
-        """Of one step: if each fails so seldom, hardly any whole does, whatever depends on what."""
+        """What each step must reach, for as much of all of them, whatever depends on what."""
         return self.share if self.steps == 1 else 1 - (1 - self.share) / self.steps
 
 

@@ -79,7 +79,7 @@ def split(text: str | Value[str], tokens: int | None = None) -> list[Chunk]:
 def chunks(source: str, limit: int, count: Callable[[str], int]) -> Iterator[Chunk]:
     """The chunks of a text, in order, for any way of counting tokens."""
     start = 0
-    for stop in _packed(source, 0, len(source), limit, count, 0):
+    for stop in _packed(source, 0, len(source), limit=limit, count=count, level=0):
         yield Chunk.of(source, start, stop)
         start = stop
 
@@ -95,7 +95,7 @@ def _packed(
             yield left
             begin, size = left, 0
         if piece > limit:
-            *inner, last = _packed(source, left, right, limit, count, level + 1)
+            *inner, last = _packed(source, left, right, limit=limit, count=count, level=level + 1)
             yield from inner
             begin = inner[-1] if inner else left
             size = count(source[begin:last])

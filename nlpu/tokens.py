@@ -29,7 +29,6 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str, special: bool = False) -> list[int]:
         """The ids of a text; with ``special`` (trusted text only) markers become their tokens."""
-        ...
 
 
 class FileTokenizer:

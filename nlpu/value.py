@@ -62,23 +62,18 @@ class Issuer(Protocol):
 
     def see(self, label: Label) -> None:
         """The program has seen something with this label. May be called from any thread."""
-        ...
 
     def issue(self, work: Any, operands: tuple[Any, ...]) -> Value[Any]:
         """Put work on the graph and return its Value at once."""
-        ...
 
     def force(self, value: Value[Any]) -> None:
         """Return when the value is settled; note that the program has seen it."""
-        ...
 
     def wait(self, value: Value[Any]) -> Generator[Any, None, None]:
         """As ``force``, for ``await``."""
-        ...
 
     def processor(self, name: str | None) -> Any:
         """The processor of that name, or the default one."""
-        ...
 
     def remember(
         self, make: Callable[[], Any], what: str = "what was found", changes: str = ""
@@ -88,11 +83,9 @@ class Issuer(Protocol):
         what: names what is asked for; another is not answered by what was found for this one.
         changes: what it changes, if anything; then it is made in no dry run and in no replay.
         """
-        ...
 
     def aside(self, work: Callable[[], Any]) -> Any:
         """What long work gives that needs no program: elsewhere, while calls go on."""
-        ...
 
 
 CURRENT: ContextVar[Issuer | None] = ContextVar("nlpu_current", default=None)

@@ -167,19 +167,15 @@ class Engine(Protocol):
 
         Raises Unreachable, NotAModelServer, Unauthorized, UnknownProcessor or MissingPart.
         """
-        ...
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """Make one attempt; hand text to ``on_text`` as it is generated if that is given.
 
         Raises a HostError, or DoesNotFit, ConstraintRejected or Declined where the engine says so.
         """
-        ...
 
     def cancel(self, request_id: str) -> None:
         """Stop a request; its ``send`` raises Cancelled."""
-        ...
 
     async def close(self) -> None:
         """Release everything. Idempotent."""
-        ...

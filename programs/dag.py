@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 from zlib import crc32
@@ -163,10 +164,9 @@ class _Player:
 
     def _rounds(self, session: Session) -> int:
         self._note(session, CLOCK)
-        rounds = session.rounds
-        if isinstance(rounds, int):
-            return sum(_waited(self._begun(session.spawns, time)) for time in range(rounds))
-        return sum(_waited(self._begun(each.spawns, time)) for time, each in enumerate(rounds))
+        named, rounds = session.spawns, session.rounds
+        each = [named] * rounds if isinstance(rounds, int) else [one.spawns for one in rounds]
+        return sum(_waited(self._begun(names, time)) for time, names in enumerate(each))
 
     def _begun(
         self, names: Sequence[str], time: int, said: Sequence[Message] = ()
@@ -216,11 +216,9 @@ def _text(message: Message) -> str:
     """What a message says. Raises Usage where that is no text."""
     content = message.get("content")
     parts: Any = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    try:
+    with suppress(TypeError, KeyError):
         if {part["type"] for part in parts} <= {"text"}:
             return "\n".join(part["text"] for part in parts)
-    except (TypeError, KeyError):
-        pass
     raise Usage(f"a message of {message.get('role')!r} is no text: {content!r:.80}")
 
 

@@ -51,11 +51,9 @@ class Told(Protocol):
 
     def lives(self, run: Record) -> None:
         """The run goes on; said again and again."""
-        ...
 
     def killed(self, run: Record) -> None:
         """Its process was killed; this is what is on the disk."""
-        ...
 
 
 class Took(BaseModel):

@@ -4,8 +4,6 @@ Its names are imported when they are first used: the terminal lives in this pack
 ``nlpu --help`` must not wait for a scheduler.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from nlpu.lazy import door

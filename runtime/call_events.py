@@ -16,9 +16,9 @@ from nlpu.judgement import PoorJudge
 from nlpu.runtime.graph.seen import Cell
 from nlpu.runtime.graph.stage import Stage
 from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.journal.writer import AskedCall
 from nlpu.runtime.ports import Ports
 from nlpu.runtime.scheduler import events
-from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.runtime.scheduler.queue import Attempt
 
 
@@ -53,24 +53,15 @@ class CallEvents:
             run.history.attempt(node.issue, now)
         else:
             identity = attempt.queue.processor.identity
-            completion = round(attempt.most.nlops * TOKENS_PER_NLOP)
-            node.issue = run.history.issue(
-                node.position,
-                node.work.op,
-                identity,
-                key,
-                texts,
-                attempt.most,
-                completion,
-                now,
-            )
+            asked = AskedCall(node.position, node.work.op, identity, key, texts)
+            node.issue = run.history.issue(asked, attempt.most, now)
 
     def _shared(self, event: events.Shared) -> None:
         node = event.node
         assert node.key is not None and node.texts is not None
         identity = self._ports.processors.find(node.work.op.processor).identity
-        history = node.scope.run.history
-        history.shared(node.position, node.work.op, identity, node.key, node.texts)
+        asked = AskedCall(node.position, node.work.op, identity, node.key, node.texts)
+        node.scope.run.history.shared(asked)
 
     def _follow(self, event: events.Follows) -> None:
         """A sharer gets its leader's outcome, and waited for it: the leader is on its path."""

@@ -38,6 +38,7 @@ from nlpu.runtime.call_events import CallEvents
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.usage import cost_of
 from nlpu.runtime.journal.records import Outcome
+from nlpu.runtime.journal.writer import AskedCall
 from nlpu.runtime.ports import Ports
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.breakpoints import Gate
@@ -79,7 +80,12 @@ class Calls:
 
             gate.attach(post, self._pass_on)
         self._scheduler.runs[run.number] = RunCalls(
-            run.number, run.ledger, run.counts, run.convention, run.estimates, gate
+            run.number,
+            ledger=run.ledger,
+            counts=run.counts,
+            convention=run.convention,
+            estimates=run.estimates,
+            gate=gate,
         )
 
     def listen(self, run: RunState, listener: Listener) -> None:
@@ -140,12 +146,11 @@ class Calls:
     def _known(self, node: Node, key: bytes, texts: tuple[str, ...], processor: Processor) -> bool:
         """Whether the journal of a run that was resumed says what becomes of the call (rule 2)."""
         op, run, replay = node.work.op, node.scope.run, node.scope.run.replay
-        replay.check_position(node.position, op, key, texts, processor.identity)
+        asked = AskedCall(node.position, op, processor.identity, key, texts)
+        replay.check_position(asked)
         if self._scheduler.leader(node) is not None:
             return False
-        outcome = replay.remembered(
-            node.position, op, processor.identity, key, texts, node.label_read
-        )
+        outcome = replay.remembered(asked, node.label_read)
         if outcome is not None:
             self._scheduler.lead(node)
             self._reuse(node, outcome)

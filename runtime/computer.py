@@ -114,13 +114,13 @@ class Computer(Many):
         self._station = Station(
             opened,
             self._clock,
-            None if kept is None else place_of(kept),
-            durable,
-            dict(prices or {}),
-            limits,
-            seed,
-            person,
-            dry,
+            run_dir=None if kept is None else place_of(kept),
+            durable=durable,
+            prices=dict(prices or {}),
+            limits=limits,
+            seed=seed,
+            person=person,
+            dry=dry,
         )
         self._live: set[Run] = set()
         self.begins: Callable[[Run], object] = id  # called before a run's program is
@@ -165,14 +165,12 @@ class Computer(Many):
         check_settings(
             program,
             args,
-            {
-                "budget": budget,
-                "estimates": estimates,
-                "header": header,
-                "stream": stream,
-                "gate": gate,
-                "reliability": reliability,
-            },
+            budget=budget,
+            estimates=estimates,
+            header=header,
+            stream=stream,
+            gate=gate,
+            reliability=reliability,
         )
         header = {**(header or {}), **promised(reliability, self._sheets)}
         self._station.open()
@@ -180,10 +178,10 @@ class Computer(Many):
 
         def begin() -> None:
             log = RunLog(self._station.kernel.journal, number)
-            whole = self._header(log, program, args, kwargs, budget, header)
+            whole = self._header(log, program, args, kwargs=kwargs, budget=budget, more=header)
             whole["estimates"] = dict(estimates or {})
             state = lives.anew(self._station.kernel.ports, log, whole, budget)
-            self._launch(run, state, program, args, kwargs, gate)
+            self._launch(run, state, program=program, args=args, kwargs=kwargs, gate=gate)
 
         self._enter(run, begin)
         return run
@@ -206,9 +204,7 @@ class Computer(Many):
         What does not depend on them is taken from it. Raises as ``resume``; Usage for a bad edit.
         """
         check_settings(
-            program,
-            args,
-            {"edits": edits, "budget": budget, "header": header, "stream": stream, "gate": gate},
+            program, args, edits=edits, budget=budget, header=header, stream=stream, gate=gate
         )
         origin = self._reopen(name)
         old = past_in(origin).header
@@ -216,12 +212,14 @@ class Computer(Many):
 
         def begin() -> None:
             log = RunLog(self._station.kernel.journal, number)
-            whole = self._header(log, program, args, kwargs, budget, header)
+            whole = self._header(log, program, args, kwargs=kwargs, budget=budget, more=header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
             whole |= {key: old.get(key, "") for key in self._voice.facts()}  # equal calls are equal
             whole |= {key: old[key] for key in ("reliability", "sheets") if key in old}
-            state = lives.edited(self._station.kernel.ports, log, whole, budget, origin.run, edits)
-            self._launch(run, state, program, args, kwargs, gate)
+            state = lives.edited(
+                self._station.kernel.ports, log, whole, budget, origin=origin.run, edits=edits
+            )
+            self._launch(run, state, program=program, args=args, kwargs=kwargs, gate=gate)
 
         self._enter(run, begin)
         return run
@@ -248,13 +246,11 @@ class Computer(Many):
         check_settings(
             program,
             args,
-            {
-                "budget": UNLIMITED if budget is None else budget,
-                "changed": changed,
-                "replay": replay,
-                "stream": stream,
-                "gate": gate,
-            },
+            budget=UNLIMITED if budget is None else budget,
+            changed=changed,
+            replay=replay,
+            stream=stream,
+            gate=gate,
         )
         log = self._reopen(name, replay=replay)
         run = Run(name, self._station.call, stream=stream)
@@ -270,7 +266,7 @@ class Computer(Many):
                 changed=changed,
                 replay=replay,
             )
-            self._launch(run, state, program, args, kwargs, gate)
+            self._launch(run, state, program=program, args=args, kwargs=kwargs, gate=gate)
 
         self._enter(run, begin)
         return run
@@ -304,7 +300,7 @@ class Computer(Many):
     ) -> dict[str, Any]:
         facts = {"started_s": self._clock.date_s(), **self._voice.facts()}
         facts |= self._station.facts(self._asked) | dict(more or {})
-        return header_of(log, program, args, kwargs, budget, facts)
+        return header_of(log, program, args, kwargs=kwargs, budget=budget, facts=facts)
 
     def _launch(
         self,

@@ -81,11 +81,11 @@ class Kernel:
             self.programs,
             self.outside,
             Processors(),
-            person,
-            dry,
+            person=person,
+            dry=dry,
         )
-        for part in (self.graph, self.programs, self.calls):
-            part.connect(self.ports)
+        self.graph.ports = self.programs.ports = self.ports
+        self.calls.connect(self.ports)
         self._progress = Progress()
 
     def turn(self) -> None:

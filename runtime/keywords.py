@@ -24,10 +24,10 @@ from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 
 
-def check_settings(program: Callable[..., Any], args: Any, settings: Mapping[str, Any]) -> None:
+def check_settings(program: Callable[..., Any], args: Any, /, **settings: Any) -> None:
     """Raise Usage for what is no setting, or may have been meant for the program (rule 1).
 
-    settings: all of them by name; None, False and ``UNLIMITED`` were not given.
+    settings: all of them; None, False and ``UNLIMITED`` were not given.
     """
     _check_names(program, args, settings)
     everything = {"program": program, **settings}

@@ -55,12 +55,16 @@ class Program:
         """The function's own name."""
         return self.function.__name__
 
+    def facts(self) -> dict[str, str]:
+        """Say what a run's header has of its file, for those who load it again."""
+        return {"program": self.spec, "file": self.digest}
+
 
 # -- programs --------------------------------------------------------------------------------
 
 
 def load(spec: str, only: str = "") -> Program:
-    """The program of a name, of ``file.py:function`` or ``file.nl``. Raises Usage, ProgramError.
+    """Load the program of a name, ``file.py:function`` or ``file.nl``. Raises Usage, ProgramError.
 
     only: the digest that a file must have when it is read, if it was looked at before.
     """
@@ -120,7 +124,7 @@ def _digest(source: bytes, only: str = "") -> str:
 
 
 def available() -> list[str]:
-    """The names of the programs in ``programs``: modules that say what they are the program of."""
+    """List the programs in ``programs``: modules that have a function of their own name."""
     place = importlib.import_module("nlpu.programs").__path__[0]
     names = [found.name for found in pkgutil.iter_modules([place])]
     return sorted(name for name in names if _defines(Path(place) / f"{name}.py", name))

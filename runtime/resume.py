@@ -29,14 +29,14 @@ from nlpu.runtime.scheduler.budget import Budget
 
 
 def log_of(store: JournalStore, number: int) -> RunLog:
-    """A run's part of a store, with the rows that are there (``odd_rows``)."""
+    """Read a run's part of a store: the rows that are there (``odd_rows``)."""
     log = RunLog(store, number, store.read(number))
     checked(log)
     return log
 
 
 def anew(ports: Ports, log: RunLog, header: Mapping[str, Any], budget: Budget) -> RunState:
-    """A run that has no past."""
+    """Make a run that has no past."""
     if log.keeps:
         header = marked(header)
         log.append("run", header)
@@ -62,7 +62,7 @@ def again(
     changed: bool = False,
     replay: bool = False,
 ) -> RunState:
-    """A run that goes on with its former lives. Raises Usage for an ancestor that is not there."""
+    """Make a run that goes on with its former lives. Raises Usage for an ancestor that is gone."""
     past = past_in(log, keep_host_failures=replay)
     if past.finished and not changed:  # rule 2
         past, replay = past_in(log, keep_host_failures=True), True
@@ -93,7 +93,7 @@ def edited(
     origin: int,
     edits: Edits,
 ) -> RunState:
-    """A new run from an old one of the same journal. Raises Usage where an edit fits nothing."""
+    """Make a new run from an old one of the same journal. Raises Usage for an edit of nothing."""
     past, before = _origin(log, origin)
     check(past, edits)
     edits = edits.over(before)

@@ -14,7 +14,7 @@ Rules
 3. A secret is in no file: a server's key is read from the environment alone. Nor is a file obeyed
    that another user put where everybody may write: it could lead texts and key elsewhere.
 4. Paths in a file are relative to it, all others to the working directory.
-5. Reading imports nothing of the project: it costs well under 2 ms.
+5. Reading imports nothing of the project but its errors: it costs well under 2 ms.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpu.errors import Usage
+
 if TYPE_CHECKING:
-    from nlpu.errors import Usage
     from nlpu.runtime.journal.where import Place
 
 FILE = "nlpu.toml"
@@ -66,7 +67,7 @@ class Settings:
         return self.origins.get(name, BUILT_IN)
 
     def over(self, given: Mapping[str, Any], origin: Callable[[str], str]) -> Settings:
-        """What is ``given`` and not None, over these; ``origin`` is of a name. Raises Usage."""
+        """Lay what is ``given`` and not None over these; ``origin`` is of a name. Raises Usage."""
         named = {name: raw for name, raw in given.items() if raw is not None}
         values = {name: _checked(name, raw, origin(name)) for name, raw in named.items()}
         origins = {**self.origins, **{name: origin(name) for name in values}}
@@ -80,10 +81,7 @@ NAMES = tuple(each.name for each in fields(Settings) if each.name != "origins")
 
 
 def read(only: Collection[str] = NAMES) -> Settings:
-    """The settings as they are now, here; those not in ``only`` as they are built in.
-
-    Raises Usage.
-    """
+    """Read the settings that hold here and now; all but ``only`` are built in. Raises Usage."""
     found, file = Settings(), _nearest()
     if file is not None:
         given = {name: raw for name, raw in _content(file).items() if name in only}
@@ -93,7 +91,7 @@ def read(only: Collection[str] = NAMES) -> Settings:
 
 
 def api_key() -> str | None:
-    """The key for a server. From the environment alone, so that it is in no process list."""
+    """Read a server's key: from the environment alone, so that it is in no process list."""
     return os.environ.get(KEY_VARIABLE) or None
 
 
@@ -126,16 +124,14 @@ def _content(file: Path) -> dict[str, Any]:
         _trusted(file)
         given = tomllib.loads(file.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise _usage(f"{file} cannot be read: {error.strerror}") from None
+        raise Usage(f"{file} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise _usage(f"{file} is not TOML: {error}; its lines are like: engine = 'local'") from None
+        raise Usage(f"{file} is not TOML: {error}; its lines are like: engine = 'local'") from None
     for name, raw in given.items():
         if name not in NAMES:
-            raise _usage(f"{file}: {_no_setting(name)} (it may name {', '.join(NAMES)})")
+            raise Usage(f"{file}: {_no_setting(name)} (it may name {', '.join(NAMES)})")
         if isinstance(raw, str) and name in ("calls", "nlops", "seconds", "at_once"):
-            raise _usage(
-                f"{file}:{name} must be {_KINDS[name][0]}, without quotes; not {raw!r:.80}"
-            )
+            raise Usage(f"{file}:{name} must be {_KINDS[name][0]}, without quotes; not {raw!r:.80}")
     return {name: _placed(name, raw, file.parent) for name, raw in given.items()}
 
 
@@ -143,7 +139,7 @@ def _trusted(file: Path) -> None:
     """Raises Usage (rule 3)."""
     shared = file.parent.stat().st_mode & stat.S_IWOTH
     if shared and file.stat().st_uid not in (0, os.getuid()):
-        raise _usage(
+        raise Usage(
             f"{file} is another user's, in a directory where everybody may write, and not obeyed; "
             f"work in a directory of your own, or put a {FILE} of yours nearer"
         )
@@ -178,16 +174,16 @@ def _checked(name: str, raw: Any, origin: str) -> Any:
     place = origin.partition(": ")[2]
     if name != "run_dir" and "://" in str(raw) and any(map(_has_user, str(raw).split(","))):
         what = "a URL with a password would be written down; put the key in"
-        raise _usage(f"{place}: {what} {KEY_VARIABLE}")
+        raise Usage(f"{place}: {what} {KEY_VARIABLE}")
     if name == "store" and re.match(r"\w+:/", str(raw)):  # which may have a password
-        raise _usage(f"{place}: a memory is kept in a directory, not (yet) in a database")
+        raise Usage(f"{place}: a memory is kept in a directory, not (yet) in a database")
     try:
         value = value_of(raw)
         if origin.startswith(FILE) and getattr(value, "has_password", False):  # rule 3
-            raise _usage(f"{place} has a password, which belongs in PGPASSWORD or ~/.pgpass")
+            raise Usage(f"{place} has a password, which belongs in PGPASSWORD or ~/.pgpass")
         return value
     except (ValueError, TypeError, OverflowError):
-        raise _usage(f"{place} must be {allowed}; not {raw!r:.80}") from None
+        raise Usage(f"{place} must be {allowed}; not {raw!r:.80}") from None
 
 
 def _has_user(url: str) -> bool:
@@ -252,9 +248,3 @@ _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and 
     "seconds": ("a number more than 0 (leave it out for no limit)", _number(float)),
     "at_once": ("a whole number more than 0", _number(int)),
 }
-
-
-def _usage(message: str) -> Usage:
-    from nlpu.errors import Usage  # here: it brings the whole processor along
-
-    return Usage(message)

@@ -45,7 +45,7 @@ class Opened(Journal):
     @property
     def texts(self) -> dict[int, str]:
         """The texts of its first run that were read."""
-        return self._of(1).texts
+        return self.found[1].texts
 
     def append(self, kind: str, run: int = 1, *rest: Any, sync: bool = False) -> None:
         """Buffer a row."""

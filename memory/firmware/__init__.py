@@ -29,15 +29,13 @@ class Found(NamedTuple):
 
 
 class Policy(Protocol):
-    """What firmware is."""
+    """A memory's policy: which pages fit a question, and what a new page is worth."""
 
     def search(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
-        """The pages that fit the question, best first."""
-        ...
+        """Give the pages that fit the question, best first."""
 
     def importance(self, levels: Levels, page: Page) -> float:
-        """The importance of a page that is about to be written, 0 to 1."""
-        ...
+        """Rate a page that is about to be written, from 0 to 1."""
 
 
 class Base:
@@ -47,7 +45,7 @@ class Base:
         return f"{type(self).__module__.rpartition('.')[2]} firmware"
 
     def importance(self, levels: Levels, page: Page) -> float:
-        """As the writer said."""
+        """Rate a page as its writer did."""
         return page.importance
 
 
@@ -60,10 +58,10 @@ class OpFree(Base, ABC):
 
     @abstractmethod
     def look(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
-        """As ``search``, without ops."""
+        """Give the pages that fit the question, best first, asking no model."""
 
     def search(self, levels: Levels, question: str, most: int, now_s: float) -> list[Found]:
-        """``look``; in a run, what it found when the program first came here."""
+        """Look; in a run, give what was found when the program first came here."""
         found: list[Found] = []
 
         def look() -> list[Any]:
@@ -80,7 +78,7 @@ class OpFree(Base, ABC):
 
 
 def open_firmware(name: str) -> Policy:
-    """The policy of a name. Raises Usage."""
+    """Open the policy of a name. Raises Usage."""
     if name not in NAMES:
         raise Usage(f"unknown firmware {name!r}; there are: {', '.join(NAMES)}")
     policy: Policy = import_module(f"nlpu.memory.firmware.{name}").Firmware()

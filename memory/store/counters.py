@@ -20,17 +20,10 @@ class Counters:
     seconds: float = 0.0
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Count one read, with its time."""
+    def timed(self, *, reads: int = 0, writes: int = 0) -> Iterator[None]:
+        """Count reads, or pages written, with their time."""
         start = time.perf_counter()
         yield
         self.seconds += time.perf_counter() - start
-        self.reads += 1
-
-    @contextmanager
-    def writing(self, pages: int) -> Iterator[None]:
-        """Count pages written, with their time."""
-        start = time.perf_counter()
-        yield
-        self.seconds += time.perf_counter() - start
-        self.writes += pages
+        self.reads += reads
+        self.writes += writes

@@ -60,11 +60,11 @@ class Folder:
         self.name = name or self._hashed()
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row for each text; the longest go together, so that little is padded."""
+        """Embed texts: a unit vector for each. The longest go together, so little is padded."""
         return self._embed([f"{self._prompts[1]}{text}" for text in texts])
 
     def embed_questions(self, texts: Sequence[str]) -> Vectors:
-        """One row for each text that asks for others."""
+        """Embed texts that ask for others: a unit vector for each."""
         return self._embed([f"{self._prompts[0]}{text}" for text in texts])
 
     def count(self, text: str) -> int:

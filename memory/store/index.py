@@ -101,12 +101,12 @@ class Index:
     def nearest(self, question: str, most: int, besides: Container[int] = ()) -> dict[int, float]:
         """Pages near the question, and their cosines, nearest first; but for some."""
         self.follow()
-        with self.counters.reading():
+        with self.counters.timed(reads=1):
             return self._read(lambda: self.vectors.nearest(self._row(question), most, besides))
 
     def cosines(self, question: str, numbers: Iterable[int]) -> dict[int, float]:
         """How near given pages are to the question."""
-        with self.counters.reading():
+        with self.counters.timed(reads=1):
             row, wanted = self._row(question), list(numbers)
             rows = self._read(lambda: self.vectors.rows(wanted))
             return {n: max(float(row @ other) for other in each) for n, each in rows.items()}
@@ -263,7 +263,7 @@ class Index:
         return len(missing)
 
     def _embed(self, numbers: list[int]) -> None:
-        with self.counters.writing(len(numbers)):
+        with self.counters.timed(writes=len(numbers)):
             cut = {n: self._cut(each) for n, each in self._texts(numbers).items()}
             whose = [n for n, each in cut.items() for _ in each]
             rows = self._rows(self.embedder.embed, [text for each in cut.values() for text in each])

@@ -30,8 +30,8 @@ from nlpu.memory.store.embedders import Embedder
 from nlpu.memory.store.index import Index
 from nlpu.memory.store.page import OWN, Among, Page
 from nlpu.memory.store.queries import words_of
+from nlpu.memory.store.serial import Turns
 from nlpu.memory.store.store import Disk
-from nlpu.memory.store.turns import Turns
 
 _RESIDENT_TOKENS = 2048
 _LOOKS_KEPT = 1000  # for consolidation
@@ -90,7 +90,7 @@ class Levels:
 
     def by_words(self, question: str, most: int) -> dict[int, float]:
         """Pages that share words with the question, and their BM25; best first."""
-        with self.counters["disk"].reading():
+        with self.counters["disk"].timed(reads=1):
             return self.disk.matching(telling_words(question), most, self.among)
 
     def by_meaning(self, question: str, most: int) -> dict[int, float]:
@@ -114,7 +114,7 @@ class Levels:
 
     def pages(self, numbers: Iterable[int]) -> dict[int, Page]:
         """Pages by number."""
-        with self.counters["disk"].reading():
+        with self.counters["disk"].timed(reads=1):
             return self.disk.pages(numbers)
 
     def pages_again(self, numbers: Iterable[int]) -> dict[int, Page]:

@@ -71,17 +71,17 @@ class Page:
 
 
 def blob_hash(text: str) -> bytes:
-    """The name of a text."""
+    """Name a text by its hash."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def digest(*texts: str) -> str:
-    """A short name of texts, for a run's journal."""
+    """Name texts in short, for a run's journal."""
     return blob_hash("\0".join(texts)).hex()[:16]
 
 
 def address_of(text: str, source: str = "", start: int = 0) -> str:
-    """The address of a text at a place."""
+    """Give the address of a text at a place."""
     place = f"{source}\0{start}\0".encode("utf-8", "surrogatepass") + blob_hash(text)
     digest = blake2b(place, digest_size=8).digest()
     return "mem:" + b32encode(digest).decode().lower()[:12]

@@ -18,12 +18,9 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from nlpu.memory.store.embedder_folder import Vectors
 from nlpu.memory.store.embedders import Embedder
-
-if TYPE_CHECKING:
-    from nlpu.memory.store.embedder_folder import Vectors
 
 ANCHORS = 300
 _RIDGE = 0.1  # of the mean size of an anchor's product with itself: keeps noise small

@@ -24,14 +24,12 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.errors import HostError, MissingPart, StorageFailed
 from nlpu.extras import adding
+from nlpu.memory.store.embedder_folder import Vectors as Rows
 from nlpu.private import make_dir, narrow
-
-if TYPE_CHECKING:
-    from nlpu.memory.store.embedder_folder import Vectors as Rows
 
 _AT_ONCE = 2000
 _HEADER_BYTES = 96
@@ -78,10 +76,8 @@ class Vectors:
             return
         try:
             self._open()
-        except MissingPart:
-            raise
         except BaseException as error:  # chromadb's Rust part panics on a damaged file
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+            if isinstance(error, MissingPart | KeyboardInterrupt | SystemExit):
                 raise
             self.clear()
 
@@ -97,14 +93,11 @@ class Vectors:
             raise Damaged(f"the vector index in {place} is cut short")
         make_dir(place)
         self._client: Any = chromadb.PersistentClient(str(place), settings)
-        self._pages = self._collection()
-        self._pages.count()
-        narrow(place)
-
-    def _collection(self) -> Any:
-        return self._client.get_or_create_collection(
+        self._pages = self._client.get_or_create_collection(
             self._name, embedding_function=None, configuration={"hnsw": {"space": "ip"}}
         )
+        self._pages.count()
+        narrow(place)
 
     def close(self) -> None:
         """Release the files."""

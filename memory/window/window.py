@@ -118,21 +118,21 @@ class Window:
         return reduce(join, (entry.label for entry in entries), USER)
 
     def value(self) -> Value[str]:
-        """All but the protected region, for an op; the program has not seen it."""
+        """Give all but the protected region, for an op; the program has not seen it."""
         return Value(self._data(), self.label)
 
     def data(self) -> str:
-        """All but the protected region; a program that reads it has seen it."""
+        """Give all but the protected region; the program that reads it has seen it."""
         see(self.label)
         return self._data()
 
     def text(self) -> str:
-        """All of it; a program that reads it has seen it."""
+        """Give all of it; the program that reads it has seen it."""
         see(self.label)
         return self._text()
 
     def regions(self) -> tuple[Region, ...]:
-        """What each region holds and could hold, in tokens."""
+        """Tell what each region holds and could hold, in tokens."""
         protected = self.count(self.protected)
         rows = [Region("protected", protected, protected, int(bool(self.protected)))]
         for name, capacity in self._capacities().items():
@@ -178,7 +178,7 @@ class Window:
         note = f"[{len(old)} earlier entries are listed at {self.store(listed, label)}]"
         summary = condense([entry.text for entry in old]) if condense is not None else ""
         label, most = lowered(label), max(self.working_tokens // 4, LEAST_TOKENS)
-        stub = fitted(summary, label, most, self.count, self.store, note)
+        stub = fitted(summary, label, most, count=self.count, store=self.store, note=note)
         return replace(self, working=(stub, *self.working[entries:]))._checked()
 
     # -- helpers ------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def window_for(
     pinned_tokens: int = -1,
     operand_tokens: int = -1,
 ) -> Window:
-    """A window whose ``data()`` always fits as the only operand of an op on a processor.
+    """Make a window whose ``data()`` always fits as the only operand of an op on a processor.
 
     The op's own text is the protected region, outside: data is counted as the codec will place it,
     fences and all.

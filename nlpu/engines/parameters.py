@@ -7,8 +7,6 @@ Rules
 3. llama.cpp says nothing of a field that it does not know, so what ``extra`` may hold is a list.
 """
 
-from __future__ import annotations
-
 COMMON = ("temperature", "top_p", "frequency_penalty", "presence_penalty")  # any server's
 VLLM = (*COMMON, "top_k", "min_p", "repetition_penalty")
 

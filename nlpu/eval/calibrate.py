@@ -106,12 +106,12 @@ def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
     before = sum(each.answer == truth for each, truth in zip(judgements, truths, strict=True))
     return Fit(
         fitted(pairs)._replace(at_chance=at_chance),
-        len(pairs),
-        area,
-        interval,
-        right / len(pairs),
-        wilson(right, len(pairs)),
-        before / len(pairs),
+        cases=len(pairs),
+        area=area,
+        area_interval=interval,
+        accuracy=right / len(pairs),
+        accuracy_interval=wilson(right, len(pairs)),
+        before=before / len(pairs),
     )
 
 

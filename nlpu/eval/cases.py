@@ -28,9 +28,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from nlpu.errors import Usage
+from nlpu.frozen import Printed
 from nlpu.label import UNTRUSTED
 from nlpu.printing import one_line, shown
 from nlpu.types.json_text import Twice, once
@@ -41,14 +42,14 @@ _COLUMNS = ("id", "op", "expected", "metric", "choices", "family")
 Tag = str | int | float | bool | None
 
 
-class Case(BaseModel):
+class Case(Printed):
     """A call and what is right.
 
     id: of this case alone. op: whose case it is; "" is any op's. metric: "" is that of the result.
     choices: the classes, for an op that is made of them. where: the file and line it is from.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
     operands: dict[str, Any]
     expected: Any
     id: str = ""
@@ -74,9 +75,6 @@ class Case(BaseModel):
     def __str__(self) -> str:
         return one_line(f"{self.id}: {shown(self.operands)} -> {shown(self.expected)}")
 
-    def __repr__(self) -> str:
-        return one_line(f"Case({self})")
-
 
 def is_file(source: Any) -> bool:
     """Tell whether cases are those of a file: its texts are nobody's word."""
@@ -84,7 +82,7 @@ def is_file(source: Any) -> bool:
 
 
 def cases_of(source: Any) -> tuple[Case, ...]:
-    """The cases of a file (``.jsonl`` or ``.csv``), or of a list of Cases, dicts and pairs.
+    """Read the cases of a file (``.jsonl``, ``.csv``), or of a list of Cases, dicts and pairs.
 
     A program that reads a file has seen what nobody vouches for. Raises Usage.
     """
@@ -94,7 +92,7 @@ def cases_of(source: Any) -> tuple[Case, ...]:
 
 
 def read_cases(source: Any) -> tuple[Case, ...]:
-    """The same for who labels what comes of them, and lets no program see them. Raises Usage."""
+    """Read cases without lowering a program: who asks labels what comes of them. Raises Usage."""
     if is_file(source):
         return _unique(_from_file(Path(source)), str(source))
     if isinstance(source, Case | Mapping) or not isinstance(source, Iterable):

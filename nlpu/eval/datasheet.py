@@ -29,7 +29,7 @@ from os import PathLike
 from pathlib import Path
 from statistics import fmean
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from nlpu.errors import Usage
 from nlpu.eval.bounds import bounded
@@ -38,18 +38,18 @@ from nlpu.eval.intervals import Interval, wilson
 from nlpu.eval.recipes import Trial
 from nlpu.eval.speed import Amount, Count, Pace, Reading, Repeats
 from nlpu.eval.votes import Rule, fold
+from nlpu.frozen import Frozen
 
 VOID = -1
 
 
-class CaseDraws(BaseModel):
+class CaseDraws(Frozen):
     """The draws of a case: which answers are equal (VOID: no valid one), and which are right.
 
     once: the answer of the op as it is, which is mostly asked at temperature 0. answers: the texts
     of those that differ, by their numbers. asked: what tells the operands from others ("": older).
     """
 
-    model_config = ConfigDict(frozen=True)
     id: str
     draws: tuple[int, ...] = Field(min_length=1)
     right: tuple[int, ...] = ()
@@ -77,14 +77,13 @@ class CaseDraws(BaseModel):
         return None if won is None else tally.answers[won] in self.right, tally.draws
 
 
-class OpSheet(BaseModel):
+class OpSheet(Frozen):
     """One op. tokens: of a draw's prompt and answer, in the mean. latency_s: median and 95th.
 
     paces: how fast it is at so many at once. repeats: whether it says the same again.
     judged: of an op that judges, the probability of yes and the truth, a case each, asked as it is.
     """
 
-    model_config = ConfigDict(frozen=True)
     op: str
     digest: str
     temperature: Amount
@@ -170,10 +169,9 @@ class OpSheet(BaseModel):
         return found
 
 
-class Datasheet(BaseModel):
+class Datasheet(Frozen):
     """What a model's draws are worth, op by op (rule 3)."""
 
-    model_config = ConfigDict(frozen=True)
     model: str
     source: str = ""
     weights: str = ""

@@ -30,23 +30,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from nlpu.checks import check
 from nlpu.errors import BadOperand, Usage
 from nlpu.eval.bounds import LEVEL, SHARE, OutOfReach, TooFewCases, cases_needed, shown
+from nlpu.frozen import Frozen, Printed
 from nlpu.printing import counted, figure, one_line
 from nlpu.reliability import PART
 
 
-class Trial(BaseModel):
+class Trial(Frozen):
     """How a recipe did on the planning cases. ``cost``: of a case in the mean, in calls.
 
     abstains: whether its ``Unsure`` are no wrong answers. level: how often what is shown may be
     false. spent: money or seconds of a call, where several processors are compared.
     """
 
-    model_config = ConfigDict(frozen=True)
     recipe: str
     right: int = Field(ge=0)
     wrong: int = Field(ge=0)
@@ -83,14 +83,13 @@ class Trial(BaseModel):
         return f"{said}{unsure}, {self.cost:.2f} calls a case{spent}"
 
 
-class Choice(BaseModel):
+class Choice(Frozen):
     """What was chosen, and why. Prints as a table of what was tried, most cautious first.
 
     left_out: what could not be tried, and why. steps: of how many calls all must be right; foretold
     is then the chance of that, where it follows from a whole truth table (``shown`` does not).
     """
 
-    model_config = ConfigDict(frozen=True)
     reliability: float
     place: int
     trials: tuple[Trial, ...]
@@ -118,13 +117,12 @@ class Choice(BaseModel):
         return one_line(f"Choice({self.trial})")
 
 
-class Chosen(BaseModel):
+class Chosen(Printed):
     """How calls of an op are asked in a run, and why; it is in the journal and on the receipt.
 
     ahead, most, temperature: its vote. sheet, inputs: digests of a datasheet, and of its operands.
     """
 
-    model_config = ConfigDict(frozen=True)
     op: str
     recipe: str
     asked: str
@@ -154,9 +152,6 @@ class Chosen(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.recipe} for {self.asked} ({self.shown:.3f})"
-
-    def __repr__(self) -> str:
-        return one_line(f"Chosen({self})")
 
 
 def check_plan(cases: int, reliability: float, abstain: float = 0.0, level: float = LEVEL) -> None:

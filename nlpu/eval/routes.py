@@ -26,11 +26,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
 from nlpu.eval.bounds import LEVEL, OutOfReach, TooFewCases, cases_needed, shown
 from nlpu.eval.datasheet import CaseDraws, OpSheet
 from nlpu.eval.votes import Ahead, Rule, needs
+from nlpu.frozen import Frozen
 from nlpu.printing import counted, one_line
 
 Rung = tuple[Rule | None, ...]  # a rule for each processor; None: the op as it is
@@ -60,14 +59,13 @@ class Part(NamedTuple):
 Ladder = tuple[tuple[Part, ...], tuple[Rung, ...]]
 
 
-class Step(BaseModel):
+class Step(Frozen):
     """A processor on a route: by how much an answer must lead there (0: the op as it is).
 
     most: draws at most (0: so many that hardly any question needs them). temperature: of them.
     reached: the share of cases that come so far. calls: of a case in the mean.
     """
 
-    model_config = ConfigDict(frozen=True)
     processor: str
     ahead: int = 0
     most: int = 0
@@ -82,10 +80,9 @@ class Step(BaseModel):
         return f"{f'ahead by {self.ahead}{limit} on ' if self.ahead else ''}{self.processor}"
 
 
-class Route(BaseModel):
+class Route(Frozen):
     """A way to an answer, and how it did on the cases. money, seconds: of a case in the mean."""
 
-    model_config = ConfigDict(frozen=True)
     steps: tuple[Step, ...]
     right: int
     cases: int
@@ -120,10 +117,9 @@ class Route(BaseModel):
         )
 
 
-class Routes(BaseModel):
+class Routes(Frozen):
     """All that will do, from the cheapest. Prints as a table. left_out: what will not, and why."""
 
-    model_config = ConfigDict(frozen=True)
     reliability: float
     routes: tuple[Route, ...]
     left_out: tuple[str, ...] = ()

@@ -13,16 +13,13 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from nlpu.eval.scores import Difference, Report
 from nlpu.printing import counted, figure, one_line
-
-if TYPE_CHECKING:
-    from nlpu.eval.scores import Difference, Report
 
 _MOST_ROWS = 20
 _MOST_TEXT = 60

@@ -22,10 +22,11 @@ from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import Field, computed_field
 
 from nlpu.errors import Usage
 from nlpu.eval.intervals import Interval, bootstrap, newcombe, wilson
+from nlpu.frozen import Frozen, Printed
 from nlpu.printing import counted, one_line
 
 if TYPE_CHECKING:
@@ -35,14 +36,13 @@ _WIDTH = 100
 _MOST_NAMED = 5
 
 
-class Row(BaseModel):
+class Row(Printed):
     """One case: what was answered and what that was worth.
 
     calls, tokens and seconds: what it takes alone; equal calls of an evaluation are made once.
     case: digests of its operands and of what is expected, as the case says them.
     """
 
-    model_config = ConfigDict(frozen=True)
     id: str
     score: float
     answer: str
@@ -66,11 +66,8 @@ class Row(BaseModel):
         said = f"failed: {self.error}" if self.error else self.answer
         return one_line(f"{self.id}: {said} (expected: {self.expected})")
 
-    def __repr__(self) -> str:
-        return one_line(f"Row({self})")
 
-
-class Difference(BaseModel):
+class Difference(Printed):
     """One against another on the same cases: the first's accuracy less the second's.
 
     gained, lost: ids of the cases that only the first, or only the second, has right; where it is
@@ -78,7 +75,6 @@ class Difference(BaseModel):
     other_words: of how many cases the answers differ at all.
     """
 
-    model_config = ConfigDict(frozen=True)
     first: str
     second: str
     cases: int
@@ -110,18 +106,14 @@ class Difference(BaseModel):
         share = f"{self.difference:+.1%} ({low:+.1%} to {high:+.1%}){sure}"
         return f"{both}: {share}; of {counted(self.cases, 'case')} there are {flips}"
 
-    def __repr__(self) -> str:
-        return one_line(f"Difference({self})")
 
-
-class Report(BaseModel):
+class Report(Frozen):
     """What an evaluation found. Prints as a table.
 
     name: what was asked. model: of its processor. cases: how many there were.
     others: what it was compared with, on the same cases. stopped: why not all were asked.
     """
 
-    model_config = ConfigDict(frozen=True)
     name: str
     model: str = ""
     cases: int

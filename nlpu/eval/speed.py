@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from nlpu.frozen import Frozen
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class Pace(BaseModel):
+class Pace(Frozen):
     """What so many calls at once come to (rules 1 and 2). cached: of the prompts' tokens."""
 
-    model_config = ConfigDict(frozen=True)
     at_once: Count
     in_flight: Count
     calls: Count
@@ -35,10 +36,9 @@ class Pace(BaseModel):
         return self.tokens_per_s / 100
 
 
-class Repeats(BaseModel):
+class Repeats(Frozen):
     """Of how many cases the answer at temperature 0 was the same again: alone, and in a crowd."""
 
-    model_config = ConfigDict(frozen=True)
     cases: Count
     alone: Count
     crowd: Count
@@ -51,10 +51,9 @@ class Repeats(BaseModel):
         )
 
 
-class Reading(BaseModel):
+class Reading(Frozen):
     """How fast a model reads a prompt of so many tokens, and with all but its last words known."""
 
-    model_config = ConfigDict(frozen=True)
     tokens: Count
     tokens_per_s: Amount
     shared_prefix: Amount

@@ -122,7 +122,7 @@ class Codec:
     ) -> tuple[Turn, ...]:
         before = documents_of(convention, op, given.texts[: len(op.operands)])
         order = order_of(convention, op, before)
-        return turns_of(convention, op, order, fences, given.roles, self.frame.turns)
+        return turns_of(convention, op, order, fences, roles=given.roles, spoken=self.frame.turns)
 
     def _chat(
         self, op: Op[Any], given: Texts, convention: Convention, fences: Sequence[str] = ()
@@ -161,7 +161,7 @@ class Codec:
                 self._skeletons.clear()
             order = order_of(convention, op, before)
             first, *rest = self._bones(
-                turns_of(convention, op, order, fences, (), self.frame.turns)
+                turns_of(convention, op, order, fences, roles=(), spoken=self.frame.turns)
             )
             places = (*order.before, *order.behind)
             found = self._skeletons[key] = first, tuple(zip(places, rest, strict=True))
@@ -262,7 +262,7 @@ def messages_of(
     given = spread(op, contents)
     told = [markers.broken(text) for text in given.texts]
     fences = fences_for(convention, op, told[: len(contents)])
-    turns = turns_of(convention, op, order, fences, given.roles, spoken)
+    turns = turns_of(convention, op, order, fences, roles=given.roles, spoken=spoken)
     messages = [
         Message(turn.role, "".join(told[p] if isinstance(p, int) else p for p in turn.pieces))
         for turn in turns

@@ -36,7 +36,7 @@ def outline_of(
     order = order_of(convention, op, documents_of(convention, op, contents))
     fences = fences_for(convention, op, contents)
     given = spread(op, contents)
-    turns = turns_of(convention, op, order, fences, given.roles, spoken)
+    turns = turns_of(convention, op, order, fences, roles=given.roles, spoken=spoken)
     places, bones = _parted(op, given, turns)
     if given.roles and spoken and op.examples:
         shown = examples_text(convention, op).strip()

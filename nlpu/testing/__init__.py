@@ -4,8 +4,6 @@ An engine whose answers, latencies and faults are a script, a clock that jumps, 
 by a script, and texts that obey a result type.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from nlpu.lazy import door

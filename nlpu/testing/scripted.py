@@ -63,7 +63,7 @@ from nlpu.wire import Capabilities, Reply, Request, Usage
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """An answer of a script. Raises Usage where a number is none.
+    """What a scripted model says, and what that takes. Raises Usage where a number is none.
 
     Attributes:
         text: What is said.
@@ -317,7 +317,14 @@ def see(request: Request) -> Seen:
     edges = outline.edges or (Edge(),) * len(bones)
     ours = "".join(map(_constants, bones, edges))
     before, shown, behind = ours.rpartition(outline.shown) if outline.shown else ("", "", ours)
-    return Seen((before + behind).strip(), found, request, again, chat, shown)
+    return Seen(
+        (before + behind).strip(),
+        operands=found,
+        request=request,
+        again=again,
+        chat=chat,
+        examples=shown,
+    )
 
 
 def _constants(text: str, edge: Edge) -> str:
@@ -331,7 +338,7 @@ def _text(ids: Sequence[int]) -> str:
 
 
 def default_answer(seen: Seen) -> str:
-    """A text made from the prompt that satisfies the request's constraint."""
+    """Make a text from the prompt that satisfies the request's constraint."""
     texts = (*seen.operands.values(), *(turn.text for turn in seen.chat))
     prompt = seen.instruction + seen.examples + "".join(f"\0{text}" for text in texts)
     constraint = seen.request.constraint

@@ -145,11 +145,11 @@ class ResultType:
         return self.read(text)
 
     def parse(self, text: str) -> Any:
-        """The content that a generated text stands for. Raises Malformed."""
+        """Read the content that a generated text stands for. Raises Malformed."""
         return self.read(text)[0]
 
     def render(self, content: Any) -> str:
-        """The canonical text of a content."""
+        """Write a content as its canonical text."""
         return _WRITERS[self.kind](self, content)
 
     def begins_another(self, text: str) -> bool:
@@ -157,7 +157,7 @@ class ResultType:
         return any(one != text and one.startswith(text) for one in choices_of(self.annotation))
 
     def check(self, content: Any, where: str) -> Any:
-        """The content, made exactly of this type. Raises BadOperand naming ``where``."""
+        """Make the content exactly of this type. Raises BadOperand naming ``where``."""
         if self.annotation is str:
             if not isinstance(content, str):
                 raise BadOperand(f"{where} must be {self.name}, not {type(content).__name__}")
@@ -169,7 +169,7 @@ class ResultType:
             raise BadOperand(f"{where} must be {self.name}: {what}") from error
 
     def keep(self, content: Any, where: str) -> Any:
-        """As ``check``, for what Python made: it must read back as it was (rule 1)."""
+        """Check what Python made: it must read back as it was, too (rule 1). Raises BadOperand."""
         made = self.check(content, where)
         if self.annotation is not str:
             held(where, made, lambda: self.render(made), self.parse)
@@ -269,7 +269,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 @remembered
 def result_type(annotation: Any) -> ResultType:
-    """The ResultType of an annotation. Raises BadOp where there is none."""
+    """Make the ResultType of an annotation. Raises BadOp where there is none."""
     if get_origin(annotation) is Annotated:
         inner = _bare(annotation)
         if not _binds(annotation):
@@ -392,9 +392,9 @@ def json_type(name: str, schema: Any, annotation: Any) -> ResultType:
         "json",
         name,
         wanted,
-        Constraint("json", spec),
-        annotation,
-        notes(schema),
+        constraint=Constraint("json", spec),
+        annotation=annotation,
+        notes=notes(schema),
         exact=any(is_decimal(part) for part in parts),
         sets=any(part.get("uniqueItems") for part in parts),
     )

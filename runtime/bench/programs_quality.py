@@ -138,7 +138,9 @@ def quality(computer: Computer, groups: int, size: int, repeats: int) -> list[di
     rows = []
     for job, (big, small, right) in JOBS.items():
         for way, program in (("big", big), ("small", small)):
-            rows.append(_row(computer, f"{job} {way}", program, right, asked, repeats))
+            rows.append(
+                _row(computer, f"{job} {way}", program, right, asked=asked, repeats=repeats)
+            )
     return rows
 
 

@@ -43,7 +43,7 @@ SMALL = Size(4, 3, 4, 3, short=6, long=32, text=40)
 def _op(name: str, text: str, *operands: str) -> Op[str]:
     places = tuple(Operand(place, result_type(str)) for place in operands)
     result = ResultType("text", "text", "", ENDLESS, str)
-    return Op(name, text, places, result, Sampling(64), "trim")
+    return Op(name, text, operands=places, result=result, sampling=Sampling(64), at_limit="trim")
 
 
 TURN = _op("turn", "Write the next step of this work.", "transcript")

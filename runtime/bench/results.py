@@ -99,7 +99,7 @@ def deliver(
     if as_json:
         write_json(figures)
     if plot is not None:
-        from nlpu.runtime.bench.pictures import draw  # needs matplotlib, only then
+        from nlpu.runtime.bench.plots import draw  # needs matplotlib, only then
 
         draw(figures, plot)
         say(f"drawn: {plot}")

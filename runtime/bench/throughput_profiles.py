@@ -88,11 +88,11 @@ def profile(name: str, processor: Processor, room: int, at_least: int = 1) -> Pr
             raise Usage(f"the profile {name} does not fit {room} tokens; use a larger window")
     return Profile(
         _name(name, size // parts, turns),
-        _op(name, max(1, length // parts), ENDLESS if forced else None),
-        size // parts,
-        max(1, length // parts),
-        turns,
-        forced or name in ("judge", "record"),
+        op=_op(name, max(1, length // parts), ENDLESS if forced else None),
+        tokens_in=size // parts,
+        tokens_out=max(1, length // parts),
+        turns=turns,
+        forced=forced or name in ("judge", "record"),
     )
 
 

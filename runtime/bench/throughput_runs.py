@@ -38,6 +38,7 @@ from nlpu.runtime.bench.throughput_profiles import (
     profile,
     sessions,
 )
+from nlpu.runtime.terminal.output import said, say
 from nlpu.wire import Engine, Reply, Request
 
 KNEE = 0.9
@@ -122,8 +123,6 @@ def measure(found: Target, names: Sequence[str], plan: Plan, *, quick: bool) -> 
 
 def _of_all(bench: Bench, names: Sequence[str], room: int) -> list[dict[str, Any]]:
     """Each profile's figures, or why it failed (rule 5). Raises what all failed with."""
-    from nlpu.runtime.terminal.output import said, say  # the terminal's; only for people who wait
-
     found, failures = list[dict[str, Any]](), list[NlpuError]()
     for name in names:
         try:
@@ -154,8 +153,6 @@ def opened(found: Target, plan: Plan) -> Iterator[Bench]:
 
 def of_profile(bench: Bench, chosen: Profile) -> dict[str, Any]:
     """One profile at all levels, cold and warm."""
-    from nlpu.runtime.terminal.output import say  # as above
-
     say(f"measuring {chosen.name} ...")
     most = min(max(bench.plan.levels), bench.processor.capabilities.max_in_flight)
     levels = [level for level in bench.plan.levels if level <= most]

@@ -1,7 +1,5 @@
 """Drivers: the outside world, behind declared effects and labels. These are built in."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from nlpu.lazy import door

@@ -146,7 +146,9 @@ class Driver:
         """The arguments by name, those that are there already checked. Raises BadOperand."""
         names = {each.name: each.name for each in self.arguments}
         optional = {each.name for each in self.arguments if each.optional}
-        given = by_name(self.name, names, args, named, optional, "arguments")
+        given = by_name(
+            self.name, names, args=args, named=named, optional=optional, what="arguments"
+        )
         return {name: self._taken(name, content) for name, content in given.items()}
 
     def _taken(self, name: str, content: Any) -> Any:
@@ -249,7 +251,9 @@ def driver(
     result = result_type(hints.get("return", str))
     declared.setdefault("brings", USER if effect == "pure" else UNTRUSTED)  # rule 2
     name = declared.pop("name", function.__name__)
-    return Driver(name, about, function, tuple(arguments), result, effect, **declared)
+    return Driver(
+        name, about, function, arguments=tuple(arguments), result=result, effect=effect, **declared
+    )
 
 
 _ROLES: Fit = (lambda roles: isinstance(roles, Mapping), "a dict of roles by argument")

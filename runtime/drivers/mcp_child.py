@@ -58,7 +58,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from nlpu.errors import DriverFailed
-from nlpu.runtime.drivers.mcp_bent import bent
+from nlpu.runtime.drivers.mcp_repairs import bent
 from nlpu.runtime.drivers.mcp_words import UNREADABLE, Words, breach
 
 MARK: Final = "NLPU_MCP_SERVER"  # in the environment of what is started: whose it is

@@ -187,7 +187,7 @@ class Line:
         import anyio  # here: of the extra ``mcp``
         from mcp import Client  # here: of the extra ``mcp``, and it takes a second
 
-        from nlpu.runtime.drivers import mcp_bent, mcp_child, mcp_wire  # they import these too
+        from nlpu.runtime.drivers import mcp_child, mcp_repairs, mcp_wire  # they import these too
 
         leave = anyio.Event()
         self._leave = leave.set
@@ -195,7 +195,7 @@ class Line:
             transport = mcp_wire.loopback(self._where, self._most_bytes)
         else:
             transport = mcp_child.child(self._where, self._env, self._most_bytes, self._words)
-        async with Client(mcp_bent.bending(transport), cache=None) as connected:
+        async with Client(mcp_repairs.bending(transport), cache=None) as connected:
             self.tools = await _listed(connected)
             if self._manifest is not None:
                 mcp_manifest.compare(self._manifest, self.tools)

@@ -152,7 +152,7 @@ def why_set_aside(name: str, pinned: Pinned) -> str:
         return "its manifest leaves it out"
     schema = pinned.definition.inputSchema
     properties, required = schema.get("properties", {}), schema.get("required", [])
-    if "nlpu/bent" in schema:  # mcp_bent
+    if "nlpu/bent" in schema:  # ``mcp_repairs``
         return "its definition is not of the protocol's form"
     if not isinstance(properties, dict) or not isinstance(required, list):
         return "its inputSchema is not that of an object"

@@ -27,15 +27,12 @@ class Person(Protocol):
 
     async def approves(self, call: ExactCall) -> bool:
         """Whether exactly this call may be made, in spite of its objections."""
-        ...
 
     async def settles(self, call: ExactCall) -> Verdict:
         """What became of a call that was under way at a crash: "done", do it "again", or "stop"."""
-        ...
 
     async def answers(self, question: str) -> str:
         """An answer to a program's question."""
-        ...
 
 
 PERSON: ContextVar[Person | None] = ContextVar("nlpu_person", default=None)

@@ -13,7 +13,8 @@ op, and gives its Value at once: a nested program that draws, checks, asks again
     ahead_by(2)(verified(check)(op))     they compose: a vote of answers that passed a check
 
 How votes are counted, and when they are over, is in ``nlpu.eval.votes``; here it meets the graph.
-Those that ask one after the other are in ``turns``, what may be given in ``checks_of_corrections``.
+Those that ask one after the other are ``cascades``; what may be given says
+``checks_of_corrections``.
 All of it is calls and nested programs: budgeted and journaled as such, killed in mid-vote they are
 there when the run goes on, and an answer has the labels of all that was drawn for it.
 
@@ -34,8 +35,6 @@ from inspect import Parameter, Signature
 from keyword import iskeyword
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from nlpu.checks import COUNT, RATE
 from nlpu.checks import check as check_given
 from nlpu.errors import BadOp, ModelError, described
@@ -43,6 +42,7 @@ from nlpu.eval.flags import Flag
 from nlpu.eval.likeness import element_of, same, same_in_any_order
 from nlpu.eval.matching import text_of
 from nlpu.eval.votes import Ahead, Majority, Rule, Tally
+from nlpu.frozen import Frozen
 from nlpu.ops.checks import check_draws
 from nlpu.ops.op import Op, Operand, operands_of
 from nlpu.printing import one_line
@@ -69,10 +69,9 @@ _HOPELESS = 6  # void draws without any vote: more would hardly be better
 _OBJECTIONS = Operand("objections to earlier answers", result_type(str))
 
 
-class Unsure(BaseModel):
+class Unsure(Frozen):
     """No answer to be sure of: why, and what was said how often, most first."""
 
-    model_config = ConfigDict(frozen=True)
     why: str
     answers: tuple[Any, ...] = ()
     counts: tuple[int, ...] = ()

@@ -26,7 +26,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.checks import NAMES
 from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
@@ -45,11 +45,9 @@ from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn, spawn, spawn_issued, spawn_ready
 from nlpu.runtime.graph.usage import Cost
+from nlpu.runtime.handle import Run
 from nlpu.runtime.ports import GraphPort
 from nlpu.value import Value, current, peek_content, peek_error, see
-
-if TYPE_CHECKING:
-    from nlpu.runtime.handle import Run
 
 _SAYS_NOTHING = HostError | NotMeasured  # of what was to be asked
 _MEASURED = "what its calls took"

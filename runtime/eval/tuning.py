@@ -36,8 +36,6 @@ from random import Random
 from statistics import fmean
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
 from nlpu.checks import RATE, WHOLE, check
 from nlpu.errors import BadOp, MissingPart, ModelError, NotInRun, Usage
 from nlpu.eval.cases import Case, is_file
@@ -45,11 +43,12 @@ from nlpu.eval.questions import Given
 from nlpu.eval.scores import Report, Row
 from nlpu.eval.variant import Variant
 from nlpu.extras import adding
+from nlpu.frozen import Frozen
 from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Op, nlop
 from nlpu.printing import counted, figure
-from nlpu.runtime.eval.divided import divided, most_nlops
 from nlpu.runtime.eval.evaluation import Contestant, Evaluation
+from nlpu.runtime.eval.tuning_cases import divided, most_nlops
 from nlpu.runtime.graph.node import Node, current_scope
 from nlpu.runtime.graph.spawning import spawn
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
@@ -67,14 +66,13 @@ def better_words(instruction: str, wrong: str) -> str:
     better instruction for the same task, in one to three short sentences. Say nothing else."""
 
 
-class Tuned(BaseModel):
+class Tuned(Frozen):
     """What tuning found. planned: the share right of planning cases, before and after.
 
     tried: how many others than the op as it is. report: of the checking cases, and what differs;
     None where nothing was better on the planning cases. nlops: what all of it took.
     """
 
-    model_config = ConfigDict(frozen=True)
     variant: Variant
     planned: tuple[float, float]
     cases: int

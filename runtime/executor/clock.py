@@ -32,11 +32,9 @@ class Clock(Protocol):
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """A loop whose ``time()`` is this clock's."""
-        ...
 
     def date_s(self) -> float:
         """Seconds since 1970."""
-        ...
 
 
 class SystemClock:

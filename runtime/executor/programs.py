@@ -61,7 +61,7 @@ class Programs:
         # When a thread ends, greenlet looks for leaks of its hub (gc.get_referrers); with errors
         # about that still hold frames of programs, that search crashes the process (3.5.6).
         enable_optional_cleanup(False)
-        self.ports: Ports
+        self.ports: Ports  # of the machine that it is made a part of
         self.thread = get_ident()  # it is made on its loop's
         self.runs: dict[int, RunState] = {}
         self._graph, self._loop = graph, loop
@@ -74,10 +74,6 @@ class Programs:
         # Tasks that were ended and may catch it. A loop does not hold them: collected, one that
         # goes on from that, too, would do so for ever, on any thread.
         self._leaving: set[asyncio.Task[Any]] = set()
-
-    def connect(self, ports: Ports) -> None:
-        """Take the machine, of which this is a part."""
-        self.ports = ports
 
     # -- starting ----------------------------------------------------------------------------
 

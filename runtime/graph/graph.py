@@ -39,15 +39,11 @@ class Graph:
     """The growing graph of all runs of a computer."""
 
     def __init__(self, commits: CommitGate[Node]) -> None:
-        self.ports: Ports
+        self.ports: Ports  # of the machine that it is made a part of
         self._commits = commits
         self._ready: deque[Node] = deque()
         self._released: list[Node] = []
         self._seq = 0
-
-    def connect(self, ports: Ports) -> None:
-        """Take the machine, of which this is a part."""
-        self.ports = ports
 
     @property
     def pending(self) -> bool:

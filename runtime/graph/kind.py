@@ -35,7 +35,7 @@ class Kind(NamedTuple):
 
 _RARE: dict[type[Any], str] = {
     Check: "nlpu.runtime.eval.evaluation",
-    Reliably: "nlpu.runtime.eval.asked",
+    Reliably: "nlpu.runtime.eval.reliable_calls",
 }
 
 

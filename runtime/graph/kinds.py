@@ -29,7 +29,6 @@ from nlpu.errors import BadOperand
 from nlpu.label import join
 from nlpu.lifting import Gather, Leaf, Lift, check_text, rebuilt
 from nlpu.ops.op import Call, Draws, Map, Op, Operand, Reduce
-from nlpu.reliability import Reliably
 from nlpu.runtime.graph.groups import groups_of, room_for, unbounded
 from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.lifts import lift_issued, lift_ready
@@ -114,14 +113,10 @@ class Joined:
         self.parts = parts
 
 
-def _nothing(items: list[Any]) -> list[Any]:
-    return []
-
-
 def _growing(
     grow: Callable[[GraphPort, Node, Scope, list[Any]], None],
     finish: Callable[[Node], Any],
-    before: Callable[[list[Any]], list[Any]] = _nothing,
+    before: Callable[[list[Any]], list[Any]] = lambda items: [],
 ) -> Kind:
     """A kind that grows when the items of its first operand are known, then waits for the rest.
 
@@ -203,14 +198,10 @@ def _will_grow(operand: Any) -> bool:
     return operand.stage is not Stage.SETTLED
 
 
-def _child_call(scope: Scope, work: Call | Reliably, operands: tuple[Any, ...]) -> Any:
-    return scope.ports.graph.issue(scope, work, operands)
-
-
 def _grow_map(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -> None:
     op: Op[Any] = node.work.op
     call, rest = op.plain, node.operands[1:]
-    node.grown = [_child_call(scope, call, (item, *rest)) for item in items]
+    node.grown = [graph.issue(scope, call, (item, *rest)) for item in items]
 
 
 def _grow_reduce(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -> None:
@@ -231,14 +222,9 @@ def _grow_reduce(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -
 
 
 def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as_list: bool) -> Any:
-    graph = scope.ports.graph
-    if as_list:
-        outline = [Leaf(index) for index in range(len(group))]
-        whole = graph.issue(scope, Gather(outline), tuple(group))
-    else:
-        whole = graph.issue(
-            scope, Gather(Joined(tuple(map(Leaf, range(len(group)))))), tuple(group)
-        )
+    graph, leaves = scope.ports.graph, [Leaf(index) for index in range(len(group))]
+    shape = leaves if as_list else Joined(tuple(leaves))
+    whole = graph.issue(scope, Gather(shape), tuple(group))
     return graph.issue(scope, op.plain, (whole, *rest))
 
 
@@ -251,7 +237,7 @@ def _grow_draws(graph: GraphPort, node: Node) -> None:
         )
     scope = node.scope.child(node, "samples", None)
     scope.asked = None  # draws are draws: votes on one question would be one and the same
-    node.grown = [_child_call(scope, Call(op), node.operands) for _ in range(node.work.count)]
+    node.grown = [graph.issue(scope, Call(op), node.operands) for _ in range(node.work.count)]
     node.operands = tuple(node.grown)
     graph.wait_for(node, node.operands)
 

@@ -60,8 +60,7 @@ class Given:
     def changed(self) -> bool:
         """Whether they are no more what they were."""
         now = parts_of(self.arguments)
-        same = len(now) == len(self.parts) and all(map(_same, now, self.parts))
-        return not same
+        return len(now) != len(self.parts) or not all(map(_same, now, self.parts))
 
 
 def given(arguments: Iterable[Any]) -> Given | None:

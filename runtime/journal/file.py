@@ -213,7 +213,11 @@ def typed(path: Path, error: Exception) -> NlpuError:
         return damaged(path, f"{stray} lies beside it, which none with rows has; move it away")
     refused = name == "SQLITE_READONLY" and os.access(path, os.W_OK)  # by the file's own header
     if isinstance(error, OSError) or (name.startswith(_HOST_FAULTS) and not refused):
-        return StorageFailed(_storage_message(path, error))
+        return StorageFailed(
+            f"cannot use the journal {path}: {error}. Free space there, make it writable, or "
+            "choose another directory with --run-dir; what was finished before is kept and can "
+            "be resumed"
+        )
     return damaged(path, str(error))
 
 
@@ -230,11 +234,4 @@ def damaged(path: object, what: str) -> JournalDamaged:
     return JournalDamaged(
         f"the journal {path} is damaged: {what}. Nothing of it was used; restore it and the "
         "files beside it from a copy, or run the program anew"
-    )
-
-
-def _storage_message(path: Path, error: Exception) -> str:
-    return (
-        f"cannot use the journal {path}: {error}. Free space there, make it writable, or choose "
-        "another directory with --run-dir; what was finished before is kept and can be resumed"
     )

@@ -35,6 +35,8 @@ from nlpu.types.json_text import canonical, readable
 from nlpu.types.result import adapter
 from nlpu.value import own
 
+_LIMITS = ("calls", "nlops", "tokens", "money")  # rule 2
+
 
 def source_digest(program: Callable[..., Any]) -> str:
     """A digest of the program's source file (or its own text), to notice that it changed."""
@@ -62,16 +64,6 @@ def digest_of_source(source: bytes) -> str:
     return blake2b(source, digest_size=8).hexdigest()
 
 
-def budget_json(budget: Budget) -> dict[str, Any]:
-    """A budget as plain data (rule 2)."""
-    return {
-        "calls": budget.calls,
-        "nlops": budget.nlops,
-        "tokens": budget.tokens,
-        "money": budget.money,
-    }
-
-
 def header_of(
     journal: RunLog,
     program: Callable[..., Any],
@@ -87,7 +79,7 @@ def header_of(
     return {
         "program": getattr(program, "__name__", "program"),
         "source": source_digest(program),
-        "budget": budget_json(budget),
+        "budget": {name: getattr(budget, name) for name in _LIMITS},
         "args": 0 if text is None else journal.text(text),
         "args_name": "" if text is None else text_name(text),
         **({"given": others} if others else {}),

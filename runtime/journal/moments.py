@@ -30,14 +30,12 @@ def moments_of(rows: Iterable[Row]) -> Iterator[Moment]:
     ms = 0
     for row in rows:
         kind = row[0]
-        if kind in ("issue", "attempt", "result", "failure"):
-            ms = row[-1]
-            yield Moment(kind, row[2], ms)
-        elif kind == "cancel":
-            yield Moment(kind, row[2], ms)
-        elif kind == "resume":
+        if kind == "resume":
             ms = 0
             yield Moment(kind, 0, int(row[2] * 1000))
+        elif kind in ("issue", "attempt", "result", "failure", "cancel"):
+            ms = ms if kind == "cancel" else row[-1]
+            yield Moment(kind, row[2], ms)
 
 
 def lives_of(rows: Iterable[Row]) -> list[list[Row]]:

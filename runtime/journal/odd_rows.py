@@ -45,26 +45,23 @@ def _place(content: Any, _: Texts) -> bool:
     return isinstance(content, str) and content.startswith("main/")
 
 
-def _said(content: Any, _: Texts) -> bool:
-    """Tell whether it is a text that can be sent."""
-    if not isinstance(content, str):
-        return False
+def _is_taken(take: Callable[[], object], *refusals: type[Exception]) -> bool:
+    """Tell whether what reads it takes it."""
     try:
-        content.encode()
-    except UnicodeEncodeError:
+        take()
+    except refusals:
         return False
     return True
+
+
+def _said(content: Any, _: Texts) -> bool:
+    """Tell whether it is a text that can be sent."""
+    return isinstance(content, str) and _is_taken(content.encode, UnicodeEncodeError)
 
 
 def _convention(content: Any, texts: Texts) -> bool:
     """Tell whether it is a convention, or one of a later version, which says more."""
-    if not _said(content, texts):
-        return False
-    try:
-        read(content)
-    except Usage:
-        return says_more(content)
-    return True
+    return _said(content, texts) and (_is_taken(lambda: read(content), Usage) or says_more(content))
 
 
 def _hex(content: Any, _: Texts) -> bool:
@@ -99,11 +96,7 @@ def _usage(content: Any, texts: Texts) -> bool:
 
 
 def _asked(content: Any, _: Texts) -> bool:
-    try:
-        Reliability(**content)
-    except (TypeError, BadOperand):
-        return False
-    return True
+    return _is_taken(lambda: Reliability(**content), TypeError, BadOperand)
 
 
 def _limit(content: Any, _: Texts) -> bool:

@@ -186,14 +186,10 @@ def trouble() -> str:
 def _secret(path: Path) -> bytes:
     """Read the secret, or make it; b"" where neither can be (rule 3)."""
     if path not in _known:
-        try:
-            found = _read(path)
-        except OSError:
-            return b""
-        if not found:
-            return b""
-        _known[path] = found
-    return _known[path]
+        with suppress(OSError):
+            if found := _read(path):
+                _known[path] = found
+    return _known.get(path, b"")
 
 
 def _read(path: Path) -> bytes:

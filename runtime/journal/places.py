@@ -18,16 +18,14 @@ import re
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from nlpu.errors import MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.runtime.journal import file
 from nlpu.runtime.journal.sqlite import Journal
+from nlpu.runtime.journal.store import JournalStore
 from nlpu.runtime.journal.where import Database, Place, Post, Seat, Where, at_once
-
-if TYPE_CHECKING:
-    from nlpu.runtime.journal.store import JournalStore
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _SCHEMES: Final = ("postgresql", "postgres")

@@ -197,43 +197,34 @@ def fold(past: Past, rows: Iterable[Row]) -> None:
             raise OddRow(row) from error
 
 
-def _call(
-    past: Past,
-    number: int,
-    position: str,
-    op: int,
-    on: int,
-    key: str,
-    texts: list[int],
-    most: Amount,
-) -> PastCall:
-    """Make a call; its op has a row before it, as its processor has."""
+def _call(past: Past, number: int, named: list[Any], most: Amount) -> PastCall:
+    """Make a call of what its row names; its op has a row before it, as its processor has."""
+    position, op, on, key, texts = named
     if op not in past.ops:
         raise KeyError(op)
-    return PastCall(number, position, op, past.processors[on], key, texts, most)
+    return PastCall(number, position, op, past.processors[on], key, texts=texts, most=most)
 
 
 def _fold_issue(past: Past, row: Row) -> None:
-    _, _, number, position, op, on, key, texts, completion, tokens, money, _ = row
-    _sent_again(past, key)
-    most = Amount(1, completion / TOKENS_PER_NLOP, tokens, money)
-    call = _call(past, number, position, op, on, key, texts, most)
-    past.calls[position] = past.under_way[number] = past.numbered[number] = call
-    past.absent.pop(position, None)
+    _, _, number, *named, completion, tokens, money, _ = row
+    call = _call(past, number, named, Amount(1, completion / TOKENS_PER_NLOP, tokens, money))
+    _sent_again(past, call.key)
+    past.calls[call.position] = past.under_way[number] = past.numbered[number] = call
+    past.absent.pop(call.position, None)
     past.attempts += 1
 
 
 def _fold_shared(past: Past, row: Row) -> None:
-    _, _, position, op, on, key, texts = row
-    past.calls[position] = _call(past, 0, position, op, on, key, texts, Amount(0))
+    call = _call(past, 0, row[2:], Amount(0))
+    past.calls[call.position] = call
 
 
 def _fold_taken(past: Past, row: Row) -> None:
-    _, _, number, position, op, on, key, texts, *outcome = row
-    call = _call(past, number, position, op, on, key, texts, Amount(0))
-    past.calls[position] = past.numbered[number] = call
-    past.outcomes[key] = Outcome(*outcome)
-    past.taken.add(key)
+    _, _, number, *named = row
+    call = _call(past, number, named[:5], Amount(0))
+    past.calls[call.position] = past.numbered[number] = call
+    past.outcomes[call.key] = Outcome(*named[5:])
+    past.taken.add(call.key)
 
 
 def _fold_attempt(past: Past, row: Row) -> None:
@@ -307,10 +298,6 @@ def _fold_end(past: Past, row: Row) -> None:
     past.seconds += receipt["seconds"]
 
 
-def _fold_pulse(past: Past, row: Row) -> None:
-    past.pulse = Progress(*row[2:6])
-
-
 def _fold_resume(past: Past, row: Row) -> None:
     past.lives += 1
     past.other_ways |= row[-1] is True
@@ -334,17 +321,11 @@ def _fold_intent(past: Past, row: Row) -> None:
     past.driven[position] = digest
 
 
-def _fold_effect(past: Past, row: Row) -> None:
-    digest = past.driven[row[2]]
+def _fold_driven(past: Past, row: Row) -> None:
+    digest, kept = past.driven[row[2]], "text" if row[0] == "effect" else "message"
     label = label_of(row[4]) if len(row) > 4 else USER
-    past.intents[digest] = past.intents[digest]._replace(text=row[3], label=label)
-
-
-def _fold_undone(past: Past, row: Row) -> None:
-    digest = past.driven[row[2]]
-    label = label_of(row[4]) if len(row) > 4 else USER
-    past.intents[digest] = past.intents[digest]._replace(message=row[3], label=label)
-    past.other_ways = True  # where it is harmless it is tried again
+    past.intents[digest] = past.intents[digest]._replace(label=label, **{kept: row[3]})
+    past.other_ways |= row[0] == "undone"  # where it is harmless it is tried again
 
 
 _FOLDS: dict[str, Callable[[Past, Row], object]] = {
@@ -365,10 +346,10 @@ _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "pick": lambda past, row: past.picks.__setitem__(row[2], tuple(row[3:])),
     "clock": lambda past, row: past.clocks.__setitem__(row[2], (row[3], row[4])),
     "mark": lambda past, row: past.marks.__setitem__(row[2], (row[3], row[4])),
-    "pulse": _fold_pulse,
+    "pulse": lambda past, row: setattr(past, "pulse", Progress(*row[2:6])),
     "intent": _fold_intent,
-    "effect": _fold_effect,
-    "undone": _fold_undone,
+    "effect": _fold_driven,
+    "undone": _fold_driven,
     "moved": _fold_moved,
     "resume": _fold_resume,
     "end": _fold_end,

@@ -25,12 +25,11 @@ from typing import Any
 
 from nlpu.errors import Diverged, Refused
 from nlpu.label import Label
-from nlpu.ops.op import Op
 from nlpu.prompt.complaint import Invalid
 from nlpu.runtime.journal.edits import Ancestor, Persona, label_of_text, rewritten
 from nlpu.runtime.journal.records import Outcome, Past, PastCall
 from nlpu.runtime.journal.store import RunLog
-from nlpu.runtime.journal.writer import History
+from nlpu.runtime.journal.writer import AskedCall, History
 
 
 class Replay:
@@ -80,18 +79,16 @@ class Replay:
             label = label_of_text(self.ancestor, work)
         return (work if self.persona is None else self.persona.over(work)), label
 
-    def check_position(
-        self, position: str, op: Op[Any], key: bytes, texts: tuple[str, ...], identity: str
-    ) -> None:
+    def check_position(self, asked: AskedCall) -> None:
         """Raises Diverged if the journal holds another call at this position (rule 2)."""
+        position, name = asked.position, asked.op.name
         call = self.past.calls.get(position)
         if call is None:
-            self.check_kind("call", position, f"calls {op.name}")
-        if call is None or self.divergence or call.key == key.hex():
+            self.check_kind("call", position, f"calls {name}")
+        if call is None or self.divergence or call.key == asked.key.hex():
             return
-        if self.lenient and not self._edited(call, op, identity):
-            return
-        self.diverge(f"{position} ({op.name})", self._difference(call, op, texts, identity))
+        if not self.lenient or self._edited(call, asked):
+            self.diverge(f"{position} ({name})", self._difference(call, asked))
 
     def check_kind(self, kind: str, position: str, now: str) -> None:
         """Raises Diverged if the journal holds something of another kind at this position."""
@@ -109,27 +106,24 @@ class Replay:
             if other != kind and position in table:
                 self.diverge(position, f"the program had a {other} there, and now it {now}")
 
-    def _edited(self, call: PastCall, op: Op[Any], identity: str) -> bool:
+    def _edited(self, call: PastCall, asked: AskedCall) -> bool:
         """Whether the same op was issued there with another text or on another model."""
-        before = self.past.ops[call.op]
-        if before.name != op.name:
-            return False
-        return before.digest != op.digest.hex() or call.identity != identity
+        before, op = self.past.ops[call.op], asked.op
+        differs = before.digest != op.digest.hex() or call.identity != asked.identity
+        return differs and before.name == op.name
 
-    def _difference(
-        self, call: PastCall, op: Op[Any], texts: tuple[str, ...], identity: str
-    ) -> str:
-        before = self.past.ops[call.op]
+    def _difference(self, call: PastCall, asked: AskedCall) -> str:
+        before, op = self.past.ops[call.op], asked.op
         if before.name != op.name:
             return f"the program called {before.name} there before, and calls {op.name} now"
         if before.digest != op.digest.hex():
             return f"the op {op.name} has changed"
-        if call.identity != identity:
+        if call.identity != asked.identity:
             return f"the model was {call.identity.split('|')[0]} before"
         before_texts = [self._journal.texts.get(number) for number in call.texts]
         changed = [
             place.name
-            for place, old, new in zip(op.operands, before_texts, texts, strict=False)
+            for place, old, new in zip(op.operands, before_texts, asked.texts, strict=False)
             if old != new
         ]
         return f"its operand {changed[0]!r} differs" if changed else "its sampling has changed"
@@ -165,28 +159,20 @@ class Replay:
             "nlpu.runtime.now() and nlpu.runtime.random()"
         )
 
-    def remembered(
-        self,
-        position: str,
-        op: Op[Any],
-        identity: str,
-        key: bytes,
-        texts: tuple[str, ...],
-        label: Callable[[], Label],
-    ) -> Outcome | None:
-        """The outcome of a key: of this run's former lives, or of the run it was edited from.
+    def remembered(self, asked: AskedCall, label: Callable[[], Label]) -> Outcome | None:
+        """Find a call's outcome in this run's former lives, or in the run it was edited from.
 
         label: of all that was read for the call; asked for only where answers have one.
         """
-        outcome = self.past.outcomes.get(key.hex())
+        outcome = self.past.outcomes.get(asked.key.hex())
         if outcome is None and self.ancestor is not None:
-            outcome = self.ancestor.outcome(key, label)
+            outcome = self.ancestor.outcome(asked.key, label)
             if outcome is not None:
-                self._history.taken(position, op, identity, key, texts, outcome)
+                self._history.taken(asked, outcome)
         return outcome
 
     def invalid(self, key: bytes) -> tuple[Invalid, ...]:
-        """What a former life had been answered under a key, none of it a result."""
+        """List what a former life had been answered under a key, none of it a result."""
         known, texts = self.past.invalid.get(key.hex(), ()), self._journal.texts
         return tuple(Invalid(texts[text], why) for text, why in known)
 
@@ -210,7 +196,7 @@ class Replay:
     def heard(
         self, position: str, what: str, inherits: Callable[[Any], bool] = lambda noted: True
     ) -> Any:
-        """What the program was told from outside at that position; None if nothing.
+        """Give what the program was told from outside at that position; None if nothing.
 
         ``inherits``: whether what the ancestor was told counts.
         Raises Diverged if it was told something of another kind.

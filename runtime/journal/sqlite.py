@@ -223,7 +223,7 @@ class Journal(Buffered):
         """Hand over what was found of a run."""
         if not self.joint:
             return self.found.pop(run, None) or Found([], {})
-        rows, texts = self._of(1)
+        rows, texts = self.found[1]
         return Found([row for row in rows if whose(row) in (run, None)], dict(texts))
 
     @contextmanager
@@ -273,7 +273,7 @@ class Journal(Buffered):
             self._runs = sorted(run + 1 for (run,) in every)
             if self.joint:
                 self._runs = sorted(
-                    {n for row in self._of(1).rows if (n := whose(row)) is not None}
+                    {n for row in self.found[1].rows if (n := whose(row)) is not None}
                 )
         self._looked = end, db.execute("SELECT ifnull(max(id), 0) FROM text").fetchone()[0]
         self._seq = self._kept_seq = end

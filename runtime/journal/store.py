@@ -26,16 +26,15 @@ Rules
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from nlpu.errors import JournalDamaged
-
-if TYPE_CHECKING:
-    from nlpu.runtime.journal.where import Where
+from nlpu.runtime.journal.where import Where
 
 CHAIN_BYTES: Final = 8
 _HASH_BYTES: Final = 16
@@ -61,53 +60,42 @@ class JournalStore(Protocol):
     @property
     def keeps(self) -> bool:
         """Whether what is written is kept at all."""
-        ...
 
     @property
     def read_only(self) -> bool:
         """Whether nothing can be written."""
-        ...
 
     @property
     def path(self) -> Where | None:
         """Where it is kept: its file, if it has one."""
-        ...
 
     @property
     def dirty(self) -> bool:
         """Whether anything waits for a flush."""
-        ...
 
     def runs(self) -> list[int]:
         """List the runs that were there when it was opened."""
-        ...
 
     def read(self, run: int) -> Found:
         """Read all that is durable of a run. Raises JournalDamaged, StorageFailed."""
-        ...
 
     def follow(self, run: int) -> Found:
         """Read what became durable of a run since the last look."""
-        ...
 
     def text(self, run: int, text: str, name: bytes) -> int:
         """Number a text of a run, stored once; ``name`` is its hash."""
-        ...
 
     def write(self, run: int, row: str, *, sync: bool = False) -> None:
         """Buffer a row, which is JSON. sync: its flush survives the loss of power."""
-        ...
 
     def flush(self) -> Future[None] | None:
         """Make all that is buffered durable. Raises StorageFailed."""
-        ...
 
     def close(self, *, discard: bool = False) -> None:
         """Give it up, with what is not durable. Idempotent.
 
         discard: and leave nothing behind where nothing was ever written.
         """
-        ...
 
 
 def text_hash(body: bytes) -> bytes:
@@ -259,7 +247,7 @@ class Buffered:
 
     def __init__(self) -> None:
         self.spaces: dict[int, Space] = {}
-        self.found: dict[int, Found] = {}
+        self.found: dict[int, Found] = defaultdict(lambda: Found([], {}))
         self._seq = self._kept_seq = 0
         self._sync = False
         self._new_rows: list[tuple[int, int, bytes, bytes]] = []
@@ -375,7 +363,7 @@ class Buffered:
 
     def _keep_text(self, space: Space, name: bytes, body: bytes) -> None:
         space.ids[name] = space.met
-        self._of(space.run).texts[space.met] = body.decode("utf-8", "surrogatepass")
+        self.found[space.run].texts[space.met] = body.decode("utf-8", "surrogatepass")
 
     def _take_row(self, seq: int, where: int, body: bytes, chain: bytes) -> None:
         space = self._reading(where)
@@ -392,9 +380,4 @@ class Buffered:
         self._keep_row(space, row)
 
     def _keep_row(self, space: Space, row: Row) -> None:
-        self._of(space.run).rows.append(row)
-
-    def _of(self, run: int) -> Found:
-        if run not in self.found:
-            self.found[run] = Found([], {})
-        return self.found[run]
+        self.found[space.run].rows.append(row)

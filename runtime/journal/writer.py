@@ -6,7 +6,7 @@ Rules
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from nlpu.errors import HostError
 from nlpu.label import USER, Label, label_text
@@ -16,6 +16,16 @@ from nlpu.runtime.graph.usage import Cost, usage_of
 from nlpu.runtime.journal.records import Outcome, Past
 from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
+
+
+class AskedCall(NamedTuple):
+    """A call as its rows name it: where, what, of which processor, its key, operands' texts."""
+
+    position: str
+    op: Op[Any]
+    identity: str
+    key: bytes
+    texts: tuple[str, ...]
 
 
 class History:
@@ -32,7 +42,7 @@ class History:
         self._processors = {identity: number for number, identity in past.processors.items()}
 
     def op_number(self, op: Op[Any]) -> int:
-        """The number the journal knows the op by in this run."""
+        """Number an op of this run; on its first use it gets a row."""
         number = self._ops.get(op.digest)
         if number is None:
             number = self._ops[op.digest] = len(self._ops)
@@ -53,44 +63,35 @@ class History:
     def _ms(self, now_s: float) -> int:
         return int((now_s - self._start_s) * 1000)
 
-    def issue(
-        self,
-        position: str,
-        op: Op[Any],
-        identity: str,
-        key: bytes,
-        texts: tuple[str, ...],
-        most: Amount,
-        completion: int,
-        now_s: float,
-    ) -> int:
-        """A call is sent for the first time; gives its number."""
+    def issue(self, asked: AskedCall, most: Amount, now_s: float) -> int:
+        """Write that a call is sent for the first time; gives its number."""
         if not self.keeps:
             return 0
         self._issues += 1
-        numbers = ",".join(map(str, map(self._journal.text, texts)))
+        numbers = ",".join(map(str, map(self._journal.text, asked.texts)))
         self._journal.write(
-            f'["issue",{self._run},{self._issues},"{position}",{self.op_number(op)},'
-            f'{self._on(identity)},"{key.hex()}",[{numbers}],{completion},{most.tokens},'
-            f"{most.money or 0},{self._ms(now_s)}]"
+            f'["issue",{self._run},{self._issues},"{asked.position}",{self.op_number(asked.op)},'
+            f'{self._on(asked.identity)},"{asked.key.hex()}",[{numbers}],'
+            f"{round(most.nlops * TOKENS_PER_NLOP)},{most.tokens},{most.money or 0},"
+            f"{self._ms(now_s)}]"
         )
         return self._issues
 
     def attempt(self, issue: int, now_s: float) -> None:
-        """It is sent again."""
+        """Write that a call is sent again."""
         self._row("attempt", issue, self._ms(now_s))
 
     def lost(self, issue: int, took: Amount) -> None:
-        """An attempt of it gave no answer."""
+        """Write that an attempt gave no answer."""
         self._row("lost", issue, round(took.nlops * TOKENS_PER_NLOP), took.tokens, took.money)
 
     def again(self, issue: int, invalid: Invalid, cost: Cost, most: Amount, now_s: float) -> None:
-        """It was answered, but by no result, and is asked again; ``most``: what that can take."""
+        """Write that a reply was no result and is asked for again; ``most``: what that can take."""
         text, usage, ms = self._journal.text(invalid.text), usage_of(cost), self._ms(now_s)
         self._row("again", issue, text, invalid.why, usage, most.tokens, most.money or 0, ms)
 
     def result(self, issue: int, text: str, cost: Cost, now_s: float) -> None:
-        """It has a result."""
+        """Write a call's result."""
         if self.keeps:
             usage = ",".join(map(str, usage_of(cost)))
             number = self._journal.text(text)
@@ -101,83 +102,75 @@ class History:
     def failure(
         self, issue: int, error: BaseException, side: str, cost: Cost, now_s: float
     ) -> None:
-        """It failed for good."""
+        """Write that a call failed for good."""
         usage, ms = usage_of(cost), self._ms(now_s)
         self._row("failure", issue, type(error).__name__, str(error), side, usage, ms)
 
     def cancel(self, issue: int, under_way: bool) -> None:
-        """Nothing needs it any more."""
+        """Write that nothing needs a call any more."""
         self._row("cancel", issue, under_way)
 
     def absent(self, position: str, error: HostError) -> None:
-        """The processor of the call at that position could not be opened."""
+        """Write that the processor of the call at a position could not be opened."""
         self._row("absent", position, type(error).__name__, str(error))
 
-    def taken(
-        self,
-        position: str,
-        op: Op[Any],
-        identity: str,
-        key: bytes,
-        texts: tuple[str, ...],
-        outcome: Outcome,
-    ) -> None:
-        """Its outcome is that of the run this one was edited from."""
+    def _named(self, asked: AskedCall) -> tuple[str, int, int, str, list[int]]:
+        """The call as the rows name it that are not formatted by hand."""
+        numbers = [self._journal.text(text) for text in asked.texts]
+        on = self.op_number(asked.op), self._on(asked.identity)
+        return asked.position, *on, asked.key.hex(), numbers
+
+    def taken(self, asked: AskedCall, outcome: Outcome) -> None:
+        """Write a call's outcome that is that of the run this one was edited from."""
         if self.keeps:
             self._issues += 1
-            log = self._journal
-            numbers = [log.text(text) for text in texts]
-            number, on = self.op_number(op), self._on(identity)
+            log, named = self._journal, self._named(asked)
             if outcome.text:  # it may be lent
                 outcome = outcome._replace(text=log.text(log.texts[outcome.text]))
-            self._row("taken", self._issues, position, number, on, key.hex(), numbers, *outcome)
+            self._row("taken", self._issues, *named, *outcome)
 
-    def shared(
-        self, position: str, op: Op[Any], identity: str, key: bytes, texts: tuple[str, ...]
-    ) -> None:
-        """It met an equal call."""
-        if self.keeps and position not in self.past.calls:
-            numbers = [self._journal.text(text) for text in texts]
-            number, on = self.op_number(op), self._on(identity)
-            self._row("shared", position, number, on, key.hex(), numbers)
+    def shared(self, asked: AskedCall) -> None:
+        """Write that a call met an equal one."""
+        if self.keeps and asked.position not in self.past.calls:
+            self._row("shared", *self._named(asked))
 
     def lift(self, position: str, name: str, digest: str) -> None:
-        """What a lifted function gave, by digest."""
+        """Write what a lifted function gave, by digest."""
         self._row("lift", position, name, digest)
 
     def pick(self, position: str, picked: tuple[int, ...]) -> None:
-        """Which of several came first, and which had failed before it."""
+        """Write which of several came first, and which had failed before it."""
         self._row("pick", position, *picked)
 
     def clock(self, position: str, what: str, content: Any) -> None:
-        """What the program was told from outside."""
+        """Write what the program was told from outside."""
         self._row("clock", position, what, content)
 
     def mark(self, position: str, file: str, mark: str) -> None:
-        """Note whose line it was that was heard there, and what file it runs."""
+        """Write whose line it was that was heard there, and what file it runs."""
         self._row("mark", position, file, mark)
 
     def pulse(self, waiting: int, done: int, expected: int, now_s: float) -> None:
-        """How the run is getting on."""
+        """Write how the run is getting on."""
         self._row("pulse", waiting, done, expected, self._ms(now_s))
 
     def intent(
         self, position: str, digest: str, call: str, approved: bool, *, sync: bool = False
     ) -> None:
-        """A driver is about to be called. sync: a loss of power must not lose this."""
+        """Write that a driver is about to be called. sync: a loss of power must not lose this."""
         number = self._journal.text(call)
         self._journal.append("intent", position, digest, number, approved, sync=sync)
 
     def effect(self, position: str, text: str, label: Label = USER) -> None:
-        """What it gave, and the label that came with it."""
+        """Write what a driver gave, and the label that came with it."""
         told = () if label is USER else (label_text(label),)
         self._row("effect", position, self._journal.text(text), *told)
 
     def undone(self, position: str, message: str, label: Label = USER) -> None:
-        """It failed, and the label of what had come by then."""
+        """Write that a driver failed, and the label of what had come by then."""
         told = () if label is USER else (label_text(label),)
         self._row("undone", position, message, *told)
 
     def moved(self, position: str, whose: str, digest: str) -> None:
-        """It takes over what was driven at another position, or in another run."""
+        """Write that a position takes over what was driven at another, or in another run."""
         self._row("moved", position, whose, digest)

@@ -29,11 +29,10 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from nlpu.errors import BadOp, BudgetExceeded, Malformed, ModelError, Stopped, failure_of
+from nlpu.frozen import Frozen, Printed
 from nlpu.judgement import read
-from nlpu.printing import counted, figure, one_line
+from nlpu.printing import counted, figure
 from nlpu.processor import FREE, SYSTEM_MARK, Limits, Price
 from nlpu.prompt.ids import Prompt
 from nlpu.reliability import Reliability
@@ -60,10 +59,9 @@ _LABEL = re.compile(r"\w[\w ]*:( |$)|The text above is the \w+\.$")
 _PATIENT = Limits(timeout_s=1e9)  # what an earlier call took is no reason to give up on it
 
 
-class Interval(BaseModel):
+class Interval(Frozen):
     """The expected figure, and the range that holds 90 % of runs."""
 
-    model_config = ConfigDict(frozen=True)
     expected: float
     least: float
     most: float
@@ -72,14 +70,13 @@ class Interval(BaseModel):
         return f"{figure(self.expected)} ({figure(self.least)} to {figure(self.most)})"
 
 
-class Forecast(BaseModel):
+class Forecast(Printed):
     """What a run would take. ``seconds`` is None where no earlier call was timed.
 
     refused_drivers: what a dry run would have changed: drivers, or ``memory``.
     cut_at_calls: where the last dry run was cut, though no budget says so.
     """
 
-    model_config = ConfigDict(frozen=True)
     calls: Interval
     nlops: Interval
     prompt_tokens: Interval
@@ -98,9 +95,6 @@ class Forecast(BaseModel):
         rests = counted(self.earlier_runs, "earlier run")
         return f"calls {self.calls}, nlops {self.nlops}{seconds}; from {rests}"
 
-    def __repr__(self) -> str:
-        return one_line(f"Forecast({self})")
-
 
 class DryEngine:
     """Implements the Engine protocol: answers as earlier calls of the same op were answered."""
@@ -115,7 +109,7 @@ class DryEngine:
         self.begin(0)
 
     def begin(self, seed: int) -> None:
-        """The next dry run: it draws from another earlier run."""
+        """Begin the next dry run: it draws from another earlier run."""
         self._chance = Random(seed)
         self._draw = Draw(self._experience, self._chance, seed)
         self._answers = 0
@@ -255,7 +249,7 @@ def forecast(
     sheets: Any = None,
     reliability: Reliability | None = None,
 ) -> Forecast:
-    """What the program would take on that processor. Raises what every dry run of it raises."""
+    """Forecast what the program would take there. Raises what every dry run of it raises."""
     receipts, refused = list[Receipt](), set[str]()
     failure: BaseException | None = None
     cut_at_calls = None

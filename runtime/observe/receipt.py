@@ -28,12 +28,11 @@ from collections.abc import Iterable, Sequence
 from operator import add, attrgetter
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from nlpu.errors import Cancelled
 from nlpu.eval.recipes import Chosen
+from nlpu.frozen import Frozen, Printed
 from nlpu.judgement import Judgement
-from nlpu.printing import columns, counted, figure, one_line
+from nlpu.printing import columns, counted, figure
 from nlpu.processor import DEFAULT_LIMITS
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.stage import Stage
@@ -45,10 +44,9 @@ from nlpu.value import peek_content, peek_error
 from nlpu.wire import COUNTS
 
 
-class Part(BaseModel):
+class Part(Printed):
     """The share of one op or one part of the program. Seconds are service seconds."""
 
-    model_config = ConfigDict(frozen=True)
     name: str
     calls: int
     attempts: int
@@ -67,26 +65,21 @@ class Part(BaseModel):
         took = f"{figure(self.nlops)} nlops, {figure(self.service_s)} s"
         return f"{self.name}: {counted(self.calls, 'call')}, {took}"
 
-    def __repr__(self) -> str:
-        return one_line(f"Part({self})")
 
-
-class ForcedWait(BaseModel):
+class ForcedWait(Frozen):
     """A line of the program where Python waited for a content, and parallelism was lost."""
 
-    model_config = ConfigDict(frozen=True)
     line: str
     times: int
     seconds: float
 
 
-class Receipt(BaseModel):
+class Receipt(Printed):
     """What a run took. Prints as one line; ``table()`` gives more.
 
     chosen: how what had to be reliable was asked.
     """
 
-    model_config = ConfigDict(frozen=True)
     calls: int
     reused: int
     shared: int
@@ -141,9 +134,6 @@ class Receipt(BaseModel):
             f"parallelism {self.parallelism:.1f}{cut}{again}{failed}{poor}{money}"
             f"{''.join(f'; {each}' for each in self.chosen)}"
         )
-
-    def __repr__(self) -> str:
-        return one_line(f"Receipt({self})")
 
     def table(self) -> str:
         """Write the line, and below it one row for each op and each line that waited."""
@@ -252,7 +242,7 @@ class _Books:
 
 
 def receipt_of(run: RunState) -> Receipt:
-    """The receipt of a run, now."""
+    """Sum up what a run has taken by now."""
     books = _Books(run.root.subtree())
     made, reused = books.made.took(), books.reused.took()
     work_s = made["service_s"] + reused["service_s"]

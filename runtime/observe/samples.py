@@ -15,7 +15,7 @@ Rules
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -75,26 +75,22 @@ class Experience:
             cost = cost_of(outcome.usage)
             sample = Sample(
                 texts.get(outcome.text, ""),
-                cost.completion_tokens,
-                cost.thinking_tokens,
-                cost.cached_tokens / max(1, cost.prompt_tokens),
-                cost.service_s,
-                outcome.fault,
-                outcome.message,
-                outcome.side,
+                completion_tokens=cost.completion_tokens,
+                thinking_tokens=cost.thinking_tokens,
+                cached_share=cost.cached_tokens / max(1, cost.prompt_tokens),
+                service_s=cost.service_s,
+                fault=outcome.fault,
+                message=outcome.message,
+                side=outcome.side,
             )
             self.samples[OpKey(op.name, texts[op.text], op.result)][run].append(sample)
 
     def seconds_per_token(self) -> float | None:
         """Service seconds a generated token took; None without experience."""
-        calls = list(self._all())
+        runs = [run for by_run in self.samples.values() for run in by_run.values()]
+        calls = [call for run in runs for call in run]
         tokens = sum(sample.completion_tokens for sample in calls)
         return sum(sample.service_s for sample in calls) / tokens if tokens else None
-
-    def _all(self) -> Iterable[Sample]:
-        for by_run in self.samples.values():
-            for calls in by_run.values():
-                yield from calls
 
 
 class Draw:

@@ -192,7 +192,15 @@ class _Reader:
         if how == "split":
             count, operands = _size(operands)
         given = self._conditions(line) if line.given("given") else ()
-        return Step(number, how or "value", name, count, operands, given, line.number)
+        return Step(
+            number,
+            how or "value",
+            name,
+            count=count,
+            operands=operands,
+            given=given,
+            line=line.number,
+        )
 
     def _operands(self, line: Line) -> Operands:
         found: list[tuple[str, Any]] = []

@@ -53,17 +53,15 @@ class EndpointHealth:
         self._backoff_s = backoff_s
         self.down_since_s: float | None = None
         self.refused_since_s = inf  # for want of room, since the last answer; the queue notes it
-        self.knocks = 0
-        self.answered = 0
-        self.retries = 0
+        self.knocks = self.answered = self.retries = 0
         self.deaths: dict[int, int] = {}  # by node number, only for nodes that preceded one
         self._lost: set[int] = set()  # lost since the last answer; suspects if a death follows
         self._let_in: dict[int, int] = {}  # by node number: times it was let in and lost
         self._knocked: set[int] = set()  # by node number, since the last answer
         self._losses: dict[int, int] = {}  # by node number: lost connections
         self._lost_s = -inf  # when the first was lost since the last answer
-        self._in_company = False  # the newest fault is a loss that came with that one
-        self._company_may = False  # be sent again: that one could pay
+        # Whether the newest fault is a loss that came with that one, and may be sent again.
+        self._in_company = self._company_may = False
 
     @property
     def down(self) -> bool:
@@ -77,12 +75,10 @@ class EndpointHealth:
         self._lives(sent_s)
 
     def _lives(self, sent_s: float) -> None:
-        if self.down_since_s is None and self._lost_s == -inf:
-            return  # nothing has been noted since it last did
-        if sent_s <= self._lost_s or (
-            self.down_since_s is not None and sent_s <= self.down_since_s
-        ):
-            return
+        down_s = -inf if self.down_since_s is None else self.down_since_s
+        noted_s = max(down_s, self._lost_s)
+        if noted_s == -inf or sent_s <= noted_s:
+            return  # nothing has been noted since it last did, or it was on its way then
         self.down_since_s = None
         self.knocks = 0
         self._lost_s = -inf

@@ -224,10 +224,10 @@ class Scheduler(Board):
         request = Request(
             f"{run.number}:{seq}:{cost.attempts}",
             prompt,
-            sampling,
-            op.result.constraint,
-            -node.rank,
-            op.result.probabilities,
+            sampling=sampling,
+            constraint=op.result.constraint,
+            priority=-node.rank,
+            probabilities=op.result.probabilities,
         )
         attempt = queue.attempts[seq] = Attempt(node, request, queue, run, most)
         queue.alone = alone

@@ -26,11 +26,13 @@ from typing import Annotated, Any
 
 import typer
 
+from nlpu.errors import NlpuError, described
 from nlpu.runtime.terminal.benches import app as benches
 from nlpu.runtime.terminal.doctor import doctor
 from nlpu.runtime.terminal.eval.command import evaluate
 from nlpu.runtime.terminal.eval.tune import tune
 from nlpu.runtime.terminal.memory.command import app as memory
+from nlpu.runtime.terminal.output import said, say, say_error, tell_traceback, write_json
 from nlpu.runtime.terminal.repl.command import repl
 from nlpu.runtime.terminal.run.again import replay, resume
 from nlpu.runtime.terminal.run.command import run
@@ -116,8 +118,6 @@ def _without_debug(args: list[str]) -> list[str]:
 
 def _ended_by(error: BaseException, args: list[str]) -> int:
     """Say what happened (rules 3 and 5) and give the exit code."""
-    from nlpu.runtime.terminal.output import say, say_error, tell_traceback, write_json
-
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, BrokenPipeError):
@@ -143,9 +143,6 @@ def _ended_by(error: BaseException, args: list[str]) -> int:
 
 def _named(error: BaseException) -> tuple[str, str, int]:
     """An error's kind, what to say of it, and the exit code."""
-    from nlpu.errors import NlpuError, described
-    from nlpu.runtime.terminal.output import said
-
     if _is_interrupt(error):
         return "Interrupted", "interrupted", 130
     if isinstance(error, typer.TyperException):

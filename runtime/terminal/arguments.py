@@ -24,19 +24,17 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
 from nlpu.errors import BadOp, ProgramError, Usage, described
 from nlpu.lifting import check_text
 from nlpu.printing import one_line
+from nlpu.runtime.loader import Program
 from nlpu.types.forms import form
 from nlpu.types.json_text import Twice, check_once, normal
 from nlpu.types.result import adapter, choices_of, from_json, result_type
-
-if TYPE_CHECKING:
-    from nlpu.runtime.loader import Program
 
 _BOOLS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -96,7 +94,11 @@ def parameters(program: Program) -> list[Parameter]:
         if get_origin(whole) is Annotated and _is_word(_plain(get_args(whole)[0])):
             kind, bounds = _plain(get_args(whole)[0]), whole
         schema = None if _is_word(kind) else _schema(name, kind)
-        found.append(Parameter(name, kind, parameter.default, many, schema, bounds))
+        found.append(
+            Parameter(
+                name, kind, default=parameter.default, many=many, schema=schema, bounds=bounds
+            )
+        )
     return found
 
 
@@ -120,7 +122,7 @@ def bind(
     places = parameters(program)
     try:
         by_name, ordered = apart(words, named, {place.name: place for place in places})
-        return _bind(program, places, by_name, ordered, texts, opened)
+        return _bind(program, places, by_name, ordered=ordered, texts=texts, opened=opened)
     except Usage as error:
         raise Usage(f"{error}. Usage: {usage(program)}") from None
 

@@ -1,10 +1,8 @@
 """``nlpu bench``: the benchmarks, each imported only when it is asked for.
 
-Two measure against the scripted server of the project's tests, which is not installed: they are
-carried out by the checkout's own command, and say so where there is none.
-
 To add one, write ``runtime/bench/NAME.py`` with a typer ``app``, and enter it in ``BENCHES``. What
-measures the project rather than a user's processor belongs in ``benchmarks/``.
+measures the project rather than a user's processor belongs in ``benchmarks/``, which is not
+installed: it is carried out by the checkout's own command, and says so where there is none.
 """
 
 from __future__ import annotations
@@ -18,17 +16,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from nlpu.errors import MissingPart
+
 BENCHES = {
     "throughput": "A processor at rising concurrency: nlops/s, latency, knee.",
     "programs": "Makespans against bounds, big prompts against small ones.",
     "overhead": "CPU a call costs in this runtime, over a bare client's (in a checkout).",
     "datasheet": "What a model's draws of ops are worth: for the planner, and for people.",
     "reliability": "Accuracy of corrections against their calls, on real models (in a checkout).",
-    "memory": "Recall of evidence in long conversations, by firmware.",
+    "memory": "Recall of evidence in long conversations, by firmware (in a checkout).",
     "compare": "What changed beyond noise between two results.",
     "all": "Throughput, programs and overhead of one processor (in a checkout).",
 }
-IN_CHECKOUT = ("overhead", "all", "reliability")  # these are modules of ``benchmarks``
+IN_CHECKOUT = ("overhead", "all", "reliability", "memory")  # these are modules of ``benchmarks``
 _ANY_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
@@ -68,8 +68,6 @@ def _made(name: str, function: Callable[..., Any], **settings: Any) -> Any:
 
 def _command(name: str) -> Any:
     """The benchmark's command. Raises MissingPart."""
-    from nlpu.errors import MissingPart
-
     if name in IN_CHECKOUT:
         return _made(name, _passed_on, **_ANY_WORDS)
     try:
@@ -86,8 +84,6 @@ def _passed_on(context: typer.Context) -> int:
     import subprocess
     from importlib.util import find_spec
     from pathlib import Path
-
-    from nlpu.errors import MissingPart
 
     try:
         found = find_spec(f"benchmarks.{context.info_name}") and find_spec("benchmarks")

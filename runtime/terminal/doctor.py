@@ -10,6 +10,7 @@ import typer
 
 from nlpu.runtime.settings import NAMES, Settings
 from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.output import console, safe, write_json
 
 if TYPE_CHECKING:
     from nlpu.runtime.terminal.doctor_checks import Check
@@ -33,7 +34,6 @@ def doctor(
 ) -> int:
     """What works now, what more can be had and how, and what is set by whom."""
     from nlpu.runtime.terminal.doctor_checks import check_all
-    from nlpu.runtime.terminal.output import write_json
 
     now = o.settings(engine=engine, model=model, run_dir=run_dir)
     checks = check_all(now, offline)
@@ -122,8 +122,6 @@ def _set(now: Settings) -> Iterator[tuple[str, str]]:
 
 def _print(sections: Iterator[Section]) -> None:
     from rich.text import Text
-
-    from nlpu.runtime.terminal.output import console, safe
 
     out = console()
     colours = {"here": "green", "missing": "red", "to have": "yellow", "to mend": "yellow"}

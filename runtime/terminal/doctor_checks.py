@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from nlpu.engines.models import DEFAULT_MODEL, installed_model, known_models
 from nlpu.errors import NlpuError, UnknownProcessor
 from nlpu.extras import adding
 from nlpu.private import open_to_others
@@ -144,7 +145,14 @@ def _brought(group: str, name: str, names: list[str], version_of: Version) -> Ch
     detail = ", ".join(f"{package} {version}" for package, version in versions.items())
     remedy = how_to_install(name) if group == "extras" else "make install"
     if missing:
-        return Check(group, name, False, f"no {', '.join(missing)}", remedy, _ADDS.get(name, ""))
+        return Check(
+            group,
+            name,
+            False,
+            detail=f"no {', '.join(missing)}",
+            remedy=remedy,
+            adds=_ADDS.get(name, ""),
+        )
     return Check(group, name, True, detail, adds=_ADDS.get(name, ""))
 
 
@@ -157,7 +165,9 @@ def _or_elsewhere(check: Check) -> Check:
     try:
         found = survey()
     except NlpuError as error:
-        return Check("extras", "vllm", False, str(error), check.remedy, check.adds)
+        return Check(
+            "extras", "vllm", False, detail=str(error), remedy=check.remedy, adds=check.adds
+        )
     build = "CPU build" if found.cpu else "GPU build"
     return Check("extras", "vllm", True, f"{build} in {found.prefix}", adds=check.adds)
 
@@ -206,7 +216,6 @@ def _engine(now: Settings, offline: bool, more: Sequence[Check]) -> Check:
 
 
 def _in_process(engine: str, model: str | None) -> Check:
-    from nlpu.engines.models import DEFAULT_MODEL
 
     if engine != "local" and model is None:
         return Check("base", engine, False, "no model is named", "name a folder: --model DIR")
@@ -218,20 +227,27 @@ def _in_process(engine: str, model: str | None) -> Check:
 
 def _models() -> list[Check]:
     """The models that have a name here."""
-    from nlpu.engines.models import known_models
 
     checks = []
     for model in known_models():
         path, how = _found(model.name)
         how = how.removeprefix(f"{model.name} is not on this machine: ")
         adds = f"{model.size_bytes / 1e6:,.0f} MB, {model.licence}, {model.publisher}"
-        checks.append(Check("models", model.name, path is not None, str(path or ""), how, adds))
+        checks.append(
+            Check(
+                "models",
+                model.name,
+                path is not None,
+                detail=str(path or ""),
+                remedy=how,
+                adds=adds,
+            )
+        )
     return checks
 
 
 def _found(model: str) -> tuple[Path | None, str]:
     """Where a model is; if it is not here, why not and how it is had."""
-    from nlpu.engines.models import installed_model
 
     try:
         return installed_model(model).path, ""

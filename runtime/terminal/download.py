@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from nlpu.engines.models import Progress
+from nlpu.engines.models import Progress, fetch_model, installed_model
+from nlpu.errors import NlpuError
+from nlpu.runtime.terminal.output import console, say
 
 _ENGINES = ("local", "transformers")
 
@@ -17,8 +18,6 @@ def have_model(engine: Any, model: str | None) -> None:
     """
     if engine not in _ENGINES or model is None:
         return
-    from nlpu.engines.models import fetch_model, installed_model
-    from nlpu.errors import NlpuError
 
     try:
         installed_model(model)
@@ -34,8 +33,6 @@ class _Bar:
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
         from rich.progress import TimeRemainingColumn as Left
 
-        from nlpu.runtime.terminal.output import console
-
         to = console(to_stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), Left())
         self._shown = Progress(*columns, console=to, transient=True, disable=not to.is_terminal)
@@ -44,7 +41,6 @@ class _Bar:
         return self
 
     def __call__(self, now: Progress) -> None:
-        from nlpu.runtime.terminal.output import say
 
         if now.what not in self._tasks:
             if self._shown.disable:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nlpu.errors import BadOperand, Usage
 from nlpu.runtime.settings import ENGINES, NAMES, Settings, read
 
 if TYPE_CHECKING:
@@ -146,7 +147,6 @@ def reliability_of(
     share: float | None, steps: int, abstain: float, table: bool
 ) -> Reliability | None:
     """What a run is asked for. Raises Usage."""
-    from nlpu.errors import BadOperand, Usage
     from nlpu.reliability import Reliability
 
     try:

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from nlpu import printing
 from nlpu.errors import NlpuError, root_of
 from nlpu.runtime.terminal.stdout import paid_json, results
-from nlpu.types.json_text import readable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,6 +93,8 @@ def write_json(content: Any) -> None:
 
 def json_of(content: Any) -> str:
     """Any content as JSON on one line; what its own serialiser raises is raised."""
+    from nlpu.types.json_text import readable  # pydantic, which ``nlpu --help`` does without
+
     body, out = readable(content), results()
     if out.isatty() or not _encodes(out, body):
         body = json.dumps(json.loads(body))  # \u escapes, so that nothing in it drives a terminal
@@ -116,6 +117,8 @@ def as_text(result: Any) -> str:
         return "yes" if result else "no"
     if isinstance(result, str | int | float) or _speaks(result):
         return str(result)
+    from nlpu.types.json_text import readable  # as above
+
     return readable(result, indent=2)
 
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nlpu.errors import Interrupted
 from nlpu.runtime.settings import KEY_VARIABLE, api_key
 from nlpu.runtime.terminal.options import Json
+from nlpu.runtime.terminal.output import say, write, write_json
 
 if TYPE_CHECKING:
     from nlpu.engines.vllm.server import VllmServer
@@ -32,8 +34,6 @@ def serve(
 ) -> int:
     """Start vLLM on this machine, wait until it answers, and take it down at Ctrl-C."""
     from nlpu.engines.vllm.server import run_server
-    from nlpu.errors import Interrupted
-    from nlpu.runtime.terminal.output import say
 
     ready: list[VllmServer] = []
 
@@ -59,8 +59,6 @@ def _source(model: str) -> str:
 
 def _announce(server: VllmServer, known_key: str | None, as_json: bool) -> None:
     """Say where it is and how to use it; a key is shown only if it was made up just now."""
-    from nlpu.runtime.terminal.output import say, write, write_json
-
     if as_json:
         write_json({"url": server.url, "model": server.model})
     else:

@@ -89,7 +89,7 @@ def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_a_result_without_a_picture_says_so(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    from nlpu.runtime.bench.pictures import draw  # needs matplotlib
+    from nlpu.runtime.bench.plots import draw  # needs matplotlib
 
     with pytest.raises(Usage, match="no picture"):
         draw({"bench": "compare"}, tmp_path / "a.png")

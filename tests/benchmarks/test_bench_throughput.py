@@ -15,7 +15,7 @@ from benchmarks.servers import scripted_server, tokenizer
 from nlpu.errors import Usage
 from nlpu.processor import Processor, open_processor
 from nlpu.runtime.bench import results, throughput, throughput_runs
-from nlpu.runtime.bench.pictures import _rising, draw
+from nlpu.runtime.bench.plots import _rising, draw
 from nlpu.runtime.bench.servers import ROWS, Served, Target, target
 from nlpu.runtime.bench.throughput_profiles import PROFILES, filled, profile, sessions
 from nlpu.testing.scripted import Scripted

@@ -17,7 +17,7 @@ from nlpu.eval.bounds import bounded
 from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.speed import Pace, Reading
 from nlpu.runtime.bench.paces import LEVELS, reading_of, speed_of
-from nlpu.runtime.bench.pictures import draw
+from nlpu.runtime.bench.plots import draw
 from nlpu.runtime.bench.side_by_side import side_by_side, tables
 from nlpu.runtime.bench.throughput_correct import Wanted, measure
 from nlpu.runtime.bench.throughput_correct import tables as correct_tables

@@ -47,13 +47,22 @@ def go():
 CLOSING = """
 from pathlib import Path
 from nlpu.runtime import Computer
-from nlpu.runtime.terminal.run.execute import Job, carry_out
+from nlpu.runtime.loader import Program
+from nlpu.runtime.terminal.run.execute import carry_out
+from nlpu.runtime.terminal.run.job import Job
+from nlpu.runtime.terminal.run.machine import Machine
 
 class Closing(Computer):
     def close(self):
         raise KeyboardInterrupt
 
-carry_out(Job(Closing("scripted"), lambda machine, _: machine.start(lambda: "late"), Path()))
+class Here(Machine):
+    def computer(self, person=None):
+        return Closing("scripted")
+
+program = Program("late", lambda: "late", streams=False)
+begin = lambda computer, _: computer.start(program.function)
+carry_out(Job(program, begin, Here("scripted", None, Path())))
 """
 
 

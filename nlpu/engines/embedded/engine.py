@@ -17,7 +17,7 @@ Rules
    its next token. ``close`` ends a download, and the program's end what nobody closed.
 5. Temperature before what cuts the tail (``parameters``): the order and the meaning that vLLM gives
    them, so that settings mean the same on every engine.
-6. Where the choices are weighed (``choosing.py``), a listener hears the answer when it is settled.
+6. Where the choices are weighed (``choice_odds``), a listener hears the answer when it is settled.
 7. One event loop uses an engine; any may close it.
 """
 
@@ -32,15 +32,15 @@ from functools import partial
 from typing import Any, cast
 
 from nlpu.checks import COUNT, FUNCTION, check, maybe
-from nlpu.engines.embedded.choosing import (
+from nlpu.engines.embedded.choice_odds import (
     Beginnings,
     choices_in,
     choosing,
     is_settled,
     weighed_reply,
 )
-from nlpu.engines.embedded.heard import Heard
 from nlpu.engines.embedded.llama import Llama
+from nlpu.engines.embedded.partial_reply import Heard
 from nlpu.engines.embedded.slots import Place, Slots
 from nlpu.engines.embedded.threads import Threads, leaving
 from nlpu.engines.embedded.vocabulary import vocabulary

@@ -1,7 +1,5 @@
 """Models by their names: files on this machine, on the Hugging Face hub, and a few known ones."""
 
-from __future__ import annotations
-
 from nlpu.engines.models.files import ModelFiles
 from nlpu.engines.models.find import fetch_model, installed_model
 from nlpu.engines.models.known import DEFAULT_MODEL, KnownModel, known_models

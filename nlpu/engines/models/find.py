@@ -80,10 +80,7 @@ def fetch_model(name: str | None, tell: Tell | None = None) -> ModelFiles:
 
 def fetch_known(model: KnownModel, tell: Tell | None = None) -> ModelFiles:
     """Return a model of the table, from the hub, else from the registry's parts."""
-    from nlpu.engines.models import (
-        hub,  # here: most names need no download
-        parts,  # here: most names need no download
-    )
+    from nlpu.engines.models import hub, wheels  # here: most names need no download
 
     if here := _known(model, tell):
         return here
@@ -96,7 +93,7 @@ def fetch_known(model: KnownModel, tell: Tell | None = None) -> ModelFiles:
             raise
         refused = error
     try:
-        return parts.fetch(model, tell)
+        return wheels.fetch(model, tell)
     except StorageFailed:
         raise
     except HostError as error:
@@ -139,9 +136,9 @@ def _read(name: str | None) -> KnownModel | Path | HubName:
 def _known(model: KnownModel, tell: Tell | None = None) -> ModelFiles | None:
     if model.wheel:
         return _in_wheel(model, tell)
-    from nlpu.engines.models import parts
+    from nlpu.engines.models import wheels
 
-    if here := parts.joined(model):
+    if here := wheels.joined(model):
         return here
     found = hub_cache.cached(_on_hub(model), model.sha256)
     return found and replace(found, name=model.name)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nlpu.errors import BadOperand, Usage
+from nlpu.printing import counted
 from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.output import say
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
@@ -78,12 +81,13 @@ def evaluate(
 
     It is a run like any other: journaled, within its limits, and resumed by nlpu resume.
     """
-    from nlpu.errors import BadOperand, Usage
     from nlpu.runtime.eval.answers import make_answers
     from nlpu.runtime.naming import described
     from nlpu.runtime.terminal.eval.outcome import ends_of, facts_of, prepared
     from nlpu.runtime.terminal.eval.subjects import score_of, subject_of
-    from nlpu.runtime.terminal.run.machine import Machine, can_of, carry
+    from nlpu.runtime.terminal.run.execute import carry_out
+    from nlpu.runtime.terminal.run.job import Job
+    from nlpu.runtime.terminal.run.machine import Machine, can_of
 
     lead_prints_to_stderr()
     now = o.settings(
@@ -125,13 +129,11 @@ def evaluate(
         return computer.start(loaded.function, cases, budget=budget, header=whole, stream=stream)
 
     ends = ends_of(loaded, now.run_dir, kept, html)
-    return carry(loaded, begin, machine, as_json, seconds=budget.seconds, **ends)
+    return carry_out(Job(loaded, begin, machine, as_json, seconds=budget.seconds, **ends))
 
 
 def _names(models: str | None, model: str | None) -> tuple[str, ...]:
     """The models of ``--models``. Raises Usage."""
-    from nlpu.errors import Usage
-
     names = [] if models is None else [name.strip() for name in models.split(",")]
     if models is not None and (not all(names) or len(set(names)) < len(names)):
         raise Usage("--models takes names that differ, divided by commas: --models a,b")
@@ -142,11 +144,8 @@ def _names(models: str | None, model: str | None) -> tuple[str, ...]:
 
 def _table(subject: Named) -> tuple[Case, ...]:
     """The truth table of a standard op; how short it is is said. Raises Usage."""
-    from nlpu.errors import Usage
     from nlpu.eval.questions import called
     from nlpu.isa import TRUTH_TABLES
-    from nlpu.printing import counted
-    from nlpu.runtime.terminal.output import say
 
     tables = {op.name: cases for op, cases in TRUTH_TABLES.items()}
     name = called(subject.found)
@@ -165,7 +164,6 @@ def _cases(data: Path, subject: Named, *against: Named) -> tuple[Case, ...]:
     from nlpu.eval.questions import called, takes_choices
     from nlpu.ops.op import Op
     from nlpu.runtime.eval.evaluation import check_ops
-    from nlpu.runtime.terminal.output import say
 
     found, name = cases_of(data), called(subject.found)
     several = len({case.op for case in found}) > 1

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Usage
 from nlpu.runtime.eval.evaluation import Evaluation, contestants_of
+from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.journal.where import Place
 from nlpu.runtime.loader import Program, file_of
 from nlpu.runtime.terminal.eval.subjects import Named, score_of, subject_of
+from nlpu.runtime.terminal.output import say
 from nlpu.runtime.terminal.show.archive import EVALUATION, Record, find
 
 if TYPE_CHECKING:
     from nlpu.eval.scores import Report
-    from nlpu.runtime.handle import Run
 
 
 def prepared(subjects: Sequence[Named], metric: Named, models: Sequence[str]) -> Program:
@@ -67,7 +68,7 @@ def evaluation_of(record: Record, files: Mapping[Path, str]) -> Program:
 def ends_of(
     loaded: Program, run_dir: Place, known: Record | Path | None, html: Path | None = None
 ) -> dict[str, Any]:
-    """What ``carry`` is told to do at the end: tell what there is, keep answers, write the page.
+    """What a ``Job`` does at its end: tell what there is, keep answers, write the page.
 
     known: the file of answers, or the run that is gone on with and says which.
     """
@@ -93,8 +94,6 @@ def ends_of(
 def _keep(path: Path, run: Run, record: Record) -> None:
     """Add the answers of a run to a file."""
     from nlpu.runtime.eval.answers import add_answers, answers_in
-    from nlpu.runtime.handle import state_of  # here: looking needs a computer
-    from nlpu.runtime.terminal.output import say
 
     added = add_answers(path, answers_in(state_of(run).root.subtree()))
     say(f"{len(record.past.taken)} answers were in {path}, {added} are new there")
@@ -103,7 +102,6 @@ def _keep(path: Path, run: Run, record: Record) -> None:
 def _write(path: Path, report: Report, name: str) -> None:
     from nlpu.runtime.terminal.eval.score_page import page_of
     from nlpu.runtime.terminal.files import write_file
-    from nlpu.runtime.terminal.output import say
 
     write_file(path, page_of(report, name))
     say(f"the report is in {path}; open it in any browser")

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nlpu.errors import Usage
 from nlpu.runtime.terminal.memory.pages import facts, heading, print_found, print_stats
 from nlpu.runtime.terminal.notice import notice
 from nlpu.runtime.terminal.options import Json, settings
+from nlpu.runtime.terminal.output import console, say, write, write_json
 
 if TYPE_CHECKING:
     from nlpu.memory.controller import Memory
@@ -65,7 +67,6 @@ def ingest(
 
     from nlpu.label import UNTRUSTED, USER
     from nlpu.memory.ingest import ingest as take
-    from nlpu.runtime.terminal.output import say, write, write_json
 
     with open_memory(store, embedder, new=True) as memory:
         with _progress("reading") as step:
@@ -103,9 +104,6 @@ def search(
     as_json: Json = False,
 ) -> int:
     """The pages that fit a question, best first."""
-    from nlpu.errors import Usage
-    from nlpu.runtime.terminal.output import say, write_json
-
     if firmware == "iterative":
         raise Usage("iterative asks a model: use it in a program, with Memory(..., firmware=...)")
     if not question.strip():
@@ -134,8 +132,6 @@ def show(
     as_json: Json = False,
 ) -> int:
     """The page at an address."""
-    from nlpu.runtime.terminal.output import console, write, write_json
-
     with open_memory(store) as memory:
         pages = [memory.read(address)]
         if around:
@@ -154,8 +150,6 @@ def show(
 @app.command()
 def stats(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
     """The levels: what they hold, how they were used, how often what was wanted was there."""
-    from nlpu.runtime.terminal.output import write_json
-
     with open_memory(store, embedder) as memory:
         rows = memory.levels.table()
     if as_json:
@@ -168,8 +162,6 @@ def stats(store: Store = None, embedder: Embedder = None, as_json: Json = False)
 @app.command()
 def check(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
     """Whether the levels are whole and agree."""
-    from nlpu.runtime.terminal.output import say, write, write_json
-
     with open_memory(store, embedder) as memory:
         faults = memory.check()
         pages = memory.levels.disk.count()
@@ -187,8 +179,6 @@ def check(store: Store = None, embedder: Embedder = None, as_json: Json = False)
 @app.command()
 def rebuild(store: Store = None, embedder: Embedder = None, as_json: Json = False) -> int:
     """Make the vector index again from the pages."""
-    from nlpu.runtime.terminal.output import write, write_json
-
     with open_memory(store, embedder) as memory, _progress("embedding") as step:
         pages = memory.levels.index.rebuild(step)
     if as_json:
@@ -209,8 +199,6 @@ def migrate(
     as_json: Json = False,
 ) -> int:
     """Change a store's embedder."""
-    from nlpu.runtime.terminal.output import write, write_json
-
     with open_memory(store) as memory, _progress("embedding") as step:
         pages = memory.levels.index.migrate(embedder, portable, step)
     if as_json:
@@ -228,9 +216,7 @@ def forget(
     as_json: Json = False,
 ) -> int:
     """Forget a page, or all pages of a file, and what was made of them alone, on every level."""
-    from nlpu.errors import Usage
     from nlpu.memory.ingest import name_of
-    from nlpu.runtime.terminal.output import write, write_json
 
     with open_memory(store, embedder) as memory:
         gone = memory.forget(name_of(what)) or memory.forget(name_of(os.path.realpath(what)))
@@ -247,8 +233,6 @@ def forget(
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr, where a person sees it."""
     from rich.progress import Progress
-
-    from nlpu.runtime.terminal.output import console
 
     out = console(to_stderr=True)
     with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from nlpu.runtime.terminal.output import console, one_line, safe
+
 if TYPE_CHECKING:
     from nlpu.memory.firmware import Found
     from nlpu.memory.store.page import Page
@@ -35,7 +37,6 @@ def when(page: Page) -> datetime:
 
 
 def heading(page: Page) -> str:
-    from nlpu.runtime.terminal.output import safe
 
     place = f"{page.source}[{page.start}:{page.stop}]" if page.source else "no source"
     told = facts(page)
@@ -45,7 +46,6 @@ def heading(page: Page) -> str:
 
 
 def print_found(found: list[Found]) -> None:
-    from nlpu.runtime.terminal.output import console, one_line
 
     out = console()
     for each in found:
@@ -55,8 +55,6 @@ def print_found(found: list[Found]) -> None:
 
 def print_stats(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
-
-    from nlpu.runtime.terminal.output import console
 
     table = Table(box=None, pad_edge=False)
     for place, title in enumerate(rows[0]):

@@ -48,7 +48,9 @@ def _text(name: str) -> Operand:
 
 def _op(text: str, *places: Operand) -> Op[str]:
     sampling = Sampling(ANSWER_TOKENS, repetition_penalty=1.1)  # for small models
-    return Op("say", text, places, result_type(str), sampling, "trim")
+    return Op(
+        "say", text, operands=places, result=result_type(str), sampling=sampling, at_limit="trim"
+    )
 
 
 def has_chats() -> bool:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nlpu.errors import Usage
 from nlpu.runtime.settings import NAMES, api_key
 from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.output import say
 from nlpu.runtime.terminal.run.interrupt import raise_from_here
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr, results
 
@@ -67,9 +69,9 @@ def repl(
             engine,
             model,
             now.run_dir,
-            o.budget_of(now),
-            durable,
-            api_key(),
+            budget=o.budget_of(now),
+            durable=durable,
+            api_key=api_key(),
             is_terminal=sys.stdin.isatty() and results().isatty(),
             person=person(),
             again=given,
@@ -88,7 +90,6 @@ def repl(
 
 def _session(now: Now, name: str | None) -> Record | None:
     """The session asked for, if one was. Raises Usage."""
-    from nlpu.errors import Usage
     from nlpu.runtime.terminal.show.archive import SESSION, find
     from nlpu.runtime.terminal.show.run_folder import summaries
 
@@ -107,7 +108,6 @@ def _session(now: Now, name: str | None) -> Record | None:
 
 def converse(console: Console) -> None:
     """Lines from a person, until Ctrl-D or quit."""
-    from nlpu.runtime.terminal.output import say
     from nlpu.runtime.terminal.repl import views as looks
     from nlpu.runtime.terminal.repl.prompt import reader
 
@@ -127,7 +127,6 @@ def converse(console: Console) -> None:
 def _batch(console: Console) -> None:
     """Lines from a pipe: values to stdout, and no prompts. Ctrl-C ends it."""
     from nlpu.runtime.terminal.inputs import checked
-    from nlpu.runtime.terminal.output import say
 
     for line in sys.stdin.buffer:
         console.do(checked(line, "stdin", may_be_empty=True).rstrip("\r\n"))

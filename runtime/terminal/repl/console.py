@@ -132,7 +132,14 @@ class Console(State):
                 self._fail(f"{entry.name}: {entry.error}")
 
     def _under_way(self, session: Session, run: Run, shows: bool) -> UnderWay:
-        return UnderWay(session, run, self.gate, self._events, shows, self.settings.person)
+        return UnderWay(
+            session,
+            run,
+            gate=self.gate,
+            events=self._events,
+            shows=shows,
+            person=self.settings.person,
+        )
 
     def _attend(self, under_way: UnderWay) -> None:
         word = under_way.wait()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
@@ -27,11 +26,9 @@ from nlpu.runtime.journal.places import local
 from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.arguments import parameters
 from nlpu.runtime.terminal.output import one_line, said, say
+from nlpu.runtime.terminal.repl.console import Console
 from nlpu.runtime.terminal.repl.lines import COMMANDS, parse
 from nlpu.types.result import choices_of
-
-if TYPE_CHECKING:
-    from nlpu.runtime.terminal.repl.console import Console
 
 HISTORY = "repl_history"  # in the run directory
 _WORD = re.compile(r"\S*$")

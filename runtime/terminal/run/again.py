@@ -6,14 +6,9 @@ from typing import TYPE_CHECKING
 
 from nlpu.runtime.terminal import options as o
 from nlpu.runtime.terminal.run.command import Changed, Trace
-from nlpu.runtime.terminal.run.machine import (
-    Machine,
-    again_of,
-    carry,
-    found,
-    loaded_again,
-    machine_of,
-)
+from nlpu.runtime.terminal.run.earlier import again_of, found, loaded_again, machine_of
+from nlpu.runtime.terminal.run.job import Job
+from nlpu.runtime.terminal.run.machine import Machine
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 
 if TYPE_CHECKING:
@@ -38,6 +33,7 @@ def resume(
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
     from nlpu.runtime.terminal.eval.outcome import ends_of
+    from nlpu.runtime.terminal.run.execute import carry_out
     from nlpu.runtime.terminal.run.trust import admit
     from nlpu.runtime.terminal.show.archive import EVALUATION
 
@@ -56,7 +52,6 @@ def resume(
     loaded = loaded_again(record, files)
     args, kwargs = record.arguments(loaded.function)
     header = record.past.header
-    again = again_of(engine, model)
 
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(
@@ -71,18 +66,19 @@ def resume(
 
     machine = machine_of(record, Machine(engine, model, now.run_dir, sheets=sheets))
     more = ends_of(loaded, now.run_dir, record) if record.program == EVALUATION else {}
-    return carry(
+    job = Job(
         loaded,
         begin,
         machine,
         as_json,
-        again=again,
-        seconds=now.seconds,
-        foretold=header.get("forecast"),
-        name=record.name,
         traces=trace,
+        again=again_of(engine, model),
+        name=record.name,
+        seconds=now.seconds,
+        forecast=header.get("forecast"),
         **more,
     )
+    return carry_out(job)
 
 
 def replay(
@@ -96,6 +92,7 @@ def replay(
     as_json: o.Json = False,
 ) -> int:
     """Run a finished program again from its journal, making no call: the same bytes."""
+    from nlpu.runtime.terminal.run.execute import carry_out
     from nlpu.runtime.terminal.run.recorded_engine import engines_of
     from nlpu.runtime.terminal.run.trust import admit
 
@@ -113,4 +110,5 @@ def replay(
     def begin(computer: Computer, stream: bool) -> Run:
         return computer.resume(record.name, loaded.function, *args, **kwargs, replay=True)
 
-    return carry(loaded, begin, machine, as_json, is_replay=True, name=record.name, traces=trace)
+    job = Job(loaded, begin, machine, as_json, replay=True, traces=trace, name=record.name)
+    return carry_out(job)

@@ -15,17 +15,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
 from nlpu.engines import named_engine
 from nlpu.private import make_dir, make_file
-from nlpu.processor import FREE, Price
+from nlpu.processor import FREE
 from nlpu.reliability import Reliability
 from nlpu.runtime.journal.header import result_text
 from nlpu.runtime.journal.places import local
-from nlpu.runtime.journal.where import Place
 from nlpu.runtime.observe.forecast import Forecast, Interval, forecast
 from nlpu.runtime.observe.receipt import Receipt
 from nlpu.runtime.observe.samples import Experience
@@ -33,6 +32,7 @@ from nlpu.runtime.scheduler.budget import Budget
 from nlpu.runtime.settings import api_key
 from nlpu.runtime.terminal.download import have_model
 from nlpu.runtime.terminal.output import console, say
+from nlpu.runtime.terminal.run.machine import Machine
 from nlpu.runtime.terminal.run.recorded_engine import Recorded, remembered
 from nlpu.runtime.terminal.show.archive import Record, find
 from nlpu.runtime.terminal.show.run_folder import summaries
@@ -41,21 +41,6 @@ from nlpu.wire import Capabilities
 _NEWEST = 50  # earlier runs that are read
 Bound = tuple[list[Any], dict[str, Any]]
 _UNITS = ("calls", "nlops", "prompt_tokens", "completion_tokens", "seconds", "money")
-
-
-class Machine(Protocol):
-    """Where the run would be made."""
-
-    @property
-    def engine(self) -> Any: ...
-    @property
-    def model(self) -> str | None: ...
-    @property
-    def run_dir(self) -> Place: ...
-    @property
-    def price(self) -> Price | None: ...
-    @property
-    def sheets(self) -> Path | None: ...
 
 
 def made(

@@ -44,7 +44,7 @@ from nlpu.runtime.terminal.run.each_inputs import Record, check_source, listed, 
 from nlpu.runtime.terminal.run.each_results import Results
 from nlpu.runtime.terminal.run.each_shown import Shown
 from nlpu.runtime.terminal.run.each_told import Ended, note, tell
-from nlpu.runtime.terminal.run.execute import place_words
+from nlpu.runtime.terminal.run.job import place_words
 
 if TYPE_CHECKING:
     from nlpu.reliability import Reliability

@@ -29,6 +29,7 @@ from nlpu.runtime.journal import own
 from nlpu.runtime.journal.header import digest_of_source
 from nlpu.runtime.loader import digest_of, file_of, source_of
 from nlpu.runtime.settings import KEY_VARIABLE, api_key, read
+from nlpu.runtime.terminal.output import say
 from nlpu.runtime.terminal.show.archive import EVALUATION, SESSION, Record
 
 
@@ -154,7 +155,6 @@ def _url(record: Record) -> str:
 def _ask(told: list[str], yes: str) -> None:
     """Raises NeedsPerson but for a yes."""
     from nlpu.runtime.drivers.approval import lined
-    from nlpu.runtime.terminal.output import say
     from nlpu.runtime.terminal.run.person import chosen, person
 
     if person() is None:

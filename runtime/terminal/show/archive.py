@@ -188,7 +188,7 @@ def read(path: Where, strict: bool = False, name: str = "") -> list[Record]:
             raise
         past = Past(header={"program": "?", "started_s": changed_s(path)})
         status = "damaged" if isinstance(error, JournalDamaged) else "unreadable"
-        return [Record(path.stem, past, {}, status, 0.0, str(error))]
+        return [Record(path.stem, past, texts={}, status=status, seconds=0.0, damage=str(error))]
 
 
 def _runs_of(path: Where, only: int | None) -> list[Record]:

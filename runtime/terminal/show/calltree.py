@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.text import Text
+from rich.tree import Tree
 
 from nlpu.printing import cut, folded, one_line
 from nlpu.runtime.graph.usage import Cost, cost_of
 from nlpu.runtime.journal.records import PastCall
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
-
-if TYPE_CHECKING:
-    from rich.tree import Tree
-
-    from nlpu.runtime.terminal.show.archive import Record
+from nlpu.runtime.terminal.show.archive import Record
 
 _WIDTH = 46
 _REASON = 400  # of why a call failed
@@ -85,7 +84,7 @@ def _call(record: Record, past: PastCall) -> Call:
     if past.key in record.past.taken and past.number:
         state = "taken"
     text = f"{outcome.fault}: {outcome.message}" if outcome.fault else record.texts[outcome.text]
-    return Call(past, op, state, cost_of(outcome.usage), text, outcome.text)
+    return Call(past, op, state, cost=cost_of(outcome.usage), text=text, result=outcome.text)
 
 
 def in_order(position: str) -> list[tuple[int, str]]:
@@ -124,8 +123,6 @@ def _facts(sums: Counter[str]) -> dict[str, Any]:
 
 def tree_of(record: Record, most: int | None, width: int = 80) -> Tree:
     """The calls under the parts that issued them, failures first; at most ``most`` of one part."""
-    from rich.text import Text
-    from rich.tree import Tree
 
     root = Tree(Text("main"))
     branches: dict[str, Tree] = {"main": root}
@@ -158,7 +155,6 @@ def _top(part: str) -> str:
 
 def _branch(branches: dict[str, Tree], path: str) -> Tree:
     """The branch of a path, with those above it."""
-    from rich.text import Text
 
     found = branches.get(path)
     if found is None:

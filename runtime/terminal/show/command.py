@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nlpu.printing import safe
+from nlpu.errors import Usage
+from nlpu.printing import columns, counted, figure, folded, one_line, safe
 from nlpu.runtime.terminal import options as o
+from nlpu.runtime.terminal.output import console, say, write, write_json
 
 if TYPE_CHECKING:
     from nlpu.runtime.journal.where import Place
@@ -61,9 +63,6 @@ def prune_runs(
     as_json: o.Json = False,
 ) -> int:
     """Remove journals that did not change for so long, with all their runs."""
-    from nlpu.errors import Usage
-    from nlpu.printing import counted
-    from nlpu.runtime.terminal.output import say, write, write_json
     from nlpu.runtime.terminal.show.pruning import age_s, prune, told_of
 
     if keep not in (None, "failed"):
@@ -95,7 +94,6 @@ def list_runs(
     of: str = "",
 ) -> int:
     """List the runs of a place, or of one journal there."""
-    from nlpu.runtime.terminal.output import say, write_json
     from nlpu.runtime.terminal.show.run_folder import summaries
 
     found, unread = summaries(place, limit, every=every, of=of)
@@ -134,9 +132,6 @@ def _summary(record: Record, calls: int, nlops: float) -> dict[str, Any]:
 
 def _print_runs(found: list[Summary]) -> None:
     """A line of facts for each, and one of what it was given and gave."""
-    from nlpu.printing import columns, figure, one_line
-    from nlpu.runtime.terminal.output import console, say, write
-
     edited = ["from"] if any(each.record.origin for each in found) else []
     rows = [["run", "program", "status", "calls", "nlops", "started", "seconds", *edited]]
     for each in found:
@@ -204,7 +199,6 @@ def show(
     Of a batch (NAME.*) all runs are listed.
     --html, --trace, --dag, --program and --labels replay the program, without any call.
     """
-    from nlpu.runtime.terminal.output import write_json
     from nlpu.runtime.terminal.show.archive import find
 
     files = {"html": html, "trace": trace, "dag": dag, "otel": otel}
@@ -244,8 +238,6 @@ def show(
 
 def _check_asked(runs: int, live: bool, wanted: dict[str, Any], others: int) -> None:
     """Raise Usage for what show does not do at once."""
-    from nlpu.errors import Usage
-
     if runs > 2 or (runs == 2 and (live or wanted or others)):
         raise Usage("show takes one run, or two alone, to be compared; see: nlpu show --help")
     if live and wanted:
@@ -263,7 +255,6 @@ def _admit_look(record: Record, trust: bool, asks: bool, wanted: dict[str, Any])
 
 
 def _watch(record: Record, as_json: bool) -> None:
-    from nlpu.runtime.terminal.output import write_json
     from nlpu.runtime.terminal.show.watch import picture_of, watch
 
     if as_json:
@@ -274,8 +265,6 @@ def _watch(record: Record, as_json: bool) -> None:
 
 def _compare(one: Record, other: Record, every: bool, as_json: bool) -> None:
     """Both ways end with 0: that runs differ is no failure."""
-    from nlpu.printing import folded
-    from nlpu.runtime.terminal.output import console, safe, write, write_json
     from nlpu.runtime.terminal.show.difference import difference_of, lines_of
 
     found, width = difference_of(one, other), console().width
@@ -313,8 +302,6 @@ def _parsed(text: str) -> Any:
 
 
 def _print_details(record: Record, every: bool) -> None:
-    from nlpu.printing import folded
-    from nlpu.runtime.terminal.output import console, safe, write
     from nlpu.runtime.terminal.show.calltree import tree_of
 
     out = console()
@@ -337,8 +324,6 @@ def _compare_forecast(foretold: Any, receipt: dict[str, Any]) -> None:
 
 
 def _heading(record: Record) -> list[str]:
-    from nlpu.printing import counted, figure, one_line
-    from nlpu.runtime.terminal.output import safe
 
     line, header = _summary(record, record.calls, record.nlops), record.past.header
     faults = sum(bool(outcome.fault) for outcome in record.past.paid)
@@ -373,7 +358,6 @@ def _given_and_gave(record: Record) -> dict[str, str]:
 
 
 def _receipt_table(receipt: dict[str, Any], width: int) -> str:
-    from nlpu.printing import columns
 
     titles = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens", "service_s")
     rows = [["op", *(title.replace("_tokens", " tok").replace("_", " ") for title in titles)]]

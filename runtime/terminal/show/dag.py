@@ -25,13 +25,14 @@ from operator import or_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import Usage
+from nlpu.runtime.computer import Computer
+from nlpu.runtime.handle import Run, state_of
+from nlpu.runtime.terminal.show.archive import Record
+from nlpu.runtime.terminal.show.calltree import calls_of
 
 if TYPE_CHECKING:
     import networkx as nx
 
-    from nlpu.runtime.computer import Computer
-    from nlpu.runtime.handle import Run
-    from nlpu.runtime.terminal.show.archive import Record
 
 ISOLATED = "message_array_with_responses"  # each request stands for itself
 Session = tuple[str, ...]  # positions of calls, one after the other
@@ -67,8 +68,6 @@ def dag_of(record: Record) -> Dag:
 def _requests(record: Record, computer: Computer, run: Run) -> dict[str, dict[str, Any]]:
     """What each call sent, by its position."""
     from nlpu.runtime.graph.node import Node
-    from nlpu.runtime.handle import state_of
-    from nlpu.runtime.terminal.show.calltree import calls_of
 
     state, found = state_of(run), {}
     ops = {

@@ -33,8 +33,8 @@ from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.header import source_digest
 from nlpu.runtime.journal.where import Place
 from nlpu.runtime.journal.witness import side_of
+from nlpu.runtime.terminal.run.earlier import loaded_again
 from nlpu.runtime.terminal.run.interrupt import stop
-from nlpu.runtime.terminal.run.machine import loaded_again
 from nlpu.runtime.terminal.run.recorded_engine import engines_of
 from nlpu.runtime.terminal.run.trust import doubt_of, files_of
 from nlpu.runtime.terminal.show.archive import Record

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.printing import counted
 from nlpu.runtime.terminal.files import write_file
@@ -14,9 +15,6 @@ from nlpu.runtime.terminal.show.edges import Shape, shape_of
 from nlpu.runtime.terminal.show.report import report_of
 from nlpu.runtime.terminal.show.trace import trace_of
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def export(record: Record, wanted: Mapping[str, Any], as_json: bool) -> None:

@@ -21,14 +21,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nlpu.errors import ProgramError, Refused
 from nlpu.label import USER, Label
 from nlpu.ops.op import Call
 from nlpu.printing import columns
+from nlpu.runtime.computer import Computer
+from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.driver import Drive
 from nlpu.runtime.graph.node import Node, Scope
+from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.journal.edits import label_of_text
 from nlpu.runtime.terminal import output
 from nlpu.runtime.terminal.show.archive import Record
@@ -36,11 +39,6 @@ from nlpu.runtime.terminal.show.calltree import in_order
 from nlpu.runtime.terminal.show.edges import replayed
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 from nlpu.value import Value, peek_error, peek_label
-
-if TYPE_CHECKING:
-    from nlpu.runtime.computer import Computer
-    from nlpu.runtime.drivers.approval import ExactCall
-    from nlpu.runtime.handle import Run
 
 _GROWN = ("map", "reduce")  # scopes that are no program: calls of a list's items
 _MOST_NODES = 12  # listed, unless all are asked for
@@ -77,7 +75,6 @@ def show_labels(record: Record, every: bool, as_json: bool) -> None:
 
 
 def _told(computer: Computer, run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
-    from nlpu.runtime.handle import state_of  # here: looking needs a computer
 
     nodes = sorted(state_of(run).root.subtree(), key=lambda node: in_order(node.position))
     refused = [

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.errors import ProgramError
+from nlpu.runtime.computer import Computer
+from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.plans.format import write
 from nlpu.runtime.plans.plan import Outside, Plan
 from nlpu.runtime.plans.trace import plan_of
@@ -15,17 +17,12 @@ from nlpu.runtime.terminal.show.archive import Record
 from nlpu.runtime.terminal.show.edges import replayed
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 
-if TYPE_CHECKING:
-    from nlpu.runtime.computer import Computer
-    from nlpu.runtime.handle import Run
-
 
 def write_out(record: Record, as_json: bool) -> None:
     """Print the program's text, and say what is left out of it. Raises NlpuError."""
     lead_prints_to_stderr()
 
     def look(computer: Computer, run: Run, arguments: dict[str, Any]) -> Plan:
-        from nlpu.runtime.handle import state_of  # here: looking needs a computer
 
         return plan_of(state_of(run), arguments)
 

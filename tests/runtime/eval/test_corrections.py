@@ -19,8 +19,8 @@ from nlpu.eval.votes import Ahead, Rule, fold
 from nlpu.isa import judge
 from nlpu.label import UNTRUSTED, USER
 from nlpu.runtime import Budget
+from nlpu.runtime.eval.cascades import cascade, fallback
 from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
-from nlpu.runtime.eval.turns import cascade, fallback
 from nlpu.testing.scripted import Seen
 from nlpu.value import literal
 

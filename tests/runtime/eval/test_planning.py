@@ -16,9 +16,9 @@ from nlpu.eval.cases import cases_of
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
 from nlpu.eval.votes import Ahead, Majority
 from nlpu.isa import judge
+from nlpu.runtime.eval.cascades import cascade, fallback
 from nlpu.runtime.eval.corrections import Corrected, Unsure, ahead_by, majority
 from nlpu.runtime.eval.planning import draw_sheet, ladder, try_recipes
-from nlpu.runtime.eval.turns import cascade, fallback
 from nlpu.testing.scripted import Seen
 
 CASES = [({"text": f"case {number}"}, "red") for number in range(120)]

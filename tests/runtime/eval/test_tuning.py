@@ -23,8 +23,8 @@ from nlpu import (
     variant,
 )
 from nlpu.eval.bounds import NotMeasured
-from nlpu.runtime.eval.divided import divided
 from nlpu.runtime.eval.tuning import Tuned
+from nlpu.runtime.eval.tuning_cases import divided
 from nlpu.testing.scripted import Say, Seen
 
 __all__ = ["nlpu"]

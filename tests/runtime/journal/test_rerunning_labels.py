@@ -12,7 +12,7 @@ from terminal_fixture import Terminal, nlpu
 from nlpu.label import UNTRUSTED, USER
 from nlpu.runtime import Run
 from nlpu.runtime.journal.edits import Edits
-from nlpu.runtime.terminal.run.execute import NEEDS_PERSON
+from nlpu.runtime.terminal.run.tell import NEEDS_PERSON
 from nlpu.testing.scripted import Scripted
 
 __all__ = ["nlpu"]  # a fixture

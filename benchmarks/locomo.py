@@ -48,7 +48,9 @@ def read_talk(path: Path) -> Talk:
         for turn in session["turns"]:
             text = f"{turn['speaker']}: {turn['text']}"
             stop = start + len(text)
-            pages[turn["id"]] = Page(text, f"session {number}", start, stop, when, USER)
+            pages[turn["id"]] = Page(
+                text, source=f"session {number}", start=start, stop=stop, time_s=when, label=USER
+            )
             start = stop + 1
     questions = [
         Question(entry["question"], frozenset(entry["evidence"]), str(entry.get("answer", "")))
