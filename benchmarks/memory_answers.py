@@ -24,11 +24,11 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from benchmarks import memory as recall
 from benchmarks.command import carry_out
-from benchmarks.locomo import CONTEXT_TOKENS, CUTS, Question, Result, Talk, score, words_of
 from nlpu import Computer, Memory, ModelError, Value, nlop
 from nlpu.memory.firmware import open_firmware
+from nlpu.runtime.bench import memory as recall
+from nlpu.runtime.bench.locomo import CONTEXT_TOKENS, CUTS, Question, Result, Talk, score, words_of
 from nlpu.runtime.bench.results import AsJson, deliver, processor
 from nlpu.runtime.terminal.options import Engine, Model
 

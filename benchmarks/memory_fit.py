@@ -10,12 +10,12 @@ from typing import Any
 
 import typer
 
-from benchmarks import memory as recall
 from benchmarks.command import carry_out
 from benchmarks.gates import at_least
-from benchmarks.locomo import CUTS, Result, Talk, score
 from nlpu import Memory, Usage
 from nlpu.memory.firmware import hybrid
+from nlpu.runtime.bench import memory as recall
+from nlpu.runtime.bench.locomo import CUTS, Result, Talk, score
 from nlpu.runtime.bench.results import AsJson, deliver
 
 GATE = 0.62  # recall at 10

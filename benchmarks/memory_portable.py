@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command import carry_out, printing
-from benchmarks.locomo import Talk, read_talk
 from nlpu.memory.store.embedders import Embedder, open_embedder
 from nlpu.memory.store.relative import Relative, choose_anchors
+from nlpu.runtime.bench.locomo import Talk, read_talk
 from nlpu.runtime.bench.report import circumstances
 
 _CUT = 10

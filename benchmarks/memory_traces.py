@@ -29,9 +29,9 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.command import carry_out
-from benchmarks.locomo import read_talk
 from benchmarks.memory_replay import Access, Uses, firmware_hits, hits
 from nlpu import Computer, FakeClock, Memory
+from nlpu.runtime.bench.locomo import read_talk
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.options import Json

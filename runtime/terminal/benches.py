@@ -1,8 +1,10 @@
 """``nlpu bench``: the benchmarks, each imported only when it is asked for.
 
+Two measure against the scripted server of the project's tests, which is not installed: they are
+carried out by the checkout's own command, and say so where there is none.
+
 To add one, write ``runtime/bench/NAME.py`` with a typer ``app``, and enter it in ``BENCHES``. What
-measures the project rather than a user's processor belongs in ``benchmarks/``, which is not
-installed: it is carried out by the checkout's own command, and says so where there is none.
+measures the project rather than a user's processor belongs in ``benchmarks/``.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ BENCHES = {
     "overhead": "CPU a call costs in this runtime, over a bare client's (in a checkout).",
     "datasheet": "What a model's draws of ops are worth: for the planner, and for people.",
     "reliability": "Accuracy of corrections against their calls, on real models (in a checkout).",
-    "memory": "Recall of evidence in long conversations, by firmware (in a checkout).",
+    "memory": "Recall of evidence in long conversations, by firmware.",
     "compare": "What changed beyond noise between two results.",
     "all": "Throughput, programs and overhead of one processor (in a checkout).",
 }
-IN_CHECKOUT = ("overhead", "all", "reliability", "memory")  # these are modules of ``benchmarks``
+IN_CHECKOUT = ("overhead", "all", "reliability")  # these are modules of ``benchmarks``
 _ANY_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 

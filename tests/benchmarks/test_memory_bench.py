@@ -9,13 +9,13 @@ import pytest
 from kit import computer
 from memory_kit import memory
 
-from benchmarks.locomo import read_talk
-from benchmarks.memory import measure
 from benchmarks.memory_answers import ask, figures, sampled, token_f1
 from benchmarks.memory_portable import memory_portable
 from benchmarks.memory_scale import memory_scale
 from nlpu.errors import MissingPart, Usage
 from nlpu.memory.store.embedders import open_embedder
+from nlpu.runtime.bench.locomo import read_talk
+from nlpu.runtime.bench.memory import measure
 from nlpu.testing.scripted import Seen
 
 TALK = {

@@ -17,11 +17,11 @@ from memory_kit import TALK, memory, talk
 from terminal_fixture import Terminal, nlpu
 from test_main_job import Watched
 
-from benchmarks.locomo import read_talk
 from nlpu.errors import BadOperand, BudgetExceeded, NeedsPerson
 from nlpu.memory.controller import Memory
 from nlpu.programs.react import AT_ONCE, Action, Step, Trace, act, next_step
 from nlpu.runtime import Budget, Computer, spawn
+from nlpu.runtime.bench.locomo import read_talk
 from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.arithmetic import calculate
 from nlpu.runtime.drivers.driver import Driver, driver

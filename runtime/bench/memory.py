@@ -29,11 +29,10 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.command import carry_out
-from benchmarks.locomo import CUTS, Result, Talk, context, read_talk, score, words_there
 from nlpu import Memory, Usage
 from nlpu.memory.firmware import Found, open_firmware
 from nlpu.memory.store.levels import Levels
+from nlpu.runtime.bench.locomo import CUTS, Result, Talk, context, read_talk, score, words_there
 from nlpu.runtime.bench.report import circumstances, show, show_circumstances
 from nlpu.runtime.bench.results import AsJson, deliver
 
@@ -199,7 +198,3 @@ def tables(figures: dict[str, Any]) -> None:
 
 def _share(share: float | None) -> str:
     return "-" if share is None else f"{share:.3f}"
-
-
-if __name__ == "__main__":
-    carry_out(app)
