@@ -218,16 +218,14 @@ class Scheduler(Board):
         advance(node, Stage.SENT)
         cost.attempts += 1
         cost.unsent = 0
-        sampling = op.sampling
-        if sampling.seed is not None:
-            sampling = sampling.drawn(node.work.sample, node.scope.path, node.draw)
         request = Request(
             f"{run.number}:{seq}:{cost.attempts}",
             prompt,
-            sampling,
+            op.sampling.drawn(node.work.sample, node.scope.path, node.draw),
             op.result.constraint,
             -node.rank,
             op.result.probabilities,
+            node.origin,
         )
         attempt = queue.attempts[seq] = Attempt(node, request, queue, run, most)
         queue.alone = alone
