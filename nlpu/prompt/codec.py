@@ -304,9 +304,7 @@ def decode(op: Op[Any], reply: Reply) -> Decoded:
         raise EmptyReply(f"{op.name}: the model returned no text; rephrase the instruction")
     if result.kind != "text":
         return _typed(op, reply, text)
-    if not cut:
-        return Decoded(*result.own(text))
-    return Decoded(*result.own(to_last_sentence(text)), trimmed=True)
+    return Decoded(*result.own(to_last_sentence(text) if cut else text), trimmed=cut)
 
 
 def _encodable(op: Op[Any], text: str) -> str:
@@ -369,13 +367,12 @@ def _limit_message(op: Op[Any], text: str, reply: Reply) -> str:
         )
     shown = text if len(text) <= 60 else "..." + text[-57:]
     less = ", or accept a shortened text with at_limit='trim'" if op.result.kind == "text" else ""
-    limit = f"was still writing at its limit of {op.max_tokens} tokens"
-    loops = reply.finish == "repetition"
-    return (
-        f"{op.name}: the model {'only repeated itself' if loops else limit} (it ended with "
-        f"{shown!r}); {'set repetition_penalty' if loops else 'raise max_tokens'}, or ask for "
-        f"less{less}"
+    what, remedy = (
+        ("only repeated itself", "set repetition_penalty")
+        if reply.finish == "repetition"
+        else (f"was still writing at its limit of {op.max_tokens} tokens", "raise max_tokens")
     )
+    return f"{op.name}: the model {what} (it ended with {shown!r}); {remedy}, or ask for less{less}"
 
 
 def to_last_sentence(text: str) -> str:

@@ -105,6 +105,7 @@ class Receipt(BaseModel):
     money: float
     seconds: float
     queue_s: float
+    waited_ms: int = 0
     work_s: float
     span_s: float
     work_tokens: int

@@ -15,7 +15,8 @@ labels apart by ``cache_salt``. A vllm-router that schedules programs takes, in
 
 Rules
 1. A prompt without a long operand has no program: there is nothing that a server could keep for it,
-   and ten thousand short calls of one scope must not all go to one server.
+   and ten thousand short calls of one scope must not all go to one server. Nor has one of messages,
+   of which nobody knows any more what was an operand.
 2. The calls of one scope on one document are one program, and so are the turns of a transcript that
    grows at its end; calls on other documents are other programs.
 3. Draws of one moment have equal hints, so that they remain one request (``together``).
@@ -32,18 +33,17 @@ from nlpu.engines.http.body import parsed
 from nlpu.engines.origin import Origin, salt_of
 from nlpu.label import UNTRUSTED
 from nlpu.prompt.ids import Prompt
-from nlpu.wire import Message, Request
+from nlpu.wire import Request
 
 BEGINNING = 128  # tokens of an operand by which it is known
-_CHARS_PER_TOKEN = 4
 
 
 async def schedules_programs(ask: Callable[..., Awaitable[tuple[int, bytes, Any]]]) -> bool:
     """Whether it is a vllm-router that takes what is told here of a program."""
     status, body, _ = await ask("GET", "scheduling/diagnostics")
     try:
-        return status == 200 and isinstance(parsed(body), dict)
-    except ValueError:
+        return status == 200 and parsed(body)["enabled"] is True
+    except (ValueError, LookupError, TypeError):
         return False
 
 
@@ -83,13 +83,8 @@ def context(request: Request) -> str:
 
 def _beginning(prompt: Any) -> str:
     """A hash of what the longest of its operands begins with; "" where that is short."""
-    if isinstance(prompt, Prompt):
-        ids = max((piece.ids for piece in prompt.pieces[1::2]), key=len, default=())
-        return "" if len(ids) < BEGINNING else _hashed(str(ids[:BEGINNING]))
-    texts = [each.content for each in prompt if isinstance(each, Message) and each.role == "user"]
-    text, size = max(texts, key=len, default=""), BEGINNING * _CHARS_PER_TOKEN
-    return "" if len(text) < size else _hashed(text[:size])
-
-
-def _hashed(text: str) -> str:
-    return blake2b(text.encode(), digest_size=8).hexdigest()
+    operands = prompt.pieces[1::2] if isinstance(prompt, Prompt) else ()
+    ids = max((piece.ids for piece in operands), key=len, default=())
+    if len(ids) < BEGINNING:
+        return ""
+    return blake2b(str(ids[:BEGINNING]).encode(), digest_size=8).hexdigest()

@@ -27,9 +27,9 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -68,6 +68,8 @@ class VllmServer:
     ready_s: how long it may take until the first token.
     """
 
+    what = "vLLM"  # in messages
+
     def __init__(
         self,
         model: str,
@@ -85,6 +87,7 @@ class VllmServer:
         self.port = port_of(flag(flags, "--port") or port)
         self.seed = False
         self.priority = flag(flags, "--scheduling-policy") in {None, "priority"}
+        self.traces = flag(flags, "--otlp-traces-endpoint") is not None or None
         self.log = Path()
         self._source, self._python, self._ready_s = model, python, ready_s
         self._keeper: asyncio.subprocess.Process | None = None
@@ -97,7 +100,13 @@ class VllmServer:
         """An engine for this server, knowing what only its starter knows."""
         slots = max_in_flight or int(flag(self.flags, "--max-num-seqs") or 0) or None
         return HttpEngine(
-            self.url, self.model, self.api_key, slots, seed=self.seed, priority=self.priority
+            self.url,
+            self.model,
+            self.api_key,
+            slots,
+            seed=self.seed,
+            priority=self.priority,
+            traces=self.traces,
         )
 
     async def __aenter__(self) -> VllmServer:
@@ -118,6 +127,10 @@ class VllmServer:
         found = await asyncio.to_thread(survey, self._python)
         self.seed = bears_seeds(found, self._source, self.flags)
         line = command(found, self._source, self.port, self.flags)
+        await self._keep(line, environment(found, self.api_key))
+
+    async def _keep(self, line: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start a process under the keeper, its output in a file."""
         handle, name = tempfile.mkstemp(prefix="nlpu-vllm-", suffix=".log")
         self.log = Path(name)
         keeper = [sys.executable, "-I", "-S", str(_KEEPER), *line]
@@ -127,7 +140,7 @@ class VllmServer:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=handle,
                 stderr=handle,
-                env=environment(found, self.api_key),
+                env=env,
                 start_new_session=True,
             )
         finally:
@@ -143,10 +156,10 @@ class VllmServer:
             ):
                 while not (self._listens() and await self._generates(session)):
                     if self.ended:
-                        raise HostError(f"vLLM ended before it was ready.\n{self._why()}")
+                        raise HostError(f"{self.what} ended before it was ready.\n{self.why()}")
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
-            said = f"vLLM was not ready within {self._ready_s:g} s.\n{self.tail()}"
+            said = f"{self.what} was not ready within {self._ready_s:g} s.\n{self.tail()}"
             raise TimedOut(said) from None
 
     def _listens(self) -> bool:
@@ -165,8 +178,10 @@ class VllmServer:
             return False
         if 400 <= status < 500:
             said = body[:300].decode(errors="replace")
-            raise HostError(f"vLLM is up but generates nothing ({status}): {said}\n{self.tail()}")
-        return status == 200
+            raise HostError(
+                f"{self.what} is up but generates nothing ({status}): {said}\n{self.tail()}"
+            )
+        return status == 200  # a router says 503 until it has looked at its servers
 
     @property
     def ended(self) -> bool:
@@ -186,7 +201,7 @@ class VllmServer:
         text = "\n".join(lines).replace(self.api_key, "***")
         return f"The end of its log ({self.log}):\n{text}"
 
-    def _why(self) -> str:
+    def why(self) -> str:
         """The end of the log and, last, where a person looks first, its cause and what to do."""
         tail = self.tail()
         cause = cause_in(tail.partition(":\n")[2])
@@ -210,15 +225,36 @@ class VllmServer:
             self.log.unlink(missing_ok=True)
 
 
-def run_server(model: str, on_ready: Callable[[VllmServer], None], **options: Any) -> None:
-    """For a terminal: serve until SIGINT, SIGTERM or SIGHUP. ``options`` are VllmServer's.
+class Server(Protocol):
+    """What can be served until somebody ends it."""
 
-    Raises a HostError if vLLM does not start, or dies.
+    what: str
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def api_key(self) -> str: ...
+    async def __aenter__(self) -> Any: ...
+    async def __aexit__(self, *error: object) -> None: ...
+    async def wait(self) -> None:
+        """Until it, or a part of it, ends by itself."""
+
+    def why(self) -> str:
+        """Why it ended."""
+        ...
+
+
+def run_server(server: Server, on_ready: Callable[[Any], None]) -> None:
+    """For a terminal: serve until SIGINT, SIGTERM or SIGHUP; ``on_ready`` gets the server.
+
+    Raises a HostError if it does not start, or dies.
     """
-    asyncio.run(_until_stopped(VllmServer(model, **options), on_ready))
+    asyncio.run(_until_stopped(server, on_ready))
 
 
-async def _until_stopped(server: VllmServer, on_ready: Callable[[VllmServer], None]) -> None:
+async def _until_stopped(server: Server, on_ready: Callable[[Any], None]) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
@@ -231,11 +267,11 @@ async def _until_stopped(server: VllmServer, on_ready: Callable[[VllmServer], No
         await serving
 
 
-async def _serving(server: VllmServer, on_ready: Callable[[VllmServer], None]) -> None:
+async def _serving(server: Server, on_ready: Callable[[Any], None]) -> None:
     async with server:
         on_ready(server)
         await server.wait()
-        raise HostError(f"vLLM ended.\n{server._why()}")
+        raise HostError(f"{server.what} ended.\n{server.why()}")
 
 
 def cause_in(log: str) -> str:

@@ -169,5 +169,6 @@ def _of_call(record: Record, flight: Flight, call: Call) -> Iterator[tuple[str, 
         yield gen_ai.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, cost.cached_tokens
         yield gen_ai.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, cost.thinking_tokens
         yield "nlpu.queue_ms", int(cost.queue_s * 1000)
+        yield "nlpu.waited_ms", cost.waited_ms
     if flight.ended == "failed":
         yield ERROR_TYPE, call.text.partition(":")[0]
