@@ -103,7 +103,8 @@ def router(
     """Cached tokens and makespan of agents and documents behind a router, told and not told."""
     size = (agents, turns, documents, questions)
     with asyncio.Runner() as runner:
-        servers = [VllmServer(str(converted(None)), flags=FLAGS) for _ in range(2)]
+        first = VllmServer(str(converted(None)), flags=FLAGS)
+        servers = [first, VllmServer(str(converted(None)), api_key=first.api_key, flags=FLAGS)]
         try:
             runner.run(_up(servers))
             rows = list(_arms(runner, servers, size, repeats))

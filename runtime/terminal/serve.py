@@ -10,7 +10,7 @@ from nlpu.runtime.settings import KEY_VARIABLE, api_key
 from nlpu.runtime.terminal.options import Json
 
 if TYPE_CHECKING:
-    from nlpu.engines.vllm.server import Server
+    from nlpu.engines.vllm.serving import Server
 
 
 def serve(
@@ -35,7 +35,8 @@ def serve(
 ) -> int:
     """Start vLLM on this machine, wait until it answers, and take it down at Ctrl-C."""
     from nlpu.engines.vllm.replicated import ReplicatedServer
-    from nlpu.engines.vllm.server import VllmServer, run_server
+    from nlpu.engines.vllm.server import VllmServer
+    from nlpu.engines.vllm.serving import run_server
     from nlpu.errors import Interrupted
     from nlpu.runtime.terminal.output import say
 

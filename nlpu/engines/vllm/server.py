@@ -4,8 +4,7 @@ Theory of operation
 -------------------
 ``command`` says how vLLM is started, ``port`` whose a port is. ``VllmServer`` starts it
 under a keeper (``keeper``), polls it with a real one-token completion until one is answered,
-and shows the end of its log when that does not happen. ``run_server`` is the same for a terminal:
-it blocks until a signal comes or the server dies.
+and shows the end of its log when that does not happen. ``serving`` is the same for a terminal.
 
 Rules
 1. Ready means: it generated a token. ``/health`` is not asked; it is healthy before and after.
@@ -27,9 +26,9 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 
@@ -223,55 +222,6 @@ class VllmServer:
                 await keeper.wait()
         if not keep_log and self.log != Path():
             self.log.unlink(missing_ok=True)
-
-
-class Server(Protocol):
-    """What can be served until somebody ends it."""
-
-    what: str
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def model(self) -> str: ...
-    @property
-    def api_key(self) -> str: ...
-    async def __aenter__(self) -> Any: ...
-    async def __aexit__(self, *error: object) -> None: ...
-    async def wait(self) -> None:
-        """Until it, or a part of it, ends by itself."""
-
-    def why(self) -> str:
-        """Why it ended."""
-        ...
-
-
-def run_server(server: Server, on_ready: Callable[[Any], None]) -> None:
-    """For a terminal: serve until SIGINT, SIGTERM or SIGHUP; ``on_ready`` gets the server.
-
-    Raises a HostError if it does not start, or dies.
-    """
-    asyncio.run(_until_stopped(server, on_ready))
-
-
-async def _until_stopped(server: Server, on_ready: Callable[[Any], None]) -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    stopping = asyncio.create_task(stop.wait())
-    serving = asyncio.create_task(_serving(server, on_ready))
-    await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
-
-
-async def _serving(server: Server, on_ready: Callable[[Any], None]) -> None:
-    async with server:
-        on_ready(server)
-        await server.wait()
-        raise HostError(f"{server.what} ended.\n{server.why()}")
 
 
 def cause_in(log: str) -> str:

@@ -341,7 +341,8 @@ def test_a_start_that_fails_shows_the_log(tmp_path: Path) -> None:
 
 OWNER = """
 import sys
-from nlpu.engines.vllm.server import VllmServer, run_server
+from nlpu.engines.vllm.server import VllmServer
+from nlpu.engines.vllm.serving import run_server
 server = VllmServer(sys.argv[1], flags=sys.argv[2:])
 run_server(server, lambda s: print(s.url, s.api_key, flush=True))
 """

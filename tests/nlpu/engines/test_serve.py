@@ -289,7 +289,8 @@ def test_it_gives_up_in_time(python: str, tmp_path: Path) -> None:
 
 OWNER = """
 import sys
-from nlpu.engines.vllm.server import VllmServer, run_server
+from nlpu.engines.vllm.server import VllmServer
+from nlpu.engines.vllm.serving import run_server
 run_server(VllmServer("m", python=sys.argv[1]), lambda s: print(s.tail(), flush=True))
 """
 
