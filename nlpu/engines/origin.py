@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from nlpu.label import Label, label_text
 
@@ -41,9 +41,18 @@ class Origin(NamedTuple):
         return self.position.rpartition("/")[0]
 
 
-def trace_of(header: Mapping[str, Any], number: int) -> str:
-    """The id of a run, from its header and its number in its journal."""
-    return _trace(header.get("own", ""), header.get("started_s", 0.0), number)
+class Begun(Protocol):
+    """A run as it was begun: its header, and its number in its journal."""
+
+    @property
+    def header(self) -> Mapping[str, Any]: ...
+    @property
+    def number(self) -> int: ...
+
+
+def trace_of(run: Begun) -> str:
+    """The id of a run."""
+    return _trace(run.header.get("own", ""), run.header.get("started_s", 0.0), run.number)
 
 
 @lru_cache(maxsize=1024)

@@ -171,8 +171,7 @@ class Node(Value[Any]):
 
     def origin(self) -> Origin:
         """Where it comes from, as servers can be told."""
-        trace = trace_of(self.scope.run.header, self.scope.run.number)
-        return Origin(trace, self.position, self.label_read(), self.rank)
+        return Origin(trace_of(self.scope.run), self.position, self.label_read(), self.rank)
 
     def label_given(self) -> Label:
         """The label of what it stands for, once its operands are there: its scope's and theirs."""

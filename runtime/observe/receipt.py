@@ -62,6 +62,7 @@ class Part(BaseModel):
     service_s: float
     money: float
     asked_again: int = 0
+    waited_ms: int = 0
 
     def __str__(self) -> str:
         took = f"{figure(self.nlops)} nlops, {figure(self.service_s)} s"

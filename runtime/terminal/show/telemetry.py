@@ -100,7 +100,7 @@ def send(record: Record, where: str) -> int:
 
 def spans_of(record: Record) -> list[ReadableSpan]:
     """The run's span last, before it those of its calls."""
-    kept, ids = InMemorySpanExporter(), _Ids(trace_of(record.past.header, record.number))
+    kept, ids = InMemorySpanExporter(), _Ids(trace_of(record))
     provider = TracerProvider(
         resource=Resource.create({"service.name": "nlpu"}), shutdown_on_exit=False, id_generator=ids
     )
