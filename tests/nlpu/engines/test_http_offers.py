@@ -21,8 +21,8 @@ from nlpu import errors as e
 from nlpu.engines.http.decode import read_replies
 from nlpu.engines.http.encode import Dialect
 from nlpu.engines.http.engine import HttpEngine
-from nlpu.engines.http.hints import context
-from nlpu.engines.http.offers import FIELDS, REPETITION, ended_early
+from nlpu.engines.http.hints import context, schedules_programs
+from nlpu.engines.http.offers import FIELDS, REPETITION, ended_early, offered
 from nlpu.engines.origin import Origin, trace_of
 from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.prompt.ids import Piece, Prompt
@@ -63,6 +63,22 @@ def test_nothing_is_sent_that_a_server_does_not_name(vllm: bool) -> None:
             assert seen.trace == ""
 
     run(go())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b"<html>", b"{}", b'{"components":{"schemas":[]}}']
+    + [
+        json.dumps({"components": {"schemas": {"CompletionRequest": {"properties": odd}}}}).encode()
+        for odd in (None, 7, [[]], "cache_salt", {"salt": {}})
+    ],
+)
+def test_a_description_of_another_shape_names_nothing(body: bytes) -> None:
+    async def ask_it(*_: Any) -> tuple[int, bytes, Any]:
+        return 200, body, {}
+
+    assert asyncio.run(offered(ask_it, True)) == frozenset()
+    assert asyncio.run(schedules_programs(ask_it)) is False
 
 
 # -- answers without an end ------------------------------------------------------------------------
