@@ -221,7 +221,9 @@ class Scheduler(Board):
         request = Request(
             f"{run.number}:{seq}:{cost.attempts}",
             prompt,
-            op.sampling.drawn(node.work.sample, node.scope.path, node.draw),
+            op.sampling
+            if op.sampling.seed is None
+            else op.sampling.drawn(node.work.sample, node.scope.path, node.draw),
             op.result.constraint,
             -node.rank,
             op.result.probabilities,
