@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,21 @@ def test_on_gpus_the_replicas_are_vllms_own(python: str, tmp_path: Path) -> None
             assert "--intra-node-data-parallel-size 4" in served.tail()
 
     asyncio.run(test())
+
+
+def test_the_command_serves_replicas_until_it_is_interrupted(python: str) -> None:
+    line = [sys.executable, "-m", "nlpu.runtime.terminal", "serve", "m", "--replicas", "2"]
+    line += ["--python", python, "--port", "0", "--json"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        told = json.loads(owner.stdout.readline())
+        models = f"{told['url']}/v1/models"
+        with urllib.request.urlopen(models, timeout=10) as answer:
+            assert json.load(answer)["data"][0]["id"] == told["model"] == "m"
+        owner.send_signal(signal.SIGINT)
+        assert owner.wait(30) == 0
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(models, timeout=10)
 
 
 def test_what_each_replica_must_have_of_its_own_cannot_be_given() -> None:
