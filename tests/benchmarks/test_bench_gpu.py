@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import PARTS, gpus, in_a_process
+from benchmarks.router import work
 from benchmarks.servers import environment, scripted_server
+from benchmarks.vllm_offers import offers
+from nlpu import Computer, FakeClock, Scripted
 from nlpu.engines.vllm.command import PYTHON_VARIABLE
-from tests.vllm_fixture import model_directory
+from tests.vllm_fixture import Served, model_directory
 
 MODEL = {"NLPU_MODEL_NAME": "fault-1", "NLPU_API_KEY": "none", "NLPU_TOKENIZER": ""}
 
@@ -48,6 +51,24 @@ def test_all_parts_are_measured_on_a_cpu(tmp_path: Path) -> None:
     assert {row["program"] for row in parts["programs"]["rows"]} == {"fleet", "uneven"}
     assert all(row["as_asked"] for row in parts["programs"]["rows"])
     assert found["seconds"] <= 540 and found["gpus"] == gpus()
+
+
+@pytest.mark.vllm
+def test_what_vllm_offers_is_measured(vllm_server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NLPU_API_KEY", vllm_server.api_key)
+    found = offers(vllm_server.url, 2, 300)
+    ids, cached = found["token_ids"], found["salt"]
+    assert ids["texts"] == 8 and 0.5 < ids["ratio_mean"] <= ids["ratio_most"] < 1.1
+    assert cached["first"] == cached["other_label"] == 0 < cached["again"] < cached["prompt_tokens"]
+    assert found["waiting"]["waited_at_all"] >= 16  # of 48, with 16 slots
+    assert found["repetition"]["on"]["tokens"] <= found["repetition"]["off"]["tokens"] == 600
+    assert {"draws", "ignore_eos"} <= set(found)
+
+
+def test_the_work_behind_a_router_is_as_much_as_it_says() -> None:
+    with Computer(Scripted("so"), clock=FakeClock()) as computer:
+        done = computer.run(work, "x", 2, 3, 2, 4)
+    assert done.error is None and done.receipt.calls == 2 * (3 + 1) + 2 * 4
 
 
 @pytest.mark.slow
