@@ -90,6 +90,7 @@ _FITS = {
     "cache_salt": maybe(TEXT),
     "traces": maybe(FLAG),
 }
+_MOST_IDS = 1 << 20  # that an answer may bring along: each of several has its prompt's
 _TRACED_BY = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
@@ -293,7 +294,8 @@ class HttpEngine:
         """
         dialect, target = self._dialect, self._target
         assert dialect is not None and target is not None
-        ids = b',"return_token_ids":true' * ("return_token_ids" in dialect.takes)
+        few = len(request.prompt) * count < _MOST_IDS
+        ids = b',"return_token_ids":true' * (few and "return_token_ids" in dialect.takes)
         line = hints.parent_of(request) if dialect.traced else b""
         answer = await target.post(b'%b,"n":%d%b}' % (body[:-1], count, ids), line)
         try:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import pytest
-from http_kit import TURNS, ask, opened, run
+from http_kit import TURNS, ask, opened, run, tokenizer
 from pydantic import BaseModel, Field
 
+from benchmarks import servers
 from benchmarks.fake_vllm.faults import script
 from benchmarks.fake_vllm.server import FaultServer
-from benchmarks.servers import tokenizer
 from nlpu import Computer, lift, op
 from nlpu import errors as e
 from nlpu.engines.http.decode import read_replies
@@ -29,6 +30,7 @@ from nlpu.prompt.ids import Piece, Prompt
 from nlpu.types.result import result_type
 from nlpu.wire import Constraint, Reply
 
+__all__ = ["tokenizer"]  # a fixture
 LONG = "The mill stands by the river. " * 40
 TRACE = "0123456789abcdef" * 2
 VLLM = Dialect("here", "m", 100, vllm=True, tokens=True, seed=False, priority=False)
@@ -175,6 +177,20 @@ def test_draws_that_come_with_their_tokens_have_what_each_of_them_took() -> None
         counts = [r.usage.completion_tokens for r in replies if isinstance(r, Reply)]
         assert sum(counts) == 14
         assert took is None or counts == took
+
+
+def test_draws_ask_for_their_tokens_where_these_are_not_too_many(tokenizer: str) -> None:
+    async def go() -> None:
+        options: dict[str, Any] = {"offers": FIELDS, "tokenizer": tokenizer, "window": 1 << 21}
+        async with FaultServer(**options) as server, opened(server) as engine:
+            for size in (40, 300_000):
+                draws = [ask((1,) * size, id=f"{n}", temperature=0.9) for n in range(4)]
+                await asyncio.gather(*map(engine.send, draws))
+                engine._dialect = replace(engine._dialect or VLLM, untaken=frozenset())
+            asked = [seen.body for seen in server.seen if seen.body.get("n") == 4]
+            assert [body.get("return_token_ids") for body in asked] == [True, None]
+
+    run(go())
 
 
 # -- who may share a cache -------------------------------------------------------------------------
@@ -335,7 +351,7 @@ def test_turns_and_questions_on_one_document_are_one_program() -> None:
                 told = [s.body["vllm_xargs"]["agentic_context"] for s in server.seen[before:]]
                 assert len({json.loads(each)["program_id"] for each in told}) == programs
 
-    with tokenizer() as (directory, _):
+    with servers.tokenizer() as (directory, _):
         in_server(test, programs=True, tokenizer=directory, window=1 << 16)
 
 
