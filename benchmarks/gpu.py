@@ -1,7 +1,7 @@
 """``benchmarks.gpu``: what whoever has a GPU can measure in nine minutes. ``make gpu`` sets it up.
 
     python -m benchmarks.gpu [--model NAME|DIR] [--flag NAME=VALUE]... [--minutes M] [--quick]
-                             [--no-peers] [--output FILE]
+                             [--no-peers] [--output FILE] [--json]
 
 Starts ``nlpu serve`` for the model, measures one part after the other, and prints one JSON object:
 
@@ -47,6 +47,7 @@ from nlpu.runtime.bench.report import circumstances
 from nlpu.runtime.bench.servers import Served
 from nlpu.runtime.bench.throughput_profiles import filled, nonce
 from nlpu.runtime.settings import KEY_VARIABLE
+from nlpu.runtime.terminal.options import Json
 from nlpu.sampling import Sampling
 from nlpu.types.result import result_type
 
@@ -85,12 +86,14 @@ def command(
     output: Path | None = None,
     part: Annotated[str, typer.Option(hidden=True)] = "",
     url: Annotated[str, typer.Option(hidden=True)] = "",
+    as_json: Json = False,
 ) -> None:
     if part:
         served = Served(url, os.environ[KEY_VARIABLE], model, os.environ.get("NLPU_TOKENIZER"))
         print(json.dumps(PARTS[part](served, quick, peers)))
         return
-    found = json.dumps(measure(model, flag or [], minutes * 60, quick, peers), indent=1)
+    figures = measure(model, flag or [], minutes * 60, quick, peers)
+    found = json.dumps(figures, indent=None if as_json else 1)
     if output:
         output.write_text(found + "\n", encoding="utf-8")
     print(found)
