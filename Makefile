@@ -8,7 +8,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt
 # The folder itself on the path: type checkers see the types, and new files are there at once.
 EDITABLE := --config-settings editable_mode=compat
 
-.PHONY: run demo-long install peers test test-slow test-fleet test-vllm test-dojo lint check docs clean
+.PHONY: run demo-long install peers gpu test test-slow test-fleet test-vllm test-dojo lint check docs clean
 
 run: install  ## install, then the demo on the embedded processor: forty letters read, a kill survived
 	$(BIN)/nlpu run demo
@@ -58,6 +58,16 @@ peers: .venv-peers/installed  ## LangGraph and DSPy, for `python -m benchmarks.p
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+# On a machine with a GPU. Other vLLM flags or another model: GPU="--model ... --flag name=value".
+gpu: $(VENV)/installed .venv-peers/installed .venv-gpu/installed  ## measure a GPU in nine minutes, into gpu.json
+	NLPU_VLLM_PYTHON=.venv-gpu/bin/python $(BIN)/python -m benchmarks.gpu --output gpu.json $(GPU)
+
+.venv-gpu/installed:
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --disable-pip-version-check \
+	    'vllm[bench]>=0.32' vllm-router==0.1.17
+	touch $@
+
 test-vllm: $(VENV)/installed-dev $(VLLM_VENV)/installed  ## the tests against a real vLLM server
 	NLPU_VLLM_PYTHON=$(VLLM_VENV)/bin/python $(BIN)/python -m pytest -m vllm --timeout 1200
 
@@ -86,4 +96,4 @@ docs: $(VENV)/installed-docs  ## the pages as a site, in site/; a warning is an 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) .venv-peers .venv-dojo .mypy_cache .ruff_cache .pytest_cache build site *.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) .venv-gpu .venv-peers .venv-dojo .mypy_cache .ruff_cache .pytest_cache build site *.egg-info

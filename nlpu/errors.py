@@ -187,7 +187,7 @@ class ModelError(NlpuError):
 
 
 class Truncated(ModelError):
-    """The model was still writing when it reached its token limit."""
+    """The model was still writing when it reached its token limit, or only repeated itself."""
 
 
 class Malformed(ModelError):

@@ -31,7 +31,7 @@ from nlpu.printing import one_line
 from nlpu.sampling import Sampling
 from nlpu.tokens import Tokenizer
 
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "repetition"]
 ConstraintKind = Literal["choice", "regex", "json"]
 
 
@@ -66,6 +66,8 @@ class Request(NamedTuple):
     priority:    smaller is sooner; engines without priorities ignore it.
     probabilities: the reply also says how likely each choice of the constraint was; no two of
                  them begin with the same letter.
+    origin:      gives where in which run it comes from (``nlpu.engines.origin``); a server may be
+                 told, and an answer does not follow from it.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Request(NamedTuple):
     constraint: Constraint | None = None
     priority: int = 0
     probabilities: bool = False
+    origin: Callable[[], Any] | None = None
 
     def using(self, **changes: Any) -> Request:
         """Change fields of its ``Sampling``; all else stays."""
@@ -86,13 +89,15 @@ class Usage:
 
     A field more here goes into rows and sums by itself; a new one stands last. ``cached_tokens``
     are the part of ``prompt_tokens`` that was served from the KV cache, ``thinking_tokens`` the
-    part of ``completion_tokens`` that was thinking. Counts are the engine's own.
+    part of ``completion_tokens`` that was thinking, ``waited_ms`` what it waited at its server
+    before it ran. Counts are the engine's own.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     thinking_tokens: int = 0
+    waited_ms: int = 0
 
     def add(self, other: Usage) -> None:
         """Count what another attempt took, too."""
@@ -108,6 +113,7 @@ _counts = attrgetter(*COUNTS)
 class Reply(NamedTuple):
     """What one attempt gave.
 
+    ``finish`` is "repetition" where its server ended it because it repeated itself.
     ``probabilities`` are in the order of the constraint's choices and sum to 1, and none where they
     were not asked for; ``mass`` is what all the choices have of the whole, None where it is not
     known; ``declined`` says who declined to answer and how, where there is no answer.

@@ -43,6 +43,30 @@ def limit_of(body: dict[str, Any]) -> int:
     return int(body.get("max_tokens") or body.get("max_completion_tokens") or 16)
 
 
+def most_repeated(body: dict[str, Any]) -> int:
+    """After how many equal tokens vLLM ends an answer; 0 where it was not asked to look."""
+    asked = body.get("repetition_detection") or {}
+    return int(asked.get("min_pattern_size", 0) * asked.get("min_count", 0))
+
+
+def refusal_of(body: dict[str, Any]) -> str:
+    """What vLLM says of a field that is not as it wants it; "" where all are."""
+    told = (body.get("vllm_xargs") or {}).get("agentic_context", "")
+    if not isinstance(told, str):
+        return (
+            "4 validation errors: body.vllm_xargs.agentic_context: Input should be a valid string"
+        )
+    salt = body.get("cache_salt")
+    if salt is not None and (not salt or len(salt) > 128 or set(salt) & set("@/\\\0")):
+        return "Parameter 'cache_salt' must be at most 128 characters and must not contain '@'."
+    if body.get("thinking_token_budget") is not None:
+        return (
+            "thinking_token_budget is set but reasoning_config is not configured. Please set "
+            "--reasoning-parser and/or --reasoning-config to use thinking_token_budget."
+        )
+    return ""
+
+
 def constraint_of(body: dict[str, Any]) -> tuple[str, Any] | None:
     """(kind, spec) of the request's constraint, in vLLM's form or in OpenAI's."""
     for kind, spec in (body.get("structured_outputs") or {}).items():

@@ -28,6 +28,10 @@ async def asked(server: FaultServer, request: web.BaseRequest, path: str) -> web
         return json_response({"object": "list", "data": [_card(server, m) for m in server.models]})
     if path == "/health":  # an engine may be dead behind a healthy front
         return web.Response()
+    if server.vllm and path == "/openapi.json" and server.offers:
+        return json_response(_described(server.offers))
+    if server.programs and path == "/scheduling/diagnostics":
+        return json_response({"enabled": True, "ranks": []})
     if server.vllm and path == "/version":
         return json_response({"version": "0.32.0"})
     if server.vllm and path == "/metrics" and server.gpu:
@@ -35,6 +39,15 @@ async def asked(server: FaultServer, request: web.BaseRequest, path: str) -> web
     if server.vllm and path == "/tokenize" and server.tokenizer:
         return json_response({"tokens": _ids(server.tokenizer, await request.json())})
     return json_response({"detail": "Not Found"}, 404)
+
+
+def _described(offers: frozenset[str]) -> dict[str, Any]:
+    """The fields of its requests, as vLLM describes them."""
+    schema: dict[str, Any] = {
+        "properties": {name: {} for name in sorted({"model", "max_tokens", *offers})}
+    }
+    both = {"CompletionRequest": schema, "ChatCompletionRequest": schema}
+    return {"openapi": "3.1.0", "components": {"schemas": both}}
 
 
 def _metrics(gpu: Gpu) -> str:

@@ -128,7 +128,8 @@ class Talk:
             return self.error(self._too_long(), 400)
         if not self.chat and not self.server.vllm:
             return json_response({"detail": "Not Found"}, 404)
-        return None
+        refusal = answers.refusal_of(body)
+        return self.error(refusal, 400) if refusal and self.server.vllm else None
 
     # -- answering ---------------------------------------------------------------------------
 
@@ -156,7 +157,8 @@ class Talk:
         if kind == "empty":
             return [], "stop"
         if kind == "repeat":
-            return [" again"] * limit, "length"
+            most = answers.most_repeated(body) or limit
+            return [" again"] * min(limit, most), "repetition" if most < limit else "length"
         text = self.server.answer(self.seen) if self.server.answer else None
         parts = pieces(self._stopped(answers.answer(body) if text is None else text))
         if kind == "length":
@@ -190,7 +192,9 @@ class Talk:
         kind = "chat.completion" if self.chat else "text_completion"
         envelope = {"id": f"cmpl-{self.seen.n}", "object": kind, "created": int(self.seen.at)}
         envelope |= {"model": self.server.models[0], "choices": choices}
-        return envelope | ({"usage": usage} if usage else {})
+        waited = self.server.waited_ms
+        timed = {} if waited is None else {"metrics": {"queue_time_ms": waited}}
+        return envelope | ({"usage": usage, **timed} if usage else {})
 
     async def _whole(self, parts: list[str], finish: str, kind: str) -> web.StreamResponse:
         text = None if kind == "null" else "".join(parts)

@@ -60,7 +60,10 @@ class Fault:
 
 @dataclass(slots=True)
 class Seen:
-    """A generation request as the server saw it. ``ended`` says how it left."""
+    """A generation request as the server saw it. ``ended`` says how it left.
+
+    trace: its ``traceparent``, where it had one.
+    """
 
     n: int
     id: str
@@ -71,6 +74,7 @@ class Seen:
     body: dict[str, Any] = field(repr=False)
     fault: str = ""
     ended: str = ""
+    trace: str = ""
 
 
 Plan = Callable[[Seen], Fault | str | None]

@@ -54,6 +54,9 @@ class FaultServer:
     tokenizer: directory told as the model's root; with it, /tokenize works.
     log:       file that gets one JSON line for each generation request.
     gpu:       makes time pass as on a GPU server.
+    offers:    fields that it describes, and then takes as vLLM does.
+    programs:  it answers as a vllm-router that schedules programs.
+    waited_ms: what it tells that each request waited; None: it tells nothing of that.
     """
 
     def __init__(
@@ -69,9 +72,13 @@ class FaultServer:
         log: str | Path | None = None,
         gpu: Gpu | None = None,
         port: int = 0,
+        offers: frozenset[str] = frozenset(),
+        programs: bool = False,
+        waited_ms: float | None = None,
     ) -> None:
         self.plan, self.answer, self.models, self.window = plan, answer, models, window
         self.vllm, self.tokenizer, self.gpu = vllm, tokenizer, gpu
+        self.offers, self.programs, self.waited_ms = offers, programs, waited_ms
         self.dead = self.html = False
         self.seen: list[Seen] = []
         self.in_flight = 0
@@ -234,6 +241,7 @@ class FaultServer:
         seen = Seen(
             len(self.seen), name, digest, self._occurrences[digest], time.time(), path, body
         )
+        seen.trace = request.headers.get("traceparent", "")
         self._occurrences[digest] += 1
         self.seen.append(seen)
         planned = self._planned(seen)

@@ -294,19 +294,17 @@ def decode(op: Op[Any], reply: Reply) -> Decoded:
     text = reply.text.strip()
     if not text.isascii():
         text = _encodable(op, text)
-    if not text and reply.finish == "length":  # nothing that could be a result, or be trimmed to it
-        raise Truncated(_limit_message(op, text, bool(reply.thinking)))
-    if result.kind != "text" and reply.finish == "length" and not _complete(op, text):
-        raise Truncated(_limit_message(op, text))
+    cut = reply.finish != "stop"
+    # An empty text is nothing that could be a result, or be trimmed to it.
+    if cut and not (
+        text and (op.at_limit == "trim" if result.kind == "text" else _complete(op, text))
+    ):
+        raise Truncated(_limit_message(op, text, reply))
     if not text:  # and no result type is written so
         raise EmptyReply(f"{op.name}: the model returned no text; rephrase the instruction")
     if result.kind != "text":
         return _typed(op, reply, text)
-    if reply.finish != "length":
-        return Decoded(*result.own(text))
-    if op.at_limit == "error":
-        raise Truncated(_limit_message(op, text))
-    return Decoded(*result.own(to_last_sentence(text)), trimmed=True)
+    return Decoded(*result.own(to_last_sentence(text) if cut else text), trimmed=cut)
 
 
 def _encodable(op: Op[Any], text: str) -> str:
@@ -361,18 +359,20 @@ def _complete(op: Op[Any], text: str) -> bool:
     return True
 
 
-def _limit_message(op: Op[Any], text: str, thinks: bool = False) -> str:
-    if thinks:
+def _limit_message(op: Op[Any], text: str, reply: Reply) -> str:
+    if reply.thinking and not text:
         return (
             f"{op.name}: the model was still thinking at its limit of {op.max_tokens} tokens and "
             "had answered nothing; raise max_tokens, or let it think less"
         )
     shown = text if len(text) <= 60 else "..." + text[-57:]
     less = ", or accept a shortened text with at_limit='trim'" if op.result.kind == "text" else ""
-    return (
-        f"{op.name}: the model was still writing at its limit of {op.max_tokens} tokens "
-        f"(it ended with {shown!r}); raise max_tokens, or ask for less{less}"
+    what, remedy = (
+        ("only repeated itself", "set repetition_penalty")
+        if reply.finish == "repetition"
+        else (f"was still writing at its limit of {op.max_tokens} tokens", "raise max_tokens")
     )
+    return f"{op.name}: the model {what} (it ended with {shown!r}); {remedy}, or ask for less{less}"
 
 
 def to_last_sentence(text: str) -> str:

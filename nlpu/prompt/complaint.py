@@ -39,7 +39,7 @@ class Invalid(NamedTuple):
 def complaint(op: Op[Any], reply: Reply, error: Exception) -> Invalid | None:
     """What can be said to the model of its reply; None where it is not to be asked again."""
     told = isinstance(error, Malformed | EmptyReply) and op.result.annotation is not str
-    if not told or reply.finish == "length":
+    if not told or reply.finish != "stop":
         return None
     return Invalid(_encoded(reply.text.strip()), _why(op, error))
 

@@ -30,6 +30,7 @@ from functools import reduce
 from threading import Lock, get_ident
 from typing import Any
 
+from nlpu.engines.origin import Origin, trace_of
 from nlpu.errors import BadOperand, Diverged, NlpuError, root_of
 from nlpu.label import USER, Label, join
 from nlpu.ops.op import Map, Reduce
@@ -167,6 +168,10 @@ class Node(Value[Any]):
     def label_read(self) -> Label:
         """The label of all that it reads."""
         return reduce(join, (value._label for value in self.read()), self._label)
+
+    def origin(self) -> Origin:
+        """Where it comes from, as servers can be told."""
+        return Origin(trace_of(self.scope.run), self.position, self.label_read(), self.rank)
 
     def label_given(self) -> Label:
         """The label of what it stands for, once its operands are there: its scope's and theirs."""

@@ -37,8 +37,8 @@ numbers given on first use (ops, processors, texts, issues), so a call takes two
     end      status, text of the result, error, receipt
 
 usage is [prompt tokens, completion tokens, service ms, queue ms, attempts, cached tokens, thinking
-tokens, trimmed, money, replies asked for again], less the zeros at its end. ms count from the start
-of the life.
+tokens, trimmed, money, replies asked for again, ms waited at the server], less the zeros at its
+end. ms count from the start of the life.
 
 Rules
 1. Every row starts with its kind and the run's number.

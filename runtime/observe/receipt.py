@@ -60,6 +60,7 @@ class Part(Printed):
     service_s: float
     money: float
     asked_again: int = 0
+    waited_ms: int = 0
 
     def __str__(self) -> str:
         took = f"{figure(self.nlops)} nlops, {figure(self.service_s)} s"
@@ -98,6 +99,7 @@ class Receipt(Printed):
     money: float
     seconds: float
     queue_s: float
+    waited_ms: int = 0
     work_s: float
     span_s: float
     work_tokens: int

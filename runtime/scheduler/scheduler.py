@@ -218,9 +218,6 @@ class Scheduler(Board):
         advance(node, Stage.SENT)
         cost.attempts += 1
         cost.unsent = 0
-        sampling = op.sampling
-        if sampling.seed is not None:
-            sampling = sampling.drawn(node.work.sample, node.scope.path, node.draw)
         request = Request(
             f"{run.number}:{seq}:{cost.attempts}",
             prompt,
@@ -228,6 +225,7 @@ class Scheduler(Board):
             constraint=op.result.constraint,
             priority=-node.rank,
             probabilities=op.result.probabilities,
+            origin=node.origin,
         )
         attempt = queue.attempts[seq] = Attempt(node, request, queue, run, most)
         queue.alone = alone

@@ -1,4 +1,4 @@
-"""``nlpu serve``: vLLM with the right flags, until Ctrl-C."""
+"""``nlpu serve``: vLLM with the right flags, or several and a router, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nlpu.runtime.terminal.options import Json
 from nlpu.runtime.terminal.output import say, write, write_json
 
 if TYPE_CHECKING:
-    from nlpu.engines.vllm.server import VllmServer
+    from nlpu.engines.vllm.serving import Server
 
 
 def serve(
@@ -30,20 +30,31 @@ def serve(
     python: Annotated[
         str | None, typer.Option("--python", help="The Python that has vLLM. ($NLPU_VLLM_PYTHON)")
     ] = None,
+    replicas: Annotated[
+        int, typer.Option("--replicas", min=1, metavar="N", help="So many, behind a vllm-router.")
+    ] = 1,
     as_json: Json = False,
 ) -> int:
     """Start vLLM on this machine, wait until it answers, and take it down at Ctrl-C."""
-    from nlpu.engines.vllm.server import run_server
+    from nlpu.engines.vllm.replicated import ReplicatedServer
+    from nlpu.engines.vllm.server import VllmServer
+    from nlpu.engines.vllm.serving import run_server
 
-    ready: list[VllmServer] = []
+    ready: list[Server] = []
 
-    def on_ready(server: VllmServer) -> None:
+    def on_ready(server: Server) -> None:
         ready.append(server)
         _announce(server, key or api_key(), as_json)
 
-    say("starting vLLM; a large model takes minutes ...")
     options: dict[str, Any] = {"port": port, "api_key": key or api_key(), "python": python}
-    run_server(_source(model), on_ready, flags=flags or (), **options)
+    source, options["flags"] = _source(model), flags or ()
+    server: Server = (
+        VllmServer(source, **options)
+        if replicas == 1
+        else ReplicatedServer(source, replicas, **options)
+    )
+    say("starting vLLM; a large model takes minutes ...")
+    run_server(server, on_ready)
     if not ready:
         raise Interrupted("interrupted before vLLM was ready")
     return 0
@@ -57,7 +68,7 @@ def _source(model: str) -> str:
     return str(converted(model)) if known_model(model) else model
 
 
-def _announce(server: VllmServer, known_key: str | None, as_json: bool) -> None:
+def _announce(server: Server, known_key: str | None, as_json: bool) -> None:
     """Say where it is and how to use it; a key is shown only if it was made up just now."""
     if as_json:
         write_json({"url": server.url, "model": server.model})

@@ -135,7 +135,7 @@ def _answered(dialect: Dialect, request: Request, answer: dict[str, Any], body: 
     except _NO_ANSWER:
         raise errors.no_answer(dialect.where, body, dialect.secret) from None
     said.close()
-    return _reply(dialect, request, said, answer.get("usage"))
+    return _reply(dialect, request, said, answer.get("usage"), answer.get("metrics"))
 
 
 def _load(dialect: Dialect, body: bytes) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _raise_error(dialect: Dialect, request: Request, said: dict[str, Any]) -> No
         raise errors.from_error(dialect.where, error, request, dialect.window, dialect.secret)
 
 
-def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any) -> Reply:
+def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any, metrics: Any) -> Reply:
     text, thinking, refusal, unended = said.outcome()
     no = declined(said.finish, refusal, text)
     if said.none and not thinking and not no:
@@ -173,7 +173,7 @@ def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any) -> Reply
             f"{dialect.where} answered without text (finish: {said.finish})."
             " Try again; if it stays, the server cannot serve plain completions."
         )
-    took = counts(dialect, request, text + thinking, usage)
+    took = counts(dialect, request, text + thinking, usage, metrics)
     if no:
         return Reply("", "stop", took, thinking, declined=no)
     at_limit = took.completion_tokens >= request.sampling.max_tokens
@@ -228,6 +228,7 @@ class StreamReader:
         self._events = Events()
         self._said = _Said(dialect, request)
         self._usage: Any = None
+        self._metrics: Any = None
         self._index: Any = None
         self._size = 0
         self._met = False
@@ -257,6 +258,7 @@ class StreamReader:
         own = event.get("x_groq")
         usage = own.get("usage") if isinstance(own, dict) else None
         self._usage = event.get("usage") or usage or self._usage
+        self._metrics = event.get("metrics") or self._metrics
         choices = event.get("choices")
         try:
             return "".join(map(self._piece, filter(self._counts, choices))) if choices else ""
@@ -291,4 +293,4 @@ class StreamReader:
         if (vllm and not self.done) or (said.finish is None and (vllm or not self.done)):
             raise errors.cut(self._dialect.where)
         said.none = False
-        return _reply(self._dialect, self._request, said, self._usage)
+        return _reply(self._dialect, self._request, said, self._usage, self._metrics)

@@ -17,7 +17,8 @@ Rules
    ``{"answer": ...}``; any other regex there is ``ConstraintRejected``, never ignored.
 4. A token prompt that leaves no room for ``max_tokens`` is refused here: vLLM would silently
    generate less.
-5. A parameter that the server has refused by name is not sent to it again.
+5. A parameter that the server has refused by name is not sent to it again; one that only some
+   servers have (``offers``, ``hints``) is sent where this one was found to have it.
 6. Nothing here does I/O.
 """
 
@@ -30,6 +31,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from nlpu.engines.grammar import grammar_of
+from nlpu.engines.http import hints, offers
 from nlpu.engines.http.choices import asking
 from nlpu.engines.parameters import COMMON, VLLM
 from nlpu.errors import ConstraintRejected, DoesNotFit, RequestRefused
@@ -49,6 +51,10 @@ class Dialect:
 
     untaken: parameters that it has refused by name; ``max_tokens`` has another name then.
     begun:   for choices (a constraint's ``spec``) the tokens that begin them (``choices``).
+    takes:   fields that it names itself (``offers``).
+    salt:    the secret that cached prompts of different labels are kept apart by; None: they share.
+    programs: it is a router that schedules programs (``hints``).
+    traced:  each request names its place in its run's trace.
     """
 
     where: str
@@ -61,6 +67,10 @@ class Dialect:
     secret: str | None = None
     untaken: frozenset[str] = frozenset()
     begun: dict[str, Begun] = field(default_factory=dict, hash=False)
+    takes: frozenset[str] = frozenset()
+    salt: str | None = None
+    programs: bool = False
+    traced: bool = False
 
     @property
     def head(self) -> bytes:
@@ -93,12 +103,17 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
             None if begun else request.constraint,
             more,
             dialect.untaken,
+            "repetition_detection" in dialect.takes,
         ),
     ]
     if dialect.seed and asked.seed is not None:
         parts.append(b',"seed":%d' % asked.seed)
     if dialect.priority and request.priority:
         parts.append(b',"priority":%d' % request.priority)
+    if dialect.salt is not None:
+        parts.append(b',"cache_salt":"%b"' % hints.salt(dialect.salt, request).encode())
+    if dialect.programs and (told := hints.context(request)):
+        parts.append(b',"vllm_xargs":{"agentic_context":%b}' % json.dumps(told).encode())
     if dialect.vllm and request.id:  # shows in the server's log; vLLM makes it unique itself
         parts.append(b',"request_id":%b' % json.dumps(request.id).encode())
     parts.append(b"}")
@@ -140,12 +155,16 @@ def _options(
     constraint: Constraint | None,
     more: tuple[tuple[str, Any], ...],
     untaken: frozenset[str],
+    detects: bool,
 ) -> bytes:
     told = VLLM if vllm else [name for name in COMMON if name in asked.wanted | _ALWAYS]
     options: dict[str, Any] = {name: getattr(asked, name) for name in told}
     options |= {**asked.extra, **dict(more)}
     if asked.stop:
         options["stop"] = asked.stop
+    if detects and "repetition_detection" not in options and not more:
+        long = offers.ended_early(asked.max_tokens, constraint)
+        options |= {"repetition_detection": offers.REPETITION} if long else {}
     if constraint is not None:
         options |= _vllm_constraint(constraint) if vllm else _common_constraint(constraint)
     if stream:

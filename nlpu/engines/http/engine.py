@@ -24,6 +24,8 @@ Rules
    ones; it is asked once for each such parameter. Only what we can do without is left out.
 8. No body is read without a cap (``body``).
 9. Equal draws of one moment are one request (``together``), until a server does not take ``n``.
+10. What only some servers take is sent where this one says that it does (``offers``), or where it
+    is a router that schedules programs (``hints``).
 
 Seeds are not sent to vLLM unless the caller says that it bears them: with chunked prefill, one
 request with a seed kills its CPU build for everybody. ``serve`` starts it so that it does not.
@@ -34,8 +36,8 @@ vLLM does not tell its scheduling policy; priorities are always sent, and a serv
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -45,11 +47,12 @@ from typing import Any
 import aiohttp
 
 from nlpu.checks import ANY_TEXT, COUNT, FLAG, PATH, TEXT, check, maybe
-from nlpu.engines.http import complaints, errors
-from nlpu.engines.http.body import MOST_ERROR, MOST_LIST, MOST_REPLY, read_most
+from nlpu.engines.http import complaints, errors, hints
+from nlpu.engines.http.body import MOST_ERROR, MOST_LIST, read_most
 from nlpu.engines.http.choices import begun_by
-from nlpu.engines.http.decode import StreamReader, has_no_pieces, read_replies, read_reply
+from nlpu.engines.http.decode import read_replies
 from nlpu.engines.http.encode import Dialect, encode, fits
+from nlpu.engines.http.offers import offered
 from nlpu.engines.http.probe import (
     ServerCard,
     base_url,
@@ -58,6 +61,7 @@ from nlpu.engines.http.probe import (
     read_card,
     server_ids,
 )
+from nlpu.engines.http.receive import received, whole
 from nlpu.engines.http.together import Replies, Together, may_gather
 from nlpu.engines.http.transport import Answer, Target
 from nlpu.engines.parameters import COMMON, VLLM
@@ -69,7 +73,6 @@ from nlpu.wire import Capabilities, ConstraintKind, Reply, Request
 _CONNECT_S = 10.0
 _NOT_TAKEN = (400, 422, 500, 501)  # how servers refuse what they do not know
 _ASK_S = 30.0
-_END_S = 0.2  # for the end of a connection's answer after the end of its stream
 _KEEPALIVE_S = 3.0  # below uvicorn's five seconds: the server never closes under our request
 _EVERY: frozenset[ConstraintKind] = frozenset({"choice", "regex", "json"})
 _COMMON: frozenset[ConstraintKind] = frozenset({"choice", "json"})
@@ -84,7 +87,11 @@ _FITS = {
     "window": maybe(COUNT),
     "seed": maybe(FLAG),
     "priority": maybe(FLAG),
+    "cache_salt": maybe(TEXT),
+    "traces": maybe(FLAG),
 }
+_MOST_IDS = 1 << 20  # that an answer may bring along: each of several has its prompt's
+_TRACED_BY = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 class HttpEngine:
@@ -96,6 +103,9 @@ class HttpEngine:
     window:        tokens of prompt and completion, for servers that do not tell.
     seed:          the server bears a seed in a request; by default vLLM is not taken to.
     priority:      send priorities; by default to vLLM.
+    cache_salt:    a secret by which vLLM keeps cached prompts of one label apart from another's.
+    traces:        name each request's place in its run's trace (``traceparent``); by default where
+                   the environment names a collector, as OpenTelemetry does.
     """
 
     def __init__(
@@ -109,6 +119,8 @@ class HttpEngine:
         window: int | None = None,
         seed: bool | None = None,
         priority: bool | None = None,
+        cache_salt: str | None = None,
+        traces: bool | None = None,
     ) -> None:
         check("HttpEngine", locals(), _FITS)
         self._root = base_url(url)
@@ -117,6 +129,7 @@ class HttpEngine:
         self._model, self._key, self._tokenizer = model, api_key, tokenizer
         self._max_in_flight, self._window = max_in_flight, window
         self._seed, self._priority = seed, priority
+        self._salt, self._traces = cache_salt, traces
         self._session: aiohttp.ClientSession | None = None
         self._dialect: Dialect | None = None
         self._asking = asyncio.Lock()  # how the server begins its choices
@@ -140,20 +153,41 @@ class HttpEngine:
             async with asyncio.timeout(_ASK_S):
                 card = await read_card(self._where, self._model, self._window, self._ask, self._key)
                 card = await check_tokenizer(self._where, card, self._tokenizer, self._ask)
+                tokens = card.vllm and card.tokenizer is not None
+                takes = await offered(self._ask, tokens) if card.vllm else frozenset[str]()
+                programs = card.vllm and await hints.schedules_programs(self._ask)
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             fault = errors.from_exception(self._where, error)
             raise fault from errors.cause_of(fault, error)
-        tokens = card.vllm and card.tokenizer is not None
-        priority = card.vllm if self._priority is None else self._priority
-        seed = not card.vllm if self._seed is None else self._seed
-        self._dialect = Dialect(
-            self._where, card.model, card.window, card.vllm, tokens, seed, priority, self._key
-        )
+        self._dialect = self._spoken(card, takes, programs)
         self._head = self._dialect.head
         self._directory = Path(card.tokenizer) if tokens and card.tokenizer else None
         path = card.base + ("completions" if tokens else "chat/completions")
         self._target = Target(self._opened(), self._root / path)
         return self._told(self._dialect, card)
+
+    def _spoken(self, card: ServerCard, takes: frozenset[str], programs: bool) -> Dialect:
+        """How to speak to the server. Raises Usage where it does not take what must be sent."""
+        if self._salt is not None and "cache_salt" not in takes:
+            raise Usage(
+                f"{self._where} does not say that it takes a cache_salt, so labels would share its "
+                "cache: serve the model with vLLM and its /openapi.json, or leave cache_salt out"
+            )
+        traced = any(map(os.environ.get, _TRACED_BY)) if self._traces is None else self._traces
+        return Dialect(
+            self._where,
+            card.model,
+            card.window,
+            card.vllm,
+            tokens=card.vllm and card.tokenizer is not None,
+            seed=not card.vllm if self._seed is None else self._seed,
+            priority=card.vllm if self._priority is None else self._priority,
+            secret=self._key,
+            takes=takes,
+            salt=self._salt,
+            programs=programs,
+            traced=traced,
+        )
 
     def _told(self, dialect: Dialect, card: ServerCard) -> Capabilities:
         return Capabilities(
@@ -236,16 +270,17 @@ class HttpEngine:
         on_text: Callable[[str], None] | None,
     ) -> Reply:
         while True:
-            answer = await target.post(encode(dialect, self._head, request, on_text is not None))
+            body = encode(dialect, self._head, request, on_text is not None)
+            answer = await target.post(body, hints.parent_of(request) if dialect.traced else b"")
             try:
                 if 200 <= answer.status < 300:
-                    return await _read(dialect, request, answer, on_text)
-                body = await answer.read(MOST_ERROR)
+                    return await received(dialect, request, answer, on_text)
+                said = await answer.read(MOST_ERROR)
             finally:
                 answer.close()
-            learned = self._learned(dialect, answer.status, body)
+            learned = self._learned(dialect, answer.status, said)
             if learned is None:
-                raise self._fault(dialect, answer, body, request)
+                raise self._fault(dialect, answer, said, request)
             dialect = learned
 
     async def _alone(self, request: Request) -> Reply:
@@ -259,10 +294,13 @@ class HttpEngine:
         """
         dialect, target = self._dialect, self._target
         assert dialect is not None and target is not None
-        answer = await target.post(b'%b,"n":%d}' % (body[:-1], count))
+        few = len(request.prompt) * count < _MOST_IDS
+        ids = b',"return_token_ids":true' * (few and "return_token_ids" in dialect.takes)
+        line = hints.parent_of(request) if dialect.traced else b""
+        answer = await target.post(b'%b,"n":%d%b}' % (body[:-1], count, ids), line)
         try:
             if 200 <= answer.status < 300:
-                replies = read_replies(dialect, request, await _whole(dialect, answer))[:count]
+                replies = read_replies(dialect, request, await whole(dialect, answer))[:count]
                 return replies if len(replies) == count else self._without_n(replies)
             said = await answer.read(MOST_ERROR)
         finally:
@@ -343,53 +381,3 @@ def _takes(dialect: Dialect) -> frozenset[str]:
     own = VLLM if dialect.vllm else ("extra.repetition_penalty",)
     names = {*COMMON, "repetition_penalty", "stop", "extra", *own}
     return frozenset(names | {"seed"} if dialect.seed else names)
-
-
-async def _read(
-    dialect: Dialect, request: Request, answer: Answer, on_text: Callable[[str], None] | None
-) -> Reply:
-    """The Reply; its text is handed on as it comes, if somebody listens and the server streams."""
-    if answer.content_type != "text/event-stream":
-        reply, told = read_reply(dialect, request, await _whole(dialect, answer)), False
-    else:
-        shown = None if has_no_pieces(dialect, request) else on_text
-        reply, told = await _stream(StreamReader(dialect, request), answer, shown)
-    if on_text is not None and not told:
-        _tell(on_text, reply.text)
-    return reply
-
-
-async def _stream(
-    reader: StreamReader, answer: Answer, on_text: Callable[[str], None] | None
-) -> tuple[Reply, bool]:
-    """The Reply of server-sent events, and whether anything of it was handed on."""
-    told = False
-    async for data in answer.content.iter_any():
-        told |= _tell(on_text, reader.feed(data))
-        if reader.done:
-            await _drain(answer.content)
-            break
-    told |= _tell(on_text, reader.end())
-    return reader.finish(), told
-
-
-async def _drain(content: aiohttp.StreamReader) -> None:
-    """Read what comes behind the end of a stream, so that its connection can be used again."""
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(None if content.is_eof() else _END_S):
-            await read_most(content, MOST_ERROR)
-
-
-async def _whole(dialect: Dialect, answer: Answer) -> bytes:
-    body = await answer.read(MOST_REPLY)
-    if len(body) > MOST_REPLY:
-        raise errors.endless(dialect.where, MOST_REPLY)
-    return body
-
-
-def _tell(on_text: Callable[[str], None] | None, text: str) -> bool:
-    """Hand on a text, if there is any and somebody listens."""
-    if text and on_text is not None:
-        on_text(text)
-        return True
-    return False

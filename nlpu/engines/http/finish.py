@@ -3,7 +3,8 @@
 Rules
 1. A word that is not known is a fault of the server, and a final one: it would say it again.
 2. An answer without a word is whole if it came as one, or with the end of its stream.
-3. What the model or a policy of its server declines is declined, whatever text came before it.
+3. An answer that its server ended because it repeats itself is not whole.
+4. What the model or a policy of its server declines is declined, whatever text came before it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _LENGTH = re.compile(
     "length|max_(?:output_|new_)?tokens|max_length|model_length|token_limit"
     "|model_context_window_exceeded|context_length(?:_exceeded)?"
 )
+_REPETITION = "repetition"  # vLLM's word, where it was asked to look
 _POLICY = re.compile(
     "content_filter|content_filtered|safety|recitation|prohibited_content|blocklist|spii|sensitive"
     "|guardrail_intervened|guardrails|moderation"
@@ -56,6 +58,8 @@ def finish_of(where: str, finish: Any, text: str, at_limit: bool) -> Finish:
         return "stop"
     if _LENGTH.fullmatch(word):
         return "length"
+    if word == _REPETITION:
+        return "repetition"
     if finish in (None, "") or _BROKEN.fullmatch(word):
         raise ServerFault(f"{where} broke the generation off (finish: {finish}). Try again.")
     fault = ServerFault(

@@ -73,14 +73,17 @@ class Target:
         lines += [f"{name}: {value}" for name, value in own if name != "Content-Length"]
         self._head = "\r\n".join([*lines, "Content-Length: "]).encode()
 
-    async def post(self, body: bytes) -> Answer:
-        """Send one body; gives the answer as soon as its head is there."""
+    async def post(self, body: bytes, line: bytes = b"") -> Answer:
+        """Send one body; gives the answer as soon as its head is there.
+
+        line: one more of the head, with its end.
+        """
         try:
             connection = await self._connector.connect(self._like, [], self._timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"no connection to {self._like.url}") from error
         try:
-            return await self._exchange(connection, body)
+            return await self._exchange(connection, line, body)
         except HttpProcessingError as error:
             connection.close()
             raise aiohttp.ClientResponseError(
@@ -90,12 +93,14 @@ class Target:
             connection.close()
             raise
 
-    async def _exchange(self, connection: aiohttp.connector.Connection, body: bytes) -> Answer:
+    async def _exchange(
+        self, connection: aiohttp.connector.Connection, line: bytes, body: bytes
+    ) -> Answer:
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None or transport.is_closing():
             raise aiohttp.ClientConnectionResetError("closed before it was used")
         protocol.set_response_params(read_until_eof=True, auto_decompress=False)
-        transport.write(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        transport.write(b"%b%d\r\n%b\r\n%b" % (self._head, len(body), line, body))
         while True:
             head, content = await protocol.read()
             if head.code >= 200 or head.code == 101:  # others announce that more will come

@@ -3,6 +3,8 @@
 Rules
 1. The server's own counts are taken where they can be true, else an estimate from characters.
 2. vLLM always counts; where it did not, its answer is a fault.
+3. Several answers to one request are counted as one. Where they come with their tokens, each has
+   its own; else the length of what they say parts the sum.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ _MOST_CHARS = 12  # of a token, in any usual text
 _MOST_TOKENS = 2**53
 
 
-def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> Usage:
-    """What the answer took, as the server says or, where it does not, by an estimate."""
+def counts(dialect: Dialect, request: Request, text: str, usage: Any, metrics: Any = None) -> Usage:
+    """What the answer took, as the server says or, where it does not, by an estimate.
+
+    metrics: what vLLM tells of this request with ``--enable-per-request-metrics``.
+    """
     completion = _any(usage, "completion_tokens", "output_tokens")
     prompt = _any(usage, "prompt_tokens", "input_tokens")
     told = completion is not None and (completion > 0 or not text or dialect.vllm)
@@ -28,7 +33,8 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> Usage:
         cached = _any(usage.get("prompt_tokens_details"), "cached_tokens") or _any(
             usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"
         )
-        return Usage(prompt, completion, min(cached or 0, prompt), min(_thought(usage), completion))
+        thought = min(_thought(usage), completion)
+        return Usage(prompt, completion, min(cached or 0, prompt), thought, _waited(metrics))
     if dialect.vllm:
         raise ServerFault(f"{dialect.where} gave no token counts. Look at its log.")
     size = sum(1 if isinstance(p, int) else len(p.content) for p in request.prompt)
@@ -42,6 +48,13 @@ def counts(dialect: Dialect, request: Request, text: str, usage: Any) -> Usage:
 def _thought(usage: dict[str, Any]) -> int:
     said = _any(usage.get("completion_tokens_details"), "reasoning_tokens")
     return said or _any(usage, "reasoning_tokens") or 0
+
+
+def _waited(metrics: Any) -> int:
+    """Milliseconds that the request waited at its server before it ran; 0 where it does not say."""
+    said = metrics.get("queue_time_ms") if isinstance(metrics, dict) else None
+    told = isinstance(said, int | float) and 0 <= said < _MOST_TOKENS
+    return round(said) if told and said is not None else 0
 
 
 def _any(usage: Any, *names: str) -> int | None:
@@ -67,7 +80,9 @@ def parted(usage: Any, choices: list[Any]) -> list[Any]:
     completion = _any(usage, "completion_tokens", "output_tokens")
     if completion is None:
         return [usage] * len(choices)
-    sizes = [len(str(choice)) for choice in choices]
+    sizes = [len(ids) for ids in map(_ids, choices) if ids]
+    if len(sizes) != len(choices) or sum(sizes) != completion:
+        sizes = [len(str(choice)) for choice in choices]
     said = _divided(completion, sizes)
     thought = _divided(min(_thought(usage), completion), said)
     given = {k: v for k, v in usage.items() if k != "completion_tokens_details"}
@@ -75,6 +90,12 @@ def parted(usage: Any, choices: list[Any]) -> list[Any]:
         ({"prompt_tokens": 0} if n else given) | {"completion_tokens": c, "reasoning_tokens": t}
         for n, (c, t) in enumerate(zip(said, thought, strict=True))
     ]
+
+
+def _ids(choice: Any) -> list[Any]:
+    """The tokens that an answer came with."""
+    found = choice.get("token_ids") if isinstance(choice, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _divided(count: int, sizes: list[int]) -> list[int]:

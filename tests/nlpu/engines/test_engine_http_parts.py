@@ -77,6 +77,7 @@ WHOLE: dict[str, Any] = {
         "prompt_tokens_details": {"cached_tokens": 3},
         "completion_tokens_details": {"reasoning_tokens": 1},
     },
+    "metrics": {"queue_time_ms": 4.2},
 }
 ODD = (None, -1, 10**400, float("nan"), 1.5, True, "x", [], [7], {}, {"x": {}})
 
@@ -106,7 +107,7 @@ def test_an_answer_of_whatever_shape_is_a_true_reply_or_a_fault(vllm: bool, toke
         return astuple(reply.usage)
 
     for read in (lambda body: read_reply(dialect, request, body), streamed):
-        assert counts(read(json.dumps(WHOLE).encode())) == (5, 2, 3, 1)
+        assert counts(read(json.dumps(WHOLE).encode())) == (5, 2, 3, 1, 4)
         for odd in damaged(WHOLE):
             with contextlib.suppress(e.HostError):
                 reply = read(json.dumps(odd).encode())

@@ -21,6 +21,7 @@ from nlpu.engines.http import body as http_body
 from nlpu.engines.http import complaints as http_complaints
 from nlpu.engines.http import engine as openai_http
 from nlpu.engines.http import errors as http_errors
+from nlpu.engines.http import receive as http_receive
 from nlpu.engines.http.decode import StreamReader, read_reply
 from nlpu.engines.http.encode import Dialect
 from nlpu.engines.http.engine import HttpEngine
@@ -54,7 +55,7 @@ def test_a_list_that_does_not_come_has_a_deadline(monkeypatch: pytest.MonkeyPatc
 def test_an_answer_without_an_end_is_not_read_on(
     kind: bytes, status: int, chunk: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (http_body, openai_http):
+    for module in (http_body, http_receive):
         monkeypatch.setattr(module, "MOST_REPLY", 1 << 20)
     monkeypatch.setattr("nlpu.engines.http.decode.MOST_REPLY", 1 << 20)
 

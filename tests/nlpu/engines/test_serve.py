@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from benchmarks.fake_vllm.server import FaultServer
 from nlpu import errors as e
 from nlpu.engines.vllm import command as sc
 from nlpu.engines.vllm.port import claim
+from nlpu.engines.vllm.replicated import ReplicatedServer
 from nlpu.engines.vllm.server import VllmServer, cause_in
 from nlpu.sampling import Sampling
 from nlpu.wire import Message, Request
@@ -29,6 +32,13 @@ for name in ("--model", "--served-model-name"): parser.add_argument(name)
 parser.add_argument("--mode", default="")
 parser.add_argument("--port", type=int)
 options, rest = parser.parse_known_args(sys.argv[3:])
+if sys.argv[2] == "vllm_router.launch_router":
+    from benchmarks.fake_vllm.server import FaultServer
+    async def route():
+        print("router", os.getpid(), *sys.argv, flush=True)
+        async with FaultServer(models=("m",), port=options.port, programs=True):
+            await asyncio.sleep(600)
+    asyncio.run(route())
 print("key is", os.environ["VLLM_API_KEY"], flush=True)
 if options.mode == "fails":
     print("OSError: no such tensor", "and more", sep="\\n", file=sys.stderr)
@@ -88,6 +98,122 @@ def test_it_serves_and_leaves_nothing_behind(python: str) -> None:
             log = server.log
         await all_gone(pids)
         assert not log.exists()
+
+    asyncio.run(test())
+
+
+def pids_in(log: str, word: str) -> list[int]:
+    """The processes that a fake names in its log behind a word."""
+    return [int(text) for text in log.split(f"{word} ")[1].split() if text.isdigit()][:2]
+
+
+def command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_replicas_and_their_router_come_up_together_and_go_together(python: str) -> None:
+    async def test() -> None:
+        async with ReplicatedServer("m", 3, python=python) as served:
+            line = command_of(pids_in(served.tail(), "router")[0])
+            pids = [pid for each in served.servers for pid in pids_in(each.tail(), "child")]
+            assert len(set(pids)) == 6 and all(map(alive, pids))
+            words = line.split("\0")
+            assert words[-4:-1] == [each.url for each in served.servers]
+            assert "--disable-retries" in words and "--enable-program-scheduling" in words
+            assert served.api_key not in line and words[words.index("--host") + 1] == "127.0.0.1"
+            engine = served.engine()
+            assert (await engine.capabilities()).model == "m"
+            assert (await engine.send(Request("r", (Message("user", "Hi"),), Sampling(8)))).text
+            await engine.close()
+            pids += pids_in(served.tail(), "router")[:1]
+        await all_gone(pids)
+
+    asyncio.run(test())
+
+
+def test_replicas_of_which_one_ends_are_taken_down(python: str) -> None:
+    async def test() -> None:
+        async with ReplicatedServer("m", 2, python=python) as served:
+            pids = [pid for each in served.servers for pid in pids_in(each.tail(), "child")]
+            os.kill(pids[3], signal.SIGKILL)
+            await served.wait()
+            assert "killed by signal 9" in served.why() and served.what == "vLLM"
+        await all_gone(pids)
+
+    asyncio.run(test())
+
+
+def test_replicas_of_which_one_does_not_come_up_are_taken_down(python: str) -> None:
+    async def test() -> None:
+        served = ReplicatedServer("m", 2, python=python, flags=("--mode", "fails"))
+        with pytest.raises(e.HostError, match="cannot load the model"):
+            await served.__aenter__()
+        assert all(each.ended for each in served.servers)
+        for each in served.servers:
+            each.log.unlink(missing_ok=True)
+
+    asyncio.run(test())
+
+
+def test_on_gpus_the_replicas_are_vllms_own(python: str, tmp_path: Path) -> None:
+    shim = Path(python)
+    shim.write_text(shim.read_text().replace('"cpu": true', '"cpu": false'))
+
+    async def test() -> None:
+        async with ReplicatedServer("m", 4, python=python) as served:
+            (only,) = served.servers
+            assert sc.flag(only.flags, "--data-parallel-size") == "4"
+            assert "--intra-node-data-parallel-size 4" in served.tail()
+
+    asyncio.run(test())
+
+
+def test_the_command_serves_replicas_until_it_is_interrupted(python: str) -> None:
+    line = [sys.executable, "-m", "nlpu.runtime.terminal", "serve", "m", "--replicas", "2"]
+    line += ["--python", python, "--port", "0", "--json"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        told = json.loads(owner.stdout.readline())
+        models = f"{told['url']}/v1/models"
+        with urllib.request.urlopen(models, timeout=10) as answer:
+            assert json.load(answer)["data"][0]["id"] == told["model"] == "m"
+        owner.send_signal(signal.SIGINT)
+        assert owner.wait(30) == 0
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(models, timeout=10)
+
+
+def test_what_each_replica_must_have_of_its_own_cannot_be_given() -> None:
+    with pytest.raises(e.Usage, match="--port cannot be given to each of 2 replicas"):
+        ReplicatedServer("m", 2, flags=("--port=1",))
+
+
+def test_without_a_router_nothing_is_started() -> None:
+    with pytest.raises(e.MissingPart, match=r"has no vllm-router.*pip install vllm-router"):
+        asyncio.run(ReplicatedServer("m", 2, router=sys.executable).__aenter__())
+
+
+FLAGS = (
+    ("--prefix-match-unit", "16"),
+    ("--kv-offloading-size", "4"),
+    ("--speculative-config", '{"method":"suffix","num_speculative_tokens":8}'),
+    ("--otlp-traces-endpoint", "http://127.0.0.1:4317"),
+    ("--reasoning-parser", "qwen3"),
+)
+
+
+def test_flags_of_a_gpu_come_to_vllm_as_they_are_given(python: str) -> None:
+    async def test() -> None:
+        flags = tuple(word for pair in FLAGS for word in pair)
+        async with VllmServer("m", python=python, flags=flags) as server:
+            pid = pids_in(server.tail(), "child")[1]
+            words = command_of(pid).split("\0")
+            assert tuple(words[-len(flags) - 1 : -1]) == flags
+            assert "--enable-per-request-metrics" in words
+            engine = server.engine()
+            await engine.capabilities()
+            assert engine._dialect is not None and engine._dialect.traced
+            await engine.close()
 
     asyncio.run(test())
 
@@ -180,8 +306,9 @@ def test_it_gives_up_in_time(python: str, tmp_path: Path) -> None:
 
 OWNER = """
 import sys
-from nlpu.engines.vllm.server import run_server
-run_server("m", lambda s: print(s.tail(), flush=True), python=sys.argv[1])
+from nlpu.engines.vllm.server import VllmServer
+from nlpu.engines.vllm.serving import run_server
+run_server(VllmServer("m", python=sys.argv[1]), lambda s: print(s.tail(), flush=True))
 """
 
 
