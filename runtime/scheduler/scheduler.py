@@ -221,7 +221,9 @@ class Scheduler(Board):
         request = Request(
             f"{run.number}:{seq}:{cost.attempts}",
             prompt,
-            sampling=sampling,
+            sampling=op.sampling
+            if op.sampling.seed is None
+            else op.sampling.drawn(node.work.sample, node.scope.path, node.draw),
             constraint=op.result.constraint,
             priority=-node.rank,
             probabilities=op.result.probabilities,
