@@ -79,6 +79,18 @@ _AsTheyCome = Annotated[
 _Retry = Annotated[
     str | None, typer.Option("--retry", metavar="failed", help="With --each: run those again.")
 ]
+_Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", min=1, help="With --each and a database: so many processes."
+    ),
+]
+_Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="ADDRESS", help="With --workers: as Ray actors; auto, local, ..."
+    ),
+]
 
 
 def run(
@@ -118,6 +130,8 @@ def run(
     at_once: o.AtOnce = None,
     as_they_come: _AsTheyCome = False,
     retry: _Retry = None,
+    workers: _Workers = None,
+    ray: _Ray = None,
     changed: Changed = False,
     as_json: o.Json = False,
 ) -> int:
@@ -151,6 +165,8 @@ def run(
         "--at-once": at_once,
         "--as-they-come": as_they_come,
         "--retry": retry,
+        "--workers": workers,
+        "--ray": ray,
         "--changed": changed,
     }
     _check_each(
@@ -197,7 +213,17 @@ def run(
         from nlpu.runtime.terminal.run.each_program import EachProgram
 
         program_of = EachProgram(loaded, words, named, texts, stdin.beside, _told(now))
-        many = Asked(each, out, now.at_once or 0, as_they_come, retry is not None, changed, asked)
+        many = Asked(
+            each,
+            out,
+            now.at_once or 0,
+            as_they_come,
+            retry is not None,
+            changed,
+            asked,
+            workers or 0,
+            ray,
+        )
         return run_each(loaded, program_of, many, machine, budget, as_json)
     bound = bind(loaded, words, texts, named=named, opened=stdin.beside)
     set_store(loaded.function, bound, now.store)
