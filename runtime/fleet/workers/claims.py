@@ -23,7 +23,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from nlpu.errors import NlpuError, RunBusy, StorageFailed, failure_of
+from nlpu.errors import NlpuError, RunBusy, StorageFailed, Usage, failure_of
 from nlpu.label import label_text
 from nlpu.runtime.fleet.former import Unfinished
 from nlpu.runtime.fleet.items import Kept, side_of
@@ -68,17 +68,18 @@ class Work(NamedTuple):
 
 
 class Claims:
-    """Raises StorageFailed, RunBusy."""
+    """Raises Usage, StorageFailed, RunBusy."""
 
     def __init__(self, database: Database, stem: str, name: str) -> None:
         self.stem, self.database = stem, database
         self._db = Patient(database)
-        found = self._db.ask(sql.FIND, stem=stem)
-        if not found:
-            raise StorageFailed(f"there is no batch {stem} in {database}; see: nlpu runs")
-        self._ids: dict[str, Any] = {"journal": found[0][0], "lease": database.lease_s}
-        self._open()
-        (self.worker,) = self._do(sql.JOIN, name=name, owner=this_process())[0]
+        try:
+            self._ids: dict[str, Any] = {"lease": database.lease_s}
+            self._open()
+            (self.worker,) = self._do(sql.JOIN, name=name, owner=this_process())[0]
+        except BaseException:
+            self._db.close()
+            raise
         self._ids["worker"] = self.worker
 
     @property
@@ -93,7 +94,11 @@ class Claims:
         return self._db.ask(statement, **self._ids, settled=sql.SETTLED, **values)
 
     def _open(self) -> None:
-        """Keep those out who would own the journal alone (rule 3)."""
+        """Find the batch, and keep those out who would own its journal alone (rule 3)."""
+        found = self._db.ask(sql.FIND, stem=self.stem)
+        if not found:
+            raise Usage(f"there is no batch {self.stem} in {self.database}; see: nlpu runs")
+        (self._ids["journal"],) = found[0]
         (owner, left_s) = self._do(sql.OWNER)[0]
         dead = [owner] if is_dead(owner) else []
         if not self._do(sql.OPEN, workers=WORKERS, dead=dead):
@@ -184,6 +189,7 @@ class Claims:
             if state == "open":
                 now = self._left(db, asked, run, took_of(before))
             spent.append(without(now, took_of(start)))
+        db.execute(sql.SHUT.encode(), {**asked, "workers": WORKERS})
         db.execute(sql.SPEND.encode(), {**asked, "spent": json.dumps(summed(spent))})
         return True
 

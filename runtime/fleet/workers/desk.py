@@ -47,12 +47,16 @@ class Desk:
 
     def __init__(self, database: Database, stem: str) -> None:
         self.stem, self._db = stem, Patient(database)
-        self._db.ask(sql.BEGIN, stem=stem)
-        self._db.ask(sql.BATCH, stem=stem)
-        (journal,) = self._db.ask(sql.FIND, stem=stem)[0]
         owner = this_process()
-        self._ids = {"journal": journal, "lease": database.lease_s, "owner": owner}
-        self._drive([owner])
+        try:
+            self._db.ask(sql.BEGIN, stem=stem)
+            self._db.ask(sql.BATCH, stem=stem)
+            (journal,) = self._db.ask(sql.FIND, stem=stem)[0]
+            self._ids = {"journal": journal, "lease": database.lease_s, "owner": owner}
+            self._drive([owner])
+        except BaseException:
+            self._db.close()
+            raise
 
     def _drive(self, mine: list[str]) -> None:
         """Rule 1. Raises RunBusy."""
@@ -111,9 +115,9 @@ class Desk:
             found.append((Begun(index, id_, name, nth), kept))
         return found
 
-    def under_way(self) -> int:
-        """Count the runs that living workers have."""
-        return int(self._do(sql.COUNTS)[0][1])
+    def left(self) -> tuple[int, int]:
+        """Count the inputs without an outcome, and those of them that living workers have."""
+        return tuple(self._do(sql.COUNTS)[0])
 
     # -- workers -----------------------------------------------------------------------------
 

@@ -247,9 +247,9 @@ class Crew:
         self._tend_s = now + _TEND_S
         self.desk.beat()
         self._hear()
-        if self.error is None and self._next < self._total:
+        left, self.counts.in_flight = self.desk.left()
+        if self.error is None and left:
             self._keep_up()
-        self.counts.in_flight = self.desk.under_way()
 
     def _hear(self) -> None:
         why = self.desk.stopped()

@@ -42,7 +42,7 @@ from nlpu.runtime.journal.header import typed
 from nlpu.runtime.loop_thread import Station
 
 BEAT_S: Final = 0.2
-_KEEP_S: Final = 2.0  # between looks for the dead
+_KEEP_S: Final = 1.0  # between looks for the dead
 _FEWEST: Final = 8  # failures of the host in a row that stop a batch
 
 

@@ -126,6 +126,10 @@ FREE: Final = """
 BURY: Final = """
     UPDATE nlpu.worker SET fence = %(settled)s, until_s = 0, owner = '', held = '', hungry = false
     WHERE id = %(worker)s"""
+SHUT: Final = f"""
+    UPDATE nlpu.journal SET owner = '', until_s = 0 WHERE id = %(journal)s AND owner = %(workers)s
+    AND NOT EXISTS (SELECT FROM nlpu.worker
+        WHERE journal = %(journal)s AND fence = 1 AND until_s > {T})"""
 SAY: Final = "UPDATE nlpu.worker SET said = %(said)s WHERE id = %(worker)s"
 SAID: Final = f"""
     SELECT id, name, said, fence = 1 AND until_s > {T} FROM nlpu.worker
