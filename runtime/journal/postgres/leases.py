@@ -59,7 +59,8 @@ COMMIT: Final = """
 _STATE: Final = """
     SELECT owner, fence, commits FROM nlpu.journal WHERE id = %(id)s"""
 _ALONE: Final = """
-    UPDATE nlpu.worker SET until_s = 0, owner = '', fence = fence + 1 WHERE journal = %(id)s"""
+    UPDATE nlpu.worker SET until_s = 0, owner = '', fence = 2
+    WHERE journal = %(id)s AND fence = 1"""
 
 
 class Lease:

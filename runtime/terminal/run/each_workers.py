@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import Usage
-from nlpu.runtime.fleet.workers.fleet import Crew, Hands
-from nlpu.runtime.fleet.workers.local import Processes
-from nlpu.runtime.journal.places import local
+from nlpu.runtime.fleet.workers.fleet import Crew
+from nlpu.runtime.fleet.workers.made import hands_of
 from nlpu.runtime.journal.where import Database
+from nlpu.runtime.terminal.output import say
 
 if TYPE_CHECKING:
     from nlpu.runtime.fleet.plan import Entry, Plan
@@ -40,5 +40,5 @@ def crew(
         "convention": machine.convention,
         "sheets": None if machine.sheets is None else str(machine.sheets),
     }
-    hands: Hands = Processes(database, plan.name, local(database).parent / "workers")
+    hands = hands_of(database, plan.name, ray, lambda text: say(f"note: {text}"))
     return Crew(loaded.function, entries, plan, database, facts, hands, workers)

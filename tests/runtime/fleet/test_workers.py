@@ -90,7 +90,7 @@ def test_another_program_is_refused(database: Database, tmp_path: Path) -> None:
 def test_a_program_that_a_worker_does_not_find(database: Database, tmp_path: Path) -> None:
     batch = crew(database, tmp_path, INPUTS[:2])
     (tmp_path / "mine.py").unlink()
-    with pytest.raises(Usage, match="cannot be found on this worker.*Put its file there"):
+    with pytest.raises(Usage, match=r"cannot be found on this worker.*Put its file there"):
         list(batch)
 
 

@@ -1,0 +1,123 @@
+"""Workers as Ray actors: Ray places them, keeps them alive, and shows them in its tools.
+
+Rules
+1. Ray carries names and texts. Programs are found by name on each node, claims and results go
+   through the database, so an actor is a process like any other worker.
+2. Actors are detached: they outlive whoever began them. They are named ``nlpu:BATCH:NUMBER``, in
+   the namespace ``nlpu``; what they say is in Ray's logs.
+3. Ray listens beyond loopback, whatever address it is given: it is said each time (``tell``).
+4. Ray is imported when it is asked for. It reports nothing home.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from nlpu.errors import MissingPart, Unreachable
+from nlpu.extras import adding
+from nlpu.printing import one_line
+from nlpu.runtime.journal.where import Database
+
+LISTENS: Final = (
+    "Ray listens on this machine's network, not on loopback alone, and has no password: who "
+    "reaches its ports can run code here. Use it in a network of your own"
+)
+_NAMESPACE: Final = "nlpu"
+_AGAIN: Final = 8  # times that Ray begins a worker anew
+
+
+class Actors:
+    """``Hands`` that Ray has. ``address``: ``local``, ``auto``, or where it is.
+
+    Raises MissingPart, Unreachable.
+    """
+
+    def __init__(
+        self, database: Database, stem: str, address: str, tell: Callable[[str], object]
+    ) -> None:
+        self._database, self._stem = database, stem
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingPart(
+                f"--ray needs Ray: {adding('fleet')}; or leave it out: workers are processes then"
+            ) from error
+        tell(LISTENS)
+        self._ray: Any = ray
+        self._all: dict[str, Any] = {}
+        self._connect(address)
+
+    def _connect(self, address: str) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # rule 4
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        local = {"include_dashboard": False, "num_cpus": 64} if address == "local" else {}
+        try:
+            self._ray.init(
+                address=address,
+                namespace=_NAMESPACE,
+                ignore_reinit_error=True,
+                **quiet,
+                **local,
+            )
+        except Exception as error:  # of Ray's own kinds
+            raise Unreachable(
+                f"no Ray can be used at {address!r}: {one_line(str(error), 160)}. Begin one (ray "
+                "start --head), name where it is, or give --ray local"
+            ) from None
+
+    def start(self, name: str) -> None:
+        """Have a worker placed."""
+        from nlpu.runtime.fleet.workers.actor import Worker
+
+        made = self._ray.remote(Worker).options(
+            name=f"nlpu:{self._stem}:{name}",
+            lifetime="detached",
+            max_restarts=_AGAIN,
+            max_task_retries=_AGAIN,
+            num_cpus=1,
+            scheduling_strategy="SPREAD",
+        )
+        actor = made.remote()
+        self._all[name] = actor, actor.work.remote(self._database.url, self._stem, name)
+
+    def ended(self) -> dict[str, bool]:
+        """Give those that have ended since: whether in order."""
+        found = {}
+        for name, (actor, told) in [*self._all.items()]:
+            if self._ray.wait([told], timeout=0)[0]:
+                found[name] = self._is_in_order(told)
+                self._end(name, actor)
+        return found
+
+    def _is_in_order(self, told: Any) -> bool:
+        try:
+            return not self._ray.get(told)
+        except Exception:  # it died more often than Ray begins it anew
+            return False
+
+    def _end(self, name: str, actor: Any) -> None:
+        del self._all[name]
+        with suppress(Exception):  # it is gone
+            self._ray.kill(actor)
+
+    @property
+    def live(self) -> set[str]:
+        """Those that have not."""
+        return set(self._all)
+
+    def where(self, name: str) -> str:
+        """Say where its log is."""
+        return f"Ray's logs of the actor nlpu:{self._stem}:{name} (ray logs, or its dashboard)"
+
+    def close(self, wait_s: float) -> None:
+        """Wait for them to end; who does not is ended."""
+        told = [told for _, told in self._all.values()]
+        if told:
+            self._ray.wait(told, num_returns=len(told), timeout=wait_s)
+        for name, (actor, _) in [*self._all.items()]:
+            self._end(name, actor)
+        self._ray.shutdown()
