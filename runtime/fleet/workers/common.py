@@ -28,11 +28,9 @@ _T = TypeVar("_T")
 class Commons:
     """A worker's part of what all share. ``server``: what its engine asks; "" for its own model."""
 
-    def __init__(
-        self, claims: Claims, budget: Budget, server: str, short: Callable[[], object]
-    ) -> None:
+    def __init__(self, claims: Claims, budget: Budget, server: str) -> None:
         self._claims, self._server = claims, server
-        self.purse = Purse(budget, short)
+        self.purse = Purse(budget)
         self._lanes: list[lanes.Lane] | None = None
         self._give_back = False
 

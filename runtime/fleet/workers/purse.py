@@ -19,7 +19,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from nlpu.errors import BudgetExceeded
@@ -95,14 +95,13 @@ def _is_more(one: Amount, other: Amount) -> bool:
 
 
 class Purse(BudgetLedger):
-    """A worker's part of the budget, for all its runs. ``short``: called where a call waits."""
+    """A worker's part of the budget, for all its runs."""
 
-    def __init__(self, budget: Budget, short: Callable[[], object] = id) -> None:  # type: ignore[assignment]
+    def __init__(self, budget: Budget) -> None:
         super().__init__(budget)
         self._held = NOTHING
         self._need: Amount | None = None
         self._final = False
-        self._short = short
 
     @property
     def reserved(self) -> Amount:
@@ -121,7 +120,6 @@ class Purse(BudgetLedger):
         fits = super().reserve(most)
         if not fits:
             self._need = most
-            self._short()
         return fits
 
     def _short_of(self, most: Amount) -> str | None:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from nlpu.errors import MissingPart, Unreachable
+from nlpu.errors import MissingPart, Unreachable, Usage
 from nlpu.extras import adding
 from nlpu.printing import one_line
 from nlpu.runtime.journal.where import Database
@@ -27,6 +28,7 @@ LISTENS: Final = (
     "reaches its ports can run code here. Use it in a network of your own"
 )
 _NAMESPACE: Final = "nlpu"
+_PATIENCE_S: Final = 5.0
 _AGAIN: Final = 8  # times that Ray begins a worker anew
 
 
@@ -53,6 +55,8 @@ class Actors:
 
     def _connect(self, address: str) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # rule 4
+        if address not in ("local", "auto"):
+            _check_there(address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         local = {"include_dashboard": False, "num_cpus": 64} if address == "local" else {}
         try:
@@ -64,10 +68,7 @@ class Actors:
                 **local,
             )
         except Exception as error:  # of Ray's own kinds
-            raise Unreachable(
-                f"no Ray can be used at {address!r}: {one_line(str(error), 160)}. Begin one (ray "
-                "start --head), name where it is, or give --ray local"
-            ) from None
+            raise _unreachable(address, one_line(str(error), 160)) from None
 
     def start(self, name: str) -> None:
         """Have a worker placed."""
@@ -121,3 +122,21 @@ class Actors:
         for name, (actor, _) in [*self._all.items()]:
             self._end(name, actor)
         self._ray.shutdown()
+
+
+def _check_there(address: str) -> None:
+    """Ray itself tries for minutes. Raises Usage, Unreachable."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise Usage(f"--ray takes local, auto, or HOST:PORT of a Ray, not {one_line(address, 60)!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE_S).close()
+    except OSError as error:
+        raise _unreachable(address, error.strerror or str(error)) from None
+
+
+def _unreachable(address: str, why: str) -> Unreachable:
+    return Unreachable(
+        f"no Ray can be used at {address}: {why}. Begin one (ray start --head), name where it is, "
+        "or give --ray local"
+    )

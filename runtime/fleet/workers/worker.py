@@ -55,7 +55,7 @@ def _carry_out(claims: Claims, heed: bool) -> int:
         computer.station.open(claims.stem)
         _check_same(facts, claims, program, computer)
         server = facts["engine"] if str(facts["engine"]).startswith("http") else ""
-        commons = Commons(claims, Budget(**facts["budget"]), server, lambda: None)
+        commons = Commons(claims, Budget(**facts["budget"]), server)
         shift = Shift(
             computer,
             program.function,
