@@ -36,6 +36,7 @@ class Got(NamedTuple):
 class Place(NamedTuple):
     """What a worker wants of a lane, and its share."""
 
+    worker: int
     wants: int
     share: int
 
@@ -58,7 +59,8 @@ def share(most: int, others: Sequence[Place], mine: Place, uses: int) -> tuple[i
     uses: what may be in flight at it right now. What it gives back is held until the next time,
     when no more than that was.
     """
-    target = fair(most, [*(each.wants for each in others), mine.wants])[-1]
+    every = sorted([*others, mine])  # all reckon alike, whoever asks
+    target = fair(most, [each.wants for each in every])[every.index(mine)]
     free = most - sum(each.share for each in others)
     held = max(min(target, free), min(uses, mine.share), 0)
     return held, min(target, held)
@@ -102,7 +104,9 @@ def ask(db: Connection, ids: Mapping[str, Any], lane: Lane, seen: Mapping[str, A
     """Say what a worker wants of a lane, and have it shared anew."""
     asked = {**ids, "server": lane.server, "most": lane.most, **seen}
     ((cuts,),) = db.execute(sql.LANE.encode(), asked).fetchall()
-    others = [Place(*row[1:]) for row in db.execute(sql.PLACES.encode(), asked).fetchall()]
-    held, used = share(lane.most, others, Place(seen["wants"], lane.held), seen["uses"])
+    others = [Place(*row) for row in db.execute(sql.PLACES.encode(), asked).fetchall()]
+    held, used = share(
+        lane.most, others, Place(ids["worker"], seen["wants"], lane.held), seen["uses"]
+    )
     db.execute(sql.PLACE.encode(), {**asked, "share": held})
     return Got(held, used, int(cuts))

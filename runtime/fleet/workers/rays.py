@@ -128,7 +128,9 @@ def _check_there(address: str) -> None:
     """Ray itself tries for minutes. Raises Usage, Unreachable."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
-        raise Usage(f"--ray takes local, auto, or HOST:PORT of a Ray, not {one_line(address, 60)!r}")
+        raise Usage(
+            f"--ray takes local, auto, or HOST:PORT of a Ray, not {one_line(address, 60)!r}"
+        )
     try:
         socket.create_connection((host, int(port)), timeout=_PATIENCE_S).close()
     except OSError as error:
