@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -18,7 +19,7 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
-from terminal_fixture import COMMAND, environment
+from terminal_fixture import COMMAND, ROOT, environment
 
 from nlpu.runtime.journal.places import journals, place_of
 from nlpu.runtime.journal.where import Seat
@@ -116,8 +117,11 @@ class Fleet:
         return [json.loads(line)["prompt_hash"] for line in lines]
 
     def command(self, *more: str) -> list[str]:
+        if self.shape == "acts" or more:  # its inputs are its user's, so it may act
+            words = [f"mine.py:{self.shape}", "in.jsonl", "out.jsonl", self.server, *more]
+            return [sys.executable, str(ROOT / "tests" / "fleet_driver.py"), *words]
         words = ["run", f"mine.py:{self.shape}", "--each", "in.jsonl", "--out", "out.jsonl"]
-        words += ["--engine", self.server, "--workers", "2", "--at-once", "8", *more]
+        words += ["--engine", self.server, "--workers", "2", "--at-once", "8"]
         return [*COMMAND, *words]
 
     def begin(self, *more: str) -> subprocess.Popen[str]:

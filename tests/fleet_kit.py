@@ -38,15 +38,15 @@ class Threads:
         self.errors: dict[str, NlpuError] = {}
         self.told: dict[str, int] = {}  # how many outcomes each told
 
-    def start(self, name: str) -> None:
-        self._all[name] = thread = Thread(target=self._work, args=(name,), daemon=True)
+    def start(self, name: str, seal: str) -> None:
+        self._all[name] = thread = Thread(target=self._work, args=(name, seal), daemon=True)
         thread.start()
 
-    def _work(self, name: str) -> None:
+    def _work(self, name: str, seal: str) -> None:
         from nlpu.runtime.fleet.workers.worker import work
 
         try:
-            self.told[name] = work(self._database, self._stem, name, heed=False)
+            self.told[name] = work(self._database, self._stem, name, seal=seal, heed=False)
         except NlpuError as error:
             self.errors[name] = error
 

@@ -57,6 +57,16 @@ class Counts:
         return self.done + self.failed + self.needs_person
 
 
+class Input(NamedTuple):
+    """An input as workers get it: known by its content, ``nth`` of its equals, and as JSON."""
+
+    name: str
+    nth: int
+    at: int
+    id: str
+    args: str
+
+
 class Steps(Protocol):
     """A batch as whoever tells of it goes through it: of one process, or of many."""
 

@@ -15,22 +15,13 @@ from typing import Any, NamedTuple
 from nlpu.errors import NlpuError, RunBusy
 from nlpu.label import label_of
 from nlpu.runtime.fleet.items import Kept, side_of
-from nlpu.runtime.fleet.plan import Begun
+from nlpu.runtime.fleet.plan import Begun, Input
+from nlpu.runtime.fleet.share import Took
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.claims import took_of
 from nlpu.runtime.fleet.workers.patient import Patient
 from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
 from nlpu.runtime.journal.where import Database
-
-
-class Input(NamedTuple):
-    """An input, known by its content (``name``), and which of its equals it is."""
-
-    name: str
-    nth: int
-    at: int
-    id: str
-    args: str
 
 
 class Hand(NamedTuple):
@@ -118,6 +109,10 @@ class Desk:
     def left(self) -> tuple[int, int]:
         """Count the inputs without an outcome, and those of them that living workers have."""
         return tuple(self._do(sql.COUNTS)[0])
+
+    def took(self) -> list[tuple[str, Took]]:
+        """List what the runs of each input took, by the worker that told it."""
+        return [(name or "", took_of(took)) for name, took in self._do(sql.TOOK)]
 
     # -- workers -----------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 from nlpu.errors import (
     DeadlineExceeded,
@@ -36,14 +36,18 @@ from nlpu.errors import (
 )
 from nlpu.runtime.fleet.items import Item
 from nlpu.runtime.fleet.outcomes import known
-from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan
-from nlpu.runtime.fleet.share import total
-from nlpu.runtime.fleet.workers.desk import Desk, Input
+from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan
+from nlpu.runtime.fleet.share import NOTHING, summed, total
+from nlpu.runtime.fleet.workers.sealed import mark, seal
 from nlpu.runtime.journal.header import args_text, budget_json
 from nlpu.runtime.journal.own import text_name
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.keywords import arranged
+from nlpu.runtime.scheduler.budget import Amount
 from nlpu.value import inside
+
+if TYPE_CHECKING:
+    from nlpu.runtime.fleet.workers.desk import Desk
 
 _CHUNK: Final = 256  # inputs that are entered, and items that are read, at once
 _LOOK_S: Final = 0.15
@@ -55,8 +59,8 @@ _DEATHS: Final = 4  # of each worker in a row, without any outcome
 class Hands(Protocol):
     """What begins workers, and knows them."""
 
-    def start(self, name: str) -> None:
-        """Begin one."""
+    def start(self, name: str, seal: str) -> None:
+        """Begin one. ``seal``: of what it is to do."""
 
     def ended(self) -> dict[str, bool]:
         """Give those that have ended since: whether in order."""
@@ -70,6 +74,18 @@ class Hands(Protocol):
 
     def close(self, wait_s: float) -> None:
         """Wait for them to end; who does not is ended."""
+
+
+class Receipt(NamedTuple):
+    """What a fleet took, in all its lives.
+
+    answered, lost: by calls that were answered, and at most by those whose answers were lost.
+    by_worker: both together, by the name of the worker that told the outcome; they add up.
+    """
+
+    answered: Amount
+    lost: Amount
+    by_worker: Mapping[str, Amount]
 
 
 class Crew:
@@ -134,6 +150,8 @@ class Crew:
         """Take it up where it was. Idempotent. Raises RunBusy, Usage, StorageFailed."""
         if self._desk is not None:
             return
+        from nlpu.runtime.fleet.workers.desk import Desk  # it needs psycopg
+
         self._desk = Desk(self._database, self._plan.name)
         try:
             self._check_same()
@@ -149,6 +167,15 @@ class Crew:
         if was != now:
             raise Usage(f"the batch {self._plan.name} is of another program, {was}; name another")
 
+    @property
+    def receipt(self) -> Receipt:
+        """What the inputs with an outcome took, and runs that workers left; by worker, too."""
+        rows = self.desk.took()
+        whole, parts = summed(took for _, took in rows), dict[str, Amount]()
+        for name, took in rows:
+            parts[name] = total([parts.get(name, NOTHING), *took])
+        return Receipt(whole.answered, whole.lost, parts)
+
     def facts(self) -> dict[str, Any]:
         """What was noted of the batch."""
         return self.desk.facts()
@@ -163,6 +190,7 @@ class Crew:
         each = plan.at_once and max(1, plan.at_once // self._workers)
         desk.note(
             **self._facts,
+            own=mark(self._facts),
             budget=budget_json(plan.budget),
             at_once=each,
             workers=self._workers,
@@ -270,7 +298,7 @@ class Crew:
         others = sum(each.alive and each.name not in mine for each in hands)
         for _ in range(self._workers - others - len(mine)):
             self._named += 1
-            self._hands.start(str(self._named))
+            self._hands.start(str(self._named), seal(self._facts))
 
     def _died(self, name: str, said: str) -> None:
         error = failure_of(*json.loads(said)) if said else None

@@ -26,13 +26,13 @@ class Processes:
         self._database, self._stem, self.logs = database, stem, logs
         self._all: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, seal: str) -> None:
         """Begin one."""
         make_dir(self.logs)
         log = self.logs / f"{self._stem}-{name}.log"
         make_file(log)
         roots = [str(Path(nlpu.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-        words = ["-P", "-m", "nlpu.runtime.fleet.workers", self._stem, name]
+        words = ["-P", "-m", "nlpu.runtime.fleet.workers", self._stem, name, seal]
         with log.open("ab") as out:
             self._all[name] = subprocess.Popen(
                 [sys.executable, *words],

@@ -70,7 +70,7 @@ class Actors:
         except Exception as error:  # of Ray's own kinds
             raise _unreachable(address, one_line(str(error), 160)) from None
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, seal: str) -> None:
         """Have a worker placed."""
         from nlpu.runtime.fleet.workers.actor import Worker
 
@@ -83,7 +83,7 @@ class Actors:
             scheduling_strategy="SPREAD",
         )
         actor = made.remote()
-        self._all[name] = actor, actor.work.remote(self._database.url, self._stem, name)
+        self._all[name] = actor, actor.work.remote(self._database.url, self._stem, name, seal)
 
     def ended(self) -> dict[str, bool]:
         """Give those that have ended since: whether in order."""

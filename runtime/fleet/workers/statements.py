@@ -74,6 +74,10 @@ COUNTS: Final = f"""
             SELECT id FROM nlpu.worker WHERE journal = %(journal)s AND until_s > {T}))
     FROM nlpu.work WHERE journal = %(journal)s AND wanted"""
 
+TOOK: Final = """
+    SELECT w.name, k.took FROM nlpu.work k LEFT JOIN nlpu.worker w ON w.id = k.worker
+    WHERE k.journal = %(journal)s AND k.took <> ''"""
+
 # -- workers ---------------------------------------------------------------------------------------
 
 OPEN: Final = f"""

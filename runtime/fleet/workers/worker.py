@@ -21,6 +21,7 @@ from nlpu.prompt.convention import of_version
 from nlpu.runtime.fleet.items import side_of
 from nlpu.runtime.fleet.workers.claims import Claims
 from nlpu.runtime.fleet.workers.common import Commons
+from nlpu.runtime.fleet.workers.sealed import check
 from nlpu.runtime.fleet.workers.shift import Shift, WorkingComputer
 from nlpu.runtime.journal.header import source_digest
 from nlpu.runtime.journal.where import Database
@@ -29,14 +30,16 @@ from nlpu.runtime.scheduler.budget import Budget
 from nlpu.runtime.settings import api_key
 
 
-def work(database: Database, stem: str, name: str = "", *, heed: bool = True) -> int:
+def work(
+    database: Database, stem: str, name: str = "", *, seal: str = "", heed: bool = True
+) -> int:
     """Work at a batch; gives how many outcomes were told. Raises what stopped it.
 
-    heed: end in order when told so by SIGTERM or SIGINT.
+    seal: what must be known of what it runs (``sealed``). heed: end in order at SIGTERM, SIGINT.
     """
     claims, said = Claims(database, stem, name), ""
     try:
-        return _carry_out(claims, heed)
+        return _carry_out(claims, seal, heed)
     except BaseException as error:
         typed = (
             error if isinstance(error, NlpuError) else HostError(f"it ended by {described(error)}")
@@ -47,8 +50,9 @@ def work(database: Database, stem: str, name: str = "", *, heed: bool = True) ->
         claims.close(said)
 
 
-def _carry_out(claims: Claims, heed: bool) -> int:
+def _carry_out(claims: Claims, seal: str, heed: bool) -> int:
     facts = claims.facts()
+    check(facts, seal)
     program = found(facts)
     computer = computer_of(facts, claims)
     with computer:
@@ -135,15 +139,15 @@ def _check_same(
 
 
 def main(say: Callable[[str], object]) -> int:
-    """``python -m nlpu.runtime.fleet.workers BATCH NAME``: its store is named by NLPU_RUN_DIR."""
+    """``python -m nlpu.runtime.fleet.workers BATCH NAME SEAL``; NLPU_RUN_DIR names its store."""
     from nlpu.runtime.settings import read
 
     place = read(("run_dir",)).run_dir
-    _, stem, *name = sys.argv
+    _, stem, name, seal = sys.argv
     try:
         if not isinstance(place, Database):
             raise Usage("a worker's batch is in a database: name it by NLPU_RUN_DIR")
-        work(place, stem, *name)
+        work(place, stem, name, seal=seal)
     except NlpuError as error:
         say(f"{type(error).__name__}: {error}")
         return error.exit_code
