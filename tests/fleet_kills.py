@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from terminal_fixture import COMMAND, ROOT, environment
 
 from nlpu.runtime.journal.places import journals, place_of
+from nlpu.runtime.journal.postgres.owners import is_dead
 from nlpu.runtime.journal.where import Seat
 
 DEADLINE_S = 120.0
@@ -118,7 +119,13 @@ class Fleet:
 
     def command(self, *more: str) -> list[str]:
         if self.shape == "acts" or more:  # its inputs are its user's, so it may act
-            words = [f"mine.py:{self.shape}", "in.jsonl", "out.jsonl", self.server, *more]
+            words = [
+                f"mine.py:{self.shape}",
+                "in.jsonl",
+                "out.jsonl",
+                self.server,
+                *filter(None, more),
+            ]
             return [sys.executable, str(ROOT / "tests" / "fleet_driver.py"), *words]
         words = ["run", f"mine.py:{self.shape}", "--each", "in.jsonl", "--out", "out.jsonl"]
         words += ["--engine", self.server, "--workers", "2", "--at-once", "8"]
@@ -136,10 +143,8 @@ class Fleet:
 
     def workers(self) -> list[int]:
         """Processes that are at work now."""
-        with suppress(Exception):  # no schema yet, or the server is away
-            rows = self.do("SELECT owner FROM nlpu.worker WHERE fence = 1 AND owner <> ''")
-            return [int(owner.split(" ")[1]) for (owner,) in rows]
-        return []
+        rows = self.do("SELECT owner FROM nlpu.worker WHERE fence = 1 AND owner <> ''")
+        return [int(owner.split(" ")[1]) for (owner,) in rows if not is_dead(owner)]
 
     # -- deaths ------------------------------------------------------------------------------
 
@@ -184,8 +189,10 @@ class Fleet:
             return self.begin()
         else:
             found = self.workers()
-            with suppress(ProcessLookupError):
-                os.kill(random.choice(found), signal.SIGKILL) if found else None
+            if found:  # else they are between two lives
+                with suppress(ProcessLookupError):
+                    os.kill(random.choice(found), signal.SIGKILL)
+                    self.kills["hit"] += 1
         return process
 
     @property
@@ -218,7 +225,8 @@ class Fleet:
                 again += begun.total() - len(begun)
         sent = len(self.sent())
         assert sent <= attempts, f"{sent} requests, {attempts} attempts noted"
-        assert again <= 8 * 64 * self.kills.total()
+        wide = {"chain": 1, "fan": 10, "loop": 2, "acts": 1}[self.shape]
+        assert again <= 4 * wide * self.kills["hit"], "more than what was open at kills of workers"
         done = Counter(self.acts.read_text().splitlines())
         assert not [what for what, times in done.items() if times > 1], "an effect was repeated"
         return again

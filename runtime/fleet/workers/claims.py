@@ -3,43 +3,31 @@
 Theory of operation
 -------------------
 An input is a row with the number of its run. A worker writes its own number into rows that nobody
-has (``SKIP LOCKED``: two never wait for each other), and carries these runs out; whose lease has
-ended, or whose process is known to be dead, is fenced off, and what it had is free again. The rows
-of a run say what it took, so they also say what a dead worker really spent.
+has (``SKIP LOCKED``: two never wait for each other), and carries these runs out.
 
 Rules
 1. What is claimed is asked for as "mine, and not yet under way": a claim whose answer was lost is
    found by the next.
-2. A worker is settled once, in one transaction: it writes nothing any more, its runs are free, and
-   its share of the budget is replaced by what its runs took.
-3. A run that somebody else goes on with alone (a person, ``nlpu resume``) keeps all workers out.
+2. A run that somebody else goes on with alone (a person, ``nlpu resume``) keeps all workers out.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from contextlib import closing
-from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from nlpu.errors import NlpuError, RunBusy, StorageFailed, Usage, failure_of
-from nlpu.label import label_text
-from nlpu.runtime.fleet.former import Unfinished
 from nlpu.runtime.fleet.items import Kept, side_of
-from nlpu.runtime.fleet.outcomes import recorded
-from nlpu.runtime.fleet.share import NO_CALLS, Took, summed, took_in, without
+from nlpu.runtime.fleet.share import Took
+from nlpu.runtime.fleet.workers import burials
 from nlpu.runtime.fleet.workers import statements as sql
+from nlpu.runtime.fleet.workers.burials import columns, took_of
 from nlpu.runtime.fleet.workers.patient import Patient
-from nlpu.runtime.journal.odd_rows import past_in
 from nlpu.runtime.journal.postgres.database import Connection
 from nlpu.runtime.journal.postgres.joined import Joined
 from nlpu.runtime.journal.postgres.owners import WORKERS, is_dead, this_process, told
-from nlpu.runtime.journal.postgres.store import PostgresStore
-from nlpu.runtime.journal.store import RunLog
-from nlpu.runtime.journal.where import Database, Seat
-from nlpu.runtime.resume import log_of
-from nlpu.runtime.scheduler.budget import Amount
+from nlpu.runtime.journal.where import Database
 
 _T = TypeVar("_T")
 _FENCED: Final = (
@@ -94,7 +82,7 @@ class Claims:
         return self._db.ask(statement, **self._ids, settled=sql.SETTLED, **values)
 
     def _open(self) -> None:
-        """Find the batch, and keep those out who would own its journal alone (rule 3)."""
+        """Find the batch, and keep those out who would own its journal alone (rule 2)."""
         found = self._db.ask(sql.FIND, stem=self.stem)
         if not found:
             raise Usage(f"there is no batch {self.stem} in {self.database}; see: nlpu runs")
@@ -148,7 +136,7 @@ class Claims:
 
     def end(self, run: int, kept: Kept) -> None:
         """Tell what came of a run."""
-        self._do(sql.END, run=run, **_columns(kept))
+        self._do(sql.END, run=run, **columns(kept))
 
     def is_over(self) -> bool:
         """Tell whether every input has an outcome."""
@@ -164,76 +152,14 @@ class Claims:
         asked = {**self._ids, "settled": sql.SETTLED}
         return self._db.do(lambda db: work(db, asked))
 
-    # -- those who died ----------------------------------------------------------------------
-
-    def bury(self, *, myself: bool = False) -> int:
-        """Settle the workers that are dead, or this one as it leaves; gives how many."""
-        if myself:
-            return int(self._db.do(lambda db: self._settle(db, self.worker)))
-        late = [
-            worker
-            for worker, owner, is_late in self._do(sql.LATE)
-            if worker != self.worker and (is_late or is_dead(owner))
-        ]
-        return sum(self._db.do(partial(self._settle, worker=worker)) for worker in late)
-
-    def _settle(self, db: Connection, worker: int) -> bool:
-        """Rule 2. False: somebody else is at it, or was."""
-        asked = {**self._ids, "worker": worker, "settled": sql.SETTLED}
-        if not db.execute(sql.DEAD.encode(), asked).fetchall():
-            return False
-        db.execute(sql.BURY.encode(), asked)
-        spent = [took_of(self._spent(db))]
-        for run, state, took, start, before in db.execute(sql.LEFT.encode(), asked).fetchall():
-            now = took_of(took)
-            if state == "open":
-                now = self._left(db, asked, run, took_of(before))
-            spent.append(without(now, took_of(start)))
-        db.execute(sql.SHUT.encode(), {**asked, "workers": WORKERS})
-        db.execute(sql.SPEND.encode(), {**asked, "spent": json.dumps(summed(spent))})
-        return True
-
-    def _spent(self, db: Connection) -> str:
-        return str(db.execute(sql.SPENT.encode(), self._ids).fetchone()[0])
-
-    def _left(self, db: Connection, asked: dict[str, Any], run: int, before: Took) -> Took:
-        """Free a run, or tell its end, which its worker did not come to; gives what it took."""
-        log = self._log(run)
-        if not log.rows:
-            now, ended = before, None
-        else:
-            past = past_in(log)
-            left = Unfinished(run, past, log.texts, took_in(past), before)
-            now, ended = summed((before, left.took)), recorded(left)
-        told = _columns(ended) if ended is not None else {"took": json.dumps(now)}
-        statement = sql.FREE if ended is None else sql.END
-        db.execute(statement.encode(), {**asked, "run": run, **told})
-        return now
-
-    def _log(self, run: int) -> RunLog:
-        """The rows of a run, over a connection of its own."""
-        with closing(PostgresStore(Seat(self.database, self.stem), read_only=True)) as store:
-            return log_of(store, run)
+    def bury(self) -> int:
+        """Settle the workers that are dead; gives how many."""
+        return burials.bury(self._db, self._ids, self.stem, but=self.worker)
 
     def close(self, said: str = "") -> None:
         """Leave: what is not done is free for others."""
         try:
             self._do(sql.SAY, said=said)
-            self.bury(myself=True)
+            burials.settle(self._db, self._ids, self.stem, self.worker)
         finally:
             self._db.close()
-
-
-def _columns(kept: Kept) -> dict[str, Any]:
-    return {
-        "state": kept.status,
-        "side": kept.side,
-        "body": kept.body,
-        "label": label_text(kept.label),
-        "took": json.dumps(kept.took),
-    }
-
-
-def took_of(text: str) -> Took:
-    """Read what calls took; "" is none."""
-    return Took(*(Amount(*each) for each in json.loads(text))) if text else NO_CALLS

@@ -17,8 +17,9 @@ from nlpu.label import label_of
 from nlpu.runtime.fleet.items import Kept, side_of
 from nlpu.runtime.fleet.plan import Begun, Input
 from nlpu.runtime.fleet.share import Took
+from nlpu.runtime.fleet.workers import burials
 from nlpu.runtime.fleet.workers import statements as sql
-from nlpu.runtime.fleet.workers.claims import took_of
+from nlpu.runtime.fleet.workers.burials import took_of
 from nlpu.runtime.fleet.workers.patient import Patient
 from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
 from nlpu.runtime.journal.where import Database
@@ -80,7 +81,8 @@ class Desk:
     # -- inputs and outcomes -----------------------------------------------------------------
 
     def begin(self) -> None:
-        """Want no input but those that are entered from now on."""
+        """Want no input but those that are entered from now on, and settle what died."""
+        burials.bury(self._db, self._ids, self.stem)
         self._do(sql.STOP, why="")
         self._do(sql.UNWANT)
 

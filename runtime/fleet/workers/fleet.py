@@ -184,7 +184,7 @@ class Crew:
         """Note what is to be known of it in later lives."""
         self.desk.note(**facts)
 
-    def _begin(self) -> None:
+    def enter(self) -> None:
         """Enter the inputs, and let workers come. Raises Usage."""
         plan, desk = self._plan, self.desk
         each = plan.at_once and max(1, plan.at_once // self._workers)
@@ -230,7 +230,7 @@ class Crew:
             raise ProgramError("a program cannot wait for a batch; issue ops, or spawn programs")
         self.open()
         if not self._begun:
-            self._begin()
+            self.enter()
         end_s = time.monotonic() + timeout_s
         while True:
             self._tend()

@@ -96,16 +96,16 @@ KEEP: Final = f"""
     UPDATE nlpu.journal SET until_s = {T} + %(lease)s, changed_s = {T}
     WHERE id = %(journal)s AND owner = %(workers)s"""
 CLAIM: Final = """
-    UPDATE nlpu.work SET worker = %(worker)s, start = took
-    WHERE journal = %(journal)s AND EXISTS (
-        SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1)
-    AND run IN (
+    WITH free AS MATERIALIZED (
         SELECT run FROM nlpu.work
         WHERE journal = %(journal)s AND state = 'open' AND worker IS NULL AND wanted
         ORDER BY run LIMIT least(%(most)s, greatest(1, (SELECT count(*) FROM (
             SELECT FROM nlpu.work WHERE journal = %(journal)s AND state = 'open'
             AND worker IS NULL AND wanted LIMIT 4096)) / %(parts)s))
-        FOR UPDATE SKIP LOCKED)"""
+        FOR UPDATE SKIP LOCKED)
+    UPDATE nlpu.work w SET worker = %(worker)s, start = took FROM free
+    WHERE w.journal = %(journal)s AND w.run = free.run AND EXISTS (
+        SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1)"""
 MINE: Final = """
     SELECT run, name, nth, index, id, args, took, before, side, EXISTS (
         SELECT FROM nlpu.log WHERE journal = %(journal)s

@@ -123,4 +123,22 @@ def test_a_person_and_workers_keep_each_other_out(database: Database, tmp_path: 
     worker.close()
 
 
+def test_no_more_is_claimed_than_asked_for(database: Database, tmp_path: Path) -> None:
+    """Nor more than a part of what is left, so that others find some."""
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    batch = crew(database, tmp_path, INPUTS)
+    batch.open()
+    batch.enter()
+    one, other = Claims(database, "batch", "1"), Claims(database, "batch", "2")
+    first = one.claim([], 3, 1)
+    assert [work.run for work in first] == [1, 2, 3]
+    assert [work.run for work in other.claim([], 5, 4)] == [4, 5, 6, 7]
+    assert [work.run for work in one.claim([1, 2], 2, 1)] == [3, 8, 9], "3 was lost on its way"
+    one.close()
+    assert [work.run for work in other.claim([4, 5, 6, 7], 2, 1)] == [1, 2]
+    other.close()
+    batch.close()
+
+
 __all__ = ["Threads"]
