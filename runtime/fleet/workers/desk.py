@@ -38,7 +38,7 @@ class Desk:
     """Raises RunBusy, StorageFailed."""
 
     def __init__(self, database: Database, stem: str) -> None:
-        self.stem, self._db = stem, Patient(database)
+        self.stem, self._db, self._closed = stem, Patient(database), False
         owner = this_process()
         try:
             self._db.ask(sql.BEGIN, stem=stem)
@@ -113,8 +113,11 @@ class Desk:
         return tuple(self._do(sql.COUNTS)[0])
 
     def took(self) -> list[tuple[str, Took]]:
-        """List what the runs of each input took, by the worker that told it."""
-        return [(name or "", took_of(took)) for name, took in self._do(sql.TOOK)]
+        """List what the runs of each input took, by the worker that told it; when closed, too."""
+        found = [(name or "", took_of(took)) for name, took in self._do(sql.TOOK)]
+        if self._closed:
+            self._db.close()
+        return found
 
     # -- workers -----------------------------------------------------------------------------
 
@@ -133,5 +136,6 @@ class Desk:
 
     def close(self) -> None:
         """Let others drive it. Idempotent."""
+        self._closed = True
         self._do(sql.LEAVE)
         self._db.close()

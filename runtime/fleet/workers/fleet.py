@@ -12,22 +12,17 @@ by the driver: if it dies the workers go on, and the same again meets all that t
 
 Rules
 1. A fleet is under a name: the same program, inputs and name go on with it.
-2. Workers are begun again while the batch gets on; when they die and nothing comes of it, it ends.
-3. An error that the next worker would meet, too, ends the batch, and is told as it is.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from nlpu.errors import (
     DeadlineExceeded,
-    HostError,
     Interrupted,
     NlpuError,
     ProgramError,
@@ -37,13 +32,12 @@ from nlpu.errors import (
 from nlpu.runtime.fleet.items import Item
 from nlpu.runtime.fleet.outcomes import known
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan
-from nlpu.runtime.fleet.share import NOTHING, summed, total
+from nlpu.runtime.fleet.share import total
+from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of, receipt_of
+from nlpu.runtime.fleet.workers.keeper import Hands, Keeper
 from nlpu.runtime.fleet.workers.sealed import mark, seal
-from nlpu.runtime.journal.header import args_text, budget_json
-from nlpu.runtime.journal.own import text_name
+from nlpu.runtime.journal.header import budget_json
 from nlpu.runtime.journal.where import Database
-from nlpu.runtime.keywords import arranged
-from nlpu.runtime.scheduler.budget import Amount
 from nlpu.value import inside
 
 if TYPE_CHECKING:
@@ -53,39 +47,6 @@ _CHUNK: Final = 256  # inputs that are entered, and items that are read, at once
 _LOOK_S: Final = 0.15
 _TEND_S: Final = 1.0
 _CLOSING_S: Final = 10.0
-_DEATHS: Final = 4  # of each worker in a row, without any outcome
-
-
-class Hands(Protocol):
-    """What begins workers, and knows them."""
-
-    def start(self, name: str, seal: str) -> None:
-        """Begin one. ``seal``: of what it is to do."""
-
-    def ended(self) -> dict[str, bool]:
-        """Give those that have ended since: whether in order."""
-
-    @property
-    def live(self) -> set[str]:
-        """Those that have not."""
-
-    def where(self, name: str) -> str:
-        """Say where its log is."""
-
-    def close(self, wait_s: float) -> None:
-        """Wait for them to end; who does not is ended."""
-
-
-class Receipt(NamedTuple):
-    """What a fleet took, in all its lives.
-
-    answered, lost: by calls that were answered, and at most by those whose answers were lost.
-    by_worker: both together, by the name of the worker that told the outcome; they add up.
-    """
-
-    answered: Amount
-    lost: Amount
-    by_worker: Mapping[str, Amount]
 
 
 class Crew:
@@ -110,11 +71,10 @@ class Crew:
         self.error: NlpuError | None = None
         self._program, self._entries, self._plan = program, entries, plan
         self._database, self._facts = database, facts
-        self._hands, self._workers = hands, workers
+        self._keeper, self._workers = Keeper(hands, workers, seal(facts)), workers
         self._desk: Desk | None = None
         self._total, self._next = 0, 0
         self._given: set[int] = set()  # of later inputs, where the order is theirs
-        self._deaths, self._named = 0, 0
         self._tend_s, self._begun = 0.0, False
         self._end_s = inf
 
@@ -170,11 +130,7 @@ class Crew:
     @property
     def receipt(self) -> Receipt:
         """What the inputs with an outcome took, and runs that workers left; by worker, too."""
-        rows = self.desk.took()
-        whole, parts = summed(took for _, took in rows), dict[str, Amount]()
-        for name, took in rows:
-            parts[name] = total([parts.get(name, NOTHING), *took])
-        return Receipt(whole.answered, whole.lost, parts)
+        return receipt_of(self.desk.took())
 
     def facts(self) -> dict[str, Any]:
         """What was noted of the batch."""
@@ -187,22 +143,21 @@ class Crew:
     def enter(self) -> None:
         """Enter the inputs, and let workers come. Raises Usage."""
         plan, desk = self._plan, self.desk
-        each = plan.at_once and max(1, plan.at_once // self._workers)
+        at_once = plan.at_once and max(1, plan.at_once // self._workers)
         desk.note(
             **self._facts,
             own=mark(self._facts),
             budget=budget_json(plan.budget),
-            at_once=each,
+            at_once=at_once,
             workers=self._workers,
             changed=plan.changed,
         )
         if plan.budget.seconds is not None:
             self._end_s = time.monotonic() + plan.budget.seconds
         desk.begin()
-        seen: Counter[str] = Counter()
         chunk: list[Input] = []
-        for entry in filter(None, self._entries):
-            chunk.append(self._input(entry, seen))
+        for each in inputs_of(self._program, self._entries):
+            chunk.append(each)
             self._total += 1
             if len(chunk) == _CHUNK:
                 desk.enter(chunk)
@@ -210,19 +165,7 @@ class Crew:
         if chunk:
             desk.enter(chunk)
         desk.reopen(retry=plan.retry)
-        self._named = len(desk.hands())
         self._begun = True
-
-    def _input(self, entry: Entry, seen: Counter[str]) -> Input:
-        text = args_text(*arranged(self._program, entry.args, entry.kwargs))
-        if text is None:
-            raise Usage(
-                f"input {self._total + 1} has no JSON form, in which it goes to a worker; give "
-                "texts, numbers, lists, dicts or pydantic models"
-            )
-        name = text_name(text)
-        seen[name] += 1
-        return Input(name, seen[name] - 1, self._total, entry.id, text)
 
     def step(self, timeout_s: float = inf) -> list[Item]:
         """Give the items that are there, or wait for some. Raises StorageFailed, RunBusy."""
@@ -250,7 +193,7 @@ class Crew:
             self._given.remove(self._next)
             self._next += 1
         if items:
-            self._deaths = 0
+            self._keeper.deaths = 0
         return items
 
     def _item(self, begun: Begun, kept: Any) -> Item:
@@ -277,41 +220,14 @@ class Crew:
         self._hear()
         left, self.counts.in_flight = self.desk.left()
         if self.error is None and left:
-            self._keep_up()
+            error = self._keeper.keep_up(self.desk)
+            if error is not None:
+                self.stop(error)
 
     def _hear(self) -> None:
         why = self.desk.stopped()
         if why is not None:
             self.error = failure_of(*why)
-
-    def _keep_up(self) -> None:
-        """Rules 2 and 3."""
-        hands = self.desk.hands()
-        said = {each.name: each.said for each in hands}
-        for name, in_order in self._hands.ended().items():
-            if not in_order:
-                self._deaths += 1
-                self._died(name, said.get(name, ""))
-        if self.error is not None:
-            return
-        mine = self._hands.live
-        others = sum(each.alive and each.name not in mine for each in hands)
-        for _ in range(self._workers - others - len(mine)):
-            self._named += 1
-            self._hands.start(str(self._named), seal(self._facts))
-
-    def _died(self, name: str, said: str) -> None:
-        error = failure_of(*json.loads(said)) if said else None
-        if isinstance(error, ProgramError) and not isinstance(error, Interrupted):
-            self.stop(error)
-        elif self._deaths > _DEATHS * self._workers:
-            where = self._hands.where(name)
-            self.stop(
-                error
-                or HostError(
-                    f"workers die, one after the other, and nothing comes of it; see {where}"
-                )
-            )
 
     def stop(self, error: NlpuError) -> None:
         """End what goes on, resumable; ``error`` says why. Idempotent."""
@@ -324,5 +240,5 @@ class Crew:
         """Stop what goes on, and let others drive the batch. Idempotent."""
         self.stop(Interrupted("the batch was left before its end; under its name it goes on"))
         if self._desk is not None:
-            self._hands.close(_CLOSING_S)
+            self._keeper.hands.close(_CLOSING_S)
             self._desk.close()

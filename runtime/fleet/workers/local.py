@@ -14,7 +14,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import nlpu
 from nlpu.private import make_dir, make_file
 from nlpu.runtime.journal.where import Database
 
@@ -31,7 +30,7 @@ class Processes:
         make_dir(self.logs)
         log = self.logs / f"{self._stem}-{name}.log"
         make_file(log)
-        roots = [str(Path(nlpu.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        roots = [str(Path(__file__).parents[4]), os.environ.get("PYTHONPATH", "")]
         words = ["-P", "-m", "nlpu.runtime.fleet.workers", self._stem, name, seal]
         with log.open("ab") as out:
             self._all[name] = subprocess.Popen(

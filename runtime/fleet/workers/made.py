@@ -11,7 +11,8 @@ from nlpu.checks import ANY_TEXT, COUNT, FLAG, FUNCTION, WHOLE, check, maybe
 from nlpu.errors import Usage
 from nlpu.processor import Price
 from nlpu.runtime.fleet.mapped import planned
-from nlpu.runtime.fleet.workers.fleet import Crew, Hands
+from nlpu.runtime.fleet.workers.fleet import Crew
+from nlpu.runtime.fleet.workers.keeper import Hands
 from nlpu.runtime.fleet.workers.local import Processes
 from nlpu.runtime.journal.places import local, place_of
 from nlpu.runtime.journal.where import Database

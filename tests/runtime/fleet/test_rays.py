@@ -47,7 +47,7 @@ def node(*options: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def test_the_same_again_asks_nothing(database: Database, tmp_path: Path) -> None
     first = list(crew(database, tmp_path, INPUTS))
     again = crew(database, tmp_path, INPUTS)
     assert lines(again) == lines(first)
-    assert again._hands.told == {}, "no worker was begun"
+    assert again._keeper.hands.told == {}, "no worker was begun"
     more = lines(crew(database, tmp_path, ["new", *INPUTS]))
     assert [each["result"] for each in more[1:]] == [each["result"] for each in lines(first)]
     assert more[0]["run"] == f"batch.{len(INPUTS) + 1}", "numbers of runs stay"
@@ -68,14 +69,21 @@ def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
     first.close()
 
 
-def test_a_budget_stops_all_and_more_goes_on(database: Database, tmp_path: Path) -> None:
+def test_a_budget_stops_all_and_more_goes_on(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
     stopped = crew(database, tmp_path, INPUTS, budget=Budget(calls=25), workers=3)
     with pytest.raises(BudgetExceeded):
         list(stopped)
-    spent = sum(
-        each.cost.calls for each in crew(database, tmp_path, INPUTS, budget=Budget(calls=80))
+    batch = crew(database, tmp_path, INPUTS, budget=Budget(calls=80))
+    spent = sum(each.cost.calls for each in batch)
+    receipt = batch.receipt
+    assert spent == receipt.answered.calls == 3 * (len(INPUTS) - 1)
+    assert sum(each.calls for each in receipt.by_worker.values()) == spent + receipt.lost.calls
+    kept = json.loads(
+        postgres.do("SELECT spent FROM nlpu.batch", database.url.rpartition("/")[2])[0][0]
     )
-    assert spent == 3 * (len(INPUTS) - 1)
+    assert [part[0] for part in kept] == [receipt.answered.calls, receipt.lost.calls]
 
 
 def test_another_program_is_refused(database: Database, tmp_path: Path) -> None:
