@@ -26,6 +26,7 @@ from nlpu.runtime.journal.postgres.owners import is_dead
 from nlpu.runtime.journal.where import Seat
 
 DEADLINE_S = 120.0
+RAY = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 2}
 PROGRAM = '''
 import os
 from contextlib import suppress
@@ -132,7 +133,7 @@ class Fleet:
         return [*COMMAND, *words]
 
     def begin(self, *more: str) -> subprocess.Popen[str]:
-        env = environment(NLPU_RUN_DIR=self.url, NLPU_TEST_ACTS=str(self.acts))
+        env = environment(NLPU_RUN_DIR=self.url, NLPU_TEST_ACTS=str(self.acts), **RAY)
         pipe = subprocess.PIPE
         return subprocess.Popen(
             self.command(*more), cwd=self.folder, env=env, stdout=pipe, stderr=pipe, text=True

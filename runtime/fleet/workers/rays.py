@@ -24,9 +24,11 @@ from nlpu.printing import one_line
 from nlpu.runtime.journal.where import Database
 
 LISTENS: Final = (
-    "Ray listens on this machine's network, not on loopback alone, and has no password: who "
-    "reaches its ports can run code here. Use it in a network of your own"
+    "Ray listens on this machine's network, not on loopback alone: who reaches its ports and has "
+    "its token (anybody, where RAY_AUTH_MODE=disabled) can run code here"
 )
+_TOKENS: Final = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_TOKEN: Final = "~/.ray/auth_token"
 _NAMESPACE: Final = "nlpu"
 _PATIENCE_S: Final = 5.0
 _AGAIN: Final = 8  # times that Ray begins a worker anew
@@ -42,6 +44,9 @@ class Actors:
         self, database: Database, stem: str, address: str, tell: Callable[[str], object]
     ) -> None:
         self._database, self._stem = database, stem
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # rule 4
+        if any(map(os.environ.get, _TOKENS)) or os.path.exists(os.path.expanduser(_TOKEN)):
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # it is read when Ray is imported
         try:
             import ray
         except ImportError as error:
@@ -54,7 +59,6 @@ class Actors:
         self._connect(address)
 
     def _connect(self, address: str) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # rule 4
         if address not in ("local", "auto"):
             _check_there(address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -139,6 +143,6 @@ def _check_there(address: str) -> None:
 
 def _unreachable(address: str, why: str) -> Unreachable:
     return Unreachable(
-        f"no Ray can be used at {address}: {why}. Begin one (ray start --head), name where it is, "
-        "or give --ray local"
+        f"no Ray can be used at {address}: {why}. Begin one (ray start --head), name where it is "
+        f"(its token is read from RAY_AUTH_TOKEN, or {_TOKEN}), or give --ray local"
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleet_kills import RAY as RAY_TOKEN
 from fleet_kills import Fleet, until
 from terminal_fixture import environment, fault_server
 
@@ -41,7 +42,7 @@ def node(*options: str) -> Iterator[subprocess.Popen[bytes]]:
     words = [RAY, "start", "--block", "--disable-usage-stats", "--num-cpus", "2", *options]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(
-        words, stdout=quiet, stderr=quiet, start_new_session=True, env=environment()
+        words, stdout=quiet, stderr=quiet, start_new_session=True, env=environment(**RAY_TOKEN)
     )
     try:
         yield process
