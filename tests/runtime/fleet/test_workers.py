@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fleet_kit import Threads, crew, lines
 
-from nlpu.errors import BudgetExceeded, NlpuError, RunBusy, Usage
+from nlpu import Fleet
+from nlpu.errors import BudgetExceeded, DeadlineExceeded, NlpuError, RunBusy, Usage
 from nlpu.runtime import Computer
 from nlpu.runtime.journal.places import place_of
 from nlpu.runtime.journal.where import Database
@@ -75,6 +78,7 @@ def test_a_budget_stops_all_and_more_goes_on(
     stopped = crew(database, tmp_path, INPUTS, budget=Budget(calls=25), workers=3)
     with pytest.raises(BudgetExceeded):
         list(stopped)
+    assert sum(stopped.receipt.answered[:1]) == 25, "all of it could be used, and no more was"
     batch = crew(database, tmp_path, INPUTS, budget=Budget(calls=80))
     spent = sum(each.cost.calls for each in batch)
     receipt = batch.receipt
@@ -84,6 +88,32 @@ def test_a_budget_stops_all_and_more_goes_on(
         postgres.do("SELECT spent FROM nlpu.batch", database.url.rpartition("/")[2])[0][0]
     )
     assert [part[0] for part in kept] == [receipt.answered.calls, receipt.lost.calls]
+
+
+def test_its_seconds_run_out(database: Database, tmp_path: Path) -> None:
+    with pytest.raises(DeadlineExceeded, match="0 seconds ran out"):
+        list(crew(database, tmp_path, INPUTS, budget=Budget(seconds=0)))
+    assert len(lines(crew(database, tmp_path, INPUTS))) == len(INPUTS), "and it goes on"
+
+
+def test_what_it_needs_is_imported_when_it_is_asked_for() -> None:
+    found = "print([n for n in ('psycopg', 'ray') if n in sys.modules])"
+    code = f"import sys; from nlpu import *; Fleet; {found}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_program_without_a_name_is_refused(database: Database) -> None:
+    with pytest.raises(Usage, match="a lambda has no name"):
+        Fleet(lambda text: text, ["a"], store=database, name="batch")
+    with pytest.raises(Usage, match="take letters and digits"):
+        Fleet(named, ["a"], store=database, name="a batch")
+    with pytest.raises(Usage, match="workers share a database"):
+        Fleet(named, ["a"], store="runs", name="batch")
+
+
+def named(text: str) -> str:
+    return text
 
 
 def test_another_program_is_refused(database: Database, tmp_path: Path) -> None:
