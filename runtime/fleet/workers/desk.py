@@ -9,10 +9,11 @@ Rules
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from nlpu.errors import NlpuError, RunBusy
+from nlpu.errors import Interrupted, NlpuError, RunBusy
 from nlpu.label import label_of
 from nlpu.runtime.fleet.items import Kept, side_of
 from nlpu.runtime.fleet.plan import Begun, Input
@@ -21,8 +22,11 @@ from nlpu.runtime.fleet.workers import burials
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import took_of
 from nlpu.runtime.fleet.workers.patient import Patient
+from nlpu.runtime.fleet.workers.sealed import seal
 from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
 from nlpu.runtime.journal.where import Database
+
+_PAUSE_S: Final = 0.1
 
 
 class Hand(NamedTuple):
@@ -79,6 +83,15 @@ class Desk:
         self._do(sql.NOTE, facts=json.dumps(facts))
 
     # -- inputs and outcomes -----------------------------------------------------------------
+
+    def end_others(self, facts: Mapping[str, Any], budget: Mapping[str, Any]) -> None:
+        """End workers of a former driver that were told of other limits, or to do otherwise."""
+        before = self.facts()
+        if before.get("budget", budget) == budget and seal({**before, **facts}) == seal(before):
+            return
+        self.stop(Interrupted("the batch was begun again with other limits, or on another server"))
+        while any(each.alive for each in self.hands()):
+            time.sleep(_PAUSE_S)
 
     def begin(self) -> None:
         """Want no input but those that are entered from now on, and settle what died."""

@@ -143,6 +143,7 @@ class Crew:
     def enter(self) -> None:
         """Enter the inputs, and let workers come. Raises Usage."""
         plan, desk = self._plan, self.desk
+        desk.end_others(self._facts, budget_json(plan.budget))
         at_once = plan.at_once and max(1, plan.at_once // self._workers)
         desk.note(
             **self._facts,

@@ -29,6 +29,7 @@ from nlpu.errors import (
     NlpuError,
     Stopped,
     StorageFailed,
+    Usage,
     root_of,
 )
 from nlpu.runtime.computer import Computer
@@ -133,7 +134,13 @@ class Shift:
 
     def _begin(self, work: Work) -> None:
         """Start its run, or go on with it (rule 1)."""
-        args, kwargs = typed(self._program, *json.loads(work.args))
+        try:
+            args, kwargs = typed(self._program, *json.loads(work.args))
+        except (TypeError, ValueError) as error:
+            raise Usage(
+                f"input {work.at + 1} does not fit the batch's program any more: {error}; name "
+                "another --out (name=) to begin anew"
+            ) from None
         computer, whole = self._computer, self._commons.purse
         past = without(work.took, work.before)
         begun = Begun(work.at, work.id, work.name, work.nth, work.before, work.run, past)

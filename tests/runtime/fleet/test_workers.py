@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -88,6 +89,27 @@ def test_a_budget_stops_all_and_more_goes_on(
         postgres.do("SELECT spent FROM nlpu.batch", database.url.rpartition("/")[2])[0][0]
     )
     assert [part[0] for part in kept] == [receipt.answered.calls, receipt.lost.calls]
+
+
+def test_workers_that_were_told_of_other_limits_end(database: Database, tmp_path: Path) -> None:
+    """Whoever begins it again with a budget is sure of that, whatever is still at work."""
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    first = crew(database, tmp_path, INPUTS)
+    first.open()
+    first.enter()
+    first.desk.close()
+    worker = Claims(database, "batch", "1")
+    second = crew(database, tmp_path, INPUTS, budget=Budget(calls=900))
+    second.open()
+    entering = Thread(target=second.enter)
+    entering.start()
+    while (why := worker.beat(keep=False)) is None:
+        pass
+    assert "begun again with other limits" in str(why) and entering.is_alive()
+    worker.close()
+    entering.join()
+    assert len(lines(second)) == len(INPUTS)
 
 
 def test_its_seconds_run_out(database: Database, tmp_path: Path) -> None:
