@@ -125,6 +125,19 @@ def test_what_it_needs_is_imported_when_it_is_asked_for() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_without_ray_it_is_said_how_to_add_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        "from nlpu.runtime.fleet.workers.made import hands_of\n"
+        "from nlpu.runtime.journal.where import Database\n"
+        "try: hands_of(Database('', ''), 'batch', 'local', print)\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MissingPart --ray needs Ray: pip install")
+    assert "[fleet]" in done.stdout
+
+
 def test_a_program_without_a_name_is_refused(database: Database) -> None:
     with pytest.raises(Usage, match="a lambda has no name"):
         Fleet(lambda text: text, ["a"], store=database, name="batch")
