@@ -25,6 +25,7 @@ def url(postgres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_workers_are_processes(nlpu: Terminal, url: str, tmp_path: Path) -> None:
     """Begun, given the work, gone; and what they did is found by every command about runs."""
     made = nlpu(*EACH, "--workers", "2", "--out", "out.jsonl", "--json").json
