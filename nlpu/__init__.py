@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.eval.tuning import tune
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
+    from nlpu.runtime.fleet.workers.made import Fleet
     from nlpu.runtime.graph.spawning import spawn
     from nlpu.runtime.handle import Run
     from nlpu.runtime.observe.receipt import Receipt
@@ -117,6 +118,7 @@ _HOMES = {
     "nlpu.runtime.executor.clock": "FakeClock",
     "nlpu.runtime.computer": "Computer",
     "nlpu.runtime.drivers.driver": "driver",
+    "nlpu.runtime.fleet.workers.made": "Fleet",
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
     "nlpu.runtime.eval.corrections": "Unsure ahead_by majority verified",
@@ -153,6 +155,7 @@ __all__ = [
     "EmptyReply",
     "EngineDied",
     "FakeClock",
+    "Fleet",
     "HostError",
     "Interrupted",
     "JournalDamaged",

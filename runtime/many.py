@@ -109,8 +109,10 @@ class Many(ABC):
         """
         from nlpu.runtime.fleet.mapped import planned
 
-        plan = (name, at_once, ordered, budget, retry, changed)
-        return self.batch(program, *planned(program, inputs, plan))
+        return self.batch(
+            program,
+            *planned(program, inputs, (name, at_once, ordered, budget, retry, changed)),
+        )
 
     def batch(self, program: Program, entries: Iterable[Entry | None], plan: Plan) -> Batch:
         """Plan a batch of inputs whose arguments are known (``map``); None: none has come yet."""

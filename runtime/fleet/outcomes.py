@@ -64,7 +64,7 @@ def outcome_of(run: Run, begun: Begun, program: Callable[..., Any]) -> tuple[Ite
 
 def known(begun: Begun, kept: Kept, name: str, program: Callable[..., Any]) -> Item:
     """Give an item as a former life had it; ``name`` is its run's."""
-    if kept.status == "failed":
+    if kept.status != "done":
         kind, message = json.loads(kept.body)
         error, text, content = failure_of(kind, message, kept.side), "", None
         why: tuple[str, ...] = (kind, message)

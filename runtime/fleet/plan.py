@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from nlpu.errors import NlpuError
 from nlpu.runtime.fleet.share import NO_CALLS, NOTHING, Took
 from nlpu.runtime.scheduler.budget import UNLIMITED, Amount, Budget
+
+if TYPE_CHECKING:
+    from nlpu.runtime.fleet.items import Item
 
 
 class Entry(NamedTuple):
@@ -51,6 +55,45 @@ class Counts:
     def ended(self) -> int:
         """How many inputs have an outcome."""
         return self.done + self.failed + self.needs_person
+
+
+class Input(NamedTuple):
+    """An input as workers get it: known by its content, ``nth`` of its equals, and as JSON."""
+
+    name: str
+    nth: int
+    at: int
+    id: str
+    args: str
+
+
+class Steps(Protocol):
+    """A batch as whoever tells of it goes through it: of one process, or of many."""
+
+    counts: Counts
+    error: NlpuError | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it gives nothing more."""
+
+    def open(self) -> None:
+        """Take it up where it was."""
+
+    def facts(self) -> dict[str, Any]:
+        """What was noted of it."""
+
+    def note_facts(self, **facts: Any) -> None:
+        """Note what is to be known of it in later lives."""
+
+    def step(self, timeout_s: float = ...) -> list[Item]:
+        """Give items that are there, or wait for some."""
+
+    def stop(self, error: NlpuError) -> None:
+        """End what goes on, resumable."""
+
+    def close(self) -> None:
+        """Stop what goes on, and let others take it up."""
 
 
 class Begun(NamedTuple):

@@ -35,7 +35,7 @@ from nlpu.types.json_text import canonical, readable
 from nlpu.types.result import adapter
 from nlpu.value import own
 
-_LIMITS = ("calls", "nlops", "tokens", "money")  # rule 2
+LIMITS = ("calls", "nlops", "tokens", "money")  # rule 2
 
 
 def source_digest(program: Callable[..., Any]) -> str:
@@ -79,7 +79,7 @@ def header_of(
     return {
         "program": getattr(program, "__name__", "program"),
         "source": source_digest(program),
-        "budget": {name: getattr(budget, name) for name in _LIMITS},
+        "budget": {name: getattr(budget, name) for name in LIMITS},
         "args": 0 if text is None else journal.text(text),
         "args_name": "" if text is None else text_name(text),
         **({"given": others} if others else {}),

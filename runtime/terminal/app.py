@@ -36,6 +36,7 @@ from nlpu.runtime.terminal.output import said, say, say_error, tell_traceback, w
 from nlpu.runtime.terminal.repl.command import repl
 from nlpu.runtime.terminal.run.again import replay, resume
 from nlpu.runtime.terminal.run.command import run
+from nlpu.runtime.terminal.run.worker import worker
 from nlpu.runtime.terminal.serve import serve
 from nlpu.runtime.terminal.show.command import app as runs
 from nlpu.runtime.terminal.show.command import show
@@ -77,7 +78,7 @@ def _nlpu(
     """Taken out of the command line by ``main``, wherever it stands; declared for the help."""
 
 
-for _command in (run, repl, show, resume, replay, serve):
+for _command in (run, repl, show, resume, replay, serve, worker):
     app.command()(_command)
 app.add_typer(runs, name="runs")
 app.command("eval")(evaluate)

@@ -24,6 +24,7 @@ from nlpu.runtime.drivers.driver import Driver, driver
 from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.fleet.batch import Batch
 from nlpu.runtime.fleet.items import Item
+from nlpu.runtime.fleet.workers.made import Fleet
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.settings import Settings
@@ -54,6 +55,7 @@ GIVEN: list[Any] = [
     Computer.rerun,
     Computer.evaluate,
     Computer.map,
+    Fleet,
     Edits,
     Gate,
     files,

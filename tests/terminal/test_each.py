@@ -355,11 +355,16 @@ def test_a_start_that_is_refused_leaves_no_part(nlpu: Terminal, folder: Path) ->
     assert not (folder / "out.jsonl.part").exists()
 
 
-def test_a_database_is_refused_before_anything_is_fetched(nlpu: Terminal, folder: Path) -> None:
+def test_what_a_database_cannot_is_said_before_anything_is_fetched(
+    nlpu: Terminal, folder: Path
+) -> None:
     (folder / "in.jsonl").write_text('"a"\n')
-    args = ("run", "mine.py:go", "--each", "in.jsonl", "--engine", "local", "--model", "none.gguf")
-    ended = nlpu(*args, "--run-dir", "postgresql://nobody@localhost:1/runs")
-    assert ended.code == 2 and "kept in a folder, not in a database" in ended.err
+    model = ("--engine", "local", "--model", "none.gguf")
+    database = ("--run-dir", "postgresql://nobody@localhost:1/runs")
+    ended = nlpu("run", "mine.py:go", "--each", "-", *model, *database)
+    assert ended.code == 2 and "has its inputs in a file" in ended.err
+    ended = nlpu("run", "mine.py:go", "--each", "in.jsonl", *model, "--workers", "2")
+    assert ended.code == 2 and "they share a batch in a database" in ended.err
 
 
 # -- stopping --------------------------------------------------------------------------------------

@@ -8,6 +8,9 @@ those that were done:
     journal   one row for each computer's journal: how much of it there is, and whose it is
     text      every distinct text of a run once, with its hash
     log       one row for each thing that happened: as in SQLite, but by run
+    batch, work, worker, lane, place
+              a batch of many processes (``runtime.fleet.workers``): its inputs, who carries them
+              out, and what all of them share
 
 Rules
 1. Only a database that is ours, or has no schema of this name, is written to.
@@ -30,25 +33,11 @@ from nlpu.errors import NlpuError, RunBusy, StorageFailed, Usage
 from nlpu.printing import one_line
 from nlpu.runtime.journal.postgres.owners import is_dead
 from nlpu.runtime.journal.postgres.statements import DELETE, LOOK, SIZE
+from nlpu.runtime.journal.postgres.steps import STEPS
 from nlpu.runtime.journal.where import Database, Seat
 
 Connection: TypeAlias = Any  # psycopg.Connection, of which mypy knows nothing
 MARK: Final = "journals of nlpu"
-STEPS: Final = (
-    """
-    CREATE TABLE nlpu.journal (
-        id int8 PRIMARY KEY GENERATED ALWAYS AS IDENTITY, stem text NOT NULL UNIQUE,
-        rows int8 NOT NULL DEFAULT 0, commits int8 NOT NULL DEFAULT 0, changed_s float8 NOT NULL,
-        owner text NOT NULL, fence int8 NOT NULL DEFAULT 1, until_s float8 NOT NULL);
-    CREATE TABLE nlpu.text (
-        journal int8 NOT NULL, place int8 NOT NULL, hash bytea NOT NULL, body bytea NOT NULL,
-        PRIMARY KEY (journal, place));
-    CREATE TABLE nlpu.log (
-        journal int8 NOT NULL, texts int8 NOT NULL, seq int8 NOT NULL, body bytea NOT NULL,
-        chain bytea NOT NULL,
-        PRIMARY KEY (journal, texts, seq));
-    """,
-)
 _LOCK: Final = 0x4E4C5055  # "NLPU": of who makes the schema
 _DEFAULTS: Final = {
     "connect_timeout": "10",

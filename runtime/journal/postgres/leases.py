@@ -28,26 +28,27 @@ from nlpu.runtime.journal.store import Batch
 from nlpu.runtime.journal.where import Seat
 
 Now = Callable[[], float | None]
-_T: Final = "coalesce(%(now)s::float8, extract(epoch FROM clock_timestamp())::float8)"
+T: Final = "coalesce(%(now)s::float8, extract(epoch FROM clock_timestamp())::float8)"
 _TAKE: Final = f"""
     INSERT INTO nlpu.journal AS j (stem, owner, until_s, changed_s)
-    VALUES (%(stem)s, %(owner)s, {_T} + %(lease)s, {_T})
+    VALUES (%(stem)s, %(owner)s, {T} + %(lease)s, {T})
     ON CONFLICT (stem) DO UPDATE SET
-        owner = %(owner)s, until_s = {_T} + %(lease)s, fence = j.fence + 1
-        WHERE j.until_s <= {_T} OR j.owner = %(dead)s
+        owner = %(owner)s, until_s = {T} + %(lease)s, fence = j.fence + 1
+        WHERE j.until_s <= {T} OR j.owner = %(dead)s
     RETURNING id, fence, commits"""
-_WHOSE: Final = f"SELECT owner, until_s - {_T} FROM nlpu.journal WHERE stem = %(stem)s"
+_WHOSE: Final = f"SELECT owner, until_s - {T} FROM nlpu.journal WHERE stem = %(stem)s"
 _BEAT: Final = f"""
-    UPDATE nlpu.journal SET until_s = {_T} + %(lease)s WHERE id = %(id)s AND fence = %(fence)s"""
+    UPDATE nlpu.journal SET until_s = {T} + %(lease)s WHERE id = %(id)s AND fence = %(fence)s"""
 _GIVE_UP: Final = """
     UPDATE nlpu.journal SET until_s = 0, owner = '' WHERE id = %(id)s AND fence = %(fence)s"""
 _DISCARD: Final = """
     DELETE FROM nlpu.journal WHERE id = %(id)s AND fence = %(fence)s AND commits = 0"""
-_COMMIT: Final = f"""
-    WITH held AS (
-        UPDATE nlpu.journal SET commits = commits + 1, rows = rows + %(count)s, changed_s = {_T},
-            until_s = {_T} + %(lease)s
-        WHERE id = %(id)s AND fence = %(fence)s AND commits = %(commits)s RETURNING id),
+_HOLD: Final = f"""
+    UPDATE nlpu.journal SET commits = commits + 1, rows = rows + %(count)s, changed_s = {T},
+        until_s = {T} + %(lease)s
+    WHERE id = %(id)s AND fence = %(fence)s AND commits = %(commits)s RETURNING id"""
+COMMIT: Final = """
+    WITH held AS (HOLD),
     texts AS (
         INSERT INTO nlpu.text SELECT held.id, new.* FROM held, unnest(
             %(places)b::int8[], %(hashes)b::bytea[], %(bodies)b::bytea[]) AS new),
@@ -57,10 +58,15 @@ _COMMIT: Final = f"""
     SELECT id FROM held"""
 _STATE: Final = """
     SELECT owner, fence, commits FROM nlpu.journal WHERE id = %(id)s"""
+_ALONE: Final = """
+    UPDATE nlpu.worker SET until_s = 0, owner = '', fence = 2
+    WHERE journal = %(id)s AND fence = 1"""
 
 
 class Lease:
     """A journal that was taken. Raises RunBusy, psycopg.Error."""
+
+    committed, state, kept = COMMIT.replace("HOLD", _HOLD), _STATE, _BEAT
 
     def __init__(self, db: Connection, seat: Seat, now: Now) -> None:
         self._seat, self._now = seat, now
@@ -70,6 +76,10 @@ class Lease:
             "lease": seat.database.lease_s,
             "dead": None,
         }
+        self._facts["id"], self._facts["fence"], self._facts["commits"] = self.taken(db)
+
+    def taken(self, db: Connection) -> Any:
+        """Take it: its id, fence and commits. Raises RunBusy, psycopg.Error."""
         taken = self._do(db, _TAKE)
         if not taken:
             owner, left_s = (self._do(db, _WHOSE) or [("", 0.0)])[0]
@@ -81,7 +91,8 @@ class Lease:
                     f"the run is being executed by {told(owner)}; wait for it, or stop it first. "
                     f"If it is dead, the run can be gone on with in {max(left_s, 0):.0f} s"
                 )
-        self._facts["id"], self._facts["fence"], self._facts["commits"] = taken[0]
+        self._do(db, _ALONE, id=taken[0][0])  # no worker of its batch writes any more
+        return taken[0]
 
     def _do(self, db: Connection, statement: str, **more: Any) -> list[Any]:
         done = db.execute(statement.encode(), {**self._facts, "now": self._now(), **more})
@@ -96,7 +107,7 @@ class Lease:
         places, hashes, bodies = zip(*batch.texts, strict=True) if batch.texts else ((),) * 3
         done = self._do(
             db,
-            _COMMIT,
+            self.committed,
             count=len(rows),
             seqs=list(seqs),
             texts=list(texts),
@@ -107,7 +118,7 @@ class Lease:
             bodies=list(bodies),
         )
         if not done:
-            known = self._do(db, _STATE)
+            known = self._do(db, self.state)
             if not again or not known or known[0][1:] != (self._facts["fence"], self._next):
                 return self._lost(*known)
         self._facts["commits"] = self._next
@@ -132,7 +143,7 @@ class Lease:
 
     def beat(self, db: Connection) -> None:
         """Stay the owner. Raises psycopg.Error."""
-        self._do(db, _BEAT)
+        self._do(db, self.kept)
 
     def give_up(self, db: Connection, *, discard: bool) -> None:
         """Let others have it at once. Raises psycopg.Error."""

@@ -11,9 +11,11 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from nlpu.runtime.journal.witness import boot_id
+
+WORKERS: Final = "workers"  # an owner: those of a batch, of whom each has a lease of its own
 
 
 class _Process(NamedTuple):
@@ -35,6 +37,8 @@ def this_process() -> str:
 
 def told(owner: str) -> str:
     """Name an owner for a person."""
+    if owner == WORKERS:
+        return "the workers of its batch"
     host, pid, *_ = [*owner.split(" "), "?", "?"]
     return f"process {pid} on {host}" if host else "nobody"
 

@@ -20,7 +20,9 @@ LOOK: Final = """
     SELECT stem, changed_s, until_s > extract(epoch FROM clock_timestamp()), owner FROM nlpu.journal
     WHERE %(stem)s::text IS NULL OR stem = %(stem)s ORDER BY stem"""
 COUNT: Final = """
-    SELECT rows, (SELECT count(*) FROM nlpu.log WHERE journal = id), ARRAY(
+    SELECT rows + (SELECT coalesce(sum(w.rows), 0)::int8 FROM nlpu.worker w
+        WHERE w.journal = nlpu.journal.id),
+        (SELECT count(*) FROM nlpu.log WHERE journal = id), ARRAY(
         SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id ORDER BY 1)
     FROM nlpu.journal WHERE stem = %s"""
 SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"

@@ -66,6 +66,7 @@ class PostgresStore(Buffered):
         self.read_only, self._post, self._now = read_only, post, now
         self._looked: dict[int, tuple[int, int]] = {}  # the last row and the last text, by run
         self._runs: list[int] = []
+        self._ends: dict[int, tuple[Space, int]] = {}  # of runs that were read: see ``_end_of``
         self._jobs = SimpleQueue[tuple[Batch, Future[None]] | None]()
         self._there = False  # whether there is a schema to read in
         self._closing, self._discard = Event(), False
@@ -80,7 +81,7 @@ class PostgresStore(Buffered):
         try:
             if not self.read_only:
                 prepare(db, database)
-                self._lease = Lease(db, self.path, self._now)
+                self._lease = getattr(database, "lease", Lease)(db, self.path, self._now)
             self._there = bool(not self.read_only or self._lent or steps_done(db, database))
             if self._there:
                 self._count(db)
@@ -178,11 +179,11 @@ class PostgresStore(Buffered):
             self._disconnect()
 
     def _end_of(self, run: int) -> Space:
-        if run not in self._runs:
-            return super()._end_of(run)
-        with self._reader() as fresh:
-            fresh.follow(run)
-            return fresh.spaces.get(run) or super()._end_of(run)
+        if run in self._runs and run not in self._ends:
+            self.read(run)
+        space, seq = self._ends.pop(run, (None, 0))
+        self._seq = max(self._seq, seq)  # where several write, others' numbers may be larger
+        return space or super()._end_of(run)
 
     def close(self, *, discard: bool = False) -> None:
         """End the commit that is under way, and give up ownership. Idempotent.
@@ -220,8 +221,12 @@ class PostgresStore(Buffered):
         with self._reader() as fresh:
             found = fresh.follow(run)
             if run in fresh.spaces:  # where it goes on, if it does
-                self.spaces.setdefault(run, fresh.spaces[run])
+                self._ends[run] = fresh.spaces[run], fresh.last(run)
             return found
+
+    def last(self, run: int) -> int:
+        """Give the number of the last row that was read of a run."""
+        return self._looked.get(run, (0, 0))[0]
 
     def follow(self, run: int) -> Found:
         """Read what became durable of a run since the last look. For readers."""

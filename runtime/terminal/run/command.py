@@ -74,6 +74,18 @@ _AsTheyCome = Annotated[
 _Retry = Annotated[
     str | None, typer.Option("--retry", metavar="failed", help="With --each: run those again.")
 ]
+_Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", min=1, help="With --each and a database: so many processes."
+    ),
+]
+_Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="ADDRESS", help="With --workers: as Ray actors; auto, local, ..."
+    ),
+]
 
 
 def run(
@@ -113,6 +125,8 @@ def run(
     at_once: o.AtOnce = None,
     as_they_come: _AsTheyCome = False,
     retry: _Retry = None,
+    workers: _Workers = None,
+    ray: _Ray = None,
     changed: Changed = False,
     as_json: o.Json = False,
 ) -> int:
@@ -189,6 +203,8 @@ def run(
             retry=retry is not None,
             changed=changed,
             reliability=asked,
+            workers=workers or 0,
+            ray=ray,
         )
         return run_each(loaded, program_of, many, machine, budget, as_json=as_json)
     bound = bind(loaded, words, texts, named=named, opened=stdin.beside)

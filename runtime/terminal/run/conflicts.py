@@ -7,7 +7,7 @@ from typing import Any
 
 from nlpu.errors import Usage
 
-_OF_A_BATCH = ("out", "at_once", "as_they_come", "retry", "changed")
+_OF_A_BATCH = ("out", "at_once", "as_they_come", "retry", "workers", "ray", "changed")
 _OF_ONE_RUN = {"origin": "--from", "dry": "--dry", "trace": "--trace"}
 
 

@@ -27,15 +27,15 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import DeadlineExceeded, Interrupted, NlpuError, Usage
 from nlpu.printing import counted
 from nlpu.reliability import promised
 from nlpu.runtime.computer import Computer
-from nlpu.runtime.fleet.batch import Batch
-from nlpu.runtime.fleet.plan import Entry, Plan
+from nlpu.runtime.fleet.plan import Entry, Plan, Steps
 from nlpu.runtime.journal.header import args_text
+from nlpu.runtime.journal.where import Database
 from nlpu.runtime.settings import api_key
 from nlpu.runtime.terminal.download import have_model
 from nlpu.runtime.terminal.output import say
@@ -69,6 +69,8 @@ class Asked:
     retry: bool = False
     changed: bool = False
     reliability: Reliability | None = None  # of each run
+    workers: int = 0  # processes that carry it out; 0: this one
+    ray: str | None = None  # where Ray is that places them
 
 
 def run_each(
@@ -86,18 +88,6 @@ def run_each(
     results = Results(asked.out)
     try:
         have_model(machine.engine, machine.model)
-        voice = machine.voice()
-        computer = Computer(
-            machine.engines(),
-            model=machine.model,
-            api_key=api_key(),
-            store=machine.run_dir,
-            durable=machine.durable,
-            prices=machine.prices(),
-            system=voice.system,
-            convention=voice.convention,
-            sheets=machine.sheets,
-        )
         facts = {
             "program": loaded.spec,
             "file": loaded.digest,
@@ -115,10 +105,19 @@ def run_each(
             facts,
             waits=asked.inputs == "-",
         )
-        batch = computer.batch(loaded.function, _entries(asked, program), plan)
+        entries = _entries(asked, program)
+        used: Any
+        batch: Steps
+        if isinstance(machine.run_dir, Database):
+            from nlpu.runtime.terminal.run.each_workers import crew  # it needs psycopg
+
+            used = batch = crew(loaded, entries, plan, machine, asked.workers or 1, asked.ray)
+        else:
+            used = computer = _computer(machine)
+            batch = computer.batch(loaded.function, entries, plan)
         where = f" {shlex.join(place_words(machine.run_dir))}".rstrip()
         ended = Ended(name, looked and looked[0], where=where)
-        with computer:
+        with used:
             return _carry_out(
                 batch,
                 results,
@@ -131,12 +130,35 @@ def run_each(
         results.close()
 
 
+def _computer(machine: Machine) -> Computer:
+    voice = machine.voice()
+    return Computer(
+        machine.engines(),
+        model=machine.model,
+        api_key=api_key(),
+        store=machine.run_dir,
+        durable=machine.durable,
+        prices=machine.prices(),
+        system=voice.system,
+        convention=voice.convention,
+        sheets=machine.sheets,
+    )
+
+
 # -- before the first call -----------------------------------------------------------------------
 
 
 def _check(asked: Asked, machine: Machine, as_json: bool) -> None:
-    if not isinstance(machine.run_dir, Path):
-        raise Usage("--each: a batch is kept in a folder, not in a database: name one (--run-dir)")
+    in_database = isinstance(machine.run_dir, Database)
+    if asked.workers and not in_database:
+        raise Usage(
+            "--workers: they share a batch in a database: --store postgresql://USER@HOST/NAME; one "
+            "process alone has many runs at once, too (--at-once)"
+        )
+    if asked.ray is not None and not in_database:
+        raise Usage("--ray places --workers N, of a batch in a database: --store postgresql://...")
+    if in_database and asked.inputs == "-":
+        raise Usage("--each -: a batch in a database has its inputs in a file; or give --run-dir")
     check_source(asked.inputs)
     if as_json and asked.out is None:
         raise Usage("with --json stdout is one object: name a file for the results with --out")
@@ -203,7 +225,7 @@ def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine)
 
 
 def _check_same(
-    batch: Batch, asked: Asked, looked: tuple[int, str] | None, results: Results
+    batch: Steps, asked: Asked, looked: tuple[int, str] | None, results: Results
 ) -> None:
     """Raises Usage (rule 2)."""
     before = batch.facts()
@@ -223,7 +245,7 @@ def _check_same(
 
 
 def _carry_out(
-    batch: Batch,
+    batch: Steps,
     results: Results,
     ended: Ended,
     as_json: bool,
@@ -269,7 +291,7 @@ def _carry_out(
     return code
 
 
-def _stop(batch: Batch, error: NlpuError) -> bool:
+def _stop(batch: Steps, error: NlpuError) -> bool:
     """Stop it; False if a program that is busy in Python keeps it, which is left to its journal."""
 
     def stop() -> None:

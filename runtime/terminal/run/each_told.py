@@ -12,8 +12,8 @@ from nlpu.runtime.terminal.output import said, say, say_error, write_json
 from nlpu.runtime.terminal.run.each_shown import cost_of
 
 if TYPE_CHECKING:
-    from nlpu.runtime.fleet.batch import Batch
     from nlpu.runtime.fleet.items import Item
+    from nlpu.runtime.fleet.plan import Steps
 
 _MOST_TOLD = 10  # failures that are listed
 
@@ -46,7 +46,7 @@ def note(ended: Ended, given: list[Item]) -> None:
             )
 
 
-def tell(ended: Ended, batch: Batch, seconds: float, as_json: bool) -> int:
+def tell(ended: Ended, batch: Steps, seconds: float, as_json: bool) -> int:
     """Tell it; gives the exit code."""
     counts, error = batch.counts, ended.error
     if as_json:
@@ -80,7 +80,7 @@ def tell(ended: Ended, batch: Batch, seconds: float, as_json: bool) -> int:
     return 4 if counts.needs_person else 1 if counts.failed else 0
 
 
-def _object(ended: Ended, batch: Batch, seconds: float) -> dict[str, Any]:
+def _object(ended: Ended, batch: Steps, seconds: float) -> dict[str, Any]:
     counts, error = batch.counts, ended.error
     stopped = "stopped" if error is not None else "failed" if counts.failed else "done"
     return {

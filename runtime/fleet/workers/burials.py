@@ -1,0 +1,101 @@
+"""Workers that are dead, or leave: what they had is given back.
+
+Theory of operation
+-------------------
+A worker whose lease has ended, or whose process is known to be dead, is fenced off, and what it had
+is free again. The rows of a run say what it took, so they also say what a dead worker really spent.
+
+Rules
+1. A worker is settled once, in one transaction: it writes nothing any more, its runs are free or
+   have the outcome that it did not come to tell, and its part of the budget is replaced by what its
+   runs took.
+2. What is to be read of runs is read over a connection beside that transaction: the row that is
+   locked keeps the worker from writing meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from nlpu.label import label_text
+from nlpu.runtime.fleet.former import Unfinished
+from nlpu.runtime.fleet.items import Kept
+from nlpu.runtime.fleet.outcomes import recorded
+from nlpu.runtime.fleet.share import NO_CALLS, Took, summed, took_in, without
+from nlpu.runtime.fleet.workers import statements as sql
+from nlpu.runtime.fleet.workers.patient import Patient
+from nlpu.runtime.journal.odd_rows import past_in
+from nlpu.runtime.journal.postgres.database import Connection
+from nlpu.runtime.journal.postgres.owners import WORKERS, is_dead
+from nlpu.runtime.journal.postgres.store import PostgresStore
+from nlpu.runtime.journal.store import RunLog
+from nlpu.runtime.journal.where import Seat
+from nlpu.runtime.resume import log_of
+from nlpu.runtime.scheduler.budget import Amount
+
+
+def bury(db: Patient, ids: Mapping[str, Any], stem: str, but: int = 0) -> int:
+    """Settle the workers of a batch that are dead, but for one; gives how many."""
+    rows = db.ask(sql.LATE, **ids, settled=sql.SETTLED)
+    late = [worker for worker, owner, is_late in rows if is_late or is_dead(owner)]
+    return sum(settle(db, ids, stem, worker) for worker in late if worker != but)
+
+
+def settle(db: Patient, ids: Mapping[str, Any], stem: str, worker: int) -> bool:
+    """Rule 1. False: somebody else is at it, or was."""
+    asked = {**ids, "worker": worker, "settled": sql.SETTLED, "workers": WORKERS}
+    return db.do(partial(_settled, seat=Seat(db.database, stem), asked=asked))
+
+
+def _settled(db: Connection, seat: Seat, asked: dict[str, Any]) -> bool:
+    if not db.execute(sql.DEAD.encode(), asked).fetchall():
+        return False
+    db.execute(sql.BURY.encode(), asked)
+    spent = [took_of(db.execute(sql.SPENT.encode(), asked).fetchone()[0])]
+    for run, state, took, start, before in db.execute(sql.LEFT.encode(), asked).fetchall():
+        now = took_of(took)
+        if state == "open":
+            now = _left(db, seat, {**asked, "run": run}, took_of(before))
+        spent.append(without(now, took_of(start)))
+    db.execute(sql.SHUT.encode(), asked)
+    db.execute(sql.SPEND.encode(), {**asked, "spent": json.dumps(summed(spent))})
+    return True
+
+
+def _left(db: Connection, seat: Seat, asked: dict[str, Any], before: Took) -> Took:
+    """Free a run, or tell its end, which its worker did not come to; gives what it took."""
+    log = _log(seat, asked["run"])
+    now, ended = before, None
+    if log.rows:
+        past = past_in(log)
+        left = Unfinished(log.run, past, log.texts, took_in(past), before)
+        now, ended = summed((before, left.took)), recorded(left)
+    told = {"took": json.dumps(now)} if ended is None else columns(ended)
+    db.execute((sql.FREE if ended is None else sql.END).encode(), {**asked, **told})
+    return now
+
+
+def _log(seat: Seat, run: int) -> RunLog:
+    """The rows of a run (rule 2)."""
+    with closing(PostgresStore(seat, read_only=True)) as store:
+        return log_of(store, run)
+
+
+def columns(kept: Kept) -> dict[str, Any]:
+    """An outcome as its row has it."""
+    return {
+        "state": kept.status,
+        "side": kept.side,
+        "body": kept.body,
+        "label": label_text(kept.label),
+        "took": json.dumps(kept.took),
+    }
+
+
+def took_of(text: str) -> Took:
+    """Read what calls took; "" is none."""
+    return Took(*(Amount(*each) for each in json.loads(text))) if text else NO_CALLS

@@ -1,0 +1,154 @@
+"""A driver's end of a batch in a database: it enters the inputs, and reads what came of them.
+
+Rules
+1. One process drives a batch: others are told who does.
+2. Entering is met by entering again: after a kill, and by the same command, rows stay what they
+   were, numbers of runs too.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from nlpu.errors import Interrupted, NlpuError, RunBusy
+from nlpu.label import label_of
+from nlpu.runtime.fleet.items import Kept, side_of
+from nlpu.runtime.fleet.plan import Begun, Input
+from nlpu.runtime.fleet.share import Took
+from nlpu.runtime.fleet.workers import burials
+from nlpu.runtime.fleet.workers import statements as sql
+from nlpu.runtime.fleet.workers.burials import took_of
+from nlpu.runtime.fleet.workers.patient import Patient
+from nlpu.runtime.fleet.workers.sealed import seal
+from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
+from nlpu.runtime.journal.where import Database
+
+_PAUSE_S: Final = 0.1
+
+
+class Hand(NamedTuple):
+    """A worker as its row tells. said: why it ended, as JSON [kind, message, side]."""
+
+    worker: int
+    name: str
+    said: str
+    alive: bool
+
+
+class Desk:
+    """Raises RunBusy, StorageFailed."""
+
+    def __init__(self, database: Database, stem: str) -> None:
+        self.stem, self._db, self._closed = stem, Patient(database), False
+        owner = this_process()
+        try:
+            self._db.ask(sql.BEGIN, stem=stem)
+            self._db.ask(sql.BATCH, stem=stem)
+            (journal,) = self._db.ask(sql.FIND, stem=stem)[0]
+            self._ids = {"journal": journal, "lease": database.lease_s, "owner": owner}
+            self._drive([owner])
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _drive(self, mine: list[str]) -> None:
+        """Rule 1. Raises RunBusy."""
+        owner, left_s = self._do(sql.DRIVER)[0]
+        if is_dead(owner):
+            mine = [*mine, owner]
+        if not self._do(sql.DRIVE, mine=mine):
+            raise RunBusy(
+                f"this batch is driven by {told(owner)}: wait for it, or stop it first (if it is "
+                f"dead, that is known in {max(left_s, 0):.0f} s). To lend it a hand: nlpu worker "
+                f"{self.stem}"
+            )
+
+    def _do(self, statement: str, **values: Any) -> list[Any]:
+        return self._db.ask(statement, **self._ids, settled=sql.SETTLED, **values)
+
+    def beat(self) -> None:
+        """Go on driving it. Raises RunBusy where somebody else does by now."""
+        self._drive([str(self._ids["owner"])])
+
+    def facts(self) -> dict[str, Any]:
+        """What was noted of the batch."""
+        found: dict[str, Any] = json.loads(self._do(sql.FACTS)[0][0])
+        return found
+
+    def note(self, **facts: Any) -> None:
+        """Note what it is."""
+        self._do(sql.NOTE, facts=json.dumps(facts))
+
+    # -- inputs and outcomes -----------------------------------------------------------------
+
+    def end_others(self, facts: Mapping[str, Any], budget: Mapping[str, Any]) -> None:
+        """End workers of a former driver that were told of other limits, or to do otherwise."""
+        before = self.facts()
+        if before.get("budget", budget) == budget and seal({**before, **facts}) == seal(before):
+            return
+        self.stop(Interrupted("the batch was begun again with other limits, or on another server"))
+        while any(each.alive for each in self.hands()):
+            time.sleep(_PAUSE_S)
+
+    def begin(self) -> None:
+        """Want no input but those that are entered from now on, and settle what died."""
+        burials.bury(self._db, self._ids, self.stem)
+        self._do(sql.STOP, why="")
+        self._do(sql.UNWANT)
+
+    def enter(self, inputs: Sequence[Input]) -> None:
+        """Enter inputs (rule 2)."""
+        names, nths, indexes, ids, args = map(list, zip(*inputs, strict=True))
+        given = {"names": names, "nths": nths, "indexes": indexes, "ids": ids}
+        self._do(sql.MEET, **given)
+        self._do(sql.ENTER, **given, args=args)
+
+    def reopen(self, *, retry: bool) -> None:
+        """Have tried again what waited for a person, and, if so asked, what failed."""
+        self._do(sql.AGAIN, retry=retry)
+        if retry:
+            self._do(sql.ANEW)
+
+    def outcomes(self, start: int, given: Collection[int], most: int) -> list[tuple[Begun, Kept]]:
+        """List outcomes of inputs from ``start`` on, but for those that were given."""
+        found = []
+        for row in self._do(sql.OUTCOMES, start=start, given=list(given), most=most):
+            index, name, nth, id_, run, state, side, body, label, took = row
+            kept = Kept(run, state, side, body, label_of(label), took_of(took))
+            found.append((Begun(index, id_, name, nth), kept))
+        return found
+
+    def left(self) -> tuple[int, int]:
+        """Count the inputs without an outcome, and those of them that living workers have."""
+        return tuple(self._do(sql.COUNTS)[0])
+
+    def took(self) -> list[tuple[str, Took]]:
+        """List what the runs of each input took, by the worker that told it; when closed, too."""
+        found = [(name or "", took_of(took)) for name, took in self._do(sql.TOOK)]
+        if self._closed:
+            self._db.close()
+        return found
+
+    # -- workers -----------------------------------------------------------------------------
+
+    def hands(self) -> list[Hand]:
+        """List the workers, those that have left, too."""
+        return [Hand(*row) for row in self._do(sql.SAID)]
+
+    def stopped(self) -> list[Any] | None:
+        """Why the batch is to end: [kind, message, side]."""
+        text = self._do(sql.STOPPED)[0][0]
+        return list(json.loads(text)) if text else None
+
+    def stop(self, error: NlpuError) -> None:
+        """Have all workers end."""
+        self._do(sql.STOP, why=json.dumps([type(error).__name__, str(error), side_of(error)]))
+
+    def close(self) -> None:
+        """Let others drive it. Idempotent."""
+        self._closed = True
+        self._do(sql.LEAVE)
+        self._db.close()

@@ -1,0 +1,148 @@
+"""Workers as Ray actors: Ray places them, keeps them alive, and shows them in its tools.
+
+Rules
+1. Ray carries names and texts. Programs are found by name on each node, claims and results go
+   through the database, so an actor is a process like any other worker.
+2. Actors are detached: they outlive whoever began them. They are named ``nlpu:BATCH:NUMBER``, in
+   the namespace ``nlpu``; what they say is in Ray's logs.
+3. Ray listens beyond loopback, whatever address it is given: it is said each time (``tell``).
+4. Ray is imported when it is asked for. It reports nothing home.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from nlpu.errors import MissingPart, Unreachable, Usage
+from nlpu.extras import adding
+from nlpu.printing import one_line
+from nlpu.runtime.journal.where import Database
+
+LISTENS: Final = (
+    "Ray listens on this machine's network, not on loopback alone: who reaches its ports and has "
+    "its token (anybody, where RAY_AUTH_MODE=disabled) can run code here"
+)
+_TOKENS: Final = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_TOKEN: Final = "~/.ray/auth_token"
+_NAMESPACE: Final = "nlpu"
+_PATIENCE_S: Final = 5.0
+_AGAIN: Final = 8  # times that Ray begins a worker anew
+
+
+class Actors:
+    """``Hands`` that Ray has. ``address``: ``local``, ``auto``, or where it is.
+
+    Raises MissingPart, Unreachable.
+    """
+
+    def __init__(
+        self, database: Database, stem: str, address: str, tell: Callable[[str], object]
+    ) -> None:
+        self._database, self._stem = database, stem
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # rule 4
+        if any(map(os.environ.get, _TOKENS)) or os.path.exists(os.path.expanduser(_TOKEN)):
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # it is read when Ray is imported
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingPart(
+                f"--ray needs Ray: {adding('fleet')}; or leave it out: workers are processes then"
+            ) from error
+        tell(LISTENS)
+        self._ray: Any = ray
+        self._all: dict[str, Any] = {}
+        self._connect(address)
+
+    def _connect(self, address: str) -> None:
+        if address not in ("local", "auto"):
+            _check_there(address)
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        local = {"include_dashboard": False, "num_cpus": 64} if address == "local" else {}
+        try:
+            self._ray.init(
+                address=address,
+                namespace=_NAMESPACE,
+                ignore_reinit_error=True,
+                **quiet,
+                **local,
+            )
+        except Exception as error:  # of Ray's own kinds
+            raise _unreachable(address, one_line(str(error), 160)) from None
+
+    def start(self, name: str, seal: str) -> None:
+        """Have a worker placed."""
+        from nlpu.runtime.fleet.workers.actor import Worker
+
+        made = self._ray.remote(Worker).options(
+            name=f"nlpu:{self._stem}:{name}",
+            lifetime="detached",
+            max_restarts=_AGAIN,
+            max_task_retries=_AGAIN,
+            num_cpus=1,
+            scheduling_strategy="SPREAD",
+        )
+        actor = made.remote()
+        self._all[name] = actor, actor.work.remote(self._database.url, self._stem, name, seal)
+
+    def ended(self) -> dict[str, bool]:
+        """Give those that have ended since: whether in order."""
+        found = {}
+        for name, (actor, told) in [*self._all.items()]:
+            if self._ray.wait([told], timeout=0)[0]:
+                found[name] = self._is_in_order(told)
+                self._end(name, actor)
+        return found
+
+    def _is_in_order(self, told: Any) -> bool:
+        try:
+            return not self._ray.get(told)
+        except Exception:  # it died more often than Ray begins it anew
+            return False
+
+    def _end(self, name: str, actor: Any) -> None:
+        del self._all[name]
+        with suppress(Exception):  # it is gone
+            self._ray.kill(actor)
+
+    @property
+    def live(self) -> set[str]:
+        """Those that have not."""
+        return set(self._all)
+
+    def where(self, name: str) -> str:
+        """Say where its log is."""
+        return f"Ray's logs of the actor nlpu:{self._stem}:{name} (ray logs, or its dashboard)"
+
+    def close(self, wait_s: float) -> None:
+        """Wait for them to end; who does not is ended."""
+        told = [told for _, told in self._all.values()]
+        if told:
+            self._ray.wait(told, num_returns=len(told), timeout=wait_s)
+        for name, (actor, _) in [*self._all.items()]:
+            self._end(name, actor)
+        self._ray.shutdown()
+
+
+def _check_there(address: str) -> None:
+    """Ray itself tries for minutes. Raises Usage, Unreachable."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise Usage(
+            f"--ray takes local, auto, or HOST:PORT of a Ray, not {one_line(address, 60)!r}"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE_S).close()
+    except OSError as error:
+        raise _unreachable(address, error.strerror or str(error)) from None
+
+
+def _unreachable(address: str, why: str) -> Unreachable:
+    return Unreachable(
+        f"no Ray can be used at {address}: {why}. Begin one (ray start --head), name where it is "
+        f"(its token is read from RAY_AUTH_TOKEN, or {_TOKEN}), or give --ray local"
+    )

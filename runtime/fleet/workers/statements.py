@@ -1,0 +1,158 @@
+"""What the database is asked about a batch of many processes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SETTLED: Final = -1  # the fence of a worker whose runs and share were given back
+T: Final = "extract(epoch FROM clock_timestamp())::float8"
+
+# -- the batch -------------------------------------------------------------------------------------
+
+BEGIN: Final = f"""
+    INSERT INTO nlpu.journal (stem, owner, until_s, changed_s) VALUES (%(stem)s, '', 0, {T})
+    ON CONFLICT (stem) DO NOTHING"""
+BATCH: Final = """
+    INSERT INTO nlpu.batch (journal, facts)
+    SELECT id, '{}' FROM nlpu.journal WHERE stem = %(stem)s ON CONFLICT (journal) DO NOTHING"""
+FIND: Final = """
+    SELECT journal FROM nlpu.batch JOIN nlpu.journal ON journal = id WHERE stem = %(stem)s"""
+DRIVE: Final = f"""
+    UPDATE nlpu.batch SET owner = %(owner)s, until_s = {T} + %(lease)s
+    WHERE journal = %(journal)s AND (until_s <= {T} OR owner = ANY(%(mine)s)) RETURNING journal"""
+DRIVER: Final = f"SELECT owner, until_s - {T} FROM nlpu.batch WHERE journal = %(journal)s"
+LEAVE: Final = """
+    UPDATE nlpu.batch SET owner = '', until_s = 0
+    WHERE journal = %(journal)s AND owner = %(owner)s"""
+FACTS: Final = "SELECT facts FROM nlpu.batch WHERE journal = %(journal)s"
+NOTE: Final = """
+    UPDATE nlpu.batch SET facts = (facts::jsonb || %(facts)s::jsonb)::text
+    WHERE journal = %(journal)s"""
+STOP: Final = """
+    UPDATE nlpu.batch SET stopped = %(why)s WHERE journal = %(journal)s AND
+        (stopped = '' OR %(why)s = '')"""
+STOPPED: Final = "SELECT stopped FROM nlpu.batch WHERE journal = %(journal)s"
+
+# -- inputs ----------------------------------------------------------------------------------------
+
+UNWANT: Final = "UPDATE nlpu.work SET wanted = false WHERE journal = %(journal)s"
+MEET: Final = """
+    UPDATE nlpu.work w SET wanted = true, index = new.index, id = new.id
+    FROM unnest(%(names)s::text[], %(nths)s::int8[], %(indexes)s::int8[], %(ids)s::text[])
+        AS new (name, nth, index, id)
+    WHERE journal = %(journal)s AND w.name = new.name AND w.nth = new.nth"""
+ENTER: Final = """
+    INSERT INTO nlpu.work (journal, run, name, nth, index, id, args)
+    SELECT %(journal)s, coalesce((SELECT max(run) FROM nlpu.work WHERE journal = %(journal)s), 0)
+        + row_number() OVER (ORDER BY new.index), new.*
+    FROM unnest(%(names)s::text[], %(nths)s::int8[], %(indexes)s::int8[], %(ids)s::text[],
+        %(args)s::text[]) AS new (name, nth, index, id, args)
+    WHERE NOT EXISTS (SELECT FROM nlpu.work w
+        WHERE w.journal = %(journal)s AND w.name = new.name AND w.nth = new.nth)"""
+AGAIN: Final = """
+    UPDATE nlpu.work SET state = 'open', worker = NULL,
+        side = CASE WHEN state = 'failed' THEN side ELSE '' END
+    WHERE journal = %(journal)s AND wanted
+    AND worker IN (SELECT id FROM nlpu.worker WHERE fence = %(settled)s)
+    AND (state = 'needs_person' OR state = 'failed' AND %(retry)s AND side <> 'model')"""
+ANEW: Final = """
+    WITH old AS (
+        SELECT run, row_number() OVER (ORDER BY run) AS n FROM nlpu.work
+        WHERE journal = %(journal)s AND wanted AND state = 'failed' AND side = 'model'
+        AND worker IN (SELECT id FROM nlpu.worker WHERE fence = %(settled)s)),
+    last AS (SELECT max(run) AS run FROM nlpu.work WHERE journal = %(journal)s)
+    UPDATE nlpu.work w SET state = 'open', worker = NULL, side = '', before = w.took,
+        run = last.run + old.n
+    FROM old, last WHERE w.journal = %(journal)s AND w.run = old.run"""
+OUTCOMES: Final = """
+    SELECT index, name, nth, id, run, state, side, body, label, took FROM nlpu.work
+    WHERE journal = %(journal)s AND wanted AND index >= %(start)s AND state <> 'open'
+        AND index <> ALL(%(given)s) ORDER BY index LIMIT %(most)s"""
+COUNTS: Final = f"""
+    SELECT count(*) FILTER (WHERE state = 'open'),
+        count(*) FILTER (WHERE state = 'open' AND worker IN (
+            SELECT id FROM nlpu.worker WHERE journal = %(journal)s AND until_s > {T}))
+    FROM nlpu.work WHERE journal = %(journal)s AND wanted"""
+
+TOOK: Final = """
+    SELECT w.name, k.took FROM nlpu.work k LEFT JOIN nlpu.worker w ON w.id = k.worker
+    WHERE k.journal = %(journal)s AND k.took <> ''"""
+
+# -- workers ---------------------------------------------------------------------------------------
+
+OPEN: Final = f"""
+    UPDATE nlpu.journal SET owner = %(workers)s, until_s = {T} + %(lease)s WHERE id = %(journal)s
+    AND (until_s <= {T} OR owner = %(workers)s OR owner = ANY(%(dead)s)) RETURNING id"""
+OWNER: Final = f"SELECT owner, until_s - {T} FROM nlpu.journal WHERE id = %(journal)s"
+JOIN: Final = f"""
+    INSERT INTO nlpu.worker (journal, name, owner, until_s)
+    VALUES (%(journal)s, %(name)s, %(owner)s, {T} + %(lease)s) RETURNING id"""
+BEAT: Final = f"""
+    WITH mine AS (
+        UPDATE nlpu.worker SET until_s = {T} + %(lease)s WHERE id = %(worker)s AND fence = 1
+        RETURNING id)
+    SELECT (SELECT count(*) FROM mine), stopped FROM nlpu.batch WHERE journal = %(journal)s"""
+KEEP: Final = f"""
+    UPDATE nlpu.journal SET until_s = {T} + %(lease)s, changed_s = {T}
+    WHERE id = %(journal)s AND owner = %(workers)s"""
+CLAIM: Final = """
+    WITH free AS MATERIALIZED (
+        SELECT run FROM nlpu.work
+        WHERE journal = %(journal)s AND state = 'open' AND worker IS NULL AND wanted
+        ORDER BY run LIMIT least(%(most)s, greatest(1, (SELECT count(*) FROM (
+            SELECT FROM nlpu.work WHERE journal = %(journal)s AND state = 'open'
+            AND worker IS NULL AND wanted LIMIT 4096)) / %(parts)s))
+        FOR UPDATE SKIP LOCKED)
+    UPDATE nlpu.work w SET worker = %(worker)s, start = took FROM free
+    WHERE w.journal = %(journal)s AND w.run = free.run AND EXISTS (
+        SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1)"""
+MINE: Final = """
+    SELECT run, name, nth, index, id, args, took, before, side, EXISTS (
+        SELECT FROM nlpu.log WHERE journal = %(journal)s
+        AND texts >= (run - 1) << 32 AND texts < run << 32)
+    FROM nlpu.work
+    WHERE worker = %(worker)s AND state = 'open' AND run <> ALL(%(live)s) ORDER BY run"""
+END: Final = """
+    UPDATE nlpu.work SET state = %(state)s, side = %(side)s, body = %(body)s, label = %(label)s,
+        took = %(took)s
+    WHERE journal = %(journal)s AND run = %(run)s AND worker = %(worker)s AND state = 'open'"""
+LATE: Final = f"""
+    SELECT id, owner, until_s <= {T} FROM nlpu.worker
+    WHERE journal = %(journal)s AND fence <> %(settled)s"""
+DEAD: Final = """
+    SELECT id FROM nlpu.worker WHERE id = %(worker)s AND fence <> %(settled)s
+    FOR UPDATE SKIP LOCKED"""
+LEFT: Final = """
+    SELECT run, state, took, start, before FROM nlpu.work WHERE worker = %(worker)s"""
+FREE: Final = """
+    UPDATE nlpu.work SET worker = NULL, took = %(took)s
+    WHERE journal = %(journal)s AND run = %(run)s AND worker = %(worker)s AND state = 'open'"""
+BURY: Final = """
+    UPDATE nlpu.worker SET fence = %(settled)s, until_s = 0, owner = '', held = '', hungry = false
+    WHERE id = %(worker)s"""
+SHUT: Final = f"""
+    UPDATE nlpu.journal SET owner = '', until_s = 0 WHERE id = %(journal)s AND owner = %(workers)s
+    AND NOT EXISTS (SELECT FROM nlpu.worker
+        WHERE journal = %(journal)s AND fence = 1 AND until_s > {T})"""
+SAY: Final = "UPDATE nlpu.worker SET said = %(said)s WHERE id = %(worker)s"
+SAID: Final = f"""
+    SELECT id, name, said, fence = 1 AND until_s > {T} FROM nlpu.worker
+    WHERE journal = %(journal)s ORDER BY id"""
+HOLDERS: Final = """
+    SELECT id, held, spent, hungry FROM nlpu.worker
+    WHERE journal = %(journal)s AND fence <> %(settled)s"""
+HOLD: Final = """
+    UPDATE nlpu.worker SET held = %(held)s, spent = %(spent)s, hungry = %(hungry)s
+    WHERE id = %(worker)s AND fence = 1"""
+LANE: Final = """
+    INSERT INTO nlpu.lane AS l (server, most, cuts) VALUES (%(server)s, %(most)s, %(cuts)s)
+    ON CONFLICT (server) DO UPDATE SET most = %(most)s, cuts = l.cuts + %(cuts)s RETURNING cuts"""
+PLACES: Final = f"""
+    SELECT worker, wants, share FROM nlpu.place JOIN nlpu.worker ON worker = id
+    WHERE server = %(server)s AND worker <> %(worker)s AND fence = 1 AND until_s > {T}"""
+PLACE: Final = """
+    INSERT INTO nlpu.place (server, worker, wants, share)
+    VALUES (%(server)s, %(worker)s, %(wants)s, %(share)s)
+    ON CONFLICT (server, worker) DO UPDATE SET wants = %(wants)s, share = %(share)s"""
+SPENT: Final = "SELECT spent, facts FROM nlpu.batch WHERE journal = %(journal)s FOR UPDATE"
+SPEND: Final = "UPDATE nlpu.batch SET spent = %(spent)s WHERE journal = %(journal)s"

@@ -1,0 +1,44 @@
+"""``--each`` in a database: the same batch, carried out by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nlpu.errors import Usage
+from nlpu.runtime.fleet.workers.fleet import Crew
+from nlpu.runtime.fleet.workers.made import hands_of
+from nlpu.runtime.journal.where import Database
+from nlpu.runtime.terminal.output import say
+
+if TYPE_CHECKING:
+    from nlpu.runtime.fleet.plan import Entry, Plan
+    from nlpu.runtime.loader import Program
+    from nlpu.runtime.terminal.run.machine import Machine
+
+
+def crew(
+    loaded: Program,
+    entries: Iterable[Entry | None],
+    plan: Plan,
+    machine: Machine,
+    workers: int,
+    ray: str | None,
+) -> Crew:
+    """Make the batch that a command asks for. Raises Usage, MissingPart."""
+    database = machine.run_dir
+    assert isinstance(database, Database)
+    if loaded.spec.endswith(".nl"):
+        raise Usage("--workers: a program as text is carried out by one process: --run-dir FOLDER")
+    facts: dict[str, Any] = {
+        "header": dict(plan.facts),
+        "engine": machine.engine,
+        "model": machine.model,
+        "price": None if machine.price is None else asdict(machine.price),
+        "system": machine.system,
+        "convention": machine.convention,
+        "sheets": None if machine.sheets is None else str(machine.sheets),
+    }
+    hands = hands_of(database, plan.name, ray, lambda text: say(f"note: {text}"))
+    return Crew(loaded.function, entries, plan, database, facts, hands, workers)

@@ -1,0 +1,217 @@
+"""A batch of several workers: what one process gives, in whatever way it is carried out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from fleet_kit import Threads, crew, lines
+
+from nlpu import Fleet
+from nlpu.errors import BudgetExceeded, DeadlineExceeded, NlpuError, RunBusy, Usage
+from nlpu.runtime import Computer
+from nlpu.runtime.journal.places import place_of
+from nlpu.runtime.journal.where import Database
+from nlpu.runtime.loader import load
+from nlpu.runtime.scheduler.budget import Budget
+
+pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
+INPUTS = [*(f"text {n}" for n in range(20)), "odd", "text 3"]
+
+
+@pytest.fixture
+def database(postgres: Any) -> Database:
+    found = place_of(postgres.fresh())
+    assert isinstance(found, Database)
+    return found
+
+
+def test_lines_are_those_of_one_process(database: Database, tmp_path: Path) -> None:
+    found = [item.line() for item in crew(database, tmp_path, INPUTS, workers=3)]
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+    with Computer("scripted", run_dir=tmp_path / "runs") as computer:
+        alone = [item.line() for item in computer.map(program, INPUTS, name="batch")]
+    assert found == alone
+
+
+def test_the_same_again_asks_nothing(database: Database, tmp_path: Path) -> None:
+    first = list(crew(database, tmp_path, INPUTS))
+    again = crew(database, tmp_path, INPUTS)
+    assert lines(again) == lines(first)
+    assert again._keeper.hands.told == {}, "no worker was begun"
+    more = lines(crew(database, tmp_path, ["new", *INPUTS]))
+    assert [each["result"] for each in more[1:]] == [each["result"] for each in lines(first)]
+    assert more[0]["run"] == f"batch.{len(INPUTS) + 1}", "numbers of runs stay"
+    fewer = lines(crew(database, tmp_path, INPUTS[:3]))
+    assert fewer == lines(first)[:3]
+
+
+def test_as_they_come(database: Database, tmp_path: Path) -> None:
+    found = lines(crew(database, tmp_path, INPUTS, ordered=False))
+    assert sorted(each["index"] for each in found) == list(range(len(INPUTS)))
+
+
+def test_runs_are_looked_at_and_replayed_as_any(database: Database, tmp_path: Path) -> None:
+    item = list(crew(database, tmp_path, INPUTS))[7]
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+    with Computer("scripted", store=database) as computer:
+        run = computer.resume(item.run, program, "text 7").wait()
+    assert run.result == item.result and run.receipt.calls == 0
+
+
+def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
+    first = crew(database, tmp_path, INPUTS)
+    first.open()
+    second = crew(database, tmp_path, INPUTS)
+    second.open()  # the same process may: its first life is over, as far as the database knows
+    second.close()
+    first.close()
+
+
+def test_a_budget_stops_all_and_more_goes_on(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    stopped = crew(database, tmp_path, INPUTS, budget=Budget(calls=25), workers=3)
+    with pytest.raises(BudgetExceeded):
+        list(stopped)
+    assert sum(stopped.receipt.answered[:1]) == 25, "all of it could be used, and no more was"
+    batch = crew(database, tmp_path, INPUTS, budget=Budget(calls=80))
+    spent = sum(each.cost.calls for each in batch)
+    receipt = batch.receipt
+    assert spent == receipt.answered.calls == 3 * (len(INPUTS) - 1)
+    assert sum(each.calls for each in receipt.by_worker.values()) == spent + receipt.lost.calls
+    kept = json.loads(
+        postgres.do("SELECT spent FROM nlpu.batch", database.url.rpartition("/")[2])[0][0]
+    )
+    assert [part[0] for part in kept] == [receipt.answered.calls, receipt.lost.calls]
+
+
+def test_workers_that_were_told_of_other_limits_end(database: Database, tmp_path: Path) -> None:
+    """Whoever begins it again with a budget is sure of that, whatever is still at work."""
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    first = crew(database, tmp_path, INPUTS)
+    first.open()
+    first.enter()
+    first.desk.close()
+    worker = Claims(database, "batch", "1")
+    second = crew(database, tmp_path, INPUTS, budget=Budget(calls=900))
+    second.open()
+    entering = Thread(target=second.enter)
+    entering.start()
+    while (why := worker.beat(keep=False)) is None:
+        pass
+    assert "begun again with other limits" in str(why) and entering.is_alive()
+    worker.close()
+    entering.join()
+    assert len(lines(second)) == len(INPUTS)
+
+
+def test_its_seconds_run_out(database: Database, tmp_path: Path) -> None:
+    with pytest.raises(DeadlineExceeded, match="0 seconds ran out"):
+        list(crew(database, tmp_path, INPUTS, budget=Budget(seconds=0)))
+    assert len(lines(crew(database, tmp_path, INPUTS))) == len(INPUTS), "and it goes on"
+
+
+def test_what_it_needs_is_imported_when_it_is_asked_for() -> None:
+    found = "print([n for n in ('psycopg', 'ray') if n in sys.modules])"
+    code = f"import sys; from nlpu import *; Fleet; {found}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_without_ray_it_is_said_how_to_add_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        "from nlpu.runtime.fleet.workers.made import hands_of\n"
+        "from nlpu.runtime.journal.where import Database\n"
+        "try: hands_of(Database('', ''), 'batch', 'local', print)\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MissingPart --ray needs Ray: pip install")
+    assert "[fleet]" in done.stdout
+
+
+def test_a_program_without_a_name_is_refused(database: Database) -> None:
+    with pytest.raises(Usage, match="a lambda has no name"):
+        Fleet(lambda text: text, ["a"], store=database, name="batch")
+    with pytest.raises(Usage, match="take letters and digits"):
+        Fleet(named, ["a"], store=database, name="a batch")
+    with pytest.raises(Usage, match="workers share a database"):
+        Fleet(named, ["a"], store="runs", name="batch")
+
+
+def named(text: str) -> str:
+    return text
+
+
+def test_another_program_is_refused(database: Database, tmp_path: Path) -> None:
+    list(crew(database, tmp_path, INPUTS[:2]))
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("(3)", "(2)"))
+    with pytest.raises(Usage, match="has changed since it began"):
+        list(crew(database, tmp_path, [*INPUTS[:2], "more"]))
+    found = lines(crew(database, tmp_path, [*INPUTS[:2], "more"], changed=True))
+    assert [each["cost"]["calls"] for each in found] == [3, 3, 2]
+
+
+def test_a_program_that_a_worker_does_not_find(database: Database, tmp_path: Path) -> None:
+    batch = crew(database, tmp_path, INPUTS[:2])
+    (tmp_path / "mine.py").unlink()
+    with pytest.raises(Usage, match=r"cannot be found on this worker.*Put its file there"):
+        list(batch)
+
+
+def test_failures_are_tried_again(database: Database, tmp_path: Path) -> None:
+    first = lines(crew(database, tmp_path, INPUTS))
+    assert [each["index"] for each in first if each["status"] == "failed"] == [20]
+    again = lines(crew(database, tmp_path, INPUTS, retry=True))
+    assert again == first
+
+
+def test_who_has_nothing_to_do_with_it(database: Database, tmp_path: Path) -> None:
+    """A late joiner of a batch that is over ends at once; of none it is told so."""
+    from nlpu.runtime.fleet.workers.worker import work
+
+    list(crew(database, tmp_path, INPUTS[:2]))
+    assert work(database, "batch", "late", heed=False) == 0
+    with pytest.raises(NlpuError, match="no batch nosuch"):
+        work(database, "nosuch", heed=False)
+
+
+def test_a_person_and_workers_keep_each_other_out(database: Database, tmp_path: Path) -> None:
+    from nlpu.runtime.fleet.workers.claims import Claims
+    from nlpu.runtime.journal.postgres.store import PostgresStore
+    from nlpu.runtime.journal.where import Seat
+
+    list(crew(database, tmp_path, INPUTS[:2]))
+    worker = Claims(database, "batch", "1")
+    with pytest.raises(RunBusy, match="the workers of its batch"):
+        PostgresStore(Seat(database, "batch"))
+    worker.close()
+
+
+def test_no_more_is_claimed_than_asked_for(database: Database, tmp_path: Path) -> None:
+    """Nor more than a part of what is left, so that others find some."""
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    batch = crew(database, tmp_path, INPUTS)
+    batch.open()
+    batch.enter()
+    one, other = Claims(database, "batch", "1"), Claims(database, "batch", "2")
+    first = one.claim([], 3, 1)
+    assert [work.run for work in first] == [1, 2, 3]
+    assert [work.run for work in other.claim([], 5, 4)] == [4, 5, 6, 7]
+    assert [work.run for work in one.claim([1, 2], 2, 1)] == [3, 8, 9], "3 was lost on its way"
+    one.close()
+    assert [work.run for work in other.claim([4, 5, 6, 7], 2, 1)] == [1, 2]
+    other.close()
+    batch.close()
+
+
+__all__ = ["Threads"]

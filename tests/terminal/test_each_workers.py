@@ -1,0 +1,90 @@
+"""``nlpu run --each`` with ``--workers``, and ``nlpu worker``."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet_kit import PROGRAM
+from terminal_fixture import Terminal, nlpu
+
+pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
+__all__ = ["nlpu"]  # a fixture
+EACH = ("run", "mine.py:chain", "--each", "in.jsonl", "--engine", "scripted")
+
+
+@pytest.fixture
+def url(postgres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    found = str(postgres.fresh())
+    (tmp_path / "mine.py").write_text(PROGRAM)
+    (tmp_path / "in.jsonl").write_text("".join(f'"text {n}"\n' for n in range(12)))
+    monkeypatch.setenv("NLPU_RUN_DIR", found)
+    return found
+
+
+@pytest.mark.slow
+def test_workers_are_processes(nlpu: Terminal, url: str, tmp_path: Path) -> None:
+    """Begun, given the work, gone; and what they did is found by every command about runs."""
+    made = nlpu(*EACH, "--workers", "2", "--out", "out.jsonl", "--json").json
+    assert (made["status"], made["done"], made["cost"]["calls"]) == ("done", 12, 36)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["index"] for line in lines] == list(range(12))
+    name = made["batch"]
+    assert [line["run"] for line in lines[:2]] == [name, f"{name}.2"]
+    assert f"{name}.*" in nlpu("runs").out
+    assert nlpu("show", f"{name}.3", "--json").json["calls"] == 3
+    again = nlpu("resume", f"{name}.3", "--json").json
+    assert (again["receipt"]["calls"], again["result"]) == (0, lines[2]["result"])
+    for log in (tmp_path / ".nlpu" / "workers").iterdir():
+        assert "s3cret" not in log.read_text() and log.stat().st_mode & 0o077 == 0
+    assert nlpu(*EACH, "--workers", "2", "--out", "out.jsonl", "--json").json["cost"]["calls"] == 36
+    late = nlpu("worker", name)
+    assert late.code == 0 and "0 outcomes told by this worker" in late.err
+    assert nlpu("runs", "prune", "--older", "0d").code == 0
+    assert nlpu("runs", "--json").json == []
+
+
+def test_what_cannot_be_is_said(nlpu: Terminal, url: str, tmp_path: Path) -> None:
+    folder = ("--run-dir", "here")
+    cases = {
+        (*EACH, "--workers", "2", *folder): "--workers: they share a batch in a database",
+        (*EACH, "--ray", "local", *folder): "--ray places --workers N",
+        (*EACH[:3], "-", *EACH[4:], "--workers", "2"): "has its inputs in a file",
+        (*EACH, "--workers", "0"): "--workers",
+        (*EACH, "--workers", "1", "--ray", "127.0.0.1:1"): "no Ray can be used at 127.0.0.1:1",
+        (*EACH, "--workers", "1", "--ray", "ray://h:1"): "--ray takes local, auto, or HOST:PORT",
+        ("run", "mine.py:chain", "a", "--workers", "2"): "--workers goes with --each",
+        ("worker", "nosuch"): "there is no batch nosuch",
+        ("worker", "nosuch", *folder): "a worker's batch is in a database",
+    }
+    for words, said in cases.items():
+        ended = nlpu(*words)
+        assert ended.code in (1, 2) and said in ended.err, (words, ended.err)
+        assert "s3cret" not in ended.err and "Traceback" not in ended.err
+
+
+def test_a_batch_of_somebody_else_is_asked_about(
+    nlpu: Terminal, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = nlpu(*EACH, "--workers", "1", "--out", "out.jsonl", "--json").json["batch"]
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
+    asked = nlpu("worker", name)
+    assert asked.code == 4 and "not known to be yours" in asked.err and "mine.py" in asked.err
+    assert nlpu("worker", name, "--trust").code == 0
+
+
+def test_two_drivers(nlpu: Terminal, url: str, tmp_path: Path, postgres: Any) -> None:
+    """The second is told who has it, and how to help."""
+    name = nlpu(*EACH, "--workers", "1", "--json", "--out", "out.jsonl").json["batch"]
+    owner = f"elsewhere {os.getpid()} other/0 1"
+    postgres.do(
+        f"UPDATE nlpu.batch SET owner = '{owner}', until_s = extract(epoch FROM now()) + 9",
+        url.rpartition("/")[2],
+    )
+    (tmp_path / "in.jsonl").write_text('"new"\n')
+    refused = nlpu(*EACH, "--workers", "1", "--out", "out.jsonl", "--changed")
+    assert refused.code == 1 and "is driven by process" in refused.err
+    assert f"nlpu worker {name}" in refused.err
