@@ -227,8 +227,8 @@ def _lacks(sheet: Datasheet, op: Op[Any], run: RunState) -> str:
 
 def _issued(graph: GraphPort, node: Node) -> None:
     """It is the nested program that asks. Raises Usage (rule 4)."""
-    work: Reliably = node.work
-    run, asked = node.scope.run, work.asked
+    work: Reliably = node.node_work
+    run, asked = node.issue_scope.run, work.asked
     if asked is run.reliability:
         run.steps += 1
         if run.steps > asked.steps:
@@ -237,10 +237,10 @@ def _issued(graph: GraphPort, node: Node) -> None:
                 f"and {work.op.name} is one more: say how many there can be, "
                 f"Reliability({asked.share:g}, steps=...) or --steps"
             )
-    operands = tuple(each if isinstance(each, Value) else own(each) for each in node.operands)
-    node.operands = ()
+    operands = tuple(each if isinstance(each, Value) else own(each) for each in node.work_operands)
+    node.work_operands = ()
     given = (work.op, asked, operands, work.sample or 0)
-    node.work = Spawn(ask_reliably, f"{work.op.name}, reliably", given, as_is=True)
+    node.node_work = Spawn(ask_reliably, f"{work.op.name}, reliably", given, as_is=True)
     spawn_issued(graph, node)
 
 

@@ -282,7 +282,7 @@ def test_a_stage_is_written_in_one_place() -> None:
     writers = set()
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and node.attr == "stage":
+            if isinstance(node, ast.Attribute) and node.attr == "work_stage":
                 writers |= {name} if isinstance(node.ctx, ast.Store) else set()
     assert writers == {"nlpu.runtime.graph.node", "nlpu.runtime.graph.stage"}
 
