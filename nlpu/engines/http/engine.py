@@ -13,7 +13,8 @@ Theory of operation
 
 Rules
 1. One attempt: no retry, no redirect, no proxy from the environment, no cookie.
-2. No deadline on ``send`` but for connecting: the scheduler owns time. ``capabilities`` has one.
+2. No deadline on ``send`` but for connecting, and for what carries nothing (``idle``): the
+   scheduler owns time. ``capabilities`` has one.
 3. A connection that did not deliver its whole answer is closed, never reused. For vLLM that is
    the sign to free the request, so cancelling is closing.
 4. ``cancel`` cancels the task that awaits ``send`` and turns it into ``Cancelled`` there; a
@@ -34,7 +35,6 @@ vLLM does not tell its scheduling policy; priorities are always sent, and a serv
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,12 +44,13 @@ from typing import Any
 
 import aiohttp
 
-from nlpu.checks import ANY_TEXT, COUNT, FLAG, PATH, TEXT, check, maybe
+from nlpu.checks import ANY_TEXT, COUNT, DEADLINE, FLAG, PATH, TEXT, check, maybe
 from nlpu.engines.http import complaints, errors
 from nlpu.engines.http.body import MOST_ERROR, MOST_LIST, MOST_REPLY, read_most
 from nlpu.engines.http.choices import begun_by
 from nlpu.engines.http.decode import StreamReader, has_no_pieces, read_replies, read_reply
 from nlpu.engines.http.encode import Dialect, encode, fits
+from nlpu.engines.http.idle import IDLE_S
 from nlpu.engines.http.probe import (
     ServerCard,
     base_url,
@@ -69,7 +70,6 @@ from nlpu.wire import Capabilities, ConstraintKind, Reply, Request
 _CONNECT_S = 10.0
 _NOT_TAKEN = (400, 422, 500, 501)  # how servers refuse what they do not know
 _ASK_S = 30.0
-_END_S = 0.2  # for the end of a connection's answer after the end of its stream
 _KEEPALIVE_S = 3.0  # below uvicorn's five seconds: the server never closes under our request
 _EVERY: frozenset[ConstraintKind] = frozenset({"choice", "regex", "json"})
 _COMMON: frozenset[ConstraintKind] = frozenset({"choice", "json"})
@@ -84,6 +84,7 @@ _FITS = {
     "window": maybe(COUNT),
     "seed": maybe(FLAG),
     "priority": maybe(FLAG),
+    "idle_s": DEADLINE,
 }
 
 
@@ -96,6 +97,8 @@ class HttpEngine:
     window:        tokens of prompt and completion, for servers that do not tell.
     seed:          the server bears a seed in a request; by default vLLM is not taken to.
     priority:      send priorities; by default to vLLM.
+    idle_s:        longest time in which what comes carries nothing (heads without an end, blanks,
+                   comments); then it has failed with TimedOut.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class HttpEngine:
         window: int | None = None,
         seed: bool | None = None,
         priority: bool | None = None,
+        idle_s: float = IDLE_S,
     ) -> None:
         check("HttpEngine", locals(), _FITS)
         self._root = base_url(url)
@@ -116,7 +120,7 @@ class HttpEngine:
         self._headers = headers(api_key)
         self._model, self._key, self._tokenizer = model, api_key, tokenizer
         self._max_in_flight, self._window = max_in_flight, window
-        self._seed, self._priority = seed, priority
+        self._seed, self._priority, self._idle_s = seed, priority, idle_s
         self._session: aiohttp.ClientSession | None = None
         self._dialect: Dialect | None = None
         self._asking = asyncio.Lock()  # how the server begins its choices
@@ -152,7 +156,7 @@ class HttpEngine:
         self._head = self._dialect.head
         self._directory = Path(card.tokenizer) if tokens and card.tokenizer else None
         path = card.base + ("completions" if tokens else "chat/completions")
-        self._target = Target(self._opened(), self._root / path)
+        self._target = Target(self._opened(), self._root / path, self._idle_s)
         return self._told(self._dialect, card)
 
     def _told(self, dialect: Dialect, card: ServerCard) -> Capabilities:
@@ -364,20 +368,15 @@ async def _stream(
 ) -> tuple[Reply, bool]:
     """The Reply of server-sent events, and whether anything of it was handed on."""
     told = False
-    async for data in answer.content.iter_any():
+    while data := await answer.piece():
         told |= _tell(on_text, reader.feed(data))
+        if not reader.idle:
+            answer.heard()
         if reader.done:
-            await _drain(answer.content)
+            await answer.drain()
             break
     told |= _tell(on_text, reader.end())
     return reader.finish(), told
-
-
-async def _drain(content: aiohttp.StreamReader) -> None:
-    """Read what comes behind the end of a stream, so that its connection can be used again."""
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(None if content.is_eof() else _END_S):
-            await read_most(content, MOST_ERROR)
 
 
 async def _whole(dialect: Dialect, answer: Answer) -> bytes:
