@@ -21,7 +21,7 @@ OUTSIDE = ("tests", "benchmarks", "examples")
 FACES = ("nlpu", "nlpu.testing")  # they name what is elsewhere, and import it when it is used
 NOT_CORE = {"engines", "testing", "terminal", "bench", "drivers", "plans", "fleet", "host", "eval"}
 NOT_CORE |= {"postgres"}  # behind the store's protocol
-MOST_STATEMENTS = {"core": 11_789, "all": 32_946}  # where they were last
+MOST_STATEMENTS = {"core": 11_789, "all": 33_079}  # where they were last
 MOST_LONG_FILES = 62  # the formatter lays out every line
 MAY_IMPORT = {
     "nlpu": {"nlpu"},
