@@ -150,9 +150,9 @@ def _row(name: str, asked: Sequence[Case], run: Run) -> dict[str, Any]:
     """What an arm came to. Raises what ended its run."""
     answers = run.result
     by = Counter(
-        node.work.op.processor
+        node.node_work.op.processor
         for node in state_of(run).root.subtree()
-        if node.cost is not None and node.cost.how == "made"
+        if node.call_cost is not None and node.call_cost.how == "made"
     )
     right = sum(said == case.expected for said, case in zip(answers, asked, strict=True))
     return {

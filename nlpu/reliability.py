@@ -18,6 +18,7 @@ from typing import Any
 from nlpu.checks import COUNT, FLAG, PATH, Fit, check, is_number, maybe
 from nlpu.errors import BadOperand, Usage
 from nlpu.eval.bounds import SHARE
+from nlpu.eval.sheet_files import noted
 from nlpu.printing import shown
 
 PART: Fit = (lambda x: is_number(x) and 0 <= x < 1, "a share of 0 or more, and less than 1")
@@ -74,10 +75,9 @@ class Reliably:
 
 
 def promised(given: Any, sheets: tuple[str, ...]) -> dict[str, Any]:
-    """Give what the header of a run says of it."""
-    asked = asked_for(given)
-    found = {} if asked is None else {"reliability": asdict(asked)}
-    return found | ({"sheets": list(sheets)} if sheets else {})
+    """Give what the header of a run that begins says of it."""
+    there = {"sheets": list(sheets), "sheet_files": noted(sheets)} if sheets else {}
+    return there if (asked := asked_for(given)) is None else {"reliability": asdict(asked), **there}
 
 
 def sheet_paths(given: Any) -> tuple[str, ...]:

@@ -356,8 +356,7 @@ class Value(Generic[R_co]):
 
         Where they are known before the whole, as of a map, nothing waits.
         """
-        items = list(self)
-        return [item if isinstance(item, Value) else literal(item, self._label) for item in items]
+        return [item if isinstance(item, Value) else literal(item, self._label) for item in self]
 
 
 def adopted(given: Any, maker: Issuer, depth: int = 0) -> Any:

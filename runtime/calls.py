@@ -127,16 +127,25 @@ class Calls:
 
     def ready(self, node: Node) -> None:
         """Find the call's result, its equal, or its place in the queue."""
-        op, texts, run, scheduler = node.work.op, node.texts, node.scope.run, self._scheduler
+        op, texts, run, scheduler = (
+            node.node_work.op,
+            node.operand_texts,
+            node.issue_scope.run,
+            self._scheduler,
+        )
         replay, ancestor = run.replay, run.replay.ancestor
         queue = (
-            None if replay.only and node.position in replay.past.absent else scheduler.queue_of(op)
+            None
+            if replay.only and node.issue_position in replay.past.absent
+            else scheduler.queue_of(op)
         )
         if queue is None:
             self._absent(node)
         assert texts is not None
         key = run.key(op, queue.processor, _draw(node), texts)
-        node.key = key = key if ancestor is None else ancestor.key(node.position, op, key)
+        node.call_key = key = (
+            key if ancestor is None else ancestor.key(node.issue_position, op, key)
+        )
         if not (replay.resumed and self._known(node, key, texts, queue.processor)):
             invalid = replay.invalid(key) if replay.past.invalid else ()
             scheduler.submit(node, self._ports.outside.turn_s, invalid)
@@ -145,8 +154,8 @@ class Calls:
 
     def _known(self, node: Node, key: bytes, texts: tuple[str, ...], processor: Processor) -> bool:
         """Whether the journal of a run that was resumed says what becomes of the call (rule 2)."""
-        op, run, replay = node.work.op, node.scope.run, node.scope.run.replay
-        asked = AskedCall(node.position, op, processor.identity, key, texts)
+        op, run, replay = node.node_work.op, node.issue_scope.run, node.issue_scope.run.replay
+        asked = AskedCall(node.issue_position, op, processor.identity, key, texts)
         replay.check_position(asked)
         if self._scheduler.leader(node) is not None:
             return False
@@ -157,39 +166,43 @@ class Calls:
         elif replay.only:
             processor.check(op)
             processor.speaking(run.convention).prompt(op, texts)  # refused before, and again
-            self._ports.graph.fail(node, replay.missing(node.position, node.name))
+            self._ports.graph.fail(node, replay.missing(node.issue_position, node.work_name))
         return outcome is not None or replay.only
 
     def _absent(self, node: Node) -> NoReturn:
         """The call's processor is not there (rule 3)."""
-        run, name = node.scope.run, node.work.op.processor
-        if run.replay.only and node.position in run.replay.past.absent:
-            raise failure_of(*run.replay.past.absent[node.position], "host")
+        run, name = node.issue_scope.run, node.node_work.op.processor
+        if run.replay.only and node.issue_position in run.replay.past.absent:
+            raise failure_of(*run.replay.past.absent[node.issue_position], "host")
         try:
             name = self._ports.processors.find(name).name
         except HostError as error:
             if (name or self._scheduler.default) in run.replay.header.get("processors", ()):
                 self._ports.outside.post(self._ports.outside.stop, run, error)
-            run.history.absent(node.position, error)
+            run.history.absent(node.issue_position, error)
             raise
         raise HostError(f"the processor {name} has no queue; please report it")
 
     def _reuse(self, node: Node, outcome: Outcome) -> None:
-        run = node.scope.run
+        run = node.issue_scope.run
         run.counts.reused += 1
-        node.cost = cost_of(outcome.usage)
+        node.call_cost = cost_of(outcome.usage)
         if outcome.fault:
             raise failure_of(outcome.fault, outcome.message, outcome.side)
         text = run.journal.texts[outcome.text]
-        if run.replay.ancestor is not None and run.replay.ancestor.was_edited(node.position):
-            node.lower(run.replay.ancestor.edits.label(node.position))
+        if run.replay.ancestor is not None and run.replay.ancestor.was_edited(node.issue_position):
+            node.lower_label(run.replay.ancestor.edits.label(node.issue_position))
         try:
-            content = node.work.op.result.parse(text)
+            content = node.node_work.op.result.parse(text)
         except ModelError as error:
-            if run.replay.ancestor is None or not run.replay.ancestor.was_edited(node.position):
+            if run.replay.ancestor is None or not run.replay.ancestor.was_edited(
+                node.issue_position
+            ):
                 raise
-            raise BadOperand(f"the text set for {node.position} does not fit: {error}") from None
-        node.reply = text
+            raise BadOperand(
+                f"the text set for {node.issue_position} does not fit: {error}"
+            ) from None
+        node.call_reply = text
         self._ports.graph.settle(node, content)
 
     # -- sending -----------------------------------------------------------------------------
@@ -254,15 +267,15 @@ class Calls:
 
     def drop(self, node: Node) -> None:
         """Stop a call that nothing needs."""
-        if node.key is not None:
+        if node.call_key is not None:
             self._scheduler.cancel(node)
             self.write()
 
     def _dropped(self, event: Dropped) -> None:
         node, attempt = event
         started = attempt is not None and attempt.started
-        if node.issue:
-            node.scope.run.history.cancel(node.issue, started)
+        if node.call_number:
+            node.issue_scope.run.history.cancel(node.call_number, started)
         if attempt is None:
             return
         attempt.queue.processor.engine.cancel(attempt.request.id)
@@ -279,7 +292,11 @@ class Calls:
 
 def _draw(node: Node) -> str:
     """Which of the answers to equal calls it is, where they differ."""
-    sample = node.work.sample
+    sample = node.node_work.sample
     if sample is not None:
         return f"={sample}"
-    return f"{node.scope.path}#{node.draw}" if node.work.op.sampling.temperature > 0 else ""
+    return (
+        f"{node.issue_scope.path}#{node.draw_number}"
+        if node.node_work.op.sampling.temperature > 0
+        else ""
+    )

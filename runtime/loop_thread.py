@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nlpu.engines.absent import none_of
 from nlpu.errors import (
     HostError,
     MissingPart,
@@ -221,17 +222,20 @@ class Station:
         kernel = Kernel(
             asyncio.get_running_loop(), journal, self.seed, person=self.person, dry=self.dry
         )
-        found = [await self._open_engine(kernel, name) for name in self.engines]
+        for name in self.engines:
+            await self._open_engine(kernel, name)
         if not kernel.ports.processors.opened:
-            raise next(filter(None, found))
+            raise none_of([*kernel.ports.processors.absent.values()])
         kernel.prefer(next(iter(self.engines)))
         self._kernel = kernel
 
-    async def _open_engine(self, kernel: Kernel, name: str) -> HostError | None:
-        """Add a processor to the kernel; gives why it could not be opened (rule 5)."""
-        limits = self.limits
-        if not isinstance(limits, Limits):
-            limits = limits.get(name, DEFAULT_LIMITS)
+    async def _open_engine(self, kernel: Kernel, name: str) -> None:
+        """Add a processor to the kernel, or why it could not be opened (rule 5)."""
+        limits = (
+            self.limits
+            if isinstance(self.limits, Limits)
+            else self.limits.get(name, DEFAULT_LIMITS)
+        )
         price = self.prices.get(name, FREE)
         try:
             processor = await open_processor(name, self.engines[name], price, limits)
@@ -240,9 +244,8 @@ class Station:
                 raise
             told = f"the processor {name!r} could not be opened: {error}"
             kernel.ports.processors.absent[name] = failure_of(type(error).__name__, told, "host")
-            return error
-        kernel.add(processor)
-        return None
+        else:
+            kernel.add(processor)
 
     def _try_absent(self) -> None:
         """Ask once more for the processors that are not there; nobody waits for that."""

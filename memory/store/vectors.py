@@ -4,14 +4,16 @@ Theory of operation
 -------------------
 chromadb, embedded in this process, holds one collection for each embedder: a vector for each page,
 under the page's number on the disk level ("7"), and for a long one a vector for each further piece
-("7.1", "7.2", ...). Its own embedding functions, its server and its telemetry are never used.
+("7.1", "7.2", ...). What is asked is its Rust part, as its own client does (``chromadb.api.rust``):
+to load the rest (clients of servers, telemetry, ...) took most of a search in a new process.
 
 Rules
 1. Whoever holds the disk level's lock owns this one too: nobody else opens it.
 2. Nothing here is the truth: an index that fails to open, that cannot be read, or that holds other
    pages than the disk is made again or made right (``index``).
 3. Adding a number again replaces its vectors. A page is as near as the nearest of its pieces.
-4. chromadb makes its files with the process's umask: their directory is private, and they are
+4. That part is promised to chromadb alone: ``pyproject.toml`` names versions, tests compare both.
+5. chromadb makes its files with the process's umask: their directory is private, and they are
    narrowed when it is opened and closed.
 """
 
@@ -32,6 +34,8 @@ from nlpu.memory.store.embedder_folder import Vectors as Rows
 from nlpu.private import make_dir, narrow
 
 _AT_ONCE = 2000
+_PLACE = ("default_tenant", "default_database")
+_KIND = '{"hnsw": {"space": "ip"}, "spann": null, "embedding_function": {"type": "legacy"}}'
 _HEADER_BYTES = 96
 
 
@@ -83,33 +87,47 @@ class Vectors:
 
     def _open(self) -> None:
         try:
-            import chromadb  # here: seconds of loading that only a store with vectors needs
-            from chromadb.config import Settings
+            import chromadb_rust_bindings as rust  # here: only a store with vectors needs it
         except ModuleNotFoundError as error:
-            raise MissingPart(f"memory needs {error.name}: {adding('memory')}") from error
-        settings = Settings(anonymized_telemetry=False)
+            raise MissingPart(f"memory needs chromadb: {adding('memory')}") from error
         place = self.directory / str(max(self._generations(), default=1))
         if not all(map(_is_whole, place.glob("*/header.bin"))):
             raise Damaged(f"the vector index in {place} is cut short")
         make_dir(place)
-        self._client: Any = chromadb.PersistentClient(str(place), settings)
-        self._pages = self._client.get_or_create_collection(
-            self._name, embedding_function=None, configuration={"hnsw": {"space": "ip"}}
+        self._index: Any = rust.Bindings(
+            allow_reset=False,
+            sqlite_db_config=rust.SqliteDBConfig(
+                hash_type=rust.MigrationHash.MD5,
+                migration_mode=rust.MigrationMode.Apply,
+                url=f"{place}/chroma.sqlite3",
+            ),
+            persist_path=str(place),
+            hnsw_cache_size=16,  # collections
         )
-        self._pages.count()
+        self._id = str(
+            self._index.create_collection(self._name, _KIND, None, None, True, *_PLACE).id
+        )
+        self._index.count(self._id, *_PLACE)
         narrow(place)
+
+    def _get(
+        self, ids: list[str] | None = None, most: int | None = None, *, rows: bool = False
+    ) -> tuple[list[str], Any]:
+        """The ids that are there, of some or of all, and their vectors, if these are asked for."""
+        found = self._index.get(self._id, ids, None, most, 0, None, ["embeddings"] * rows, *_PLACE)
+        return found.ids, found.embeddings
 
     def close(self) -> None:
         """Release the files."""
         with self._thread, suppress(Exception):
-            self._client.close()
+            del self._index
             narrow(self.directory)
 
     def clear(self) -> None:
         """Throw the index away and begin an empty one."""
         with self._thread:
             old = self._generations()
-            if hasattr(self, "_client"):
+            if hasattr(self, "_index"):
                 self.close()
             try:
                 make_dir(self.directory / str(max(old, default=0) + 1))
@@ -134,14 +152,16 @@ class Vectors:
         with self._asking():
             for start in range(0, len(ids), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
-                self._pages.upsert(ids=ids[part], embeddings=rows[part])
+                self._index.upsert(self._id, ids[part], [*rows[part]], None, None, None, *_PLACE)
 
     def remove(self, numbers: Iterable[int]) -> int:
         """Forget pages; how many further pieces they had."""
         with self._asking():
-            gone = [name for found in self._found(numbers) for name in found["ids"]]
+            gone = [name for names, _ in self._found(numbers) for name in names]
             for start in range(0, len(gone), _AT_ONCE):
-                self._pages.delete(ids=gone[start : start + _AT_ONCE])
+                self._index.delete(
+                    self._id, gone[start : start + _AT_ONCE], None, None, None, *_PLACE
+                )
             self._empty = True
         return sum(not name.isdigit() for name in gone)
 
@@ -150,20 +170,20 @@ class Vectors:
     def count(self) -> int:
         """How many vectors there are: of pages, and of further pieces."""
         with self._asking():
-            return int(self._pages.count())
+            return int(self._index.count(self._id, *_PLACE))
 
     def size(self) -> int:
         """How many numbers a vector has; 0 where there is none yet."""
         if not self._size:
             with self._asking():
-                found = self._pages.get(limit=1, include=["embeddings"])["embeddings"]
+                _, found = self._get(most=1, rows=True)
             self._size = len(found[0]) if len(found) else 0
         return self._size
 
     def numbers(self) -> set[int]:
         """The pages that have a vector."""
         with self._asking():
-            return {int(name) for name in self._pages.get(include=[])["ids"] if name.isdigit()}
+            return {int(name) for name in self._get()[0] if name.isdigit()}
 
     def nearest(self, row: Any, most: int, besides: Container[int] = ()) -> dict[int, float]:
         """The nearest pages and their cosines, nearest first; but for some."""
@@ -184,38 +204,42 @@ class Vectors:
                 self._empty = not self.count()
             if self._empty:
                 return []
-            found = self._pages.query(query_embeddings=[row], n_results=most, include=["distances"])
-        return list(zip(found["ids"][0], found["distances"][0], strict=True))
+            found = self._index.query(
+                self._id, None, [row], most, None, None, ["distances"], *_PLACE
+            )
+        return list(zip(found.ids[0], found.distances[0], strict=True))
 
     def rows(self, numbers: Iterable[int]) -> dict[int, list[Any]]:
         """The vectors of pages, one for each piece; pages that have none are left out."""
         rows: dict[int, list[Any]] = {}
         with self._asking():
-            for found in self._found(numbers, "embeddings"):
-                for name, row in zip(found["ids"], found["embeddings"], strict=True):
+            for names, found in self._found(numbers, rows=True):
+                for name, row in zip(names, found, strict=True):
                     rows.setdefault(_number(name), []).append(row)
         return rows
 
-    def _found(self, numbers: Iterable[int], *include: str) -> Iterator[Any]:
+    def _found(
+        self, numbers: Iterable[int], *, rows: bool = False
+    ) -> Iterator[tuple[list[str], Any]]:
         """What there is of pages, in parts: first pieces, the second, two more, four more, ..."""
         wanted, pieces = list(numbers), range(1)
         while wanted:
             ids = [_id(number, piece) for number in wanted for piece in pieces]
             there: set[str] = set()
             for start in range(0, len(ids), _AT_ONCE):
-                found = self._pages.get(ids=ids[start : start + _AT_ONCE], include=list(include))
-                there.update(found["ids"])
-                if found["ids"]:
+                found = self._get(ids[start : start + _AT_ONCE], rows=rows)
+                there.update(found[0])
+                if found[0]:
                     yield found
             wanted = [number for number in wanted if _id(number, pieces[-1]) in there]
             pieces = range(pieces.stop, 2 * pieces.stop)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        from chromadb.errors import InternalError  # here: as in ``_open``
-
         with self._thread:
             try:
                 yield
-            except InternalError as error:
+            except Exception as error:
+                if type(error).__name__ != "InternalError":  # chromadb's, which is not loaded
+                    raise
                 raise Damaged(f"the vector index cannot be used: {error}") from error

@@ -41,6 +41,18 @@ class Origin(NamedTuple):
         return self.position.rpartition("/")[0]
 
 
+class Issued(Protocol):
+    """A call as its graph knows it."""
+
+    @property
+    def issue_scope(self) -> Any: ...
+    @property
+    def issue_position(self) -> str: ...
+    @property
+    def call_rank(self) -> int: ...
+    def label_read(self) -> Label: ...
+
+
 class Begun(Protocol):
     """A run as it was begun: its header, and its number in its journal."""
 
@@ -48,6 +60,12 @@ class Begun(Protocol):
     def header(self) -> Mapping[str, Any]: ...
     @property
     def number(self) -> int: ...
+
+
+def origin_of(call: Issued) -> Origin:
+    """Where a call comes from."""
+    trace = trace_of(call.issue_scope.run)
+    return Origin(trace, call.issue_position, call.label_read(), call.call_rank)
 
 
 def trace_of(run: Begun) -> str:

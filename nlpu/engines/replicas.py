@@ -29,6 +29,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nlpu.engines.absent import none_of
 from nlpu.errors import Cancelled, ConnectionLost, EngineDied, HostError, Unreachable, Usage
 from nlpu.printing import counted, one_line
 from nlpu.prompt.ids import Prompt
@@ -119,7 +120,7 @@ class Replicas:
     async def capabilities(self) -> Capabilities:
         """Ask all; those that are not there are asked again when their turn comes.
 
-        Raises what the first one does where none is there, and Usage where models differ.
+        Raises Unreachable, and why each is, where none is there, and Usage where models differ.
         """
         found = await asyncio.gather(
             *(engine.capabilities() for engine in self._engines), return_exceptions=True
@@ -127,7 +128,7 @@ class Replicas:
         absent = [each for each in found if isinstance(each, BaseException)]
         severe = next((each for each in absent if not isinstance(each, Unreachable)), None)
         if severe is not None or len(absent) == len(found):
-            raise severe or absent[0]
+            raise severe or none_of(absent)
         there = {at: can for at, can in enumerate(found) if isinstance(can, Capabilities)}
         first = next(iter(there.values()))
         for at, can in there.items():
@@ -136,8 +137,7 @@ class Replicas:
         for at in set(range(len(found))) - set(there):
             self._ways.failed(at, _now_s())
         missing = f"{counted(len(absent), 'server')} of {len(found)} cannot be reached"
-        weaker = (missing,) * bool(absent)
-        return replace(self._whole, weaker=(*self._whole.weaker, *weaker))
+        return replace(self._whole, weaker=(*self._whole.weaker, *[missing][: len(absent)]))
 
     def _check(self, at: int, can: Capabilities, first: Capabilities) -> None:
         same = (can.model, can.token_prompts, can.tokenizer is None)
@@ -174,9 +174,9 @@ class Replicas:
             finally:
                 self._ways.busy[at] -= 1
                 self._at.pop(request.id, None)
-        raise min(
-            failures, key=lambda each: 2 - each.transient if isinstance(each, HostError) else 0
-        )
+        if all(isinstance(each, Unreachable) for each in failures):
+            raise none_of(failures)
+        raise min(failures, key=lambda e: 2 - e.transient if isinstance(e, HostError) else 0)
 
     def _gone(self, at: int) -> None:
         """It is not there: what comes back may be another one."""

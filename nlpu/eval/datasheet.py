@@ -230,9 +230,9 @@ class Datasheet(Frozen):
 
 
 def sheet_in(path: str | PathLike[str]) -> Datasheet:
-    """Read a datasheet that ``nlpu bench datasheet`` wrote. Raises Usage."""
+    """Read a datasheet that ``nlpu bench datasheet`` wrote, or an editor since. Raises Usage."""
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         return Datasheet.model_validate(found.get("sheet", found))
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None

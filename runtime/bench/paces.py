@@ -153,7 +153,7 @@ def _run(computer: Computer, program: Callable[[], Any]) -> Sample:
     run = computer.run(program)
     wall_s = time.perf_counter() - start
     answers = run.result
-    costs = [node.cost for node in state_of(run).root.subtree() if node.cost is not None]
+    costs = [node.call_cost for node in state_of(run).root.subtree() if node.call_cost is not None]
     return Sample(answers, max(wall_s, 1e-9), costs)
 
 

@@ -68,12 +68,12 @@ _HARMLESS = frozenset({"pure", "read"})
 
 def _ready(graph: GraphPort, node: Node) -> None:
     """Arrived: all arguments are there."""
-    run, driver, scope = node.scope.run, node.work.driver, peek_label(node)
-    node.lower(driver.brings)  # its failure, too
+    run, driver, scope = node.issue_scope.run, node.node_work.driver, peek_label(node)
+    node.lower_label(driver.brings)  # its failure, too
     given = _arguments(node)
     labels = _labels(node, scope)
-    call = ExactCall(node.position, driver, _json(driver, given), labels=labels, scope=scope)
-    if node.ports.dry and driver.effect not in _HARMLESS:
+    call = ExactCall(node.issue_position, driver, _json(driver, given), labels=labels, scope=scope)
+    if node.run_ports.dry and driver.effect not in _HARMLESS:
         run.replay.refused.add(driver.name)
         raise Refused(f"{call.text} at {call.position}: a dry run changes nothing")
     harmless = driver.effect in _HARMLESS or driver.idempotent
@@ -88,7 +88,7 @@ def _ready(graph: GraphPort, node: Node) -> None:
         asked = _weighed(call)
         if asked.objections and past is None:
             raise _refusal(asked)
-        graph.fail(node, run.replay.missing(node.position, node.name))
+        graph.fail(node, run.replay.missing(node.issue_position, node.work_name))
     elif past is not None and not harmless:
         _ask(node, call, lambda: _person(node, call).settles(call), _settled_by)
     else:
@@ -101,7 +101,7 @@ def _ready(graph: GraphPort, node: Node) -> None:
 
 def _met(node: Node, call: ExactCall) -> PastIntent | None:
     """What the journal holds of this very call. Raises Diverged."""
-    run, digest = node.scope.run, call.digest
+    run, digest = node.issue_scope.run, call.digest
     before = run.replay.past.driven.get(call.position)
     if before is None:
         run.replay.check_kind("driver", call.position, f"calls the driver {call.driver.name}")
@@ -114,7 +114,7 @@ def _labels(node: Node, scope: Label) -> dict[str, Label]:
     """Those of the arguments."""
     return {
         name: peek_label(value) if isinstance(value, Value) else scope
-        for name, value in zip(node.work.names, node.operands, strict=True)
+        for name, value in zip(node.node_work.names, node.work_operands, strict=True)
     }
 
 
@@ -133,12 +133,12 @@ def _refusal(call: ExactCall) -> Refused:
 
 def _person(node: Node, call: ExactCall) -> Any:
     """The person of this computer. Raises NeedsPerson."""
-    if node.ports.person is None:
+    if node.run_ports.person is None:
         why = "; ".join(each.why for each in call.objections) or "its outcome is not known"
         raise NeedsPerson(
             f"{call} at {call.position} needs a person: {why}. Resume the run at a terminal"
         )
-    return node.ports.person
+    return node.run_ports.person
 
 
 def _ask(
@@ -152,14 +152,14 @@ def _ask(
             answer, error = await _contained(question), None
         except Exception as failure:
             answer, error = None, failure
-        node.ports.outside.post(_answered, node, call, answer, error, then)
+        node.run_ports.outside.post(_answered, node, call, answer, error, then)
 
     try:
         _person(node, call)
     except NeedsPerson as error:
-        node.ports.outside.post(node.ports.outside.stop, node.scope.run, error)
+        node.run_ports.outside.post(node.run_ports.outside.stop, node.issue_scope.run, error)
         return
-    node.ports.outside.spawn_io(asked())
+    node.run_ports.outside.spawn_io(asked())
 
 
 def _answered(
@@ -169,16 +169,16 @@ def _answered(
     error: Exception | None,
     then: Callable[[Node, ExactCall, Any], None],
 ) -> None:
-    if node.stage is Stage.SETTLED:
+    if node.work_stage is Stage.SETTLED:
         return
     try:
         if error is not None:
             raise NeedsPerson(f"the person could not be asked about {call}: {described(error)}")
         then(node, call, answer)
     except NeedsPerson as stop:
-        node.ports.outside.stop(node.scope.run, stop)
+        node.run_ports.outside.stop(node.issue_scope.run, stop)
     except NlpuError as failure:
-        node.ports.graph.fail(node, failure)
+        node.run_ports.graph.fail(node, failure)
 
 
 def _clear(call: ExactCall, answer: Any, known: tuple[Any, ...]) -> None:
@@ -201,7 +201,9 @@ def _settled_by(node: Node, call: ExactCall, verdict: Verdict) -> None:
         _intend(node, call, approved=True)  # the person has just seen the exact call
     elif verdict == "done":
         lost = f"{call.text} at {call.position} was done before a crash; its result is lost"
-        node.scope.run.history.undone(node.position, lost)  # what the program sees, in later lives
+        node.issue_scope.run.history.undone(
+            node.issue_position, lost
+        )  # what the program sees, in later lives
         raise _failing(node, DriverFailed(lost), USER)
     else:
         raise NeedsPerson(f"the outcome of {call} at {call.position} is not known yet")
@@ -212,22 +214,22 @@ def _settled_by(node: Node, call: ExactCall, verdict: Verdict) -> None:
 
 def _intend(node: Node, call: ExactCall, *, approved: bool) -> None:
     """Journal the intent; the call itself comes after the commit (rule 1)."""
-    run, changes = node.scope.run, call.driver.effect not in _HARMLESS
+    run, changes = node.issue_scope.run, call.driver.effect not in _HARMLESS
     run.history.intent(call.position, call.digest, call.text, approved, sync=changes)
-    node.ports.graph.send(node)
-    node.cost = Cost(how="driven", start_s=node.ports.outside.turn_s)
+    node.run_ports.graph.send(node)
+    node.call_cost = Cost(how="driven", start_s=node.run_ports.outside.turn_s)
 
     def start() -> None:
-        if run.status == "running" and node.stage is Stage.SENT:
-            node.ports.outside.spawn_io(_called(node, call), lasting=changes)
+        if run.status == "running" and node.work_stage is Stage.SENT:
+            node.run_ports.outside.spawn_io(_called(node, call), lasting=changes)
 
-    node.ports.outside.on_hub(start)
+    node.run_ports.outside.on_hub(start)
 
 
 async def _called(node: Node, call: ExactCall) -> None:
     driver, text, failure = call.driver, "", None
     found: list[Label] = []
-    PERSON.set(node.ports.person)  # in this task alone, as the next one
+    PERSON.set(node.run_ports.person)  # in this task alone, as the next one
     KEY.set(_key(node, call))
     LABELS.set({name: join(call.scope, label) for name, label in call.labels.items()})
     BROUGHT.set(found)
@@ -235,7 +237,7 @@ async def _called(node: Node, call: ExactCall) -> None:
         performed = _perform(driver, _exactly(node, call))
         text = _checked(driver, await asyncio.wait_for(performed, driver.deadline_s))
     except NeedsPerson as stop:  # to answer a question: nothing has been done
-        node.ports.outside.post(node.ports.outside.stop, node.scope.run, stop)
+        node.run_ports.outside.post(node.run_ports.outside.stop, node.issue_scope.run, stop)
         return
     except TimeoutError:
         failure = DriverFailed(f"{driver.name} gave no answer within {driver.deadline_s:g} s")
@@ -243,7 +245,7 @@ async def _called(node: Node, call: ExactCall) -> None:
         failure = DriverFailed(f"{driver.name} failed: {error}")
     except Exception as error:  # whatever a driver raises is its own failure (rule 5)
         failure = DriverFailed(f"{driver.name} failed: {described(error)}")
-    node.ports.outside.post(_returned, node, text, failure, reduce(join, found, USER))
+    node.run_ports.outside.post(_returned, node, text, failure, reduce(join, found, USER))
 
 
 async def _perform(driver: Driver, given: dict[str, Any]) -> Any:
@@ -271,34 +273,34 @@ async def _contained(work: Callable[[], Awaitable[Any]]) -> Any:
 
 def _returned(node: Node, text: str, failure: NlpuError | None, label: Label) -> None:
     """Journal the outcome, even of a run that was stopped meanwhile: it is a fact."""
-    run = node.scope.run
+    run = node.issue_scope.run
     if failure is None:
-        run.history.effect(node.position, text, label)
+        run.history.effect(node.issue_position, text, label)
     else:
-        run.history.undone(node.position, str(failure), label)
-    if node.stage is Stage.SETTLED:
+        run.history.undone(node.issue_position, str(failure), label)
+    if node.work_stage is Stage.SETTLED:
         return
-    assert node.cost is not None  # it was intended
-    node.cost.service_s = node.ports.outside.turn_s - node.cost.start_s
+    assert node.call_cost is not None  # it was intended
+    node.call_cost.service_s = node.run_ports.outside.turn_s - node.call_cost.start_s
     try:
         if failure is not None:
             raise _failing(node, failure, label)
         _settle(node, text, label)
     except NlpuError as error:
-        node.ports.graph.fail(node, error)
+        node.run_ports.graph.fail(node, error)
 
 
 def _failing(node: Node, failure: NlpuError, label: Label) -> NlpuError:
     """The failure, for raising, its node labelled by what was brought up to then (rule 5)."""
-    told = label if node.work.driver.label_of is None else UNTRUSTED
-    node.lower(join(label, told))
+    told = label if node.node_work.driver.label_of is None else UNTRUSTED
+    node.lower_label(join(label, told))
     return failure
 
 
 def _settle(node: Node, text: str, label: Label) -> None:
     """``label``: came with the text. Raises DriverFailed where the driver cannot label it."""
-    node.lower(label)
-    driver: Driver = node.work.driver
+    node.lower_label(label)
+    driver: Driver = node.node_work.driver
     try:
         is_text = driver.result.kind == "text"  # parsing takes blanks off the ends of a reply
         content = text if is_text else driver.result.parse(text)
@@ -306,27 +308,27 @@ def _settle(node: Node, text: str, label: Label) -> None:
         raise _failing(node, error, label) from None
     if driver.label_of is not None:
         try:
-            node.lower(driver.label_of(content))
+            node.lower_label(driver.label_of(content))
         except Exception as error:  # the driver's own code
             what = f"the label of what {driver.name} gave cannot be told"
             failure = DriverFailed(f"{what}: {described(error)}")
             raise _failing(node, failure, label) from error
-    node.ports.graph.settle(node, content)
+    node.run_ports.graph.settle(node, content)
 
 
 def _key(node: Node, call: ExactCall) -> str:
     """The run, the position and the exact call, as one name."""
-    run = node.scope.run
+    run = node.issue_scope.run
     journal = run.journal.path.stem if run.journal.path is not None else uuid4().hex
     return f"{journal}.{run.number}-{call.digest}"
 
 
 def _arguments(node: Node) -> dict[str, Any]:
     """The contents by name, checked. Raises BadOperand."""
-    driver = node.work.driver
+    driver = node.node_work.driver
     return {
         name: driver.checked(name, content_of(value))
-        for name, value in zip(node.work.names, node.operands, strict=True)
+        for name, value in zip(node.node_work.names, node.work_operands, strict=True)
     }
 
 
@@ -362,14 +364,14 @@ def _checked(driver: Driver, content: Any) -> str:
 
 def _issued(graph: GraphPort, node: Node) -> None:
     """It waits for its operands, and its turn (rule 6)."""
-    scope, effect = node.scope, node.work.driver.effect
+    scope, effect = node.issue_scope, node.node_work.driver.effect
     turn: list[Node] = []
     if effect == "read":
-        turn = [last for last in scope.touched[:1] if last.work.driver.effect != "read"]
+        turn = [last for last in scope.touched[:1] if last.node_work.driver.effect != "read"]
         scope.touched.append(node)
     elif effect != "pure":
         turn, scope.touched = scope.touched, [node]
-    graph.wait_for(node, (*node.operands, *turn))
+    graph.wait_for(node, (*node.work_operands, *turn))
 
 
 KINDS[Drive] = Kind(_issued, _ready, lasting=True)

@@ -101,13 +101,13 @@ def _texts(members: Any) -> Any:
 
 
 def _ready(graph: GraphPort, node: Node) -> None:
-    first, *members = node.operands
+    first, *members = node.work_operands
     label = peek_label(node)
     for value in members:
         label = join(label, peek_label(value))
     readers = peek_label(first).readers if isinstance(first, Value) else None
     content = content_of(first)
-    into = _texts(content_of(members[0])) if members else node.work.into
+    into = _texts(content_of(members[0])) if members else node.node_work.into
     label = join(label, intern_label(Integrity.SYSTEM, readers))
     graph.settle(node, _member(content, into), label)
 
@@ -124,4 +124,4 @@ def _member(content: Any, into: Any) -> Any:
         raise Malformed(f"{content!r:.80} is none of what was to be endorsed") from error
 
 
-KINDS[Endorse] = Kind(lambda graph, node: graph.wait_for(node, node.operands), _ready)
+KINDS[Endorse] = Kind(lambda graph, node: graph.wait_for(node, node.work_operands), _ready)

@@ -74,19 +74,19 @@ def answer_key(key: bytes, label: Label) -> str:
 
 def answers_in(nodes: Iterable[Node]) -> dict[str, Answer]:
     """The answers that calls have, for a file (rule 1)."""
-    called = [node for node in nodes if node.key is not None and node.ready]
+    called = [node for node in nodes if node.call_key is not None and node.ready]
     replies: dict[bytes, Answer] = {
-        node.key: (node.reply, usage_of(node.cost))
+        node.call_key: (node.call_reply, usage_of(node.call_cost))
         for node in called
-        if node.key is not None
-        and node.reply
-        and node.cost is not None
+        if node.call_key is not None
+        and node.call_reply
+        and node.call_cost is not None
         and peek_error(node) is None
     }
     return {
-        answer_key(node.key, peek_label(node)): replies[node.key]
+        answer_key(node.call_key, peek_label(node)): replies[node.call_key]
         for node in called
-        if node.key in replies and peek_error(node) is None
+        if node.call_key in replies and peek_error(node) is None
     }
 
 

@@ -294,7 +294,7 @@ def _took(asked: _Asked) -> list[int]:
     costs = [
         cost
         for value in _nodes(asked)
-        for node in (value.inner.subtree() if value.inner is not None else (value,))
+        for node in (value.inner_scope.subtree() if value.inner_scope is not None else (value,))
         if (cost := _alone(node)) is not None and cost.attempts
     ]
     return [
@@ -307,10 +307,10 @@ def _took(asked: _Asked) -> list[int]:
 
 def _alone(node: Node) -> Cost | None:
     """What a call would have taken had no other asked the same."""
-    if node.cost is None or node.cost.how != "shared" or node.control is None:
-        return node.cost
-    equal: Node = node.control.node  # it waited for that last
-    return equal.cost if equal.key == node.key else node.cost
+    if node.call_cost is None or node.call_cost.how != "shared" or node.control_cell is None:
+        return node.call_cost
+    equal: Node = node.control_cell.node  # it waited for that last
+    return equal.call_cost if equal.call_key == node.call_key else node.call_cost
 
 
 def _noted(measure: Callable[[], list[list[int]]]) -> list[list[int]]:
@@ -331,12 +331,12 @@ def _noted(measure: Callable[[], list[list[int]]]) -> list[list[int]]:
 
 def _check_issued(graph: GraphPort, node: Node) -> None:
     """A check is the nested program that asks its cases. Raises BadOperand."""
-    work: Check = node.work
+    work: Check = node.node_work
     program = Evaluation((Contestant(work.op),), work.metric)
     check_ops((work.op.name,), work.cases)
     program.check(work.cases)
-    node.lower(UNTRUSTED if work.read else USER)  # rule 5
-    node.work = Spawn(program.evaluate, "check", (work.cases,), as_is=True)
+    node.lower_label(UNTRUSTED if work.read else USER)  # rule 5
+    node.node_work = Spawn(program.evaluate, "check", (work.cases,), as_is=True)
     spawn_issued(graph, node)
 
 

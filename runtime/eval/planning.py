@@ -293,9 +293,9 @@ def is_right(question: Question, answer: Any) -> bool:
 
 def _calls(value: Value[Any]) -> int:
     """How many calls were issued for a Value, shared ones included."""
-    inner = value.inner if isinstance(value, Node) else None
+    inner = value.inner_scope if isinstance(value, Node) else None
     nodes = inner.subtree() if inner is not None else ()
-    return sum(isinstance(node.work, Call) for node in nodes) if inner is not None else 1
+    return sum(isinstance(node.node_work, Call) for node in nodes) if inner is not None else 1
 
 
 # -- drawing a sheet -------------------------------------------------------------------------------
@@ -310,7 +310,9 @@ def draw_sheet(
     asked = questions(op, _distinct(cases), metric)
     begun = [_draws(question, draws, temperature) for question in asked]
     found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]
-    costs = [v.cost for row in begun for v in row if isinstance(v, Node) and v.cost is not None]
+    costs = [
+        v.call_cost for row in begun for v in row if isinstance(v, Node) and v.call_cost is not None
+    ]
     seconds = sorted(cost.service_s for cost in costs) or [0.0]
     return OpSheet(
         op=op.name,

@@ -10,6 +10,8 @@ shown to do the cheapest is taken: by price, where processors have one, else by 
 Rules
 1. What was chosen and why is noted in the journal, with the datasheet's digest, at a position that
    does not depend on who asked first: a run that goes on keeps it, whatever became of the file.
+   Before that, the files must be as they were when the run began (``sheet_files``), but for a run
+   that failed: what it lacked may have been a better one.
 2. Each processor's recipes are a sequence of their own: of n, each is shown at a level of 0.05 / n.
 3. Of several calls that must all be right, each may fail with its share of what the whole may.
    From a whole truth table it is a forecast, by the formulae of votes, of its own inputs alone.
@@ -22,13 +24,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from nlpu.errors import BadOperand, NlpuError, Usage
 from nlpu.eval.bounds import LEVEL, NotMeasured, OutOfReach, TooFewCases
 from nlpu.eval.datasheet import Datasheet, OpSheet, sheet_in
 from nlpu.eval.recipes import Choice, Chosen, choose
+from nlpu.eval.sheet_files import check_same, files_of
 from nlpu.eval.votes import Ahead, ahead_over, chances_of, right_ahead
 from nlpu.ops.op import Op
 from nlpu.printing import counted
@@ -194,10 +196,10 @@ def _spent(run: RunState, processor: Processor, mine: OpSheet) -> float:
 def _sheets(run: RunState) -> list[Datasheet]:
     """The datasheets that the run's computer has. Raises Usage."""
     named = run.sheets or [str(each) for each in [settings.read(("sheets",)).sheets] if each]
-    found = list[Path]()
-    for each in map(Path, named):
-        found += sorted(each.glob("*.json")) if each.is_dir() else [each]
-    return [sheet_in(path) for path in found]
+    before, end = run.header.get("sheet_files"), run.replay.past.end
+    if before is not None and not run.replay.changed and (end is None or end.status != "failed"):
+        check_same(before, named)
+    return [sheet_in(path) for path in files_of(named)]
 
 
 def _not_measured(run: RunState, op: Op[Any], asked: Reliability) -> NotMeasured:
@@ -227,8 +229,8 @@ def _lacks(sheet: Datasheet, op: Op[Any], run: RunState) -> str:
 
 def _issued(graph: GraphPort, node: Node) -> None:
     """It is the nested program that asks. Raises Usage (rule 4)."""
-    work: Reliably = node.work
-    run, asked = node.scope.run, work.asked
+    work: Reliably = node.node_work
+    run, asked = node.issue_scope.run, work.asked
     if asked is run.reliability:
         run.steps += 1
         if run.steps > asked.steps:
@@ -237,10 +239,10 @@ def _issued(graph: GraphPort, node: Node) -> None:
                 f"and {work.op.name} is one more: say how many there can be, "
                 f"Reliability({asked.share:g}, steps=...) or --steps"
             )
-    operands = tuple(each if isinstance(each, Value) else own(each) for each in node.operands)
-    node.operands = ()
+    operands = tuple(each if isinstance(each, Value) else own(each) for each in node.work_operands)
+    node.work_operands = ()
     given = (work.op, asked, operands, work.sample or 0)
-    node.work = Spawn(ask_reliably, f"{work.op.name}, reliably", given, as_is=True)
+    node.node_work = Spawn(ask_reliably, f"{work.op.name}, reliably", given, as_is=True)
     spawn_issued(graph, node)
 
 

@@ -338,7 +338,7 @@ class Search:
         try:
             text = value.value.strip()
         finally:
-            cost = value.cost if isinstance(value, Node) else None
+            cost = value.call_cost if isinstance(value, Node) else None
             took = remembered(lambda: cost.completion_tokens if cost else 0, "what it took")
             self.spent += took / TOKENS_PER_NLOP
         return text if len(text) <= _MOST_WORDS else candidate[_WORDS]

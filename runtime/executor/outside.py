@@ -95,7 +95,7 @@ class Outside:
 
         async def called() -> None:
             async with self._threads:
-                if node.stage is Stage.SETTLED:
+                if node.work_stage is Stage.SETTLED:
                     return
                 try:
                     outcome = await self.loop.run_in_executor(Threads(), caught)
@@ -112,11 +112,11 @@ class Outside:
         content: Any,
         error: BaseException | None,
     ) -> None:
-        if node.stage is Stage.SETTLED:
+        if node.work_stage is Stage.SETTLED:
             return
         try:
             if error is not None:
-                raise ProgramError(f"{node.name} raised {described(error)}") from error
+                raise ProgramError(f"{node.work_name} raised {described(error)}") from error
             then(node, content)
         except NlpuError as failure:
             self._graph.failed(node, failure)

@@ -145,7 +145,7 @@ class Programs:
                 "pass contents, not Values, to other threads"
             )
         started = self._loop.time()
-        self.switch.park(living, node.waken)
+        self.switch.park(living, node.waken_by)
         self._note_wait(scope, self._loop.time() - started)
 
     def wait(self, scope: Scope, node: Node | None) -> Generator[Any, None, None]:
@@ -159,7 +159,7 @@ class Programs:
         if node is None:
             yield from future.__await__()
             return
-        node.waken(waker)
+        node.waken_by(waker)
         try:
             yield from future.__await__()
         finally:
@@ -236,8 +236,8 @@ class Programs:
         outcome = content_of(whole)
         scope.kept = kept
         scope.end()
-        mine = [node for node in scope.subtree() if node.stage is not Stage.SETTLED]
-        lasting = [node for node in mine if KINDS[type(node.work)].lasting]
+        mine = [node for node in scope.subtree() if node.work_stage is not Stage.SETTLED]
+        lasting = [node for node in mine if KINDS[type(node.node_work)].lasting]
         if mine:
             self._cancel_unneeded(scope, kept, mine, lasting)
         waiting = lasting if kept is None or kept.ready else [kept, *lasting]
@@ -247,10 +247,10 @@ class Programs:
             nonlocal left
             left -= 1
             if left <= 0:
-                done(*((outcome, error) if kept is None else kept.outcome()))
+                done(*((outcome, error) if kept is None else kept.settled_outcome()))
 
         for node in waiting:
-            node.waken(released)
+            node.waken_by(released)
         if not waiting:
             released()
 
@@ -258,24 +258,26 @@ class Programs:
         self, scope: Scope, kept: Node | None, mine: list[Node], lasting: list[Node]
     ) -> None:
         """Cancel the scope's nodes that neither its result nor another living scope needs."""
-        left = {node.seq: node for node in mine}
-        spawns = any(type(node.work) is Spawn for node in mine)
+        left = {node.issue_seq: node for node in mine}
+        spawns = any(type(node.node_work) is Spawn for node in mine)
         living = {s.path: s for s in self._living if s.run is scope.run} if spawns else {}
         stack = [*lasting, kept] if kept is not None else [*lasting]
         for node in lasting:  # and the nested programs that they are in
-            origin = node.scope.origin
+            origin = node.issue_scope.origin
             while origin is not None and origin is not scope.origin:
                 stack.append(origin)
-                origin = origin.scope.origin
-        stack += [n for n in mine if n.wakers]
+                origin = origin.issue_scope.origin
+        stack += [n for n in mine if n.parked_wakers]
         if scope.parent is not None:  # else nobody is outside
-            stack += [n for n in mine if any(u.seq not in left for u in n.users or ())]
+            stack += [n for n in mine if any(u.issue_seq not in left for u in n.user_nodes or ())]
         for node in stack:
-            left.pop(node.seq, None)
+            left.pop(node.issue_seq, None)
         while stack:
             node = stack.pop()
-            reads = node.data_edges() if type(node.work) is not Spawn else may_read(node, living)
-            stack += [left.pop(value.seq) for value in reads if value.seq in left]
+            reads = (
+                node.data_edges() if type(node.node_work) is not Spawn else may_read(node, living)
+            )
+            stack += [left.pop(value.issue_seq) for value in reads if value.issue_seq in left]
         for node in left.values():
             self._graph.cancel(node)
 

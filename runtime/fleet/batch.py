@@ -8,6 +8,7 @@ all its runs, and beside it what became of its inputs (``items``): under the sam
 
     an input that has ended         is given as it is kept
     one whose run was stopped       its run goes on: what was answered is met in the journal
+    one that was gone on with alone (``nlpu resume``) is given as that ended, or goes on
     one that never began            is run
 
 Rules
@@ -154,9 +155,7 @@ class Batch:
             return
         former = Former(Items(None), {}, NO_CALLS)
         if plan.name:
-            former = taken_up(
-                self._station, self._program, plan.name, retry=plan.retry, changed=plan.changed
-            )
+            former = taken_up(self._station, self._program, plan.name, changed=plan.changed)
         self._whole.charge(former.took.answered)
         self._whole.charge(former.took.lost, lost=True)
         # As many as calls at once, and as many again: one always waits to be sent.
@@ -195,7 +194,7 @@ class Batch:
             self._wait(timeout_s, fresh)
             self._feed(fresh)
         self._former.items.commit()
-        self.counts.in_flight = len(self._live)
+        self.counts.in_flight, self.counts.lost = len(self._live), self._whole.lost
         return self._in_order(fresh)
 
     def stop(self, error: NlpuError, fresh: list[Item] | None = None) -> None:
@@ -281,16 +280,18 @@ class Batch:
         begun = self._named(index, entry, args_text(args, kwargs))
         kept = self._former.items.find(begun.name, begun.nth)
         left = self._former.unfinished.pop((begun.name, begun.nth), None)
-        if left is not None and (kept is None or kept.run < left.number):
+        went_on = False
+        if left is not None and (kept is None or kept.run <= left.number):
             ended = recorded(left)
-            if ended is not None:
+            went_on = left.went_on(kept)
+            if ended is not None and not (went_on or (kept and kept.is_failing_as(ended))):
                 self._former.items.keep(begun.name, begun.nth, ended)
                 kept = ended
         is_last = kept is not None and (left is None or kept.run == left.number)
-        retries = left is not None and self._plan.retry
+        retries = went_on or (left is not None and self._plan.retry)
         if kept is not None and is_last and not (retries and kept.status == "failed"):
             return self._as_kept(begun, kept)
-        if kept is not None and is_last and kept.side == "model":
+        if kept is not None and is_last and kept.side == "model" and not went_on:
             begun = begun._replace(before=kept.took, run=kept.run)
             left = None  # as its journal has the failure, it would be met again
         if left is None:
@@ -312,7 +313,7 @@ class Batch:
                 *args,
                 **kwargs,
                 budget=Common(self._whole, left.took),
-                changed=self._plan.changed or kept is not None,
+                changed=self._plan.changed or (kept is not None and not went_on),
             )
         self._live[run] = begun
         when_ended(run, self._ended.put)

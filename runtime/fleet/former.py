@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 What has ended is among the items. All other runs of the journal are read, in one pass: those that
-were under way at the end of the last life, and those whose end was not kept any more. To try
-failures again these are read, too.
+were under way at the end of the last life, and those whose end was not kept any more. So are those
+that failed: to be tried again, or since somebody has gone on with one alone (``nlpu resume``).
 
 Rules
 1. A batch goes on with the program and the models that it was begun with, or says so.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import JournalDamaged, Usage
-from nlpu.runtime.fleet.items import SUFFIX, Items
+from nlpu.runtime.fleet.items import SUFFIX, UNKEPT, Items, Kept
 from nlpu.runtime.fleet.share import NO_CALLS, Took, summed, took_in, without
 from nlpu.runtime.journal.file import is_there
 from nlpu.runtime.journal.header import source_digest
@@ -54,6 +54,12 @@ class Unfinished(NamedTuple):
     took: Took
     before: Took
 
+    def went_on(self, kept: Kept | None) -> bool:
+        """Whether this is the run of a kept failure, and it has come further since."""
+        if kept is None or kept.run != self.number or kept.side == UNKEPT:
+            return False
+        return self.past.end is None or self.past.end.status != "failed"
+
 
 class Former(NamedTuple):
     """The items, the runs that may go on by name and number of their input, and what is spent."""
@@ -63,9 +69,7 @@ class Former(NamedTuple):
     took: Took
 
 
-def taken_up(
-    station: Station, program: Callable[..., Any], name: str, *, retry: bool, changed: bool
-) -> Former:
+def taken_up(station: Station, program: Callable[..., Any], name: str, *, changed: bool) -> Former:
     """Take the batch of that name, whether it is there or begins.
 
     Raises Usage, RunBusy, JournalDamaged, StorageFailed, and what opening engines does.
@@ -79,7 +83,7 @@ def taken_up(
     path = station.run_dir / f"{name}.db"
     items = Items(path.with_suffix(SUFFIX))
     try:
-        numbers = _to_read(path, items, retry)
+        numbers = _to_read(path, items)
         found = _found(path, name, numbers, items)
         called = getattr(program, "__name__", "program")
         now: dict[str, Any] = {"program": called, "source": source_digest(program)}
@@ -95,7 +99,7 @@ def taken_up(
         raise
 
 
-def _to_read(path: Path, items: Items, retry: bool) -> list[int]:
+def _to_read(path: Path, items: Items) -> list[int]:
     known = items.runs()
     if not is_there(path):
         if known:
@@ -106,7 +110,7 @@ def _to_read(path: Path, items: Items, retry: bool) -> list[int]:
         return []
     with closing(Journal(path, read_only=True, run=0)) as journal:
         found = set(journal.runs())
-    return sorted((found - known) | (found & items.failed() if retry else set()))
+    return sorted((found - known) | (found & items.failed()))
 
 
 def _open(station: Station, name: str, path: Path, numbers: list[int]) -> None:
@@ -128,6 +132,7 @@ def _check(name: str, items: Items, changed: bool, now: Mapping[str, Any]) -> No
 def _found(path: Path, name: str, numbers: list[int], items: Items) -> Former:
     """Read the runs that may go on, by a reader of its own: each is read again when it does."""
     unfinished: dict[tuple[str, int], Unfinished] = {}
+    earlier: dict[tuple[str, int], Took] = {}  # of inputs that have an item: by runs before its own
     every = [*items.took()]
     for log in _logs(path, numbers):
         past, number = past_in(log), log.run
@@ -137,12 +142,14 @@ def _found(path: Path, name: str, numbers: list[int], items: Items) -> Former:
         key = past.header.get("args_name", ""), each["nth"]
         kept, took, other = items.find(*key), took_in(past), unfinished.get(key)
         if kept is not None and number < kept.run:
+            earlier[key] = summed((earlier.get(key, NO_CALLS), took))
             continue
-        before = NO_CALLS if kept is None else kept.took
-        if kept is not None and number == kept.run:
-            before = without(kept.took, took)
+        if kept is not None and number == kept.run:  # it may have gone on since
+            before = earlier.get(key, NO_CALLS)
+            every += [before, without(took, kept.took)]
         else:
             every.append(took)
+            before = NO_CALLS if kept is None else kept.took
             before = before if other is None else summed((other.before, other.took))
         unfinished[key] = Unfinished(number, past, log.texts, took, before)
     return Former(items, unfinished, summed(every))

@@ -44,6 +44,7 @@ from nlpu.value import see
 
 Ended = Literal["done", "failed", "needs_person"]
 SUFFIX = ".items"
+UNKEPT = "result"  # whose fault it is where a run is done, and its result cannot be kept
 _TABLES = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS item (
@@ -135,6 +136,11 @@ class Kept:
     body: str
     label: Label
     took: Took
+
+    def is_failing_as(self, other: Kept) -> bool:
+        """Whether it is a failure, and the other the same end of its run, as the journal has it."""
+        same = (self.body, self.took) == (other.body, other.took) or self.side == UNKEPT
+        return self.run == other.run and same
 
 
 class Items:

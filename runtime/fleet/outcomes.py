@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from nlpu.errors import ProgramError, described, failure_of
 from nlpu.label import UNTRUSTED
 from nlpu.runtime.fleet.former import Unfinished
-from nlpu.runtime.fleet.items import Item, Kept, side_of
+from nlpu.runtime.fleet.items import UNKEPT, Item, Kept, side_of
 from nlpu.runtime.fleet.plan import Begun
 from nlpu.runtime.fleet.share import Share, summed
 from nlpu.runtime.handle import Run, state_of
@@ -58,6 +58,7 @@ def outcome_of(run: Run, begun: Begun, program: Callable[..., Any]) -> tuple[Ite
     status: Any = "done" if error is None else "failed" if run.error is None else run.status
     why = () if error is None else (type(error).__name__, str(error))
     side, body = ("", text) if error is None else (side_of(error), json.dumps(why))
+    side = UNKEPT if error is not None and run.error is None else side
     item = Item(begun.at, begun.id, status, error, name, took.answered, label, text, why, content)
     return item, Kept(number, status, side, body, label, took)
 

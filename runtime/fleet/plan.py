@@ -42,7 +42,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Counts:
-    """How far a batch is. known: ended in former lives. cost: of all its items, in all lives."""
+    """How far a batch is. known: ended in former lives. cost: of all its items, in all lives.
+
+    lost: what attempts may have taken whose answers were lost; it counts against the budget.
+    """
 
     done: int = 0
     failed: int = 0
@@ -50,6 +53,7 @@ class Counts:
     known: int = 0
     in_flight: int = 0
     cost: Amount = NOTHING
+    lost: Amount = NOTHING
 
     @property
     def ended(self) -> int:

@@ -86,8 +86,7 @@ class Share(BudgetLedger):
     @property
     def took(self) -> Took:
         """What it spent."""
-        lost = Amount(*self._lost)
-        return Took(less(self.spent, lost), lost)
+        return Took(less(self.spent, self.lost), self.lost)
 
     def reserve(self, most: Amount) -> bool:
         """Set aside the most a call can take; False if it does not fit now."""

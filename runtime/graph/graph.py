@@ -63,14 +63,14 @@ class Graph:
         nodes, self._released = self._released, []
         wakers: list[Callable[[], None]] = []
         for node in nodes:
-            mine, node.wakers = node.wakers, None
+            mine, node.parked_wakers = node.parked_wakers, None
             wakers += mine or ()
         return wakers
 
     def _step(self, node: Node) -> None:
-        if node.stage is _SETTLED:
+        if node.work_stage is _SETTLED:
             return
-        kind = KINDS[type(node.work)]
+        kind = KINDS[type(node.node_work)]
         try:
             if not kind.takes_failures:
                 _check_operands(node)
@@ -82,7 +82,7 @@ class Graph:
     def failed(self, node: Node, error: NlpuError) -> None:
         """Fail a node; a divergence stops its run, so that no program can catch it."""
         if isinstance(error, Diverged):
-            self.ports.outside.stop(node.scope.run, error)
+            self.ports.outside.stop(node.issue_scope.run, error)
         else:
             self.fail(node, error)
 
@@ -95,19 +95,19 @@ class Graph:
         node = Node(scope, work, operands)
         replay = scope.run.replay
         if replay.reworded or replay.persona is not None:
-            node.work, label = replay.worded(work)
+            node.node_work, label = replay.worded(work)
             if label is not None:
-                node.lower(label)
+                node.lower_label(label)
         self._seq += 1
-        node.seq = self._seq
+        node.issue_seq = self._seq
         scope.nodes.append(node)
         try:
             KINDS[type(work)].issued(self, node)
         except NlpuError:  # the program learns of what the node would have read
             self._cancel_grown(node)
             scope.nodes.pop()
-            for value in node.read():
-                if not isinstance(value, Node) or value.stage is _SETTLED:
+            for value in node.values_read():
+                if not isinstance(value, Node) or value.work_stage is _SETTLED:
                     scope.see(peek_label(value))
             raise
         self.ports.calls.issued(node)
@@ -115,25 +115,25 @@ class Graph:
 
     def wait_for(self, node: Node, values: Iterable[Any], needed: int | None = None) -> None:
         """Make the node ready when all (or ``needed``) of the values are settled."""
-        if node.grown is not None and node.growers:
+        if node.grown_values is not None and node.waiting_growers:
             self._grown(node)
         waiting = 0
         for value in values:
-            if isinstance(value, Node) and value.stage is not _SETTLED:
+            if isinstance(value, Node) and value.work_stage is not _SETTLED:
                 waiting += 1
-                if value.users is None:
-                    value.users = []
-                value.users.append(node)
-        node.waiting = waiting if needed is None else min(waiting, needed)
-        if node.waiting == 0:
+                if value.user_nodes is None:
+                    value.user_nodes = []
+                value.user_nodes.append(node)
+        node.waits_for = waiting if needed is None else min(waiting, needed)
+        if node.waits_for == 0:
             self._make_ready(node)
 
     def _grown(self, source: Node) -> None:
         """The source's items are known, or never will be (rule 3)."""
-        growers, source.growers = source.growers, None
+        growers, source.waiting_growers = source.waiting_growers, None
         for node in growers or ():
-            if node.stage is not _SETTLED:
-                node.waiting = 0
+            if node.work_stage is not _SETTLED:
+                node.waits_for = 0
                 self._make_ready(node)
 
     def _make_ready(self, node: Node) -> None:
@@ -155,39 +155,41 @@ class Graph:
 
     def fail(self, node: Node, error: BaseException) -> None:
         """The node has no content; this is why."""
-        if node.stage is not _SETTLED:
+        if node.work_stage is not _SETTLED:
             self._close(
                 node, None, error, node.label_read()
             )  # an error may tell of all that was read
 
     def _close(self, node: Node, content: Any, error: BaseException | None, label: Any) -> None:
-        node.settled(content, error, label)
+        node.take_outcome(content, error, label)
         if self._commits.later:
             self._commits.settled.append(node)
-        elif node.wakers:
+        elif node.parked_wakers:
             self._released.append(node)
-        if node.growers:
+        if node.waiting_growers:
             self._grown(node)
-        users, node.users = node.users, None
+        users, node.user_nodes = node.user_nodes, None
         for user in users or ():
-            user.waiting -= 1
-            if user.waiting == 0 and user.stage is not _SETTLED:
+            user.waits_for -= 1
+            if user.waits_for == 0 and user.work_stage is not _SETTLED:
                 self._ready.append(user)
 
     # -- cancelling --------------------------------------------------------------------------
 
     def cancel(self, node: Node) -> None:
         """Nothing needs the node any more. Idempotent."""
-        if node.stage is _SETTLED:
+        if node.work_stage is _SETTLED:
             return
         self.ports.calls.drop(node)
-        error = Cancelled(f"{node.name} at {node.position} was cancelled: nothing needs its result")
+        error = Cancelled(
+            f"{node.work_name} at {node.issue_position} was cancelled: nothing needs its result"
+        )
         self.fail(node, error)
         self._cancel_grown(node)
 
     def _cancel_grown(self, node: Node) -> None:
         """Cancel what grew out of a cancelled node: a nested program, or calls only it needs."""
-        scope = node.inner
+        scope = node.inner_scope
         if scope is None:
             return
         spawned = scope.origin is node
@@ -199,6 +201,6 @@ class Graph:
 
 
 def _check_operands(node: Node) -> None:
-    for value in node.operands:
+    for value in node.work_operands:
         if isinstance(value, Node) and peek_error(value) is not None:
             raise upstream(node, value)

@@ -37,7 +37,7 @@ def _bound_of_call(op: Op[Any]) -> int:
 
 
 def _is_text_call(item: Any) -> bool:
-    work = item.work if isinstance(item, Node) else None
+    work = item.node_work if isinstance(item, Node) else None
     return isinstance(work, Call | Reduce) and work.op.result.kind == "text"
 
 
@@ -49,7 +49,7 @@ def unbounded(items: list[Any]) -> list[Any]:
 def _bound(run: RunState, reader: Op[Any], item: Any) -> int:
     """The most tokens an item can have when it is read (rule 1)."""
     if _is_text_call(item):
-        return _bound_of_call(item.work.op)
+        return _bound_of_call(item.node_work.op)
     processor = run.ports.processors.find(reader.processor)
     content = content_of(item)
     if isinstance(content, Chat):

@@ -52,22 +52,24 @@ class First:
 
 
 def _call_issued(graph: GraphPort, node: Node) -> None:
-    op: Op[Any] = node.work.op
-    run = node.scope.run
+    op: Op[Any] = node.node_work.op
+    run = node.issue_scope.run
     run.counts.issued += 1
-    if not _AS_THEY_ARE.issuperset(map(type, node.operands)):  # a record may change later
-        node.operands = tuple(v if isinstance(v, Value) else own(v) for v in node.operands)
-    if op.sampling.temperature > 0 and node.work.sample is None:
-        node.draw = node.scope.draws.get(op.digest, 0)
-        node.scope.draws[op.digest] = node.draw + 1
-    graph.wait_for(node, node.operands)
+    if not _AS_THEY_ARE.issuperset(map(type, node.work_operands)):  # a record may change later
+        node.work_operands = tuple(
+            v if isinstance(v, Value) else own(v) for v in node.work_operands
+        )
+    if op.sampling.temperature > 0 and node.node_work.sample is None:
+        node.draw_number = node.issue_scope.draws.get(op.digest, 0)
+        node.issue_scope.draws[op.digest] = node.draw_number + 1
+    graph.wait_for(node, node.work_operands)
 
 
 def texts_of(node: Node) -> tuple[str, ...]:
     """The canonical texts of a call's operands. Raises BadOperand."""
-    op: Op[Any] = node.work.op
+    op: Op[Any] = node.node_work.op
     out = []
-    for place, operand in zip(op.operands, node.operands, strict=True):
+    for place, operand in zip(op.operands, node.work_operands, strict=True):
         content, is_text = operand, place.type.annotation is str
         if isinstance(operand, Value):
             content = peek_content(operand)
@@ -80,7 +82,7 @@ def texts_of(node: Node) -> tuple[str, ...]:
 
 def _taken(operand: Value[Any], content: Any, place: Operand, op: Op[Any]) -> Any:
     """A Value's content as an operand. What a call of that very type gave is so already."""
-    work = operand.work if isinstance(operand, Node) else None
+    work = operand.node_work if isinstance(operand, Node) else None
     where = f"operand {place.name!r} of {op.name}"
     if isinstance(work, Call | Reduce) and work.op.result.annotation == place.type.annotation:
         return content if work.op.reliability is None else place.keep(content, where)  # or Unsure
@@ -88,8 +90,8 @@ def _taken(operand: Value[Any], content: Any, place: Operand, op: Op[Any]) -> An
 
 
 def _call_ready(graph: GraphPort, node: Node) -> None:
-    node.texts = texts_of(node)
-    node.ports.calls.ready(node)
+    node.operand_texts = texts_of(node)
+    node.run_ports.calls.ready(node)
 
 
 # -- growth -----------------------------------------------------------------------------------
@@ -99,8 +101,8 @@ def _items_of(operand: Any) -> list[Any] | None:
     """The elements of a list operand as far as they are known without waiting."""
     if isinstance(operand, list):
         return operand
-    if isinstance(operand, Node) and operand.grown is not None:
-        return operand.grown
+    if isinstance(operand, Node) and operand.grown_values is not None:
+        return operand.grown_values
     return None
 
 
@@ -124,7 +126,7 @@ def _growing(
     """
 
     def issued(graph: GraphPort, node: Node) -> None:
-        first, *rest = node.operands
+        first, *rest = node.work_operands
         items = _items_of(first)
         if items is None and _will_grow(first):
             _wait_for_growth(node, first)  # no barrier: its items, not their contents
@@ -138,10 +140,10 @@ def _growing(
             graph.wait_for(node, ())
 
     def ready(graph: GraphPort, node: Node) -> None:
-        if node.grown is not None:
+        if node.grown_values is not None:
             graph.settle(node, finish(node))
             return
-        first, *rest = node.operands
+        first, *rest = node.work_operands
         items = _items_of(first)
         if items is None:
             items = _listed(node, first)
@@ -154,59 +156,61 @@ def _growing(
     def grow_now(graph: GraphPort, node: Node, items: list[Any]) -> None:
         scope = _scope_of_growth(node)
         grow(graph, node, scope, items)
-        node.operands = tuple(node.grown or ())
-        graph.wait_for(node, node.operands)
+        node.work_operands = tuple(node.grown_values or ())
+        graph.wait_for(node, node.work_operands)
 
     return Kind(issued, ready)
 
 
 def _scope_of_growth(node: Node) -> Scope:
     """A scope for what grows, that has seen how many items there are."""
-    source = node.operands[0]
-    grown_from = source if isinstance(source, Node) and source.grown is None else None
-    scope = node.scope.child(node, type(node.work).__name__.lower(), grown_from)
-    if isinstance(source, Node) and source.inner is not None:
-        scope.see(source.inner.label, source)
+    source = node.work_operands[0]
+    grown_from = source if isinstance(source, Node) and source.grown_values is None else None
+    scope = node.issue_scope.child(node, type(node.node_work).__name__.lower(), grown_from)
+    if isinstance(source, Node) and source.inner_scope is not None:
+        scope.see(source.inner_scope.label, source)
     elif isinstance(source, Value):
         scope.see(peek_label(source))
-    node.lower(scope.label)
+    node.lower_label(scope.label)
     return scope
 
 
 def _wait_for_growth(node: Node, source: Node) -> None:
     """Make the node ready when the source's items are known, though not yet there."""
-    node.waiting = 1
-    source.growers = [*(source.growers or ()), node]
+    node.waits_for = 1
+    source.waiting_growers = [*(source.waiting_growers or ()), node]
 
 
 def _pending(values: list[Any]) -> bool:
-    return any(isinstance(value, Node) and value.stage is not Stage.SETTLED for value in values)
+    return any(
+        isinstance(value, Node) and value.work_stage is not Stage.SETTLED for value in values
+    )
 
 
 def _listed(node: Node, source: Any) -> list[Any]:
     """The items of a list that is there, as Values with its label."""
     content = content_of(source)
     if not isinstance(content, list | tuple):
-        raise BadOperand(f"{node.name}.map and .reduce take a list, not {content!r:.60}")
+        raise BadOperand(f"{node.work_name}.map and .reduce take a list, not {content!r:.60}")
     return [literal(item, peek_label(source)) for item in content]
 
 
 def _will_grow(operand: Any) -> bool:
     """Whether it is a map that does not know its items yet."""
-    if not isinstance(operand, Node) or type(operand.work) is not Map:
+    if not isinstance(operand, Node) or type(operand.node_work) is not Map:
         return False
-    return operand.stage is not Stage.SETTLED
+    return operand.work_stage is not Stage.SETTLED
 
 
 def _grow_map(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -> None:
-    op: Op[Any] = node.work.op
-    call, rest = op.plain, node.operands[1:]
-    node.grown = [graph.issue(scope, call, (item, *rest)) for item in items]
+    op: Op[Any] = node.node_work.op
+    call, rest = op.plain, node.work_operands[1:]
+    node.grown_values = [graph.issue(scope, call, (item, *rest)) for item in items]
 
 
 def _grow_reduce(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -> None:
-    op: Op[Any] = node.work.op
-    rest = node.operands[1:]
+    op: Op[Any] = node.node_work.op
+    rest = node.work_operands[1:]
     if not items:
         raise BadOperand(f"{op.name}.reduce needs at least one item")
     as_list = op.operands[0].type != op.result
@@ -218,7 +222,9 @@ def _grow_reduce(graph: GraphPort, node: Node, scope: Scope, items: list[Any]) -
             _fold(scope, op, group, rest, as_list) if len(group) > 1 else group[0]
             for group in groups
         ]
-    node.grown = [level[0] if isinstance(level[0], Value) else literal(level[0], scope.label)]
+    node.grown_values = [
+        level[0] if isinstance(level[0], Value) else literal(level[0], scope.label)
+    ]
 
 
 def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as_list: bool) -> Any:
@@ -229,24 +235,26 @@ def _fold(scope: Scope, op: Op[Any], group: list[Any], rest: tuple[Any, ...], as
 
 
 def _grow_draws(graph: GraphPort, node: Node) -> None:
-    op: Op[Any] = node.work.op
-    if op.sampling.temperature == 0 and node.work.count > 1:
+    op: Op[Any] = node.node_work.op
+    if op.sampling.temperature == 0 and node.node_work.count > 1:
         raise BadOperand(
             f"samples of {op.name} at temperature 0 are all the same; "
             f"draw from {op.name}.using(temperature=0.7)"
         )
-    scope = node.scope.child(node, "samples", None)
+    scope = node.issue_scope.child(node, "samples", None)
     scope.asked = None  # draws are draws: votes on one question would be one and the same
-    node.grown = [graph.issue(scope, Call(op), node.operands) for _ in range(node.work.count)]
-    node.operands = tuple(node.grown)
-    graph.wait_for(node, node.operands)
+    node.grown_values = [
+        graph.issue(scope, Call(op), node.work_operands) for _ in range(node.node_work.count)
+    ]
+    node.work_operands = tuple(node.grown_values)
+    graph.wait_for(node, node.work_operands)
 
 
 # -- plain Python -------------------------------------------------------------------------------
 
 
 def _gathered(node: Node) -> Any:
-    contents = [content_of(value) for value in node.operands]
+    contents = [content_of(value) for value in node.work_operands]
 
     def fill(part: Any) -> Any:
         if isinstance(part, Leaf):
@@ -259,47 +267,51 @@ def _gathered(node: Node) -> Any:
             return rebuilt(part, map(fill, part))
         return part
 
-    return fill(node.work.shape)
+    return fill(node.node_work.shape)
 
 
 def _picked(node: Node) -> tuple[int, ...]:
     """What a former life picked there, and what had failed; of another program, nothing."""
-    picked = node.scope.run.replay.picked(node.position)
-    return picked if all(index < len(node.operands) for index in picked) else ()
+    picked = node.issue_scope.run.replay.picked(node.issue_position)
+    return picked if all(index < len(node.work_operands) for index in picked) else ()
 
 
 def _first_issued(graph: GraphPort, node: Node) -> None:
     picked = _picked(node)
     if picked:
-        graph.wait_for(node, [node.operands[index] for index in picked])  # failures: their labels
+        graph.wait_for(
+            node, [node.work_operands[index] for index in picked]
+        )  # failures: their labels
         return
-    there = not all(_pending([value]) for value in node.operands)
-    graph.wait_for(node, () if there else node.operands, needed=1)
+    there = not all(_pending([value]) for value in node.work_operands)
+    graph.wait_for(node, () if there else node.work_operands, needed=1)
 
 
 def _first_ready(graph: GraphPort, node: Node) -> None:
-    run = node.scope.run
+    run = node.issue_scope.run
     picked = _picked(node)
-    if picked and _is_lost(node, picked[0]) and run.replay.forget_pick(node.position):
-        graph.wait_for(node, node.operands, needed=1)  # the race is open again
+    if picked and _is_lost(node, picked[0]) and run.replay.forget_pick(node.issue_position):
+        graph.wait_for(node, node.work_operands, needed=1)  # the race is open again
         return
     if not picked:
-        settled = [i for i, v in enumerate(node.operands) if not isinstance(v, Node) or v.ready]
-        failed = [i for i in settled if peek_error(node.operands[i]) is not None]
-        if failed == settled and len(settled) < len(node.operands):
-            node.waiting = 1  # a failure does not win while another may come
+        settled = [
+            i for i, v in enumerate(node.work_operands) if not isinstance(v, Node) or v.ready
+        ]
+        failed = [i for i in settled if peek_error(node.work_operands[i]) is not None]
+        if failed == settled and len(settled) < len(node.work_operands):
+            node.waits_for = 1  # a failure does not win while another may come
             return
         good = [i for i in settled if i not in failed]
         picked = ((good or settled)[0], *failed)
-    if node.position not in run.replay.past.picks:
-        run.history.pick(node.position, picked)
-    winner = node.operands[picked[0]]
+    if node.issue_position not in run.replay.past.picks:
+        run.history.pick(node.issue_position, picked)
+    winner = node.work_operands[picked[0]]
     error = peek_error(winner) if isinstance(winner, Node) else None
     if error is not None:
         graph.fail(node, error)
     else:
         # Not all operands: who else has settled by now is chance, and another life's is another.
-        seen = (node.operands[index] for index in picked)
+        seen = (node.work_operands[index] for index in picked)
         label = reduce(
             join, (peek_label(v) for v in seen if isinstance(v, Value)), peek_label(node)
         )
@@ -309,13 +321,13 @@ def _first_ready(graph: GraphPort, node: Node) -> None:
 
 def _is_lost(node: Node, index: int) -> bool:
     """Whether what was picked elsewhere has failed here."""
-    winner = node.operands[index]
+    winner = node.work_operands[index]
     return isinstance(winner, Node) and peek_error(winner) is not None
 
 
 def _cancel_losers(graph: GraphPort, node: Node, winner: Any) -> None:
     """Cancel those operands of a choice that nothing else waits for."""
-    for value in node.operands:
+    for value in node.work_operands:
         if not isinstance(value, Node) or value is winner or value.ready:
             continue
         if not value.needed_by_others(node):
@@ -323,16 +335,16 @@ def _cancel_losers(graph: GraphPort, node: Node, winner: Any) -> None:
 
 
 def _list(node: Node) -> list[Any]:
-    return [content_of(value) for value in node.operands]
+    return [content_of(value) for value in node.work_operands]
 
 
 KINDS |= {
     Call: Kind(_call_issued, _call_ready),
     Draws: Kind(_grow_draws, lambda graph, node: graph.settle(node, _list(node))),
     Map: _growing(_grow_map, _list),
-    Reduce: _growing(_grow_reduce, lambda node: content_of(node.operands[0]), unbounded),
+    Reduce: _growing(_grow_reduce, lambda node: content_of(node.work_operands[0]), unbounded),
     Gather: Kind(
-        lambda graph, node: graph.wait_for(node, node.operands),
+        lambda graph, node: graph.wait_for(node, node.work_operands),
         lambda graph, node: graph.settle(node, _gathered(node)),
     ),
     Lift: Kind(lift_issued, lift_ready),

@@ -24,24 +24,25 @@ from nlpu.value import CURRENT, Value, own, peek_content
 
 def lift_issued(graph: GraphPort, node: Node) -> None:
     """It waits for its operands; what can be changed among them is noted."""
-    taken = given(each for each in node.operands if not isinstance(each, list | dict | set))
+    taken = given(each for each in node.work_operands if not isinstance(each, list | dict | set))
     if taken is not None:
-        node.scope.run.given[node.seq] = taken
-    graph.wait_for(node, node.operands)
+        node.issue_scope.run.given[node.issue_seq] = taken
+    graph.wait_for(node, node.work_operands)
 
 
 def lift_ready(graph: GraphPort, node: Node) -> None:
     """Call the function: here, or on a thread if it blocks."""
-    work: Lift = node.work
-    run = node.scope.run
-    check_given(node.name, run.given.pop(node.seq, None), lowered=run.lowered)
+    work: Lift = node.node_work
+    run = node.issue_scope.run
+    check_given(node.work_name, run.given.pop(node.issue_seq, None), lowered=run.lowered)
     contents = [
-        own(peek_content(value)) if isinstance(value, Value) else value for value in node.operands
+        own(peek_content(value)) if isinstance(value, Value) else value
+        for value in node.work_operands
     ]
     split = len(contents) - len(work.named)
     named = dict(zip(work.named, contents[split:], strict=True))
     if work.blocking:
-        node.ports.outside.run_blocking(
+        node.run_ports.outside.run_blocking(
             node, lambda: work.function(*contents[:split], **named), finish_lift
         )
         return
@@ -59,7 +60,7 @@ def lift_ready(graph: GraphPort, node: Node) -> None:
 
 def finish_lift(node: Node, content: Any) -> None:
     """Check a lifted function's result against the journal, note it, and settle the node."""
-    run, name = node.scope.run, node.work.name
+    run, name = node.issue_scope.run, node.node_work.name
     try:
         if isinstance(content, set | frozenset):
             raise ValueError("the order of a set differs from process to process")
@@ -69,13 +70,14 @@ def finish_lift(node: Node, content: Any) -> None:
             f"{name} gave {type(content).__name__}: a lifted function's result must be text, "
             "a number, a list (sorted, for a set), a dict or a pydantic model"
         ) from error
-    past = run.replay.past.lifts.get(node.position)
+    past = run.replay.past.lifts.get(node.issue_position)
     if past is None:
-        run.replay.check_kind("lifted function", node.position, f"lifts {name}")
+        run.replay.check_kind("lifted function", node.issue_position, f"lifts {name}")
     if past is None or run.replay.lenient:
-        run.history.lift(node.position, name, digest)
+        run.history.lift(node.issue_position, name, digest)
     elif past != digest:
         run.replay.diverge(
-            f"{node.position} ({name})", f"the lifted function {name} gave another result before"
+            f"{node.issue_position} ({name})",
+            f"the lifted function {name} gave another result before",
         )
-    node.ports.graph.settle(node, content)
+    node.run_ports.graph.settle(node, content)

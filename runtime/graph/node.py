@@ -9,7 +9,7 @@ them; a node that waits costs no task and no thread.
 A scope is one program (or nested program, or the calls of one map) within a run. It numbers what
 it issues; scope path and number are the node's *position*. It remembers what the program last
 forced as a *control cell*: whatever the program issues later may depend on what it saw. Where a
-node is in its life is its *stage* (``stage``).
+node is in its life is its *stage* (``work_stage``).
 
 Rules
 1. Positions depend on the order of issue alone, never on what has arrived.
@@ -30,7 +30,6 @@ from functools import reduce
 from threading import Lock, get_ident
 from typing import Any
 
-from nlpu.engines.origin import Origin, trace_of
 from nlpu.errors import BadOperand, Diverged, NlpuError, root_of
 from nlpu.label import USER, Label, join
 from nlpu.ops.op import Map, Reduce
@@ -45,8 +44,10 @@ from nlpu.runtime.run import RunState
 from nlpu.value import State, Value, inside, see
 
 _FIELDS = (
-    "control cost depth draw estimate growers grown inner issue key operands ordinal path_s "
-    "path_tokens rank reply scope seq stage texts users waiting wakers work"
+    "call_cost call_key call_number call_rank call_reply control_cell draw_number "
+    "estimated_tokens grown_values inner_scope issue_ordinal issue_scope issue_seq node_work "
+    "operand_texts parked_wakers path_depth path_s path_tokens user_nodes waiting_growers "
+    "waits_for work_operands work_stage"
 )
 _SINKING = Lock()  # of any scope: it is rare
 ASTRAY = -1  # no thread has this number
@@ -63,168 +64,166 @@ class Node(Value[Any]):
         self._content = None
         self._error = None
         self._label = scope.label
-        self.wakers: list[Callable[[], None]] | None = None
-        self.scope = scope
-        self.work = work
-        self.operands = operands
-        self.ordinal = scope.issued
+        self.parked_wakers: list[Callable[[], None]] | None = None
+        self.issue_scope = scope
+        self.node_work = work
+        self.work_operands = operands
+        self.issue_ordinal = scope.issued
         scope.issued += 1
-        self.seq = 0
-        self.control = scope.control
-        self.stage = Stage.WAITING
-        self.users: list[Node] | None = None
-        self.growers: list[Node] | None = None  # those that wait for it to grow
-        self.waiting = 0
-        self.grown: list[Any] | None = None
-        self.estimate = 0
-        self.rank = 0
-        self.draw = 0
-        self.issue = 0  # the journal's number of the call
-        self.inner: Scope | None = None  # what it grew into
-        self.key: bytes | None = None
-        self.texts: tuple[str, ...] | None = None
-        self.reply = ""  # what is kept of it, for equal calls of another type
-        self.cost: Cost | None = None
-        self.depth: int = 0
+        self.issue_seq = 0
+        self.control_cell = scope.control
+        self.work_stage = Stage.WAITING
+        self.user_nodes: list[Node] | None = None
+        self.waiting_growers: list[Node] | None = None  # those that wait for it to grow
+        self.waits_for = 0
+        self.grown_values: list[Any] | None = None
+        self.estimated_tokens = 0
+        self.call_rank = 0
+        self.draw_number = 0
+        self.call_number = 0  # the journal's number of the call
+        self.inner_scope: Scope | None = None  # what it grew into
+        self.call_key: bytes | None = None
+        self.operand_texts: tuple[str, ...] | None = None
+        self.call_reply = ""  # what is kept of it, for equal calls of another type
+        self.call_cost: Cost | None = None
+        self.path_depth: int = 0
         self.path_tokens: int = 0
         self.path_s: float = 0.0
 
-    def path(self) -> tuple[int, float, int]:
+    def longest_path(self) -> tuple[int, float, int]:
         """Tokens, seconds and calls of the longest path that ends here."""
-        return self.path_tokens, self.path_s, self.depth
+        return self.path_tokens, self.path_s, self.path_depth
 
     @property
-    def ports(self) -> Ports:
+    def run_ports(self) -> Ports:
         """The machine, as its run sees it."""
-        return self.scope.ports
+        return self.issue_scope.ports
 
     @property
-    def position(self) -> str:
+    def issue_position(self) -> str:
         """Where in the program it was issued: scope path and number."""
-        return f"{self.scope.path}/{self.ordinal}"
+        return f"{self.issue_scope.path}/{self.issue_ordinal}"
 
     @property
-    def name(self) -> str:
+    def work_name(self) -> str:
         """What it does, for people."""
-        op = getattr(self.work, "op", None)
-        return op.name if op is not None else str(getattr(self.work, "name", "gather"))
+        op = getattr(self.node_work, "op", None)
+        return op.name if op is not None else str(getattr(self.node_work, "name", "gather"))
 
     def _whence(self) -> str:
-        if not self._in_sight(self.scope.label):  # what was issued there may depend on what it saw
+        if not self._in_sight(
+            self.issue_scope.label
+        ):  # what was issued there may depend on what it saw
             return ""
-        form = {Map: ".map", Reduce: ".reduce"}.get(type(self.work), "")
-        return one_line(f", {self.name}{form} at {self.position}", 80)
+        form = {Map: ".map", Reduce: ".reduce"}.get(type(self.node_work), "")
+        return one_line(f", {self.work_name}{form} at {self.issue_position}", 80)
 
     def _in_sight(self, label: Label) -> bool:
         here = inside()
-        return not self.scope.going if here is None else join(here.label, label) == here.label
+        return not self.issue_scope.going if here is None else join(here.label, label) == here.label
 
     def _seen_apart(self) -> None:
-        if self._state is _PENDING or self.scope.going:
-            raise read_apart(self.name, going=self.scope.going)
+        if self._state is _PENDING or self.issue_scope.going:
+            raise read_apart(self.work_name, going=self.issue_scope.going)
 
     def each(self) -> list[Any]:
         """The elements as Values of their own, so that one that fails can be caught alone.
 
         Of a map over a list that is on its way, they are known once all of them are settled.
         """
-        if self.grown is None and self._state is _PENDING:
+        if self.grown_values is None and self._state is _PENDING:
             try:
                 _ = self.value
             except NlpuError:
-                if self.grown is None:
+                if self.grown_values is None:
                     raise
-        found = self.items
+        found = self.grown_items
         return super().each() if found is None else found
 
     @property
-    def items(self) -> list[Any] | None:
+    def grown_items(self) -> list[Any] | None:
         """The elements of a map, reduction or draws; None where they are not known yet."""
-        if self.grown is None or self.inner is None:
+        if self.grown_values is None or self.inner_scope is None:
             return None
-        if inside() is None and self.scope.going:
-            raise read_apart(self.name, going=self.scope.going)
-        see(self.inner.label)  # how many there are
-        return list(self.grown)
+        if inside() is None and self.issue_scope.going:
+            raise read_apart(self.work_name, going=self.issue_scope.going)
+        see(self.inner_scope.label)  # how many there are
+        return list(self.grown_values)
 
     def data_edges(self) -> Iterator[Node]:
         """The nodes it reads; of a reduction that has not grown yet, those of its list."""
-        for value in self.operands:
+        for value in self.work_operands:
             if isinstance(value, Node):
                 yield value
             elif type(value) is list:
                 yield from (item for item in value if isinstance(item, Node))
 
-    def read(self) -> Iterator[Value[Any]]:
+    def values_read(self) -> Iterator[Value[Any]]:
         """The Values it reads, those in a list that it has not grown from yet included."""
-        for operand in self.operands:
+        for operand in self.work_operands:
             values = operand if type(operand) is list else (operand,)
             yield from (value for value in values if isinstance(value, Value))
 
-    def outcome(self) -> tuple[Any, BaseException | None]:
+    def settled_outcome(self) -> tuple[Any, BaseException | None]:
         """Its content and its error, of which there is one once it is settled."""
         return self._content, self._error
 
     def label_read(self) -> Label:
         """The label of all that it reads."""
-        return reduce(join, (value._label for value in self.read()), self._label)
-
-    def origin(self) -> Origin:
-        """Where it comes from, as servers can be told."""
-        return Origin(trace_of(self.scope.run), self.position, self.label_read(), self.rank)
+        return reduce(join, (value._label for value in self.values_read()), self._label)
 
     def label_given(self) -> Label:
         """The label of what it stands for, once its operands are there: its scope's and theirs."""
         label = self._label
-        for value in self.operands:
+        for value in self.work_operands:
             if isinstance(value, Value) and value._label is not label:
                 label = join(label, value._label)
         return label
 
-    def lower(self, label: Label) -> None:
+    def lower_label(self, label: Label) -> None:
         """Have its label be no higher than that one, too."""
         self._label = join(self._label, label)
 
     def needed_by_others(self, than: Node) -> bool:
         """Whether a node that is not settled, or a program, waits for this one."""
-        users = (user for user in self.users or () if user is not than)
-        return bool(self.wakers) or any(user.stage is not _SETTLED for user in users)
+        users = (user for user in self.user_nodes or () if user is not than)
+        return bool(self.parked_wakers) or any(user.work_stage is not _SETTLED for user in users)
 
-    def waken(self, waker: Callable[[], None]) -> None:
+    def waken_by(self, waker: Callable[[], None]) -> None:
         """Call ``waker`` once, when the node's result is released."""
-        if self.wakers is None:
-            self.wakers = []
-        self.wakers.append(waker)
+        if self.parked_wakers is None:
+            self.parked_wakers = []
+        self.parked_wakers.append(waker)
 
     def sleep_on(self, waker: Callable[[], None]) -> None:
         """Do not call ``waker`` any more, if that was still to come."""
-        if self.wakers and waker in self.wakers:
-            self.wakers.remove(waker)
+        if self.parked_wakers and waker in self.parked_wakers:
+            self.parked_wakers.remove(waker)
 
-    def settled(self, content: Any, error: BaseException | None, label: Label) -> None:
+    def take_outcome(self, content: Any, error: BaseException | None, label: Label) -> None:
         """Take the outcome, and extend the longest paths (rule 2)."""
         advance(self, _SETTLED)
         self._content, self._error, self._label = content, error, label
         self._state = State.DONE if error is None else State.FAILED
-        self.texts = None
+        self.operand_texts = None
         tokens, seconds, depth = 0, 0.0, 0
-        control = self.control
+        control = self.control_cell
         if control is not None:
             tokens, seconds, depth = control.path_tokens, control.path_s, control.depth
-        for value in self.operands:
+        for value in self.work_operands:
             if isinstance(value, Node):  # comparisons: max() costs five times as much here
                 if value.path_tokens > tokens:
                     tokens = value.path_tokens
                 if value.path_s > seconds:
                     seconds = value.path_s
-                if value.depth > depth:
-                    depth = value.depth
-        cost = self.cost
+                if value.path_depth > depth:
+                    depth = value.path_depth
+        cost = self.call_cost
         if cost is not None:
             tokens += cost.completion_tokens
             seconds += cost.service_s
             depth += cost.how != "shared"  # it took no call of its own
-        self.path_tokens, self.path_s, self.depth = tokens, seconds, depth
+        self.path_tokens, self.path_s, self.path_depth = tokens, seconds, depth
 
 
 class Scope:
@@ -343,7 +342,7 @@ class Scope:
         return self.ports.programs.aside(self, work) if mine else work()
 
     def _same_run(self, node: Node) -> None:
-        if node.scope.run is not self.run:
+        if node.issue_scope.run is not self.run:
             raise BadOperand("this Value belongs to another run; pass its content: run.result")
 
     def saw(self, node: Node) -> None:
@@ -353,12 +352,12 @@ class Scope:
         control = self.control
         if control is not None and control.node is node:
             return
-        self.control = Cell(node, None if node.control is control else control)
+        self.control = Cell(node, None if node.control_cell is control else control)
         self.see(node.label, node)
 
     def _saw_failing(self, node: Node) -> None:
         """A divergence behind a failure is none to go on after: it stops the run."""
-        error, run = root_of(node._error), node.scope.run
+        error, run = root_of(node._error), node.issue_scope.run
         if isinstance(error, Diverged) and run.doom is None:
             run.doom = error  # whatever the program does until it is stopped, from the hub
             outside = self.ports.outside
@@ -369,15 +368,15 @@ class Scope:
 
         ``grown_from`` is the node whose content decided how it grows: a control edge.
         """
-        scope = Scope(self.run, node.position, self, name)
+        scope = Scope(self.run, node.issue_position, self, name)
         scope.grown_of = node
-        scope.control = node.control
+        scope.control = node.control_cell
         scope.label = node._label
-        scope.given = node.operands
+        scope.given = node.work_operands
         if grown_from is not None:
             scope.saw(grown_from)
         self.children.append(scope)
-        node.inner = scope
+        node.inner_scope = scope
         return scope
 
     def subtree(self) -> Iterator[Node]:

@@ -40,19 +40,19 @@ class Spawn:
 
 def spawn_ready(graph: GraphPort, node: Node) -> None:
     """Start the program on the hub, and settle the node with what it gives."""
-    work: Spawn = node.work
-    run, ports = node.scope.run, node.ports
-    check_given(node.name, run.given.pop(node.seq, None), lowered=run.lowered)
-    scope = node.scope.child(node, work.name, None)
+    work: Spawn = node.node_work
+    run, ports = node.issue_scope.run, node.run_ports
+    check_given(node.work_name, run.given.pop(node.issue_seq, None), lowered=run.lowered)
+    scope = node.issue_scope.child(node, work.name, None)
     scope.origin = node
     scope.asked = None if work.as_is else scope.asked
 
     def done(result: Any, error: BaseException | None) -> None:
-        if node.stage is Stage.SETTLED:  # cancelled while an effect inside it was under way
+        if node.work_stage is Stage.SETTLED:  # cancelled while an effect inside it was under way
             return
-        node.operands = () if scope.kept is None else (scope.kept,)
-        node.control = scope.control
-        node.lower(scope.label)
+        node.work_operands = () if scope.kept is None else (scope.kept,)
+        node.control_cell = scope.control
+        node.lower_label(scope.label)
         if error is None:
             graph.settle(node, result)
         else:
@@ -70,19 +70,19 @@ def spawn_ready(graph: GraphPort, node: Node) -> None:
 
 def spawn_issued(graph: GraphPort, node: Node) -> None:
     """Wait for nothing (rule 2)."""
-    taken = given((*node.work.args, *dict(node.work.kwargs).values()))
+    taken = given((*node.node_work.args, *dict(node.node_work.kwargs).values()))
     if taken is not None:
-        node.scope.run.given[node.seq] = taken
+        node.issue_scope.run.given[node.issue_seq] = taken
     for value in _given(node):
-        if value.stage is not Stage.SETTLED:
-            value.users = value.users or []
-            value.users.append(node)  # it does not wait for them, but they are needed
+        if value.work_stage is not Stage.SETTLED:
+            value.user_nodes = value.user_nodes or []
+            value.user_nodes.append(node)  # it does not wait for them, but they are needed
     graph.wait_for(node, ())
 
 
 def _given(node: Node) -> Iterator[Node]:
     """The Values among a nested program's arguments."""
-    stack: list[Any] = [node.work.args, node.work.kwargs]
+    stack: list[Any] = [node.node_work.args, node.node_work.kwargs]
     seen: set[int] = set()  # a list may contain itself
     while stack:
         item = stack.pop()
@@ -97,7 +97,7 @@ def may_read(node: Node, living: dict[str, Scope]) -> Iterator[Node]:
     """What a nested program needs: while it lives, all it was given and all it has issued."""
     yield from node.data_edges()
     yield from _given(node)
-    scope = living.get(node.position)
+    scope = living.get(node.issue_position)
     if scope is not None:
         yield from scope.subtree()
 

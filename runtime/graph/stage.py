@@ -39,18 +39,18 @@ NEXT: dict[Stage, frozenset[Stage]] = {
 class Staged(Protocol):
     """What has a stage: a node."""
 
-    stage: Stage
+    work_stage: Stage
 
     @property
-    def position(self) -> str:
+    def issue_position(self) -> str:
         """Where it was issued."""
 
 
 def advance(node: Staged, stage: Stage) -> None:
     """Move a node on to a stage. Raises HostError where the table has no such step."""
-    if stage not in NEXT[node.stage]:
+    if stage not in NEXT[node.work_stage]:
         raise HostError(
-            f"the node at {node.position} cannot become {stage.name}: it is {node.stage.name}; "
-            "please report it"
+            f"the node at {node.issue_position} cannot become {stage.name}: it is "
+            f"{node.work_stage.name}; please report it"
         )
-    node.stage = stage
+    node.work_stage = stage

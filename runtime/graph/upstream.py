@@ -27,24 +27,24 @@ def upstream(node: Node, culprit: Node) -> UpstreamFailed:
     told = cause.told if isinstance(cause, UpstreamFailed) else ""
     if not told:
         told = f"{_called(culprit)} failed{_others(node)}: {str(cause) or type(cause).__name__}"
-    error = UpstreamFailed(f"{node.name} at {node.position} could not run: {told}", told)
+    error = UpstreamFailed(f"{node.work_name} at {node.issue_position} could not run: {told}", told)
     error.__cause__ = cause
     return error
 
 
 def _called(node: Node) -> str:
     """A call as a person finds it again (rules 1 and 2)."""
-    grown = node.scope.grown_of
-    part = None if grown is None else _PARTS.get(type(grown.work))
-    which = f"{part} {node.ordinal + 1} of {len(node.scope.nodes)} of " if part else ""
-    content = content_of(node.operands[0]) if node.operands else None
+    grown = node.issue_scope.grown_of
+    part = None if grown is None else _PARTS.get(type(grown.node_work))
+    which = f"{part} {node.issue_ordinal + 1} of {len(node.issue_scope.nodes)} of " if part else ""
+    content = content_of(node.work_operands[0]) if node.work_operands else None
     if content is None:
-        return f"{which}{node.name} at {node.position}"
+        return f"{which}{node.work_name} at {node.issue_position}"
     begins = one_line(content, _BEGINNING) if isinstance(content, str) else shown(content)
-    return f'{which}{node.name} at {node.position} ("{begins}")'
+    return f'{which}{node.work_name} at {node.issue_position} ("{begins}")'
 
 
 def _others(node: Node) -> str:
     """How many more items failed, where this is the map itself."""
-    more = sum(isinstance(v, Node) and peek_error(v) is not None for v in node.operands) - 1
-    return f", as did {more} more" if type(node.work) is Map and more else ""
+    more = sum(isinstance(v, Node) and peek_error(v) is not None for v in node.work_operands) - 1
+    return f", as did {more} more" if type(node.node_work) is Map and more else ""

@@ -238,6 +238,7 @@ _HEADER: Final = _of(
         "cans": _values(_CAN),
         "reliability": _asked,
         "sheets": _each(_text),
+        "sheet_files": _values(_text),
     },
     ("program", "source", "budget", "estimates", "processors"),
 )

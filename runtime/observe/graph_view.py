@@ -22,29 +22,29 @@ def graph_of(run: RunState) -> nx.DiGraph[str]:
     graph: nx.DiGraph[str] = nx.DiGraph()
     nodes = list(run.root.subtree())
     for node in nodes:
-        graph.add_node(node.position, **_attributes(node))
+        graph.add_node(node.issue_position, **_attributes(node))
     for node in nodes:
-        if node.control is not None:
-            for seen in node.control.nodes():
-                graph.add_edge(seen.position, node.position, kind="control")
+        if node.control_cell is not None:
+            for seen in node.control_cell.nodes():
+                graph.add_edge(seen.issue_position, node.issue_position, kind="control")
         for value in node.data_edges():
-            graph.add_edge(value.position, node.position, kind="data")
+            graph.add_edge(value.issue_position, node.issue_position, kind="data")
     return graph
 
 
 def _attributes(node: Node) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "op": node.name,
-        "kind": type(node.work).__name__.lower(),
+        "op": node.work_name,
+        "kind": type(node.node_work).__name__.lower(),
         "state": _state_of(node),
         "label": str(peek_label(node)),
-        "estimate": node.estimate,
+        "estimate": node.estimated_tokens,
         "path_tokens": node.path_tokens,
         "path_s": node.path_s,
-        "depth": node.depth,
+        "depth": node.path_depth,
     }
-    if node.cost is not None:
-        facts |= asdict(node.cost)
+    if node.call_cost is not None:
+        facts |= asdict(node.call_cost)
     return facts
 
 

@@ -39,7 +39,7 @@ class Piece(str):
 
 def _piece(node: Node, text: str) -> Piece:
     piece = Piece(text)
-    piece.op, piece.position = node.name, node.position
+    piece.op, piece.position = node.work_name, node.issue_position
     return piece
 
 
@@ -114,11 +114,11 @@ class Pieces:
 
     def take(self, node: Node, piece: str) -> None:
         """A piece of the node's newest attempt."""
-        attempt = node.cost.attempts if node.cost is not None else 1
-        given = self._given.get(node.seq)
+        attempt = node.call_cost.attempts if node.call_cost is not None else 1
+        given = self._given.get(node.issue_seq)
         if given is None:
             self._forget()
-            given = self._given[node.seq] = _Given(node, attempt)
+            given = self._given[node.issue_seq] = _Given(node, attempt)
         elif given.attempt != attempt:
             given.attempt, given.again = attempt, ""
         if given.again is None:
@@ -139,8 +139,8 @@ class Pieces:
     def _forget(self) -> None:
         if len(self._given) >= _MANY:
             for given in [*self._given.values()]:
-                if given.node.stage is Stage.SETTLED:
-                    self._end(self._given.pop(given.node.seq))
+                if given.node.work_stage is Stage.SETTLED:
+                    self._end(self._given.pop(given.node.issue_seq))
 
     def end(self) -> None:
         """The run has ended: what said less than was given before says so."""

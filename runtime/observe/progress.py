@@ -52,16 +52,16 @@ def _paths(nodes: Iterable[Node]) -> dict[int, tuple[int, int]]:
     """
     paths: dict[int, tuple[int, int]] = {}
     for node in nodes:
-        run = node.scope.run
+        run = node.issue_scope.run
         done = _before(node)
-        if run.number not in paths or done + node.rank > paths[run.number][1]:
-            paths[run.number] = (done, done + node.rank)
+        if run.number not in paths or done + node.call_rank > paths[run.number][1]:
+            paths[run.number] = (done, done + node.call_rank)
     return paths
 
 
 def _before(node: Node) -> int:
     """Tokens of the longest path up to the node."""
-    control = node.control
+    control = node.control_cell
     tokens = control.path_tokens if control is not None else 0
-    read = (value.path_tokens for value in node.operands if isinstance(value, Node))
+    read = (value.path_tokens for value in node.work_operands if isinstance(value, Node))
     return max(tokens, max(read, default=0))

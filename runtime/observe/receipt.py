@@ -219,9 +219,9 @@ class _Books:
         for node in nodes:
             self.span_tokens = max(self.span_tokens, node.path_tokens)
             self.span_s = max(self.span_s, node.path_s)
-            self.depth = max(self.depth, node.depth)
-            if node.cost is not None:
-                self._call(node, node.cost)
+            self.depth = max(self.depth, node.path_depth)
+            if node.call_cost is not None:
+                self._call(node, node.call_cost)
         self.made = _Tally()
         for tally in self.ops.values():
             self.made.count(tally.sums, tally.calls)
@@ -232,11 +232,11 @@ class _Books:
         self.failed += error is not None and not cancelled
         self.trimmed += cost.trimmed
         if cost.how == "made":
-            answered = node.stage is Stage.SETTLED and not cancelled
+            answered = node.work_stage is Stage.SETTLED and not cancelled
             calls = int(answered and cost.attempts > 0)
             figures = _figures(cost)
-            self.ops[node.name].count(figures, calls)
-            self.parts[node.scope.path].count(figures, calls)
+            self.ops[node.work_name].count(figures, calls)
+            self.parts[node.issue_scope.path].count(figures, calls)
         elif cost.how == "reused":
             self.reused.count(_figures(cost), 1)
         elif cost.how == "driven":
@@ -279,9 +279,9 @@ def receipt_of(run: RunState) -> Receipt:
 def _poor_judgements(run: RunState) -> int:
     processor = run.ports.processors.find
     return sum(
-        bool(poverty(node.work.op, processor(node.work.op.processor), peek_content(node)))
+        bool(poverty(node.node_work.op, processor(node.node_work.op.processor), peek_content(node)))
         for node in run.root.subtree()
-        if node.cost is not None and isinstance(peek_content(node), Judgement)
+        if node.call_cost is not None and isinstance(peek_content(node), Judgement)
     )
 
 

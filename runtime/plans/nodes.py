@@ -25,16 +25,18 @@ def written(scope: Any) -> Iterator[Node]:
     """The nodes of a scope and of its nested programs, without what maps and reductions grew."""
     for node in scope.nodes:
         yield node
-        if node.inner is not None and type(node.work) not in GROWS:
-            yield from written(node.inner)
+        if node.inner_scope is not None and type(node.node_work) not in GROWS:
+            yield from written(node.inner_scope)
 
 
 def operands_of(node: Node) -> list[Any]:
     """What the node was given, before it grew; of a Gather, its structure."""
-    if type(node.work) is Gather:
-        return [_filled(node.work.shape, node.operands)]
-    grew = node.inner is not None and type(node.work) in GROWS
-    return list(node.inner.given if grew and node.inner is not None else node.operands)
+    if type(node.node_work) is Gather:
+        return [_filled(node.node_work.shape, node.work_operands)]
+    grew = node.inner_scope is not None and type(node.node_work) in GROWS
+    return list(
+        node.inner_scope.given if grew and node.inner_scope is not None else node.work_operands
+    )
 
 
 def _filled(shape: Any, operands: tuple[Any, ...]) -> Any:
@@ -59,26 +61,26 @@ def values_of(node: Node) -> list[Any]:
 
 def seen_by(node: Node) -> list[Node]:
     """What its program had looked at, oldest first."""
-    return [] if node.control is None else [*node.control.nodes()][::-1]
+    return [] if node.control_cell is None else [*node.control_cell.nodes()][::-1]
 
 
 def kept_by(spawned: Node) -> Any:
     """The result of a nested program: its node, or its content."""
-    inner = spawned.inner
+    inner = spawned.inner_scope
     return peek_content(spawned) if inner is None or inner.kept is None else inner.kept
 
 
 def is_closed(node: Node) -> bool:
-    op = getattr(node.work, "op", None)
-    choice = type(node.work) is Call and op is not None and op.result.kind == "choice"
+    op = getattr(node.node_work, "op", None)
+    choice = type(node.node_work) is Call and op is not None and op.result.kind == "choice"
     return choice or isinstance(peek_content(node), bool | int | float | Judgement)
 
 
 def brought_by(node: Node) -> Label:
     """The label that a driver gives to what it brings."""
-    if not isinstance(node.work, Drive):
+    if not isinstance(node.node_work, Drive):
         return USER
-    driver = node.work.driver
+    driver = node.node_work.driver
     if driver.label_of is None or peek_error(node) is not None:  # a failure has no content to label
         return driver.brings
     return join(driver.brings, driver.label_of(peek_content(node)))

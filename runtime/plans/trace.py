@@ -102,14 +102,16 @@ class _Tracer:
                 self.given[id(content)] = Ref(len(self.params))
         nodes = [*graph.written(self.run.root)]
         for node in nodes:
-            for each in (node, *(node.grown or ())):
+            for each in (node, *(node.grown_values or ())):
                 if isinstance(each, Node) and isinstance(peek_content(each), str):
                     self.made.setdefault(id(peek_content(each)), []).append(each)
             used = [*graph.values_of(node), *graph.seen_by(node)]
-            self.handed |= {value.seq for value in used if isinstance(value, Node)}
+            self.handed |= {value.issue_seq for value in used if isinstance(value, Node)}
         kept = self.run.root.kept
         result = self.run.result if kept is None else kept
-        effects = [node for node in nodes if type(node.work) is Drive and peek_error(node) is None]
+        effects = [
+            node for node in nodes if type(node.node_work) is Drive and peek_error(node) is None
+        ]
         for node in self._in_order([*effects, *self._nodes(result, None)]):
             self._step(node)
         returned = self._returned(result)
@@ -134,12 +136,12 @@ class _Tracer:
         stack = list(ends)
         while stack:
             node = stack.pop()
-            if node.seq in needs:
+            if node.issue_seq in needs:
                 continue
-            known[node.seq] = node
+            known[node.issue_seq] = node
             reads = [found for value in graph.values_of(node) for found in self._nodes(value, node)]
             reads += [found for seen in graph.seen_by(node) for found in self._nodes(seen, node)]
-            needs[node.seq] = {each.seq for each in reads}
+            needs[node.issue_seq] = {each.issue_seq for each in reads}
             stack += reads
         order = TopologicalSorter(needs)
         try:
@@ -159,7 +161,9 @@ class _Tracer:
         """The nodes whose steps an operand will refer to."""
         value = self._stands_for(value, reader)
         if isinstance(value, Node):
-            return [] if type(value.work) is Spawn else [value]  # one that failed: nobody reads it
+            return (
+                [] if type(value.node_work) is Spawn else [value]
+            )  # one that failed: nobody reads it
         parts = value.values() if isinstance(value, dict) else value
         if isinstance(value, dict | list | tuple):
             return [node for part in parts for node in self._nodes(part, reader)]
@@ -169,25 +173,29 @@ class _Tracer:
         """A nested program's result for the program, items for what was used by item, and the
         node that gave a text for the text."""
         inner: Node | None = None
-        while isinstance(value, Node) and type(value.work) is Spawn and peek_error(value) is None:
+        while (
+            isinstance(value, Node) and type(value.node_work) is Spawn and peek_error(value) is None
+        ):
             inner, value = value, graph.kept_by(value)
-        items = list(value.grown or ()) if isinstance(value, Node) else []
-        if any(item.seq in self.handed for item in items if isinstance(item, Node)):
+        items = list(value.grown_values or ()) if isinstance(value, Node) else []
+        if any(item.issue_seq in self.handed for item in items if isinstance(item, Node)):
             return items
         if type(value) is Value:
             value = peek_content(value)
         if not isinstance(value, str) or id(value) in self.given or len(value) < 2:
             return value  # shorter texts are one object wherever they come from
-        makers = [node for node in self.made.get(id(value), ()) if type(node.work) is not Spawn]
-        inside = f"{inner.position}/" if inner is not None else "-"
-        own = [node for node in makers if node.position.startswith(inside)]
-        before = [node for node in makers if reader is None or node.seq < reader.seq]
+        makers = [
+            node for node in self.made.get(id(value), ()) if type(node.node_work) is not Spawn
+        ]
+        inside = f"{inner.issue_position}/" if inner is not None else "-"
+        own = [node for node in makers if node.issue_position.startswith(inside)]
+        before = [node for node in makers if reader is None or node.issue_seq < reader.issue_seq]
         return (own or before or [value])[-1]  # type: ignore[list-item]
 
     def _expression(self, value: Any, reader: Node | None) -> Any:
         value = self._stands_for(value, reader)
         if isinstance(value, Node):
-            return Ref(self.numbers[value.seq])
+            return Ref(self.numbers[value.issue_seq])
         if id(value) in self.given:
             return self.given[id(value)]
         if isinstance(value, dict):
@@ -200,7 +208,7 @@ class _Tracer:
         try:
             written = as_json(content)
         except ValueError as error:
-            where = f"at {reader.position}" if reader is not None else "as its result"
+            where = f"at {reader.issue_position}" if reader is not None else "as its result"
             raise BadProgram(f"{where} the run has a content without JSON: {error}") from error
         if not isinstance(written, str) or len(written) <= _LONG:
             return written
@@ -220,7 +228,7 @@ class _Tracer:
     # -- steps -------------------------------------------------------------------------------
 
     def _step(self, node: Node) -> None:
-        work, operands = node.work, graph.operands_of(node)
+        work, operands = node.node_work, graph.operands_of(node)
         how: How = _HOW.get(type(work), "call")
         name, count = "", getattr(work, "count", 0)
         named: tuple[str, ...] = getattr(work, "names", getattr(work, "named", ()))
@@ -236,11 +244,11 @@ class _Tracer:
         ]
         step = Step(0, how, name, count, tuple(zip(named, expressions, strict=True)))
         step = replace(step, given=self._conditions(node, set(step.reads())))
-        self.numbers[node.seq] = self._add(step).number
+        self.numbers[node.issue_seq] = self._add(step).number
 
     def _name(self, node: Node) -> str:
         """A name of its own for what the node uses."""
-        work = node.work
+        work = node.node_work
         if isinstance(work, Drive):
             thing: Any = Outside("driver", work.driver.name, work.driver.digest.hex())
         elif isinstance(work, Lift):
@@ -253,8 +261,8 @@ class _Tracer:
             thing = work.op
         else:
             raise BadProgram(
-                f"{node.name} at {node.position} cannot be written: what a program vouches for "
-                "stays in its Python"
+                f"{node.work_name} at {node.issue_position} cannot be written: what a program "
+                "vouches for stays in its Python"
             )
         base = re.sub(r"[^A-Za-z0-9_]", "_", thing.name)[:40]
         base = base if NAME.fullmatch(base) and base not in RESERVED else f"_{base}"
@@ -287,13 +295,13 @@ class _Tracer:
             stands = self._stands_for(seen, node)
             if not isinstance(stands, Node):
                 continue
-            if type(stands.work) is Spawn:
+            if type(stands.node_work) is Spawn:
                 raise BadProgram(
-                    f"{node.name} at {node.position} cannot be written: it followed "
-                    f"{stands.name} at {stands.position}, a nested program that failed; why it did "
-                    "stays in its Python"
+                    f"{node.work_name} at {node.issue_position} cannot be written: it followed "
+                    f"{stands.work_name} at {stands.issue_position}, a nested program that failed; "
+                    "why it did stays in its Python"
                 )
-            number = self.numbers[stands.seq]
+            number = self.numbers[stands.issue_seq]
             explained = join(explained, peek_label(stands))
             if peek_error(stands) is not None:
                 found.append(Seen(number, failed=True))

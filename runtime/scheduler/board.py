@@ -50,30 +50,30 @@ class Board:
 
     def run_of(self, node: Node) -> RunCalls:
         """Give the calls of the node's run."""
-        return self.runs[node.scope.run.number]
+        return self.runs[node.issue_scope.run.number]
 
     def is_ready(self, node: Node) -> bool:
         """Tell whether the call waits to be sent (rule 2), and its run goes on."""
-        ready = node.stage is _READY and node.seq not in self.closed
-        return ready and node.scope.run.number in self.runs
+        ready = node.work_stage is _READY and node.issue_seq not in self.closed
+        return ready and node.issue_scope.run.number in self.runs
 
     def push(self, node: Node) -> None:
         """Queue a ready call."""
-        self.queues[node.work.op.processor or self.default].push(node)
+        self.queues[node.node_work.op.processor or self.default].push(node)
         self.due = True
 
     def close(self, run: RunCalls, node: Node, error: BaseException) -> None:
         """Fail a call for good, and what shares it."""
-        assert node.key is not None
-        self.closed.add(node.seq)
+        assert node.call_key is not None
+        self.closed.add(node.issue_seq)
         sides = {HostError: "host", ModelError: "model"}
         side = next((name for kind, name in sides.items() if isinstance(error, kind)), "program")
         if side == "host":
-            run.leaders.pop(node.key, None)
+            run.leaders.pop(node.call_key, None)
         else:
-            run.invalid.pop(node.key, None)
+            run.invalid.pop(node.call_key, None)
         self.events.append(Failed(node, error, side))
-        for sharer in run.followers.pop(node.key, ()):
+        for sharer in run.followers.pop(node.call_key, ()):
             self.events.append(Follows(node, sharer))
         self.unblock(run)  # it may have been the one that was tried
 

@@ -72,8 +72,11 @@ class Gate:
 
     def held(self) -> list[Held]:
         """The calls that wait, in the order in which they would have been sent."""
-        waiting = [node for node in list(self._held.values()) if node.stage is Stage.READY]
-        return [Held(node.position, node.work.op, node.texts or ()) for node in waiting]
+        waiting = [node for node in list(self._held.values()) if node.work_stage is Stage.READY]
+        return [
+            Held(node.issue_position, node.node_work.op, node.operand_texts or ())
+            for node in waiting
+        ]
 
     def step(self, calls: int | None = 1) -> None:
         """Let the first ``calls`` of those held pass, or all that are held now (None)."""
@@ -100,19 +103,19 @@ class Gate:
 
     def passes(self, node: Node) -> bool:
         """Tell whether the call may be sent; one that has passed is not asked again (rule 2)."""
-        if node.seq in self._passed:
+        if node.issue_seq in self._passed:
             return True
-        if self.stopped or node.name in self.breakpoints:
+        if self.stopped or node.work_name in self.breakpoints:
             return False
-        self._passed.add(node.seq)
+        self._passed.add(node.issue_seq)
         return True
 
     def hold(self, node: Node) -> bool:
         """Hold the call, which stops the machine; False if it is held already."""
         self.stopped = True
-        if node.seq in self._held:
+        if node.issue_seq in self._held:
             return False
-        self._held[node.seq] = node
+        self._held[node.issue_seq] = node
         return True
 
     def _later(self, step: Callable[[], None]) -> None:
@@ -122,8 +125,8 @@ class Gate:
             step()
 
     def _release(self, calls: int | None) -> None:
-        waiting = [node for node in self._held.values() if node.stage is Stage.READY]
+        waiting = [node for node in self._held.values() if node.work_stage is Stage.READY]
         passing = waiting[:calls]
-        self._held = {node.seq: node for node in waiting[len(passing) :]}
-        self._passed.update(node.seq for node in passing)
+        self._held = {node.issue_seq: node for node in waiting[len(passing) :]}
+        self._passed.update(node.issue_seq for node in passing)
         self._pass_on(passing)

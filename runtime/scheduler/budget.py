@@ -87,8 +87,8 @@ class BudgetLedger:
         self._spent: list[Any] = [0, 0.0, 0, 0.0]
         self._reserved: list[Any] = [0, 0.0, 0, 0.0]
         self._lost: list[Any] = [0, 0.0, 0, 0.0]  # of what is spent: by attempts without an answer
-        limits = [getattr(budget, unit) for unit in Amount._fields]
-        self._limits = [(i, limit) for i, limit in enumerate(limits) if limit is not None]
+        units = enumerate(Amount._fields)
+        self._limits = [(i, n) for i, unit in units if (n := getattr(budget, unit)) is not None]
 
     def __repr__(self) -> str:
         return f"BudgetLedger({self.budget})"
@@ -102,6 +102,11 @@ class BudgetLedger:
     def spent(self) -> Amount:
         """What calls took, or may have taken."""
         return Amount(*self._spent)
+
+    @property
+    def lost(self) -> Amount:
+        """What of it attempts may have taken whose answers nobody has."""
+        return Amount(*self._lost)
 
     @property
     def reserved(self) -> Amount:
@@ -138,9 +143,8 @@ class BudgetLedger:
     def refusal(self, name: str, most: Amount) -> BudgetExceeded:
         """The error for a call that does not fit while nothing is reserved."""
         unit = self._short_of(most) or "calls"
-        lost = getattr(Amount(*self._lost), unit)
+        limit, spent, lost = (getattr(of, unit) for of in (self.budget, self.spent, self.lost))
         told = f" ({lost:g} by attempts whose answers were lost)" if lost else ""
-        limit, spent = getattr(self.budget, unit), getattr(self.spent, unit)
         return BudgetExceeded(
             f"the budget of {limit:g} {unit} does not allow another {name}: {spent:g} are "
             f"spent{told} and it may take {getattr(most, unit):g}; "

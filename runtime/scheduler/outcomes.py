@@ -40,8 +40,8 @@ _NOTHING = Amount(0)
 
 def update(board: Board, attempt: Attempt, outcome: Reply | BaseException, now: float) -> None:
     """Note what becomes of an attempt that has ended."""
-    queue, run, cost = attempt.queue, attempt.run, attempt.node.cost
-    del queue.attempts[attempt.node.seq]
+    queue, run, cost = attempt.queue, attempt.run, attempt.node.call_cost
+    del queue.attempts[attempt.node.issue_seq]
     queue.alone = False
     run.counts.in_flight -= 1
     if attempt.dropped:  # what it really took is not known, unless it was never sent
@@ -86,7 +86,7 @@ def _replied(board: Board, attempt: Attempt, reply: Reply, cost: Cost) -> None:
     run.counts.completion_tokens += took.completion_tokens
     run.counts.prompt_tokens += took.prompt_tokens
     try:
-        decoded = decode(attempt.node.work.op, reply)
+        decoded = decode(attempt.node.node_work.op, reply)
     except (ModelError, ProgramError) as error:
         cost.wasted_tokens += took.completion_tokens
         if not _ask_again(board, attempt, reply, error):
@@ -98,11 +98,11 @@ def _replied(board: Board, attempt: Attempt, reply: Reply, cost: Cost) -> None:
 
 
 def _done(board: Board, attempt: Attempt, decoded: Decoded, tokens: int) -> None:
-    node, run, key, cost = attempt.node, attempt.run, attempt.node.key, attempt.node.cost
+    node, run, key, cost = attempt.node, attempt.run, attempt.node.call_key, attempt.node.call_cost
     assert key is not None and cost is not None
     cost.trimmed = decoded.trimmed
     before = run.invalid.pop(key, ()) if run.invalid else ()
-    why = poverty(node.work.op, attempt.queue.processor, decoded.content)
+    why = poverty(node.node_work.op, attempt.queue.processor, decoded.content)
     poor = _poor(attempt, why, before, tokens) if why else None
     board.events.append(Done(node, decoded, poor))
     for sharer in run.followers.pop(key, ()):
@@ -123,18 +123,18 @@ def _ask_again(board: Board, attempt: Attempt, reply: Reply, error: Exception) -
 
     If not, the error says how often it was asked, and what is wrong with a record.
     """
-    node, run, cost = attempt.node, attempt.run, attempt.node.cost
-    assert node.key is not None and node.texts is not None and cost is not None
-    op, before, more = node.work.op, run.invalid.get(node.key, ()), ""
+    node, run, cost = attempt.node, attempt.run, attempt.node.call_cost
+    assert node.call_key is not None and node.operand_texts is not None and cost is not None
+    op, before, more = node.node_work.op, run.invalid.get(node.call_key, ()), ""
     found = complaint(op, reply, error)
     if found is not None and len(before) < op.retries:
         try:
             processor = attempt.queue.processor.speaking(run.convention)
-            size = len(processor.prompt(op, node.texts, (*before, found)))
+            size = len(processor.prompt(op, node.operand_texts, (*before, found)))
         except DoesNotFit:
             more = _NO_ROOM
         else:
-            run.invalid[node.key] = (*before, found)
+            run.invalid[node.call_key] = (*before, found)
             cost.again += 1
             cost.unsent = 1
             board.events.append(
@@ -161,11 +161,11 @@ def _asked(before: tuple[Invalid, ...]) -> str:
 def _refused(attempt: Attempt, error: BaseException) -> BaseException:
     """The error of a refused attempt: if only the complaint did not fit, what it was of."""
     node = attempt.node
-    invalid = attempt.run.invalid.get(node.key or b"", ())
+    invalid = attempt.run.invalid.get(node.call_key or b"", ())
     if not invalid or not isinstance(error, DoesNotFit):
         return error
     try:
-        decode(node.work.op, Reply(invalid[-1].text, "stop", Usage()))
+        decode(node.node_work.op, Reply(invalid[-1].text, "stop", Usage()))
     except ModelError as first:
         first.args = (f"{first}{_NO_ROOM}",)
         return first
@@ -179,7 +179,7 @@ def _faulted(board: Board, attempt: Attempt, error: HostError, now: float) -> No
     node, queue, run = attempt.node, attempt.queue, attempt.run
     _charge_lost(board, attempt, error)
     queue.health.fault(node, error, attempt.sent_s, now)
-    cost = node.cost
+    cost = node.call_cost
     assert cost is not None
     knocking, refused = queue.health.down, isinstance(error, Overloaded)
     cost.knocks += knocking
@@ -195,7 +195,7 @@ def _faulted(board: Board, attempt: Attempt, error: HostError, now: float) -> No
     elif _may_retry(queue, cost, error):
         advance(node, Stage.READY)
         run.counts.waiting += 1
-        queue.backing_off.add(node.seq)
+        queue.backing_off.add(node.issue_seq)
         seconds = queue.health.delay_s(cost.attempts - cost.knocks, error)
         board.events.append(RetryAfter(node, queue, seconds))
     else:

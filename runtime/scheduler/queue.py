@@ -62,7 +62,7 @@ class ProcessorQueue:
 
     def push(self, node: Node) -> None:
         """Queue a ready call by rank, then by issue."""
-        heappush(self.calls, (-node.rank, node.seq, node))
+        heappush(self.calls, (-node.call_rank, node.issue_seq, node))
 
     def nodes(self) -> Iterator[Node]:
         """Give what is under way, then what is queued; some of it may be twice."""
@@ -107,6 +107,6 @@ class ProcessorQueue:
 def quarantined(node: Node, queue: ProcessorQueue) -> Quarantined:
     """Make the error of a call that is not sent a third time."""
     return Quarantined(
-        f"{node.name} at {node.position} was in flight at two deaths of the server of "
+        f"{node.work_name} at {node.issue_position} was in flight at two deaths of the server of "
         f"{queue.processor.name}; it is not sent again. The other calls go on"
     )

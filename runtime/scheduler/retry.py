@@ -93,18 +93,22 @@ class EndpointHealth:
             self._lost_s, self._company_may = now_s, self._can_pay()
         if error.lost and (self.down_since_s is None or sent_s <= self.down_since_s):
             if sent_s <= self._lost_s or not self.suspect(node):
-                self._lost.add(node.seq)  # else it was sent to a server that was dying already
-            self._losses[node.seq] = self._losses.get(node.seq, 0) + 1
+                self._lost.add(
+                    node.issue_seq
+                )  # else it was sent to a server that was dying already
+            self._losses[node.issue_seq] = self._losses.get(node.issue_seq, 0) + 1
         elif isinstance(error, ConnectionLost):
             self._let_in_and_lost(node)
         if isinstance(error, Unreachable | EngineDied):
             if self.down_since_s is None:
                 self.down_since_s = now_s
-                self.retries = max(0, self.retries - len(self._lost - {node.seq}))  # was no fault
+                self.retries = max(
+                    0, self.retries - len(self._lost - {node.issue_seq})
+                )  # was no fault
             self._lost.update(self._let_in)  # they were let in, and nobody is any more
             self._let_in.clear()
         if self.down:
-            self._knocked.add(node.seq)
+            self._knocked.add(node.issue_seq)
             for suspect in self._lost:
                 self.deaths[suspect] = self.deaths.get(suspect, 0) + 1
             self._lost.clear()
@@ -116,20 +120,20 @@ class EndpointHealth:
 
         It may have killed it again, or a proxy opens while the server is not up yet.
         """
-        times = self._let_in[node.seq] = self._let_in.get(node.seq, 0) + 1
+        times = self._let_in[node.issue_seq] = self._let_in.get(node.issue_seq, 0) + 1
         if times >= _LET_IN and self.suspect(node):
-            self._lost.add(node.seq)
+            self._lost.add(node.issue_seq)
 
     def suspect(self, node: Node) -> bool:
         """Whether the node must be sent alone."""
         return bool(self._losses) and (
-            node.seq in self.deaths or self._losses.get(node.seq, 0) > DEATHS_ALLOWED
+            node.issue_seq in self.deaths or self._losses.get(node.issue_seq, 0) > DEATHS_ALLOWED
         )
 
     def let_others_knock(self, node: Node) -> bool:
         """Whether the node knocked in vain already: what kills the server must not be the only
         one that knocks, or nobody would find it up."""
-        return self.down and node.seq in self._knocked
+        return self.down and node.issue_seq in self._knocked
 
     def all_knocked(self) -> None:
         """Everybody had a turn: begin again."""
@@ -137,7 +141,7 @@ class EndpointHealth:
 
     def quarantined(self, node: Node) -> bool:
         """Whether the node preceded too many deaths to be sent again."""
-        return self.deaths.get(node.seq, 0) > DEATHS_ALLOWED
+        return self.deaths.get(node.issue_seq, 0) > DEATHS_ALLOWED
 
     def given_up(self, now_s: float) -> bool:
         """Whether the server has been down, or without room, longer than our patience."""

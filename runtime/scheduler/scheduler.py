@@ -32,6 +32,7 @@ from heapq import heappop, heappush
 from math import inf
 from random import Random
 
+from nlpu.engines.origin import origin_of
 from nlpu.errors import HostError, NlpuError, described
 from nlpu.ops.op import Call
 from nlpu.processor import Processor
@@ -67,11 +68,15 @@ class Scheduler(Board):
 
     def issued(self, node: Node) -> None:
         """Take note of a new node, in the order of issue: it may raise the rank of others."""
-        if type(node.work) is Call:
-            op, run = node.work.op, self.runs[node.scope.run.number]
-            node.estimate = node.rank = run.estimates.get(op.name, op.sampling.max_tokens)
-            if node.scope.origin is not None:  # what waits for the nested program waits for these
-                node.rank += node.scope.origin.rank
+        if type(node.node_work) is Call:
+            op, run = node.node_work.op, self.runs[node.issue_scope.run.number]
+            node.estimated_tokens = node.call_rank = run.estimates.get(
+                op.name, op.sampling.max_tokens
+            )
+            if (
+                node.issue_scope.origin is not None
+            ):  # what waits for the nested program waits for these
+                node.call_rank += node.issue_scope.origin.call_rank
         self._fresh.append(node)
 
     # -- a call is ready ---------------------------------------------------------------------
@@ -81,7 +86,7 @@ class Scheduler(Board):
 
         invalid: what it had been answered in a former life of its run. Raises ConstraintRejected.
         """
-        run, op, key = self.runs[node.scope.run.number], node.work.op, node.key
+        run, op, key = self.runs[node.issue_scope.run.number], node.node_work.op, node.call_key
         assert key is not None
         leader = run.leaders.get(key)
         if leader is not None:
@@ -93,34 +98,34 @@ class Scheduler(Board):
             run.invalid.setdefault(key, invalid)
         run.leaders[key] = node
         advance(node, _READY)
-        node.cost = Cost(start_s=now)
+        node.call_cost = Cost(start_s=now)
         run.counts.waiting += 1
         queue.push(node)
         self.due = True
 
     def _share(self, run: RunCalls, leader: Node, node: Node) -> None:
-        assert node.key is not None
+        assert node.call_key is not None
         run.counts.shared += 1
-        node.cost = Cost(how="shared")
+        node.call_cost = Cost(how="shared")
         self.events.append(Shared(node))
-        if leader.stage is _SETTLED:
+        if leader.work_stage is _SETTLED:
             self.events.append(Follows(leader, node))
         else:
-            run.followers.setdefault(node.key, []).append(node)
+            run.followers.setdefault(node.call_key, []).append(node)
 
     def leader(self, node: Node) -> Node | None:
         """Give the call that is made for this one and its equals."""
-        run = self.runs.get(node.scope.run.number)
-        return None if run is None or node.key is None else run.leaders.get(node.key)
+        run = self.runs.get(node.issue_scope.run.number)
+        return None if run is None or node.call_key is None else run.leaders.get(node.call_key)
 
     def lead(self, node: Node) -> None:
         """Let equal calls share this one, whose result is known."""
-        assert node.key is not None
-        self.run_of(node).leaders[node.key] = node
+        assert node.call_key is not None
+        self.run_of(node).leaders[node.call_key] = node
 
     def retry(self, node: Node, queue: ProcessorQueue) -> None:
         """Queue a call again that has backed off."""
-        queue.backing_off.discard(node.seq)
+        queue.backing_off.discard(node.issue_seq)
         if self.is_ready(node):
             queue.push(node)
         self.due = True
@@ -137,10 +142,18 @@ class Scheduler(Board):
             held: list[Node] = []
             while queue.calls and queue.has_room():
                 rank, _, node = heappop(queue.calls)
-                if node.stage is not _READY or -rank != node.rank or node.seq in self.closed:
+                if (
+                    node.work_stage is not _READY
+                    or -rank != node.call_rank
+                    or node.issue_seq in self.closed
+                ):
                     continue  # settled since, or queued again under a newer rank
-                run = self.runs.get(node.scope.run.number)
-                if run is None or node.seq in queue.backing_off or self._holds(run.gate, node):
+                run = self.runs.get(node.issue_scope.run.number)
+                if (
+                    run is None
+                    or node.issue_seq in queue.backing_off
+                    or self._holds(run.gate, node)
+                ):
                     continue  # ended by force; or it will be pushed again
                 alone = queue.health.suspect(node)
                 if alone and queue.attempts:
@@ -164,7 +177,7 @@ class Scheduler(Board):
         fresh, self._fresh = self._fresh, []
         older: list[tuple[int, Node]] = []
         for node in reversed(fresh):
-            self._raise_operands(node, older, fresh[0].seq)  # fresh ones come by themselves
+            self._raise_operands(node, older, fresh[0].issue_seq)  # fresh ones come by themselves
         while older:
             self._raise_operands(heappop(older)[1], older)
 
@@ -172,15 +185,15 @@ class Scheduler(Board):
         self, node: Node, changed: list[tuple[int, Node]], before: float = inf
     ) -> None:
         """Raise what the node reads; those with numbers ``before`` must then raise what they do."""
-        for value in node.operands:
-            if isinstance(value, Node) and value.stage is not _SETTLED:
-                rank = value.estimate + node.rank
-                if rank > value.rank:
-                    value.rank = rank
-                    if value.seq < before:
-                        heappush(changed, (-value.seq, value))
-                    if value.stage is _READY:
-                        self.queues[value.work.op.processor or self.default].push(value)
+        for value in node.work_operands:
+            if isinstance(value, Node) and value.work_stage is not _SETTLED:
+                rank = value.estimated_tokens + node.call_rank
+                if rank > value.call_rank:
+                    value.call_rank = rank
+                    if value.issue_seq < before:
+                        heappush(changed, (-value.issue_seq, value))
+                    if value.work_stage is _READY:
+                        self.queues[value.node_work.op.processor or self.default].push(value)
 
     def _holds(self, gate: Gate | None, node: Node) -> bool:
         if gate is None or gate.passes(node):
@@ -193,7 +206,13 @@ class Scheduler(Board):
         self, queue: ProcessorQueue, run: RunCalls, node: Node, alone: bool
     ) -> Attempt | None:
         """An attempt of the call with its prompt, if that can be made and the budget allows it."""
-        op, key, texts, cost, seq = node.work.op, node.key, node.texts, node.cost, node.seq
+        op, key, texts, cost, seq = (
+            node.node_work.op,
+            node.call_key,
+            node.operand_texts,
+            node.call_cost,
+            node.issue_seq,
+        )
         assert key is not None and texts is not None and cost is not None
         try:
             if queue.health.deaths and queue.health.quarantined(node):
@@ -209,9 +228,9 @@ class Scheduler(Board):
             return None
         most = run.most(op, queue.processor, len(ids))
         if not run.ledger.reserve(most):
-            heappush(run.ledger.blocked, (-node.rank, seq, node))
+            heappush(run.ledger.blocked, (-node.call_rank, seq, node))
             if run.counts.in_flight == 0 and run.ledger.reserved.calls == 0:  # it never will
-                self.events.append(StopRun(node, run.ledger.refusal(node.name, most)))
+                self.events.append(StopRun(node, run.ledger.refusal(node.work_name, most)))
             return None
         if run.ledger.blocked:
             self.unblock(run)
@@ -223,11 +242,11 @@ class Scheduler(Board):
             prompt,
             sampling=op.sampling
             if op.sampling.seed is None
-            else op.sampling.drawn(node.work.sample, node.scope.path, node.draw),
+            else op.sampling.drawn(node.node_work.sample, node.issue_scope.path, node.draw_number),
             constraint=op.result.constraint,
-            priority=-node.rank,
+            priority=-node.call_rank,
             probabilities=op.result.probabilities,
-            origin=node.origin,
+            origin=lambda: origin_of(node),
         )
         attempt = queue.attempts[seq] = Attempt(node, request, queue, run, most)
         queue.alone = alone
@@ -242,8 +261,8 @@ class Scheduler(Board):
     def unsend(self, attempts: list[Attempt]) -> None:
         """Take attempts back whose turn could not be committed: they were none."""
         for attempt in attempts:
-            assert attempt.node.cost is not None
-            attempt.node.cost.attempts -= 1
+            assert attempt.node.call_cost is not None
+            attempt.node.call_cost.attempts -= 1
             attempt.run.counts.attempts -= 1
 
     def sent(self, attempts: list[Attempt], now: float) -> None:
@@ -257,21 +276,21 @@ class Scheduler(Board):
 
     def cancel(self, node: Node) -> None:
         """Stop a call that nothing needs: in the queue, at the server, and for its sharers not."""
-        if node.key is None or node.stage not in (_READY, Stage.SENT):
+        if node.call_key is None or node.work_stage not in (_READY, Stage.SENT):
             return
-        run, queue = self.runs.get(node.scope.run.number), self.queue_of(node.work.op)
+        run, queue = self.runs.get(node.issue_scope.run.number), self.queue_of(node.node_work.op)
         if run is None or queue is None:
             return
-        sharers = run.followers.get(node.key, [])
+        sharers = run.followers.get(node.call_key, [])
         while sharers:
             heir = sharers.pop()
-            if heir.stage is not _SETTLED:
+            if heir.work_stage is not _SETTLED:
                 self._inherit(run, queue, node, heir)
                 return
-        run.leaders.pop(node.key, None)
-        attempt = queue.attempts.get(node.seq)
+        run.leaders.pop(node.call_key, None)
+        attempt = queue.attempts.get(node.issue_seq)
         self.events.append(Dropped(node, attempt))
-        if node.stage is _READY:
+        if node.work_stage is _READY:
             run.counts.waiting -= 1
             self.unblock(run)  # it may have been the one that was tried
         elif attempt is not None:  # else its outcome is being settled
@@ -279,15 +298,15 @@ class Scheduler(Board):
 
     def _inherit(self, run: RunCalls, queue: ProcessorQueue, node: Node, heir: Node) -> None:
         """A sharer takes the place of a cancelled leader."""
-        assert node.key is not None
-        advance(heir, node.stage)
-        heir.cost, heir.issue = node.cost, node.issue
-        heir.rank = max(node.rank, heir.rank)
-        node.cost = Cost(how="shared")  # what it took is counted once, at the heir
-        run.leaders[node.key] = heir
-        attempt = queue.attempts.get(node.seq)
+        assert node.call_key is not None
+        advance(heir, node.work_stage)
+        heir.call_cost, heir.call_number = node.call_cost, node.call_number
+        heir.call_rank = max(node.call_rank, heir.call_rank)
+        node.call_cost = Cost(how="shared")  # what it took is counted once, at the heir
+        run.leaders[node.call_key] = heir
+        attempt = queue.attempts.get(node.issue_seq)
         if attempt is None:
             queue.push(heir)
         else:
             attempt.node = heir  # and its place in the order of sending stays
-            queue.attempts = {each.node.seq: each for each in queue.attempts.values()}
+            queue.attempts = {each.node.issue_seq: each for each in queue.attempts.values()}

@@ -20,7 +20,7 @@ KILLS = 100
 @pytest.mark.timeout(900)
 def test_a_hundred_kills_lose_no_acknowledged_page(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["memory_victim", "chromadb"])
+    context.set_forkserver_preload(["memory_victim", "chromadb_rust_bindings"])
     dice, store_dir, texts = random.Random(7), tmp_path / "store", tmp_path / "texts"
     texts.mkdir()
     acknowledged: list[str] = []

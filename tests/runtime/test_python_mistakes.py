@@ -14,10 +14,11 @@ import pytest
 from kit import echo, execute
 from pydantic import BaseModel
 
-from nlpu import Value
+from nlpu import Value, lift, op, spawn
 from nlpu.errors import NlpuError, ProgramError, Unreachable, Usage
 from nlpu.printing import one_line
 from nlpu.runtime import Computer, keywords
+from nlpu.runtime.graph.node import Node
 from nlpu.testing import Scripted
 
 MOST_LINES = 20
@@ -120,6 +121,107 @@ def test_a_value_is_probed_as_any_object() -> None:
         return [hasattr(v, "upper"), getattr(v, "_repr_html_", 1), getattr(v, "upper", 2)]
 
     assert execute(program).result == [False, 1, 2]
+
+
+FIELDS = [  # that a record may well have
+    "amount",
+    "content",
+    "control",
+    "cost",
+    "count",
+    "data",
+    "date",
+    "depth",
+    "draw",
+    "estimate",
+    "grown",
+    "grows",
+    "id",
+    "index",
+    "inner",
+    "issue",
+    "items",
+    "key",
+    "kind",
+    "lower",
+    "name",
+    "operands",
+    "ordinal",
+    "outcome",
+    "path",
+    "person",
+    "place",
+    "ports",
+    "position",
+    "price",
+    "rank",
+    "read",
+    "reply",
+    "scope",
+    "seq",
+    "settled",
+    "stage",
+    "state",
+    "status",
+    "text",
+    "texts",
+    "title",
+    "users",
+    "waiting",
+    "work",
+]
+API = {"each", "error", "label", "ready", "value"}  # as the reference has it
+
+
+def told_of(value: Any) -> dict[str, str]:
+    """What is said where ``.value`` was forgotten, by field; "" where something was given."""
+    said = {}
+    for field in FIELDS:
+        try:
+            getattr(value, field)
+            said[field] = ""
+        except AttributeError as error:
+            said[field] = str(error)
+    return said
+
+
+def test_no_field_of_a_record_is_taken_for_an_attribute_of_its_value() -> None:
+    told, kept = [told_of(Value(Named(name="Ann")))], []
+    person = op("Who is it?", Named)
+
+    def program() -> str:
+        for value in (person("x"), person.map(["x", "y"]), lift(len)("x"), spawn(echo, "x")):
+            told.append(told_of(value))
+            _ = value.value
+            told.append(told_of(value))
+            kept.append(value)
+        return str(kept[0].value.name)
+
+    async def awaits() -> str:
+        value = person("x")
+        told.append(told_of(value))
+        name = (await value).name
+        told.append(told_of(value))
+        return name
+
+    answers = {"Who": '{"name": "Ann"}', "Repeat": "x"}
+    assert execute(program, engine=answers).result == "Ann"
+    assert execute(awaits, engine=answers).result == "Ann"
+    told += map(told_of, kept)  # when the run is over
+    assert len(told) == 1 + 2 * 4 + 2 + 4 and len(FIELDS) >= 40
+    for each in told:
+        given = [
+            field
+            for field, said in each.items()
+            if f"ask for the content, .value.{field}" not in said
+        ]
+        assert not given
+
+
+def test_what_a_node_has_of_its_own_is_no_plain_word() -> None:
+    """So a field of a user's record that is one is never silently another thing."""
+    plain = {name for name in dir(Node) if name.isalpha() and name.islower()}
+    assert plain == API
 
 
 def test_what_a_content_holds_is_asked_of_the_content() -> None:

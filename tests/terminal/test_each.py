@@ -238,6 +238,34 @@ def test_failures_are_listed_with_their_reason_and_run_again(nlpu: Terminal, fol
     assert texts((folder / "out.jsonl").read_text()) == ["bad", "b"]
 
 
+def test_what_lost_attempts_may_have_taken_is_told(nlpu: Terminal, folder: Path) -> None:
+    """They count against the budget, and no line of the results has them."""
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    with fault_server("--script", "reset") as url:
+        command = ("run", "mine.py:go", "--engine", url, "--each", "in.jsonl", "--out", "out.jsonl")
+        ended = nlpu(*command, "--calls", "3", "--json")
+        assert nlpu(*command, "--calls", "3").code == 0  # in later lives, too
+    assert ended.code == 0 and ended.json["cost"]["calls"] == 2
+    assert ended.json["lost"]["calls"] == 1 and ended.json["lost"]["nlops"] > 0
+    assert "beside these the answers of 1 attempt were lost" in ended.err
+
+
+def test_a_failure_that_was_gone_on_with_alone_is_taken_up(nlpu: Terminal, folder: Path) -> None:
+    broken = '== "bad" and __import__("os").path.exists("broken")'
+    (folder / "mine.py").write_text(PROGRAM.replace('== "bad"', broken))
+    (folder / "in.jsonl").write_text('"a"\n"bad"\n')
+    (folder / "broken").touch()
+    command = each("in.jsonl", "--out", "out.jsonl")
+    assert nlpu(*command).code == 1
+    (folder / "broken").unlink()
+    assert nlpu(*command).code == 1  # who repaired what is for them to say: --retry, or the run
+    run = lines((folder / "out.jsonl").read_text())[1]["run"]
+    assert nlpu("resume", run).code == 0
+    ended = nlpu(*command, "--json")
+    assert (ended.code, ended.json["done"], ended.json["known"]) == (0, 2, 1)
+    assert texts((folder / "out.jsonl").read_text()) == ["a", "bad"]
+
+
 def test_the_same_command_asks_nothing_again_and_another_is_another_batch(
     nlpu: Terminal, folder: Path
 ) -> None:

@@ -356,7 +356,7 @@ def test_a_file_with_blanks_is_read(
 def test_the_context_is_an_edge(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
     console = opened()
     told(console, capsys, "One?", "Two?", "Three?")
-    depths = [entry.node.depth for entry in console.session.entries if entry.node is not None]
+    depths = [entry.node.path_depth for entry in console.session.entries if entry.node is not None]
     assert depths == [1, 2, 3]
 
 

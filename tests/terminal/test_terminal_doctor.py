@@ -151,6 +151,19 @@ def test_an_engine_that_does_not_answer_is_what_is_wrong(nlpu: Terminal) -> None
     assert ended.code == 1 and "It serves: one, two" in ended.out
 
 
+def test_several_servers_are_asked_as_one(nlpu: Terminal) -> None:
+    with fault_server() as one, fault_server() as other, fault_server("--model", "two") as odd:
+        ended = nlpu("doctor", "--engine", f"{one},{other}")
+        assert ended.code == 0 and f"this works now, on {one},{other} (fault-1, window" in ended.out
+        ended = nlpu("doctor", "--engine", f"{one},http://127.0.0.1:9")
+        assert ended.code == 0 and "1 server of 2 cannot be reached" in ended.out
+        ended = nlpu("doctor", "--engine", f"{one},{odd}")
+        assert ended.code == 1 and "must be alike" in ended.out
+    ended = nlpu("doctor", "--engine", "http://127.0.0.1:9,http://127.0.0.1:10")
+    assert ended.code == 1 and "None of 2 is there" in ended.out
+    assert "127.0.0.1:9 (" in ended.out and "127.0.0.1:10 (" in ended.out
+
+
 def test_an_engine_of_an_extra_needs_it_and_a_model() -> None:
     no_torch = extras(['torch; extra == "transformers"'], BASE.get)
     found = _engine(replace(Settings(), engine="transformers"), False, no_torch)

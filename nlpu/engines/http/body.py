@@ -8,9 +8,7 @@ Rules
 from __future__ import annotations
 
 import json
-from typing import Any
-
-import aiohttp
+from typing import Any, Protocol
 
 MOST_LIST = 16 << 20  # bytes of a list of models; the longest known has one million
 MOST_REPLY = 64 << 20
@@ -19,7 +17,14 @@ MOST_LINE = 4 << 20  # bytes of a stream without a line's end
 BOM = b"\xef\xbb\xbf"
 
 
-async def read_most(content: aiohttp.StreamReader, most: int) -> bytes:
+class Content(Protocol):
+    """What is read in pieces."""
+
+    async def readany(self) -> bytes:
+        """The next piece; empty at the end."""
+
+
+async def read_most(content: Content, most: int) -> bytes:
     """The content, or its beginning, which is then longer than ``most``, by a chunk at most."""
     chunks, size = [], 0
     while size <= most and (chunk := await content.readany()):

@@ -238,6 +238,11 @@ class StreamReader:
         """Whether the stream has said that it ends."""
         return self._events.done
 
+    @property
+    def idle(self) -> bool:
+        """Whether what it was fed last is no part of an answer."""
+        return self._events.idle
+
     def feed(self, data: bytes) -> str:
         """The text in ``data``, together with what was left over of the bytes before it."""
         self._size += len(data)

@@ -13,7 +13,8 @@ Theory of operation
 
 Rules
 1. One attempt: no retry, no redirect, no proxy from the environment, no cookie.
-2. No deadline on ``send`` but for connecting: the scheduler owns time. ``capabilities`` has one.
+2. No deadline on ``send`` but for connecting, and for what carries nothing (``idle``): the
+   scheduler owns time. ``capabilities`` has one.
 3. A connection that did not deliver its whole answer is closed, never reused. For vLLM that is
    the sign to free the request, so cancelling is closing.
 4. ``cancel`` cancels the task that awaits ``send`` and turns it into ``Cancelled`` there; a
@@ -46,12 +47,13 @@ from typing import Any
 
 import aiohttp
 
-from nlpu.checks import ANY_TEXT, COUNT, FLAG, PATH, TEXT, check, maybe
+from nlpu.checks import ANY_TEXT, COUNT, DEADLINE, FLAG, PATH, TEXT, check, maybe
 from nlpu.engines.http import complaints, errors, hints
 from nlpu.engines.http.body import MOST_ERROR, MOST_LIST, read_most
 from nlpu.engines.http.choices import begun_by
 from nlpu.engines.http.decode import read_replies
 from nlpu.engines.http.encode import Dialect, encode, fits
+from nlpu.engines.http.idle import IDLE_S
 from nlpu.engines.http.offers import offered
 from nlpu.engines.http.probe import (
     ServerCard,
@@ -89,6 +91,7 @@ _FITS = {
     "priority": maybe(FLAG),
     "cache_salt": maybe(TEXT),
     "traces": maybe(FLAG),
+    "idle_s": DEADLINE,
 }
 _MOST_IDS = 1 << 20  # that an answer may bring along: each of several has its prompt's
 _TRACED_BY = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -106,6 +109,8 @@ class HttpEngine:
     cache_salt:    a secret by which vLLM keeps cached prompts of one label apart from another's.
     traces:        name each request's place in its run's trace (``traceparent``); by default where
                    the environment names a collector, as OpenTelemetry does.
+    idle_s:        longest time in which what comes carries nothing (heads without an end, blanks,
+                   comments); then it has failed with TimedOut.
     """
 
     def __init__(
@@ -121,6 +126,7 @@ class HttpEngine:
         priority: bool | None = None,
         cache_salt: str | None = None,
         traces: bool | None = None,
+        idle_s: float = IDLE_S,
     ) -> None:
         check("HttpEngine", locals(), _FITS)
         self._root = base_url(url)
@@ -128,7 +134,7 @@ class HttpEngine:
         self._headers = headers(api_key)
         self._model, self._key, self._tokenizer = model, api_key, tokenizer
         self._max_in_flight, self._window = max_in_flight, window
-        self._seed, self._priority = seed, priority
+        self._seed, self._priority, self._idle_s = seed, priority, idle_s
         self._salt, self._traces = cache_salt, traces
         self._session: aiohttp.ClientSession | None = None
         self._dialect: Dialect | None = None
@@ -163,7 +169,7 @@ class HttpEngine:
         self._head = self._dialect.head
         self._directory = Path(card.tokenizer) if tokens and card.tokenizer else None
         path = card.base + ("completions" if tokens else "chat/completions")
-        self._target = Target(self._opened(), self._root / path)
+        self._target = Target(self._opened(), self._root / path, self._idle_s)
         return self._told(self._dialect, card)
 
     def _spoken(self, card: ServerCard, takes: frozenset[str], programs: bool) -> Dialect:

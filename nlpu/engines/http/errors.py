@@ -32,6 +32,7 @@ import aiohttp
 
 from nlpu.engines.http import complaints
 from nlpu.engines.http.body import parsed
+from nlpu.engines.http.idle import Idle
 from nlpu.errors import (
     ConnectionLost,
     ConstraintRejected,
@@ -87,6 +88,11 @@ def from_exception(where: str, error: BaseException) -> HostError:
         )
     if isinstance(error, aiohttp.ClientResponseError):
         return NotAModelServer(f"{where} does not speak HTTP. Check host and port.")
+    if isinstance(error, Idle):
+        return TimedOut(
+            f"{where} has sent nothing of an answer for {error.seconds:g} s, only what keeps a"
+            " connection open. Look at the server's log and load, or give it longer (idle_s)."
+        )
     if isinstance(error, TimeoutError):
         return TimedOut(f"{where} did not answer in time. Look at the server's log and load.")
     return ConnectionLost(

@@ -11,6 +11,8 @@ Rules
 2. A mark of the byte order before the first line is no part of it.
 3. What follows ``[DONE]`` is not read.
 4. Lines that belong to no event are kept, up to a bound: a server may have answered without events.
+5. Empty lines, comments and fields beside the data keep a connection open and carry nothing, be it
+   that they come byte by byte.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class Events:
 
     def __init__(self) -> None:
         self.done = False
+        self.idle = True  # what it was fed last carries nothing
         self.stray = b""
         self._begun = False
         self._rest = b""
@@ -50,6 +53,7 @@ class Events:
             text, self._begun = text.removeprefix(BOM), True
         lines = _with_plain_ends(text).split(b"\n")
         self._rest = lines.pop()
+        self.idle = all(map(_carries_nothing, [*lines, self._rest]))
         if len(self._rest) > MOST_LINE:
             raise Unreadable(self._rest)
         return self._read(lines)
@@ -86,6 +90,12 @@ class Events:
                 return  # more lines may complete it
             self._data = b""
             found.append(event)
+
+
+def _carries_nothing(line: bytes) -> bool:
+    """Whether a line, or the beginning of one, is none of the data (rule 5)."""
+    line = line.strip()
+    return not line or any(line.startswith(each) or each.startswith(line) for each in _FIELDS)
 
 
 def _with_plain_ends(text: bytes) -> bytes:

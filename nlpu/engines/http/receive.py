@@ -1,27 +1,21 @@
 """Takes in what a server answers to one request: whole, or piece by piece as it comes.
 
 Rules
-1. No body is read without a cap (``body``); what comes behind the end of a stream is read only for
-   so long, that its connection can be used again.
+1. No body is read without a cap (``body``), and each piece says whether it is of the answer
+   (``idle``).
 2. What ``on_text`` raises is its own, and ends the request.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 
-import aiohttp
-
 from nlpu.engines.http import errors
-from nlpu.engines.http.body import MOST_ERROR, MOST_REPLY, read_most
+from nlpu.engines.http.body import MOST_REPLY
 from nlpu.engines.http.decode import StreamReader, has_no_pieces, read_reply
 from nlpu.engines.http.encode import Dialect
 from nlpu.engines.http.transport import Answer
 from nlpu.wire import Reply, Request
-
-_END_S = 0.2  # for the end of a connection's answer after the end of its stream
 
 
 async def received(
@@ -43,20 +37,15 @@ async def _stream(
 ) -> tuple[Reply, bool]:
     """The Reply of server-sent events, and whether anything of it was handed on."""
     told = False
-    async for data in answer.content.iter_any():
+    while data := await answer.piece():
         told |= _tell(on_text, reader.feed(data))
+        if not reader.idle:
+            answer.heard()
         if reader.done:
-            await _drain(answer.content)
+            await answer.drain()
             break
     told |= _tell(on_text, reader.end())
     return reader.finish(), told
-
-
-async def _drain(content: aiohttp.StreamReader) -> None:
-    """Read what comes behind the end of a stream, so that its connection can be used again."""
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(None if content.is_eof() else _END_S):
-            await read_most(content, MOST_ERROR)
 
 
 async def whole(dialect: Dialect, answer: Answer) -> bytes:

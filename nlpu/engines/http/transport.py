@@ -11,23 +11,30 @@ Rules
 1. A connection that did not deliver its whole answer is closed, never reused.
 2. What goes wrong is raised as a session would raise it; ``errors`` knows those.
 3. No redirect, cookie, proxy or retry; nothing here knows what a body means.
-4. An ``Answer`` must be closed; its content can be read whole or in pieces.
+4. An ``Answer`` must be closed; its content can be read whole or in pieces. Who reads it in pieces
+   tells which of them were of the answer (``idle``).
 """
 
 from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from nlpu.engines.http.body import read_most
+from nlpu.engines.http.body import MOST_ERROR, read_most
+from nlpu.engines.http.idle import IDLE_S, Watch, watched
+
+_END_S = 0.2  # for the end of a connection's answer after the end of its stream
 
 
 class Answer:
     """A status, headers and a content that may still be on its way."""
 
-    __slots__ = ("_connection", "content", "headers", "status")
+    __slots__ = ("_connection", "_watch", "content", "headers", "status")
 
     def __init__(
         self,
@@ -35,13 +42,36 @@ class Answer:
         status: int,
         headers: CIMultiDictProxy[str],
         content: aiohttp.StreamReader,
+        watch: Watch,
     ) -> None:
-        self._connection = connection
+        self._connection, self._watch = connection, watch
         self.status, self.headers, self.content = status, headers, content
 
     async def read(self, most: int) -> bytes:
         """The whole content, or a beginning of it that is longer than ``most``."""
-        return await read_most(self.content, most)
+        return await read_most(self, most)
+
+    async def readany(self) -> bytes:
+        """The next piece of a content that is read whole: blanks between its parts are nothing."""
+        data = await self.piece()
+        if not data.isspace():
+            self.heard()
+        return data
+
+    async def piece(self) -> bytes:
+        """The next piece of the content, empty at its end. Raises Idle, aiohttp.ClientError."""
+        with self._watch:
+            return await self.content.readany()
+
+    async def drain(self) -> None:
+        """Read what comes behind the end of a stream, so that its connection can be used again."""
+        with suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(None if self.content.is_eof() else _END_S):
+                await self.read(MOST_ERROR)
+
+    def heard(self) -> None:
+        """Note that the last piece was of the answer."""
+        self._watch.heard()
 
     @property
     def content_type(self) -> str:
@@ -56,9 +86,9 @@ class Answer:
 class Target:
     """Where bodies are posted to. Made inside the session's loop."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: URL) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: URL, idle_s: float = IDLE_S) -> None:
         assert session.connector is not None
-        self._connector = session.connector
+        self._connector, self._idle_s = session.connector, idle_s
         self._timeout = session.timeout
         # Never sent itself: it tells the connector where to, and has the headers of all.
         self._like = aiohttp.ClientRequest(
@@ -99,9 +129,12 @@ class Target:
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None or transport.is_closing():
             raise aiohttp.ClientConnectionResetError("closed before it was used")
+        watch = watched(transport, self._idle_s)
         protocol.set_response_params(read_until_eof=True, auto_decompress=False)
         transport.write(b"%b%d\r\n%b\r\n%b" % (self._head, len(body), line, body))
         while True:
-            head, content = await protocol.read()
+            with watch:
+                head, content = await protocol.read()
             if head.code >= 200 or head.code == 101:  # others announce that more will come
-                return Answer(connection, head.code, head.headers, content)
+                watch.heard()
+                return Answer(connection, head.code, head.headers, content, watch)

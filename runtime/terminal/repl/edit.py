@@ -20,8 +20,8 @@ from nlpu.value import peek_error
 def edits_of(on: State, what: str, text: str | None) -> Edits:
     """Another result for a value or position, or another text for an op. Raises Usage."""
     node, is_value = node_of(on, what), what in on.session.names
-    if node is not None and node.cost is not None:
-        return Edits(results={node.position: _result(on, node, text)})
+    if node is not None and node.call_cost is not None:
+        return Edits(results={node.issue_position: _result(on, node, text)})
     if not is_value and what in ops_of(on) and what != "say":  # each line is its own text
         return Edits(ops={what: _edited(on, ops_of(on)[what].text, text)})
     if node is None:
@@ -37,7 +37,7 @@ def _result(on: State, node: Node, text: str | None) -> str:
     old = text_of(node) if node.ready and peek_error(node) is None else ""
     new = _edited(on, old, text)
     try:
-        node.work.op.result.parse(new)
+        node.node_work.op.result.parse(new)
     except Malformed as error:
         raise Usage(f"not edited: {error}".replace("the reply", "the text")) from None
     return new

@@ -72,8 +72,8 @@ class Entry:
         """The calls that gave the value."""
         node = self.node
         if node is not None:
-            below = node.inner.subtree() if node.inner is not None else ()
-            yield from (call for call in (node, *below) if call.cost is not None)
+            below = node.inner_scope.subtree() if node.inner_scope is not None else ()
+            yield from (call for call in (node, *below) if call.call_cost is not None)
 
 
 def operand_name(reference: str, taken: dict[str, Any]) -> str:

@@ -31,7 +31,11 @@ _MOST_CALLS = 12  # of one program, shown in its tree
 
 def ops_of(on: State) -> dict[str, Op[Any]]:
     """The ops that can be named: of lines, of the programs there are, and those called so far."""
-    called = {node.name: node.work.op for node in nodes_of(on).values() if node.name != "say"}
+    called = {
+        node.work_name: node.node_work.op
+        for node in nodes_of(on).values()
+        if node.work_name != "say"
+    }
     return {**_defined(on.programs), **called, "say": acts.said()}
 
 
@@ -51,7 +55,7 @@ def nodes_of(on: State) -> dict[str, Node]:
     """The calls by position."""
     state = on.session.state
     nodes = state.root.subtree() if state is not None else ()
-    return {node.position: node for node in nodes if node.cost is not None}
+    return {node.issue_position: node for node in nodes if node.call_cost is not None}
 
 
 def node_of(on: State, what: str) -> Node | None:
@@ -62,15 +66,15 @@ def node_of(on: State, what: str) -> Node | None:
 
 def was_edited(node: Node) -> bool:
     """Whether its result is a person's, in this run or one that it comes from."""
-    ancestor = node.scope.run.replay.ancestor
-    return ancestor is not None and ancestor.was_edited(node.position)
+    ancestor = node.issue_scope.run.replay.ancestor
+    return ancestor is not None and ancestor.was_edited(node.issue_position)
 
 
 def text_of(node: Node) -> str:
     """The text of a call's result. Raises Usage."""
     if not node.ready or peek_error(node) is not None:
-        raise Usage(f"the call at {node.position} has no result")
-    rendered: str = node.work.op.result.render(peek_content(node))
+        raise Usage(f"the call at {node.issue_position} has no result")
+    rendered: str = node.node_work.op.result.render(peek_content(node))
     return rendered
 
 
@@ -87,7 +91,7 @@ def graph(on: State, name: str = "") -> None:
         ]
         made = [*read, *(["context"] if entry.parts else [])]
         calls = list(entry.calls())
-        kinds = ", ".join(f"{op} x{n}" for op, n in Counter(c.name for c in calls).items())
+        kinds = ", ".join(f"{op} x{n}" for op, n in Counter(c.work_name for c in calls).items())
         facts = [f"from {', '.join(made)}" if made else "", kinds, entry.error and "failed"]
         line = f"{entry.name}  {one_line(entry.line.typed, 40)}"
         tree.add(Text(cut("  ".join([line, *filter(None, facts)]), console().width - _INDENT)))
@@ -96,10 +100,10 @@ def graph(on: State, name: str = "") -> None:
 
 def _tree(entry: Entry) -> Tree:
     tree = Tree(Text(f"{entry.name}  {one_line(entry.line.typed, 60)}"))
-    calls = sorted(entry.calls(), key=lambda call: in_order(call.position))
+    calls = sorted(entry.calls(), key=lambda call: in_order(call.issue_position))
     for call in calls[:_MOST_CALLS]:
         state = "failed" if peek_error(call) is not None else one_line(str(peek_content(call)), 34)
-        line = f"{call.position}  {one_line(call.name)}  {state}"
+        line = f"{call.issue_position}  {one_line(call.work_name)}  {state}"
         tree.add(Text(cut(line, console().width - _INDENT), no_wrap=True))
     if len(calls) > _MOST_CALLS:
         tree.add(f"and {len(calls) - _MOST_CALLS} more (nlpu show)")
@@ -119,12 +123,12 @@ def inspect(on: State, what: str) -> None:
         _fact("content", str(peek_error(node) or text_of(node)))
     if node is None:
         _fact("source", "a file or text; no call made it")
-    elif node.cost is None:
-        _fact("source", f"the program at {node.position} (its calls: graph {what})")
+    elif node.call_cost is None:
+        _fact("source", f"the program at {node.issue_position} (its calls: graph {what})")
     else:
-        cost = node.cost
+        cost = node.call_cost
         how = "edited" if was_edited(node) else cost.how
-        _fact("source", f"{node.name} at {node.position}: {how}")
+        _fact("source", f"{node.work_name} at {node.issue_position}: {how}")
         cached = f" ({cost.cached_tokens} cached)" if cost.cached_tokens else ""
         tokens = f"{cost.prompt_tokens} in{cached}, {cost.completion_tokens} out"
         times = cost.again - cost.unsent
@@ -140,7 +144,7 @@ def _fact(name: str, text: str) -> None:
 
 def prompt_of(node: Node) -> str:
     """What was sent for a call, special tokens included."""
-    op, processor = node.work.op, node.scope.run.processor(node.work.op.processor)
+    op, processor = node.node_work.op, node.issue_scope.run.processor(node.node_work.op.processor)
     texts = texts_of(node)
     if not processor.capabilities.token_prompts:
         turns = processor.wire_prompt(op, texts, ())

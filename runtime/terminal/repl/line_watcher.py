@@ -201,13 +201,13 @@ def note(entry: Entry, seconds: float) -> None:
 
 def taken_s(entry: Entry) -> float | None:
     """From the first sending of a call of its own to the last answer; None if it made none."""
-    costs = [call.cost for call in entry.calls() if call.cost is not None]
+    costs = [call.call_cost for call in entry.calls() if call.call_cost is not None]
     sent = [(cost.start_s + cost.queue_s, cost.service_s) for cost in costs if cost.how == "made"]
     return max(at + took for at, took in sent) - min(at for at, _ in sent) if sent else None
 
 
 def _cost(entry: Entry, seconds: float) -> str:
-    costs = [call.cost for call in entry.calls() if call.cost is not None]
+    costs = [call.call_cost for call in entry.calls() if call.call_cost is not None]
     made = [cost for cost in costs if cost.how == "made"]
     parts = [f"{len(made)} calls"] if len(costs) != 1 else []
     if len(made) < len(costs):

@@ -261,7 +261,7 @@ class Session:
 
     def _piece(self, node: Node, piece: str) -> None:
         self.pieces += 1
-        if self._streams and node.cost is not None and node.cost.attempts == 1:
+        if self._streams and node.call_cost is not None and node.call_cost.attempts == 1:
             self.tell("text", piece)
 
 

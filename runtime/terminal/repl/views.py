@@ -111,7 +111,7 @@ def changes(on: State, before: dict[str, str], seconds: float) -> None:
 
 def ops(on: State) -> None:
     """The ops, what they take and give, and how often they were called."""
-    called = [node.name for node in nodes_of(on).values()]
+    called = [node.work_name for node in nodes_of(on).values()]
     rows = [["", "op", "calls", "gives", "instruction"]]
     for name, op in sorted(ops_of(on).items()):
         mark = "held" if name in on.gate.breakpoints else ""
@@ -154,9 +154,9 @@ def _said_tokens(on: State) -> int:
     node = next((e.node for e in reversed(on.session.entries) if e.line.verb == "say"), None)
     if node is None:
         return 0
-    op = node.work.op
+    op = node.node_work.op
     texts = texts_of(node)
-    count = node.scope.run.processor(op.processor).count
+    count = node.issue_scope.run.processor(op.processor).count
     named = (
         text for place, text in zip(op.operands, texts, strict=True) if place.name != "context"
     )

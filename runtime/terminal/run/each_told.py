@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlpu.errors import BudgetExceeded, NlpuError, Usage
-from nlpu.printing import figure, one_line
+from nlpu.printing import counted, figure, one_line
 from nlpu.runtime.terminal.output import said, say, say_error, write_json
 from nlpu.runtime.terminal.run.each_shown import cost_of
 
@@ -65,6 +65,11 @@ def tell(ended: Ended, batch: Steps, seconds: float, as_json: bool) -> int:
     parts += [f"{counts.known:,} of them before"] if counts.known else []
     of = "" if ended.total is None else f" of {ended.total:,}"
     say(f"batch {ended.name}{of}: {', '.join(parts)}; {cost_of(counts.cost)}; {figure(seconds)} s")
+    if counts.lost.calls:
+        say(
+            f"beside these the answers of {counted(counts.lost.calls, 'attempt')} were lost; what "
+            f"they may have taken counts against a budget: {figure(counts.lost.nlops)} nlops"
+        )
     if error is not None and not isinstance(error, Usage):
         larger = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""
         part = Path(f"{ended.out}.part")
@@ -92,6 +97,7 @@ def _object(ended: Ended, batch: Steps, seconds: float) -> dict[str, Any]:
         "needs_person": counts.needs_person,
         "known": counts.known,
         "cost": {name: round(each, 9) for name, each in counts.cost._asdict().items()},
+        "lost": {name: round(each, 9) for name, each in counts.lost._asdict().items()},
         "seconds": round(seconds, 3),
         "out": ended.out,
         "failures": ended.failures,

@@ -71,9 +71,9 @@ def _requests(record: Record, computer: Computer, run: Run) -> dict[str, dict[st
 
     state, found = state_of(run), {}
     ops = {
-        node.position: node.work.op
+        node.issue_position: node.node_work.op
         for node in state.root.subtree()
-        if isinstance(node, Node) and node.position in record.past.calls
+        if isinstance(node, Node) and node.issue_position in record.past.calls
     }
     for call in calls_of(record):
         if not call.made or not call.cost.completion_tokens:

@@ -94,9 +94,9 @@ def _replayed(record: Record) -> Shape:
         processor = next(iter(computer.processors.values()))
         speaking = processor.speaking(state_of(run).convention)
         ops = {  # of the nodes that hold them; the graph only names them
-            node.position: node.work.op
+            node.issue_position: node.node_work.op
             for node in state_of(run).root.subtree()
-            if isinstance(node, Node) and node.position in record.past.calls
+            if isinstance(node, Node) and node.issue_position in record.past.calls
         }
         return Shape(run.graph, _layouts(record, speaking, ops))
 
@@ -141,7 +141,7 @@ def replayed(
                 ends.pop_all()
             raise
         known = record.past.calls
-        there = {node.position for node in state_of(run).root.subtree()}
+        there = {node.issue_position for node in state_of(run).root.subtree()}
         if not known.keys() <= there:
             met = len(known.keys() & there)
             raise ProgramError(f"its replay met {met} of {len(known)} calls")

@@ -76,7 +76,7 @@ def show_labels(record: Record, every: bool, as_json: bool) -> None:
 
 def _told(computer: Computer, run: Run, arguments: dict[str, Any]) -> dict[str, Any]:
 
-    nodes = sorted(state_of(run).root.subtree(), key=lambda node: in_order(node.position))
+    nodes = sorted(state_of(run).root.subtree(), key=lambda node: in_order(node.issue_position))
     refused = [
         _refusal(node, error.call)
         for node in nodes
@@ -87,7 +87,7 @@ def _told(computer: Computer, run: Run, arguments: dict[str, Any]) -> dict[str, 
 
 
 def _facts(node: Node) -> dict[str, str]:
-    return {"position": node.position, "op": node.name, "label": str(peek_label(node))}
+    return {"position": node.issue_position, "op": node.work_name, "label": str(peek_label(node))}
 
 
 def _refusal(node: Node, call: Any) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _refusal(node: Node, call: Any) -> dict[str, Any]:
 
 def _given(node: Node, argument: str | None) -> list[Arc]:
     """What a refused call has from an argument, or from its scope."""
-    given = None if argument is None else node.operands[node.work.names.index(argument)]
+    given = None if argument is None else node.work_operands[node.node_work.names.index(argument)]
     arcs = [_taken(given, repr(argument))] if isinstance(given, Value) else []
     return arcs or [_issued(node)]
 
@@ -133,13 +133,13 @@ def _into(place: Node | Sighted, breaks: Breaks) -> Iterator[Arc]:
     """Where a label that breaks the rule came from."""
     if isinstance(place, Node):
         yield from _read(place, breaks)
-        if isinstance(place.work, Drive) and breaks(place.work.driver.brings):
+        if isinstance(place.node_work, Drive) and breaks(place.node_work.driver.brings):
             yield Arc(None, "brings it")
         if _is_set(place, breaks):
             yield Arc(None, "is made of a text that --set gave")
-        if place.inner is not None and breaks(place.inner.label):
-            yield Arc(Sighted(place.inner, place.inner.issued), "is made in it")
-        if breaks(place.scope.label):
+        if place.inner_scope is not None and breaks(place.inner_scope.label):
+            yield Arc(Sighted(place.inner_scope, place.inner_scope.issued), "is made in it")
+        if breaks(place.issue_scope.label):
             yield _issued(place)
         return
     scope, issued = place
@@ -148,36 +148,38 @@ def _into(place: Node | Sighted, breaks: Breaks) -> Iterator[Arc]:
             what = "saw it" if sight.node is not None else "saw something of that label"
             how = "grew from it" if scope.name in _GROWN else f"{what} at {sight.line}"
             yield Arc(sight.node, how)
-    grown = [node for node in scope.parent.nodes if node.inner is scope] if scope.parent else []
+    grown = (
+        [node for node in scope.parent.nodes if node.inner_scope is scope] if scope.parent else []
+    )
     yield from (_issued(node)._replace(how="began after that") for node in grown)
 
 
 def _is_set(node: Node, breaks: Breaks) -> bool:
     """Whether its result, or its op's text, is an edit that nobody vouches for."""
-    ancestor = node.scope.run.replay.ancestor
+    ancestor = node.issue_scope.run.replay.ancestor
     if ancestor is None:
         return False
-    edited = ancestor.was_edited(node.position)
-    label = ancestor.edits.label(node.position) if edited else USER
-    return breaks(label) or breaks(label_of_text(ancestor, node.work))
+    edited = ancestor.was_edited(node.issue_position)
+    label = ancestor.edits.label(node.issue_position) if edited else USER
+    return breaks(label) or breaks(label_of_text(ancestor, node.node_work))
 
 
 def _issued(node: Node) -> Arc:
-    return Arc(Sighted(node.scope, node.ordinal), "is issued after that")
+    return Arc(Sighted(node.issue_scope, node.issue_ordinal), "is issued after that")
 
 
 def _read(node: Node, breaks: Breaks) -> Iterator[Arc]:
     """What a node reads."""
-    work, names = node.work, tuple[str, ...]()
+    work, names = node.node_work, tuple[str, ...]()
     if isinstance(work, Call):
         names = tuple(repr(place.name) for place in work.op.operands)
     elif isinstance(work, Drive):
         names = tuple(map(repr, work.names))
-    for name, operand in zip_longest(names, node.operands, fillvalue="a part"):
+    for name, operand in zip_longest(names, node.work_operands, fillvalue="a part"):
         for value in operand if type(operand) is list else (operand,):
             if isinstance(value, Value) and breaks(peek_label(value)):
-                if node.scope.name in _GROWN and not isinstance(value, Node):
-                    yield Arc(Sighted(node.scope, 0), f"reads a part of it as {name}")
+                if node.issue_scope.name in _GROWN and not isinstance(value, Node):
+                    yield Arc(Sighted(node.issue_scope, 0), f"reads a part of it as {name}")
                 else:
                     yield _taken(value, name)
 

@@ -24,7 +24,7 @@ from nlpu.errors import (
     Unauthorized,
     Unreachable,
 )
-from nlpu.testing import Scripted
+from nlpu.testing import FakeClock, Scripted
 from nlpu.wire import Capabilities, Message, Reply, Request
 
 __all__ = ["servers"]  # a fixture
@@ -259,13 +259,58 @@ def test_a_lost_answer_is_the_schedulers_and_goes_to_nobody_else() -> None:
     asyncio.run(test())
 
 
+def test_who_lost_an_answer_is_left_alone_until_it_has_cooled() -> None:
+    """Then it is asked what it is, and has its turn again."""
+
+    async def test() -> None:
+        one, other = Named("one"), Named("other")
+
+        def lose() -> None:
+            raise ConnectionLost("it broke")
+
+        one.during = lose
+        engine = Replicas([one, other])
+        await engine.capabilities()
+        with pytest.raises(ConnectionLost):
+            await engine.send(asking())
+        one.during = lambda: None
+        assert [(await engine.send(asking(n))).text for n in range(4)] == ["other"] * 4
+        assert (one.asked, one.opened) == (1, 1)
+        clock.now_s += COOL_S / 2
+        assert (await engine.send(requested(id="r8", prompt=(1,), max_tokens=9))).text == "other"
+        clock.now_s += COOL_S
+        assert (await engine.send(requested(id="r9", prompt=(2,), max_tokens=9))).text == "one"
+        assert (one.asked, one.opened) == (2, 2)
+
+    clock = FakeClock()  # which stands still, since nobody waits
+    with asyncio.Runner(loop_factory=clock.new_loop) as runner:
+        runner.run(test())
+
+
 def test_where_nobody_is_there_that_is_told() -> None:
     async def test() -> None:
         engine = Replicas([Named("a", there=False), Named("b", there=False)])
-        with pytest.raises(Unreachable, match="a is not there"):
+        with pytest.raises(Unreachable, match="a is not there b is not there"):
             await engine.capabilities()
+        late = Replicas([there := Named("a"), Named("b", there=False)])
+        await late.capabilities()
+        there.there = False
+        with pytest.raises(Unreachable, match="a is not there b is not there") as caught:
+            await late.send(asking())
+        assert caught.value.transient
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("given", [{"one": 9, "other": 10}, {"main": [9, 10]}])
+def test_all_that_cannot_be_reached_are_named(given: dict[str, Any]) -> None:
+    url = "http://127.0.0.1:{}".format
+    engines = {n: [*map(url, p)] if isinstance(p, list) else url(p) for n, p in given.items()}
+    with pytest.raises(Unreachable) as caught, Computer(engines) as computer:
+        computer.processors  # noqa: B018
+    said = str(caught.value)
+    assert said.startswith("None of 2 is there.") and ":9 (" in said and ":10 (" in said
+    assert all(f"the processor {name!r}" in said for name in given) or len(given) == 1
 
 
 @pytest.mark.parametrize("death", ["restart", "refused", "engine_dead"])

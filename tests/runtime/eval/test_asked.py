@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import chdir
 from math import inf, nan
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import Doomed, computer, execute, finish, resumed
+from kit import Doomed, computer, execute, finish, resumed, shorten
 
 from nlpu import (
     Budget,
@@ -29,12 +30,21 @@ from nlpu import (
     op,
     spawn,
 )
-from nlpu.errors import BadOp, BadOperand, BudgetExceeded, ConnectionLost, NlpuError, Usage
+from nlpu.errors import (
+    BadOp,
+    BadOperand,
+    BudgetExceeded,
+    ConnectionLost,
+    NlpuError,
+    Usage,
+    root_of,
+)
 from nlpu.eval.bounds import NotMeasured, OutOfReach, TooFewCases
 from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet
 from nlpu.eval.votes import Ahead, chances_of, draws_ahead
 from nlpu.label import USER
 from nlpu.ops.op import Op
+from nlpu.runtime import Run
 from nlpu.runtime.eval.planning import digest_of, reliable
 from nlpu.runtime.journal.edits import Edits
 from nlpu.testing.scripted import Seen
@@ -286,6 +296,52 @@ def test_a_run_that_goes_on_keeps_its_choice(tmp_path: Path, change: str) -> Non
     (was,), (now,) = run.receipt.chosen, again.receipt.chosen
     assert was == now and len(now.sheet) == 32 and now.ahead > 1
     assert len(after.seen) == len(engine.seen) - 4  # the draws that were journaled are kept
+
+
+CHANGES: dict[str, Callable[[Path], Any]] = {  # of a folder of sheets
+    "gone": lambda sheets: (sheets / "colour.json").unlink(),
+    "other": lambda sheets: measured(sheets / "colour.json", 1.0),
+    "one more": lambda sheets: measured(sheets / "a.json", 1.0),
+    "moved": lambda sheets: sheets.rename(sheets.with_name("others")),
+    "same": lambda sheets: None,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("life", ["first", "later"])
+def test_what_is_planned_later_is_planned_from_what_the_run_began_with(
+    tmp_path: Path, change: str, life: str
+) -> None:
+    """Killed before its plan, or slow to come to it; meanwhile the sheet says something else."""
+    runs, grave, sheets = tmp_path / "runs", tmp_path / "grave", tmp_path / "sheets"
+    sheets.mkdir()
+    measured(sheets / "colour.json", 0.7)
+
+    def program() -> Any:
+        said = shorten("a plain call").value
+        if life == "first":
+            CHANGES[change](sheets)
+        return said, colour("a", reliability=0.9).value
+
+    def later(**options: Any) -> Run:
+        there = tmp_path / "others" if change == "moved" else sheets
+        with computer("red", run_dir=grave, sheets=there) as machine:
+            return finish(machine.resume(run.name, program, **options))
+
+    run = execute(program, engine=Doomed("red", runs, grave, 1), run_dir=runs, sheets=sheets)
+    if life == "later":
+        assert run.error is None
+        CHANGES[change](sheets)
+        run = later()
+    if change == "same" or (life, change) == ("later", "moved"):
+        assert run.result == ("red", "red") and run.receipt.chosen[0].recipe != "colour"
+        return
+    assert isinstance(root_of(run.error), Usage)
+    assert "the datasheets have changed since the run began" in str(run.error)
+    assert {"one more": "a.json"}.get(change, "colour.json") in str(run.error)
+    if (life, change) == ("later", "other"):
+        anyhow = later(changed=True)
+        assert anyhow.result == ("red", "red") and anyhow.receipt.chosen[0].recipe == "colour"
 
 
 @pytest.mark.parametrize("at", range(1, 9))

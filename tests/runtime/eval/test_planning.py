@@ -283,6 +283,9 @@ def test_a_sheet_tells_only_what_was_drawn(tmp_path: Path) -> None:
         (lambda: reliable(colour, 0.9, tmp_path / "none.json"), "cannot be read"),
     ):
         assert says in str(execute(plan, engine="red").error)
+    whole = sheet_in(path)
+    path.write_text(path.read_text(), encoding="utf-8-sig")  # as editors on Windows do
+    assert sheet_in(path) == whole
     path.write_text("[1]")
     with pytest.raises(Usage, match="is no datasheet"):
         sheet_in(path)

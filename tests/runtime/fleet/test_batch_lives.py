@@ -80,7 +80,11 @@ class World:
 
 
 class Life(NamedTuple):
-    """One life of the batch: its faults, how it ends, and whether a kill lost what it kept."""
+    """One life of the batch: its faults, how it ends, and whether a kill lost what it kept.
+
+    alone: inputs whose failed runs somebody goes on with alone afterwards.
+    healed: with better luck.
+    """
 
     malformed: str
     gone: str
@@ -88,6 +92,8 @@ class Life(NamedTuple):
     calls: int  # that it may make
     leave_after: int  # items
     killed: bool
+    alone: str = ""
+    healed: bool = False
 
 
 FAULTY = st.sampled_from(["", "a", "b", "ab", "abc"])
@@ -98,6 +104,8 @@ LIVES = st.builds(
     st.booleans(),
     st.integers(0, 9),
     st.sampled_from([1, 2, 9]),
+    st.booleans(),
+    FAULTY,
     st.booleans(),
 )
 
@@ -131,6 +139,12 @@ def lived(world: World, folder: str, life: Life) -> list[Item]:
             db.execute(
                 "DELETE FROM main.item WHERE (run, took) NOT IN (SELECT run, took FROM before.item)"
             )
+    if life.healed:
+        world.malformed = world.gone = ""
+    for item in items:
+        if item.status == "failed" and INPUTS[item.index] in life.alone:
+            with computer(world.engine, folder) as machine:
+                machine.resume(item.run, numbered, INPUTS[item.index]).wait()
     return items
 
 
@@ -158,6 +172,24 @@ def test_a_retry_that_was_stopped_goes_on_with_its_own_run(tmp_path: Path) -> No
     lived(world, str(tmp_path), Life("", "", True, 1, 9, killed=False))  # the first of two calls
     first, *_ = lived(world, str(tmp_path), LAST)
     assert first.run == "x.4" and first.cost.calls == 5 and not world.again
+
+
+@pytest.mark.parametrize("calls", [99, 2], ids=["done", "stopped"])
+def test_what_was_gone_on_with_alone_is_taken_up_by_the_same_batch(
+    tmp_path: Path, calls: int
+) -> None:
+    world = World()
+    items = lived(world, str(tmp_path), Life("", "b", False, 99, 9, killed=False))
+    assert [item.status for item in items] == ["done", "failed", "done"]
+    world.gone = ""
+    with computer(world.engine, tmp_path) as machine:
+        alone = machine.resume(items[1].run, numbered, "b", budget=Budget(calls=calls)).wait()
+    assert alone.status == ("done" if calls == 99 else "stopped")
+    sent = len(world.engine.seen)
+    again = lived(world, str(tmp_path), Life("", "", False, 99, 9, killed=False))
+    assert [item.result for item in again] == ["a7", "b7", "c7"] and again[1].run == items[1].run
+    assert len(world.engine.seen) - sent == (calls == 2) and not world.again
+    assert again[1].cost.calls == 2 and lived(world, str(tmp_path), LAST) == again
 
 
 # -- other runs in its journal -------------------------------------------------------------------

@@ -191,7 +191,7 @@ def test_not_covered_which_label_a_nested_program_has_and_whether_a_map_has_grow
 
     def grows() -> Any:
         many: Any = echo.map(lift(lambda text: [text])(echo(BAD)))
-        known = many.items is not None
+        known = many.grown_items is not None
         str(echo("time passes"))
         return echo(f"{known}")
 

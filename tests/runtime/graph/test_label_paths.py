@@ -454,7 +454,7 @@ def test_what_failed_before_a_race_was_won_is_in_its_label(tmp_path: File) -> No
         with Computer(Scripted(slow), clock=FakeClock(), run_dir=tmp_path) as machine:
             run = finish(begin(machine))
             nodes = state_of(run).root.subtree()
-            return run.name, [node._label for node in nodes if node.name == "first"]
+            return run.name, [node._label for node in nodes if node.work_name == "first"]
 
     name, found = labels(lambda machine: machine.start(lambda: [value for value, _ in race()]))
     again = labels(lambda m: m.resume(name, lambda: [value for value, _ in race()], replay=True))[1]

@@ -53,11 +53,13 @@ class Life:
         with computer(**settings) as machine:
             self.run = finish(begin(machine, everything))
             nodes = list(state_of(self.run).root.subtree())
-        untimed = [n for n in nodes if n.ready and n.name != "first"]  # what comes first is timing
-        self.labels: dict[str, Label] = {n.position: n._label for n in untimed}
-        self.texts = {n.position: n._content for n in nodes if n.name in ("echo", "merge")}
-        made = [n for n in nodes if n.cost is not None and n.cost.how == "made"]
-        self.made = {node.position for node in made if node._content is not None}
+        # what comes first is timing
+        untimed = [n for n in nodes if n.ready and n.work_name != "first"]
+        self.labels: dict[str, Label] = {n.issue_position: n._label for n in untimed}
+        said = [n for n in nodes if n.work_name in ("echo", "merge")]
+        self.texts = {n.issue_position: n._content for n in said}
+        made = [n for n in nodes if n.call_cost is not None and n.call_cost.how == "made"]
+        self.made = {node.issue_position for node in made if node._content is not None}
 
     def check(self, first: Life | None = None) -> None:
         assert len(self.claims) >= CASES, self.run.error

@@ -134,9 +134,9 @@ def test_nor_is_its_repr_shown_there() -> None:
 def test_nor_how_many_elements_it_has() -> None:
     def program() -> Any:
         many = echo.map(lift(list)(there()))
-        while many.grown is None:  # type: ignore[attr-defined]
+        while many.grown_values is None:  # type: ignore[attr-defined]
             str(echo(f"time passes {many.ready}"))
-        for look in (many.each, lambda: many.items):  # type: ignore[attr-defined]
+        for look in (many.each, lambda: many.grown_items):  # type: ignore[attr-defined]
             with pytest.raises(NotInRun):
                 on_a_thread(lambda look=look: look() and "")  # type: ignore[misc]
         return str(current().label)

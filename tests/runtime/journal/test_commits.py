@@ -155,9 +155,9 @@ def test_an_async_program_issues_on_what_is_not_durable_yet() -> None:
     async def program() -> Any:
         parts = echo.map(["x", "y"])
         await asyncio.sleep(0.06)  # the answers are there, and their commit is under way
-        assert [each._content for each in parts.items] == ["x", "y"]  # type: ignore[attr-defined]
+        assert [each._content for each in parts.grown_items] == ["x", "y"]  # type: ignore[attr-defined]
         assert not parts.ready and rows_of(there, "result") == []
-        return await shorten.reduce(parts), await echo(parts.items[0])  # type: ignore[attr-defined]
+        return await shorten.reduce(parts), await echo(parts.grown_items[0])  # type: ignore[attr-defined]
 
     with begun(slow(0.001), Watched(there)) as machine:
         run = finish(machine.start(program))

@@ -138,7 +138,7 @@ def test_each_count_of_a_reply_reaches_row_and_receipt(name: str, tmp_path: Path
     ]
     assert getattr(run.receipt.by_op[0], name) == getattr(run.receipt.by_part[0], name) == 14
     met = resumed(tmp_path, run, lambda: echo.map(["a", "b"]), replay=True)
-    assert [node.cost for node in state_of(met).root.subtree() if node.cost] == [
+    assert [node.call_cost for node in state_of(met).root.subtree() if node.call_cost] == [
         Cost(**{name: 7}, attempts=1, how="reused")
     ] * 2
 

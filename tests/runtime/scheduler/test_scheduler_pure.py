@@ -93,7 +93,8 @@ class Table:
         """A call that is not ready yet."""
         node = Node(self.scope, Call(op), reads or (text,))
         self.seq += 1
-        node.seq, node.texts, node.key = self.seq, (text,), f"{op.name} {text}".encode()
+        node.issue_seq, node.operand_texts = self.seq, (text,)
+        node.call_key = f"{op.name} {text}".encode()
         self.scheduler.issued(node)
         return node
 
@@ -123,24 +124,25 @@ class Table:
         for event in events:
             match event:
                 case Done(node, decoded, _):
-                    node.settled(decoded.content, None, USER)
+                    node.take_outcome(decoded.content, None, USER)
                 case Failed(node, error, _):
-                    node.settled(None, error, USER)
-                case Follows(leader, sharer) if sharer.stage is not Stage.SETTLED:
-                    sharer.settled(leader._content, leader._error, USER)
+                    node.take_outcome(None, error, USER)
+                case Follows(leader, sharer) if sharer.work_stage is not Stage.SETTLED:
+                    sharer.take_outcome(leader._content, leader._error, USER)
         return events
 
     def cancel(self, node: Node) -> list[Any]:
         """What comes of it that nothing needs a call any more."""
         self.scheduler.cancel(node)
         events = self.told()
-        if node.stage is not Stage.SETTLED:
-            node.settled(None, Cancelled("not needed"), USER)
+        if node.work_stage is not Stage.SETTLED:
+            node.take_outcome(None, Cancelled("not needed"), USER)
         return events
 
 
 def texts(attempts: list[Attempt]) -> list[str]:
-    return [attempt.node.texts[0] for attempt in attempts if attempt.node.texts is not None]
+    texts = [attempt.node.operand_texts for attempt in attempts]
+    return [each[0] for each in texts if each is not None]
 
 
 def kinds(events: list[Any]) -> list[type]:
@@ -157,7 +159,8 @@ def test_what_the_longest_path_waits_for_goes_first() -> None:
     table.issue("last", table.issue("middle", first))
     (attempt,) = table.schedule()
     assert attempt.node is first
-    assert attempt.request.priority == -first.rank == -3 * first.estimate  # for the server
+    # for the server
+    assert attempt.request.priority == -first.call_rank == -3 * first.estimated_tokens
     assert table.schedule() == []  # there is no room
     assert table.counts.in_flight == table.counts.waiting == 1
 
@@ -172,7 +175,7 @@ def test_a_rank_that_rises_moves_a_call_that_is_queued() -> None:
     assert table.schedule() == []
     table.update(busy, "x")
     assert texts(table.schedule()) == ["late"]
-    assert early.stage is Stage.READY
+    assert early.work_stage is Stage.READY
 
 
 def test_a_call_whose_prompt_cannot_be_made_fails_alone() -> None:
@@ -259,8 +262,8 @@ def test_a_sharer_inherits_what_is_under_way() -> None:
     (attempt,) = table.schedule()
     table.told()
     assert table.cancel(leader) == []  # nothing is to be stopped
-    assert attempt.node is heir and heir.stage is Stage.SENT
-    assert (heir.cost.attempts, leader.cost.how) == (1, "shared")
+    assert attempt.node is heir and heir.work_stage is Stage.SENT
+    assert (heir.call_cost.attempts, leader.call_cost.how) == (1, "shared")
     assert table.scheduler.leader(heir) is heir
     assert [event.node for event in table.update(attempt, "said")] == [heir]
 
@@ -284,7 +287,7 @@ def test_what_is_cancelled_before_it_began_costs_nothing() -> None:
     table.cancel(node)
     assert table.update(attempts[0], Cancelled("never sent")) == []
     assert (table.ledger.spent, table.ledger.reserved) == (Amount(0), Amount(0))
-    assert table.counts.attempts == table.counts.in_flight == node.cost.attempts == 0
+    assert table.counts.attempts == table.counts.in_flight == node.call_cost.attempts == 0
 
 
 def test_a_queued_call_is_cancelled_and_never_sent() -> None:
@@ -391,7 +394,7 @@ def test_what_was_in_flight_at_two_deaths_is_quarantined_and_its_company_goes_on
                 table.scheduler.retry(event.node, event.queue)
 
     for _ in range(40):
-        if poison.stage is good.stage is Stage.SETTLED:
+        if poison.work_stage is good.work_stage is Stage.SETTLED:
             break
         table.now += 1.0
         together = table.schedule()
@@ -448,7 +451,7 @@ def test_a_reply_that_is_no_result_is_asked_again_with_what_is_wrong() -> None:
     table.told()
     (again,) = table.update(attempt, "many")
     assert isinstance(again, AskedAgain) and again.invalid.text == "many"
-    assert node.stage is Stage.READY
+    assert node.work_stage is Stage.READY
     (second,) = table.schedule()
     table.told()
     assert len(second.request.prompt) > len(attempt.request.prompt)

@@ -155,7 +155,7 @@ LOSS, REFUSAL = e.ConnectionLost("lost"), e.Unreachable("refused")
 
 
 def node(seq: int) -> Any:
-    return SimpleNamespace(seq=seq)
+    return SimpleNamespace(issue_seq=seq)
 
 
 def test_what_is_sent_to_a_dying_server_is_not_to_blame() -> None:
