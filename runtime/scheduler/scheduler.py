@@ -32,7 +32,7 @@ from heapq import heappop, heappush
 from math import inf
 from random import Random
 
-from nlpu.engines.origin import origin_of
+from nlpu.engines.origin import OriginOf, origin_of
 from nlpu.errors import HostError, NlpuError, described
 from nlpu.ops.op import Call
 from nlpu.processor import Processor
@@ -246,7 +246,7 @@ class Scheduler(Board):
             constraint=op.result.constraint,
             priority=-node.call_rank,
             probabilities=op.result.probabilities,
-            origin=lambda: origin_of(node),
+            origin=OriginOf(origin_of, node),
         )
         attempt = queue.attempts[seq] = Attempt(node, request, queue, run, most)
         queue.alone = alone

@@ -155,6 +155,9 @@ OBJECTS: dict[str, Callable[[Path], Any]] = {
     "FakeClock(at 0 s)": lambda tmp: FakeClock(),
     "Files(read=read_file, list=list_files, ": drivers.files,
     "Forecast(calls 1 (1 to 1), nlops ": foreseen,
+    "Fleet(letters, 2 workers: not begun)": lambda tmp: nlpu.Fleet(
+        told, [], store=f"postgresql://ann:{SECRET}@127.0.0.1/runs", name="letters"
+    ),
     "ForcedWait(line='test_printing.py:": lambda tmp: receipt(tmp).forced[0],
     "Found(number=4, page=Page(talk 150-205, untrusted: 'Bob: My bro": found,
     "Gate(stopped, 0 held, breaks at a, b)": lambda tmp: Gate(["a", "b"], stopped=True),

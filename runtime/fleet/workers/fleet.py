@@ -29,6 +29,7 @@ from nlpu.errors import (
     Usage,
     failure_of,
 )
+from nlpu.printing import counted
 from nlpu.runtime.fleet.items import Item
 from nlpu.runtime.fleet.outcomes import known
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan
@@ -77,6 +78,15 @@ class Crew:
         self._given: set[int] = set()  # of later inputs, where the order is theirs
         self._tend_s, self._begun = 0.0, False
         self._end_s = inf
+
+    def __repr__(self) -> str:
+        failed = f", {self.counts.failed} of them failed" if self.counts.failed else ""
+        of = (
+            f"{self.counts.ended:,} of {self._total:,} inputs have ended"
+            if self._begun
+            else "not begun"
+        )
+        return f"Fleet({self._plan.name}, {counted(self._workers, 'worker')}: {of}{failed})"
 
     @property
     def desk(self) -> Desk:
