@@ -17,12 +17,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, get_args, get_type_hints
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
 from nlpu.errors import ProgramError, described, failure_of
 from nlpu.label import UNTRUSTED
+from nlpu.printing import cut
 from nlpu.runtime.fleet.former import Unfinished
 from nlpu.runtime.fleet.items import UNKEPT, Item, Kept, side_of
 from nlpu.runtime.fleet.plan import Begun
@@ -31,7 +35,9 @@ from nlpu.runtime.handle import Run, state_of
 from nlpu.runtime.journal.header import result_text
 from nlpu.types.json_text import readable
 from nlpu.types.result import adapter
+from nlpu.value import Value
 
+_MOST_SHOWN = 80  # characters of a result
 _OPEN: tuple[Any, ...] = (Any, object, dict, list, tuple, set)  # of what, they do not say
 
 
@@ -106,7 +112,7 @@ def _held(text: str, content: Any, program: Callable[..., Any]) -> Any:
         raise ProgramError(_unkept(*_odd(content)))
     again = _content(text, program)
     try:
-        annotation = get_type_hints(program)["return"]
+        annotation = _annotation(program)
     except Exception:  # there is none, or it can be anything
         return again
     if _is_open(annotation) or _is_same(content, again, text):
@@ -114,7 +120,8 @@ def _held(text: str, content: Any, program: Callable[..., Any]) -> Any:
     with suppress(Exception):  # of the annotation's validators: it is not as it says
         if _is_same(adapter(annotation).validate_python(content), again, text):
             return again
-    raise ProgramError(_unkept(f"its JSON, {text:.80}, is read as another value"))
+    refused = _unkept("it is read as another value than it was")
+    raise ProgramError(f"{refused}. It is: {cut(text, _MOST_SHOWN)}")
 
 
 def _unkept(why: str, where: str = "") -> str:
@@ -158,5 +165,20 @@ def _is_same(was: Any, now: Any, text: str) -> bool:
 def _content(text: str, program: Callable[..., Any]) -> Any:
     """A result from its JSON, of the type that the program says it gives."""
     with suppress(Exception):  # an annotation can be anything, and any type may refuse
-        return adapter(get_type_hints(program)["return"]).validate_json(text)
+        return adapter(_annotation(program)).validate_json(text)
     return json.loads(text)
+
+
+def _annotation(program: Callable[..., Any]) -> Any:
+    """What a program says it gives; a run's result has contents where that has Values."""
+    return _of_contents(get_type_hints(program)["return"])
+
+
+def _of_contents(annotation: Any) -> Any:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if annotation is Value or origin is Value:
+        return _of_contents(parts[0]) if parts else Any
+    inner = tuple(map(_of_contents, parts))
+    if inner == parts:
+        return annotation
+    return reduce(or_, inner) if origin in (Union, UnionType) else origin[inner]

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from nlpu import FakeClock, ProgramError
+from nlpu import FakeClock, ProgramError, Value
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.fleet.items import Item
 from nlpu.testing.scripted import Scripted
@@ -67,6 +67,10 @@ KEPT = [
     (Picture(raw=b"ab"), None, {"raw": "ab", "seen": "2020-01-01"}),
     (Picture(raw=b"ab"), Picture, Picture(raw=b"ab")),
     (MANY, tuple[int, set[str], Colour, bytes], MANY),
+    (Value(Picture(raw=b"ab")), Value[Picture], Picture(raw=b"ab")),
+    ((Value(b"ab"), 1), tuple[Value[bytes], int], (b"ab", 1)),
+    ([Value(date(2020, 1, 1))], list[Value[date] | None], [date(2020, 1, 1)]),
+    (Value((1, 2)), Value, [1, 2]),
     ((1, 2), list[int], [1, 2]),
     ({1: (1, date(2020, 1, 1))}, dict[int, Any], {1: [1, "2020-01-01"]}),
     ([math.inf, -math.inf], None, [math.inf, -math.inf]),
@@ -103,6 +107,12 @@ def test_a_result_that_would_be_another_fails_its_item(
     for item in (one, two):
         with pytest.raises(ProgramError, match=why):
             _ = item.result
+
+
+def test_a_result_that_is_long_is_told_apart_from_the_sentence_and_cut(tmp_path: Path) -> None:
+    long = Picture(raw=b"a" * 500, secret=3)
+    one, _ = lives(giving(long, Picture), tmp_path)
+    assert one.why[1].endswith(f'. It is: {{"raw":"{"a" * 71}…')
 
 
 def test_a_batch_without_a_name_keeps_nothing_and_gives_what_there_is() -> None:
