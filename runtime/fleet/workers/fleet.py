@@ -36,8 +36,8 @@ from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan
 from nlpu.runtime.fleet.share import total
 from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of, receipt_of
 from nlpu.runtime.fleet.workers.keeper import Hands, Keeper
-from nlpu.runtime.fleet.workers.sealed import mark, seal
-from nlpu.runtime.journal.header import LIMITS
+from nlpu.runtime.fleet.workers.sealed import check_same, mark, seal
+from nlpu.runtime.journal.header import LIMITS, source_digest
 from nlpu.runtime.journal.where import Database
 from nlpu.value import inside
 
@@ -131,11 +131,17 @@ class Crew:
             raise
 
     def _check_same(self) -> None:
-        """Raises Usage for another program under the batch's name."""
+        """Raises Usage for another program under the batch's name, or one that has changed."""
         before, now = self.desk.facts(), self._facts["header"]["program"]
         was = before.get("header", {}).get("program", now)
         if was != now:
             raise Usage(f"the batch {self._plan.name} is of another program, {was}; name another")
+        if not self._plan.changed:  # all may be done, and no worker come that would notice
+            check_same(before, self._source(), self._plan.name)
+
+    def _source(self) -> dict[str, str]:
+        """What the program is now, as workers note it."""
+        return {"source": source_digest(self._program)}
 
     @property
     def receipt(self) -> Receipt:
@@ -158,6 +164,7 @@ class Crew:
         at_once = plan.at_once and max(1, plan.at_once // self._workers)
         desk.note(
             **self._facts,
+            **self._source(),
             own=mark(self._facts),
             budget=budget,
             at_once=at_once,

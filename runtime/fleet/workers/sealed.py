@@ -3,6 +3,7 @@
 Rules
 1. Who can write the database could name another program or server there. So a worker is told the
    digest by whoever begins it; who comes by himself checks the mark of this user (``journal.own``).
+2. A batch goes on with the program and the model that it was begun with, or says so.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from nlpu.errors import NeedsPerson, Usage
 from nlpu.runtime.journal.own import MARK, marked
 
 _SAYS: Final = ("header", "engine", "model", "price", "system", "convention", "sheets")
+_CHANGES: Final = {
+    "source": "the program of the batch {stem} has changed since it began",
+    "processors": "the batch {stem} was begun on another model",
+}
 
 
 def _said(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,3 +54,14 @@ def check(facts: Mapping[str, Any], given: str) -> None:
             "somebody has changed what this batch runs, since this worker was begun; see who else "
             "writes to the database, and give the same command again"
         )
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], stem: str) -> None:
+    """Hold a batch's program, and model, against what was noted of them. Raises Usage (rule 2)."""
+    for what, fact in now.items():
+        was = before.get(what)
+        if was is not None and was != fact:
+            raise Usage(
+                f"{_CHANGES[what].format(stem=stem)}; with --changed (changed=True) it goes on all "
+                "the same, and results that are there stay; to begin anew: another --out (name=)"
+            )

@@ -21,7 +21,7 @@ from nlpu.prompt.convention import of_version
 from nlpu.runtime.fleet.items import side_of
 from nlpu.runtime.fleet.workers.claims import Claims
 from nlpu.runtime.fleet.workers.common import Commons
-from nlpu.runtime.fleet.workers.sealed import check
+from nlpu.runtime.fleet.workers.sealed import check, check_same
 from nlpu.runtime.fleet.workers.shift import Shift, WorkingComputer
 from nlpu.runtime.journal.header import source_digest
 from nlpu.runtime.journal.where import Database
@@ -114,12 +114,6 @@ def computer_of(facts: dict[str, Any], claims: Claims) -> WorkingComputer:
     )
 
 
-_CHANGES = {
-    "source": "the program of the batch {stem} has changed since it began",
-    "processors": "the batch {stem} was begun on another model",
-}
-
-
 def _check_same(
     facts: dict[str, Any], claims: Claims, program: Program, computer: WorkingComputer
 ) -> None:
@@ -128,13 +122,8 @@ def _check_same(
         "source": source_digest(program.function),
         "processors": computer.station.facts({})["processors"],
     }
-    for what, fact in now.items():
-        before = facts.get(what)
-        if before is not None and before != fact and not facts.get("changed"):
-            raise Usage(
-                f"{_CHANGES[what].format(stem=claims.stem)}; with --changed (changed=True) it goes "
-                "on all the same, and results that are there stay; to begin anew: another --out"
-            )
+    if not facts.get("changed"):
+        check_same(facts, now, claims.stem)
     claims.note(**now)
 
 
