@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fleet_kit import PROGRAM
 from terminal_fixture import Terminal, nlpu
+
+from nlpu.runtime.journal.where import PATIENCE_S
 
 pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
 __all__ = ["nlpu"]  # a fixture
@@ -64,6 +68,26 @@ def test_what_cannot_be_is_said(nlpu: Terminal, url: str, tmp_path: Path) -> Non
         ended = nlpu(*words)
         assert ended.code in (1, 2) and said in ended.err, (words, ended.err)
         assert "s3cret" not in ended.err and "Traceback" not in ended.err
+
+
+def test_a_database_that_is_not_there_is_not_waited_for(
+    nlpu: Terminal, url: str, tmp_path: Path
+) -> None:
+    """Nothing is begun yet, so it is told at the first try, and not after ``patience_s``."""
+    with socket.socket() as silent:  # has a port, on which nobody listens
+        silent.bind(("127.0.0.1", 0))
+        there = f"postgresql://ann:s3cret@127.0.0.1:{silent.getsockname()[1]}/runs"
+        begun_s = time.monotonic()
+        for words in (EACH, ("worker", "nosuch")):
+            ended = nlpu(*words, "--store", there)
+            assert ended.code == 1 and "See that it is up" in ended.err and not ended.out
+            assert "s3cret" not in ended.err
+        assert time.monotonic() - begun_s < PATIENCE_S
+    for port in ("notaport", "s3cret", "0", "65536", "5432x"):
+        for words in (EACH, ("worker", "nosuch"), ("runs",)):
+            ended = nlpu(*words, "--store", f"postgresql://ann@h:{port}/runs")
+            assert ended.code == 2 and "a port that is no number" in ended.err
+            assert "s3cret" not in ended.err
 
 
 def test_a_batch_of_somebody_else_is_asked_about(

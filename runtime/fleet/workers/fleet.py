@@ -121,7 +121,9 @@ class Crew:
         if self._desk is not None:
             return
         from nlpu.runtime.fleet.workers.desk import Desk  # it needs psycopg
+        from nlpu.runtime.journal.postgres.database import reach
 
+        reach(self._database)  # nothing is begun: it is not waited for
         self._desk = Desk(self._database, self._plan.name)
         try:
             self._check_same()

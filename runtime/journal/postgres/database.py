@@ -72,6 +72,7 @@ _SAID: Final = (  # while it connects libpq gives no SQLSTATE
 def database_of(url: str) -> Database:
     """Make a database of its URL. Raises Usage (rule 3)."""
     parts = _parts(url)
+    _check_ports(str(parts.get("port") or ""))
     named, shown = {each: parts.get(each) or "" for each in ("user", "host", "port", "dbname")}, ""
     if named["user"]:
         shown = f"{quote(str(named['user']), safe='')}@"
@@ -94,12 +95,30 @@ def _parts(url: str) -> dict[str, Any]:
         raise Usage(f"the URL of the database cannot be read: give it {hint}") from None
 
 
+def _check_ports(ports: str) -> None:
+    """Raises Usage, which shows no port: what is taken for one may be the password (rule 3)."""
+    for each in filter(None, ports.split(",")):
+        if not (each.isascii() and each.isdigit() and len(each) < 6 and 0 < int(each) < 65536):
+            raise Usage(
+                "the URL of the database has a port that is no number from 1 to 65535: give it as "
+                "postgresql://USER:PASSWORD@HOST:PORT/NAME"
+            )
+
+
 # -- connections -----------------------------------------------------------------------------------
 
 
 def connect(database: Database) -> Connection:
     """Open a connection, of which every statement is a transaction. Raises psycopg.Error."""
     return psycopg.connect(**{**_DEFAULTS, **_parts(database.url)}, autocommit=True)
+
+
+def reach(database: Database) -> None:
+    """Raise StorageFailed where it lets nobody in now: for whoever has begun nothing yet."""
+    try:
+        connect(database).close()
+    except psycopg.Error as error:
+        raise typed(database, error) from None
 
 
 @contextmanager

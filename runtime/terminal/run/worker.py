@@ -30,7 +30,9 @@ def worker(
     if not isinstance(place, Database):
         raise Usage("a worker's batch is in a database: --store postgresql://USER@HOST/NAME")
     from nlpu.runtime.fleet.workers.worker import work
+    from nlpu.runtime.journal.postgres.database import reach
 
+    reach(place)  # nothing is begun: it is not waited for
     name = f"{os.uname().nodename}-{os.getpid()}"
     told = work(place, batch, name, seal="" if trust else "own")
     say(f"batch {batch}: {counted(told, 'outcome')} told by this worker")
