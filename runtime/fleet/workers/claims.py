@@ -23,6 +23,7 @@ from nlpu.runtime.fleet.share import Took
 from nlpu.runtime.fleet.workers import burials
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import columns, took_of
+from nlpu.runtime.fleet.workers.entered import read_id
 from nlpu.runtime.fleet.workers.patient import Patient
 from nlpu.runtime.journal.postgres.database import Connection
 from nlpu.runtime.journal.postgres.joined import Joined
@@ -131,7 +132,8 @@ class Claims:
         for *first, took, before, side, begun in self._do(sql.MINE, live=list(live)):
             run, name, nth, at, id_, args = first
             both = took_of(took), took_of(before)
-            found.append(Work(run, name, nth, at, id_, args, *both, bool(side), begun))
+            read = name, nth, at, read_id(id_), args
+            found.append(Work(run, *read, *both, bool(side), begun))
         return found
 
     def end(self, run: int, kept: Kept) -> None:

@@ -21,6 +21,7 @@ from nlpu.runtime.fleet.share import Took
 from nlpu.runtime.fleet.workers import burials
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import took_of
+from nlpu.runtime.fleet.workers.entered import kept_id, read_id
 from nlpu.runtime.fleet.workers.patient import Patient
 from nlpu.runtime.fleet.workers.sealed import seal
 from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
@@ -102,6 +103,7 @@ class Desk:
     def enter(self, inputs: Sequence[Input]) -> None:
         """Enter inputs (rule 2)."""
         names, nths, indexes, ids, args = map(list, zip(*inputs, strict=True))
+        ids = list(map(kept_id, ids))
         given = {"names": names, "nths": nths, "indexes": indexes, "ids": ids}
         self._do(sql.MEET, **given)
         self._do(sql.ENTER, **given, args=args)
@@ -118,7 +120,7 @@ class Desk:
         for row in self._do(sql.OUTCOMES, start=start, given=list(given), most=most):
             index, name, nth, id_, run, state, side, body, label, took = row
             kept = Kept(run, state, side, body, label_of(label), took_of(took))
-            found.append((Begun(index, id_, name, nth), kept))
+            found.append((Begun(index, read_id(id_), name, nth), kept))
         return found
 
     def left(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -28,6 +29,16 @@ def inputs_of(program: Callable[..., Any], entries: Iterable[Entry | None]) -> I
         name = text_name(text)
         seen[name] += 1
         yield Input(name, seen[name] - 1, at, entry.id, text)
+
+
+def kept_id(name: str) -> str:
+    """An input's id as its row has it: as JSON, if it has what no text of a database may have."""
+    return name if name.isprintable() and not name.startswith('"') else json.dumps(name)
+
+
+def read_id(text: str) -> str:
+    """Read an id from its row."""
+    return str(json.loads(text)) if text.startswith('"') else text
 
 
 class Receipt(NamedTuple):

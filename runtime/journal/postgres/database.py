@@ -228,6 +228,11 @@ def typed(database: Database, error: psycopg.Error) -> NlpuError:
     for secret in _secrets(database):
         said = said.replace(secret, "***")
     state = _state(error)
+    if isinstance(error, psycopg.DataError) and state in ("", "22P02", "22P05"):
+        return Usage(
+            f"a text cannot be kept in the database {database}: it has a character that no "
+            "database takes, U+0000 or half of a surrogate pair; leave that out"
+        )
     said = one_line(said.partition("\n")[0], 300)
     remedy = next((what for start, what in _REMEDIES.items() if state.startswith(start)), _UP)
     return StorageFailed(f"cannot use the database {database}: {said}. {remedy}")

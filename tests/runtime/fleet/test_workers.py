@@ -15,10 +15,12 @@ from fleet_kit import Threads, crew, lines
 from nlpu import Fleet
 from nlpu.errors import BudgetExceeded, DeadlineExceeded, NlpuError, RunBusy, Usage
 from nlpu.runtime import Computer
+from nlpu.runtime.fleet.plan import Entry
 from nlpu.runtime.journal.places import place_of
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.loader import load
 from nlpu.runtime.scheduler.budget import Budget
+from nlpu.runtime.terminal.show.archive import find
 
 pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
 INPUTS = [*(f"text {n}" for n in range(20)), "odd", "text 3"]
@@ -49,6 +51,26 @@ def test_the_same_again_asks_nothing(database: Database, tmp_path: Path) -> None
     assert more[0]["run"] == f"batch.{len(INPUTS) + 1}", "numbers of runs stay"
     fewer = lines(crew(database, tmp_path, INPUTS[:3]))
     assert fewer == lines(first)[:3]
+
+
+ODD = ["a\0b", "half \ud800", '"quoted"', "two\nlines", ""]
+
+
+def test_ids_and_texts_that_no_database_takes_are_kept(database: Database, tmp_path: Path) -> None:
+    """The lines, and their runs' headers, have them as they are; in the next life, too."""
+    inputs = [Entry(odd, (f"text\0 {at}",), {}) for at, odd in enumerate(ODD)]
+    for _ in range(2):
+        items = list(crew(database, tmp_path, inputs))
+        assert [(item.id, item.status) for item in items] == [(odd, "done") for odd in ODD]
+    headers = [find(database, item.run).past.header for item in items]
+    assert [each["each"]["id"] for each in headers] == ODD
+
+
+def test_a_fact_that_no_database_takes_is_not_the_servers_fault(
+    database: Database, tmp_path: Path
+) -> None:
+    with pytest.raises(Usage, match=r"it has a character that no database takes, U\+0000"):
+        list(crew(database, tmp_path, ["a"], facts={"system": "a\0b"}))
 
 
 def test_as_they_come(database: Database, tmp_path: Path) -> None:
