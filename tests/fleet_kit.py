@@ -94,7 +94,7 @@ def crew(
         "engine": engine,
         **(facts or {}),
     }
-    entries = [each if isinstance(each, Entry) else Entry("", (each,), {}) for each in inputs]
+    entries = (each if isinstance(each, Entry) else Entry("", (each,), {}) for each in inputs)
     named = Plan(**{"name": "batch", **plan})
     made = hands(database, named.name)
     return Crew(loaded.function, entries, named, database, more, made, workers)

@@ -15,7 +15,6 @@ Rules
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,7 +28,6 @@ from nlpu.errors import (
     NlpuError,
     Stopped,
     StorageFailed,
-    Usage,
     root_of,
 )
 from nlpu.runtime.computer import Computer
@@ -38,8 +36,8 @@ from nlpu.runtime.fleet.plan import Begun
 from nlpu.runtime.fleet.share import Common, without
 from nlpu.runtime.fleet.workers.claims import Claims, Work
 from nlpu.runtime.fleet.workers.common import Commons
+from nlpu.runtime.fleet.workers.entered import arguments_of
 from nlpu.runtime.handle import Run, when_ended
-from nlpu.runtime.journal.header import typed
 from nlpu.runtime.loop_thread import Station
 
 BEAT_S: Final = 0.2
@@ -134,13 +132,7 @@ class Shift:
 
     def _begin(self, work: Work) -> None:
         """Start its run, or go on with it (rule 1)."""
-        try:
-            args, kwargs = typed(self._program, *json.loads(work.args))
-        except (TypeError, ValueError) as error:
-            raise Usage(
-                f"input {work.at + 1} does not fit the batch's program any more: {error}; name "
-                "another --out (name=) to begin anew"
-            ) from None
+        args, kwargs = arguments_of(self._program, work.args)
         computer, whole = self._computer, self._commons.purse
         past = without(work.took, work.before)
         begun = Begun(work.at, work.id, work.name, work.nth, work.before, work.run, past)
