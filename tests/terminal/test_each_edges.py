@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from kit import count
-from terminal_fixture import Terminal, nlpu
+from terminal_fixture import COMMAND, Terminal, environment, nlpu
 from test_asked_terminal import sheet
 
 from nlpu import FakeClock
@@ -41,6 +43,31 @@ def test_results_are_written_where_a_link_leads(nlpu: Terminal, folder: Path) ->
         ended = nlpu(*EACH, "in.jsonl", "--out", "out.jsonl")
         assert ended.code == 0 and (folder / "out.jsonl").is_symlink()
         assert json.loads((folder / "far/results.jsonl").read_text())["result"] == "a"
+
+
+@pytest.mark.parametrize("gone", ["who reads stdout has gone", "stdout: No space left on device"])
+def test_a_stdout_that_takes_no_more_is_told_of(gone: str, nlpu: Terminal, folder: Path) -> None:
+    """As after ``| head -1``; the same command has all that was answered."""
+    (folder / "in.jsonl").write_text("".join(f'"text {n}"\n' for n in range(40)))
+    if "has gone" in gone:
+        reader, out = os.pipe()
+        os.close(reader)
+    else:
+        out = os.open("/dev/full", os.O_WRONLY)
+    told = subprocess.run(
+        [*COMMAND, *EACH, "in.jsonl"],
+        stdout=out,
+        stderr=subprocess.PIPE,
+        check=False,
+        cwd=folder,
+        env=environment(),
+    )
+    os.close(out)
+    said = told.stderr.decode()
+    assert told.returncode == 1 and "Traceback" not in said and "BrokenPipe" not in said
+    assert f"results cannot be written any more ({gone})" in said and "of 40: " in said
+    ended = nlpu(*EACH, "in.jsonl")
+    assert ended.code == 0 and ended.out.count("\n") == 40 and "of them before" in ended.err
 
 
 def test_a_link_that_leads_to_itself_is_no_place(nlpu: Terminal, folder: Path) -> None:

@@ -60,7 +60,7 @@ class Results:
         text = "".join(f"{line}\n" for line in lines)
         if self.path is None:
             if text:
-                write(text)
+                _to_stdout(text)
             return
         try:
             self._file.write(text.encode(errors="backslashreplace"))
@@ -101,6 +101,19 @@ class Results:
             f"cannot write {self.path}: {error.strerror}; make room or name another --out: what "
             "was answered is kept"
         )
+
+
+def _to_stdout(text: str) -> None:
+    """Raises StorageFailed: a batch that nobody reads any more is told of, as it has cost much."""
+    try:
+        write(text)
+    except OSError as error:
+        is_gone = isinstance(error, BrokenPipeError)
+        why = "who reads stdout has gone" if is_gone else f"stdout: {error.strerror}"
+        raise StorageFailed(
+            f"results cannot be written any more ({why}); what was answered is kept, and the same "
+            "command gives all results: send them to a file, > FILE"
+        ) from None
 
 
 def _owned(part: Path) -> Any:
