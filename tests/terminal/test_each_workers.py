@@ -60,6 +60,8 @@ def test_what_cannot_be_is_said(nlpu: Terminal, url: str, tmp_path: Path) -> Non
         (*EACH, "--workers", "0"): "--workers",
         (*EACH, "--workers", "1", "--ray", "127.0.0.1:1"): "no Ray can be used at 127.0.0.1:1",
         (*EACH, "--workers", "1", "--ray", "ray://h:1"): "--ray takes local, auto, or HOST:PORT",
+        (*EACH, "--workers", "1", "--ray", "nonsense"): "--ray takes local, auto, or HOST:PORT",
+        (*EACH, "--workers", "1", "--ray", "h:65536"): "--ray takes local, auto, or HOST:PORT",
         ("run", "mine.py:chain", "a", "--workers", "2"): "--workers goes with --each",
         ("worker", "nosuch"): "there is no batch nosuch",
         ("worker", "nosuch", *folder): "a worker's batch is in a database",
@@ -68,6 +70,7 @@ def test_what_cannot_be_is_said(nlpu: Terminal, url: str, tmp_path: Path) -> Non
         ended = nlpu(*words)
         assert ended.code in (1, 2) and said in ended.err, (words, ended.err)
         assert "s3cret" not in ended.err and "Traceback" not in ended.err
+        assert "Ray listens" not in ended.err, "where none is begun, nor met, none does"
 
 
 def test_a_database_that_is_not_there_is_not_waited_for(

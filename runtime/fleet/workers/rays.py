@@ -5,7 +5,8 @@ Rules
    through the database, so an actor is a process like any other worker.
 2. Actors are detached: they outlive whoever began them. They are named ``nlpu:BATCH:NUMBER``, in
    the namespace ``nlpu``; what they say is in Ray's logs.
-3. Ray listens beyond loopback, whatever address it is given: it is said each time (``tell``).
+3. Ray listens beyond loopback, whatever address it is given: it is said each time (``tell``), once
+   there is one to be used.
 4. Ray is imported when it is asked for. It reports nothing home.
 """
 
@@ -44,6 +45,7 @@ class Actors:
         self, database: Database, stem: str, address: str, tell: Callable[[str], object]
     ) -> None:
         self._database, self._stem = database, stem
+        place = _place_of(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # rule 4
         if any(map(os.environ.get, _TOKENS)) or os.path.exists(os.path.expanduser(_TOKEN)):
             os.environ.setdefault("RAY_AUTH_MODE", "token")  # it is read when Ray is imported
@@ -53,14 +55,14 @@ class Actors:
             raise MissingPart(
                 f"--ray needs Ray: {adding('fleet')}; or leave it out: workers are processes then"
             ) from error
+        if place is not None:
+            _check_there(address, place)
         tell(LISTENS)
         self._ray: Any = ray
         self._all: dict[str, Any] = {}
         self._connect(address)
 
     def _connect(self, address: str) -> None:
-        if address not in ("local", "auto"):
-            _check_there(address)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         local = {"include_dashboard": False, "num_cpus": 64} if address == "local" else {}
         try:
@@ -128,17 +130,25 @@ class Actors:
         self._ray.shutdown()
 
 
-def _check_there(address: str) -> None:
-    """Ray itself tries for minutes. Raises Usage, Unreachable."""
+def _place_of(address: str) -> tuple[str, int] | None:
+    """Read where a Ray is; None for those that Ray finds. Raises Usage."""
+    if address in ("local", "auto"):
+        return None
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in host:
+    is_port = port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536
+    if not host or not is_port or "/" in host:
         raise Usage(
             f"--ray takes local, auto, or HOST:PORT of a Ray, not {one_line(address, 60)!r}"
         )
+    return host, int(port)
+
+
+def _check_there(address: str, place: tuple[str, int]) -> None:
+    """Ray itself tries for minutes. Raises Unreachable."""
     try:
-        socket.create_connection((host, int(port)), timeout=_PATIENCE_S).close()
-    except OSError as error:
-        raise _unreachable(address, error.strerror or str(error)) from None
+        socket.create_connection(place, timeout=_PATIENCE_S).close()
+    except (OSError, UnicodeError) as error:
+        raise _unreachable(address, getattr(error, "strerror", None) or str(error)) from None
 
 
 def _unreachable(address: str, why: str) -> Unreachable:

@@ -207,7 +207,7 @@ def test_what_is_no_batch_is_refused(inputs: Any, settings: Any, words: str) -> 
 
 @pytest.mark.parametrize(
     ("name", "where", "words"),
-    [("a b", "here", "letters and digits"), ("abc", None, "give the computer a run_dir=")],
+    [("a_b", "here", "letters and digits"), ("abc", None, "give the computer a run_dir=")],
 )
 def test_a_name_that_keeps_nothing_is_refused(
     tmp_path: Path, name: str, where: str | None, words: str

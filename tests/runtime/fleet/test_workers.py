@@ -220,7 +220,7 @@ def test_a_program_without_a_name_is_refused(database: Database) -> None:
     with pytest.raises(Usage, match="a lambda has no name"):
         Fleet(lambda text: text, ["a"], store=database, name="batch")
     with pytest.raises(Usage, match="take letters and digits"):
-        Fleet(named, ["a"], store=database, name="a batch")
+        Fleet(named, ["a"], store=database, name="a_b")
     with pytest.raises(Usage, match="workers share a database"):
         Fleet(named, ["a"], store="runs", name="batch")
 
