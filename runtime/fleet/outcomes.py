@@ -32,6 +32,7 @@ from nlpu.runtime.journal.header import result_text
 from nlpu.types.json_text import readable
 from nlpu.types.result import adapter
 
+_NO_END = ("StorageFailed", "JournalDamaged", "RunBusy", "UpstreamFailed")  # rule 3
 _OPEN: tuple[Any, ...] = (Any, object, dict, list, tuple, set)  # of what, they do not say
 
 
@@ -88,7 +89,7 @@ def known(begun: Begun, kept: Kept, name: str, program: Callable[..., Any]) -> I
 def recorded(left: Unfinished) -> Kept | None:
     """What is to be kept of a run that had ended in the moment of a kill; None if it had not."""
     end = left.past.end
-    if end is None or end.status not in ("done", "failed"):
+    if end is None or end.status not in ("done", "failed") or (end.error or "?")[0] in _NO_END:
         return None
     status: Any = end.status
     body, side = left.texts.get(end.text, ""), ""

@@ -27,6 +27,7 @@ from nlpu.errors import (
     Interrupted,
     JournalDamaged,
     NlpuError,
+    RunBusy,
     Stopped,
     StorageFailed,
     Usage,
@@ -103,7 +104,7 @@ class Shift:
                     return
                 self._wait()
         except NlpuError as error:
-            if not isinstance(error, StorageFailed):
+            if not isinstance(error, StorageFailed | RunBusy):  # others may go on
                 self._claims.stop(error)
             raise
         finally:
@@ -194,7 +195,7 @@ class Shift:
             return
         if isinstance(error, Stopped) and run.status != "needs_person":
             raise error
-        if isinstance(root, StorageFailed | JournalDamaged):  # its end is kept nowhere
+        if isinstance(root, StorageFailed | JournalDamaged | RunBusy):  # its end is kept nowhere
             raise root
         _, kept = outcome_of(run, begun, self._program)
         self._claims.end(work.run, kept)

@@ -174,6 +174,33 @@ def test_failures_are_tried_again(database: Database, tmp_path: Path) -> None:
     assert again == first
 
 
+STORAGE = """
+from pathlib import Path
+from nlpu import nlop
+from nlpu.errors import StorageFailed
+
+@nlop(max_tokens=16, at_limit="trim")
+def step(text: str) -> str:
+    \"\"\"Go on from the text.\"\"\"
+
+def chain(text: str) -> str:
+    said = str(step(text))
+    if not (Path(__file__).parent / "back").exists():
+        (Path(__file__).parent / "back").touch()
+        raise StorageFailed("cannot use the database: it is away")
+    return said
+"""
+
+
+def test_that_nothing_could_be_written_is_no_outcome(database: Database, tmp_path: Path) -> None:
+    """Not even where the row of a run's end was written when the database was back."""
+    batch = crew(database, tmp_path, INPUTS, program=STORAGE)
+    found = lines(batch)
+    assert {each["status"] for each in found} == {"done"}
+    assert [type(each).__name__ for each in batch._keeper.hands.errors.values()] == ["StorageFailed"]
+    assert batch.receipt.answered.calls == len(INPUTS), "it went on with what was answered"
+
+
 def test_who_has_nothing_to_do_with_it(database: Database, tmp_path: Path) -> None:
     """A late joiner of a batch that is over ends at once; of none it is told so."""
     from nlpu.runtime.fleet.workers.worker import work
