@@ -74,7 +74,7 @@ class Crew:
         self._database, self._facts = database, facts
         self._keeper, self._workers = Keeper(hands, workers, seal(facts)), workers
         self._desk: Desk | None = None
-        self._total, self._next = 0, 0
+        self._total, self._next, self._left = 0, 0, 0
         self._given: set[int] = set()  # of later inputs, where the order is theirs
         self._tend_s, self._begun = 0.0, False
         self._end_s = inf
@@ -204,8 +204,6 @@ class Crew:
         while self._next in self._given:
             self._given.remove(self._next)
             self._next += 1
-        if items:
-            self._keeper.deaths = 0
         return items
 
     def _item(self, begun: Begun, kept: Any) -> Item:
@@ -231,6 +229,9 @@ class Crew:
         self.desk.beat()
         self._hear()
         left, self.counts.in_flight = self.desk.left()
+        if left < self._left:
+            self._keeper.deaths = 0  # something comes of it
+        self._left = left
         if self.error is None and left:
             error = self._keeper.keep_up(self.desk)
             if error is not None:

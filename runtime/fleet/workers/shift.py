@@ -126,6 +126,8 @@ class Shift:
             self._commons.beat(self._computer.station)
             self._beat_s, self._left = now + BEAT_S, False
         room = self._at_once - len(self._live)
+        if any(work.alone for work, _ in self._live.values()):
+            room = 0
         if not self._left and room > self._at_once // 8:
             live = [work.run for work, _ in self._live.values()]
             works = self._claims.claim(live, room, self._parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 SETTLED: Final = -1  # the fence of a worker whose runs and share were given back
+ALONE: Final = 3  # deaths of workers that had a run: after these one has it alone
+MOST_DEATHS: Final = 4  # and after these nobody has it any more
 T: Final = "extract(epoch FROM clock_timestamp())::float8"
 
 # -- the batch -------------------------------------------------------------------------------------
@@ -50,7 +52,7 @@ ENTER: Final = """
     WHERE NOT EXISTS (SELECT FROM nlpu.work w
         WHERE w.journal = %(journal)s AND w.name = new.name AND w.nth = new.nth)"""
 AGAIN: Final = """
-    UPDATE nlpu.work SET state = 'open', worker = NULL,
+    UPDATE nlpu.work SET state = 'open', worker = NULL, deaths = '{}',
         side = CASE WHEN state = 'failed' THEN side ELSE '' END
     WHERE journal = %(journal)s AND wanted
     AND worker IN (SELECT id FROM nlpu.worker WHERE fence = %(settled)s)
@@ -73,6 +75,20 @@ COUNTS: Final = f"""
         count(*) FILTER (WHERE state = 'open' AND worker IN (
             SELECT id FROM nlpu.worker WHERE journal = %(journal)s AND until_s > {T}))
     FROM nlpu.work WHERE journal = %(journal)s AND wanted"""
+LEFT_TO_WORKERS: Final = f"""
+    SELECT count(*) FROM nlpu.work WHERE journal = %(journal)s AND wanted AND state = 'open'
+    AND cardinality(deaths) < {MOST_DEATHS}"""
+DEADLY: Final = f"""
+    SELECT run, took, deaths FROM nlpu.work WHERE journal = %(journal)s AND wanted
+    AND state = 'open' AND worker IS NULL AND cardinality(deaths) >= {MOST_DEATHS}"""
+GIVE_UP: Final = f"""
+    UPDATE nlpu.work SET state = %(state)s, side = %(side)s, body = %(body)s, label = %(label)s,
+        worker = deaths[cardinality(deaths)]
+    WHERE journal = %(journal)s AND run = %(run)s AND state = 'open' AND worker IS NULL
+    AND cardinality(deaths) >= {MOST_DEATHS}"""
+DIED: Final = """
+    UPDATE nlpu.worker SET said = %(said)s
+    WHERE journal = %(journal)s AND name = %(name)s AND said = ''"""
 
 TOOK: Final = """
     SELECT w.name, k.took FROM nlpu.work k LEFT JOIN nlpu.worker w ON w.id = k.worker
@@ -95,21 +111,33 @@ BEAT: Final = f"""
 KEEP: Final = f"""
     UPDATE nlpu.journal SET until_s = {T} + %(lease)s, changed_s = {T}
     WHERE id = %(journal)s AND owner = %(workers)s"""
-CLAIM: Final = """
+CLAIM: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT run FROM nlpu.work
         WHERE journal = %(journal)s AND state = 'open' AND worker IS NULL AND wanted
+        AND cardinality(deaths) < {ALONE}
         ORDER BY run LIMIT least(%(most)s, greatest(1, (SELECT count(*) FROM (
             SELECT FROM nlpu.work WHERE journal = %(journal)s AND state = 'open'
-            AND worker IS NULL AND wanted LIMIT 4096)) / %(parts)s))
+            AND worker IS NULL AND wanted AND cardinality(deaths) < {ALONE} LIMIT 4096))
+            / %(parts)s))
         FOR UPDATE SKIP LOCKED)
     UPDATE nlpu.work w SET worker = %(worker)s, start = took FROM free
     WHERE w.journal = %(journal)s AND w.run = free.run AND EXISTS (
         SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1)"""
-MINE: Final = """
+CLAIM_ALONE: Final = f"""
+    WITH free AS MATERIALIZED (
+        SELECT run FROM nlpu.work
+        WHERE journal = %(journal)s AND state = 'open' AND worker IS NULL AND wanted
+        AND cardinality(deaths) = {ALONE}
+        AND NOT EXISTS (SELECT FROM nlpu.work WHERE worker = %(worker)s AND state = 'open')
+        ORDER BY run LIMIT 1 FOR UPDATE SKIP LOCKED)
+    UPDATE nlpu.work w SET worker = %(worker)s, start = took FROM free
+    WHERE w.journal = %(journal)s AND w.run = free.run AND EXISTS (
+        SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1)"""
+MINE: Final = f"""
     SELECT run, name, nth, index, id, args, took, before, side, EXISTS (
         SELECT FROM nlpu.log WHERE journal = %(journal)s
-        AND texts >= (run - 1) << 32 AND texts < run << 32)
+        AND texts >= (run - 1) << 32 AND texts < run << 32), cardinality(deaths) >= {ALONE}
     FROM nlpu.work
     WHERE worker = %(worker)s AND state = 'open' AND run <> ALL(%(live)s) ORDER BY run"""
 END: Final = """
@@ -125,7 +153,8 @@ DEAD: Final = """
 LEFT: Final = """
     SELECT run, state, took, start, before FROM nlpu.work WHERE worker = %(worker)s"""
 FREE: Final = """
-    UPDATE nlpu.work SET worker = NULL, took = %(took)s
+    UPDATE nlpu.work SET worker = NULL, took = %(took)s,
+        deaths = CASE WHEN %(died)s THEN deaths || worker ELSE deaths END
     WHERE journal = %(journal)s AND run = %(run)s AND worker = %(worker)s AND state = 'open'"""
 BURY: Final = """
     UPDATE nlpu.worker SET fence = %(settled)s, until_s = 0, owner = '', held = '', hungry = false

@@ -15,6 +15,7 @@ from fleet_kit import Threads, crew, lines
 from nlpu import Fleet
 from nlpu.errors import BudgetExceeded, DeadlineExceeded, NlpuError, RunBusy, Usage
 from nlpu.runtime import Computer
+from nlpu.runtime.fleet.workers.local import Processes
 from nlpu.runtime.journal.places import place_of
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.loader import load
@@ -197,8 +198,87 @@ def test_that_nothing_could_be_written_is_no_outcome(database: Database, tmp_pat
     batch = crew(database, tmp_path, INPUTS, program=STORAGE)
     found = lines(batch)
     assert {each["status"] for each in found} == {"done"}
-    assert [type(each).__name__ for each in batch._keeper.hands.errors.values()] == ["StorageFailed"]
+    assert [type(each).__name__ for each in batch._keeper.hands.errors.values()] == [
+        "StorageFailed"
+    ]
     assert batch.receipt.answered.calls == len(INPUTS), "it went on with what was answered"
+
+
+DEADLY = """
+import os
+from nlpu import nlop
+
+@nlop(max_tokens=16, at_limit="trim")
+def step(text: str) -> str:
+    \"\"\"Go on from the text.\"\"\"
+
+def chain(text: str) -> str:
+    said = str(step(text))
+    if text == "text 2":
+        os._exit(7)
+    return said
+"""
+
+
+@pytest.mark.slow  # processes are begun for each death
+def test_an_input_that_ends_its_process_fails_and_all_others_are_done(
+    database: Database, tmp_path: Path
+) -> None:
+    def processes(where: Database, stem: str) -> Processes:
+        return Processes(where, stem, tmp_path / "logs")
+
+    made = dict(program=DEADLY, hands=processes, at_once=16)
+    found = lines(crew(database, tmp_path, INPUTS, **made))
+    assert [each["index"] for each in found if each["status"] != "done"] == [2]
+    why = found[2]["error"]
+    assert why["type"] == "HostError"
+    assert "ended with exit code 7, 4 times; the last time nothing else was" in why["message"]
+    logs = [path.read_text() for path in (tmp_path / "logs").iterdir()]
+    assert logs.count("this process ended with exit code 7\n") == 4
+    assert lines(crew(database, tmp_path, INPUTS, **made)) == found, "nor is it tried again"
+    (tmp_path / "mine.py").write_text(DEADLY.replace("os._exit(7)", "pass"))
+    again = lines(crew(database, tmp_path, INPUTS, **made, retry=True, changed=True))
+    assert [each["status"] for each in again] == ["done"] * len(INPUTS)
+    assert again[2]["cost"]["calls"] == 1, "what was answered is met"
+
+
+def test_what_was_under_way_at_several_deaths_is_claimed_alone(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    def dies(worker: Claims) -> None:
+        late = f"UPDATE nlpu.worker SET until_s = 0 WHERE id = {worker.worker}"
+        postgres.do(late, database.url.rpartition("/")[2])
+        assert last.bury() == 1
+        worker.close(json.dumps(["HostError", "signal 11 (SIGSEGV)", "host"]))
+
+    batch = crew(database, tmp_path, INPUTS[:4])
+    batch.open()
+    batch.enter()
+    last = Claims(database, "batch", "last")
+    for _ in range(3):
+        worker = Claims(database, "batch", "dead")
+        assert [(each.run, each.alone) for each in worker.claim([], 2, 1)] == [
+            (1, False),
+            (2, False),
+        ]
+        dies(worker)
+    assert [each.run for each in last.claim([], 9, 1)] == [3, 4], "what nobody died on comes first"
+    worker = Claims(database, "batch", "dead")
+    assert [(each.run, each.alone) for each in worker.claim([], 9, 1)] == [(1, True)]
+    assert worker.claim([1], 9, 1) == []
+    dies(worker)
+    batch.desk.give_up(batch.desk.deadly())
+    ((begun, kept),) = batch.desk.outcomes(0, [], 9)
+    assert begun.at == 0 and kept.status == "failed"
+    assert "signal 11 (SIGSEGV), 4 times" in kept.body
+    worker = Claims(database, "batch", "other")
+    assert [(each.run, each.alone) for each in worker.claim([], 9, 1)] == [(2, True)]
+    worker.close()
+    last.close()
+    assert batch.desk.left()[0] == 3
+    batch.close()
 
 
 def test_who_has_nothing_to_do_with_it(database: Database, tmp_path: Path) -> None:
