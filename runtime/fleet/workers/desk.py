@@ -19,7 +19,7 @@ from nlpu.label import UNTRUSTED, label_of
 from nlpu.runtime.fleet.items import Kept, side_of
 from nlpu.runtime.fleet.plan import Begun, Input
 from nlpu.runtime.fleet.share import Took
-from nlpu.runtime.fleet.workers import burials
+from nlpu.runtime.fleet.workers import burials, gone_on
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import columns, took_of
 from nlpu.runtime.fleet.workers.patient import Patient
@@ -108,7 +108,8 @@ class Desk:
         self._do(sql.ENTER, **given, args=args)
 
     def reopen(self, *, retry: bool) -> None:
-        """Have tried again what waited for a person, and, if so asked, what failed."""
+        """Have tried again what waited for a person, or went on, and, if so asked, what failed."""
+        gone_on.reopen(self._db, self._ids, self.stem)
         self._do(sql.AGAIN, retry=retry)
         if retry:
             self._do(sql.ANEW)

@@ -66,6 +66,13 @@ ANEW: Final = """
     UPDATE nlpu.work w SET state = 'open', worker = NULL, side = '', before = w.took,
         run = last.run + old.n
     FROM old, last WHERE w.journal = %(journal)s AND w.run = old.run"""
+FAILED: Final = f"""
+    SELECT run, side, body, cardinality(deaths) >= {MOST_DEATHS} FROM nlpu.work
+    WHERE journal = %(journal)s AND wanted AND state = 'failed'
+    AND worker IN (SELECT id FROM nlpu.worker WHERE fence = %(settled)s)"""
+REOPEN: Final = """
+    UPDATE nlpu.work SET state = 'open', worker = NULL, side = '', deaths = '{}'
+    WHERE journal = %(journal)s AND run = ANY(%(runs)s) AND state = 'failed'"""
 OUTCOMES: Final = """
     SELECT index, name, nth, id, run, state, side, body, label, took FROM nlpu.work
     WHERE journal = %(journal)s AND wanted AND index >= %(start)s AND state <> 'open'

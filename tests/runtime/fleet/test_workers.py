@@ -281,6 +281,49 @@ def test_what_was_under_way_at_several_deaths_is_claimed_alone(
     batch.close()
 
 
+FLAGGED = """
+from pathlib import Path
+from nlpu import nlop
+
+@nlop(max_tokens=16, at_limit="trim")
+def step(text: str) -> str:
+    \"\"\"Go on from the text.\"\"\"
+
+def chain(text: str) -> str:
+    said = str(step(text))
+    if text == "text 2":
+        flag = Path(__file__).parent / "flag"
+        if not flag.exists() or flag.read_text():
+            raise ValueError(flag.read_text() if flag.exists() else "no flag")
+        said = str(step("more"))
+    return said
+"""
+
+
+def test_a_failure_that_was_gone_on_with_alone_is_taken_up(
+    database: Database, tmp_path: Path
+) -> None:
+    first = lines(crew(database, tmp_path, INPUTS, program=FLAGGED))
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+
+    def alone(flag: str) -> str:
+        (tmp_path / "flag").write_text(flag)
+        with Computer("scripted", store=database) as computer:
+            return str(computer.resume(first[2]["run"], program, "text 2").wait().status)
+
+    assert "no flag" in first[2]["error"]["message"] and first[2]["cost"]["calls"] == 1
+    same = crew(database, tmp_path, INPUTS, program=FLAGGED)
+    assert lines(same) == first and same._keeper.hands.told == {}
+    assert alone("another flag") == "failed"
+    found = lines(crew(database, tmp_path, INPUTS, program=FLAGGED))
+    assert "another flag" in found[2]["error"]["message"] and found[3:] == first[3:]
+    assert alone("") == "done"
+    batch = crew(database, tmp_path, INPUTS, program=FLAGGED)
+    found = lines(batch)
+    assert found[2]["status"] == "done" and found[2]["cost"]["calls"] == 2
+    assert batch.receipt.answered.calls == len(INPUTS) + 1
+
+
 def test_who_has_nothing_to_do_with_it(database: Database, tmp_path: Path) -> None:
     """A late joiner of a batch that is over ends at once; of none it is told so."""
     from nlpu.runtime.fleet.workers.worker import work
