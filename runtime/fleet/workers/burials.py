@@ -62,14 +62,15 @@ def _settled(db: Connection, seat: Seat, asked: dict[str, Any]) -> bool:
     if not db.execute(sql.DEAD.encode(), asked).fetchall():
         return False
     db.execute(sql.BURY.encode(), asked)
-    spent = [took_of(db.execute(sql.SPENT.encode(), asked).fetchone()[0])]
-    for run, state, took, start, before in db.execute(sql.LEFT.encode(), asked).fetchall():
+    before, spent = took_of(db.execute(sql.SPENT.encode(), asked).fetchone()[0]), list[Took]()
+    for run, state, took, start, earlier in db.execute(sql.LEFT.encode(), asked).fetchall():
         now = took_of(took)
         if state == "open":
-            now = _left(db, seat, {**asked, "run": run}, took_of(before))
+            now = _left(db, seat, {**asked, "run": run}, took_of(earlier))
         spent.append(without(now, took_of(start)))
     db.execute(sql.SHUT.encode(), asked)
-    db.execute(sql.SPEND.encode(), {**asked, "spent": json.dumps(summed(spent))})
+    db.execute(sql.TOOK_ALL.encode(), {**asked, "spent": json.dumps(summed(spent))})
+    db.execute(sql.SPEND.encode(), {**asked, "spent": json.dumps(summed([before, *spent]))})
     return True
 
 

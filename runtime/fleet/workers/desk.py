@@ -18,10 +18,11 @@ from nlpu.errors import HostError, Interrupted, NlpuError, RunBusy
 from nlpu.label import UNTRUSTED, label_of
 from nlpu.runtime.fleet.items import Kept, side_of
 from nlpu.runtime.fleet.plan import Begun, Input
-from nlpu.runtime.fleet.share import Took
+from nlpu.runtime.fleet.share import without
 from nlpu.runtime.fleet.workers import burials, gone_on
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import columns, took_of
+from nlpu.runtime.fleet.workers.entered import Receipt, receipt_of
 from nlpu.runtime.fleet.workers.patient import Patient
 from nlpu.runtime.fleet.workers.sealed import seal
 from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
@@ -127,12 +128,16 @@ class Desk:
         """Count the inputs without an outcome, and those of them that living workers have."""
         return tuple(self._do(sql.COUNTS)[0])
 
-    def took(self) -> list[tuple[str, Took]]:
-        """List what the runs of each input took, by the worker that told it; when closed, too."""
-        found = [(name or "", took_of(took)) for name, took in self._do(sql.TOOK)]
+    def receipt(self) -> Receipt:
+        """Add up what the runs took, and what each worker did of it; when closed, too."""
+        whole = [took_of(took) for (took,) in self._do(sql.TOOK)]
+        parts = [
+            (name or f"joined {worker}", without(took_of(took), took_of(start)))
+            for name, worker, took, start in self._do(sql.TOOK_BY)
+        ]
         if self._closed:
             self._db.close()
-        return found
+        return receipt_of(whole, parts)
 
     # -- workers -----------------------------------------------------------------------------
 

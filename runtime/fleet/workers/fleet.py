@@ -26,6 +26,7 @@ from nlpu.errors import (
     Interrupted,
     NlpuError,
     ProgramError,
+    StorageFailed,
     Usage,
     failure_of,
 )
@@ -34,7 +35,7 @@ from nlpu.runtime.fleet.items import Item
 from nlpu.runtime.fleet.outcomes import known
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan
 from nlpu.runtime.fleet.share import total
-from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of, receipt_of
+from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of
 from nlpu.runtime.fleet.workers.keeper import Hands, Keeper
 from nlpu.runtime.fleet.workers.sealed import mark, seal
 from nlpu.runtime.journal.header import LIMITS
@@ -140,7 +141,7 @@ class Crew:
     @property
     def receipt(self) -> Receipt:
         """What the inputs with an outcome took, and runs that workers left; by worker, too."""
-        return receipt_of(self.desk.took())
+        return self.desk.receipt()
 
     def facts(self) -> dict[str, Any]:
         """What was noted of the batch."""
@@ -254,4 +255,6 @@ class Crew:
         self.stop(Interrupted("the batch was left before its end; under its name it goes on"))
         if self._desk is not None:
             self._keeper.hands.close(_CLOSING_S)
+            if not isinstance(self.error, StorageFailed):
+                self.counts.lost = self.receipt.lost
             self._desk.close()

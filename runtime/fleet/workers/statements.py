@@ -97,9 +97,13 @@ DIED: Final = """
     UPDATE nlpu.worker SET said = %(said)s
     WHERE journal = %(journal)s AND name = %(name)s AND said = ''"""
 
-TOOK: Final = """
-    SELECT w.name, k.took FROM nlpu.work k LEFT JOIN nlpu.worker w ON w.id = k.worker
-    WHERE k.journal = %(journal)s AND k.took <> ''"""
+TOOK: Final = "SELECT took FROM nlpu.work WHERE journal = %(journal)s AND took <> ''"
+TOOK_BY: Final = """
+    SELECT name, id, spent, '' FROM nlpu.worker
+    WHERE journal = %(journal)s AND fence = %(settled)s AND spent <> ''
+    UNION ALL SELECT w.name, w.id, took, start
+    FROM nlpu.work k JOIN nlpu.worker w ON w.id = k.worker
+    WHERE k.journal = %(journal)s AND fence <> %(settled)s AND state <> 'open'"""
 
 # -- workers ---------------------------------------------------------------------------------------
 
@@ -166,6 +170,7 @@ FREE: Final = """
 BURY: Final = """
     UPDATE nlpu.worker SET fence = %(settled)s, until_s = 0, owner = '', held = '', hungry = false
     WHERE id = %(worker)s"""
+TOOK_ALL: Final = "UPDATE nlpu.worker SET spent = %(spent)s WHERE id = %(worker)s"
 SHUT: Final = f"""
     UPDATE nlpu.journal SET owner = '', until_s = 0 WHERE id = %(journal)s AND owner = %(workers)s
     AND NOT EXISTS (SELECT FROM nlpu.worker
