@@ -128,6 +128,10 @@ class Desk:
         """Count the inputs without an outcome, and those of them that living workers have."""
         return tuple(self._do(sql.COUNTS)[0])
 
+    def tally(self) -> dict[str, int]:
+        """Count the inputs by how they ended."""
+        return dict(self._do(sql.TALLY))
+
     def receipt(self) -> Receipt:
         """Add up what the runs took, and what each worker did of it; when closed, too."""
         whole = [took_of(took) for (took,) in self._do(sql.TOOK)]

@@ -256,5 +256,12 @@ class Crew:
         if self._desk is not None:
             self._keeper.hands.close(_CLOSING_S)
             if not isinstance(self.error, StorageFailed):
-                self.counts.lost = self.receipt.lost
+                self._tell_all()
             self._desk.close()
+
+    def _tell_all(self) -> None:
+        """Have the counts be those of the database: of a stopped batch, not all was given."""
+        receipt = self.receipt
+        self.counts.lost = receipt.lost
+        if self.error is not None and self._begun:
+            self.counts.meet(self.desk.tally(), receipt.answered)

@@ -97,6 +97,8 @@ DIED: Final = """
     UPDATE nlpu.worker SET said = %(said)s
     WHERE journal = %(journal)s AND name = %(name)s AND said = ''"""
 
+TALLY: Final = """
+    SELECT state, count(*) FROM nlpu.work WHERE journal = %(journal)s AND wanted GROUP BY state"""
 TOOK: Final = "SELECT took FROM nlpu.work WHERE journal = %(journal)s AND took <> ''"
 TOOK_BY: Final = """
     SELECT name, id, spent, '' FROM nlpu.worker

@@ -81,6 +81,11 @@ def test_a_budget_stops_all_and_more_goes_on(
     with pytest.raises(BudgetExceeded):
         list(stopped)
     assert sum(stopped.receipt.answered[:1]) == 25, "all of it could be used, and no more was"
+    assert stopped.counts.cost.calls == 25, "and so it is told"
+    (done,) = postgres.do(
+        "SELECT count(*) FROM nlpu.work WHERE state = 'done'", database.url.rpartition("/")[2]
+    )[0]
+    assert stopped.counts.done == done
     batch = crew(database, tmp_path, INPUTS, budget=Budget(calls=80))
     spent = sum(each.cost.calls for each in batch)
     receipt = batch.receipt
