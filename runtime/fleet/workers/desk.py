@@ -173,7 +173,7 @@ class Desk:
                 "--retry failed (retry=True)"
             )
             body = json.dumps([HostError.__name__, why])
-            kept = Kept(run, "failed", "host", body, UNTRUSTED, took_of(took))
+            kept = Kept(run, "failed", "host", body, label=UNTRUSTED, took=took_of(took))
             self._do(sql.GIVE_UP, run=run, **columns(kept))
 
     def stopped(self) -> list[Any] | None:

@@ -46,6 +46,6 @@ def _went_on(log: RunLog, run: int, side: str, body: str, given_up: bool) -> boo
         return False
     took = took_in(past)
     left = Unfinished(run, past, log.texts, took, took_of(""))
-    kept, ended = Kept(run, "failed", side, body, UNTRUSTED, took), recorded(left)
+    kept, ended = Kept(run, "failed", side, body, label=UNTRUSTED, took=took), recorded(left)
     again = ended is not None and not kept.is_failing_as(ended)
     return left.went_on(kept) or again
