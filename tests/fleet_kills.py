@@ -119,7 +119,10 @@ class Fleet:
         return [json.loads(line)["prompt_hash"] for line in lines]
 
     def command(self, *more: str) -> list[str]:
-        if self.shape == "acts" or more:  # its inputs are its user's, so it may act
+        if self.shape == "acts" or more not in (
+            (),
+            ("--json",),
+        ):  # its inputs are its user's, so it may act
             words = [
                 f"mine.py:{self.shape}",
                 "in.jsonl",
@@ -130,7 +133,7 @@ class Fleet:
             return [sys.executable, str(ROOT / "tests" / "fleet_driver.py"), *words]
         words = ["run", f"mine.py:{self.shape}", "--each", "in.jsonl", "--out", "out.jsonl"]
         words += ["--engine", self.server, "--workers", "2", "--at-once", "8"]
-        return [*COMMAND, *words]
+        return [*COMMAND, *words, *more]
 
     def begin(self, *more: str) -> subprocess.Popen[str]:
         env = environment(NLPU_RUN_DIR=self.url, NLPU_TEST_ACTS=str(self.acts), **RAY)

@@ -50,11 +50,11 @@ class Threads:
         except NlpuError as error:
             self.errors[name] = error
 
-    def ended(self) -> dict[str, bool]:
+    def ended(self) -> dict[str, str]:
         done = [name for name, thread in self._all.items() if not thread.is_alive()]
         for name in done:
             del self._all[name]
-        return {name: name not in self.errors for name in done}
+        return {name: "an error" if name in self.errors else "" for name in done}
 
     @property
     def live(self) -> set[str]:

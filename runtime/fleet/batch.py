@@ -45,7 +45,7 @@ from nlpu.runtime.fleet.former import Former, taken_up
 from nlpu.runtime.fleet.items import Item, Items, Kept
 from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan
-from nlpu.runtime.fleet.share import NO_CALLS, Common, total
+from nlpu.runtime.fleet.share import NO_CALLS, Common, less, total
 from nlpu.runtime.handle import Run, when_ended
 from nlpu.runtime.journal.header import args_text
 from nlpu.runtime.journal.own import text_name
@@ -195,6 +195,8 @@ class Batch:
             self._feed(fresh)
         self._former.items.commit()
         self.counts.in_flight, self.counts.lost = len(self._live), self._whole.lost
+        if self.error is not None and not self._live:
+            self._tell_all()
         return self._in_order(fresh)
 
     def stop(self, error: NlpuError, fresh: list[Item] | None = None) -> None:
@@ -209,6 +211,15 @@ class Batch:
                 self._take(run, [])
             self._held.clear()
             self._former.items.commit()
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Have the counts of a stopped batch be what is kept and spent, whether given or not."""
+        assert self._former is not None
+        made = self.counts.ended - self.counts.known
+        spent = less(self._whole.spent, self._whole.lost)
+        self.counts.meet(self._former.items.tally(), spent)
+        self.counts.known, self.counts.lost = self.counts.ended - made, self._whole.lost
 
     def close(self) -> None:
         """Stop what goes on, and let another computer take the batch up. Idempotent."""

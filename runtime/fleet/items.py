@@ -208,6 +208,10 @@ class Items:
         self._run("DELETE FROM item WHERE name=? AND nth=?", (name, nth))
         self.commit()
 
+    def tally(self) -> dict[str, int]:
+        """Count those that have ended, by how."""
+        return dict(self._run("SELECT status, count(*) FROM item GROUP BY status"))
+
     def runs(self) -> set[int]:
         """The numbers of the runs that have ended."""
         return {run for (run,) in self._run("SELECT run FROM item")}

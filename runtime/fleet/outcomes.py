@@ -38,6 +38,7 @@ from nlpu.types.result import adapter
 from nlpu.value import Value
 
 _MOST_SHOWN = 80  # characters of a result
+_NO_END = ("StorageFailed", "JournalDamaged", "RunBusy", "UpstreamFailed")  # rule 3
 _OPEN: tuple[Any, ...] = (Any, object, dict, list, tuple, set)  # of what, they do not say
 
 
@@ -94,7 +95,7 @@ def known(begun: Begun, kept: Kept, name: str, program: Callable[..., Any]) -> I
 def recorded(left: Unfinished) -> Kept | None:
     """What is to be kept of a run that had ended in the moment of a kill; None if it had not."""
     end = left.past.end
-    if end is None or end.status not in ("done", "failed"):
+    if end is None or end.status not in ("done", "failed") or (end.error or "?")[0] in _NO_END:
         return None
     status: Any = end.status
     body, side = left.texts.get(end.text, ""), ""

@@ -55,6 +55,13 @@ class Counts:
     cost: Amount = NOTHING
     lost: Amount = NOTHING
 
+    def meet(self, ended: Mapping[str, int], spent: Amount) -> None:
+        """Count what is known of a batch that was stopped, whether or not it was given."""
+        self.done = max(self.done, ended.get("done", 0))
+        self.failed = max(self.failed, ended.get("failed", 0))
+        self.needs_person = max(self.needs_person, ended.get("needs_person", 0))
+        self.cost = spent
+
     @property
     def ended(self) -> int:
         """How many inputs have an outcome."""

@@ -11,6 +11,7 @@ Rules
    runs took.
 2. What is to be read of runs is read over a connection beside that transaction: the row that is
    locked keeps the worker from writing meanwhile.
+3. The runs that a dead worker had under way are noted with its death: one of them may be why.
 """
 
 from __future__ import annotations
@@ -38,16 +39,22 @@ from nlpu.runtime.resume import log_of
 from nlpu.runtime.scheduler.budget import Amount
 
 
-def bury(db: Patient, ids: Mapping[str, Any], stem: str, but: int = 0) -> int:
-    """Settle the workers of a batch that are dead, but for one; gives how many."""
+def bury(db: Patient, ids: Mapping[str, Any], stem: str, but: int = 0, *, died: bool = True) -> int:
+    """Settle the workers of a batch that are dead, but for one; gives how many.
+
+    died: by themselves, as far as can be known (rule 3).
+    """
     rows = db.ask(sql.LATE, **ids, settled=sql.SETTLED)
     late = [worker for worker, owner, is_late in rows if is_late or is_dead(owner)]
-    return sum(settle(db, ids, stem, worker) for worker in late if worker != but)
+    return sum(settle(db, ids, stem, worker, died=died) for worker in late if worker != but)
 
 
-def settle(db: Patient, ids: Mapping[str, Any], stem: str, worker: int) -> bool:
+def settle(
+    db: Patient, ids: Mapping[str, Any], stem: str, worker: int, *, died: bool = False
+) -> bool:
     """Rule 1. False: somebody else is at it, or was."""
-    asked = {**ids, "worker": worker, "settled": sql.SETTLED, "workers": WORKERS}
+    fixed = {"settled": sql.SETTLED, "workers": WORKERS}
+    asked = {**ids, "worker": worker, "died": died, **fixed}
     return db.do(partial(_settled, seat=Seat(db.database, stem), asked=asked))
 
 
@@ -55,14 +62,15 @@ def _settled(db: Connection, seat: Seat, asked: dict[str, Any]) -> bool:
     if not db.execute(sql.DEAD.encode(), asked).fetchall():
         return False
     db.execute(sql.BURY.encode(), asked)
-    spent = [took_of(db.execute(sql.SPENT.encode(), asked).fetchone()[0])]
-    for run, state, took, start, before in db.execute(sql.LEFT.encode(), asked).fetchall():
+    before, spent = took_of(db.execute(sql.SPENT.encode(), asked).fetchone()[0]), list[Took]()
+    for run, state, took, start, earlier in db.execute(sql.LEFT.encode(), asked).fetchall():
         now = took_of(took)
         if state == "open":
-            now = _left(db, seat, {**asked, "run": run}, took_of(before))
+            now = _left(db, seat, {**asked, "run": run}, took_of(earlier))
         spent.append(without(now, took_of(start)))
     db.execute(sql.SHUT.encode(), asked)
-    db.execute(sql.SPEND.encode(), {**asked, "spent": json.dumps(summed(spent))})
+    db.execute(sql.TOOK_ALL.encode(), {**asked, "spent": json.dumps(summed(spent))})
+    db.execute(sql.SPEND.encode(), {**asked, "spent": json.dumps(summed([before, *spent]))})
     return True
 
 

@@ -8,7 +8,9 @@ has (``SKIP LOCKED``: two never wait for each other), and carries these runs out
 Rules
 1. What is claimed is asked for as "mine, and not yet under way": a claim whose answer was lost is
    found by the next.
-2. A run that somebody else goes on with alone (a person, ``nlpu resume``) keeps all workers out.
+2. A run that was under way at several deaths of workers is claimed by itself, by a worker that has
+   no other: so it is known whether it was that one.
+3. A run that somebody else goes on with alone (a person, ``nlpu resume``) keeps all workers out.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class Work(NamedTuple):
     """An input that was claimed.
 
     took: of all its runs so far; before: of those before this. failed: its run did, and is tried
-    again. begun: its run has rows.
+    again. begun: its run has rows. alone: nothing is to be claimed beside it (rule 2).
     """
 
     run: int
@@ -54,6 +56,7 @@ class Work(NamedTuple):
     before: Took
     failed: bool
     begun: bool
+    alone: bool
 
 
 class Claims:
@@ -83,7 +86,7 @@ class Claims:
         return self._db.ask(statement, **self._ids, settled=sql.SETTLED, **values)
 
     def _open(self) -> None:
-        """Find the batch, and keep those out who would own its journal alone (rule 2)."""
+        """Find the batch, and keep those out who would own its journal alone (rule 3)."""
         found = self._db.ask(sql.FIND, stem=self.stem)
         if not found:
             raise Usage(f"there is no batch {self.stem} in {self.database}; see: nlpu runs")
@@ -120,20 +123,24 @@ class Claims:
         return failure_of(*json.loads(stopped)) if stopped else None
 
     def claim(self, live: Collection[int], most: int, parts: int) -> list[Work]:
-        """Claim runs, up to ``most`` beside those that are ``live`` (rule 1).
+        """Claim runs, up to ``most`` beside those that are ``live`` (rules 1, 2).
 
         parts: no more at once than so large a part of what is left, so that others find some.
         """
         self._do(sql.CLAIM, most=most, parts=parts)
-        return self._mine(live)
+        found = self._mine(live)
+        if not found and not live:
+            self._do(sql.CLAIM_ALONE)
+            found = self._mine(live)
+        return found
 
     def _mine(self, live: Collection[int]) -> list[Work]:
         found = []
-        for *first, took, before, side, begun in self._do(sql.MINE, live=list(live)):
+        for *first, took, before, side, begun, alone in self._do(sql.MINE, live=list(live)):
             run, name, nth, at, id_, args = first
             both = took_of(took), took_of(before)
             read = name, nth, at, read_id(id_), args
-            found.append(Work(run, *read, *both, bool(side), begun))
+            found.append(Work(run, *read, *both, bool(side), begun, alone))
         return found
 
     def end(self, run: int, kept: Kept) -> None:
@@ -141,8 +148,8 @@ class Claims:
         self._do(sql.END, run=run, **columns(kept))
 
     def is_over(self) -> bool:
-        """Tell whether every input has an outcome."""
-        return not self._do(sql.COUNTS)[0][0]
+        """Tell whether every input has an outcome, or is one that no worker may try any more."""
+        return not self._do(sql.LEFT_TO_WORKERS)[0][0]
 
     def stop(self, error: NlpuError) -> None:
         """Have all workers of the batch end."""

@@ -4,6 +4,7 @@ Rules
 1. One process drives a batch: others are told who does.
 2. Entering is met by entering again: after a kill, and by the same command, rows stay what they
    were, numbers of runs too.
+3. An input that was under way at so many deaths of workers, the last time alone, is given up.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from nlpu.errors import Interrupted, NlpuError, RunBusy
-from nlpu.label import label_of
+from nlpu.errors import HostError, Interrupted, NlpuError, RunBusy
+from nlpu.label import UNTRUSTED, label_of
 from nlpu.runtime.fleet.items import Kept, side_of
 from nlpu.runtime.fleet.plan import Begun, Input
-from nlpu.runtime.fleet.share import Took
-from nlpu.runtime.fleet.workers import burials
+from nlpu.runtime.fleet.share import without
+from nlpu.runtime.fleet.workers import burials, gone_on
 from nlpu.runtime.fleet.workers import statements as sql
-from nlpu.runtime.fleet.workers.burials import took_of
-from nlpu.runtime.fleet.workers.entered import kept_id, read_id
+from nlpu.runtime.fleet.workers.burials import columns, took_of
+from nlpu.runtime.fleet.workers.entered import Receipt, kept_id, read_id, receipt_of
 from nlpu.runtime.fleet.workers.patient import Patient
 from nlpu.runtime.fleet.workers.sealed import seal
 from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
@@ -96,7 +97,7 @@ class Desk:
 
     def begin(self) -> None:
         """Want no input but those that are entered from now on, and settle what died."""
-        burials.bury(self._db, self._ids, self.stem)
+        burials.bury(self._db, self._ids, self.stem, died=False)  # whoever killed the driver, too
         self._do(sql.STOP, why="")
         self._do(sql.UNWANT)
 
@@ -109,7 +110,8 @@ class Desk:
         self._do(sql.ENTER, **given, args=args)
 
     def reopen(self, *, retry: bool) -> None:
-        """Have tried again what waited for a person, and, if so asked, what failed."""
+        """Have tried again what waited for a person, or went on, and, if so asked, what failed."""
+        gone_on.reopen(self._db, self._ids, self.stem)
         self._do(sql.AGAIN, retry=retry)
         if retry:
             self._do(sql.ANEW)
@@ -127,18 +129,53 @@ class Desk:
         """Count the inputs without an outcome, and those of them that living workers have."""
         return tuple(self._do(sql.COUNTS)[0])
 
-    def took(self) -> list[tuple[str, Took]]:
-        """List what the runs of each input took, by the worker that told it; when closed, too."""
-        found = [(name or "", took_of(took)) for name, took in self._do(sql.TOOK)]
+    def tally(self) -> dict[str, int]:
+        """Count the inputs by how they ended."""
+        return dict(self._do(sql.TALLY))
+
+    def receipt(self) -> Receipt:
+        """Add up what the runs took, and what each worker did of it; when closed, too."""
+        whole = [took_of(took) for (took,) in self._do(sql.TOOK)]
+        parts = [
+            (name or f"joined {worker}", without(took_of(took), took_of(start)))
+            for name, worker, took, start in self._do(sql.TOOK_BY)
+        ]
         if self._closed:
             self._db.close()
-        return found
+        return receipt_of(whole, parts)
 
     # -- workers -----------------------------------------------------------------------------
 
     def hands(self) -> list[Hand]:
         """List the workers, those that have left, too."""
         return [Hand(*row) for row in self._do(sql.SAID)]
+
+    def bury(self) -> None:
+        """Settle the workers that are dead."""
+        burials.bury(self._db, self._ids, self.stem)
+
+    def note_death(self, name: str, how: str) -> None:
+        """Note how a worker's process ended that did not say why."""
+        self._do(sql.DIED, name=name, said=json.dumps(["HostError", how, "host"]))
+
+    def deadly(self) -> list[Any]:
+        """List the runs that are to be given up (rule 3), for ``give_up``."""
+        return self._do(sql.DEADLY)
+
+    def give_up(self, deadly: Collection[Any]) -> None:
+        """Have runs be failures, by what is known of the workers' ends."""
+        said = {each.worker: each.said for each in self.hands()} if deadly else {}
+        for run, took, deaths in deadly:
+            ways = [json.loads(said[each])[1] if said.get(each) else "no word" for each in deaths]
+            told = ", ".join(dict.fromkeys(ways))
+            why = (
+                f"the process that ran it ended with {told}, {len(deaths)} times; the last time "
+                "nothing else was under way in it. See what the program does with this input, then "
+                "--retry failed (retry=True)"
+            )
+            body = json.dumps([HostError.__name__, why])
+            kept = Kept(run, "failed", "host", body, label=UNTRUSTED, took=took_of(took))
+            self._do(sql.GIVE_UP, run=run, **columns(kept))
 
     def stopped(self) -> list[Any] | None:
         """Why the batch is to end: [kind, message, side]."""

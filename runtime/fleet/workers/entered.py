@@ -104,7 +104,8 @@ class Receipt(NamedTuple):
     """What a fleet took, in all its lives.
 
     answered, lost: by calls that were answered, and at most by those whose answers were lost.
-    by_worker: both together, by the name of the worker that told the outcome; they add up.
+    by_worker: both together, by the name of the worker that made the calls. They add up, but for
+    those of a worker that is dead, and not yet known to be.
     """
 
     answered: Amount
@@ -112,10 +113,11 @@ class Receipt(NamedTuple):
     by_worker: Mapping[str, Amount]
 
 
-def receipt_of(rows: Iterable[tuple[str, Took]]) -> Receipt:
-    """Add up what the runs of each input took, by the worker that told its outcome."""
-    rows, parts = list(rows), dict[str, Amount]()
-    for name, took in rows:
-        parts[name] = total([parts.get(name, NOTHING), *took])
-    whole = summed(took for _, took in rows)
-    return Receipt(whole.answered, whole.lost, parts)
+def receipt_of(took: Iterable[Took], by: Iterable[tuple[str, Took]]) -> Receipt:
+    """Add up what the runs of each input took, and what workers, by name, made of it."""
+    whole, parts = summed(took), dict[str, Amount]()
+    for name, part in by:
+        parts[name] = total([parts.get(name, NOTHING), *part])
+    return Receipt(
+        whole.answered, whole.lost, {name: each for name, each in parts.items() if any(each)}
+    )

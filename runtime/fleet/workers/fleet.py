@@ -26,6 +26,7 @@ from nlpu.errors import (
     Interrupted,
     NlpuError,
     ProgramError,
+    StorageFailed,
     Usage,
     failure_of,
 )
@@ -34,7 +35,7 @@ from nlpu.runtime.fleet.items import Item
 from nlpu.runtime.fleet.outcomes import known
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan
 from nlpu.runtime.fleet.share import total
-from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of, receipt_of
+from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of
 from nlpu.runtime.fleet.workers.keeper import Hands, Keeper
 from nlpu.runtime.fleet.workers.sealed import check_same, mark, seal
 from nlpu.runtime.journal.header import LIMITS, source_digest
@@ -74,7 +75,7 @@ class Crew:
         self._database, self._facts = database, facts
         self._keeper, self._workers = Keeper(hands, workers, seal(facts)), workers
         self._desk: Desk | None = None
-        self._total, self._next = 0, 0
+        self._total, self._next, self._left = 0, 0, 0
         self._given: set[int] = set()  # of later inputs, where the order is theirs
         self._tend_s, self._begun = 0.0, False
         self._end_s = inf
@@ -148,7 +149,7 @@ class Crew:
     @property
     def receipt(self) -> Receipt:
         """What the inputs with an outcome took, and runs that workers left; by worker, too."""
-        return receipt_of(self.desk.took())
+        return self.desk.receipt()
 
     def facts(self) -> dict[str, Any]:
         """What was noted of the batch."""
@@ -213,8 +214,6 @@ class Crew:
         while self._next in self._given:
             self._given.remove(self._next)
             self._next += 1
-        if items:
-            self._keeper.deaths = 0
         return items
 
     def _item(self, begun: Begun, kept: Any) -> Item:
@@ -240,6 +239,9 @@ class Crew:
         self.desk.beat()
         self._hear()
         left, self.counts.in_flight = self.desk.left()
+        if left < self._left:
+            self._keeper.deaths = 0  # something comes of it
+        self._left = left
         if self.error is None and left:
             error = self._keeper.keep_up(self.desk)
             if error is not None:
@@ -262,4 +264,13 @@ class Crew:
         self.stop(Interrupted("the batch was left before its end; under its name it goes on"))
         if self._desk is not None:
             self._keeper.hands.close(_CLOSING_S)
+            if not isinstance(self.error, StorageFailed):
+                self._tell_all()
             self._desk.close()
+
+    def _tell_all(self) -> None:
+        """Have the counts be those of the database: of a stopped batch, not all was given."""
+        receipt = self.receipt
+        self.counts.lost = receipt.lost
+        if self.error is not None and self._begun:
+            self.counts.meet(self.desk.tally(), receipt.answered)

@@ -3,7 +3,8 @@
 Rules
 1. Workers of a former driver that are still at work are counted.
 2. They are begun again while the batch gets on; when they die and nothing comes of it, it ends.
-3. An error that the next worker would meet, too, ends the batch, and is told as it is.
+3. Why a process ended is noted before its runs are given up for it.
+4. An error that the next worker would meet, too, ends the batch, and is told as it is.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Hands(Protocol):
     def start(self, name: str, seal: str) -> None:
         """Begin one. ``seal``: of what it is to do."""
 
-    def ended(self) -> dict[str, bool]:
-        """Give those that have ended since: whether in order."""
+    def ended(self) -> dict[str, str]:
+        """Give those that have ended since: how, where that was not in order."""
 
     @property
     def live(self) -> set[str]:
@@ -47,15 +48,21 @@ class Keeper:
         self._workers, self._seal, self._named = workers, seal, 0
 
     def keep_up(self, desk: Desk) -> NlpuError | None:
-        """Begin what is missing; gives why that is of no use (rules 2, 3)."""
+        """Begin what is missing; gives why that is of no use (rules 2, 4)."""
+        deadly = desk.deadly()  # first: by now their workers have ended, too
+        ended = self.hands.ended()
+        if any(ended.values()):
+            desk.bury()
         rows = desk.hands()
         said = {each.name: each.said for each in rows}
-        for name, in_order in self.hands.ended().items():
-            if not in_order:
+        for name, how in ended.items():
+            if how:
+                desk.note_death(name, how)  # rule 3
                 self.deaths += 1
-                error = self._why(name, said.get(name, ""))
+                error = self._why(name, said.get(name, ""), how)
                 if error is not None:
                     return error
+        desk.give_up(deadly)
         mine = self.hands.live
         others = sum(each.alive and each.name not in mine for each in rows)  # rule 1
         self._named = max(self._named, len(rows))
@@ -64,7 +71,7 @@ class Keeper:
             self.hands.start(str(self._named), self._seal)
         return None
 
-    def _why(self, name: str, said: str) -> NlpuError | None:
+    def _why(self, name: str, said: str, how: str) -> NlpuError | None:
         error = failure_of(*json.loads(said)) if said else None
         if isinstance(error, ProgramError) and not isinstance(error, Interrupted):
             return error
@@ -72,5 +79,6 @@ class Keeper:
             return None
         where = self.hands.where(name)
         return error or HostError(
-            f"workers die, one after the other, and nothing comes of it; see {where}"
+            "workers die, one after the other, and nothing comes of it: the last ended with "
+            f"{how}; see {where}"
         )

@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -46,12 +47,15 @@ class Processes:
                 },
             )
 
-    def ended(self) -> dict[str, bool]:
-        """Give those that have ended since: whether in order."""
+    def ended(self) -> dict[str, str]:
+        """Give those that have ended since: how, where that was not in order; their logs say it."""
         done = {name: each.poll() for name, each in self._all.items()}
-        found = {name: code == 0 for name, code in done.items() if code is not None}
-        for name in found:
+        found = {name: _how(code) for name, code in done.items() if code is not None}
+        for name, how in found.items():
             del self._all[name]
+            if how:
+                with suppress(OSError), Path(self.where(name)).open("a") as log:
+                    log.write(f"this process ended with {how}\n")
         return found
 
     @property
@@ -71,3 +75,12 @@ class Processes:
             if each.poll() is None:
                 each.terminate()
         self._all.clear()
+
+
+def _how(code: int) -> str:
+    """Name what a process ended with; "" where it was in order."""
+    if code >= 0:
+        return f"exit code {code}" if code else ""
+    with suppress(ValueError):
+        return f"signal {-code} ({signal.Signals(-code).name})"
+    return f"signal {-code}"

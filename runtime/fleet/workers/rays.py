@@ -91,20 +91,20 @@ class Actors:
         actor = made.remote()
         self._all[name] = actor, actor.work.remote(self._database.url, self._stem, name, seal)
 
-    def ended(self) -> dict[str, bool]:
-        """Give those that have ended since: whether in order."""
+    def ended(self) -> dict[str, str]:
+        """Give those that have ended since: how, where that was not in order."""
         found = {}
         for name, (actor, told) in [*self._all.items()]:
             if self._ray.wait([told], timeout=0)[0]:
-                found[name] = self._is_in_order(told)
+                found[name] = self._how(told)
                 self._end(name, actor)
         return found
 
-    def _is_in_order(self, told: Any) -> bool:
+    def _how(self, told: Any) -> str:
         try:
-            return not self._ray.get(told)
-        except Exception:  # it died more often than Ray begins it anew
-            return False
+            return "an error" if self._ray.get(told) else ""
+        except Exception:
+            return f"more than {_AGAIN} deaths of its process"  # than Ray begins it anew
 
     def _end(self, name: str, actor: Any) -> None:
         del self._all[name]

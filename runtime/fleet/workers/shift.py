@@ -26,6 +26,7 @@ from nlpu.errors import (
     Interrupted,
     JournalDamaged,
     NlpuError,
+    RunBusy,
     Stopped,
     StorageFailed,
     root_of,
@@ -101,7 +102,7 @@ class Shift:
                     return
                 self._wait()
         except NlpuError as error:
-            if not isinstance(error, StorageFailed):
+            if not isinstance(error, StorageFailed | RunBusy):  # others may go on
                 self._claims.stop(error)
             raise
         finally:
@@ -123,6 +124,8 @@ class Shift:
             self._commons.beat(self._computer.station)
             self._beat_s, self._left = now + BEAT_S, False
         room = self._at_once - len(self._live)
+        if any(work.alone for work, _ in self._live.values()):
+            room = 0
         if not self._left and room > self._at_once // 8:
             live = [work.run for work, _ in self._live.values()]
             works = self._claims.claim(live, room, self._parts)
@@ -186,7 +189,7 @@ class Shift:
             return
         if isinstance(error, Stopped) and run.status != "needs_person":
             raise error
-        if isinstance(root, StorageFailed | JournalDamaged):  # its end is kept nowhere
+        if isinstance(root, StorageFailed | JournalDamaged | RunBusy):  # its end is kept nowhere
             raise root
         _, kept = outcome_of(run, begun, self._program)
         self._claims.end(work.run, kept)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 SETTLED: Final = -1  # the fence of a worker whose runs and share were given back
+ALONE: Final = 3  # deaths of workers that had a run: after these one has it alone
+MOST_DEATHS: Final = 4  # and after these nobody has it any more
 T: Final = "extract(epoch FROM clock_timestamp())::float8"
 
 # -- the batch -------------------------------------------------------------------------------------
@@ -50,7 +52,7 @@ ENTER: Final = """
     WHERE NOT EXISTS (SELECT FROM nlpu.work w
         WHERE w.journal = %(journal)s AND w.name = new.name AND w.nth = new.nth)"""
 AGAIN: Final = """
-    UPDATE nlpu.work SET state = 'open', worker = NULL,
+    UPDATE nlpu.work SET state = 'open', worker = NULL, deaths = '{}',
         side = CASE WHEN state = 'failed' THEN side ELSE '' END
     WHERE journal = %(journal)s AND wanted
     AND worker IN (SELECT id FROM nlpu.worker WHERE fence = %(settled)s)
@@ -64,6 +66,13 @@ ANEW: Final = """
     UPDATE nlpu.work w SET state = 'open', worker = NULL, side = '', before = w.took,
         run = last.run + old.n
     FROM old, last WHERE w.journal = %(journal)s AND w.run = old.run"""
+FAILED: Final = f"""
+    SELECT run, side, body, cardinality(deaths) >= {MOST_DEATHS} FROM nlpu.work
+    WHERE journal = %(journal)s AND wanted AND state = 'failed'
+    AND worker IN (SELECT id FROM nlpu.worker WHERE fence = %(settled)s)"""
+REOPEN: Final = """
+    UPDATE nlpu.work SET state = 'open', worker = NULL, side = '', deaths = '{}'
+    WHERE journal = %(journal)s AND run = ANY(%(runs)s) AND state = 'failed'"""
 OUTCOMES: Final = """
     SELECT index, name, nth, id, run, state, side, body, label, took FROM nlpu.work
     WHERE journal = %(journal)s AND wanted AND index >= %(start)s AND state <> 'open'
@@ -73,10 +82,30 @@ COUNTS: Final = f"""
         count(*) FILTER (WHERE state = 'open' AND worker IN (
             SELECT id FROM nlpu.worker WHERE journal = %(journal)s AND until_s > {T}))
     FROM nlpu.work WHERE journal = %(journal)s AND wanted"""
+LEFT_TO_WORKERS: Final = f"""
+    SELECT count(*) FROM nlpu.work WHERE journal = %(journal)s AND wanted AND state = 'open'
+    AND cardinality(deaths) < {MOST_DEATHS}"""
+DEADLY: Final = f"""
+    SELECT run, took, deaths FROM nlpu.work WHERE journal = %(journal)s AND wanted
+    AND state = 'open' AND worker IS NULL AND cardinality(deaths) >= {MOST_DEATHS}"""
+GIVE_UP: Final = f"""
+    UPDATE nlpu.work SET state = %(state)s, side = %(side)s, body = %(body)s, label = %(label)s,
+        worker = deaths[cardinality(deaths)]
+    WHERE journal = %(journal)s AND run = %(run)s AND state = 'open' AND worker IS NULL
+    AND cardinality(deaths) >= {MOST_DEATHS}"""
+DIED: Final = """
+    UPDATE nlpu.worker SET said = %(said)s
+    WHERE journal = %(journal)s AND name = %(name)s AND said = ''"""
 
-TOOK: Final = """
-    SELECT w.name, k.took FROM nlpu.work k LEFT JOIN nlpu.worker w ON w.id = k.worker
-    WHERE k.journal = %(journal)s AND k.took <> ''"""
+TALLY: Final = """
+    SELECT state, count(*) FROM nlpu.work WHERE journal = %(journal)s AND wanted GROUP BY state"""
+TOOK: Final = "SELECT took FROM nlpu.work WHERE journal = %(journal)s AND took <> ''"
+TOOK_BY: Final = """
+    SELECT name, id, spent, '' FROM nlpu.worker
+    WHERE journal = %(journal)s AND fence = %(settled)s AND spent <> ''
+    UNION ALL SELECT w.name, w.id, took, start
+    FROM nlpu.work k JOIN nlpu.worker w ON w.id = k.worker
+    WHERE k.journal = %(journal)s AND fence <> %(settled)s AND state <> 'open'"""
 
 # -- workers ---------------------------------------------------------------------------------------
 
@@ -95,21 +124,33 @@ BEAT: Final = f"""
 KEEP: Final = f"""
     UPDATE nlpu.journal SET until_s = {T} + %(lease)s, changed_s = {T}
     WHERE id = %(journal)s AND owner = %(workers)s"""
-CLAIM: Final = """
+CLAIM: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT run FROM nlpu.work
         WHERE journal = %(journal)s AND state = 'open' AND worker IS NULL AND wanted
+        AND cardinality(deaths) < {ALONE}
         ORDER BY run LIMIT least(%(most)s, greatest(1, (SELECT count(*) FROM (
             SELECT FROM nlpu.work WHERE journal = %(journal)s AND state = 'open'
-            AND worker IS NULL AND wanted LIMIT 4096)) / %(parts)s))
+            AND worker IS NULL AND wanted AND cardinality(deaths) < {ALONE} LIMIT 4096))
+            / %(parts)s))
         FOR UPDATE SKIP LOCKED)
     UPDATE nlpu.work w SET worker = %(worker)s, start = took FROM free
     WHERE w.journal = %(journal)s AND w.run = free.run AND EXISTS (
         SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1)"""
-MINE: Final = """
+CLAIM_ALONE: Final = f"""
+    WITH free AS MATERIALIZED (
+        SELECT run FROM nlpu.work
+        WHERE journal = %(journal)s AND state = 'open' AND worker IS NULL AND wanted
+        AND cardinality(deaths) = {ALONE}
+        AND NOT EXISTS (SELECT FROM nlpu.work WHERE worker = %(worker)s AND state = 'open')
+        ORDER BY run LIMIT 1 FOR UPDATE SKIP LOCKED)
+    UPDATE nlpu.work w SET worker = %(worker)s, start = took FROM free
+    WHERE w.journal = %(journal)s AND w.run = free.run AND EXISTS (
+        SELECT FROM nlpu.worker WHERE id = %(worker)s AND fence = 1)"""
+MINE: Final = f"""
     SELECT run, name, nth, index, id, args, took, before, side, EXISTS (
         SELECT FROM nlpu.log WHERE journal = %(journal)s
-        AND texts >= (run - 1) << 32 AND texts < run << 32)
+        AND texts >= (run - 1) << 32 AND texts < run << 32), cardinality(deaths) >= {ALONE}
     FROM nlpu.work
     WHERE worker = %(worker)s AND state = 'open' AND run <> ALL(%(live)s) ORDER BY run"""
 END: Final = """
@@ -125,11 +166,13 @@ DEAD: Final = """
 LEFT: Final = """
     SELECT run, state, took, start, before FROM nlpu.work WHERE worker = %(worker)s"""
 FREE: Final = """
-    UPDATE nlpu.work SET worker = NULL, took = %(took)s
+    UPDATE nlpu.work SET worker = NULL, took = %(took)s,
+        deaths = CASE WHEN %(died)s THEN deaths || worker ELSE deaths END
     WHERE journal = %(journal)s AND run = %(run)s AND worker = %(worker)s AND state = 'open'"""
 BURY: Final = """
     UPDATE nlpu.worker SET fence = %(settled)s, until_s = 0, owner = '', held = '', hungry = false
     WHERE id = %(worker)s"""
+TOOK_ALL: Final = "UPDATE nlpu.worker SET spent = %(spent)s WHERE id = %(worker)s"
 SHUT: Final = f"""
     UPDATE nlpu.journal SET owner = '', until_s = 0 WHERE id = %(journal)s AND owner = %(workers)s
     AND NOT EXISTS (SELECT FROM nlpu.worker

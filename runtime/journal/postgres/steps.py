@@ -38,7 +38,7 @@ STEPS: Final = (
         state text NOT NULL DEFAULT 'open', side text NOT NULL DEFAULT '',
         body text NOT NULL DEFAULT '', label text NOT NULL DEFAULT '',
         took text NOT NULL DEFAULT '', start text NOT NULL DEFAULT '',
-        before text NOT NULL DEFAULT '',
+        before text NOT NULL DEFAULT '', deaths int8[] NOT NULL DEFAULT '{}',
         PRIMARY KEY (journal, run), UNIQUE (journal, name, nth));
     CREATE INDEX ON nlpu.work (journal, run) WHERE state = 'open' AND worker IS NULL;
     CREATE INDEX ON nlpu.work (worker);

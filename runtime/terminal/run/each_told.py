@@ -20,11 +20,15 @@ _MOST_TOLD = 10  # failures that are listed
 
 @dataclass(slots=True)
 class Ended:
-    """What is told at the end. failures: the first of them. where: options to find the runs."""
+    """What is told at the end.
+
+    failures: the first of them. given: how many there were. where: options to find the runs.
+    """
 
     name: str
     total: int | None
     failures: list[dict[str, Any]] = field(default_factory=list)
+    given: int = 0
     error: NlpuError | None = None
     out: str = ""
     where: str = ""
@@ -33,6 +37,7 @@ class Ended:
 def note(ended: Ended, given: list[Item]) -> None:
     """Remember the first items without a result."""
     for item in given:
+        ended.given += item.status != "done"
         if item.status != "done" and len(ended.failures) < _MOST_TOLD:
             ended.failures.append(
                 {
@@ -55,7 +60,7 @@ def tell(ended: Ended, batch: Steps, seconds: float, as_json: bool) -> int:
         called = f"input {each['index'] + 1}" + (f" ({each['id']})" if each["id"] else "")
         look = f"; nlpu show {each['run']}{ended.where}" if each["run"] else ""
         say(one_line(f"{called}: {each['type']}: {each['message']}", 300) + look)
-    left = counts.failed + counts.needs_person - len(ended.failures)
+    left = ended.given - len(ended.failures)
     if left > 0:
         say(f"and {left:,} more, each with its reason in its line of the results")
     if error is not None:

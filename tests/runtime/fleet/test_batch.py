@@ -262,6 +262,23 @@ def test_under_its_name_it_goes_on_and_asks_nothing_again(tmp_path: Path) -> Non
     assert again == [item.line() for item in items] and len(second.seen) == 16 - 7
 
 
+def test_of_a_stopped_batch_all_is_told_that_was_done_and_spent(tmp_path: Path) -> None:
+    inputs = [f"text {n}" for n in range(12)]
+    with computer(folder=tmp_path) as machine:
+        first = machine.map(told, inputs, name="letters", budget=Budget(calls=7), at_once=3)
+        with pytest.raises(BudgetExceeded):
+            list(first)
+    done = first.counts.done
+    assert first.counts.cost.calls == 7 and 0 < done < 7, "that of unfinished runs, too"
+    with computer(folder=tmp_path) as machine:
+        again = machine.map(told, inputs, name="letters")
+        again.open()
+        again.stop(Interrupted("interrupted"))
+        again.close()
+    counts = again.counts
+    assert (counts.done, counts.known, counts.cost.calls) == (done, done, 7), "none was read yet"
+
+
 def test_results_of_a_former_life_have_the_type_that_the_program_says(tmp_path: Path) -> None:
     def count(text: str) -> dict[str, float]:
         return {text: 1.5}

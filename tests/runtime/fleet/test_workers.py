@@ -17,6 +17,7 @@ from nlpu import Fleet
 from nlpu.errors import BudgetExceeded, DeadlineExceeded, NlpuError, RunBusy, Usage
 from nlpu.runtime import Computer
 from nlpu.runtime.fleet.plan import Entry
+from nlpu.runtime.fleet.workers.local import Processes
 from nlpu.runtime.journal.places import place_of
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.loader import load
@@ -158,6 +159,11 @@ def test_a_budget_stops_all_and_more_goes_on(
     with pytest.raises(BudgetExceeded):
         list(stopped)
     assert sum(stopped.receipt.answered[:1]) == 25, "all of it could be used, and no more was"
+    assert stopped.counts.cost.calls == 25, "and so it is told"
+    (done,) = postgres.do(
+        "SELECT count(*) FROM nlpu.work WHERE state = 'done'", database.url.rpartition("/")[2]
+    )[0]
+    assert stopped.counts.done == done
     batch = crew(database, tmp_path, INPUTS, budget=Budget(calls=80))
     spent = sum(each.cost.calls for each in batch)
     receipt = batch.receipt
@@ -251,6 +257,155 @@ def test_failures_are_tried_again(database: Database, tmp_path: Path) -> None:
     assert [each["index"] for each in first if each["status"] == "failed"] == [20]
     again = lines(crew(database, tmp_path, INPUTS, retry=True))
     assert again == first
+
+
+STORAGE = """
+from pathlib import Path
+from nlpu import nlop
+from nlpu.errors import StorageFailed
+
+@nlop(max_tokens=16, at_limit="trim")
+def step(text: str) -> str:
+    \"\"\"Go on from the text.\"\"\"
+
+def chain(text: str) -> str:
+    said = str(step(text))
+    if not (Path(__file__).parent / "back").exists():
+        (Path(__file__).parent / "back").touch()
+        raise StorageFailed("cannot use the database: it is away")
+    return said
+"""
+
+
+def test_that_nothing_could_be_written_is_no_outcome(database: Database, tmp_path: Path) -> None:
+    """Not even where the row of a run's end was written when the database was back."""
+    batch = crew(database, tmp_path, INPUTS, program=STORAGE)
+    found = lines(batch)
+    assert {each["status"] for each in found} == {"done"}
+    assert [type(each).__name__ for each in batch._keeper.hands.errors.values()] == [
+        "StorageFailed"
+    ]
+    assert batch.receipt.answered.calls == len(INPUTS), "it went on with what was answered"
+
+
+DEADLY = """
+import os
+from nlpu import nlop
+
+@nlop(max_tokens=16, at_limit="trim")
+def step(text: str) -> str:
+    \"\"\"Go on from the text.\"\"\"
+
+def chain(text: str) -> str:
+    said = str(step(text))
+    if text == "text 2":
+        os._exit(7)
+    return said
+"""
+
+
+@pytest.mark.slow  # processes are begun for each death
+def test_an_input_that_ends_its_process_fails_and_all_others_are_done(
+    database: Database, tmp_path: Path
+) -> None:
+    def processes(where: Database, stem: str) -> Processes:
+        return Processes(where, stem, tmp_path / "logs")
+
+    made = dict(program=DEADLY, hands=processes, at_once=16)
+    found = lines(crew(database, tmp_path, INPUTS, **made))
+    assert [each["index"] for each in found if each["status"] != "done"] == [2]
+    why = found[2]["error"]
+    assert why["type"] == "HostError"
+    assert "ended with exit code 7, 4 times; the last time nothing else was" in why["message"]
+    logs = [path.read_text() for path in (tmp_path / "logs").iterdir()]
+    assert logs.count("this process ended with exit code 7\n") == 4
+    assert lines(crew(database, tmp_path, INPUTS, **made)) == found, "nor is it tried again"
+    (tmp_path / "mine.py").write_text(DEADLY.replace("os._exit(7)", "pass"))
+    again = lines(crew(database, tmp_path, INPUTS, **made, retry=True, changed=True))
+    assert [each["status"] for each in again] == ["done"] * len(INPUTS)
+    assert again[2]["cost"]["calls"] == 1, "what was answered is met"
+
+
+def test_what_was_under_way_at_several_deaths_is_claimed_alone(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    def dies(worker: Claims) -> None:
+        late = f"UPDATE nlpu.worker SET until_s = 0 WHERE id = {worker.worker}"
+        postgres.do(late, database.url.rpartition("/")[2])
+        assert last.bury() == 1
+        worker.close(json.dumps(["HostError", "signal 11 (SIGSEGV)", "host"]))
+
+    batch = crew(database, tmp_path, INPUTS[:4])
+    batch.open()
+    batch.enter()
+    last = Claims(database, "batch", "last")
+    for _ in range(3):
+        worker = Claims(database, "batch", "dead")
+        assert [(each.run, each.alone) for each in worker.claim([], 2, 1)] == [
+            (1, False),
+            (2, False),
+        ]
+        dies(worker)
+    assert [each.run for each in last.claim([], 9, 1)] == [3, 4], "what nobody died on comes first"
+    worker = Claims(database, "batch", "dead")
+    assert [(each.run, each.alone) for each in worker.claim([], 9, 1)] == [(1, True)]
+    assert worker.claim([1], 9, 1) == []
+    dies(worker)
+    batch.desk.give_up(batch.desk.deadly())
+    ((begun, kept),) = batch.desk.outcomes(0, [], 9)
+    assert begun.at == 0 and kept.status == "failed"
+    assert "signal 11 (SIGSEGV), 4 times" in kept.body
+    worker = Claims(database, "batch", "other")
+    assert [(each.run, each.alone) for each in worker.claim([], 9, 1)] == [(2, True)]
+    worker.close()
+    last.close()
+    assert batch.desk.left()[0] == 3
+    batch.close()
+
+
+FLAGGED = """
+from pathlib import Path
+from nlpu import nlop
+
+@nlop(max_tokens=16, at_limit="trim")
+def step(text: str) -> str:
+    \"\"\"Go on from the text.\"\"\"
+
+def chain(text: str) -> str:
+    said = str(step(text))
+    if text == "text 2":
+        flag = Path(__file__).parent / "flag"
+        if not flag.exists() or flag.read_text():
+            raise ValueError(flag.read_text() if flag.exists() else "no flag")
+        said = str(step("more"))
+    return said
+"""
+
+
+def test_a_failure_that_was_gone_on_with_alone_is_taken_up(
+    database: Database, tmp_path: Path
+) -> None:
+    first = lines(crew(database, tmp_path, INPUTS, program=FLAGGED))
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+
+    def alone(flag: str) -> str:
+        (tmp_path / "flag").write_text(flag)
+        with Computer("scripted", store=database) as computer:
+            return str(computer.resume(first[2]["run"], program, "text 2").wait().status)
+
+    assert "no flag" in first[2]["error"]["message"] and first[2]["cost"]["calls"] == 1
+    same = crew(database, tmp_path, INPUTS, program=FLAGGED)
+    assert lines(same) == first and same._keeper.hands.told == {}
+    assert alone("another flag") == "failed"
+    found = lines(crew(database, tmp_path, INPUTS, program=FLAGGED))
+    assert "another flag" in found[2]["error"]["message"] and found[3:] == first[3:]
+    assert alone("") == "done"
+    batch = crew(database, tmp_path, INPUTS, program=FLAGGED)
+    found = lines(batch)
+    assert found[2]["status"] == "done" and found[2]["cost"]["calls"] == 2
+    assert batch.receipt.answered.calls == len(INPUTS) + 1
 
 
 def test_who_has_nothing_to_do_with_it(database: Database, tmp_path: Path) -> None:

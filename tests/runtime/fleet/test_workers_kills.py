@@ -6,13 +6,15 @@ A tenth of it is in the slow lane, all by ``make test-fleet``.
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from fleet_kills import Fleet
+from fleet_kills import Fleet, until
 from terminal_fixture import fault_server
 
 from nlpu.errors import NeedsPerson
@@ -20,6 +22,7 @@ from nlpu.runtime import Computer
 from nlpu.runtime.drivers.approval import ExactCall
 from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.journal.places import place_of
+from nlpu.runtime.journal.where import Database
 from nlpu.runtime.loader import load
 
 pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
@@ -56,6 +59,33 @@ def test_killed_anywhere(
     assert found == expected
     with capsys.disabled():
         print(f"\n{shape} {seed}: {dict(fleet.kills)}; {again} open calls sent again")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_a_killed_worker_had_open_is_told_as_lost(postgres: Any, tmp_path: Path) -> None:
+    """And is that worker's part, not that of who goes on with its runs."""
+    from nlpu.runtime.fleet.workers.desk import Desk
+
+    log = tmp_path / "sent.jsonl"
+    with fault_server("--log", str(log), "--rate", "slow:0.3=1") as url:
+        fleet = Fleet(postgres, url, log, tmp_path / "lost", "chain", 6)
+        process = fleet.begin("--json")
+        until("calls under way", lambda: len(fleet.sent()) >= 4 or process.poll() is not None)
+        for each in fleet.workers():
+            os.kill(each, signal.SIGKILL)
+        out, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told + fleet.logs()
+    lost = json.loads(out)["lost"]["calls"]
+    assert lost >= 1 and "were lost" in told
+    database = place_of(fleet.url)
+    assert isinstance(database, Database)
+    desk = Desk(database, json.loads(out)["batch"])
+    receipt = desk.receipt()
+    desk.close()
+    assert receipt.lost.calls == lost and receipt.answered.calls == 6 * 8
+    parts = {name: each.calls for name, each in receipt.by_worker.items()}
+    assert sum(parts.values()) == 6 * 8 + lost and len(parts) >= 2 and "" not in parts
 
 
 @pytest.mark.timeout(1200)
