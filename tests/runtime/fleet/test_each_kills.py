@@ -114,7 +114,8 @@ def check_killed(
     with TemporaryDirectory() as place:
         folder, before, kills = prepared(place), worker.sent(), 0
         for point in points:
-            assert not folder.joinpath("offices.jsonl").exists() or kills == 0
+            if folder.joinpath("offices.jsonl").exists():  # killed behind its last step
+                assert results(folder) == whole
             ended = worker.live(folder, 1 + point % most)
             kills += ended["signal"] == 9
             if ended["signal"] == 0:  # it passed fewer points: it was near its end
