@@ -248,7 +248,6 @@ class Saying(Scripted):
         return self.replies.pop(0)
 
 
-BOUND = nlop_of(str)
 FINAL: list[tuple[Op[Any], Reply, type[NlpuError]]] = [
     (count, Reply("12", "length", Usage(1, 1)), Truncated),
     (person, Reply('{"name":"A', "length", Usage(1, 1)), Truncated),

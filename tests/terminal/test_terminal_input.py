@@ -14,22 +14,6 @@ from nlpu.errors import HostError, ProgramError
 from nlpu.runtime.terminal.output import said
 
 __all__ = ["nlpu"]  # a fixture
-RECEIPT = {
-    "calls",
-    "reused",
-    "attempts",
-    "nlops",
-    "wasted_nlops",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "seconds",
-    "work_s",
-    "span_s",
-    "depth",
-    "parallelism",
-    "lower_bound_s",
-}
 COMMANDS = ("run", "repl", "runs", "show", "resume", "replay", "serve", "bench", "doctor")
 SCRIPTED = ("--engine", "scripted")
 

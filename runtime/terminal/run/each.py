@@ -32,11 +32,9 @@ from typing import TYPE_CHECKING, Any
 from nlpu.errors import DeadlineExceeded, Interrupted, NlpuError, Usage
 from nlpu.printing import counted
 from nlpu.reliability import promised
-from nlpu.runtime.computer import Computer
 from nlpu.runtime.fleet.plan import Entry, Plan, Steps
 from nlpu.runtime.journal.header import args_text
 from nlpu.runtime.journal.where import Database
-from nlpu.runtime.settings import api_key
 from nlpu.runtime.terminal.download import have_model
 from nlpu.runtime.terminal.output import say
 from nlpu.runtime.terminal.run import interrupt as interrupting
@@ -113,7 +111,7 @@ def run_each(
 
             used = batch = crew(loaded, entries, plan, machine, asked.workers or 1, asked.ray)
         else:
-            used = computer = _computer(machine)
+            used = computer = machine.computer()
             batch = computer.batch(loaded.function, entries, plan)
         where = f" {shlex.join(place_words(machine.run_dir))}".rstrip()
         ended = Ended(name, looked and looked[0], where=where)
@@ -128,21 +126,6 @@ def run_each(
             )
     finally:
         results.close()
-
-
-def _computer(machine: Machine) -> Computer:
-    voice = machine.voice()
-    return Computer(
-        machine.engines(),
-        model=machine.model,
-        api_key=api_key(),
-        store=machine.run_dir,
-        durable=machine.durable,
-        prices=machine.prices(),
-        system=voice.system,
-        convention=voice.convention,
-        sheets=machine.sheets,
-    )
 
 
 # -- before the first call -----------------------------------------------------------------------

@@ -85,10 +85,6 @@ def test_nothing_comes_out_that_was_not_named(closed: Any, content: Any) -> None
     assert any(type(got) is type(each) and got == each for each in everything)
 
 
-def send_to(world: World, who: Any) -> Any:
-    return world.send(who, "hello")
-
-
 def test_an_endorsed_choice_may_decide_what_a_driver_does() -> None:
     world = World()
     known = ["ann", "bob"]
