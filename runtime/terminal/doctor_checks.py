@@ -35,6 +35,7 @@ _ADDS = {
     "transformers": "model folders, embedding models, models for vLLM",
     "vllm": "large models on a GPU (nlpu serve)",
     "postgres": "runs in a database (--store postgresql://)",
+    "fleet": "runs over several processes and machines (--workers, nlpu worker)",
     "tune": "better words and examples for an op (nlpu tune)",
     "otel": "runs as OpenTelemetry spans (nlpu show --otel)",
     "plot": "pictures of benchmarks (nlpu bench --plot)",
