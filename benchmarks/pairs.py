@@ -1,12 +1,15 @@
 """What a call and a node cost in two checkouts: medians of pairs, with intervals.
 
     git worktree add /tmp/before COMMIT
-    .venv/bin/python -m benchmarks.pairs --against /tmp/before [--pairs 15] [--tokens 2000]
+    .venv/bin/python -m benchmarks.pairs --against /tmp/before [--pairs 15]
+    .venv/bin/python -m benchmarks.pairs --against /tmp/before --tokens 2000 [--repeats 5]
 
 Each pair runs `nlpu bench overhead --quick` in both, the one and then the other first; a ratio is
 that of the processor time now to before in one pair. With --tokens it is its calls alone, with
-prompts of so many. The interval of the median holds it with at
-least 95 %, from the ratios' own order (binomial), whatever their distribution.
+prompts of so many; each side's time is the median of --repeats then, in one process: one chain of
+200 calls is a quarter of a second, and differs by a twelfth from the next. The interval of the
+median of the ratios holds it with at least 95 %, from their own order (binomial), whatever their
+distribution.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ except ImportError:  # of commits that installed their benchmarks
     from nlpu.runtime.bench.servers import instant_server
     from nlpu.runtime.bench.shapes import SHAPES
 with tokenizer() as (directory, _), instant_server("yes", window=32768) as url:
-    found = [measure_shape(shape, url, directory, int(sys.argv[1]), 1) for shape in SHAPES]
+    found = [measure_shape(each, url, directory, *map(int, sys.argv[1:])) for each in SHAPES]
 json.dump({"shapes": found, "graphs": []}, sys.stdout)
 """
 HERE = Path(__file__).resolve().parents[1]
@@ -45,12 +48,13 @@ def main() -> None:
     parser.add_argument("--against", required=True, help="a checkout to compare with")
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--tokens", type=int, help="of prompts; calls alone are compared then")
+    parser.add_argument("--repeats", type=int, default=1, help="of each shape, with --tokens")
     options = parser.parse_args()
     ratios: dict[str, list[float]] = {}
     for number in range(options.pairs):
         sides = {"before": Path(options.against), "now": HERE}
         found = {
-            side: _costs(sides[side], options.tokens)
+            side: _costs(sides[side], options.tokens, options.repeats)
             for side in sorted(sides, reverse=bool(number % 2))
         }
         for shape, cost in found["now"].items():
@@ -63,12 +67,12 @@ def main() -> None:
         print(f"{shape:24}{median(measured):8.3f}{low:8.3f}{high:8.3f}   {verdict}")
 
 
-def _costs(checkout: Path, tokens: int | None) -> dict[str, float]:
+def _costs(checkout: Path, tokens: int | None, repeats: int) -> dict[str, float]:
     """Microseconds a call and a node, by shape."""
     terminal = "nlpu.runtime.terminal" if (checkout / "nlpu" / "runtime").exists() else OLD
     quick = ["-m", terminal, "bench", "overhead", "--quick", "--json"]
     ended = subprocess.run(
-        [sys.executable, *(quick if tokens is None else ["-c", CALLS, str(tokens)])],
+        [sys.executable, *(quick if tokens is None else ["-c", CALLS, str(tokens), str(repeats)])],
         env=os.environ | {"PYTHONPATH": str(checkout)},
         cwd=checkout,
         stdout=subprocess.PIPE,
