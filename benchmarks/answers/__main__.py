@@ -19,7 +19,7 @@ from benchmarks.answers import figures
 from benchmarks.answers.arms import ARMS, style_of
 from benchmarks.answers.data import Family, families
 from benchmarks.answers.dspy_arm import AT_ONCE, WINDOW, DspyPeer
-from benchmarks.answers.measuring import Asker, Results, Tell, measure
+from benchmarks.answers.measuring import KEPT, Asker, Results, Tell, measure
 from benchmarks.answers.tables import markdown, tables
 from benchmarks.command import carry_out
 from nlpu import Computer, MissingPart, Usage
@@ -50,6 +50,7 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE.jsonl", help="Results; what is there is not asked again."),
 ]
+Anew = Annotated[bool, typer.Option("--anew", help="Read no results but those of --out.")]
 Minutes = Annotated[float, typer.Option(min=0, help="Stop after so many; the file can go on.")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Tables for the documentation.")]
 
@@ -63,6 +64,7 @@ def command(
     names: Names = "",
     arms: Arms = ALL,
     out: Out = None,
+    anew: Anew = False,
     minutes: Minutes = MINUTES,
     as_markdown: AsMarkdown = False,
     as_json: AsJson = False,
@@ -76,7 +78,7 @@ def command(
         _listed(models),
         _listed(arms),
         items=items,
-        results=Results(out),
+        results=Results(out, None if anew else KEPT),
         minutes=minutes,
         tell=say,
     )

@@ -5,11 +5,14 @@ Rules
    is one that was asked in other words (``what``).
 2. What has a line is not asked again. Time that is up ends the measuring between two chunks.
 3. Seconds are those of a chunk, divided by its items: they are asked at once, eight at a time.
+4. What was answered before is kept beside this file, packed (``results/*.jsonl.xz``): the answers
+   of a table can be looked at and scored again, and a measuring goes on where all others ended.
 """
 
 from __future__ import annotations
 
 import json
+import lzma
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,15 +25,18 @@ from nlpu import Computer, Usage
 from nlpu.eval.scores import Row
 
 Tell = Callable[[str], None]
+KEPT = Path(__file__).parent / "results"
 
 
 class Results:
     """The lines of a results' file, old and new (None: kept in memory alone)."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Read what is there. Raises Usage."""
+    def __init__(self, path: Path | None, kept: Path | None = None) -> None:
+        """Read what is there, and what a folder keeps (rule 4). Raises Usage."""
         self._path = path
-        self.lines: list[Line] = [] if path is None else list(_read(path))
+        packed = sorted(kept.glob("*.jsonl.xz")) if kept else []
+        self.lines = [line for each in packed for line in _lines(_unpacked(each))]
+        self.lines += [] if path is None else _read(path)
 
     def add(self, new: Iterable[Line]) -> None:
         """Keep lines, on disk before anything else is asked. Raises Usage."""
@@ -66,6 +72,11 @@ class Results:
         }
 
 
+def _unpacked(path: Path) -> str:
+    with lzma.open(path, "rt", encoding="utf-8") as file:
+        return file.read()
+
+
 def _read(path: Path) -> Iterator[Line]:
     try:
         text = path.read_text("utf-8") if path.exists() else ""
@@ -74,6 +85,10 @@ def _read(path: Path) -> Iterator[Line]:
     if text and not text.endswith("\n"):
         with path.open("a", encoding="utf-8") as file:
             file.write("\n")
+    yield from _lines(text)
+
+
+def _lines(text: str) -> Iterator[Line]:
     for line in text.split("\n"):
         try:
             yield Line(**json.loads(line))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -142,6 +143,23 @@ def test_every_arm_sees_the_same_items(data: Path, engine: Scripted, tmp_path: P
     tables(figures)
     text = markdown(figures)
     assert "| birds | 50 (25 to 75) |" in text and "on too few items to decide" in text
+
+
+def test_what_was_answered_before_lies_packed_and_is_not_asked_again(
+    data: Path, engine: Scripted, tmp_path: Path
+) -> None:
+    out, kept = tmp_path / "out.jsonl", tmp_path / "kept"
+    _, lines = _measured(data, out)
+    kept.mkdir()
+    (kept / "one.jsonl.xz").write_bytes(lzma.compress(out.read_bytes()))
+    asked, more = len(engine.seen), tmp_path / "more.jsonl"
+    results = Results(more, kept)
+    assert results.lines == lines
+    found = answers_data.families(data, "checking")
+    answers.everything(
+        found, "checking", ["m"], OURS, items=12, results=results, minutes=1, tell=str
+    )
+    assert len(engine.seen) == asked and not more.exists()
 
 
 def test_it_goes_on_where_it_ended(data: Path, engine: Scripted, tmp_path: Path) -> None:
