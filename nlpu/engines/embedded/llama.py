@@ -46,7 +46,7 @@ class Llama:
     """A loaded GGUF model."""
 
     def __init__(self, path: Path, window: int, slots: int, threads: int | None = None) -> None:
-        """Load it: some tenths of a second for a small model. Raises MissingPart, EngineDied."""
+        """Load it: some tenths of a second for a small model. Raises HostError."""
         trained = _trained_window(metadata_of(path))
         self.window = min(window, trained) if trained else window
         key = secrets.token_hex(32)

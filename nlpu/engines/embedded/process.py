@@ -41,20 +41,13 @@ class Process:
     """A process that has a model loaded. ``address``: where it listens."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        """Begin it and wait (blocking) until it listens. Raises MissingPart, EngineDied."""
+        """Begin it and wait (blocking) until it listens. Raises HostError."""
         aloud = bool(os.environ.get(_ALOUD))
-        self._said: IO[bytes] | None = None if aloud else _file()
-        self._child = subprocess.Popen(
-            [sys.executable, "-P", str(_PROGRAM)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            # libgomp's threads spin for milliseconds at every step they wait for, which on a busy
-            # machine costs fifteen times the work; asleep at once they lose half the speed of an
-            # idle one. A short spin keeps both (docs/log.md).
-            env={"GOMP_SPINCOUNT": _SPINS, **os.environ},
-            start_new_session=True,  # rule 3
-        )
+        try:
+            self._said: IO[bytes] | None = None if aloud else _file()
+            self._child = _begun(self._said)
+        except OSError as error:
+            raise HostError(f"cannot begin llama.cpp's process: {error}") from error
         self.close = weakref.finalize(self, _end, self._child, self._said, os.getpid())
         try:
             self.address = self._listening({**order, "aloud": aloud, "library": _library()})
@@ -104,6 +97,20 @@ class Process:
         lines = self._said.read().decode(errors="replace").split("\n")
         said = [line for line in lines if line.strip()]
         return f": {one_line(said[-1])}" if said else ""
+
+
+def _begun(said: IO[bytes] | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", str(_PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=said,
+        # libgomp's threads spin for milliseconds at every step they wait for, which on a busy
+        # machine costs fifteen times the work; asleep at once they lose half the speed of an
+        # idle one. A short spin keeps both (docs/log.md).
+        env={"GOMP_SPINCOUNT": _SPINS, **os.environ},
+        start_new_session=True,  # rule 3
+    )
 
 
 def _file() -> IO[bytes]:
