@@ -22,7 +22,7 @@ from benchmarks.answers.data import Family, examples
 from benchmarks.answers.words import DSPY
 from benchmarks.peers.running import HERE, OFFLINE, peers_python
 from nlpu import Case, MissingPart, ServerFault
-from nlpu.engines.embedded.llama import _started
+from nlpu.engines.embedded.process import Process
 from nlpu.engines.models import fetch_model
 
 WINDOW, AT_ONCE = 4096, 8
@@ -35,14 +35,15 @@ class DspyPeer:
         """Find DSPy. Raises MissingPart."""
         self._model, self._python = model, peers_python()
         self._process: subprocess.Popen[str] | None = None
-        self._server: Any = None
+        self._server: Process | None = None
         self._key = secrets.token_hex(32)
 
     def ask(self, arm: str, family: Family, cases: Sequence[Case]) -> dict[str, Any]:
         """Ask some cases; tells answers, and the tokens of all. Raises ServerFault, MissingPart."""
         process = self._begun()
         assert process.stdin is not None and process.stdout is not None
-        order = {"url": self._server.listening_address, "key": self._key}
+        assert self._server is not None
+        order = {"url": self._server.address, "key": self._key}
         process.stdin.write(json.dumps({**order, **order_of(arm, family, cases)}) + "\n")
         process.stdin.flush()
         line = process.stdout.readline()
@@ -56,7 +57,8 @@ class DspyPeer:
             file = fetch_model(self._model)
             if not file.is_gguf:
                 raise MissingPart(f"DSPy is measured on GGUF files, which {file.name} is not")
-            self._server = _started(file.path, WINDOW, AT_ONCE, None, self._key, AT_ONCE + 2)
+            order = {"path": str(file.path), "window": WINDOW, "slots": AT_ONCE, "key": self._key}
+            self._server = Process({**order, "threads": os.cpu_count() or 1})
             self._process = subprocess.Popen(
                 [self._python, str(HERE / "answers_peer.py")],
                 stdin=subprocess.PIPE,
@@ -72,6 +74,8 @@ class DspyPeer:
             assert self._process.stdin is not None
             self._process.stdin.close()
             self._process.wait(30)
+        if self._server is not None:
+            self._server.close()
         self._process = self._server = None
 
 

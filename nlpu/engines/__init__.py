@@ -1,4 +1,4 @@
-"""Engines: ``local`` (in the process), servers over HTTP, ``transformers``, and ``scripted``.
+"""Engines: ``local`` (on this machine), servers over HTTP, ``transformers``, and ``scripted``.
 
 To add one, write the four methods of ``wire.Engine``, and name it in ``named_engine`` and in
 ``runtime.settings.ENGINES``.

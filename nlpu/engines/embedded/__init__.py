@@ -1,1 +1,1 @@
-"""The embedded processor: llama.cpp in this process, on the machine's own cores."""
+"""The embedded processor: llama.cpp in a process beside, on the machine's own cores."""

@@ -1,4 +1,4 @@
-"""The embedded processor: a model in this process, as an engine.
+"""The embedded processor: a model on this machine, as an engine.
 
 Theory of operation
 -------------------
@@ -65,7 +65,6 @@ from nlpu.wire import Capabilities, Reply, Request
 _WEAKER = (
     "at temperature 0 a text repeats itself when it is asked for again, alone; what runs at the "
     "same time, or which beginning of the prompt another request had read before, can change it",
-    "while its model is loaded, the process's other Python threads and event loops stand still",
 )
 _READING = ("prompt", "max_tokens", "cache_prompt", "stream", "id_slot")  # of a body
 _TAKES = frozenset({*LLAMA, *LLAMA_EXTRA, "stop", "seed"})

@@ -1,4 +1,4 @@
-"""llama.cpp as an object: what its listener raises, and a machine without loopback."""
+"""llama.cpp as an object: what its listener raises, its death, and a machine without loopback."""
 
 from __future__ import annotations
 
