@@ -123,6 +123,15 @@ EXTRA = said(
     },
     422,
 )
+FRAMES = [  # what models write whose server hands their frame on
+    "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>"
+    "Hello.<|return|>",
+    "<|channel|>final<|message|>Hello.",
+    "<|channel>thought\nHm.<channel|>Hello.",
+    "<|START_THINKING|>Hm.<|END_THINKING|><|START_RESPONSE|>Hello.<|END_RESPONSE|>",
+    "<|open|>think<|sep|>Hm.<|close|>think<|sep|><|open|>response<|sep|>Hello.",
+    "◁think▷Hm.◁/think▷Hello.",
+]
 TABLE = [
     # -- OpenAI
     row("a gateway", said({"error": {"message": "m", "code": "insufficient_quota"}}), e.OutOfQuota),
@@ -496,6 +505,11 @@ TABLE = [
         e.Overloaded,
         requests=None,
     ),
+    *(row("a frame left in", chat(text), "Hello.") for text in FRAMES),
+    *(streamed("a frame left in", *map(piece, text), piece("", "stop"), DONE) for text in FRAMES),
+    row("gpt-oss", chat(FRAMES[0].removesuffix("Hello.<|return|>"), "stop"), e.EmptyReply),
+    row("gpt-oss", chat("<|channel|>analysis<|message|>Hm, and", "length"), e.Truncated, "thinking"),
+    row("gpt-oss", chat("Write <|channel|>final<|message|>."), "Write <|channel|>final<|message|>."),
     row("koboldcpp", chat("Hello.", None), "Hello."),
     streamed("koboldcpp", piece("Hel"), piece("lo."), DONE),
     row("deepseek", chat('It is hot.</think>{"answer": "yes"}'), True, kind=bool),
