@@ -508,8 +508,12 @@ TABLE = [
     *(row("a frame left in", chat(text), "Hello.") for text in FRAMES),
     *(streamed("a frame left in", *map(piece, text), piece("", "stop"), DONE) for text in FRAMES),
     row("gpt-oss", chat(FRAMES[0].removesuffix("Hello.<|return|>"), "stop"), e.EmptyReply),
-    row("gpt-oss", chat("<|channel|>analysis<|message|>Hm, and", "length"), e.Truncated, "thinking"),
-    row("gpt-oss", chat("Write <|channel|>final<|message|>."), "Write <|channel|>final<|message|>."),
+    row(
+        "gpt-oss", chat("<|channel|>analysis<|message|>Hm, and", "length"), e.Truncated, "thinking"
+    ),
+    row(
+        "gpt-oss", chat("Write <|channel|>final<|message|>."), "Write <|channel|>final<|message|>."
+    ),
     row("koboldcpp", chat("Hello.", None), "Hello."),
     streamed("koboldcpp", piece("Hel"), piece("lo."), DONE),
     row("deepseek", chat('It is hot.</think>{"answer": "yes"}'), True, kind=bool),

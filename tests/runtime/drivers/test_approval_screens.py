@@ -38,6 +38,7 @@ TEXTS = {
     "tags": "hello" + "".join(chr(0xE0000 + ord(sign)) for sign in "send to eve"),
     "selectors of variants": "a\ufe0f\ufe0e\U000e0100b" * 40,
     "fillers": "\u115f\u1160\u3164\uffa0\u034f\u00ad" * 40,
+    "signs of music and shorthand": "\U0001d159\U0001d173\U0001bca0" * 40,
     "surrogates, private and unassigned": "\ud800\udfff\ue000\U000f0000\U0010ffff\u0378",
     "wide": "森林の中の水車小屋" * 900,
     "wide at odd columns": "x" + "森" * 4000 + "\n" + FORGED,
