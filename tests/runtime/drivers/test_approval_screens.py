@@ -255,6 +255,8 @@ def test_ordinary_screens_keep_what_languages_need_and_show_what_hides() -> None
         assert safe(text) == text
     assert safe("pay\u200dpal \u200b\u200e") == "pay<U+200D>pal <U+200B><U+200E>"
     assert safe("\U000e0041\u2028") == "<U+E0041><U+2028>"
+    assert safe("\U0001d159\U0001bca0") == "<U+1D159><U+1BCA0>"  # of a look of no ink
+    assert "".join(visible("eve\U0001d159")) == "eve<U+1D159>"
     assert one_line("森" * 60, 21) == "森" * 10 + "…"
     assert one_line("a" + " " * 999 + "b", 9) == "a …"
 
