@@ -263,6 +263,13 @@ def no_answer(where: str, body: bytes, secret: str | None) -> HostError:
     """A 200 whose body is not JSON, or not a completion."""
     if is_html(body):
         return not_a_server(where, "a web page")
+    if is_packed(body):
+        fault = ServerFault(
+            f"{where}, or a proxy before it, compressed its answer, which it was asked not to do."
+            " Switch that off there."
+        )
+        fault.transient = False
+        return fault
     return ServerFault(
         f"{where} answered with something that is not a completion: {quote(body, secret)}"
         " Look at the server's log."
@@ -285,6 +292,11 @@ def endless(where: str, most: int) -> HostError:
 
 def is_html(body: bytes) -> bool:
     return body[:200].lstrip()[:1] == b"<"
+
+
+def is_packed(body: bytes) -> bool:
+    """Whether it is compressed: by gzip, or by zstandard."""
+    return body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd"))
 
 
 def quote(body: bytes, secret: str | None = None) -> str:

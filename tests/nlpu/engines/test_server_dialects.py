@@ -7,6 +7,7 @@ that is final takes one request.
 
 from __future__ import annotations
 
+from gzip import compress
 from typing import Any, Literal, NamedTuple
 
 import pytest
@@ -651,6 +652,12 @@ TABLE = [
         "or a proxy before it, takes (413)",
     ),
     row("groq", no("Request Entity Too Large", 413), e.DoesNotFit, "Request Entity Too Large"),
+    row(
+        "a proxy",
+        Recorded(compress(chat("Hello.").body), headers=(("Content-Encoding", "gzip"),)),
+        e.ServerFault,
+        "compressed its answer",
+    ),
     # -- right answers, written otherwise
     row("plain", chat("True"), True, kind=bool),
     row("plain", chat('{"answer": false}'), False, kind=bool),
@@ -743,6 +750,16 @@ def test_lists_of_models_as_servers_give_them(models: Any, name: str) -> None:
         with Computer(served.url, model=name, limits=LIMITS) as computer:
             assert computer.run(lambda: op("Ask")("x")).result == "Hello."
         assert served.asked[0]["model"].startswith(("m", "models/", "llama"))
+
+
+def test_of_hundreds_of_models_the_nearest_are_named() -> None:
+    many = {"data": [{"id": f"maker-{n}/model-{n}"} for n in range(500)]}
+    with serving(chat("Hello."), models=many) as served:
+        for model, first in (("maker-333/modl-333", "maker-333/model-333, "), (None, "maker-0/")):
+            with pytest.raises(e.UnknownProcessor) as raised:
+                Computer(served.url, model=model).start(lambda: op("Ask")("x"))
+            said = str(raised.value)
+            assert f": {first}" in said and " and 480 more." in said and len(said) < 700
 
 
 def test_a_server_without_a_model_says_so() -> None:
