@@ -725,6 +725,35 @@ def test_what_is_refused_by_name_is_left_out_from_then_on() -> None:
     ]
 
 
+NO_SYSTEM = [
+    no("System role not supported", 400),
+    no("Unsupported value: 'messages[0].role' does not support 'system' with this model.", 400),
+    no("Developer instruction is not enabled for models/gemma-3-27b-it", 400),
+    no("Conversation roles must alternate user/assistant/user/assistant/...", 500),
+    no("Only user and assistant roles are supported!", 400),
+]
+
+
+@pytest.mark.parametrize("refusal", NO_SYSTEM)
+def test_where_no_system_may_speak_its_text_is_the_first_user_s(refusal: Recorded) -> None:
+    with serving(refusal, chat("Hello.")) as served, Computer(served.url, limits=LIMITS) as made:
+        asks = op("Ask", system="Be brief.")
+        run = made.run(lambda: [str(asks("x")), str(asks("y"))])
+        assert run.result == ["Hello.", "Hello."] and run.receipt.attempts == 2
+    first, *others = [body["messages"] for body in served.asked]
+    assert [turn["role"] for turn in first] == ["system", "user"] and len(others) == 2
+    assert others[0] == [
+        {"role": "user", "content": f"{first[0]['content']}\n\n{first[1]['content']}"}
+    ]
+    assert [turn["role"] for turn in others[1]] == ["user"]
+
+
+def test_who_refuses_that_too_is_not_asked_again() -> None:
+    with serving(NO_SYSTEM[0]) as served:
+        run, _ = ended(served.url, str, False)
+        assert isinstance(e.root_of(run.error), e.RequestRefused) and len(served.asked) == 2
+
+
 @pytest.mark.parametrize(
     "path", ["/v1beta/openai", "/api/paas/v4", "/openai/v1", "/inference", "/v1"]
 )
