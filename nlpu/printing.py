@@ -21,7 +21,10 @@ from unicodedata import category, east_asian_width
 
 MOST = 200  # characters of a repr
 _MANY = (list, tuple, dict, set, frozenset)
-_FILLS = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\U000e0000-\U000e0fff"
+_FILLS = (
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"
+    "\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
 _DRIVES = re.compile(
     f"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     f"\ufff0-\ufffb\ud800-\udfff{_FILLS}]"

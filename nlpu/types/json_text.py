@@ -10,7 +10,7 @@ validates that text once. What Python made is *written*, and must read back as i
 Rules
 1. ``normal`` moves no character of a number and none of a string but its escapes: the same value is
    read from what it gives, and giving it back changes nothing.
-2. Numbers that are none (NaN, Infinity, 1e999) are no JSON.
+2. Numbers that are none (NaN, Infinity, 1e999) are no JSON, nor is a key with two values.
 3. ``written`` depends on the content alone: the items of sets are in the order of their texts.
 """
 
@@ -40,15 +40,25 @@ def normal(text: str, exact: bool = False) -> str:
     """Write a JSON text without blanks and needless escapes.
 
     With ``exact`` a number that no float holds becomes a string, for types with a Decimal in them.
-    Raises ValueError where it is no JSON.
+    Raises ValueError where it is no JSON, or gives a key two values.
     """
-    json.loads(text, parse_float=_finite, parse_int=str, parse_constant=_none)
+    json.loads(
+        text, parse_float=_finite, parse_int=str, parse_constant=_none, object_pairs_hook=_agreed
+    )
     tidy = _exactly if exact else _plainly
     return "".join(tidy(token) for token in _TOKEN.findall(text))
 
 
 class Twice(ValueError):
     """A JSON object has a key twice: the last would be taken in silence."""
+
+
+def _agreed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a text that a model wrote, which may repeat itself. Raises Twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs) and any(found[name] != value for name, value in pairs):
+        return once(pairs)
+    return found
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

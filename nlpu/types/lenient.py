@@ -21,6 +21,7 @@ _BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.MU
 _LINE = re.compile(r"(`{3,})(?:[A-Za-z0-9_+-]*\s)?(.*?)\1", re.DOTALL)
 _AROUND = ("**", "__", "*", "_", "`", '"', "'")
 _MOST_MARKS = 256  # in a text that is looked at for a fence
+_TRUTHS = {"true": "yes", "false": "no"}
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+")
 
 
@@ -49,6 +50,8 @@ def readings(kind: str, text: str, choices: Sequence[str] = ()) -> Iterator[str]
     yield bare
     if kind == "int" and (whole := _WHOLE.fullmatch(bare)) is not None:
         yield whole[1]
+    if kind == "bool" and bare.lower() in _TRUTHS:
+        yield _TRUTHS[bare.lower()]
     same = [choice for choice in choices if choice.casefold() == bare.casefold()]
     if len(same) == 1:
         yield same[0]

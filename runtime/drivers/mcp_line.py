@@ -219,19 +219,20 @@ def _thread() -> AbstractContextManager[BlockingPortal]:
 
 
 async def _listed(client: Client) -> dict[str, Definition]:
-    tools: dict[str, Definition] = {}
+    tools: dict[str, list[Definition]] = {}
     cursor = None
     for _ in range(_MOST_PAGES):
         page = await client.list_tools(cursor=cursor)
         for each in page.tools:
-            tools[each.name] = Definition(
+            made = Definition(
                 description=each.description,
                 inputSchema=each.input_schema,
                 outputSchema=each.output_schema,
             )
+            tools.setdefault(each.name, []).append(made)
         cursor = page.next_cursor
         if cursor is None:
-            return tools
+            return {name: mcp_manifest.one_of(found) for name, found in tools.items()}
     raise DriverFailed("the server's list of tools does not end")
 
 

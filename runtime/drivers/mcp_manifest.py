@@ -18,9 +18,9 @@ Rules
    says about itself is the declaration's ``about`` alone.
 4. A tool that cannot be used is set aside by name, with the reason, and the others work. Such are
    those with a name that a screen does not show as it is (controls, invisible or half characters),
-   with a definition that is not of the protocol's form or a schema that is none of an object, and
-   with a regular expression in a result's schema: one that is made for it keeps a matcher busy for
-   years.
+   with a definition that is not of the protocol's form or a schema that is none of an object,
+   several of one name, and those with a regular expression in a result's schema: one that is made
+   for it keeps a matcher busy for years.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from nlpu.runtime.drivers.driver import Argument, Effect, Role
 from nlpu.types.json_text import Twice, check_once
 
 _MOST_NAME = 128  # characters of a name; the protocol's advice
+_SEVERAL = "nlpu/several"  # in a schema: the tools of one name, as they were listed
 _TYPES: Mapping[Any, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}
 
 
@@ -128,6 +129,14 @@ def write(path: Path, tools: Mapping[str, Definition]) -> None:
         raise StorageFailed(f"the manifest {path} cannot be written: {error}") from error
 
 
+def one_of(found: list[Definition]) -> Definition:
+    """The definition of a name; where several differ, nobody knows which one a call reaches."""
+    texts = sorted({json.dumps(each.parts()) for each in found})
+    if len(texts) == 1:
+        return found[0]
+    return Definition(inputSchema={"type": "object", _SEVERAL: texts})
+
+
 def compare(manifest: Manifest, tools: Mapping[str, Definition]) -> None:
     """Rule 2. Raises DriverFailed naming all that differs."""
     changes = [f"{name!r} is new" for name in tools if name not in manifest]
@@ -154,6 +163,8 @@ def why_set_aside(name: str, pinned: Pinned) -> str:
     properties, required = schema.get("properties", {}), schema.get("required", [])
     if "nlpu/bent" in schema:  # ``mcp_repairs``
         return "its definition is not of the protocol's form"
+    if _SEVERAL in schema:
+        return "the server lists several tools of this name"
     if not isinstance(properties, dict) or not isinstance(required, list):
         return "its inputSchema is not that of an object"
     for each in (name, *properties):

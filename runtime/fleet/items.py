@@ -11,9 +11,11 @@ Rules
 1. What is kept has ended for good: done, or failed. What was stopped, or waits for a person, is in
    the journal alone, and so is what ended in the moment of a kill.
 2. One process has the file.
-3. A line depends on the input and on the answers alone, not on when it was made: a batch that was
+3. Each row has a seal, a digest of all that is in it, and all are compared when the file is opened:
+   a flipped bit would be a result of another input, or a paid answer that is asked for again.
+4. A line depends on the input and on the answers alone, not on when it was made: a batch that was
    killed gives the same lines.
-4. A program that reads what came of an input, in whatever form, has seen it.
+5. A program that reads what came of an input, in whatever form, has seen it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +39,7 @@ from nlpu.errors import (
 )
 from nlpu.file_lock import Lock
 from nlpu.label import UNTRUSTED, Label, label_of, label_text
+from nlpu.printing import one_line
 from nlpu.private import make_dir, make_file
 from nlpu.runtime.fleet.share import NOTHING, Took
 from nlpu.runtime.scheduler.budget import Amount
@@ -52,6 +56,7 @@ CREATE TABLE IF NOT EXISTS item (
     side TEXT NOT NULL, body TEXT NOT NULL, label TEXT NOT NULL, took TEXT NOT NULL,
     UNIQUE (name, nth));
 """
+_COLUMNS = {"fact": "name, content", "item": "name, nth, run, status, side, body, label, took"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class Item:
         return self._text
 
     def line(self) -> str:
-        """Write it as one line of JSON (rule 3). Raises ProgramError for a result that has none."""
+        """Write it as one line of JSON (rule 4). Raises ProgramError for a result that has none."""
         if self.text.endswith(" "):
             raise ProgramError(f"the result of input {self.index + 1} has no JSON form")
         cost = {name: round(each, 9) for name, each in self.cost._asdict().items()}
@@ -159,18 +164,41 @@ class Items:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_TABLES)
+            self._db.create_function("seal_of", -1, seal_of, deterministic=True)
+            self._compare()
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise self._typed(error) from error
+        except JournalDamaged:
+            self.close()
+            raise
+
+    def _compare(self) -> None:
+        """Raise JournalDamaged for what is not as it was written (rule 3), indexes among it."""
+        (told,) = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        if told != "ok":
+            raise self._damaged(one_line(told))
+        for table, columns in _COLUMNS.items():
+            if "seal" not in (each[1] for each in self._db.execute(f"PRAGMA table_info({table})")):
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN seal TEXT")  # of an older version
+                self._db.execute(f"UPDATE {table} SET seal = seal_of({columns})")
+                self._db.commit()
+            for *row, seal in self._db.execute(f"SELECT {columns}, seal FROM {table}"):
+                if seal != seal_of(*row):
+                    raise self._damaged(f"a row of {table}s is not as it was written")
+
+    def _damaged(self, why: object) -> JournalDamaged:
+        return JournalDamaged(
+            f"{self.path} is damaged ({why}); remove it and start the batch again: it is "
+            "made anew from the journal beside it"
+        )
 
     def _typed(self, error: Exception) -> NlpuError:
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, sqlite3.OperationalError
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if isinstance(error, sqlite3.DatabaseError) and (
+            code == sqlite3.SQLITE_ERROR or not isinstance(error, sqlite3.OperationalError)
         ):
-            return JournalDamaged(
-                f"{self.path} is damaged ({error}); remove it and start the batch again: it is "
-                "made anew from the journal beside it"
-            )
+            return self._damaged(error)
         return StorageFailed(
             f"cannot use {self.path}: {error}. Free space there, make it writable, or choose "
             "another run directory (--run-dir)"
@@ -183,8 +211,8 @@ class Items:
 
     def note_facts(self, **facts: Any) -> None:
         """Note what the batch is."""
-        for each in facts.items():
-            self._run("INSERT OR REPLACE INTO fact VALUES (?,?)", (each[0], json.dumps(each[1])))
+        for name, content in facts.items():
+            self._put("fact", name, json.dumps(content))
         self.commit()
 
     def find(self, name: str, nth: int) -> Kept | None:
@@ -201,7 +229,12 @@ class Items:
         if self.path is not None:
             label, took = label_text(item.label), json.dumps(item.took)
             row = (name, nth, item.run, item.status, item.side, item.body, label, took)
-            self._run("INSERT OR REPLACE INTO item VALUES (?,?,?,?,?,?,?,?)", row)
+            self._put("item", *row)
+
+    def _put(self, table: str, *row: Any) -> None:
+        places = ",".join("?" * (len(row) + 1))
+        query = f"INSERT OR REPLACE INTO {table} ({_COLUMNS[table]}, seal) VALUES ({places})"
+        self._run(query, (*row, seal_of(*row)))
 
     def forget(self, name: str, nth: int) -> None:
         """Make last that one's run goes on: from now on its journal alone knows what it took."""
@@ -243,6 +276,11 @@ class Items:
             self._db.close()
         if self._lock is not None:
             self._lock.release()
+
+
+def seal_of(*row: Any) -> str:
+    """A digest of all that is in a row."""
+    return blake2b(repr(row).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _took(text: str) -> Took:

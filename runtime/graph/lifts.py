@@ -3,6 +3,7 @@
 Rules
 1. A function gets contents of its own; what it does to them is in no Value.
 2. What it gives is noted by digest: a resumed run whose function gives something else is told so.
+   What can be read only once would be empty then, for the digest reads it: it is refused.
 3. Whatever it raises is its node's failure, SystemExit too.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 
 from nlpu.errors import BadOperand, NlpuError, ProgramError, described
-from nlpu.lifting import Lift
+from nlpu.lifting import Lift, contains_value
 from nlpu.runtime.graph.label_gaps import check_given, given
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.store import text_hash
@@ -65,6 +66,7 @@ def finish_lift(node: Node, content: Any) -> None:
         if isinstance(content, set | frozenset):
             raise ValueError("the order of a set differs from process to process")
         digest = text_hash(canonical(content).encode("utf-8", "surrogatepass")).hex()
+        contains_value(content)
     except (PydanticSerializationError, ValueError) as error:
         raise BadOperand(
             f"{name} gave {type(content).__name__}: a lifted function's result must be text, "

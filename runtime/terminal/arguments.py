@@ -24,6 +24,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
@@ -231,7 +232,10 @@ def _converted(word: str, wanted: Any) -> Any:
     if wanted is bool:
         return _BOOLS[word.lower()]
     if wanted in (int, float):
-        return wanted(word)
+        number = wanted(word)
+        if number in (inf, -inf) and "inf" not in word.lower():
+            raise ValueError(f"{word} is more than a float holds")
+        return number
     return choices_of(wanted)[word]
 
 

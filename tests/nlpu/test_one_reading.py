@@ -292,6 +292,27 @@ def test_numbers_that_are_none_are_malformed(reply: str) -> None:
         result_type(Percent).parse(reply)
 
 
+@pytest.mark.parametrize(
+    ("kind", "reply"),
+    [
+        (Node, '{"name":"a","name":"b"}'),
+        (list[Pet], '[{"kind":"cat","lives":7,"lives":9}]'),
+        (dict[str, int], '{"a":1,"b":2,"\\u0061":3}'),
+        (list[dict[str, Any]], '[{"x":{"a":1,"a":true}}]'),
+    ],
+)
+def test_a_key_with_two_values_is_malformed_and_not_the_last_in_silence(
+    kind: Any, reply: str
+) -> None:
+    with pytest.raises(Malformed) as raised:
+        result_type(kind).parse(reply)
+    assert "is given twice" in str(raised.value.__cause__)
+
+
+def test_a_key_that_is_said_again_is_what_it_is() -> None:
+    assert result_type(dict[str, list[int]]).parse('{"a":[1],"a":[1]}') == {"a": [1]}
+
+
 SETS = """
 import sys
 from nlpu import lift, nlop

@@ -463,15 +463,13 @@ def test_a_run_whose_host_failed_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_stopped(tmp_path: Path) -> None:
-    gate = threading.Event()
-
     def program() -> Any:
         str(echo("x"))
         begun.set()
         return lift(gate.wait, blocking=True)(60)
 
     for run_dir, how in ((tmp_path, GO_ON), (None, "it was not journaled: nothing can go on")):
-        begun = threading.Event()
+        begun, gate = threading.Event(), threading.Event()
         with computer(run_dir=run_dir) as machine:
             run = machine.start(program)
             assert begun.wait(60)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, Flag
@@ -11,8 +11,17 @@ from itertools import count
 from typing import Annotated, Any, Literal
 
 import pytest
+from grammar_kit import accepts
 from kit import execute
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    Base64Bytes,
+    Base64Str,
+    Base64UrlStr,
+    BaseModel,
+    ConfigDict,
+    Field,
+)
 
 from nlpu import lift, nlop, op
 from nlpu.engines.grammar import grammar_of
@@ -148,6 +157,58 @@ def test_a_type_that_reads_one_text_in_two_ways_is_the_programs_fault() -> None:
 
     run = execute(lambda: op("Give one", Record)("x"), engine='{"a":1}')
     assert isinstance(run.error, BadOp) and "default_factory" in str(run.error)
+
+
+class Once(BaseModel):
+    items: Iterable[int]
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (Iterable[int], "read only once"),
+        (Generator[int, None, None], "read only once"),
+        (Once, "read only once"),
+        (dict[tuple[int, int], str], "a tuple cannot be a key in JSON"),
+        (list[dict[frozenset[int], str]], "a frozenset cannot be a key in JSON"),
+    ],
+)
+def test_what_no_life_could_read_as_the_first_is_no_type(kind: Any, why: str) -> None:
+    with pytest.raises(BadOp, match=why):
+        result_type(kind)
+
+
+ONCE: dict[str, Callable[[], Any]] = {
+    "generator": lambda: (number for number in range(3)),
+    "map": lambda: map(str, [1]),
+    "in a list": lambda: [zip([1], [2], strict=True)],
+    "in a dict": lambda: {"a": iter([1])},
+}
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+@pytest.mark.parametrize("name", ONCE)
+def test_a_lifted_function_gives_nothing_that_is_read_once(name: str, blocking: bool) -> None:
+    """Its digest reads it, and the program found nothing in it."""
+    run = execute(lambda: repr(lift(ONCE[name], blocking=blocking)().value))
+    assert isinstance(run.error, BadOperand) and "has not run yet" in str(run.error), run
+
+
+@pytest.mark.parametrize(
+    "kind", [complex, list[complex], dict[bool, int], Base64Str, Base64UrlStr, list[Base64Bytes]]
+)
+@pytest.mark.parametrize("prompt", ["a", "b", "c", "d"])
+def test_a_scripted_model_says_what_is_written_in_a_way_of_its_own(kind: Any, prompt: str) -> None:
+    run = execute(lambda: repr(op("Give one", kind)(prompt).value), engine=Scripted())
+    assert run.error is None, run.error
+
+
+@pytest.mark.parametrize("number", [1 + 2j, 2j, -0.0 - 1j, 1e300 - 2.5e-7j, complex(1, 0)])
+def test_complex_numbers_are_written_in_the_language_of_their_type(number: complex) -> None:
+    kind = result_type(complex)
+    assert kind.constraint is not None
+    assert accepts(kind.constraint, kind.render(number)) and accepts(kind.constraint, '"1e5"')
+    assert not accepts(kind.constraint, '"one"')
 
 
 class M(BaseModel):

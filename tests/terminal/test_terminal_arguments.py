@@ -75,6 +75,7 @@ FITS: list[tuple[str, str, str]] = [
     ("Annotated[int, Field(le=9)]", "9", "9"),
     ("Annotated[bool, 'whether']", "yes", "True"),
     ("str", "[1]", "'[1]'"),
+    ("float", "inf", "inf"),
 ]
 MISFITS = [
     ("list[int]", "1, 2", "'it' must be list of int, as JSON or @FILE, of the form [integer, ...]"),
@@ -86,6 +87,8 @@ MISFITS = [
     ("list[Item]", '[{"name": "a", "size": "x"}]', "at 0.size: Input should be a valid integer"),
     ("Point", "[]", 'of the form {"x": integer, "y": number}'),
     ("date", "soon", "'it' must be date, of the form \"YYYY-MM-DD\"; not 'soon'"),
+    ("float", "1e999", "'it' must be float, not '1e999'"),
+    ("float | None", "-1e400", "'it' must be float, not '-1e400'"),
     ("list[float]", "[NaN]", "NaN is not a number one can count with"),
     (
         "Annotated[int, Field(le=9)]",

@@ -69,7 +69,9 @@ _BILLING = re.compile(r"check your plan and billing|exceeded your (?:current|mon
 _AGAIN = re.compile(
     r"(?:retry|try again|wait)\D{0,30}?(?:([0-9]+)m)?([0-9]+(?:\.[0-9]+)?) ?(ms|s|min)", re.I
 )
-Lesson = Literal["max_tokens", "temperature", "top_p", "stream_options", "response_format"]
+Lesson = Literal[
+    "max_tokens", "temperature", "top_p", "stream_options", "response_format", "system"
+]
 _NAMED: tuple[Lesson, ...] = ("temperature", "top_p", "stream_options")
 _UNWANTED = re.compile(
     r"unsupported|not support|does not support|only the default|extra (?:inputs|fields)"
@@ -78,6 +80,12 @@ _UNWANTED = re.compile(
     re.IGNORECASE,
 )
 _OUT_OF_RANGE = re.compile(r"between|range|less than|greater than|at (?:most|least)|<=|>=", re.I)
+_NO_SYSTEM = re.compile(  # many templates have no such turn
+    r"(?:system|developer) (?:role|message|prompt|instruction)s? (?:is |are )?not (?:supported|enabled"
+    r"|allowed)|not support (?:a |the )?['\"]?system|only user(?:,| and) assistant roles"
+    r"|roles must alternate user/assistant",
+    re.IGNORECASE,
+)
 _NO_FORMAT = re.compile(
     r"response_format(?:\.type)?\W{0,3}(?: ?type| ?value)?(?: \S+){0,4}? (?:is )?(?:now )?"
     r"(?:unavailable|not supported|unsupported|not available)"
@@ -125,7 +133,12 @@ def again_in(said: str) -> float | None:
 
 
 def lesson_of(status: int, said: str) -> Lesson | None:
-    """The parameter that a server does not take, if its complaint names one we can do without."""
+    """What a server does not take, if its complaint names something we can do without.
+
+    That is a parameter, or the system's turn.
+    """
+    if status in {400, 422, 500} and _NO_SYSTEM.search(said):
+        return "system"
     if status not in {400, 422}:
         return None
     unwanted = _UNWANTED.search(said) is not None

@@ -35,6 +35,7 @@ from nlpu.types.lenient import fenced
 from nlpu.wire import Reply, Request
 
 _NO_ANSWER = (LookupError, TypeError, AttributeError)  # from reading JSON of another shape
+_KINDS = ("text", "thinking", "refusal")  # of parts of a message
 _EVENTS = (b"data:", b"event:", b"retry:", b"id:", b":")
 
 
@@ -55,10 +56,14 @@ class _Said:
         """The new text of a message, of a delta, or of a completion's choice."""
         thought = part.get("reasoning") or part.get("reasoning_content") or ""
         text = part.get("text" if self._thinking is None else "content")
-        if isinstance(text, list):  # parts: texts, and thoughts of a kind of their own
-            thought, text = _joined(text, "thinking") + thought, _joined(text, "text")
+        refusal = part.get("refusal") or ""
+        if isinstance(text, list | dict):  # parts: texts, and what has a kind of its own
+            parts = text if isinstance(text, list) else [text]
+            thought, refusal = _joined(parts, "thinking") + thought, _joined(parts, "refusal")
+            known = not parts or any(_is(each, kind) for each in parts for kind in _KINDS)
+            text = _joined(parts, "text") if known else None
         self._thought.append("" + thought)
-        self._refusal.append("" + (part.get("refusal") or ""))
+        self._refusal.append("" + refusal)
         if text is None:
             return ""
         self.none = False
@@ -87,11 +92,18 @@ class _Said:
         return text, "".join(thoughts).strip(), "".join(self._refusal), self._thinking.unended
 
 
+def _is(part: Any, kind: str) -> bool:
+    """Whether a part is of that kind; OpenAI's newer API has ``output_text``."""
+    own = "text" if isinstance(part, str) else part.get("type", "text")
+    return bool(own.removeprefix("output_") == kind)
+
+
 def _joined(parts: list[Any], kind: str) -> str:
     """The texts of all parts of a kind; a thought's text may itself be in parts."""
     found = []
     for part in parts:
-        inner = part.get(kind) if part.get("type", "text") == kind else None
+        inner = part if isinstance(part, str) else part.get(kind)
+        inner = inner if _is(part, kind) else None
         found.append(_joined(inner, "text") if isinstance(inner, list) else inner or "")
     return "".join(found)
 
@@ -130,7 +142,8 @@ def _answered(dialect: Dialect, request: Request, answer: dict[str, Any], body: 
     try:
         choice = _first(answer["choices"])
         _raise_error(dialect, request, choice)
-        said.take(choice if dialect.tokens else choice.get("message") or {})
+        message = choice.get("message") or {"content": choice.get("text")}
+        said.take(choice if dialect.tokens else message)
         said.finish, said.logprobs = _finish(choice), choice.get("logprobs")
     except _NO_ANSWER:
         raise errors.no_answer(dialect.where, body, dialect.secret) from None
@@ -216,6 +229,8 @@ def _unwrapped(text: str) -> str:
         answer = parsed(fenced(text) or text, parse_int=str, parse_float=str)["answer"]
     except (ValueError, KeyError, TypeError):
         return text
+    if isinstance(answer, bool):
+        return "true" if answer else "false"
     return answer if isinstance(answer, str) else text
 
 

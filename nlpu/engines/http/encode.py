@@ -49,7 +49,8 @@ _LIMIT, _RENAMED_LIMIT = b',"max_tokens":%d', b',"max_completion_tokens":%d'
 class Dialect:
     """What the server takes. ``where`` is its name in messages, ``secret`` is never shown.
 
-    untaken: parameters that it has refused by name; ``max_tokens`` has another name then.
+    untaken: parameters that it has refused by name; ``max_tokens`` has another name then, and the
+             text of a ``system`` is the first user's.
     begun:   for choices (a constraint's ``spec``) the tokens that begin them (``choices``).
     takes:   fields that it names itself (``offers``).
     salt:    the secret that cached prompts of different labels are kept apart by; None: they share.
@@ -144,7 +145,19 @@ def _prompt(dialect: Dialect, request: Request) -> bytes:
             f"{dialect.where} takes messages, not token ids. Name its tokenizer, or encode messages"
             " (Capabilities.token_prompts says which)."
         )
+    if "system" in dialect.untaken:
+        turns = _of_users(turns)
     return b',"messages":%b' % json.dumps(turns).encode()
+
+
+def _of_users(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The turns with the system's at the start of the first user's, as frames without it have it."""
+    if not turns or turns[0]["role"] != "system":
+        return turns
+    told, rest = turns[0]["content"], turns[1:]
+    if rest and rest[0]["role"] == "user":
+        told, rest = f"{told}\n\n{rest[0]['content']}", rest[1:]
+    return [{"role": "user", "content": told}, *rest]
 
 
 @lru_cache(maxsize=512)

@@ -360,8 +360,8 @@ class HttpEngine:
 
     def _learned(self, used: Dialect, status: int, body: bytes) -> Dialect | None:
         """The dialect without what the server has just refused by name, if it did (rule 7)."""
-        lesson = None if used.vllm else complaints.lesson_of(status, complaints.words_of(body))
-        if lesson is None or lesson in used.untaken:
+        lesson = complaints.lesson_of(status, complaints.words_of(body))
+        if lesson is None or lesson in used.untaken or (used.vllm and lesson != "system"):
             return None
         now = self._dialect or used
         self._dialect = replace(now, untaken=now.untaken | {lesson})

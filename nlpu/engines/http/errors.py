@@ -130,7 +130,7 @@ def from_status(
     """The typed error for an answer that is not 200."""
     if 300 <= status < 400:
         return NotAModelServer(f"{where} redirects elsewhere ({status}). Give the final address.")
-    if status < 500 and status not in {401, 403, 429} and is_html(body):
+    if status < 500 and status not in {401, 403, 413, 429} and is_html(body):
         return not_a_server(where, f"a web page ({status})")
     wait_s = retry_after_of(headers)
     said = Complaint(where, status, quote(body, secret), complaints.words_of(body), wait_s)
@@ -222,7 +222,12 @@ class Complaint:
             return UnknownProcessor(f"{where} does not serve this model: {said}")
         if lost:
             return not_a_server(where, f"{status} to a completion request")
-        if status == 413 or complaints.TOO_LONG.search(words):
+        if status == 413 and not complaints.TOO_LONG.search(words):
+            return DoesNotFit(
+                f"The request is larger than {where}, or a proxy before it, takes (413): {said}"
+                " Split the text, or raise that limit."
+            )
+        if complaints.TOO_LONG.search(words):
             return _too_long(where, said, request, window)
         if request is not None and request.constraint and complaints.GRAMMAR.search(words):
             kind = request.constraint.kind
@@ -258,6 +263,13 @@ def no_answer(where: str, body: bytes, secret: str | None) -> HostError:
     """A 200 whose body is not JSON, or not a completion."""
     if is_html(body):
         return not_a_server(where, "a web page")
+    if is_packed(body):
+        fault = ServerFault(
+            f"{where}, or a proxy before it, compressed its answer, which it was asked not to do."
+            " Switch that off there."
+        )
+        fault.transient = False
+        return fault
     return ServerFault(
         f"{where} answered with something that is not a completion: {quote(body, secret)}"
         " Look at the server's log."
@@ -280,6 +292,11 @@ def endless(where: str, most: int) -> HostError:
 
 def is_html(body: bytes) -> bool:
     return body[:200].lstrip()[:1] == b"<"
+
+
+def is_packed(body: bytes) -> bool:
+    """Whether it is compressed: by gzip, or by zstandard."""
+    return body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd"))
 
 
 def quote(body: bytes, secret: str | None = None) -> str:

@@ -77,7 +77,7 @@ class Events:
         return found
 
     def _take(self, value: bytes, found: list[dict[str, Any]]) -> None:
-        if value == b"[DONE]":
+        if len(value) < 9 and value.strip(b'"').upper() == b"[DONE]":
             self.done = True
             return
         self._data = self._data + b"\n" + value if self._data else value

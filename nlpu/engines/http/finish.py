@@ -26,18 +26,25 @@ _LENGTH = re.compile(
 _REPETITION = "repetition"  # vLLM's word, where it was asked to look
 _POLICY = re.compile(
     "content_filter|content_filtered|safety|recitation|prohibited_content|blocklist|spii|sensitive"
-    "|guardrail_intervened|guardrails|moderation"
+    "|guardrail_intervened|guardrails|moderation|error_toxic"
 )
 _TOOL = re.compile("tool_calls?|tool_use|function_call")
 _BROKEN = re.compile(
     "error|abort|aborted|cancell?ed|network_error|insufficient_system_resource|timeout|other"
-    "|load|unload|unknown|finish_reason_unspecified"
+    "|load|unload|unknown|unspecified"
 )
+_BORDER = re.compile(r"[- ]|(?<=[a-z])(?=[A-Z])")
+
+
+def _word(finish: Any) -> str:
+    """A finish as all servers could write it: maxTokens, max-tokens, FINISH_REASON_MAX_TOKENS."""
+    plain = _BORDER.sub("_", finish).lower() if isinstance(finish, str) else ""
+    return plain.removeprefix("finish_reason_")
 
 
 def declined(finish: Any, refusal: Any, text: str) -> str:
     """One sentence that says who declined to answer, and how; "" where there is an answer."""
-    word = finish.lower() if isinstance(finish, str) else ""
+    word = _word(finish)
     if isinstance(refusal, str) and refusal.strip():
         return f"the model declined to answer: {_short(refusal)}"
     if word == "refusal":
@@ -53,7 +60,7 @@ def finish_of(where: str, finish: Any, text: str, at_limit: bool) -> Finish:
     """The finish of an answer. Raises ServerFault where it is none."""
     if finish in (None, "") and text.strip():
         return "length" if at_limit else "stop"
-    word = finish.lower() if isinstance(finish, str) else ""
+    word = _word(finish)
     if _STOP.fullmatch(word) or (_TOOL.fullmatch(word) and text.strip()):
         return "stop"
     if _LENGTH.fullmatch(word):

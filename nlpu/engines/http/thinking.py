@@ -14,6 +14,8 @@ Rules
    in the end, so a stream has shown it by then. Within a line it may be an answer's own words,
    but not in an answer that has to be a choice, a number or JSON.
 4. Halves of a surrogate pair that come in two pieces are one character again.
+5. What a model's frame puts before its answer is taken out where the text begins with it, and the
+   end of that frame behind the answer, too.
 """
 
 from __future__ import annotations
@@ -27,7 +29,21 @@ _MARKS = {
     "<seed:think>": "</seed:think>",
     "<mm:think>": "</mm:think>",
     "[THINK]": "[/THINK]",
+    "<|channel|>analysis<|message|>": "<|end|>",  # gpt-oss
+    "<|channel|>commentary<|message|>": "<|end|>",
+    "<|channel>thought": "<channel|>",  # Gemma
+    "<|START_THINKING|>": "<|END_THINKING|>",  # Cohere
+    "<|open|>think<|sep|>": "<|close|>think<|sep|>",  # Kimi
+    "◁think▷": "◁/think▷",
 }
+_HEADS = {  # of an answer, and what ends it
+    "<|start|>assistant": "",
+    "<|channel|>final<|message|>": "<|return|>",
+    "<|START_RESPONSE|>": "<|END_RESPONSE|>",
+    "<|START_TEXT|>": "<|END_TEXT|>",
+    "<|open|>response<|sep|>": "<|close|>response<|sep|>",
+}
+_BEGINNINGS = (*_MARKS, *_HEADS)
 _HALF = re.compile("[\ud800-\udfff]")
 _ANY_END = re.compile(r"</think>\s*")
 _LONE_END = re.compile(r"(?:\A|\n)</think>[ \t]*(?:\n\s*|\Z)")
@@ -42,19 +58,26 @@ class Thinking:
         self._held = ""
         self._until = ""
         self._answers = False
+        self._tail = ""  # what may stand behind the answer and is none of it
         self._half = ""
 
     def feed(self, text: str) -> str:
         """What of the text is answer, as far as that is known."""
         text = self._whole(text)
-        if self._answers or not text:
+        if (self._answers and not self._tail) or not text:
             return text
         self._held += text
         while not self._answers:
             if not (self._end_of_thought() if self._until else self._begins()):
                 return ""
-        answer, self._held = self._held, ""
+        kept = next((n for n in range(len(self._tail), 0, -1) if self._may_end(n)), 0)
+        stop = len(self._held) - kept
+        answer, self._held = self._held[:stop], self._held[stop:]
         return answer
+
+    def _may_end(self, length: int) -> bool:
+        """Whether the last characters may be the beginning of what ends an answer."""
+        return self._held.endswith(self._tail[:length])
 
     def close(self) -> str:
         """What was held back and is answer after all."""
@@ -62,6 +85,8 @@ class Thinking:
         if self._until:
             self.thought.append(held)
             self.unended = True
+            held = ""
+        if self._answers and held == self._tail:
             held = ""
         half, self._half = self._half, ""
         return held + half
@@ -73,7 +98,11 @@ class Thinking:
             if text.startswith(mark):
                 self._held, self._until = text[len(mark) :], end
                 return True
-        if any(mark.startswith(text) for mark in _MARKS):
+        for head, tail in _HEADS.items():
+            if text.startswith(head):
+                self._held, self._tail = text[len(head) :], tail
+                return True
+        if any(mark.startswith(text) for mark in _BEGINNINGS):
             return False
         self._answers = True
         return True

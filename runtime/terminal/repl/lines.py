@@ -57,7 +57,10 @@ COMMANDS = {
     "quit": ("quit", "leave; the session can be resumed (exit, Ctrl-D)"),
 }
 _ALSO = {"exit": "quit", "/exit": "/quit"}  # what fingers know from other consoles
-_MEANT = {**{name: name for name in COMMANDS}, "exit": "quit", "bye": "quit", "q": "quit"}
+_MEANT = {  # commands, and what other consoles and the terminal have for them
+    **{name: name for name in COMMANDS},
+    **{"exit": "quit", "bye": "quit", "q": "quit", "show": "inspect", "memory": "mem"},
+}
 _MARKS = ":\\!?.,;()"  # before and behind a command's name in other consoles, or typed by mistake
 _BIND = re.compile(r"([^\W\d_]\w*)\s*=(?!=)\s*(.+)", re.DOTALL)
 _NO_BIND = re.compile(r"_\w*\s*=.*|\w+\s*=", re.DOTALL)

@@ -7,6 +7,7 @@ that is final takes one request.
 
 from __future__ import annotations
 
+from gzip import compress
 from typing import Any, Literal, NamedTuple
 
 import pytest
@@ -123,6 +124,15 @@ EXTRA = said(
     },
     422,
 )
+FRAMES = [  # what models write whose server hands their frame on
+    "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>"
+    "Hello.<|return|>",
+    "<|channel|>final<|message|>Hello.",
+    "<|channel>thought\nHm.<channel|>Hello.",
+    "<|START_THINKING|>Hm.<|END_THINKING|><|START_RESPONSE|>Hello.<|END_RESPONSE|>",
+    "<|open|>think<|sep|>Hm.<|close|>think<|sep|><|open|>response<|sep|>Hello.",
+    "◁think▷Hm.◁/think▷Hello.",
+]
 TABLE = [
     # -- OpenAI
     row("a gateway", said({"error": {"message": "m", "code": "insufficient_quota"}}), e.OutOfQuota),
@@ -496,6 +506,15 @@ TABLE = [
         e.Overloaded,
         requests=None,
     ),
+    *(row("a frame left in", chat(text), "Hello.") for text in FRAMES),
+    *(streamed("a frame left in", *map(piece, text), piece("", "stop"), DONE) for text in FRAMES),
+    row("gpt-oss", chat(FRAMES[0].removesuffix("Hello.<|return|>"), "stop"), e.EmptyReply),
+    row(
+        "gpt-oss", chat("<|channel|>analysis<|message|>Hm, and", "length"), e.Truncated, "thinking"
+    ),
+    row(
+        "gpt-oss", chat("Write <|channel|>final<|message|>."), "Write <|channel|>final<|message|>."
+    ),
     row("koboldcpp", chat("Hello.", None), "Hello."),
     streamed("koboldcpp", piece("Hel"), piece("lo."), DONE),
     row("deepseek", chat('It is hot.</think>{"answer": "yes"}'), True, kind=bool),
@@ -609,7 +628,41 @@ TABLE = [
     streamed(
         "cut", piece("Hel"), piece("lo."), out=e.ConnectionLost, words="ended before", requests=2
     ),
+    # -- the same, in other words
+    row("an adapter", chat([{"type": "output_text", "text": "Hello."}]), "Hello."),
+    row("an adapter", chat(["Hel", {"type": "text", "text": "lo."}]), "Hello."),
+    row("an adapter", chat({"type": "text", "text": "Hello."}), "Hello."),
+    row("an adapter", chat([{"type": "refusal", "refusal": "I cannot."}]), e.Declined, "I cannot"),
+    row("an adapter", chat([{"type": "image"}]), e.ServerFault, "without text", requests=2),
+    row("an adapter", chat([{"type": "text", "text": ""}]), e.EmptyReply),
+    row("an adapter", said({"choices": [{"text": "Hello.", "finish_reason": "stop"}]}), "Hello."),
+    row("an adapter", chat("Hello.", "FINISH_REASON_STOP"), "Hello."),
+    row("an adapter", chat("Hello.", "endTurn"), "Hello."),
+    row("an adapter", chat("Hel", "max-tokens"), e.Truncated),
+    row("an adapter", chat("", "content-filter"), e.Declined, "policy"),
+    row("an adapter", chat("", "contentFiltered"), e.Declined, "policy"),
+    row("an adapter", chat("", "FINISH_REASON_UNSPECIFIED"), e.ServerFault, "off", requests=2),
+    row("cohere", chat("", "ERROR_TOXIC"), e.Declined, "policy"),
+    streamed("an adapter", *HELLO, b'data: "[DONE]"\n\n'),
+    streamed("an adapter", *HELLO, b"data: [done]\n\n"),
+    row(
+        "nginx",
+        Recorded(b"<html><h1>413 Request Entity Too Large</h1></html>", 413, "text/html"),
+        e.DoesNotFit,
+        "or a proxy before it, takes (413)",
+    ),
+    row("groq", no("Request Entity Too Large", 413), e.DoesNotFit, "Request Entity Too Large"),
+    row(
+        "a proxy",
+        Recorded(compress(chat("Hello.").body), headers=(("Content-Encoding", "gzip"),)),
+        e.ServerFault,
+        "compressed its answer",
+    ),
     # -- right answers, written otherwise
+    row("plain", chat("True"), True, kind=bool),
+    row("plain", chat('{"answer": false}'), False, kind=bool),
+    row("plain", chat('{"answer": true}'), "true", kind=Literal["true", "false"]),
+    row("plain", chat("truely"), e.Malformed, kind=bool),
     row("fence", chat(f"```json\n{ANN_JSON}\n```"), ANN, kind=Person),
     row("fence", chat(f"Here it is:\n```\n{ANN_JSON}\n```\nDone."), ANN, kind=Person),
     row("fence", chat('```json\n{"answer": "yes"}\n```'), True, kind=bool),
@@ -672,6 +725,35 @@ def test_what_is_refused_by_name_is_left_out_from_then_on() -> None:
     ]
 
 
+NO_SYSTEM = [
+    no("System role not supported", 400),
+    no("Unsupported value: 'messages[0].role' does not support 'system' with this model.", 400),
+    no("Developer instruction is not enabled for models/gemma-3-27b-it", 400),
+    no("Conversation roles must alternate user/assistant/user/assistant/...", 500),
+    no("Only user and assistant roles are supported!", 400),
+]
+
+
+@pytest.mark.parametrize("refusal", NO_SYSTEM)
+def test_where_no_system_may_speak_its_text_is_the_first_user_s(refusal: Recorded) -> None:
+    with serving(refusal, chat("Hello.")) as served, Computer(served.url, limits=LIMITS) as made:
+        asks = op("Ask", system="Be brief.")
+        run = made.run(lambda: [str(asks("x")), str(asks("y"))])
+        assert run.result == ["Hello.", "Hello."] and run.receipt.attempts == 2
+    first, *others = [body["messages"] for body in served.asked]
+    assert [turn["role"] for turn in first] == ["system", "user"] and len(others) == 2
+    assert others[0] == [
+        {"role": "user", "content": f"{first[0]['content']}\n\n{first[1]['content']}"}
+    ]
+    assert [turn["role"] for turn in others[1]] == ["user"]
+
+
+def test_who_refuses_that_too_is_not_asked_again() -> None:
+    with serving(NO_SYSTEM[0]) as served:
+        run, _ = ended(served.url, str, False)
+        assert isinstance(e.root_of(run.error), e.RequestRefused) and len(served.asked) == 2
+
+
 @pytest.mark.parametrize(
     "path", ["/v1beta/openai", "/api/paas/v4", "/openai/v1", "/inference", "/v1"]
 )
@@ -697,6 +779,16 @@ def test_lists_of_models_as_servers_give_them(models: Any, name: str) -> None:
         with Computer(served.url, model=name, limits=LIMITS) as computer:
             assert computer.run(lambda: op("Ask")("x")).result == "Hello."
         assert served.asked[0]["model"].startswith(("m", "models/", "llama"))
+
+
+def test_of_hundreds_of_models_the_nearest_are_named() -> None:
+    many = {"data": [{"id": f"maker-{n}/model-{n}"} for n in range(500)]}
+    with serving(chat("Hello."), models=many) as served:
+        for model, first in (("maker-333/modl-333", "maker-333/model-333, "), (None, "maker-0/")):
+            with pytest.raises(e.UnknownProcessor) as raised:
+                Computer(served.url, model=model).start(lambda: op("Ask")("x"))
+            said = str(raised.value)
+            assert f": {first}" in said and " and 480 more." in said and len(said) < 700
 
 
 def test_a_server_without_a_model_says_so() -> None:

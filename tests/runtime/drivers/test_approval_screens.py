@@ -38,6 +38,7 @@ TEXTS = {
     "tags": "hello" + "".join(chr(0xE0000 + ord(sign)) for sign in "send to eve"),
     "selectors of variants": "a\ufe0f\ufe0e\U000e0100b" * 40,
     "fillers": "\u115f\u1160\u3164\uffa0\u034f\u00ad" * 40,
+    "signs of music and shorthand": "\U0001d159\U0001d173\U0001bca0" * 40,
     "surrogates, private and unassigned": "\ud800\udfff\ue000\U000f0000\U0010ffff\u0378",
     "wide": "森林の中の水車小屋" * 900,
     "wide at odd columns": "x" + "森" * 4000 + "\n" + FORGED,
@@ -254,6 +255,8 @@ def test_ordinary_screens_keep_what_languages_need_and_show_what_hides() -> None
         assert safe(text) == text
     assert safe("pay\u200dpal \u200b\u200e") == "pay<U+200D>pal <U+200B><U+200E>"
     assert safe("\U000e0041\u2028") == "<U+E0041><U+2028>"
+    assert safe("\U0001d159\U0001bca0") == "<U+1D159><U+1BCA0>"  # of a look of no ink
+    assert "".join(visible("eve\U0001d159")) == "eve<U+1D159>"
     assert one_line("森" * 60, 21) == "森" * 10 + "…"
     assert one_line("a" + " " * 999 + "b", 9) == "a …"
 

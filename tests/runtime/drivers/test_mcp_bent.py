@@ -87,6 +87,17 @@ def test_a_tool_of_no_form_is_set_aside_by_name(name: str, tmp_path: Path) -> No
     assert looked(made) == "seen"
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_so_are_several_tools_of_one_name(times: int, tmp_path: Path) -> None:
+    """Which of them a call would reach, only the server knows."""
+    twins = [
+        {"name": "send", "description": f"no. {n}", "inputSchema": PLAIN} for n in range(times)
+    ]
+    made, aside = server(tmp_path, {"content": [said("seen")]}, *twins, LOOK)
+    assert aside == {"send": "the server lists several tools of this name"}
+    assert looked(made) == "seen"  # it is listed twice, too, and is one tool all the same
+
+
 def test_so_is_one_without_a_name_and_what_is_no_tool(tmp_path: Path) -> None:
     made, aside = server(tmp_path, {"content": [said("seen")]}, {"inputSchema": PLAIN}, "look", 5)
     assert aside.keys() == {""} and looked(made) == "seen"
