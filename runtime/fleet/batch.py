@@ -47,7 +47,7 @@ from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan
 from nlpu.runtime.fleet.share import NO_CALLS, Common, less, total
 from nlpu.runtime.handle import Run, when_ended
-from nlpu.runtime.journal.header import args_text
+from nlpu.runtime.journal.header import args_text, new_stem
 from nlpu.runtime.journal.own import text_name
 from nlpu.runtime.keywords import arranged
 from nlpu.runtime.scheduler.budget import BudgetLedger
@@ -307,6 +307,7 @@ class Batch:
             left = None  # as its journal has the failure, it would be met again
         if left is None:
             each = {"index": index, "nth": begun.nth, "id": entry.id, "batch": self._plan.name}
+            each["one"] = new_stem()  # see drivers.dispatch: another batch may have its name
             run = self._computer.start(
                 self._program,
                 *args,

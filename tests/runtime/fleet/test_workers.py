@@ -259,6 +259,62 @@ def test_failures_are_tried_again(database: Database, tmp_path: Path) -> None:
     assert again == first
 
 
+KEYED = """
+from pathlib import Path
+from nlpu.errors import NeedsPerson
+from nlpu.runtime.drivers import fencing_token, idempotency_key
+from nlpu.runtime.drivers.driver import driver
+
+ACTS = Path(__file__).parent / "acts"
+
+@driver(effect="external", idempotent=IDEMPOTENT)
+def pay(whom: str) -> str:
+    \"\"\"Pay, at a service that knows keys.\"\"\"
+    first = not ACTS.exists()
+    with ACTS.open("a") as acts:
+        acts.write(f"{idempotency_key()} {fencing_token()}\\n")
+    if first:
+        raise NeedsPerson("its worker ends before it is known what came of it")
+    return "paid"
+
+def chain(text: str) -> str:
+    return str(pay(text))
+"""
+
+
+def keyed(database: Database, folder: Path, idempotent: bool) -> list[str]:
+    """How a batch of one act ends whose first attempt had no outcome, and ends when given again."""
+    source = KEYED.replace("IDEMPOTENT", str(idempotent))
+    (folder / "mine.py").write_text(source)
+    loaded = load(f"{folder / 'mine.py'}:chain")
+    facts = {"header": {"program": loaded.spec, "file": loaded.digest}}  # its user's words
+    batch = crew(database, folder, ["ann"], facts=facts)
+    return [each["status"] for each in lines(batch)]
+
+
+def test_an_act_is_made_again_only_under_the_key_of_the_first(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    """What its service sees: the same key in each life, with a larger token; others' are others."""
+    assert keyed(database, tmp_path, True) == ["needs_person"]
+    assert keyed(database, tmp_path, True) == ["done"]
+    other = place_of(postgres.fresh())
+    assert isinstance(other, Database)
+    assert keyed(other, tmp_path, True) == ["done"], "under the same names, in another database"
+    acts = [line.split() for line in (tmp_path / "acts").read_text().splitlines()]
+    (one, first), (same, second), (another, third) = acts
+    assert one == same != another
+    assert int(first) == int(third) == 1 < int(second)
+
+
+def test_an_act_that_takes_no_key_is_never_repeated_by_a_take_over(
+    database: Database, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert keyed(database, tmp_path, False) == ["needs_person"]
+    assert len((tmp_path / "acts").read_text().splitlines()) == 1
+
+
 STORAGE = """
 from pathlib import Path
 from nlpu import nlop
