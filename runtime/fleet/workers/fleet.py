@@ -32,6 +32,7 @@ from nlpu.errors import (
 )
 from nlpu.printing import counted
 from nlpu.runtime.fleet.items import Item
+from nlpu.runtime.fleet.neighbours import neighbours_of
 from nlpu.runtime.fleet.outcomes import known
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan
 from nlpu.runtime.fleet.share import total
@@ -142,9 +143,10 @@ class Crew:
         if not self._plan.changed:  # all may be done, and no worker come that would notice
             check_same(before, self._source(), self._plan.name)
 
-    def _source(self) -> dict[str, str]:
-        """What the program is now, as workers note it."""
-        return {"source": source_digest(self._program)}
+    def _source(self) -> dict[str, Any]:
+        """What the program is now, and what it imports beside it."""
+        program = self._program
+        return {"source": source_digest(program), "neighbours": neighbours_of(program)}
 
     @property
     def receipt(self) -> Receipt:
