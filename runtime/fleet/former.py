@@ -79,7 +79,10 @@ def taken_up(station: Station, program: Callable[..., Any], name: str, *, change
     if station.run_dir is None:
         raise Usage("a batch that has a name is kept: give the computer a run_dir=")
     if not isinstance(station.run_dir, Path):
-        raise Usage("a batch is kept in a folder, not in a database: give the computer a run_dir=")
+        raise Usage(
+            "a batch that has a name is kept in a folder (give the computer a run_dir=), or in a "
+            "database by workers: nlpu.Fleet(program, inputs, store=..., name=...)"
+        )
     if not (name.isascii() and name.isalnum()):
         raise Usage(f"{name!r} cannot name a batch: take letters and digits")
     path = station.run_dir / f"{name}.db"

@@ -51,12 +51,27 @@ def test_workers_are_processes(nlpu: Terminal, url: str, tmp_path: Path) -> None
     assert nlpu("runs", "--json").json == []
 
 
+@pytest.mark.slow
+def test_inputs_may_come_on_stdin(nlpu: Terminal, url: str, tmp_path: Path) -> None:
+    """All of it is looked at before anything is begun; the same lines give the same results."""
+    words = (*EACH[:3], "-", *EACH[4:], "--workers", "1", "--out", "out.jsonl", "--json")
+    given = (tmp_path / "in.jsonl").read_text()
+    wrong = nlpu(*words, stdin=given + "5\n")
+    assert wrong.code == 2 and "stdin:13" in wrong.err
+    assert nlpu("runs", "--json").json == [], "nothing was begun"
+    made = nlpu(*words, stdin=given).json
+    assert (made["status"], made["done"], made["cost"]["calls"]) == ("done", 12, 36)
+    more = nlpu(*words, stdin='"new"\n' + given).json
+    assert (more["status"], more["done"], more["cost"]["calls"]) == ("done", 13, 39)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["run"].partition(".")[2] for line in lines[:3]] == ["13", "", "2"]
+
+
 def test_what_cannot_be_is_said(nlpu: Terminal, url: str, tmp_path: Path) -> None:
     folder = ("--run-dir", "here")
     cases = {
         (*EACH, "--workers", "2", *folder): "--workers: they share a batch in a database",
         (*EACH, "--ray", "local", *folder): "--ray places --workers N",
-        (*EACH[:3], "-", *EACH[4:], "--workers", "2"): "has its inputs in a file",
         (*EACH, "--workers", "0"): "--workers",
         (*EACH, "--workers", "1", "--ray", "127.0.0.1:1"): "no Ray can be used at 127.0.0.1:1",
         (*EACH, "--workers", "1", "--ray", "ray://h:1"): "--ray takes local, auto, or HOST:PORT",

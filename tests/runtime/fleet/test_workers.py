@@ -55,6 +55,27 @@ def test_the_same_again_asks_nothing(database: Database, tmp_path: Path) -> None
     assert fewer == lines(first)[:3]
 
 
+TEXT = """
+op shorten(text: str) -> str max_tokens=16 at_limit="trim": "Shorten the text."
+driver calculate
+param %1 text: str
+%2 = shorten %1
+%3 = calculate "1 + 1"
+return {"short": %2, "two": %3}
+"""
+
+
+def test_a_program_as_text_is_one_as_any(database: Database, tmp_path: Path) -> None:
+    found = lines(crew(database, tmp_path, INPUTS, program=TEXT, name="plan.nl", workers=2))
+    program = load(str(tmp_path / "plan.nl")).function
+    with Computer("scripted", run_dir=tmp_path / "runs") as computer:
+        alone = lines(computer.map(program, INPUTS, name="batch"))
+    assert found == alone and {each["status"] for each in found} == {"done"}
+    (tmp_path / "plan.nl").write_text(TEXT.replace("1 + 1", "1 + 2"))
+    with pytest.raises(Usage, match="has changed since it began"):
+        list(crew(database, tmp_path, INPUTS, name="plan.nl"))
+
+
 ODD = ["a\0b", "half \ud800", '"quoted"', "two\nlines", ""]
 
 
@@ -233,6 +254,14 @@ def test_a_program_without_a_name_is_refused(database: Database) -> None:
 
 def named(text: str) -> str:
     return text
+
+
+def test_a_named_batch_of_one_computer_is_in_a_folder(database: Database) -> None:
+    """In a database it is its workers'; one without a name is its program's runs, as any."""
+    with Computer("scripted", store=database) as computer:
+        with pytest.raises(Usage, match=r"in a database by workers: nlpu\.Fleet"):
+            list(computer.map(named, ["a"], name="batch"))
+        assert [item.result for item in computer.map(named, ["a", "b"])] == ["a", "b"]
 
 
 def test_another_program_is_refused(database: Database, tmp_path: Path) -> None:
