@@ -45,6 +45,7 @@ class Counts:
     """How far a batch is. known: ended in former lives. cost: of all its items, in all lives.
 
     lost: what attempts may have taken whose answers were lost; it counts against the budget.
+    joined: workers that had joined and were told to end.
     """
 
     done: int = 0
@@ -54,6 +55,7 @@ class Counts:
     in_flight: int = 0
     cost: Amount = NOTHING
     lost: Amount = NOTHING
+    joined: int = 0
 
     def meet(self, ended: Mapping[str, int], spent: Amount) -> None:
         """Count what is known of a batch that was stopped, whether or not it was given."""

@@ -259,7 +259,18 @@ class Crew:
         if self.error is None and not self.ended:
             self.error = error
             if self._desk is not None:
-                self._desk.stop(error)
+                hands = self._desk.hands()
+                self.counts.joined = sum(each.alive and each.has_joined for each in hands)
+                self._desk.stop(self._as_told(error))
+
+    def _as_told(self, error: NlpuError) -> NlpuError:
+        """Why workers end: who joined one by hand did not interrupt it."""
+        if not isinstance(error, Interrupted):
+            return error
+        return Interrupted(
+            f"whoever drives the batch {self._plan.name} stopped it ({error}); when it goes on, so "
+            f"can this worker: nlpu worker {self._plan.name}"
+        )
 
     def close(self) -> None:
         """Stop what goes on, and let others drive the batch. Idempotent."""

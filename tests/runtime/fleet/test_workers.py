@@ -14,7 +14,14 @@ import pytest
 from fleet_kit import Threads, crew, lines
 
 from nlpu import Fleet
-from nlpu.errors import BudgetExceeded, DeadlineExceeded, NlpuError, RunBusy, Usage
+from nlpu.errors import (
+    BudgetExceeded,
+    DeadlineExceeded,
+    Interrupted,
+    NlpuError,
+    RunBusy,
+    Usage,
+)
 from nlpu.runtime import Computer
 from nlpu.runtime.fleet.plan import Entry
 from nlpu.runtime.fleet.workers.local import Processes
@@ -215,6 +222,27 @@ def test_workers_that_were_told_of_other_limits_end(database: Database, tmp_path
     worker.close()
     entering.join()
     assert len(lines(second)) == len(INPUTS)
+
+
+def test_who_joined_a_batch_is_told_that_its_driver_was_stopped(
+    database: Database, tmp_path: Path
+) -> None:
+    """Ctrl-C of the command: nothing more is to be sent, by whomever; and it is said to all."""
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    batch = crew(database, tmp_path, INPUTS)
+    batch.open()
+    batch.enter()
+    own, joined = Claims(database, "batch", "1"), Claims(database, "batch", "host-7")
+    batch.stop(Interrupted("interrupted"))
+    for worker in (own, joined):
+        why = worker.beat(keep=False)
+        assert isinstance(why, Interrupted)
+        assert "the batch batch stopped it (interrupted); when it goes on, so can this" in str(why)
+        worker.close()
+    assert batch.counts.joined == 1 and str(batch.error) == "interrupted"
+    batch.close()
+    assert len(lines(crew(database, tmp_path, INPUTS))) == len(INPUTS), "and it goes on"
 
 
 def test_its_seconds_run_out(database: Database, tmp_path: Path) -> None:
