@@ -44,7 +44,7 @@ from nlpu.errors import (
 from nlpu.runtime.fleet.former import Former, taken_up
 from nlpu.runtime.fleet.items import Item, Items, Kept
 from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
-from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan
+from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan, in_turn
 from nlpu.runtime.fleet.share import NO_CALLS, Common, less, total
 from nlpu.runtime.handle import Run, when_ended
 from nlpu.runtime.journal.header import args_text, new_stem
@@ -97,7 +97,7 @@ class Batch:
         self.counts = Counts()
         self.error: NlpuError | None = None
         self._computer, self._station, self._program = computer, station, program
-        self._entries, self._plan = iter(entries), plan
+        self._entries, self._plan = iter(entries), in_turn(program, plan)
         self._former: Former | None = None
         self._at_once = 0
         self._whole = BudgetLedger(plan.budget)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from nlpu.errors import NlpuError
+from nlpu.errors import NlpuError, Usage
 from nlpu.runtime.fleet.share import NO_CALLS, NOTHING, Took
 from nlpu.runtime.scheduler.budget import UNLIMITED, Amount, Budget
 
@@ -38,6 +39,22 @@ class Plan:
     changed: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     waits: bool = False
+
+
+def in_turn(program: Callable[..., Any], plan: Plan, workers: int = 0) -> Plan:
+    """Have one run at a time where the program's module says ``IN_TURN = True``. Raises Usage.
+
+    Such runs need what one of them has alone, and find what those before them left there.
+    """
+    module = sys.modules.get(getattr(program, "__module__", None) or "")
+    if getattr(module, "IN_TURN", False) is not True:
+        return plan
+    if plan.at_once > 1 or workers:
+        raise Usage(
+            f"runs of {program.__name__} go one after the other, as its module says (IN_TURN): "
+            "leave --at-once (at_once=) out, and have no workers: --run-dir FOLDER"
+        )
+    return replace(plan, at_once=1)
 
 
 @dataclass(slots=True)

@@ -34,7 +34,7 @@ from nlpu.printing import counted
 from nlpu.runtime.fleet.items import Item
 from nlpu.runtime.fleet.neighbours import neighbours_of
 from nlpu.runtime.fleet.outcomes import known
-from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan
+from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan, in_turn
 from nlpu.runtime.fleet.share import total
 from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of
 from nlpu.runtime.fleet.workers.keeper import Hands, Keeper
@@ -72,7 +72,8 @@ class Crew:
     ) -> None:
         self.counts = Counts()
         self.error: NlpuError | None = None
-        self._program, self._entries, self._plan = program, entries, plan
+        self._program, self._entries = program, entries
+        self._plan = in_turn(program, plan, workers)
         self._database, self._facts = database, facts
         self._keeper, self._workers = Keeper(hands, workers, seal(facts)), workers
         self._desk: Desk | None = None
