@@ -29,8 +29,10 @@ class Lock:
         except OSError as error:
             owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
-            who = f"process {owner}" if owner else "another process"  # which has not signed yet
-            raise RunBusy(busy.format(owner=who)) from error
+            known = {"": "another process", str(os.getpid()): f"process {owner}, which is this one"}
+            raise RunBusy(  # "": it has not signed yet
+                busy.format(owner=known.get(owner, f"process {owner}"))
+            ) from error
         try:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, str(os.getpid()).encode(), 0)

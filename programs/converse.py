@@ -24,6 +24,7 @@ from nlpu.programs.calling import careful
 from nlpu.programs.stream import MATTERS, RECALLED, keep, rate, recalled, weight
 from nlpu.value import current
 
+IN_TURN = True  # a message is answered from those before it, so a batch has one run at a time
 PERSON, FRIEND = "Person: ", "Friend: "
 EXCHANGES = 8  # read again at most
 

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from nlpu import BadOperand, DoesNotFit, DriverFailed, Memory, Op, Refused, Value, spawn
+from nlpu import BadOperand, DoesNotFit, DriverFailed, Op, Refused, Value, spawn
 from nlpu.chat import Chat, chat_of
 from nlpu.isa import answer
 from nlpu.label import USER
@@ -31,6 +31,7 @@ from nlpu.memory.window.entries import JOINT, joined
 from nlpu.memory.window.window import Window
 from nlpu.ops.op import Operand
 from nlpu.programs.calling import attempted
+from nlpu.programs.opened import looked_up
 from nlpu.runtime.drivers.arithmetic import calculate
 from nlpu.runtime.drivers.clocks import clock
 from nlpu.runtime.drivers.driver import Driver
@@ -104,7 +105,7 @@ def react(question: str, store: str = "", steps: int = STEPS, among: Among = "do
     """
     if not store:
         return act(question, [calculate, clock()], steps)
-    with Memory(store, new=False, among=among) as memory:
+    with looked_up(store, among) as memory:
         return act(question, [search(memory, PAGES), calculate, clock()], steps)
 
 

@@ -22,6 +22,7 @@ from nlpu.isa import decompose
 from nlpu.memory.store.page import Among
 from nlpu.programs.answer import NOTHING_FOUND, Citation, Note, compose, recalled, search
 from nlpu.programs.calling import attempted
+from nlpu.programs.opened import looked_up
 
 QUESTIONS = 3  # the smaller ones
 PAGES = 6  # read for each
@@ -54,7 +55,7 @@ def research(
 
     among: pages of the memory that are looked through: documents, own (what was said), or all.
     """
-    with Memory(store, new=False, among=among) as memory:
+    with looked_up(store, among) as memory:
         return researched(memory, question, pages)
 
 

@@ -156,7 +156,7 @@ def module_of(path: Path, only: str = "") -> tuple[types.ModuleType, str]:
         raise Usage(f"there is no file {path}; a program is a name or file.py:function")
     place = path.resolve()
     try:
-        root, name = _of_package(place)
+        root, name = package_of(place)
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
     loader = _Source(name, str(place))
@@ -177,8 +177,11 @@ def module_of(path: Path, only: str = "") -> tuple[types.ModuleType, str]:
     return _imported(run, str(path)), loader.digest
 
 
-def _of_package(place: Path) -> tuple[Path, str]:
-    """Where a program's package lies, and its module's name: of a file that says `from .`."""
+def package_of(place: Path) -> tuple[Path, str]:
+    """Say where a program's package lies, and its module's name: of a file that says `from .`.
+
+    Raises OSError, Usage.
+    """
     root, parts = place.parent, [place.stem]
     relative = re.search(rb"^[ \t]*from[ \t]*\.", source_of(place), re.MULTILINE)
     while relative and (root / "__init__.py").is_file() and root.name.isidentifier():

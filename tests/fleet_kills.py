@@ -21,9 +21,13 @@ from urllib.parse import urlsplit
 
 from terminal_fixture import COMMAND, ROOT, environment
 
+from nlpu.runtime import Computer
+from nlpu.runtime.drivers.approval import ExactCall
+from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.journal.places import journals, place_of
 from nlpu.runtime.journal.postgres.owners import is_dead
 from nlpu.runtime.journal.where import Seat
+from nlpu.runtime.loader import load
 
 DEADLINE_S = 120.0
 RAY = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 2}
@@ -90,6 +94,26 @@ def until(what: str, condition: Any) -> None:
         time.sleep(0.002)
 
 
+class Stage:
+    """A server and folders for many fleets; of each shape, what an undisturbed one gives."""
+
+    def __init__(self, postgres: Any, server: str, log: Path, place: Path, inputs: int) -> None:
+        self._postgres, self._served, self._place = postgres, (server, log), place
+        self._inputs, self._whole = inputs, dict[tuple[str, ...], bytes]()
+
+    def fleet(self, shape: str) -> Fleet:
+        """A batch that has not begun; those of a shape have the same names."""
+        place = self._place / shape
+        return Fleet(self._postgres, *self._served, place, shape, self._inputs)
+
+    def undisturbed(self, shape: str, *more: str) -> bytes:
+        """The results of one that nobody kills."""
+        key = shape, *more
+        if key not in self._whole:
+            self._whole[key] = self.fleet(shape).whole(*more)
+        return self._whole[key]
+
+
 class Fleet:
     """One batch in a database of its own, as a command in a folder."""
 
@@ -104,7 +128,7 @@ class Fleet:
         names = [f"{folder.parent.name} {shape} {n}" for n in range(inputs)]
         (folder / "in.jsonl").write_text("".join(f"{json.dumps(name)}\n" for name in names))
         self.acts = folder / "acts"
-        self.acts.touch()
+        self.acts.write_bytes(b"")
         self.start = self.size()
         self.kills = Counter[str]()
 
@@ -164,15 +188,15 @@ class Fleet:
         return "\n".join(f"{each.name}: {each.read_text()[-2000:]}" for each in found)
 
     def killed(self, kills: int, random: Random, kinds: tuple[str, ...]) -> None:
-        """Kill what is drawn at moments that are drawn, beginning the command again if need be."""
+        """Kill what is drawn at moments that are drawn, beginning the command again if need be.
+
+        As many as are asked for: the moments are drawn so that calls are left behind the last.
+        """
         process = self.begin()
         try:
             for _ in range(kills):
-                wanted = len(self.sent()) + random.randrange(1, max(2, self.calls // kills))
-                ready = lambda: len(self.sent()) >= wanted or process.poll() is not None  # noqa: B023, E731
-                until(f"{wanted} requests; {self.logs()}", ready)
-                if process.poll() is not None:
-                    break
+                wanted = len(self.sent()) + random.randrange(1, max(2, self.calls // (kills + 1)))
+                until(f"{wanted} requests", lambda: len(self.sent()) >= wanted)  # noqa: B023
                 time.sleep(random.uniform(0, 0.01))
                 process = self.kill(random.choice(kinds), process, random)
             _, told = process.communicate(timeout=DEADLINE_S)
@@ -181,6 +205,7 @@ class Fleet:
             process.kill()
             process.wait()
             self.postgres.settle()
+        assert sum(self.kills[kind] for kind in {*kinds}) == kills
 
     def kill(self, kind: str, process: Any, random: Random) -> Any:
         self.kills[kind] += 1
@@ -192,17 +217,51 @@ class Fleet:
             process.communicate()
             return self.begin()
         else:
-            found = self.workers()
-            if found:  # else they are between two lives
-                with suppress(ProcessLookupError):
-                    os.kill(random.choice(found), signal.SIGKILL)
-                    self.kills["hit"] += 1
+            until("a worker at work", lambda: self._hit(random))
         return process
+
+    def _hit(self, random: Random) -> bool:
+        """Kill one of the workers; False where none is there: they are between two lives."""
+        found = self.workers()
+        if found:
+            with suppress(ProcessLookupError):
+                os.kill(random.choice(found), signal.SIGKILL)
+                self.kills["hit"] += 1
+                return True
+        return False
 
     @property
     def calls(self) -> int:
         """About how many calls it takes."""
         return self.inputs * {"chain": 8, "fan": 10, "loop": 12, "acts": 4}[self.shape]
+
+    def finished(self, *more: str) -> bytes:
+        """Let it come to its end, whoever must be asked about acts that were under way."""
+        for _ in range(4):
+            process = self.begin(*more)
+            _, told = process.communicate(timeout=DEADLINE_S)
+            if process.returncode == 0:
+                return (self.folder / "out.jsonl").read_bytes()
+            assert process.returncode == 4, told + self.logs()
+            for line in (self.folder / "out.jsonl").read_text().splitlines():
+                if json.loads(line)["status"] == "needs_person":
+                    self._settle(json.loads(line))
+        raise AssertionError("a person was asked again and again")
+
+    def _settle(self, line: dict[str, Any]) -> None:
+        """As a person who goes and looks, and says so to ``nlpu resume``."""
+        os.environ["NLPU_TEST_ACTS"] = str(self.acts)  # the program is of this process, too
+        program = load(f"{self.folder / 'mine.py'}:{self.shape}").function
+
+        def looks(call: ExactCall) -> Any:
+            done = self.acts.read_text().splitlines()
+            return "done" if json.loads(call.arguments)["what"] in done else "again"
+
+        name = json.loads((self.folder / "in.jsonl").read_text().splitlines()[line["index"]])
+        person = ScriptedPerson(settle=looks, approve=bool)
+        with Computer(self.server, store=place_of(self.url), person=person) as computer:
+            run = computer.resume(line["run"], program, name).wait()
+        assert run.status == "done", run.error
 
     # -- the judge ---------------------------------------------------------------------------
 
@@ -233,4 +292,5 @@ class Fleet:
         assert again <= 4 * wide * self.kills["hit"], "more than what was open at kills of workers"
         done = Counter(self.acts.read_text().splitlines())
         assert not [what for what, times in done.items() if times > 1], "an effect was repeated"
+        assert len(done) == (self.inputs * 4 if self.shape == "acts" else 0)
         return again

@@ -76,6 +76,7 @@ def crew(
     *,
     program: str = PROGRAM,
     function: str = "chain",
+    name: str = "mine.py",
     engine: str = "scripted",
     workers: int = 2,
     hands: Callable[[Database, str], Any] = Threads,
@@ -85,10 +86,10 @@ def crew(
     """A batch of a program that is put into a file, by workers in threads."""
     from nlpu.runtime.fleet.workers.fleet import Crew
 
-    file = folder / "mine.py"
+    file = folder / name
     if not file.exists():
         file.write_text(program)
-    loaded = load(f"{file}:{function}")
+    loaded = load(str(file) if file.suffix == ".nl" else f"{file}:{function}")
     more = {
         "header": {"program": loaded.spec, "file": loaded.digest, "reads": "--each"},
         "engine": engine,

@@ -79,7 +79,8 @@ class Disk(Reading):
             make_dir(directory)
             self._lock = Lock(
                 directory / "memory.lock",
-                f"the memory in {directory} is in use by {{owner}}; wait for it or stop it",
+                f"the memory in {directory} is in use by {{owner}}; wait for it or stop it, or "
+                "have one run of a batch at a time (--at-once 1)",
             )
         try:
             with self._typed():

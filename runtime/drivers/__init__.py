@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.arithmetic import calculate
     from nlpu.runtime.drivers.asking import ask
     from nlpu.runtime.drivers.clocks import clock
-    from nlpu.runtime.drivers.driver import idempotency_key
+    from nlpu.runtime.drivers.driver import fencing_token, idempotency_key
     from nlpu.runtime.drivers.folder import files
     from nlpu.runtime.drivers.mcp import McpServer, pin
     from nlpu.runtime.drivers.recall import search
@@ -18,6 +18,7 @@ _HOMES = {
     "ask": "nlpu.runtime.drivers.asking",
     "calculate": "nlpu.runtime.drivers.arithmetic",
     "clock": "nlpu.runtime.drivers.clocks",
+    "fencing_token": "nlpu.runtime.drivers.driver",
     "files": "nlpu.runtime.drivers.folder",
     "idempotency_key": "nlpu.runtime.drivers.driver",
     "pin": "nlpu.runtime.drivers.mcp",
@@ -29,6 +30,7 @@ __all__ = [
     "ask",
     "calculate",
     "clock",
+    "fencing_token",
     "files",
     "idempotency_key",
     "pin",

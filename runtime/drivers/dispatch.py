@@ -230,7 +230,7 @@ async def _called(node: Node, call: ExactCall) -> None:
     driver, text, failure = call.driver, "", None
     found: list[Label] = []
     PERSON.set(node.run_ports.person)  # in this task alone, as the next one
-    KEY.set(_key(node, call))
+    KEY.set((_key(node, call), len(node.issue_scope.run.journal.rows) + 1))  # each life has rows
     LABELS.set({name: join(call.scope, label) for name, label in call.labels.items()})
     BROUGHT.set(found)
     try:
@@ -317,10 +317,11 @@ def _settle(node: Node, text: str, label: Label) -> None:
 
 
 def _key(node: Node, call: ExactCall) -> str:
-    """The run, the position and the exact call, as one name."""
+    """The run, the position and the exact call, as one name. Batches of one name have others."""
     run = node.issue_scope.run
     journal = run.journal.path.stem if run.journal.path is not None else uuid4().hex
-    return f"{journal}.{run.number}-{call.digest}"
+    one = run.header.get("each", {}).get("one", "")
+    return f"{journal}{one}.{run.number}-{call.digest}"
 
 
 def _arguments(node: Node) -> dict[str, Any]:

@@ -54,7 +54,7 @@ DEADLINE_S = 60.0
 MOST_BYTES = 1_000_000  # of a result: a reply that floods is refused
 
 
-KEY: ContextVar[str] = ContextVar("nlpu_idempotency_key", default="")
+KEY: ContextVar[tuple[str, int]] = ContextVar("nlpu_idempotency_key", default=("", 0))
 
 
 def idempotency_key() -> str:
@@ -62,7 +62,16 @@ def idempotency_key() -> str:
 
     A service that knows such keys does the thing once, however often it is told. Elsewhere empty.
     """
-    return KEY.get()
+    return KEY.get()[0]
+
+
+def fencing_token() -> int:
+    """Inside a driver: a number that is larger in each life of the run. Elsewhere 0.
+
+    A process that was stopped, taken to be dead and followed may wake up in the middle of an act.
+    A service that keeps the largest number it was given of a run refuses what comes with less.
+    """
+    return KEY.get()[1]
 
 
 LABELS: ContextVar[Mapping[str, Label] | None] = ContextVar("nlpu_labels", default=None)

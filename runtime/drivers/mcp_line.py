@@ -38,7 +38,7 @@ from nlpu.checks import NAMES, TABLE, Fit, check, maybe
 from nlpu.errors import DriverFailed, MissingPart, NlpuError, Usage, described
 from nlpu.extras import adding
 from nlpu.runtime.drivers import mcp_manifest
-from nlpu.runtime.drivers.driver import idempotency_key
+from nlpu.runtime.drivers.driver import fencing_token, idempotency_key
 from nlpu.runtime.drivers.mcp_manifest import Definition, Manifest
 from nlpu.runtime.drivers.mcp_words import SHOWN, UNREADABLE, Words, breach
 
@@ -51,7 +51,7 @@ _END_S = 3.0  # for a connection to end
 _CLOSED = -32000  # the SDK's code of a connection that ended
 _REFUSED = -32600  # and of a session that its server has forgotten
 _UNKNOWN = "whether it did what it was asked to is not known"
-_KEY = "nlpu/idempotencyKey"  # in a request's _meta
+_KEY, _FENCE = "nlpu/idempotencyKey", "nlpu/fencingToken"  # in a request's _meta
 _MOST_PAGES = 100  # of a list of tools
 
 
@@ -115,7 +115,8 @@ class Line:
     def ask(self, tool: str, arguments: dict[str, Any], deadline_s: float) -> CallToolResult:
         """Call a tool. Raises DriverFailed."""
         client, portal, life = self.connected(deadline_s)
-        asked = portal.start_task_soon(_asked, client, tool, arguments, idempotency_key())
+        meta = {_KEY: idempotency_key(), _FENCE: fencing_token()}
+        asked = portal.start_task_soon(_asked, client, tool, arguments, meta)
         self._under_way.add(asked)
         wait([asked, life], deadline_s, FIRST_COMPLETED)
         self._under_way.discard(asked)
@@ -236,11 +237,13 @@ async def _listed(client: Client) -> dict[str, Definition]:
     raise DriverFailed("the server's list of tools does not end")
 
 
-async def _asked(client: Client, tool: str, arguments: dict[str, Any], key: str) -> CallToolResult:
+async def _asked(
+    client: Client, tool: str, arguments: dict[str, Any], meta: dict[str, Any]
+) -> CallToolResult:
     """One call, without the session's own look at the result (rule 4)."""
     from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult  # here: see _live
 
-    said = {"name": tool, "arguments": arguments, "_meta": {_KEY: key}}
+    said = {"name": tool, "arguments": arguments, "_meta": meta}
     params = CallToolRequestParams.model_validate(said)
     return await client.session.send_request(CallToolRequest(params=params), CallToolResult)
 

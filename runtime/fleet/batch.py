@@ -44,10 +44,10 @@ from nlpu.errors import (
 from nlpu.runtime.fleet.former import Former, taken_up
 from nlpu.runtime.fleet.items import Item, Items, Kept
 from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
-from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan
+from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan, in_turn
 from nlpu.runtime.fleet.share import NO_CALLS, Common, less, total
 from nlpu.runtime.handle import Run, when_ended
-from nlpu.runtime.journal.header import args_text
+from nlpu.runtime.journal.header import args_text, new_stem
 from nlpu.runtime.journal.own import text_name
 from nlpu.runtime.keywords import arranged
 from nlpu.runtime.scheduler.budget import BudgetLedger
@@ -97,7 +97,7 @@ class Batch:
         self.counts = Counts()
         self.error: NlpuError | None = None
         self._computer, self._station, self._program = computer, station, program
-        self._entries, self._plan = iter(entries), plan
+        self._entries, self._plan = iter(entries), in_turn(program, plan)
         self._former: Former | None = None
         self._at_once = 0
         self._whole = BudgetLedger(plan.budget)
@@ -307,6 +307,7 @@ class Batch:
             left = None  # as its journal has the failure, it would be met again
         if left is None:
             each = {"index": index, "nth": begun.nth, "id": entry.id, "batch": self._plan.name}
+            each["one"] = new_stem()  # see drivers.dispatch: another batch may have its name
             run = self._computer.start(
                 self._program,
                 *args,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nlpu.errors import JournalDamaged, Usage
 from nlpu.runtime.fleet.items import SUFFIX, UNKEPT, Items, Kept
+from nlpu.runtime.fleet.neighbours import differing, neighbours_of
 from nlpu.runtime.fleet.share import NO_CALLS, Took, summed, took_in, without
 from nlpu.runtime.journal.file import is_there
 from nlpu.runtime.journal.header import source_digest
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _CHANGES = {
     "program": "the batch {name} is of another program",
     "source": "the program of the batch {name} has changed since it began",
+    "neighbours": "what the program of the batch {name} imports has changed since: {which}",
     "processors": "the batch {name} was begun on another model",
 }
 _ANYHOW = (
@@ -77,7 +79,10 @@ def taken_up(station: Station, program: Callable[..., Any], name: str, *, change
     if station.run_dir is None:
         raise Usage("a batch that has a name is kept: give the computer a run_dir=")
     if not isinstance(station.run_dir, Path):
-        raise Usage("a batch is kept in a folder, not in a database: give the computer a run_dir=")
+        raise Usage(
+            "a batch that has a name is kept in a folder (give the computer a run_dir=), or in a "
+            "database by workers: nlpu.Fleet(program, inputs, store=..., name=...)"
+        )
     if not (name.isascii() and name.isalnum()):
         raise Usage(f"{name!r} cannot name a batch: take letters and digits")
     path = station.run_dir / f"{name}.db"
@@ -87,6 +92,7 @@ def taken_up(station: Station, program: Callable[..., Any], name: str, *, change
         found = _found(path, name, numbers, items)
         called = getattr(program, "__name__", "program")
         now: dict[str, Any] = {"program": called, "source": source_digest(program)}
+        now["neighbours"] = neighbours_of(program)
         _check(name, items, changed, now)
         _open(station, name, path, numbers)
         station.started = max(station.started, *items.runs(), 0)  # after a loss of power
@@ -125,8 +131,10 @@ def _check(name: str, items: Items, changed: bool, now: Mapping[str, Any]) -> No
     """Raises Usage (rule 1)."""
     before = items.facts()
     for what, fact in now.items():
-        if before and not changed and before.get(what) != fact:
-            raise Usage(f"{_CHANGES[what].format(name=name)}; {_ANYHOW}")
+        was = before.get(what, fact)  # an older batch noted less
+        if not changed and was != fact:
+            which = differing(was, fact) if what == "neighbours" else ""
+            raise Usage(f"{_CHANGES[what].format(name=name, which=which)}; {_ANYHOW}")
 
 
 def _found(path: Path, name: str, numbers: list[int], items: Items) -> Former:

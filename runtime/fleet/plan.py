@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from nlpu.errors import NlpuError
+from nlpu.errors import NlpuError, Usage
 from nlpu.runtime.fleet.share import NO_CALLS, NOTHING, Took
 from nlpu.runtime.scheduler.budget import UNLIMITED, Amount, Budget
 
@@ -40,11 +41,28 @@ class Plan:
     waits: bool = False
 
 
+def in_turn(program: Callable[..., Any], plan: Plan, workers: int = 0) -> Plan:
+    """Have one run at a time where the program's module says ``IN_TURN = True``. Raises Usage.
+
+    Such runs need what one of them has alone, and find what those before them left there.
+    """
+    module = sys.modules.get(getattr(program, "__module__", None) or "")
+    if getattr(module, "IN_TURN", False) is not True:
+        return plan
+    if plan.at_once > 1 or workers:
+        raise Usage(
+            f"runs of {program.__name__} go one after the other, as its module says (IN_TURN): "
+            "leave --at-once (at_once=) out, and have no workers: --run-dir FOLDER"
+        )
+    return replace(plan, at_once=1)
+
+
 @dataclass(slots=True)
 class Counts:
     """How far a batch is. known: ended in former lives. cost: of all its items, in all lives.
 
     lost: what attempts may have taken whose answers were lost; it counts against the budget.
+    joined: workers that had joined and were told to end.
     """
 
     done: int = 0
@@ -54,6 +72,7 @@ class Counts:
     in_flight: int = 0
     cost: Amount = NOTHING
     lost: Amount = NOTHING
+    joined: int = 0
 
     def meet(self, ended: Mapping[str, int], spent: Amount) -> None:
         """Count what is known of a batch that was stopped, whether or not it was given."""

@@ -390,7 +390,9 @@ def test_what_a_database_cannot_is_said_before_anything_is_fetched(
     model = ("--engine", "local", "--model", "none.gguf")
     database = ("--run-dir", "postgresql://nobody@localhost:1/runs")
     ended = nlpu("run", "mine.py:go", "--each", "-", *model, *database)
-    assert ended.code == 2 and "has its inputs in a file" in ended.err
+    assert ended.code == 2 and "--each: - holds no inputs" in ended.err
+    ended = nlpu("run", "mine.py:go", "--each", "-", *model, *database, stdin="a\n")
+    assert ended.code == 2 and "stdin:1 is no line of JSON" in ended.err
     ended = nlpu("run", "mine.py:go", "--each", "in.jsonl", *model, "--workers", "2")
     assert ended.code == 2 and "they share a batch in a database" in ended.err
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fleet_kills import until
 from fleet_kit import PROGRAM
-from terminal_fixture import Terminal, nlpu
+from terminal_fixture import COMMAND, Terminal, environment, fault_server, nlpu
 
+from nlpu.runtime.journal.places import place_of
 from nlpu.runtime.journal.where import PATIENCE_S
 
 pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
@@ -51,12 +56,75 @@ def test_workers_are_processes(nlpu: Terminal, url: str, tmp_path: Path) -> None
     assert nlpu("runs", "--json").json == []
 
 
+@pytest.mark.slow
+def test_inputs_may_come_on_stdin(nlpu: Terminal, url: str, tmp_path: Path) -> None:
+    """All of it is looked at before anything is begun; the same lines give the same results."""
+    words = (*EACH[:3], "-", *EACH[4:], "--workers", "1", "--out", "out.jsonl", "--json")
+    given = (tmp_path / "in.jsonl").read_text()
+    wrong = nlpu(*words, stdin=given + "5\n")
+    assert wrong.code == 2 and "stdin:13" in wrong.err
+    assert nlpu("runs", "--json").json == [], "nothing was begun"
+    made = nlpu(*words, stdin=given).json
+    assert (made["status"], made["done"], made["cost"]["calls"]) == ("done", 12, 36)
+    more = nlpu(*words, stdin='"new"\n' + given).json
+    assert (more["status"], more["done"], more["cost"]["calls"]) == ("done", 13, 39)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["run"].partition(".")[2] for line in lines[:3]] == ["13", "", "2"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_workers_and_says_so_and_a_kill_ends_none(
+    url: str, tmp_path: Path, postgres: Any
+) -> None:
+    """Who joined is told whose doing it was; without the command, all go on to the end."""
+    from nlpu.runtime.journal.postgres.database import connect, prepare
+
+    def count(what: str) -> int:
+        return int(postgres.do(f"SELECT count(*) FROM {what}", url.rpartition("/")[2])[0][0])
+
+    def begun(*words: str) -> subprocess.Popen[str]:
+        env = environment(NLPU_RUN_DIR=url)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [*COMMAND, *words], cwd=tmp_path, env=env, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def joined(server: str) -> tuple[Any, Any, str]:
+        """A command whose workers are at work, and a worker that joined them."""
+        words = (*EACH[:4], "--engine", server, "--workers", "1", "--at-once", "2")
+        driver = begun(*words, "--out", "out.jsonl")
+        at_work = f"nlpu.worker w JOIN nlpu.work k ON k.worker = w.id AND w.id > {last}"
+        until("a worker at work", lambda: count(at_work) or driver.poll() is not None)
+        (name,) = postgres.do("SELECT stem FROM nlpu.journal", url.rpartition("/")[2])[0]
+        worker = begun("worker", name)
+        helps = f"{at_work} AND w.name LIKE '%-{worker.pid}'"
+        until("one that joined", lambda: count(helps) or worker.poll() is not None)
+        return driver, worker, name
+
+    with closing(connect(place_of(url))) as db:  # type: ignore[arg-type]
+        prepare(db, place_of(url))  # type: ignore[arg-type]  # its tables are asked at once
+    last = 0
+    with fault_server("--rate", "slow:0.3=1") as server:
+        driver, worker, name = joined(server)
+        driver.send_signal(signal.SIGINT)
+        told, said = driver.communicate(timeout=60)[1], worker.communicate(timeout=60)[1]
+        assert driver.returncode == worker.returncode == 130, told + said
+        assert f"1 worker that joined it will end, too; when it goes on: nlpu worker {name}" in told
+        assert f"whoever drives the batch {name} stopped it (interrupted)" in said
+        last = count("nlpu.worker")
+        driver, worker, _ = joined(server)
+        driver.terminate()
+        driver.communicate(timeout=60)
+        said = worker.communicate(timeout=120)[1]
+        assert worker.returncode == 0 and "told by this worker" in said
+    assert count("nlpu.work WHERE state = 'done'") == 12
+
+
 def test_what_cannot_be_is_said(nlpu: Terminal, url: str, tmp_path: Path) -> None:
     folder = ("--run-dir", "here")
     cases = {
         (*EACH, "--workers", "2", *folder): "--workers: they share a batch in a database",
         (*EACH, "--ray", "local", *folder): "--ray places --workers N",
-        (*EACH[:3], "-", *EACH[4:], "--workers", "2"): "has its inputs in a file",
         (*EACH, "--workers", "0"): "--workers",
         (*EACH, "--workers", "1", "--ray", "127.0.0.1:1"): "no Ray can be used at 127.0.0.1:1",
         (*EACH, "--workers", "1", "--ray", "ray://h:1"): "--ray takes local, auto, or HOST:PORT",

@@ -39,6 +39,11 @@ class Hand(NamedTuple):
     said: str
     alive: bool
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether it came by itself: a driver's have numbers."""
+        return not self.name.isdecimal()
+
 
 class Desk:
     """Raises RunBusy, StorageFailed."""

@@ -32,8 +32,9 @@ from nlpu.errors import (
 )
 from nlpu.printing import counted
 from nlpu.runtime.fleet.items import Item
+from nlpu.runtime.fleet.neighbours import neighbours_of
 from nlpu.runtime.fleet.outcomes import known
-from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan
+from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan, in_turn
 from nlpu.runtime.fleet.share import total
 from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of
 from nlpu.runtime.fleet.workers.keeper import Hands, Keeper
@@ -71,7 +72,8 @@ class Crew:
     ) -> None:
         self.counts = Counts()
         self.error: NlpuError | None = None
-        self._program, self._entries, self._plan = program, entries, plan
+        self._program, self._entries = program, entries
+        self._plan = in_turn(program, plan, workers)
         self._database, self._facts = database, facts
         self._keeper, self._workers = Keeper(hands, workers, seal(facts)), workers
         self._desk: Desk | None = None
@@ -142,9 +144,10 @@ class Crew:
         if not self._plan.changed:  # all may be done, and no worker come that would notice
             check_same(before, self._source(), self._plan.name)
 
-    def _source(self) -> dict[str, str]:
-        """What the program is now, as workers note it."""
-        return {"source": source_digest(self._program)}
+    def _source(self) -> dict[str, Any]:
+        """What the program is now, and what it imports beside it."""
+        program = self._program
+        return {"source": source_digest(program), "neighbours": neighbours_of(program)}
 
     @property
     def receipt(self) -> Receipt:
@@ -257,7 +260,18 @@ class Crew:
         if self.error is None and not self.ended:
             self.error = error
             if self._desk is not None:
-                self._desk.stop(error)
+                hands = self._desk.hands()
+                self.counts.joined = sum(each.alive and each.has_joined for each in hands)
+                self._desk.stop(self._as_told(error))
+
+    def _as_told(self, error: NlpuError) -> NlpuError:
+        """Why workers end: who joined one by hand did not interrupt it."""
+        if not isinstance(error, Interrupted):
+            return error
+        return Interrupted(
+            f"whoever drives the batch {self._plan.name} stopped it ({error}); when it goes on, so "
+            f"can this worker: nlpu worker {self._plan.name}"
+        )
 
     def close(self) -> None:
         """Stop what goes on, and let others drive the batch. Idempotent."""

@@ -14,11 +14,13 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from nlpu.errors import NeedsPerson, Usage
+from nlpu.runtime.fleet.neighbours import differing
 from nlpu.runtime.journal.own import MARK, marked
 
 _SAYS: Final = ("header", "engine", "model", "price", "system", "convention", "sheets")
 _CHANGES: Final = {
     "source": "the program of the batch {stem} has changed since it began",
+    "neighbours": "what the program of the batch {stem} imports has changed since: {which}",
     "processors": "the batch {stem} was begun on another model",
 }
 
@@ -61,7 +63,9 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], stem: str) -> 
     for what, fact in now.items():
         was = before.get(what)
         if was is not None and was != fact:
+            which = differing(was, fact) if what == "neighbours" else ""
             raise Usage(
-                f"{_CHANGES[what].format(stem=stem)}; with --changed (changed=True) it goes on all "
-                "the same, and results that are there stay; to begin anew: another --out (name=)"
+                f"{_CHANGES[what].format(stem=stem, which=which)}; with --changed (changed=True) "
+                "it goes on all the same, and results that are there stay; to begin anew: another "
+                "--out (name=)"
             )

@@ -39,6 +39,7 @@ from nlpu.runtime.fleet.workers.claims import Claims, Work
 from nlpu.runtime.fleet.workers.common import Commons
 from nlpu.runtime.fleet.workers.entered import arguments_of
 from nlpu.runtime.handle import Run, when_ended
+from nlpu.runtime.journal.header import new_stem
 from nlpu.runtime.loop_thread import Station
 
 BEAT_S: Final = 0.2
@@ -140,6 +141,7 @@ class Shift:
         past = without(work.took, work.before)
         begun = Begun(work.at, work.id, work.name, work.nth, work.before, work.run, past)
         each = {"index": work.at, "nth": work.nth, "id": work.id, "batch": self._claims.stem}
+        each["one"] = new_stem()
         if work.begun:
             run = computer.resume(
                 computer.name_of(work.run),

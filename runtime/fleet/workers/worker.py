@@ -1,7 +1,8 @@
 """A worker: a process that works at a batch, as its facts say, until nothing of it is left.
 
 Rules
-1. Its program is found by name, and must be what the driver's is, by the digest of its file.
+1. Its program is found by name, and must be what the driver's is, by the digest of its file, and
+   of what it imports beside it.
 2. A secret is in no fact of a batch: the key for a server is read from the worker's environment.
 3. Whatever ends it is told in its row, for whoever drives the batch, and on stderr.
 """
@@ -19,13 +20,14 @@ from nlpu.printing import one_line
 from nlpu.processor import Limits, Price
 from nlpu.prompt.convention import of_version
 from nlpu.runtime.fleet.items import side_of
+from nlpu.runtime.fleet.neighbours import differing, neighbours_in
 from nlpu.runtime.fleet.workers.claims import Claims
 from nlpu.runtime.fleet.workers.common import Commons
 from nlpu.runtime.fleet.workers.sealed import check, check_same
 from nlpu.runtime.fleet.workers.shift import Shift, WorkingComputer
 from nlpu.runtime.journal.header import source_digest
 from nlpu.runtime.journal.where import Database
-from nlpu.runtime.loader import Program, load
+from nlpu.runtime.loader import Program, file_of, load
 from nlpu.runtime.scheduler.budget import Budget
 from nlpu.runtime.settings import api_key
 
@@ -80,6 +82,14 @@ def _carry_out(claims: Claims, seal: str, heed: bool) -> int:
 def found(facts: dict[str, Any]) -> Program:
     """Load the batch's program (rule 1). Raises Usage, ProgramError."""
     spec, digest = facts["header"]["program"], facts["header"].get("file", "")
+    file, was = file_of(spec), facts.get("neighbours")
+    if was is not None and file is not None and file.is_file():
+        others = differing(was, neighbours_in(file))  # before any of it is run
+        if others:
+            raise Usage(
+                f"what the program {spec} of this batch imports is not the same on this worker as "
+                f"where the batch was begun: {others}. Bring it up to date there, or begin again"
+            )
     try:
         return load(spec, only=digest)
     except Usage as error:

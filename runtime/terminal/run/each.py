@@ -3,7 +3,8 @@
 Theory of operation
 -------------------
 All inputs of a file or folder are looked at before the first call, so that what is no input costs
-nothing. The batch's name follows from the command: the same command goes on with the same batch.
+nothing; so is stdin, where workers share the batch: it is read to its end. The batch's name follows
+from the command: the same command goes on with the same batch.
 
 Rules
 1. What a batch is given by a file is nobody's word, as with ``--input``.
@@ -17,17 +18,19 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from base64 import b32encode
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from nlpu.errors import DeadlineExceeded, Interrupted, NlpuError, Usage
 from nlpu.printing import counted
@@ -69,6 +72,7 @@ class Asked:
     reliability: Reliability | None = None  # of each run
     workers: int = 0  # processes that carry it out; 0: this one
     ray: str | None = None  # where Ray is that places them
+    whole: IO[bytes] | None = None  # what stdin held, where it is read to its end
 
 
 def run_each(
@@ -81,7 +85,23 @@ def run_each(
 ) -> int:
     """Carry out a batch and tell of it; gives the exit code. Raises Usage."""
     _check(asked, machine, as_json)
-    looked = None if asked.inputs == "-" else _look(asked, program)
+    if asked.inputs == "-" and isinstance(machine.run_dir, Database):
+        with tempfile.TemporaryFile() as whole:
+            shutil.copyfileobj(sys.stdin.buffer, whole)
+            return _run(loaded, program, replace(asked, whole=whole), machine, budget, as_json)
+    return _run(loaded, program, asked, machine, budget, as_json)
+
+
+def _run(
+    loaded: Program,
+    program: EachProgram,
+    asked: Asked,
+    machine: Machine,
+    budget: Budget,
+    as_json: bool,
+) -> int:
+    comes = asked.inputs == "-" and asked.whole is None
+    looked = None if comes else _look(asked, program)
     name = _name(loaded, program, asked, machine)
     results = Results(asked.out)
     try:
@@ -101,7 +121,7 @@ def run_each(
             asked.retry,
             asked.changed,
             facts,
-            waits=asked.inputs == "-",
+            waits=comes,
         )
         entries = _entries(asked, program)
         used: Any
@@ -140,8 +160,6 @@ def _check(asked: Asked, machine: Machine, as_json: bool) -> None:
         )
     if asked.ray is not None and not in_database:
         raise Usage("--ray places --workers N, of a batch in a database: --store postgresql://...")
-    if in_database and asked.inputs == "-":
-        raise Usage("--each -: a batch in a database has its inputs in a file; or give --run-dir")
     check_source(asked.inputs)
     if as_json and asked.out is None:
         raise Usage("with --json stdout is one object: name a file for the results with --out")
@@ -183,7 +201,9 @@ def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
 
 
 def _records(asked: Asked) -> Generator[Record | None, None, None]:
-    return records(asked.inputs, sys.stdin.buffer)
+    if asked.whole is not None:
+        asked.whole.seek(0)
+    return records(asked.inputs, asked.whole or sys.stdin.buffer)
 
 
 def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry | None]:
@@ -212,7 +232,7 @@ def _check_same(
 ) -> None:
     """Raises Usage (rule 2)."""
     before = batch.facts()
-    now = None if looked is None else list(looked)
+    now = None if looked is None or asked.inputs == "-" else list(looked)
     was = before.get("inputs", now)
     if was != now and was is not None and now is not None and not asked.changed:
         raise Usage(

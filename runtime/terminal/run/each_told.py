@@ -13,7 +13,7 @@ from nlpu.runtime.terminal.run.each_shown import cost_of
 
 if TYPE_CHECKING:
     from nlpu.runtime.fleet.items import Item
-    from nlpu.runtime.fleet.plan import Steps
+    from nlpu.runtime.fleet.plan import Counts, Steps
 
 _MOST_TOLD = 10  # failures that are listed
 
@@ -70,11 +70,7 @@ def tell(ended: Ended, batch: Steps, seconds: float, as_json: bool) -> int:
     parts += [f"{counts.known:,} of them before"] if counts.known else []
     of = "" if ended.total is None else f" of {ended.total:,}"
     say(f"batch {ended.name}{of}: {', '.join(parts)}; {cost_of(counts.cost)}; {figure(seconds)} s")
-    if counts.lost.calls:
-        say(
-            f"beside these the answers of {counted(counts.lost.calls, 'attempt')} were lost; what "
-            f"they may have taken counts against a budget: {figure(counts.lost.nlops)} nlops"
-        )
+    _tell_beside(ended.name, counts)
     if error is not None and not isinstance(error, Usage):
         larger = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""
         part = Path(f"{ended.out}.part")
@@ -88,6 +84,18 @@ def tell(ended: Ended, batch: Steps, seconds: float, as_json: bool) -> int:
     if error is not None:
         return error.exit_code
     return 4 if counts.needs_person else 1 if counts.failed else 0
+
+
+def _tell_beside(name: str, counts: Counts) -> None:
+    """Tell what was lost, and who else is concerned."""
+    if counts.lost.calls:
+        say(
+            f"beside these the answers of {counted(counts.lost.calls, 'attempt')} were lost; what "
+            f"they may have taken counts against a budget: {figure(counts.lost.nlops)} nlops"
+        )
+    if counts.joined:
+        joined = counted(counts.joined, "worker")
+        say(f"{joined} that joined it will end, too; when it goes on: nlpu worker {name}")
 
 
 def _object(ended: Ended, batch: Steps, seconds: float) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nlpu.errors import Usage
 from nlpu.runtime.fleet.workers.fleet import Crew
 from nlpu.runtime.fleet.workers.made import hands_of
 from nlpu.runtime.journal.where import Database
@@ -29,8 +28,6 @@ def crew(
     """Make the batch that a command asks for. Raises Usage, MissingPart."""
     database = machine.run_dir
     assert isinstance(database, Database)
-    if loaded.spec.endswith(".nl"):
-        raise Usage("--workers: a program as text is carried out by one process: --run-dir FOLDER")
     facts: dict[str, Any] = {
         "header": dict(plan.facts),
         "engine": machine.engine,

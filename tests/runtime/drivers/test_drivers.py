@@ -18,7 +18,7 @@ from nlpu.errors import BadOp, BadOperand, DriverFailed, NeedsPerson, Refused
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Label
 from nlpu.runtime import Budget, first, spawn
 from nlpu.runtime.drivers.approval import ExactCall
-from nlpu.runtime.drivers.driver import Driver, driver, idempotency_key
+from nlpu.runtime.drivers.driver import Driver, driver, fencing_token, idempotency_key
 from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.testing.scripted import Scripted
 
@@ -29,6 +29,7 @@ class World:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
         self.keys: list[str] = []
+        self.fences: list[int] = []
         self.looks = 0
         world = self
 
@@ -43,6 +44,7 @@ class World:
             """Send a letter."""
             world.sent.append((to, body))
             world.keys.append(idempotency_key())
+            world.fences.append(fencing_token())
             return True
 
         @driver(effect="pure")
@@ -205,8 +207,10 @@ def test_an_unknown_outcome_is_put_to_a_person(killed: Any) -> None:
     done = resumed(grave, cut, everything, world, person=person)
     assert done.error is None and len(world.sent) == 2
     assert len(set(world.keys)) == 1 and world.keys[0]  # of the call that was made again, the same
+    assert world.fences[0] == 1 < world.fences[1], "a later life's is larger"
     execute(everything, world)
     assert len(set(world.keys)) == 2 and idempotency_key() == ""
+    assert world.fences[2] == 1 and fencing_token() == 0
 
 
 def test_a_person_may_say_that_it_was_done(killed: Any) -> None:

@@ -92,6 +92,7 @@ def used(where: Any, manifest: Path) -> None:
         failed = execute(caught, server["fail"]).result
     assert run.result[:3] == ('{"result": 3}', '{"result": 5}', "about wheels")
     assert "'nlpu/idempotencyKey': '" in run.result[3]
+    assert "'nlpu/fencingToken': 1" in run.result[3]
     assert {facts["label"] for _, facts in run.graph.nodes(data=True)} == {str(UNTRUSTED)}
     assert "the tool says that it failed: 'Error executing tool fail" in failed
 

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from fleet_kills import RAY as RAY_TOKEN
-from fleet_kills import Fleet, until
+from fleet_kills import Fleet, Stage, until
 from terminal_fixture import environment, fault_server
 
 pytest.importorskip("ray", reason="needs `pip install -e '.[fleet]'`")
@@ -37,9 +38,9 @@ def port() -> int:
 
 
 @contextmanager
-def node(*options: str) -> Iterator[subprocess.Popen[bytes]]:
+def node(*options: str, cpus: int = 2) -> Iterator[subprocess.Popen[bytes]]:
     """A Ray node, whose processes are a group that can be killed."""
-    words = [RAY, "start", "--block", "--disable-usage-stats", "--num-cpus", "2", *options]
+    words = [RAY, "start", "--block", "--disable-usage-stats", "--num-cpus", str(cpus), *options]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(
         words, stdout=quiet, stderr=quiet, start_new_session=True, env=environment(**RAY_TOKEN)
@@ -70,10 +71,72 @@ def test_a_batch_by_actors(postgres: Any, served: tuple[str, Path], tmp_path: Pa
     assert names <= {"1", "2"} and names
 
 
+NODES = {"chain": 3, "fan": 3, "loop": 2, "acts": 2}  # ten, of which the first is of the slow lane
+CASES = [(shape, seed) for shape, nodes in NODES.items() for seed in range(nodes)]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("shape", "seed"),
+    [
+        pytest.param(*case, marks=pytest.mark.fleet if at else pytest.mark.slow)
+        for at, case in enumerate(CASES)
+    ],
+)
+def test_a_node_is_killed(
+    postgres: Any, served: tuple[str, Path], tmp_path: Path, shape: str, seed: int, capsys: Any
+) -> None:
+    """With a worker on it: each node has room for one."""
+    stage = Stage(postgres, *served, tmp_path, 100 if shape == "acts" else 40)
+    expected, fleet = stage.undisturbed(shape, ""), stage.fleet(shape)
+    head = port()
+    with node("--head", "--port", str(head), "--include-dashboard=false", cpus=1):
+        until("the head of the cluster", lambda: answers(head))
+        with node("--address", f"127.0.0.1:{head}", cpus=1) as second:
+            process = fleet.begin(f"127.0.0.1:{head}")
+            until("the first requests", fleet.sent)
+            until("a worker on the node", lambda: workers_of(fleet, second))
+            left = fleet.calls - len(fleet.sent())  # it may have come when much was done
+            wanted = fleet.calls - left + Random(f"{shape} {seed}").randrange(max(1, left // 3))
+            until("more requests", lambda: len(fleet.sent()) >= wanted)
+            fleet.kills["hit"] += kill(fleet, second)
+        _, told = process.communicate(timeout=300)
+        assert process.returncode in (0, 4), told
+        assert fleet.finished(f"127.0.0.1:{head}") == expected
+    again = fleet.judge()
+    assert fleet.kills["hit"] == 1, "its worker was at work when it was killed"
+    with capsys.disabled():
+        print(f"\nnode {shape} {seed}: {dict(fleet.kills)}; {again} open calls sent again")
+
+
+def workers_of(fleet: Fleet, place: subprocess.Popen[bytes]) -> list[int]:
+    """The workers that are at work on a node."""
+    return [each for each in fleet.workers() if place.pid in ancestors(each)]
+
+
+def kill(fleet: Fleet, place: subprocess.Popen[bytes]) -> int:
+    """Kill a node with all that is on it; gives how many workers that were."""
+    there = workers_of(fleet, place)
+    for each in there:
+        os.kill(each, signal.SIGKILL)
+    os.killpg(place.pid, signal.SIGKILL)
+    return len(there)
+
+
+def ancestors(process: int) -> list[int]:
+    """The processes that began it: Ray's workers have groups of their own."""
+    found = [process]
+    with suppress(OSError):  # it has ended
+        while found[-1] > 1:
+            status = Path(f"/proc/{found[-1]}/status").read_text()
+            found.append(int(status.partition("PPid:")[2].split()[0]))
+    return found
+
+
 @pytest.mark.fleet
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", range(3))
-def test_a_node_is_killed(
+@pytest.mark.parametrize("seed", range(1))
+def test_a_node_is_killed_and_then_the_driver(
     postgres: Any, served: tuple[str, Path], tmp_path: Path, seed: int
 ) -> None:
     """Its actors are placed elsewhere; the driver dies, too, and the actors go on without it."""
@@ -85,9 +148,7 @@ def test_a_node_is_killed(
         with node("--address", f"127.0.0.1:{head}") as second:
             process = fleet.begin(f"127.0.0.1:{head}")
             until("requests", lambda: len(fleet.sent()) > 40 + 20 * seed)
-            hit = len(fleet.workers())
-            os.killpg(second.pid, signal.SIGKILL)
-            fleet.kills["hit"] += hit
+            fleet.kills["hit"] += kill(fleet, second)
             more = len(fleet.sent()) + 40
             until("what comes after it", lambda: len(fleet.sent()) > more)
             process.kill()

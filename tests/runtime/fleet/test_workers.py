@@ -14,7 +14,14 @@ import pytest
 from fleet_kit import Threads, crew, lines
 
 from nlpu import Fleet
-from nlpu.errors import BudgetExceeded, DeadlineExceeded, NlpuError, RunBusy, Usage
+from nlpu.errors import (
+    BudgetExceeded,
+    DeadlineExceeded,
+    Interrupted,
+    NlpuError,
+    RunBusy,
+    Usage,
+)
 from nlpu.runtime import Computer
 from nlpu.runtime.fleet.plan import Entry
 from nlpu.runtime.fleet.workers.local import Processes
@@ -53,6 +60,27 @@ def test_the_same_again_asks_nothing(database: Database, tmp_path: Path) -> None
     assert more[0]["run"] == f"batch.{len(INPUTS) + 1}", "numbers of runs stay"
     fewer = lines(crew(database, tmp_path, INPUTS[:3]))
     assert fewer == lines(first)[:3]
+
+
+TEXT = """
+op shorten(text: str) -> str max_tokens=16 at_limit="trim": "Shorten the text."
+driver calculate
+param %1 text: str
+%2 = shorten %1
+%3 = calculate "1 + 1"
+return {"short": %2, "two": %3}
+"""
+
+
+def test_a_program_as_text_is_one_as_any(database: Database, tmp_path: Path) -> None:
+    found = lines(crew(database, tmp_path, INPUTS, program=TEXT, name="plan.nl", workers=2))
+    program = load(str(tmp_path / "plan.nl")).function
+    with Computer("scripted", run_dir=tmp_path / "runs") as computer:
+        alone = lines(computer.map(program, INPUTS, name="batch"))
+    assert found == alone and {each["status"] for each in found} == {"done"}
+    (tmp_path / "plan.nl").write_text(TEXT.replace("1 + 1", "1 + 2"))
+    with pytest.raises(Usage, match="has changed since it began"):
+        list(crew(database, tmp_path, INPUTS, name="plan.nl"))
 
 
 ODD = ["a\0b", "half \ud800", '"quoted"', "two\nlines", ""]
@@ -196,6 +224,27 @@ def test_workers_that_were_told_of_other_limits_end(database: Database, tmp_path
     assert len(lines(second)) == len(INPUTS)
 
 
+def test_who_joined_a_batch_is_told_that_its_driver_was_stopped(
+    database: Database, tmp_path: Path
+) -> None:
+    """Ctrl-C of the command: nothing more is to be sent, by whomever; and it is said to all."""
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    batch = crew(database, tmp_path, INPUTS)
+    batch.open()
+    batch.enter()
+    own, joined = Claims(database, "batch", "1"), Claims(database, "batch", "host-7")
+    batch.stop(Interrupted("interrupted"))
+    for worker in (own, joined):
+        why = worker.beat(keep=False)
+        assert isinstance(why, Interrupted)
+        assert "the batch batch stopped it (interrupted); when it goes on, so can this" in str(why)
+        worker.close()
+    assert batch.counts.joined == 1 and str(batch.error) == "interrupted"
+    batch.close()
+    assert len(lines(crew(database, tmp_path, INPUTS))) == len(INPUTS), "and it goes on"
+
+
 def test_its_seconds_run_out(database: Database, tmp_path: Path) -> None:
     with pytest.raises(DeadlineExceeded, match="0 seconds ran out"):
         list(crew(database, tmp_path, INPUTS, budget=Budget(seconds=0)))
@@ -235,6 +284,14 @@ def named(text: str) -> str:
     return text
 
 
+def test_a_named_batch_of_one_computer_is_in_a_folder(database: Database) -> None:
+    """In a database it is its workers'; one without a name is its program's runs, as any."""
+    with Computer("scripted", store=database) as computer:
+        with pytest.raises(Usage, match=r"in a database by workers: nlpu\.Fleet"):
+            list(computer.map(named, ["a"], name="batch"))
+        assert [item.result for item in computer.map(named, ["a", "b"])] == ["a", "b"]
+
+
 def test_another_program_is_refused(database: Database, tmp_path: Path) -> None:
     list(crew(database, tmp_path, INPUTS[:2]))
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("(3)", "(2)"))
@@ -257,6 +314,62 @@ def test_failures_are_tried_again(database: Database, tmp_path: Path) -> None:
     assert [each["index"] for each in first if each["status"] == "failed"] == [20]
     again = lines(crew(database, tmp_path, INPUTS, retry=True))
     assert again == first
+
+
+KEYED = """
+from pathlib import Path
+from nlpu.errors import NeedsPerson
+from nlpu.runtime.drivers import fencing_token, idempotency_key
+from nlpu.runtime.drivers.driver import driver
+
+ACTS = Path(__file__).parent / "acts"
+
+@driver(effect="external", idempotent=IDEMPOTENT)
+def pay(whom: str) -> str:
+    \"\"\"Pay, at a service that knows keys.\"\"\"
+    first = not ACTS.exists()
+    with ACTS.open("a") as acts:
+        acts.write(f"{idempotency_key()} {fencing_token()}\\n")
+    if first:
+        raise NeedsPerson("its worker ends before it is known what came of it")
+    return "paid"
+
+def chain(text: str) -> str:
+    return str(pay(text))
+"""
+
+
+def keyed(database: Database, folder: Path, idempotent: bool) -> list[str]:
+    """How a batch of one act ends whose first attempt had no outcome, and ends when given again."""
+    source = KEYED.replace("IDEMPOTENT", str(idempotent))
+    (folder / "mine.py").write_text(source)
+    loaded = load(f"{folder / 'mine.py'}:chain")
+    facts = {"header": {"program": loaded.spec, "file": loaded.digest}}  # its user's words
+    batch = crew(database, folder, ["ann"], facts=facts)
+    return [each["status"] for each in lines(batch)]
+
+
+def test_an_act_is_made_again_only_under_the_key_of_the_first(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    """What its service sees: the same key in each life, with a larger token; others' are others."""
+    assert keyed(database, tmp_path, True) == ["needs_person"]
+    assert keyed(database, tmp_path, True) == ["done"]
+    other = place_of(postgres.fresh())
+    assert isinstance(other, Database)
+    assert keyed(other, tmp_path, True) == ["done"], "under the same names, in another database"
+    acts = [line.split() for line in (tmp_path / "acts").read_text().splitlines()]
+    (one, first), (same, second), (another, third) = acts
+    assert one == same != another
+    assert int(first) == int(third) == 1 < int(second)
+
+
+def test_an_act_that_takes_no_key_is_never_repeated_by_a_take_over(
+    database: Database, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert keyed(database, tmp_path, False) == ["needs_person"]
+    assert len((tmp_path / "acts").read_text().splitlines()) == 1
 
 
 STORAGE = """

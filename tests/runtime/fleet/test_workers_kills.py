@@ -8,57 +8,95 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from fleet_kills import Fleet, until
+from fleet_kills import Fleet, Stage, until
 from terminal_fixture import fault_server
 
-from nlpu.errors import NeedsPerson
-from nlpu.runtime import Computer
-from nlpu.runtime.drivers.approval import ExactCall
-from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.journal.places import place_of
 from nlpu.runtime.journal.where import Database
-from nlpu.runtime.loader import load
 
 pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
-KINDS = ("worker", "worker", "driver", "database")
 LITTLE, MUCH = pytest.mark.slow, pytest.mark.fleet
+SHAPES = ("chain", "fan", "loop", "acts")
+INPUTS = 40
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    log = tmp_path / "sent.jsonl"
+class Kills(NamedTuple):
+    """How often a kind is killed in one test, and how many tests there are of each shape.
+
+    little: the shapes of which the first test is of the slow lane.
+    """
+
+    each: int
+    tests: tuple[int, int, int, int]
+    little: tuple[str, ...]
+
+
+MATRIX = {
+    "worker": Kills(5, (10, 10, 10, 10), little=SHAPES),
+    "database": Kills(1, (5, 5, 5, 5), little=("fan", "acts")),
+    "driver": Kills(1, (3, 3, 2, 2), little=("loop",)),
+}
+CASES = [
+    (kind, shape, seed)
+    for kind, kills in MATRIX.items()
+    for shape, tests in zip(SHAPES, kills.tests, strict=True)
+    for seed in range(tests)
+]
+
+
+def is_little(kind: str, shape: str, seed: int) -> bool:
+    return seed == 0 and shape in MATRIX[kind].little
+
+
+@pytest.fixture(scope="module")
+def stage(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    place = tmp_path_factory.mktemp("stage")
     slow = ("--rate", "slow:0.01=0.5", "--rate", "slow:0.04=0.5")
-    with fault_server("--log", str(log), "--window", "100000", *slow) as url:
-        yield url, log
+    with fault_server("--log", str(place / "sent"), "--window", "100000", *slow) as url:
+        yield Stage(postgres, url, place / "sent", place, INPUTS)
 
 
-@pytest.mark.timeout(1200)
+def test_what_is_killed_in_all_and_a_tenth_in_the_slow_lane() -> None:
+    kills, little = Counter[str](), Counter[str]()
+    for case in CASES:
+        kills[case[0]] += MATRIX[case[0]].each
+        little[case[0]] += MATRIX[case[0]].each * is_little(*case)
+    assert kills == {"worker": 200, "database": 20, "driver": 10}
+    assert little == {"worker": 20, "database": 2, "driver": 1}
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("shape", "seed"),
-    [
-        pytest.param(shape, seed, marks=MUCH if seed else LITTLE)
-        for shape in ("chain", "fan", "loop")
-        for seed in range(10)
-    ],
+    ("kind", "shape", "seed"),
+    [pytest.param(*case, marks=LITTLE if is_little(*case) else MUCH) for case in CASES],
 )
-def test_killed_anywhere(
-    postgres: Any, served: tuple[str, Path], tmp_path: Path, shape: str, seed: int, capsys: Any
-) -> None:
-    """The results are those of an undisturbed run, to the byte."""
-    expected = Fleet(postgres, *served, tmp_path / "batch", shape, 40).whole()
-    fleet = Fleet(postgres, *served, tmp_path / "batch", shape, 40)
-    fleet.killed(4, Random(f"{shape} {seed}"), KINDS)
-    found = fleet.whole()
+def test_killed(stage: Stage, kind: str, shape: str, seed: int, capsys: Any) -> None:
+    """The results are those of an undisturbed run, to the byte; what was done is done once."""
+    expected, fleet = stage.undisturbed(shape), stage.fleet(shape)
+    fleet.killed(MATRIX[kind].each, Random(f"{kind} {shape} {seed}"), (kind,))
+    found = fleet.finished()
     again = fleet.judge()
     assert found == expected
     with capsys.disabled():
-        print(f"\n{shape} {seed}: {dict(fleet.kills)}; {again} open calls sent again")
+        print(f"\n{kind} {shape} {seed}: {dict(fleet.kills)}; {again} open calls sent again")
+
+
+@pytest.mark.fleet
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_killed_in_turn(stage: Stage, shape: str) -> None:
+    """Whatever is killed beside what."""
+    expected, fleet = stage.undisturbed(shape), stage.fleet(shape)
+    fleet.killed(6, Random(shape), (*MATRIX,))
+    assert fleet.finished() == expected
+    fleet.judge()
 
 
 @pytest.mark.slow
@@ -86,47 +124,3 @@ def test_what_a_killed_worker_had_open_is_told_as_lost(postgres: Any, tmp_path: 
     assert receipt.lost.calls == lost and receipt.answered.calls == 6 * 8
     parts = {name: each.calls for name, each in receipt.by_worker.items()}
     assert sum(parts.values()) == 6 * 8 + lost and len(parts) >= 2 and "" not in parts
-
-
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", [pytest.param(n, marks=MUCH if n else LITTLE) for n in range(10)])
-def test_effects_are_made_once(
-    postgres: Any,
-    served: tuple[str, Path],
-    tmp_path: Path,
-    seed: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What became of an effect that was under way is asked of a person; all others are done."""
-    fleet = Fleet(postgres, *served, tmp_path / "killed", "acts", 24)
-    monkeypatch.setenv("NLPU_TEST_ACTS", str(fleet.acts))
-    fleet.killed(3, Random(f"acts {seed}"), KINDS[:3])
-    for _ in range(3):
-        process = fleet.begin()
-        told = process.communicate()[1]
-        if process.returncode == 0:
-            break
-        assert process.returncode == 4, told
-        asked = [json.loads(line) for line in (fleet.folder / "out.jsonl").read_text().splitlines()]
-        for line in asked:
-            if line["status"] == "needs_person":
-                _settle(fleet, line)
-    assert process.returncode == 0, told
-    fleet.judge()
-    done = fleet.acts.read_text().splitlines()
-    assert len({*done}) == len(done) == 24 * 4
-
-
-def _settle(fleet: Fleet, line: dict[str, Any]) -> None:
-    """As a person who goes and looks, and says so to ``nlpu resume``."""
-    program = load(str(fleet.folder / "mine.py") + ":acts").function
-
-    def looks(call: ExactCall) -> Any:
-        done = fleet.acts.read_text().splitlines()
-        return "done" if json.loads(call.arguments)["what"] in done else "again"
-
-    name = json.loads((fleet.folder / "in.jsonl").read_text().splitlines()[line["index"]])
-    person = ScriptedPerson(settle=looks, approve=bool)
-    with Computer(fleet.server, store=place_of(fleet.url), person=person) as computer:
-        run = computer.resume(line["run"], program, name).wait()
-    assert run.status == "done" and not isinstance(run.error, NeedsPerson), run.error
