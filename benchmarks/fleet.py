@@ -58,7 +58,7 @@ def _cpu_s() -> float:
 
 def _counted(store: str, name: str) -> dict[str, float]:
     try:
-        from nlpu.runtime.journal.postgres.database import connect
+        from nlpu.postgres.connection import connect
     except ImportError as error:
         raise MissingPart("this needs psycopg") from error
     database = place_of(store)

@@ -86,7 +86,7 @@ def _server_cpu(place: Place | None) -> float:
     """CPU seconds of the database's processes for us; 0 where they are not on this machine."""
     if not isinstance(place, Database):
         return 0.0
-    from nlpu.runtime.journal.postgres.database import connect
+    from nlpu.postgres.connection import connect
 
     with connect(place) as db:
         found = db.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'nlpu'")

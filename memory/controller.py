@@ -34,13 +34,14 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
-from nlpu.errors import BadOperand, Refused, Usage
+from nlpu.errors import BadOperand, Refused
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, join, label_of, label_text
 from nlpu.lifting import check_text
 from nlpu.memory.firmware import Base, Found, OpFree, Policy, open_firmware
 from nlpu.memory.store.embedders import Embedder
 from nlpu.memory.store.levels import Levels, rough_tokens
 from nlpu.memory.store.page import TIMES_S, WINDOW, Among, Page, digest
+from nlpu.memory.store.places import MemoryDatabase, place_of
 from nlpu.memory.window.entries import Count
 from nlpu.memory.window.room import room_for
 from nlpu.ops.op import Op
@@ -54,13 +55,14 @@ _TOO_LONG = "the page %s was found and left out: it has %d tokens, and all toget
 
 
 class Memory:
-    """A store of pages in a directory, and the firmware that looks things up in it.
+    """A store of pages, in a directory or database, and the firmware that looks things up in it.
 
     Raises Usage for a store that is not there or settings that are none, MissingPart where
     looking up by meaning needs what is not installed.
 
     Args:
-        directory: The store's directory.
+        directory: The store's directory, or a database: ``postgresql://USER@HOST/NAME``, which may
+            hold several (``...#OTHER``), and any number of processes may have open.
         embedder: ``minilm``, ``static``, a model's folder, or one of your own (None: the one that
             embedded its pages last).
         firmware: A name, or a policy.
@@ -72,7 +74,7 @@ class Memory:
 
     def __init__(
         self,
-        directory: Path | str,
+        directory: Path | str | MemoryDatabase,
         *,
         embedder: str | Path | Embedder | None = None,
         firmware: str | Policy = "hybrid",
@@ -80,10 +82,9 @@ class Memory:
         new: bool = True,
         among: Among = "documents",
     ) -> None:
-        if not new and not (Path(directory) / "memory.db").is_file():
-            raise Usage(f"there is no memory in {directory}; make one: nlpu memory ingest FILE...")
+        place = place_of(directory)
         self.firmware = open_firmware(firmware) if isinstance(firmware, str) else firmware
-        self.levels = aside(lambda: Levels(Path(directory), embedder))
+        self.levels = aside(lambda: Levels(place, embedder, new=new))
         self._clock = clock
         self._among = among
 

@@ -33,7 +33,9 @@ from nlpu.memory.controller import Memory
 from nlpu.memory.store.levels import rough_tokens
 from nlpu.memory.store.page import Page
 from nlpu.text import chunks
+from nlpu.value import inside
 
+_TRIES = 20  # to take in what another process takes in at the same time
 PAGE_TOKENS = 128  # small enough that a page is about one thing
 SUFFIXES = (".txt", ".md", ".markdown", ".rst", ".html", ".htm", ".pdf")
 _HEADING = re.compile(r"^(?=#{1,6} )", re.MULTILINE)
@@ -118,15 +120,27 @@ def _take(memory: Memory, path: Path, label: Label, page_tokens: int, taken: Tak
         Page(text[start:stop], source=source, start=start, stop=stop, time_s=time_s, label=label)
         for start, stop in cut(text, page_tokens)
     ]
+    for _ in range(_TRIES if inside() is None else 1):  # a run writes what it has noted
+        numbers = _exchanged(memory, source, pages)
+        if disk.taken(source, digest, numbers):
+            break
+    else:
+        if inside() is None:
+            raise Usage("another process takes it in, too, with other content; do it again later")
+    taken.pages += len(numbers)
+    taken.distrusted += sum(page.label is not label for page in disk.pages(numbers).values())
+
+
+def _exchanged(memory: Memory, source: str, pages: list[Page]) -> list[int]:
+    """Write the pages of a source, and forget what it had before; their numbers."""
+    disk = memory.levels.disk
     disk.set_file(source, None)  # until it is done: killed here, neither content is unchanged
     numbers = memory.write_pages(pages)
     old = sorted(set(disk.numbers(source=source)) - set(numbers))
     kept = {page.text for page in pages}  # perhaps elsewhere in the file
     changed = [number for number, page in disk.pages(old).items() if page.text not in kept]
     memory.levels.forget(old + disk.drawn_from(changed))
-    disk.set_file(source, digest)
-    taken.pages += len(numbers)
-    taken.distrusted += sum(page.label is not label for page in disk.pages(numbers).values())
+    return numbers
 
 
 def text_of(path: Path, data: bytes) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from textwrap import fill
 from typing import Annotated, NamedTuple
 
@@ -23,6 +22,7 @@ from pydantic import BaseModel, Field
 
 from nlpu import Memory, Usage, Value, nlop, now, spawn
 from nlpu.memory.consolidate import reflect
+from nlpu.memory.store.places import beside
 from nlpu.programs.calling import attempted, careful
 from nlpu.programs.stream import RECALLED, keep, rate, recalled, weight
 
@@ -97,7 +97,7 @@ def agent_day(people: str, store: str = ".nlpu/people", turns: int = 4) -> Day:
             name = about.partition(",")[0].strip()
             if name.lower() in village or not re.fullmatch(r"\w[\w -]*", name):
                 raise Usage(f"{about!r} needs a name of its own and a comma, like: Ann, a baker")
-            memory = opened.enter_context(Memory(Path(store) / name.lower()))
+            memory = opened.enter_context(Memory(beside(store, name.lower())))
             village[name.lower()] = Person(name, about, memory)
         if not village:
             raise Usage("there is nobody: give people, like: Ann, a baker; Bob, who keeps bees")

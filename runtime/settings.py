@@ -31,11 +31,13 @@ from typing import TYPE_CHECKING, Any
 from nlpu.errors import Usage
 
 if TYPE_CHECKING:
+    from nlpu.memory.store.places import MemoryDatabase
     from nlpu.runtime.journal.where import Place
 
 FILE = "nlpu.toml"
 BUILT_IN = "built in"
 KEY_VARIABLE = "NLPU_API_KEY"
+_PLACES = ("run_dir", "store")  # folders, or databases
 ENGINES = ("local", "transformers", "scripted")  # and any server's URL
 _SECRET = re.compile(r"(^|[-_])(api_?key|key|token|secret|passwd|password)$", re.IGNORECASE)
 
@@ -52,7 +54,7 @@ class Settings:
 
     engine: str = "local"
     model: str | None = None
-    store: Path = Path(".nlpu", "memory")
+    store: Path | MemoryDatabase = Path(".nlpu", "memory")
     run_dir: Place = Path(".nlpu", "runs")
     sheets: Path | None = None
     price: tuple[float, float, float] | None = None
@@ -158,7 +160,7 @@ def _placed(name: str, raw: Any, folder: Path) -> Any:
     """A path of a file, where it leads (rule 4); a model's may be a name instead."""
     if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "sheets", "model"):
         return raw
-    if name == "run_dir" and "://" in raw:
+    if name in _PLACES and "://" in raw:
         return raw
     path = os.path.normpath(folder / os.path.expanduser(raw))
     is_name = name == "model" and raw[0] not in "./~"
@@ -172,11 +174,9 @@ def _checked(name: str, raw: Any, origin: str) -> Any:
     """The value of a setting. Raises Usage."""
     allowed, value_of = _KINDS[name]
     place = origin.partition(": ")[2]
-    if name != "run_dir" and "://" in str(raw) and any(map(_has_user, str(raw).split(","))):
+    if name not in _PLACES and "://" in str(raw) and any(map(_has_user, str(raw).split(","))):
         what = "a URL with a password would be written down; put the key in"
         raise Usage(f"{place}: {what} {KEY_VARIABLE}")
-    if name == "store" and re.match(r"\w+:/", str(raw)):  # which may have a password
-        raise Usage(f"{place}: a memory is kept in a directory, not (yet) in a database")
     try:
         value = value_of(raw)
         if origin.startswith(FILE) and getattr(value, "has_password", False):  # rule 3
@@ -218,6 +218,14 @@ def _run_place(raw: Any) -> Place:
     return place_of(raw)
 
 
+def _memory_place(raw: Any) -> Path | MemoryDatabase:
+    if "://" not in str(raw):
+        return _path(raw)
+    from nlpu.memory.store.places import place_of  # here: rule 5
+
+    return place_of(raw)
+
+
 def _price(raw: Any) -> tuple[float, float, float]:
     parts = raw.split(",") if isinstance(raw, str) else list(raw)
     prices = [float(part) for part in parts]
@@ -236,11 +244,12 @@ def _number(kind: type[int] | type[float]) -> Callable[[Any], int | float]:
     return number
 
 
+_DATABASE = "a database: postgresql://USER@HOST/NAME"
 _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and how it is read
     "engine": (f"{', '.join(ENGINES)}, or a server's URL: http://...", _engine),
     "model": ("the name or the directory of a model", _text),
-    "store": ("a directory", _path),
-    "run_dir": ("a directory, or a database: postgresql://USER@HOST/NAME", _run_place),
+    "store": (f"a directory, or {_DATABASE}", _memory_place),
+    "run_dir": (f"a directory, or {_DATABASE}", _run_place),
     "sheets": ("a datasheet, or a directory of them", _path),
     "price": ("IN,OUT or IN,CACHED,OUT, such as 0.15,0.60", _price),
     "calls": ("a whole number more than 0 (leave it out for no limit)", _number(int)),

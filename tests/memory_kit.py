@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from hashlib import md5
 from typing import Any
 from zlib import crc32
 
@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from nlpu.memory.controller import Memory
+from nlpu.memory.store.counters import Counters
+from nlpu.memory.store.keeping import Keeping
+from nlpu.memory.store.places import opened, place_of
 from nlpu.memory.store.queries import words_of
 
 pytest.importorskip("chromadb")
@@ -34,9 +37,37 @@ class Bag:
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
-def memory(directory: Path, **options: Any) -> Memory:
+_database: list[str] = []  # that keeps the memories of the test, if one does
+
+
+@pytest.fixture(params=["a folder", "a database"])
+def kept_in(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The test is done twice: with its memories in folders, and in a database."""
+    if request.param == "a database":
+        _database.append(request.getfixturevalue("postgres").shared)
+    yield request.param
+    _database.clear()
+
+
+both = pytest.mark.usefixtures("kept_in")
+# of what only files have
+in_a_folder = pytest.mark.parametrize("kept_in", ["a folder"], indirect=True)
+
+
+def place(directory: Any) -> Any:
+    """Name the memory of a directory, where the test keeps it."""
+    name = md5(str(directory).encode()).hexdigest()
+    return f"{_database[0]}#{name}" if _database else directory
+
+
+def disk(directory: Any) -> Keeping:
+    """Open the pages of a directory's memory alone."""
+    return opened(place_of(place(directory)), None, Counters(), new=True)[0]
+
+
+def memory(directory: Any, **options: Any) -> Memory:
     options.setdefault("embedder", Bag())
-    return Memory(directory, clock=lambda: 1_700_000_000.0, **options)
+    return Memory(place(directory), clock=lambda: 1_700_000_000.0, **options)
 
 
 TALK = (

@@ -11,9 +11,9 @@ from nlpu.memory.controller import Memory
 from nlpu.memory.ingest import ingest
 
 
-def write_until_killed(directory: Path, texts: Path, life: int, told: Connection) -> None:
+def write_until_killed(place: Path | str, texts: Path, life: int, told: Connection) -> None:
     """Say the address of each page after it was written; look something up now and then."""
-    with Memory(directory, embedder=Bag()) as store:
+    with Memory(place, embedder=Bag()) as store:
         number = 0
         while True:
             number += 1

@@ -136,7 +136,8 @@ def _lift(
 def _by_source(words: dict[int, float], pages: dict[int, Page]) -> dict[str, float]:
     scores: dict[str, list[float]] = defaultdict(list)
     for number, score in words.items():
-        scores[pages[number].source].append(score)
+        if number in pages:  # another process may have forgotten it since
+            scores[pages[number].source].append(score)
     return {source: sum(sorted(found)[-3:]) for source, found in scores.items()}
 
 

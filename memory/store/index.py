@@ -21,7 +21,7 @@ Rules
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from functools import cached_property
 from math import inf
 from pathlib import Path
@@ -30,13 +30,13 @@ from typing import Any, TypeVar
 from nlpu.errors import HostError, Usage
 from nlpu.memory.store.counters import Counters
 from nlpu.memory.store.embedders import Embedder, known, open_embedder
+from nlpu.memory.store.keeping import Keeping, Nearness
 from nlpu.memory.store.pieces import pieces
 from nlpu.memory.store.relative import Relative, choose_anchors
-from nlpu.memory.store.store import Disk
 from nlpu.memory.store.vectors import Damaged, Vectors
 
 DEFAULT_EMBEDDER = "minilm"
-_BATCH = 256  # pages embedded between two marks
+BATCH = 256  # pages embedded between two marks
 Progress = Callable[[int, int], None]
 R = TypeVar("R")
 
@@ -46,8 +46,8 @@ class Index:
 
     def __init__(
         self,
-        directory: Path,
-        disk: Disk,
+        directory: Any,
+        disk: Keeping,
         embedder: str | Path | Embedder | None,
         counters: Counters,
     ) -> None:
@@ -83,11 +83,14 @@ class Index:
         return Relative(base, self._anchors) if self._anchors else base
 
     @cached_property
-    def vectors(self) -> Vectors:
+    def vectors(self) -> Nearness:
         """The vector level, opened when it is first needed."""
         if self._is_closed:
             raise HostError(f"the memory in {self.directory} has been closed")
-        return Vectors(self.directory / "vectors", self.embedder_name)
+        return self._opened()
+
+    def _opened(self, *, empty: bool = False) -> Nearness:
+        return Vectors(self.directory / "vectors", self.embedder_name, empty=empty)
 
     def close(self) -> None:
         """Release the files, if they were opened. What is done aside still finds nothing open."""
@@ -98,7 +101,7 @@ class Index:
         if "vectors" in self.__dict__:
             self.__dict__.pop("vectors").close()
 
-    def nearest(self, question: str, most: int, besides: Container[int] = ()) -> dict[int, float]:
+    def nearest(self, question: str, most: int, besides: Collection[int] = ()) -> dict[int, float]:
         """Pages near the question, and their cosines, nearest first; but for some."""
         self.follow()
         with self.counters.timed(reads=1):
@@ -123,8 +126,8 @@ class Index:
             done += self._compare(mark, progress)
         self._compared = True  # nobody else changes them while we own them
         new = self.disk.numbers(after=mark)
-        for start in range(0, len(new), _BATCH):
-            part = new[start : start + _BATCH]
+        for start in range(0, len(new), BATCH):
+            part = new[start : start + BATCH]
             self._embed(part)
             self.disk.set_fact(f"indexed {self.embedder_name}", part[-1])
             self.disk.set_fact("embedder", self.chosen)
@@ -141,15 +144,15 @@ class Index:
         if "vectors" in self.__dict__:
             self.vectors.clear()
         else:
-            self.vectors = Vectors(self.directory / "vectors", self.embedder_name, empty=True)
+            self.vectors = self._opened(empty=True)
         self.disk.set_fact(f"indexed {self.embedder_name}", 0)
         self.disk.set_fact(self._further, 0)
 
     def _drop_cut(self, mark: int) -> None:
         """Of an index made when long texts were cut: forget these, so that they are made anew."""
         listed = [number for number in self.disk.numbers() if number <= mark]
-        for start in range(0, len(listed), _BATCH):
-            texts = self._texts(listed[start : start + _BATCH])
+        for start in range(0, len(listed), BATCH):
+            texts = self._texts(listed[start : start + BATCH])
             cut = [n for n, each in texts.items() if self._cut(each) != pieces(None, *each)]
             self.vectors.remove(cut)
         self.disk.set_fact(self._further, 0)
@@ -205,7 +208,11 @@ class Index:
         if not gone.isdisjoint(self._anchors):
             self._discard()  # first: killed here, it is made again as it was
             self._reopen(self._new_anchors(without=gone))
-        elif numbers and (self.directory / "vectors").exists():
+        elif numbers:
+            self._drop(numbers)
+
+    def _drop(self, numbers: list[int]) -> None:
+        if (self.directory / "vectors").exists():
             try:
                 self._add_further(-self.vectors.remove(numbers))
             except Damaged:
@@ -220,8 +227,8 @@ class Index:
         try:
             have = self.vectors.numbers()
             listed = list(have)
-            for start in range(0, len(listed), _BATCH):
-                self.vectors.rows(listed[start : start + _BATCH])
+            for start in range(0, len(listed), BATCH):
+                self.vectors.rows(listed[start : start + BATCH])
         except Damaged as damage:
             return [str(damage)]
         should, mark = set(self.disk.numbers()), self._mark()
@@ -255,10 +262,10 @@ class Index:
         should = {number for number in self.disk.numbers() if number <= mark}
         self.vectors.remove(have - should)
         missing = sorted(should - have)
-        for start in range(0, len(missing), _BATCH):
-            self._embed(missing[start : start + _BATCH])
+        for start in range(0, len(missing), BATCH):
+            self._embed(missing[start : start + BATCH])
             if progress is not None:
-                progress(min(start + _BATCH, len(missing)), len(missing))
+                progress(min(start + BATCH, len(missing)), len(missing))
         self.disk.set_fact(self._further, self.vectors.count() - len(should))
         return len(missing)
 
@@ -275,7 +282,10 @@ class Index:
         pages = self.disk.pages(numbers)
         before = {n: self.disk.neighbours(n, page, 1, 0)[0] for n, page in pages.items()}
         others = self.disk.pages(n for found in before.values() for n in found)
-        return {n: (p.text, "".join(others[b].text for b in before[n])) for n, p in pages.items()}
+        return {
+            n: (p.text, "".join(others[b].text for b in before[n] if b in others))
+            for n, p in pages.items()
+        }
 
     def _cut(self, texts: tuple[str, str]) -> list[str]:
         return pieces(self.embedder, *texts)

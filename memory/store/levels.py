@@ -27,11 +27,10 @@ from typing import Any, get_args
 from nlpu.errors import BadOperand, StorageFailed, Usage
 from nlpu.memory.store.counters import Counters
 from nlpu.memory.store.embedders import Embedder
-from nlpu.memory.store.index import Index
 from nlpu.memory.store.page import OWN, Among, Page
+from nlpu.memory.store.places import Place, opened
 from nlpu.memory.store.queries import words_of
 from nlpu.memory.store.serial import Turns
-from nlpu.memory.store.store import Disk
 
 _RESIDENT_TOKENS = 2048
 _LOOKS_KEPT = 1000  # for consolidation
@@ -47,14 +46,11 @@ class Levels:
 
     among: Among = "all"
 
-    def __init__(self, directory: Path, embedder: str | Path | Embedder | None = None) -> None:
-        self.disk = Disk(directory)
+    def __init__(
+        self, place: Place, embedder: str | Path | Embedder | None = None, *, new: bool = True
+    ) -> None:
         self.counters = {name: Counters() for name in ("window", "vectors", "disk")}
-        try:
-            self.index = Index(directory, self.disk, embedder, self.counters["vectors"])
-        except BaseException:
-            self.disk.close()
-            raise
+        self.disk, self.index = opened(place, embedder, self.counters["vectors"], new=new)
         self.turns = Turns()
         self._resident: OrderedDict[int, int] = OrderedDict()
         self._candidates: set[int] = set()

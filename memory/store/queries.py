@@ -18,7 +18,6 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import regex
@@ -30,23 +29,25 @@ from nlpu.memory.store.page import CONDENSED, OWN, TIMES_S, Among, Page, blob_ha
 
 _COLUMNS = "id, address, blob, text, source, start, stop, time_s, label, importance, credit, links"
 PAGES = f"SELECT {_COLUMNS} FROM page LEFT JOIN blob ON blob.hash = page.blob"
-_AMONG = {"all": "TRUE", "documents": f"source NOT IN {OWN}", "own": f"source IN {OWN}"}
+AMONG = {"all": "TRUE", "documents": f"source NOT IN {OWN}", "own": f"source IN {OWN}"}
 _WORD = regex.compile(r"\w+")  # with the marks on its letters, as ``re`` does not
-_COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
+COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
 _AT_ONCE = 500  # values in one SQL list
 
 
 class Reading:
     """The reads of an open store of pages."""
 
-    path: Path
-    _db: sqlite3.Connection
+    path: Any  # where it is, as it is told
+    _db: Any
     _thread: threading.RLock
+    _no_links, _each_link = "'[]'", "json_each(made.links) AS link"
+    _bytes = "length(CAST(text AS BLOB))"
 
     def fact(self, name: str, default: Any = None) -> Any:
         """A value kept with ``set_fact``, of the default's kind, if one is given."""
         found = self._all("SELECT value FROM fact WHERE name = ?", (name,))
-        value = found[0][0] if found else default
+        value = self._value(name, found[0][0]) if found else default
         if default is not None and type(value) is not type(default):
             raise self._damaged(f"its fact {name!r} is not what was stored")
         return value
@@ -102,28 +103,28 @@ class Reading:
 
     def newest(self, most: int, among: Among = "all") -> list[int]:
         """Pages by time, newest first."""
-        order = f"WHERE {_AMONG[among]} ORDER BY time_s DESC, id DESC LIMIT ?"
+        order = f"WHERE {AMONG[among]} ORDER BY time_s DESC, id DESC LIMIT ?"
         return self._column(f"SELECT id FROM page {order}", (most,))
 
     def between(self, start_s: float, stop_s: float, most: int, among: Among = "all") -> list[int]:
         """Pages of a span of time, oldest first."""
-        order = f"WHERE time_s >= ? AND time_s < ? AND {_AMONG[among]} ORDER BY time_s, id LIMIT ?"
+        order = f"WHERE time_s >= ? AND time_s < ? AND {AMONG[among]} ORDER BY time_s, id LIMIT ?"
         return self._column(f"SELECT id FROM page {order}", (start_s, stop_s, most))
 
     def besides(self, among: Among) -> set[int]:
         """The pages that are not looked through."""
-        return set(self._column(f"SELECT id FROM page WHERE NOT {_AMONG[among]}", ()))
+        return set(self._column(f"SELECT id FROM page WHERE NOT {AMONG[among]}", ()))
 
     def uncredited(self, credit: float, newest: int, most: int, most_bytes: int) -> list[int]:
         """The oldest neighbours with less credit, but for the newest pages, and those that are of
         files, were made from others or condensed already, or are too long; of one source, in its
         order."""
         rows = self._all(
-            "SELECT id, source FROM page WHERE credit < ? AND links = '[]' "
+            f"SELECT id, source FROM page WHERE credit < ? AND links = {self._no_links} "
             "AND source NOT IN (SELECT source FROM file) "
             "AND id <= (SELECT max(id) FROM page) - ? AND address NOT IN (SELECT link.value FROM "
-            f"page AS made, json_each(made.links) AS link WHERE made.source = '{CONDENSED}') "
-            "AND (SELECT length(CAST(text AS BLOB)) FROM blob WHERE hash = page.blob) <= ? "
+            f"page AS made, {self._each_link} WHERE made.source = '{CONDENSED}') "
+            f"AND (SELECT {self._bytes} FROM blob WHERE hash = page.blob) <= ? "
             "ORDER BY source, start, id LIMIT ?",
             (credit, newest, most_bytes, most),
         )
@@ -142,8 +143,8 @@ class Reading:
         """The pages that each page with links was made from, as far as they are there."""
         found: dict[int, set[int]] = {}
         for made, source in self._all(
-            "SELECT made.id, page.id FROM page AS made, json_each(made.links) AS link "
-            "JOIN page ON page.address = link.value WHERE made.links != '[]'"
+            f"SELECT made.id, page.id FROM page AS made, {self._each_link} "
+            f"JOIN page ON page.address = link.value WHERE made.links != {self._no_links}"
         ):
             if made != source:
                 found.setdefault(made, set()).add(source)
@@ -180,7 +181,7 @@ class Reading:
         query = " OR ".join(rare)
         rows = self._all(
             "SELECT words.rowid, -rank, id FROM words LEFT JOIN page ON id = words.rowid "
-            f"WHERE words MATCH ? AND (id IS NULL OR {_AMONG[among]}) ORDER BY rank LIMIT ?",
+            f"WHERE words MATCH ? AND (id IS NULL OR {AMONG[among]}) ORDER BY rank LIMIT ?",
             (query, most),
         )
         if any(page is None for _, _, page in rows):
@@ -190,10 +191,14 @@ class Reading:
     def _is_rare(self, phrase: str) -> bool:
         """Whether few pages hold it: ranking reads every page that holds a word asked for."""
         some = "SELECT 1 FROM words WHERE words MATCH ? LIMIT ?"
-        found = self._all(f"SELECT count(*) FROM ({some})", (phrase, _COMMON_PAGES))
-        return int(found[0][0]) < _COMMON_PAGES
+        found = self._all(f"SELECT count(*) FROM ({some})", (phrase, COMMON_PAGES))
+        return int(found[0][0]) < COMMON_PAGES
 
     # -- helpers ------------------------------------------------------------------------------
+
+    def _value(self, name: str, kept: Any) -> Any:
+        """A fact's value, of what is kept."""
+        return kept
 
     def _page(self, row: Any) -> Page:
         """The page in a row, if it is what was stored. Raises StorageFailed."""
@@ -224,7 +229,8 @@ class Reading:
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._thread, self._typed():
-            return self._db.execute(sql, values).fetchall()
+            found: list[Any] = self._db.execute(sql, values).fetchall()
+            return found
 
     def _column(self, sql: str, values: Sequence[Any]) -> list[int]:
         return [row[0] for row in self._all(sql, values)]

@@ -36,9 +36,10 @@ from typing import Any, Final
 from nlpu.errors import HostError, StorageFailed
 from nlpu.file_lock import Lock
 from nlpu.label import join, label_of, label_text
+from nlpu.memory.store.keeping import Keeping
 from nlpu.memory.store.page import Page, blob_hash
-from nlpu.memory.store.queries import PAGES, Reading
-from nlpu.memory.store.words import RULE, indexed
+from nlpu.memory.store.queries import PAGES
+from nlpu.memory.store.words import RULE, TOKENIZER, indexed
 from nlpu.private import make_dir, make_file
 
 _SCHEMA = """
@@ -53,10 +54,7 @@ CREATE INDEX text_of ON page (blob);
 CREATE TABLE file (source TEXT PRIMARY KEY, digest BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE fact (name TEXT PRIMARY KEY, value ANY) WITHOUT ROWID;
 """
-_WORDS = (
-    "CREATE VIRTUAL TABLE words USING fts5 (text, content='', "
-    "tokenize=\"porter unicode61 categories 'L* M* N* Co'\")"
-)
+_WORDS = f"CREATE VIRTUAL TABLE words USING fts5 (text, content='', tokenize=\"{TOKENIZER}\")"
 _TABLES = ("words_data", "words_idx", "words_docsize", "words_config")
 _DROP = (  # "DROP TABLE words" would read what is damaged
     "PRAGMA writable_schema=ON",
@@ -68,7 +66,7 @@ _BREAK_SEAL = "DELETE FROM fact WHERE name = 'seal'"
 _MAGIC: Final = 0x4E4C504D  # "NLPM", SQLite's application_id
 
 
-class Disk(Reading):
+class Disk(Keeping):
     """An open store of pages. ``add`` and the reads speak of pages by number and Page."""
 
     def __init__(self, directory: Path) -> None:

@@ -23,7 +23,7 @@ import shutil
 import struct
 import threading
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -185,7 +185,7 @@ class Vectors:
         with self._asking():
             return {int(name) for name in self._get()[0] if name.isdigit()}
 
-    def nearest(self, row: Any, most: int, besides: Container[int] = ()) -> dict[int, float]:
+    def nearest(self, row: Any, most: int, besides: Collection[int] = ()) -> dict[int, float]:
         """The nearest pages and their cosines, nearest first; but for some."""
         near: dict[int, float] = {}
         asked = most

@@ -21,6 +21,7 @@ import unicodedata
 import regex
 
 RULE = "pieces 2"
+TOKENIZER = "porter unicode61 categories 'L* M* N* Co'"  # of FTS5
 _PAIRS = (
     r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
     r"\p{Tibetan}ー々"

@@ -14,44 +14,31 @@ Rules
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from nlpu.errors import MissingPart, Usage
-from nlpu.extras import adding
+from nlpu.errors import Usage
+from nlpu.postgres.urls import database_url, no_psycopg
 from nlpu.runtime.journal import file
 from nlpu.runtime.journal.sqlite import Journal
 from nlpu.runtime.journal.store import JournalStore
 from nlpu.runtime.journal.where import Database, Place, Post, Seat, Where, at_once
-
-_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-_SCHEMES: Final = ("postgresql", "postgres")
 
 
 def place_of(given: str | os.PathLike[str] | Database) -> Place:
     """Make a place of what names it: a folder, or a URL. Raises Usage, MissingPart."""
     if isinstance(given, Database):
         return given
-    scheme = _URL.match(os.fspath(given))
-    if scheme is None:
+    url = database_url(given, "runs")
+    if url is None:
         return Path(given)
-    if scheme[1] not in _SCHEMES:
-        raise Usage(
-            f"runs cannot be kept in a {scheme[1]}:// store; name a folder, or a database: "
-            "postgresql://USER@HOST/NAME"
-        )
-    if not isinstance(given, str):
-        raise Usage("a database is named by a text, not a path: 'postgresql://USER@HOST/NAME'")
     try:
         from nlpu.runtime.journal.postgres.database import database_of  # rule 1
     except ImportError as error:
-        raise MissingPart(
-            f"runs in a database need psycopg: {adding('postgres')}; or name a folder"
-        ) from error
-    return database_of(given)
+        raise no_psycopg("runs") from error
+    return database_of(url)
 
 
 def local(place: Place) -> Path:

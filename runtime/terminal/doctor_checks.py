@@ -34,7 +34,7 @@ _ADDS = {
     "mcp": "tools of MCP servers in programs",
     "transformers": "model folders, embedding models, models for vLLM",
     "vllm": "large models on a GPU (nlpu serve)",
-    "postgres": "runs in a database (--store postgresql://)",
+    "postgres": "runs and memories in a database (--store postgresql://)",
     "fleet": "runs over several processes and machines (--workers, nlpu worker)",
     "tune": "better words and examples for an op (nlpu tune)",
     "otel": "runs as OpenTelemetry spans (nlpu show --otel)",
@@ -81,7 +81,8 @@ def check_all(now: Settings, offline: bool) -> list[Check]:
 def _open_to_others(now: Settings) -> list[Check]:
     """What others can read though it holds texts, and whether one's own journals can be known."""
     found = []
-    for place in (local(now.run_dir), now.store):
+    folders = (local(now.run_dir), now.store)
+    for place in (each for each in folders if isinstance(each, Path)):
         wide = sum(not path.is_dir() for path in open_to_others(place))
         if wide and place.stat().st_mode & 0o077:  # else nobody comes to them
             detail = f"{wide} files can be read by others"

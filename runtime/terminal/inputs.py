@@ -107,9 +107,12 @@ def checked(data: bytes, name: str, *, may_be_empty: bool = False) -> str:
 
 
 def set_store(
-    program: Callable[..., Any], bound: tuple[list[Any], dict[str, Any]], store: Path
+    program: Callable[..., Any], bound: tuple[list[Any], dict[str, Any]], store: object
 ) -> None:
-    """Give a program the store that is set, where it would take the one that is built in."""
+    """Give a program the store that is set, where it would take the one that is built in.
+
+    A database's password is not given: arguments are journaled.
+    """
     signature, built_in = inspect.signature(program), Settings().store
     place = signature.parameters.get("store")
     taken = signature.bind(*bound[0], **bound[1]).arguments

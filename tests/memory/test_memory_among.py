@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from kit import execute, resumed, said
-from memory_kit import memory
+from memory_kit import both, kept_in, memory, place
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import nlop
@@ -24,6 +24,9 @@ from nlpu.programs.answer import answer
 from nlpu.programs.stream import keep, recalled
 from nlpu.runtime.drivers.recall import search
 from nlpu.testing.scripted import Scripted
+
+__all__ = ["kept_in"]
+pytestmark = both
 
 __all__ = ["nlpu"]
 FACT = "The mill by the river was built by Tom in 1803."
@@ -144,7 +147,15 @@ def test_nothing_found_says_where_more_is(nlpu: Terminal, tmp_path: Path) -> Non
             [store.search("Vera", among="own")[0].page],
             engine=Scripted("Vera moved."),
         )
-    words = ("memory", "search", "Vera", "--store", "m", "--firmware", "recency")
+    words = (
+        "memory",
+        "search",
+        "Vera",
+        "--store",
+        str(place(tmp_path / "m")),
+        "--firmware",
+        "recency",
+    )
     none = nlpu(*words)
     assert none.err == "nothing found among documents; --among all looks through 2 more pages\n"
     assert "Lisbon" in nlpu(*words, "--among", "own").out

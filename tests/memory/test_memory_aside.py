@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from kit import PATIENCE_S, computer, echo, execute, finish
-from memory_kit import Bag, memory
+from memory_kit import Bag, both, kept_in, memory
 
 from nlpu import lift
 from nlpu.errors import HostError, MissingPart
@@ -21,6 +21,9 @@ from nlpu.runtime import spawn
 from nlpu.runtime.drivers.recall import search
 from nlpu.testing.scripted import Scripted, Seen
 from nlpu.value import aside
+
+__all__ = ["kept_in"]
+pytestmark = both
 
 
 class Held(Bag):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from kit import computer, echo, execute, finish, resumed
-from memory_kit import Bag, memory, talk
+from memory_kit import Bag, both, kept_in, memory, talk
 from terminal_fixture import Terminal, nlpu
 
 from benchmarks.memory_credit import found
@@ -29,6 +29,9 @@ from nlpu.memory.store.embedders import open_embedder
 from nlpu.programs.converse import converse
 from nlpu.runtime import Budget
 from nlpu.testing.scripted import Scripted
+
+__all__ = ["kept_in"]
+pytestmark = both
 
 __all__ = ["nlpu"]
 

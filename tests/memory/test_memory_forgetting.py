@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import execute, finish
-from memory_kit import memory, talk
+from memory_kit import both, kept_in, memory, talk
 
 from nlpu.label import UNTRUSTED, USER
 from nlpu.memory.consolidate import reflect
@@ -16,6 +16,9 @@ from nlpu.memory.controller import Memory
 from nlpu.memory.ingest import ingest, name_of
 from nlpu.runtime import Computer
 from nlpu.testing.scripted import Scripted
+
+__all__ = ["kept_in"]
+pytestmark = both
 
 
 def there(store: Memory, *addresses: str) -> list[bool]:

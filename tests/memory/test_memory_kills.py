@@ -8,11 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from memory_kit import memory
+from memory_kit import both, kept_in, memory, place
 from memory_victim import write_until_killed
 
 from nlpu.memory.ingest import ingest
 
+__all__ = ["kept_in"]
+pytestmark = both
 KILLS = 100
 
 
@@ -28,7 +30,9 @@ def test_a_hundred_kills_lose_no_acknowledged_page(tmp_path: Path) -> None:
         if life % 10 == 9:
             shutil.rmtree(store_dir / "vectors", ignore_errors=True)  # and now and then no index
         ours, theirs = context.Pipe(duplex=False)
-        victim = context.Process(target=write_until_killed, args=(store_dir, texts, life, theirs))
+        victim = context.Process(
+            target=write_until_killed, args=(place(store_dir), texts, life, theirs)
+        )
         victim.start()
         theirs.close()
         for _ in range(dice.randrange(1, 40)):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from kit import computer, echo, execute, finish, resumed, said, shorten
-from memory_kit import TALK, memory, talk
+from memory_kit import TALK, both, kept_in, memory, talk
 
 from nlpu.errors import BadOperand, Diverged, NlpuError, Refused, ServerFault
 from nlpu.label import UNTRUSTED, USER
@@ -21,6 +21,9 @@ from nlpu.runtime.observe.forecast import forecast
 from nlpu.runtime.observe.samples import Experience
 from nlpu.testing.scripted import Scripted
 from nlpu.wire import Capabilities
+
+__all__ = ["kept_in"]
+pytestmark = both
 
 MILL, BEES = "Tom built the mill.", "Bees live in hives."
 

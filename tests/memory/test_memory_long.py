@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import execute
-from memory_kit import Bag, memory
+from memory_kit import Bag, both, in_a_folder, kept_in, memory
 
 from nlpu.errors import DoesNotFit, MissingPart
 from nlpu.memory.controller import Memory
@@ -18,6 +18,9 @@ from nlpu.memory.store.embedders import MiniLM
 from nlpu.memory.store.pieces import pieces
 from nlpu.programs.answer import page_chunk, search
 from nlpu.testing.scripted import Scripted, Seen
+
+__all__ = ["kept_in"]
+pytestmark = both
 
 FILLED = " ".join(f"Sentence {n} tells of weather." for n in range(40))
 LONG = f"{FILLED} The key hangs behind the boiler. {FILLED}"
@@ -76,6 +79,7 @@ def test_a_long_page_is_found_by_what_stands_anywhere_in_it(tmp_path: Path) -> N
         assert store.levels.index.follow() == 0
 
 
+@in_a_folder
 def test_an_index_of_beginnings_gets_what_it_lacks_and_keeps_the_rest(tmp_path: Path) -> None:
     with memory(tmp_path, embedder=Silent()) as store:
         store.write(LONG)
@@ -90,6 +94,7 @@ def test_an_index_of_beginnings_gets_what_it_lacks_and_keeps_the_rest(tmp_path: 
         assert store.levels.index.follow() == 0
 
 
+@in_a_folder
 def test_pieces_that_were_lost_are_made_again(tmp_path: Path) -> None:
     with memory(tmp_path, embedder=Short()) as store:
         store.write(LONG)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from kit import computer, execute, finish, said
-from memory_kit import TALK, memory, talk
+from memory_kit import TALK, both, kept_in, memory, talk
 
 from nlpu import nlop
 from nlpu.errors import BadOperand, DoesNotFit
@@ -19,6 +19,9 @@ from nlpu.runtime import Budget, spawn
 from nlpu.testing.scripted import Scripted, Seen
 from nlpu.value import CURRENT, current
 from nlpu.wire import Capabilities
+
+__all__ = ["kept_in"]
+pytestmark = both
 
 
 @nlop

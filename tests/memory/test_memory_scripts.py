@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memory_kit import memory
+from memory_kit import both, in_a_folder, kept_in, memory
 
 from nlpu.memory.store.words import RULE, asked, indexed
+
+__all__ = ["kept_in"]
+pytestmark = both
 
 # facts, each with what asks for it
 TOLD = {
@@ -142,6 +145,7 @@ def test_words_are_found_without_accents_and_in_any_width(tmp_path: Path) -> Non
             assert store.levels.by_words(word, 5), word
 
 
+@in_a_folder
 def test_an_older_word_index_is_made_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,12 +14,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_kit import TALK, Bag, memory, talk
+from memory_kit import TALK, Bag, both, in_a_folder, kept_in, memory, talk
+from memory_kit import disk as disk_of
 
 from nlpu.errors import BadOperand, HostError, RunBusy, StorageFailed, Usage
 from nlpu.label import SYSTEM, UNTRUSTED, USER, Integrity, intern_label, join, label_of, label_text
 from nlpu.memory.store.page import Page, address_of
 from nlpu.memory.store.store import Disk
+
+__all__ = ["kept_in"]
+pytestmark = both
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 LABELS = st.builds(
@@ -38,7 +42,7 @@ PAGES = st.lists(
 def test_what_is_added_is_read_back_and_what_is_removed_is_gone(
     tmp_path_factory: pytest.TempPathFactory, pages: list[Page], gone: set[int]
 ) -> None:
-    disk = Disk(tmp_path_factory.mktemp("disk"))
+    disk = disk_of(tmp_path_factory.mktemp("disk"))
     numbers = disk.add(pages)
     assert disk.add(pages) == numbers  # adding again adds nothing
     expected: dict[str, Page] = {}
@@ -78,16 +82,15 @@ def test_addresses_name_a_text_at_a_place() -> None:
 
 
 def test_a_text_is_stored_once(tmp_path: Path) -> None:
-    disk = Disk(tmp_path)
+    disk = disk_of(tmp_path)
     numbers = disk.add([Page("same", "a"), Page("same", "b")])
     disk.remove(numbers[:1])
     assert disk.pages(numbers)[numbers[1]].text == "same"
+    assert disk._all("SELECT count(*) FROM blob")[0][0] == 1
     disk.close()
-    with sqlite3.connect(tmp_path / "memory.db") as db:
-        assert db.execute("SELECT count(*) FROM blob").fetchone() == (1,)
-    db.close()
 
 
+@in_a_folder
 def test_one_process_owns_a_store(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from nlpu.memory.store.store import Disk\n"
@@ -104,6 +107,7 @@ def test_one_process_owns_a_store(tmp_path: Path) -> None:
     Disk(tmp_path).close()  # the lock dies with its process
 
 
+@in_a_folder
 def test_a_file_that_is_no_memory_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "memory.db") as db:
         db.execute("CREATE TABLE other (x)")
@@ -187,6 +191,7 @@ def test_writing_embeds_nothing_and_looking_up_only_what_is_new(tmp_path: Path) 
         assert len(bag.embedded) == len(TALK) + 2
 
 
+@in_a_folder
 @pytest.mark.parametrize("damage", ["missing", "fewer", "more", "garbage", "older"])
 def test_an_index_that_disagrees_is_made_right(tmp_path: Path, damage: str) -> None:
     with memory(tmp_path) as store:
@@ -216,6 +221,7 @@ def test_an_index_that_disagrees_is_made_right(tmp_path: Path, damage: str) -> N
         assert store.levels.index.vectors.numbers() == set(store.levels.disk.numbers())
 
 
+@in_a_folder
 def test_an_index_found_damaged_while_it_is_read_is_made_again(tmp_path: Path) -> None:
     count = 1200  # chromadb keeps fewer in its database alone
     with memory(tmp_path) as store:
@@ -288,6 +294,7 @@ def test_rebuild_and_forget(tmp_path: Path) -> None:
         assert store.check() == [] and store.search("bees") == []
 
 
+@in_a_folder
 def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
     """Not as an anchor, nor as a word."""
     with memory(tmp_path) as store:
@@ -303,6 +310,7 @@ def test_what_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
         assert b"zebra4711" not in file.read_bytes()
 
 
+@in_a_folder
 def test_a_store_is_free_after_a_close_or_an_opening_that_fails(tmp_path: Path) -> None:
     store = memory(tmp_path)
     with sqlite3.connect(tmp_path / "memory.db") as db:
@@ -318,6 +326,7 @@ def test_a_store_is_free_after_a_close_or_an_opening_that_fails(tmp_path: Path) 
     memory(tmp_path).close()
 
 
+@in_a_folder
 @pytest.mark.parametrize("act", ["search", "forget"])
 def test_an_index_found_damaged_while_it_is_written_is_made_again(tmp_path: Path, act: str) -> None:
     with memory(tmp_path) as store:

@@ -142,7 +142,6 @@ def test_no_command_shows_a_password(
     assert "ng-w" not in refused.err
     (tmp_path / "nlpu.toml").write_text('run_dir = "postgresql://u@127.0.0.1:1/runs"\n')
     assert "127.0.0.1" in nlpu("runs").err
-    assert "a memory is kept in a directory" in nlpu("memory", "stats", "--store", wrong).err
 
 
 def test_a_program_is_given_no_database_for_a_folder(

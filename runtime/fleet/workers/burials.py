@@ -23,6 +23,7 @@ from functools import partial
 from typing import Any
 
 from nlpu.label import label_text
+from nlpu.postgres.connection import Connection
 from nlpu.runtime.fleet.former import Unfinished
 from nlpu.runtime.fleet.items import Kept
 from nlpu.runtime.fleet.outcomes import recorded
@@ -30,7 +31,6 @@ from nlpu.runtime.fleet.share import NO_CALLS, Took, summed, took_in, without
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.patient import Patient
 from nlpu.runtime.journal.odd_rows import past_in
-from nlpu.runtime.journal.postgres.database import Connection
 from nlpu.runtime.journal.postgres.owners import WORKERS, is_dead
 from nlpu.runtime.journal.postgres.store import PostgresStore
 from nlpu.runtime.journal.store import RunLog

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple, TypeVar
 
 from nlpu.errors import NlpuError, RunBusy, StorageFailed, Usage, failure_of
+from nlpu.postgres.connection import Connection
 from nlpu.runtime.fleet.items import Kept, side_of
 from nlpu.runtime.fleet.share import Took
 from nlpu.runtime.fleet.workers import burials
@@ -27,7 +28,6 @@ from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import columns, took_of
 from nlpu.runtime.fleet.workers.entered import read_id
 from nlpu.runtime.fleet.workers.patient import Patient
-from nlpu.runtime.journal.postgres.database import Connection
 from nlpu.runtime.journal.postgres.joined import Joined
 from nlpu.runtime.journal.postgres.owners import WORKERS, is_dead, this_process, told
 from nlpu.runtime.journal.where import Database

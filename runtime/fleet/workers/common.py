@@ -13,13 +13,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from nlpu.postgres.connection import Connection
 from nlpu.runtime.fleet.share import NOTHING, Took, total
 from nlpu.runtime.fleet.workers import lanes
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import took_of
 from nlpu.runtime.fleet.workers.claims import Claims
 from nlpu.runtime.fleet.workers.purse import Asked, Holding, Loan, Purse, lent
-from nlpu.runtime.journal.postgres.database import Connection
 from nlpu.runtime.loop_thread import Station
 from nlpu.runtime.scheduler.budget import Amount, Budget
 

@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from nlpu.postgres.connection import Connection
 from nlpu.runtime.fleet.workers import statements as sql
-from nlpu.runtime.journal.postgres.database import Connection
 from nlpu.runtime.scheduler.queue import ProcessorQueue
 
 

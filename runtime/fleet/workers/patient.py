@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
-from nlpu.runtime.journal.postgres.database import Connection, connect, passing, prepare, typed
+from nlpu.postgres.connection import Connection, connect, passing, typed
+from nlpu.runtime.journal.postgres.database import prepare
 from nlpu.runtime.journal.where import Database
 
 _T = TypeVar("_T")

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nlpu.errors import StorageFailed
-from nlpu.runtime.journal.postgres.database import Connection
+from nlpu.postgres.connection import Connection
 from nlpu.runtime.journal.postgres.leases import COMMIT, Lease, Now, T
 from nlpu.runtime.journal.where import Database, Seat
 

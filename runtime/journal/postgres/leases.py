@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from nlpu.errors import NlpuError, RunBusy, StorageFailed
-from nlpu.runtime.journal.postgres.database import Connection
+from nlpu.postgres.connection import Connection
 from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
 from nlpu.runtime.journal.store import Batch
 from nlpu.runtime.journal.where import Seat

@@ -31,14 +31,8 @@ from typing import Any, Final
 import psycopg
 
 from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
-from nlpu.runtime.journal.postgres.database import (
-    Connection,
-    connect,
-    passing,
-    prepare,
-    steps_done,
-    typed,
-)
+from nlpu.postgres.connection import Connection, connect, passing, typed
+from nlpu.runtime.journal.postgres.database import prepare, steps_done
 from nlpu.runtime.journal.postgres.leases import Lease, Now
 from nlpu.runtime.journal.postgres.statements import BEGINNING, COUNT, ROWS, SNAPSHOT, TEXTS
 from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, place

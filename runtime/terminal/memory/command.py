@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from nlpu.memory.controller import Memory
 
 Store = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--store",
-        metavar="DIR",
-        help="The memory. Default: $NLPU_STORE, else nlpu.toml, else .nlpu/memory.",
+        metavar="DIR|URL",
+        help="The memory, or postgresql://. Default: $NLPU_STORE, else nlpu.toml, else "
+        ".nlpu/memory.",
     ),
 ]
 Embedder = Annotated[
@@ -42,9 +43,9 @@ app = typer.Typer(no_args_is_help=True, help="Keep texts, and find them again.")
 
 
 def open_memory(
-    store: Path | None, embedder: str | None = None, firmware: str = "hybrid", new: bool = False
+    store: str | None, embedder: str | None = None, firmware: str = "hybrid", new: bool = False
 ) -> Memory:
-    """The store of that directory. Raises Usage where there is none and none is to be made."""
+    """The memory of that place. Raises Usage where there is none and none is to be made."""
     from nlpu.memory.controller import Memory
 
     place = settings(("store",), store=store).store

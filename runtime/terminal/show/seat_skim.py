@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nlpu.runtime.journal.postgres.database import Connection
+from nlpu.postgres.connection import Connection
 from nlpu.runtime.journal.postgres.store import PostgresStore
 from nlpu.runtime.journal.where import Seat
 from nlpu.runtime.terminal.show.skim import BEGINNING, Skim

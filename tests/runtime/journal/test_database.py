@@ -199,7 +199,7 @@ def test_versions_of_the_schema(postgres: Any) -> None:
         write(one, "a").result(PATIENCE_S)
     later = (*STEPS, "ALTER TABLE nlpu.journal ADD COLUMN note text")
     with connect(database) as db:
-        older = told(lambda: steps_done(db, database, least=len(later), most=len(later)))
+        older = told(lambda: steps_done(db, database, least=len(later), steps=later))
         assert "made by an earlier version" in older
         prepare(db, database, later)
         prepare(db, database, later)

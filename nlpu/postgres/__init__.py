@@ -1,0 +1,1 @@
+"""PostgreSQL databases: how one is named, opened and brought up to date; what its errors mean."""

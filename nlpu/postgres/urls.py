@@ -1,0 +1,34 @@
+"""What names a database, told from what names a folder. Imports nothing that a database needs."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+from nlpu.errors import MissingPart, Usage
+from nlpu.extras import adding
+
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+_SCHEMES: Final = ("postgresql", "postgres")
+
+
+def database_url(given: str | os.PathLike[str], what: str) -> str | None:
+    """Give the URL of a database, None for a folder; ``what`` is kept there. Raises Usage."""
+    scheme = _URL.match(os.fspath(given))
+    if scheme is None:
+        return None
+    if scheme[1] not in _SCHEMES:
+        raise Usage(
+            f"{what} cannot be kept in a {scheme[1]}:// store; name a folder, or a database: "
+            "postgresql://USER@HOST/NAME"
+        )
+    if not isinstance(given, str):
+        raise Usage("a database is named by a text, not a path: 'postgresql://USER@HOST/NAME'")
+    return given
+
+
+def no_psycopg(what: str) -> MissingPart:
+    """Make the error of who asks for a database without what it needs."""
+    command = adding("postgres")
+    return MissingPart(f"{what} in a database need psycopg: {command}; or name a folder")
