@@ -17,8 +17,8 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import nlpu.runtime.fleet.batch
-import nlpu.runtime.terminal.run.each
-import nlpu.runtime.terminal.run.each_program  # noqa: F401  (before the first fork)
+import nlpu.runtime.terminal.run.each.batches
+import nlpu.runtime.terminal.run.each.program  # noqa: F401  (before the first fork)
 from nlpu.runtime.terminal.app import main
 
 # What makes something last: rows, items, lines; or begins and ends a run.
@@ -27,8 +27,8 @@ _LAST = {
     "keep": "items.py",
     "commit": "items.py",
     "note_facts": "items.py",
-    "write": "each_results.py",
-    "finish": "each_results.py",
+    "write": "each/results.py",
+    "finish": "each/results.py",
     "_begin": "batch.py",
     "_take": "batch.py",
     "_check": "former.py",

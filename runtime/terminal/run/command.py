@@ -191,8 +191,8 @@ def run(
     words, named = fill_words(args or [], stdin)
     texts = read_texts(inputs or [], stdin)
     if each is not None:
-        from nlpu.runtime.terminal.run.each import Asked, run_each
-        from nlpu.runtime.terminal.run.each_program import EachProgram
+        from nlpu.runtime.terminal.run.each.batches import Asked, run_each
+        from nlpu.runtime.terminal.run.each.program import EachProgram
 
         program_of = EachProgram(loaded, words, named, texts, stdin.beside, machine=_told(now))
         many = Asked(

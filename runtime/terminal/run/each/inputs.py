@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 Inputs are read one at a time, whatever their number. A record is what one of them holds: a text,
 columns by name, or another JSON value; which parameters of the program they fill is told by
-``each_program``.
+``program``.
 
 Rules
 1. What is no input is one Usage error that names the file and the line.
@@ -29,7 +29,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 from nlpu.errors import Usage
 from nlpu.printing import shown
 from nlpu.runtime.terminal.inputs import MOST_BYTES, read_file
-from nlpu.runtime.terminal.run.each_stdin import Patient
+from nlpu.runtime.terminal.run.each.stdin import Patient
 from nlpu.types.json_text import once
 
 TABLES = {".csv": ",", ".tsv": "\t"}

@@ -41,17 +41,17 @@ from nlpu.runtime.journal.where import Database
 from nlpu.runtime.terminal.download import have_model
 from nlpu.runtime.terminal.output import say
 from nlpu.runtime.terminal.run import interrupt as interrupting
-from nlpu.runtime.terminal.run.each_inputs import Record, check_source, listed, records
-from nlpu.runtime.terminal.run.each_results import Results
-from nlpu.runtime.terminal.run.each_shown import Shown
-from nlpu.runtime.terminal.run.each_told import Ended, note, tell
+from nlpu.runtime.terminal.run.each.inputs import Record, check_source, listed, records
+from nlpu.runtime.terminal.run.each.results import Results
+from nlpu.runtime.terminal.run.each.shown import Shown
+from nlpu.runtime.terminal.run.each.told import Ended, note, tell
 from nlpu.runtime.terminal.run.job import place_words
 
 if TYPE_CHECKING:
     from nlpu.reliability import Reliability
     from nlpu.runtime.loader import Program
     from nlpu.runtime.scheduler.budget import Budget
-    from nlpu.runtime.terminal.run.each_program import EachProgram
+    from nlpu.runtime.terminal.run.each.program import EachProgram
     from nlpu.runtime.terminal.run.machine import Machine
 
 _TICK_S = 0.1
@@ -127,7 +127,7 @@ def _run(
         used: Any
         batch: Steps
         if isinstance(machine.run_dir, Database):
-            from nlpu.runtime.terminal.run.each_workers import crew  # it needs psycopg
+            from nlpu.runtime.terminal.run.each.workers import crew  # it needs psycopg
 
             used = batch = crew(loaded, entries, plan, machine, asked.workers or 1, asked.ray)
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nlpu.errors import BudgetExceeded, NlpuError, Usage
 from nlpu.printing import counted, figure, one_line
 from nlpu.runtime.terminal.output import said, say, say_error, write_json
-from nlpu.runtime.terminal.run.each_shown import cost_of
+from nlpu.runtime.terminal.run.each.shown import cost_of
 
 if TYPE_CHECKING:
     from nlpu.runtime.fleet.items import Item

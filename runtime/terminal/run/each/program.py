@@ -27,7 +27,7 @@ from nlpu.runtime.terminal.arguments import Content, Parameter, apart, convert, 
 
 if TYPE_CHECKING:
     from nlpu.runtime.loader import Program
-    from nlpu.runtime.terminal.run.each_inputs import Record
+    from nlpu.runtime.terminal.run.each.inputs import Record
 
 _BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
