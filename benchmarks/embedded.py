@@ -12,7 +12,7 @@ it gets the same model's converted folder (``python -m nlpu.engines.vllm.convers
     out 1, 8  tokens written a second by one request at a time and by eight at once (64 in, 48 out)
     in        tokens read a second by one request of 512 tokens
     document  seconds for 16 short questions on one text of 1,500 tokens, eight in flight
-    memory    most resident MiB of the process that measured
+    memory    most resident MiB of the process that measured, and of the one it began
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _one(checkout: Path, model: str | None) -> dict[str, float]:
 
 
 def _model_for(checkout: Path, model: str | None) -> str | None:
-    if (checkout / "nlpu" / "models").is_dir():
+    if any((checkout / "nlpu" / each).is_dir() for each in ("models", "engines/models")):
         return model
     # Here and not above: the child may run in a checkout that has no such module.
     from nlpu.engines.models import fetch_model
@@ -138,7 +138,8 @@ async def _measure(model: str | None) -> dict[str, float]:
     questions = [(*text, *_prompt(draw, 12)) for _ in range(16)]
     _, document = await _timed(engine, questions, 4)
     await engine.close()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)  # llama.cpp's process has ended
+    peak = sum(resource.getrusage(each).ru_maxrss for each in whose) / 1024
     return {
         "ready": ready,
         "out_1": out_1,

@@ -10,7 +10,7 @@ Rules
    ends. A fork of this process leaves it alone.
 2. What it writes to stderr goes to a file without a name, and its last line is quoted when the
    process died; with --debug it goes to ours.
-3. It has a session of its own: a Ctrl-C is for us.
+3. It has a process group of its own: a Ctrl-C is for us.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _begun(said: IO[bytes] | None) -> subprocess.Popen[bytes]:
         # machine costs fifteen times the work; asleep at once they lose half the speed of an
         # idle one. A short spin keeps both (docs/log.md).
         env={"GOMP_SPINCOUNT": _SPINS, **os.environ},
-        start_new_session=True,  # rule 3
+        process_group=0,  # rule 3
     )
 
 
