@@ -20,7 +20,7 @@ for a real one are tried on it, and what comes of them is a simulation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from math import exp, lgamma, log, log1p
 from random import Random
@@ -40,6 +40,7 @@ Sum = Annotated[int, Field(ge=0, le=19)]
 BY_DEFAULT = 3
 TEMPERATURE = 0.7
 _LEADS, _GRID, _LEAST_WORTH = range(1, 41), 500, 1e-9
+_ALIKE = tuple(2.0**n for n in range(-1, 8))
 
 
 SHOWN = [
@@ -196,16 +197,17 @@ def leads_over(
     kinds = drawn.values()
     slips = fmean(1 - right / count for right, count in kinds)  # of sums: some are drawn more often
     mean = 1 - slips - (1 - slips) / (sum(count for _, count in kinds) + 1)
+    alike = _alike(kinds, mean)
     wrong = {
-        (right, count): [_ruin(right + mean, count - right + 1 - mean, k) for k in _LEADS]
-        for right, count in set(kinds)
+        kind: [sum(share * _ruin(*_beta(kind, mean, n), k) for n, share in alike) for k in _LEADS]
+        for kind in set(kinds)
     }
     best, worth = 0.0, 0.1
     while worth > _LEAST_WORTH:
         lead = {kind: _lead(row, worth) for kind, row in wrong.items()}
         right = (1 - fmean(wrong[kind][lead[kind] - 1] for kind in kinds)) ** steps
         if right >= reliability:
-            draws = [draws_ahead((kind[0] + mean) / (kind[1] + 1), lead[kind]) for kind in kinds]
+            draws = [_draws(kind, mean, alike, lead[kind]) for kind in kinds]
             return {name: lead[kind] for name, kind in drawn.items()}, steps * fmean(draws)
         best, worth = max(best, right), worth / 2
     raise OutOfReach(
@@ -220,9 +222,37 @@ def _lead(wrong: Sequence[float], worth: float) -> int:
     return next((k for k, gain in enumerate(gains, 1) if gain < worth), len(wrong))
 
 
+def _alike(kinds: Collection[tuple[int, int]], mean: float) -> list[tuple[float, float]]:
+    """How much sums resemble each other: as many draws as the mean counts for one, and how
+    probable that is from what was drawn (all of a factor of two are taken to be as likely before).
+    """
+    logs = [
+        sum(_log_beta(*_beta(kind, mean, n)) - _log_beta(*_beta((0, 0), mean, n)) for kind in kinds)
+        for n in _ALIKE
+    ]
+    shares = [exp(each - max(logs)) for each in logs]
+    return [(n, share / sum(shares)) for n, share in zip(_ALIKE, shares, strict=True)]
+
+
+def _beta(kind: tuple[int, int], mean: float, alike: float) -> tuple[float, float]:
+    right, count = kind
+    return right + alike * mean, count - right + alike * (1 - mean)
+
+
+def _log_beta(right: float, wrong: float) -> float:
+    return lgamma(right) + lgamma(wrong) - lgamma(right + wrong)
+
+
+def _draws(
+    kind: tuple[int, int], mean: float, alike: Sequence[tuple[float, float]], lead: int
+) -> float:
+    betas = [(share, *_beta(kind, mean, n)) for n, share in alike]
+    return draws_ahead(sum(share * right / (right + wrong) for share, right, wrong in betas), lead)
+
+
 def _ruin(right: float, wrong: float, k: int) -> float:
     """How often Ahead(k) is wrong where the chance of a draw has that beta distribution."""
-    scale = lgamma(right + wrong) - lgamma(right) - lgamma(wrong)
+    scale = -_log_beta(right, wrong)
     grid = ((at + 0.5) / _GRID for at in range(_GRID))
     terms = (
         exp(scale + (right - 1) * log1p(-q) + (wrong + k - 1) * log(q)) / ((1 - q) ** k + q**k)
