@@ -88,8 +88,10 @@ def run_each(
     if asked.inputs == "-" and isinstance(machine.run_dir, Database):
         with tempfile.TemporaryFile() as whole:
             shutil.copyfileobj(sys.stdin.buffer, whole)
-            return _run(loaded, program, replace(asked, whole=whole), machine, budget, as_json)
-    return _run(loaded, program, asked, machine, budget, as_json)
+            return _run(
+                loaded, program, replace(asked, whole=whole), machine, budget, as_json=as_json
+            )
+    return _run(loaded, program, asked, machine, budget, as_json=as_json)
 
 
 def _run(
