@@ -7,8 +7,10 @@ them go through ``_all``: one at a time, and a fault of the file is a typed one.
 
 Rules
 1. Nothing here changes the file.
-2. A stored label that cannot be read is untrusted. Any other page that is not what was stored is
+2. A label that was stored as none we know is untrusted. A page that is not what was stored is
    StorageFailed: neither another error, nor another page.
+3. All pages are compared with their seals before the first look-up: one whose time or credit is
+   another could be missing from what is found, where nothing would be read of it.
 """
 
 from __future__ import annotations
@@ -26,10 +28,11 @@ import regex
 from nlpu.errors import StorageFailed
 from nlpu.label import label_of
 from nlpu.memory.store import words as script
-from nlpu.memory.store.page import CONDENSED, OWN, TIMES_S, Among, Page, blob_hash
+from nlpu.memory.store.page import CONDENSED, OWN, Among, Page, blob_hash
+from nlpu.seals import seal_of
 
-_COLUMNS = "id, address, blob, text, source, start, stop, time_s, label, importance, credit, links"
-PAGES = f"SELECT {_COLUMNS} FROM page LEFT JOIN blob ON blob.hash = page.blob"
+SEALED = "id, address, blob, source, start, stop, time_s, label, importance, credit, links"
+PAGES = f"SELECT text, seal, {SEALED} FROM page LEFT JOIN blob ON blob.hash = page.blob"
 _AMONG = {"all": "TRUE", "documents": f"source NOT IN {OWN}", "own": f"source IN {OWN}"}
 _WORD = regex.compile(r"\w+")  # with the marks on its letters, as ``re`` does not
 _COMMON_PAGES = 3000  # a word in more pages tells little, if the question has others
@@ -42,6 +45,7 @@ class Reading:
     path: Path
     _db: sqlite3.Connection
     _thread: threading.RLock
+    _compared = False
 
     def fact(self, name: str, default: Any = None) -> Any:
         """A value kept with ``set_fact``, of the default's kind, if one is given."""
@@ -91,7 +95,7 @@ class Reading:
             part = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
             for row in self._all(f"{PAGES} WHERE id IN ({marks})", part):
-                found[row[0]] = self._page(row)
+                found[row[2]] = self._page(row)
         return {number: found[number] for number in wanted if number in found}
 
     def numbers(self, after: int = 0, source: str | None = None) -> list[int]:
@@ -173,6 +177,7 @@ class Reading:
 
     def matching(self, words: Sequence[str], most: int, among: Among = "all") -> dict[int, float]:
         """BM25 of the best pages that hold any of the words (stemmed); larger is better."""
+        self._compare()
         phrases = [phrase for word in words for phrase in script.asked(word)]
         rare = [phrase for phrase in phrases if self._is_rare(phrase)] or phrases
         if not rare:
@@ -204,18 +209,12 @@ class Reading:
 
     def _read(self, row: Any) -> Page | str:
         """The page in a row, or what is wrong with it."""
-        number, address, blob, text, source, start, stop, time_s, label, *rest = row
-        try:
-            links = json.loads(rest.pop())
-            sound = isinstance(links, list) and all(isinstance(link, str) for link in links)
-            sound = sound and TIMES_S[0] <= time_s < TIMES_S[1]
-            importance, credit = map(float, rest)
-            told = (float(time_s), label_of(label), importance, credit, tuple(links))
-            page = Page(text, source, start, stop, *told)
-            sound = sound and (blob_hash(text), page.address) == (blob, address)
-        except (AttributeError, TypeError, ValueError):
-            return f"page {number} cannot be read"
-        return page if sound else f"page {number} is not what was stored"
+        text, seal, *stored = row
+        number, _, blob, source, start, stop, time_s, label, *rest, links = stored
+        if seal != seal_of(*stored) or type(text) is not str or blob_hash(text) != blob:
+            return f"page {number} is not what was stored"
+        told = (time_s, label_of(label), *rest, tuple(json.loads(links)))
+        return Page(text, source, start, stop, *told)
 
     def _damaged(self, what: str) -> StorageFailed:
         return StorageFailed(
@@ -226,7 +225,16 @@ class Reading:
         with self._thread, self._typed():
             return self._db.execute(sql, values).fetchall()
 
+    def _compare(self) -> None:
+        """Compare all pages with their seals, once (rule 3). Raises StorageFailed."""
+        if not self._compared and (
+            odd := self._all(f"SELECT id FROM page WHERE seal IS NOT seal_of({SEALED}) LIMIT 1")
+        ):
+            raise self._damaged(f"page {odd[0][0]} is not what was stored")
+        self._compared = True
+
     def _column(self, sql: str, values: Sequence[Any]) -> list[int]:
+        self._compare()
         return [row[0] for row in self._all(sql, values)]
 
     @contextmanager
