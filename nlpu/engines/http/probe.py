@@ -32,10 +32,8 @@ from nlpu.printing import some
 from nlpu.tokens import tokenizer_in
 
 Ask = Callable[..., Awaitable[tuple[int, bytes, Any]]]
-
 ASSUMED_WINDOW = 8192
 PROBE = "Zoë's 12 naïve cats:\n\n\tπ ≈ 3.14159 — «déjà vu» 日本語 <b>!?</b>"
-
 _NO_IDS = "Prompts are chat messages: markers are broken up, and token counts are estimates."
 _NO_MARKERS = "Its special tokens are not known: in operands only the usual ones are broken up."
 
@@ -152,18 +150,16 @@ def choose(where: str, entries: list[dict[str, Any]], model: str | None) -> dict
     names = sorted(e["id"] for e in entries)
     if not names:
         raise UnknownProcessor(f"{where} serves no model. Load one there.")
+    if model is None and len(names) > 1:
+        raise UnknownProcessor(f"{where} serves several models: {some(names, 20)}. Name one.")
     if model is None:
-        if len(entries) > 1:
-            raise UnknownProcessor(
-                f"{where} serves several models: {some(names, 20)}. Name one of them."
-            )
         return entries[0]
     for same in (model, f"models/{model}", f"{model}:latest"):  # as Google and Ollama list them
         for entry in entries:
             if entry["id"] == same:
                 return entry
-    if len(names) > 20:  # routers serve hundreds: the nearest first
-        names = list(dict.fromkeys(get_close_matches(model, names[:2000], cutoff=0.5) + names))
+    near = get_close_matches(model, names[:2000], cutoff=0.5)  # first: routers serve hundreds
+    names = list(dict.fromkeys(near + names))
     raise UnknownProcessor(f"{where} does not serve {model!r}. It serves: {some(names, 20)}.")
 
 
