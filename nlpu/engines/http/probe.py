@@ -158,8 +158,7 @@ def choose(where: str, entries: list[dict[str, Any]], model: str | None) -> dict
         for entry in entries:
             if entry["id"] == same:
                 return entry
-    near = get_close_matches(model, names[:2000], cutoff=0.5)  # first: routers serve hundreds
-    names = list(dict.fromkeys(near + names))
+    names = list(dict.fromkeys([*get_close_matches(model, names[:2000], cutoff=0.5), *names]))
     raise UnknownProcessor(f"{where} does not serve {model!r}. It serves: {some(names, 20)}.")
 
 
