@@ -160,6 +160,12 @@ def figure(number: float) -> str:
     return f"{number:.3g}" if number < 1000 else f"{number:,.0f}"
 
 
+def some(names: Sequence[str], most: int) -> str:
+    """The first of many names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def counted(number: int, what: str) -> str:
     """How many of what: "1 call", "2 calls"."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -19,9 +19,8 @@ from itertools import pairwise
 import regex
 
 _SPACED = r"[.!?…]"  # end a sentence with a blank behind them alone
-_SHAD = "\u0f0d-\u0f11\u0f14"  # Tibetan's, which Unicode has for borders of lines alone
-_OWN = (  # end one whatever is behind them
-    rf"(?:[[\p{{Sentence_Break=STerm}}--[!?]]｡{_SHAD}]|．(?!\p{{N}}))"
+_OWN = (  # end one whatever is behind them; so do Tibetan's, which Unicode has for lines alone
+    r"(?:[[\p{Sentence_Break=STerm}--[!?]]｡\u0f0d-\u0f11\u0f14]|．(?!\p{N}))"
 )
 _WIDE = r"[\p{Han}\p{Hiragana}\p{Katakana}ー]"  # scripts that set no blanks
 _CLOSE = r"[\"'”’»*_`\p{Pe}\p{Pf}]"  # marks of Markdown among them

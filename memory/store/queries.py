@@ -41,6 +41,7 @@ class Reading:
     path: Any  # where it is, as it is told
     _db: Any
     _thread: threading.RLock
+    _pages = PAGES
     _no_links, _each_link = "'[]'", "json_each(made.links) AS link"
     _bytes = "length(CAST(text AS BLOB))"
 
@@ -91,7 +92,7 @@ class Reading:
         for start in range(0, len(wanted), _AT_ONCE):
             part = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            for row in self._all(f"{PAGES} WHERE id IN ({marks})", part):
+            for row in self._all(f"{self._pages} WHERE id IN ({marks})", part):
                 found[row[0]] = self._page(row)
         return {number: found[number] for number in wanted if number in found}
 
@@ -174,6 +175,7 @@ class Reading:
 
     def matching(self, words: Sequence[str], most: int, among: Among = "all") -> dict[int, float]:
         """BM25 of the best pages that hold any of the words (stemmed); larger is better."""
+        self._compare()
         phrases = [phrase for word in words for phrase in script.asked(word)]
         rare = [phrase for phrase in phrases if self._is_rare(phrase)] or phrases
         if not rare:
@@ -232,7 +234,11 @@ class Reading:
             found: list[Any] = self._db.execute(sql, values).fetchall()
             return found
 
+    def _compare(self) -> None:
+        """Look, once, whether each page is what was stored, where rows are no one else's care."""
+
     def _column(self, sql: str, values: Sequence[Any]) -> list[int]:
+        self._compare()
         return [row[0] for row in self._all(sql, values)]
 
     @contextmanager

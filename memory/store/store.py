@@ -11,7 +11,7 @@ Theory of operation
 The word index has no copy of the texts to be held against, so what damages it would only change
 what is found. Its seal is a digest of all its rows, taken when the store is closed, broken by the
 first change, and looked at when it is opened: an index without its seal is made again from the
-pages, of which each has a hash.
+pages, of which each has a seal of its own, and its text a hash.
 
 Rules
 1. ``add`` is one transaction; when it returns, the pages survive the death of the process.
@@ -19,6 +19,8 @@ Rules
 3. One process owns a store (a lock beside the file); a second one is told who.
 4. Safe to use from several threads.
 5. What is made is its owner's alone (``nlpu.private``).
+6. All pages are compared with their seals before the first look-up: one whose time or credit is
+   another could be missing from what is found, where nothing would be read of it.
 """
 
 from __future__ import annotations
@@ -38,16 +40,16 @@ from nlpu.file_lock import Lock
 from nlpu.label import join, label_of, label_text
 from nlpu.memory.store.keeping import Keeping
 from nlpu.memory.store.page import Page, blob_hash
-from nlpu.memory.store.queries import PAGES
 from nlpu.memory.store.words import RULE, TOKENIZER, indexed
 from nlpu.private import make_dir, make_file
+from nlpu.seals import seal_of, seal_rows
 
 _SCHEMA = """
 CREATE TABLE blob (hash BLOB PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE page (
     id INTEGER PRIMARY KEY AUTOINCREMENT, address TEXT NOT NULL UNIQUE, blob BLOB NOT NULL,
     source TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, time_s REAL NOT NULL,
-    label TEXT, importance REAL NOT NULL, credit REAL NOT NULL, links TEXT NOT NULL);
+    label TEXT, importance REAL NOT NULL, credit REAL NOT NULL, links TEXT NOT NULL, seal BLOB);
 CREATE INDEX place ON page (source, start);
 CREATE INDEX time ON page (time_s);
 CREATE INDEX text_of ON page (blob);
@@ -62,12 +64,16 @@ _DROP = (  # "DROP TABLE words" would read what is damaged
     "PRAGMA writable_schema=RESET",
     *(f"DROP TABLE IF EXISTS {table}" for table in _TABLES),
 )
+_SEALED = "id, address, blob, source, start, stop, time_s, label, importance, credit, links"
 _BREAK_SEAL = "DELETE FROM fact WHERE name = 'seal'"
 _MAGIC: Final = 0x4E4C504D  # "NLPM", SQLite's application_id
 
 
 class Disk(Keeping):
     """An open store of pages. ``add`` and the reads speak of pages by number and Page."""
+
+    _pages = f"SELECT {_SEALED}, text, seal FROM page LEFT JOIN blob ON blob.hash = page.blob"
+    _compared = False
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "memory.db"
@@ -151,12 +157,8 @@ class Disk(Keeping):
     def check(self) -> list[str]:
         """What is wrong with it, in words; nothing if it is whole."""
         faults = [str(row[0]) for row in self._all("PRAGMA integrity_check") if row[0] != "ok"]
-        lost = self._all("SELECT count(*) FROM page WHERE blob NOT IN (SELECT hash FROM blob)")[0][
-            0
-        ]
-        if lost:
-            faults.append(f"{lost} pages have lost their text")
-        read = map(self._read, self._all(PAGES))
+        self._compared = True  # who asks is told of each
+        read = map(self._read, self._all(self._pages))
         faults += [page for page in read if isinstance(page, str)]
         if (held := self._indexed()) != self.count():
             faults.append(f"the word index holds {held} of {self.count()} pages")
@@ -168,12 +170,25 @@ class Disk(Keeping):
                 )
         except StorageFailed as error:
             faults.append(f"the word index is damaged: {error}")
-        for name, text in self._all("SELECT hash, text FROM blob"):
-            if blob_hash(text) != name:
-                faults.append(f"a text does not match its hash {name.hex()}")
         return faults
 
     # -- helpers ------------------------------------------------------------------------------
+
+    def _compare(self) -> None:
+        """Compare all pages with their seals, once (rule 6). Raises StorageFailed."""
+        odd = f"SELECT id FROM page WHERE seal IS NOT seal_of({_SEALED}) LIMIT 1"
+        if not self._compared and (found := self._all(odd)):
+            raise self._damaged(f"page {found[0][0]} is not what was stored")
+        self._compared = True
+
+    def _read(self, row: Any) -> Page | str:
+        """The page in a row, or what is wrong with it."""
+        *stored, text, seal = row
+        number, _, blob, source, start, stop, time_s, label, *rest, links = stored
+        if seal != seal_of(*stored) or type(text) is not str or blob_hash(text) != blob:
+            return f"page {number} is not what was stored"
+        told = (time_s, label_of(label), *rest, tuple(json.loads(links)))
+        return Page(text, source, start, stop, *told)
 
     def _add(self, page: Page) -> int:
         db, address = self._db, page.address
@@ -199,7 +214,8 @@ class Disk(Keeping):
             json.dumps(page.links),
         )
         number = (
-            db.execute("INSERT INTO page VALUES (NULL,?,?,?,?,?,?,?,?,?,?)", row).lastrowid or 0
+            db.execute("INSERT INTO page VALUES (NULL,?,?,?,?,?,?,?,?,?,?,NULL)", row).lastrowid
+            or 0
         )
         db.execute(_BREAK_SEAL)
         db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, indexed(page.text)))
@@ -227,6 +243,7 @@ class Disk(Keeping):
         db.execute("PRAGMA secure_delete=ON")  # a text that is forgotten is overwritten
         if empty:
             db.executescript(f"BEGIN;PRAGMA application_id={_MAGIC};{_SCHEMA}COMMIT;")
+        seal_rows(db, "page", _SEALED, may_change="credit, label")
         self._index_words()
 
     def _index_words(self) -> None:

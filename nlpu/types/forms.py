@@ -19,70 +19,28 @@ from collections.abc import Container, Iterator
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import core_schema
 
-from nlpu.types.descriptions import NAMES, names_of
+from nlpu.types.descriptions import NAMES
+from nlpu.types.schemas import DECIMAL, NAMED, Schemas
 
-_DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
-_PART = r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
-_COMPLEX = rf"^-?{_PART}([+-]{_PART}j)?$|^-?{_PART}j$"
-_NO_KEYS = {"tuple", "list", "set", "frozenset", "dict"}  # JSON has texts for keys
 _FORMATS = {"date": "YYYY-MM-DD", "time": "hh:mm:ss", "date-time": "YYYY-MM-DDThh:mm:ss"}
-_NAMED = "nlpu-names"
 _MOST = 64  # references written out
 _MAPS = ("properties", "$defs", "patternProperties")  # names here are the program's
 _CONTENTS = ("enum", "const", "default", "required", "examples", "discriminator")
 
 
-class _Schemas(GenerateJsonSchema):
-    """pydantic's, with what else is to be known of a type, or that it cannot be read.
-
-    The digits of a Decimal as a string, what an Enum's members mean, how a complex number and a
-    truth as a key are written.
-    """
-
-    def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
-        made = super().decimal_schema(schema)
-        for option in made.get("anyOf", ()):
-            if option.get("type") == "string":
-                option.setdefault("pattern", _DECIMAL)
-        return made
-
-    def complex_schema(self, schema: core_schema.ComplexSchema) -> dict[str, Any]:
-        return {**super().complex_schema(schema), "pattern": _COMPLEX}
-
-    def dict_schema(self, schema: core_schema.DictSchema) -> dict[str, Any]:
-        made, keys = super().dict_schema(schema), schema.get("keys_schema", {}).get("type")
-        if keys in _NO_KEYS:
-            raise PydanticInvalidForJsonSchema(f"a {keys} cannot be a key in JSON; use text")
-        return {**made, "propertyNames": {"enum": ["true", "false"]}} if keys == "bool" else made
-
-    def generator_schema(self, schema: core_schema.GeneratorSchema) -> dict[str, Any]:
-        raise PydanticInvalidForJsonSchema(
-            "what can be read only once is empty for whoever reads it next; use list"
-        )
-
-    def enum_schema(self, schema: core_schema.EnumSchema) -> dict[str, Any]:
-        made = super().enum_schema(schema)
-        if said := names_of(schema["members"]):
-            made[_NAMED] = said  # pydantic writes the docstring over a description from here
-        return made
-
-
 def schema_for(adapter: TypeAdapter[Any]) -> Any:
     """Make the schema of what a type reads. Raises what pydantic does where there is none."""
-    schema = adapter.json_schema(schema_generator=_Schemas)
+    schema = adapter.json_schema(schema_generator=Schemas)
     for part in parts_of(schema):
-        if said := part.pop(_NAMED, ""):
+        if said := part.pop(NAMED, ""):
             part["description"] = _with(str(part.get("description", "")), said)
     return tidy(schema)
 
 
 def is_decimal(part: Any) -> bool:
     """Tell whether a schema is that of a Decimal."""
-    return any(option.get("pattern") == _DECIMAL for option in part.get("anyOf", ()))
+    return any(option.get("pattern") == DECIMAL for option in part.get("anyOf", ()))
 
 
 def tidy(schema: Any) -> Any:
@@ -251,7 +209,7 @@ _BOUNDS = {
 
 
 def _bounds(schema: Any) -> Iterator[str]:
-    if is_decimal(schema) or schema.get("pattern") == _DECIMAL:
+    if is_decimal(schema) or schema.get("pattern") == DECIMAL:
         return
     for word, said in _BOUNDS.items():
         plain = len(str(schema.get(word))) <= _PLAIN_BOUND  # a long pattern tells nobody anything

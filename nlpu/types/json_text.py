@@ -43,35 +43,27 @@ def normal(text: str, exact: bool = False) -> str:
     Raises ValueError where it is no JSON, or gives a key two values.
     """
     json.loads(
-        text, parse_float=_finite, parse_int=str, parse_constant=_none, object_pairs_hook=_agreed
+        text, parse_float=_finite, parse_int=str, parse_constant=_none, object_pairs_hook=once
     )
     tidy = _exactly if exact else _plainly
     return "".join(tidy(token) for token in _TOKEN.findall(text))
 
 
 class Twice(ValueError):
-    """A JSON object has a key twice: the last would be taken in silence."""
-
-
-def _agreed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a text that a model wrote, which may repeat itself. Raises Twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs) and any(found[name] != value for name, value in pairs):
-        return once(pairs)
-    return found
+    """A JSON object has a key with two values: the last would be taken in silence."""
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a text that a person wrote, for ``object_pairs_hook``. Raises Twice."""
+    """An object of a text, for ``object_pairs_hook``. Raises Twice for a key with two values."""
     found = dict(pairs)
-    if len(found) < len(pairs):
+    if len(found) < len(pairs) and any(found[name] != value for name, value in pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise Twice(f"the key {twice!r} is given twice")
     return found
 
 
 def check_once(text: str) -> None:
-    """Raise Twice for a text with an object that has a key twice."""
+    """Raise Twice for a text with an object that has a key with two values."""
     with suppress(JSONDecodeError, RecursionError):
         json.loads(text, object_pairs_hook=once)
 

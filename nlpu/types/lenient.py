@@ -21,7 +21,6 @@ _BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.MU
 _LINE = re.compile(r"(`{3,})(?:[A-Za-z0-9_+-]*\s)?(.*?)\1", re.DOTALL)
 _AROUND = ("**", "__", "*", "_", "`", '"', "'")
 _MOST_MARKS = 256  # in a text that is looked at for a fence
-_TRUTHS = {"true": "yes", "false": "no"}
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+")
 
 
@@ -47,11 +46,9 @@ def readings(kind: str, text: str, choices: Sequence[str] = ()) -> Iterator[str]
     if kind == "json" and text[:1] in "[{":
         return
     bare = _bare(text if inside is None else inside)
-    yield bare
+    yield {"true": "yes", "false": "no"}.get(bare.lower(), bare) if kind == "bool" else bare
     if kind == "int" and (whole := _WHOLE.fullmatch(bare)) is not None:
         yield whole[1]
-    if kind == "bool" and bare.lower() in _TRUTHS:
-        yield _TRUTHS[bare.lower()]
     same = [choice for choice in choices if choice.casefold() == bare.casefold()]
     if len(same) == 1:
         yield same[0]

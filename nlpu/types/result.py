@@ -57,7 +57,6 @@ _TEXT_BOUNDS = {
     "maxLength": "at most {} characters",
     "pattern": "of the pattern {}",
 }
-_ENCODED = ("base64", "base64url")  # texts that stand for others: no free text
 _SAYS = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties")
 
 Made = TypeVar("Made")
@@ -275,7 +274,7 @@ def result_type(annotation: Any) -> ResultType:
         inner = _bare(annotation)
         if not _binds(annotation):
             return saying(result_type(inner), described(annotation))
-        if inner is str and _schema(annotation).get("format") not in _ENCODED:
+        if inner is str and _schema(annotation).get("format") not in ("base64", "base64url"):
             return saying(_bound_text(annotation), described(annotation))
         return saying(_json(annotation), described(annotation, fields=False))
     if annotation is str:

@@ -42,7 +42,8 @@ from nlpu.errors import (
     root_of,
 )
 from nlpu.runtime.fleet.former import Former, taken_up
-from nlpu.runtime.fleet.items import Item, Items, Kept
+from nlpu.runtime.fleet.item import Item
+from nlpu.runtime.fleet.items import Items, Kept
 from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan, in_turn
 from nlpu.runtime.fleet.share import NO_CALLS, Common, less, total

@@ -1,4 +1,4 @@
-"""What became of each input of a batch: an item, and the file that keeps them.
+"""The file that keeps what became of each input of a batch.
 
 Theory of operation
 -------------------
@@ -13,9 +13,6 @@ Rules
 2. One process has the file.
 3. Each row has a seal, a digest of all that is in it, and all are compared when the file is opened:
    a flipped bit would be a result of another input, or a paid answer that is asked for again.
-4. A line depends on the input and on the answers alone, not on when it was made: a batch that was
-   killed gives the same lines.
-5. A program that reads what came of an input, in whatever form, has seen it.
 """
 
 from __future__ import annotations
@@ -23,30 +20,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from nlpu.errors import (
-    HostError,
-    JournalDamaged,
-    ModelError,
-    NlpuError,
-    ProgramError,
-    StorageFailed,
-    root_of,
-)
+from nlpu.errors import HostError, JournalDamaged, ModelError, NlpuError, StorageFailed, root_of
 from nlpu.file_lock import Lock
-from nlpu.label import UNTRUSTED, Label, label_of, label_text
+from nlpu.label import Label, label_of, label_text
 from nlpu.printing import one_line
 from nlpu.private import make_dir, make_file
-from nlpu.runtime.fleet.share import NOTHING, Took
+from nlpu.runtime.fleet.item import Ended
+from nlpu.runtime.fleet.share import Took
 from nlpu.runtime.scheduler.budget import Amount
-from nlpu.types.json_text import compact
-from nlpu.value import see
+from nlpu.seals import seal_rows
 
-Ended = Literal["done", "failed", "needs_person"]
 SUFFIX = ".items"
 UNKEPT = "result"  # whose fault it is where a run is done, and its result cannot be kept
 _TABLES = """
@@ -57,71 +44,6 @@ CREATE TABLE IF NOT EXISTS item (
     UNIQUE (name, nth));
 """
 _COLUMNS = {"fact": "name, content", "item": "name, nth, run, status, side, body, label, took"}
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """The outcome of one input.
-
-    Attributes:
-        index: Which input it is, from 0 on.
-        id: What the input calls itself: its ``id``, or its file's name in a folder.
-        status: ``done``, ``failed`` or ``needs_person``.
-        run: The name of its run, to look at: ``nlpu show RUN``.
-        cost: What its answered calls took, in all its lives.
-        label: Who vouches for its result.
-    """
-
-    index: int
-    id: str
-    status: Ended
-    _error: BaseException | None = field(repr=False)
-    run: str
-    cost: Amount = NOTHING
-    label: Label = UNTRUSTED
-    _text: str = field(default="", repr=False)
-    _why: tuple[str, ...] = field(default=(), repr=False)
-    _content: Any = field(default=None, repr=False)
-
-    @property
-    def result(self) -> Any:
-        """The program's result; raises the error if it has none."""
-        if self.error is not None:
-            raise self.error
-        return self._content
-
-    @property
-    def error(self) -> BaseException | None:
-        """Why it has no result."""
-        see(self.label)
-        return self._error
-
-    @property
-    def why(self) -> tuple[str, ...]:
-        """The kind and the message of its error; empty if it has a result."""
-        see(self.label)
-        return self._why
-
-    @property
-    def text(self) -> str:
-        """Its result as JSON; "" if it has none."""
-        see(self.label)
-        return self._text
-
-    def line(self) -> str:
-        """Write it as one line of JSON (rule 4). Raises ProgramError for a result that has none."""
-        if self.text.endswith(" "):
-            raise ProgramError(f"the result of input {self.index + 1} has no JSON form")
-        cost = {name: round(each, 9) for name, each in self.cost._asdict().items()}
-        error = dict(zip(("type", "message"), self.why, strict=False)) or None
-        text = self.text or "null"
-        if "NaN" in text or "Infinity" in text:  # which JSON has not
-            text = compact(json.loads(text, parse_constant=str))
-        named = f'"id":{compact(self.id)},' if self.id else ""
-        return (
-            f'{{"index":{self.index},{named}"status":"{self.status}","result":{text}'
-            f',"error":{compact(error)},"run":{compact(self.run)},"cost":{compact(cost)}}}'
-        )
 
 
 def side_of(error: BaseException) -> str:
@@ -164,9 +86,8 @@ class Items:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_TABLES)
-            self._db.create_function("seal_of", -1, seal_of, deterministic=True)
             self._compare()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as error:  # the last by its schema
             self.close()
             raise self._typed(error) from error
         except JournalDamaged:
@@ -179,13 +100,10 @@ class Items:
         if told != "ok":
             raise self._damaged(one_line(told))
         for table, columns in _COLUMNS.items():
-            if "seal" not in (each[1] for each in self._db.execute(f"PRAGMA table_info({table})")):
-                self._db.execute(f"ALTER TABLE {table} ADD COLUMN seal TEXT")  # of an older version
-                self._db.execute(f"UPDATE {table} SET seal = seal_of({columns})")
-                self._db.commit()
-            for *row, seal in self._db.execute(f"SELECT {columns}, seal FROM {table}"):
-                if seal != seal_of(*row):
-                    raise self._damaged(f"a row of {table}s is not as it was written")
+            seal_rows(self._db, table, columns)
+            odd = f"SELECT 1 FROM {table} WHERE seal IS NOT seal_of({columns}) LIMIT 1"
+            if self._db.execute(odd).fetchall():
+                raise self._damaged(f"a row of {table}s is not as it was written")
 
     def _damaged(self, why: object) -> JournalDamaged:
         return JournalDamaged(
@@ -194,9 +112,9 @@ class Items:
         )
 
     def _typed(self, error: Exception) -> NlpuError:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        if isinstance(error, sqlite3.DatabaseError) and (
-            code == sqlite3.SQLITE_ERROR or not isinstance(error, sqlite3.OperationalError)
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # of no disk, lock or file
+        if code == sqlite3.SQLITE_ERROR or not isinstance(
+            error, sqlite3.OperationalError | OSError
         ):
             return self._damaged(error)
         return StorageFailed(
@@ -232,9 +150,9 @@ class Items:
             self._put("item", *row)
 
     def _put(self, table: str, *row: Any) -> None:
-        places = ",".join("?" * (len(row) + 1))
-        query = f"INSERT OR REPLACE INTO {table} ({_COLUMNS[table]}, seal) VALUES ({places})"
-        self._run(query, (*row, seal_of(*row)))
+        places = ",".join("?" * len(row))
+        query = f"INSERT OR REPLACE INTO {table} ({_COLUMNS[table]}) VALUES ({places})"
+        self._run(query, row)
 
     def forget(self, name: str, nth: int) -> None:
         """Make last that one's run goes on: from now on its journal alone knows what it took."""
@@ -276,11 +194,6 @@ class Items:
             self._db.close()
         if self._lock is not None:
             self._lock.release()
-
-
-def seal_of(*row: Any) -> str:
-    """A digest of all that is in a row."""
-    return blake2b(repr(row).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _took(text: str) -> Took:

@@ -28,7 +28,8 @@ from nlpu.errors import ProgramError, described, failure_of
 from nlpu.label import UNTRUSTED
 from nlpu.printing import cut
 from nlpu.runtime.fleet.former import Unfinished
-from nlpu.runtime.fleet.items import UNKEPT, Item, Kept, side_of
+from nlpu.runtime.fleet.item import Item
+from nlpu.runtime.fleet.items import UNKEPT, Kept, side_of
 from nlpu.runtime.fleet.plan import Begun
 from nlpu.runtime.fleet.share import Share, summed
 from nlpu.runtime.handle import Run, state_of

@@ -12,7 +12,7 @@ from nlpu.runtime.fleet.share import NO_CALLS, NOTHING, Took
 from nlpu.runtime.scheduler.budget import UNLIMITED, Amount, Budget
 
 if TYPE_CHECKING:
-    from nlpu.runtime.fleet.items import Item
+    from nlpu.runtime.fleet.item import Item
 
 
 class Entry(NamedTuple):

@@ -238,6 +238,7 @@ def test_labels_are_on_the_disk(tmp_path: File) -> None:
         (tmp_path / "copy").mkdir()
         with sqlite3.connect(tmp_path / "copy" / "memory.db") as copy:
             sqlite3.connect(tmp_path / "memory.db").backup(copy)
+    copy.execute("ALTER TABLE page DROP COLUMN seal")  # as an earlier version had it
     copy.execute("UPDATE page SET label = NULL WHERE id % 2")
     copy.execute("UPDATE page SET label = 'USER' WHERE id % 3 = 0")
     copy.commit()

@@ -81,9 +81,9 @@ _UNWANTED = re.compile(
 )
 _OUT_OF_RANGE = re.compile(r"between|range|less than|greater than|at (?:most|least)|<=|>=", re.I)
 _NO_SYSTEM = re.compile(  # many templates have no such turn
-    r"(?:system|developer) (?:role|message|prompt|instruction)s? (?:is |are )?not (?:supported|enabled"
-    r"|allowed)|not support (?:a |the )?['\"]?system|only user(?:,| and) assistant roles"
-    r"|roles must alternate user/assistant",
+    r"(?:system|developer) (?:role|message|prompt|instruction)s? (?:is |are )?not"
+    r" (?:supported|enabled|allowed)|not support (?:a |the )?['\"]?system"
+    r"|only user(?:,| and) assistant roles|roles must alternate user/assistant",
     re.IGNORECASE,
 )
 _NO_FORMAT = re.compile(

@@ -151,7 +151,7 @@ def _prompt(dialect: Dialect, request: Request) -> bytes:
 
 
 def _of_users(turns: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The turns with the system's at the start of the first user's, as frames without it have it."""
+    """The turns with the system's at the start of the first user's, as frames without it do."""
     if not turns or turns[0]["role"] != "system":
         return turns
     told, rest = turns[0]["content"], turns[1:]

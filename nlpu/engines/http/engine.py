@@ -22,7 +22,8 @@ Rules
 5. Per call: one dict entry, one body, one parse. Nothing else is on this path, but for draws.
 6. A tokenizer is used only if it gives the server's own ids for a probe, where the server can say.
 7. A parameter that a server (not vLLM) refuses by name is left out, in this attempt and all later
-   ones; it is asked once for each such parameter. Only what we can do without is left out.
+   ones; it is asked once for each such parameter. Only what we can do without is left out. Where
+   any server lets no system speak, its text is the first user's.
 8. No body is read without a cap (``body``).
 9. Equal draws of one moment are one request (``together``), until a server does not take ``n``.
 10. What only some servers take is sent where this one says that it does (``offers``), or where it

@@ -28,15 +28,12 @@ from yarl import URL
 from nlpu.engines.http import complaints, errors
 from nlpu.engines.http.body import MOST_LIST, encodable, parsed
 from nlpu.errors import MissingPart, NotAModelServer, Unauthorized, UnknownProcessor, Usage
+from nlpu.printing import some
 from nlpu.tokens import tokenizer_in
 
 Ask = Callable[..., Awaitable[tuple[int, bytes, Any]]]
-
 ASSUMED_WINDOW = 8192
-_MOST_NAMES = 20  # of models, in an error
-_COMPARED = 2000  # of them, with the one that was meant
 PROBE = "Zoë's 12 naïve cats:\n\n\tπ ≈ 3.14159 — «déjà vu» 日本語 <b>!?</b>"
-
 _NO_IDS = "Prompts are chat messages: markers are broken up, and token counts are estimates."
 _NO_MARKERS = "Its special tokens are not known: in operands only the usual ones are broken up."
 
@@ -129,10 +126,9 @@ async def _listed(where: str, path: str, ask: Ask, secret: str | None) -> list[d
         listed = value if isinstance(value, list) else value["data"]
         entries = [e for e in listed or () if _name(e.get("id"))]
     except (ValueError, KeyError, TypeError, AttributeError):
-        if errors.is_packed(body):
+        if errors.is_packed(body) or errors.is_html(body):
             raise errors.no_answer(where, body, secret) from None
-        saw = "a web page" if errors.is_html(body) else "no list of models"
-        raise errors.not_a_server(where, saw) from None
+        raise errors.not_a_server(where, "no list of models") from None
     lengths = {e["id"]: e.get("max_model_len") for e in entries}
     return [{**e, "_base_len": lengths.get(_name(e.get("parent")))} for e in entries]
 
@@ -151,29 +147,19 @@ def _size(value: Any) -> int | None:
 
 def choose(where: str, entries: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
     """The entry of the model asked for, or of the only one."""
-    if not entries:
+    names = sorted(e["id"] for e in entries)
+    if not names:
         raise UnknownProcessor(f"{where} serves no model. Load one there.")
+    if model is None and len(names) > 1:
+        raise UnknownProcessor(f"{where} serves several models: {some(names, 20)}. Name one.")
     if model is None:
-        if len(entries) > 1:
-            names = _some(entries, "")
-            raise UnknownProcessor(f"{where} serves several models: {names}. Name one of them.")
         return entries[0]
     for same in (model, f"models/{model}", f"{model}:latest"):  # as Google and Ollama list them
         for entry in entries:
             if entry["id"] == same:
                 return entry
-    names = _some(entries, model)
-    raise UnknownProcessor(f"{where} does not serve {model!r}. It serves: {names}.")
-
-
-def _some(entries: list[dict[str, Any]], near: str) -> str:
-    """Some models, those first that are called nearly so: routers serve hundreds."""
-    names = sorted(e["id"] for e in entries)
-    if len(names) > _MOST_NAMES:
-        close = get_close_matches(near, names[:_COMPARED], _MOST_NAMES, 0.5)
-        names = [*close, *(name for name in names if name not in close)]
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+    names = list(dict.fromkeys([*get_close_matches(model, names[:2000], cutoff=0.5), *names]))
+    raise UnknownProcessor(f"{where} does not serve {model!r}. It serves: {some(names, 20)}.")
 
 
 async def _version(ask: Ask) -> str | None:

@@ -14,11 +14,12 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from nlpu.engines.models.files import is_split, lacking, refuse_split
 from nlpu.errors import MissingPart, Usage
+from nlpu.printing import some
 
 MAIN = "main"
 _PART = r"\w[\w.-]*"
@@ -95,7 +96,7 @@ def _only(name: HubName, ggufs: list[str]) -> str:
         refuse_split(models[0])
     raise Usage(
         f"{name.repo} has several GGUF files and not one *q4_k_m.gguf: name one as "
-        f"{name.repo}:FILE, where FILE is {_list(models or ggufs)}"
+        f"{name.repo}:FILE, where FILE is {some(models or ggufs, _SHOWN)}"
     )
 
 
@@ -120,10 +121,4 @@ def _folder(name: HubName, files: Collection[str]) -> tuple[str, ...]:
 
 
 def _there_are(ggufs: list[str]) -> str:
-    return f"it has {_list(ggufs)}" if ggufs else "it has none at all"
-
-
-def _list(names: Iterable[str]) -> str:
-    shown = list(names)
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
+    return f"it has {some(ggufs, _SHOWN)}" if ggufs else "it has none at all"

@@ -31,7 +31,7 @@ from nlpu.errors import (
     failure_of,
 )
 from nlpu.printing import counted
-from nlpu.runtime.fleet.items import Item
+from nlpu.runtime.fleet.item import Item
 from nlpu.runtime.fleet.neighbours import neighbours_of
 from nlpu.runtime.fleet.outcomes import known
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan, in_turn

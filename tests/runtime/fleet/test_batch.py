@@ -36,7 +36,7 @@ from nlpu.label import USER
 from nlpu.runtime.computer import Computer
 from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.fleet.batch import Batch
-from nlpu.runtime.fleet.items import Item
+from nlpu.runtime.fleet.item import Item
 from nlpu.runtime.fleet.plan import Entry, Plan
 from nlpu.testing.scripted import Say, Scripted, Seen
 

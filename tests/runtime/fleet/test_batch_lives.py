@@ -29,7 +29,8 @@ from nlpu import (
 )
 from nlpu.label import UNTRUSTED, USER
 from nlpu.runtime.computer import Computer
-from nlpu.runtime.fleet.items import Item, Items
+from nlpu.runtime.fleet.item import Item
+from nlpu.runtime.fleet.items import Items
 from nlpu.runtime.fleet.plan import Entry, Plan
 from nlpu.runtime.fleet.share import NO_CALLS
 from nlpu.testing.scripted import Scripted, Seen

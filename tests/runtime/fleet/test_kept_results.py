@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from nlpu import FakeClock, ProgramError, Value
 from nlpu.runtime.computer import Computer
-from nlpu.runtime.fleet.items import Item
+from nlpu.runtime.fleet.item import Item
 from nlpu.testing.scripted import Scripted
 
 

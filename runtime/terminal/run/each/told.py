@@ -12,7 +12,7 @@ from nlpu.runtime.terminal.output import said, say, say_error, write_json
 from nlpu.runtime.terminal.run.each.shown import cost_of
 
 if TYPE_CHECKING:
-    from nlpu.runtime.fleet.items import Item
+    from nlpu.runtime.fleet.item import Item
     from nlpu.runtime.fleet.plan import Counts, Steps
 
 _MOST_TOLD = 10  # failures that are listed

@@ -1,0 +1,55 @@
+"""pydantic's schemas of types, and what we have to know of types beside that.
+
+Rules
+1. What no later life could read as the first did has no schema: ``PydanticInvalidForJsonSchema``.
+2. A part that says more of a type than pydantic does never narrows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
+from nlpu.types.descriptions import names_of
+
+DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+NAMED = "nlpu-names"
+_COMPLEX = "^-?N([+-]Nj)?$|^-?Nj$".replace("N", r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+class Schemas(GenerateJsonSchema):
+    """pydantic's, with what else is to be known of a type, or that it cannot be read.
+
+    The digits of a Decimal as a string, what an Enum's members mean, how a complex number and a
+    truth as a key are written.
+    """
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> dict[str, Any]:
+        made = super().decimal_schema(schema)
+        for option in made.get("anyOf", ()):
+            if option.get("type") == "string":
+                option.setdefault("pattern", DECIMAL)
+        return made
+
+    def complex_schema(self, schema: core_schema.ComplexSchema) -> dict[str, Any]:
+        return {**super().complex_schema(schema), "pattern": _COMPLEX}
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> dict[str, Any]:
+        made, keys = super().dict_schema(schema), schema.get("keys_schema", {}).get("type")
+        if keys in ("tuple", "list", "set", "frozenset", "dict"):
+            raise PydanticInvalidForJsonSchema(f"a {keys} cannot be a key in JSON; use text")
+        return {**made, "propertyNames": {"enum": ["true", "false"]}} if keys == "bool" else made
+
+    def generator_schema(self, schema: core_schema.GeneratorSchema) -> dict[str, Any]:
+        raise PydanticInvalidForJsonSchema(
+            "what can be read only once is empty for whoever reads it next; use list"
+        )
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> dict[str, Any]:
+        made = super().enum_schema(schema)
+        if said := names_of(schema["members"]):
+            made[NAMED] = said  # pydantic writes the docstring over a description from here
+        return made
