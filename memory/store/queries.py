@@ -41,8 +41,11 @@ class Reading:
     path: Any  # where it is, as it is told
     _db: Any
     _thread: threading.RLock
-    _no_links, _each_link = "'[]'", "json_each(made.links) AS link"
-    _bytes = "length(CAST(text AS BLOB))"
+    _no_links, _each_link, _bytes = (
+        "'[]'",
+        "json_each(made.links) AS link",
+        "length(CAST(text AS BLOB))",
+    )
 
     def fact(self, name: str, default: Any = None) -> Any:
         """A value kept with ``set_fact``, of the default's kind, if one is given."""

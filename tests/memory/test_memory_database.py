@@ -22,7 +22,7 @@ from nlpu.label import USER
 from nlpu.memory.controller import Memory
 from nlpu.memory.ingest import ingest
 from nlpu.memory.store.page import Page
-from nlpu.memory.store.places import MemoryDatabase, beside, place_of
+from nlpu.memory.store.postgres.names import MemoryDatabase, beside, place_of
 from nlpu.memory.store.queries import words_of
 
 pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")

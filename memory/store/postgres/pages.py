@@ -28,13 +28,12 @@ from typing import Any, Final
 
 from nlpu.label import join, label_of, label_text
 from nlpu.memory.store import words as script
-from nlpu.memory.store.keeping import Keeping
 from nlpu.memory.store.page import Among, Page, blob_hash
-from nlpu.memory.store.places import MemoryDatabase
 from nlpu.memory.store.postgres import statements as asked
 from nlpu.memory.store.postgres.link import Link
-from nlpu.memory.store.queries import AMONG, COMMON_PAGES, PAGES
-from nlpu.memory.store.stems import Stems
+from nlpu.memory.store.postgres.names import MemoryDatabase
+from nlpu.memory.store.postgres.stems import Stems
+from nlpu.memory.store.queries import AMONG, COMMON_PAGES, PAGES, Reading
 from nlpu.memory.store.words import RULE
 from nlpu.postgres.connection import Connection
 
@@ -42,7 +41,7 @@ _AT_ONCE: Final = 500  # pages
 _LAST: Final = "\U0010ffff"  # behind every word that begins as asked
 
 
-class PostgresPages(Keeping):
+class PostgresPages(Reading):
     """An open store of pages. Raises Usage, StorageFailed."""
 
     _no_links, _each_link = "'{}'", "unnest(made.links) AS link (value)"
