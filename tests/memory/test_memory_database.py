@@ -258,6 +258,22 @@ def test_vectors_of_a_page_forgotten_meanwhile_are_not_kept(url: str) -> None:
         assert store.check() == [] and store.levels.index.vectors.numbers() == {7}
 
 
+def test_what_another_has_embedded_meanwhile_is_left_out(url: str) -> None:
+    class Slow(Bag):
+        """While it embeds its first pages, another process follows."""
+
+        def embed(self, texts: Any) -> Any:
+            if not self.embedded:
+                assert other.levels.index.follow() == 600
+            return super().embed(texts)
+
+    slow = Slow()
+    with memory(url) as other, memory(url, embedder=slow) as store:
+        store.write_pages(Page(f"page {number}", str(number)) for number in range(600))
+        assert store.levels.index.follow() == len(slow.embedded) < 257
+        assert store.levels.index.vectors.count() == 600 and store.check() == []
+
+
 def test_another_embedder_and_its_anchors_are_taken_over(url: str) -> None:
     """By who asked for none: a change elsewhere is a change here, and no vectors are mixed."""
     with Memory(url, embedder="static") as one:
@@ -274,6 +290,54 @@ def test_another_embedder_and_its_anchors_are_taken_over(url: str) -> None:
             assert one.levels.disk.listed("anchors") != first
             count = "SELECT count(DISTINCT name) FROM embedding"
             assert one.levels.disk._all(count) == [(1,)] and one.check() == other.check() == []
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from memory_kit import Bag, memory
+from nlpu.memory.ingest import ingest
+
+def die(done, most):
+    if {when!r} == "between files" and done == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Mortal(Bag):
+    def embed(self, texts):
+        if {when!r} == "while it embeds" and len(texts) > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().embed(texts)
+
+with memory({url!r}, embedder=Mortal()) as store:
+    if {when!r} == "in a transaction":
+        write = store.levels.disk.link.write
+        def cut(job, **options):
+            write(lambda db: (job(db), os.kill(os.getpid(), signal.SIGKILL)), **options)
+        store.levels.disk.link.write = cut
+    ingest(store, sorted(Path("texts").iterdir()), progress=die)
+    store.levels.index.follow()
+"""
+
+
+@pytest.mark.parametrize("when", ["between files", "in a transaction", "while it embeds"])
+def test_an_ingest_that_was_killed_goes_on(url: str, tmp_path: Path, when: str) -> None:
+    """Nothing is lost and nothing there twice: as if it had not been killed."""
+    (tmp_path / "texts").mkdir()
+    for number in range(6):
+        (tmp_path / "texts" / f"{number}.txt").write_text(f"Sentence of {number}. " * 300)
+    code = DYING.format(tests=str(ROOT / "tests"), url=url, when=when)
+    assert process(tmp_path, code).returncode == -9
+    files = sorted((tmp_path / "texts").iterdir())
+    with memory(url) as store, memory(f"{url}#whole") as whole:
+        began = store.levels.disk.count()
+        assert began == {"between files": 30, "in a transaction": 0, "while it embeds": 60}[when]
+        assert store.check() == []
+        assert [taken.skipped for taken in (ingest(store, files), ingest(whole, files))] == [[], []]
+        every = [s.levels.pages(s.levels.disk.numbers()) for s in (store, whole)]
+        assert [*every[0].values()] == [*every[1].values()]
+        assert store.levels.index.follow() == len(every[0]) == 60 and store.check() == []
+        assert ingest(store, files).unchanged == 6
 
 
 # -- servers and connections ----------------------------------------------------------------------
