@@ -204,29 +204,26 @@ def test_many_find_an_empty_database_at_once(url: str) -> None:
 
 
 def test_one_file_taken_in_by_two_at_once_is_there_once(url: str, tmp_path: Path) -> None:
-    """With other content in each, whichever was last is all there, and known to be unchanged."""
+    """One of its contents, whole, and known to be unchanged: not the rest of both."""
     name = tmp_path / "book.txt"
     contents = [f"Edition {n}. " * 60 + f"The end of {n}." for n in range(2)]
-    gate = Barrier(2)
 
-    def live(number: int) -> int:
-        with memory(url) as store:
-            done = 0
-            for _ in range(12):
-                gate.wait(PATIENCE_S)
-                part = tmp_path / f"{number}.part"
-                part.write_text(contents[number])
-                part.replace(name)
-                done += len(ingest(store, [name]).skipped)
-            return done
+    class Late(Memory):
+        """Between its writing and its forgetting, another process takes the file in."""
 
-    with ThreadPoolExecutor(2) as pool:
-        assert sum(pool.map(live, range(2))) == 0
-    with memory(url) as store:
+        def write_pages(self, pages: Any) -> list[int]:
+            numbers = super().write_pages(pages)
+            if name.read_text() == contents[0]:
+                name.write_text(contents[1])
+                assert ingest(other, [name]).skipped == []
+            return numbers
+
+    with memory(url) as other, Late(url, embedder=Bag()) as store:
+        name.write_text(contents[0])
+        assert ingest(store, [name]).skipped == []
         pages = store.levels.pages(store.levels.disk.numbers(source=str(name)))
-        text = "".join(page.text for page in pages.values())
-        assert text in contents and store.check() == []
-        name.write_text(text)
+        assert "".join(page.text for page in pages.values()) == contents[0]
+        assert store.check() == [] and ingest(other, [name]).unchanged == 0
         assert ingest(store, [name]).unchanged == 1
 
 
