@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from memory_kit import TALK, Bag, memory, talk
 from terminal_fixture import environment
@@ -125,6 +125,8 @@ def test_words_rank_as_in_a_folder(postgres: Any, tmp_path: Path) -> None:
     """Bit for bit: the same stems, the same BM25, and the older page first among equals."""
 
     @settings(max_examples=40)
+    @example(["case snake", "snake case", "snake x case", "a snake_case snake"], ["snake_case"])
+    @example(["小猫", "猫", "我们的小猫只吃", "bees"], ["猫", "bees"])
     @given(texts=TEXTS, question=st.lists(st.sampled_from(WORDS), min_size=1, max_size=5))
     def rank(texts: list[str], question: list[str]) -> None:
         for store in stores:
