@@ -124,7 +124,11 @@ def set_store(
 def _check_secret(store: object) -> None:
     from nlpu.memory.store.postgres.names import place_of  # here: few programs are given one
 
-    if isinstance(store, str) and "://" in store and getattr(place_of(store), "has_password", 0):
+    if (
+        isinstance(store, str)
+        and "://" in store
+        and getattr(place_of(store), "has_password", False)
+    ):
         raise Usage(
             "the password in store= would be written into the run's journal: leave it out of the "
             "URL; it belongs in PGPASSWORD or ~/.pgpass"
