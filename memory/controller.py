@@ -41,7 +41,7 @@ from nlpu.memory.firmware import Base, Found, OpFree, Policy, open_firmware
 from nlpu.memory.store.embedders import Embedder
 from nlpu.memory.store.levels import Levels, rough_tokens
 from nlpu.memory.store.page import TIMES_S, WINDOW, Among, Page, digest
-from nlpu.memory.store.places import MemoryDatabase, place_of
+from nlpu.memory.store.postgres.names import MemoryDatabase, place_of
 from nlpu.memory.window.entries import Count
 from nlpu.memory.window.room import room_for
 from nlpu.ops.op import Op

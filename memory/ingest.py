@@ -120,27 +120,19 @@ def _take(memory: Memory, path: Path, label: Label, page_tokens: int, taken: Tak
         Page(text[start:stop], source=source, start=start, stop=stop, time_s=time_s, label=label)
         for start, stop in cut(text, page_tokens)
     ]
-    for _ in range(_TRIES if inside() is None else 1):  # a run writes what it has noted
-        numbers = _exchanged(memory, source, pages)
-        if disk.taken(source, digest, numbers):
+    kept = {page.text for page in pages}  # perhaps elsewhere in the file
+    for _ in range(_TRIES):
+        disk.set_file(source, None)  # until it is done: killed here, neither content is unchanged
+        numbers = memory.write_pages(pages)
+        old = sorted(set(disk.numbers(source=source)) - set(numbers))
+        changed = [number for number, page in disk.pages(old).items() if page.text not in kept]
+        memory.levels.forget(old + disk.drawn_from(changed))
+        if disk.taken(source, digest, numbers) or inside():  # a run writes what it has noted
             break
     else:
-        if inside() is None:
-            raise Usage("another process takes it in, too, with other content; do it again later")
+        raise Usage("another process takes it in, too, with other content; do it again later")
     taken.pages += len(numbers)
     taken.distrusted += sum(page.label is not label for page in disk.pages(numbers).values())
-
-
-def _exchanged(memory: Memory, source: str, pages: list[Page]) -> list[int]:
-    """Write the pages of a source, and forget what it had before; their numbers."""
-    disk = memory.levels.disk
-    disk.set_file(source, None)  # until it is done: killed here, neither content is unchanged
-    numbers = memory.write_pages(pages)
-    old = sorted(set(disk.numbers(source=source)) - set(numbers))
-    kept = {page.text for page in pages}  # perhaps elsewhere in the file
-    changed = [number for number, page in disk.pages(old).items() if page.text not in kept]
-    memory.levels.forget(old + disk.drawn_from(changed))
-    return numbers
 
 
 def text_of(path: Path, data: bytes) -> str:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 
 from nlpu import Memory, Usage, Value, nlop, now, spawn
 from nlpu.memory.consolidate import reflect
-from nlpu.memory.store.places import beside
+from nlpu.memory.store.postgres.names import beside
 from nlpu.programs.calling import attempted, careful
 from nlpu.programs.stream import RECALLED, keep, rate, recalled, weight
 

@@ -24,6 +24,7 @@ import re
 import stat
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from nlpu.errors import Usage
 
 if TYPE_CHECKING:
-    from nlpu.memory.store.places import MemoryDatabase
+    from nlpu.memory.store.postgres.names import MemoryDatabase
     from nlpu.runtime.journal.where import Place
 
 FILE = "nlpu.toml"
@@ -210,20 +211,9 @@ def _path(raw: Any) -> Path:
     return Path(raw)
 
 
-def _run_place(raw: Any) -> Place:
-    if isinstance(raw, Path) or "://" not in str(raw):
-        return _path(raw)
-    from nlpu.runtime.journal.places import place_of  # here: rule 5
-
-    return place_of(raw)
-
-
-def _memory_place(raw: Any) -> Path | MemoryDatabase:
-    if "://" not in str(raw):
-        return _path(raw)
-    from nlpu.memory.store.places import place_of  # here: rule 5
-
-    return place_of(raw)
+def _place(module: str) -> Callable[[Any], Any]:
+    """Read a folder's name, or have a module make a place of a database's."""
+    return lambda raw: import_module(module).place_of(raw) if "://" in str(raw) else _path(raw)
 
 
 def _price(raw: Any) -> tuple[float, float, float]:
@@ -248,8 +238,8 @@ _DATABASE = "a database: postgresql://USER@HOST/NAME"
 _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and how it is read
     "engine": (f"{', '.join(ENGINES)}, or a server's URL: http://...", _engine),
     "model": ("the name or the directory of a model", _text),
-    "store": (f"a directory, or {_DATABASE}", _memory_place),
-    "run_dir": (f"a directory, or {_DATABASE}", _run_place),
+    "store": (f"a directory, or {_DATABASE}", _place("nlpu.memory.store.postgres.names")),
+    "run_dir": (f"a directory, or {_DATABASE}", _place("nlpu.runtime.journal.places")),
     "sheets": ("a datasheet, or a directory of them", _path),
     "price": ("IN,OUT or IN,CACHED,OUT, such as 0.15,0.60", _price),
     "calls": ("a whole number more than 0 (leave it out for no limit)", _number(int)),

@@ -12,8 +12,8 @@ import pytest
 
 from nlpu.memory.controller import Memory
 from nlpu.memory.store.counters import Counters
-from nlpu.memory.store.keeping import Keeping
-from nlpu.memory.store.places import opened, place_of
+from nlpu.memory.store.levels import opened
+from nlpu.memory.store.postgres.names import place_of
 from nlpu.memory.store.queries import words_of
 
 pytest.importorskip("chromadb")
@@ -60,7 +60,7 @@ def place(directory: Any) -> Any:
     return f"{_database[0]}#{name}" if _database else directory
 
 
-def disk(directory: Any) -> Keeping:
+def disk(directory: Any) -> Any:
     """Open the pages of a directory's memory alone."""
     return opened(place_of(place(directory)), None, Counters(), new=True)[0]
 

@@ -25,15 +25,19 @@ from collections.abc import Callable, Collection, Container, Iterable
 from functools import cached_property
 from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nlpu.errors import HostError, Usage
 from nlpu.memory.store.counters import Counters
 from nlpu.memory.store.embedders import Embedder, known, open_embedder
-from nlpu.memory.store.keeping import Keeping, Nearness
 from nlpu.memory.store.pieces import pieces
 from nlpu.memory.store.relative import Relative, choose_anchors
 from nlpu.memory.store.vectors import Damaged, Vectors
+
+if TYPE_CHECKING:
+    from nlpu.memory.store.postgres.pages import PostgresPages
+    from nlpu.memory.store.postgres.vectors import PostgresVectors
+    from nlpu.memory.store.store import Disk
 
 DEFAULT_EMBEDDER = "minilm"
 BATCH = 256  # pages embedded between two marks
@@ -47,7 +51,7 @@ class Index:
     def __init__(
         self,
         directory: Any,
-        disk: Keeping,
+        disk: Disk | PostgresPages,
         embedder: str | Path | Embedder | None,
         counters: Counters,
     ) -> None:
@@ -83,13 +87,13 @@ class Index:
         return Relative(base, self._anchors) if self._anchors else base
 
     @cached_property
-    def vectors(self) -> Nearness:
+    def vectors(self) -> Vectors | PostgresVectors:
         """The vector level, opened when it is first needed."""
         if self._is_closed:
             raise HostError(f"the memory in {self.directory} has been closed")
         return self._opened()
 
-    def _opened(self, *, empty: bool = False) -> Nearness:
+    def _opened(self, *, empty: bool = False) -> Vectors | PostgresVectors:
         return Vectors(self.directory / "vectors", self.embedder_name, empty=empty)
 
     def close(self) -> None:

@@ -22,15 +22,20 @@ from collections.abc import Iterable
 from copy import copy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from nlpu.errors import BadOperand, StorageFailed, Usage
 from nlpu.memory.store.counters import Counters
 from nlpu.memory.store.embedders import Embedder
+from nlpu.memory.store.index import Index
 from nlpu.memory.store.page import OWN, Among, Page
-from nlpu.memory.store.places import Place, opened
+from nlpu.memory.store.postgres.names import Place
 from nlpu.memory.store.queries import words_of
 from nlpu.memory.store.serial import Turns
+from nlpu.memory.store.store import Disk
+
+if TYPE_CHECKING:
+    from nlpu.memory.store.postgres.pages import PostgresPages
 
 _RESIDENT_TOKENS = 2048
 _LOOKS_KEPT = 1000  # for consolidation
@@ -185,6 +190,27 @@ class Levels:
         """Forget pages on every level."""
         self.index.forget(numbers)
         self.disk.remove(numbers)
+
+
+def opened(
+    place: Place, embedder: str | Path | Embedder | None, counters: Counters, *, new: bool
+) -> tuple[Disk | PostgresPages, Index]:
+    """Open the pages of a memory, and their index; ``new``: make them where there are none.
+
+    Raises Usage, RunBusy, StorageFailed.
+    """
+    if not isinstance(place, Path):
+        from nlpu.memory.store.postgres.index import opened_in  # here: an extra
+
+        return opened_in(place, embedder, counters, new=new)
+    if not new and not (place / "memory.db").is_file():
+        raise Usage(f"there is no memory in {place}; make one: nlpu memory ingest FILE...")
+    disk = Disk(place)
+    try:
+        return disk, Index(place, disk, embedder, counters)
+    except BaseException:
+        disk.close()
+        raise
 
 
 _COMMON_WORDS = (

@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-Queries alone; what they read is laid down in ``memory.store.store``, which writes it. All of
-them go through ``_all``: one at a time, and a fault of the file is a typed one.
+Queries alone; ``memory.store.store`` writes what they read. All of them go through ``_all``: one at
+a time, and a fault of the file is a typed one.
 
 Rules
 1. Nothing here changes the file.
@@ -17,7 +17,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import regex
@@ -55,10 +55,9 @@ class Reading:
 
     def listed(self, name: str) -> list[str]:
         """The texts that are kept, as JSON, under a name."""
-        try:
+        texts = None
+        with suppress(ValueError):
             texts = json.loads(self.fact(name, "[]"))
-        except ValueError:
-            texts = None
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise self._damaged(f"its fact {name!r} is not what was stored")
         return texts
@@ -204,8 +203,7 @@ class Reading:
 
     def _page(self, row: Any) -> Page:
         """The page in a row, if it is what was stored. Raises StorageFailed."""
-        page = self._read(row)
-        if isinstance(page, str):
+        if isinstance(page := self._read(row), str):
             raise self._damaged(page)
         return page
 
@@ -225,14 +223,12 @@ class Reading:
         return page if sound else f"page {number} is not what was stored"
 
     def _damaged(self, what: str) -> StorageFailed:
-        return StorageFailed(
-            f"the memory {self.path} is damaged: {what}; `nlpu memory check` says what else"
-        )
+        more = "`nlpu memory check` says what else"
+        return StorageFailed(f"the memory {self.path} is damaged: {what}; {more}")
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with self._thread, self._typed():
-            found: list[Any] = self._db.execute(sql, values).fetchall()
-            return found
+            return list(self._db.execute(sql, values))
 
     def _compare(self) -> None:
         """Look, once, whether each page is what was stored, where rows are no one else's care."""

@@ -38,8 +38,8 @@ from typing import Any, Final
 from nlpu.errors import HostError, StorageFailed
 from nlpu.file_lock import Lock
 from nlpu.label import join, label_of, label_text
-from nlpu.memory.store.keeping import Keeping
 from nlpu.memory.store.page import Page, blob_hash
+from nlpu.memory.store.queries import Reading
 from nlpu.memory.store.words import RULE, TOKENIZER, indexed
 from nlpu.private import make_dir, make_file
 from nlpu.seals import seal_of, seal_rows
@@ -69,7 +69,7 @@ _BREAK_SEAL = "DELETE FROM fact WHERE name = 'seal'"
 _MAGIC: Final = 0x4E4C504D  # "NLPM", SQLite's application_id
 
 
-class Disk(Keeping):
+class Disk(Reading):
     """An open store of pages. ``add`` and the reads speak of pages by number and Page."""
 
     _pages = f"SELECT {_SEALED}, text, seal FROM page LEFT JOIN blob ON blob.hash = page.blob"
@@ -149,10 +149,14 @@ class Disk(Keeping):
     def set_file(self, source: str, digest: bytes | None) -> None:
         """Note that a source has been taken in as it is; None: forget that."""
         with self._transaction() as db:
-            if digest is None:
-                db.execute("DELETE FROM file WHERE source = ?", (source,))
-            else:
-                db.execute("INSERT OR REPLACE INTO file VALUES (?, ?)", (source, digest))
+            db.execute("DELETE FROM file WHERE source = ?", (source,))
+            if digest is not None:
+                db.execute("INSERT INTO file VALUES (?, ?)", (source, digest))
+
+    def taken(self, source: str, digest: bytes, numbers: list[int]) -> bool:
+        """Note that a source has been taken in, as these pages: nobody else writes others."""
+        self.set_file(source, digest)
+        return True
 
     def check(self) -> list[str]:
         """What is wrong with it, in words; nothing if it is whole."""

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from memory_kit import TALK, Bag, memory, talk
 from terminal_fixture import environment
@@ -22,7 +22,7 @@ from nlpu.label import USER
 from nlpu.memory.controller import Memory
 from nlpu.memory.ingest import ingest
 from nlpu.memory.store.page import Page
-from nlpu.memory.store.places import MemoryDatabase, beside, place_of
+from nlpu.memory.store.postgres.names import MemoryDatabase, beside, place_of
 from nlpu.memory.store.queries import words_of
 
 pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
@@ -125,6 +125,8 @@ def test_words_rank_as_in_a_folder(postgres: Any, tmp_path: Path) -> None:
     """Bit for bit: the same stems, the same BM25, and the older page first among equals."""
 
     @settings(max_examples=40)
+    @example(["case snake", "snake case", "snake x case", "a snake_case snake"], ["snake_case"])
+    @example(["小猫", "猫", "我们的小猫只吃", "bees"], ["猫", "bees"])
     @given(texts=TEXTS, question=st.lists(st.sampled_from(WORDS), min_size=1, max_size=5))
     def rank(texts: list[str], question: list[str]) -> None:
         for store in stores:
@@ -204,29 +206,26 @@ def test_many_find_an_empty_database_at_once(url: str) -> None:
 
 
 def test_one_file_taken_in_by_two_at_once_is_there_once(url: str, tmp_path: Path) -> None:
-    """With other content in each, whichever was last is all there, and known to be unchanged."""
+    """One of its contents, whole, and known to be unchanged: not the rest of both."""
     name = tmp_path / "book.txt"
     contents = [f"Edition {n}. " * 60 + f"The end of {n}." for n in range(2)]
-    gate = Barrier(2)
 
-    def live(number: int) -> int:
-        with memory(url) as store:
-            done = 0
-            for _ in range(12):
-                gate.wait(PATIENCE_S)
-                part = tmp_path / f"{number}.part"
-                part.write_text(contents[number])
-                part.replace(name)
-                done += len(ingest(store, [name]).skipped)
-            return done
+    class Late(Memory):
+        """Between its writing and its forgetting, another process takes the file in."""
 
-    with ThreadPoolExecutor(2) as pool:
-        assert sum(pool.map(live, range(2))) == 0
-    with memory(url) as store:
+        def write_pages(self, pages: Any) -> list[int]:
+            numbers = super().write_pages(pages)
+            if name.read_text() == contents[0]:
+                name.write_text(contents[1])
+                assert ingest(other, [name]).skipped == []
+            return numbers
+
+    with memory(url) as other, Late(url, embedder=Bag()) as store:
+        name.write_text(contents[0])
+        assert ingest(store, [name]).skipped == []
         pages = store.levels.pages(store.levels.disk.numbers(source=str(name)))
-        text = "".join(page.text for page in pages.values())
-        assert text in contents and store.check() == []
-        name.write_text(text)
+        assert "".join(page.text for page in pages.values()) == contents[0]
+        assert store.check() == [] and ingest(other, [name]).unchanged == 0
         assert ingest(store, [name]).unchanged == 1
 
 
@@ -258,6 +257,22 @@ def test_vectors_of_a_page_forgotten_meanwhile_are_not_kept(url: str) -> None:
         assert store.check() == [] and store.levels.index.vectors.numbers() == {7}
 
 
+def test_what_another_has_embedded_meanwhile_is_left_out(url: str) -> None:
+    class Slow(Bag):
+        """While it embeds its first pages, another process follows."""
+
+        def embed(self, texts: Any) -> Any:
+            if not self.embedded:
+                assert other.levels.index.follow() == 600
+            return super().embed(texts)
+
+    slow = Slow()
+    with memory(url) as other, memory(url, embedder=slow) as store:
+        store.write_pages(Page(f"page {number}", str(number)) for number in range(600))
+        assert store.levels.index.follow() == len(slow.embedded) < 257
+        assert store.levels.index.vectors.count() == 600 and store.check() == []
+
+
 def test_another_embedder_and_its_anchors_are_taken_over(url: str) -> None:
     """By who asked for none: a change elsewhere is a change here, and no vectors are mixed."""
     with Memory(url, embedder="static") as one:
@@ -274,6 +289,54 @@ def test_another_embedder_and_its_anchors_are_taken_over(url: str) -> None:
             assert one.levels.disk.listed("anchors") != first
             count = "SELECT count(DISTINCT name) FROM embedding"
             assert one.levels.disk._all(count) == [(1,)] and one.check() == other.check() == []
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from memory_kit import Bag, memory
+from nlpu.memory.ingest import ingest
+
+def die(done, most):
+    if {when!r} == "between files" and done == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Mortal(Bag):
+    def embed(self, texts):
+        if {when!r} == "while it embeds" and len(texts) > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().embed(texts)
+
+with memory({url!r}, embedder=Mortal()) as store:
+    if {when!r} == "in a transaction":
+        write = store.levels.disk.link.write
+        def cut(job, **options):
+            write(lambda db: (job(db), os.kill(os.getpid(), signal.SIGKILL)), **options)
+        store.levels.disk.link.write = cut
+    ingest(store, sorted(Path("texts").iterdir()), progress=die)
+    store.levels.index.follow()
+"""
+
+
+@pytest.mark.parametrize("when", ["between files", "in a transaction", "while it embeds"])
+def test_an_ingest_that_was_killed_goes_on(url: str, tmp_path: Path, when: str) -> None:
+    """Nothing is lost and nothing there twice: as if it had not been killed."""
+    (tmp_path / "texts").mkdir()
+    for number in range(6):
+        (tmp_path / "texts" / f"{number}.txt").write_text(f"Sentence of {number}. " * 300)
+    code = DYING.format(tests=str(ROOT / "tests"), url=url, when=when)
+    assert process(tmp_path, code).returncode == -9
+    files = sorted((tmp_path / "texts").iterdir())
+    with memory(url) as store, memory(f"{url}#whole") as whole:
+        began = store.levels.disk.count()
+        assert began == {"between files": 30, "in a transaction": 0, "while it embeds": 60}[when]
+        assert store.check() == []
+        assert [taken.skipped for taken in (ingest(store, files), ingest(whole, files))] == [[], []]
+        every = [s.levels.pages(s.levels.disk.numbers()) for s in (store, whole)]
+        assert [*every[0].values()] == [*every[1].values()]
+        assert store.levels.index.follow() == len(every[0]) == 60 and store.check() == []
+        assert ingest(store, files).unchanged == 6
 
 
 # -- servers and connections ----------------------------------------------------------------------

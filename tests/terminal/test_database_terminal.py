@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from terminal_fixture import Terminal, nlpu
 
+from nlpu.memory.store.postgres.names import place_of as place_of_pages
 from nlpu.runtime.journal.places import journals, place_of
 from nlpu.runtime.journal.where import Seat
 
@@ -152,3 +154,44 @@ def test_a_program_is_given_no_database_for_a_folder(
     assert run_of(nlpu, "asks.py:go")["result"] == "-"
     assert len(journals(place_of(url))) == 1
     assert json.loads(nlpu("runs", "--json").out)[0]["status"] == "done"
+
+
+def test_every_command_about_a_memory(
+    nlpu: Terminal, postgres: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a folder, and nothing is written into one; no command shows the password."""
+    place = f"{postgres.fresh()}#notes"
+    monkeypatch.setenv("NLPU_STORE", place)
+    (tmp_path / "mill.md").write_text("# The mill\nTom built the mill in 1880.")
+    said = [nlpu("memory", "stats")]
+    assert said[0].code == 2 and "there is no memory in postgresql://nlpu@" in said[0].err
+
+    def memory(*words: str, code: int = 0) -> Any:
+        said.append(nlpu("memory", *words))
+        assert said[-1].code == code, said[-1]
+        return said[-1]
+
+    assert memory("ingest", "mill.md", "--embedder", "static").out.startswith("1 files (0 unch")
+    assert memory("ingest", "mill.md", "--store", place).out.startswith("1 files (1 unch")
+    (found,) = memory("search", "Who built the mill?", "--json").json
+    assert found["source"].endswith("mill.md")
+    assert memory("show", found["address"]).out == "# The mill\nTom built the mill in 1880.\n"
+    assert [row["pages"] for row in memory("stats", "--json").json] == [0, 1, 1]
+    assert memory("check").out == "1 pages, no faults\n"
+    assert memory("rebuild").out == "1 pages embedded\n"
+    monkeypatch.setenv("PGPASSWORD", urlsplit(place).password or "")  # arguments have none
+    words = ("run", "answer", "Who built the mill?", *SCRIPTED, "--json")
+    said.append(nlpu(*words, f"store={place}"))
+    assert said[-1].code == 2 and "the password in store= would be written" in said[-1].err
+    said.append(nlpu(*words, f"store={place_of_pages(place)}"))
+    assert said[-1].code == 0 and said[-1].json["receipt"]["calls"] > 0, said[-1]
+    said.append(nlpu("show", said[-1].json["run_id"]))
+    assert memory("forget", "mill.md").out == "1 pages forgotten\n"
+    assert memory("search", "mill").err.endswith("nothing found\n")
+    said += [nlpu("doctor", "--offline"), nlpu("memory", "stats", "--store", "mysql://u:s3cret@h")]
+    assert "pages cannot be kept in a mysql:// store" in said[-1].err
+    for ended in said:
+        assert "s3cret" not in ended.out + ended.err and "Traceback" not in ended.err
+    assert not list(tmp_path.rglob("memory.db"))
+    journals = [path for path in tmp_path.rglob("*.db*") if b"s3cret" in path.read_bytes()]
+    assert journals == []

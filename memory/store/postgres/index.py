@@ -22,6 +22,7 @@ from nlpu.memory.store.counters import Counters
 from nlpu.memory.store.embedders import Embedder
 from nlpu.memory.store.index import BATCH, DEFAULT_EMBEDDER, Index, Progress
 from nlpu.memory.store.page import digest
+from nlpu.memory.store.postgres.names import MemoryDatabase
 from nlpu.memory.store.postgres.pages import PostgresPages
 from nlpu.memory.store.postgres.vectors import PostgresVectors
 
@@ -106,3 +107,15 @@ class SharedIndex(Index):
 
     def _drop(self, numbers: list[int]) -> None:
         """They go with their pages."""
+
+
+def opened_in(
+    place: MemoryDatabase, embedder: str | Path | Embedder | None, counters: Counters, *, new: bool
+) -> tuple[PostgresPages, SharedIndex]:
+    """Open the pages of a memory, and their index. Raises Usage, StorageFailed."""
+    pages = PostgresPages(place, new=new)
+    try:
+        return pages, SharedIndex(place, pages, embedder, counters)
+    except BaseException:
+        pages.close()
+        raise

@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 from nlpu.errors import StorageFailed, Usage
-from nlpu.memory.store.places import MemoryDatabase
+from nlpu.memory.store.postgres.names import MemoryDatabase
 from nlpu.memory.store.postgres.statements import HOLD
 from nlpu.memory.store.postgres.steps import STEPS
 from nlpu.postgres.connection import Connection, connect, passing, typed

@@ -28,21 +28,20 @@ from typing import Any, Final
 
 from nlpu.label import join, label_of, label_text
 from nlpu.memory.store import words as script
-from nlpu.memory.store.keeping import Keeping
 from nlpu.memory.store.page import Among, Page, blob_hash
-from nlpu.memory.store.places import MemoryDatabase
 from nlpu.memory.store.postgres import statements as asked
 from nlpu.memory.store.postgres.link import Link
-from nlpu.memory.store.queries import AMONG, COMMON_PAGES, PAGES
-from nlpu.memory.store.stems import Stems
+from nlpu.memory.store.postgres.names import MemoryDatabase
+from nlpu.memory.store.postgres.rows import columns_of, copy_words, row_of, size_of
+from nlpu.memory.store.postgres.stems import Stems
+from nlpu.memory.store.queries import AMONG, COMMON_PAGES, PAGES, Reading
 from nlpu.memory.store.words import RULE
 from nlpu.postgres.connection import Connection
 
 _AT_ONCE: Final = 500  # pages
-_LAST: Final = "\U0010ffff"  # behind every word that begins as asked
 
 
-class PostgresPages(Keeping):
+class PostgresPages(Reading):
     """An open store of pages. Raises Usage, StorageFailed."""
 
     _no_links, _each_link = "'{}'", "unnest(made.links) AS link (value)"
@@ -54,8 +53,7 @@ class PostgresPages(Keeping):
         self.link = Link(place, new=new)
         self._thread = self.link.thread
         try:
-            told = self.index_words() if self.fact("words") != RULE else 0
-            if told:
+            if told := self.index_words() if self.fact("words") != RULE else 0:
                 note = "the words of %d pages in %s were indexed anew: by another rule"
                 logging.getLogger("memory").warning(note, told, place)
         except BaseException:
@@ -98,12 +96,12 @@ class PostgresPages(Keeping):
     def _insert(self, db: Connection, pages: dict[int, Page]) -> None:
         words = {number: self._stems.of_text(page.text) for number, page in pages.items()}
         blobs = [(blob_hash(page.text), page.text.encode()) for page in pages.values()]
-        rows = [_row(number, page, words[number]) for number, page in pages.items()]
+        rows = [row_of(number, page, words[number]) for number, page in pages.items()]
         with db.cursor() as cursor:
             cursor.executemany(asked.BLOB, blobs)
             cursor.executemany(asked.PAGE, rows)
-            _copy_words(cursor, words)
-            count = sum(map(_size, words.values()))
+            copy_words(cursor, words)
+            count = sum(map(size_of, words.values()))
             cursor.execute(asked.ADDED, (len(pages), len(pages), count))
 
     def remove(self, numbers: Iterable[int]) -> None:
@@ -126,7 +124,7 @@ class PostgresPages(Keeping):
                     "(SELECT FROM page WHERE page.blob = blob.hash)",
                     (hashes,),
                 )
-                count = sum(map(_size, words.values()))
+                count = sum(map(size_of, words.values()))
                 cursor.execute(asked.ADDED, (0, -len(pages), -count))
 
         if wanted:
@@ -155,8 +153,7 @@ class PostgresPages(Keeping):
             self.link.ask(asked.FILE, (source, digest))
 
     def taken(self, source: str, digest: bytes, numbers: list[int]) -> bool:
-        """Note that a source has been taken in, as these pages; False where it has others by now,
-        as another process takes it in, too."""
+        """Note that a source has been taken in; False where others have changed its pages since."""
 
         def note(db: Connection) -> bool:
             same = set(self.numbers(source=source)) == set(numbers)
@@ -177,8 +174,8 @@ class PostgresPages(Keeping):
             for start in range(0, len(numbers), _AT_ONCE):
                 pages = self.pages(numbers[start : start + _AT_ONCE])
                 words = {number: self._stems.of_text(page.text) for number, page in pages.items()}
-                _copy_words(cursor, words)
-                sizes = [(_size(each), number) for number, each in words.items()]
+                copy_words(cursor, words)
+                sizes = [(size_of(each), number) for number, each in words.items()]
                 cursor.executemany("UPDATE page SET words = %s WHERE id = %s", sizes)
             cursor.execute(asked.COUNT, (max(numbers, default=0),))
             cursor.execute(asked.FACT, ("words", json.dumps(RULE)))
@@ -189,10 +186,10 @@ class PostgresPages(Keeping):
     def matching(self, words: Sequence[str], most: int, among: Among = "all") -> dict[int, float]:
         """BM25 of the best pages that hold any of the words (stemmed); larger is better."""
         phrases = self._phrases(words)
-        held = dict(self.link.ask(asked.HELD, {**_columns(phrases), "most": COMMON_PAGES}))
+        held = dict(self.link.ask(asked.HELD, {**columns_of(phrases), "most": COMMON_PAGES}))
         rare = [p for n, p in enumerate(phrases) if held.get(n, 0) < COMMON_PAGES] or phrases
         statement = asked.RANKED.replace("AMONG", AMONG[among])
-        rows = self.link.ask(statement, {**_columns(rare), "most": most}) if rare else []
+        rows = self.link.ask(statement, {**columns_of(rare), "most": most}) if rare else []
         if any(page is None for _, _, page in rows):
             raise self._damaged("its word index holds pages that are not there")
         return {number: score for number, score, _ in rows}
@@ -251,41 +248,3 @@ class PostgresPages(Keeping):
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         return self.link.ask(sql.replace("?", "%s"), values)
-
-
-def _row(number: int, page: Page, words: dict[str, list[int]]) -> tuple[Any, ...]:
-    place = (page.source, page.start, page.stop, float(page.time_s), label_text(page.label))
-    worth = (float(page.importance), float(page.credit), list(page.links), _size(words))
-    return (number, page.address, blob_hash(page.text), *place, *worth)
-
-
-def _size(words: dict[str, list[int]]) -> int:
-    """How many words a page has."""
-    return sum(map(len, words.values()))
-
-
-def _copy_words(cursor: Any, words: dict[int, dict[str, list[int]]]) -> None:
-    with cursor.copy(asked.WORDS) as copy:
-        for number, terms in words.items():
-            for term, places in terms.items():
-                copy.write_row((term, number, places))
-
-
-def _columns(phrases: list[tuple[list[str], bool]]) -> dict[str, list[Any]]:
-    """The phrases as the statements take them."""
-    one = [(n, stems[0], begins) for n, (stems, begins) in enumerate(phrases) if len(stems) == 1]
-    many = [
-        (n, step, term, len(stems))
-        for n, (stems, _) in enumerate(phrases)
-        for step, term in enumerate(stems)
-        if len(stems) > 1
-    ]
-    return {
-        "one": [n for n, _, _ in one],
-        "low": [low for _, low, _ in one],
-        "high": [low + _LAST * begins for _, low, begins in one],
-        "many": [n for n, _, _, _ in many],
-        "step": [step for _, step, _, _ in many],
-        "term": [term for _, _, term, _ in many],
-        "size": [size for _, _, _, size in many],
-    }

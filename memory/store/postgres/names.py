@@ -1,11 +1,11 @@
-"""Where a memory is: in a folder, or in a PostgreSQL database, which may hold several.
+"""How a memory in a PostgreSQL database is named, told from one in a folder.
 
     folder                               SQLite, and chromadb's files beside it
     postgresql://USER@HOST/NAME          the database's memory of no other name
     postgresql://USER@HOST/NAME#OTHER    one of several
 
 Rules
-1. What a database needs is imported when one is named, and not before.
+1. What a database needs is imported when one is named, and not before: nothing here needs it.
 2. A database is told (printed, logged, kept) without its password: ``str`` of it has none.
 """
 
@@ -13,17 +13,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from nlpu.errors import Usage
-from nlpu.memory.store.counters import Counters
-from nlpu.memory.store.embedders import Embedder
-from nlpu.memory.store.index import Index
-from nlpu.memory.store.keeping import Keeping
-from nlpu.memory.store.store import Disk
 from nlpu.postgres.urls import database_url, no_psycopg
 
 USUAL: Final = "memory"  # the name of the memory that the URL does not name
@@ -93,30 +87,3 @@ def beside(store: str, name: str) -> str:
         return str(Path(store) / name)
     url, first = _parted(store)
     return f"{url}#{name if first == USUAL else f'{first}-{name}'}"
-
-
-def opened(
-    place: Place, embedder: str | Path | Embedder | None, counters: Counters, *, new: bool
-) -> tuple[Keeping, Index]:
-    """Open the pages of a memory, and their index; ``new``: make them where there are none.
-
-    Raises Usage, RunBusy, StorageFailed.
-    """
-    if isinstance(place, MemoryDatabase):
-        from nlpu.memory.store.postgres.index import SharedIndex  # rule 1
-        from nlpu.memory.store.postgres.pages import PostgresPages
-
-        pages = PostgresPages(place, new=new)
-        return _with(pages, lambda: SharedIndex(place, pages, embedder, counters))
-    if not new and not (place / "memory.db").is_file():
-        raise Usage(f"there is no memory in {place}; make one: nlpu memory ingest FILE...")
-    disk = Disk(place)
-    return _with(disk, lambda: Index(place, disk, embedder, counters))
-
-
-def _with(pages: Keeping, index: Callable[[], Index]) -> tuple[Keeping, Index]:
-    try:
-        return pages, index()
-    except BaseException:
-        pages.close()
-        raise
