@@ -51,8 +51,9 @@ class Many(ABC):
         """Wait until a run has ended; Ctrl-C stops it, resumable."""
         try:
             return run.wait()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as pressed:
             run.stop()
+            pressed.add_note(str(run))
             raise
 
     def evaluate(

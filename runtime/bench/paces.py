@@ -59,12 +59,16 @@ def cases_for(subject: Named, data: Path | None = None) -> tuple[Op[Any], tuple[
     if data is not None:
         found = cases_of(data)
     elif subject.file is not None:
-        found = cases_of(getattr(module_of(subject.file)[0], "CASES", []))
+        beside = getattr(module_of(subject.file)[0], "CASES", [])
+        found = cases_of(beside) if beside else ()
     else:
-        found = cases_of(TRUTH_TABLES.get(op, []))
+        found = cases_of(TRUTH_TABLES[op]) if op in TRUTH_TABLES else ()
     mine = tuple(case for case in found if case.op in ("", op.name))
     if not mine:
-        raise Usage(f"there are no cases of {op.name}: name a file of some with --data FILE")
+        raise Usage(
+            f"there are no cases of {op.name}, operands with the answer that is expected: name a "
+            "file of some with --data FILE, or give its file CASES"
+        )
     return replace(op, reliability=None), mine  # as it is: that would be planned from a datasheet
 
 

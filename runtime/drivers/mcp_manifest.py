@@ -39,6 +39,7 @@ from nlpu.runtime.drivers.driver import Argument, Effect, Role
 from nlpu.types.json_text import Twice, check_once
 
 _MOST_NAME = 128  # characters of a name; the protocol's advice
+BENT = "nlpu/bent"  # in a schema: the tool as it came (``mcp_repairs``)
 _SEVERAL = "nlpu/several"  # in a schema: the tools of one name, as they were listed
 _TYPES: Mapping[Any, Any] = {"string": str, "integer": int, "number": float, "boolean": bool}
 
@@ -130,10 +131,14 @@ def write(path: Path, tools: Mapping[str, Definition]) -> None:
 
 
 def one_of(found: list[Definition]) -> Definition:
-    """The definition of a name; where several differ, nobody knows which one a call reaches."""
-    texts = sorted({json.dumps(each.parts()) for each in found})
+    """The definition of a name, of those that have the protocol's form, if there are any.
+
+    Where several differ, nobody knows which one a call reaches.
+    """
+    formed = [each for each in found if BENT not in each.inputSchema] or found
+    texts = sorted({json.dumps(each.parts()) for each in formed})
     if len(texts) == 1:
-        return found[0]
+        return formed[0]
     return Definition(inputSchema={"type": "object", _SEVERAL: texts})
 
 
@@ -161,7 +166,7 @@ def why_set_aside(name: str, pinned: Pinned) -> str:
         return "its manifest leaves it out"
     schema = pinned.definition.inputSchema
     properties, required = schema.get("properties", {}), schema.get("required", [])
-    if "nlpu/bent" in schema:  # ``mcp_repairs``
+    if BENT in schema:
         return "its definition is not of the protocol's form"
     if _SEVERAL in schema:
         return "the server lists several tools of this name"

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 from mcp_types import JSONRPCResponse
 from mcp_types.methods import SERVER_RESULTS, validate_server_result
 
-BENT: Final = "nlpu/bent"  # in a schema: the tool as it came
+from nlpu.runtime.drivers.mcp_manifest import BENT
+
 _LISTING = "tools/list"
 _KINDS = ("text", "image", "audio", "resource", "resource_link")
 _USUAL = "2025-11-25"  # of the protocol, where a server has not said one

@@ -209,9 +209,10 @@ def _not_measured(run: RunState, op: Op[Any], asked: Reliability) -> NotMeasured
         told = dict.fromkeys(_lacks(sheet, op, run) for sheet in there)
         said = f"none of {counted(len(there), 'datasheet')} tells of that: {'; '.join(told)}"
     return NotMeasured(
-        f"{op.name} is to be right in {asked}, and {said}. To make one: nlpu bench datasheet "
-        f"{op.name} --output {op.name}.json (of an op of yours: FILE.py:{op.name}); or plan with "
-        f"cases in the program: reliable({op.name}, {asked.share:g}, cases)"
+        f"{op.name} is to be right in {asked} of all calls, and {said}. To make one: nlpu bench "
+        f"datasheet {op.name} --output {op.name}.json (of an op of yours: FILE.py:{op.name} --data "
+        "CASES, a file of operands with the answers that are expected); or plan with cases in the "
+        f"program: reliable({op.name}, {asked.share:g}, cases)"
     )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,14 @@ import pytest
 from kit import computer, echo, execute
 from terminal_fixture import Ended, Terminal, environment, nlpu
 
-from nlpu.errors import ProgramError
+from nlpu.errors import Cancelled, ProgramError
 from nlpu.runtime import Computer
 from nlpu.runtime.handle import state_of
 from nlpu.runtime.naming import named
 from nlpu.runtime.terminal.show.archive import Record, find, records
 from nlpu.runtime.terminal.show.edges import shape_of
 from nlpu.testing.scripted import Scripted
+from nlpu.wire import Reply, Request
 
 __all__ = ["nlpu"]  # a fixture
 RUNS = Path(".nlpu/runs")
@@ -114,6 +118,34 @@ def test_a_run_that_was_killed_goes_on(nlpu: Terminal) -> None:
     Path("go_on").touch()
     ended = nlpu("resume", record.name, "--json")
     assert ended.json["receipt"]["reused"] == 1 and len(texts(ended)) == 2
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"), [(True, r"to go on: computer\.resume\('\w+'"), (False, "not journaled")]
+)
+def test_ctrl_c_says_how_the_run_goes_on(tmp_path: Path, kept: bool, says: str) -> None:
+    """As a note on the KeyboardInterrupt, which a traceback ends with."""
+    with (
+        Computer(Pressing("yes"), run_dir=tmp_path if kept else None) as made,
+        pytest.raises(KeyboardInterrupt) as pressed,
+    ):
+        made.run(lambda: echo("x").value)
+    (note,) = pressed.value.__notes__
+    assert re.search(says, note)
+
+
+class Pressing(Scripted):
+    """Presses Ctrl-C when it is asked something, and answers nothing."""
+
+    async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
+        self.held: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        me = threading.main_thread().ident
+        assert me is not None
+        signal.pthread_kill(me, signal.SIGINT)
+        return await self.held
+
+    def cancel(self, request_id: str) -> None:
+        self.held.set_exception(Cancelled("it was stopped"))
 
 
 def test_an_async_program_of_a_module(nlpu: Terminal) -> None:
