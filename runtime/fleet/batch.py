@@ -41,6 +41,7 @@ from nlpu.errors import (
     Usage,
     root_of,
 )
+from nlpu.printing import counted, one_line
 from nlpu.runtime.fleet.former import Former, taken_up
 from nlpu.runtime.fleet.item import Item
 from nlpu.runtime.fleet.items import Items, Kept
@@ -110,6 +111,11 @@ class Batch:
         self._next = self._read = 0  # the index to give next, and how many inputs were read
         self._faults = 0  # of the host, in a row
         self._exhausted = False
+
+    def __repr__(self) -> str:
+        what = getattr(self._program, "__name__", "a program")
+        told = f"{counted(self.counts.ended, 'input')} ended"
+        return f"Batch({one_line(what, 40)}, {told}; iterate over it for its items)"
 
     @property
     def ended(self) -> bool:

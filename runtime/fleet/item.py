@@ -9,20 +9,21 @@ Rules
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from nlpu.errors import ProgramError
 from nlpu.label import UNTRUSTED, Label
+from nlpu.printing import first_line, one_line
 from nlpu.runtime.fleet.share import NOTHING
 from nlpu.runtime.scheduler.budget import Amount
 from nlpu.types.json_text import compact
-from nlpu.value import see
+from nlpu.value import in_sight, see
 
 Ended = Literal["done", "failed", "needs_person"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Item:
     """The outcome of one input.
 
@@ -38,13 +39,20 @@ class Item:
     index: int
     id: str
     status: Ended
-    _error: BaseException | None = field(repr=False)
+    _error: BaseException | None
     run: str
     cost: Amount = NOTHING
     label: Label = UNTRUSTED
-    _text: str = field(default="", repr=False)
-    _why: tuple[str, ...] = field(default=(), repr=False)
-    _content: Any = field(default=None, repr=False)
+    _text: str = ""
+    _why: tuple[str, ...] = ()
+    _content: Any = None
+
+    def __repr__(self) -> str:
+        named = f"input {self.index + 1}" + (f" ({one_line(self.id, 40)})" if self.id else "")
+        if not in_sight(self.label):
+            return f"{named}: {self.status}, not looked at ({one_line(str(self.label), 60)})"
+        told = ": ".join(self._why) or first_line(self._content)
+        return one_line(f"{named}: {self.status}, {told}")
 
     @property
     def result(self) -> Any:

@@ -274,6 +274,16 @@ def test_a_program_that_reads_what_came_of_an_input_has_seen_it(
         assert machine.run(lambda: repr(item)).label == USER and "'a'" not in repr(item)
 
 
+def test_a_batch_and_its_items_say_what_they_are(tmp_path: Path) -> None:
+    with computer(said, tmp_path) as machine:
+        batch = machine.map(asks, ["a", ["no text"]])
+        assert repr(batch) == "Batch(asks, 0 inputs ended; iterate over it for its items)"
+        right, wrong = batch
+        assert repr(batch).startswith("Batch(asks, 2 inputs ended")
+    assert repr(right) == f"input 1: done, {right.result}"
+    assert repr(wrong).startswith("input 2: failed, BadOperand: ")
+
+
 # -- left before its end -------------------------------------------------------------------------
 
 
