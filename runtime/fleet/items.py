@@ -107,8 +107,8 @@ class Items:
 
     def _damaged(self, why: object) -> JournalDamaged:
         return JournalDamaged(
-            f"{self.path} is damaged ({why}); remove it and start the batch again: it is "
-            "made anew from the journal beside it"
+            f"{self.path} is damaged ({why}); remove it, move the --out file away if it has one, "
+            "and start the batch again: it is made anew from the journal beside it"
         )
 
     def _typed(self, error: Exception) -> NlpuError:

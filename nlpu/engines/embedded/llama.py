@@ -15,7 +15,8 @@ Rules
 3. A request ends early only by its listener's True: its connection is closed, which ends it after
    the next token, or after the next batch of prompt. What the listener raises would end it, too: it
    is raised when the request has ended.
-4. What was asked when llama.cpp died fails with EngineDied; what is asked next begins it anew.
+4. What was asked when llama.cpp died fails with EngineDied; what is asked next begins it anew, with
+   the same file or not at all.
 5. The port hangs up on a connection that was silent for five seconds, as on a busy machine one is:
    what is asked then is asked once more, on a new one.
 """
@@ -29,6 +30,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -59,6 +61,7 @@ class Llama:
         }
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._door, self._closed = threading.Lock(), False  # around what follows
+        self._path, self._file = path, _file_of(path)
         self._begin()
         self.tokens = int(self._asked("GET", "/v1/models")["data"][0]["meta"]["n_vocab"])
 
@@ -110,8 +113,16 @@ class Llama:
             if not self._process.runs:
                 self._port.close()
                 self._process.close()
-                self._begin()
+                self._begin_anew()
             return self._process
+
+    def _begin_anew(self) -> None:
+        if _file_of(self._path) != self._file:
+            raise HostError(
+                f"llama.cpp's process ended, and {self._path} is another file by now than the one "
+                "that it had loaded: begin with that one anew, or put the old one back"
+            )
+        self._begin()
 
     def _asked(self, method: str, route: str, body: Any = None) -> Any:
         text = None if body is None else json.dumps(body)
@@ -166,6 +177,14 @@ def _silence(error: Exception, process: Process) -> HostError:
             "bring it up, for example with `ip link set lo up`"
         )
     return process.died()
+
+
+def _file_of(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from the one that takes its place; None where there is none."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    return None
 
 
 def _cores() -> int:

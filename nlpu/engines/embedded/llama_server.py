@@ -14,6 +14,8 @@ Rules
    window and the slots need, and no more.
 4. What llama.cpp says would go past all that we write to a terminal: so it says nothing, unless
    asked to. A load that failed is tried once more, aloud, into a file without a name.
+5. Whatever ends it ends it at once: to take a loaded server down as Python's end would waits for a
+   thread of llama.cpp's that may never end.
 """
 
 from __future__ import annotations
@@ -86,4 +88,9 @@ def _why(library: Any, order: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BaseException:  # rule 5
+        sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+        os._exit(1)

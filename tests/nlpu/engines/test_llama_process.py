@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xllamacpp
 from terminal_fixture import environment
 
+from nlpu.engines.embedded import llama_server
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.embedded.llama import Llama
 from nlpu.engines.embedded.process import Process
 from nlpu.engines.models import installed_model
-from nlpu.errors import EngineDied, MissingPart
+from nlpu.errors import EngineDied, HostError, MissingPart
 from tests.kit import requested
 
 pytestmark = [
@@ -127,6 +131,41 @@ def test_an_engine_goes_on_after_it() -> None:
         return reply.text
 
     assert asyncio.run(work())
+
+
+def test_another_file_in_its_place_is_not_begun(tmp_path: Path) -> None:
+    before, mine = children(), tmp_path / "mine.gguf"
+    shutil.copy(MODEL, mine)
+    llama = Llama(mine, window=128, slots=1)
+    mine.unlink()
+    shutil.copy(MODEL, mine)
+    os.kill(begun(before), signal.SIGKILL)
+    with pytest.raises(EngineDied):
+        llama.generate({**BODY, "max_tokens": 100}, lambda event: False)
+    with pytest.raises(HostError, match="is another file by now than the one that it had loaded"):
+        llama.generate(BODY, lambda event: False)
+    llama.close()
+
+
+def test_it_ends_where_nobody_reads_what_it_says() -> None:
+    """Its program was killed while it loaded, and a fork of that still holds the other pipe."""
+    order = {"path": str(MODEL), "window": 128, "slots": 1, "threads": 1, "key": "k"}
+    library = str(Path(xllamacpp.__file__).parents[1])
+    child = subprocess.Popen(
+        [sys.executable, "-P", llama_server.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with child:
+        assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+        child.stdout.close()
+        child.stdin.write(
+            json.dumps({**order, "aloud": False, "library": library}).encode() + b"\n"
+        )
+        child.stdin.flush()
+        assert child.wait(60) == 1
+        assert b"BrokenPipeError" in child.stderr.read()
 
 
 def test_what_it_wrote_before_it_died_is_quoted() -> None:
