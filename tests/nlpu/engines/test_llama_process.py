@@ -147,15 +147,18 @@ def test_another_file_in_its_place_is_not_begun(tmp_path: Path) -> None:
     llama.close()
 
 
-def test_it_ends_where_nobody_reads_what_it_says() -> None:
+def test_it_ends_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
     """Its program was killed while it loaded, and a fork of that still holds the other pipe."""
     order = {"path": str(MODEL), "window": 128, "slots": 1, "threads": 1, "key": "k"}
+    taken_down = "import atexit, os\natexit.register(os.write, 2, b'taken down')\n"
+    (tmp_path / "sitecustomize.py").write_text(taken_down)
     library = str(Path(xllamacpp.__file__).parents[1])
     child = subprocess.Popen(
         [sys.executable, "-P", llama_server.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=environment() | {"PYTHONPATH": str(tmp_path)},
     )
     with child:
         assert child.stdin is not None and child.stdout is not None and child.stderr is not None
@@ -165,7 +168,8 @@ def test_it_ends_where_nobody_reads_what_it_says() -> None:
         )
         child.stdin.flush()
         assert child.wait(60) == 1
-        assert b"BrokenPipeError" in child.stderr.read()
+        said = child.stderr.read()
+        assert b"BrokenPipeError" in said and b"taken down" not in said
 
 
 def test_what_it_wrote_before_it_died_is_quoted() -> None:
