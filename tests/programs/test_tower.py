@@ -327,7 +327,7 @@ def test_a_sheet_of_what_is_no_op_or_has_no_cases_is_refused(
     mine.write_text("from nlpu import op\n\nsay = op('Say it.')\n")
     for specs, says in (
         (["react"], "react is no op"),
-        ([f"{mine}:say"], "there are no cases of say, operands with"),
+        ([f"{mine}:say"], "there are no cases of say_it, operands with"),
         (["judge", "judge"], "two of the ops have one name"),
     ):
         ended = nlpu("bench", "datasheet", *specs, "--engine", "scripted")
