@@ -147,6 +147,7 @@ class EmbeddedEngine:
         job = _Job(
             prompt,
             _most(request),
+            not request.sampling.temperature or request.sampling.seed is not None,
             id=request.id,
             body=_body(request, prompt),
             answer=asyncio.get_running_loop().create_future(),
@@ -247,7 +248,8 @@ class EmbeddedEngine:
     def _ended(self, loaded: _Loaded, job: _Job, slot: int, work: asyncio.Future[Reply]) -> None:
         error = work.exception()
         if error is None:
-            loaded.slots.free(slot, work.result().usage.cached_tokens)
+            used = work.result().usage
+            loaded.slots.free(slot, used.cached_tokens, used.completion_tokens)
         else:
             loaded.slots.forget(slot)
         if not job.answer.done():
@@ -272,8 +274,9 @@ def _generate(llama: Llama, job: _Job, slot: int, loop: asyncio.AbstractEventLoo
             _tell(job, piece, loop)
         return job.dropped or leaving()
 
-    body = {**job.body, "id_slot": slot, "cache_prompt": not job.again or job.start > 0}
-    if job.again and job.start:
+    anew = job.again and job.repeats
+    body = {**job.body, "id_slot": slot, "cache_prompt": not anew or job.start > 0}
+    if anew and job.start:
         _cut(llama, job, slot)
     llama.generate(body, listen)
     if heard.error is not None:

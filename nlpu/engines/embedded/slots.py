@@ -10,8 +10,9 @@ would read it anew; requests that share a few words are worth more side by side.
 Reading one token anew costs about what generating one costs less in a crowd: measured on two cores
 (``benchmarks/embedded.py``), a token is read in a quarter of the time that one is generated in, and
 eight requests at once generate 1.4 times as fast as one. So a beginning of L tokens is worth
-waiting for unless the requests that share it may write more than 2 L tokens between them, half of
-which another slot would take over.
+waiting for unless the requests that share it write more than 2 L tokens between them, half of
+which another slot would take over. What they will write nobody knows: it is taken to be what those
+with the same ``max_tokens`` have written lately, and ``max_tokens`` before there were any.
 
 What a slot has read behind the shared beginning is lost to whoever would have gone on from there,
 an agent's next step say. So a held beginning is worth its tokens less those that taking it loses:
@@ -24,7 +25,8 @@ Rules
 3. A shared beginning is at most the prompt less its last token: that one's logits are needed anew.
 4. A request gets a free slot only; what a running request will have read counts as held.
 5. A prompt that its slot holds already is read again from where it was read the first time: in
-   other pieces the same text has other probabilities, and greedy decoding another answer.
+   other pieces the same text has other probabilities, and greedy decoding another answer. A draw
+   that nothing has to repeat reads its last token only.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from typing import Generic, TypeVar
 
 SHARED = 32  # tokens; a held beginning that is worth less decides nothing
 MOST_PASSES = 32
+LATELY = 8  # requests: the mean of what was written goes by these
 
 Prompt = tuple[int, ...]
 
@@ -46,8 +49,9 @@ class Place:
 
     prompt: Prompt
     max_tokens: int
+    repeats: bool = True  # asked for again, its answer has to be the same (rule 5)
     passes: int = 0
-    again: bool = False  # its slot holds this very prompt (rule 5),
+    again: bool = False  # its slot holds this very prompt,
     start: int = 0  # and had read it from here on
 
 
@@ -69,6 +73,7 @@ class Slots(Generic[AnyPlace]):
         self._slots = [_Slot() for _ in range(count)]
         self._waiting: list[AnyPlace] = []
         self._grants = 0
+        self._written: dict[int, float] = {}  # by max_tokens
 
     def wait(self, place: AnyPlace) -> None:
         """Put a request at the end of those that wait."""
@@ -79,9 +84,17 @@ class Slots(Generic[AnyPlace]):
         if place in self._waiting:
             self._waiting.remove(place)
 
-    def free(self, slot: int, start: int) -> None:
-        """Give a slot back; what it has read stays in it, from ``start`` on in one piece."""
-        self._slots[slot].taken, self._slots[slot].start = None, start
+    def free(self, slot: int, start: int, written: int) -> None:
+        """Give a slot back; what it has read stays in it, from ``start`` on in one piece.
+
+        ``written`` tokens were generated.
+        """
+        chosen = self._slots[slot]
+        if (place := chosen.taken) is not None:
+            chosen.start = chosen.start if place.again else start
+            before = self._written.get(place.max_tokens, written)
+            self._written[place.max_tokens] = before + (written - before) / LATELY
+        chosen.taken = None
 
     def forget(self, slot: int) -> None:
         """Give a slot back of which nobody knows how far it has read."""
@@ -135,13 +148,14 @@ class Slots(Generic[AnyPlace]):
         worth = max(sizes, default=0)
         return (sizes.index(worth), worth) if worth else (None, 0)
 
-    def _to_write(self, place: AnyPlace, slot: int) -> int:
-        """Tokens that all who share what the slot holds may write, those that run included."""
+    def _to_write(self, place: AnyPlace, slot: int) -> float:
+        """Tokens that all who share what the slot holds will write, those that run included."""
         shared = _shared(self._slots[slot].held, place.prompt)
         beginning = place.prompt[:shared]
         running = (slot.taken for slot in self._slots if slot.taken is not None)
         places: chain[Place] = chain(self._waiting, running)
-        return sum(one.max_tokens for one in places if one.prompt[:shared] == beginning)
+        most = [one.max_tokens for one in places if one.prompt[:shared] == beginning]
+        return sum(self._written.get(tokens, tokens) for tokens in most)
 
     def _awaited(self, place: AnyPlace) -> set[int]:
         """Slots whose beginning is worth waiting for to others, and is not that of ``place``."""
