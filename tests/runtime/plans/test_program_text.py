@@ -28,7 +28,7 @@ from nlpu.runtime.plans.lexer import RESERVED
 from nlpu.runtime.plans.parse import STANDARD, read
 from nlpu.runtime.plans.plan import Outside, Param, Plan, Ref, Step
 from nlpu.runtime.plans.plan import Seen as Looked
-from nlpu.sampling import SEEDS, Sampling
+from nlpu.sampling import DEFAULTS, MACHINES, SEEDS, Sampling
 from nlpu.testing.scripted import Scripted, Seen
 from nlpu.types.from_schema import plain, schema_type
 from nlpu.types.result import result_type
@@ -93,6 +93,7 @@ CONDITIONS = LABELS | st.builds(
 )
 
 
+SERVERS_OWN = NAMES.filter(lambda name: name not in MACHINES and name not in DEFAULTS)
 SAMPLING = st.fixed_dictionaries(
     {},
     optional={
@@ -103,7 +104,7 @@ SAMPLING = st.fixed_dictionaries(
         "seed": st.integers(0, SEEDS - 1),
         "presence_penalty": st.floats(-2, 2),
         "frequency_penalty": st.floats(-2, 2),
-        "extra": st.dictionaries(NAMES, st.none() | st.integers() | TEXTS | st.booleans()),
+        "extra": st.dictionaries(SERVERS_OWN, st.none() | st.integers() | TEXTS | st.booleans()),
     },
 )
 
