@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
+from keyword import iskeyword
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -133,7 +134,8 @@ def plans(draw: Callable[..., Any]) -> Plan:
     uses |= {n: STANDARD[n] for n in draw(st.sets(st.sampled_from(sorted(STANDARD)), max_size=2))}
     uses |= {f"d{n}": Outside("driver", draw(TEXTS.filter(bool)), "0a") for n in range(2)}
     uses["f"] = Outside("function", "f")
-    params = draw(st.lists(st.builds(Param, st.integers(1, 99), NAMES | st.just(""), TYPES)))
+    of_params = NAMES.filter(lambda name: not iskeyword(name)) | st.just("")
+    params = draw(st.lists(st.builds(Param, st.integers(1, 99), of_params, TYPES)))
     operands = st.lists(st.tuples(st.just("") | NAMES, EXPRESSIONS), max_size=3).map(tuple)
     given = st.lists(CONDITIONS, max_size=2).map(tuple)
     named = st.sampled_from(sorted(uses))
