@@ -23,6 +23,7 @@ from benchmarks.fake_vllm import answers
 from benchmarks.fake_vllm.asked import error_body, json_response
 from benchmarks.fake_vllm.faults import Fault, Seen
 from benchmarks.fake_vllm.gpu import Gpu, Job
+from nlpu.engines.stops import before_stop
 from nlpu.errors import ConstraintRejected
 from nlpu.testing.answers import pieces
 
@@ -167,8 +168,7 @@ class Talk:
 
     def _stopped(self, text: str) -> str:
         stop = self.seen.body.get("stop") or []
-        ends = [text.find(s) for s in ([stop] if isinstance(stop, str) else stop) if s in text]
-        return text[: min(ends)] if ends else text
+        return before_stop(text, [stop] if isinstance(stop, str) else stop)
 
     async def _pass_time(self, gpu: Gpu | None, tokens: int) -> None:
         if gpu is not None:

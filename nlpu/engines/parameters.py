@@ -5,7 +5,12 @@ Rules
    presence penalties are of, so it has none.
 2. Samplers come in one order everywhere: penalties, temperature, then what cuts the tail.
 3. llama.cpp says nothing of a field that it does not know, so what ``extra`` may hold is a list.
+4. Where the likeliest token is taken, penalties alone change anything.
 """
+
+from collections.abc import Iterable
+
+from nlpu.sampling import Sampling
 
 COMMON = ("temperature", "top_p", "frequency_penalty", "presence_penalty")  # any server's
 VLLM = (*COMMON, "top_k", "min_p", "repetition_penalty")
@@ -43,3 +48,18 @@ LLAMA_ORDER = (
     "top_p",
     "xtc",
 )
+
+TRANSFORMERS = {  # its class, and the number that this takes
+    "repetition_penalty": ("RepetitionPenaltyLogitsProcessor", float),
+    "temperature": ("TemperatureLogitsWarper", float),
+    "min_p": ("MinPLogitsWarper", float),
+    "top_k": ("TopKLogitsWarper", int),
+    "top_p": ("TopPLogitsWarper", float),
+}
+PENALTIES = {"repetition_penalty", *(name for name in LLAMA_EXTRA if LLAMA_EXTRA[name] == "dry")}
+
+
+def changing(asked: Sampling, names: Iterable[str]) -> list[str]:
+    """Those of the fields that were set and change something (rule 4)."""
+    drawn = asked.temperature > 0
+    return [name for name in names if name in asked.wanted and (drawn or name in PENALTIES)]

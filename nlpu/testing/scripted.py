@@ -50,7 +50,10 @@ from nlpu.checks import (
     is_number,
     maybe,
 )
-from nlpu.errors import Cancelled, DoesNotFit, NlpuError
+from nlpu.engines.first_token import choices_of
+from nlpu.engines.room import check_room
+from nlpu.engines.stops import before_stop
+from nlpu.errors import Cancelled, NlpuError
 from nlpu.errors import Usage as Wrong
 from nlpu.printing import counted, shown
 from nlpu.processor import SYSTEM_MARK
@@ -201,9 +204,7 @@ class Scripted:
 
     async def send(self, request: Request, on_text: Callable[[str], None] | None = None) -> Reply:
         """Answer one request. Raises what the script says, DoesNotFit, Cancelled."""
-        needed = len(request.prompt) + request.sampling.max_tokens
-        if needed > self._window:
-            raise DoesNotFit(f"{needed} tokens in a window of {self._window}", needed, self._window)
+        check_room(request, self._window)
         seen = see(request)
         self.seen.append(seen)
         task = asyncio.current_task()
@@ -354,9 +355,8 @@ def _reply(request: Request, say: Say) -> Reply:
             f"{say!r} has {say.cached_tokens} cached_tokens of a prompt of {len(request.prompt)}: "
             "give no more than it has"
         )
-    text, finish, most = say.text, say.finish_length, request.sampling.max_tokens
-    for stop in request.sampling.stop:
-        text = text.partition(stop)[0]
+    text, most = before_stop(say.text, request.sampling.stop), request.sampling.max_tokens
+    finish = say.finish_length
     cut = pieces(text)
     tokens = len(cut) if say.tokens is None else say.tokens
     if tokens > most:
@@ -371,9 +371,8 @@ def _reply(request: Request, say: Say) -> Reply:
 
 
 def _probabilities(request: Request, say: Say) -> tuple[float, ...]:
-    if not request.probabilities or request.constraint is None:
+    if not (choices := choices_of(request)):
         return ()
-    choices = json.loads(request.constraint.spec)
     if say.probabilities and len(say.probabilities) != len(choices):
         raise Wrong(
             f"{say!r} has {len(say.probabilities)} probabilities for {len(choices)} choices: "

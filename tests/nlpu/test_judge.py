@@ -19,18 +19,12 @@ from test_thinking import thinks
 
 from benchmarks.fake_vllm.server import FaultServer
 from nlpu import Judgement, nlop, op
+from nlpu.engines.first_token import beginnings, chosen, likeliest, probabilities, shares
 from nlpu.engines.http.decode import read_reply
 from nlpu.engines.http.encode import Dialect
 from nlpu.errors import ConstraintRejected, Malformed, ServerFault
 from nlpu.isa import judge
-from nlpu.judgement import (
-    beginnings,
-    chosen,
-    likeliest,
-    probabilities,
-    shares,
-    weighed,
-)
+from nlpu.judgement import weighed
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.observe.forecast import forecast
 from nlpu.runtime.observe.samples import Experience

@@ -17,57 +17,25 @@ Rules
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
 from math import exp
 from typing import Any
 
+from nlpu.engines.first_token import Begun, odds, shares
 from nlpu.errors import ConstraintRejected, ServerFault
-from nlpu.judgement import Begun, beginnings, chosen, likeliest, shares
-from nlpu.wire import Reply, Request
+from nlpu.wire import Reply
 
 _LIKELY = 1000  # tokens asked for first
 _OPEN = 1e-3
 _LIFT = 1000.0  # logits are some tens
-_MOST_KNOWN = 512
 
 
-class Beginnings:
-    """The tokens that begin choices, of one model; each choices' are looked for once."""
-
-    def __init__(self, encode: Callable[[str], Sequence[int]]) -> None:
-        self._encode = encode
-        self._known: dict[tuple[str, ...], Begun] = {}
-
-    def of(self, choices: list[str]) -> Begun:
-        """Find the tokens of each choice. Raises ConstraintRejected where there are none."""
-        found = self._known.get(tuple(choices)) or beginnings(choices, self._encode)
-        if not found:
-            raise ConstraintRejected(
-                f"of the choices {', '.join(choices)} two begin with the same token of this model: "
-                "name them with other words"
-            )
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[tuple(choices)] = found
-        return found
-
-
-def choices_in(request: Request) -> list[str]:
-    """The choices whose probabilities are asked for; none where they are not.
-
-    Raises ConstraintRejected (rule 2).
-    """
-    constraint = request.constraint
-    if not request.probabilities or constraint is None or constraint.kind != "choice":
-        return []
-    choices: list[str] = json.loads(constraint.spec)
+def check_choices(choices: list[str]) -> None:
+    """Raise ConstraintRejected for choices of which llama.cpp tells nothing (rule 2)."""
     if not all(choice.isascii() for choice in choices):
         raise ConstraintRejected(
             "the embedded processor tells the probabilities of choices in ASCII only; "
             "name the choices with plain letters"
         )
-    return choices
 
 
 def choosing(body: dict[str, Any], begun: Begun) -> dict[str, Any]:
@@ -99,11 +67,10 @@ def weighed_reply(
 
     ``drawn`` is the token that was drawn, if the answer is.
     """
-    chances, mass = shares(begun, _likely(first))
-    if not chances:
+    found = odds(choices, begun, _likely(first), drawn)
+    if not found.probabilities:
         raise ServerFault("the embedded processor did not tell how likely the choices were")
-    text = likeliest(choices, chances) if drawn is None else chosen(choices, begun, drawn)
-    return reply._replace(text=text, finish="stop", probabilities=chances, mass=mass)
+    return found.of(reply)
 
 
 def _likely(first: list[dict[str, Any]]) -> dict[int, float]:

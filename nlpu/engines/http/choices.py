@@ -5,8 +5,9 @@ Theory of operation
 vLLM's log-probabilities (``logprobs_mode`` raw_logprobs, its default) are those of the model, at
 temperature 1 and without penalties, but behind a grammar, whose mask is on the logits before they
 are kept. ``allowed_token_ids`` comes later. So a judgement has no grammar but the tokens that begin
-its choices (``nlpu.judgement``): ``logprob_token_ids`` asks for the share of each of them in the
-whole vocabulary, ``allowed_token_ids`` lets nothing else be said, and one token is generated.
+its choices (``nlpu.engines.first_token``): ``logprob_token_ids`` asks for the share that each of
+them has of the whole vocabulary, ``allowed_token_ids`` lets nothing else be said, and one token is
+generated.
 
 Which tokens these are, the local tokenizer says, or else POST /tokenize, once for all requests.
 
@@ -24,21 +25,21 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from math import exp
-from typing import Any, NamedTuple
+from typing import Any
 
-from nlpu.judgement import Begun, beginnings, chosen, likeliest, probabilities, shares, spellings
+from nlpu.engines.first_token import (
+    Begun,
+    Odds,
+    beginnings,
+    choices_of,
+    odds,
+    probabilities,
+    spellings,
+)
 from nlpu.wire import Request
 
 _ID = "token_id:"
 Cut = Callable[[str], Awaitable[list[int] | None]]
-
-
-class Told(NamedTuple):
-    """What an answer tells of its choices. ``text``: the choice, where its first token says it."""
-
-    probabilities: tuple[float, ...]
-    mass: float | None = None
-    text: str | None = None
 
 
 async def begun_by(spec: str, cut: Cut) -> Begun:
@@ -62,20 +63,15 @@ def asking(begun: Begun, whole: bool) -> tuple[tuple[str, Any], ...]:
     return (*top, *named, ("return_tokens_as_token_ids", True))
 
 
-def told(request: Request, begun: Begun, whole: bool, logprobs: Any) -> Told:
+def told(request: Request, begun: Begun, whole: bool, logprobs: Any) -> Odds:
     """What the first token says. Raises LookupError, TypeError, ValueError or OverflowError."""
-    assert request.constraint is not None
-    choices: list[str] = json.loads(request.constraint.spec)
+    choices = choices_of(request)
     said, first = _first(logprobs, whole)
     if not begun:
-        return Told(probabilities(choices, first))
+        return Odds(probabilities(choices, first))
     likely = {int(token.removeprefix(_ID)): share for token, share in first}
-    found, mass = shares(begun, likely)
-    if not found:
-        return Told(())
-    drawn = request.sampling.temperature > 0
-    text = chosen(choices, begun, int(said.removeprefix(_ID))) if drawn else None
-    return Told(found, mass, text or likeliest(choices, found))
+    drawn = int(said.removeprefix(_ID)) if request.sampling.temperature > 0 else None
+    return odds(choices, begun, likely, drawn)
 
 
 def _first(logprobs: Any, whole: bool) -> tuple[str, list[tuple[str, float]]]:

@@ -22,9 +22,10 @@ import json
 from contextlib import suppress
 from typing import Any
 
+from nlpu.engines.first_token import Odds
 from nlpu.engines.http import errors
 from nlpu.engines.http.body import BOM, MOST_REPLY, parsed
-from nlpu.engines.http.choices import Told, told
+from nlpu.engines.http.choices import told
 from nlpu.engines.http.encode import Dialect
 from nlpu.engines.http.events import Events, Unreadable
 from nlpu.engines.http.finish import declined, finish_of
@@ -200,7 +201,7 @@ def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any, metrics:
 
 def _weighed(dialect: Dialect, request: Request, reply: Reply, logprobs: Any) -> Reply:
     """The reply with how likely each choice was."""
-    begun, found = dialect.begun_of(request), Told(())
+    begun, found = dialect.begun_of(request), Odds(())
     with suppress(LookupError, TypeError, AttributeError, ValueError, OverflowError):
         found = told(request, begun, dialect.tokens, logprobs)  # or else it told nothing
     if not found.probabilities:
@@ -208,8 +209,7 @@ def _weighed(dialect: Dialect, request: Request, reply: Reply, logprobs: Any) ->
             f"{dialect.where} did not tell how likely the choices were."
             " Start it without limits on logprobs, or use a result of type bool."
         )
-    reply = reply._replace(probabilities=found.probabilities, mass=found.mass)
-    return reply if found.text is None else reply._replace(text=found.text, finish="stop")
+    return found.of(reply)
 
 
 def has_no_pieces(dialect: Dialect, request: Request) -> bool:

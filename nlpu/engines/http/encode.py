@@ -30,12 +30,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
 
+from nlpu.engines.first_token import Begun
 from nlpu.engines.grammar import grammar_of
 from nlpu.engines.http import hints, offers
 from nlpu.engines.http.choices import asking
 from nlpu.engines.parameters import COMMON, VLLM
-from nlpu.errors import ConstraintRejected, DoesNotFit, RequestRefused
-from nlpu.judgement import Begun
+from nlpu.errors import ConstraintRejected, RequestRefused
 from nlpu.prompt.ids import json_of
 from nlpu.sampling import Sampling
 from nlpu.types.result import NUMBER_SCHEMAS
@@ -119,19 +119,6 @@ def encode(dialect: Dialect, head: bytes, request: Request, stream: bool) -> byt
         parts.append(b',"request_id":%b' % json.dumps(request.id).encode())
     parts.append(b"}")
     return b"".join(parts)
-
-
-def fits(dialect: Dialect, request: Request) -> None:
-    """Raise DoesNotFit for token prompts that do not; messages only the server can count."""
-    most = request.sampling.max_tokens
-    needed = len(request.prompt) + most
-    if dialect.tokens and needed > dialect.window:
-        raise DoesNotFit(
-            f"{len(request.prompt)} prompt tokens and up to {most} generated ones do"
-            f" not fit the window of {dialect.window}. Split the text or ask for less.",
-            needed=needed,
-            available=dialect.window,
-        )
 
 
 def _prompt(dialect: Dialect, request: Request) -> bytes:

@@ -53,7 +53,7 @@ from nlpu.engines.http import complaints, errors, hints
 from nlpu.engines.http.body import MOST_ERROR, MOST_LIST, read_most
 from nlpu.engines.http.choices import begun_by
 from nlpu.engines.http.decode import read_replies
-from nlpu.engines.http.encode import Dialect, encode, fits
+from nlpu.engines.http.encode import Dialect, encode
 from nlpu.engines.http.idle import IDLE_S
 from nlpu.engines.http.offers import offered
 from nlpu.engines.http.probe import (
@@ -68,6 +68,7 @@ from nlpu.engines.http.receive import received, whole
 from nlpu.engines.http.together import Replies, Together, may_gather
 from nlpu.engines.http.transport import Answer, Target
 from nlpu.engines.parameters import COMMON, VLLM
+from nlpu.engines.room import check_room
 from nlpu.errors import Cancelled, ModelError, NlpuError, Usage
 from nlpu.printing import one_line
 from nlpu.tokens import tokenizer_in
@@ -249,7 +250,8 @@ class HttpEngine:
         dialect, target, task = self._dialect, self._target, asyncio.current_task()
         if dialect is None or target is None or task is None:
             raise Usage("This engine is not open. Await capabilities() first.")
-        fits(dialect, request)
+        if dialect.tokens:  # of messages only the server can count the tokens
+            check_room(request, dialect.window)
         self._running[request.id] = task
         try:
             if on_text is None and "n" not in dialect.untaken and may_gather(request):

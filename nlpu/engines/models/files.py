@@ -42,6 +42,11 @@ class ModelFiles:
         """Say whether this is one GGUF file, not a folder."""
         return bool(self.sha256)
 
+    @property
+    def origin(self) -> str:
+        """Where it came from, with its revision if it has one."""
+        return f"{self.source}, revision {self.revision}" if self.revision else self.source
+
 
 def find_in_wheel(distribution: str, ending: str) -> Path:
     """Find the one file of an installed wheel whose path ends so. Raises MissingPart."""

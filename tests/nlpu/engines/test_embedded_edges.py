@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from kit import requested
 
-from nlpu.engines.embedded import engine as embedded
+from nlpu.engines import loading as loader
 from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.engines.embedded.threads import Threads
 from nlpu.engines.models import ModelFiles, Progress, installed_model
 from nlpu.engines.models.store import Tell
+from nlpu.engines.threads import Threads
 from nlpu.errors import BadOperand, Cancelled, ConstraintRejected, MissingPart, Usage
 from nlpu.sampling import Sampling
 from nlpu.wire import Constraint, Reply, Request
@@ -87,7 +87,7 @@ def test_closing_ends_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
             begun.set()
 
     async def work() -> None:
-        monkeypatch.setattr(embedded, "fetch_model", endless)
+        monkeypatch.setattr(loader, "fetch_model", endless)
         told: list[Progress] = []
         engine = EmbeddedEngine(tell=lambda now: told.append(now) if not told else None)
         loading = asyncio.create_task(engine.capabilities())
@@ -106,6 +106,7 @@ def test_closing_ends_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
 _LEFT = """
 import asyncio, atexit, sys, threading
 from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.engines.threads import Threads
 from nlpu.sampling import Sampling
 from nlpu.wire import Request
 

@@ -22,11 +22,11 @@ from tokenizers import Tokenizer
 
 from nlpu import errors as e
 from nlpu.engines.embedded.engine import EmbeddedEngine
+from nlpu.engines.first_token import beginnings, shares
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.origin import Origin
 from nlpu.engines.vllm.command import PYTHON_VARIABLE, survey
 from nlpu.engines.vllm.server import VllmServer
-from nlpu.judgement import beginnings, shares
 from nlpu.label import UNTRUSTED, USER
 from nlpu.wire import Constraint, Message, Reply, Request
 from tests.vllm_fixture import FLAGS, Served, model_directory

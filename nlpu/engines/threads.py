@@ -1,4 +1,4 @@
-"""Threads that wait for llama.cpp: the interpreter's end waits for them, and they see it coming.
+"""Threads that wait for models: the interpreter's end waits for them, and they see it coming.
 
 Theory of operation
 -------------------
@@ -38,7 +38,7 @@ class Threads:
         """Do blocking work on a thread of its own; the future is of the running loop."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         thread = threading.Thread(
-            target=self._body, args=(work, done), name="nlpu-embedded", daemon=False
+            target=self._body, args=(work, done), name="nlpu-model", daemon=False
         )  # a thread inherits from its maker what it does not say
         self._running.add(thread)
         thread.start()
