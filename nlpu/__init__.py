@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
     from nlpu.runtime.eval.cascades import cascade, fallback
-    from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
+    from nlpu.runtime.eval.voting import Unsure, ahead_by, majority, verified
     from nlpu.runtime.eval.delegation import delegated
     from nlpu.runtime.eval.planning import reliable
     from nlpu.runtime.eval.tuning import tune
@@ -121,7 +121,7 @@ _HOMES = {
     "nlpu.runtime.fleet.workers.made": "Fleet",
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
-    "nlpu.runtime.eval.corrections": "Unsure ahead_by majority verified",
+    "nlpu.runtime.eval.voting": "Unsure ahead_by majority verified",
     "nlpu.runtime.eval.cascades": "cascade fallback",
     "nlpu.runtime.eval.delegation": "delegated",
     "nlpu.runtime.eval.planning": "reliable",

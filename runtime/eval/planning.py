@@ -45,7 +45,7 @@ from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Call, Op
 from nlpu.printing import counted, one_line
-from nlpu.runtime.eval.corrections import (
+from nlpu.runtime.eval.voting import (
     Corrected,
     Subject,
     Unsure,
