@@ -27,7 +27,7 @@ from nlpu.eval.bounds import OutOfReach, TooFewCases
 from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet
 from nlpu.eval.routes import ONCE, PAIR, VOTES, Part, routes_of, tried
 from nlpu.label import UNTRUSTED, USER
-from nlpu.runtime.eval.voting import Unsure
+from nlpu.runtime.eval.corrections import Unsure
 from nlpu.runtime.eval.planning import draw_sheet
 from nlpu.testing.scripted import Seen
 
