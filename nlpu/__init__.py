@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.eval.voting import ahead_by, majority
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
-    from nlpu.runtime.fleet.workers.made import Fleet
+    from nlpu.runtime.fleet.driving.fleet import Fleet
     from nlpu.runtime.graph.spawning import spawn
     from nlpu.runtime.handle import Run
     from nlpu.runtime.observe.receipt import Receipt
@@ -120,7 +120,7 @@ _HOMES = {
     "nlpu.runtime.executor.clock": "FakeClock",
     "nlpu.runtime.computer": "Computer",
     "nlpu.runtime.drivers.driver": "driver",
-    "nlpu.runtime.fleet.workers.made": "Fleet",
+    "nlpu.runtime.fleet.driving.fleet": "Fleet",
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
     "nlpu.runtime.eval.corrections": "Unsure",

@@ -84,7 +84,7 @@ def crew(
     **plan: Any,
 ) -> Any:
     """A batch of a program that is put into a file, by workers in threads."""
-    from nlpu.runtime.fleet.workers.fleet import Crew
+    from nlpu.runtime.fleet.driving.crew import Crew
 
     file = folder / name
     if not file.exists():

@@ -23,8 +23,8 @@ from nlpu.errors import (
     Usage,
 )
 from nlpu.runtime import Computer
+from nlpu.runtime.fleet.driving.local import Processes
 from nlpu.runtime.fleet.plan import Entry
-from nlpu.runtime.fleet.workers.local import Processes
 from nlpu.runtime.journal.places import place_of
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.loader import load
@@ -261,7 +261,7 @@ def test_what_it_needs_is_imported_when_it_is_asked_for() -> None:
 def test_without_ray_it_is_said_how_to_add_it(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['ray'] = None\n"
-        "from nlpu.runtime.fleet.workers.made import hands_of\n"
+        "from nlpu.runtime.fleet.driving.fleet import hands_of\n"
         "from nlpu.runtime.journal.where import Database\n"
         "try: hands_of(Database('', ''), 'batch', 'local', print)\n"
         "except Exception as error: print(type(error).__name__, error)"

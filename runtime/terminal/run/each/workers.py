@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nlpu.runtime.fleet.workers.fleet import Crew
-from nlpu.runtime.fleet.workers.made import hands_of
+from nlpu.runtime.fleet.driving.crew import Crew
+from nlpu.runtime.fleet.driving.fleet import hands_of
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.terminal.output import say
 
