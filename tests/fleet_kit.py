@@ -13,6 +13,7 @@ from nlpu.runtime.fleet.plan import Entry, Plan
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.loader import load
 
+INPUTS = [*(f"text {n}" for n in range(20)), "odd", "text 3"]
 PROGRAM = '''
 from nlpu import nlop
 
