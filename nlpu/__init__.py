@@ -71,13 +71,15 @@ if TYPE_CHECKING:
     from nlpu.runtime.drivers.endorse import endorse
     from nlpu.runtime.drivers.mcp import McpServer
     from nlpu.runtime.eval.cascades import cascade, fallback
-    from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
+    from nlpu.runtime.eval.corrections import Unsure
     from nlpu.runtime.eval.delegation import delegated
     from nlpu.runtime.eval.planning import reliable
     from nlpu.runtime.eval.tuning import tune
+    from nlpu.runtime.eval.verifying import verified
+    from nlpu.runtime.eval.voting import ahead_by, majority
     from nlpu.runtime.executor.builtins import first, now, random
     from nlpu.runtime.executor.clock import FakeClock
-    from nlpu.runtime.fleet.workers.made import Fleet
+    from nlpu.runtime.fleet.driving.fleet import Fleet
     from nlpu.runtime.graph.spawning import spawn
     from nlpu.runtime.handle import Run
     from nlpu.runtime.observe.receipt import Receipt
@@ -118,10 +120,12 @@ _HOMES = {
     "nlpu.runtime.executor.clock": "FakeClock",
     "nlpu.runtime.computer": "Computer",
     "nlpu.runtime.drivers.driver": "driver",
-    "nlpu.runtime.fleet.workers.made": "Fleet",
+    "nlpu.runtime.fleet.driving.fleet": "Fleet",
     "nlpu.runtime.drivers.endorse": "endorse",
     "nlpu.runtime.drivers.mcp": "McpServer",
-    "nlpu.runtime.eval.corrections": "Unsure ahead_by majority verified",
+    "nlpu.runtime.eval.corrections": "Unsure",
+    "nlpu.runtime.eval.verifying": "verified",
+    "nlpu.runtime.eval.voting": "ahead_by majority",
     "nlpu.runtime.eval.cascades": "cascade fallback",
     "nlpu.runtime.eval.delegation": "delegated",
     "nlpu.runtime.eval.planning": "reliable",

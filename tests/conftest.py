@@ -4,10 +4,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from nlpu.runtime.journal.places import place_of
+from nlpu.runtime.journal.where import Database
 from tests import postgres_kit
 from tests.vllm_fixture import vllm_server
 
@@ -19,6 +22,14 @@ def postgres() -> Iterator[postgres_kit.Server]:
     """A database server, where the extra is installed."""
     with postgres_kit.server() as server:
         yield server
+
+
+@pytest.fixture
+def database(postgres: Any) -> Database:
+    """A database of the test's own, as journals name theirs."""
+    found = place_of(postgres.fresh())
+    assert isinstance(found, Database)
+    return found
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,6 +13,7 @@ from nlpu.runtime.fleet.plan import Entry, Plan
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.loader import load
 
+INPUTS = [*(f"text {n}" for n in range(20)), "odd", "text 3"]
 PROGRAM = '''
 from nlpu import nlop
 
@@ -84,7 +85,7 @@ def crew(
     **plan: Any,
 ) -> Any:
     """A batch of a program that is put into a file, by workers in threads."""
-    from nlpu.runtime.fleet.workers.fleet import Crew
+    from nlpu.runtime.fleet.driving.crew import Crew
 
     file = folder / name
     if not file.exists():

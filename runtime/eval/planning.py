@@ -45,15 +45,8 @@ from nlpu.judgement import Judgement
 from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Call, Op
 from nlpu.printing import counted, one_line
-from nlpu.runtime.eval.corrections import (
-    Corrected,
-    Subject,
-    Unsure,
-    Vote,
-    ahead_by,
-    ask,
-    called,
-)
+from nlpu.runtime.eval.corrections import Corrected, Subject, Unsure, ask, called
+from nlpu.runtime.eval.voting import Vote, ahead_by
 from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn
 from nlpu.value import Value, current, remembered, see

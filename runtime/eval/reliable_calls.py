@@ -37,8 +37,9 @@ from nlpu.printing import counted
 from nlpu.processor import FREE, Processor
 from nlpu.reliability import Reliability, Reliably
 from nlpu.runtime import settings
-from nlpu.runtime.eval.corrections import Corrected, Subject, Vote, ahead_by, ask, called
+from nlpu.runtime.eval.corrections import Corrected, Subject, ask, called
 from nlpu.runtime.eval.planning import asked_now, digest_of, ladder, read_off
+from nlpu.runtime.eval.voting import Vote, ahead_by
 from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.node import Node, current_scope
 from nlpu.runtime.graph.spawning import Spawn, spawn_issued, spawn_ready

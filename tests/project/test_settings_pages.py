@@ -23,8 +23,8 @@ from nlpu.runtime.drivers import McpServer, clock, files, pin, search
 from nlpu.runtime.drivers.driver import Driver, driver
 from nlpu.runtime.drivers.person import ScriptedPerson
 from nlpu.runtime.fleet.batch import Batch
+from nlpu.runtime.fleet.driving.fleet import Fleet
 from nlpu.runtime.fleet.item import Item
-from nlpu.runtime.fleet.workers.made import Fleet
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.settings import Settings

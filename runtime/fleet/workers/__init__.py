@@ -1,1 +1,1 @@
-"""A batch of many processes: its inputs in a database, and workers who claim them."""
+"""Workers of a batch in a database: they claim inputs, carry them out, share one budget."""

@@ -191,7 +191,8 @@ def run(
     words, named = fill_words(args or [], stdin)
     texts = read_texts(inputs or [], stdin)
     if each is not None:
-        from nlpu.runtime.terminal.run.each.batches import Asked, run_each
+        from nlpu.runtime.terminal.run.each.batch_job import Asked, BatchJob
+        from nlpu.runtime.terminal.run.each.batches import run_each
         from nlpu.runtime.terminal.run.each.program import EachProgram
 
         program_of = EachProgram(loaded, words, named, texts, stdin.beside, machine=_told(now))
@@ -206,7 +207,7 @@ def run(
             workers=workers or 0,
             ray=ray,
         )
-        return run_each(loaded, program_of, many, machine, budget, as_json=as_json)
+        return run_each(BatchJob(loaded, program_of, many, machine, budget, as_json=as_json))
     bound = bind(loaded, words, texts, named=named, opened=stdin.beside)
     set_store(loaded.function, bound, now.store)
     set_machine(

@@ -12,8 +12,8 @@ from nlpu.runtime.terminal.files import write_file
 from nlpu.runtime.terminal.output import say, write_json
 from nlpu.runtime.terminal.show.archive import Record
 from nlpu.runtime.terminal.show.edges import Shape, shape_of
+from nlpu.runtime.terminal.show.perfetto import trace_of
 from nlpu.runtime.terminal.show.report import report_of
-from nlpu.runtime.terminal.show.trace import trace_of
 from nlpu.runtime.terminal.stdout import lead_prints_to_stderr
 
 

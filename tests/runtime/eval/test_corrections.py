@@ -20,7 +20,9 @@ from nlpu.isa import judge
 from nlpu.label import UNTRUSTED, USER
 from nlpu.runtime import Budget
 from nlpu.runtime.eval.cascades import cascade, fallback
-from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
+from nlpu.runtime.eval.corrections import Unsure
+from nlpu.runtime.eval.verifying import verified
+from nlpu.runtime.eval.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
 from nlpu.value import literal
 

@@ -12,7 +12,9 @@ from nlpu import Say, Scripted, nlop
 from nlpu.errors import BadOp, ProgramError
 from nlpu.eval.flags import TooLong
 from nlpu.runtime.eval.cascades import cascade, fallback
-from nlpu.runtime.eval.corrections import Unsure, ahead_by, majority, verified
+from nlpu.runtime.eval.corrections import Unsure
+from nlpu.runtime.eval.verifying import verified
+from nlpu.runtime.eval.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
 
 

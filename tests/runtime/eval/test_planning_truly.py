@@ -14,8 +14,8 @@ from nlpu.errors import BadOp, BadOperand, Usage
 from nlpu.eval.bounds import OutOfReach
 from nlpu.eval.datasheet import CaseDraws, Datasheet, OpSheet
 from nlpu.eval.votes import Ahead, Majority, Rule, needs
-from nlpu.runtime.eval.corrections import ahead_by, majority
 from nlpu.runtime.eval.planning import draw_sheet
+from nlpu.runtime.eval.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
 
 CASES = [({"text": f"case {number}"}, "red") for number in range(60)]

@@ -103,7 +103,7 @@ def test_killed_in_turn(stage: Stage, shape: str) -> None:
 @pytest.mark.timeout(300)
 def test_what_a_killed_worker_had_open_is_told_as_lost(postgres: Any, tmp_path: Path) -> None:
     """And is that worker's part, not that of who goes on with its runs."""
-    from nlpu.runtime.fleet.workers.desk import Desk
+    from nlpu.runtime.fleet.driving.desk import Desk
 
     log = tmp_path / "sent.jsonl"
     with fault_server("--log", str(log), "--rate", "slow:0.3=1") as url:

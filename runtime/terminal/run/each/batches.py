@@ -24,13 +24,13 @@ import tempfile
 import threading
 import time
 from base64 import b32encode
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from math import inf
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 from nlpu.errors import DeadlineExceeded, Interrupted, NlpuError, Usage
 from nlpu.printing import counted
@@ -41,111 +41,58 @@ from nlpu.runtime.journal.where import Database
 from nlpu.runtime.terminal.download import have_model
 from nlpu.runtime.terminal.output import say
 from nlpu.runtime.terminal.run import interrupt as interrupting
+from nlpu.runtime.terminal.run.each.batch_job import Asked, BatchJob
 from nlpu.runtime.terminal.run.each.inputs import Record, check_source, listed, records
 from nlpu.runtime.terminal.run.each.results import Results
 from nlpu.runtime.terminal.run.each.shown import Shown
 from nlpu.runtime.terminal.run.each.told import Ended, note, tell
 from nlpu.runtime.terminal.run.job import place_words
 
-if TYPE_CHECKING:
-    from nlpu.reliability import Reliability
-    from nlpu.runtime.loader import Program
-    from nlpu.runtime.scheduler.budget import Budget
-    from nlpu.runtime.terminal.run.each.program import EachProgram
-    from nlpu.runtime.terminal.run.machine import Machine
-
 _TICK_S = 0.1
 _OVERDUE_S = 2.0
 _MOST_WRONG = 5  # inputs
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the command line says of a batch."""
-
-    inputs: str
-    out: Path | None = None
-    at_once: int = 0
-    as_they_come: bool = False
-    retry: bool = False
-    changed: bool = False
-    reliability: Reliability | None = None  # of each run
-    workers: int = 0  # processes that carry it out; 0: this one
-    ray: str | None = None  # where Ray is that places them
-    whole: IO[bytes] | None = None  # what stdin held, where it is read to its end
-
-
-def run_each(
-    loaded: Program,
-    program: EachProgram,
-    asked: Asked,
-    machine: Machine,
-    budget: Budget,
-    as_json: bool,
-) -> int:
+def run_each(job: BatchJob) -> int:
     """Carry out a batch and tell of it; gives the exit code. Raises Usage."""
-    _check(asked, machine, as_json)
-    if asked.inputs == "-" and isinstance(machine.run_dir, Database):
+    _check(job)
+    if job.asked.inputs == "-" and isinstance(job.machine.run_dir, Database):
         with tempfile.TemporaryFile() as whole:
             shutil.copyfileobj(sys.stdin.buffer, whole)
-            return _run(
-                loaded, program, replace(asked, whole=whole), machine, budget, as_json=as_json
-            )
-    return _run(loaded, program, asked, machine, budget, as_json=as_json)
+            return _run(replace(job, asked=replace(job.asked, whole=whole)))
+    return _run(job)
 
 
-def _run(
-    loaded: Program,
-    program: EachProgram,
-    asked: Asked,
-    machine: Machine,
-    budget: Budget,
-    as_json: bool,
-) -> int:
+def _run(job: BatchJob) -> int:
+    asked, machine = job.asked, job.machine
     comes = asked.inputs == "-" and asked.whole is None
-    looked = None if comes else _look(asked, program)
-    name = _name(loaded, program, asked, machine)
+    looked = None if comes else _look(job)
     results = Results(asked.out)
     try:
         have_model(machine.engine, machine.model)
-        facts = {
-            "program": loaded.spec,
-            "file": loaded.digest,
-            "reads": "--each",
-            **machine.facts(),
-            **promised(asked.reliability, ()),
-        }
         plan = Plan(
-            name,
+            _name(job),
             asked.at_once,
             not asked.as_they_come,
-            budget,
-            asked.retry,
-            asked.changed,
-            facts,
+            job.budget,
+            retry=asked.retry,
+            changed=asked.changed,
+            facts=job.facts(),
             waits=comes,
         )
-        entries = _entries(asked, program)
         used: Any
         batch: Steps
         if isinstance(machine.run_dir, Database):
             from nlpu.runtime.terminal.run.each.workers import crew  # it needs psycopg
 
-            used = batch = crew(loaded, entries, plan, machine, asked.workers or 1, asked.ray)
+            used = batch = crew(job, _entries(job), plan)
         else:
             used = computer = machine.computer()
-            batch = computer.batch(loaded.function, entries, plan)
+            batch = computer.batch(job.program.function, _entries(job), plan)
         where = f" {shlex.join(place_words(machine.run_dir))}".rstrip()
-        ended = Ended(name, looked and looked[0], where=where)
+        ended = Ended(plan.name, looked and looked[0], where=where)
         with used:
-            return _carry_out(
-                batch,
-                results,
-                ended,
-                as_json,
-                budget.seconds,
-                lambda: _check_same(batch, asked, looked, results),
-            )
+            return _carry_out(job, batch, results, ended, looked)
     finally:
         results.close()
 
@@ -153,8 +100,8 @@ def _run(
 # -- before the first call -----------------------------------------------------------------------
 
 
-def _check(asked: Asked, machine: Machine, as_json: bool) -> None:
-    in_database = isinstance(machine.run_dir, Database)
+def _check(job: BatchJob) -> None:
+    asked, in_database = job.asked, isinstance(job.machine.run_dir, Database)
     if asked.workers and not in_database:
         raise Usage(
             "--workers: they share a batch in a database: --store postgresql://USER@HOST/NAME; one "
@@ -163,7 +110,7 @@ def _check(asked: Asked, machine: Machine, as_json: bool) -> None:
     if asked.ray is not None and not in_database:
         raise Usage("--ray places --workers N, of a batch in a database: --store postgresql://...")
     check_source(asked.inputs)
-    if as_json and asked.out is None:
+    if job.as_json and asked.out is None:
         raise Usage("with --json stdout is one object: name a file for the results with --out")
     source = Path(asked.inputs)
     if asked.out is None or asked.inputs == "-":
@@ -174,13 +121,14 @@ def _check(asked: Asked, machine: Machine, as_json: bool) -> None:
         raise Usage(f"--out: {asked.out} lies among the inputs; name a place outside of {source}")
 
 
-def _look(asked: Asked, program: EachProgram) -> tuple[int, str]:
+def _look(job: BatchJob) -> tuple[int, str]:
     """Read all inputs once: how many, and a digest. Raises Usage for those that are none."""
+    asked = job.asked
     digest, number, wrong = blake2b(digest_size=16), 0, list[str]()
     with closing(_records(asked)) as source:
         for record in filter(None, source):
             try:
-                entry = program.entry(record)
+                entry = job.inputs.entry(record)
             except Usage as error:
                 wrong.append(str(error))
                 if len(wrong) == _MOST_WRONG:
@@ -208,17 +156,18 @@ def _records(asked: Asked) -> Generator[Record | None, None, None]:
     return records(asked.inputs, asked.whole or sys.stdin.buffer)
 
 
-def _entries(asked: Asked, program: EachProgram) -> Iterator[Entry | None]:
-    return map(lambda record: record and program.entry(record), _records(asked))
+def _entries(job: BatchJob) -> Iterator[Entry | None]:
+    return map(lambda record: record and job.inputs.entry(record), _records(job.asked))
 
 
-def _name(loaded: Program, program: EachProgram, asked: Asked, machine: Machine) -> str:
+def _name(job: BatchJob) -> str:
     """The batch's name: another command is another batch."""
+    asked, machine = job.asked, job.machine
     source = None if asked.inputs == "-" else asked.inputs
     places = [each and os.path.realpath(each) for each in (asked.out, source)]
     what = [
-        loaded.spec,
-        args_text((), program.fixed),
+        job.program.spec,
+        args_text((), job.inputs.fixed),
         *places,
         machine.model,
         machine.system,
@@ -250,19 +199,19 @@ def _check_same(
 
 
 def _carry_out(
+    job: BatchJob,
     batch: Steps,
     results: Results,
     ended: Ended,
-    as_json: bool,
-    seconds: float | None,
-    check: Callable[[], None],
+    looked: tuple[int, str] | None,
 ) -> int:
+    seconds = job.budget.seconds
     begun, begun_s = False, time.monotonic()
     with interrupting.Interrupts():
         try:
             with Shown(ended.total) as shown:
                 batch.open()
-                check()
+                _check_same(batch, job.asked, looked, results)
                 begun = True
                 overdue_s = time.monotonic() + _OVERDUE_S + (inf if seconds is None else seconds)
                 while not batch.ended:
@@ -290,7 +239,7 @@ def _carry_out(
             ended.out = str(results.path or "")
             if stopped:
                 batch.close()
-        code = tell(ended, batch, time.monotonic() - begun_s, as_json)
+        code = tell(ended, batch, time.monotonic() - begun_s, job.as_json)
         if isinstance(ended.error, Interrupted) or not stopped:
             interrupting.leave(code)
     return code

@@ -6,27 +6,19 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nlpu.runtime.fleet.workers.fleet import Crew
-from nlpu.runtime.fleet.workers.made import hands_of
+from nlpu.runtime.fleet.driving.crew import Crew
+from nlpu.runtime.fleet.driving.fleet import hands_of
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.terminal.output import say
 
 if TYPE_CHECKING:
     from nlpu.runtime.fleet.plan import Entry, Plan
-    from nlpu.runtime.loader import Program
-    from nlpu.runtime.terminal.run.machine import Machine
+    from nlpu.runtime.terminal.run.each.batch_job import BatchJob
 
 
-def crew(
-    loaded: Program,
-    entries: Iterable[Entry | None],
-    plan: Plan,
-    machine: Machine,
-    workers: int,
-    ray: str | None,
-) -> Crew:
+def crew(job: BatchJob, entries: Iterable[Entry | None], plan: Plan) -> Crew:
     """Make the batch that a command asks for. Raises Usage, MissingPart."""
-    database = machine.run_dir
+    machine, database = job.machine, job.machine.run_dir
     assert isinstance(database, Database)
     facts: dict[str, Any] = {
         "header": dict(plan.facts),
@@ -37,5 +29,13 @@ def crew(
         "convention": machine.convention,
         "sheets": None if machine.sheets is None else str(machine.sheets),
     }
-    hands = hands_of(database, plan.name, ray, lambda text: say(f"note: {text}"))
-    return Crew(loaded.function, entries, plan, database, facts, hands, workers)
+    hands = hands_of(database, plan.name, job.asked.ray, lambda text: say(f"note: {text}"))
+    return Crew(
+        job.program.function,
+        entries,
+        plan,
+        database,
+        facts,
+        hands=hands,
+        workers=job.asked.workers or 1,
+    )

@@ -78,7 +78,7 @@ class Actors:
 
     def start(self, name: str, seal: str) -> None:
         """Have a worker placed."""
-        from nlpu.runtime.fleet.workers.actor import Worker
+        from nlpu.runtime.fleet.driving.actor import Worker
 
         made = self._ray.remote(Worker).options(
             name=f"nlpu:{self._stem}:{name}",

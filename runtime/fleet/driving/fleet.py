@@ -10,10 +10,10 @@ from typing import Any
 from nlpu.checks import ANY_TEXT, COUNT, FLAG, FUNCTION, WHOLE, check, maybe
 from nlpu.errors import Usage
 from nlpu.processor import Price
+from nlpu.runtime.fleet.driving.crew import Crew
+from nlpu.runtime.fleet.driving.keeper import Hands
+from nlpu.runtime.fleet.driving.local import Processes
 from nlpu.runtime.fleet.mapped import planned
-from nlpu.runtime.fleet.workers.fleet import Crew
-from nlpu.runtime.fleet.workers.keeper import Hands
-from nlpu.runtime.fleet.workers.local import Processes
 from nlpu.runtime.journal.places import local, place_of
 from nlpu.runtime.journal.where import Database
 from nlpu.runtime.naming import named
@@ -107,6 +107,6 @@ def hands_of(
         raise Usage(f"{stem!r} cannot name a batch: take letters and digits")
     if ray is None:
         return Processes(database, stem, local(database).parent / "workers")
-    from nlpu.runtime.fleet.workers.rays import Actors  # Ray, for those who ask for it
+    from nlpu.runtime.fleet.driving.rays import Actors  # Ray, for those who ask for it
 
     return Actors(database, stem, ray, tell)

@@ -25,8 +25,8 @@ from nlpu.errors import ServerFault, Usage
 from nlpu.runtime.loader import load
 from nlpu.runtime.terminal.show.archive import Record, find
 from nlpu.runtime.terminal.show.edges import shape_of
+from nlpu.runtime.terminal.show.perfetto import trace_of
 from nlpu.runtime.terminal.show.timeline import timeline_of
-from nlpu.runtime.terminal.show.trace import trace_of
 from nlpu.testing.scripted import Say, Seen
 
 __all__ = ["nlpu"]  # a fixture

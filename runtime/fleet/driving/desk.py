@@ -16,10 +16,11 @@ from typing import Any, Final, NamedTuple
 
 from nlpu.errors import HostError, Interrupted, NlpuError, RunBusy
 from nlpu.label import UNTRUSTED, label_of
+from nlpu.runtime.fleet.driving import gone_on
 from nlpu.runtime.fleet.items import Kept, side_of
 from nlpu.runtime.fleet.plan import Begun, Input
 from nlpu.runtime.fleet.share import without
-from nlpu.runtime.fleet.workers import burials, gone_on
+from nlpu.runtime.fleet.workers import burials
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import columns, took_of
 from nlpu.runtime.fleet.workers.entered import Receipt, kept_id, read_id, receipt_of

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from nlpu.errors import HostError, Interrupted, NlpuError, ProgramError, failure_of
 
 if TYPE_CHECKING:
-    from nlpu.runtime.fleet.workers.desk import Desk
+    from nlpu.runtime.fleet.driving.desk import Desk
 
 _DEATHS: Final = 4  # of each worker in a row, without any outcome
 

@@ -1,4 +1,4 @@
-"""``Fleet``: a batch whose runs are carried out by many processes, on one machine or many.
+"""A crew: a batch whose runs are carried out by many processes, on one machine or many.
 
 Theory of operation
 -------------------
@@ -31,20 +31,20 @@ from nlpu.errors import (
     failure_of,
 )
 from nlpu.printing import counted
+from nlpu.runtime.fleet.driving.keeper import Hands, Keeper
 from nlpu.runtime.fleet.item import Item
 from nlpu.runtime.fleet.neighbours import neighbours_of
 from nlpu.runtime.fleet.outcomes import known
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan, in_turn
 from nlpu.runtime.fleet.share import total
 from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of
-from nlpu.runtime.fleet.workers.keeper import Hands, Keeper
 from nlpu.runtime.fleet.workers.sealed import check_same, mark, seal
 from nlpu.runtime.journal.header import LIMITS, source_digest
 from nlpu.runtime.journal.where import Database
 from nlpu.value import inside
 
 if TYPE_CHECKING:
-    from nlpu.runtime.fleet.workers.desk import Desk
+    from nlpu.runtime.fleet.driving.desk import Desk
 
 _CHUNK: Final = 256  # inputs that are entered, and items that are read, at once
 _LOOK_S: Final = 0.15
@@ -123,7 +123,7 @@ class Crew:
         """Take it up where it was. Idempotent. Raises RunBusy, Usage, StorageFailed."""
         if self._desk is not None:
             return
-        from nlpu.runtime.fleet.workers.desk import Desk  # it needs psycopg
+        from nlpu.runtime.fleet.driving.desk import Desk  # it needs psycopg
         from nlpu.runtime.journal.postgres.database import reach
 
         reach(self._database)  # nothing is begun: it is not waited for

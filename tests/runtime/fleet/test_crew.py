@@ -1,0 +1,138 @@
+"""A batch of several workers, for who drives it: what one process gives."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet_kit import INPUTS, crew, lines
+
+from nlpu.errors import (
+    BudgetExceeded,
+    DeadlineExceeded,
+    Usage,
+)
+from nlpu.runtime import Computer
+from nlpu.runtime.journal.where import Database
+from nlpu.runtime.loader import load
+from nlpu.runtime.scheduler.budget import Budget
+
+pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
+
+
+def test_lines_are_those_of_one_process(database: Database, tmp_path: Path) -> None:
+    found = [item.line() for item in crew(database, tmp_path, INPUTS, workers=3)]
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+    with Computer("scripted", run_dir=tmp_path / "runs") as computer:
+        alone = [item.line() for item in computer.map(program, INPUTS, name="batch")]
+    assert found == alone
+
+
+def test_the_same_again_asks_nothing(database: Database, tmp_path: Path) -> None:
+    first = list(crew(database, tmp_path, INPUTS))
+    again = crew(database, tmp_path, INPUTS)
+    assert lines(again) == lines(first)
+    assert again._keeper.hands.told == {}, "no worker was begun"
+    more = lines(crew(database, tmp_path, ["new", *INPUTS]))
+    assert [each["result"] for each in more[1:]] == [each["result"] for each in lines(first)]
+    assert more[0]["run"] == f"batch.{len(INPUTS) + 1}", "numbers of runs stay"
+    fewer = lines(crew(database, tmp_path, INPUTS[:3]))
+    assert fewer == lines(first)[:3]
+
+
+TEXT = """
+op shorten(text: str) -> str max_tokens=16 at_limit="trim": "Shorten the text."
+driver calculate
+param %1 text: str
+%2 = shorten %1
+%3 = calculate "1 + 1"
+return {"short": %2, "two": %3}
+"""
+
+
+def test_a_program_as_text_is_one_as_any(database: Database, tmp_path: Path) -> None:
+    found = lines(crew(database, tmp_path, INPUTS, program=TEXT, name="plan.nl", workers=2))
+    program = load(str(tmp_path / "plan.nl")).function
+    with Computer("scripted", run_dir=tmp_path / "runs") as computer:
+        alone = lines(computer.map(program, INPUTS, name="batch"))
+    assert found == alone and {each["status"] for each in found} == {"done"}
+    (tmp_path / "plan.nl").write_text(TEXT.replace("1 + 1", "1 + 2"))
+    with pytest.raises(Usage, match="has changed since it began"):
+        list(crew(database, tmp_path, INPUTS, name="plan.nl"))
+
+
+def test_as_they_come(database: Database, tmp_path: Path) -> None:
+    found = lines(crew(database, tmp_path, INPUTS, ordered=False))
+    assert sorted(each["index"] for each in found) == list(range(len(INPUTS)))
+
+
+def test_runs_are_looked_at_and_replayed_as_any(database: Database, tmp_path: Path) -> None:
+    item = list(crew(database, tmp_path, INPUTS))[7]
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+    with Computer("scripted", store=database) as computer:
+        run = computer.resume(item.run, program, "text 7").wait()
+    assert run.result == item.result and run.receipt.calls == 0
+
+
+def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
+    first = crew(database, tmp_path, INPUTS)
+    first.open()
+    second = crew(database, tmp_path, INPUTS)
+    second.open()  # the same process may: its first life is over, as far as the database knows
+    second.close()
+    first.close()
+
+
+def test_a_budget_stops_all_and_more_goes_on(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    stopped = crew(database, tmp_path, INPUTS, budget=Budget(calls=25), workers=3)
+    with pytest.raises(BudgetExceeded):
+        list(stopped)
+    assert sum(stopped.receipt.answered[:1]) == 25, "all of it could be used, and no more was"
+    assert stopped.counts.cost.calls == 25, "and so it is told"
+    (done,) = postgres.do(
+        "SELECT count(*) FROM nlpu.work WHERE state = 'done'", database.url.rpartition("/")[2]
+    )[0]
+    assert stopped.counts.done == done
+    batch = crew(database, tmp_path, INPUTS, budget=Budget(calls=80))
+    spent = sum(each.cost.calls for each in batch)
+    receipt = batch.receipt
+    assert spent == receipt.answered.calls == 3 * (len(INPUTS) - 1)
+    assert sum(each.calls for each in receipt.by_worker.values()) == spent + receipt.lost.calls
+    kept = json.loads(
+        postgres.do("SELECT spent FROM nlpu.batch", database.url.rpartition("/")[2])[0][0]
+    )
+    assert [part[0] for part in kept] == [receipt.answered.calls, receipt.lost.calls]
+
+
+def test_its_seconds_run_out(database: Database, tmp_path: Path) -> None:
+    with pytest.raises(DeadlineExceeded, match="0 seconds ran out"):
+        list(crew(database, tmp_path, INPUTS, budget=Budget(seconds=0)))
+    assert len(lines(crew(database, tmp_path, INPUTS))) == len(INPUTS), "and it goes on"
+
+
+def test_another_program_is_refused(database: Database, tmp_path: Path) -> None:
+    list(crew(database, tmp_path, INPUTS[:2]))
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("(3)", "(2)"))
+    for inputs in (INPUTS[:2], [*INPUTS[:2], "more"]):  # all are done, or one is new
+        with pytest.raises(Usage, match="has changed since it began"):
+            list(crew(database, tmp_path, inputs))
+    found = lines(crew(database, tmp_path, [*INPUTS[:2], "more"], changed=True))
+    assert [each["cost"]["calls"] for each in found] == [3, 3, 2]
+
+
+def test_a_program_that_a_worker_does_not_find(database: Database, tmp_path: Path) -> None:
+    batch = crew(database, tmp_path, INPUTS[:2])
+    (tmp_path / "mine.py").unlink()
+    with pytest.raises(Usage, match=r"cannot be found on this worker.*Put its file there"):
+        list(batch)
+
+
+def test_failures_are_tried_again(database: Database, tmp_path: Path) -> None:
+    first = lines(crew(database, tmp_path, INPUTS))
+    assert [each["index"] for each in first if each["status"] == "failed"] == [20]
+    again = lines(crew(database, tmp_path, INPUTS, retry=True))
+    assert again == first
