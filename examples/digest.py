@@ -2,6 +2,7 @@
 
     nlpu run examples/digest.py --input docs/essay.txt                      # two minutes
     nlpu run examples/digest.py --input docs/essay.txt --engine scripted    # tries the wiring
+    python examples/digest.py                                               # of the essay, too
 
 No part is longer than ``tokens`` of the model's own, and none is lost. The calls of a map run side
 by side; a reduction is a tree of calls that each fit the window, and begins while parts are still
@@ -11,7 +12,11 @@ say ``nlpu resume RUN``: no part that was summarised is read again. What the def
 makes of the essay in 39 calls is well-formed and worth little: see ``--model``.
 """
 
-from nlpu import Value, nlop, split
+from pathlib import Path
+
+from nlpu import Computer, Value, nlop, split
+
+ESSAY = Path(__file__).parents[1] / "docs" / "essay.txt"
 
 
 @nlop(max_tokens=80, at_limit="trim", repetition_penalty=1.1)
@@ -29,3 +34,9 @@ def digest(text: str, tokens: int = 320) -> dict[str, Value[str]]:
     parts = split(text, tokens)
     whole = summarize.reduce(summarize.map(parts))
     return {"title": title(whole), "summary": whole}
+
+
+if __name__ == "__main__":
+    with Computer() as computer:
+        run = computer.run(digest, ESSAY.read_text(encoding="utf-8"))
+    print(run.result, run.receipt, sep="\n")

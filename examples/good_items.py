@@ -10,7 +10,7 @@ function holds each year against its note, and what it raises is the reason of t
 default model gives two years and one reason; dice give three reasons.
 """
 
-from nlpu import Value, lift, nlop
+from nlpu import Computer, Value, lift, nlop
 
 NOTES = [
     "Ann built the mill in 1880.",
@@ -42,3 +42,9 @@ def good_items(notes: list[str] = NOTES) -> dict[str, dict[str, object]]:
         "found": {note: item.value for note, item in items if item.error is None},
         "not found": {note: str(item.error) for note, item in items if item.error is not None},
     }
+
+
+if __name__ == "__main__":
+    with Computer() as computer:
+        run = computer.run(good_items)
+    print(run.result, run.receipt, sep="\n")

@@ -7,7 +7,9 @@ A ``Chat`` is a frozen value that grows by making a longer one, so a server has 
 newest turn before. Any op can take one as an operand: ``reply`` answers it, ``subject`` reads it.
 """
 
-from nlpu import Chat, nlop
+import sys
+
+from nlpu import Chat, Computer, nlop
 
 
 @nlop(max_tokens=60, at_limit="trim", repetition_penalty=1.1)
@@ -28,3 +30,9 @@ def interview(*questions: str) -> str:
         chat = asked.assistant(reply(asked).value)
     about = subject(chat.user("Thank you! What did we talk about?"))
     return f"{about}\n\n{chat}"
+
+
+if __name__ == "__main__":
+    with Computer() as computer:
+        run = computer.run(interview, *(sys.argv[1:] or ["What is a loom?", "Who invented it?"]))
+    print(run.result, run.receipt, sep="\n")

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from nlpu import lift, nlop
+from nlpu import Computer, lift, nlop
 
 LETTERS = [
     "Please send 120 euros for the roof by 2026-05-12. Tom Baker",
@@ -49,3 +49,9 @@ def invoices(letters: list[str] = LETTERS) -> dict[str, object]:
     """The records of some letters, and what they come to."""
     bills = bill.map(letters)
     return {"bills": bills, "total": total(bills)}  # total waits for the records; we do not
+
+
+if __name__ == "__main__":
+    with Computer() as computer:
+        run = computer.run(invoices)
+    print(run.result, run.receipt, sep="\n")

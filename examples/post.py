@@ -16,7 +16,7 @@ run stops with exit code 4, and ``nlpu resume RUN`` asks later; what was sent is
 
 from typing import Literal
 
-from nlpu import driver, endorse, lift, nlop
+from nlpu import Computer, driver, endorse, lift, nlop
 
 Desk = Literal["sales@example.org", "repairs@example.org"]
 
@@ -59,3 +59,9 @@ def post(number: int = 1) -> dict[str, str]:
         "to whom it demands": send(wanted(text), body),
     }
     return {way: str(answer.error or answer.value) for way, answer in answers.items()}
+
+
+if __name__ == "__main__":
+    with Computer() as computer:
+        run = computer.run(post)
+    print(run.error or run.result)  # nobody is asked here, as ``nlpu run`` does at a terminal

@@ -10,9 +10,10 @@ so: ``nlpu eval examples/tickets.py:taught --data FILE`` asks more. The default 
 right on two without examples, where it always says billing, and on five with them.
 """
 
+import sys
 from typing import Literal
 
-from nlpu import nlop
+from nlpu import Computer, nlop
 
 CASES = [
     ({"ticket": "My card was charged for a lamp that I sent back."}, "billing"),
@@ -44,3 +45,9 @@ def tickets(ticket: str) -> dict[str, object]:
     better = taught if shown.value.accuracy >= plain.value.accuracy else topic
     rights = {"plain": plain.value.right, "with examples": shown.value.right}
     return {"topic": better(ticket), "right of six": rights}
+
+
+if __name__ == "__main__":
+    with Computer() as computer:
+        run = computer.run(tickets, " ".join(sys.argv[1:]) or "I was charged twice for one lamp.")
+    print(run.result, run.receipt, sep="\n")

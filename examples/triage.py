@@ -11,7 +11,11 @@ other is left to a person. The 1.5B calls somebody for the first mail and is not
 the 0.5B is sure of neither; the default (135M) cannot judge at all, and the run warns of it.
 """
 
-from nlpu import Judgement, Value, nlop
+import sys
+
+from nlpu import Computer, Judgement, Value, nlop
+
+MAILS = ["The server is down, please help now!", "Lunch on Friday?"]
 
 
 @nlop
@@ -37,3 +41,9 @@ def triage(*mails: str, sure: float = 0.75) -> dict[str, str | Value[str]]:
         else:
             done[mail] = f"a person decides ({yes:.0%} urgent)"
     return done
+
+
+if __name__ == "__main__":
+    with Computer() as computer:
+        run = computer.run(triage, *(sys.argv[1:] or MAILS))
+    print(run.result, run.receipt, sep="\n")

@@ -32,6 +32,7 @@ from nlpu.runtime.terminal.show.archive import Record
 HALF, SHOWN_AT = 20, (1, 12, 30)  # letters read: at the kill, and when one of them is shown
 REVIEWS = Path(__file__).with_name("reviews.jsonl")
 GOOD_ENOUGH = 0.8  # of the reviews
+ALONE = 1.7  # one call of all tokens takes so many times what eight at once take, reviews beside it
 
 Forty = Annotated[list[Words], Len(40, 40)]
 
@@ -66,7 +67,7 @@ def demo(engine: str = "", model: str = "", run_dir: str = "") -> Scores:
     The terminal says what engine, model and run directory it was given.
     """
     lives = kill_and_resume(engine, model, run_dir).value
-    say("Now all forty in one prompt, and reviews to judge, at the same time ...")
+    say(_one_call_told(lives))
     cases = [json.loads(line) for line in REVIEWS.read_text(encoding="utf-8").splitlines()]
     at_once = all_at_once("\n".join(f"{n}. {text}" for n, (text, _) in enumerate(forty(), 1)))
     opinions = [opinion(case["review"]) for case in cases]
@@ -146,6 +147,14 @@ def _who(engine: str, model: str) -> str:
     """The model, as far as it is known before anything was asked."""
     default = DEFAULT_MODEL if engine in ("", "local") else f"the model of {engine}"
     return model.rpartition("/")[2] or default
+
+
+def _one_call_told(lives: Lives) -> str:
+    """What comes now, and how long it may take: as many tokens as the letters took, one by one."""
+    took = f"about {round(lives.receipt.completion_tokens, -1):,.0f} tokens"
+    if lives.model == DEFAULT_MODEL and lives.receipt.seconds:
+        took += f", some {ALONE * lives.receipt.seconds:.0f} s"
+    return f"Now all forty in one prompt ({took}), and reviews ..."
 
 
 def _letters_told(found: Scores) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nlpu import ProgramError
-from nlpu.programs.demo import REVIEWS, Narrator, Scores, all_at_once
+from nlpu.programs.demo import REVIEWS, Narrator, Scores, _one_call_told, all_at_once
 from nlpu.programs.letters import FIELDS, Letter, Letters, forty, letters, score
 from nlpu.programs.two_lives import Lives, Took, in_two_lives
 from nlpu.runtime import Computer
@@ -145,6 +145,14 @@ def test_what_is_printed_of_another_model_is_of_that_model() -> None:
     able = str(scores(23, model="another"))
     assert "23 of 24" in able and "cannot" not in able and "--model" not in able
     assert "--model" not in str(scores(23)) and "--model" not in str(scores(12, model="another"))
+
+
+def test_before_the_one_long_call_it_says_how_long_that_may_take() -> None:
+    told = _one_call_told(scores(12).lives)
+    assert told.startswith("Now all forty in one prompt (about 1,380 tokens, some 52 s), and")
+    assert len(told) <= 80
+    other = _one_call_told(scores(12, model="another").lives)  # of whose speed nothing is known
+    assert "(about 1,380 tokens), and" in other
 
 
 def test_a_model_too_fast_to_kill_is_told_as_that() -> None:

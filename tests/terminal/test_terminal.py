@@ -282,8 +282,9 @@ def test_a_process_that_was_suspended_owes_no_lines(capsys: pytest.CaptureFixtur
     shown = Plain()
     shown._next_s -= 1000
     for _ in range(3):
-        shown.update(Counts(issued=1), 0)
-    assert capsys.readouterr().err.count("\n") == 1
+        shown.update(Counts(issued=1), 1200)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "1,200 tokens so far" in told
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:

@@ -69,13 +69,14 @@ class Plain:
 
     def update(self, counts: Counts, pieces: int) -> None:
         """A line, if it is time for one. ``pieces``: tokens of calls under way, if followed."""
-        rate = self._rates.tokens_per_s(max(counts.completion_tokens, pieces))
+        tokens = max(counts.completion_tokens, pieces)
+        rate = self._rates.tokens_per_s(tokens)
         now = time.monotonic()
         if not counts.issued:  # a program that asks nobody has its own words
             self._next_s = now + _PLAIN_EVERY_S
         elif now >= self._next_s:
             self._next_s = now + _PLAIN_EVERY_S  # not a line for each that a suspended process owes
-            say(f"{_done(counts)} of {counts.issued} calls, {_line(counts, rate)}")
+            say(f"{_done(counts)} of {counts.issued} calls, {_line(counts, tokens, rate)}")
 
 
 class Silent(Plain):
@@ -127,12 +128,13 @@ class Bars(Plain):
         self._draw(text)
 
     def update(self, counts: Counts, pieces: int) -> None:
-        rate = self._rates.tokens_per_s(max(counts.completion_tokens, pieces))
+        tokens = max(counts.completion_tokens, pieces)
+        rate = self._rates.tokens_per_s(tokens)
         if not counts.issued:  # as above
             self._live.update("", refresh=True)
             return
         self._bars.update(self._task, completed=_done(counts), total=counts.issued or None)
-        self._draw(_line(counts, rate))
+        self._draw(_line(counts, tokens, rate))
 
     def _draw(self, line: str) -> None:
         from rich.console import Group
@@ -152,10 +154,10 @@ def _done(counts: Counts) -> int:
     return min(counts.calls + counts.reused + counts.shared, counts.issued)
 
 
-def _line(counts: Counts, tokens_per_s: float) -> str:
+def _line(counts: Counts, tokens: int, tokens_per_s: float) -> str:
     nlops = tokens_per_s / TOKENS_PER_NLOP
     waiting = f", {counts.waiting} waiting" if counts.waiting else ""
     return (
-        f"{nlops:.2f} nlops/s, {tokens_per_s:.0f} tokens/s, "
+        f"{tokens:,} tokens so far, {nlops:.2f} nlops/s, {tokens_per_s:.0f} tokens/s, "
         f"{counts.in_flight} call{'s' * (counts.in_flight != 1)} in flight{waiting}"
     )
