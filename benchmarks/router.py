@@ -149,8 +149,8 @@ def router(
         pair = (
             two_simulated(kv_blocks, stack.enter_context(tokenizer())[0]) if simulated else real()
         )
+        stack.callback(lambda: [runner.run(server.stop()) for server in pair.servers])
         for server in pair.servers:
-            stack.callback(lambda each=server: runner.run(each.stop()))
             runner.run(server.__aenter__())
         rows = list(Bench(runner, pair, size, peers).rows(repeats))
     return {"arms": rows, **size._asdict(), "repeats": repeats, **circumstances(**pair.facts)}
