@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -35,9 +36,11 @@ async def asked(server: FaultServer, request: web.BaseRequest, path: str) -> web
     if server.vllm and path == "/version":
         return json_response({"version": "0.32.0"})
     if server.vllm and path == "/metrics" and server.gpu:
-        return web.Response(text=_metrics(server.gpu))
+        return web.Response(text=metrics_of(server.gpu))
     if server.vllm and path == "/tokenize" and server.tokenizer:
-        return json_response({"tokens": _ids(server.tokenizer, await request.json())})
+        ids = _ids(server.tokenizer, await request.json())
+        told = {"tokens": ids, "count": len(ids), "max_model_len": server.window}
+        return json_response(told)
     return json_response({"detail": "Not Found"}, 404)
 
 
@@ -50,15 +53,20 @@ def _described(offers: frozenset[str]) -> dict[str, Any]:
     return {"openapi": "3.1.0", "components": {"schemas": both}}
 
 
-def _metrics(gpu: Gpu) -> str:
-    """vLLM's counters, under its names."""
-    counters = {
+def metrics_of(gpu: Gpu) -> str:
+    """vLLM's counters and gauges, under its names."""
+    counters: dict[str, float] = {
         "iteration_tokens_total_count": gpu.steps,
         "prompt_tokens_total": gpu.prompt_tokens,
         "prefix_cache_hits_total": gpu.cached_tokens,
         "generation_tokens_total": gpu.generated,
+        "num_preemptions_total": gpu.preempted,
+        "num_requests_running": gpu.running,
+        "num_requests_waiting": gpu.waiting,
+        "kv_cache_usage_perc": gpu.usage,
     }
-    return "".join(f"vllm:{name} {count}\n" for name, count in counters.items())
+    ours = f"simulated:lost_seconds_total {gpu.lost_s}\n"
+    return "".join(f"vllm:{name} {count}\n" for name, count in counters.items()) + ours
 
 
 def _card(server: FaultServer, model: str) -> dict[str, Any]:
@@ -70,8 +78,15 @@ def _card(server: FaultServer, model: str) -> dict[str, Any]:
 
 
 def _ids(directory: str, question: dict[str, Any]) -> list[int]:
+    turns = [f"{each['role']}\n{each['content']}\n" for each in question.get("messages", ())]
+    text = question.get("prompt", "".join(turns))
+    ids: list[int] = _tokenizer(directory).encode(text, add_special_tokens=False).ids
+    return ids
+
+
+@lru_cache
+def _tokenizer(directory: str) -> Any:
+    """Loading it takes a tenth of a second."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(f"{directory}/tokenizer.json")
-    ids: list[int] = tokenizer.encode(question["prompt"], add_special_tokens=False).ids
-    return ids
+    return Tokenizer.from_file(f"{directory}/tokenizer.json")

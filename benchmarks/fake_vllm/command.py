@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--instant", action="store_true", help="least CPU, one fixed answer")
     parser.add_argument("--text", default="Yes.", help="the answer of --instant")
     parser.add_argument("--calls-per-s", type=float, default=0.0, help="most, of --instant")
-    parser.add_argument("--gpu", metavar="SLOTS,TOKENS_PER_S,PREFILL_PER_S")
+    parser.add_argument("--gpu", metavar="SLOTS,TOKENS_PER_S,PREFILL_PER_S[,BLOCKS]")
     parser.add_argument("--full", action="store_true", help="free texts of max_tokens tokens")
     parser.add_argument("--with-parent", action="store_true", help="end when stdin closes")
     return parser
@@ -61,8 +61,8 @@ def _server(options: argparse.Namespace) -> FaultServer | InstantServer:
         )
     gpu = None
     if options.gpu:
-        slots, tokens_per_s, prefill_per_s = options.gpu.split(",")
-        gpu = Gpu(int(slots), float(tokens_per_s), float(prefill_per_s))
+        slots, tokens_per_s, prefill_per_s, *blocks = options.gpu.split(",")
+        gpu = Gpu(int(slots), float(tokens_per_s), float(prefill_per_s), *map(int, blocks))
     return FaultServer(
         plan=_plan(options),
         answer=(lambda seen: full(seen.body)) if options.full else None,

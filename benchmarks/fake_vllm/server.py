@@ -76,6 +76,8 @@ class FaultServer:
         programs: bool = False,
         waited_ms: float | None = None,
     ) -> None:
+        if gpu is not None and window > gpu.window:  # as vLLM refuses it at its start
+            raise ValueError(f"the memory holds {gpu.window} tokens, and the window is {window}")
         self.plan, self.answer, self.models, self.window = plan, answer, models, window
         self.vllm, self.tokenizer, self.gpu = vllm, tokenizer, gpu
         self.offers, self.programs, self.waited_ms = offers, programs, waited_ms

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,17 @@ def order_for(served: Served, model: str, program: str, size: Size, name: str) -
 
 
 def run_peer(
-    command: list[str], served: Served, order: dict[str, Any], asked: int
+    command: list[str],
+    served: Served,
+    order: dict[str, Any],
+    asked: int,
+    behind: Sequence[Served] = (),
 ) -> dict[str, Any]:
     """Wall and CPU seconds of one peer, what it said, and what the server counted.
 
-    Raises ServerFault.
+    behind: the servers that count, where it asks a router. Raises ServerFault.
     """
+    counting = behind or (served,)
     env = {**environment(), **OFFLINE}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
@@ -123,36 +129,38 @@ def run_peer(
         process.stdin.flush()
         if process.stdout.readline().strip() != "ready":
             raise ServerFault(f"{command[-1]} did not start; its message is above")
-        before = counters(served)
+        before = counters(*counting)
         process.stdin.write("\n")
         process.stdin.flush()
         told = process.stdout.readline()
     if process.returncode:
         raise ServerFault(f"{command[-1]} failed; its message is above")
-    after = settled(served, before["completion_tokens"] + asked)
+    after = settled(before["completion_tokens"] + asked, *counting)
     cost: dict[str, Any] = json.loads(told)
     return cost | {name: after[name] - before[name] for name in _COUNTERS}
 
 
-def counters(served: Served) -> dict[str, float]:
-    """The server's counters now."""
-    request = urllib.request.Request(served.url + "/metrics")
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        text = answer.read().decode()
+def counters(*servers: Served, names: Mapping[str, str] = _COUNTERS) -> dict[str, float]:
+    """The servers' counters now, added up."""
+    text = ""
+    for served in servers:
+        request = urllib.request.Request(served.url + "/metrics")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text += answer.read().decode()
     return {
         name: sum(map(float, re.findall(rf"^{metric}(?:{{.*}})? (\S+)$", text, re.MULTILINE)))
-        for name, metric in _COUNTERS.items()
+        for name, metric in names.items()
     }
 
 
-def settled(served: Served, tokens: float) -> dict[str, float]:
+def settled(tokens: float, *servers: Served) -> dict[str, float]:
     """The counters once so many tokens are told and no more come: vLLM tells them late."""
-    before, found = dict[str, float](), counters(served)
+    before, found = dict[str, float](), counters(*servers)
     for _ in range(20):
         if found["completion_tokens"] >= tokens and found == before:
             break
         time.sleep(0.2)
-        before, found = found, counters(served)
+        before, found = found, counters(*servers)
     return found
 
 

@@ -313,6 +313,8 @@ class Batch:
             begun = begun._replace(before=kept.took, run=kept.run)
             left = None  # as its journal has the failure, it would be met again
         if left is None:
+            if kept is None:
+                self._former.check_new(index, self._plan)
             each = {"index": index, "nth": begun.nth, "id": entry.id, "batch": self._plan.name}
             each["one"] = new_stem()  # see drivers.dispatch: another batch may have its name
             run = self._computer.start(

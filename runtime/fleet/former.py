@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nlpu.errors import JournalDamaged, Usage
 from nlpu.runtime.fleet.items import SUFFIX, UNKEPT, Items, Kept
 from nlpu.runtime.fleet.neighbours import differing, neighbours_of
+from nlpu.runtime.fleet.plan import Plan
 from nlpu.runtime.fleet.share import NO_CALLS, Took, summed, took_in, without
 from nlpu.runtime.journal.file import is_there
 from nlpu.runtime.journal.header import source_digest
@@ -64,11 +65,27 @@ class Unfinished(NamedTuple):
 
 
 class Former(NamedTuple):
-    """The items, the runs that may go on by name and number of their input, and what is spent."""
+    """The items, the runs that may go on by name and number of their input, and what is spent.
+
+    begun: how many inputs there were.
+    """
 
     items: Items
     unfinished: dict[tuple[str, int], Unfinished]
     took: Took
+    begun: int = 0
+
+    def check_new(self, index: int, plan: Plan) -> None:
+        """Raise Usage where an input that never began shows a stream to be another.
+
+        In a former life inputs began in their order, so a stream's first ones are those that began.
+        """
+        if plan.waits and not plan.changed and index < self.begun:
+            raise Usage(
+                f"input {index + 1} on stdin is none of the {self.begun:,} that this batch began "
+                "with, so it is another stream: with --changed it goes on in the same batch; or "
+                "name another --out or --run-dir, for a batch of its own"
+            )
 
 
 def taken_up(station: Station, program: Callable[..., Any], name: str, *, changed: bool) -> Former:
@@ -160,7 +177,8 @@ def _found(path: Path, name: str, numbers: list[int], items: Items) -> Former:
             before = NO_CALLS if kept is None else kept.took
             before = before if other is None else summed((other.before, other.took))
         unfinished[key] = Unfinished(number, past, log.texts, took, before)
-    return Former(items, unfinished, summed(every))
+    begun = sum(items.tally().values()) + sum(items.find(*key) is None for key in unfinished)
+    return Former(items, unfinished, summed(every), begun)
 
 
 def _logs(path: Path, numbers: list[int]) -> list[RunLog]:

@@ -13,14 +13,23 @@ from typing import Any
 import pytest
 
 from benchmarks.gpu import PARTS, gpus, in_a_process
-from benchmarks.router import work
+from benchmarks.peers.running import peers_python
+from benchmarks.router import ARMS, LANGGRAPH, Size, calls_of, work
 from benchmarks.servers import environment, scripted_server
 from benchmarks.vllm_offers import offers
-from nlpu import Computer, FakeClock, Scripted
+from nlpu import Computer, FakeClock, MissingPart, Scripted
 from nlpu.engines.vllm.command import PYTHON_VARIABLE
 from tests.vllm_fixture import Served, model_directory
 
 MODEL = {"NLPU_MODEL_NAME": "fault-1", "NLPU_API_KEY": "none", "NLPU_TOKENIZER": ""}
+
+
+def peers_installed() -> bool:
+    """Whether LangGraph is there."""
+    try:
+        return bool(peers_python())
+    except MissingPart:
+        return False
 
 
 def run(*words: str, **env: str) -> dict[str, Any]:
@@ -67,8 +76,30 @@ def test_what_vllm_offers_is_measured(vllm_server: Served, monkeypatch: pytest.M
 
 def test_the_work_behind_a_router_is_as_much_as_it_says() -> None:
     with Computer(Scripted("so"), clock=FakeClock()) as computer:
-        done = computer.run(work, "x", 2, 3, 2, 4)
-    assert done.error is None and done.receipt.calls == 2 * (3 + 1) + 2 * 4
+        done = computer.run(work, "x", *Size(agents=2, turns=3, documents=2, questions=4))
+    assert (
+        done.error is None
+        and done.receipt.calls == calls_of(Size(2, 3, 2, 4)) == 2 * (3 + 1) + 2 * 4
+    )
+
+
+@pytest.mark.vllm
+@pytest.mark.timeout(600)
+def test_a_real_router_takes_the_simulated_servers_and_each_arm_does_all_the_work() -> None:
+    if not os.environ.get(PYTHON_VARIABLE):
+        pytest.skip(f"{PYTHON_VARIABLE} does not name a Python with vllm-router")
+    line = [sys.executable, "-m", "benchmarks.router", "--simulated", "--kv-blocks", "128"]
+    line += ["--agents", "4", "--turns", "2", "--documents", "2", "--questions", "4", "--json"]
+    line += ["--langgraph"] if peers_installed() else []
+    told = subprocess.run(line, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(told.stdout)
+    assert found["simulated"] is True and found["kv_tokens"] == 128 * 16
+    rows = {row["name"]: row for row in found["arms"]}
+    peers = [LANGGRAPH] if peers_installed() else []
+    assert list(rows) == [*ARMS, "programs, by memory", *peers]
+    assert {row["calls"] for row in rows.values()} == {4 * (2 + 1) + 2 * 4}
+    assert all(0 < row["cached"] < 1 and row["makespan_s"] > 0 for row in rows.values())
+    assert rows["programs, by memory"]["preempted"] == 0
 
 
 @pytest.mark.slow

@@ -109,6 +109,30 @@ def test_stdin_and_what_is_the_same_for_all(nlpu: Terminal, folder: Path) -> Non
     assert lines(nlpu(*args, stdin='{"times": 2}').out)[0]["result"]["text"] == "a"
 
 
+def test_another_stream_under_the_same_command_is_told_before_it_costs(
+    nlpu: Terminal, folder: Path
+) -> None:
+    """Its inputs tell as they come: where one of the first is new, it is another stream."""
+    words = each("-", "--out", "out.jsonl", "--json")
+    first = nlpu(*words, stdin='"a"\n"b"\n"a"\n').json
+    assert (first["status"], first["done"], first["cost"]["calls"]) == ("done", 3, 3)
+    kept = (folder / "out.jsonl").read_bytes()
+    other = nlpu(*words, stdin='"a"\n"c"\n')
+    assert other.code == 2 and other.json["status"] == "stopped"
+    assert other.err.startswith(
+        "error: input 2 on stdin is none of the 3 that this batch began with, so it is another "
+        "stream: with --changed it goes on in the same batch; or name another --out"
+    )
+    assert (folder / "out.jsonl").read_bytes() == kept
+    assert nlpu("runs", "--json").json[0]["arguments"] == "3 inputs", "no run was begun"
+    again = nlpu(*words, stdin='"a"\n"b"\n"a"\n"d"\n').json  # it has come further
+    assert (again["done"], again["known"], again["cost"]["calls"]) == (4, 3, 4)
+    mine = nlpu(*each("-", "--out", "mine.jsonl", "--json"), stdin='"a"\n"c"\n').json
+    assert (mine["done"], mine["known"], mine["cost"]["calls"]) == (2, 0, 2)
+    both = nlpu(*words, "--changed", stdin='"c"\n"a"\n').json
+    assert (both["done"], both["known"]) == (2, 1)
+
+
 def test_values_that_are_no_texts(nlpu: Terminal, folder: Path) -> None:
     (folder / "in.jsonl").write_text('{"record": {"a": 1}, "flag": true}\n{"record": {}}\n')
     found = lines(nlpu(*each("in.jsonl", program="takes")).out)

@@ -66,7 +66,12 @@ def test_inputs_may_come_on_stdin(nlpu: Terminal, url: str, tmp_path: Path) -> N
     assert nlpu("runs", "--json").json == [], "nothing was begun"
     made = nlpu(*words, stdin=given).json
     assert (made["status"], made["done"], made["cost"]["calls"]) == ("done", 12, 36)
-    more = nlpu(*words, stdin='"new"\n' + given).json
+    other = nlpu(*words, stdin='"new"\n' + given)
+    assert other.code == 2 and other.err.startswith(
+        "error: stdin has changed since this batch began"
+    )
+    assert "(it had 12 inputs, and has 13): with --changed it goes on" in other.err
+    more = nlpu(*words, "--changed", stdin='"new"\n' + given).json
     assert (more["status"], more["done"], more["cost"]["calls"]) == ("done", 13, 39)
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [line["run"].partition(".")[2] for line in lines[:3]] == ["13", "", "2"]

@@ -22,6 +22,7 @@ from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.runtime.terminal.notice import notice
 from nlpu.runtime.terminal.output import console, say
 from nlpu.runtime.terminal.stdout import results
+from nlpu.runtime.terminal.stopped import Watch
 
 if TYPE_CHECKING:
     from nlpu.runtime.graph.usage import Counts
@@ -52,12 +53,14 @@ class Plain:
     def __init__(self) -> None:
         self._rates = Rates()
         self._next_s = time.monotonic() + _PLAIN_EVERY_S
+        self._watch = Watch()
 
     def __enter__(self) -> Self:
+        self._watch.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self._watch.__exit__()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -110,10 +113,11 @@ class Bars(Plain):
         self._live = Live(console=out, transient=True, auto_refresh=False)
 
     def __enter__(self) -> Self:
-        self._live.start()
-        return self
+        self._live.start()  # it takes what others say to stderr above what it draws
+        return super().__enter__()
 
     def __exit__(self, *_: object) -> None:
+        super().__exit__()
         self._live.stop()
 
     @contextmanager

@@ -31,6 +31,11 @@ class Asked:
     ray: str | None = None  # where Ray is that places them
     whole: IO[bytes] | None = None  # what stdin held, where it is read to its end
 
+    @property
+    def source(self) -> str:
+        """What errors call the inputs."""
+        return "stdin" if self.inputs == "-" else self.inputs
+
 
 @dataclass(frozen=True, slots=True)
 class BatchJob:

@@ -183,11 +183,11 @@ def _check_same(
 ) -> None:
     """Raises Usage (rule 2)."""
     before = batch.facts()
-    now = None if looked is None or asked.inputs == "-" else list(looked)
+    now = looked and list(looked)  # None: stdin, as it comes (see Batch)
     was = before.get("inputs", now)
     if was != now and was is not None and now is not None and not asked.changed:
         raise Usage(
-            f"{asked.inputs} has changed since this batch began (it had {was[0]:,} inputs, and has "
+            f"{asked.source} has changed since this batch began (it had {was[0]:,} inputs, and has "
             f"{now[0]:,}): with --changed it goes on, and asks those that are new; or name another "
             "--out to begin anew"
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from nlpu.printing import counted, figure
 from nlpu.runtime.scheduler.budget import Amount
 from nlpu.runtime.terminal.output import console, say
+from nlpu.runtime.terminal.stopped import Watch
 
 if TYPE_CHECKING:
     from nlpu.runtime.fleet.plan import Counts
@@ -29,11 +30,21 @@ class Shown:
         self._drawn = sys.stderr.isatty() and not console(to_stderr=True).is_dumb_terminal
         self._every_s = _DRAWN_EVERY_S if self._drawn else _PLAIN_EVERY_S
         self._next_s = time.monotonic() + self._every_s
+        self._watch = Watch(self._aside)
 
     def __enter__(self) -> Self:
+        self._watch.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._watch.__exit__()
+        self._erase()
+
+    def _aside(self, text: str) -> None:
+        self._erase()
+        say(text)
+
+    def _erase(self) -> None:
         if self._drawn:
             with suppress(OSError):
                 sys.stderr.write("\r\x1b[K")
