@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from functools import cache
+from importlib.metadata import requires
 from pathlib import Path
 from typing import TypeGuard
 
 import networkx as nx
 import pytest
+from packaging.requirements import Requirement
 
 import nlpu
 from nlpu import memory, runtime
@@ -266,6 +269,21 @@ def test_the_core_is_light() -> None:
     )
     assert loaded == "[]"
     assert fresh("import sys, nlpu; print([n for n in ('runtime', 'asyncio') if n in sys.modules])")
+
+
+def test_what_everybody_installs_is_light() -> None:
+    """Neither torch nor transformers comes with the base install, by whatever way."""
+    found, left = set[str](), tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    waiting = list(left["dependencies"])
+    while waiting:
+        line = Requirement(waiting.pop())
+        name = line.name.lower().replace("_", "-")
+        wanted = line.marker is None or line.marker.evaluate({"extra": ""})
+        if wanted and name not in found:
+            found.add(name)
+            waiting += requires(name) or []
+    assert {"xllamacpp", "pydantic-core"} <= found
+    assert not found & {"torch", "transformers", "vllm", "numpy", "chromadb"}
 
 
 def test_importing_does_nothing() -> None:
