@@ -140,7 +140,8 @@ class Narrator:
             return
         said = record(Words.model_validate_json(run.texts[outcome.text]))
         say(fill(f'"{text}"', 80, initial_indent="  ", subsequent_indent="   "))
-        say(f"   {'✓' if said == self._key[text] else '✗'} {said}")
+        right = self._key[text]
+        say(f"   ✓ {said}" if said == right else f"   ✗ {said} (key: {right})")
 
 
 def _who(engine: str, model: str) -> str:

@@ -160,6 +160,20 @@ def test_a_model_too_fast_to_kill_is_told_as_that() -> None:
     assert "40 calls, done before it could be killed, 0 calls made again" in text
 
 
+def test_a_letter_that_was_read_wrongly_is_shown_beside_its_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (text, key), *_ = KEY.items()
+    for right in (True, False):
+        said = key if right else key.model_copy(update={"city": "Nowhere"})
+        with Computer(Scripted(written(said)), run_dir=tmp_path / str(right)) as computer:
+            computer.run(letters, text)
+        (run,) = records(tmp_path / str(right))
+        Narrator().lives(run)
+        shown = capsys.readouterr().err.splitlines()[-1]
+        assert shown == (f"   ✓ {key}" if right else f"   ✗ {said} (key: {key})")
+
+
 # -- the kill ------------------------------------------------------------------------------------
 
 

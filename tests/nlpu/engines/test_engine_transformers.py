@@ -92,6 +92,10 @@ def test_it_names_its_model_and_what_is_weaker(bench: Bench) -> None:
     assert (facts.window, facts.max_in_flight) == (WINDOW, 4)
     assert ("seed" in facts.sampling, facts.probabilities, facts.priority) == (True, True, False)
     assert any("batch" in one for one in facts.weaker)
+    assert (facts.source, facts.weights) == ("folder", "")
+    assert repr(bench.engine).startswith("TransformersEngine(") and "0 under way" in repr(
+        bench.engine
+    )
 
 
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
@@ -284,6 +288,29 @@ def test_cancelling_one_leaves_the_others(bench: Bench, way: str) -> None:
     assert not bench.engine._rows
     router = bench.engine._manager.output_router
     assert not router.result_handlers and router.output_queue.qsize() <= 1
+
+
+def test_a_listener_that_raises_harms_no_row(bench: Bench) -> None:
+    def broken(piece: str) -> None:
+        raise RuntimeError("the listener is broken")
+
+    async def work() -> tuple[Reply, Reply]:
+        loop, faults = asyncio.get_running_loop(), list[str]()
+        loop.set_exception_handler(lambda _, told: faults.append(str(told["exception"])))
+        heard = asyncio.create_task(bench.engine.send(bench.ask(FRANCE, "heard"), broken))
+        other = asyncio.create_task(bench.engine.send(bench.ask(FRANCE, "other"), lambda _: None))
+        replies = await heard, await other
+        loop.set_exception_handler(None)
+        assert {*faults} == {"the listener is broken"}
+        return replies
+
+    first, second = bench.run(work())
+    assert first == second and "Paris" in first.text
+
+
+def test_a_gguf_is_sent_to_the_engine_that_runs_it() -> None:
+    with pytest.raises(Usage, match=r"which is GGUF: .* use --engine local"):
+        asyncio.run(TransformersEngine("smollm2-135m").capabilities())
 
 
 def test_cancelled_before_it_began(bench: Bench) -> None:
