@@ -22,12 +22,12 @@ Rules
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from math import inf
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nlpu.errors import (
     DeadlineExceeded,
@@ -46,7 +46,7 @@ from nlpu.runtime.fleet.former import Former, taken_up
 from nlpu.runtime.fleet.item import Item
 from nlpu.runtime.fleet.items import Items, Kept
 from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
-from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan, in_turn
+from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan, Steps, in_turn
 from nlpu.runtime.fleet.share import NO_CALLS, Common, less, total
 from nlpu.runtime.handle import Run, when_ended
 from nlpu.runtime.journal.header import args_text, new_stem
@@ -78,7 +78,7 @@ class Starts(Protocol):
         """Go on with one."""
 
 
-class Batch:
+class Batch(Steps):
     """Iterate over it, with ``for`` or ``async for``, for the items; it begins with the first.
 
     One that is stopped before its end gives the items that there are, and raises why.
@@ -122,36 +122,6 @@ class Batch:
         """Whether it gives nothing more."""
         over = self._exhausted or self.error is not None
         return over and not (self._live or self._held)
-
-    def __iter__(self) -> Iterator[Item]:
-        try:
-            while not self.ended:
-                yield from self.step()
-        finally:  # whoever leaves it before its end, too
-            self.close()
-        self._raise()
-
-    async def __aiter__(self) -> AsyncIterator[Item]:
-        import asyncio
-
-        try:
-            while not self.ended:
-                for item in await asyncio.to_thread(self.step):
-                    yield item
-        finally:
-            self.close()
-        self._raise()
-
-    def _raise(self) -> None:
-        """Raise why it came to no end, which must not look like one."""
-        if self.error is not None:
-            raise self.error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # -- going on ----------------------------------------------------------------------------
 

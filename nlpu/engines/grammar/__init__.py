@@ -39,7 +39,7 @@ def grammar_of(constraint: Constraint) -> str:
     try:
         if constraint.kind == "regex":
             return regex_grammar(constraint.spec)
-        content = _loaded(constraint)
+        content = loaded(constraint)
         return schema_grammar(content) if constraint.kind == "json" else _choice(content)
     except RecursionError as error:
         raise ConstraintRejected(
@@ -47,7 +47,8 @@ def grammar_of(constraint: Constraint) -> str:
         ) from error
 
 
-def _loaded(constraint: Constraint) -> Any:
+def loaded(constraint: Constraint) -> Any:
+    """Read what a constraint that is JSON says. Raises ConstraintRejected."""
     try:
         return json.loads(constraint.spec)
     except ValueError as error:
