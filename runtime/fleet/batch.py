@@ -52,6 +52,7 @@ from nlpu.runtime.handle import Run, when_ended
 from nlpu.runtime.journal.header import args_text, new_stem
 from nlpu.runtime.journal.own import text_name
 from nlpu.runtime.keywords import arranged
+from nlpu.runtime.naming import run_name
 from nlpu.runtime.scheduler.budget import BudgetLedger
 from nlpu.value import inside
 
@@ -297,7 +298,7 @@ class Batch(Steps):
             if is_last:
                 self._former.items.forget(begun.name, begun.nth)
             run = self._computer.resume(
-                self._run_name(left.number),
+                run_name(self._station.stem, left.number),
                 self._program,
                 *args,
                 **kwargs,
@@ -320,9 +321,6 @@ class Batch(Steps):
         name = text_name(text)
         self._seen[name] += 1
         return Begun(index, entry.id, name, self._seen[name] - 1)
-
-    def _run_name(self, number: int) -> str:
-        return self._station.stem if number == 1 else f"{self._station.stem}.{number}"
 
     # -- outcomes ----------------------------------------------------------------------------
 
@@ -356,5 +354,5 @@ class Batch(Steps):
             self.stop(HostError(why), fresh)
 
     def _as_kept(self, begun: Begun, kept: Kept) -> Item:
-        name = self._run_name(kept.run) if kept.run else ""
+        name = run_name(self._station.stem, kept.run) if kept.run else ""
         return known(begun, kept, name, self._program)

@@ -30,7 +30,7 @@ from nlpu.engines.grammar.gbnf import Rules
 from nlpu.errors import ConstraintRejected
 from nlpu.wire import Constraint
 
-__all__ = ["grammar_of"]
+__all__ = ["grammar_of", "loaded"]
 
 
 @lru_cache(maxsize=1024)
@@ -58,11 +58,8 @@ def loaded(constraint: Constraint) -> Any:
 
 
 def _choice(content: Any) -> str:
-    if not content or not isinstance(content, list) or not all(_is_choice(one) for one in content):
+    texts = isinstance(content, list) and all(isinstance(one, str) and one for one in content)
+    if not content or not texts:
         raise ConstraintRejected("a choice is a JSON array of strings that are not empty")
     rules = Rules()
     return rules.text(rules.choice(content))
-
-
-def _is_choice(one: Any) -> bool:
-    return isinstance(one, str) and one != ""

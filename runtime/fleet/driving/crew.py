@@ -41,6 +41,7 @@ from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of
 from nlpu.runtime.fleet.workers.sealed import check_same, mark, seal
 from nlpu.runtime.journal.header import LIMITS, source_digest
 from nlpu.runtime.journal.where import Database
+from nlpu.runtime.naming import run_name
 from nlpu.value import inside
 
 if TYPE_CHECKING:
@@ -205,9 +206,7 @@ class Crew(Steps):
         return items
 
     def _item(self, begun: Begun, kept: Any) -> Item:
-        stem = self._plan.name
-        name = stem if kept.run == 1 else f"{stem}.{kept.run}"
-        item = known(begun, kept, name, self._program)
+        item = known(begun, kept, run_name(self._plan.name, kept.run), self._program)
         setattr(self.counts, item.status, getattr(self.counts, item.status) + 1)
         self.counts.cost = total((self.counts.cost, item.cost))
         return item
