@@ -177,7 +177,7 @@ def _lives(whole: Record, foretold: Took | None) -> Lives:
     first = len(past.outcomes if before is None else before)
     return Lives(
         run=whole.name,
-        model=_model(whole),
+        model=next(iter(whole.past.processors.values())).partition("|")[0],
         killed=before is not None,
         first=first,
         lost=lost,
@@ -187,10 +187,6 @@ def _lives(whole: Record, foretold: Took | None) -> Lives:
         receipt=_took(whole),
         result=json.loads(whole.texts[past.end.text]),
     )
-
-
-def _model(record: Record) -> str:
-    return next(iter(record.past.processors.values())).partition("|")[0]
 
 
 def _took(record: Record) -> Took:

@@ -43,7 +43,7 @@ from nlpu.runtime.journal.where import Database
 from nlpu.runtime.keywords import check_parts, check_settings
 from nlpu.runtime.loop_thread import Station
 from nlpu.runtime.many import Many
-from nlpu.runtime.naming import parts_of
+from nlpu.runtime.naming import parts_of, run_name
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
@@ -176,15 +176,13 @@ class Computer(Many):
         self._station.open()
         number, run = self._new_run(stream)
 
-        def begin() -> None:
+        def begin() -> RunState:
             log = RunLog(self._station.kernel.journal, number)
             whole = self._header(log, program, args, kwargs=kwargs, budget=budget, more=header)
             whole["estimates"] = dict(estimates or {})
-            state = lives.anew(self._station.kernel.ports, log, whole, budget)
-            self._launch(run, state, program=program, args=args, kwargs=kwargs, gate=gate)
+            return lives.anew(self._station.kernel.ports, log, whole, budget)
 
-        self._enter(run, begin)
-        return run
+        return self._enter(run, begin, program=program, args=args, kwargs=kwargs, gate=gate)
 
     def rerun(
         self,
@@ -210,19 +208,17 @@ class Computer(Many):
         old = past_in(origin).header
         number, run = self._new_run(stream)
 
-        def begin() -> None:
+        def begin() -> RunState:
             log = RunLog(self._station.kernel.journal, number)
             whole = self._header(log, program, args, kwargs=kwargs, budget=budget, more=header)
             whole |= {"estimates": old["estimates"], "from": {"run": name}}
             whole |= {key: old.get(key, "") for key in self._voice.facts()}  # equal calls are equal
             whole |= {key: old[key] for key in ("reliability", "sheets") if key in old}
-            state = lives.edited(
+            return lives.edited(
                 self._station.kernel.ports, log, whole, budget, origin=origin.run, edits=edits
             )
-            self._launch(run, state, program=program, args=args, kwargs=kwargs, gate=gate)
 
-        self._enter(run, begin)
-        return run
+        return self._enter(run, begin, program=program, args=args, kwargs=kwargs, gate=gate)
 
     def resume(
         self,
@@ -255,9 +251,9 @@ class Computer(Many):
         log = self._reopen(name, replay=replay)
         run = Run(name, self._station.call, stream=stream)
 
-        def begin() -> None:
+        def begin() -> RunState:
             date_s = self._clock.date_s()
-            state = lives.again(
+            return lives.again(
                 self._station.kernel.ports,
                 log,
                 program,
@@ -266,16 +262,13 @@ class Computer(Many):
                 changed=changed,
                 replay=replay,
             )
-            self._launch(run, state, program=program, args=args, kwargs=kwargs, gate=gate)
 
-        self._enter(run, begin)
-        return run
+        return self._enter(run, begin, program=program, args=args, kwargs=kwargs, gate=gate)
 
     def _new_run(self, stream: bool) -> tuple[int, Run]:
         """The number and handle of a run that begins."""
         number, stem = self._station.number(), self._station.stem
-        name = stem if number == 1 else f"{stem}.{number}"
-        return number, Run(name, self._station.call, stream=stream)
+        return number, Run(run_name(stem, number), self._station.call, stream=stream)
 
     def _reopen(self, name: str, *, replay: bool = False) -> RunLog:
         """Open the journal that holds the run, for a replay read-only; gives what it has of it."""
@@ -357,16 +350,18 @@ class Computer(Many):
         self._live.discard(run)
         releases(run, error)
 
-    def _enter(self, run: Run, begin: Callable[[], None]) -> None:
+    def _enter(self, run: Run, begin: Callable[[], RunState], **how: Any) -> Run:
+        """Have a run begin, and give it. how: see ``_launch``."""
         self._live.add(run)
 
         def step() -> None:
             try:
-                begin()
+                self._launch(run, begin(), **how)
             except BaseException as error:
                 self._release(run, error)
 
         self._station.call(step)
+        return run
 
     @property
     def processors(self) -> dict[str, Any]:

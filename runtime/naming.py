@@ -139,6 +139,11 @@ def described(capabilities: Capabilities) -> dict[str, Any]:
     }
 
 
+def run_name(stem: str, number: int) -> str:
+    """Name a run of a journal; ``parts_of`` takes it apart."""
+    return stem if number == 1 else f"{stem}.{number}"
+
+
 def parts_of(name: Any) -> tuple[str, int]:
     """The journal of a run, and its number there, by the run's name. Raises Usage."""
     stem, _, part = str(name).partition(".")

@@ -52,7 +52,7 @@ def shown(right: int, count: int, level: float = LEVEL) -> float:
     """Give the share that is shown: were the true one less, so many right would surprise."""
     if not right:
         return 0.0
-    return _border(lambda share: _at_least(right, count, share) <= level, 0.0, 1.0)
+    return border(lambda share: _at_least(right, count, share) <= level, 0.0, 1.0)
 
 
 def bounded(scores: Sequence[float], level: float = LEVEL) -> tuple[float, float]:
@@ -116,8 +116,8 @@ def _at_least(right: int, count: int, share: float) -> float:
     )
 
 
-def _border(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """Where a condition that holds at ``low`` ends to hold; from below."""
+def border(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Find where a condition that holds at ``low`` ends to hold; from below."""
     for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)

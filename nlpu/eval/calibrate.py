@@ -25,12 +25,13 @@ Rules
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, inf, isfinite, log, sqrt
 
 from nlpu.calibration import Calibration, logit, sigmoid
 from nlpu.errors import BadOperand
+from nlpu.eval.bounds import border
 from nlpu.eval.intervals import NORMAL, wilson
 from nlpu.judgement import Judgement, PoorJudge
 
@@ -234,14 +235,6 @@ def _area_interval(area: float, yes: int, no: int) -> tuple[float, float]:
         tails = (1 - true) / (2 - true) + true / (1 + true)
         return sqrt(true * (1 - true) * (1 + half * tails) / (yes * no))
 
-    low = _border(lambda true: area - true > NORMAL * spread(true), 0.0, area)
-    high = _border(lambda true: true - area <= NORMAL * spread(true), area, 1.0)
+    low = border(lambda true: area - true > NORMAL * spread(true), 0.0, area)
+    high = border(lambda true: true - area <= NORMAL * spread(true), area, 1.0)
     return low, high
-
-
-def _border(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """Where a condition that holds at ``low`` ends to hold."""
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low

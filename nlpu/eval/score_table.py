@@ -21,6 +21,7 @@ from rich.text import Text
 from nlpu.eval.scores import Difference, Report
 from nlpu.printing import counted, figure, one_line
 
+TITLES = ("right", "of", "accuracy", "95 %", "failed", "calls", "nlops", "p50 s", "p95 s")
 _MOST_ROWS = 20
 _MOST_TEXT = 60
 
@@ -32,7 +33,8 @@ def drawn(report: Report) -> Group:
 
 def _parts(report: Report) -> Iterator[RenderableType]:
     if report.stopped:
-        yield Text(one_line(f"{report.stopped} {_left(report)}", 400))
+        told = f"{len(report.rows)} of {counted(report.cases, 'case')} are answered."
+        yield Text(one_line(f"{report.stopped} {told}", 400))
     yield _figures(report)
     for difference in report.differences:
         yield Text("")
@@ -43,30 +45,28 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         yield _wrong(report)
 
 
-def _left(report: Report) -> str:
-    return f"{len(report.rows)} of {counted(report.cases, 'case')} are answered."
+def figures(report: Report) -> tuple[str, ...]:
+    """Give what ``TITLES`` name."""
+    low, high = report.interval
+    return (
+        str(report.right),
+        str(len(report.rows)),
+        f"{report.accuracy:.1%}",
+        f"{low:.1%} - {high:.1%}",
+        str(report.failed),
+        str(report.calls),
+        figure(report.nlops),
+        *map(figure, report.latency_s),
+    )
 
 
 def _figures(report: Report) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    for title in ("right", "of", "accuracy", "95 %", "failed", "calls", "nlops", "p50 s", "p95 s"):
+    for title in TITLES:
         table.add_column(title, justify="right", no_wrap=True)
     for each in (report, *report.others):
-        low, high = each.interval
-        middle, late = each.latency_s
-        table.add_row(
-            Text(one_line(each.name, _MOST_TEXT)),
-            str(each.right),
-            str(len(each.rows)),
-            f"{each.accuracy:.1%}",
-            f"{low:.1%} - {high:.1%}",
-            str(each.failed),
-            str(each.calls),
-            figure(each.nlops),
-            figure(middle),
-            figure(late),
-        )
+        table.add_row(Text(one_line(each.name, _MOST_TEXT)), *figures(each))
     return table
 
 

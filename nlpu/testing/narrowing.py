@@ -30,13 +30,11 @@ from nlpu.testing.numbers import common_multiple
 def narrowed(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """Make one schema of two that must both hold. Raises ConstraintRejected."""
     both = {
-        word: _NARROW.get(word, _first)(one[word], other[word]) for word in one if word in other
+        word: _NARROW[word](one[word], other[word])
+        for word in one
+        if word in other and word in _NARROW
     }
     return {**other, **one, **both}
-
-
-def _first(one: Any, other: Any) -> Any:
-    return one
 
 
 def _same(one: Any, other: Any) -> Any:

@@ -80,7 +80,10 @@ class Pinned(BaseModel):
         required = schema.get("required", [])
         found = [
             Argument(
-                name, _type_of(of), self.roles.get(name, "authority"), *_default(name, required)
+                name,
+                _type_of(of),
+                self.roles.get(name, "authority"),
+                *([] if name in required else [None]),
             )
             for name, of in schema.get("properties", {}).items()
         ]
@@ -205,7 +208,3 @@ def _type_of(schema: Any) -> Any:
     """The annotation of an argument; what has none of our types may be anything JSON can hold."""
     kind = schema.get("type") if isinstance(schema, dict) else None
     return _TYPES.get(kind, Any) if isinstance(kind, str) else Any
-
-
-def _default(name: str, required: list[str]) -> tuple[Any, ...]:
-    return () if name in required else (None,)

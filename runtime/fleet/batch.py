@@ -22,12 +22,12 @@ Rules
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from math import inf
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nlpu.errors import (
     DeadlineExceeded,
@@ -46,12 +46,13 @@ from nlpu.runtime.fleet.former import Former, taken_up
 from nlpu.runtime.fleet.item import Item
 from nlpu.runtime.fleet.items import Items, Kept
 from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
-from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan, in_turn
+from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan, Steps, in_turn
 from nlpu.runtime.fleet.share import NO_CALLS, Common, less, total
 from nlpu.runtime.handle import Run, when_ended
 from nlpu.runtime.journal.header import args_text, new_stem
 from nlpu.runtime.journal.own import text_name
 from nlpu.runtime.keywords import arranged
+from nlpu.runtime.naming import run_name
 from nlpu.runtime.scheduler.budget import BudgetLedger
 from nlpu.value import inside
 
@@ -78,7 +79,7 @@ class Starts(Protocol):
         """Go on with one."""
 
 
-class Batch:
+class Batch(Steps):
     """Iterate over it, with ``for`` or ``async for``, for the items; it begins with the first.
 
     One that is stopped before its end gives the items that there are, and raises why.
@@ -122,36 +123,6 @@ class Batch:
         """Whether it gives nothing more."""
         over = self._exhausted or self.error is not None
         return over and not (self._live or self._held)
-
-    def __iter__(self) -> Iterator[Item]:
-        try:
-            while not self.ended:
-                yield from self.step()
-        finally:  # whoever leaves it before its end, too
-            self.close()
-        self._raise()
-
-    async def __aiter__(self) -> AsyncIterator[Item]:
-        import asyncio
-
-        try:
-            while not self.ended:
-                for item in await asyncio.to_thread(self.step):
-                    yield item
-        finally:
-            self.close()
-        self._raise()
-
-    def _raise(self) -> None:
-        """Raise why it came to no end, which must not look like one."""
-        if self.error is not None:
-            raise self.error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # -- going on ----------------------------------------------------------------------------
 
@@ -329,7 +300,7 @@ class Batch:
             if is_last:
                 self._former.items.forget(begun.name, begun.nth)
             run = self._computer.resume(
-                self._run_name(left.number),
+                run_name(self._station.stem, left.number),
                 self._program,
                 *args,
                 **kwargs,
@@ -352,9 +323,6 @@ class Batch:
         name = text_name(text)
         self._seen[name] += 1
         return Begun(index, entry.id, name, self._seen[name] - 1)
-
-    def _run_name(self, number: int) -> str:
-        return self._station.stem if number == 1 else f"{self._station.stem}.{number}"
 
     # -- outcomes ----------------------------------------------------------------------------
 
@@ -388,5 +356,5 @@ class Batch:
             self.stop(HostError(why), fresh)
 
     def _as_kept(self, begun: Begun, kept: Kept) -> Item:
-        name = self._run_name(kept.run) if kept.run else ""
+        name = run_name(self._station.stem, kept.run) if kept.run else ""
         return known(begun, kept, name, self._program)

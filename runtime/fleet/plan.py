@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from nlpu.errors import NlpuError, Usage
 from nlpu.runtime.fleet.share import NO_CALLS, NOTHING, Took
@@ -97,33 +99,70 @@ class Input(NamedTuple):
     args: str
 
 
-class Steps(Protocol):
+class Steps(ABC):
     """A batch as whoever tells of it goes through it: of one process, or of many."""
 
     counts: Counts
     error: NlpuError | None
 
     @property
+    @abstractmethod
     def ended(self) -> bool:
         """Whether it gives nothing more."""
 
+    @abstractmethod
     def open(self) -> None:
         """Take it up where it was."""
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What was noted of it."""
 
+    @abstractmethod
     def note_facts(self, **facts: Any) -> None:
         """Note what is to be known of it in later lives."""
 
-    def step(self, timeout_s: float = ...) -> list[Item]:
+    @abstractmethod
+    def step(self, timeout_s: float = inf) -> list[Item]:
         """Give items that are there, or wait for some."""
 
+    @abstractmethod
     def stop(self, error: NlpuError) -> None:
         """End what goes on, resumable."""
 
+    @abstractmethod
     def close(self) -> None:
         """Stop what goes on, and let others take it up."""
+
+    def __iter__(self) -> Iterator[Item]:
+        try:
+            while not self.ended:
+                yield from self.step()
+        finally:  # whoever leaves it before its end, too
+            self.close()
+        self._raise()
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        import asyncio
+
+        try:
+            while not self.ended:
+                for item in await asyncio.to_thread(self.step):
+                    yield item
+        finally:
+            self.close()
+        self._raise()
+
+    def _raise(self) -> None:
+        """Raise why it came to no end, which must not look like one."""
+        if self.error is not None:
+            raise self.error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Begun(NamedTuple):

@@ -136,7 +136,7 @@ class _Reader:
             line.refuse(column, str(error))
 
     def _standard(self, line: Line, name: str) -> Op[Any]:
-        column, digest = line.next.column, _digest(line)
+        column, digest = line.next.column, _told(line, "digest", "a digest")
         found = self._found(line, column, name)
         if digest and found.digest.hex() != digest:
             line.refuse(column, f"the op {name} of the instruction set is not that one any more")
@@ -155,11 +155,13 @@ class _Reader:
 
     def _driver(self, line: Line) -> None:
         local = self._new(line, "driver")
-        self.uses[local] = Outside("driver", _other_name(line) or local, _digest(line))
+        self.uses[local] = Outside(
+            "driver", _told(line, "name", "its name") or local, _told(line, "digest", "a digest")
+        )
 
     def _function(self, line: Line) -> None:
         local = self._new(line, "function")
-        self.uses[local] = Outside("function", _other_name(line) or local)
+        self.uses[local] = Outside("function", _told(line, "name", "its name") or local)
 
     # -- values ------------------------------------------------------------------------------
 
@@ -277,16 +279,9 @@ def _calibration(content: Any) -> Calibration | None:
     return Calibration(*content) if fits else None
 
 
-def _other_name(line: Line) -> str:
-    """``name="..."``, where what is meant has no name that the language can write."""
-    if not line.given("name"):
+def _told(line: Line, word: str, what: str) -> str:
+    """``name="..."``, where what is meant has no name that the language can write, or a digest."""
+    if not line.given(word):
         return ""
     line.expect("=")
-    return line.string("its name in quotes")
-
-
-def _digest(line: Line) -> str:
-    if not line.given("digest"):
-        return ""
-    line.expect("=")
-    return line.string("a digest in quotes")
+    return line.string(f"{what} in quotes")

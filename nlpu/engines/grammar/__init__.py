@@ -30,7 +30,7 @@ from nlpu.engines.grammar.gbnf import Rules
 from nlpu.errors import ConstraintRejected
 from nlpu.wire import Constraint
 
-__all__ = ["grammar_of"]
+__all__ = ["grammar_of", "loaded"]
 
 
 @lru_cache(maxsize=1024)
@@ -39,7 +39,7 @@ def grammar_of(constraint: Constraint) -> str:
     try:
         if constraint.kind == "regex":
             return regex_grammar(constraint.spec)
-        content = _loaded(constraint)
+        content = loaded(constraint)
         return schema_grammar(content) if constraint.kind == "json" else _choice(content)
     except RecursionError as error:
         raise ConstraintRejected(
@@ -47,7 +47,8 @@ def grammar_of(constraint: Constraint) -> str:
         ) from error
 
 
-def _loaded(constraint: Constraint) -> Any:
+def loaded(constraint: Constraint) -> Any:
+    """Read what a constraint that is JSON says. Raises ConstraintRejected."""
     try:
         return json.loads(constraint.spec)
     except ValueError as error:
@@ -57,11 +58,8 @@ def _loaded(constraint: Constraint) -> Any:
 
 
 def _choice(content: Any) -> str:
-    if not content or not isinstance(content, list) or not all(_is_choice(one) for one in content):
+    texts = isinstance(content, list) and all(isinstance(one, str) and one for one in content)
+    if not content or not texts:
         raise ConstraintRejected("a choice is a JSON array of strings that are not empty")
     rules = Rules()
     return rules.text(rules.choice(content))
-
-
-def _is_choice(one: Any) -> bool:
-    return isinstance(one, str) and one != ""

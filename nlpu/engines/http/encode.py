@@ -31,7 +31,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from nlpu.engines.first_token import Begun
-from nlpu.engines.grammar import grammar_of
+from nlpu.engines.grammar import grammar_of, loaded
 from nlpu.engines.http import hints, offers
 from nlpu.engines.http.choices import asking
 from nlpu.engines.parameters import COMMON, VLLM
@@ -175,26 +175,17 @@ def _options(
     return b"," + json.dumps(options, separators=(",", ":")).encode()[1:-1]
 
 
-def _parsed(constraint: Constraint) -> Any:
-    try:
-        return json.loads(constraint.spec)
-    except ValueError as error:
-        raise ConstraintRejected(
-            f"The {constraint.kind} constraint is not JSON ({error}). Correct its spec."
-        ) from None
-
-
 def _vllm_constraint(constraint: Constraint) -> dict[str, Any]:
     """A schema goes as our grammar: vLLM's own reading of schemas refuses what types allow."""
     if constraint.kind == "json":
         return {"structured_outputs": {"grammar": grammar_of(constraint)}}
-    spec = constraint.spec if constraint.kind == "regex" else _parsed(constraint)
+    spec = constraint.spec if constraint.kind == "regex" else loaded(constraint)
     return {"structured_outputs": {constraint.kind: spec}}
 
 
 def _common_constraint(constraint: Constraint) -> dict[str, Any]:
     if constraint.kind == "json":
-        schema = _parsed(constraint)
+        schema = loaded(constraint)
     else:
         schema = {
             "type": "object",
@@ -208,7 +199,7 @@ def _common_constraint(constraint: Constraint) -> dict[str, Any]:
 
 def _answer_schema(constraint: Constraint) -> dict[str, Any]:
     if constraint.kind == "choice":
-        return {"type": "string", "enum": _parsed(constraint)}
+        return {"type": "string", "enum": loaded(constraint)}
     if constraint.spec not in NUMBER_SCHEMAS:
         raise ConstraintRejected(
             "This server takes no regular expressions but those of numbers (it is not vLLM)."

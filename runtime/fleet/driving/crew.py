@@ -17,9 +17,9 @@ Rules
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from nlpu.errors import (
     DeadlineExceeded,
@@ -35,12 +35,13 @@ from nlpu.runtime.fleet.driving.keeper import Hands, Keeper
 from nlpu.runtime.fleet.item import Item
 from nlpu.runtime.fleet.neighbours import neighbours_of
 from nlpu.runtime.fleet.outcomes import known
-from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan, in_turn
+from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Input, Plan, Steps, in_turn
 from nlpu.runtime.fleet.share import total
 from nlpu.runtime.fleet.workers.entered import Receipt, inputs_of
 from nlpu.runtime.fleet.workers.sealed import check_same, mark, seal
 from nlpu.runtime.journal.header import LIMITS, source_digest
 from nlpu.runtime.journal.where import Database
+from nlpu.runtime.naming import run_name
 from nlpu.value import inside
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ _TEND_S: Final = 1.0
 _CLOSING_S: Final = 10.0
 
 
-class Crew:
+class Crew(Steps):
     """A batch as its driver holds it: it is gone through as ``fleet.batch.Batch`` is.
 
     Attributes:
@@ -101,21 +102,6 @@ class Crew:
     def ended(self) -> bool:
         """Whether it gives nothing more."""
         return self.error is not None or (self._begun and self._next >= self._total)
-
-    def __iter__(self) -> Iterator[Item]:
-        try:
-            while not self.ended:
-                yield from self.step()
-        finally:
-            self.close()
-        if self.error is not None:
-            raise self.error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # -- going on ----------------------------------------------------------------------------
 
@@ -220,9 +206,7 @@ class Crew:
         return items
 
     def _item(self, begun: Begun, kept: Any) -> Item:
-        stem = self._plan.name
-        name = stem if kept.run == 1 else f"{stem}.{kept.run}"
-        item = known(begun, kept, name, self._program)
+        item = known(begun, kept, run_name(self._plan.name, kept.run), self._program)
         setattr(self.counts, item.status, getattr(self.counts, item.status) + 1)
         self.counts.cost = total((self.counts.cost, item.cost))
         return item

@@ -24,7 +24,7 @@ from nlpu.runtime.fleet.workers import burials
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import columns, took_of
 from nlpu.runtime.fleet.workers.entered import Receipt, kept_id, read_id, receipt_of
-from nlpu.runtime.fleet.workers.patient import Patient
+from nlpu.runtime.fleet.workers.patient import BatchRows, Patient
 from nlpu.runtime.fleet.workers.sealed import seal
 from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
 from nlpu.runtime.journal.where import Database
@@ -46,7 +46,7 @@ class Hand(NamedTuple):
         return not self.name.isdecimal()
 
 
-class Desk:
+class Desk(BatchRows):
     """Raises RunBusy, StorageFailed."""
 
     def __init__(self, database: Database, stem: str) -> None:
@@ -74,21 +74,9 @@ class Desk:
                 f"{self.stem}"
             )
 
-    def _do(self, statement: str, **values: Any) -> list[Any]:
-        return self._db.ask(statement, **self._ids, settled=sql.SETTLED, **values)
-
     def beat(self) -> None:
         """Go on driving it. Raises RunBusy where somebody else does by now."""
         self._drive([str(self._ids["owner"])])
-
-    def facts(self) -> dict[str, Any]:
-        """What was noted of the batch."""
-        found: dict[str, Any] = json.loads(self._do(sql.FACTS)[0][0])
-        return found
-
-    def note(self, **facts: Any) -> None:
-        """Note what it is."""
-        self._do(sql.NOTE, facts=json.dumps(facts))
 
     # -- inputs and outcomes -----------------------------------------------------------------
 

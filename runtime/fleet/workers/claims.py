@@ -27,7 +27,7 @@ from nlpu.runtime.fleet.workers import burials
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import columns, took_of
 from nlpu.runtime.fleet.workers.entered import read_id
-from nlpu.runtime.fleet.workers.patient import Patient
+from nlpu.runtime.fleet.workers.patient import BatchRows, Patient
 from nlpu.runtime.journal.postgres.joined import Joined
 from nlpu.runtime.journal.postgres.owners import WORKERS, is_dead, this_process, told
 from nlpu.runtime.journal.where import Database
@@ -59,7 +59,7 @@ class Work(NamedTuple):
     alone: bool
 
 
-class Claims:
+class Claims(BatchRows):
     """Raises Usage, StorageFailed, RunBusy."""
 
     def __init__(self, database: Database, stem: str, name: str) -> None:
@@ -82,9 +82,6 @@ class Claims:
             at.url, at.told, at.has_password, at.lease_s, at.patience_s, worker=self.worker
         )
 
-    def _do(self, statement: str, **values: Any) -> list[Any]:
-        return self._db.ask(statement, **self._ids, settled=sql.SETTLED, **values)
-
     def _open(self) -> None:
         """Find the batch, and keep those out who would own its journal alone (rule 3)."""
         found = self._db.ask(sql.FIND, stem=self.stem)
@@ -98,15 +95,6 @@ class Claims:
                 f"a run of the batch {self.stem} is being executed by {told(owner)}; wait for it, "
                 f"or stop it first. If it is dead, in {max(left_s, 0):.0f} s the batch can go on"
             )
-
-    def facts(self) -> dict[str, Any]:
-        """What the batch is."""
-        found: dict[str, Any] = json.loads(self._do(sql.FACTS)[0][0])
-        return found
-
-    def note(self, **facts: Any) -> None:
-        """Note what it is."""
-        self._do(sql.NOTE, facts=json.dumps(facts))
 
     # -- going on ----------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from nlpu.postgres.connection import Connection, connect, passing, typed
+from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.journal.postgres.database import prepare
 from nlpu.runtime.journal.where import Database
 
@@ -66,3 +68,22 @@ class Patient:
         if db is not None:
             with suppress(psycopg.Error):
                 db.close()
+
+
+class BatchRows:
+    """A batch's rows in a database, as either end has them: who drives it, or a worker."""
+
+    _db: Patient
+    _ids: dict[str, Any]  # of the journal, and of who asks
+
+    def _do(self, statement: str, **values: Any) -> list[Any]:
+        return self._db.ask(statement, **self._ids, settled=sql.SETTLED, **values)
+
+    def facts(self) -> dict[str, Any]:
+        """What was noted of the batch."""
+        found: dict[str, Any] = json.loads(self._do(sql.FACTS)[0][0])
+        return found
+
+    def note(self, **facts: Any) -> None:
+        """Note what it is."""
+        self._do(sql.NOTE, facts=json.dumps(facts))

@@ -41,6 +41,7 @@ from nlpu.runtime.fleet.workers.entered import arguments_of
 from nlpu.runtime.handle import Run, when_ended
 from nlpu.runtime.journal.header import new_stem
 from nlpu.runtime.loop_thread import Station
+from nlpu.runtime.naming import run_name
 
 BEAT_S: Final = 0.2
 _KEEP_S: Final = 1.0  # between looks for the dead
@@ -60,10 +61,6 @@ class WorkingComputer(Computer):
         self._station.open()
         self._station.started = number - 1
         return self.start(program, *args, **kwargs)
-
-    def name_of(self, number: int) -> str:
-        """Name a run."""
-        return self._station.stem if number == 1 else f"{self._station.stem}.{number}"
 
 
 class Shift:
@@ -144,7 +141,7 @@ class Shift:
         each["one"] = new_stem()
         if work.begun:
             run = computer.resume(
-                computer.name_of(work.run),
+                run_name(computer.station.stem, work.run),
                 self._program,
                 *args,
                 **kwargs,

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from html import escape
 
+from nlpu.eval.score_table import TITLES, figures
 from nlpu.eval.scores import Difference, Report, Row
-from nlpu.printing import figure, safe
+from nlpu.printing import safe
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -35,7 +36,6 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font: .85rem/1.45 ui-monos
 .bad { color: #c0392b; }
 section:focus { outline: none; }
 """
-_TITLES = ("right", "of", "accuracy", "95 %", "failed", "calls", "nlops", "p50 s", "p95 s")
 
 
 def page_of(report: Report, run: str) -> str:
@@ -79,21 +79,10 @@ def _body(report: Report, run: str) -> Iterator[str]:
 
 
 def _figures(report: Report) -> Iterator[str]:
-    heads = "".join(f'<th class="number">{title}</th>' for title in _TITLES)
+    heads = "".join(f'<th class="number">{title}</th>' for title in TITLES)
     yield f"<table><tr><th></th>{heads}</tr>"
     for each in (report, *report.others):
-        low, high = each.interval
-        cells = (
-            str(each.right),
-            str(len(each.rows)),
-            f"{each.accuracy:.1%}",
-            f"{low:.1%} - {high:.1%}",
-            str(each.failed),
-            str(each.calls),
-            figure(each.nlops),
-            *map(figure, each.latency_s),
-        )
-        numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
+        numbers = "".join(f'<td class="number">{cell}</td>' for cell in figures(each))
         yield f"<tr><td>{_text(each.name)} <small>{_text(each.model)}</small></td>{numbers}</tr>"
     yield "</table>"
 

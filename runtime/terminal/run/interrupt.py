@@ -48,7 +48,7 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._before)
 
 
-class Told:
+class Told(Interrupts):
     """While entered, SIGINT calls ``tell`` instead of raising.
 
     An exception that comes up while Python runs a finaliser is lost; a word in a queue is not.
@@ -56,19 +56,14 @@ class Told:
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
         self._tell = tell
-        self._before: Any = None
-        self._main = threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> Self:
         if self._main:
             self._before = signal.getsignal(signal.SIGINT)
             self._listen()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGINT, self._before)
 
     def _listen(self) -> None:
         signal.signal(signal.SIGINT, self._hear)

@@ -51,10 +51,8 @@ class Streamer:
         """Pass on what can be passed on with this piece."""
         if self._open:
             self._text = (self._text + piece).lstrip()
-            self._show(self._text if self._all else self._sentences())
-
-    def _sentences(self) -> str:
-        return self._text[: last_end(self._text, followed=True)]
+            end = None if self._all else last_end(self._text, followed=True)
+            self._show(self._text[:end])
 
     def _show(self, text: str) -> None:
         if len(text) > len(self.shown):

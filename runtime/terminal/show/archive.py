@@ -28,6 +28,7 @@ from nlpu.runtime.journal.store import Row, RunLog
 from nlpu.runtime.journal.where import Place, Where
 from nlpu.runtime.journal.witness import beside, side_of
 from nlpu.runtime.loader import file_of
+from nlpu.runtime.naming import run_name
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 
 SESSION = "repl"  # the program of a session of ``nlpu repl``
@@ -234,17 +235,13 @@ def record_of(path: Where, number: int, past: Past) -> Record:
         status = "running" if owner(path) else "stopped"
         if past.lives == 1:  # its last sign of life is the journal's last commit
             seconds = max(0.0, changed_s(path) - past.header.get("started_s", 0.0))
-    return Record(_name(path, number), past, {}, status, round(seconds, 3), path=path)
+    return Record(run_name(path.stem, number), past, {}, status, round(seconds, 3), path=path)
 
 
 def _number(name: str) -> int:
     """Which run of its journal a name means; 0 for none."""
     number = name.partition(".")[2] or "1"
     return int(number) if number.isascii() and number.isdigit() else 0
-
-
-def _name(path: Where, number: int) -> str:
-    return path.stem if number == 1 else f"{path.stem}.{number}"
 
 
 def changed_s(path: Where) -> float:

@@ -85,16 +85,16 @@ def _requests(record: Record, computer: Computer, run: Run) -> dict[str, dict[st
         turns = speaking.codec.turns(op, texts, speaking.convention)
         found[call.position] = {
             "messages": [
-                {"role": turn.role, "content": _content(turn.pieces, texts)} for turn in turns
+                {
+                    "role": turn.role,
+                    "content": "".join(p if isinstance(p, str) else texts[p] for p in turn.pieces),
+                }
+                for turn in turns
             ],
             "max_tokens": call.cost.completion_tokens,
             "extra": {"ignore_eos": True, "temperature": op.sampling.temperature or 0.0},
         }
     return found
-
-
-def _content(pieces: Iterable[str | int], texts: list[str]) -> str:
-    return "".join(texts[piece] if isinstance(piece, int) else piece for piece in pieces)
 
 
 def _between(graph: nx.DiGraph[str], calls: Iterable[str]) -> nx.DiGraph[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,10 @@ def test_failures_are_tried_again(database: Database, tmp_path: Path) -> None:
     assert [each["index"] for each in first if each["status"] == "failed"] == [20]
     again = lines(crew(database, tmp_path, INPUTS, retry=True))
     assert again == first
+
+
+def test_it_is_gone_through_in_async_code_too(database: Database, tmp_path: Path) -> None:
+    async def found() -> list[str]:
+        return [item.line() async for item in crew(database, tmp_path, INPUTS)]
+
+    assert asyncio.run(found()) == [item.line() for item in crew(database, tmp_path, INPUTS)]
