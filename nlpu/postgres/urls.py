@@ -11,6 +11,8 @@ from nlpu.extras import adding
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _SCHEMES: Final = ("postgresql", "postgres")
+_IN_JSON: Final = re.compile(r'"postgres(?:ql)?://((?:[^"\\\s]|\\.)+)"')
+_PASSWORD: Final = re.compile(r"^[^/?#]*:[^/?#]*@|^[^/@]*:.*@|[?&#](?:ssl)?password=.")
 
 
 def database_url(given: str | os.PathLike[str], what: str) -> str | None:
@@ -26,6 +28,17 @@ def database_url(given: str | os.PathLike[str], what: str) -> str | None:
     if not isinstance(given, str):
         raise Usage("a database is named by a text, not a path: 'postgresql://USER@HOST/NAME'")
     return given
+
+
+def without_passwords(text: str) -> str:
+    """Give JSON back as it is. Raises Usage where a text in it is a URL with a password."""
+    if any(_PASSWORD.search(found[1]) for found in _IN_JSON.finditer(text)):
+        raise Usage(
+            "the password in the URL of a database would be written into the run's journal, as "
+            "arguments are: leave it out of the URL; it belongs in PGPASSWORD, ~/.pgpass or a "
+            "service file (postgresql:///?service=NAME)"
+        )
+    return text
 
 
 def no_psycopg(what: str) -> MissingPart:

@@ -288,6 +288,7 @@ class Batch(Steps):
                 self._former.check_new(index, self._plan)
             each = {"index": index, "nth": begun.nth, "id": entry.id, "batch": self._plan.name}
             each["one"] = new_stem()  # see drivers.dispatch: another batch may have its name
+            each |= {"beside": beside} if (beside := self._former.beside) else {}
             run = self._computer.start(
                 self._program,
                 *args,

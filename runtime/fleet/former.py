@@ -67,13 +67,14 @@ class Unfinished(NamedTuple):
 class Former(NamedTuple):
     """The items, the runs that may go on by name and number of their input, and what is spent.
 
-    begun: how many inputs there were.
+    begun: how many inputs there were. beside: what the program imports beside it, by digest.
     """
 
     items: Items
     unfinished: dict[tuple[str, int], Unfinished]
     took: Took
     begun: int = 0
+    beside: Mapping[str, str] = {}
 
     def check_new(self, index: int, plan: Plan) -> None:
         """Raise Usage where an input that never began shows a stream to be another.
@@ -110,13 +111,14 @@ def taken_up(station: Station, program: Callable[..., Any], name: str, *, change
         called = getattr(program, "__name__", "program")
         now: dict[str, Any] = {"program": called, "source": source_digest(program)}
         now["neighbours"] = neighbours_of(program)
-        _check(name, items, changed, now)
+        before = _before(items, found)
+        _check(name, before, changed, now)
         _open(station, name, path, numbers)
         station.started = max(station.started, *items.runs(), 0)  # after a loss of power
         now["processors"] = station.facts({})["processors"]
-        _check(name, items, changed, now)
+        _check(name, before, changed, now)
         items.note_facts(**now)
-        return found
+        return found._replace(beside=now["neighbours"])
     except BaseException:
         items.close()
         raise
@@ -144,9 +146,20 @@ def _open(station: Station, name: str, path: Path, numbers: list[int]) -> None:
     station.open(name, new=not is_there(path), run=numbers or 0)
 
 
-def _check(name: str, items: Items, changed: bool, now: Mapping[str, Any]) -> None:
+def _before(items: Items, found: Former) -> dict[str, Any]:
+    """What was noted of the batch; where that was removed, what its last run says."""
+    facts = items.facts()
+    if facts or not found.unfinished:
+        return facts
+    last = max(found.unfinished.values(), key=lambda each: each.number).past.header
+    facts = {what: last[what] for what in ("source", "processors")}
+    if "beside" in last["each"]:
+        facts["neighbours"] = last["each"]["beside"]
+    return facts
+
+
+def _check(name: str, before: Mapping[str, Any], changed: bool, now: Mapping[str, Any]) -> None:
     """Raises Usage (rule 1)."""
-    before = items.facts()
     for what, fact in now.items():
         was = before.get(what, fact)  # an older batch noted less
         if not changed and was != fact:

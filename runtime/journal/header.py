@@ -9,6 +9,7 @@ Rules
 1. Describing never fails: what has no JSON form is left out, and only Python can give it again. So
    it is with what would be read as another value (``given`` names it), though its text is kept.
 2. Deadlines are left out: seconds count from each start anew.
+3. An argument that is the URL of a database with its password is refused: it would be kept here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, get_type_hints
 from pydantic_core import PydanticSerializationError, to_json
 
 from nlpu.errors import described
+from nlpu.postgres.urls import without_passwords
 from nlpu.runtime.journal.own import text_name
 from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.keywords import arranged
@@ -89,9 +91,12 @@ def header_of(
 
 
 def args_text(args: Any, kwargs: Any) -> str | None:
-    """The arguments as a text: JSON of [positional, named]; None where they have none."""
+    """The arguments as a text: JSON of [positional, named]; None where they have none.
+
+    Raises Usage for the password of a database (rule 3).
+    """
     try:
-        return canonical([args, kwargs])
+        return without_passwords(canonical([args, kwargs]))
     except (PydanticSerializationError, ValueError, RecursionError):
         return None  # a run from Python may have arguments that only Python can give again
 
@@ -121,8 +126,9 @@ def _not_again(program: Callable[..., Any], args: Any, kwargs: Any, text: str) -
     try:
         again = typed(program, *json.loads(text))
         were, are = (inspect.signature(program).bind(*a, **k) for a, k in ((args, kwargs), again))
-        both = [(name, each, are.arguments[name]) for name, each in were.arguments.items()]
-        return [name for name, was, now in both if not _is_as(was, now)]
+        return [
+            name for name, was in were.arguments.items() if not _is_as(was, are.arguments[name])
+        ]
     except Exception:  # of the program's types and their comparisons; rule 1
         return ["arguments"]
 

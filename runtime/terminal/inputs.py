@@ -111,28 +111,13 @@ def set_store(
 ) -> None:
     """Give a program the store that is set, where it would take the one that is built in.
 
-    A database's password is not given, as arguments are journaled. Raises Usage where one is.
+    A database's password is not given, as arguments are journaled.
     """
     signature, built_in = inspect.signature(program), Settings().store
     place = signature.parameters.get("store")
     taken = signature.bind(*bound[0], **bound[1]).arguments
-    _check_secret(taken.get("store"))
     if store != built_in and place and place.default == str(built_in) and "store" not in taken:
         bound[1]["store"] = str(store)
-
-
-def _check_secret(store: object) -> None:
-    from nlpu.memory.store.postgres.names import place_of  # here: few programs are given one
-
-    if (
-        isinstance(store, str)
-        and "://" in store
-        and getattr(place_of(store), "has_password", False)
-    ):
-        raise Usage(
-            "the password in store= would be written into the run's journal: leave it out of the "
-            "URL; it belongs in PGPASSWORD or ~/.pgpass"
-        )
 
 
 def set_machine(

@@ -99,7 +99,6 @@ def test_a_real_router_takes_the_simulated_servers_and_each_arm_does_all_the_wor
     assert list(rows) == [*ARMS, "programs, by memory", *peers]
     assert {row["calls"] for row in rows.values()} == {4 * (2 + 1) + 2 * 4}
     assert all(0 < row["cached"] < 1 and row["makespan_s"] > 0 for row in rows.values())
-    assert rows["programs, by memory"]["preempted"] == 0
 
 
 @pytest.mark.slow

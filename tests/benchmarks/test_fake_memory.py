@@ -8,6 +8,8 @@ from random import Random
 from typing import Any, TypeVar
 
 import pytest
+from aiohttp import ClientSession
+from http_kit import tokenizer
 
 from benchmarks.fake_vllm.asked import metrics_of
 from benchmarks.fake_vllm.blocks import BLOCK, Blocks, Holding
@@ -15,6 +17,7 @@ from benchmarks.fake_vllm.gpu import Gpu, Job
 from benchmarks.fake_vllm.server import FaultServer
 from nlpu import FakeClock
 
+__all__ = ["tokenizer"]  # a fixture
 T = TypeVar("T")
 
 
@@ -163,6 +166,21 @@ def test_who_goes_away_frees_its_blocks_at_once() -> None:
         return asyncio.get_running_loop().time()
 
     assert on_a_clock(leave())[0] == pytest.approx(5)  # it is admitted in the step from 4 s on
+
+
+def test_a_router_is_told_a_chats_tokens_as_it_asks_for_them(tokenizer: str) -> None:
+    """vllm-router compares beginnings by the ids that /tokenize gives, and looks at both others."""
+    asked = {"messages": [{"role": "user", "content": "a b"}], "model": "fault-1"}
+
+    async def told() -> Any:
+        async with (
+            FaultServer(tokenizer=tokenizer, window=777) as server,
+            ClientSession() as client,
+            client.post(f"{server.url}/tokenize", json=asked) as answer,
+        ):
+            return await answer.json()
+
+    assert asyncio.run(told()) == {"tokens": [0, 1, 2], "count": 3, "max_model_len": 777}
 
 
 def test_what_can_never_fit_is_refused() -> None:

@@ -182,7 +182,10 @@ def test_every_command_about_a_memory(
     monkeypatch.setenv("PGPASSWORD", urlsplit(place).password or "")  # arguments have none
     words = ("run", "answer", "Who built the mill?", *SCRIPTED, "--json")
     said.append(nlpu(*words, f"store={place}"))
-    assert said[-1].code == 2 and "the password in store= would be written" in said[-1].err
+    assert (
+        said[-1].code == 2
+        and "the password in the URL of a database would be written" in said[-1].err
+    )
     said.append(nlpu(*words, f"store={place_of_pages(place)}"))
     assert said[-1].code == 0 and said[-1].json["receipt"]["calls"] > 0, said[-1]
     said.append(nlpu("show", said[-1].json["run_id"]))

@@ -99,6 +99,27 @@ def test_a_batch_tells_that_a_neighbour_has_changed(tmp_path: Path) -> None:
     assert given(["a"]) == ["done"], "it is the batch's from now on"
 
 
+def test_without_what_was_noted_the_runs_themselves_tell_what_has_changed(tmp_path: Path) -> None:
+    """Its file of items was removed, as for one that is damaged: it is made anew of the journal."""
+    source = helped(tmp_path, "beside_four", "A = 1")
+    program = load(f"{source}:chain").function
+
+    def given(engine: str = "scripted", **more: Any) -> list[str]:
+        (tmp_path / "runs" / "batch.items").unlink(missing_ok=True)
+        with Computer(engine, run_dir=tmp_path / "runs") as computer:
+            return [item.status for item in computer.map(program, ["a"], name="batch", **more)]
+
+    assert given() == given() == ["done"]
+    (tmp_path / "beside_four.py").write_text("A = 2")
+    with pytest.raises(Usage, match=r"batch imports has changed since: beside_four.py; with"):
+        given()
+    assert given(changed=True) == ["done"]
+    (tmp_path / "beside_four.py").write_text("A = 1")
+    source.write_text(f"{source.read_text()}\n# changed\n")
+    with pytest.raises(Usage, match="the program of the batch batch has changed since it began"):
+        given()
+
+
 def test_a_fleet_tells_that_a_neighbour_has_changed(postgres: Any, tmp_path: Path) -> None:
     database: Any = place_of(postgres.fresh())
     helped(tmp_path, "beside_two", "A = 1")
