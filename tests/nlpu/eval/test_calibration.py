@@ -5,19 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import exp, inf, nan
+from math import exp, inf, nan, sqrt
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from kit import Doomed, execute, resumed
 from pydantic_core import to_json
 
 from nlpu import Judgement, op
-from nlpu.calibration import Calibration
+from nlpu.calibration import Calibration, logit, sigmoid
 from nlpu.errors import BadOp, BadOperand, ProgramError
 from nlpu.eval.calibrate import Fit, area_under_curve, calibrate
 from nlpu.eval.intervals import wilson
@@ -50,12 +50,29 @@ def fit(judgements: Any, truths: Any) -> Fit:
 # -- fitting --------------------------------------------------------------------------------------
 
 
+def errors_of(judgements: list[Judgement], slope: float, intercept: float) -> tuple[float, float]:
+    """The standard errors with which such cases tell the two numbers (Fisher's information)."""
+    none, one, two = 0.0, 0.0, 0.0
+    for each in judgements:
+        odds = logit(each.probability)
+        chance = sigmoid(slope * odds + intercept)
+        weight = chance * (1 - chance)
+        none, one, two = none + weight, one + weight * odds, two + weight * odds * odds
+    scale = none * two - one * one
+    return sqrt(none / scale), sqrt(two / scale)
+
+
 @settings(max_examples=20)
-@given(st.integers(0, 99), st.floats(0.7, 2.5), st.floats(-1.5, 2.5))
+@example(seed=95, slope=2.5, intercept=-1.2)  # 0.49 off in slope: three standard errors
+@given(seed=st.integers(0, 99), slope=st.floats(0.7, 2.5), intercept=st.floats(-1.5, 2.5))
 def test_a_known_logistic_is_found(seed: int, slope: float, intercept: float) -> None:
-    found = fit(*drawn(seed, slope, intercept, 1500)).calibration
-    assert found.slope == pytest.approx(slope, abs=0.45)
-    assert found.intercept == pytest.approx(intercept, abs=0.6)
+    """As well as cases of chance can tell it: a steep one, with few of one kind, less well."""
+    judgements, truths = drawn(seed, slope, intercept, 1500)
+    found = fit(judgements, truths).calibration
+    of_slope, of_intercept = errors_of(judgements, slope, intercept)
+    assert of_slope < 0.2 and of_intercept < 0.2
+    assert found.slope == pytest.approx(slope, abs=5 * of_slope)
+    assert found.intercept == pytest.approx(intercept, abs=5 * of_intercept)
 
 
 @given(st.integers(0, 99), st.floats(-2, 2), st.floats(-1, 2))
