@@ -75,6 +75,7 @@ def test_a_batch_by_actors(postgres: Any, served: tuple[str, Path], tmp_path: Pa
     assert names <= {"1", "2"} and names
 
 
+TRIES = 5
 NODES = {"chain": 3, "fan": 3, "loop": 2, "acts": 2}  # ten, of which the first is of the slow lane
 CASES = [(shape, seed) for shape, nodes in NODES.items() for seed in range(nodes)]
 
@@ -92,14 +93,13 @@ def test_a_node_is_killed(
 ) -> None:
     """With a worker on it: each node has room for one."""
     stage = Stage(postgres, *served, tmp_path, 100 if shape == "acts" else 40)
-    expected, fleet = stage.undisturbed(shape, ""), stage.fleet(shape)
-    head, known = port(), {"NLPU_TEST_ACTS": str(fleet.acts)}  # actors have a node's environment
+    expected = stage.undisturbed(shape, "")
+    acts = str(stage.fleet(shape).acts)
+    head, known = port(), {"NLPU_TEST_ACTS": acts}  # actors have a node's environment
     with node("--head", "--port", str(head), "--include-dashboard=false", cpus=1, **known):
         until("the head of the cluster", lambda: answers(head))
         with node("--address", f"127.0.0.1:{head}", cpus=1, **known) as second:
-            process = fleet.begin(f"127.0.0.1:{head}")
-            until("the first requests", fleet.sent)
-            until("a worker on the node", lambda: workers_of(fleet, second))
+            fleet, process = begun_on(second, stage, shape, f"127.0.0.1:{head}")
             left = fleet.calls - len(fleet.sent())  # it may have come when much was done
             wanted = fleet.calls - left + Random(f"{shape} {seed}").randrange(max(1, left // 3))
             until("more requests", lambda: len(fleet.sent()) >= wanted)
@@ -112,6 +112,25 @@ def test_a_node_is_killed(
     assert fleet.kills["hit"] == 1 <= died_with_it, "its worker was at work when it was killed"
     with capsys.disabled():
         print(f"\nnode {shape} {seed}: {dict(fleet.kills)}; {again} open calls sent again")
+
+
+def begun_on(
+    place: subprocess.Popen[bytes], stage: Stage, shape: str, ray: str
+) -> tuple[Fleet, subprocess.Popen[str]]:
+    """A fleet with a worker on a node; one that was done before it was there is begun anew."""
+    for _ in range(TRIES):
+        fleet = stage.fleet(shape)
+        process = fleet.begin(ray)
+        if is_on(place, fleet, process):
+            return fleet, process
+        process.communicate()
+    raise AssertionError(f"{TRIES} fleets were done before a worker of the node had begun")
+
+
+def is_on(place: subprocess.Popen[bytes], fleet: Fleet, process: subprocess.Popen[str]) -> bool:
+    """Wait for a worker on the node, or for the end of the fleet: false then."""
+    until("a worker on the node", lambda: workers_of(fleet, place) or process.poll() is not None)
+    return process.poll() is None
 
 
 def workers_of(fleet: Fleet, place: subprocess.Popen[bytes]) -> list[int]:
