@@ -131,6 +131,7 @@ def check_killed(
     assert calls <= sum(sent.values()) <= calls + kills * IN_FLIGHT
 
 
+@pytest.mark.timeout(600)  # up to twenty lives: ten seconds, and ninety on a busy machine
 @settings(max_examples=4)
 @given(points=st.lists(st.integers(0, 10**4), min_size=1, max_size=3))
 def test_wherever_it_is_killed_its_results_are_those_of_the_undisturbed(
