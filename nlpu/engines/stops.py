@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 
 def before_stop(text: str, stops: Sequence[str]) -> str:
-    """What stands before the first stop string; all of it where there is none."""
-    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
+    """What stands before the stop string that is whole first; all of it where there is none."""
+    found = ((at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0)
+    return text[: min(found, default=(0, len(text)))[1]]
 
 
 def settled(raw: bytes, stops: Sequence[str], whole: bool) -> tuple[str, bool]:

@@ -121,6 +121,7 @@ def begun_on(
     for _ in range(TRIES):
         fleet = stage.fleet(shape)
         process = fleet.begin(ray)
+        until("the first requests", fleet.sent)
         if is_on(place, fleet, process):
             return fleet, process
         process.communicate()
