@@ -13,7 +13,14 @@ STOPS = st.lists(st.text("ab\u00e9", min_size=1, max_size=3), max_size=3)
 
 @pytest.mark.parametrize(
     ("stops", "left"),
-    [((), "abcd"), (("x",), "abcd"), (("c", "bcd"), "ab"), (("c", "bc"), "a"), (("d", "c"), "ab"), (("abcd",), "")],
+    [
+        ((), "abcd"),
+        (("x",), "abcd"),
+        (("c", "bcd"), "ab"),
+        (("c", "bc"), "a"),
+        (("d", "c"), "ab"),
+        (("abcd",), ""),
+    ],
 )
 def test_the_stop_that_is_whole_first_ends_it(stops: tuple[str, ...], left: str) -> None:
     assert before_stop("abcd", stops) == left
