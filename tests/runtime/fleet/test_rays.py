@@ -92,7 +92,7 @@ def test_a_node_is_killed(
     postgres: Any, served: tuple[str, Path], tmp_path: Path, shape: str, seed: int, capsys: Any
 ) -> None:
     """With a worker on it: each node has room for one."""
-    stage = Stage(postgres, *served, tmp_path, 100 if shape == "acts" else 40)
+    stage = Stage(postgres, *served, tmp_path, 160 if shape == "acts" else 120)
     expected = stage.undisturbed(shape, "")
     acts = str(stage.fleet(shape).acts)
     head, known = port(), {"NLPU_TEST_ACTS": acts}  # actors have a node's environment
