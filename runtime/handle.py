@@ -17,6 +17,7 @@ import asyncio
 import concurrent.futures
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nlpu.checks import SECONDS, check, maybe
@@ -34,6 +35,9 @@ from nlpu.value import in_sight, inside, see
 
 if TYPE_CHECKING:  # slow to import, and few look at the graph
     import networkx as nx
+
+# A Ctrl-C that comes between two looks of Python's, as it begins to wait, is seen at the next.
+_LOOK_S = 0.5
 
 
 class Run:
@@ -174,6 +178,9 @@ class Run:
             )
         if not self._done.done():
             check_process(self._owner, f"the run {self.name}")
+        while timeout_s is None:
+            with suppress(TimeoutError):
+                return self._done.exception(_LOOK_S)
         return self._done.exception(timeout_s)
 
     def __await__(self) -> Generator[Any, None, Run]:
