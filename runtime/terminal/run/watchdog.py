@@ -178,14 +178,14 @@ class Watched:
 
 def main(process: int) -> None:
     """Watch the process until it has ended."""
-    watched, ended = Watched(process), list[int]()
+    watched, ended, heard = Watched(process), list[int](), [0]
     with suppress(
         AttributeError, OSError
     ):  # where the system has it, its end is no matter of looks
         ended.append(os.pidfd_open(process))
-    while os.getppid() == process:
+    while (there := os.getppid() == process) or 0 in heard:  # what came before its end is read
         now_s = time.monotonic()
-        watched.end(now_s)
+        watched.end(now_s if there else -inf)  # nothing is due to another of its number
         wait_s = min(watched.due_s() - now_s, _LOOK_S)
         heard = select.select([0, *ended], [], [], max(0.0, wait_s))[0]
         if 0 in heard:

@@ -1,0 +1,47 @@
+"""Who watches a process, and is late: on a busy machine it begins when that has ended."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from nlpu.runtime.terminal.run import watchdog
+
+TEXTS = {"interrupted": ("pressed\n", "interrupted\n"), "overdue": ("late\n", "")}
+BEGINS = b"\xfe" + json.dumps([60.0, TEXTS]).encode() + b"\xff"
+PRESSED = bytes([signal.SIGINT])
+
+
+@pytest.mark.parametrize("is_held", [False, True], ids=["alone", "a child holds the pipe"])
+@pytest.mark.parametrize(
+    ("came", "told"),
+    [
+        (BEGINS + PRESSED, ("pressed\n", "interrupted\n")),
+        (BEGINS + PRESSED * 2, ("pressed\n", "interrupted\n")),
+        (PRESSED, ("", "interrupted\n")),
+        (BEGINS, ("", "")),
+        (b"", ("", "")),
+    ],
+)
+def test_what_came_before_its_end_is_told(
+    came: bytes, told: tuple[str, str], is_held: bool
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", watchdog.__file__, str(ended.pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr
+        process.stdin.write(came)
+        process.stdin.flush()
+        if not is_held:
+            process.stdin.close()
+        said = process.stdout.read().decode(), process.stderr.read().decode()
+    assert (process.returncode, said) == (0, told)
