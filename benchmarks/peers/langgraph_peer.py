@@ -26,19 +26,20 @@ class Notes(TypedDict):
     said: Annotated[dict[int, str], operator.or_]
 
 
-def chat(work: Work) -> Any:
+def chat(work: Work, **more: Any) -> Any:
+    """Make the client of the model; ``more`` goes with each request."""
     return ChatOpenAI(
         model=work["model"],
         base_url=work["url"] + "/v1",
         api_key=work["key"],
         temperature=0,
         max_retries=2,
-        extra_body=work["extra_body"],
+        **more,
     )
 
 
 async def fleet(work: Work) -> None:
-    model = chat(work)
+    model = chat(work, extra_body=work["extra_body"])
 
     async def think(agent: Agent) -> dict[str, Any]:
         turn, texts = agent["turn"], agent["texts"]
@@ -60,7 +61,7 @@ async def fleet(work: Work) -> None:
 
 
 async def uneven(work: Work) -> None:
-    model = chat(work)
+    model = chat(work, extra_body=work["extra_body"])
 
     def node(number: int, spec: dict[str, Any]) -> Any:
         async def note(notes: Notes) -> dict[str, Any]:

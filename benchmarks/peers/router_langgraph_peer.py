@@ -11,8 +11,8 @@ import asyncio
 from typing import Any, TypedDict
 
 from harness import Work, main, messages
-from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, StateGraph
+from langgraph_peer import chat
 
 
 class Agent(TypedDict):
@@ -25,19 +25,8 @@ class Question(TypedDict):
     answer: str
 
 
-def chat(work: Work, tokens: int) -> Any:
-    return ChatOpenAI(
-        model=work["model"],
-        base_url=work["url"] + "/v1",
-        api_key=work["key"],
-        temperature=0,
-        max_retries=2,
-        max_tokens=tokens,
-    )
-
-
 def agents(work: Work) -> Any:
-    model, news = chat(work, work["turn_tokens"]), work["news"]
+    model, news = chat(work, max_tokens=work["turn_tokens"]), work["news"]
 
     async def go_on(agent: Agent) -> dict[str, Any]:
         turn = agent["turn"]
@@ -55,7 +44,7 @@ def agents(work: Work) -> Any:
 
 
 def questions(work: Work) -> Any:
-    model = chat(work, work["answer_tokens"])
+    model = chat(work, max_tokens=work["answer_tokens"])
 
     async def find(state: Question) -> dict[str, str]:
         return {"answer": (await model.ainvoke(state["prompt"])).content}
