@@ -6,10 +6,12 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from nlpu.runtime.terminal.run import watchdog
+from nlpu.runtime.terminal.run.interrupt import Told
 
 TEXTS = {"interrupted": ("pressed\n", "interrupted\n"), "overdue": ("late\n", "")}
 BEGINS = b"\xfe" + json.dumps([60.0, TEXTS]).encode() + b"\xff"
@@ -45,3 +47,29 @@ def test_what_came_before_its_end_is_told(
             process.stdin.close()
         said = process.stdout.read().decode(), process.stderr.read().decode()
     assert (process.returncode, said) == (0, told)
+
+
+def test_no_ctrl_c_is_lost_while_one_is_listened_for() -> None:
+    heard, was_heard, over = list[int](), threading.Event(), threading.Event()
+    main = threading.main_thread().ident or 0
+
+    def press() -> None:
+        for _ in range(60):
+            was_heard.clear()
+            signal.pthread_kill(main, signal.SIGINT)
+            if not was_heard.wait(5):
+                break
+        over.set()
+
+    def hear() -> None:
+        heard.append(1)
+        was_heard.set()
+
+    presser = threading.Thread(target=press)
+    with Told(hear):
+        presser.start()
+        while not over.is_set():
+            with Told(hear):
+                pass
+    presser.join()
+    assert len(heard) == 60

@@ -97,11 +97,17 @@ class Watchdog:
 
 
 def once(number: int) -> None:
-    """Let the kernel set a signal's default again when its handler is called."""
+    """Let the kernel set a signal's default again when its handler is called.
+
+    In one step: a signal that came while another handler stood there, if only for a moment, would
+    be lost.
+    """
     with suppress(ImportError, OSError, AttributeError):  # rule 3
-        libc = _libc()
-        handler = libc.sysv_signal(number, int(signal.SIG_IGN))
-        libc.sysv_signal(number, handler)
+        import ctypes
+
+        handler = ctypes.pythonapi.PyOS_getsig
+        handler.argtypes, handler.restype = (ctypes.c_int,), ctypes.c_void_p
+        _libc().sysv_signal(number, handler(number))
 
 
 def _exit_on(number: int) -> None:
