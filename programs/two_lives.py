@@ -193,7 +193,6 @@ def _took(record: Record) -> Took:
     """The receipt of all lives together."""
     costs = [cost_of(outcome.usage) for outcome in record.past.paid]
     last: dict[str, Any] = record.receipt or {}
-    room = record.past.header.get("can", {}).get("max_in_flight", len(costs))
     return Took(
         calls=len(costs),
         nlops=record.nlops,
@@ -201,7 +200,10 @@ def _took(record: Record) -> Took:
         completion_tokens=sum(cost.completion_tokens for cost in costs),
         seconds=_until_killed_s(record) + last["seconds"],
         parallelism=last["parallelism"],
-        bound_s=max(last["span_s"], last["work_s"] / room),  # Brent: work / slots, longest path
+        bound_s=max(  # Brent: longest path, work / slots
+            last["span_s"],
+            last["work_s"] / record.past.header.get("can", {}).get("max_in_flight", len(costs)),
+        ),
     )
 
 
@@ -224,6 +226,5 @@ def _foretold(program: Callable[..., Any], half: Record) -> Took | None:
     for identity in set(half.past.processors.values()):
         seen.add(half.name, half.past, half.texts, identity)
     made = forecast(program, [], {}, known=remembered(can), experience=seen)
-    units = ("calls", "nlops", "prompt_tokens", "completion_tokens", "seconds")
-    spans = {unit: getattr(made, unit) for unit in units}
+    spans = {unit: getattr(made, unit) for unit in Took.model_fields}
     return Took(**{unit: span and span.expected for unit, span in spans.items()})

@@ -24,6 +24,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -71,8 +72,10 @@ class Interval(Frozen):
 
 
 class Forecast(Printed):
-    """What a run would take. ``seconds`` is None where no earlier call was timed.
+    """What a run would take. What is made of seconds is None where no earlier call was timed.
 
+    bound_s: no schedule takes less, by the receipt's formula with p as many calls as may be under
+    way at once.
     refused_drivers: what a dry run would have changed: drivers, or ``memory``.
     cut_at_calls: where the last dry run was cut, though no budget says so.
     """
@@ -89,6 +92,8 @@ class Forecast(Printed):
     unknown_ops: tuple[str, ...]
     refused_drivers: tuple[str, ...] = ()
     cut_at_calls: int | None = None
+    parallelism: Interval | None = None
+    bound_s: Interval | None = None
 
     def __str__(self) -> str:
         seconds = "" if self.seconds is None else f", seconds {self.seconds}"
@@ -254,7 +259,6 @@ def forecast(
     failure: BaseException | None = None
     cut_at_calls = None
     most = min(most_calls, budget.calls or most_calls)
-    limits = Budget(calls=most, nlops=budget.nlops)
     engine = DryEngine(known, experience)
     with Computer(
         engine,
@@ -266,13 +270,22 @@ def forecast(
     ) as computer:
         for seed in range(dry_runs):
             engine.begin(seed)
-            run = computer.run(program, *args, budget=limits, reliability=reliability, **named)
+            run = computer.run(
+                program,
+                *args,
+                budget=Budget(calls=most, nlops=budget.nlops),
+                reliability=reliability,
+                **named,
+            )
             failure, not_made = run.error, state_of(run).replay.refused
             refused |= not_made
             if failure is None or not_made or isinstance(failure, ModelError | Stopped):
                 receipts.append(run.receipt)  # real runs end so, too, or go on from there
-            reached = most != budget.calls and run.receipt.attempts >= most
-            if reached and isinstance(failure, BudgetExceeded):
+            if (
+                isinstance(failure, BudgetExceeded)
+                and most != budget.calls
+                and run.receipt.attempts >= most
+            ):
                 cut_at_calls = most
                 break  # the others would take as long
     if not receipts:
@@ -281,27 +294,32 @@ def forecast(
     return _forecast(
         receipts,
         experience,
+        known.max_in_flight,
         unknown_ops=tuple(sorted(engine.unknown)),
         refused_drivers=tuple(sorted(refused)),
         cut_at_calls=cut_at_calls,
     )
 
 
-def _forecast(receipts: list[Receipt], experience: Experience, **notes: Any) -> Forecast:
-    runs = experience.runs
-
-    def over(name: str) -> Interval:
-        return interval([float(getattr(receipt, name)) for receipt in receipts], runs)
+def _forecast(
+    receipts: list[Receipt], experience: Experience, at_once: int, **notes: Any
+) -> Forecast:
+    def over(figure: Callable[[Receipt], float]) -> Interval:
+        return interval([float(figure(receipt)) for receipt in receipts], experience.runs)
 
     return Forecast(
-        calls=over("calls"),
-        nlops=over("nlops"),
-        prompt_tokens=over("prompt_tokens"),
-        completion_tokens=over("completion_tokens"),
-        seconds=over("seconds") if experience.calls else None,
-        money=over("money"),
+        calls=over(attrgetter("calls")),
+        nlops=over(attrgetter("nlops")),
+        prompt_tokens=over(attrgetter("prompt_tokens")),
+        completion_tokens=over(attrgetter("completion_tokens")),
+        money=over(attrgetter("money")),
+        seconds=over(attrgetter("seconds")) if experience.calls else None,
+        parallelism=over(attrgetter("parallelism")) if experience.calls else None,
+        bound_s=(
+            over(lambda took: max(took.span_s, took.work_s / at_once)) if experience.calls else None
+        ),
         dry_runs=len(receipts),
-        earlier_runs=runs,
+        earlier_runs=experience.runs,
         earlier_calls=experience.calls,
         **notes,
     )

@@ -198,6 +198,8 @@ def test_a_run_is_killed_and_no_answered_call_is_made_again(tmp_path: Path) -> N
     assert told["killed"] and told["first"] >= 20 and told["lost"] > 0 and told["again"] == 0
     assert told["first"] + told["second"] == 40 and len(told["result"]) == 40
     assert told["forecast"]["calls"] == told["receipt"]["calls"] == 40
+    assert all(figure is not None for figure in told["forecast"].values())
+    assert told["forecast"]["seconds"] >= told["forecast"]["bound_s"]
     sent = Counter(json.loads(line)["prompt_hash"] for line in log.read_text().splitlines())
     assert sum(times - 1 for times in sent.values()) <= told["lost"]  # the server's own count
     (run,) = (each for each in records(tmp_path / ".nlpu" / "runs") if each.name == told["run"])

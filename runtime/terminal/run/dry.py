@@ -40,7 +40,16 @@ from nlpu.wire import Capabilities
 
 _NEWEST = 50  # earlier runs that are read
 Bound = tuple[list[Any], dict[str, Any]]
-_UNITS = ("calls", "nlops", "prompt_tokens", "completion_tokens", "seconds", "money")
+_UNITS = (
+    "calls",
+    "nlops",
+    "prompt_tokens",
+    "completion_tokens",
+    "seconds",
+    "parallelism",
+    "bound_s",
+    "money",
+)
 
 
 def made(
@@ -174,7 +183,8 @@ def _table(made: Forecast, receipt: Receipt | None) -> Any:
         if figure is None or (unit == "money" and not figure.most):
             continue
         span = f"{_round(figure.least)} to {_round(figure.most)}"
-        actual = (_round(getattr(receipt, unit)),) if receipt else ()
+        took: float | None = getattr(receipt, unit, None)  # a receipt knows no bound of slots
+        actual = ("" if took is None else _round(took),) if receipt else ()
         table.add_row(unit.replace("_", " "), _round(figure.expected), span, *actual)
     return table
 

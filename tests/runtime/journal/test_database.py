@@ -350,7 +350,7 @@ def test_one_that_does_not_come_back_is_a_failure_and_loses_nothing(postgres: An
         try:
             with pytest.raises(StorageFailed, match="what was finished before is kept"):
                 write(one, "while it was away").result(PATIENCE_S)
-            assert "Connection refused" in told(journals, database)
+            assert "See that it is up and can be reached" in told(journals, database)
         finally:
             postgres.start()
         write(one, "after").result(PATIENCE_S)

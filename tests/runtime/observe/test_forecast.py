@@ -61,6 +61,9 @@ def test_calls_tokens_seconds_and_money_of_ops_that_are_always_alike(tmp_path: P
     assert made.completion_tokens.expected == 20 * 50 == made.money.expected
     assert made.seconds is not None
     assert made.seconds.expected == pytest.approx(20 * 2 / KNOWN.max_in_flight)
+    assert made.parallelism is not None and made.bound_s is not None
+    assert made.parallelism.expected == pytest.approx(20 * 2 / 4)
+    assert made.bound_s.expected == pytest.approx(max(4, 20 * 2 / KNOWN.max_in_flight))
 
 
 def test_branches_and_loops_go_as_they_went_before(tmp_path: Path) -> None:
@@ -91,7 +94,7 @@ def describe(text: str) -> Person:
 def test_ops_that_were_never_called_are_guessed_and_named() -> None:
     made = foretold(lambda: (describe("a"), count("b"), yes("c"), echo("d")))
     assert made.calls.expected == 4
-    assert made.seconds is None
+    assert made.seconds is made.parallelism is made.bound_s is None
     assert made.unknown_ops == (
         "How many are there?",
         "Is it so?",
@@ -233,7 +236,10 @@ def test_dry_makes_no_call_and_the_run_is_held_against_it(nlpu: Terminal) -> Non
     assert len(nlpu("runs", "--json").json) == 1
     told = nlpu(*words, "--json").json
     assert told["forecast"]["calls"]["expected"] == told["receipt"]["calls"] == 1
-    assert "forecast beside actual" in nlpu(*words).err
+    beside = nlpu(*words).err.splitlines()
+    assert "forecast beside actual:" in beside
+    rows = {line.split()[0]: line.split() for line in beside if line.strip()}
+    assert rows["parallelism"][-1] == "1" and rows["bound"][1] == "s"
     assert "forecast beside actual" in nlpu("show", told["run_id"]).out
     assert "forecast" not in nlpu(*words, "--price", "1,2").err
     other = nlpu("run", "ask", "What is a mill?", "--engine", "scripted")
