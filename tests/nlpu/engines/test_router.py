@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,7 @@ from http_kit import TURNS, ask
 from test_http_offers import LONG, longer
 
 from benchmarks.fake_vllm.faults import Plan
+from benchmarks.fake_vllm.gpu import Gpu
 from benchmarks.fake_vllm.server import FaultServer
 from benchmarks.servers import tokenizer
 from nlpu import Computer, op
@@ -21,6 +22,7 @@ from nlpu import errors as e
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.http.offers import FIELDS
 from nlpu.engines.vllm.command import router_python
+from nlpu.engines.vllm.kv_room import kv_tokens, scheduling
 from nlpu.engines.vllm.replicated import Router
 from tests.vllm_fixture import Served
 
@@ -155,3 +157,41 @@ def test_questions_go_to_a_real_server_through_it(python: str, vllm_server: Serv
         assert done.receipt.cached_tokens > 0
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize("documents", [1, 12], ids=["one program", "many programs"])
+def test_programs_wait_for_memory_and_all_are_answered(python: str, documents: int) -> None:
+    """What is asked at once is many times what both servers hold."""
+    find = op("Answer.", operands=2, max_tokens=4, at_limit="trim")
+
+    def run(router: Router) -> Any:
+        texts = [f"{n} {LONG}" for n in range(documents)]
+        with Computer(router.engine()) as computer:
+            return computer.run(
+                lambda: [find(f"What is {n}?", text) for n in range(24) for text in texts]
+            )
+
+    async def go(directory: str) -> None:
+        common: dict[str, Any] = {"api_key": "k", "offers": FIELDS, "tokenizer": directory}
+        async with AsyncExitStack() as stack:
+            for _ in range(2):
+                server = FaultServer(**common, window=512, gpu=Gpu(32, 200, 50_000, 64))
+                servers.append(await stack.enter_async_context(server))
+            room = await kv_tokens([each.url for each in servers])
+            assert room == 64 * 16
+            ups = [upstream(each.url) for each in servers]
+            router = Router(ups, python, programs=scheduling(room), ready_s=30)
+            await stack.enter_async_context(router)
+            done = await asyncio.to_thread(run, router)
+        assert done.error is None and done.receipt.calls == 24 * documents
+        assert done.receipt.seconds < 60, "nobody waits for the router to lose its patience"
+
+    servers: Servers = []
+    with tokenizer() as (directory, _):
+        asyncio.run(go(directory))
+
+
+def test_a_real_server_tells_what_it_holds(vllm_server: Served) -> None:
+    room = asyncio.run(kv_tokens([vllm_server.url]))
+    assert room is not None and room >= 2048
+    assert asyncio.run(kv_tokens([vllm_server.url, "http://127.0.0.1:9"])) is None
