@@ -58,11 +58,17 @@ _MONEY = "(euros|dollars|pounds|crowns|francs|zloty)"
 _MONTH, _DAY = f"({'|'.join(MONTHS)})", "[1-3]?[0-9]"
 
 
+Amount = Annotated[str, words(f"(\\$[0-9]{{1,5}}|[0-9]{{1,5}} {_MONEY})")]
+City = Annotated[str, words("[A-Z][a-z]{2,19}")]
+Day = Annotated[str, words(f"({_DAY} {_MONTH}|{_MONTH} {_DAY})")]
+Sender = Annotated[str, words("[A-Z][a-z]{1,14} [A-Z][a-z]{1,14}")]
+
+
 class Words(BaseModel):  # what the model writes; a docstring would be told to it
-    amount: Annotated[str, words(f"(\\$[0-9]{{1,5}}|[0-9]{{1,5}} {_MONEY})")]
-    city: Annotated[str, words("[A-Z][a-z]{2,19}")]
-    date: Annotated[str, words(f"({_DAY} {_MONTH}|{_MONTH} {_DAY})")]
-    sender: Annotated[str, words("[A-Z][a-z]{1,14} [A-Z][a-z]{1,14}")]
+    amount: Amount
+    city: City
+    date: Day
+    sender: Sender
 
 
 class Letter(BaseModel):

@@ -35,6 +35,11 @@ def written(letter: Letter) -> str:
     return json.dumps({name: f" {said[name]}" for name in FIELDS})
 
 
+def row(letter: Letter) -> str:
+    """The same as a row of the one prompt's list."""
+    return json.dumps(list(json.loads(written(letter)).values()))
+
+
 # -- the letters ---------------------------------------------------------------------------------
 
 
@@ -95,7 +100,7 @@ def test_letters_of_ones_own_are_a_line_each() -> None:
 # -- one prompt ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("said", ["no list", "[]", f"[{written(KEY[next(iter(KEY))])}]"])
+@pytest.mark.parametrize("said", ["no list", "[]", f"[{row(KEY[next(iter(KEY))])}]"])
 def test_one_prompt_that_is_no_whole_list_gives_nothing(said: str) -> None:
     with Computer(Scripted(said)) as computer:
         assert computer.run(all_at_once, "1. a letter").result == []
@@ -108,7 +113,7 @@ def test_one_prompt_that_does_not_fit_gives_nothing() -> None:
 
 def test_one_prompt_is_scored_place_by_place() -> None:
     keys = list(KEY.values())
-    said = f"[{','.join(map(written, [keys[1], keys[0], *keys[2:]]))}]"
+    said = f"[{','.join(map(row, [keys[1], keys[0], *keys[2:]]))}]"
     with Computer(Scripted(Say(said, tokens=1800))) as computer:
         assert score(computer.run(all_at_once, "1. a letter").result)["whole"] == 38
 
@@ -149,10 +154,10 @@ def test_what_is_printed_of_another_model_is_of_that_model() -> None:
 
 def test_before_the_one_long_call_it_says_how_long_that_may_take() -> None:
     told = _one_call_told(scores(12).lives)
-    assert told.startswith("Now all forty in one prompt (about 1,380 tokens, some 52 s), and")
+    assert told.startswith("Now all forty in one prompt (about 1,010 tokens, some 37 s), and")
     assert len(told) <= 80
     other = _one_call_told(scores(12, model="another").lives)  # of whose speed nothing is known
-    assert "(about 1,380 tokens), and" in other
+    assert "(about 1,010 tokens), and" in other
 
 
 def test_a_model_too_fast_to_kill_is_told_as_that() -> None:
