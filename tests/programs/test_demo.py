@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from nlpu import ProgramError
-from nlpu.programs.demo import REVIEWS, Narrator, Scores, _one_call_told, all_at_once
+from nlpu.engines.models import installed_model
+from nlpu.errors import MissingPart
+from nlpu.programs.demo import REVIEWS, Narrator, Scores, _one_call_told, all_at_once, opinion
 from nlpu.programs.letters import FIELDS, Letter, Letters, forty, letters, score
 from nlpu.programs.two_lives import Lives, Took, in_two_lives
 from nlpu.runtime import Computer
@@ -288,3 +290,19 @@ def test_the_demo_on_the_real_model(tmp_path: Path) -> None:
     assert found.lives.killed and found.lives.first >= 20 and found.lives.again == 0
     assert found.judged < 0.8 * found.reviews
     assert str(found) + "\n" == ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.local
+@pytest.mark.timeout(600)
+def test_the_model_that_the_demo_names_can_judge_the_reviews() -> None:
+    """24 of 24 when it was written."""
+    try:
+        installed_model("qwen2.5-coder-0.5b")
+    except MissingPart as missing:
+        pytest.skip(str(missing))
+    cases = [json.loads(line) for line in REVIEWS.read_text(encoding="utf-8").splitlines()]
+    with Computer(model="qwen2.5-coder-0.5b") as computer:
+        run = computer.run(lambda: [opinion(case["review"]) for case in cases])
+    right = sum(said == case["is"] for said, case in zip(run.result, cases, strict=True))
+    assert right >= 22, f"{right} of {len(cases)}"
