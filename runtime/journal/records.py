@@ -139,7 +139,8 @@ class Past:
     header: dict[str, Any] = field(default_factory=dict)
     end: End | None = None
     lives: int = 1
-    seconds: float = 0.0  # of those that ended
+    seconds: float = 0.0  # of those before this one, and of this one once it has ended
+    life_ms: int = 0  # when this one last showed that it lives
     attempts: int = 0
     taken: set[str] = field(default_factory=set)  # keys of outcomes that another run paid for
     absent: dict[str, tuple[str, str]] = field(default_factory=dict)  # by position
@@ -190,9 +191,10 @@ def fold(past: Past, rows: Iterable[Row]) -> None:
     """Extend the past by further rows. Raises OddRow: whoever wrote them, no run did."""
     for row in rows:
         try:
-            step = _FOLDS.get(row[0])
-            if step is not None:
+            if (step := _FOLDS.get(row[0])) is not None:
                 step(past, row)
+            if row[0] in _TIMED:
+                past.life_ms = row[-1]
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise OddRow(row) from error
 
@@ -295,11 +297,12 @@ def _fold_cancel(past: Past, row: Row) -> None:
 def _fold_end(past: Past, row: Row) -> None:
     _, _, status, text, error, receipt = row
     past.end = End(status, text, error, receipt)
-    past.seconds += receipt["seconds"]
+    past.seconds, past.life_ms = past.seconds + receipt["seconds"], 0
 
 
 def _fold_resume(past: Past, row: Row) -> None:
     past.lives += 1
+    past.seconds, past.life_ms = past.seconds + past.life_ms / 1000, 0
     past.other_ways |= row[-1] is True
     past.lost += past.open
     past.under_way.clear()
@@ -328,6 +331,7 @@ def _fold_driven(past: Past, row: Row) -> None:
     past.other_ways |= row[0] == "undone"  # where it is harmless it is tried again
 
 
+_TIMED = ("issue", "attempt", "again", "result", "failure")  # rows that end in ms of their life
 _FOLDS: dict[str, Callable[[Past, Row], object]] = {
     "run": lambda past, row: past.header.update(row[2]),
     "op": lambda past, row: past.ops.__setitem__(row[2], PastOp(*row[3:])),

@@ -211,6 +211,16 @@ def test_a_run_is_killed_and_no_answered_call_is_made_again(tmp_path: Path) -> N
     assert sum(times - 1 for times in sent.values()) <= told["lost"]  # the server's own count
     (run,) = (each for each in records(tmp_path / ".nlpu" / "runs") if each.name == told["run"])
     assert run.past.lives == 2 and run.past.finished
+    assert run.seconds == pytest.approx(told["receipt"]["seconds"], abs=0.01), "of both lives"
+    shown = subprocess.run(
+        [*COMMAND, "show", told["run"]],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    both, last = shown.partition("all lives' calls")[2].split("the last life's calls")
+    assert f" {told['second']} " in last and both.split()[both.split().index("all") + 1] == "40"
     assert not list(tmp_path.glob(".nlpu/runs/demo-*"))
 
 

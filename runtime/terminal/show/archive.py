@@ -230,7 +230,7 @@ def _record(log: RunLog, past: Past) -> Record:
 def record_of(path: Where, number: int, past: Past) -> Record:
     """Make the record of a run, by its past."""
     status = "stopped" if past.end is None else str(past.end.status)
-    seconds = past.seconds
+    seconds = past.seconds + past.life_ms / 1000
     if past.end is None:
         status = "running" if owner(path) else "stopped"
         if past.lives == 1:  # its last sign of life is the journal's last commit

@@ -115,10 +115,11 @@ def sums_of(calls: list[Call]) -> list[dict[str, Any]]:
 
 def _facts(sums: Counter[str]) -> dict[str, Any]:
     names = ("calls", "open", "failed", "retries", "prompt_tokens", "cached_tokens")
+    tries = {"attempts": sums["calls"] + sums["retries"]}
     seconds = {f"{name}_s": sums[f"{name}_ms"] / 1000 for name in ("service", "queue")}
     completion = sums["completion_tokens"]
     nlops = {"completion_tokens": completion, "nlops": completion / TOKENS_PER_NLOP}
-    return {**{name: sums[name] for name in names}, **nlops, **seconds}
+    return {**{name: sums[name] for name in names}, **tries, **nlops, **seconds}
 
 
 def tree_of(record: Record, most: int | None, width: int = 80) -> Tree:

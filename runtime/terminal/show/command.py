@@ -302,14 +302,18 @@ def _parsed(text: str) -> Any:
 
 
 def _print_details(record: Record, every: bool) -> None:
-    from nlpu.runtime.terminal.show.calltree import tree_of
+    from nlpu.runtime.terminal.show.calltree import calls_of, sums_of, tree_of
 
     out = console()
     for line in _heading(record):
         write("\n    ".join(folded(line, out.width - 4)) + "\n")
     out.print(tree_of(record, None if every else _MOST_CALLS, out.width))
     if record.receipt is not None:
-        write("the last life's calls\n" + _receipt_table(record.receipt, out.width) + "\n")
+        made_s = sum((part["service_s"] for part in record.receipt["by_op"]), 0.0)  # no reused ones
+        last = [*record.receipt["by_op"], {**record.receipt, "name": "all", "service_s": made_s}]
+        if record.past.lives > 1:
+            write("all lives' calls\n" + _cost_table(sums_of(calls_of(record)), out.width) + "\n")
+        write("the last life's calls\n" + _cost_table(last, out.width) + "\n")
         for each in record.receipt.get("chosen", ()):
             write(safe(f"{each['op']} for {each['asked']}: {each['why']}") + "\n")
         _compare_forecast(record.past.header.get("forecast"), record.receipt)
@@ -357,11 +361,10 @@ def _given_and_gave(record: Record) -> dict[str, str]:
     return {name: record.texts[number] for name, number in kept.items() if number}
 
 
-def _receipt_table(receipt: dict[str, Any], width: int) -> str:
-
+def _cost_table(parts: list[dict[str, Any]], width: int) -> str:
+    """What the calls of each op took, and last what all took."""
     titles = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens", "service_s")
     rows = [["op", *(title.replace("_tokens", " tok").replace("_", " ") for title in titles)]]
-    made_s = sum((part["service_s"] for part in receipt["by_op"]), 0.0)  # work_s: reused ones, too
-    for part in (*receipt["by_op"], {**receipt, "name": "all", "service_s": made_s}):
+    for part in parts:
         rows.append([str(part["name"]), *(f"{round(part[title], 4):,}" for title in titles)])
     return "\n".join(columns(rows, right=range(1, 7), most=width))

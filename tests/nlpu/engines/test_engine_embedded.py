@@ -135,7 +135,7 @@ def test_why_a_model_was_not_loaded_is_in_the_error_and_not_beside_it(
         asyncio.run(EmbeddedEngine(str(half)).capabilities())
     assert capfd.readouterr().err == ""
     monkeypatch.setenv("NLPU_DEBUG", "1")
-    with pytest.raises(MissingPart, match=r"too little memory$"):
+    with pytest.raises(MissingPart, match=r"too little memory. Fetch it again"):
         asyncio.run(EmbeddedEngine(str(half)).capabilities())
     assert "error loading model: tensor" in capfd.readouterr().err
 
