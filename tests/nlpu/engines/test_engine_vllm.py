@@ -333,7 +333,8 @@ def test_draws_of_one_moment_are_one_request_and_each_has_its_tokens(vllm_server
         for reply in replies:
             again = len(tokenizer.encode(reply.text, add_special_tokens=False).ids)
             ended = reply.finish == "stop"  # the token that ends it is in no text
-            assert again <= reply.usage.completion_tokens <= 24
+            # What was drawn piece by piece can be cut into some more pieces as a whole.
+            assert again - 4 <= reply.usage.completion_tokens <= 24
             assert ended or reply.usage.completion_tokens == 24
 
     on(vllm_server, test)
