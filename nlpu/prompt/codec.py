@@ -372,7 +372,7 @@ def _limit_message(op: Op[Any], text: str, reply: Reply) -> str:
         if reply.finish == "repetition"
         else (f"was still writing at its limit of {op.max_tokens} tokens", "raise max_tokens")
     )
-    if text[-9:].isdecimal() and op.result.kind != "text":
+    if op.result.kind != "text" and len(text) > 9 and not text.strip("-.0123456789"):
         less = ", or for the words as they stand (str), as a number without end is none"
     return f"{op.name}: the model {what} (it ended with {shown!r}); {remedy}, or ask for less{less}"
 

@@ -117,9 +117,7 @@ def _set(now: Settings) -> Iterator[tuple[str, str]]:
         value = getattr(now, name)
         if name in ("engine", "model", *now.origins):
             shown = ",".join(f"{part:g}" for part in value) if name == "price" else value
-            called = (
-                "store (of memories)" if name == "store" else name
-            )  # --store of a run is another
+            called = "store (of memories)" if name == "store" else name  # not a run's --store
             yield "", f"{called}: {shown or 'the default of its engine'} ({now.origin(name)})"
 
 

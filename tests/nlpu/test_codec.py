@@ -242,6 +242,22 @@ def test_decode_errors(asked: Op[Any], answer: Reply, error: type[Exception]) ->
     assert asked.name in str(found.value) or "is not a" in str(found.value)
 
 
+@pytest.mark.parametrize(
+    ("result", "said", "told"),
+    [
+        (float, "-1.333333333333", True),
+        (float, "1.5", False),
+        (dict[str, str], '{"id":"12345678901', False),
+        (str, "12345678901", False),
+    ],
+)
+def test_a_number_without_end_is_told_as_that(result: Any, said: str, told: bool) -> None:
+    asked: Op[Any] = op("How much?", result, max_tokens=9)
+    with pytest.raises(Truncated) as caught:
+        decode(asked, Reply(said, "length", Usage(1, 9)))
+    assert ("a number without end" in str(caught.value)) is told
+
+
 def test_a_whole_record_at_the_limit_is_whole() -> None:
     assert decode(op("List", list[str]), reply('["a"]', "length")).content == ["a"]
     assert decode(op("Is it?", bool), reply("yes", "length")).content is True

@@ -43,16 +43,17 @@ def scheduling(kv_tokens: int | None) -> dict[str, Any]:
 
 async def kv_tokens(urls: Sequence[str], timeout_s: float = 10.0) -> int | None:
     """Ask vLLM servers what each holds; the least, in tokens, or None where one does not say."""
-    least = list[int | None]()
+    rooms = list[int | None]()
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         for url in urls:
             page = b""
             with suppress(aiohttp.ClientError, OSError, TimeoutError):
                 async with session.get(f"{url}/metrics") as answer:
-                    page = await read_most(answer.content, _MOST_BYTES)
-            least.append(room_in(page))
-    return None if None in least else min(filter(None, least), default=None)
+                    if answer.status == 200:
+                        page = await read_most(answer.content, _MOST_BYTES)
+            rooms.append(room_in(page))
+    return None if None in rooms else min(filter(None, rooms), default=None)
 
 
 def room_in(page: bytes) -> int | None:
