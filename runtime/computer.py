@@ -172,6 +172,7 @@ class Computer(Many):
             gate=gate,
             reliability=reliability,
         )
+        budget.check_prices(self._station.prices)
         header = {**(header or {}), **promised(reliability, self._sheets)}
         self._station.open()
         number, run = self._new_run(stream)
@@ -204,6 +205,7 @@ class Computer(Many):
         check_settings(
             program, args, edits=edits, budget=budget, header=header, stream=stream, gate=gate
         )
+        budget.check_prices(self._station.prices)
         origin = self._reopen(name)
         old = past_in(origin).header
         number, run = self._new_run(stream)
@@ -249,6 +251,8 @@ class Computer(Many):
             gate=gate,
         )
         log = self._reopen(name, replay=replay)
+        if not replay:
+            (budget or Budget(**header_in(log.rows)["budget"])).check_prices(self._station.prices)
         run = Run(name, self._station.call, stream=stream)
 
         def begin() -> RunState:

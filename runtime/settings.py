@@ -24,6 +24,7 @@ import re
 import stat
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from importlib import import_module
 from math import inf
 from pathlib import Path
@@ -39,6 +40,7 @@ FILE = "nlpu.toml"
 BUILT_IN = "built in"
 KEY_VARIABLE = "NLPU_API_KEY"
 _PLACES = ("run_dir", "store")  # folders, or databases
+_NUMBERS = ("calls", "nlops", "tokens", "money", "seconds", "at_once")
 ENGINES = ("local", "transformers", "scripted")  # and any server's URL
 _SECRET = re.compile(r"(^|[-_])(api_?key|key|token|secret|passwd|password)$", re.IGNORECASE)
 
@@ -49,7 +51,7 @@ class Settings:
 
     sheets: datasheets, from which reliability is planned.
     price: money for a million tokens: prompt, cached, generated.
-    calls, nlops, seconds: most that a run may take; None is no limit.
+    calls, nlops, tokens, money, seconds: most that a run may take; None is no limit.
     at_once: most runs of a batch that go on; None is what keeps the processor busy.
     """
 
@@ -61,6 +63,8 @@ class Settings:
     price: tuple[float, float, float] | None = None
     calls: int | None = None
     nlops: float | None = None
+    tokens: int | None = None
+    money: float | None = None
     seconds: float | None = None
     at_once: int | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -133,7 +137,7 @@ def _content(file: Path) -> dict[str, Any]:
     for name, raw in given.items():
         if name not in NAMES:
             raise Usage(f"{file}: {_no_setting(name)} (it may name {', '.join(NAMES)})")
-        if isinstance(raw, str) and name in ("calls", "nlops", "seconds", "at_once"):
+        if isinstance(raw, str) and name in _NUMBERS:
             raise Usage(f"{file}:{name} must be {_KINDS[name][0]}, without quotes; not {raw!r:.80}")
     return {name: _placed(name, raw, file.parent) for name, raw in given.items()}
 
@@ -224,17 +228,15 @@ def _price(raw: Any) -> tuple[float, float, float]:
     return prices[0], prices[-2], prices[-1]
 
 
-def _number(kind: type[int] | type[float]) -> Callable[[Any], int | float]:
-    def number(raw: Any) -> int | float:
-        value = kind(raw) if isinstance(raw, str) else raw
-        if isinstance(value, bool) or not isinstance(value, (int, kind)) or not 0 < value < inf:
-            raise ValueError
-        return kind(value)
-
-    return number
+def _number(kind: type[int] | type[float], raw: Any) -> int | float:
+    value = kind(raw) if isinstance(raw, str) else raw
+    if isinstance(value, bool) or not isinstance(value, (int, kind)) or not 0 < value < inf:
+        raise ValueError
+    return kind(value)
 
 
 _DATABASE = "a database: postgresql://USER@HOST/NAME"
+_LIMIT = "number more than 0 (leave it out for no limit)"
 _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and how it is read
     "engine": (f"{', '.join(ENGINES)}, or a server's URL: http://...", _engine),
     "model": ("the name or the directory of a model", _text),
@@ -242,8 +244,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {  # what is allowed, and 
     "run_dir": (f"a directory, or {_DATABASE}", _place("nlpu.runtime.journal.places")),
     "sheets": ("a datasheet, or a directory of them", _path),
     "price": ("IN,OUT or IN,CACHED,OUT, such as 0.15,0.60", _price),
-    "calls": ("a whole number more than 0 (leave it out for no limit)", _number(int)),
-    "nlops": ("a number more than 0 (leave it out for no limit)", _number(float)),
-    "seconds": ("a number more than 0 (leave it out for no limit)", _number(float)),
-    "at_once": ("a whole number more than 0", _number(int)),
+    **dict.fromkeys(("calls", "tokens"), (f"a whole {_LIMIT}", partial(_number, int))),
+    **dict.fromkeys(("nlops", "money", "seconds"), (f"a {_LIMIT}", partial(_number, float))),
+    "at_once": ("a whole number more than 0", partial(_number, int)),
 }

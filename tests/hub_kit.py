@@ -10,6 +10,7 @@ import hashlib
 import http.server
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,13 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 def sha256_of(content: bytes) -> str:
     """The sha256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def listed(folder: Path) -> str:
+    """The sha256 of what ``sha256sum`` prints of a whole model's files, by their names."""
+    names = ("config.json", "model.safetensors", "tokenizer.json")
+    command = ["sha256sum", *names]
+    return sha256_of(subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout)
 
 
 LARGE = (".gguf", ".safetensors")

@@ -97,6 +97,7 @@ class Batch(Steps):
         entries: Iterable[Entry | None],
         plan: Plan,
     ) -> None:
+        plan.budget.check_prices(station.prices)
         self.counts = Counts()
         self.error: NlpuError | None = None
         self._computer, self._station, self._program = computer, station, program

@@ -39,7 +39,7 @@ class Budget:
         calls: Attempts that were answered, or whose answer was lost.
         nlops: Generated tokens / 100.
         tokens: Of prompts and answers together.
-        money: By the computer's prices; without them nothing costs anything.
+        money: By the computer's prices; without any it is refused where it is given.
         seconds: A deadline from the start of this life of the run.
     """
 
@@ -57,6 +57,14 @@ class Budget:
                     f"a budget of {shown(most)} {unit.name} is none (a number, 0 or more, is); "
                     "leave it out for no limit"
                 )
+
+    def check_prices(self, prices: object) -> None:
+        """Raise Usage for a limit of money where nothing has a price: it would limit nothing."""
+        if self.money is not None and not prices:
+            raise Usage(
+                f"a budget of {shown(self.money)} money needs prices: give --price IN,OUT or a "
+                "price in nlpu.toml; in Python prices={...}"
+            )
 
     def ledger(self) -> BudgetLedger:
         """Begin to count what a run spends of it."""

@@ -56,6 +56,12 @@ Nlops = Annotated[
     typer.Option("--nlops", metavar="N", help="Most generated tokens, in hundreds."),
 ]
 Calls = Annotated[int | None, typer.Option("--calls", metavar="N", help="Most calls.")]
+Tokens = Annotated[
+    int | None, typer.Option("--tokens", metavar="N", help="Most tokens, read and written.")
+]
+Money = Annotated[
+    float | None, typer.Option("--money", metavar="X", help="Most money, by --price.")
+]
 Seconds = Annotated[
     float | None, typer.Option("--seconds", metavar="S", help="Stop, resumable, after this time.")
 ]
@@ -138,7 +144,7 @@ def budget_of(now: Settings, before: dict[str, Any] | None = None) -> Budget:
     """A budget of the limits of now, over those of an earlier start."""
     from nlpu.runtime.scheduler.budget import Budget
 
-    limits = {"nlops": now.nlops, "calls": now.calls, "seconds": now.seconds}
+    limits = {name: getattr(now, name) for name in Budget.__slots__}
     given = {name: most for name, most in limits.items() if most is not None}
     return Budget(**{**(before or {}), **given})
 

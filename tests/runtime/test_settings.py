@@ -36,6 +36,8 @@ LAYERS: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, 
     "price": ([1, 2], "3,4,5", "0,0.5"),
     "calls": (10, "20", 30),
     "nlops": (1.5, "2.5", 3.5),
+    "tokens": (100, "200", 300),
+    "money": (1, "2.5", 0.01),
     "seconds": (60, "1e3", 0.1),
     "at_once": (10, "20", 30),
 }

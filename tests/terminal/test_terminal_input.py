@@ -55,6 +55,8 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         (("run", "ask", "Hi", "--model", ""), "--model must be the name or the directory of a"),
         (("bench", "throughput", "--model", ""), "by its name or its path"),
         (("run", "ask", "Hi", *SCRIPTED, "--nlops", "0"), "--nlops must be a number more than 0"),
+        (("run", "ask", "Hi", *SCRIPTED, "--money", "1"), "needs prices: give --price IN,OUT"),
+        (("run", "ask", "Hi", *SCRIPTED, "--tokens", "1.5"), "--tokens"),
         (("run", "ask", "Hi", *SCRIPTED, "--calls", "-1"), "--calls must be a whole number more"),
         (
             ("run", "ask", "Hi", *SCRIPTED, "--seconds", "nan"),

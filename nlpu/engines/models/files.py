@@ -17,6 +17,8 @@ from nlpu.engines.models.store import read_json
 from nlpu.errors import MissingPart, Usage
 
 _MAGIC = b"GGUF"
+_FOLDER = (".json", ".jinja", ".model", ".safetensors")
+_WORDS = ("merges.txt", "vocab.txt")
 _SPLIT = re.compile(r"-\d{5}-of-(?!00001)\d{5}\.gguf$", re.IGNORECASE)
 
 
@@ -26,9 +28,10 @@ class ModelFiles:
 
     name:     what results are journaled under.
     path:     a GGUF file or a model folder, absolute.
-    sha256:   of the GGUF file; "" for a folder.
+    sha256:   of the GGUF file, or of what ``sha256sum`` prints of a folder's ``parts``.
     revision: the hub's commit; "" where there is none.
     source:   where it came from, for people.
+    is_gguf:  whether it is one GGUF file, not a folder.
     """
 
     name: str
@@ -36,11 +39,7 @@ class ModelFiles:
     sha256: str
     revision: str
     source: str
-
-    @property
-    def is_gguf(self) -> bool:
-        """Say whether this is one GGUF file, not a folder."""
-        return bool(self.sha256)
+    is_gguf: bool = True
 
     @property
     def origin(self) -> str:
@@ -95,6 +94,16 @@ def lacking(names: Collection[str]) -> list[str]:
     missing = [name for name in ("config.json", "tokenizer.json") if name not in names]
     weights = any(name.endswith(".safetensors") for name in names)
     return missing if weights else [*missing, "*.safetensors"]
+
+
+def parts(names: Collection[str]) -> tuple[str, ...]:
+    """Choose from the names in a folder those that are its model's, sorted."""
+    top = [name for name in names if "/" not in name]
+    # Some repos hold the weights twice, the second time in their maker's own layout.
+    doubles = {name for name in top if name.startswith("consolidated")}
+    usual = any(name.startswith("model") and name.endswith(".safetensors") for name in top)
+    wanted = [name for name in top if name.endswith(_FOLDER) or name in _WORDS]
+    return tuple(sorted(name for name in wanted if not (usual and name in doubles)))
 
 
 def check_folder(path: Path) -> None:

@@ -26,6 +26,7 @@ from nlpu.engines.models.files import (
     check_folder,
     check_gguf,
     find_in_wheel,
+    parts,
     refuse_split,
 )
 from nlpu.engines.models.known import (
@@ -36,7 +37,7 @@ from nlpu.engines.models.known import (
     near_names,
 )
 from nlpu.engines.models.repo import HubName, read_hub_name
-from nlpu.engines.models.store import Tell, checked, megabytes
+from nlpu.engines.models.store import Tell, checked, checked_parts, megabytes
 from nlpu.errors import HostError, MissingPart, StorageFailed, Unreachable, Usage
 
 _PATHLIKE = re.compile(r"[~/.\\]|[A-Za-z]:[\\/]")
@@ -171,7 +172,9 @@ def _own(path: Path, tell: Tell | None = None) -> ModelFiles:
             check_folder(path)
         except MissingPart as error:  # the folder is what the user named: another is to be named
             raise Usage(str(error)) from error.__cause__
-        return ModelFiles(path.name, path, "", "", "folder")
+        hashes = dict.fromkeys(parts(os.listdir(path)), "")
+        sha256 = checked_parts(path, hashes, tell)
+        return ModelFiles(path.name, path, sha256, "", "folder", is_gguf=False)
     if not path.is_file():
         raise Usage(f"{path} is neither a file nor a folder: name a .gguf file or a model folder")
     check_gguf(path)

@@ -24,7 +24,14 @@ from urllib.parse import quote
 
 from nlpu.engines.models.files import ModelFiles, check_folder, check_gguf
 from nlpu.engines.models.repo import HubName, Listing, choose, is_sure
-from nlpu.engines.models.store import cache_dir, checked, read_json, write_json, write_text
+from nlpu.engines.models.store import (
+    cache_dir,
+    checked,
+    checked_parts,
+    read_json,
+    write_json,
+    write_text,
+)
 from nlpu.errors import NlpuError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -69,11 +76,10 @@ def model_of(name: HubName, listing: Listing, expected: str = "") -> ModelFiles:
     folder = snapshot(name, listing.commit)
     source = f"hub {name.repo} @{listing.commit[:8]}"
     if len(listing.files) > 1:
-        for file, (_, announced) in listing.files.items():
-            if announced:
-                checked(folder / file, announced)
+        hashes = {file: announced for file, (_, announced) in listing.files.items()}
         check_folder(folder)
-        return ModelFiles(name.repo, folder, "", listing.commit, source)
+        sha256 = checked_parts(folder, hashes)
+        return ModelFiles(name.repo, folder, sha256, listing.commit, source, is_gguf=False)
     ((file, (_, announced)),) = listing.files.items()
     sha256 = checked(folder / file, expected or announced)
     check_gguf(folder / file)

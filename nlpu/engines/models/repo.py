@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from nlpu.engines.models.files import is_split, lacking, refuse_split
+from nlpu.engines.models.files import is_split, lacking, parts, refuse_split
 from nlpu.errors import MissingPart, Usage
 from nlpu.printing import some
 
@@ -29,8 +29,6 @@ _NAME = re.compile(
     re.ASCII,
 )
 _BESIDE = ("mmproj", "imatrix")  # GGUF files that are no language model
-_FOLDER = (".json", ".jinja", ".model", ".safetensors")
-_WORDS = ("merges.txt", "vocab.txt")
 _SHOWN = 12
 
 
@@ -113,11 +111,7 @@ def _folder(name: HubName, files: Collection[str]) -> tuple[str, ...]:
         raise MissingPart(
             f"{name.repo} holds no whole model (no {', '.join(missing)}): name another repo"
         )
-    # Some repos hold the weights twice, the second time in their maker's own layout.
-    doubles = {file for file in top if file.startswith("consolidated")}
-    usual = any(file.startswith("model") and file.endswith(".safetensors") for file in top)
-    wanted = [file for file in top if file.endswith(_FOLDER) or file in _WORDS]
-    return tuple(sorted(file for file in wanted if not (usual and file in doubles)))
+    return parts(top)
 
 
 def _there_are(ggufs: list[str]) -> str:

@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,15 @@ def checked(path: Path, expected: str = "", tell: Tell | None = None) -> str:
             f"{expected}; delete it and fetch the model again"
         )
     return found
+
+
+def checked_parts(folder: Path, hashes: Mapping[str, str], tell: Tell | None = None) -> str:
+    """Return the sha256 of what ``sha256sum`` prints of a folder's files. Raises MissingPart.
+
+    hashes: the files' names, each with the only sha256 that will do, "" where it is not known.
+    """
+    lines = [f"{checked(folder / file, hashes[file], tell)}  {file}\n" for file in sorted(hashes)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def note_hash(path: Path, sha256: str) -> None:

@@ -74,6 +74,7 @@ class Crew(Steps):
         self.counts = Counts()
         self.error: NlpuError | None = None
         self._program, self._entries = program, entries
+        plan.budget.check_prices(facts.get("price"))
         self._plan = in_turn(program, plan, workers)
         self._database, self._facts = database, facts
         self._keeper, self._workers = Keeper(hands, workers, seal(facts)), workers

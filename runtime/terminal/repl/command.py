@@ -35,12 +35,16 @@ def repl(
     model: o.Model = None,
     nlops: o.Nlops = None,
     calls: o.Calls = None,
+    tokens: o.Tokens = None,
+    money: o.Money = None,
+    price: o.Prices = None,
     run_dir: o.RunDir = None,
     durable: _Durable = False,
     changed: _Changed = False,
     trust: o.Trust = False,
 ) -> int:
     """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
+    from nlpu.processor import Price
     from nlpu.runtime.terminal.repl.console import Console
     from nlpu.runtime.terminal.repl.state import Settings
     from nlpu.runtime.terminal.run.person import person
@@ -54,16 +58,21 @@ def repl(
         model=model,
         nlops=nlops,
         calls=calls,
+        tokens=tokens,
+        money=money,
+        price=price,
         run_dir=run_dir,
     )
-    given = o.budget_of(o.settings((), nlops=nlops, calls=calls)) if nlops or calls else None
+    limits = {"nlops": nlops, "calls": calls, "tokens": tokens, "money": money}
+    again = o.budget_of(o.settings((), **limits)) if any(limits.values()) else None
     found = _session(now, resume)
     if found is None:
-        engine, model = now.engine, now.model
+        engine, model, known = now.engine, now.model, o.price_of(now)
     else:
         admit(found, trust=trust, changed=changed, names_engine=engine is not None)
         header = found.past.header
         engine, model = engine or header["engine"], model or (None if engine else header["model"])
+        known = o.price_of(now) or (header.get("price") and Price(**header["price"]))
     console = Console(
         Settings(
             engine,
@@ -74,7 +83,8 @@ def repl(
             api_key=api_key(),
             is_terminal=sys.stdin.isatty() and results().isatty(),
             person=person(),
-            again=given,
+            again=again,
+            price=known,
         )
     )
     try:

@@ -95,6 +95,7 @@ class Console(State):
             api_key=s.api_key,
             store=s.run_dir,
             durable=s.durable,
+            prices=None if s.price is None else {"main": s.price},
             person=s.person,
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from nlpu.processor import Price
 from nlpu.runtime.handle import Run
 from nlpu.runtime.journal.where import Place
 from nlpu.runtime.scheduler.breakpoints import Gate
@@ -32,6 +33,7 @@ class Settings:
     is_terminal: bool = False
     person: TerminalPerson | None = None
     again: Budget | None = None
+    price: Price | None = None
 
 
 class State:

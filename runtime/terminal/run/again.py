@@ -22,6 +22,8 @@ def resume(
     model: o.Model = None,
     nlops: o.Nlops = None,
     calls: o.Calls = None,
+    tokens: o.Tokens = None,
+    money: o.Money = None,
     seconds: o.Seconds = None,
     changed: Changed = False,
     trust: o.Trust = False,
@@ -44,6 +46,8 @@ def resume(
         model=model,
         nlops=nlops,
         calls=calls,
+        tokens=tokens,
+        money=money,
         seconds=seconds,
         run_dir=run_dir,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hub_kit import FOLDER, GGUF, Told, own_caches, sha256_of
+from hub_kit import FOLDER, GGUF, Told, listed, own_caches, sha256_of
 
 from nlpu.engines.models import ModelFiles, fetch_model, installed_model
 from nlpu.engines.models.store import need_room, storage_failure
@@ -81,9 +81,19 @@ def test_notes_that_cannot_be_written_are_done_without(
 @BOTH
 def test_a_folder_is_the_model_and_wins_over_a_hub_name(get: Get, tmp_path: Path) -> None:
     found = get(str(folder(tmp_path / "Qwen" / "Qwen3-0.6B")))
-    assert (found.name, found.sha256, found.is_gguf) == ("Qwen3-0.6B", "", False)
+    assert (found.name, found.is_gguf) == ("Qwen3-0.6B", False)
+    assert found.sha256 == listed(found.path)
     assert get("Qwen/Qwen3-0.6B") == found
     assert found.path.is_absolute() and found.source == "folder"
+
+
+def test_a_folder_with_another_file_is_another_model(tmp_path: Path) -> None:
+    place = folder(tmp_path / "model")
+    found = installed_model(str(place))
+    (place / "README.md").write_text("what a person reads decides no answer")
+    assert installed_model(str(place)) == found
+    (place / "config.json").write_text('{"rope_theta": 1.0}')
+    assert installed_model(str(place)).sha256 not in (found.sha256, "")
 
 
 SHARDS = {"model.safetensors.index.json": b'{"weight_map": {"a": "model-1.safetensors"}}'}

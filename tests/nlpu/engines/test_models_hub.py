@@ -10,7 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hub_kit import FILES, FOLDER, GGUF, KNOWN, Q4, Q8, REPO, Hub, Told, env, hub, left, sha256_of
+from hub_kit import (
+    FILES,
+    FOLDER,
+    GGUF,
+    KNOWN,
+    Q4,
+    Q8,
+    REPO,
+    Hub,
+    Told,
+    env,
+    hub,
+    left,
+    listed,
+    sha256_of,
+)
 
 from nlpu import errors as e
 from nlpu.engines.models import fetch_model, installed_model
@@ -84,6 +99,7 @@ def test_safetensors_are_a_folder(hub: Hub, tmp_path: Path) -> None:
     assert (found.name, found.is_gguf, found.revision) == ("Org/Whole", False, commit)
     there = {path.name: path.read_bytes() for path in found.path.iterdir()}
     assert there == {n: FOLDER[n] for n in ("config.json", "tokenizer.json", "model.safetensors")}
+    assert found.sha256 == listed(found.path)
     loads = [one for one in told if one.what == "Org/Whole"]
     assert loads[-1].done_bytes == loads[-1].total_bytes == sum(map(len, there.values()))
     hub.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from nlpu.errors import (
     NlpuError,
     Overloaded,
     ServerFault,
+    Usage,
 )
 from nlpu.runtime import Budget, first, spawn
 from nlpu.runtime.handle import state_of
+from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.scheduler.budget import Amount, BudgetLedger
 from nlpu.testing.scripted import Say, Scripted
 
@@ -103,6 +106,28 @@ def test_no_budget_is_overspent(budget: Budget, calls: int) -> None:
     tokens = receipt.prompt_tokens + receipt.completion_tokens
     spent = [receipt.calls, receipt.nlops, tokens, receipt.money]
     assert all(limit is None or used <= limit for limit, used in zip(limits, spent, strict=True))
+
+
+def test_a_limit_of_money_without_prices_is_refused(tmp_path: Path) -> None:
+    priced = {"main": Price(completion=2.0)}
+    with computer("x", run_dir=tmp_path, prices=priced) as machine:
+        begun = finish(machine.start(echoes, 2, budget=Budget(money=1)))
+    with computer("x", run_dir=tmp_path) as machine:
+        asked = Budget(money=0.25)
+        doors: list[Callable[[], Any]] = [
+            lambda: machine.start(echoes, 2, budget=asked),
+            lambda: machine.map(echoes, [2], budget=asked),
+            lambda: machine.resume(begun.name, echoes, 2),
+            lambda: machine.resume(begun.name, echoes, 2, budget=asked),
+            lambda: machine.rerun(begun.name, echoes, 2, edits=Edits(), budget=asked),
+        ]
+        for door in doors:
+            with pytest.raises(Usage, match=r"^a budget of [01.25]+ money needs prices: .*--price"):
+                door()
+        assert finish(machine.resume(begun.name, echoes, 2, budget=Budget())).result == ["x", "x"]
+    with computer("x", run_dir=tmp_path) as machine:
+        replay = machine.resume(begun.name, echoes, 2, replay=True)
+        assert finish(replay).result == ["x", "x"]  # it spends nothing
 
 
 def test_a_blown_budget_cannot_be_caught() -> None:
