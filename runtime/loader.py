@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 A program is named either by a module of the ``programs`` package that holds a function of the same
 name, by ``file.py:function``, or by ``file.nl``, a program as text. What it takes is told by its
-parameters (``arguments``).
+parameters (``arguments``). An op is a program of one call.
 
 Rules
 1. Only the package ``programs`` and files that the user names are imported, by importlib. A file's
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 import io
 import os
 import pkgutil
@@ -29,10 +28,13 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from hashlib import blake2b
 from importlib.machinery import SourceFileLoader
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
 from nlpu.errors import ProgramError, Usage
+from nlpu.ops.op import Op
+from nlpu.runtime.op_program import asking
 
 _MOST_BYTES = 10_000_000  # of a program's file
 
@@ -70,8 +72,7 @@ def load(spec: str, only: str = "") -> Program:
     """
     path = file_of(spec)
     if path is not None:
-        function = spec.rpartition(":")[2] if ".py:" in spec else ""
-        is_text = spec.endswith(".nl")
+        is_text, function = spec.endswith(".nl"), spec.rpartition(":")[2] if ".py:" in spec else ""
         return _from_text(path, only) if is_text else _from_file(path, function, only)
     if spec not in available():
         raise Usage(f"no program is called {spec!r}{_nearest(spec, available())}")
@@ -146,7 +147,8 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 def _from_file(path: Path, function: str, only: str) -> Program:
     module, digest = module_of(path, only)
-    named = f"{path.resolve()}:{function or path.stem}"
+    function = function or path.stem
+    named = f"{path.resolve()}:{function}"
     return replace(_program(named, module, function, str(path)), digest=digest)
 
 
@@ -207,9 +209,8 @@ def _from_text(path: Path, only: str) -> Program:
 
     if not path.is_file():
         raise Usage(f"there is no file {path}; nlpu show RUN --program writes one")
-    try:
-        source = source_of(path)
-        text = io.TextIOWrapper(io.BytesIO(source), encoding="utf-8-sig").read()  # any line ends
+    try:  # with any line ends
+        text = io.TextIOWrapper(io.BytesIO(source := source_of(path)), "utf-8-sig").read()
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -235,12 +236,15 @@ def _program(spec: str, module: types.ModuleType, name: str, file: str) -> Progr
     own = {
         key: item
         for key, item in vars(module).items()
-        if inspect.isfunction(item) and item.__module__ == module.__name__ and key[0] != "_"
+        if key[0] != "_"
+        and (isinstance(item, Op) or (isfunction(item) and item.__module__ == module.__name__))
     }
-    wanted = name or spec.rpartition(":")[2]
-    if wanted not in own:
-        what = f"there is no function {wanted!r} in {file}"
-        meant = next(iter(get_close_matches(wanted, own, 1) or own), "")
-        how = f"; name one, as in {file}:{meant}" if own else ""
-        raise Usage(f"{what}; its functions are: {', '.join(own) or 'none'}{how}")
-    return Program(spec, own[wanted], getattr(module, "STREAMS", False) is True)
+    found = own.get(name)
+    if isinstance(found, Op):
+        return Program(spec, asking(found, module, name), found.result.annotation is str)
+    if found is None:
+        meant = [*get_close_matches(name, own, 1), *own]
+        how = f"; name one, as in {file}:{meant[0]}" if own else ""
+        has = ", ".join(own) or "none"
+        raise Usage(f"there is no function or op {name!r} in {file}; it has: {has}{how}")
+    return Program(spec, found, getattr(module, "STREAMS", False) is True)

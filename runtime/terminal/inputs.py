@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shlex
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +79,18 @@ def read_file(path: Path, *, may_be_empty: bool = False) -> str:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise Usage(f"there is no file {path}") from None
+        near = get_close_matches(path.name, _names_in(path.parent), 1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise Usage(f"there is no file {path}{hint}") from None
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
     return checked(data, str(path), may_be_empty=may_be_empty)
+
+
+def _names_in(folder: Path) -> list[str]:
+    with suppress(OSError):
+        return os.listdir(folder)
+    return []
 
 
 def checked(data: bytes, name: str, *, may_be_empty: bool = False) -> str:

@@ -457,7 +457,10 @@ def test_a_batch_prints_values_and_fails_if_a_line_did(nlpu: Terminal) -> None:
     ended = nlpu(
         "repl", "--engine", "scripted", stdin="What?\n\n# nothing\nx = Why?\nexit\nNever\n"
     )
-    assert ended.code == 0 and ended.out.count("\n") == 1 and ended.err == ""
+    assert ended.code == 0 and ended.out.count("\n") == 1 and ended.err.count("\n") == 1
+    session = nlpu("runs", "--json").json[0]["id"]
+    assert ended.err.startswith(f"session {session}: 2 calls, "), "what it took"
+    assert "Interrupted" not in nlpu("runs").out, "it was left, not interrupted"
     ended = nlpu("repl", "--engine", "scripted", stdin="/nope\nWhat?\n")
     assert ended.code == 1 and ended.out.count("\n") == 1 and "no command 'nope'" in ended.err
 

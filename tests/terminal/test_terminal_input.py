@@ -47,6 +47,8 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         ((*book, "sise=9", "a"), "there is no parameter 'sise'"),
         ((*book, "a\udcff"), "lone surrogate"),
         ((*book, "-", "--input", "-"), "stdin ('-') can be given once"),
+        ((*book, "--input", str(tmp_path / "okk")), "; did you mean "),
+        (("run", "ask", "Hi", "--model", "models/"), "no file or folder models/: check the path"),
         (("run", "sumarize_book"), "did you mean summarize_book?"),
         (("run", "nowhere.py:go"), "there is no file nowhere.py"),
         (("run", "../ask"), "no program is called"),
@@ -117,7 +119,7 @@ def test_program_files_that_cannot_run(nlpu: Terminal, tmp_path: Path) -> None:
     cases = [
         ("def go(:\n", 1, "cannot be loaded: SyntaxError"),
         ("raise RuntimeError('boom')\n", 1, "cannot be loaded: RuntimeError: boom"),
-        ("def other(): pass\n", 2, "its functions are: other; name one, as in "),
+        ("def other(): pass\n", 2, "it has: other; name one, as in "),
         ("def go(x: object): pass\n", 2, "a terminal cannot give"),
         ("def go():\n    return 1 / 0\n", 1, "ZeroDivisionError: division by zero (p.py:4)"),
         ("import sys\nsys.exit(5)\n", 1, "cannot be loaded: SystemExit: 5"),
@@ -132,6 +134,23 @@ def test_program_files_that_cannot_run(nlpu: Terminal, tmp_path: Path) -> None:
         told = nlpu("run", program(tmp_path / "p.py", body), *SCRIPTED, "--json").json
         assert told["status"] == "failed" and told["result"] is None
         assert message.partition(" (p.py")[0] in told["error"]["message"]
+
+
+def test_an_op_of_a_file_is_a_program_of_one_call(nlpu: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "ops.py"
+    text = 'from nlpu import nlop\n\n@nlop\ndef go(a: str, n: int) -> str:\n    """Say {}."""\n'
+    file.write_text(text.format("what"))
+    went = nlpu("run", f"{file}:go", "x", "n=3", *SCRIPTED, "--json").json
+    assert (went["status"], went["receipt"]["calls"]) == ("done", 1)
+    assert nlpu("replay", went["run_id"], "--json").json["result"] == went["result"]
+    assert nlpu("runs", "--json").json[0]["program"] == f"{file}:go"
+    short = nlpu("run", f"{file}:go", "x", *SCRIPTED)
+    assert short.code == 2 and "'n' is missing" in short.err and "Usage: go(a: " in short.err
+    wrong = nlpu("run", f"{file}:gone", *SCRIPTED)
+    assert wrong.code == 2 and "it has: go; name one, as in " in wrong.err
+    file.write_text(text.format("another"))
+    changed = nlpu("resume", went["run_id"], "--json").json
+    assert changed["status"] == "needs_person" and "changed" in changed["error"]["message"]
 
 
 STRANGE = """

@@ -73,10 +73,21 @@ def fetch_model(name: str | None, tell: Tell | None = None) -> ModelFiles:
     if isinstance(spot, KnownModel):
         return fetch_known(spot, tell)
     if isinstance(spot, HubName):
-        from nlpu.engines.models import hub  # here: most names need no download
-
-        return hub.fetch(spot, tell)
+        return _from_hub(spot, tell)
     return _own(spot, tell)
+
+
+def _from_hub(name: HubName, tell: Tell | None) -> ModelFiles:
+    from nlpu.engines.models import hub  # here: most names need no download
+
+    try:
+        return hub.fetch(name, tell)
+    except (Unreachable, MissingPart) as error:
+        known = next((each for each in known_models() if each.hub_repo == name.repo), None)
+        if known is None:
+            raise
+        hint = f"--model {known.aliases[0]} is of the same repo, and can be had without the hub"
+        raise type(error)(f"{error}; {hint}") from error.__cause__
 
 
 def fetch_known(model: KnownModel, tell: Tell | None = None) -> ModelFiles:
@@ -117,7 +128,7 @@ def _read(name: str | None) -> KnownModel | Path | HubName:
         return Path(path)
     hub_name = read_hub_name(name)
     file_like = name.lower().endswith(".gguf") and (hub_name is None or not hub_name.file)
-    if file_like or _PATHLIKE.match(name):
+    if file_like or _PATHLIKE.match(name) or name.endswith("/"):
         raise Usage(f"there is no file or folder {name}: check the path")
     if hub_name is not None:
         refuse_split(hub_name.file)

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nlpu.engines.models.known import known_models
 from nlpu.engines.models.repo import HubName
 from nlpu.engines.models.store import storage_failure
 from nlpu.errors import (
@@ -44,10 +43,8 @@ def endpoint() -> str:
 
 def offline(name: HubName) -> MissingPart:
     """Say that the hub was not asked because the user forbade it."""
-    known = next((each.aliases[0] for each in known_models() if each.hub_repo == name.repo), "")
     return MissingPart(
         f"{name} is not on this machine, and HF_HUB_OFFLINE is set: unset it to download the model"
-        + (f", or say --model {known}, which may be here under that name" if known else "")
     )
 
 

@@ -144,3 +144,4 @@ def _batch(console: Console) -> None:
             say(f"to go on with this session: nlpu repl --resume {console.run.name}")
         if console.left or console.interrupted:
             break
+    say(f"session {console.run.name}: {console.run.receipt}")

@@ -31,7 +31,7 @@ from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.tally import Tally
 from nlpu.runtime.journal.where import Place, Where
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
-from nlpu.runtime.terminal.show.archive import Record, changed_s, record_of
+from nlpu.runtime.terminal.show.archive import SESSION, Record, changed_s, record_of
 from nlpu.runtime.terminal.show.skim import BEGINNING, Skim, SkimFile
 
 _WIDTH = 200
@@ -143,9 +143,11 @@ def _summary(journal: Skim, path: Where, number: int, tally: Tally) -> Summary:
     past = tally.past
     given, whole = _beginning(journal, number, past.header.get("args", 0))
     gave, _ = _beginning(journal, number, past.end.text if past.end is not None else 0)
-    error = past.end.error if past.end is not None else None
+    record, error = record_of(path, number, past), past.end.error if past.end is not None else None
+    if record.program == SESSION and error and error[0] == "Interrupted":
+        error = None  # it is how a console is left
     return Summary(
-        record_of(path, number, past),
+        record,
         calls=tally.calls,
         nlops=tally.tokens / TOKENS_PER_NLOP,
         arguments=told_arguments(given) if whole else one_line(f"{given[2:]} …", _WIDTH),
