@@ -21,15 +21,32 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nlpu.errors import NlpuError, Usage
 from nlpu.sampling import DEFAULTS
 from nlpu.wire import Capabilities
 
 
-def named(program: Callable[..., Any]) -> dict[str, str]:
-    """The program's name and its file's digest; or why it has none that would find it again."""
+class Look(NamedTuple):
+    """A file as it was looked at: another time or size is another file."""
+
+    path: str
+    modified_ns: int
+    size: int
+
+
+def look_at(path: str) -> Look:
+    """Look at a file. Raises OSError."""
+    now = os.stat(path)
+    return Look(path, now.st_mtime_ns, now.st_size)
+
+
+def named(program: Callable[..., Any], seen: Look | None = None) -> dict[str, str]:
+    """The program's name and its file's digest; or why it has none that would find it again.
+
+    seen: its file as somebody has just looked at it: a system call, which lets other threads run.
+    """
     module = sys.modules.get(getattr(program, "__module__", None) or "")
     code = (
         getattr(inspect.unwrap(program), "__code__", None) if inspect.isfunction(program) else None
@@ -42,8 +59,7 @@ def named(program: Callable[..., Any]) -> dict[str, str]:
     if module is not None and module.__name__ == f"nlpu.programs.{name}":
         return {"program": name, "file": ""}
     try:
-        now = os.stat(path)
-        digest = _digest(path, now.st_mtime_ns, now.st_size)
+        digest = _digest(path, *(seen or look_at(path))[1:])
     except (OSError, NlpuError):
         digest = ""
     if not digest:

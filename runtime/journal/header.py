@@ -31,7 +31,7 @@ from nlpu.postgres.urls import without_passwords
 from nlpu.runtime.journal.own import text_name
 from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.keywords import arranged
-from nlpu.runtime.naming import named
+from nlpu.runtime.naming import Look, look_at, named
 from nlpu.runtime.scheduler.budget import Budget
 from nlpu.types.json_text import canonical, readable
 from nlpu.types.result import adapter
@@ -42,23 +42,36 @@ LIMITS = ("calls", "nlops", "tokens", "money")  # rule 2
 
 def source_digest(program: Callable[..., Any]) -> str:
     """A digest of the program's source file (or its own text), to notice that it changed."""
+    return _source_of(program)[0]
+
+
+def _source_of(program: Callable[..., Any]) -> tuple[str, Look | None]:
+    """The digest, and the file as it was looked at for it."""
     text = getattr(program, "source_text", None)
     if isinstance(text, str):  # a program as text: the file it was read from may be gone
-        return digest_of_source(text.encode())
+        return digest_of_source(text.encode()), None
     try:
-        path = inspect.getsourcefile(program)
+        path = _file_of(program)
         if path is None:
-            return digest_of_source(inspect.getsource(program).encode("utf-8", "surrogatepass"))
-        now = os.stat(path)
-        return _file_digest(path, now.st_mtime_ns, now.st_size)
+            text = inspect.getsource(program)
+            return digest_of_source(text.encode("utf-8", "surrogatepass")), None
+        seen = look_at(path)
+        return _file_digest(seen), seen
     except (OSError, TypeError):
-        return ""
+        return "", None
+
+
+def _file_of(program: Callable[..., Any]) -> str | None:
+    """Its file as ``inspect`` finds it, which looks whether it is there."""
+    code = getattr(program, "__code__", None) if inspect.isfunction(program) else None
+    path = getattr(code, "co_filename", "")
+    return path if path.endswith(".py") else inspect.getsourcefile(program)
 
 
 @lru_cache(maxsize=64)
-def _file_digest(path: str, modified_ns: int, size: int) -> str:
-    """Read once for a fleet; a changed file has another time or size."""
-    return digest_of_source(Path(path).read_bytes())
+def _file_digest(seen: Look) -> str:
+    """Read once for a fleet."""
+    return digest_of_source(Path(seen.path).read_bytes())
 
 
 def digest_of_source(source: bytes) -> str:
@@ -78,14 +91,15 @@ def header_of(
     args, kwargs = arranged(program, args, kwargs)
     text = args_text(args, kwargs)
     others = _not_again(program, args, kwargs, text) if journal.keeps and text else []
+    source, seen = _source_of(program)
     return {
         "program": getattr(program, "__name__", "program"),
-        "source": source_digest(program),
+        "source": source,
         "budget": {name: getattr(budget, name) for name in LIMITS},
         "args": 0 if text is None else journal.text(text),
         "args_name": "" if text is None else text_name(text),
         **({"given": others} if others else {}),
-        **(named(program) if journal.keeps and "program" not in facts else {}),
+        **(named(program, seen) if journal.keeps and "program" not in facts else {}),
         **facts,
     }
 
