@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,6 +133,11 @@ def settings(only: Collection[str] = NAMES, **given: Any) -> Settings:
     only: the settings that apply to the command; an option of another has no default.
     """
     return read(only).over(given, lambda name: f"command line: --{name.replace('_', '-')}")
+
+
+def settings_in(options: Mapping[str, Any], only: Collection[str] = NAMES) -> Settings:
+    """What of a command's options are settings, over what is set. Raises Usage."""
+    return settings(only, **{name: options[name] for name in NAMES if name in options})
 
 
 def run_dir_of(given: str | Place | None) -> Place:

@@ -83,6 +83,7 @@ def evaluate(
 
     It is a run like any other: journaled, within its limits, and resumed by nlpu resume.
     """
+    options = locals().copy()
     from nlpu.runtime.eval.answers import make_answers
     from nlpu.runtime.naming import described
     from nlpu.runtime.terminal.eval.outcome import ends_of, facts_of, prepared
@@ -92,17 +93,7 @@ def evaluate(
     from nlpu.runtime.terminal.run.machine import Machine, can_of
 
     lead_prints_to_stderr()
-    now = o.settings(
-        engine=engine,
-        model=model,
-        nlops=nlops,
-        calls=calls,
-        tokens=tokens,
-        money=money,
-        seconds=seconds,
-        run_dir=run_dir,
-        price=price,
-    )
+    now = o.settings_in(options)
     names = _names(models, model)
     subjects = [subject_of(spec) for spec in (subject, *(against or ()))]
     scored = score_of(metric)

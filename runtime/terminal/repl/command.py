@@ -44,7 +44,9 @@ def repl(
     trust: o.Trust = False,
 ) -> int:
     """A console: say a line to the model, run programs, look, step, edit. Piped: a batch."""
+    options = locals().copy()
     from nlpu.processor import Price
+    from nlpu.runtime.scheduler.budget import UNLIMITED
     from nlpu.runtime.terminal.repl.console import Console
     from nlpu.runtime.terminal.repl.state import Settings
     from nlpu.runtime.terminal.run.person import person
@@ -52,19 +54,10 @@ def repl(
 
     raise_from_here()
     lead_prints_to_stderr()
-    now = o.settings(
-        ("run_dir",) if resume else set(NAMES) - {"seconds"},  # a session is as it was begun
-        engine=engine,
-        model=model,
-        nlops=nlops,
-        calls=calls,
-        tokens=tokens,
-        money=money,
-        price=price,
-        run_dir=run_dir,
+    now = o.settings_in(  # a session is as it was begun
+        options, ("run_dir",) if resume else set(NAMES) - {"seconds"}
     )
-    limits = {"nlops": nlops, "calls": calls, "tokens": tokens, "money": money}
-    again = o.budget_of(o.settings((), **limits)) if any(limits.values()) else None
+    again = o.budget_of(o.settings_in(options, ()))
     found = _session(now, resume)
     if found is None:
         engine, model, known = now.engine, now.model, o.price_of(now)
@@ -83,7 +76,7 @@ def repl(
             api_key=api_key(),
             is_terminal=sys.stdin.isatty() and results().isatty(),
             person=person(),
-            again=again,
+            again=again if again != UNLIMITED else None,
             price=known,
         )
     )

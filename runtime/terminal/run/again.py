@@ -34,23 +34,15 @@ def resume(
     as_json: o.Json = False,
 ) -> int:
     """Go on with a run that was stopped or killed; no journaled call is made again."""
+    options = locals().copy()
     from nlpu.runtime.terminal.eval.outcome import ends_of
     from nlpu.runtime.terminal.run.execute import carry_out
     from nlpu.runtime.terminal.run.trust import admit
     from nlpu.runtime.terminal.show.archive import EVALUATION
 
     lead_prints_to_stderr()
-    now = o.settings(  # all else is as the run was begun; seconds count from each start anew
-        ("run_dir", "seconds"),
-        engine=engine,
-        model=model,
-        nlops=nlops,
-        calls=calls,
-        tokens=tokens,
-        money=money,
-        seconds=seconds,
-        run_dir=run_dir,
-    )
+    # All else is as the run was begun; seconds count from each start anew.
+    now = o.settings_in(options, ("run_dir", "seconds"))
     record = found(now.run_dir, name, file=file)
     files = admit(record, trust=trust, changed=changed, names_engine=engine is not None)
     loaded = loaded_again(record, files)

@@ -146,19 +146,7 @@ def run(
     from nlpu.runtime.terminal.run.execute import carry_out
 
     lead_prints_to_stderr()
-    now = o.settings(
-        engine=engine,
-        model=model,
-        nlops=nlops,
-        calls=calls,
-        tokens=tokens,
-        money=money,
-        seconds=seconds,
-        run_dir=run_dir,
-        price=price,
-        sheets=sheets,
-        at_once=at_once,
-    )
+    now = o.settings_in(options)
     budget, asked = o.budget_of(now), o.reliability_of(reliability, steps, abstain, table)
     of_version(convention)  # before anything is loaded
     check_together({**options, "reliability": asked})
