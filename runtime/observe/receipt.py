@@ -192,9 +192,8 @@ class _Tally:
         """The sums by name."""
         return dict(zip(_FIGURES, self.sums, strict=True))
 
-    def facts(self) -> dict[str, Any]:
-        """What parts and the whole have in common."""
-        took = self.took()
+    def facts(self, took: dict[str, Any]) -> dict[str, Any]:
+        """What parts and the whole have in common. took: the sums by name."""
         return {
             "calls": self.calls,
             "attempts": took["attempts"],
@@ -211,8 +210,7 @@ class _Books:
     """One pass over a run's nodes."""
 
     def __init__(self, nodes: Iterable[Node]) -> None:
-        self.ops: dict[str, _Tally] = defaultdict(_Tally)
-        self.parts: dict[str, _Tally] = defaultdict(_Tally)
+        self._made: dict[tuple[str, str], _Tally] = defaultdict(_Tally)  # by op and part
         self.reused = _Tally()
         self.failed = self.trimmed = self.driven = self.span_tokens = self.depth = 0
         self.span_s = 0.0
@@ -223,8 +221,11 @@ class _Books:
             if node.call_cost is not None:
                 self._call(node, node.call_cost)
         self.made = _Tally()
-        for tally in self.ops.values():
-            self.made.count(tally.sums, tally.calls)
+        self.ops: dict[str, _Tally] = defaultdict(_Tally)
+        self.parts: dict[str, _Tally] = defaultdict(_Tally)
+        for (op, part), tally in self._made.items():
+            for whole in (self.made, self.ops[op], self.parts[part]):
+                whole.count(tally.sums, tally.calls)
 
     def _call(self, node: Node, cost: Cost) -> None:
         error = peek_error(node)
@@ -234,9 +235,7 @@ class _Books:
         if cost.how == "made":
             answered = node.work_stage is Stage.SETTLED and not cancelled
             calls = int(answered and cost.attempts > 0)
-            figures = _figures(cost)
-            self.ops[node.work_name].count(figures, calls)
-            self.parts[node.issue_scope.path].count(figures, calls)
+            self._made[node.work_name, node.issue_scope.path].count(_figures(cost), calls)
         elif cost.how == "reused":
             self.reused.count(_figures(cost), 1)
         elif cost.how == "driven":
@@ -253,7 +252,7 @@ def receipt_of(run: RunState) -> Receipt:
     seconds = end - run.start_s
     bound = _lower_bound(run, work_tokens, books.span_tokens)
     return Receipt(
-        **books.made.facts(),
+        **books.made.facts(made),
         reused=run.counts.reused,
         shared=run.counts.shared,
         failed=books.failed,
@@ -286,9 +285,10 @@ def _poor_judgements(run: RunState) -> int:
 
 
 def _parts(tallies: dict[str, _Tally]) -> tuple[Part, ...]:
+    took = [(name, tally, tally.took()) for name, tally in tallies.items()]
     return tuple(
-        Part(name=name, service_s=round(tally.took()["service_s"], 4), **tally.facts())
-        for name, tally in tallies.items()
+        Part(name=name, service_s=round(sums["service_s"], 4), **tally.facts(sums))
+        for name, tally, sums in took
     )
 
 
