@@ -31,8 +31,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache, wraps
 from math import isfinite
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -43,6 +43,7 @@ from nlpu.types.descriptions import described, meaning_of
 from nlpu.types.forms import form, is_decimal, notes, parts_of, schema_for
 from nlpu.types.json_text import normal, written
 from nlpu.types.lenient import readings
+from nlpu.types.names import bare, called
 from nlpu.wire import Constraint
 
 _INT = r"-?(0|[1-9][0-9]*)"
@@ -161,7 +162,7 @@ class ResultType:
         if self.annotation is str:
             if not isinstance(content, str):
                 raise BadOperand(f"{where} must be {self.name}, not {type(content).__name__}")
-            return content
+            return plain(content)
         try:
             return adapter(self.annotation).validate_python(content, strict=self.kind != "json")
         except ValidationError as error:
@@ -174,6 +175,11 @@ class ResultType:
         if self.annotation is not str:
             held(where, made, lambda: self.render(made), self.parse)
         return made
+
+
+def plain(text: str) -> str:
+    """Give the characters of a text whose class may write it otherwise: an Enum that is a str."""
+    return text if type(text) is str else str.__str__(text)
 
 
 def from_json(reader: TypeAdapter[Any], text: str) -> Any:
@@ -244,7 +250,7 @@ def _write_json(kind: ResultType, content: Any) -> str:
 
 
 _WRITERS: dict[str, Callable[[ResultType, Any], str]] = {
-    "text": lambda kind, content: str(content),
+    "text": lambda kind, content: plain(content) if isinstance(content, str) else str(content),
     "bool": lambda kind, content: "yes" if content else "no",
     "judgement": _write_json,
     "int": lambda kind, content: str(content),
@@ -271,7 +277,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 def result_type(annotation: Any) -> ResultType:
     """Make the ResultType of an annotation. Raises BadOp where there is none."""
     if get_origin(annotation) is Annotated:
-        inner = _bare(annotation)
+        inner = bare(annotation)
         if not _binds(annotation):
             return saying(result_type(inner), described(annotation))
         if inner is str and _schema(annotation).get("format") not in ("base64", "base64url"):
@@ -300,11 +306,6 @@ def result_type(annotation: Any) -> ResultType:
 def saying(kind: ResultType, about: str) -> ResultType:
     """The same type with more to say of itself."""
     return replace(kind, about="\n".join(filter(None, (about, kind.about)))) if about else kind
-
-
-def _bare(annotation: Any) -> Any:
-    """The type without what ``Annotated`` adds to it."""
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _binds(annotation: Any) -> bool:
@@ -343,9 +344,9 @@ def _schema(annotation: Any) -> Any:
         schema = schema_for(adapter(annotation))
     except Exception as error:  # pydantic raises several kinds for types it has no schema for
         told = str(error).partition("\n")[0].partition(" Set `arbitrary")[0]  # what pydantic wants
-        raise BadOp(f"{_called(annotation)} has no JSON schema: {told}") from error
+        raise BadOp(f"{called(annotation)} has no JSON schema: {told}") from error
     if any(part.get("writeOnly") and part.get("format") == "password" for part in parts_of(schema)):
-        raise BadOp(f"{_called(annotation)} holds a secret, which has no text: use str")
+        raise BadOp(f"{called(annotation)} holds a secret, which has no text: use str")
     return schema
 
 
@@ -356,27 +357,7 @@ def _json(annotation: Any) -> ResultType:
             f"a result can be anything that pydantic has a JSON schema for, not {annotation!r}, "
             "which says nothing of what is wanted"
         )
-    return json_type(_called(annotation), schema, annotation)
-
-
-def _called(annotation: Any) -> str:
-    """A name that is the same in every process: no modules, no addresses."""
-    bare = _bare(annotation)
-    if bare in (None, NoneType):
-        return "null"
-    if bare is ...:
-        return "..."
-    origin, parts = get_origin(bare), get_args(bare)
-    if origin is Literal:
-        return " or ".join(map(repr, parts))
-    names = [_called(part) for part in parts]
-    if origin is list:
-        return f"list of {names[0]}"
-    if origin is None or not names:
-        return str(getattr(bare, "__name__", None) or type(bare).__name__)
-    if origin in (Union, UnionType):
-        return " or ".join(names)
-    return f"{getattr(origin, '__name__', 'value')}[{', '.join(names)}]"
+    return json_type(called(annotation), schema, annotation)
 
 
 def json_type(name: str, schema: Any, annotation: Any) -> ResultType:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
@@ -18,6 +19,13 @@ from nlpu.types.descriptions import names_of
 DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 NAMED = "nlpu-names"
 _COMPLEX = "^-?N([+-]Nj)?$|^-?Nj$".replace("N", r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def _reads_back(reader: TypeAdapter[Any], member: Any) -> bool:
+    try:
+        return reader.validate_json(reader.dump_json(member)) is member
+    except Exception:  # of an Enum's own code, too
+        return False
 
 
 class Schemas(GenerateJsonSchema):
@@ -48,8 +56,21 @@ class Schemas(GenerateJsonSchema):
             "what can be read only once is empty for whoever reads it next; use list"
         )
 
+    def json_or_python_schema(self, schema: core_schema.JsonOrPythonSchema) -> dict[str, Any]:
+        writer = schema.get("serialization", {}).get("function")
+        name = f"{getattr(writer, '__module__', '')}.{getattr(writer, '__name__', '')}"
+        if name.startswith("pydantic.types._serialize_secret"):  # Secret[...]: no mark in a schema
+            raise PydanticInvalidForJsonSchema("it holds a secret, which has no text: use str")
+        return super().json_or_python_schema(schema)
+
     def enum_schema(self, schema: core_schema.EnumSchema) -> dict[str, Any]:
-        made = super().enum_schema(schema)
+        made, reader = super().enum_schema(schema), TypeAdapter(schema["cls"])
+        for member in schema["members"]:
+            if not _reads_back(reader, member):
+                raise PydanticInvalidForJsonSchema(
+                    f"no JSON can be read as its choice {member}, whose value is "
+                    f"{member.value!r:.60}; use a text or a number"
+                )
         if said := names_of(schema["members"]):
             made[NAMED] = said  # pydantic writes the docstring over a description from here
         return made

@@ -25,6 +25,7 @@ Rules
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from copy import deepcopy
@@ -93,6 +94,9 @@ def brought(label: Label) -> None:
         labels.append(label)
 
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in a repr: another one in every process
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     """One argument of a driver."""
@@ -137,7 +141,8 @@ class Driver:
         if self.audience is not None:
             object.__setattr__(self, "audience", frozenset(self.audience))
         parts = [self.name, self.about, self.effect, repr(self.result), str(self.brings)]
-        parts += [f"{each.name}:{each.annotation!r}:{each.role}" for each in self.arguments]
+        kinds = [_ADDRESS.sub("", repr(each.annotation)) for each in self.arguments]
+        parts += [f"{a.name}:{k}:{a.role}" for a, k in zip(self.arguments, kinds, strict=True)]
         parts += [repr(self.audience and sorted(self.audience)), repr(self.idempotent)]
         digest = blake2b("\0".join(parts).encode(), digest_size=16).digest()
         object.__setattr__(self, "digest", digest)

@@ -142,7 +142,8 @@ class Programs:
         if not isinstance(living, greenlet) or living is not getcurrent():
             raise ProgramError(
                 "a Value can be forced only by the program it belongs to, on its own thread; "
-                "pass contents, not Values, to other threads"
+                "pass contents, not Values, to other threads, and to a greenlet of your own Values "
+                "that are there already"
             )
         started = self._loop.time()
         self.switch.park(living, node.waken_by)

@@ -145,24 +145,28 @@ def user(number: int) -> str:
 # -- what a person said yes to ---------------------------------------------------------------------
 
 
-def said_yes(past: Past, texts: Mapping[int, str], files: Iterable[str]) -> bool:
-    """Tell whether a person has said yes to this run with files of these digests."""
-    name = _yes(past, texts, files)
+def said_yes(past: Past, texts: Mapping[int, str], files: Iterable[str], url: str) -> bool:
+    """Tell whether a person has said yes to this run with files of these digests.
+
+    url: where the key would go; a yes to a look is none to that.
+    """
+    name = _yes(past, texts, files, url)
     return bool(name) and (state_dir() / "trusted" / name).exists()
 
 
-def say_yes(past: Past, texts: Mapping[int, str], files: Iterable[str]) -> None:
+def say_yes(past: Past, texts: Mapping[int, str], files: Iterable[str], url: str) -> None:
     """Remember a yes (rule 4); where that cannot be, it is asked again."""
-    name = _yes(past, texts, files)
+    name = _yes(past, texts, files, url)
     if name:
         with suppress(OSError):
             make_dir(state_dir() / "trusted")
             make_file(state_dir() / "trusted" / name)
 
 
-def _yes(past: Past, texts: Mapping[int, str], files: Iterable[str]) -> str:
+def _yes(past: Past, texts: Mapping[int, str], files: Iterable[str], url: str) -> str:
     names = _text_names(past.header, texts)
-    return _keyed(_digest(["yes", told(past).digest, past.header.get(MARK), names, sorted(files)]))
+    whole = ["yes", told(past).digest, past.header.get(MARK), names, sorted(files)]
+    return _keyed(_digest([*whole, url] if url else whole))
 
 
 # -- the secret ------------------------------------------------------------------------------------

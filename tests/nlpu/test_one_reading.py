@@ -29,6 +29,7 @@ from pydantic import (
     Json,
     PlainSerializer,
     RootModel,
+    Secret,
     SecretStr,
     computed_field,
     field_serializer,
@@ -280,7 +281,10 @@ def _telling(kind: Any) -> Any:
     return nlop(tell)
 
 
-@pytest.mark.parametrize("kind", [SecretStr, list[SecretStr], dict[str, SecretStr], Any, None])
+SECRETS = [SecretStr, list[SecretStr], dict[str, SecretStr], Secret[int], list[Secret[date]]]
+
+
+@pytest.mark.parametrize("kind", [*SECRETS, Any, None])
 def test_secrets_and_what_says_nothing_are_no_types(kind: Any) -> None:
     with pytest.raises(BadOp):
         result_type(kind)

@@ -24,6 +24,8 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from pydantic_core import to_json
+
 from nlpu.engines.grammar.gbnf import (
     ALL,
     MOST,
@@ -142,10 +144,12 @@ def characters(ranges: Ranges) -> str:
 
 
 def json_forms(value: Any) -> list[str]:
-    """Write a JSON value as json.dumps does, with and without ``ensure_ascii``; no grammar yet."""
+    """Write a JSON value as json.dumps and pydantic do (1e-07, 1e-7); no grammar yet."""
     forms = [
         json.dumps(value, ensure_ascii=ascii, separators=(",", ":")) for ascii in (False, True)
     ]
+    if isinstance(value, float):
+        forms.append(to_json(value).decode())
     if any(0xD800 <= ord(character) <= 0xDFFF for character in forms[0]):
         forms = forms[1:]  # half a pair has no other form
     return forms

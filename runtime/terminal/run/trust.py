@@ -10,6 +10,7 @@ Else a person is asked, once for each content of journal and files; where nobody
 Rules
 1. Nothing is imported, opened or sent before the answer. Only "y" or "yes" is one.
 2. What is asked names the file, whose it is and what differs, and the URL that the key would go to.
+   A yes is to what was asked: one to a look sends no key later.
 3. ``--trust`` is a yes given beforehand. ``--changed`` is one to files that have changed of a run
    of one's own, and to nothing else.
 4. A file that is gone is no question: loading it will say so. What is no plain file is not read,
@@ -61,15 +62,19 @@ def files_of(record: Record) -> dict[Path, str]:
     return {path: digest_of(path) for path in _known_files(record)}
 
 
-def doubt_of(record: Record, now: dict[Path, str]) -> Doubt | None:
+def doubt_of(record: Record, now: dict[Path, str], url: str = "") -> Doubt | None:
     """Find what speaks against running a run's program with its files as they are ``now``.
 
     None where nothing does, or a person said yes. Runs nothing.
+
+    url: where the key would go, if it would; who said yes to that said yes to a look, too.
     """
     known = _known_files(record)
     differing = tuple(path for path in known if now[path] and now[path] not in known[path])
     foreign = own.objection(record.path, record.past, record.texts)
-    if not (foreign or differing) or own.said_yes(record.past, record.texts, now.values()):
+    if not (foreign or differing):
+        return None
+    if any(own.said_yes(record.past, record.texts, now.values(), to) for to in {url, _url(record)}):
         return None
     return Doubt(foreign, now, differing)
 
@@ -84,14 +89,14 @@ def admit(
     changed: None where the command has no such option.
     names_engine: the person names the engine now, so the journal's gets nothing.
     """
-    now = files_of(record)
-    doubt = doubt_of(record, now)
+    now, url = files_of(record), "" if names_engine else _url(record)
+    doubt = doubt_of(record, now, url)
     if doubt is None:
         return now
     if not (trust or (changed and not doubt.foreign)):
         also = " or, as it is yours, --changed" if changed is not None and not doubt.foreign else ""
-        _ask(_told(record, doubt, "" if names_engine else _url(record)), f"--trust{also}")
-    own.say_yes(record.past, record.texts, now.values())
+        _ask(_told(record, doubt, url), f"--trust{also}")
+    own.say_yes(record.past, record.texts, now.values(), url)
     return now
 
 

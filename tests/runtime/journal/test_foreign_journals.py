@@ -350,6 +350,8 @@ def test_no_key_goes_to_a_url_that_only_a_foreign_journal_names(
     assert nlpu(*words, name, *SCRIPTED).code == 4, "its program is not one's own either"
     nlpu(*words, name, "--trust", *SCRIPTED)
     assert not heard, "another engine was named"
+    assert nlpu("show", name, "--labels", "--trust").code == 0 and not heard
+    assert nlpu(*words, name).code == 4 and not heard, "a yes to these is none to the key"
     if words != ("replay",):  # which opens no engine
         nlpu(*words, name, "--trust")
         assert set(heard) == {f"Bearer {KEY}"}
