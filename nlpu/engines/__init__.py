@@ -6,7 +6,7 @@ To add one, write the four methods of ``wire.Engine``, and name it in ``named_en
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from nlpu.errors import Usage
 from nlpu.wire import Engine
@@ -18,7 +18,12 @@ def named_engine(name: str, model: str | None = None, api_key: str | None = None
     Imports are inside: each engine has libraries of its own, and a command that needs none of them
     must not pay for them. URLs divided by commas are servers of one model.
     """
-    is_folder = model is not None and Path(model).is_dir()
+    is_path = model is not None and os.path.exists(os.path.expanduser(model))
+    is_folder = is_path and os.path.isdir(os.path.expanduser(str(model)))
+    if name == "local" and model is not None and "/" in model and not is_path:
+        from nlpu.engines.by_kind import HubEngine
+
+        return HubEngine(model)
     if name == "local" and not is_folder:
         from nlpu.engines.embedded.engine import EmbeddedEngine
 

@@ -23,6 +23,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -90,7 +91,8 @@ class LoadingEngine(ABC, Generic[AnyModel, AnyJob]):
     _called = ""  # in sentences
     _takes_gguf: bool
     _kind: Any  # of its jobs
-    _remedy = "run `make install`"  # where a library is missing
+    _needs: tuple[str, ...] = ()  # libraries that it looks for before a model is fetched
+    _remedy = "run `make install`"  # where one is missing
 
     def __init__(
         self,
@@ -195,6 +197,8 @@ class LoadingEngine(ABC, Generic[AnyModel, AnyJob]):
         return self._loading
 
     async def _load(self) -> AnyModel:
+        if lacking := [each for each in self._needs if find_spec(each) is None]:
+            raise MissingPart(f"{self._called} needs {lacking[0]}: {self._remedy}")
         files = await self._threads.run(partial(fetch_model, self._name, self._told))
         self._model = await self._threads.run(partial(self._open, files))
         return self._model

@@ -40,6 +40,7 @@ _WEAKER = (
     "how much of a prompt was cached is not told",
 )
 _TAKES = frozenset({*TRANSFORMERS, "stop", "seed"})
+NEEDS = ("torch", "transformers", "xgrammar")  # libraries of the extra
 _PAGE = 32  # tokens; prompts share whole pages
 _PLAIN: dict[str, Any] = {  # rule 3
     **dict.fromkeys(("use_cuda_graph", "use_async_batching", "auto_switch_to_flash"), False),
@@ -73,7 +74,7 @@ class _Row(Job):
 class TransformersEngine(LoadingEngine[Model, _Row]):
     """A model folder run by transformers, with the model's own window or 4096 tokens of it."""
 
-    _takes_gguf, _kind, _remedy = False, _Row, adding("transformers")
+    _takes_gguf, _kind, _needs, _remedy = False, _Row, NEEDS, adding("transformers")
 
     def __init__(
         self, directory: str | Path, max_in_flight: int = 8, window: int | None = None

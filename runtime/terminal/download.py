@@ -18,10 +18,12 @@ def have_model(engine: Any, model: str | None) -> None:
     """
     if engine not in _ENGINES or model is None:
         return
+    from nlpu.engines.by_kind import check_kind  # here: few commands fetch
 
     try:
         installed_model(model)
     except NlpuError:
+        check_kind(engine, model)
         with _Bar() as tell:
             fetch_model(model, tell)
 

@@ -45,8 +45,9 @@ def metadata_of(path: Path, arrays: Collection[str] = ()) -> dict[str, Any]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             return _Reader(view).read(arrays)
     except (struct.error, ValueError, KeyError, UnicodeDecodeError, OverflowError) as error:
+        why = "it ends early" if isinstance(error, struct.error) else error
         raise MissingPart(
-            f"{path} is not a whole GGUF file ({error}): download it again, or name another"
+            f"{path} is not a whole GGUF file ({why}): download it again, or name another"
         ) from error
     except OSError as error:
         raise MissingPart(f"{path} cannot be read: {error.strerror}; name another file") from error

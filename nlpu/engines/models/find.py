@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,11 +79,34 @@ def fetch_model(name: str | None, tell: Tell | None = None) -> ModelFiles:
     return _own(spot, tell)
 
 
+def is_folder(name: str | None) -> bool:
+    """Say whether a model is a folder, not one GGUF file; nothing is downloaded for that.
+
+    The hub is asked about a name of its own that is not here. Raises Usage, HostError.
+    """
+    spot = _read(name)
+    if not isinstance(spot, HubName):
+        return isinstance(spot, Path) and spot.is_dir()
+    if here := hub_cache.cached(spot):
+        return not here.is_gguf
+    from nlpu.engines.models import hub  # here: most names need no download
+
+    with _known_besides(spot):
+        return len(hub.listed(spot).files) > 1
+
+
 def _from_hub(name: HubName, tell: Tell | None) -> ModelFiles:
     from nlpu.engines.models import hub  # here: most names need no download
 
-    try:
+    with _known_besides(name):
         return hub.fetch(name, tell)
+
+
+@contextmanager
+def _known_besides(name: HubName) -> Iterator[None]:
+    """Say of what cannot be had from the hub under which other name it can."""
+    try:
+        yield
     except (Unreachable, MissingPart) as error:
         known = next((each for each in known_models() if each.hub_repo == name.repo), None)
         if known is None:

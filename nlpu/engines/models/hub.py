@@ -50,11 +50,7 @@ def fetch(name: HubName, tell: Tell | None = None, expected: str = "") -> ModelF
     """
     if here := cached(name, expected):
         return here
-    if is_offline():
-        raise offline(name)
-    listing = _ask(name)
-    chosen = choose(name, listing.files)
-    wanted = Listing(listing.commit, {file: listing.files[file] for file in chosen})
+    wanted = listed(name)
     for file, (_, announced) in wanted.files.items():
         if expected and announced != expected:
             raise MissingPart(
@@ -64,6 +60,15 @@ def fetch(name: HubName, tell: Tell | None = None, expected: str = "") -> ModelF
     _download(name, wanted, tell)
     note(name, wanted)
     return model_of(name, wanted, expected)
+
+
+def listed(name: HubName) -> Listing:
+    """Ask the hub which files a name means, and at which commit. Raises Usage, HostError."""
+    if is_offline():
+        raise offline(name)
+    listing = _ask(name)
+    chosen = choose(name, listing.files)
+    return Listing(listing.commit, {file: listing.files[file] for file in chosen})
 
 
 @cache
