@@ -176,7 +176,8 @@ def _one_call_told(lives: Lives) -> str:
 def _letters_told(found: Scores) -> Iterator[str]:
     """How many letters were right."""
     columns = (*FIELDS, "whole")
-    yield f"{'Right of 40:':<15}" + "".join(f"{name:>9}" for name in columns)
+    heads = "".join(f"{name:>9}" for name in columns)
+    yield f"{'Right of 40:':<15}{heads} key: letters.jsonl"
     for how, right in (("a call each", found.one_by_one), ("one prompt", found.one_prompt)):
         yield f"  {how:<13}" + "".join(f"{right[name]:>9}" for name in columns)
     if not found.one_prompt_valid:
@@ -205,7 +206,7 @@ def _short(figure: float | None) -> str:
 
 def _reviews_told(found: Scores) -> Iterator[str]:
     """How many reviews were judged rightly, and what changes it."""
-    told = f"Positive or negative? {found.judged} of {found.reviews} reviews right"
+    told = f"Positive or not (reviews.jsonl)? {found.judged} of {found.reviews} right"
     poor = found.judged < GOOD_ENOUGH * found.reviews
     yield f"{told} (a coin: {found.reviews // 2}).{' This it cannot do.' if poor else ''}"
     if poor and found.lives.model == DEFAULT_MODEL:

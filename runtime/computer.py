@@ -46,7 +46,7 @@ from nlpu.runtime.many import Many
 from nlpu.runtime.naming import parts_of, run_name
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.breakpoints import Gate
-from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
+from nlpu.runtime.scheduler.budget import UNLIMITED, Budget, budget_of
 from nlpu.runtime.voice import Voice
 from nlpu.wire import Engine
 
@@ -95,9 +95,12 @@ class Computer(Many):
         sheets: Sequence[str | os.PathLike[str]] | str | os.PathLike[str] | None = None,
     ) -> None:
         given, wanted = locals().copy(), model_name(model)
+        self._budget = UNLIMITED
         if engine is None:
-            now = settings.read(("engine", "model"))
+            now = settings.read({*settings.NAMES} - {"store", "run_dir", "sheets", "at_once"})
             engine, wanted = now.engine, wanted or now.model
+            prices = {"main": Price(*now.price)} if prices is None and now.price else prices
+            self._budget = budget_of(now)
             api_key = api_key or settings.api_key()
         engines = engine if isinstance(engine, Mapping) else {"main": engine}
         if not engines:
@@ -135,7 +138,7 @@ class Computer(Many):
     def __repr__(self) -> str:
         station, models, parts = self._station, self._station.models, []
         for name, engine in self._named.items():
-            model = models.get(name, "")
+            model = models.get(name) or str(self._asked.get("model") or "")
             said = engine if model.lower() in ("", engine.lower()) else f"{engine}: {model}"
             parts.append(said if len(self._named) == 1 else f"{name}={said}")
         parts.append(counted(station.started, "run") if station.started else "no runs yet")
@@ -172,6 +175,7 @@ class Computer(Many):
             gate=gate,
             reliability=reliability,
         )
+        budget = self._budget if budget is UNLIMITED else budget
         budget.check_prices(self._station.prices)
         header = {**(header or {}), **promised(reliability, self._sheets)}
         self._station.open()
@@ -205,6 +209,7 @@ class Computer(Many):
         check_settings(
             program, args, edits=edits, budget=budget, header=header, stream=stream, gate=gate
         )
+        budget = self._budget if budget is UNLIMITED else budget
         budget.check_prices(self._station.prices)
         origin = self._reopen(name)
         old = past_in(origin).header

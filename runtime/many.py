@@ -29,6 +29,7 @@ class Many(ABC):
     """Evaluations and batches, of who can start and resume a run."""
 
     _station: Station
+    _budget: Budget  # of runs that are given none
 
     def run(self, program: Program, /, *args: Any, **kwargs: Any) -> Run:
         """Start a program and wait for it; Ctrl-C stops it, resumable."""
@@ -110,6 +111,7 @@ class Many(ABC):
         """
         from nlpu.runtime.fleet.mapped import planned
 
+        budget = self._budget if budget is UNLIMITED else budget
         return self.batch(
             program,
             *planned(program, inputs, (name, at_once, ordered, budget, retry, changed)),

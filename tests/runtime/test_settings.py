@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from terminal_fixture import ROOT, Terminal, environment, fault_server, nlpu
 
-from nlpu import Budget, Limits
+from nlpu import Budget, Limits, op
 from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.transformers_folder import TransformersEngine
 from nlpu.engines.vllm.server import VllmServer
-from nlpu.errors import Usage
+from nlpu.errors import BudgetExceeded, Usage
 from nlpu.runtime import Computer
 from nlpu.runtime.bench.results import processor
 from nlpu.runtime.settings import BUILT_IN, NAMES, Settings, read
@@ -375,3 +375,28 @@ PLACES = [
 def test_a_truth_is_no_number(made: Any, name: str) -> None:
     with pytest.raises(Usage, match=r"True (\w+ )?is none|not '?True'?"):
         made(*NUMERIC[made], **{name: True})
+
+
+def test_a_computer_without_an_engine_holds_the_price_and_the_limits_too(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(place, "engine = 'scripted'\nprice = [1e6, 1e6]\nmoney = 1000\ncalls = 2\nrun_dir = 'r'")
+    ask = op("Is it?", bool)
+
+    def three() -> Any:
+        return [ask(f"{number}").value for number in range(3)]
+
+    with Computer() as computer:
+        run = computer.run(three)
+        assert isinstance(run.error, BudgetExceeded) and run.receipt.money > 0
+        assert computer.run(three, budget=Budget()).error is None, "limits of its own"
+        with pytest.raises(BudgetExceeded):
+            [*computer.map(three, [()])]
+    monkeypatch.setenv("NLPU_CALLS", "9")
+    with Computer() as computer:
+        assert len(computer.run(three).result) == 3
+    put(place, "engine = 'scripted'\nmoney = 100")
+    with Computer() as computer, pytest.raises(Usage, match=r"of 100.0 money needs prices"):
+        computer.run(three)
+    with Computer(Scripted("yes")) as computer:
+        assert computer.run(three).error is None, "given an engine, it is as it is written"

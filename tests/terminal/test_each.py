@@ -340,7 +340,9 @@ def test_a_budget_stops_the_batch_and_a_larger_one_goes_on(nlpu: Terminal, folde
     (folder / "in.jsonl").write_text("".join(f'"{number}"\n' for number in range(9)))
     ended = nlpu(*each("in.jsonl", "--out", "out.jsonl", "--calls", "4", "--json"))
     assert ended.code == 3 and ended.json["status"] == "stopped" and ended.json["done"] == 4
-    assert ended.json["error"]["type"] == "BudgetExceeded" and "larger --nlops" in ended.err
+    assert (
+        ended.json["error"]["type"] == "BudgetExceeded" and "with a larger --calls: " in ended.err
+    )
     assert not (folder / "out.jsonl").exists()
     ended = nlpu(*each("in.jsonl", "--out", "out.jsonl", "--calls", "9", "--json"))
     assert (ended.code, ended.json["done"], ended.json["cost"]["calls"]) == (0, 9, 9)

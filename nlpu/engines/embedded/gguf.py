@@ -62,7 +62,7 @@ class _Reader:
         if magic != b"GGUF":
             raise ValueError(f"it begins with {magic!r}")
         self._at = 4
-        version, _, pairs = self._take("I"), self._take("Q"), self._take("Q")
+        version, tensors, pairs = self._take("I"), self._take("Q"), self._take("Q")
         if version not in _VERSIONS:
             raise ValueError(f"version {version} is not known")
         found: dict[str, Any] = {}
@@ -74,7 +74,19 @@ class _Reader:
                     found[key] = values
             else:
                 found[key] = self._string() if kind == _STRING else self._take(_FORMATS[kind])
+        self._check_tensors(tensors, found.get("general.alignment", 32))
         return found
+
+    def _check_tensors(self, count: int, alignment: int) -> None:
+        """Raise ValueError if a tensor begins beyond the file's end: a download was cut."""
+        last = 0
+        for _ in range(count):
+            self._bytes()  # its name
+            dimensions = self._take("I")
+            self._at += 8 * dimensions + 4  # their sizes, and its type
+            last = max(last, self._take("Q"))
+        if count and -(-self._at // alignment) * alignment + last >= len(self._view):
+            raise ValueError("its weights go beyond its end")
 
     def _take(self, form: str) -> Any:
         (value,) = struct.unpack_from("<" + form, self._view, self._at)

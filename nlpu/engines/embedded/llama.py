@@ -11,7 +11,7 @@ Rules
 1. All methods block and may be called from any thread; nobody calls them on an event loop, except
    ``encode``, which takes a fraction of a millisecond.
 2. The port carries a random key that goes to the other process through a pipe, and nowhere else;
-   without it every route but the health check answers 401.
+   without it no route that reads or writes a text answers anything but 401.
 3. A request ends early only by its listener's True: its connection is closed, which ends it after
    the next token, or after the next batch of prompt. What the listener raises would end it, too: it
    is raised when the request has ended.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from nlpu.engines.models.store import read_json
 from nlpu.errors import MissingPart, Usage
+from nlpu.extras import adding_weights
 
 _MAGIC = b"GGUF"
 _FOLDER = (".json", ".jinja", ".model", ".safetensors")
@@ -58,7 +59,7 @@ def find_in_wheel(distribution: str, ending: str) -> Path:
     found = [Path(str(file.locate())) for file in files if str(file).endswith(ending)]
     if len(found) != 1 or not found[0].is_file():
         raise MissingPart(
-            f"the weights package {distribution} is not installed: run `make install`"
+            f"the weights package {distribution} is not installed: {adding_weights()}"
         )
     return found[0].absolute()
 

@@ -28,6 +28,11 @@ _NAME = re.compile(
     r"(?::(?P<file>[^@:]+)|/(?P<path>[^@:]+\.gguf))?(?:@(?P<late>[\w./-]+))?",
     re.ASCII,
 )
+_PAGE = re.compile(
+    rf"https?://(?:huggingface\.co|hf\.co)/({_PART}/{_PART})"
+    r"(?:/(?:tree|blob|resolve)/([\w.-]+)(?:/([^?]+?))?)?/?(?:\?.*)?",
+    re.ASCII,
+)
 _BESIDE = ("mmproj", "imatrix")  # GGUF files that are no language model
 _SHOWN = 12
 
@@ -55,7 +60,10 @@ class Listing:
 
 
 def read_hub_name(name: str) -> HubName | None:
-    """Read a hub name; None if this cannot be one."""
+    """Read a hub name, or the address of its page; None if this cannot be one."""
+    if page := _PAGE.fullmatch(name):
+        repo, revision, file = page.groups()
+        name = repo + (f":{file}" if file else "") + (f"@{revision}" if revision else "")
     found = _NAME.fullmatch(name)
     if not found or (found["early"] and found["late"]):
         return None

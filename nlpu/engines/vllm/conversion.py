@@ -15,6 +15,7 @@ Rules
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -136,9 +137,10 @@ def _publish(work: Path, place: Path) -> None:
 
 def main() -> int:
     """Convert the named model, or the default one, and print where it is."""
-    name = sys.argv[1] if len(sys.argv) > 1 else None
+    parser = argparse.ArgumentParser(description="Convert a GGUF model to a folder, for vLLM.")
+    parser.add_argument("model", nargs="?", help="a name, as of --model; none: the default one")
     try:
-        print(convert(fetch_model(name)))
+        print(convert(fetch_model(parser.parse_args().model)))
     except NlpuError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

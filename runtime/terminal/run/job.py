@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,8 +62,15 @@ class Job:
         words = ["nlpu", "resume", name, *self.again, *place_words(self.machine.run_dir)]
         if isinstance(error, Diverged):
             words.append("--changed")
-        more = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""
-        return f"to resume it{more}: {shlex.join(words)}"
+        return f"to resume it{larger(error)}: {shlex.join(words)}"
+
+
+def larger(error: BaseException) -> str:
+    """What to give more of, for a run or a batch to get further; "" where that is not why."""
+    if not isinstance(error, BudgetExceeded):
+        return ""
+    of = re.match(r"the budget of \S+ (\w+) ", str(error))
+    return f" with a larger --{of[1]}" if of else " with a larger budget"
 
 
 def place_words(run_dir: Place) -> list[str]:

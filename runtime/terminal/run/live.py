@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nlpu.runtime.graph.usage import Counts
 
 _WINDOW_S = 20.0
-_PLAIN_EVERY_S = 10.0
+_FIRST_S, _MOST_S = 10.0, 60.0  # between plain lines: each wait is twice the one before
 
 
 class Rates:
@@ -52,7 +52,8 @@ class Plain:
 
     def __init__(self) -> None:
         self._rates = Rates()
-        self._next_s = time.monotonic() + _PLAIN_EVERY_S
+        self._every_s = _FIRST_S
+        self._next_s = time.monotonic() + _FIRST_S
         self._watch = Watch()
 
     def __enter__(self) -> Self:
@@ -76,9 +77,10 @@ class Plain:
         rate = self._rates.tokens_per_s(tokens)
         now = time.monotonic()
         if not counts.issued:  # a program that asks nobody has its own words
-            self._next_s = now + _PLAIN_EVERY_S
+            self._next_s = now + self._every_s
         elif now >= self._next_s:
-            self._next_s = now + _PLAIN_EVERY_S  # not a line for each that a suspended process owes
+            self._every_s = min(2 * self._every_s, _MOST_S)
+            self._next_s = now + self._every_s  # not a line for each that a suspended process owes
             say(f"{_done(counts)} of {counts.issued} calls, {_line(counts, tokens, rate)}")
 
 

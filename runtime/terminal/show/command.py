@@ -340,6 +340,9 @@ def _heading(record: Record) -> list[str]:
         f"{'life' if record.past.lives == 1 else 'lives'}, on {engine} ({models})",
         f"{counted(line['calls'], 'call')}{failed}, {figure(line['nlops'])} nlops",
     ]
+    for can in (header.get("cans") or {"": header.get("can", {})}).values():
+        if can.get("weights"):
+            lines.append(f"{can['model']}: {can.get('source', '')}, sha256 {can['weights']}")
     lines += [f"{name}: {one_line(text, _WIDTH)}" for name, text in _given_and_gave(record).items()]
     if record.origin:
         lines.append(f"edited from run {record.origin}: nlpu show {record.origin} {record.name}")

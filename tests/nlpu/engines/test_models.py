@@ -64,7 +64,9 @@ def test_the_default_is_in_the_wheel(get: Get, name: str | None) -> None:
 
 
 def test_a_wheel_that_is_not_installed_says_how_to_install_it() -> None:
-    with pytest.raises(MissingPart, match="no-such-wheel is not installed: run `make install`"):
+    with pytest.raises(
+        MissingPart, match=r"no-such-wheel is not installed: pip install .*-models\.txt"
+    ):
         find_in_wheel("no-such-wheel", ".gguf")
     with pytest.raises(MissingPart):  # installed, but more than one file ends so
         find_in_wheel("pytest", ".py")
@@ -98,6 +100,14 @@ def test_a_known_model_that_is_not_here_says_from_where_it_can_be_had() -> None:
     ("given", "read"),
     [
         ("Qwen/Qwen3-0.6B", HubName("Qwen/Qwen3-0.6B")),
+        ("https://huggingface.co/a/b", HubName("a/b")),
+        ("https://hf.co/a/b/", HubName("a/b")),
+        ("https://huggingface.co/a/b/tree/v1", HubName("a/b", "", "v1")),
+        ("https://huggingface.co/a/b/blob/main/s/c.gguf", HubName("a/b", "s/c.gguf", "main")),
+        (
+            "https://huggingface.co/a/b/resolve/v1/c.gguf?download=true",
+            HubName("a/b", "c.gguf", "v1"),
+        ),
         ("a/b:c.gguf", HubName("a/b", "c.gguf")),
         ("a/b/c.gguf", HubName("a/b", "c.gguf")),
         ("a/b/sub/c.GGUF", None),

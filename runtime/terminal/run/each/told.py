@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpu.errors import BudgetExceeded, NlpuError, Usage
+from nlpu.errors import NlpuError, Usage
 from nlpu.printing import counted, figure, one_line
 from nlpu.runtime.terminal.output import said, say, say_error, write_json
 from nlpu.runtime.terminal.run.each.shown import cost_of
+from nlpu.runtime.terminal.run.job import larger
 
 if TYPE_CHECKING:
     from nlpu.runtime.fleet.item import Item
@@ -72,11 +73,10 @@ def tell(ended: Ended, batch: Steps, seconds: float, as_json: bool) -> int:
     say(f"batch {ended.name}{of}: {', '.join(parts)}; {cost_of(counts.cost)}; {figure(seconds)} s")
     _tell_beside(ended.name, counts)
     if error is not None and not isinstance(error, Usage):
-        larger = " with a larger --nlops or --calls" if isinstance(error, BudgetExceeded) else ""
         part = Path(f"{ended.out}.part")
         is_there = ended.out and part.exists() and part.stat().st_size
         so_far = f"; the results so far are in {part}" if is_there else ""
-        say(f"to go on{larger}: the same command again{so_far}")
+        say(f"to go on{larger(error)}: the same command again{so_far}")
     elif counts.failed:
         say("to try those that failed again: the same command with --retry failed")
     if counts.needs_person:
