@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 _BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"(`{3,})(?:[A-Za-z0-9_+-]*\s)?(.*?)\1", re.DOTALL)
@@ -52,6 +53,16 @@ def readings(kind: str, text: str, choices: Sequence[str] = ()) -> Iterator[str]
     same = [choice for choice in choices if choice.casefold() == bare.casefold()]
     if len(same) == 1:
         yield same[0]
+
+
+def options(schema: Any) -> list[Any]:
+    """The schemas of which a content fits one: unions and references taken apart."""
+    parts = [schema]
+    for part in parts:  # it grows
+        inner = part.get("anyOf") or part.get("oneOf") or part.get("allOf") or []
+        inner = [schema["$defs"][part["$ref"].rsplit("/", 1)[-1]]] if "$ref" in part else inner
+        parts += [one for one in inner if one not in parts]
+    return [part for part in parts if not {"$ref", "anyOf", "oneOf", "allOf"} & part.keys()]
 
 
 def _bare(text: str) -> str:
