@@ -1,5 +1,7 @@
 """What an annotation says beside its type: descriptions, an Enum's docstring, its members' names.
 
+And what it is called itself (``called``).
+
 Rules
 1. A name is told where its value, which is all a model sees, is no word: 1 is TODAY, "en" is
    ENGLISH. A word means itself, whatever a program calls it.
@@ -11,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from inspect import cleandoc
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -79,3 +81,28 @@ def _letters(text: str) -> str:
 
 def _words(name: str) -> str:
     return " ".join(name.lower().split("_")).strip()
+
+
+def unannotated(annotation: Any) -> Any:
+    """The type without what ``Annotated`` adds to it."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def called(annotation: Any) -> str:
+    """A name that is the same in every process: no modules, no addresses."""
+    kind = unannotated(annotation)
+    if kind in (None, NoneType):
+        return "null"
+    if kind is ...:
+        return "..."
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return " or ".join(map(repr, parts))
+    names = [called(part) for part in parts]
+    if origin is list:
+        return f"list of {names[0]}"
+    if origin is None or not names:
+        return str(getattr(kind, "__name__", None) or type(kind).__name__)
+    if origin in (Union, UnionType):
+        return " or ".join(names)
+    return f"{getattr(origin, '__name__', 'value')}[{', '.join(names)}]"

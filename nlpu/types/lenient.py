@@ -5,7 +5,7 @@ Theory of operation
 Engines that decode under a constraint give exactly the type's text. Chat servers that take none
 give what models write: the right JSON in a code fence, ``Yes.``, ``Red``, ``3.0`` for a whole
 number. ``readings`` gives what such a text can stand for; ``ResultType.parse`` takes the first that
-is of its type.
+is of its type. What stands for a JSON value in bare words is the matter of ``bare``.
 
 Rules
 1. A text is read as it stands first; only what is not of its type is read in another way.
@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 _BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"(`{3,})(?:[A-Za-z0-9_+-]*\s)?(.*?)\1", re.DOTALL)
 _AROUND = ("**", "__", "*", "_", "`", '"', "'")
+_TRUTHS = ("bool", "judgement")
 _MOST_MARKS = 256  # in a text that is looked at for a fence
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+")
 
@@ -46,8 +46,10 @@ def readings(kind: str, text: str, choices: Sequence[str] = ()) -> Iterator[str]
         yield inside
     if kind == "json" and text[:1] in "[{":
         return
-    bare = _bare(text if inside is None else inside)
-    yield {"true": "yes", "false": "no"}.get(bare.lower(), bare) if kind == "bool" else bare
+    *stages, bare = stripped(text if inside is None else inside)
+    if kind == "json":
+        yield from stages
+    yield {"true": "yes", "false": "no"}.get(bare.lower(), bare) if kind in _TRUTHS else bare
     if kind == "int" and (whole := _WHOLE.fullmatch(bare)) is not None:
         yield whole[1]
     same = [choice for choice in choices if choice.casefold() == bare.casefold()]
@@ -55,25 +57,17 @@ def readings(kind: str, text: str, choices: Sequence[str] = ()) -> Iterator[str]
         yield same[0]
 
 
-def options(schema: Any) -> list[Any]:
-    """The schemas of which a content fits one: unions and references taken apart."""
-    parts = [schema]
-    for part in parts:  # it grows
-        inner = part.get("anyOf") or part.get("oneOf") or part.get("allOf") or []
-        inner = [schema["$defs"][part["$ref"].rsplit("/", 1)[-1]]] if "$ref" in part else inner
-        parts += [one for one in inner if one not in parts]
-    return [part for part in parts if not {"$ref", "anyOf", "oneOf", "allOf"} & part.keys()]
-
-
-def _bare(text: str) -> str:
-    """The text without a full stop behind it, emphasis or quotes around it."""
-    for _ in range(4):
-        before = text
-        text = text.strip().removesuffix(".").removesuffix("。")
+def stripped(text: str) -> Iterator[str]:
+    """The text, and it without a full stop behind it, emphasis or quotes around it, one by one."""
+    for _ in range(9):
+        yield text
+        before, text = text, text.strip()
+        if text.endswith((".", "。")):
+            text = text[:-1]
+            continue
         for mark in _AROUND:
             if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
                 text = text[len(mark) : -len(mark)]
                 break
         if text == before:
-            break
-    return text
+            return

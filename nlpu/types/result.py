@@ -31,15 +31,16 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache, wraps
 from math import isfinite
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from nlpu.errors import BadOp, BadOperand, Malformed
 from nlpu.judgement import Judgement, read
-from nlpu.types.descriptions import described, meaning_of
+from nlpu.types.bare import NUMERAL, value_of
+from nlpu.types.descriptions import called, described, meaning_of, unannotated
 from nlpu.types.forms import form, is_decimal, notes, parts_of, schema_for
 from nlpu.types.json_text import normal, written
 from nlpu.types.lenient import readings
@@ -111,23 +112,37 @@ class ResultType:
         """Whether the engine is asked for the probability of each choice."""
         return self.kind == "judgement"
 
-    def read(self, text: str) -> tuple[Any, str]:
-        """Read a generated text: its content, and what is kept of it (rule 3). Raises Malformed."""
+    @property
+    def one(self) -> str:
+        """Its name with its article."""
+        if self.kind != "json" or not self.name[0].isalpha():
+            return self.name
+        return f"{'an' if self.name[0] in 'aeioAEIO' else 'a'} {self.name}"  # a UUID, a User
+
+    def read(self, text: str, cut: bool = False) -> tuple[Any, str]:
+        """Read a generated text: its content, and what is kept of it (rule 3). Raises Malformed.
+
+        cut: it ended at its limit, where bare words may be the beginning of others.
+        """
         stripped = text.strip()
         choices = [*choices_of(self.annotation)] if self.kind == "choice" else ()
         try:
             return self._read(stripped)
         except Exception as error:  # a model's own validators may raise anything (rule 4)
-            nearest: Exception = error
-            for reading in readings(self.kind, stripped, choices):
+            nearest = first = error
+        bare = [None] * (self.kind == "json" and not cut)
+        for reading in (*readings(self.kind, stripped, choices), *bare):
+            with suppress(Exception):
                 try:
-                    return self._read(reading)
-                except Exception as other:
-                    if isinstance(other, ValidationError) and nearest is error:
-                        nearest = other  # it says what is wrong and where
-            shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
-            article = "" if self.kind != "json" else "an " if self.name[0] in "aeiouAEIOU" else "a "
-            raise Malformed(f"the reply {shown!r} is not {article}{self.name}") from nearest
+                    return self._read(self._bare_value(stripped) if reading is None else reading)
+                except ValidationError as other:  # it says what is wrong and where
+                    nearest = other if nearest is first else nearest
+        shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
+        raise Malformed(f"the reply {shown!r} is not {self.one}") from nearest
+
+    def _bare_value(self, text: str) -> str:
+        schema = json.loads(self.constraint.spec if self.constraint else "{}")
+        return value_of(text, schema, adapter(self.annotation), self.exact)
 
     def _read(self, text: str) -> tuple[Any, str]:
         if self.kind == "json":
@@ -204,8 +219,14 @@ def _parse_choice(kind: ResultType, text: str) -> Any:
     return choices_of(kind.annotation)[text]
 
 
+def _digits(text: str) -> str:
+    if NUMERAL.fullmatch(text) is None:  # Python reads more: 1_000, digits of all scripts
+        raise ValueError(f"{text} is no numeral")
+    return text
+
+
 def _parse_float(kind: ResultType, text: str) -> float:
-    number = float(text)
+    number = float(_digits(text))
     if not isfinite(number):
         raise ValueError(f"{text} is not a number one can count with")
     return number
@@ -222,7 +243,7 @@ _PARSERS: dict[str, Callable[[ResultType, str], Any]] = {
     "text": _parse_text,
     "bool": lambda kind, text: {"yes": True, "no": False}[text.lower()],
     "judgement": lambda kind, text: read(text),
-    "int": lambda kind, text: int(text),
+    "int": lambda kind, text: int(_digits(text)),
     "float": _parse_float,
     "choice": _parse_choice,
 }
@@ -271,7 +292,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 def result_type(annotation: Any) -> ResultType:
     """Make the ResultType of an annotation. Raises BadOp where there is none."""
     if get_origin(annotation) is Annotated:
-        inner = _bare(annotation)
+        inner = unannotated(annotation)
         if not _binds(annotation):
             return saying(result_type(inner), described(annotation))
         if inner is str and _schema(annotation).get("format") not in ("base64", "base64url"):
@@ -300,11 +321,6 @@ def result_type(annotation: Any) -> ResultType:
 def saying(kind: ResultType, about: str) -> ResultType:
     """The same type with more to say of itself."""
     return replace(kind, about="\n".join(filter(None, (about, kind.about)))) if about else kind
-
-
-def _bare(annotation: Any) -> Any:
-    """The type without what ``Annotated`` adds to it."""
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _binds(annotation: Any) -> bool:
@@ -342,10 +358,13 @@ def _schema(annotation: Any) -> Any:
     try:
         schema = schema_for(adapter(annotation))
     except Exception as error:  # pydantic raises several kinds for types it has no schema for
-        told = str(error).partition("\n")[0].partition(" Set `arbitrary")[0]  # what pydantic wants
-        raise BadOp(f"{_called(annotation)} has no JSON schema: {told}") from error
+        line = (
+            str(error).replace(":\n", ":").partition("\n")[0]
+        )  # of several a colon ends all but one
+        told = " ".join(line.partition(" Set `arbitrary")[0].split())  # what pydantic wants
+        raise BadOp(f"{called(annotation)} has no JSON schema: {told}") from error
     if any(part.get("writeOnly") and part.get("format") == "password" for part in parts_of(schema)):
-        raise BadOp(f"{_called(annotation)} holds a secret, which has no text: use str")
+        raise BadOp(f"{called(annotation)} holds a secret, which has no text: use str")
     return schema
 
 
@@ -356,27 +375,7 @@ def _json(annotation: Any) -> ResultType:
             f"a result can be anything that pydantic has a JSON schema for, not {annotation!r}, "
             "which says nothing of what is wanted"
         )
-    return json_type(_called(annotation), schema, annotation)
-
-
-def _called(annotation: Any) -> str:
-    """A name that is the same in every process: no modules, no addresses."""
-    bare = _bare(annotation)
-    if bare in (None, NoneType):
-        return "null"
-    if bare is ...:
-        return "..."
-    origin, parts = get_origin(bare), get_args(bare)
-    if origin is Literal:
-        return " or ".join(map(repr, parts))
-    names = [_called(part) for part in parts]
-    if origin is list:
-        return f"list of {names[0]}"
-    if origin is None or not names:
-        return str(getattr(bare, "__name__", None) or type(bare).__name__)
-    if origin in (Union, UnionType):
-        return " or ".join(names)
-    return f"{getattr(origin, '__name__', 'value')}[{', '.join(names)}]"
+    return json_type(called(annotation), schema, annotation)
 
 
 def json_type(name: str, schema: Any, annotation: Any) -> ResultType:

@@ -32,8 +32,9 @@ from nlpu.engines.http.finish import declined, finish_of
 from nlpu.engines.http.thinking import Thinking, unopened
 from nlpu.engines.http.usage import counts, parted
 from nlpu.errors import NlpuError, ServerFault
+from nlpu.types.bare import options, takes_text
 from nlpu.types.json_text import once
-from nlpu.types.lenient import fenced, options
+from nlpu.types.lenient import fenced
 from nlpu.wire import Constraint, Reply, Request
 
 _NO_ANSWER = (LookupError, TypeError, AttributeError)  # from reading JSON of another shape
@@ -98,8 +99,7 @@ def _is_free(constraint: Constraint | None) -> bool:
     """Whether an answer may be any text, which JSON can be, too: str or null."""
     if constraint is None or constraint.kind != "json":
         return constraint is None
-    texts = (one for one in options(json.loads(constraint.spec)) if one.get("type") == "string")
-    return any(not {"format", "enum", "const"} & one.keys() for one in texts)
+    return takes_text(options(json.loads(constraint.spec)))
 
 
 def _is(part: Any, kind: str) -> bool:

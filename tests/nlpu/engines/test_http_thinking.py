@@ -89,7 +89,7 @@ def test_what_may_be_any_text_keeps_its_words(annotation: Any, text: str) -> Non
     "text", ['"say </think> now"', '["</think>"]', '```\n["a</think>b"]\n```', '`"</think>"`']
 )
 def test_a_mark_in_a_json_text_is_one_of_its_words(text: str) -> None:
-    constraint = Constraint("json", '{"type":"string","format":"binary"}')
+    constraint = Constraint("json", '{"type":"string","format":"uri"}')
     assert whole(text, constraint).text == text
 
 
