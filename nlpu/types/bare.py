@@ -36,6 +36,7 @@ _HELD = {"object", "array"}  # types that only JSON can write
 _BROKEN = re.compile(r'[\[{]|".*".*"', re.DOTALL)  # JSON that is none, or several
 _NO_TEXTS = {"boolean", "integer", "number"}  # which read some texts if they are let
 _LIKE_A_NUMBER = re.compile(r"[-+.\d_]+(?:[eE][-+\d_]+)?j?")  # Python reads some that are none
+_TIMES = {"date", "date-time", "time", "duration"}
 _OF_TEXTS = {"format", "enum", "const", "pattern"}  # what binds texts
 
 
@@ -70,8 +71,8 @@ def value_of(text: str, schema: Any, reader: TypeAdapter[Any], exact: bool) -> s
     if kinds <= _HELD or _BROKEN.match(text) or (kinds & _HELD and re.search(r"[\[{]", text)):
         return ""
     *_, bare = stripped(fenced(text) or text)
-    if _is_odd(bare, parts):
-        raise _fault("a number has the digits 0 to 9 alone, and no _ in it", text)
+    if why := _odd(bare, parts):
+        raise _fault(why, text)
     strict, fault, found = bool(kinds & _NO_TEXTS), None, dict[str, Any]()
     for one in _said(bare, parts):
         with suppress(Exception):  # a model's own validators may raise anything
@@ -93,11 +94,16 @@ def value_of(text: str, schema: Any, reader: TypeAdapter[Any], exact: bool) -> s
     return ""
 
 
-def _is_odd(text: str, parts: list[Any]) -> bool:
-    """Whether a text is a number to Python alone, and no text of its own."""
+def _odd(text: str, parts: list[Any]) -> str:
+    """What is wrong with a number that is one to Python alone, or that would be seconds."""
     if any(part.get("type") == "string" and not _OF_TEXTS & part.keys() for part in parts):
-        return False
-    return bool(_LIKE_A_NUMBER.fullmatch(text)) and ("_" in text or not text.isascii())
+        return ""
+    if _LIKE_A_NUMBER.fullmatch(text) and ("_" in text or not text.isascii()):
+        return "a number has the digits 0 to 9 alone, and no _ in it"
+    times = {part.get("type") for part in parts} <= {"string", "null"} and any(
+        part.get("format") in _TIMES for part in parts
+    )
+    return "a number is no time" if times and NUMERAL.fullmatch(text) else ""
 
 
 def _said(bare: str, parts: list[Any]) -> list[str]:

@@ -120,6 +120,8 @@ REFUSED: list[tuple[Any, str, str]] = [
     (Decimal, "**1_000**", "a number has the digits 0 to 9 alone"),
     (Decimal, "١٢", "a number has the digits 0 to 9 alone"),
     (complex, "1_0+2j", "a number has the digits 0 to 9 alone"),
+    (datetime, "07", "a number is no time"),
+    (date | None, "**+86400**", "a number is no time"),
     (int | date, "1_000", "a number has the digits 0 to 9 alone"),
     (str | None, '"hello', "it is not JSON: Unterminated string"),
     (str | None, '"a" or "b"', "it is not JSON: Extra data"),
