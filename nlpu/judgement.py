@@ -26,6 +26,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic.json_schema import SkipJsonSchema
 
+from nlpu.types.json_text import check_once
+
 LITTLE_MASS = 0.85  # below it a model is off its choices (docs/log.md)
 DECIMALS = 4
 
@@ -65,6 +67,7 @@ def read(text: str) -> Judgement:
     """A judgement from its JSON, or from a bare yes or no (rule 4). Raises ValueError."""
     certain = {"yes": True, "no": False}.get(text.lower())
     if certain is None:
+        check_once(text)
         return Judgement.model_validate_json(text)
     return Judgement(answer=certain, probability=float(certain))
 

@@ -353,7 +353,7 @@ def _complete(op: Op[Any], text: str) -> bool:
     if kind == "choice" and op.result.begins_another(text.strip()):
         return False
     try:
-        op.result.parse(text)
+        op.result.read(text, cut=True)
     except Exception:  # any failure to parse means it is not whole
         return False
     return True

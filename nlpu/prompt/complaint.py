@@ -48,7 +48,7 @@ def _why(op: Op[Any], error: Exception) -> str:
     if isinstance(error, EmptyReply):
         return "it is empty"
     cause, kind = error.__cause__, op.result.kind
-    name = f"a {op.result.name}" if kind == "json" else op.result.name  # others have their article
+    name = op.result.one
     if cause is None or kind not in ("json", "text"):
         return f"it is not {_line(name)}"
     if isinstance(cause, ValidationError):

@@ -5,7 +5,7 @@ Theory of operation
 Engines that decode under a constraint give exactly the type's text. Chat servers that take none
 give what models write: the right JSON in a code fence, ``Yes.``, ``Red``, ``3.0`` for a whole
 number. ``readings`` gives what such a text can stand for; ``ResultType.parse`` takes the first that
-is of its type.
+is of its type. What stands for a JSON value in bare words is the matter of ``bare``.
 
 Rules
 1. A text is read as it stands first; only what is not of its type is read in another way.
@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 _BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"(`{3,})(?:[A-Za-z0-9_+-]*\s)?(.*?)\1", re.DOTALL)
 _AROUND = ("**", "__", "*", "_", "`", '"', "'")
+_TRUTHS = ("bool", "judgement")
 _MOST_MARKS = 256  # in a text that is looked at for a fence
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+")
 
@@ -45,8 +46,10 @@ def readings(kind: str, text: str, choices: Sequence[str] = ()) -> Iterator[str]
         yield inside
     if kind == "json" and text[:1] in "[{":
         return
-    bare = _bare(text if inside is None else inside)
-    yield {"true": "yes", "false": "no"}.get(bare.lower(), bare) if kind == "bool" else bare
+    *stages, bare = stripped(text if inside is None else inside)
+    if kind == "json":
+        yield from stages
+    yield {"true": "yes", "false": "no"}.get(bare.lower(), bare) if kind in _TRUTHS else bare
     if kind == "int" and (whole := _WHOLE.fullmatch(bare)) is not None:
         yield whole[1]
     same = [choice for choice in choices if choice.casefold() == bare.casefold()]
@@ -54,15 +57,17 @@ def readings(kind: str, text: str, choices: Sequence[str] = ()) -> Iterator[str]
         yield same[0]
 
 
-def _bare(text: str) -> str:
-    """The text without a full stop behind it, emphasis or quotes around it."""
-    for _ in range(4):
-        before = text
-        text = text.strip().removesuffix(".").removesuffix("。")
+def stripped(text: str) -> Iterator[str]:
+    """The text, and it without a full stop behind it, emphasis or quotes around it, one by one."""
+    for _ in range(9):
+        yield text
+        before, text = text, text.strip()
+        if text.endswith((".", "。")):
+            text = text[:-1]
+            continue
         for mark in _AROUND:
             if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
                 text = text[len(mark) : -len(mark)]
                 break
         if text == before:
-            break
-    return text
+            return

@@ -6,14 +6,14 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 
-def bare(annotation: Any) -> Any:
+def unannotated(annotation: Any) -> Any:
     """Give the type without what ``Annotated`` adds to it."""
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def called(annotation: Any) -> str:
     """Name a type so that the name is the same in every process: no modules, no addresses."""
-    kind = bare(annotation)
+    kind = unannotated(annotation)
     if kind in (None, NoneType):
         return "null"
     if kind is ...:

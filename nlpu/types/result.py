@@ -39,11 +39,13 @@ from pydantic.fields import FieldInfo
 
 from nlpu.errors import BadOp, BadOperand, Malformed
 from nlpu.judgement import Judgement, read
+from nlpu.types.bare import NUMERAL, value_of
 from nlpu.types.descriptions import described, meaning_of
 from nlpu.types.forms import form, is_decimal, notes, parts_of, schema_for
+from nlpu.types.holding import from_json, held, plain
 from nlpu.types.json_text import normal, written
 from nlpu.types.lenient import readings
-from nlpu.types.names import bare, called
+from nlpu.types.names import called, unannotated
 from nlpu.wire import Constraint
 
 _INT = r"-?(0|[1-9][0-9]*)"
@@ -112,23 +114,37 @@ class ResultType:
         """Whether the engine is asked for the probability of each choice."""
         return self.kind == "judgement"
 
-    def read(self, text: str) -> tuple[Any, str]:
-        """Read a generated text: its content, and what is kept of it (rule 3). Raises Malformed."""
+    @property
+    def one(self) -> str:
+        """Its name with its article."""
+        if self.kind != "json" or not self.name[0].isalpha():
+            return self.name
+        return f"{'an' if self.name[0] in 'aeioAEIO' else 'a'} {self.name}"  # a UUID, a User
+
+    def read(self, text: str, cut: bool = False) -> tuple[Any, str]:
+        """Read a generated text: its content, and what is kept of it (rule 3). Raises Malformed.
+
+        cut: it ended at its limit, where bare words may be the beginning of others.
+        """
         stripped = text.strip()
         choices = [*choices_of(self.annotation)] if self.kind == "choice" else ()
         try:
             return self._read(stripped)
         except Exception as error:  # a model's own validators may raise anything (rule 4)
-            nearest: Exception = error
-            for reading in readings(self.kind, stripped, choices):
+            nearest = first = error
+        bare = [None] * (self.kind == "json" and not cut)
+        for reading in (*readings(self.kind, stripped, choices), *bare):
+            with suppress(Exception):
                 try:
-                    return self._read(reading)
-                except Exception as other:
-                    if isinstance(other, ValidationError) and nearest is error:
-                        nearest = other  # it says what is wrong and where
-            shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
-            article = "" if self.kind != "json" else "an " if self.name[0] in "aeiouAEIOU" else "a "
-            raise Malformed(f"the reply {shown!r} is not {article}{self.name}") from nearest
+                    return self._read(self._bare_value(stripped) if reading is None else reading)
+                except ValidationError as other:  # it says what is wrong and where
+                    nearest = other if nearest is first else nearest
+        shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
+        raise Malformed(f"the reply {shown!r} is not {self.one}") from nearest
+
+    def _bare_value(self, text: str) -> str:
+        schema = json.loads(self.constraint.spec if self.constraint else "{}")
+        return value_of(text, schema, adapter(self.annotation), self.exact)
 
     def _read(self, text: str) -> tuple[Any, str]:
         if self.kind == "json":
@@ -177,41 +193,18 @@ class ResultType:
         return made
 
 
-def plain(text: str) -> str:
-    """Give the characters of a text whose class may write it otherwise: an Enum that is a str."""
-    return text if type(text) is str else str.__str__(text)
-
-
-def from_json(reader: TypeAdapter[Any], text: str) -> Any:
-    """Read JSON as its type does, or else by its fields' names, as we write some of them."""
-    try:
-        return reader.validate_json(text)
-    except ValidationError as error:
-        with suppress(ValidationError):
-            return reader.validate_json(text, by_alias=True, by_name=True)
-        raise error
-
-
-def held(where: str, made: Any, write: Callable[[], str], parse: Callable[[str], Any]) -> str:
-    """The text of what Python made, if it reads back as it was. Raises BadOperand."""
-    try:
-        text = write()
-        back = parse(text)
-        if back == made and type(back) is type(made):
-            return text
-        why = f"{text:.60} reads back as another value; it has fields, aliases, validators or "
-        why += "serialisers that lose or change something"
-    except Exception as error:  # the model's own code may raise anything (rule 4)
-        why = f"it cannot be written and read again: {error.__cause__ or error}"
-    raise BadOperand(f"{where} cannot be kept in the journal: {why}"[:400])
-
-
 def _parse_choice(kind: ResultType, text: str) -> Any:
     return choices_of(kind.annotation)[text]
 
 
+def _digits(text: str) -> str:
+    if NUMERAL.fullmatch(text) is None:  # Python reads more: 1_000, digits of all scripts
+        raise ValueError(f"{text} is no numeral")
+    return text
+
+
 def _parse_float(kind: ResultType, text: str) -> float:
-    number = float(text)
+    number = float(_digits(text))
     if not isfinite(number):
         raise ValueError(f"{text} is not a number one can count with")
     return number
@@ -228,7 +221,7 @@ _PARSERS: dict[str, Callable[[ResultType, str], Any]] = {
     "text": _parse_text,
     "bool": lambda kind, text: {"yes": True, "no": False}[text.lower()],
     "judgement": lambda kind, text: read(text),
-    "int": lambda kind, text: int(text),
+    "int": lambda kind, text: int(_digits(text)),
     "float": _parse_float,
     "choice": _parse_choice,
 }
@@ -277,7 +270,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 def result_type(annotation: Any) -> ResultType:
     """Make the ResultType of an annotation. Raises BadOp where there is none."""
     if get_origin(annotation) is Annotated:
-        inner = bare(annotation)
+        inner = unannotated(annotation)
         if not _binds(annotation):
             return saying(result_type(inner), described(annotation))
         if inner is str and _schema(annotation).get("format") not in ("base64", "base64url"):
@@ -343,7 +336,9 @@ def _schema(annotation: Any) -> Any:
     try:
         schema = schema_for(adapter(annotation))
     except Exception as error:  # pydantic raises several kinds for types it has no schema for
-        told = str(error).partition("\n")[0].partition(" Set `arbitrary")[0]  # what pydantic wants
+        # Of several lines a colon ends all but one.
+        line = str(error).replace(":\n", ":").partition("\n")[0]
+        told = " ".join(line.partition(" Set `arbitrary")[0].split())  # what pydantic wants
         raise BadOp(f"{called(annotation)} has no JSON schema: {told}") from error
     if any(part.get("writeOnly") and part.get("format") == "password" for part in parts_of(schema)):
         raise BadOp(f"{called(annotation)} holds a secret, which has no text: use str")

@@ -43,8 +43,9 @@ from nlpu.label import UNTRUSTED, USER, Label
 from nlpu.lifting import contains_value, gather
 from nlpu.ops.checks import hints_of
 from nlpu.printing import one_line
+from nlpu.types.holding import from_json, held
 from nlpu.types.json_text import written
-from nlpu.types.result import ResultType, adapter, from_json, held, result_type
+from nlpu.types.result import ResultType, adapter, result_type
 from nlpu.value import Value, current
 
 Effect = Literal["pure", "read", "write", "external"]

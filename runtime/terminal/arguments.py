@@ -34,8 +34,9 @@ from nlpu.lifting import check_text
 from nlpu.printing import one_line
 from nlpu.runtime.loader import Program
 from nlpu.types.forms import form
+from nlpu.types.holding import from_json
 from nlpu.types.json_text import Twice, check_once, normal
-from nlpu.types.result import adapter, choices_of, from_json, result_type
+from nlpu.types.result import adapter, choices_of, result_type
 
 _BOOLS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

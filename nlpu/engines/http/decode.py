@@ -32,8 +32,10 @@ from nlpu.engines.http.finish import declined, finish_of
 from nlpu.engines.http.thinking import Thinking, unopened
 from nlpu.engines.http.usage import counts, parted
 from nlpu.errors import NlpuError, ServerFault
+from nlpu.types.bare import options, takes_text
+from nlpu.types.json_text import once
 from nlpu.types.lenient import fenced
-from nlpu.wire import Reply, Request
+from nlpu.wire import Constraint, Reply, Request
 
 _NO_ANSWER = (LookupError, TypeError, AttributeError)  # from reading JSON of another shape
 _KINDS = ("text", "thinking", "refusal")  # of parts of a message
@@ -45,7 +47,7 @@ class _Said:
 
     def __init__(self, dialect: Dialect, request: Request) -> None:
         self._thinking = None if dialect.tokens else Thinking()
-        self._free = request.constraint is None
+        self._constraint = request.constraint
         self._text: list[str] = []
         self._thought: list[str] = []
         self._refusal: list[str] = []
@@ -88,9 +90,16 @@ class _Said:
             return text, "".join(thoughts), "", False
         thoughts += self._thinking.thought
         if not any(thoughts):
-            thought, text = unopened(text, self._free)
+            thought, text = unopened(text, lambda: _is_free(self._constraint))
             thoughts.append(thought)
         return text, "".join(thoughts).strip(), "".join(self._refusal), self._thinking.unended
+
+
+def _is_free(constraint: Constraint | None) -> bool:
+    """Whether an answer may be any text, which JSON can be, too: str or null."""
+    if constraint is None or constraint.kind != "json":
+        return constraint is None
+    return takes_text(options(json.loads(constraint.spec)))
 
 
 def _is(part: Any, kind: str) -> bool:
@@ -192,7 +201,8 @@ def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any, metrics:
         return Reply("", "stop", took, thinking, declined=no)
     at_limit = took.completion_tokens >= request.sampling.max_tokens
     # Where it thought without saying why it ended, its tokens ran out.
-    finish = finish_of(dialect.where, said.finish, text or thinking, at_limit)
+    closed = request.constraint is not None and _is_closed(text)
+    finish = finish_of(dialect.where, said.finish, text or thinking, at_limit, closed)
     if wraps_answer(dialect, request):
         text = _unwrapped(text)
     reply = Reply(text, "length" if unended else finish, took, thinking)
@@ -223,10 +233,22 @@ def wraps_answer(dialect: Dialect, request: Request) -> bool:
     return not dialect.vllm and constraint is not None and constraint.kind != "json"
 
 
-def _unwrapped(text: str) -> str:
-    """What is inside ``{"answer": ...}``; as it came, if the server ignored the format."""
+def _is_closed(text: str) -> bool:
+    """Whether a text is a JSON value that says its own end."""
     try:
-        answer = parsed(fenced(text) or text, parse_int=str, parse_float=str)["answer"]
+        return isinstance(parsed(fenced(text) or text), dict | list | str)
+    except ValueError:
+        return False
+
+
+def _unwrapped(text: str) -> str:
+    """What is inside ``{"answer": ...}``; as it came, if the server ignored the format.
+
+    Two answers are none: the last would be taken in silence.
+    """
+    how: dict[str, Any] = {"parse_int": str, "parse_float": str, "object_pairs_hook": once}
+    try:
+        answer = parsed(fenced(text) or text, **how)["answer"]
     except (ValueError, KeyError, TypeError):
         return text
     if isinstance(answer, bool):

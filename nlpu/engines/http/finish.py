@@ -1,7 +1,8 @@
 """Why an answer ended, in the words of all servers.
 
 Rules
-1. A word that is not known is a fault of the server, and a final one: it would say it again.
+1. A word that is not known, or a number, is a fault of the server, and a final one: it would say it
+   again. Only an answer that nothing can follow, JSON that was asked for and is closed, is whole.
 2. An answer without a word is whole if it came as one, or with the end of its stream.
 3. An answer that its server ended because it repeats itself is not whole.
 4. What the model or a policy of its server declines is declined, whatever text came before it.
@@ -21,7 +22,7 @@ _STOP = re.compile(
 )
 _LENGTH = re.compile(
     "length|max_(?:output_|new_)?tokens|max_length|model_length|token_limit"
-    "|model_context_window_exceeded|context_length(?:_exceeded)?"
+    "|(?:model_)?context_window_exceeded|context_length(?:_exceeded)?|incomplete"
 )
 _REPETITION = "repetition"  # vLLM's word, where it was asked to look
 _POLICY = re.compile(
@@ -31,7 +32,7 @@ _POLICY = re.compile(
 _TOOL = re.compile("tool_calls?|tool_use|function_call")
 _BROKEN = re.compile(
     "error|abort|aborted|cancell?ed|network_error|insufficient_system_resource|timeout|other"
-    "|load|unload|unknown|unspecified"
+    "|load|unload|unknown|unspecified|pause_turn"
 )
 _BORDER = re.compile(r"[- ]|(?<=[a-z])(?=[A-Z])")
 
@@ -56,8 +57,8 @@ def declined(finish: Any, refusal: Any, text: str) -> str:
     return ""
 
 
-def finish_of(where: str, finish: Any, text: str, at_limit: bool) -> Finish:
-    """The finish of an answer. Raises ServerFault where it is none."""
+def finish_of(where: str, finish: Any, text: str, at_limit: bool, closed: bool) -> Finish:
+    """The finish of an answer; ``closed``: nothing can follow it. Raises ServerFault for none."""
     if finish in (None, "") and text.strip():
         return "length" if at_limit else "stop"
     word = _word(finish)
@@ -69,6 +70,8 @@ def finish_of(where: str, finish: Any, text: str, at_limit: bool) -> Finish:
         return "repetition"
     if finish in (None, "") or _BROKEN.fullmatch(word):
         raise ServerFault(f"{where} broke the generation off (finish: {finish}). Try again.")
+    if closed:
+        return "stop"
     fault = ServerFault(
         f"{where} ended its answer for a reason that is not known (finish: {str(finish)[:80]})."
         " Look at the server's documentation."

@@ -1,0 +1,40 @@
+"""Whether what Python made is kept as it was, and what is kept read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from nlpu.errors import BadOperand
+
+
+def plain(text: str) -> str:
+    """Give the characters of a text whose class may write it otherwise: an Enum that is a str."""
+    return text if type(text) is str else str.__str__(text)
+
+
+def from_json(reader: TypeAdapter[Any], text: str) -> Any:
+    """Read JSON as its type does, or else by its fields' names, as we write some of them."""
+    try:
+        return reader.validate_json(text)
+    except ValidationError as error:
+        with suppress(ValidationError):
+            return reader.validate_json(text, by_alias=True, by_name=True)
+        raise error
+
+
+def held(where: str, made: Any, write: Callable[[], str], parse: Callable[[str], Any]) -> str:
+    """Give the text of what Python made, if it reads back as it was. Raises BadOperand."""
+    try:
+        text = write()
+        back = parse(text)
+        if back == made and type(back) is type(made):
+            return text
+        why = f"{text:.60} reads back as another value; it has fields, aliases, validators or "
+        why += "serialisers that lose or change something"
+    except Exception as error:  # the model's own code may raise anything (rule 4)
+        why = f"it cannot be written and read again: {error.__cause__ or error}"
+    raise BadOperand(f"{where} cannot be kept in the journal: {why}"[:400])
