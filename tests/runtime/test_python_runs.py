@@ -187,7 +187,7 @@ def test_a_moved_file_can_be_named(nlpu: Terminal) -> None:
         said = nlpu("replay", name, "--file", wrong)
         assert said.code == 2 and "there is no such file" in said.err
     said = nlpu("replay", name, "--file", f"{moved}:maim")
-    assert said.code == 2 and "there is no function 'maim'" in said.err
+    assert said.code == 2 and "there is no function or op 'maim'" in said.err
     moved.write_text(moved.read_text() + "# another\n")
     said = nlpu("replay", name, "--file", str(moved))
     assert said.code == 4 and "which is not what it ran before" in said.err

@@ -49,6 +49,50 @@ def test_what_came_before_its_end_is_told(
     assert (process.returncode, said) == (0, told)
 
 
+STEPS = """
+import ctypes, signal, sys
+from nlpu.runtime.terminal.run.interrupt import Told
+
+class Action(ctypes.Structure):
+    _fields_ = [
+        ("handler", ctypes.c_void_p), ("mask", ctypes.c_ulong * 16), ("flags", ctypes.c_uint)
+    ]
+
+RESETS = 0x80000000
+libc, found = ctypes.CDLL(None), set()
+
+def stands():
+    now = Action()
+    assert libc.sigaction(signal.SIGINT, None, ctypes.byref(now)) == 0
+    if not now.handler:
+        return "default"
+    return "once" if now.flags & RESETS else "for good"
+
+def step(frame, event, arg):
+    frame.f_trace_opcodes = True
+    found.add(stands())
+    return step
+
+def look(frame, event, arg):
+    ours = frame.f_code.co_filename.endswith(("interrupt.py", "watchdog.py"))
+    return step(frame, event, arg) if ours else None
+
+with Told(lambda: found.add(stands())):
+    print(stands())
+    sys.settrace(look)
+    signal.raise_signal(signal.SIGINT)
+    sys.settrace(None)
+    print(*sorted(found), stands())
+"""
+
+
+def test_while_one_is_heard_no_handler_stands_that_the_kernel_does_not_take_away() -> None:
+    """At each step: C code may keep Python from the next one, and the second ends the process."""
+    command = [sys.executable, "-c", STEPS]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["once", "default", "once", "once"]
+
+
 def test_no_ctrl_c_is_lost_while_one_is_listened_for() -> None:
     heard, was_heard, over = list[int](), threading.Event(), threading.Event()
     main = threading.main_thread().ident or 0

@@ -40,7 +40,7 @@ class Interrupts:
     def __enter__(self) -> Self:
         if self._main:
             self._before = signal.signal(signal.SIGINT, _first)
-            once(signal.SIGINT)  # C code may keep Python from carrying out ``_first``
+            once(signal.SIGINT)()  # C code may keep Python from carrying out ``_first``
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,19 +58,17 @@ class Told(Interrupts):
     def __init__(self, tell: Callable[[], None]) -> None:
         super().__init__()
         self._tell = tell
+        self._again: Callable[[], object] = lambda: None  # until the handler is a passing one
 
     def __enter__(self) -> Self:
         if self._main:
-            self._before = signal.getsignal(signal.SIGINT)
-            self._listen()
+            self._before = signal.signal(signal.SIGINT, self._hear)
+            self._again = once(signal.SIGINT)
+            self._again()
         return self
 
-    def _listen(self) -> None:
-        signal.signal(signal.SIGINT, self._hear)
-        once(signal.SIGINT)
-
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._listen()
+        self._again()
         self._tell()
 
 

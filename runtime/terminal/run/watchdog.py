@@ -30,8 +30,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any, Self
 
@@ -96,18 +97,21 @@ class Watchdog:
         signal.signal(signal.SIGQUIT, self._quit or signal.SIG_DFL)
 
 
-def once(number: int) -> None:
-    """Let the kernel set a signal's default again when its handler is called.
+def once(number: int) -> Callable[[], object]:
+    """Give the step by which the kernel sets a signal's default when its handler is called next.
 
-    In one step: a signal that came while another handler stood there, if only for a moment, would
-    be lost.
+    It is one call of the C library: a signal that came while another handler stood there, if only
+    for a moment, would be lost. And it can be done again when the handler has been called, whom
+    Python still knows: ``signal.signal`` would let it stand for good if C code kept Python from
+    going on just then.
     """
     with suppress(ImportError, OSError, AttributeError):  # rule 3
         import ctypes
 
         handler = ctypes.pythonapi.PyOS_getsig
         handler.argtypes, handler.restype = (ctypes.c_int,), ctypes.c_void_p
-        _libc().sysv_signal(number, handler(number))
+        return partial(_libc().sysv_signal, number, handler(number))
+    return lambda: None
 
 
 def _exit_on(number: int) -> None:
