@@ -13,7 +13,7 @@ from nlpu.errors import BadOperand
 
 def plain(text: str) -> str:
     """Give the characters of a text whose class may write it otherwise: an Enum that is a str."""
-    return text if type(text) is str else str.__str__(text)
+    return text if type(text).__str__ is str.__str__ else str.__str__(text)
 
 
 def from_json(reader: TypeAdapter[Any], text: str) -> Any:
