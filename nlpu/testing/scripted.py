@@ -27,7 +27,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -60,9 +59,9 @@ from nlpu.printing import counted, shown
 from nlpu.processor import SYSTEM_MARK
 from nlpu.prompt.ids import Edge, outline_in, pieces_of
 from nlpu.sampling import DEFAULTS
-from nlpu.testing.answers import answer, pieces
+from nlpu.testing.answers import pieces
 from nlpu.testing.faults import Plan
-from nlpu.testing.values import value_of
+from nlpu.testing.values import made_up
 from nlpu.wire import Capabilities, Reply, Request, Usage
 
 
@@ -347,13 +346,7 @@ def default_answer(seen: Seen) -> str:
     """
     texts = (*seen.operands.values(), *(turn.text for turn in seen.chat))
     prompt = seen.instruction + seen.examples + "".join(f"\0{text}" for text in texts)
-    constraint = seen.request.constraint
-    form = None
-    if constraint is not None:
-        kind, spec = constraint.kind, constraint.spec
-        form = kind, spec if kind == "regex" else json.loads(spec)
-    result, most = seen.request.result, seen.request.sampling.max_tokens
-    return answer(prompt, form) if result is None else value_of(result, prompt, form, most)
+    return made_up(seen.request, prompt)
 
 
 def _reply(request: Request, say: Say) -> Reply:

@@ -31,20 +31,35 @@ from nlpu.testing.fuller import fuller
 from nlpu.testing.patterns import Dice
 from nlpu.testing.texts import SORTS
 from nlpu.types.result import ResultType
+from nlpu.wire import Request
 
 TRIES, _SHORT = 200, 20
 
 
-def value_of(
-    kind: ResultType, prompt: Any, constraint: tuple[str, Any] | None, max_tokens: int
-) -> str:
-    """Say something that the type reads, under its constraint. Raises ConstraintRejected."""
-    if kind.kind not in ("json", "text") or kind.annotation is str:
+def made_up(request: Request, prompt: Any) -> str:
+    """Say something under the request's constraint that its type reads.
+
+    prompt: what the answer is made from. Raises ConstraintRejected.
+    """
+    constraint, kind = None, request.result
+    if request.constraint is not None:
+        form, spec = request.constraint.kind, request.constraint.spec
+        constraint = form, spec if form == "regex" else json.loads(spec)
+    if kind is None or kind.kind not in ("json", "text") or kind.annotation is str:
         return answer(prompt, constraint)  # the type reads whatever is made for these
-    said = why = ""
-    for n, said in enumerate(_candidates(kind, prompt, constraint)):
-        if not (why := _objection(kind, said)) and (n >= _SHORT or len(pieces(said)) <= max_tokens):
-            return said
+    said = why = long = ""
+    try:
+        for n, said in enumerate(_candidates(kind, prompt, constraint)):
+            if why := _objection(kind, said):
+                continue
+            if n >= _SHORT or len(pieces(said)) <= request.sampling.max_tokens:
+                return said
+            long = long or said
+    except ConstraintRejected:
+        if not long:
+            raise
+    if long:
+        return long
     raise ConstraintRejected(
         f"none of {TRIES} made-up answers is a value of the type ({kind.name}): of {shown(said)} "
         f"it said: {one_line(why, 100)}; script the answer"
