@@ -66,6 +66,8 @@ class Request(NamedTuple):
     priority:    smaller is sooner; engines without priorities ignore it.
     probabilities: the reply also says how likely each choice of the constraint was; no two of
                  them begin with the same letter.
+    result:      the ``ResultType`` that the answer is read as, for engines that make one up: what a
+                 model is sent follows from the rest. It is in no key.
     origin:      gives where in which run it comes from (``nlpu.engines.origin``); a server may be
                  told, and an answer does not follow from it.
     """
@@ -76,6 +78,7 @@ class Request(NamedTuple):
     constraint: Constraint | None = None
     priority: int = 0
     probabilities: bool = False
+    result: Any = None
     origin: Callable[[], Any] | None = None
 
     def using(self, **changes: Any) -> Request:

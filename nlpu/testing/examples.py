@@ -35,9 +35,9 @@ from typing import Any
 from nlpu.engines.grammar.keywords import NOTES, pointed, read, types_of
 from nlpu.errors import ConstraintRejected
 from nlpu.testing.narrowing import costs, narrowed, without_texts
-from nlpu.testing.numbers import number
+from nlpu.testing.numbers import bounds_of, number
 from nlpu.testing.patterns import MANY, Dice
-from nlpu.testing.texts import text
+from nlpu.testing.texts import MORE, Sorts, text
 
 _UNREAD = {
     *("not", "if", "contains", "dependentRequired", "dependentSchemas", "dependencies"),
@@ -52,10 +52,13 @@ _MANY_REFERENCES = 40
 Path = tuple[str, ...]  # the references that a value stands in
 
 
-def example(schema: Any, dice: Dice) -> Any:
-    """Make a value that the schema allows. Raises ConstraintRejected."""
+def example(schema: Any, dice: Dice, sorts: Sorts = ()) -> Any:
+    """Make a value that the schema allows. Raises ConstraintRejected.
+
+    sorts: of what sort a text is of which nothing is said; words without them.
+    """
     try:
-        return _Maker(schema, dice).value(schema, ())
+        return _Maker(schema, dice, sorts).value(schema, ())
     except RecursionError as error:
         raise ConstraintRejected("this schema is nested too deeply; make it flatter") from error
 
@@ -63,8 +66,8 @@ def example(schema: Any, dice: Dice) -> Any:
 class _Maker:
     """Makes the values of one schema."""
 
-    def __init__(self, root: Any, dice: Dice) -> None:
-        self._root, self._dice, self._cost = root, dice, costs(root)
+    def __init__(self, root: Any, dice: Dice, sorts: Sorts) -> None:
+        self._root, self._dice, self._cost, self._sorts = root, dice, costs(root), sorts
         self._followed = 0  # references so far
 
     def _level(self, path: Path) -> int:
@@ -120,8 +123,8 @@ class _Maker:
         if kind == "string":
             return self._string(schema, path)
         if kind in ("integer", "number"):
-            decimal = schema.get("format") == "decimal"
-            return number(schema, self._dice, whole=kind == "integer", decimal=decimal)
+            schema = narrowed(schema, bounds_of(schema))
+            return number(schema, self._dice, whole=kind == "integer")
         return bool(self._dice.below(2)) if kind == "boolean" else None
 
     def _string(self, schema: dict[str, Any], path: Path) -> str:
@@ -130,7 +133,8 @@ class _Maker:
         low, high = _counts(schema, "minLength", "maxLength")
         patterns = schema.get("pattern", [])
         patterns = patterns if isinstance(patterns, list) else [patterns]
-        return text(self._dice, str(schema.get("format", "")), patterns, low, high)
+        form, more = str(schema.get("format", "")), read(schema, MORE, dict)
+        return text(self._dice, form, patterns, low, high, more=more, sorts=self._sorts)
 
     # -- unions -----------------------------------------------------------------------------
 
@@ -230,7 +234,7 @@ class _Maker:
     def _key(self, schema: dict[str, Any], pattern: str, n: int, path: Path) -> str:
         if pattern:
             return text(self._dice, "", [pattern], 0, None)
-        names = schema.get("propertyNames")
+        names = schema.get("propertyNames", read(schema, MORE, dict).get("keys"))
         return str(n) if names is None else str(self.value(names, path))
 
 

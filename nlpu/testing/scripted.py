@@ -15,7 +15,8 @@ fake one: a day of work takes milliseconds.
 Rules
 1. The answer depends on the request, or on the order of arrival where a list was given; on nothing
    else. A plan of ``faults`` comes before the script, and may know a prompt that comes again.
-2. Without a script the answer is a text made from the prompt's hash that satisfies the constraint.
+2. Without a script the answer is a text made from the prompt's hash that satisfies the constraint
+   and that the request's type reads.
 3. It breaks its constraint only when its script says so: that is how invalid replies are tested.
 4. Tokens of a reply, its limit and its speed are counted in pieces: up to eight ASCII letters or
    three signs in a row, with the blank before them; each digit; each other letter, and each of
@@ -26,7 +27,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -59,8 +59,9 @@ from nlpu.printing import counted, shown
 from nlpu.processor import SYSTEM_MARK
 from nlpu.prompt.ids import Edge, outline_in, pieces_of
 from nlpu.sampling import DEFAULTS
-from nlpu.testing.answers import answer, pieces
+from nlpu.testing.answers import pieces
 from nlpu.testing.faults import Plan
+from nlpu.testing.values import made_up
 from nlpu.wire import Capabilities, Reply, Request, Usage
 
 
@@ -339,14 +340,13 @@ def _text(ids: Sequence[int]) -> str:
 
 
 def default_answer(seen: Seen) -> str:
-    """Make a text from the prompt that satisfies the request's constraint."""
+    """Make a text from the prompt that satisfies the request's constraint, and that its type reads.
+
+    Raises ConstraintRejected where there is none, or none was found.
+    """
     texts = (*seen.operands.values(), *(turn.text for turn in seen.chat))
     prompt = seen.instruction + seen.examples + "".join(f"\0{text}" for text in texts)
-    constraint = seen.request.constraint
-    if constraint is None:
-        return answer(prompt)
-    kind, spec = constraint.kind, constraint.spec
-    return answer(prompt, (kind, spec if kind == "regex" else json.loads(spec)))
+    return made_up(seen.request, prompt)
 
 
 def _reply(request: Request, say: Say) -> Reply:

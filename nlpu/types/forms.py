@@ -29,9 +29,9 @@ _MAPS = ("properties", "$defs", "patternProperties")  # names here are the progr
 _CONTENTS = ("enum", "const", "default", "required", "examples", "discriminator")
 
 
-def schema_for(adapter: TypeAdapter[Any]) -> Any:
+def schema_for(adapter: TypeAdapter[Any], generator: type[Schemas] = Schemas) -> Any:
     """Make the schema of what a type reads. Raises what pydantic does where there is none."""
-    schema = adapter.json_schema(schema_generator=Schemas)
+    schema = adapter.json_schema(schema_generator=generator)
     for part in parts_of(schema):
         if said := part.pop(NAMED, ""):
             part["description"] = _with(str(part.get("description", "")), said)

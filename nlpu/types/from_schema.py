@@ -36,7 +36,7 @@ def schema_type(name: str, schema: Any) -> ResultType:
         if json.dumps(schema).count('"$ref"') > _MOST_REFS:
             raise BadOp(f"it has more than {_MOST_REFS} references")
         schema = tidy(schema)
-        made = json_type(name, schema, _Plain(json.dumps(schema)))
+        made = json_type(name, schema, PlainJson(json.dumps(schema)))
         adapter(made.annotation)
     except Exception as error:  # pydantic has many ways to refuse a pattern or a bound (rule 1)
         raise BadOp(f"the schema of {name!r} cannot be used: {str(error)[:200]}") from error
@@ -59,7 +59,7 @@ def schema_of(kind: ResultType) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plain:
+class PlainJson:
     """What pydantic asks for a validator of plain JSON."""
 
     spec: str

@@ -23,6 +23,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
@@ -30,7 +31,15 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from nlpu.errors import BadOp, BudgetExceeded, Malformed, ModelError, Stopped, failure_of
+from nlpu.errors import (
+    BadOp,
+    BudgetExceeded,
+    ConstraintRejected,
+    Malformed,
+    ModelError,
+    Stopped,
+    failure_of,
+)
 from nlpu.frozen import Frozen, Printed
 from nlpu.judgement import read
 from nlpu.printing import counted, figure
@@ -43,7 +52,7 @@ from nlpu.runtime.handle import state_of
 from nlpu.runtime.observe.receipt import Receipt
 from nlpu.runtime.observe.samples import Draw, Experience, Sample
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
-from nlpu.testing.answers import answer
+from nlpu.testing.values import made_up
 from nlpu.types.from_schema import schema_type
 from nlpu.types.result import ResultType
 from nlpu.wire import Capabilities, Message, Reply, Request, Usage
@@ -169,9 +178,8 @@ class DryEngine:
         tokens = max(1, int(request.sampling.max_tokens * self._chance.uniform(*_UNKNOWN_SHARE)))
         said = "word " * tokens
         if request.constraint is not None:
-            kind, spec = request.constraint.kind, request.constraint.spec
-            form = (kind, spec if kind == "regex" else json.loads(spec))
-            said = answer(f"{text}{self._chance.random()}", form)
+            with suppress(ConstraintRejected):  # it is no result, as a model's might be
+                said = made_up(request, f"{text}{self._chance.random()}")
             tokens = min(tokens, len(said))
         return Sample(said, tokens, 0, 0.0, tokens * self._pace_s)
 

@@ -246,6 +246,7 @@ class Scheduler(Board):
             constraint=op.result.constraint,
             priority=-node.call_rank,
             probabilities=op.result.probabilities,
+            result=op.result,
             origin=OriginOf(origin_of, node),
         )
         attempt = queue.attempts[seq] = Attempt(node, request, queue, run, most)

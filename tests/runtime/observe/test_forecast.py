@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import computer, count, echo, execute, finish, shorten, yes
-from pydantic import BaseModel
+from pydantic import BaseModel, FutureDate
 from terminal_fixture import Terminal, nlpu
 
 from nlpu import Price, nlop
@@ -102,6 +102,11 @@ def test_ops_that_were_never_called_are_guessed_and_named() -> None:
         "Whom does the text describe?",
     )
     assert made.completion_tokens.least < made.completion_tokens.most
+
+
+def test_a_guess_is_a_value_of_its_type() -> None:
+    when = Op("when", "When?", (Operand("text", result_type(str)),), result_type(FutureDate))
+    assert foretold(lambda: echo(str(when("x"))), dry_runs=2).calls.expected == 2
 
 
 class Town(BaseModel):
