@@ -35,6 +35,7 @@ from nlpu.types.result import ResultType, adapter
 from nlpu.wire import Request
 
 TRIES, _SHORT = 200, 20
+_FAR = 40  # characters a token of the limit, beyond which shorter ones are not looked for
 _WHOLE = ((),)  # the place of what is wrong as a whole
 Places = Sequence[tuple[int | str, ...]]
 
@@ -60,6 +61,8 @@ def made_up(request: Request, prompt: Any) -> str:
             if not why and (n >= _SHORT or len(pieces(said)) <= most):
                 return said
             long = long or ("" if why else said)
+            if long and len(said) > _FAR * most:  # no shorter one is to be had, and each takes time
+                break
     except ConstraintRejected:
         if not long:
             raise

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic_core import CoreSchema
 from pydantic_core import core_schema as core
@@ -36,11 +36,30 @@ def schema_type(name: str, schema: Any) -> ResultType:
         if json.dumps(schema).count('"$ref"') > _MOST_REFS:
             raise BadOp(f"it has more than {_MOST_REFS} references")
         schema = tidy(schema)
+        _check_cycles(schema.get("$defs", {}))
         made = json_type(name, schema, PlainJson(json.dumps(schema)))
         adapter(made.annotation)
     except Exception as error:  # pydantic has many ways to refuse a pattern or a bound (rule 1)
         raise BadOp(f"the schema of {name!r} cannot be used: {str(error)[:200]}") from error
     return made
+
+
+def _check_cycles(named: Any) -> None:
+    """Raise BadOp for a type that is itself and nothing else, for which pydantic recurses."""
+
+    def same(part: Any) -> list[str]:
+        inner = [one for word in ("anyOf", "oneOf") for one in part.get(word, ())]
+        own = [str(part["$ref"]).removeprefix(_REF)] if "$ref" in part else []
+        return own + [name for one in inner if isinstance(one, dict) for name in same(one)]
+
+    for start in named:
+        seen, new = set[str](), [start]
+        while new:
+            found = same(part) if isinstance(part := named.get(new.pop()), dict) else []
+            if start in found:
+                raise BadOp(f"{start} refers to itself and to no value; give it one")
+            new += [name for name in found if name not in seen]
+            seen.update(found)
 
 
 def plain(kind: ResultType) -> ResultType:
@@ -63,6 +82,7 @@ class PlainJson:
     """What pydantic asks for a validator of plain JSON."""
 
     spec: str
+    is_data: ClassVar[bool] = True  # its texts are held to no format
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         whole = json.loads(self.spec)

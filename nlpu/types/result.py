@@ -46,6 +46,7 @@ from nlpu.types.holding import from_json, held, plain
 from nlpu.types.json_text import normal, written
 from nlpu.types.lenient import readings
 from nlpu.types.names import called, unannotated
+from nlpu.types.schemas import check_members
 from nlpu.wire import Constraint
 
 _INT = r"-?(0|[1-9][0-9]*)"
@@ -144,7 +145,8 @@ class ResultType:
 
     def _bare_value(self, text: str) -> str:
         schema = json.loads(self.constraint.spec if self.constraint else "{}")
-        return value_of(text, schema, adapter(self.annotation), self.exact)
+        formats = not getattr(self.annotation, "is_data", False)
+        return value_of(text, schema, adapter(self.annotation), self.exact, formats)
 
     def _read(self, text: str) -> tuple[Any, str]:
         if self.kind == "json":
@@ -335,6 +337,7 @@ def _choice(annotation: Any) -> ResultType:
 def _schema(annotation: Any) -> Any:
     try:
         schema = schema_for(adapter(annotation))
+        check_members(annotation)
     except Exception as error:  # pydantic raises several kinds for types it has no schema for
         # Of several lines a colon ends all but one.
         line = str(error).replace(":\n", ":").partition("\n")[0]

@@ -7,7 +7,8 @@ Rules
 
 from __future__ import annotations
 
-from typing import Any
+from enum import Enum
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -19,6 +20,24 @@ from nlpu.types.descriptions import names_of
 DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 NAMED = "nlpu-names"
 _COMPLEX = "^-?N([+-]Nj)?$|^-?Nj$".replace("N", r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+def check_members(annotation: Any) -> None:
+    """Raise ValueError for an Enum of which no member can be read from JSON.
+
+    What is asked for alone or in lists, unions and such is looked at: a record's own validators
+    may read what JSON does not have.
+    """
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        reader = TypeAdapter(annotation)
+        if not any(_reads_back(reader, member) for member in annotation):
+            raise ValueError(
+                f"no JSON can be read as a member of {annotation.__name__}, whose values are such "
+                f"as {next(iter(annotation)).value!r:.60}; use texts or numbers"
+            )
+    elif get_origin(annotation) not in (Annotated, Literal):
+        for part in get_args(annotation):
+            check_members(part)
 
 
 def _reads_back(reader: TypeAdapter[Any], member: Any) -> bool:
@@ -64,13 +83,7 @@ class Schemas(GenerateJsonSchema):
         return super().json_or_python_schema(schema)
 
     def enum_schema(self, schema: core_schema.EnumSchema) -> dict[str, Any]:
-        made, reader = super().enum_schema(schema), TypeAdapter(schema["cls"])
-        for member in schema["members"]:
-            if not _reads_back(reader, member):
-                raise PydanticInvalidForJsonSchema(
-                    f"no JSON can be read as its choice {member}, whose value is "
-                    f"{member.value!r:.60}; use a text or a number"
-                )
+        made = super().enum_schema(schema)
         if said := names_of(schema["members"]):
             made[NAMED] = said  # pydantic writes the docstring over a description from here
         return made

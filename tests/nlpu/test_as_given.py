@@ -10,13 +10,13 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic_core
 import pytest
 from grammar_kit import accepts
 from kit import computer, execute, finish
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, PlainSerializer
 
 from nlpu import Value, driver, nlop
 from nlpu.errors import BadOp
@@ -146,9 +146,20 @@ class Huge(IntEnum):
     MANY = 10**20
 
 
-@pytest.mark.parametrize("kind", [Tenth, Day, Moment, Span, Bytes, Huge])
+class Dated(BaseModel):
+    day: Annotated[Day, BeforeValidator(lambda name: Day[name]), PlainSerializer(lambda d: d.name)]
+    later: Day = Day.NEW_YEAR
+
+
+def test_members_that_a_type_reads_by_its_own_means_are_not_refused() -> None:
+    assert result_type(list[Huge]).parse("[1]") == [Huge.FEW]
+    dated = result_type(Dated)  # its own validator reads them, or its default does
+    assert dated.parse('{"day":"NEW_YEAR"}') == Dated.model_validate({"day": "NEW_YEAR"})
+
+
+@pytest.mark.parametrize("kind", [Tenth, Day, Moment, Span, Bytes])
 def test_members_that_no_json_can_be_read_as_are_refused_at_once(kind: Any) -> None:
-    with pytest.raises(BadOp, match=r"no JSON can be read as its choice .*; use a text or a num"):
+    with pytest.raises(BadOp, match=r"no JSON can be read as a member of .*; use texts or numbers"):
         result_type(list[kind])
     said = result_type(kind)  # alone its choices are texts of their own
     for member in kind:

@@ -89,7 +89,7 @@ class _Said:
         if self._thinking is None:
             return text, "".join(thoughts), "", False
         thoughts += self._thinking.thought
-        if not any(thoughts):
+        if not any(thoughts) and not self._thinking.met:
             thought, text = unopened(text, lambda: _is_free(self._constraint))
             thoughts.append(thought)
         return text, "".join(thoughts).strip(), "".join(self._refusal), self._thinking.unended

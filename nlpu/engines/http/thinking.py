@@ -125,7 +125,7 @@ class Thinking:
 
     def __init__(self) -> None:
         self.thought: list[str] = []
-        self.unended = False
+        self.unended = self.met = False  # met: one was opened in the text, if only an empty one
         self._held = ""
         self._at = 0  # what was held before it is known
         self._frame: _Frame | None = None  # of the thought that the text is in
@@ -187,6 +187,7 @@ class Thinking:
         for frame in _FRAMES:
             if found := frame.opening.match(held, start):
                 self._at, self._frame, self._open = found.end(), frame, 1
+                self.met = True
                 return True
         for head, tail in _HEADS.items():
             if held.startswith(head, start):

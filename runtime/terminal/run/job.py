@@ -62,7 +62,9 @@ class Job:
         words = ["nlpu", "resume", name, *self.again, *place_words(self.machine.run_dir)]
         if isinstance(error, Diverged):
             words.append("--changed")
-        return f"to resume it{larger(error)}: {shlex.join(words)}"
+        more = larger(error)
+        words += [more.split()[-1], "N"] if "--" in more else []
+        return f"to resume it{more}: {shlex.join(words)}"
 
 
 def larger(error: BaseException) -> str:

@@ -50,6 +50,7 @@ def streamed(text: str, cuts: list[int]) -> tuple[Reply, str]:
         ("<think>of `<think>`</think>It ends with </think>.", "of `<think>`", ".."),
         ("<unused94>thought\na<unused95>b", "a", "b"),
         ("<think>a</think>\n\n<|channel|>final<|message|>b<|return|>", "a", "b"),
+        ("<think></think>Close it with\n</think>\nDone.", "", "Close it with\n</think>\nDone."),
         # a user's words
         ("<reasoning>a</reasoning>b", "", None),
         ("<scratchpad>a</scratchpad>b", "", None),
