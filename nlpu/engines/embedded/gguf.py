@@ -77,8 +77,10 @@ class _Reader:
         self._check_tensors(tensors, found.get("general.alignment", 32))
         return found
 
-    def _check_tensors(self, count: int, alignment: int) -> None:
+    def _check_tensors(self, count: int, alignment: Any) -> None:
         """Raise ValueError if a tensor begins beyond the file's end: a download was cut."""
+        if type(alignment) is not int or alignment < 1:
+            raise ValueError(f"its alignment is {alignment!r:.20}")
         last = 0
         for _ in range(count):
             self._bytes()  # its name
