@@ -13,10 +13,11 @@ A small model is better at copying than at anything else, so the job is made one
                    quotation mark is other pieces, which it would have to spell.
     the patterns   An amount ends in its currency, a date is a day and a month: what is begun
                    wrongly cannot be ended just anyhow.
+    the example    One letter of another kind with its record: where the words come from is shown.
     the reward     A repetition penalty below 1 prefers words that stand in the prompt.
 
-These were chosen by forty other letters, of which SmolLM2 with 135M parameters read 4 into plain
-JSON without blanks and patterns, 37 without the reward, and all with the three.
+These were chosen by ninety-six other letters, of which SmolLM2 with 135M parameters read 82 without
+the example, 93 under a stronger reward, and all with the four.
 """
 
 from __future__ import annotations
@@ -97,9 +98,15 @@ class Letters(RootModel[list[Letter | None]]):
         return "\n".join(str(each or "(no valid reply)") for each in self.root)
 
 
-@nlop(max_tokens=128, repetition_penalty=0.9)
+SHOWN = (
+    "We ask for 640 crowns in Lund by 9 December. Yours, Emil Strand",
+    Words(amount=" 640 crowns", city=" Lund", date=" 9 December", sender=" Emil Strand"),
+)
+
+
+@nlop(max_tokens=128, repetition_penalty=0.95, examples=[SHOWN])
 def read_letter(letter: str) -> Words:
-    """Copy from the letter the amount of money, the city, the date and the sender."""
+    """Copy the amount of money, the city, the date and the sender from the letter."""
 
 
 @nested

@@ -156,10 +156,10 @@ def test_what_is_printed_of_another_model_is_of_that_model() -> None:
 
 def test_before_the_one_long_call_it_says_how_long_that_may_take() -> None:
     told = _one_call_told(scores(12).lives)
-    assert told.startswith("Now all forty in one prompt (about 1,010 tokens, some 37 s), and")
+    assert told.startswith("Now all forty in one prompt (about 1,320 tokens, some 34 s), and")
     assert len(told) <= 80
     other = _one_call_told(scores(12, model="another").lives)  # of whose speed nothing is known
-    assert "(about 1,010 tokens), and" in other
+    assert "(about 1,320 tokens), and" in other
 
 
 def test_a_model_too_fast_to_kill_is_told_as_that() -> None:

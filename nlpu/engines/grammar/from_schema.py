@@ -4,8 +4,9 @@ Theory of operation
 -------------------
 Each piece of a schema becomes the body of a rule; a definition is a rule of its own, made when it
 is first referred to, so a type may contain itself. The text is one JSON value with ``,`` and ``:``
-between tokens and no blank anywhere. Where a schema says more than a body holds cheaply, the body
-holds less than it says, and validation does the rest.
+between tokens, and behind ``:`` at most one space: models have read JSON with it, and a text's quote
+right behind the colon is another token, after which one of them began each text with a comma. Where
+a schema says more than a body holds cheaply, the body holds less, and validation does the rest.
 
 Rules
 1. Held exactly: const and enum, types, the bounds of integers (numerals.py), string lengths and
@@ -58,6 +59,7 @@ _FORMATS = {
     "date-time": f"^{_DATE}[T ]{_TIME}$",
     "uuid": f"^{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}}$",
 }
+_SPACE = '" "?'
 _OTHERS = {
     *("anyOf", "oneOf", "allOf", "if", "then", "else", "dependentSchemas", "patternProperties"),
 }
@@ -214,7 +216,7 @@ class _Schema:
 
     def _member(self, name: str, part: Any) -> str:
         key = self._rules.choice(f"{form}:" for form in json_forms(name))
-        return self._add("member", f"{key} {self._part(part)}")
+        return self._add("member", f"{key} {_SPACE} {self._part(part)}")
 
     def _others(self, schema: dict[str, Any]) -> str | None:
         """Name the rule of the members that are not listed, if there may be any (rule 4)."""
@@ -226,4 +228,4 @@ class _Schema:
         except _Nothing:
             return None
         key = self._string({})
-        return self._add("member", f'{key} ":" {value}')
+        return self._add("member", f'{key} ":" {_SPACE} {value}')

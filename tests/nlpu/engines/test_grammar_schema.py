@@ -26,7 +26,10 @@ def nulls(count: int) -> str:
 HELD: list[tuple[Any, list[str], list[str]]] = [
     (
         {},
-        ["null", "[]", "{}", '"\\ud83d\\ude00"', "-0.5e-07", '{"a":[1,{"":true}]}', "1" * 400],
+        [
+            *("null", "[]", "{}", '"\\ud83d\\ude00"', "-0.5e-07", "1" * 400),
+            *('{"a":[1,{"":true}]}', '{"a": [1,{"": true}],"b": []}'),
+        ],
         [
             "",
             "nul",
@@ -38,6 +41,7 @@ HELD: list[tuple[Any, list[str], list[str]]] = [
             "[1, 2]",
             "[1,]",
             '{"a" :1}',
+            '{"a":  1}',
             "{1:1}",
             " 1",
             "1 ",
