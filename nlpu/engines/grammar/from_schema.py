@@ -4,9 +4,9 @@ Theory of operation
 -------------------
 Each piece of a schema becomes the body of a rule; a definition is a rule of its own, made when it
 is first referred to, so a type may contain itself. The text is one JSON value with ``,`` and ``:``
-between tokens, and behind ``:`` at most one space: models have read JSON with it, and a text's quote
-right behind the colon is another token, after which one of them began each text with a comma. Where
-a schema says more than a body holds cheaply, the body holds less, and validation does the rest.
+between tokens, and behind ``:`` at most one space: models have read JSON with it, and a quote right
+behind the colon is another token, after which one of them began each text with a comma. Where a
+schema says more than a body holds cheaply, the body holds less, and validation does the rest.
 
 Rules
 1. Held exactly: const and enum, types, the bounds of integers (numerals.py), string lengths and
