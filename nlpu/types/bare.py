@@ -31,6 +31,7 @@ from pydantic_core import PydanticCustomError
 
 from nlpu.types.json_text import compact, normal
 from nlpu.types.lenient import fenced, stripped
+from nlpu.types.times import FORMATS
 
 NUMERAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WORDS = {"yes": "true", "true": "true", "no": "false", "false": "false"}
@@ -39,7 +40,6 @@ _HELD = {"object", "array"}  # types that only JSON can write
 _BROKEN = re.compile(r'[\[{]|".*".*"', re.DOTALL)  # JSON that is none, or several
 _NO_TEXTS = {"boolean", "integer", "number"}  # which read some texts if they are let
 _LIKE_A_NUMBER = re.compile(r"[-+.\d_]+(?:[eE][-+\d_]+)?j?")  # Python reads some that are none
-_TIMES = {"date", "date-time", "time", "duration"}
 _GRAMMARS = re.compile(
     r"date|date-time|time|duration|uuid\d?|(?:multi-host-)?uri|(?:name-)?email|ip\w+"
 )
@@ -157,7 +157,7 @@ def _odd(text: str, parts: list[Any]) -> str:
     if _LIKE_A_NUMBER.fullmatch(text) and ("_" in text or not text.isascii()):
         return "a number has the digits 0 to 9 alone, and no _ in it"
     times = {part.get("type") for part in parts} <= {"string", "null"} and any(
-        part.get("format") in _TIMES for part in parts
+        part.get("format") in FORMATS for part in parts
     )
     return "a number is no time" if times and NUMERAL.fullmatch(text) else ""
 

@@ -47,6 +47,7 @@ from nlpu.types.json_text import normal, written
 from nlpu.types.lenient import readings
 from nlpu.types.names import called, unannotated
 from nlpu.types.schemas import check_members
+from nlpu.types.times import FORMATS, check_times
 from nlpu.wire import Constraint
 
 _INT = r"-?(0|[1-9][0-9]*)"
@@ -97,7 +98,7 @@ class ResultType:
 
     ``notes`` are what the fields of a record say of themselves, for the prompt; ``about`` is what
     the annotation says and no schema does (``descriptions``). ``exact`` says that numbers keep all
-    their digits, ``sets`` that a content may hold some.
+    their digits, ``sets`` that a content may hold some, and ``times`` dates and such.
     """
 
     kind: Kind
@@ -108,6 +109,7 @@ class ResultType:
     notes: str = field(default="", repr=False)
     exact: bool = field(default=False, compare=False, repr=False)
     sets: bool = field(default=False, compare=False, repr=False)
+    times: bool = field(default=False, compare=False, repr=False)
     about: str = field(default="", compare=False, repr=False)
 
     @property
@@ -151,7 +153,10 @@ class ResultType:
     def _read(self, text: str) -> tuple[Any, str]:
         if self.kind == "json":
             kept = normal(text, self.exact)
-            return from_json(adapter(self.annotation), kept), kept
+            made = from_json(adapter(self.annotation), kept)
+            if self.times:
+                check_times(kept, lambda: self.render(made))
+            return made, kept
         content = _PARSERS[self.kind](self, text)
         if type(content) is str:  # an object of its own: which reply gave a text is told by it
             content = content[:1] + content[1:]
@@ -376,4 +381,5 @@ def json_type(name: str, schema: Any, annotation: Any) -> ResultType:
         notes=notes(schema),
         exact=any(is_decimal(part) for part in parts),
         sets=any(part.get("uniqueItems") for part in parts),
+        times=any(part.get("format") in FORMATS for part in parts),
     )
