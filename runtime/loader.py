@@ -140,7 +140,8 @@ def _defines(path: Path, name: str) -> bool:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    near = get_close_matches(name, names, 1)
+    files = [file for kind in (".py", ".nl") if Path(file := name + kind).is_file()]
+    near = files or get_close_matches(name, names, 1)
     hint = f"; did you mean {near[0]}?" if near else "."
     return f"{hint} There are: {', '.join(names) or 'none'}; or name a file: my_file.py:function"
 

@@ -23,6 +23,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum
 from math import inf
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -204,9 +205,10 @@ def apart(
             named.append((places[name], content))
         else:
             first = next(iter(places), "text")
+            meant = "".join(f"; did you mean {one}?" for one in get_close_matches(name, places, 1))
             raise Usage(
-                f"there is no parameter {name!r}; a text with '=' in it is given by name: "
-                f"{first}='{name}=...'"
+                f"there is no parameter {name!r}{meant or ';'} a text with '=' in it is given by "
+                f"name: {first}='{name}=...'"
             )
     return named, ordered
 

@@ -30,6 +30,7 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"caf\xe9")
     (tmp_path / "large").write_bytes(b"x" * (50 * 2**20))
     (tmp_path / "ok").write_text("text")
+    program(tmp_path / "mine.py", "")
     book = ("run", "summarize_book", *SCRIPTED)
     cases = [
         ((*book, "--input", "empty"), "empty is empty"),
@@ -44,7 +45,8 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         ((*book, "a", "b"), "'chunk_tokens' must be int, not 'b'"),
         ((*book, "a", "2", "c"), "one argument too many"),
         ((*book, "book=a", "book=b"), "'book' is given twice"),
-        ((*book, "sise=9", "a"), "there is no parameter 'sise'"),
+        ((*book, "sise=9", "a"), "there is no parameter 'sise'; a text with '=' in it"),
+        ((*book, "chunk_token=9", "a"), "no parameter 'chunk_token'; did you mean chunk_tokens? a"),
         ((*book, "a\udcff"), "lone surrogate"),
         ((*book, "-", "--input", "-"), "stdin ('-') can be given once"),
         ((*book, "--input", str(tmp_path / "okk")), "; did you mean "),
@@ -52,6 +54,7 @@ def test_bad_usage_is_said_shortly(nlpu: Terminal, tmp_path: Path) -> None:
         (("run", "sumarize_book"), "did you mean summarize_book?"),
         (("run", "nowhere.py:go"), "there is no file nowhere.py"),
         (("run", "../ask"), "no program is called"),
+        (("run", "mine"), "; did you mean mine.py?"),
         (("run", "ask", "Hi", "--engine", "gpu"), "--engine must be local, transformers, scripted"),
         (("run", "ask", "Hi", "--engine", "http://me:key@host"), "put the key in NLPU_API_KEY"),
         (("run", "ask", "Hi", "--model", ""), "--model must be the name or the directory of a"),
