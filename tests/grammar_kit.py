@@ -113,7 +113,7 @@ def written(content: Any) -> list[str]:
     writer = TypeAdapter(Any)
     plain = writer.dump_python(content, mode="json")
     texts = [
-        json.dumps(plain, separators=(",", ":"), ensure_ascii=ascii, allow_nan=False)
-        for ascii in (True, False)
+        json.dumps(plain, separators=(",", colon), ensure_ascii=ascii, allow_nan=False)
+        for colon, ascii in ((":", True), (":", False), (": ", False))
     ]
     return [*texts, writer.dump_json(content).decode()]
