@@ -127,22 +127,20 @@ def _digest(source: bytes, only: str = "") -> str:
 def available() -> list[str]:
     """List the programs in ``programs``: modules that have a function of their own name."""
     place = importlib.import_module("nlpu.programs").__path__[0]
-    names = [found.name for found in pkgutil.iter_modules([place])]
-    return sorted(name for name in names if _defines(Path(place) / f"{name}.py", name))
+    names = sorted(found.name for found in pkgutil.iter_modules([place]))
+    return [name for name in names if _defines(Path(place, f"{name}.py"), name)]
 
 
 def _defines(path: Path, name: str) -> bool:
     """Whether a module has a function of its own name, without importing it."""
-    if not path.is_file():
-        return False
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return f"\ndef {name}(" in text or f"\nasync def {name}(" in text
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
     files = [file for kind in (".py", ".nl") if Path(file := name + kind).is_file()]
-    near = files or get_close_matches(name, names, 1)
-    hint = f"; did you mean {near[0]}?" if near else "."
+    near = files or get_close_matches(name, names, 1) or [""]
+    hint = f"; did you mean {near[0]}?" if near[0] else "."
     return f"{hint} There are: {', '.join(names) or 'none'}; or name a file: my_file.py:function"
 
 

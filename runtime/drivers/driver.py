@@ -95,7 +95,8 @@ def brought(label: Label) -> None:
         labels.append(label)
 
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in a repr: another one in every process
+# What a repr has otherwise in every process: addresses, and the order of a set's items.
+_ADDRESS, _ITEMS = re.compile(r" at 0x[0-9a-fA-F]+"), re.compile(r"\{([^{}:]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,12 @@ class Argument:
     def optional(self) -> bool:
         """Whether it may be left out."""
         return self.default is not inspect.Parameter.empty
+
+
+def _told(annotation: Any) -> str:
+    """An annotation's repr, the same in every process."""
+    plain = _ADDRESS.sub("", repr(annotation))
+    return _ITEMS.sub(lambda items: ", ".join(sorted(items[1].split(", "))), plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,7 @@ class Driver:
         if self.audience is not None:
             object.__setattr__(self, "audience", frozenset(self.audience))
         parts = [self.name, self.about, self.effect, repr(self.result), str(self.brings)]
-        kinds = [_ADDRESS.sub("", repr(each.annotation)) for each in self.arguments]
+        kinds = [_told(each.annotation) for each in self.arguments]
         parts += [f"{a.name}:{k}:{a.role}" for a, k in zip(self.arguments, kinds, strict=True)]
         parts += [repr(self.audience and sorted(self.audience)), repr(self.idempotent)]
         digest = blake2b("\0".join(parts).encode(), digest_size=16).digest()

@@ -319,6 +319,7 @@ def test_a_key_that_is_said_again_is_what_it_is() -> None:
 
 SETS = """
 import sys
+from typing import Annotated
 from nlpu import lift, nlop
 from nlpu.testing.scripted import Scripted
 from pydantic import BaseModel
@@ -337,7 +338,7 @@ def use(tags: Tags) -> str:
     '''Use tags.'''
 
 @driver(effect="read", roles={"tags": "content"})
-def look(tags: set[str]) -> set[str]:
+def look(tags: Annotated[set[str], frozenset({"told", "of", "the", "type"})]) -> set[str]:
     '''Look.'''
     return {*tags, "more"}
 
