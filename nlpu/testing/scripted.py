@@ -336,7 +336,9 @@ def _constants(text: str, edge: Edge) -> str:
 
 
 def _text(ids: Sequence[int]) -> str:
-    return "".join("\n" if i >= SYSTEM_MARK else chr(i) for i in ids)
+    if max(ids, default=0) >= SYSTEM_MARK:
+        ids = [ord("\n") if i >= SYSTEM_MARK else i for i in ids]
+    return "".join(map(chr, ids))
 
 
 def default_answer(seen: Seen) -> str:
