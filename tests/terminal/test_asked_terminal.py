@@ -97,7 +97,9 @@ def test_a_run_that_goes_on_is_as_reliable(nlpu: Terminal, sheet: Path) -> None:
     assert stopped.code == 3
     sheet.unlink()
     name = stopped.json["run_id"]
+    assert "\nlimits: 3 calls\n" in nlpu("show", name).out
     ended = run(nlpu, name, "--calls", "9", "--json", command=("resume",))
+    assert "\nlimits of its first life: 3 calls\n" in nlpu("show", name).out
     assert ended.code == 0 and len(ended.json["receipt"]["chosen"]) == 1
     assert ended.json["receipt"]["calls"] + ended.json["receipt"]["reused"] == 4
     again = nlpu("replay", name, "--json")

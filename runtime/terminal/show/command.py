@@ -348,7 +348,8 @@ def _heading(record: Record) -> list[str]:
         lines.append(f"edited from run {record.origin}: nlpu show {record.origin} {record.name}")
     limits = {name: most for name, most in header["budget"].items() if most is not None}
     if limits:
-        lines.append("limits: " + ", ".join(f"{most:g} {name}" for name, most in limits.items()))
+        whose = "limits" if record.past.lives == 1 else "limits of its first life"
+        lines.append(f"{whose}: {', '.join(f'{most:g} {name}' for name, most in limits.items())}")
     end = record.past.end
     if end is not None and end.error:
         lines.append(": ".join(end.error))
