@@ -288,7 +288,8 @@ async def _send_and_mend(
         return await processor.engine.send(request, on_text)
     shown = None if on_text is None else markers.mending(on_text)
     reply = await processor.engine.send(request, shown)
-    return reply._replace(text=markers.mended(reply.text))
+    is_json = request.constraint is not None and request.constraint.kind == "json"
+    return reply._replace(text=markers.mended(reply.text, is_json))
 
 
 def _longer(request: Request, ids: tuple[int, ...]) -> Prompt:

@@ -19,3 +19,22 @@ def settled(raw: bytes, stops: Sequence[str], whole: bool) -> tuple[str, bool]:
     # Half a character, or half a stop string, waits for the rest.
     sure = len(text.rstrip("\ufffd")) - max(map(len, stops), default=1) + 1
     return text if whole else text[: max(0, sure)], False
+
+
+class Ending:
+    """A text that comes in pieces, up to the stop string that is whole first."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops, self._held, self._ended = stops, "", False
+
+    def feed(self, text: str, last: bool = False) -> str:
+        """What is settled of the text with its next piece, and was not given yet."""
+        if self._ended or not self._stops:
+            return "" if self._ended else text
+        text = self._held + text
+        said = before_stop(text, self._stops)
+        self._ended = len(said) < len(text)
+        if not self._ended and not last:  # half a stop string waits for the rest
+            said = text[: max(0, len(text) - max(map(len, self._stops)) + 1)]
+        self._held = text[len(said) :]
+        return said

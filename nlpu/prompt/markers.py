@@ -41,6 +41,7 @@ class Markers:
         self._tokens = re.compile("|".join(shapes) or "(?!)")
         self._own = re.compile(f"[{letters}](?={MARK})")
         self._marked = re.compile(f"(?<=[{letters}]){MARK}")
+        self._escaped = re.compile(rf"(?<=[{letters}])\\u200[bB]")
         self._any = re.compile(f"[{letters}]{MARK}")
 
     def broken(self, text: str) -> str:
@@ -49,8 +50,9 @@ class Markers:
             text = self._own.sub(_with_mark, text)
         return self._tokens.sub(_with_mark, text)
 
-    def mended(self, text: str) -> str:
-        """The text without what ``broken`` has put into it."""
+    def mended(self, text: str, escaped: bool = False) -> str:
+        """The text without what ``broken`` has put into it; ``escaped``: it is JSON."""
+        text = self._escaped.sub("", text) if escaped else text
         return self._marked.sub("", text) if MARK in text else text
 
     def mending(self, take: Callable[[str], None]) -> Callable[[str], None]:

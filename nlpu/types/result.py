@@ -46,7 +46,7 @@ from nlpu.types.holding import from_json, held, plain
 from nlpu.types.json_text import normal, written
 from nlpu.types.lenient import readings
 from nlpu.types.names import called, unannotated
-from nlpu.types.schemas import check_members
+from nlpu.types.schemas import check_imports, check_members
 from nlpu.types.times import FORMATS, check_times
 from nlpu.wire import Constraint
 
@@ -88,8 +88,10 @@ def remembered(make: Callable[[Any], Made]) -> Callable[[Any], Made]:
 
 @remembered
 def adapter(annotation: Any) -> TypeAdapter[Any]:
-    """pydantic's validator for the annotation (built once)."""
-    return TypeAdapter(annotation)
+    """pydantic's validator for the annotation (built once). Raises BadOp for what runs code."""
+    made: TypeAdapter[Any] = TypeAdapter(annotation)
+    check_imports(made.core_schema)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +345,8 @@ def _schema(annotation: Any) -> Any:
     try:
         schema = schema_for(adapter(annotation))
         check_members(annotation)
+    except BadOp as error:
+        raise BadOp(f"{called(annotation)}: {error}") from None
     except Exception as error:  # pydantic raises several kinds for types it has no schema for
         # Of several lines a colon ends all but one.
         line = str(error).replace(":\n", ":").partition("\n")[0]

@@ -15,10 +15,12 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from nlpu.errors import BadOp
 from nlpu.types.descriptions import names_of
 
 DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 NAMED = "nlpu-names"
+_NO_SCHEMAS = {"default", "metadata", "expected", "members"}  # of a core schema: users' own objects
 _COMPLEX = "^-?N([+-]Nj)?$|^-?Nj$".replace("N", r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -38,6 +40,25 @@ def check_members(annotation: Any) -> None:
     elif get_origin(annotation) not in (Annotated, Literal):
         for part in get_args(annotation):
             check_members(part)
+
+
+def check_imports(schema: Any) -> None:
+    """Raise BadOp for a core schema with an ``ImportString``: what a reply names would be run."""
+    if isinstance(schema, list | tuple):
+        for part in schema:
+            check_imports(part)
+    elif isinstance(schema, dict):
+        reads = schema.get("function")
+        reads = reads.get("function") if isinstance(reads, dict) else None
+        if getattr(reads, "__name__", "") == "import_string" and _is_of_pydantic(reads):
+            raise BadOp("an ImportString would import what a reply names: use str")
+        for name, part in schema.items():
+            if name not in _NO_SCHEMAS:
+                check_imports(part)
+
+
+def _is_of_pydantic(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("pydantic.")
 
 
 def _reads_back(reader: TypeAdapter[Any], member: Any) -> bool:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +16,9 @@ import pydantic_core
 import pytest
 from grammar_kit import accepts
 from kit import computer, execute, finish
-from pydantic import BaseModel, BeforeValidator, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ImportString, PlainSerializer
 
-from nlpu import Value, driver, nlop
+from nlpu import Computer, Value, driver, nlop, op
 from nlpu.errors import BadOp
 from nlpu.testing.scripted import Scripted
 from nlpu.types.result import result_type
@@ -185,3 +185,46 @@ def test_a_members_number_may_be_written_as_python_and_as_pydantic_do(member: Sm
         assert kind.parse(f"[{text}]") == [member]
     held = result_type(Held)
     assert accepts(held.constraint, held.render(Held(share=member)))
+
+
+# -- code ----------------------------------------------------------------------------------------
+
+
+class Named(BaseModel):
+    number: int
+    functions: list[ImportString[Any] | None]
+
+
+@pytest.mark.parametrize("annotation", [ImportString, list[ImportString[Any]], Named])
+def test_no_reply_is_imported(annotation: Any) -> None:
+    with pytest.raises(BadOp, match="would import what a reply names"):
+        op("Which?", annotation)
+
+
+def test_no_driver_imports_what_it_is_given() -> None:
+    @driver(effect="read")
+    def look(thing: ImportString[Any]) -> str:
+        """Look."""
+        return "seen"
+
+    run = execute(lambda: look("antigravity").value, engine=Scripted("x"))
+    assert "would import" in str(run.error) and "antigravity" not in sys.modules
+
+
+def test_a_drivers_text_is_of_no_class_of_its_own(tmp_path: Path) -> None:
+    class Colour(StrEnum):
+        RED = "red"
+
+    @driver(effect="read")
+    def colour() -> str:
+        """Say a colour."""
+        return Colour.RED
+
+    def program() -> str:
+        said = colour().value
+        return f"{type(said).__name__} {said}"
+
+    with Computer(Scripted("x"), run_dir=tmp_path) as computer:
+        run = computer.run(program)
+        assert run.result == "str red"
+        assert computer.resume(run.name, program, replay=True).result == "str red"

@@ -25,6 +25,8 @@ DEAD = re.compile(r"EngineDeadError|EngineCore encountered an issue|engine (?:co
 TOO_LONG = re.compile(
     r"maximum context length|context_length_exceeded|maximum model length|max_model_len"
     r"|context (?:size|window|length)|too many tokens|prompt is too long|prompt too long"
+    r"|input token count.{0,40}exceeds|maximum prompt length|input is too long"
+    r"|range of input length|exceeded model token limit|exceeds? max(?:imum)? length"
     r"|max_new_tokens` must be|string_above_max_length|exceeds? the (?:available|maximum) context",
     re.IGNORECASE,
 )
@@ -39,7 +41,7 @@ GRAMMAR = re.compile(
 )
 NO_MODEL = re.compile(  # for 404, which is said of paths, too
     r"(?:model|deployment).{0,200}(?:does not exist|not found|not exist|unknown)"
-    r"|no endpoints found|DeploymentNotFound",
+    r"|no endpoints found|DeploymentNotFound|model_not_available|\"message\": \"model: ",
     re.IGNORECASE | re.DOTALL,
 )
 BAD_MODEL = re.compile(
@@ -55,7 +57,7 @@ _POLICY = re.compile(
     r"content[_ ]filter|content management policy|content_policy|ResponsibleAIPolicyViolation"
     r"|moderation_blocked|requires moderation|input was flagged|data_inspection_failed"
     r"|prompt was (?:blocked|filtered|flagged)|usage policies|PROHIBITED_CONTENT"
-    r"|inappropriate content|Content Exists Risk",
+    r"|inappropriate content|Content Exists Risk|usage guidelines|blocked by (?:\w+ )?guardrail",
     re.IGNORECASE,
 )
 _SPENT = re.compile(
@@ -65,7 +67,11 @@ _SPENT = re.compile(
     r"|usage_limit_reached|budget_exceeded|budget has been exceeded",
     re.IGNORECASE,
 )
-_BILLING = re.compile(r"check your plan and billing|exceeded your (?:current|monthly) quota", re.I)
+_BILLING = re.compile(  # an account's period, which no patience outlasts
+    r"check your plan and billing|exceeded your (?:current|monthly) quota"
+    r"|(?:per|/)[ -]?(?:day|month)\b|daily (?:request |token )?limit",
+    re.IGNORECASE,
+)
 _AGAIN = re.compile(
     r"(?:retry|try again|wait)\D{0,30}?(?:([0-9]+)m)?([0-9]+(?:\.[0-9]+)?) ?(ms|s|min)", re.I
 )

@@ -12,8 +12,10 @@ Rules
 2. A stream's pieces, joined, are the text of its Reply, but for a thought that only its end marks;
    where the bytes are cut changes nothing.
 3. An answer that ``encode`` wrapped is unwrapped here, a number in the digits it was written in.
-4. One answer was asked for: of several choices the first counts, whatever comes between.
-5. Nothing here does I/O.
+4. One answer was asked for: of several choices that of index 0 counts, else the first, whole or in
+   a stream, where the first then waits for the end.
+5. A stop string ends the text, whether the server looked at it or not.
+6. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from nlpu.engines.http.events import Events, Unreadable
 from nlpu.engines.http.finish import declined, finish_of
 from nlpu.engines.http.thinking import Thinking, unopened
 from nlpu.engines.http.usage import counts, parted
+from nlpu.engines.stops import Ending, before_stop
 from nlpu.errors import NlpuError, ServerFault
 from nlpu.types.bare import options, takes_text
 from nlpu.types.json_text import once
@@ -39,6 +42,7 @@ from nlpu.wire import Constraint, Reply, Request
 
 _NO_ANSWER = (LookupError, TypeError, AttributeError)  # from reading JSON of another shape
 _KINDS = ("text", "thinking", "refusal")  # of parts of a message
+_COMPLAINT = {"detail", "message", "error_code", "error_msg", "status_code"}
 _EVENTS = (b"data:", b"event:", b"retry:", b"id:", b":")
 
 
@@ -135,7 +139,7 @@ def read_replies(dialect: Dialect, request: Request, body: bytes) -> list[Reply 
     if body.removeprefix(BOM).lstrip()[:6].startswith(_EVENTS):
         return [read_reply(dialect, request, body)]
     answer, found = _load(dialect, body), list[Reply | NlpuError]()
-    _raise_error(dialect, request, answer)
+    _raise(dialect, request, _error_of(answer))
     choices = answer.get("choices")
     alone = choices if isinstance(choices, list) else []
     for choice, usage in zip(alone, parted(answer.get("usage"), alone), strict=True):
@@ -147,11 +151,11 @@ def read_replies(dialect: Dialect, request: Request, body: bytes) -> list[Reply 
 
 
 def _answered(dialect: Dialect, request: Request, answer: dict[str, Any], body: bytes) -> Reply:
-    _raise_error(dialect, request, answer)
+    _raise(dialect, request, _error_of(answer))
     said = _Said(dialect, request)
     try:
         choice = _first(answer["choices"])
-        _raise_error(dialect, request, choice)
+        _raise(dialect, request, choice.get("error"))
         message = choice.get("message") or {"content": choice.get("text")}
         said.take(choice if dialect.tokens else message)
         said.finish, said.logprobs = _finish(choice), choice.get("logprobs")
@@ -181,11 +185,20 @@ def _finish(choice: dict[str, Any]) -> Any:
     return choice.get("finish_reason") or choice.get("finishReason")
 
 
-def _raise_error(dialect: Dialect, request: Request, said: dict[str, Any]) -> None:
-    """Raise what a server says of itself under status 200."""
-    error = said.get("error") or (said if said.get("object") == "error" else None)
+def _raise(dialect: Dialect, request: Request, error: Any) -> None:
     if error:
         raise errors.from_error(dialect.where, error, request, dialect.window, dialect.secret)
+
+
+def _error_of(said: dict[str, Any]) -> Any:
+    """What a server says of itself under status 200, in an answer or an event of a stream."""
+    if error := said.get("error"):
+        return error
+    base = said.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        return base
+    is_one = "error" in (said.get("object"), said.get("type"))
+    return said if is_one or ("choices" not in said and _COMPLAINT & said.keys()) else None
 
 
 def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any, metrics: Any) -> Reply:
@@ -205,6 +218,8 @@ def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any, metrics:
     finish = finish_of(dialect.where, said.finish, text or thinking, at_limit, closed)
     if wraps_answer(dialect, request):
         text = _unwrapped(text)
+    if len(ended := before_stop(text, request.sampling.stop)) < len(text):  # some servers go on
+        text, finish = ended, "stop"
     reply = Reply(text, "length" if unended else finish, took, thinking)
     return _weighed(dialect, request, reply, said.logprobs) if request.probabilities else reply
 
@@ -266,7 +281,9 @@ class StreamReader:
         self._said = _Said(dialect, request)
         self._usage: Any = None
         self._metrics: Any = None
-        self._index: Any = None
+        self._ending = Ending(request.sampling.stop)
+        self._first = False  # a choice of index 0 was seen
+        self._others: list[dict[str, Any]] = []
         self._size = 0
         self._met = False
 
@@ -286,17 +303,20 @@ class StreamReader:
         if self._size > MOST_REPLY and not self.done:
             raise errors.endless(self._dialect.where, MOST_REPLY)
         try:
-            return "".join(map(self._event, self._events.feed(data)))
+            return self._ending.feed("".join(map(self._event, self._events.feed(data))))
         except Unreadable as error:
             raise errors.no_answer(self._dialect.where, error.data, self._dialect.secret) from None
 
     def end(self) -> str:
         """The text of a last event without an end, and what was held back. Idempotent."""
-        return "".join(map(self._event, self._events.end())) + self._said.close()
+        text = "".join(map(self._event, self._events.end()))
+        others, self._others = self._others, []
+        text += "".join(map(self._piece, others)) + self._said.close()
+        return self._ending.feed(text, last=True)
 
     def _event(self, event: dict[str, Any]) -> str:
         self._met = True
-        _raise_error(self._dialect, self._request, event)
+        _raise(self._dialect, self._request, _error_of(event))
         own = event.get("x_groq")
         usage = own.get("usage") if isinstance(own, dict) else None
         self._usage = event.get("usage") or usage or self._usage
@@ -309,14 +329,17 @@ class StreamReader:
             raise errors.no_answer(self._dialect.where, said, self._dialect.secret) from None
 
     def _counts(self, choice: dict[str, Any]) -> bool:
-        """Whether a choice has the index of the first one that was seen (rule 4)."""
+        """Whether a choice is the one of index 0; one of another index waits for it (rule 4)."""
         index = choice.get("index") or 0
-        self._index = index if self._index is None else self._index
-        return bool(index == self._index)
+        if index == 0:
+            self._first, self._others = True, []
+        elif not self._first and all(each["index"] == index for each in self._others[:1]):
+            self._others.append(choice)
+        return bool(index == 0)
 
     def _piece(self, choice: dict[str, Any]) -> str:
         said = self._said
-        _raise_error(self._dialect, self._request, choice)
+        _raise(self._dialect, self._request, choice.get("error"))
         said.finish = _finish(choice) or said.finish
         said.logprobs = said.logprobs or choice.get("logprobs")  # those of the first token
         if self._dialect.tokens:

@@ -11,7 +11,8 @@ Rules
 2. A mark of the byte order before the first line is no part of it.
 3. What follows ``[DONE]`` is not read.
 4. Lines that belong to no event are kept, up to a bound: a server may have answered without events.
-5. Empty lines, comments and fields beside the data keep a connection open and carry nothing, be it
+5. An event that is named ``error`` is one, whatever its data looks like.
+6. Empty lines, comments and fields beside the data keep a connection open and carry nothing, be it
    that they come byte by byte.
 """
 
@@ -39,7 +40,7 @@ class Events:
         self.done = False
         self.idle = True  # what it was fed last carries nothing
         self.stray = b""
-        self._begun = False
+        self._begun = self._named_error = False
         self._rest = b""
         self._data = b""
 
@@ -70,6 +71,8 @@ class Events:
                 break
             if line.startswith(b"data:"):
                 self._take(line[5:].strip(), found)
+            elif line.startswith(b"event:"):
+                self._named_error = line[6:].strip() == b"error"
             elif line and not line.startswith(_FIELDS):
                 self.stray = (self.stray + line + b"\n")[: MOST_ERROR + 1]
             elif not line and self._data:
@@ -89,11 +92,12 @@ class Events:
             except ValueError:
                 return  # more lines may complete it
             self._data = b""
-            found.append(event)
+            found.append({"error": event.get("error", event)} if self._named_error else event)
+            self._named_error = False
 
 
 def _carries_nothing(line: bytes) -> bool:
-    """Whether a line, or the beginning of one, is none of the data (rule 5)."""
+    """Whether a line, or the beginning of one, is none of the data (rule 6)."""
     line = line.strip()
     return not line or any(line.startswith(each) or each.startswith(line) for each in _FIELDS)
 

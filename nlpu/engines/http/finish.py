@@ -26,7 +26,7 @@ _LENGTH = re.compile(
 )
 _REPETITION = "repetition"  # vLLM's word, where it was asked to look
 _POLICY = re.compile(
-    "content_filter|content_filtered|safety|recitation|prohibited_content|blocklist|spii|sensitive"
+    "content_filter|content_filtered|function_call_filter|(?:image_)?safety|recitation|prohibited_content|blocklist|spii|sensitive"
     "|guardrail_intervened|guardrails|moderation|error_toxic"
 )
 _TOOL = re.compile("tool_calls?|tool_use|function_call")
@@ -40,7 +40,7 @@ _BORDER = re.compile(r"[- ]|(?<=[a-z])(?=[A-Z])")
 def _word(finish: Any) -> str:
     """A finish as all servers could write it: maxTokens, max-tokens, FINISH_REASON_MAX_TOKENS."""
     plain = _BORDER.sub("_", finish).lower() if isinstance(finish, str) else ""
-    return plain.removeprefix("finish_reason_")
+    return plain.removeprefix("finish_reason_").partition(":")[0]  # content_filter: SPII
 
 
 def declined(finish: Any, refusal: Any, text: str) -> str:
