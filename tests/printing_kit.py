@@ -37,9 +37,6 @@ def told(thing: Any) -> str:
     return text
 
 
-# -- one of each --------------------------------------------------------------------------------
-
-
 def server(tmp_path: Path) -> drivers.McpServer:
     tool = {"description": "Look.", "inputSchema": {"type": "object"}}
     manifest = tmp_path / "mill.json"

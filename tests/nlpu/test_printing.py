@@ -51,6 +51,9 @@ def wordy(text: str) -> str:
     """Say nothing new."""
 
 
+# -- one of each --------------------------------------------------------------------------------
+
+
 def found(tmp_path: Path) -> Any:
     with memory(tmp_path / "memory") as store:
         talk(store)

@@ -19,8 +19,6 @@ from nlpu.runtime.executor.builtins import first
 from nlpu.testing.scripted import Scripted
 from nlpu.value import current
 
-# -- Values ---------------------------------------------------------------------------------------
-
 
 def test_a_value_in_every_state() -> None:
     kept: dict[str, Value[Any]] = {}

@@ -14,8 +14,6 @@ from nlpu.testing.answers import pieces
 from nlpu.testing.scripted import Scripted
 from tests.kit import execute, shorten
 
-# -- tokens --------------------------------------------------------------------------------------
-
 
 @given(st.text(max_size=60))
 def test_pieces_are_the_text(text: str) -> None:

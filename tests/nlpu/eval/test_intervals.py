@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from nlpu.eval.intervals import bootstrap, newcombe, wilson
 
-# -- intervals -------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("right", "count", "low", "high"),

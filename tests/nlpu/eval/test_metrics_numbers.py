@@ -10,8 +10,6 @@ from metrics_kit import WORD, score
 from nlpu.eval.numerals import number_in, number_of, same_number
 from nlpu.judgement import Judgement
 
-# -- numbers ---------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("text", "number"),

@@ -13,8 +13,6 @@ from nlpu.errors import BadOperand
 from nlpu.eval.matching import found_at, in_order, sentences
 from nlpu.eval.metrics import METRICS
 
-# -- predicates ------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("expected", "content", "holds"),

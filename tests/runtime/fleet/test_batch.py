@@ -15,8 +15,6 @@ from nlpu import Interrupted, Limits, ProgramError, Unreachable, Usage
 from nlpu.runtime.fleet.item import Item
 from nlpu.testing.scripted import Scripted
 
-# -- outcomes ------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(("ordered", "indices"), [(True, [0, 1, 2]), (False, [2, 1, 0])])
 def test_items_come_in_the_order_of_their_inputs_or_as_they_end(
