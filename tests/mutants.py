@@ -56,6 +56,7 @@ SUITES = {
     "nlpu.runtime.drivers": [
         "runtime/drivers/test_policy.py",
         "runtime/drivers/test_drivers.py",
+        "runtime/drivers/test_drivers_contained.py",
         "runtime/drivers/test_odd_answers.py",
         "runtime/drivers/test_repeating.py",
     ],

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repl_kit import Opened, grave, last_line, opened, place, short, told
 from terminal_fixture import Terminal, nlpu
-from test_repl import Opened, grave, last_line, opened, place, short, told
 
 from nlpu.prompt.convention import FIRST
 from nlpu.runtime.computer import Computer

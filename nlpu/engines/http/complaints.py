@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 Statuses are too few: 429 is a full lane, an empty account or a request that will never fit; 400 is
 a wrong key, a policy, or a parameter. Each function here looks for the words of one kind, as the
-servers of the table in ``tests/nlpu/engines/test_server_dialects.py`` write them.
+servers of the rows in ``tests/dialects`` write them.
 
 Rules
 1. Only what is named counts; words that two kinds share are left to the status.

@@ -6,11 +6,11 @@ from enum import Enum, IntEnum
 from typing import Annotated, Any, Literal
 
 import pytest
+from driver_kit import World
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import computer, execute, finish, resumed, shorten
 from pydantic import BaseModel, Field
-from test_drivers import World
 
 from nlpu import Value
 from nlpu.errors import BadOperand, Malformed, NlpuError, Refused

@@ -1,7 +1,7 @@
 """Labels survive the journal: resumes after stops and kills, replays, edited runs.
 
 A journal holds no label: the program runs again and its Values get theirs again. So every path of
-``test_label_paths`` is taken in one run, and in all its later lives what comes out is held against
+``label_paths`` is taken in one run, and in all its later lives what comes out is held against
 what went in, and every node against what it was labelled in the first life.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kit import Doomed, computer, finish
 from label_kit import CASES, PAIRS, Claim, answer, engine, loss
-from test_label_paths import PATHS
+from label_paths import PATHS
 
 from nlpu import Label, Value
 from nlpu.label import UNTRUSTED, USER, join
