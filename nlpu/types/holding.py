@@ -6,9 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from nlpu.errors import BadOperand
+from nlpu.types.json_text import written
 
 
 def plain(text: str) -> str:
@@ -38,3 +39,17 @@ def held(where: str, made: Any, write: Callable[[], str], parse: Callable[[str],
     except Exception as error:  # the model's own code may raise anything (rule 4)
         why = f"it cannot be written and read again: {error.__cause__ or error}"
     raise BadOperand(f"{where} cannot be kept in the journal: {why}"[:400])
+
+
+def held_records(where: str, made: Any, reads: Callable[[Any], TypeAdapter[Any]]) -> None:
+    """Check the records in what Python made, alone or in lists and dicts. Raises BadOperand.
+
+    reads: gives a class's validator. Fields that are not written, private ones and secrets would
+    be other values in a later life, and nobody would notice.
+    """
+    if isinstance(made, BaseModel):
+        kind = reads(type(made))
+        held(where, made, lambda: written(kind, made, True), lambda text: from_json(kind, text))
+    elif isinstance(made, list | tuple | dict):
+        for part in made.values() if isinstance(made, dict) else made:
+            held_records(where, part, reads)

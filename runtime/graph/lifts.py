@@ -3,7 +3,8 @@
 Rules
 1. A function gets contents of its own; what it does to them is in no Value.
 2. What it gives is noted by digest: a resumed run whose function gives something else is told so.
-   What can be read only once would be empty then, for the digest reads it: it is refused.
+   What can be read only once would be empty then, for the digest reads it: it is refused. So is a
+   record that reads back as another: what differs in it between lives would be in no digest.
 3. Whatever it raises is its node's failure, SystemExit too.
 """
 
@@ -19,7 +20,9 @@ from nlpu.runtime.graph.label_gaps import check_given, given
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.store import text_hash
 from nlpu.runtime.ports import GraphPort
+from nlpu.types.holding import held_records
 from nlpu.types.json_text import canonical
+from nlpu.types.result import adapter
 from nlpu.value import CURRENT, Value, own, peek_content
 
 
@@ -67,6 +70,7 @@ def finish_lift(node: Node, content: Any) -> None:
             raise ValueError("the order of a set differs from process to process")
         digest = text_hash(canonical(content).encode("utf-8", "surrogatepass")).hex()
         contains_value(content)
+        held_records(f"what {name} gave", content, adapter)
     except (PydanticSerializationError, ValueError) as error:
         raise BadOperand(
             f"{name} gave {type(content).__name__}: a lifted function's result must be text, "

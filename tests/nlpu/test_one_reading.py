@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -28,6 +29,7 @@ from pydantic import (
     Field,
     Json,
     PlainSerializer,
+    PrivateAttr,
     RootModel,
     Secret,
     SecretStr,
@@ -406,3 +408,37 @@ def test_a_lifted_function_may_give_sets_within_others() -> None:
         run = machine.start(lift(lambda: {"a": {3, 1, 2}}))
         run.wait()
     assert run.result == {"a": {1, 2, 3}}, run.error
+
+
+class Partly(BaseModel):
+    """Has what no JSON of it says."""
+
+    number: int
+    raw: str = Field(default="", exclude=True)
+    _seen: str = PrivateAttr(default="")
+
+
+class Kept(BaseModel):
+    key: SecretStr
+
+
+def _private() -> Partly:
+    made = Partly(number=1)
+    made._seen = "first"
+    return made
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Partly(number=1, raw="first"),
+        _private,
+        lambda: {"a": [Partly(number=1, raw="first")]},
+        lambda: (Kept(key=SecretStr("one")),),
+    ],
+)
+def test_what_a_lift_gives_reads_back_as_it_was(make: Callable[[], Any]) -> None:
+    run = execute(lambda: lift(make)().value, engine=Scripted("x"))
+    assert type(run.error) is BadOperand and "reads back as another value" in str(run.error)
+    run = execute(lambda: lift(lambda: [Partly(number=1)])().value, engine=Scripted("x"))
+    assert run.error is None and run.result == [Partly(number=1)]
