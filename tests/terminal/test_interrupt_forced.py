@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from interrupt_kit import BUSY, only, started, until
-from terminal_fixture import COMMAND, environment
+from terminal_fixture import COMMAND, Terminal, environment, nlpu
 
 from nlpu.runtime.terminal.show.archive import records
+
+__all__ = ["nlpu"]
 
 
 def test_a_second_ctrl_c_ends_the_process_immediately(tmp_path: Path) -> None:
@@ -30,10 +32,12 @@ def test_a_second_ctrl_c_ends_the_process_immediately(tmp_path: Path) -> None:
 
 def pressed(process: subprocess.Popen[str]) -> tuple[str, str]:
     """What a process says at Ctrl-C, pressed until it ends: too close together they are one."""
-    while True:
+    for _ in range(1_000):
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=0.05)
+    process.kill()  # or its caller waits for it for ever
+    raise AssertionError("it hears no Ctrl-C")
 
 
 STUCK_IN_C = """
@@ -215,3 +219,16 @@ def test_nothing_is_left_of_the_process_beside(tmp_path: Path) -> None:
         capture_output=True,
     )
     assert done.stdout.endswith("none\n")
+
+
+HEARS = """
+import signal
+def go():
+    return signal.getsignal(signal.SIGINT).__qualname__
+"""
+
+
+def test_a_line_of_a_session_begins_when_ctrl_c_is_heard(nlpu: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "p.py").write_text(HEARS)
+    ended = nlpu("repl", "--engine", "scripted", stdin="run p.py:go\nrun p.py:go\n")
+    assert ended.out.split() == ["Told._hear"] * 2

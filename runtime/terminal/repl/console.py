@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -142,8 +143,8 @@ class Console(State):
             person=self.settings.person,
         )
 
-    def _attend(self, under_way: UnderWay) -> None:
-        word = under_way.wait()
+    def _attend(self, under_way: UnderWay, begin: Callable[[], object] = lambda: None) -> None:
+        word = under_way.wait(begin)
         self.held = under_way if word == "held" else None
         if word == "held":
             looks.held(self.gate)
@@ -188,8 +189,7 @@ class Console(State):
             raise Usage("a line is held: step or go on with it, or stop it with Ctrl-C")
         is_shown = line.verb in ("say", "run") and (self.settings.is_terminal or not line.name)
         under_way = self._under_way(self.session, self.run, is_shown)
-        self.session.submit(line)
-        self._go_on(under_way)
+        self._go_on(under_way, lambda: self.session.submit(line))
 
     def stop_held(self) -> None:
         """Ctrl-C at the prompt: stop the line that is held, if one is."""
@@ -197,10 +197,10 @@ class Console(State):
             self.session.stop_line()
             self._let_pass(self.gate.go)
 
-    def _go_on(self, under_way: UnderWay) -> None:
+    def _go_on(self, under_way: UnderWay, begin: Callable[[], object]) -> None:
         """Attend to a line until it has ended or is held, and tell how it ended."""
         began_s = time.monotonic()
-        self._attend(under_way)
+        self._attend(under_way, begin)
         seconds = time.monotonic() - began_s
         for entry in under_way.take_ended():
             if entry.error:
@@ -219,8 +219,7 @@ class Console(State):
         if self.held is None:
             release()
         else:
-            self.held.let_pass(release)
-            self._go_on(self.held)
+            self._go_on(self.held, partial(self.held.let_pass, release))
 
     # -- commands that do more than look -----------------------------------------------------------
 

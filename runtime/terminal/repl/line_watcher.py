@@ -70,9 +70,14 @@ class UnderWay:
         ended, self.ended = self.ended, []
         return ended
 
-    def wait(self) -> Word:
-        """Wait, show, and say who has the word (rule 2)."""
+    def wait(self, begin: Callable[[], object] = lambda: None) -> Word:
+        """Begin, wait, show, and say who has the word (rule 2).
+
+        A second Ctrl-C has to end the process from the beginning on: C code in what is begun may
+        let no Python run, and the step that prepares for it is Python's.
+        """
         with no_echo(), interrupting.Told(lambda: self._events.put(("interrupt", None))):
+            begin()
             return self._wait()
 
     def _wait(self) -> Word:
