@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter, OrderedDict
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -25,7 +24,6 @@ from pydantic import (
     FutureDate,
     FutureDatetime,
     HttpUrl,
-    ImportString,
     Json,
     NaiveDatetime,
     NatsDsn,
@@ -180,8 +178,6 @@ TYPES: list[Any] = [
     DirectoryPath,
     NewPath,
     list[NewPath],
-    ImportString,
-    ImportString[Callable[..., Any]],
 ]
 
 
