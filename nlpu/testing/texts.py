@@ -175,7 +175,6 @@ FORMATS: dict[str, Callable[[Dice], str]] = {
     "color": lambda dice: f"#{dice.below(1 << 24):06x}",
     "fraction": lambda dice: f"{dice.between(1, 9)}/{dice.between(2, 9)}",
 }
-_IMPORTS = ("math.sqrt", "json.dumps", "os.path.join")
 _SIZED: dict[str, Callable[[Dice, int], str]] = {  # where no usual text has the length
     "uri": lambda dice, size: "https://a",
     "base64": lambda dice, size: b64encode(_bytes(dice, size)).decode(),
@@ -188,6 +187,5 @@ SORTS: Sorts = (
     lambda dice: dice.words(2).title(),
     lambda dice: _name(dice) + ".txt",
     lambda dice: f"{dice.between(1, 99)}.{dice.below(100):02}",
-    lambda dice: _IMPORTS[dice.below(len(_IMPORTS))],
     *FORMATS.values(),
 )

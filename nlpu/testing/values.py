@@ -5,7 +5,7 @@ Theory of operation
 The answer is made from what engines are sent, as any. Where the type does not read it, others are
 made from all that the type says (fuller.py), and what is wrong in the answer is taken from them,
 until it is read. In two of three of these a text of which nothing is said is of some sort, an
-address, a date, digits, what can be imported: all of one sort, or each of its own.
+address, a date, digits, the name of a file: all of one sort, or each of its own.
 
 Rules
 1. Same prompt and type, same answer, as long as the type's validators do not change their minds.
