@@ -13,8 +13,8 @@ from nlpu.types.json_text import written
 
 
 def plain(text: str) -> str:
-    """Give the characters of a text that may be of another class, as a later life reads them."""
-    return text if type(text) is str else str.__str__(text)
+    """Give the characters of a text whose class may write it otherwise: an Enum that is a str."""
+    return text if type(text).__str__ is str.__str__ else str.__str__(text)
 
 
 def from_json(reader: TypeAdapter[Any], text: str) -> Any:

@@ -360,7 +360,7 @@ def _checked(driver: Driver, content: Any) -> str:
         raise DriverFailed(str(error)) from error
     if len(text.encode()) > driver.most_bytes:
         raise DriverFailed(f"{what} is longer than {driver.most_bytes:,} bytes")
-    return text
+    return str.__str__(text)  # of no class of its own, as a later life reads it
 
 
 def _issued(graph: GraphPort, node: Node) -> None:
