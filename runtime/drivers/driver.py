@@ -117,7 +117,7 @@ class Argument:
 def _told(annotation: Any) -> str:
     """An annotation's repr, the same in every process."""
     plain = _ADDRESS.sub("", repr(annotation))
-    return _ITEMS.sub(lambda items: ", ".join(sorted(items[1].split(", "))), plain)
+    return _ITEMS.sub(lambda items: f"{{{', '.join(sorted(items[1].split(', ')))}}}", plain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,9 @@ _SPENT = re.compile(
     r"|usage_limit_reached|budget_exceeded|budget has been exceeded",
     re.IGNORECASE,
 )
-_BILLING = re.compile(  # an account's period, which no patience outlasts
-    r"check your plan and billing|exceeded your (?:current|monthly) quota"
-    r"|(?:per|/)[ -]?(?:day|month)\b|daily (?:request |token )?limit",
-    re.IGNORECASE,
+_BILLING = re.compile(r"check your plan and billing|exceeded your (?:current|monthly) quota", re.I)
+_PERIOD = re.compile(  # which no patience outlasts
+    r"(?:per|/) ?-?(?:day|month)\b|daily (?:request |token )?limit", re.IGNORECASE
 )
 _AGAIN = re.compile(
     r"(?:retry|try again|wait)\D{0,30}?(?:([0-9]+)m)?([0-9]+(?:\.[0-9]+)?) ?(ms|s|min)", re.I
@@ -126,6 +125,8 @@ def of_quota(status: int, said: str, comes_back: bool) -> bool:
     """Whether the account may spend no more; ``comes_back``: the server says when it may again."""
     if status == 402 or _SPENT.search(said):
         return status < 500 or status == 503
+    if status == 429 and not comes_back and _PERIOD.search(said):
+        return True
     return status in {400, 403, 429} and not comes_back and _BILLING.search(said) is not None
 
 

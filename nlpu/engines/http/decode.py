@@ -42,7 +42,7 @@ from nlpu.wire import Constraint, Reply, Request
 
 _NO_ANSWER = (LookupError, TypeError, AttributeError)  # from reading JSON of another shape
 _KINDS = ("text", "thinking", "refusal")  # of parts of a message
-_COMPLAINT = {"detail", "message", "error_code", "error_msg", "status_code"}
+_COMPLAINT = {"detail", "error_code", "error_msg", "status_code"}
 _EVENTS = (b"data:", b"event:", b"retry:", b"id:", b":")
 
 
@@ -198,7 +198,8 @@ def _error_of(said: dict[str, Any]) -> Any:
     if isinstance(base, dict) and base.get("status_code"):
         return base
     is_one = "error" in (said.get("object"), said.get("type"))
-    return said if is_one or ("choices" not in said and _COMPLAINT & said.keys()) else None
+    speaks = _COMPLAINT & said.keys() or isinstance(said.get("message"), str)  # not a turn
+    return said if is_one or ("choices" not in said and speaks) else None
 
 
 def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any, metrics: Any) -> Reply:
@@ -311,8 +312,9 @@ class StreamReader:
         """The text of a last event without an end, and what was held back. Idempotent."""
         text = "".join(map(self._event, self._events.end()))
         others, self._others = self._others, []
-        text += "".join(map(self._piece, others)) + self._said.close()
-        return self._ending.feed(text, last=True)
+        if others:
+            text += self._event({"choices": [{**each, "index": 0} for each in others]})
+        return self._ending.feed(text + self._said.close(), last=True)
 
     def _event(self, event: dict[str, Any]) -> str:
         self._met = True

@@ -77,6 +77,8 @@ class Events:
                 self.stray = (self.stray + line + b"\n")[: MOST_ERROR + 1]
             elif not line and self._data:
                 raise Unreadable(self._data)
+            elif not line:
+                self._named_error = False  # an event without data
         return found
 
     def _take(self, value: bytes, found: list[dict[str, Any]]) -> None:

@@ -52,6 +52,8 @@ def test_an_error_within_a_stream_is_no_end_of_its_answer(bad: bytes, streams: b
 def test_what_carries_nothing_is_no_error() -> None:
     ping = b'event: ping\ndata: {"type": "ping"}\n\n'
     whole = said({"choices": [{"message": {"content": "Hi"}}]})
+    empty = b"event: error\n\n"
+    assert answered(stream(empty, piece("Hi", "stop"), DONE)) == "Hi"
     assert answered(stream(ping, piece("Hi"), ping, piece(None, "stop"), DONE)) == "Hi"
     assert answered(whole) == "Hi"
 
@@ -123,6 +125,7 @@ def test_a_mark_is_taken_out_of_json_as_its_escape_too(said: str, means: str) ->
         (429, "Trial key: limited to 1000 API calls / month", e.OutOfQuota),
         (429, "Too many tokens per day, please wait", e.OutOfQuota),
         (429, "Limit 30 requests per minute", e.Overloaded),
+        (400, "no value: 'two spoons per day'", e.RequestRefused),
         (403, "Content violates usage guidelines", e.Declined),
         (422, "Model output blocked by guardrails", e.Declined),
         (400, "The input token count (70000) exceeds the maximum number of tokens", e.DoesNotFit),
@@ -154,3 +157,10 @@ def test_a_missing_model_is_no_wrong_url(body: bytes) -> None:
 def test_a_policy_is_one_whatever_stands_behind_its_colon(word: str) -> None:
     with pytest.raises(e.Declined):
         answered(chat("", word))
+
+
+def test_an_answer_of_another_protocol_is_no_error_of_its_server() -> None:
+    with pytest.raises(e.ServerFault, match="not a completion"):
+        answered(said({"model": "m", "message": {"role": "assistant", "content": "Hi"}}))
+    with pytest.raises(e.ServerFault, match="not a completion"):
+        answered(stream(event({"choices": [{"index": 1, "delta": "no"}]}), DONE))
