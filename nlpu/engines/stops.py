@@ -11,14 +11,17 @@ def before_stop(text: str, stops: Sequence[str]) -> str:
     return text[: min(found, default=(0, len(text)))[1]]
 
 
+def _sure(text: str, stops: Sequence[str]) -> str:
+    """What of a text no stop string can begin in any more: half of one waits for the rest."""
+    return text[: max(0, len(text) - max(map(len, stops), default=1) + 1)]
+
+
 def settled(raw: bytes, stops: Sequence[str], whole: bool) -> tuple[str, bool]:
     """(what of the text cannot change any more, whether a stop string has ended it)."""
     text = raw.decode(errors="replace")
     if len(ended := before_stop(text, stops)) < len(text):
         return ended, True
-    # Half a character, or half a stop string, waits for the rest.
-    sure = len(text.rstrip("\ufffd")) - max(map(len, stops), default=1) + 1
-    return text if whole else text[: max(0, sure)], False
+    return text if whole else _sure(text.rstrip("\ufffd"), stops), False  # nor half a character
 
 
 class Ending:
@@ -34,7 +37,7 @@ class Ending:
         text = self._held + text
         said = before_stop(text, self._stops)
         self._ended = len(said) < len(text)
-        if not self._ended and not last:  # half a stop string waits for the rest
-            said = text[: max(0, len(text) - max(map(len, self._stops)) + 1)]
+        if not self._ended and not last:
+            said = _sure(text, self._stops)
         self._held = text[len(said) :]
         return said

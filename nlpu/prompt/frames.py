@@ -20,6 +20,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,18 @@ def _pieces(render: Callable[[_Messages], str], turns: list[tuple[str, str]]) ->
 
 
 def _renderer(template: str, names: dict[str, Any]) -> Callable[[_Messages], str]:
+    def render(messages: _Messages) -> str:
+        text: str = _compiled(template).render(
+            messages=messages, add_generation_prompt=True, **names
+        )
+        return text
+
+    return render
+
+
+@lru_cache(8)
+def _compiled(template: str) -> Any:
+    """The template as a program: made once, which takes longer than to render it."""
     # Imported here: rendering a template is the only use of jinja2, and only real models have one.
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -136,13 +149,7 @@ def _renderer(template: str, names: dict[str, Any]) -> Callable[[_Messages], str
     env.globals.update(raise_exception=refuse, strftime_now=now)
     env.filters["tojson"] = lambda item, **_: json.dumps(item, ensure_ascii=False)
     told = _SPOKEN.sub(lambda tag: tag[1] + ("endif" if tag[2] else "if true"), template)
-
-    def render(messages: _Messages) -> str:
-        compiled = env.from_string(told)
-        text: str = compiled.render(messages=messages, add_generation_prompt=True, **names)
-        return text
-
-    return render
+    return env.from_string(told)
 
 
 def load_frame(directory: Path, tokenizer: Tokenizer) -> Frame:

@@ -41,7 +41,8 @@ class Markers:
         self._tokens = re.compile("|".join(shapes) or "(?!)")
         self._own = re.compile(f"[{letters}](?={MARK})")
         self._marked = re.compile(f"(?<=[{letters}]){MARK}")
-        self._escaped = re.compile(rf"(?<=[{letters}])\\u200[bB]")
+        written = "".join(rf"|(?<=(?i:\\u{ord(letter):04x}))" for letter in firsts)
+        self._escaped = re.compile(rf"(?:(?<=[{letters}]){written})(?:\\u200[bB]|{MARK})")
         self._any = re.compile(f"[{letters}]{MARK}")
 
     def broken(self, text: str) -> str:

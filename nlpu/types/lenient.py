@@ -66,7 +66,8 @@ def stripped(text: str) -> Iterator[str]:
             text = text[:-1]
             continue
         for mark in _AROUND:
-            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
+            around = len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark)
+            if around and text.strip(mark[0]):  # marks alone are no emphasis of marks
                 text = text[len(mark) : -len(mark)]
                 break
         if text == before:

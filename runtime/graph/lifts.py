@@ -16,6 +16,7 @@ from pydantic_core import PydanticSerializationError
 
 from nlpu.errors import BadOperand, NlpuError, ProgramError, described
 from nlpu.lifting import Lift, contains_value
+from nlpu.printing import one_line
 from nlpu.runtime.graph.label_gaps import check_given, given
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.journal.store import text_hash
@@ -24,6 +25,8 @@ from nlpu.types.holding import held_records
 from nlpu.types.json_text import canonical
 from nlpu.types.result import adapter
 from nlpu.value import CURRENT, Value, own, peek_content
+
+_PREFIX = "Error serializing to JSON: "
 
 
 def lift_issued(graph: GraphPort, node: Node) -> None:
@@ -75,6 +78,7 @@ def finish_lift(node: Node, content: Any) -> None:
         raise BadOperand(
             f"{name} gave {type(content).__name__}: a lifted function's result must be text, "
             "a number, a list (sorted, for a set), a dict or a pydantic model"
+            f" ({one_line(str(error).removeprefix(_PREFIX), 90)})"
         ) from error
     past = run.replay.past.lifts.get(node.issue_position)
     if past is None:

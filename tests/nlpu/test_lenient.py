@@ -20,6 +20,7 @@ class Person(BaseModel):
 ANN = Person(name="Ann", age=7)
 TEXT = '{"name":"Ann","age":7}'
 Case = Literal["a", "A", "b"]
+Marks = Literal["*", "**"]
 Dotted = Literal["e.g.", "etc"]
 TICKS = '{"name":"```\\n```","age":7}'
 
@@ -55,6 +56,9 @@ READ: list[tuple[Any, str, Any]] = [
     (bool, "", None),
     (Literal["a", "A"], "a.", "a"),
     (Literal["ab", "AB"], "Ab", None),
+    (Marks, "**", "**"),
+    (Marks, '"*"', "*"),
+    (Marks, "***", None),
     (Person, f"```\n{TEXT}\n```\n```\n{TEXT}\n```", None),
     (Person, f"```\n{TEXT}", None),
     (bool, "I say\n```\nyes\n```", None),

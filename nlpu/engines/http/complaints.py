@@ -49,7 +49,8 @@ BAD_MODEL = re.compile(
 )
 KEY = re.compile(
     r"api[ _-]?key (?:is )?(?:not valid|invalid|missing|required)|invalid[ _-]api[ _-]key"
-    r"|incorrect api key|API_KEY_INVALID|missing api[ _-]key|no api key|authentication_error",
+    r"|incorrect api key|API_KEY_INVALID|missing api[ _-]key|no api key|authentication_error"
+    r"|access token (?:is )?(?:invalid|expired)|login fail",
     re.IGNORECASE,
 )
 NOT_VALID = re.compile(r"json_validate_failed|failed to generate json", re.IGNORECASE)
@@ -57,7 +58,8 @@ _POLICY = re.compile(
     r"content[_ ]filter|content management policy|content_policy|ResponsibleAIPolicyViolation"
     r"|moderation_blocked|requires moderation|input was flagged|data_inspection_failed"
     r"|prompt was (?:blocked|filtered|flagged)|usage policies|PROHIBITED_CONTENT"
-    r"|inappropriate content|Content Exists Risk|usage guidelines|blocked by (?:\w+ )?guardrail",
+    r"|inappropriate content|Content Exists Risk|usage guidelines|blocked by (?:\w+ )?guardrail"
+    r"|new_sensitive",
     re.IGNORECASE,
 )
 _SPENT = re.compile(
@@ -68,12 +70,17 @@ _SPENT = re.compile(
     re.IGNORECASE,
 )
 _BILLING = re.compile(r"check your plan and billing|exceeded your (?:current|monthly) quota", re.I)
+_BUSY = re.compile(r"rate limit|too many requests|(?:qps|request) (?:request )?limit", re.I)
 _PERIOD = re.compile(  # which no patience outlasts
     r"(?:per|/) ?-?(?:day|month)\b|daily (?:request |token )?limit", re.IGNORECASE
 )
-_AGAIN = re.compile(
-    r"(?:retry|try again|wait)\D{0,30}?(?:([0-9]+)m)?([0-9]+(?:\.[0-9]+)?) ?(ms|s|min)", re.I
+_SPAN = re.compile(
+    r"([0-9]+(?:\.[0-9]+)?) ?(?:(ms|milliseconds?)|(s|secs?|seconds?)|(m|mins?|minutes?)"
+    r"|(h|hrs?|hours?))(?![a-z])",
+    re.IGNORECASE,
 )
+_AGAIN = re.compile(rf"(?:retry|try again|wait)\D{{0,30}}?((?:{_SPAN.pattern} ?)+)", re.I)
+_SECONDS = (0.001, 1.0, 60.0, 3600.0)  # of the units of a span, in their order
 Lesson = Literal[
     "max_tokens", "temperature", "top_p", "stream_options", "response_format", "system"
 ]
@@ -116,6 +123,17 @@ def _without_input(value: Any) -> Any:
     return [_without_input(item) for item in value] if isinstance(value, list) else value
 
 
+def likely_status(said: str) -> int:
+    """The status that others say these words under, for a complaint that has none; else 500."""
+    if _SPENT.search(said) or _BILLING.search(said):
+        return 402
+    if KEY.search(said):
+        return 401
+    if _POLICY.search(said) or TOO_LONG.search(said):
+        return 400
+    return 429 if _BUSY.search(said) else 500
+
+
 def of_policy(status: int, said: str) -> bool:
     """Whether a policy refuses the prompt; servers say so under 400, 403 and 422."""
     return status in {200, 400, 403, 422} and _POLICY.search(said) is not None
@@ -135,8 +153,13 @@ def again_in(said: str) -> float | None:
     found = _AGAIN.search(said)
     if found is None:
         return None
-    scale = {"ms": 0.001, "s": 1.0, "min": 60.0}[found[3].lower()]
-    return min(60.0 * float(found[1] or 0) + scale * float(found[2]), 1e6)
+    spans = (
+        float(number) * scale
+        for number, *units in _SPAN.findall(found[1])
+        for unit, scale in zip(units, _SECONDS, strict=True)
+        if unit
+    )
+    return min(sum(spans), 1e6)
 
 
 def lesson_of(status: int, said: str) -> Lesson | None:

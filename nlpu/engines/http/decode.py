@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from nlpu.engines.first_token import Odds
@@ -177,12 +178,18 @@ def _load(dialect: Dialect, body: bytes) -> dict[str, Any]:
 
 def _first(choices: Any) -> dict[str, Any]:
     """The choice whose index is 0, else the first (rule 4)."""
-    found: dict[str, Any] = next((c for c in choices if c.get("index") == 0), choices[0])
+    for choice in choices:
+        if choice.get("index") == 0:
+            break
+    else:
+        choice = choices[0]
+    found: dict[str, Any] = choice
     return found
 
 
 def _finish(choice: dict[str, Any]) -> Any:
-    return choice.get("finish_reason") or choice.get("finishReason")
+    word = choice.get("finish_reason") or choice.get("finishReason")
+    return None if word == "null" else word  # as some write that there is none yet
 
 
 def _raise(dialect: Dialect, request: Request, error: Any) -> None:
@@ -197,9 +204,12 @@ def _error_of(said: dict[str, Any]) -> Any:
     base = said.get("base_resp")
     if isinstance(base, dict) and base.get("status_code"):
         return base
-    is_one = "error" in (said.get("object"), said.get("type"))
-    speaks = _COMPLAINT & said.keys() or isinstance(said.get("message"), str)  # not a turn
-    return said if is_one or ("choices" not in said and speaks) else None
+    if "error" in (said.get("object"), said.get("type")):
+        return said
+    speaks = "choices" not in said and (
+        _COMPLAINT & said.keys() or isinstance(said.get("message"), str)  # not a turn
+    )
+    return said if speaks else None
 
 
 def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any, metrics: Any) -> Reply:
@@ -215,12 +225,12 @@ def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any, metrics:
         return Reply("", "stop", took, thinking, declined=no)
     at_limit = took.completion_tokens >= request.sampling.max_tokens
     # Where it thought without saying why it ended, its tokens ran out.
-    closed = request.constraint is not None and _is_closed(text)
-    finish = finish_of(dialect.where, said.finish, text or thinking, at_limit, closed)
+    ended = partial(_is_closed, text if request.constraint is not None else "")
+    finish = finish_of(dialect.where, said.finish, text or thinking, at_limit, ended)
     if wraps_answer(dialect, request):
         text = _unwrapped(text)
-    if len(ended := before_stop(text, request.sampling.stop)) < len(text):  # some servers go on
-        text, finish = ended, "stop"
+    if len(part := before_stop(text, request.sampling.stop)) < len(text):  # some servers go on
+        text, finish = part, "stop"
     reply = Reply(text, "length" if unended else finish, took, thinking)
     return _weighed(dialect, request, reply, said.logprobs) if request.probabilities else reply
 

@@ -149,20 +149,21 @@ def from_error(
 ) -> NlpuError:
     """The typed error for an ``error`` object that came under status 200."""
     body = json.dumps({"error": error}).encode()
-    said = Complaint(where, _status_of(error), quote(body, secret), complaints.words_of(body), None)
-    return said.error(request, window)
+    words = complaints.words_of(body)
+    status = _status_of(error) or complaints.likely_status(words)
+    return Complaint(where, status, quote(body, secret), words, None).error(request, window)
 
 
 def _status_of(error: Any) -> int:
-    """The status that an error names, as a number or by its kind; 500 where it names none."""
+    """The status that an error names, as a number or by its kind; 0 where it names none."""
     if not isinstance(error, dict):
-        return 500
+        return 0
     named = [str(error.get(name, "")).lower() for name in ("code", "status", "type")]
     for name in named:
         if len(name) == 3 and name.isascii() and name.isdecimal() and 400 <= int(name) < 600:
             return int(name)
     known = (status for kind, status in _NAMES.items() if any(kind in name for name in named))
-    return next(known, 500)
+    return next(known, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,8 @@ class Complaint:
         if self.status == 429 and complaints.NEVER_FITS.search(self.words):
             return _too_long(self.where, self.said, request, window)
         return Overloaded(
-            f"{self.where} is overloaded ({self.status}): {self.said} Send less at once, or wait.",
+            f"{self.where} is overloaded ({self.status}): {self.said} Send less at once, or wait"
+            f"{f' for {wait_s:g} s' if wait_s else ''}.",
             retry_after_s=wait_s,
         )
 

@@ -11,13 +11,16 @@ Rules
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from nlpu.errors import ServerFault
 from nlpu.wire import Finish
 
 _STOP = re.compile(
-    "stop|eos|eos_token|eot|stop_sequence|stop_token|end|end_turn|end_of_turn|completed?"
+    "stop|eos|eos_token|eos_found|eot|stop_sequence|stop_token|stop_str(?:ing)?|end|end_turn"
+    "|end_of_turn|completed?"
     "|finish|finished|done"
 )
 _LENGTH = re.compile(
@@ -39,7 +42,12 @@ _BORDER = re.compile(r"[- ]|(?<=[a-z])(?=[A-Z])")
 
 def _word(finish: Any) -> str:
     """A finish as all servers could write it: maxTokens, max-tokens, FINISH_REASON_MAX_TOKENS."""
-    plain = _BORDER.sub("_", finish).lower() if isinstance(finish, str) else ""
+    return _plain(finish) if isinstance(finish, str) else ""
+
+
+@lru_cache(64)  # servers say the same few
+def _plain(finish: str) -> str:
+    plain = _BORDER.sub("_", finish).lower()
     return plain.removeprefix("finish_reason_").partition(":")[0]  # content_filter: SPII
 
 
@@ -57,8 +65,13 @@ def declined(finish: Any, refusal: Any, text: str) -> str:
     return ""
 
 
-def finish_of(where: str, finish: Any, text: str, at_limit: bool, closed: bool) -> Finish:
-    """The finish of an answer; ``closed``: nothing can follow it. Raises ServerFault for none."""
+def finish_of(
+    where: str, finish: Any, text: str, at_limit: bool, closed: Callable[[], bool]
+) -> Finish:
+    """The finish of an answer; ``closed``: whether nothing can follow it, which takes a look.
+
+    Raises ServerFault for none.
+    """
     if finish in (None, "") and text.strip():
         return "length" if at_limit else "stop"
     word = _word(finish)
@@ -70,7 +83,7 @@ def finish_of(where: str, finish: Any, text: str, at_limit: bool, closed: bool) 
         return "repetition"
     if finish in (None, "") or _BROKEN.fullmatch(word):
         raise ServerFault(f"{where} broke the generation off (finish: {finish}). Try again.")
-    if closed:
+    if closed():
         return "stop"
     fault = ServerFault(
         f"{where} ended its answer for a reason that is not known (finish: {str(finish)[:80]})."

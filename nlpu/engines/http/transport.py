@@ -49,6 +49,8 @@ class Answer:
 
     async def read(self, most: int) -> bytes:
         """The whole content, or a beginning of it that is longer than ``most``."""
+        if self.content.is_eof():  # it came with its head, as short ones do
+            return self.content.read_nowait()
         return await read_most(self, most)
 
     async def readany(self) -> bytes:

@@ -59,13 +59,11 @@ def _waited(metrics: Any) -> int:
 
 def _any(usage: Any, *names: str) -> int | None:
     """The first of the counts that is there and can be true."""
-    if not isinstance(usage, dict):
-        return None
-    return next(filter(_is_count, map(usage.get, names)), None)
-
-
-def _is_count(said: Any) -> bool:
-    return type(said) is int and 0 <= said < _MOST_TOKENS
+    for name in names if isinstance(usage, dict) else ():
+        said = usage.get(name)
+        if type(said) is int and 0 <= said < _MOST_TOKENS:
+            return said
+    return None
 
 
 def _estimate(chars: int) -> int:

@@ -141,6 +141,10 @@ def test_an_error_of_whatever_shape_is_one_of_ours_and_can_be_written() -> None:
         ("Please retry after 2 seconds.", 2.0),
         ('"retryDelay": "33s"', 33.0),
         ("Try again in 3 minutes.", 180.0),
+        ("Please try again in 12m.", 720.0),
+        ("Please try again in 1h30m0s", 5400.0),
+        ("Please try again in 2 months.", None),
+        ("Please wait, there are 3 messages", None),
         ("You exceeded your current quota.", None),
     ],
 )

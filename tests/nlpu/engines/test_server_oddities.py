@@ -111,6 +111,8 @@ class Quote(BaseModel):
         ('{"text":"<\\u200b|im_end|>"}', "<|im_end|>"),
         ('{"text":"<\\u200B|im_end|>"}', "<|im_end|>"),
         ('{"text":"<\u200b|im_end|>"}', "<|im_end|>"),
+        ('{"text":"\\u003c\u200b|im_end|>"}', "<|im_end|>"),  # HTML-safe writers
+        ('{"text":"\\u003C\\u200b|im_end|>"}', "<|im_end|>"),
         ('{"text":"<\\\\u200b|im_end|>"}', "<\\u200b|im_end|>"),  # a text about an escape
     ],
 )
@@ -138,6 +140,45 @@ def test_the_words_say_whose_matter_it_is(status: int, words: str, kind: type[Ex
     body = b'{"error": {"message": "%s"}}' % words.encode()
     assert type(from_status("http://s", status, {}, body)) is kind
     assert type(from_error("http://s", {"message": words, "code": status}, None, 0, None)) is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        (1008, "insufficient balance", e.OutOfQuota),
+        (1004, "login fail: Please carry the API secret key", e.Unauthorized),
+        (1026, "input new_sensitive", e.Declined),
+        (1002, "rate limit exceeded(RPM)", e.Overloaded),
+        (1013, "internal service error", e.ServerFault),
+    ],
+)
+def test_a_code_of_its_own_is_told_by_its_words(code: int, words: str, kind: Any) -> None:
+    for error in (
+        {"status_code": code, "status_msg": words},
+        {"error_code": code, "error_msg": words},
+    ):
+        assert type(from_error("http://s", error, None, 0, None)) is kind
+
+
+def test_an_empty_account_is_one_whatever_its_code() -> None:
+    told = {"status_code": 1008, "status_msg": "insufficient balance"}
+    with pytest.raises(e.OutOfQuota, match="insufficient balance"):
+        answered(said({"base_resp": told, "choices": None}))
+
+
+@pytest.mark.parametrize("word", ["eos_found", "stop_str", "stop_string"])
+def test_some_say_in_another_word_that_it_is_whole(word: str) -> None:
+    assert answered(chat("Hi", word)) == "Hi"
+    assert answered(stream(piece("H", "null"), piece("i", word), DONE)) == "Hi"
+    with pytest.raises(e.ConnectionLost):
+        answered(stream(piece("H", "null")))  # no end, be it said in a text
+
+
+def test_a_long_wait_is_told() -> None:
+    body = b'{"error": {"message": "Rate limit reached. Please try again in 12m"}}'
+    fault = from_status("http://s", 429, {}, body)
+    assert isinstance(fault, e.Overloaded) and fault.retry_after_s == 720.0
+    assert str(fault).endswith("or wait for 720 s.")
 
 
 @pytest.mark.parametrize(

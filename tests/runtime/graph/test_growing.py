@@ -180,3 +180,11 @@ def test_a_map_over_a_map_that_never_grows_fails_with_its_cause() -> None:
     run = execute(program)
     assert run.status == "failed"
     assert "ZeroDivisionError" in repr(run.error.__cause__) + repr(run.error.__cause__.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [("\ud800", "surrogates"), ([{"a": "\udc00"}], "surrogates")]
+)
+def test_what_a_lift_may_not_give_is_said_with_its_reason(content: Any, why: str) -> None:
+    run = execute(lift(lambda: content))
+    assert isinstance(run.error, BadOperand) and why in str(run.error)
