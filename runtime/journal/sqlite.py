@@ -244,7 +244,9 @@ class Journal(Buffered):
                 self.joint = mark in JOINT
                 self._look()
             db.execute("COMMIT")
-        except (*ERRORS, TypeError) as error:
+        except TypeError as error:  # a page of something else in the place of one of rows
+            raise self.damage("what stands where its rows should be is none") from error
+        except ERRORS as error:
             raise typed(self.path, error) from error
         self._compare(mark)
         self.is_older = bool(self._seq) and mark == OLDEST
