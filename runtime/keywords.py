@@ -111,6 +111,8 @@ def check_parts(engines: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 def arranged(program: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
     """Give the same arguments by position where they can be, however they were given."""
+    if not kwargs:
+        return tuple(args), {}
     try:
         bound = inspect.signature(program).bind(*args, **kwargs)
     except (TypeError, ValueError):

@@ -215,9 +215,12 @@ class _Books:
         self.failed = self.trimmed = self.driven = self.span_tokens = self.depth = 0
         self.span_s = 0.0
         for node in nodes:
-            self.span_tokens = max(self.span_tokens, node.path_tokens)
-            self.span_s = max(self.span_s, node.path_s)
-            self.depth = max(self.depth, node.path_depth)
+            if node.path_tokens > self.span_tokens:
+                self.span_tokens = node.path_tokens
+            if node.path_s > self.span_s:
+                self.span_s = node.path_s
+            if node.path_depth > self.depth:
+                self.depth = node.path_depth
             if node.call_cost is not None:
                 self._call(node, node.call_cost)
         self.made = _Tally()
