@@ -1,7 +1,8 @@
 """``benchmarks.router``: what a vllm-router makes of what a computer tells it.
 
     python -m benchmarks.router [--agents N] [--turns N] [--documents N] [--questions N]
-                                [--repeats N] [--simulated] [--kv-blocks N] [--langgraph] [--json]
+                                [--repeats N] [--simulated] [--kv-blocks N] [--langgraph]
+                                [--arms "A;B"] [--json]
 
 Two servers, and before them, in turn, a router:
 
@@ -37,7 +38,7 @@ from benchmarks.peers.work import prompt_of
 from benchmarks.router_servers import Pair, real
 from benchmarks.router_servers import simulated as two_simulated
 from benchmarks.servers import tokenizer
-from nlpu import Computer, lift, nlop, spawn
+from nlpu import Computer, Usage, lift, nlop, spawn
 from nlpu.engines.http.engine import HttpEngine
 from nlpu.engines.vllm.command import router_python
 from nlpu.engines.vllm.kv_room import BOUND, kv_tokens, scheduling
@@ -142,6 +143,7 @@ def router(
     simulated: bool = False,
     kv_blocks: Annotated[int, typer.Option(min=128)] = 8192,
     langgraph: bool = False,
+    arms: Annotated[str, typer.Option(metavar="A;B", help="Default: all.")] = "",
 ) -> dict[str, Any]:
     """Cached tokens and makespan of agents and documents behind a router, told and not told."""
     size = Size(agents, turns, documents, questions)
@@ -153,17 +155,21 @@ def router(
         stack.callback(lambda: [runner.run(server.stop()) for server in pair.servers])
         for server in pair.servers:
             runner.run(server.__aenter__())
-        rows = list(Bench(runner, pair, size, peers).rows(repeats))
+        named = [name.strip() for name in arms.split(";") if name.strip()]
+        rows = list(Bench(runner, pair, size, peers, named).rows(repeats))
     return {"arms": rows, **size._asdict(), "repeats": repeats, **circumstances(**pair.facts)}
 
 
 class Bench:
-    """The arms, one after the other, on two servers that are up.
+    """The arms, one after the other, on two servers that are up. Raises Usage for no arm's name.
 
-    peers: the Python that has LangGraph; without it that arm is left out.
+    peers: the Python that has LangGraph; without it that arm is left out. named: the arms that
+    are measured, all where none is.
     """
 
-    def __init__(self, runner: asyncio.Runner, pair: Pair, size: Size, peers: str | None) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, pair: Pair, size: Size, peers: str | None, named: list[str]
+    ) -> None:
         self._runner, self._pair, self._size, self._peers = runner, pair, size, peers
         self._router, self._run = router_python(), nonce()
         self._arms = dict(ARMS)
@@ -171,6 +177,9 @@ class Bench:
         self._arms["programs, by memory"] = {"programs": scheduling(room)}, True
         if peers is not None:
             self._arms[LANGGRAPH] = self._arms["affinity"]
+        if unknown := set(named) - self._arms.keys():
+            raise Usage(f"no arm is called {min(unknown)}: there are {'; '.join(self._arms)}")
+        self._arms = {name: how for name, how in self._arms.items() if name in named or not named}
 
     def rows(self, repeats: int) -> Iterator[dict[str, Any]]:
         """The medians of each arm."""
@@ -182,6 +191,7 @@ class Bench:
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 say(f"measuring {name} ...")
                 found[name].append(self._measured(name))
+                say(f"{name}: {found[name][-1]}")
         for name, each in found.items():
             middle = {figure: median(one[figure] for one in each) for figure in each[0]}
             yield {"name": name, **middle}
