@@ -1,153 +1,23 @@
-"""A database as a place of runs: its name, its secrets, its faults, and its versions."""
+"""A database as a place of runs: who may use it, its versions, and damage to it."""
 
 from __future__ import annotations
 
-import re
-import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import assume, example, given
-from hypothesis import strategies as st
+from database_kit import PATIENCE_S, of, read, store, told, write
 from kit import echo, finish, said
 
-from nlpu.errors import JournalDamaged, NlpuError, StorageFailed, Usage
+from nlpu.errors import JournalDamaged
 from nlpu.runtime import Computer
 from nlpu.runtime.journal.places import journals, place_of
-from nlpu.runtime.journal.store import RunLog
 from nlpu.runtime.journal.where import Database, Seat
 from nlpu.testing.scripted import Scripted
-
-ROOT = Path(__file__).parents[3]
-PATIENCE_S = 60
-pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
-
-
-def of(url: str, **more: float) -> Database:
-    found = place_of(url)
-    assert isinstance(found, Database)
-    return Database(found.url, found.told, found.has_password, **more)
-
-
-def store(database: Database, stem: str = "run", **more: Any) -> Any:
-    from nlpu.runtime.journal.postgres.store import PostgresStore
-
-    return PostgresStore(Seat(database, stem), **more)
-
-
-def write(store: Any, *texts: str) -> Any:
-    log = RunLog(store, 1)
-    for text in texts:
-        log.append("row", log.text(text))
-    return store.flush()
-
-
-def read(database: Database, stem: str = "run") -> list[str]:
-    with closing(store(database, stem, read_only=True)) as reader:
-        rows, texts = reader.read(1)
-    return [texts[row[2]] for row in rows]
-
-
-def told(call: Any, *args: Any) -> str:
-    with pytest.raises(NlpuError) as caught:
-        call(*args)
-    return str(caught.value)
-
-
-# -- names and secrets ----------------------------------------------------------------------------
-
-SECRETS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=8, max_size=20).filter(
-    lambda text: text.strip("0") == text
-)
-NAMES = st.from_regex(r"[a-z]{1,5}", fullmatch=True)
-
-
-@given(secret=SECRETS, user=NAMES, name=NAMES, in_query=st.booleans())
-def test_a_password_is_shown_nowhere(secret: str, user: str, name: str, in_query: bool) -> None:
-    """Neither by what is printed of a place, nor by the error of a server that is not there."""
-    word = quote(secret, safe="")
-    assume(secret not in f"postgresql://{user}@127.0.0.1:1/{name}" and word != secret)
-    user_part = user if in_query else f"{user}:{word}"
-    query = f"?password={word}" if in_query else ""
-    database = place_of(f"postgresql://{user_part}@127.0.0.1:1/{name}{query}")
-    assert str(database) == f"postgresql://{user}@127.0.0.1:1/{name}"
-    error = told(journals, database)
-    machine = repr(Computer(Scripted(), store=database))
-    for shown in (str(database), repr(database), error, machine):
-        assert secret not in shown and word not in shown
-    assert isinstance(database, Database) and database.has_password
-
-
-@example(secret="0?@000000", user="a")
-@given(secret=st.from_regex(r"[ -~]{2,8}[@/?%#:][ -~]{2,8}", fullmatch=True), user=NAMES)
-def test_a_password_that_is_not_escaped_is_shown_nowhere(secret: str, user: str) -> None:
-    """It may be read as a host, a port, a path or a query: then none of these is shown."""
-    try:
-        database = place_of(f"postgresql://{user}:{secret}@127.0.0.1:1/runs")
-    except Usage as error:
-        shown = str(error)
-    else:
-        shown = f"{database} {database!r} {told(journals, database)}"
-    assert secret not in shown
-    for part in re.split("[@/?%#:&=]", secret):
-        assert len(part) < 6 or part not in shown
-
-
-@pytest.mark.parametrize("url", ["mysql://h/d", "sqlite:///x", "https://h/d", "redis://h"])
-def test_another_store_is_refused(url: str) -> None:
-    assert "runs cannot be kept in a" in told(place_of, url)
-
-
-def test_a_path_is_no_url() -> None:
-    assert "not a path" in told(place_of, Path("postgresql://h/d"))
-    assert place_of("runs") == Path("runs") == place_of(Path("runs"))
-    both = {"run_dir": "runs", "store": "runs"}
-    with pytest.raises(Usage, match="give one"):
-        Computer(Scripted(), **both)  # type: ignore[arg-type]
-
-
-def test_no_secret_is_kept_of_a_run(postgres: Any) -> None:
-    """Nothing in the database has the password that it was opened with."""
-    url = postgres.fresh()
-    name, secret = urlsplit(url).path[1:], urlsplit(url).password
-    with Computer(Scripted(said), store=url) as machine:
-        finish(machine.start(lambda: echo("a")))
-    kept = postgres.do("SELECT body FROM nlpu.log UNION SELECT body FROM nlpu.text", name)
-    kept += postgres.do("SELECT owner::bytea FROM nlpu.journal", name)
-    assert len(kept) > 4 and secret
-    assert not [body for (body,) in kept if secret.encode() in body]
-
-
-def test_psycopg_is_imported_when_it_is_asked_for(tmp_path: Path) -> None:
-    code = (
-        "import sys; from nlpu.runtime import Computer; from nlpu.testing import Scripted\n"
-        "with Computer(Scripted(), run_dir='runs') as c: c.run(len, 'abc')\n"
-        "import nlpu.runtime.terminal.show.run_folder as f; from pathlib import Path\n"
-        "assert f.summaries(Path('runs'))[0]\n"
-        "assert 'psycopg' not in sys.modules\n"
-        "sys.modules['psycopg'] = None\n"
-        "try: Computer(Scripted(), store='postgresql://h/d')\n"
-        "except Exception as e: print(type(e).__name__, e)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        text=True,
-        capture_output=True,
-        check=False,
-        env={"PYTHONPATH": ":".join([str(ROOT), *sys.path])},
-    )
-    assert done.stdout.startswith("MissingPart runs in a database need psycopg: pip install"), done
-
-
-# -- what is not as it should be ------------------------------------------------------------------
 
 
 def test_who_may_not_in_is_told_so(postgres: Any) -> None:
@@ -282,104 +152,6 @@ def test_no_byte_can_change(postgres: Any) -> None:
                 postgres.do(flip, name)
                 flips += 1
     assert flips > 80 and read(database) == ["a", "bc", "a"]
-
-
-# -- what happens meanwhile -----------------------------------------------------------------------
-
-
-def test_a_cut_connection_costs_nothing(postgres: Any) -> None:
-    """Also where it is cut with the answer of a commit on its way: it is made once."""
-    database = of(postgres.fresh())
-    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
-    with closing(store(database)) as one:
-        for n in range(5):
-            write(one, f"{n}", "same").result(PATIENCE_S)
-            postgres.do(cut.format(database.url.rpartition("/")[2]))
-        unheard(one)
-        write(one, "last").result(PATIENCE_S)
-        write(one, "after").result(PATIENCE_S)
-        postgres.do(cut.format(database.url.rpartition("/")[2]))
-    assert read(database) == [x for n in range(5) for x in (f"{n}", "same")] + ["last", "after"]
-    store(database).close()  # nobody has it: it was given up, over another connection
-
-
-def unheard(store: Any) -> None:
-    """Have the next commit be made, and its answer lost with the connection."""
-    commit = store._lease.commit
-
-    def made(db: Any, batch: Any, *, again: bool) -> Any:
-        store._lease.commit = commit
-        assert commit(db, batch, again=again) is None
-        store._lease._facts["commits"] -= 1  # as far as is known
-        db.close()
-        return commit(db, batch, again=again)  # raises, as the connection is closed
-
-    store._lease.commit = made
-
-
-def test_a_commit_that_was_given_up_and_made_is_followed_by_none(postgres: Any) -> None:
-    """What came of it was not known, so all that builds on it fails, as after a kill."""
-    database = of(postgres.fresh(), patience_s=0)
-    with closing(store(database)) as one:
-        write(one, "before").result(PATIENCE_S)
-        unheard(one)
-        with pytest.raises(StorageFailed):
-            write(one, "made").result(PATIENCE_S)
-        for _ in range(2):
-            with pytest.raises(StorageFailed, match="has been made after all"):
-                write(one, "other").result(PATIENCE_S)
-    assert read(database) == ["before", "made"]
-
-
-def test_a_server_that_comes_back_in_time_is_waited_for(postgres: Any) -> None:
-    database = of(postgres.fresh())
-    with closing(store(database)) as one:
-        write(one, "before").result(PATIENCE_S)
-        postgres.kill(signal.SIGINT)
-        done = write(one, "while it was away")
-        postgres.start()
-        done.result(PATIENCE_S)
-    assert read(database) == ["before", "while it was away"]
-
-
-def test_one_that_does_not_come_back_is_a_failure_and_loses_nothing(postgres: Any) -> None:
-    database = of(postgres.fresh(), patience_s=0.3)
-    with closing(store(database)) as one:
-        write(one, "before").result(PATIENCE_S)
-        postgres.kill(signal.SIGINT)
-        try:
-            with pytest.raises(StorageFailed, match="what was finished before is kept"):
-                write(one, "while it was away").result(PATIENCE_S)
-            assert "See that it is up and can be reached" in told(journals, database)
-        finally:
-            postgres.start()
-        write(one, "after").result(PATIENCE_S)
-    assert read(database) == ["before", "after"]
-
-
-def test_a_run_survives_the_end_of_its_server(postgres: Any) -> None:
-    """Killed as a machine is, on the way: calls go on, each sent once; the result is the same."""
-    database = of(postgres.fresh(), patience_s=PATIENCE_S)
-    engine, crashes = Scripted(said), [1, 3]
-
-    def program() -> list[str]:
-        texts = []
-        for n in range(6):
-            texts.append(str(echo(f"{n}")))
-            if n in crashes:
-                crashes.remove(n)
-                postgres.crash()
-        return texts
-
-    with Computer(engine, store=database) as machine:
-        run = finish(machine.start(program))
-    assert run.result == [f"{n}" for n in range(6)]
-    assert len(engine.seen) == 6
-    postgres.settle()
-    silent = Scripted("never")
-    with Computer(silent, store=database) as machine:
-        assert finish(machine.resume(run.name, program)).result == run.result
-    assert silent.seen == []
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
