@@ -1,23 +1,17 @@
-"""Settings: what stands over what, where each value comes from, and what is refused."""
+"""Settings: what stands over what, where each value comes from, and what they are for."""
 
 from __future__ import annotations
 
-import inspect
-import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from settings_kit import LAYERS, URL, place, put, value
 from terminal_fixture import ROOT, Terminal, environment, fault_server, nlpu
 
-from nlpu import Budget, Limits, op
-from nlpu.engines.embedded.engine import EmbeddedEngine
-from nlpu.engines.http.engine import HttpEngine
-from nlpu.engines.transformers_folder import TransformersEngine
-from nlpu.engines.vllm.server import VllmServer
+from nlpu import Budget, op
 from nlpu.errors import BudgetExceeded, Usage
 from nlpu.runtime import Computer
 from nlpu.runtime.bench.results import processor
@@ -25,48 +19,7 @@ from nlpu.runtime.settings import BUILT_IN, NAMES, Settings, read
 from nlpu.runtime.terminal.options import settings
 from nlpu.testing.scripted import Scripted
 
-__all__ = ["nlpu"]  # a fixture
-URL = "http://127.0.0.1:1"
-LAYERS: dict[str, tuple[Any, Any, Any]] = {  # in the file, in the environment, given
-    "engine": ("scripted", URL, "local"),
-    "model": ("one", "two", "three"),
-    "store": ("pages", "elsewhere", Path("here")),
-    "run_dir": ("kept", "elsewhere", Path("here")),
-    "sheets": ("measured", "../theirs", "mine/sheet.json"),
-    "price": ([1, 2], "3,4,5", "0,0.5"),
-    "calls": (10, "20", 30),
-    "nlops": (1.5, "2.5", 3.5),
-    "tokens": (100, "200", 300),
-    "money": (1, "2.5", 0.01),
-    "seconds": (60, "1e3", 0.1),
-    "at_once": (10, "20", 30),
-}
-
-
-@pytest.fixture
-def place(nlpu: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory in a home of its own, with nothing set."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "work" / "deep").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "work")
-    return tmp_path / "work"
-
-
-def put(folder: Path, text: str) -> Path:
-    """A file of settings; gives its path."""
-    (folder / "nlpu.toml").write_text(text)
-    return folder / "nlpu.toml"
-
-
-def value(name: str, raw: Any) -> Any:
-    """A raw value of the table as it is read."""
-    if name == "price":
-        parts = raw.split(",") if isinstance(raw, str) else raw
-        first, *_, last = map(float, parts)
-        return (first, float(parts[-2]), last)
-    if name in ("store", "run_dir", "sheets"):
-        return Path(raw)
-    return type(LAYERS[name][2])(raw)
+__all__ = ["nlpu", "place"]  # fixtures
 
 
 # -- precedence --------------------------------------------------------------------------------
@@ -142,105 +95,6 @@ def test_a_working_directory_that_is_gone_has_no_file(
     monkeypatch.chdir(place / "deep")
     (place / "deep").rmdir()
     assert read() == Settings()
-
-
-# -- what is refused ---------------------------------------------------------------------------
-
-BAD = {
-    "modle = 'x'": "'modle' is no setting; did you mean model? (it may name engine, model, store",
-    "[tool]\ncalls = 1": "'tool' is no setting (it may name",
-    "api_key = 'sesame'": "looks like a secret, which belongs in NLPU_API_KEY, never in a file",
-    "openai-key = 'sesame'": "looks like a secret",
-    "engine = 'gpu'": "scripted, or a server's URL: http://...; not 'gpu'",
-    "engine = 3": "engine must be local, transformers, scripted",
-    "engine = ''": "engine must be local, transformers, scripted",
-    "engine = 'http://me:sesame@host'": "put the key in NLPU_API_KEY",
-    "engine = 'http://a:1,http://me:sesame@host'": "put the key in NLPU_API_KEY",
-    "engine = 'http://a:1/v1, me:sesame@host'": "put the key in NLPU_API_KEY",
-    "engine = 'http://me:ses,ame@host/v1'": "put the key in NLPU_API_KEY",
-    "model = []": "model must be the name or the directory of a model; not []",
-    "model = ''": "model must be the name",
-    "store = 1": "store must be a directory, or a database: postgresql://USER@HOST/NAME; not 1",
-    "store = ''": "store must be a directory",
-    'run_dir = "a\\u0000b"': "run_dir must be a directory",
-    "price = 1": "price must be IN,OUT or IN,CACHED,OUT, such as 0.15,0.60; not 1",
-    "price = '1,x'": "price must be IN,OUT",
-    "price = [1, -2]": "price must be IN,OUT",
-    "calls = 2.5": "calls must be a whole number more than 0 (leave it out for no limit); not 2.5",
-    "calls = true": "calls must be a whole number",
-    "calls = '5'": "more than 0 (leave it out for no limit), without quotes; not '5'",
-    "calls = 0": "calls must be a whole number more than 0",
-    "nlops = nan": "nlops must be a number more than 0 (leave it out for no limit); not nan",
-    "nlops = inf": "nlops must be a number",
-    f"seconds = 1{'0' * 400}": "seconds must be a number",
-    "calls = 1\ncalls = 2": "is not TOML: Cannot overwrite a value",
-    "calls : 1": "is not TOML: Expected '='",
-    f"calls = {'[' * 9999}": "is not TOML: ",
-}
-
-
-@pytest.mark.parametrize("text", BAD, ids=lambda text: ascii(text)[:24])
-def test_each_mistake_in_a_file_is_one_line(text: str, place: Path, nlpu: Terminal) -> None:
-    file, message = put(place, text), BAD[text]
-    ended = nlpu("run", "ask", "Hi", "--dry")
-    assert ended.code == 2 and ended.err.count("\n") == 1, ended
-    assert f"error: {file}" in ended.err and message in ended.err, ended.err
-    assert "sesame" not in ended.err
-
-
-def test_a_file_may_begin_with_the_mark_that_some_editors_write(place: Path) -> None:
-    (place / "nlpu.toml").write_bytes(b"\xef\xbb\xbfcalls = 7\n")
-    assert read().calls == 7
-
-
-def test_files_that_cannot_be_read(place: Path) -> None:
-    (place / "nlpu.toml").write_bytes(b"model = '\xff'")
-    with pytest.raises(Usage, match="is not TOML: 'utf-8' codec"):
-        read()
-    (place / "nlpu.toml").unlink()
-    (place / "nlpu.toml").mkdir()
-    assert read() == Settings()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_permission(place: Path) -> None:
-    put(place, "").chmod(0)
-    with pytest.raises(Usage, match="cannot be read: Permission denied"):
-        read()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give files away")
-def test_a_strangers_file_in_a_place_for_everybody_is_not_obeyed(place: Path) -> None:
-    file = put(place, f"engine = '{URL}'")
-    os.chown(file, 12345, -1)
-    assert read().engine == URL, "a mounted directory may have another owner"
-    place.chmod(0o1777)
-    with pytest.raises(Usage, match="is another user's"):
-        read()
-    os.chown(file, 0, -1)
-    assert read().engine == URL
-
-
-@pytest.mark.parametrize(
-    ("variable", "raw", "message"),
-    [
-        ("NLPU_CALLS", "many", "NLPU_CALLS must be a whole number more than 0"),
-        ("NLPU_NLOPS", "-1", "NLPU_NLOPS must be a number more than 0"),
-        ("NLPU_SECONDS", "nan", "NLPU_SECONDS must be a number"),
-        ("NLPU_ENGINE", "vllm", "NLPU_ENGINE must be local, transformers, scripted"),
-        ("NLPU_ENGINE", "https://me:sesame@host/v1", "put the key in NLPU_API_KEY"),
-        ("NLPU_ENGINE", "http://a:1,https://me:sesame@b:2", "put the key in NLPU_API_KEY"),
-        ("NLPU_MODEL", " ", "NLPU_MODEL must be the name"),
-        ("NLPU_PRICE", "1", "NLPU_PRICE must be IN,OUT"),
-    ],
-)
-def test_each_mistake_in_the_environment_is_one_line(
-    variable: str, raw: str, message: str, nlpu: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(variable, raw)
-    ended = nlpu("run", "ask", "Hi", "--dry")
-    assert ended.code == 2 and ended.err.count("\n") == 1 and "sesame" not in ended.err
-    assert ended.err.startswith("error: ") and message in ended.err
 
 
 # -- what they are for -------------------------------------------------------------------------
@@ -349,32 +203,6 @@ def test_reading_is_quick_and_light(place: Path) -> None:
     )
     loaded, _, seconds = ended.stdout.rpartition(" ")
     assert loaded == "[]" and float(seconds) < 0.002
-
-
-# -- truths are no numbers ---------------------------------------------------------------------
-
-NUMERIC = {
-    Budget: (),
-    Limits: (),
-    Scripted: (),
-    EmbeddedEngine: (),
-    HttpEngine: (URL,),
-    VllmServer: ("m",),
-    TransformersEngine: (".",),
-    Computer: (Scripted(),),
-}
-PLACES = [
-    (made, name)
-    for made in NUMERIC
-    for name, place in inspect.signature(made).parameters.items()
-    if re.search(r"\b(int|float)\b", str(place.annotation))
-]
-
-
-@pytest.mark.parametrize(("made", "name"), PLACES, ids=str)
-def test_a_truth_is_no_number(made: Any, name: str) -> None:
-    with pytest.raises(Usage, match=r"True (\w+ )?is none|not '?True'?"):
-        made(*NUMERIC[made], **{name: True})
 
 
 def test_a_computer_without_an_engine_holds_the_price_and_the_limits_too(
