@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from house_kit import MODULES, house_of, is_core
 from kit import computer, count, echo, execute, merge, yes
 from memory_kit import memory, talk
 from printing_kit import LONG, SECRET, Broken, send, server, told
@@ -39,7 +40,6 @@ from nlpu.runtime.observe.samples import Experience
 from nlpu.runtime.scheduler.breakpoints import Gate, Held
 from nlpu.testing.scripted import Scripted
 from nlpu.wire import Capabilities
-from tests.project.test_architecture import MODULES, house_of, is_core
 
 MANY = intern_label(Integrity.USER, frozenset(f"person{n}@example.org" for n in range(99)))
 HOUSES = ("nlpu",)

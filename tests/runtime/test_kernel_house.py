@@ -6,11 +6,11 @@ import inspect
 from typing import Protocol
 
 import pytest
+from house_kit import MODULES, imports
 
 from nlpu.errors import HostError
 from nlpu.runtime import ports
 from nlpu.runtime.graph.stage import NEXT, Stage, advance
-from tests.project.test_architecture import MODULES, imports
 
 KERNEL = "nlpu.runtime.kernel"
 MOST = 7  # methods of a port

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pyte
 import pytest
+from house_kit import fresh
 from terminal_fixture import COMMAND, environment
-
-from tests.project.test_architecture import fresh
 
 HEAVY = (
     "torch",
