@@ -22,6 +22,13 @@ def test_rooms_are_small(name: str) -> None:
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= 400
 
 
+def test_so_are_those_of_tests() -> None:
+    files = [path for name in OUTSIDE for path in sorted((ROOT / name).rglob("*.py"))]
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert len(lines) > 400
+    assert not {name: count for name, count in lines.items() if count > 400}
+
+
 def statements(path: Path) -> int:
     """How many statements a file has; docstrings are none."""
     every = list(ast.walk(tree(path)))
