@@ -27,7 +27,9 @@ TOO_LONG = re.compile(
     r"|context (?:size|window|length)|too many tokens|prompt is too long|prompt too long"
     r"|input token count.{0,40}exceeds|maximum prompt length|input is too long"
     r"|range of input length|exceeded model token limit|exceeds? max(?:imum)? length"
-    r"|max_new_tokens` must be|string_above_max_length|exceeds? the (?:available|maximum) context",
+    r"|max_new_tokens` must be|string_above_max_length"
+    r"|exceeds? (?:the (?:available|maximum) )?context|session_len\b|input length limit"
+    r"|must have (?:less|fewer) than \d+ tokens",
     re.IGNORECASE,
 )
 EXCEEDS = re.compile(

@@ -12,6 +12,7 @@ Rules
 2. A stream's pieces, joined, are the text of its Reply, but for a thought that only its end marks;
    where the bytes are cut changes nothing.
 3. An answer that ``encode`` wrapped is unwrapped here, a number in the digits it was written in.
+   One in whose place its server gives the value that it read is that value, as JSON.
 4. One answer was asked for: of several choices that of index 0 counts, else the first, whole or in
    a stream, where the first then waits for the end.
 5. A stop string ends the text, whether the server looked at it or not.
@@ -31,13 +32,13 @@ from nlpu.engines.http.body import BOM, MOST_REPLY, parsed
 from nlpu.engines.http.choices import told
 from nlpu.engines.http.encode import Dialect
 from nlpu.engines.http.events import Events, Unreadable
-from nlpu.engines.http.finish import declined, finish_of
+from nlpu.engines.http.finish import declined, finish_of, later
 from nlpu.engines.http.thinking import Thinking, unopened
 from nlpu.engines.http.usage import counts, parted
 from nlpu.engines.stops import Ending, before_stop
 from nlpu.errors import NlpuError, ServerFault
 from nlpu.types.bare import options, takes_text
-from nlpu.types.json_text import once
+from nlpu.types.json_text import compact, once
 from nlpu.types.lenient import fenced
 from nlpu.wire import Constraint, Reply, Request
 
@@ -57,6 +58,7 @@ class _Said:
         self._thought: list[str] = []
         self._refusal: list[str] = []
         self.none = True  # nothing in the place of the text
+        self.called = False  # a tool
         self.finish: Any = None
         self.logprobs: Any = None
 
@@ -65,11 +67,14 @@ class _Said:
         thought = part.get("reasoning") or part.get("reasoning_content") or ""
         text = part.get("text" if self._thinking is None else "content")
         refusal = part.get("refusal") or ""
-        if isinstance(text, list | dict):  # parts: texts, and what has a kind of its own
+        thought = thought if isinstance(thought, str) else ""  # more of it than its text
+        self.called |= bool(part.get("tool_calls") or part.get("function_call"))
+        if self._constraint is not None and _is_value(text):
+            text = compact(text)
+        elif isinstance(text, list | dict):  # parts: texts, and what has a kind of its own
             parts = text if isinstance(text, list) else [text]
             thought, refusal = _joined(parts, "thinking") + thought, _joined(parts, "refusal")
-            known = not parts or any(_is(each, kind) for each in parts for kind in _KINDS)
-            text = _joined(parts, "text") if known else None
+            text = _joined(parts, "text") if not parts or any(map(_is_part, parts)) else None
         self._thought.append("" + thought)
         self._refusal.append("" + refusal)
         if text is None:
@@ -111,6 +116,22 @@ def _is(part: Any, kind: str) -> bool:
     """Whether a part is of that kind; OpenAI's newer API has ``output_text``."""
     own = "text" if isinstance(part, str) else part.get("type", "text")
     return bool(own.removeprefix("output_") == kind)
+
+
+def _is_part(item: Any) -> bool:
+    """Whether it is a part of a message, of a kind that is known."""
+    if not isinstance(item, dict):
+        return isinstance(item, str)
+    named = "type" in item or item.keys() == {"text"}
+    return named and any(_is(item, kind) and kind in item for kind in _KINDS)
+
+
+def _is_value(content: Any) -> bool:
+    """Whether a server has read the answer's JSON itself, and gives its value for its text."""
+    if isinstance(content, list | dict):
+        parts = content if isinstance(content, list) else [content]
+        return bool(parts) and not any(map(_is_part, parts))
+    return isinstance(content, int | float)
 
 
 def _joined(parts: list[Any], kind: str) -> str:
@@ -189,6 +210,7 @@ def _first(choices: Any) -> dict[str, Any]:
 
 def _finish(choice: dict[str, Any]) -> Any:
     word = choice.get("finish_reason") or choice.get("finishReason")
+    word = word.get("type", word) if isinstance(word, dict) else word
     return None if word == "null" else word  # as some write that there is none yet
 
 
@@ -214,7 +236,7 @@ def _error_of(said: dict[str, Any]) -> Any:
 
 def _reply(dialect: Dialect, request: Request, said: _Said, usage: Any, metrics: Any) -> Reply:
     text, thinking, refusal, unended = said.outcome()
-    no = declined(said.finish, refusal, text)
+    no = declined(said.finish, refusal, text, said.called)
     if said.none and not thinking and not no:
         raise ServerFault(
             f"{dialect.where} answered without text (finish: {said.finish})."
@@ -352,14 +374,12 @@ class StreamReader:
     def _piece(self, choice: dict[str, Any]) -> str:
         said = self._said
         _raise(self._dialect, self._request, choice.get("error"))
-        said.finish = _finish(choice) or said.finish
+        said.finish = later(said.finish, _finish(choice))
         said.logprobs = said.logprobs or choice.get("logprobs")  # those of the first token
         if self._dialect.tokens:
             return said.take(choice)
-        delta = choice.get("delta")
-        if delta is None and said.none:  # the whole message in one event
-            delta = choice.get("message")
-        return said.take(delta or {})
+        whole = choice.get("message") if said.none else None  # all of it in one event
+        return said.take(choice.get("delta") or whole or {"content": choice.get("text")})
 
     def finish(self) -> Reply:
         """The whole Reply. A stream without a finish reason was cut, unless it said its end."""

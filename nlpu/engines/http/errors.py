@@ -297,8 +297,8 @@ def is_html(body: bytes) -> bool:
 
 
 def is_packed(body: bytes) -> bool:
-    """Whether it is compressed: by gzip, or by zstandard."""
-    return body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd"))
+    """Whether it is compressed: by gzip, by zstandard, or by deflate."""
+    return body.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x9c", b"x\xda"))
 
 
 def quote(body: bytes, secret: str | None = None) -> str:

@@ -5,7 +5,8 @@ Rules
    again. Only an answer that nothing can follow, JSON that was asked for and is closed, is whole.
 2. An answer without a word is whole if it came as one, or with the end of its stream.
 3. An answer that its server ended because it repeats itself is not whole.
-4. What the model or a policy of its server declines is declined, whatever text came before it.
+4. A stream that names two ends has the one that is no mere stop.
+5. What the model or a policy of its server declines is declined, whatever text came before it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nlpu.wire import Finish
 
 _STOP = re.compile(
     "stop|eos|eos_token|eos_found|eot|stop_sequence|stop_token|stop_str(?:ing)?|end|end_turn"
-    "|end_of_turn|completed?"
+    "|end_of_turn|end_of_text|e(?:nd|os)_id|stop_words?|stopped|completed?"
     "|finish|finished|done"
 )
 _LENGTH = re.compile(
@@ -51,8 +52,20 @@ def _plain(finish: str) -> str:
     return plain.removeprefix("finish_reason_").partition(":")[0]  # content_filter: SPII
 
 
-def declined(finish: Any, refusal: Any, text: str) -> str:
-    """One sentence that says who declined to answer, and how; "" where there is an answer."""
+def later(before: Any, now: Any) -> Any:
+    """The word that counts of two in one stream: that it has stopped says less than why."""
+    if before and _STOP.fullmatch(_word(now)):
+        word = _word(before)
+        known = _LENGTH.fullmatch(word) or _POLICY.fullmatch(word)
+        return before if known or word in (_REPETITION, "refusal") else now
+    return now or before
+
+
+def declined(finish: Any, refusal: Any, text: str, called: bool) -> str:
+    """One sentence that says who declined to answer, and how; "" where there is an answer.
+
+    called: a tool was; some servers say so by no word of their own.
+    """
     word = _word(finish)
     if isinstance(refusal, str) and refusal.strip():
         return f"the model declined to answer: {_short(refusal)}"
@@ -60,7 +73,8 @@ def declined(finish: Any, refusal: Any, text: str) -> str:
         return f"the model declined to answer{': ' + _short(text) if text.strip() else ''}"
     if _POLICY.fullmatch(word):
         return f"a policy of the model's server withheld the answer (finish: {word})"
-    if _TOOL.fullmatch(word) and not text.strip():
+    called = called and (not word or _STOP.fullmatch(word) is not None)
+    if (called or _TOOL.fullmatch(word)) and not text.strip():
         return f"the model called a tool that it was not given instead of answering ({word})"
     return ""
 

@@ -45,6 +45,7 @@ _MARKS = {
     "<|START_THINKING|>": "<|END_THINKING|>",  # Cohere
     "<|open|>think<|sep|>": "<|close|>think<|sep|>",  # Kimi
     "◁think▷": "◁/think▷",
+    "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1
 }
 _HEADS = {  # of an answer, and what ends it
     "<|start|>assistant": "",
@@ -52,6 +53,7 @@ _HEADS = {  # of an answer, and what ends it
     "<|START_RESPONSE|>": "<|END_RESPONSE|>",
     "<|START_TEXT|>": "<|END_TEXT|>",
     "<|open|>response<|sep|>": "<|close|>response<|sep|>",
+    "<|begin_of_solution|>": "<|end_of_solution|>",
 }
 _TAG = re.compile("</?[a-z:]+>")
 _BLANKS = "[ \\t]{0,8}"

@@ -134,6 +134,10 @@ def test_a_mark_is_taken_out_of_json_as_its_escape_too(said: str, means: str) ->
         (400, "This model's maximum prompt length is 131072", e.DoesNotFit),
         (400, "Input is too long for requested model.", e.DoesNotFit),
         (400, "Range of input length should be [1, 30720]", e.DoesNotFit),
+        (400, "input_length + max_new_tokens > session_len", e.DoesNotFit),
+        (400, "5000 tokens, larger than the model input length limit 4096", e.DoesNotFit),
+        (400, "prompt token count exceeds context", e.DoesNotFit),
+        (422, "`inputs` must have less than 4096 tokens. Given: 5000", e.DoesNotFit),
     ],
 )
 def test_the_words_say_whose_matter_it_is(status: int, words: str, kind: type[Exception]) -> None:
