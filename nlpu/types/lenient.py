@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from json import JSONDecoder
 
 _BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"(`{3,})(?:[A-Za-z0-9_+-]*\s)?(.*?)\1", re.DOTALL)
 _AROUND = ("**", "__", "*", "_", "`", '"', "'")
 _TRUTHS = ("bool", "judgement")
 _MOST_MARKS = 256  # in a text that is looked at for a fence
+_MOST_PLACES = 64  # beside a fence where JSON may begin: each is looked at
+_DECODER = JSONDecoder()
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0+")
 
 
@@ -36,7 +39,26 @@ def fenced(text: str, *, whole: bool = False) -> str | None:
         return None if line is None or line[1] in line[2] else line[2].strip()
     if len(blocks) > 1 or (whole and blocks[0].span() != (0, len(text))):
         return None
-    return blocks[0][2].strip()
+    inside = blocks[0][2].strip()
+    around = text[: blocks[0].start()], text[blocks[0].end() :]
+    return None if any(_may_answer(part, inside) for part in around) else inside
+
+
+def _may_answer(beside: str, inside: str) -> bool:
+    """Whether what stands beside a fence may be meant as well: JSON of the kind of its content."""
+    if inside[:1] not in ("[", "{"):
+        return _is_json(beside, len(beside) - len(beside.lstrip()), alone=True)
+    places = [at for at, letter in enumerate(beside) if letter == inside[0]]
+    return len(places) > _MOST_PLACES or any(_is_json(beside, at) for at in places)
+
+
+def _is_json(text: str, start: int, alone: bool = False) -> bool:
+    """Whether JSON begins there; ``alone``: and nothing follows it."""
+    try:
+        _, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return False
+    return not (alone and text[end:].strip())
 
 
 def readings(kind: str, text: str, choices: Sequence[str] = ()) -> Iterator[str]:

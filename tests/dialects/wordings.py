@@ -102,6 +102,12 @@ ANSWERS = [
     row(
         "fences", chat(f"```\n{ANN_JSON}\n```\nor\n```\n{ANN_JSON}\n```"), e.Malformed, kind=Person
     ),
+    row(
+        "fence",
+        chat('{"answer": "yes"}\n```\n{"answer": "no"}\n```'),
+        e.Malformed,
+        kind=bool,
+    ),
     row("plain", chat("Yes."), True, kind=bool),
     row("plain", chat("**No**"), False, kind=bool),
     row("plain", chat("Red"), "red", kind=Colour),

@@ -19,6 +19,7 @@ class Person(BaseModel):
 
 ANN = Person(name="Ann", age=7)
 TEXT = '{"name":"Ann","age":7}'
+OTHER = '{"name":"Bob","age":1}'
 Case = Literal["a", "A", "b"]
 Marks = Literal["*", "**"]
 Dotted = Literal["e.g.", "etc"]
@@ -62,6 +63,13 @@ READ: list[tuple[Any, str, Any]] = [
     (Person, f"```\n{TEXT}\n```\n```\n{TEXT}\n```", None),
     (Person, f"```\n{TEXT}", None),
     (bool, "I say\n```\nyes\n```", None),
+    (Person, f"As in [1], for {{so}}:\n```\n{TEXT}\n```\n", ANN),
+    (Person, f"{TEXT}\n\nIn this form:\n```\n{OTHER}\n```", None),  # which is meant?
+    (Person, f"Not\n```\n{OTHER}\n```\nbut {TEXT}", None),
+    (list[int], "First\n~~~\n[1]\n~~~\nthen [2].", None),
+    (list[int], f"{'[' * 9000}\n```\n[1]\n```", None),
+    (int | None, "5\n```\n6\n```", None),
+    (int | None, "It was 5, now:\n```\n6\n```", 6),
 ]
 
 
