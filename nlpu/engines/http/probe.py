@@ -42,7 +42,7 @@ def base_url(url: str) -> URL:
     """The server's root, from what people write: with or without scheme, slash and ``/v1``."""
     try:
         parsed = URL(url if "://" in url else f"http://{url}")
-        ok = parsed.scheme in {"http", "https"} and bool(parsed.host)
+        ok = parsed.scheme in {"http", "https"} and bool((parsed.host or "").encode("idna"))
     except ValueError:
         ok = False
     if not ok:
@@ -123,6 +123,8 @@ async def _listed(where: str, path: str, ask: Ask, secret: str | None) -> list[d
         raise errors.from_status(where, status, headers, body, secret=secret)
     try:
         value = parsed(body)
+        if isinstance(value, dict) and value.get("error"):  # whatever its status
+            raise errors.from_error(where, value["error"], None, 0, secret)
         listed = value if isinstance(value, list) else value["data"]
         entries = [e for e in listed or () if _name(e.get("id"))]
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -147,7 +149,7 @@ def _size(value: Any) -> int | None:
 
 def choose(where: str, entries: list[dict[str, Any]], model: str | None) -> dict[str, Any]:
     """The entry of the model asked for, or of the only one."""
-    names = sorted(e["id"] for e in entries)
+    names = sorted({e["id"] for e in entries})
     if not names:
         raise UnknownProcessor(f"{where} serves no model. Load one there.")
     if model is None and len(names) > 1:

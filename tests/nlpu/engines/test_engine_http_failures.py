@@ -240,7 +240,12 @@ def test_something_that_does_not_speak_http() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://u:secret@h:1", "http://h/?k=1"])
+NO_HOSTS = ["http://h..x", f"http://{'h' * 64}.x"]  # which no name server could be asked for
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ftp://x", "http://", "http://u:secret@h:1", "http://h/?k=1", *NO_HOSTS]
+)
 def test_urls_that_are_refused(url: str) -> None:
     with pytest.raises(e.Usage) as caught:
         HttpEngine(url)
@@ -250,4 +255,6 @@ def test_urls_that_are_refused(url: str) -> None:
 def test_urls_as_people_write_them() -> None:
     for url in ("http://h:1", "http://h:1/", "h:1/v1", "http://h:1/v1/"):
         assert str(base_url(url)) == "http://h:1/"
+    for url in ("http://h.:1/", "http://a_b:1/", "http://[::1]:1/", "http://é.x:1/"):
+        assert base_url(url).port == 1
     assert str(base_url("https://h/openai/v1") / "v1/models") == "https://h/openai/v1/models"

@@ -117,10 +117,11 @@ def test_a_path_that_ends_otherwise_than_in_v1(path: str, end: str) -> None:
         ({"data": [{"id": "models/gemini-x"}, {"id": "other"}]}, "gemini-x"),
         ({"data": [{"id": "llama:latest"}, {"id": "other"}]}, "llama"),
         ({"data": [{"id": "m", "max_model_len": "4096"}]}, "m"),
+        ({"data": [{"id": "m"}, {"id": "m"}]}, None),
         ({"data": [{"id": "m", "context_length": 1e99}]}, "m"),
     ],
 )
-def test_lists_of_models_as_servers_give_them(models: Any, name: str) -> None:
+def test_lists_of_models_as_servers_give_them(models: Any, name: str | None) -> None:
     with serving(chat("Hello."), models=models) as served:
         with Computer(served.url, model=name, limits=LIMITS) as computer:
             assert computer.run(lambda: op("Ask")("x")).result == "Hello."
@@ -135,6 +136,15 @@ def test_of_hundreds_of_models_the_nearest_are_named() -> None:
                 Computer(served.url, model=model).start(lambda: op("Ask")("x"))
             said = str(raised.value)
             assert f": {first}" in said and " and 480 more." in said and len(said) < 700
+
+
+def test_an_error_in_the_place_of_the_list_is_told_as_that() -> None:
+    error = {"message": "Incorrect API key provided", "code": 401}
+    with (
+        serving(chat("Hello."), models={"error": error}) as served,
+        pytest.raises(e.Unauthorized, match="refuses the API key"),
+    ):
+        ended(served.url, str, False)
 
 
 def test_a_server_without_a_model_says_so() -> None:
