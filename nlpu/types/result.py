@@ -64,6 +64,7 @@ _TEXT_BOUNDS = {
 }
 _SAYS = ("type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const", "properties")
 
+_RAISED = (Exception, SystemExit)  # of a type's own code: neither may end the loop that reads
 Made = TypeVar("Made")
 Kind = Literal["text", "bool", "judgement", "int", "float", "choice", "json"]
 
@@ -135,15 +136,16 @@ class ResultType:
         choices = [*choices_of(self.annotation)] if self.kind == "choice" else ()
         try:
             return self._read(stripped)
-        except Exception as error:  # a model's own validators may raise anything (rule 4)
+        except _RAISED as error:  # a model's own validators may raise anything (rule 4)
             nearest = first = error
         bare = [None] * (self.kind == "json" and not cut)
         for reading in (*readings(self.kind, stripped, choices), *bare):
-            with suppress(Exception):
+            with suppress(*_RAISED):
                 try:
                     return self._read(self._bare_value(stripped) if reading is None else reading)
                 except ValidationError as other:  # it says what is wrong and where
-                    nearest = other if nearest is first else nearest
+                    is_other = nearest is first and isinstance(first, ValueError)
+                    nearest = other if is_other else nearest
         shown = stripped if len(stripped) <= 80 else stripped[:77] + "..."
         raise Malformed(f"the reply {shown!r} is not {self.one}") from nearest
 

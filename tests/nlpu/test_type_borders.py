@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, Flag
 from itertools import count
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
 
 import pytest
 from grammar_kit import accepts
-from kit import execute
+from kit import computer, execute, finish, resumed
 from pydantic import (
     AfterValidator,
     Base64Bytes,
@@ -300,3 +301,53 @@ def test_a_reply_of_backticks_is_read_at_once() -> None:
             result_type(list[str]).parse(text)
         with pytest.raises(Malformed):
             result_type(bool).parse(text)
+
+
+# -- what a type's own code raises ----------------------------------------------------------------
+
+
+def exits() -> int:
+    raise SystemExit(3)
+
+
+RAISE: dict[str, Callable[[Any], Any]] = {
+    "TypeError": lambda age: len(age) + age,
+    "AttributeError: 'int' object": lambda age: age.years,
+    "KeyError: 'age'": lambda age: {}["age"],
+    "SystemExit: 3": lambda age: exits(),
+}
+
+
+@pytest.mark.parametrize("said", RAISE)
+@pytest.mark.parametrize("words", [False, True])
+def test_what_a_type_s_own_code_raises_is_told_as_that(said: str, words: bool) -> None:
+    checks = AfterValidator(RAISE[said])
+    kind = Annotated[str, checks] if words else Annotated[int, Field(ge=0), checks]
+    ask = op("Ask", cast("Any", kind), retries=1)
+    run = execute(lambda: ask("x").value, engine="7")
+    assert type(run.error) is Malformed
+    said = said if not words else said.partition(":")[0]
+    assert f"the type's own code raised {said}" in str(run.error)
+    assert str(run.error).endswith("; it was asked 2 times")
+
+
+def test_of_what_is_no_value_of_the_type_the_type_says_why() -> None:
+    odd = Annotated[str, AfterValidator(lambda text: len(text) % 2 or int("x"))]
+    deep, long = "[" * 4000, "[0e99999999999999999999]"
+    for kind, reply in ((odd, "ab"), (list[int], deep), (list[Decimal], long)):
+        ask = op("Ask", cast("Any", kind), retries=0)
+        run = execute(lambda ask=ask: ask("x").value, engine=Scripted(Say(reply, tokens=9)))
+        assert type(run.error) is Malformed and "own code" not in str(run.error)
+        assert ": " in str(run.error)
+
+
+def test_a_later_life_outlives_it_too(tmp_path: Path) -> None:
+    late: list[int] = []
+    ask = op(
+        "Ask", cast("Any", Annotated[int, AfterValidator(lambda age: exits() if late else age)])
+    )
+    with computer(Scripted("7"), run_dir=tmp_path) as machine:
+        run = finish(machine.start(lambda: ask("x").value))
+    late.append(1)
+    again = resumed(tmp_path, run, lambda: ask("x").value, replay=True)
+    assert run.result == 7 and type(again.error) is Malformed
