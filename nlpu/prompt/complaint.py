@@ -26,6 +26,7 @@ from nlpu.wire import Reply
 
 _MOST, _LONGEST = 3, 200  # things that are wrong; characters of one
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_NO_VALUE = (ValueError, ArithmeticError, RecursionError)  # what is no JSON, or none of the type
 _OURS = ("Value error, ", "Assertion failed, ")  # what pydantic puts before others' words
 
 
@@ -42,6 +43,16 @@ def complaint(op: Op[Any], reply: Reply, error: Exception) -> Invalid | None:
     if not told or reply.finish != "stop":
         return None
     return Invalid(_encoded(reply.text.strip()), _why(op, error))
+
+
+def reason(op: Op[Any], found: Invalid | None, error: Exception) -> str:
+    """What a person is told of the reply; what its type's code raised may be that code's fault."""
+    cause, kind = error.__cause__, op.result.kind
+    if found is None or not (kind == "json" or (kind == "text" and cause)):
+        return ""
+    why = found.why.removeprefix(f"it is not {op.result.one}").removeprefix(": ")
+    own = "the type's own code raised " * (cause is not None and not isinstance(cause, _NO_VALUE))
+    return f": {own}{why}" if why else ""
 
 
 def _why(op: Op[Any], error: Exception) -> str:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from nlpu.errors import DoesNotFit, EngineDied, HostError, ModelError, Overloaded, ProgramError
 from nlpu.processor import FREE
 from nlpu.prompt.codec import Decoded, decode
-from nlpu.prompt.complaint import Invalid, complaint
+from nlpu.prompt.complaint import Invalid, complaint, reason
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.scheduler.board import Board
@@ -32,10 +32,8 @@ from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP, Amount
 from nlpu.runtime.scheduler.events import AskedAgain, Done, Follows, Lost, Poor, RetryAfter
 from nlpu.runtime.scheduler.poor_judges import poverty
 from nlpu.runtime.scheduler.queue import Attempt, ProcessorQueue, quarantined
-from nlpu.types.result import ResultType
 from nlpu.wire import Reply, Usage
 
-_OURS = (ValueError, ArithmeticError, RecursionError)  # what is no JSON, or none of the type
 _NO_ROOM = "; the window has no room to ask again with what was wrong"
 _NOTHING = Amount(0)
 
@@ -147,20 +145,10 @@ def _ask_again(board: Board, attempt: Attempt, reply: Reply, error: Exception) -
             attempt.queue.push(node)
             board.due = True
             return True
-    what = f"{error}{_reason(op.result, found, error)}{_asked(before)}{more}"
+    what = f"{error}{reason(op, found, error)}{_asked(before)}{more}"
     if what != f"{error}":
         error.args = (what,)
     return False
-
-
-def _reason(kind: ResultType, found: Invalid | None, error: Exception) -> str:
-    """What is wrong with the reply; what the code of its type raised may be that code's fault."""
-    cause = error.__cause__
-    if found is None or not (kind.kind == "json" or (kind.kind == "text" and cause)):
-        return ""
-    why = found.why.removeprefix(f"it is not {kind.one}").removeprefix(": ")
-    own = "" if cause is None or isinstance(cause, _OURS) else "the type's own code raised "
-    return f": {own}{why}" if why else ""
 
 
 def _asked(before: tuple[Invalid, ...]) -> str:

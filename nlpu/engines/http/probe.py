@@ -209,9 +209,6 @@ def _other_weaker() -> tuple[str, ...]:
     )
 
 
-# -- the tokenizer ---------------------------------------------------------------------------
-
-
 async def check_tokenizer(where: str, card: ServerCard, named: str | None, ask: Ask) -> ServerCard:
     """The card with a tokenizer directory, if there is one that agrees with the server."""
     place = named or card.root
