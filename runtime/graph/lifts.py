@@ -78,7 +78,7 @@ def finish_lift(node: Node, content: Any) -> None:
         raise BadOperand(
             f"{name} gave {type(content).__name__}: a lifted function's result must be text, "
             "a number, a list (sorted, for a set), a dict or a pydantic model"
-            f" ({one_line(str(error).removeprefix(_PREFIX), 90)})"
+            f" ({one_line(str(error).removeprefix(_PREFIX), 120)})"
         ) from error
     past = run.replay.past.lifts.get(node.issue_position)
     if past is None:
