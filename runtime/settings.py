@@ -165,7 +165,7 @@ def _placed(name: str, raw: Any, folder: Path) -> Any:
     """A path of a file, where it leads (rule 4); a model's may be a name instead."""
     if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "sheets", "model"):
         return raw
-    if name in _PLACES and "://" in raw:
+    if name in _PLACES and _is_url(raw):
         return raw
     path = os.path.normpath(folder / os.path.expanduser(raw))
     is_name = name == "model" and raw[0] not in "./~"
@@ -217,7 +217,13 @@ def _path(raw: Any) -> Path:
 
 def _place(module: str) -> Callable[[Any], Any]:
     """Read a folder's name, or have a module make a place of a database's."""
-    return lambda raw: import_module(module).place_of(raw) if "://" in str(raw) else _path(raw)
+    return lambda raw: import_module(module).place_of(raw) if _is_url(raw) else _path(raw)
+
+
+def _is_url(raw: Any) -> bool:
+    from nlpu.postgres.urls import is_url  # here: most of the time no place is named
+
+    return is_url(str(raw))
 
 
 def _price(raw: Any) -> tuple[float, float, float]:

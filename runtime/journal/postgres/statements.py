@@ -12,7 +12,9 @@ DELETE: Final = """
     WITH gone AS (
         DELETE FROM nlpu.journal WHERE stem = %(stem)s
         AND until_s <= extract(epoch FROM clock_timestamp())
-        AND (%(changed_s)s::float8 = 0 OR changed_s <= %(changed_s)s::float8) RETURNING id),
+        AND (%(changed_s)s::float8 = 0 OR changed_s <= %(changed_s)s::float8)
+        AND NOT EXISTS (SELECT FROM nlpu.batch b WHERE b.journal = nlpu.journal.id
+            AND b.until_s > extract(epoch FROM clock_timestamp())) RETURNING id),
     texts AS (DELETE FROM nlpu.text USING gone WHERE journal = id),
     rows AS (DELETE FROM nlpu.log USING gone WHERE journal = id)
     SELECT id FROM gone"""

@@ -13,10 +13,13 @@ from fleet_kit import INPUTS, crew, lines
 from nlpu.errors import (
     BudgetExceeded,
     DeadlineExceeded,
+    RunBusy,
+    StorageFailed,
     Usage,
 )
 from nlpu.runtime import Computer
-from nlpu.runtime.journal.where import Database
+from nlpu.runtime.journal.places import journals, remove
+from nlpu.runtime.journal.where import Database, Seat
 from nlpu.runtime.loader import load
 from nlpu.runtime.scheduler.budget import Budget
 
@@ -84,6 +87,34 @@ def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
     second.open()  # the same process may: its first life is over, as far as the database knows
     second.close()
     first.close()
+
+
+def test_a_batch_that_is_driven_is_not_removed_and_one_that_is_gone_is_told_of(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    """Before its first worker comes, and after its last one, nobody but its driver holds it."""
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    driven = crew(database, tmp_path, INPUTS)
+    driven.open()
+    driven.enter()
+    with pytest.raises(RunBusy):
+        remove(Seat(database, "batch"))
+    claims = Claims(database, "batch", "")
+    asked = [driven.desk.beat, driven.desk.facts, driven.desk.stopped]
+    asked += [lambda: claims.beat(keep=True)]
+    postgres.do("DELETE FROM nlpu.journal", database.url.rpartition("/")[2])
+    for ask in asked:
+        with pytest.raises(StorageFailed, match="is gone from"):
+            ask()
+    claims.close()
+    with pytest.raises(StorageFailed, match=r"nlpu runs prune does\); the same command"):
+        list(driven)
+    found = crew(database, tmp_path, INPUTS[:3])
+    assert len(lines(found)) == 3
+    found.close()
+    remove(Seat(database, "batch"))
+    assert not journals(database)
 
 
 def test_a_budget_stops_all_and_more_goes_on(
