@@ -88,8 +88,8 @@ class BatchRows:
         """Give the first of the rows that a batch has. Raises StorageFailed where it is gone."""
         if not rows:
             raise StorageFailed(
-                f"the batch {self.stem} is gone from {self._db.database}: somebody removed it, with "
-                "all that was answered (nlpu runs prune does); the same command begins it anew"
+                f"the batch {self.stem} is gone from {self._db.database}: somebody removed it and "
+                "what was answered (nlpu runs prune does); the same command begins it anew"
             )
         return rows[0]
 
