@@ -156,14 +156,14 @@ class Replicas:
             self._ways.sent(at, request.prompt)
             try:
                 failure = await self._ready(at)
+                self._check_wanted(request)
                 if failure is not None:
                     failures.append(failure)
                     continue
-                if request.id not in self._at:  # while the server was asked what it is
-                    raise Cancelled(f"Request {request.id} was cancelled.")
                 reply = await self._engines[at].send(request, on_text)
             except Unreachable as error:
                 self._gone(at)
+                self._check_wanted(request)
                 failures.append(error)
             except (EngineDied, ConnectionLost):  # it may have begun to answer
                 self._gone(at)
@@ -177,6 +177,11 @@ class Replicas:
         if all(isinstance(each, Unreachable) for each in failures):
             raise none_of(failures)
         raise min(failures, key=lambda e: 2 - e.transient if isinstance(e, HostError) else 0)
+
+    def _check_wanted(self, request: Request) -> None:
+        """Raises Cancelled, also where it was while a server was tried that is not there."""
+        if request.id not in self._at:
+            raise Cancelled(f"Request {request.id} was cancelled.")
 
     def _gone(self, at: int) -> None:
         """It is not there: what comes back may be another one."""

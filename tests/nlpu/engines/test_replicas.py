@@ -226,6 +226,29 @@ def test_who_gives_up_while_a_server_is_asked_what_it_is_sends_nothing() -> None
     asyncio.run(test())
 
 
+def test_who_gives_up_while_a_server_is_tried_that_is_not_there_goes_to_no_other() -> None:
+    async def test() -> None:
+        odd, other, first = Named("odd", there=False), Named("other", there=False), Named("first")
+        engine = Replicas([odd, other, first])
+        await engine.capabilities()
+        odd.there = other.there = True
+
+        def give_up() -> None:
+            engine.cancel("r0")
+            raise Unreachable("it went while it was reached")
+
+        first.during = odd.begun = give_up
+        with pytest.raises(Cancelled):
+            await engine.send(asking())
+        first.there = False
+        with pytest.raises(Cancelled):
+            await engine.send(asking())
+        assert (first.asked, odd.opened, odd.asked, other.asked) == (1, 1, 0, 0)
+        assert (await engine.send(asking(1))).text == "other"
+
+    asyncio.run(test())
+
+
 def test_one_that_was_gone_is_asked_anew_what_it_is() -> None:
     async def test() -> None:
         one, other = Named("one"), Named("other")
