@@ -18,7 +18,7 @@ from nlpu.errors import (
     Usage,
 )
 from nlpu.runtime import Computer
-from nlpu.runtime.journal.places import journals, remove
+from nlpu.runtime.journal.places import journals, place_of, remove
 from nlpu.runtime.journal.where import Database, Seat
 from nlpu.runtime.loader import load
 from nlpu.runtime.scheduler.budget import Budget
@@ -87,6 +87,21 @@ def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
     second.open()  # the same process may: its first life is over, as far as the database knows
     second.close()
     first.close()
+
+
+def test_a_database_that_cannot_hold_every_input_and_outcome_is_refused_before_anything_is_made(
+    postgres: Any, tmp_path: Path
+) -> None:
+    """An answer that it could not hold would be paid for again and again."""
+    name = "latin_for_batches"
+    postgres.do(f"CREATE DATABASE {name} ENCODING LATIN1 TEMPLATE template0")
+    place = place_of(postgres.url(name))
+    assert isinstance(place, Database)
+    batch = crew(place, tmp_path, ["中文", "a"])
+    with pytest.raises(Usage, match="its encoding is not UTF8: make one that does"):
+        list(batch)
+    batch.close()
+    assert postgres.do("SELECT FROM pg_namespace WHERE nspname = 'nlpu'", name) == []
 
 
 def test_a_batch_that_is_driven_is_not_removed_and_one_that_is_gone_is_told_of(
