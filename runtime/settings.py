@@ -155,20 +155,16 @@ def _trusted(file: Path) -> None:
 def _no_setting(name: str) -> str:
     if _SECRET.search(name):
         return f"{name!r:.40} looks like a secret, which belongs in {KEY_VARIABLE}, never in a file"
-    from difflib import get_close_matches
-
-    near = get_close_matches(name.lower(), NAMES, 1)
+    near = import_module("difflib").get_close_matches(name.lower(), NAMES, 1)
     return f"{name!r:.40} is no setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _placed(name: str, raw: Any, folder: Path) -> Any:
-    """A path of a file, where it leads (rule 4); a model's may be a name instead."""
+    """A path of a file, where it leads (rule 4); a model's may be a name, a place's a URL."""
     if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "sheets", "model"):
         return raw
-    if name in _PLACES and _is_url(raw):
-        return raw
     path = os.path.normpath(folder / os.path.expanduser(raw))
-    is_name = name == "model" and raw[0] not in "./~"
+    is_name = raw[0] not in "./~" if name == "model" else name in _PLACES and _is_url(raw)
     return raw if is_name and not (raw.endswith(".gguf") and os.path.isfile(path)) else path
 
 
@@ -221,9 +217,7 @@ def _place(module: str) -> Callable[[Any], Any]:
 
 
 def _is_url(raw: Any) -> bool:
-    from nlpu.postgres.urls import is_url  # here: most of the time no place is named
-
-    return is_url(str(raw))
+    return bool(import_module("nlpu.postgres.urls").is_url(str(raw)))  # rule 5
 
 
 def _price(raw: Any) -> tuple[float, float, float]:
