@@ -355,5 +355,9 @@ def test_servers_of_one_model_are_a_list_of_urls(given: Any) -> None:
 
 def test_urls_divided_by_commas_are_replicas() -> None:
     assert isinstance(named_engine("http://127.0.0.1:1, http://127.0.0.1:2"), Replicas)
+    for other in ("scripted", "local", "", "127.0.0.1:9", "s3cret@h"):
+        with pytest.raises(Usage, match="each is a server's") as caught:
+            named_engine(f"http://127.0.0.1:9,{other}")
+        assert "s3cret" not in str(caught.value)
     with pytest.raises(HostError), Computer("http://127.0.0.1:9,http://127.0.0.1:9") as computer:
         computer.processors  # noqa: B018
