@@ -92,7 +92,7 @@ def seen(db: Connection, database: Database, stem: str | None = None) -> list[Se
 
 
 def size(seat: Seat) -> int:
-    """Count the bytes of a journal's rows and texts. Raises StorageFailed."""
+    """Count the bytes of a journal's rows, texts, inputs and outcomes. Raises StorageFailed."""
     with looking(seat.database) as db:
         found = db.execute(SIZE, {"stem": seat.stem}).fetchall() if db is not None else []
     return int(found[0][0]) if found else 0

@@ -7,6 +7,8 @@ from typing import Final
 SIZE: Final = """
     SELECT coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.text WHERE journal = id), 0)
         + coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.log WHERE journal = id), 0)
+        + coalesce((SELECT sum(octet_length(args) + octet_length(body) + 96) FROM nlpu.work
+            WHERE journal = nlpu.journal.id), 0)
     FROM nlpu.journal WHERE stem = %(stem)s"""
 DELETE: Final = """
     WITH gone AS (

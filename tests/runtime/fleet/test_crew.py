@@ -18,7 +18,7 @@ from nlpu.errors import (
     Usage,
 )
 from nlpu.runtime import Computer
-from nlpu.runtime.journal.places import journals, place_of, remove
+from nlpu.runtime.journal.places import journals, place_of, remove, size_of
 from nlpu.runtime.journal.where import Database, Seat
 from nlpu.runtime.loader import load
 from nlpu.runtime.scheduler.budget import Budget
@@ -113,6 +113,7 @@ def test_a_batch_that_is_driven_is_not_removed_and_one_that_is_gone_is_told_of(
     driven = crew(database, tmp_path, INPUTS)
     driven.open()
     driven.enter()
+    assert size_of(Seat(database, "batch")) > sum(map(len, INPUTS)), "they are kept there"
     with pytest.raises(RunBusy):
         remove(Seat(database, "batch"))
     claims = Claims(database, "batch", "")
