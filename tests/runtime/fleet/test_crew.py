@@ -13,8 +13,10 @@ from fleet_kit import INPUTS, crew, lines
 from nlpu.errors import (
     BudgetExceeded,
     DeadlineExceeded,
+    JournalDamaged,
     RunBusy,
     StorageFailed,
+    Unreachable,
     Usage,
 )
 from nlpu.runtime import Computer
@@ -78,6 +80,23 @@ def test_runs_are_looked_at_and_replayed_as_any(database: Database, tmp_path: Pa
     with Computer("scripted", store=database) as computer:
         run = computer.resume(item.run, program, "text 7").wait()
     assert run.result == item.result and run.receipt.calls == 0
+
+
+def test_a_run_that_cannot_be_gone_on_with_takes_no_batch_along(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    """Its journal has no commit but its workers': it is no journal that was never written."""
+    done = lines(crew(database, tmp_path, INPUTS))
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+    with Computer("http://127.0.0.1:9", store=database) as away, pytest.raises(Unreachable):
+        away.resume("batch.8", program, "text 7")
+    again = crew(database, tmp_path, INPUTS)
+    assert lines(again) == done and again._keeper.hands.told == {}, "no worker was begun"
+    name = database.url.rpartition("/")[2]
+    postgres.do("DELETE FROM nlpu.log WHERE ctid = (SELECT min(ctid) FROM nlpu.log)", name)
+    with Computer("scripted", store=database) as computer, pytest.raises(JournalDamaged):
+        computer.resume("batch.8", program, "text 7")
+    assert [seat.stem for seat in journals(database) if isinstance(seat, Seat)] == ["batch"]
 
 
 def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
