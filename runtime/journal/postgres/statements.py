@@ -27,8 +27,11 @@ COUNT: Final = """
     SELECT rows + (SELECT coalesce(sum(w.rows), 0)::int8 FROM nlpu.worker w
         WHERE w.journal = nlpu.journal.id),
         (SELECT count(*) FROM nlpu.log WHERE journal = id), ARRAY(
-        SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id ORDER BY 1)
-    FROM nlpu.journal WHERE stem = %s"""
+        SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id
+        UNION SELECT max(run) FROM nlpu.work WHERE journal = nlpu.journal.id AND %(writes)s
+            HAVING max(run) > 0
+        ORDER BY 1)
+    FROM nlpu.journal WHERE stem = %(stem)s"""  # to who writes, the last that an input has, too
 SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 TEXTS: Final = """
     SELECT place, hash, body FROM nlpu.text JOIN nlpu.journal ON journal = id

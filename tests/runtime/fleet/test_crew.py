@@ -20,6 +20,7 @@ from nlpu.errors import (
     Usage,
 )
 from nlpu.runtime import Computer
+from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.journal.places import journals, place_of, remove, size_of
 from nlpu.runtime.journal.where import Database, Seat
 from nlpu.runtime.loader import load
@@ -97,6 +98,33 @@ def test_a_run_that_cannot_be_gone_on_with_takes_no_batch_along(
     with Computer("scripted", store=database) as computer, pytest.raises(JournalDamaged):
         computer.resume("batch.8", program, "text 7")
     assert [seat.stem for seat in journals(database) if isinstance(seat, Seat)] == ["batch"]
+
+
+def test_a_run_that_somebody_made_of_another_is_no_input_s(
+    database: Database, tmp_path: Path
+) -> None:
+    """Its number is none that an input has, or gets: its result would be that input's."""
+    few = {"budget": Budget(calls=7), "workers": 1, "at_once": 1}
+    with pytest.raises(BudgetExceeded):
+        list(crew(database, tmp_path, INPUTS[:6], **few))
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+
+    def edit() -> int:
+        edits = Edits(results={"main/2": "EDITED"})
+        with Computer("scripted", store=database) as computer:
+            run = computer.rerun("batch.2", program, "text 1", edits=edits)
+            assert run.result == "EDITED"
+        return int(run.name.partition(".")[2])
+
+    assert edit() == 7
+    whole = lines(crew(database, tmp_path, INPUTS[:6]))
+    assert edit() == 8
+    more = lines(crew(database, tmp_path, INPUTS[:9]))
+    assert [each["run"] for each in more[6:]] == ["batch.9", "batch.10", "batch.11"]
+    with Computer("scripted", run_dir=tmp_path / "runs") as computer:
+        alone = lines(computer.map(program, INPUTS[:9], name="batch"))
+    assert more[:6] == whole == alone[:6]
+    assert [each["result"] for each in more] == [each["result"] for each in alone]
 
 
 def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
