@@ -13,6 +13,7 @@ from fleet_kit import INPUTS, crew, lines
 from nlpu.errors import (
     BudgetExceeded,
     DeadlineExceeded,
+    Interrupted,
     JournalDamaged,
     RunBusy,
     StorageFailed,
@@ -47,6 +48,22 @@ def test_the_same_again_asks_nothing(database: Database, tmp_path: Path) -> None
     assert more[0]["run"] == f"batch.{len(INPUTS) + 1}", "numbers of runs stay"
     fewer = lines(crew(database, tmp_path, INPUTS[:3]))
     assert fewer == lines(first)[:3]
+
+
+def test_a_driver_that_was_followed_stops_nobody(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    """A laptop that slept: whoever drives the batch by now goes on."""
+    late = crew(database, tmp_path, INPUTS)
+    late.open()
+    late.enter()
+    name = database.url.rpartition("/")[2]
+    postgres.do("UPDATE nlpu.batch SET owner = 'another', until_s = 1e18", name)
+    with pytest.raises(RunBusy, match="this batch is driven by"):
+        list(late)
+    late.stop(Interrupted("the command ends"))
+    late.close()
+    assert postgres.do("SELECT owner, stopped FROM nlpu.batch", name) == [("another", "")]
 
 
 TEXT = """
