@@ -155,20 +155,16 @@ def _trusted(file: Path) -> None:
 def _no_setting(name: str) -> str:
     if _SECRET.search(name):
         return f"{name!r:.40} looks like a secret, which belongs in {KEY_VARIABLE}, never in a file"
-    from difflib import get_close_matches
-
-    near = get_close_matches(name.lower(), NAMES, 1)
+    near = import_module("difflib").get_close_matches(name.lower(), NAMES, 1)
     return f"{name!r:.40} is no setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _placed(name: str, raw: Any, folder: Path) -> Any:
-    """A path of a file, where it leads (rule 4); a model's may be a name instead."""
+    """A path of a file, where it leads (rule 4); a model's may be a name, a place's a URL."""
     if not isinstance(raw, str) or not raw or name not in ("store", "run_dir", "sheets", "model"):
         return raw
-    if name in _PLACES and "://" in raw:
-        return raw
     path = os.path.normpath(folder / os.path.expanduser(raw))
-    is_name = name == "model" and raw[0] not in "./~"
+    is_name = raw[0] not in "./~" if name == "model" else name in _PLACES and _is_url(raw)
     return raw if is_name and not (raw.endswith(".gguf") and os.path.isfile(path)) else path
 
 
@@ -217,7 +213,11 @@ def _path(raw: Any) -> Path:
 
 def _place(module: str) -> Callable[[Any], Any]:
     """Read a folder's name, or have a module make a place of a database's."""
-    return lambda raw: import_module(module).place_of(raw) if "://" in str(raw) else _path(raw)
+    return lambda raw: import_module(module).place_of(raw) if _is_url(raw) else _path(raw)
+
+
+def _is_url(raw: Any) -> bool:
+    return bool(import_module("nlpu.postgres.urls").is_url(str(raw)))  # rule 5
 
 
 def _price(raw: Any) -> tuple[float, float, float]:

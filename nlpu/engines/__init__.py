@@ -40,14 +40,16 @@ def named_engine(name: str, model: str | None = None, api_key: str | None = None
         from nlpu.testing.scripted import Scripted
 
         return Scripted()
-    if name.startswith(("http://", "https://")) and "," in name:
-        from nlpu.engines.replicas import Replicas
-
-        return Replicas([named_engine(url.strip(), model, api_key) for url in name.split(",")])
     if name.startswith(("http://", "https://")):
         from nlpu.engines.http.engine import HttpEngine
+        from nlpu.engines.replicas import Replicas
 
-        return HttpEngine(name, model=model, api_key=api_key)
+        urls = [url.strip() for url in name.split(",")]
+        if not all(url.startswith(("http://", "https://")) for url in urls):
+            # An engine of this process would answer in the place of servers that are away.
+            raise Usage("of URLs divided by commas each is a server's: http://HOST:PORT,http://...")
+        engines = [HttpEngine(url, model=model, api_key=api_key) for url in urls]
+        return Replicas(engines) if "," in name else engines[0]
     raise Usage(
         f"unknown engine {name!r}; use local, transformers, scripted, or a server's URL such as "
         "http://..."

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,8 +35,7 @@ from nlpu.printing import counted, one_line
 from nlpu.prompt.ids import Prompt
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request
 
-STEP = 128
-MOST_STEPS = 1 << 16  # that are remembered of a server
+STEP, MOST_STEPS = 128, 1 << 16  # of these, that are remembered of a server
 BUSIER = 16  # requests more than the idlest has: then a held beginning decides nothing
 COOL_S, MOST_COOL_S = 2.0, 60.0
 _PROMISED = ("window", "constraints", "sampling", "priority", "probabilities")
@@ -118,10 +117,7 @@ class Replicas:
         return one_line(f"Replicas({', '.join(map(repr, self._engines))})")
 
     async def capabilities(self) -> Capabilities:
-        """Ask all; those that are not there are asked again when their turn comes.
-
-        Raises Unreachable, and why each is, where none is there, and Usage where models differ.
-        """
+        """Ask all. Raises Unreachable where none is there, with all reasons, Usage (rule 1)."""
         found = await asyncio.gather(
             *(engine.capabilities() for engine in self._engines), return_exceptions=True
         )
@@ -156,14 +152,14 @@ class Replicas:
             self._ways.sent(at, request.prompt)
             try:
                 failure = await self._ready(at)
+                self._check_wanted(request)
                 if failure is not None:
                     failures.append(failure)
                     continue
-                if request.id not in self._at:  # while the server was asked what it is
-                    raise Cancelled(f"Request {request.id} was cancelled.")
                 reply = await self._engines[at].send(request, on_text)
             except Unreachable as error:
                 self._gone(at)
+                self._check_wanted(request)
                 failures.append(error)
             except (EngineDied, ConnectionLost):  # it may have begun to answer
                 self._gone(at)
@@ -177,6 +173,10 @@ class Replicas:
         if all(isinstance(each, Unreachable) for each in failures):
             raise none_of(failures)
         raise min(failures, key=lambda e: 2 - e.transient if isinstance(e, HostError) else 0)
+
+    def _check_wanted(self, request: Request) -> None:  # raises Cancelled
+        if request.id not in self._at:
+            raise Cancelled(f"Request {request.id} was cancelled.")
 
     def _gone(self, at: int) -> None:
         """It is not there: what comes back may be another one."""
@@ -224,7 +224,7 @@ class Replicas:
 
     async def close(self) -> None:
         """Close all."""
-        closing: list[Awaitable[None]] = [engine.close() for engine in self._engines]
+        closing = (engine.close() for engine in self._engines)
         for failed in await asyncio.gather(*closing, return_exceptions=True):
             if isinstance(failed, BaseException):
                 raise failed

@@ -96,6 +96,15 @@ def connect(database: Named) -> Connection:
     return psycopg.connect(**{**_DEFAULTS, **_parts(database.url)}, autocommit=True)
 
 
+def check_holds_all(db: Connection, shown: str) -> None:
+    """Raises Usage for a database whose columns of text do not hold every text."""
+    if db.info.parameter_status("server_encoding") != "UTF8":
+        raise Usage(
+            f"the database {shown} does not hold every text, as its encoding is not UTF8: make one "
+            "that does (createdb -E UTF8 -T template0), or name another"
+        )
+
+
 # -- errors ----------------------------------------------------------------------------------------
 
 

@@ -71,6 +71,11 @@ def test_another_stream_under_the_same_command_is_told_before_it_costs(
     assert (again["done"], again["known"], again["cost"]["calls"]) == (4, 3, 4)
     mine = nlpu(*each("-", "--out", "mine.jsonl", "--json"), stdin='"a"\n"c"\n').json
     assert (mine["done"], mine["known"], mine["cost"]["calls"]) == (2, 0, 2)
+    for early, why in (("", "held no inputs"), ('"a"\n', "after 1 input, and this batch had 4")):
+        kept = (folder / "out.jsonl").read_bytes()
+        ended = nlpu(*words, stdin=early)
+        assert ended.code == 2 and why in ended.err, "what was to write them failed"
+        assert (folder / "out.jsonl").read_bytes() == kept
     both = nlpu(*words, "--changed", stdin='"c"\n"a"\n').json
     assert (both["done"], both["known"]) == (2, 1)
 

@@ -25,7 +25,7 @@ from nlpu.errors import StorageFailed, Usage
 from nlpu.memory.store.postgres.names import MemoryDatabase
 from nlpu.memory.store.postgres.statements import HOLD
 from nlpu.memory.store.postgres.steps import STEPS
-from nlpu.postgres.connection import Connection, connect, passing, typed
+from nlpu.postgres.connection import Connection, check_holds_all, connect, passing, typed
 from nlpu.postgres.schema import LOCK, Schema, is_there, prepare, steps_done
 
 MARK: Final = "pages of nlpu"
@@ -136,11 +136,7 @@ class Link:
 
     def _enter(self, db: Connection) -> None:
         """Have names without a schema be those of the memory, and of pgvector."""
-        if db.info.parameter_status("server_encoding") != "UTF8":
-            raise Usage(
-                f"the database {self.place.told} does not hold every text, as its encoding is not "
-                "UTF8: make one that does (createdb -E UTF8 -T template0), or name another"
-            )
+        check_holds_all(db, self.place.told)
         home = db.execute(_HOME).fetchall() or self._with_vectors(db)
         names = sql.Identifier(self._schema.name), sql.Identifier(home[0][0])
         db.execute(sql.SQL("SET search_path TO {}, {}").format(*names))

@@ -117,8 +117,8 @@ class ReplicatedServer:
 
     async def __aenter__(self) -> ReplicatedServer:
         vllms = self._options.get("python")
-        python = await asyncio.to_thread(router_python, self._python, vllms)
         found = await asyncio.to_thread(survey, vllms)
+        python = await asyncio.to_thread(router_python, self._python, vllms)
         many, ranks = (self._replicas, 1) if found.cpu else (1, self._replicas)
         flags = self._flags + (("--data-parallel-size", str(ranks)) if ranks > 1 else ())
         port = claim(self._port)

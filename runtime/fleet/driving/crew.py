@@ -26,6 +26,7 @@ from nlpu.errors import (
     Interrupted,
     NlpuError,
     ProgramError,
+    RunBusy,
     StorageFailed,
     Usage,
     failure_of,
@@ -224,7 +225,11 @@ class Crew(Steps):
         if now < self._tend_s or self.error is not None:
             return
         self._tend_s = now + _TEND_S
-        self.desk.beat()
+        try:
+            self.desk.beat()
+        except RunBusy as followed:
+            self.error = followed  # another drives it by now: nobody is stopped
+            raise
         self._hear()
         left, self.counts.in_flight = self.desk.left()
         if left < self._left:

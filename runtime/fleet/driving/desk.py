@@ -55,7 +55,7 @@ class Desk(BatchRows):
         try:
             self._db.ask(sql.BEGIN, stem=stem)
             self._db.ask(sql.BATCH, stem=stem)
-            (journal,) = self._db.ask(sql.FIND, stem=stem)[0]
+            (journal,) = self.there(self._db.ask(sql.FIND, stem=stem))
             self._ids = {"journal": journal, "lease": database.lease_s, "owner": owner}
             self._drive([owner])
         except BaseException:
@@ -64,7 +64,7 @@ class Desk(BatchRows):
 
     def _drive(self, mine: list[str]) -> None:
         """Rule 1. Raises RunBusy."""
-        owner, left_s = self._do(sql.DRIVER)[0]
+        owner, left_s = self._row(sql.DRIVER)
         if is_dead(owner):
             mine = [*mine, owner]
         if not self._do(sql.DRIVE, mine=mine):
@@ -173,7 +173,7 @@ class Desk(BatchRows):
 
     def stopped(self) -> list[Any] | None:
         """Why the batch is to end: [kind, message, side]."""
-        text = self._do(sql.STOPPED)[0][0]
+        text = self._row(sql.STOPPED)[0]
         return list(json.loads(text)) if text else None
 
     def stop(self, error: NlpuError) -> None:

@@ -88,7 +88,7 @@ class Claims(BatchRows):
         if not found:
             raise Usage(f"there is no batch {self.stem} in {self.database}; see: nlpu runs")
         (self._ids["journal"],) = found[0]
-        (owner, left_s) = self._do(sql.OWNER)[0]
+        owner, left_s = self._row(sql.OWNER)
         dead = [owner] if is_dead(owner) else []
         if not self._do(sql.OPEN, workers=WORKERS, dead=dead):
             raise RunBusy(
@@ -103,7 +103,7 @@ class Claims(BatchRows):
 
         Raises StorageFailed if this one was taken to be dead.
         """
-        ((alive, stopped),) = self._do(sql.BEAT)
+        alive, stopped = self._row(sql.BEAT)
         if not alive:
             raise StorageFailed(_FENCED)
         if keep:

@@ -75,7 +75,7 @@ class Commons:
 
     def _lent(self, db: Connection, ids: dict[str, Any], asked: Asked) -> Loan:
         """Have a part of the budget lent, by a database that others ask, too."""
-        ((spent, facts),) = db.execute(sql.SPENT.encode(), ids).fetchall()
+        spent, facts = self._claims.there(db.execute(sql.SPENT.encode(), ids).fetchall())
         rows = db.execute(sql.HOLDERS.encode(), ids).fetchall()
         others = [
             Holding(_amount(held), _amount(used), hungry)

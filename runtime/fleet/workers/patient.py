@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
+from nlpu.errors import StorageFailed
 from nlpu.postgres.connection import Connection, connect, passing, typed
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.journal.postgres.database import prepare
@@ -73,15 +74,28 @@ class Patient:
 class BatchRows:
     """A batch's rows in a database, as either end has them: who drives it, or a worker."""
 
+    stem: str
     _db: Patient
     _ids: dict[str, Any]  # of the journal, and of who asks
 
     def _do(self, statement: str, **values: Any) -> list[Any]:
         return self._db.ask(statement, **self._ids, settled=sql.SETTLED, **values)
 
+    def _row(self, statement: str) -> Any:
+        return self.there(self._do(statement))
+
+    def there(self, rows: list[Any]) -> Any:
+        """Give the first of the rows that a batch has. Raises StorageFailed where it is gone."""
+        if not rows:
+            raise StorageFailed(
+                f"the batch {self.stem} is gone from {self._db.database}: somebody removed it and "
+                "what was answered (nlpu runs prune does); the same command begins it anew"
+            )
+        return rows[0]
+
     def facts(self) -> dict[str, Any]:
         """What was noted of the batch."""
-        found: dict[str, Any] = json.loads(self._do(sql.FACTS)[0][0])
+        found: dict[str, Any] = json.loads(self._row(sql.FACTS)[0])
         return found
 
     def note(self, **facts: Any) -> None:

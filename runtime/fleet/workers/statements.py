@@ -8,6 +8,9 @@ SETTLED: Final = -1  # the fence of a worker whose runs and share were given bac
 ALONE: Final = 3  # deaths of workers that had a run: after these one has it alone
 MOST_DEATHS: Final = 4  # and after these nobody has it any more
 T: Final = "extract(epoch FROM clock_timestamp())::float8"
+# The last number of a run: of an input's, or of one that somebody made of it (``run --from``).
+_LAST: Final = """greatest(max(run), 0,
+        (SELECT (max(texts) >> 32) + 1 FROM nlpu.log WHERE journal = %(journal)s))"""
 
 # -- the batch -------------------------------------------------------------------------------------
 
@@ -43,9 +46,9 @@ MEET: Final = """
     FROM unnest(%(names)s::text[], %(nths)s::int8[], %(indexes)s::int8[], %(ids)s::text[])
         AS new (name, nth, index, id)
     WHERE journal = %(journal)s AND w.name = new.name AND w.nth = new.nth"""
-ENTER: Final = """
+ENTER: Final = f"""
     INSERT INTO nlpu.work (journal, run, name, nth, index, id, args)
-    SELECT %(journal)s, coalesce((SELECT max(run) FROM nlpu.work WHERE journal = %(journal)s), 0)
+    SELECT %(journal)s, (SELECT {_LAST} FROM nlpu.work WHERE journal = %(journal)s)
         + row_number() OVER (ORDER BY new.index), new.*
     FROM unnest(%(names)s::text[], %(nths)s::int8[], %(indexes)s::int8[], %(ids)s::text[],
         %(args)s::text[]) AS new (name, nth, index, id, args)
@@ -57,12 +60,12 @@ AGAIN: Final = """
     WHERE journal = %(journal)s AND wanted
     AND worker IN (SELECT id FROM nlpu.worker WHERE fence = %(settled)s)
     AND (state = 'needs_person' OR state = 'failed' AND %(retry)s AND side <> 'model')"""
-ANEW: Final = """
+ANEW: Final = f"""
     WITH old AS (
         SELECT run, row_number() OVER (ORDER BY run) AS n FROM nlpu.work
         WHERE journal = %(journal)s AND wanted AND state = 'failed' AND side = 'model'
         AND worker IN (SELECT id FROM nlpu.worker WHERE fence = %(settled)s)),
-    last AS (SELECT max(run) AS run FROM nlpu.work WHERE journal = %(journal)s)
+    last AS (SELECT {_LAST} AS run FROM nlpu.work WHERE journal = %(journal)s)
     UPDATE nlpu.work w SET state = 'open', worker = NULL, side = '', before = w.took,
         run = last.run + old.n
     FROM old, last WHERE w.journal = %(journal)s AND w.run = old.run"""

@@ -26,7 +26,7 @@ import psycopg
 
 from nlpu.errors import RunBusy
 from nlpu.postgres import schema
-from nlpu.postgres.connection import Connection, connect, told, typed
+from nlpu.postgres.connection import Connection, check_holds_all, connect, told, typed
 from nlpu.postgres.schema import Schema
 from nlpu.runtime.journal.postgres.owners import is_dead
 from nlpu.runtime.journal.postgres.statements import DELETE, LOOK, SIZE
@@ -55,9 +55,13 @@ def steps_done(
 
 
 def reach(database: Database) -> None:
-    """Raise StorageFailed where it lets nobody in now: for whoever has begun nothing yet."""
+    """Raise StorageFailed where it lets nobody in now: for whoever has begun nothing of a batch.
+
+    Raises Usage where it cannot hold one: inputs and outcomes are texts, not bytes as journals are.
+    """
     try:
-        connect(database).close()
+        with connect(database) as db:
+            check_holds_all(db, database.told)
     except psycopg.Error as error:
         raise typed(database, error) from None
 
@@ -88,7 +92,7 @@ def seen(db: Connection, database: Database, stem: str | None = None) -> list[Se
 
 
 def size(seat: Seat) -> int:
-    """Count the bytes of a journal's rows and texts. Raises StorageFailed."""
+    """Count the bytes of a journal's rows, texts, inputs and outcomes. Raises StorageFailed."""
     with looking(seat.database) as db:
         found = db.execute(SIZE, {"stem": seat.stem}).fetchall() if db is not None else []
     return int(found[0][0]) if found else 0

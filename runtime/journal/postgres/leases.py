@@ -42,7 +42,8 @@ _BEAT: Final = f"""
 _GIVE_UP: Final = """
     UPDATE nlpu.journal SET until_s = 0, owner = '' WHERE id = %(id)s AND fence = %(fence)s"""
 _DISCARD: Final = """
-    DELETE FROM nlpu.journal WHERE id = %(id)s AND fence = %(fence)s AND commits = 0"""
+    DELETE FROM nlpu.journal j WHERE id = %(id)s AND fence = %(fence)s AND commits = 0
+    AND NOT EXISTS (SELECT FROM nlpu.batch b WHERE b.journal = j.id)"""  # its workers commit
 _HOLD: Final = f"""
     UPDATE nlpu.journal SET commits = commits + 1, rows = rows + %(count)s, changed_s = {T},
         until_s = {T} + %(lease)s

@@ -7,12 +7,16 @@ from typing import Final
 SIZE: Final = """
     SELECT coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.text WHERE journal = id), 0)
         + coalesce((SELECT sum(octet_length(body) + 48) FROM nlpu.log WHERE journal = id), 0)
+        + coalesce((SELECT sum(octet_length(args) + octet_length(body) + 96) FROM nlpu.work
+            WHERE journal = nlpu.journal.id), 0)
     FROM nlpu.journal WHERE stem = %(stem)s"""
 DELETE: Final = """
     WITH gone AS (
         DELETE FROM nlpu.journal WHERE stem = %(stem)s
         AND until_s <= extract(epoch FROM clock_timestamp())
-        AND (%(changed_s)s::float8 = 0 OR changed_s <= %(changed_s)s::float8) RETURNING id),
+        AND (%(changed_s)s::float8 = 0 OR changed_s <= %(changed_s)s::float8)
+        AND NOT EXISTS (SELECT FROM nlpu.batch b WHERE b.journal = nlpu.journal.id
+            AND b.until_s > extract(epoch FROM clock_timestamp())) RETURNING id),
     texts AS (DELETE FROM nlpu.text USING gone WHERE journal = id),
     rows AS (DELETE FROM nlpu.log USING gone WHERE journal = id)
     SELECT id FROM gone"""
@@ -23,8 +27,11 @@ COUNT: Final = """
     SELECT rows + (SELECT coalesce(sum(w.rows), 0)::int8 FROM nlpu.worker w
         WHERE w.journal = nlpu.journal.id),
         (SELECT count(*) FROM nlpu.log WHERE journal = id), ARRAY(
-        SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id ORDER BY 1)
-    FROM nlpu.journal WHERE stem = %s"""
+        SELECT DISTINCT (texts >> 32) + 1 FROM nlpu.log WHERE journal = id
+        UNION SELECT max(run) FROM nlpu.work WHERE journal = nlpu.journal.id AND %(writes)s
+            HAVING max(run) > 0
+        ORDER BY 1)
+    FROM nlpu.journal WHERE stem = %(stem)s"""  # to who writes, the last that an input has, too
 SNAPSHOT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 TEXTS: Final = """
     SELECT place, hash, body FROM nlpu.text JOIN nlpu.journal ON journal = id

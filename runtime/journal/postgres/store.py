@@ -103,7 +103,8 @@ class PostgresStore(Buffered):
 
     def _count(self, db: Connection) -> None:
         """Rule 3."""
-        for rows, found, runs in db.execute(COUNT, (self.path.stem,)).fetchall():
+        asked = {"stem": self.path.stem, "writes": not self.read_only}
+        for rows, found, runs in db.execute(COUNT, asked).fetchall():
             if rows != found:
                 raise self.damage(f"{rows - found} of its {rows} rows are missing")
             self._seq = self._kept_seq = rows

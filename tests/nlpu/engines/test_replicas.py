@@ -226,6 +226,29 @@ def test_who_gives_up_while_a_server_is_asked_what_it_is_sends_nothing() -> None
     asyncio.run(test())
 
 
+def test_who_gives_up_while_a_server_is_tried_that_is_not_there_goes_to_no_other() -> None:
+    async def test() -> None:
+        odd, other, first = Named("odd", there=False), Named("other", there=False), Named("first")
+        engine = Replicas([odd, other, first])
+        await engine.capabilities()
+        odd.there = other.there = True
+
+        def give_up() -> None:
+            engine.cancel("r0")
+            raise Unreachable("it went while it was reached")
+
+        first.during = odd.begun = give_up
+        with pytest.raises(Cancelled):
+            await engine.send(asking())
+        first.there = False
+        with pytest.raises(Cancelled):
+            await engine.send(asking())
+        assert (first.asked, odd.opened, odd.asked, other.asked) == (1, 1, 0, 0)
+        assert (await engine.send(asking(1))).text == "other"
+
+    asyncio.run(test())
+
+
 def test_one_that_was_gone_is_asked_anew_what_it_is() -> None:
     async def test() -> None:
         one, other = Named("one"), Named("other")
@@ -332,5 +355,9 @@ def test_servers_of_one_model_are_a_list_of_urls(given: Any) -> None:
 
 def test_urls_divided_by_commas_are_replicas() -> None:
     assert isinstance(named_engine("http://127.0.0.1:1, http://127.0.0.1:2"), Replicas)
+    for other in ("scripted", "local", "", "127.0.0.1:9", "s3cret@h"):
+        with pytest.raises(Usage, match="each is a server's") as caught:
+            named_engine(f"http://127.0.0.1:9,{other}")
+        assert "s3cret" not in str(caught.value)
     with pytest.raises(HostError), Computer("http://127.0.0.1:9,http://127.0.0.1:9") as computer:
         computer.processors  # noqa: B018

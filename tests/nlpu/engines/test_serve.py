@@ -188,9 +188,14 @@ def test_what_each_replica_must_have_of_its_own_cannot_be_given() -> None:
         ReplicatedServer("m", 2, flags=("--port=1",))
 
 
-def test_without_a_router_nothing_is_started() -> None:
+def test_without_a_router_nothing_is_started_and_what_is_missing_first_is_named(
+    python: str,
+) -> None:
+    server = ReplicatedServer("m", 2, python=python, router=sys.executable)
     with pytest.raises(e.MissingPart, match=r"has no vllm-router.*pip install vllm-router"):
-        asyncio.run(ReplicatedServer("m", 2, router=sys.executable).__aenter__())
+        asyncio.run(server.__aenter__())
+    with pytest.raises(e.MissingPart, match=r"^/no/python is not a Python that runs"):
+        asyncio.run(ReplicatedServer("m", 2, python="/no/python").__aenter__())
 
 
 FLAGS = (

@@ -13,10 +13,17 @@ from fleet_kit import INPUTS, crew, lines
 from nlpu.errors import (
     BudgetExceeded,
     DeadlineExceeded,
+    Interrupted,
+    JournalDamaged,
+    RunBusy,
+    StorageFailed,
+    Unreachable,
     Usage,
 )
 from nlpu.runtime import Computer
-from nlpu.runtime.journal.where import Database
+from nlpu.runtime.journal.edits import Edits
+from nlpu.runtime.journal.places import journals, place_of, remove, size_of
+from nlpu.runtime.journal.where import Database, Seat
 from nlpu.runtime.loader import load
 from nlpu.runtime.scheduler.budget import Budget
 
@@ -41,6 +48,22 @@ def test_the_same_again_asks_nothing(database: Database, tmp_path: Path) -> None
     assert more[0]["run"] == f"batch.{len(INPUTS) + 1}", "numbers of runs stay"
     fewer = lines(crew(database, tmp_path, INPUTS[:3]))
     assert fewer == lines(first)[:3]
+
+
+def test_a_driver_that_was_followed_stops_nobody(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    """A laptop that slept: whoever drives the batch by now goes on."""
+    late = crew(database, tmp_path, INPUTS)
+    late.open()
+    late.enter()
+    name = database.url.rpartition("/")[2]
+    postgres.do("UPDATE nlpu.batch SET owner = 'another', until_s = 1e18", name)
+    with pytest.raises(RunBusy, match="this batch is driven by"):
+        list(late)
+    late.stop(Interrupted("the command ends"))
+    late.close()
+    assert postgres.do("SELECT owner, stopped FROM nlpu.batch", name) == [("another", "")]
 
 
 TEXT = """
@@ -77,6 +100,50 @@ def test_runs_are_looked_at_and_replayed_as_any(database: Database, tmp_path: Pa
     assert run.result == item.result and run.receipt.calls == 0
 
 
+def test_a_run_that_cannot_be_gone_on_with_takes_no_batch_along(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    """Its journal has no commit but its workers': it is no journal that was never written."""
+    done = lines(crew(database, tmp_path, INPUTS))
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+    with Computer("http://127.0.0.1:9", store=database) as away, pytest.raises(Unreachable):
+        away.resume("batch.8", program, "text 7")
+    again = crew(database, tmp_path, INPUTS)
+    assert lines(again) == done and again._keeper.hands.told == {}, "no worker was begun"
+    name = database.url.rpartition("/")[2]
+    postgres.do("DELETE FROM nlpu.log WHERE ctid = (SELECT min(ctid) FROM nlpu.log)", name)
+    with Computer("scripted", store=database) as computer, pytest.raises(JournalDamaged):
+        computer.resume("batch.8", program, "text 7")
+    assert [seat.stem for seat in journals(database) if isinstance(seat, Seat)] == ["batch"]
+
+
+def test_a_run_that_somebody_made_of_another_is_no_input_s(
+    database: Database, tmp_path: Path
+) -> None:
+    """Its number is none that an input has, or gets: its result would be that input's."""
+    few = {"budget": Budget(calls=7), "workers": 1, "at_once": 1}
+    with pytest.raises(BudgetExceeded):
+        list(crew(database, tmp_path, INPUTS[:6], **few))
+    program = load(f"{tmp_path / 'mine.py'}:chain").function
+
+    def edit() -> int:
+        edits = Edits(results={"main/2": "EDITED"})
+        with Computer("scripted", store=database) as computer:
+            run = computer.rerun("batch.2", program, "text 1", edits=edits)
+            assert run.result == "EDITED"
+        return int(run.name.partition(".")[2])
+
+    assert edit() == 7
+    whole = lines(crew(database, tmp_path, INPUTS[:6]))
+    assert edit() == 8
+    more = lines(crew(database, tmp_path, INPUTS[:9]))
+    assert [each["run"] for each in more[6:]] == ["batch.9", "batch.10", "batch.11"]
+    with Computer("scripted", run_dir=tmp_path / "runs") as computer:
+        alone = lines(computer.map(program, INPUTS[:9], name="batch"))
+    assert more[:6] == whole == alone[:6]
+    assert [each["result"] for each in more] == [each["result"] for each in alone]
+
+
 def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
     first = crew(database, tmp_path, INPUTS)
     first.open()
@@ -84,6 +151,50 @@ def test_one_driver_at_a_time(database: Database, tmp_path: Path) -> None:
     second.open()  # the same process may: its first life is over, as far as the database knows
     second.close()
     first.close()
+
+
+def test_a_database_that_cannot_hold_every_input_and_outcome_is_refused_before_anything_is_made(
+    postgres: Any, tmp_path: Path
+) -> None:
+    """An answer that it could not hold would be paid for again and again."""
+    name = "latin_for_batches"
+    postgres.do(f"CREATE DATABASE {name} ENCODING LATIN1 TEMPLATE template0")
+    place = place_of(postgres.url(name))
+    assert isinstance(place, Database)
+    batch = crew(place, tmp_path, ["中文", "a"])
+    with pytest.raises(Usage, match="its encoding is not UTF8: make one that does"):
+        list(batch)
+    batch.close()
+    assert postgres.do("SELECT FROM pg_namespace WHERE nspname = 'nlpu'", name) == []
+
+
+def test_a_batch_that_is_driven_is_not_removed_and_one_that_is_gone_is_told_of(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    """Before its first worker comes, and after its last one, nobody but its driver holds it."""
+    from nlpu.runtime.fleet.workers.claims import Claims
+
+    driven = crew(database, tmp_path, INPUTS)
+    driven.open()
+    driven.enter()
+    assert size_of(Seat(database, "batch")) > sum(map(len, INPUTS)), "they are kept there"
+    with pytest.raises(RunBusy):
+        remove(Seat(database, "batch"))
+    claims = Claims(database, "batch", "")
+    asked = [driven.desk.beat, driven.desk.facts, driven.desk.stopped]
+    asked += [lambda: claims.beat(keep=True)]
+    postgres.do("DELETE FROM nlpu.journal", database.url.rpartition("/")[2])
+    for ask in asked:
+        with pytest.raises(StorageFailed, match="is gone from"):
+            ask()
+    claims.close()
+    with pytest.raises(StorageFailed, match=r"nlpu runs prune does\); the same command"):
+        list(driven)
+    found = crew(database, tmp_path, INPUTS[:3])
+    assert len(lines(found)) == 3
+    found.close()
+    remove(Seat(database, "batch"))
+    assert not journals(database)
 
 
 def test_a_budget_stops_all_and_more_goes_on(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from nlpu.errors import Usage
 from nlpu.runtime import Computer
 from nlpu.runtime.journal.places import journals, place_of
 from nlpu.runtime.journal.where import Database
+from nlpu.runtime.settings import Settings
+from nlpu.runtime.settings import read as read_settings
 from nlpu.testing.scripted import Scripted
 
 ROOT = Path(__file__).parents[3]
@@ -66,9 +69,39 @@ def test_another_store_is_refused(url: str) -> None:
     assert "runs cannot be kept in a" in told(place_of, url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:/ann:s3cret@h/runs",
+        "postgresql:ann:s3cret@h/runs",
+        "postgresql//ann:s3cret@h/runs",
+        " postgresql://ann:s3cret@h/runs",
+        '"postgresql://ann:s3cret@h/runs"',
+        "'PostgreSQL://ann:s3cret@h/runs",
+        " mysql://ann:s3cret@h/runs",
+        "host=h user=ann password=s3cret dbname=runs",
+        "password = 's3cret' host=h",
+    ],
+)
+def test_a_url_with_a_slip_is_no_folder_and_shown_nowhere(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of that name would be made, with the password in it, and be told of."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "nlpu.toml"
+    file.write_text(f"run_dir = {json.dumps(url)}")
+    for what in ("run_dir", "store"):
+        assert "s3cret" not in told(lambda: Settings().over({what: url}, lambda name: f": {name}"))  # noqa: B023
+    assert "s3cret" not in told(place_of, url)
+    assert "s3cret" not in told(read_settings)
+    assert [*tmp_path.iterdir()] == [file]
+
+
 def test_a_path_is_no_url() -> None:
     assert "not a path" in told(place_of, Path("postgresql://h/d"))
     assert place_of("runs") == Path("runs") == place_of(Path("runs"))
+    for name in ("postgres/runs", "of postgresql", "year=2026/user=ann", "/srv/postgresql/16"):
+        assert place_of(name) == Path(name)
     both = {"run_dir": "runs", "store": "runs"}
     with pytest.raises(Usage, match="give one"):
         Computer(Scripted(), **both)  # type: ignore[arg-type]

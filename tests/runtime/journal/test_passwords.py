@@ -84,7 +84,24 @@ def test_one_with_odd_signs_is_seen(word: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
+        " postgresql://u:p-word@h/db",
+        "\npostgresql://u:p-word@h/db\n",
+        "postgresql:/u:p-word@h/db",
+        "'postgres://u:p-word@h/db'",
+        "PostgreSQL+psycopg://u:p-word@h/db",
+    ],
+)
+def test_one_in_a_url_with_a_slip_is_seen(url: str) -> None:
+    """No memory can be opened by it, and that would be told behind the journal's first row."""
+    with pytest.raises(Usage):
+        args_text((url,), {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
         "postgresql://ann@h:5432/db#notes",
+        "Postgres: a note to ann@h",
         "postgresql://h:5432,i:5433/db",
         "postgresql:///?service=runs",
         "postgresql:///db?host=/tmp&user=ann",

@@ -195,6 +195,19 @@ def _check_same(
     batch.note_facts(inputs=now)
 
 
+def _check_stream(batch: Steps, asked: Asked) -> None:
+    """Raises Usage for a stream that ended early: its results would take the place of more."""
+    now, before = batch.counts.ended, batch.facts().get("streamed", 0)
+    if not now:
+        raise Usage("--each: stdin held no inputs; see what was to write them")
+    if now < before and asked.out is not None and not asked.changed:
+        raise Usage(
+            f"stdin ended after {counted(now, 'input')}, and this batch had {before:,}: "
+            f"{asked.out} stays as it was; with --changed it has these alone"
+        )
+    batch.note_facts(streamed=now)
+
+
 # -- carrying it out -----------------------------------------------------------------------------
 
 
@@ -225,6 +238,8 @@ def _carry_out(
                     shown.update(batch.counts)
             ended.error = batch.error
             if ended.error is None:
+                if looked is None:
+                    _check_stream(batch, job.asked)
                 made = results.sealed()  # noted first: a kill may come between
                 batch.note_facts(out=[*batch.facts().get("out", [])[-1:], made])
                 results.finish()
