@@ -4,7 +4,8 @@ on) some may be parameters of its program, too.
 Rules
 1. A keyword that is both, of a parameter that was not given by position, is refused: one of the two
    would be dropped. By position a program's parameters may have any name.
-2. Who starts programs of others (the terminal) gives all by position that can be: ``arranged``.
+2. Who starts programs of others (the terminal, a batch) gives all by position that can be, defaults
+   whose parameters are named as settings, too: ``arranged``.
 """
 
 from __future__ import annotations
@@ -37,12 +38,13 @@ def check_settings(program: Callable[..., Any], args: Any, /, **settings: Any) -
 def _check_names(program: Callable[..., Any], args: Any, settings: Mapping[str, Any]) -> None:
     given = [name for name, content in settings.items() if content and content is not UNLIMITED]
     try:
-        names = inspect.signature(program).parameters if given else {}
-        taken = inspect.signature(program).bind_partial(*args).arguments if given else {}
+        signature = inspect.signature(program) if given else inspect.Signature()
+        both = [name for name in given if name in signature.parameters]
+        taken = signature.bind_partial(*args).arguments if both else {}
     except (TypeError, ValueError):
         return  # it will fail by itself, or has no signature
-    for name in given:
-        if name in names and name not in taken:
+    for name in both:
+        if name not in taken:
             called = getattr(program, "__name__", "the program")
             raise Usage(
                 f"{name}= is a setting of the run, and {called} has a parameter of that name: give "
@@ -70,6 +72,7 @@ _FITS: dict[str, Fit] = {
     "replay": FLAG,
     "reliability": ASKED,
 }
+SETTINGS = _FITS.keys() - {"program"}
 _PARTS: dict[str, Fit] = {
     "api_key": maybe(ANY_TEXT),
     "run_dir": maybe(PATH),
@@ -110,11 +113,22 @@ def check_parts(engines: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def arranged(program: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """Give the same arguments by position where they can be, however they were given."""
-    if not kwargs:
-        return tuple(args), {}
+    """Give the same arguments by position where they can be (rule 2). Raises Usage."""
     try:
-        bound = inspect.signature(program).bind(*args, **kwargs)
+        signature = inspect.signature(program)
+        both = SETTINGS & signature.parameters.keys()
+        if not kwargs and not both:
+            return tuple(args), {}
+        bound = signature.bind(*args, **kwargs)
+        if both:
+            bound.apply_defaults()
+        args, kwargs = bound.args, bound.kwargs
     except (TypeError, ValueError):
-        return args, kwargs  # it will fail by itself, or has no signature
-    return bound.args, bound.kwargs
+        pass  # it will fail by itself, or has no signature
+    if taken := SETTINGS & kwargs.keys():
+        called = getattr(program, "__name__", "the program")
+        raise Usage(
+            f"{min(taken)!r} reaches {called} by name alone, and is a setting of a run: name the "
+            "parameter otherwise, or let it be given by position"
+        )
+    return tuple(args), kwargs
