@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from nlpu.checks import ANY_TEXT, FLAG, FUNCTION, PATH, WHOLE, Fit, check, maybe
@@ -43,13 +44,12 @@ def _check_names(program: Callable[..., Any], args: Any, settings: Mapping[str, 
         taken = signature.bind_partial(*args).arguments if both else {}
     except (TypeError, ValueError):
         return  # it will fail by itself, or has no signature
-    for name in both:
-        if name not in taken:
-            called = getattr(program, "__name__", "the program")
-            raise Usage(
-                f"{name}= is a setting of the run, and {called} has a parameter of that name: give "
-                f"the parameter by position, or bind it: lambda: {called}({name}=...)"
-            )
+    for name in [name for name in both if name not in taken]:
+        called = getattr(program, "__name__", "the program")
+        raise Usage(
+            f"{name}= is a setting of the run, and {called} has a parameter of that name: give "
+            f"the parameter by position, or bind it: lambda: {called}({name}=...)"
+        )
 
 
 def _is_estimates(given: Any) -> bool:
@@ -114,21 +114,15 @@ def check_parts(engines: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 def arranged(program: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
     """Give the same arguments by position where they can be (rule 2). Raises Usage."""
-    try:
+    with suppress(TypeError, ValueError):  # it will fail by itself, or has no signature
         signature = inspect.signature(program)
-        both = SETTINGS & signature.parameters.keys()
-        if not kwargs and not both:
-            return tuple(args), {}
         bound = signature.bind(*args, **kwargs)
-        if both:
+        if SETTINGS & signature.parameters.keys():
             bound.apply_defaults()
         args, kwargs = bound.args, bound.kwargs
-    except (TypeError, ValueError):
-        pass  # it will fail by itself, or has no signature
     if taken := SETTINGS & kwargs.keys():
-        called = getattr(program, "__name__", "the program")
         raise Usage(
-            f"{min(taken)!r} reaches {called} by name alone, and is a setting of a run: name the "
-            "parameter otherwise, or let it be given by position"
+            f"{min(taken)!r} reaches {getattr(program, '__name__', 'the program')} by name alone, "
+            "and is a setting of a run: name it otherwise, or let it be given by position"
         )
-    return tuple(args), kwargs
+    return args, kwargs
