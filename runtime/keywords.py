@@ -4,13 +4,15 @@ on) some may be parameters of its program, too.
 Rules
 1. A keyword that is both, of a parameter that was not given by position, is refused: one of the two
    would be dropped. By position a program's parameters may have any name.
-2. Who starts programs of others (the terminal) gives all by position that can be: ``arranged``.
+2. Who starts programs of others (the terminal, a batch) gives all by position that can be, defaults
+   whose parameters are named as settings, too: ``arranged``.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from nlpu.checks import ANY_TEXT, FLAG, FUNCTION, PATH, WHOLE, Fit, check, maybe
@@ -37,17 +39,17 @@ def check_settings(program: Callable[..., Any], args: Any, /, **settings: Any) -
 def _check_names(program: Callable[..., Any], args: Any, settings: Mapping[str, Any]) -> None:
     given = [name for name, content in settings.items() if content and content is not UNLIMITED]
     try:
-        names = inspect.signature(program).parameters if given else {}
-        taken = inspect.signature(program).bind_partial(*args).arguments if given else {}
+        signature = inspect.signature(program) if given else inspect.Signature()
+        both = [name for name in given if name in signature.parameters]
+        taken = signature.bind_partial(*args).arguments if both else {}
     except (TypeError, ValueError):
         return  # it will fail by itself, or has no signature
-    for name in given:
-        if name in names and name not in taken:
-            called = getattr(program, "__name__", "the program")
-            raise Usage(
-                f"{name}= is a setting of the run, and {called} has a parameter of that name: give "
-                f"the parameter by position, or bind it: lambda: {called}({name}=...)"
-            )
+    for name in [name for name in both if name not in taken]:
+        called = getattr(program, "__name__", "the program")
+        raise Usage(
+            f"{name}= is a setting of the run, and {called} has a parameter of that name: give "
+            f"the parameter by position, or bind it: lambda: {called}({name}=...)"
+        )
 
 
 def _is_estimates(given: Any) -> bool:
@@ -70,6 +72,7 @@ _FITS: dict[str, Fit] = {
     "replay": FLAG,
     "reliability": ASKED,
 }
+SETTINGS = _FITS.keys() - {"program"}
 _PARTS: dict[str, Fit] = {
     "api_key": maybe(ANY_TEXT),
     "run_dir": maybe(PATH),
@@ -110,11 +113,24 @@ def check_parts(engines: Mapping[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def arranged(program: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Any, Any]:
-    """Give the same arguments by position where they can be, however they were given."""
-    if not kwargs:
+    """Give the same arguments by position where they can be (rule 2). Raises Usage."""
+    if not kwargs and _is_simple(program):  # a fleet begins many
         return tuple(args), {}
-    try:
-        bound = inspect.signature(program).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        return args, kwargs  # it will fail by itself, or has no signature
-    return bound.args, bound.kwargs
+    with suppress(TypeError, ValueError):  # it will fail by itself, or has no signature
+        signature = inspect.signature(program)
+        bound = signature.bind(*args, **kwargs)
+        if SETTINGS & signature.parameters.keys():
+            bound.apply_defaults()
+        args, kwargs = bound.args, bound.kwargs
+    if taken := SETTINGS & kwargs.keys():
+        raise Usage(
+            f"{min(taken)!r} reaches {getattr(program, '__name__', 'the program')} by name alone, "
+            "and is a setting of a run: name it otherwise, or let it be given by position"
+        )
+    return args, kwargs
+
+
+def _is_simple(program: Callable[..., Any]) -> bool:
+    """Whether it is a function that has no name of a setting, seen without its signature."""
+    own = inspect.isfunction(program) and not hasattr(program, "__wrapped__")
+    return own and SETTINGS.isdisjoint(program.__code__.co_varnames)

@@ -139,13 +139,20 @@ def _text(name: str, definition: Definition, result: CallToolResult) -> str:
         raise DriverFailed(f"the tool says that it failed: {said[:SHOWN]!r}")
     if definition.outputSchema is not None:
         _check(definition.outputSchema, result.structured_content)
-        return json.dumps(result.structured_content, ensure_ascii=False, allow_nan=False)
+        return _json(result.structured_content)
     if not result.content and result.structured_content is not None:
-        return json.dumps(result.structured_content, ensure_ascii=False, allow_nan=False)
+        return _json(result.structured_content)
     if result.content and not texts:
         kinds = ", ".join(sorted({block.type for block in result.content}))
         raise DriverFailed(f"{name} gave {kinds}; only text can be used")
     return "\n".join(_text_of(block) or _named(block) for block in result.content)
+
+
+def _json(content: Any) -> str:
+    try:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise DriverFailed(f"the result has what JSON has not: {error}") from error
 
 
 def _text_of(block: Any) -> str | None:

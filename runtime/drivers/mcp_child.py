@@ -9,6 +9,7 @@ the error output: the last of them stand in the error of a call that fails becau
     a line on the output        becomes
     a message, or its end       that message
     a reply that breaks a rule  an error of that call alone, which says where it breaks
+    one that is not JSON        the same, if it is on one line and one call is waiting
     a reply to no request       words
     the beginning of one        held, with what follows, until that is one; see rule 5
     blank                       nothing
@@ -58,8 +59,9 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from nlpu.errors import DriverFailed
+from nlpu.printing import safe
 from nlpu.runtime.drivers.mcp_repairs import bent
-from nlpu.runtime.drivers.mcp_words import UNREADABLE, Words, breach
+from nlpu.runtime.drivers.mcp_words import SHOWN, UNREADABLE, Words, breach
 
 MARK: Final = "NLPU_MCP_SERVER"  # in the environment of what is started: whose it is
 _LEAST_BYTES = 1000  # that a message counts for, however short: each is work
@@ -102,7 +104,7 @@ class _Pipes:
             self.words.held = held + line
             if len(held + line) > self.most_bytes:
                 raise self._too_long()
-        elif message is None:
+        elif message is None and (message := _unread(line)) is None:
             self.words.add(line)
         return self._meant(message, line)
 
@@ -181,6 +183,20 @@ def _message(line: bytes) -> JSONRPCMessage | None:
     return None
 
 
+def _unread(line: bytes) -> JSONRPCError | None:
+    """An error that says why a line is not JSON, if it was meant as a reply."""
+    meant = line.lstrip().startswith(b"{") and b'"jsonrpc"' in line and b'"id"' in line
+    if not meant or not (b'"result"' in line or b'"error"' in line):
+        return None
+    try:
+        from_json(line)
+    except ValueError as error:
+        wrote = safe(line.decode("utf-8", "replace"))[:SHOWN]
+        why = f"{UNREADABLE}: it is not JSON: {error}; it wrote {wrote}"
+        return JSONRPCError(jsonrpc="2.0", id=None, error=ErrorData(code=_BROKEN, message=why))
+    return None
+
+
 def _is_reply(said: dict[str, Any]) -> bool:
     return "method" not in said and bool(
         said.keys() & {"result", "error"} or said.keys() >= {"jsonrpc", "id"}
@@ -202,6 +218,10 @@ def _why(line: bytes, broke: ValidationError, replied: dict[str, Any]) -> str:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
         return f"it is not UTF-8 (byte {line[error.start]:#x} at {error.start})"
+    if (first := broke.errors(include_url=False)[0])["type"] == "json_invalid":
+        half = re.search("[\ud800-\udfff]", json.dumps(replied, ensure_ascii=False))
+        told = f"half a character, U+{ord(half[0]):04X}, is in it" if half else first["msg"]
+        return f"it is not JSON: {told}"
     return breach(broke, "JSONRPCError" if "error" in replied else "JSONRPCResponse")
 
 

@@ -11,7 +11,6 @@ from nlpu.checks import ANY_TEXT, FLAG, FUNCTION, WHOLE, check, check_fields
 from nlpu.errors import Usage
 from nlpu.printing import shown
 from nlpu.runtime.fleet.plan import Entry, Plan
-from nlpu.runtime.keywords import arranged
 from nlpu.runtime.scheduler.budget import Budget
 
 _FITS = {
@@ -22,9 +21,6 @@ _FITS = {
     "changed": FLAG,
     "budget": (lambda given: isinstance(given, Budget), "a nlpu.Budget(calls=..., nlops=...)"),
 }
-
-_SETTINGS = {"budget", "estimates", "header", "stream", "gate", "reliability"}
-_SETTINGS |= {"edits", "changed", "replay"}
 
 
 def planned(
@@ -39,17 +35,10 @@ def planned(
             f"map: inputs are a list, or what can be iterated over, not {shown(inputs)}; a file "
             "is read by: nlpu run PROGRAM --each FILE"
         )
-    return _entries(program, inputs), replace(plan, waits=isinstance(inputs, Iterator))
+    return _entries(inputs), replace(plan, waits=isinstance(inputs, Iterator))
 
 
-def _entries(program: Callable[..., Any], inputs: Iterable[Any]) -> Iterator[Entry]:
-    for number, each in enumerate(inputs, 1):
+def _entries(inputs: Iterable[Any]) -> Iterator[Entry]:
+    for each in inputs:
         args, kwargs = ((), each) if isinstance(each, Mapping) else ((each,), {})
-        entry = Entry("", each if isinstance(each, tuple) else args, kwargs)
-        taken = _SETTINGS & set(arranged(program, entry.args, entry.kwargs)[1])
-        if taken:
-            raise Usage(
-                f"map: input {number} has {min(taken)!r}, which is a setting of a run: name the "
-                "program's parameter otherwise, or let it be given by position"
-            )
-        yield entry
+        yield Entry("", each if isinstance(each, tuple) else args, kwargs)

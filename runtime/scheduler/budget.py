@@ -161,10 +161,11 @@ class BudgetLedger:
         unit = self._short_of(most) or "calls"
         limit, spent, lost = (getattr(of, unit) for of in (self.budget, self.spent, self.lost))
         told = f" ({lost:g} by attempts whose answers were lost)" if lost else ""
+        less = f", or lower the max_tokens of {name}" if unit != "calls" and spent < limit else ""
         return BudgetExceeded(
             f"the budget of {limit:g} {unit} does not allow another {name}: {spent:g} are "
             f"spent{told} and it may take {getattr(most, unit):g}; "
-            f"resume the run with a larger budget"
+            f"resume the run with a larger budget{less}"
         )
 
 

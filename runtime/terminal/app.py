@@ -43,6 +43,8 @@ from nlpu.runtime.terminal.show.command import show
 from nlpu.runtime.terminal.stdout import failure, lead_back, owes_json, results
 
 _NO_OPTION = re.compile("No such option: -[^-]")
+_NO_NUMBER = re.compile(r"Input should be a valid (integer|number).*")  # pydantic's words
+_NUMBERS = {"integer": "it must be a whole number", "number": "it must be a number"}
 app = typer.Typer(
     name="nlpu",
     no_args_is_help=True,
@@ -147,7 +149,7 @@ def _named(error: BaseException) -> tuple[str, str, int]:
     if _is_interrupt(error):
         return "Interrupted", "interrupted", 130
     if isinstance(error, typer.TyperException):
-        message = error.format_message()
+        message = _NO_NUMBER.sub(lambda found: _NUMBERS[found[1]], error.format_message())
         meant = "; behind -- words may begin with -" if _NO_OPTION.match(message) else ""
         told = message and f"{message} (see: {_help_of(error)}{meant})"
         return "Usage", told, error.exit_code

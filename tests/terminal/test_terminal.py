@@ -348,6 +348,9 @@ def test_a_deadline_holds_for_a_program_that_is_busy_in_python(tmp_path: Path) -
 def test_settings_that_mean_nothing_are_bad_usage(nlpu: Terminal, tmp_path: Path) -> None:
     ended = nlpu("run", "ask", "x", *SCRIPTED, "--model", "some")
     assert ended.code == 2 and "leave --model out" in ended.err
+    ended = nlpu("run", "ask", "x", *SCRIPTED, "--tokens", "many")
+    assert "'--tokens': it must be a whole number (see" in ended.err and ended.code == 2
+    assert "'--seconds': it must be a number (" in nlpu("run", "ask", "--seconds", "1h").err
     file = tmp_path / "file"
     file.touch()
     ended = nlpu("runs", "--run-dir", str(file))

@@ -237,6 +237,19 @@ def test_the_first_cause_of_a_long_chain_is_told_and_kept(nlpu: Terminal, tmp_pa
     assert said(error) == "its own cause"
 
 
+def test_what_would_fail_again_as_it_is_says_when_to_resume_it(
+    nlpu: Terminal, tmp_path: Path
+) -> None:
+    head = "from nlpu import op\n\n\ndef go():\n    op('Say it')('looms').value\n"
+    spec = program(tmp_path / "p.py", f"{head}    raise KeyError('no')\n")
+    told = nlpu("run", spec, *SCRIPTED).err.splitlines()[-1]
+    when, _, command = told.partition(": nlpu ")
+    assert when == "to resume it once that is corrected"
+    program(tmp_path / "p.py", f"{head}    return 'right'\n")
+    ended = nlpu(*command.split())
+    assert ended.out == "right\n" and ": 0 calls + 1 reused" in ended.err
+
+
 def test_a_server_that_dies_leaves_a_run_that_can_be_resumed(nlpu: Terminal) -> None:
     with fault_server("--script", "400") as url:
         ended = nlpu("run", "ask", "Hi", "--engine", url)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nlpu.errors import BudgetExceeded, Diverged
+from nlpu.errors import BudgetExceeded, ModelError, ProgramError, Stopped, root_of
 from nlpu.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,9 +60,11 @@ class Job:
     def resumption(self, name: str, error: BaseException) -> str:
         """The command that goes on with the run, and what to change for it to get further."""
         words = ["nlpu", "resume", name, *self.again, *place_words(self.machine.run_dir)]
-        if isinstance(error, Diverged):
+        root = root_of(error)
+        lasts = isinstance(root, ProgramError | ModelError) and not isinstance(root, Stopped)
+        if lasts:  # as it is, it would end in the same way
             words.append("--changed")
-        more = larger(error)
+        more = " once that is corrected" if lasts else larger(error)
         words += [more.split()[-1], "N"] if "--" in more else []
         return f"to resume it{more}: {shlex.join(words)}"
 

@@ -27,6 +27,7 @@ from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.store import Row, RunLog
 from nlpu.runtime.journal.where import Place, Where
 from nlpu.runtime.journal.witness import beside, side_of
+from nlpu.runtime.keywords import arranged
 from nlpu.runtime.loader import file_of
 from nlpu.runtime.naming import run_name
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
@@ -139,7 +140,7 @@ class Record:
         names = ", ".join(self.past.header.get("given", ()))
         return f" ({names}: annotate as what is given)" if names else ""
 
-    def arguments(self, program: Callable[..., Any]) -> tuple[list[Any], dict[str, Any]]:
+    def arguments(self, program: Callable[..., Any]) -> tuple[Any, Any]:
         """The program's arguments, of the types that it declares. Raises Usage."""
         text = self.texts.get(self.past.header.get("args", 0))
         if text is None or "given" in self.past.header:
@@ -149,7 +150,7 @@ class Record:
             )
         args, kwargs = json.loads(text)
         try:
-            return typed(program, args, kwargs)
+            return arranged(program, *typed(program, args, kwargs))
         except (TypeError, ValueError) as error:
             raise Usage(
                 f"the arguments of run {self.name} do not fit its program any more: {error}"

@@ -173,6 +173,33 @@ def test_a_setting_that_may_be_meant_for_the_program_is_refused(name: str) -> No
         machine.run(named(name), **{name: "it"})
 
 
+@pytest.mark.parametrize("name", SETTINGS)
+def test_defaults_of_such_parameters_need_not_be_given(
+    name: str, nlpu: Terminal, tmp_path: Path
+) -> None:
+    (tmp_path / "p.py").write_text(f"def go(n: int, {name}: str = 'none'): return {name} * n\n")
+    ended = nlpu("run", "p.py:go", "2", "--engine", "scripted", "--json")
+    assert ended.json["result"] == "nonenone"
+    for command in ("replay", "resume"):
+        assert nlpu(command, ended.json["run_id"], "--json").json["result"] == "nonenone"
+    (tmp_path / "in.jsonl").write_text('{"n": 1}\n')
+    line = nlpu("run", "p.py:go", "--each", "in.jsonl", "--engine", "scripted").out
+    assert json.loads(line)["result"] == "none"
+    with computer() as machine:
+        (item,) = machine.map(named(name), [()], budget=Budget(calls=3))
+    assert item.result == "got none"
+
+
+@pytest.mark.parametrize("given", [(), ("header=it",), ("--each", "in.jsonl")])
+def test_one_that_a_name_alone_reaches_is_refused(
+    given: tuple[str, ...], nlpu: Terminal, tmp_path: Path
+) -> None:
+    (tmp_path / "p.py").write_text("def go(*, header: str = 'none') -> str: return header\n")
+    (tmp_path / "in.jsonl").write_text('{"header": "it"}\n')
+    told = nlpu("run", "p.py:go", *given, "--engine", "scripted")
+    assert told.code == 2 and "'header' reaches go by name alone, and is a setting" in told.err
+
+
 ENDLESS = """
 import asyncio, gc, sys
 sys.path.insert(0, {tests!r})

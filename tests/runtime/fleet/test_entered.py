@@ -86,7 +86,8 @@ def test_what_a_worker_would_get_otherwise_is_refused(
 
 
 def test_an_input_that_would_be_a_setting_is_refused(tmp_path: Path) -> None:
-    with Computer("scripted") as computer, pytest.raises(Usage, match="input 1 has 'budget', wh"):
+    told = "'budget' reaches named by name alone"
+    with Computer("scripted") as computer, pytest.raises(Usage, match=told):
         list(computer.map(named, [{"budget": 5}]))
 
 
