@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from nlpu import op
+from benchmarks.database_cpu import database_cpu_s
+from nlpu import MissingPart, op
 from nlpu.runtime import Computer
 from nlpu.runtime.journal.places import opened, place_of, where_of
 from nlpu.runtime.journal.store import RunLog
@@ -74,7 +74,7 @@ def of_commits(place: Place, count: int) -> dict[str, float]:
 
 
 def _now(place: Place | None) -> tuple[float, float, float]:
-    return time.perf_counter(), time.process_time(), _server_cpu(place)
+    return time.perf_counter(), time.process_time(), _database_cpu(place)
 
 
 def _us(before: tuple[float, ...], after: tuple[float, ...], count: int) -> dict[str, float]:
@@ -82,21 +82,11 @@ def _us(before: tuple[float, ...], after: tuple[float, ...], count: int) -> dict
     return {"us": took[0], "cpu_us": took[1], "server_cpu_us": took[2]}
 
 
-def _server_cpu(place: Place | None) -> float:
-    """CPU seconds of the database's processes for us; 0 where they are not on this machine."""
-    if not isinstance(place, Database):
-        return 0.0
-    from nlpu.postgres.connection import connect
-
-    with connect(place) as db:
-        found = db.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'nlpu'")
-        pids = [pid for (pid,) in found.fetchall()]
-    ticks = 0
-    for pid in pids:
-        path = Path("/proc", str(pid), "stat")
-        if path.exists():
-            ticks += sum(map(int, path.read_text().rpartition(")")[2].split()[11:13]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+def _database_cpu(place: Place | None) -> float:
+    """0 where it is none, or not on this machine."""
+    with suppress(MissingPart):
+        return database_cpu_s(place) if isinstance(place, Database) else 0.0
+    return 0.0
 
 
 def measured(places: dict[str, Place | None], rounds: int, calls: int) -> dict[str, Any]:
