@@ -127,7 +127,7 @@ def test_what_it_takes_can_be_forecast(nlpu: Terminal, sheet: Path) -> None:
         (("--reliability", "nan"), "share must be a share between 0 and 1"),
         (("--reliability", "0.9", "--steps", "0"), "steps must be a whole number more than 0"),
         (("--steps", "2"), "are of --reliability"),
-        (("--reliability", "much"), "should be a valid number"),
+        (("--reliability", "much"), "it must be a number"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused(
