@@ -68,7 +68,8 @@ _SPENT = re.compile(
     r"insufficient[_ ]quota|exceeded_current_quota|insufficient[_ ](?:account[_ ])?(?:balance|"
     r"credits?|funds)|credit balance is too low|billing_(?:hard_limit|not_active)|out of credits"
     r"|more credits|payment[_ ]required|arrear|spending limit|quota_exceeded_error"
-    r"|usage_limit_reached|budget_exceeded|budget has been exceeded",
+    r"|usage_limit_reached|budget_exceeded|budget has been exceeded"
+    r"|欠费|余额不足",  # in arrears, balance too small: some servers say it in Chinese alone
     re.IGNORECASE,
 )
 _BILLING = re.compile(r"check your plan and billing|exceeded your (?:current|monthly) quota", re.I)

@@ -150,6 +150,7 @@ def test_the_words_say_whose_matter_it_is(status: int, words: str, kind: type[Ex
     ("code", "words", "kind"),
     [
         (1008, "insufficient balance", e.OutOfQuota),
+        (1113, "您的账户已欠费,请充值后重试", e.OutOfQuota),
         (1004, "login fail: Please carry the API secret key", e.Unauthorized),
         (1026, "input new_sensitive", e.Declined),
         (1002, "rate limit exceeded(RPM)", e.Overloaded),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pytest
+from corrections_kit import about, colour, names
 from kit import execute, yes
 
 from nlpu import Say, Scripted, nlop
@@ -16,21 +17,6 @@ from nlpu.runtime.eval.corrections import Unsure
 from nlpu.runtime.eval.verifying import verified
 from nlpu.runtime.eval.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
-
-
-@nlop
-def colour(text: str) -> Literal["red", "green", "blue"]:
-    """Which colour is it?"""
-
-
-@nlop
-def about(text: str) -> str:
-    """What is it about?"""
-
-
-@nlop
-def names(text: str) -> list[str]:
-    """Who is named?"""
 
 
 @nlop
