@@ -142,7 +142,7 @@ def serving(
 
     Raises MissingPart, ServerFault.
     """
-    source, key = folder(model, end_s), secrets.token_urlsafe(24)
+    source, key = folder(model, end_s), secrets.token_hex(24)
     env = {**os.environ, KEY_VARIABLE: key, "NLPU_TOKENIZER": source, "NLPU_MODEL_NAME": model}
     line = [sys.executable, "-m", "nlpu.runtime.terminal", "serve", source, "--port", "0"]
     line += ["--json", "--", *(word for flag in flags for word in flag.split("=", 1))]

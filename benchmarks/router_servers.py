@@ -38,7 +38,7 @@ class SimulatedServer(VllmServer):
         self.port = claim(self.port)
         line = [sys.executable, "-m", "benchmarks.fake_vllm", "--port", str(self.port)]
         line += ["--gpu", self._gpu, "--full", "--window", str(WINDOW)]
-        line += ["--model", self.model, "--tokenizer", self._tokenizer, "--api-key", self.api_key]
+        line += ["--model", self.model, "--tokenizer", self._tokenizer, f"--api-key={self.api_key}"]
         await self._keep(line, environment())
 
 

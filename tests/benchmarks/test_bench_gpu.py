@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -15,10 +16,12 @@ import pytest
 from benchmarks.gpu import PARTS, gpus, in_a_process
 from benchmarks.peers.running import peers_python
 from benchmarks.router import ARMS, LANGGRAPH, Size, calls_of, work
-from benchmarks.servers import environment, scripted_server
+from benchmarks.router_servers import SimulatedServer
+from benchmarks.servers import environment, scripted_server, tokenizer
 from benchmarks.vllm_offers import offers
 from nlpu import Computer, FakeClock, MissingPart, Scripted
 from nlpu.engines.vllm.command import PYTHON_VARIABLE
+from nlpu.engines.vllm.server import VllmServer
 from tests.vllm_fixture import Served, model_directory
 
 MODEL = {"NLPU_MODEL_NAME": "fault-1", "NLPU_API_KEY": "none", "NLPU_TOKENIZER": ""}
@@ -81,6 +84,20 @@ def test_the_work_behind_a_router_is_as_much_as_it_says() -> None:
         done.error is None
         and done.receipt.calls == calls_of(Size(2, 3, 2, 4)) == 2 * (3 + 1) + 2 * 4
     )
+
+
+def test_a_key_that_looks_like_an_option_is_a_key() -> None:
+    async def up(directory: str) -> None:
+        async with SimulatedServer(128, directory, "--model") as server:
+            assert server.api_key == "--model"  # up: its first token was asked for with the key
+
+    with tokenizer() as (directory, _):
+        asyncio.run(up(directory))
+
+
+def test_a_key_made_up_begins_with_no_dash_and_is_long() -> None:
+    made = {VllmServer("model").api_key for _ in range(500)}
+    assert len(made) == 500 and all(len(key) >= 32 and key.isalnum() for key in made)
 
 
 @pytest.mark.vllm

@@ -80,7 +80,7 @@ class VllmServer:
         ready_s: float = READY_S,
     ) -> None:
         check("VllmServer", {"ready_s": ready_s}, {"ready_s": DEADLINE})
-        self.api_key = flag(flags, "--api-key") or api_key or secrets.token_urlsafe(24)
+        self.api_key = flag(flags, "--api-key") or api_key or secrets.token_hex(24)
         self.model = flag(flags, "--served-model-name") or model_name(model)
         self.flags = tuple(flags)
         self.port = port_of(flag(flags, "--port") or port)
