@@ -31,7 +31,6 @@ from typing import Any
 from nlpu.errors import Cancelled
 from nlpu.eval.recipes import Chosen
 from nlpu.frozen import Frozen, Printed
-from nlpu.judgement import Judgement
 from nlpu.printing import columns, counted, figure
 from nlpu.processor import DEFAULT_LIMITS
 from nlpu.runtime.graph.node import Node
@@ -39,7 +38,7 @@ from nlpu.runtime.graph.stage import Stage
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
-from nlpu.runtime.scheduler.poor_judges import poverty
+from nlpu.runtime.scheduler.poor_judges import JUDGED, poverty
 from nlpu.value import peek_content, peek_error
 from nlpu.wire import COUNTS
 
@@ -283,7 +282,7 @@ def _poor_judgements(run: RunState) -> int:
     return sum(
         bool(poverty(node.node_work.op, processor(node.node_work.op.processor), peek_content(node)))
         for node in run.root.subtree()
-        if node.call_cost is not None and isinstance(peek_content(node), Judgement)
+        if node.call_cost is not None and isinstance(peek_content(node), JUDGED)
     )
 
 

@@ -2,9 +2,10 @@
 
 Theory of operation
 -------------------
-A judgement looks the same from a model that cannot judge. Three things tell: its mass (the model
-would rather have said something that is neither yes nor no), a calibration whose cases showed
-nothing, and for models known by name what was measured of them (``nlpu.engines.models.known``).
+A judgement, and a bool, looks the same from a model that cannot judge. Three things tell: its mass
+(the model would rather have said something that is neither yes nor no; a bool has none), a
+calibration whose cases showed nothing, and for models known by name what was measured of them
+(``nlpu.engines.models.known``).
 
 Rules
 1. A calibration from cases that showed something counts for more than what is known of a model.
@@ -22,15 +23,17 @@ from nlpu.judgement import Judgement
 from nlpu.ops.op import Op
 from nlpu.processor import Processor
 
+JUDGED = (Judgement, bool)
+
 
 def poverty(op: Op[Any], processor: Processor, content: Any) -> str:
-    """Why a content is a judgement that is worth little; "" where it is none, or is not."""
-    if not isinstance(content, Judgement):
+    """Why a content is a yes or no that is worth little; "" where it is none, or is not."""
+    if not isinstance(content, JUDGED):
         return ""
     measured = _measured(op, processor)
     if measured:
         return f"judges at chance ({measured}): use another model"
-    if content.off_choices:
+    if isinstance(content, Judgement) and content.off_choices:
         return (
             f"is off its choices: of what it would say to {op.name}, {content.mass:.0%} begins with"
             " yes or no; ask what yes or no answers, or use another model"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kit import Doomed, execute, resumed
 from pydantic_core import to_json
 
-from nlpu import Judgement, op
+from nlpu import Judgement, nlop, op
 from nlpu.calibration import Calibration, logit, sigmoid
 from nlpu.errors import BadOp, BadOperand, ProgramError
 from nlpu.eval.calibrate import Fit, area_under_curve, calibrate
@@ -248,6 +248,22 @@ def test_a_model_that_is_known_to_judge_at_chance_is_told_of_unless_it_is_calibr
     with told() as said:
         execute(two(judge.using(calibration=SHY._replace(at_chance=True))), engine=Scripted(seldom))
     assert len(said) == 1 and "on the cases it is calibrated with" in said[0]
+
+
+@nlop
+def holds(text: str) -> bool:
+    """Is it so?"""
+
+
+def test_a_bool_is_a_judgement_too_and_is_told_of_where_the_model_is_known() -> None:
+    default = Scripted("yes", model="smollm2-135m-instruct")
+    with told() as said:
+        run = execute(lambda: [holds("So."), holds("Hardly.")], engine=default)
+    assert len(said) == 1 and said[0].startswith("smollm2-135m-instruct judges at chance (")
+    assert run.result == [True, True] and run.receipt.poor_judgements == 2
+    with told() as said:
+        run = execute(lambda: holds("So."), engine=Scripted("yes"))
+    assert not said and run.receipt.poor_judgements == 0
 
 
 @pytest.mark.local
