@@ -3,7 +3,9 @@
     nlpu run answer "Who built the first one?" --input essay.txt
     nlpu run answer "Who built the first one?" store=.nlpu/memory
 
-Every chunk of the text is read for evidence at the same time; a yes/no op drops what does not help.
+Every chunk of the text is read for evidence at the same time; where the model did not copy a sentence
+but wrote one, the sentence that bears it out stands for it, so all evidence is the text's, to the
+character. A yes/no op drops what does not help.
 What is left is numbered, and the answer is written from it in a tree of calls that each fit the
 window. Its marks [1], [2], ... are citations, each with the extent ``text[start:stop]`` it came
 from. If nothing in the text helps, the answer says so. Instead of a text it takes a memory, and
@@ -21,6 +23,7 @@ from pydantic import BaseModel
 from nlpu import Chunk, DoesNotFit, ModelError, Usage, Value, lift, nlop, spawn, split
 from nlpu.memory.store.page import Among
 from nlpu.programs.calling import careful
+from nlpu.programs.support import supporting
 
 if TYPE_CHECKING:
     from nlpu import Memory
@@ -133,8 +136,8 @@ def search(question: str, chunk: Chunk) -> tuple[str, int, int] | None:
     if not chunk.strip():
         return None
     try:
-        evidence = find_evidence(question, chunk).value
-        if not helps(question, evidence):
+        evidence, place = copied(find_evidence(question, chunk).value, question, chunk)
+        if not evidence or not helps(question, evidence):
             return None
     except ModelError:  # no valid reply: no evidence
         return None
@@ -143,10 +146,16 @@ def search(question: str, chunk: Chunk) -> tuple[str, int, int] | None:
         if len(parts) < 2:  # it is the question that is too long
             raise
         return search_parts(question, parts, chunk.start)
-    place = chunk.find(evidence)
-    if place < 0:  # not copied word for word: it came from somewhere in the chunk
-        return evidence, chunk.start, chunk.stop
     return evidence, chunk.start + place, chunk.start + place + len(evidence)
+
+
+def copied(said: str, question: str, chunk: Chunk) -> tuple[str, int]:
+    """The words of the chunk that were copied, and where; the sentence that bears out what was
+    said where that is not in it; "" where none does."""
+    if said.strip() and (place := chunk.find(said)) >= 0:
+        return said, place
+    start, stop = supporting(said, question, chunk) or (0, 0)
+    return chunk[start:stop], start
 
 
 def search_parts(question: str, parts: list[Chunk], start: int) -> tuple[str, int, int] | None:

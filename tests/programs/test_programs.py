@@ -9,11 +9,14 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
 from nlpu.programs.answer import NOTES, NOTHING_FOUND, Answer, answer, with_marks
 from nlpu.programs.ask import ask
 from nlpu.programs.summarize_book import NEIGHBOURS, Part, Summary, summarize_book
+from nlpu.programs.support import supporting
 from nlpu.runtime import Computer, Run
 from nlpu.testing.scripted import Say, Scripted, Seen
 
@@ -183,12 +186,54 @@ def test_much_evidence_is_read_in_calls_that_fit() -> None:
 
 
 def test_blank_passages_are_not_read() -> None:
-    engine = Scripted({"Copy": "A fact.", "Does": "yes", "Answer": "So it is."})
+    def script(seen: Seen) -> str:
+        if "evidence" in seen.operands:
+            return "yes"
+        return seen.operands.get("passage", "So it is.").strip()
+
+    engine = Scripted(script)
     with Computer(engine) as computer:
         found = computer.run(answer, "Why?", "A fact." + "\n" * 300 + "Another.", 16).result
     passages = [seen.operands["passage"] for seen in engine.seen if "passage" in seen.operands]
     check_answer(found)
     assert len(found.citations) == len(passages) and all(map(str.strip, passages))
+
+
+def test_evidence_that_was_made_up_is_the_sentence_that_bears_it_out_or_none() -> None:
+    text = (
+        "The mill is old.\n\nTom Barrow built it in 1788. He made clocks, too. Nobody lives there."
+    )
+    said = iter(["It was built by Barrow (1788).", "Zzz!"])
+
+    def script(seen: Seen) -> str:
+        if "evidence" in seen.operands:
+            return "yes"
+        return next(said) if "passage" in seen.operands else "Barrow did [1]."
+
+    engine = Scripted(script)
+    with Computer(engine) as computer:
+        found = computer.run(answer, "Who built the mill?", text).result
+        (cited,) = found.citations
+        assert cited.evidence == text[cited.start : cited.stop] == "Tom Barrow built it in 1788."
+        none = computer.run(answer, "Who built it?", text).result
+    assert none == Answer(text=NOTHING_FOUND, found=False, citations=[])
+    assert sum("evidence" in seen.operands for seen in engine.seen) == 1  # nothing to be asked of
+
+
+@settings(max_examples=50)
+@given(st.text(max_size=60), st.text(max_size=20), st.text(max_size=200))
+def test_what_bears_out_is_a_part_of_the_passage(said: str, question: str, passage: str) -> None:
+    found = supporting(said, question, passage)
+    if found is not None:
+        start, stop = found
+        assert 0 <= start < stop <= len(passage)
+        assert passage[start:stop] == passage[start:stop].strip() != ""
+
+
+def test_what_bears_out_is_found_in_scripts_without_blanks() -> None:
+    passage = "磨坊建于1788年。巴罗兄弟是钟表匠。门票三英镑。"
+    start, stop = supporting("门票要三英镑", "门票多少钱？", passage) or (0, 0)
+    assert passage[start:stop] == "门票三英镑。"
 
 
 def test_marks_that_stand_for_nothing_are_taken_out() -> None:
