@@ -19,10 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from nlpu.chat import Chat
+from nlpu.checks import takes
 from nlpu.errors import BadOp, Declined, EmptyReply, Malformed, Truncated
 from nlpu.judgement import weighed
 from nlpu.ops.op import Op
@@ -59,7 +60,7 @@ class Codec:
         self._skeletons: dict[Any, tuple[Piece, tuple[tuple[int, Piece], ...]]] = {}
         self._overheads: dict[tuple[bytes, bytes], int] = {}
         self._pieces: dict[str, Piece] = {}
-        self._between: dict[tuple[int, ...], Piece] = {}
+        self._bone = lru_cache(_MEMO_ENTRIES)(Piece)  # between a chat's texts: often the same ids
         self._kept_tokens = 0
 
     def encode(
@@ -136,19 +137,9 @@ class Codec:
                 if isinstance(piece, str):
                     bone += self._piece(piece).ids
                 else:
-                    yield from (self._bone(bone), self._piece(given.texts[piece]))
+                    yield from (self._bone(tuple(bone)), self._piece(given.texts[piece]))
                     bone = []
-        yield self._bone([*bone, *self.frame.after])
-
-    def _bone(self, ids: Sequence[int]) -> Piece:
-        """What stands between the texts of a chat: most often the same few ids."""
-        key = tuple(ids)
-        found = self._between.get(key)
-        if found is None:
-            if len(self._between) >= _MEMO_ENTRIES:
-                self._between.clear()
-            found = self._between[key] = Piece(key)
-        return found
+        yield self._bone((*bone, *self.frame.after))
 
     def _skeleton(
         self, convention: Convention, op: Op[Any], before: tuple[int, ...], fences: tuple[str, ...]
@@ -352,11 +343,7 @@ def _complete(op: Op[Any], text: str) -> bool:
         return False
     if kind == "choice" and op.result.begins_another(text.strip()):
         return False
-    try:
-        op.result.read(text, cut=True)
-    except Exception:  # any failure to parse means it is not whole
-        return False
-    return True
+    return takes(lambda: op.result.read(text, cut=True), Exception)
 
 
 def _limit_message(op: Op[Any], text: str, reply: Reply) -> str:

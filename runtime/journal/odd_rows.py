@@ -19,6 +19,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
+from nlpu.checks import takes
 from nlpu.errors import BadOperand, JournalDamaged, Usage
 from nlpu.prompt.convention import read, says_more
 from nlpu.reliability import Reliability
@@ -37,31 +38,22 @@ _MOST_SECONDS: Final = 1e11  # a date that a calendar has
 _TOTALS: Final = ("calls", "attempts", "nlops", "prompt_tokens", "completion_tokens")
 
 
-def _text(content: Any, _: Texts) -> bool:
-    return isinstance(content, str)
+def _is(*kinds: type) -> _Test:
+    return lambda content, _: isinstance(content, kinds)
 
 
 def _place(content: Any, _: Texts) -> bool:
     return isinstance(content, str) and content.startswith("main/")
 
 
-def _is_taken(take: Callable[[], object], *refusals: type[Exception]) -> bool:
-    """Tell whether what reads it takes it."""
-    try:
-        take()
-    except refusals:
-        return False
-    return True
-
-
 def _said(content: Any, _: Texts) -> bool:
     """Tell whether it is a text that can be sent."""
-    return isinstance(content, str) and _is_taken(content.encode, UnicodeEncodeError)
+    return isinstance(content, str) and takes(content.encode, UnicodeEncodeError)
 
 
 def _convention(content: Any, texts: Texts) -> bool:
     """Tell whether it is a convention, or one of a later version, which says more."""
-    return _said(content, texts) and (_is_taken(lambda: read(content), Usage) or says_more(content))
+    return _said(content, texts) and (takes(lambda: read(content), Usage) or says_more(content))
 
 
 def _hex(content: Any, _: Texts) -> bool:
@@ -80,14 +72,6 @@ def _named(content: Any, texts: Texts) -> bool:
     return isinstance(content, int) and content in texts
 
 
-def _named_or_none(content: Any, texts: Texts) -> bool:
-    return content == 0 or _named(content, texts)
-
-
-def _all_named(content: Any, texts: Texts) -> bool:
-    return isinstance(content, list) and all(_named(each, texts) for each in content)
-
-
 def _usage(content: Any, texts: Texts) -> bool:
     if not isinstance(content, list) or len(content) > MOST_FIGURES:
         return False
@@ -96,16 +80,7 @@ def _usage(content: Any, texts: Texts) -> bool:
 
 
 def _asked(content: Any, _: Texts) -> bool:
-    return _is_taken(lambda: Reliability(**content), TypeError, BadOperand)
-
-
-def _limit(content: Any, _: Texts) -> bool:
-    """Tell whether it is a number that Python's user gave; there may be no limit."""
-    return isinstance(content, int | float)
-
-
-def _bool(content: Any, _: Texts) -> bool:
-    return isinstance(content, bool)
+    return takes(lambda: Reliability(**content), TypeError, BadOperand)
 
 
 def _shallow(content: Any, _: Texts) -> bool:
@@ -165,10 +140,11 @@ def _either(one: _Test, other: _Test) -> _Test:
     return lambda content, texts: one(content, texts) or other(content, texts)
 
 
-def _date(content: Any, texts: Texts) -> bool:
-    return _number(content, texts) and 0 <= content < _MOST_SECONDS
-
-
+_text, _bool = _is(str), _is(bool)
+_limit = _is(int, float)  # that Python's user gave; there may be none
+_all_named = _each(_named)
+_named_or_none = _either(lambda content, _: bool(content == 0), _named)
+_date = _both(_number, lambda content, _: 0 <= content < _MOST_SECONDS)
 _EDITED: Final = _of(
     {
         "run": _text,

@@ -29,7 +29,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import Future
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -124,14 +124,18 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def _name(text: str) -> bytes:
+    return text_hash(_bytes(text))
+
+
 class RunLog:
     """One run's part of a store: what was found of it, and where more of it is written."""
 
     __slots__ = (
         "_lent",
-        "_names",
         "_number",
         "keeps",
+        "name",
         "path",
         "read_only",
         "rows",
@@ -147,21 +151,12 @@ class RunLog:
         self.rows, self.texts = found or Found([], {})
         self.write = partial(store.write, run)  # as ``append``, for a row that is JSON already
         self._number = partial(store.text, run)
-        self._names: dict[str, bytes] = {}
+        self.name = lru_cache(_NAMES_KEPT)(_name)  # hashes a text
         self._lent = 0
-
-    def name(self, text: str) -> bytes:
-        """Hash a text (remembered for texts met lately)."""
-        found = self._names.get(text)
-        if found is None:
-            if len(self._names) >= _NAMES_KEPT:
-                self._names.clear()
-            found = self._names[text] = text_hash(_bytes(text))
-        return found
 
     def text(self, text: str) -> int:
         """Number a text, stored once."""
-        return self._number(text, self._names.get(text) or self.name(text))
+        return self._number(text, self.name(text))
 
     def lend(self, text: str) -> int:
         """Number a text of another run for this process alone: below zero, and stored nowhere."""
