@@ -143,21 +143,22 @@ def _is_own_module(name: str) -> bool:
     return name.partition(".")[0] in _OWN and not name.startswith(_PROGRAMS)
 
 
+def _asking() -> FrameType | None:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and is_own(frame):
+        frame = frame.f_back
+    return frame
+
+
 def asking_line() -> str:
     """Give file:line of the innermost frame that is a program's own."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not is_own(frame):
-            return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "?"
+    frame = _asking()
+    return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}" if frame else "?"
 
 
 def _place() -> tuple[str, int, dict[Any, Any]]:
     """File, line and warnings so far of the program's own code that runs."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and is_own(frame):
-        frame = frame.f_back
+    frame = _asking()
     if frame is None:
         return "?", 0, {}
     registry = frame.f_globals.setdefault("__warningregistry__", {})

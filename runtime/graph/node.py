@@ -90,10 +90,6 @@ class Node(Value[Any]):
         self.path_tokens: int = 0
         self.path_s: float = 0.0
 
-    def longest_path(self) -> tuple[int, float, int]:
-        """Tokens, seconds and calls of the longest path that ends here."""
-        return self.path_tokens, self.path_s, self.path_depth
-
     @property
     def run_ports(self) -> Ports:
         """The machine, as its run sees it."""

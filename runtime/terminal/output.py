@@ -26,6 +26,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nlpu import printing
+from nlpu.checks import takes
 from nlpu.errors import NlpuError, root_of
 from nlpu.runtime.terminal.stdout import paid_json, results
 
@@ -64,11 +65,7 @@ def write(text: str) -> None:
 
 def _encodes(out: TextIO, text: str) -> bool:
     """Whether a stream can be written all of a text as it is."""
-    try:
-        text.encode(out.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return takes(lambda: text.encode(out.encoding or "utf-8"), UnicodeEncodeError)
 
 
 def _note_escapes(out: TextIO, text: str) -> None:
