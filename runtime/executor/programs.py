@@ -40,9 +40,10 @@ from nlpu.lifting import contains_value, gather
 from nlpu.runtime.executor.greenlets import Switch
 from nlpu.runtime.executor.raised import as_typed
 from nlpu.runtime.executor.threads import Threads, outcome_of
+from nlpu.runtime.graph.frames import asking_line
 from nlpu.runtime.graph.graph import Graph
 from nlpu.runtime.graph.kind import KINDS
-from nlpu.runtime.graph.label_gaps import asking_line, check_caches
+from nlpu.runtime.graph.label_gaps import check_caches
 from nlpu.runtime.graph.node import Node, Scope, content_of
 from nlpu.runtime.graph.spawning import Program, Spawn, may_read
 from nlpu.runtime.graph.stage import Stage

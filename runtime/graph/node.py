@@ -35,7 +35,8 @@ from nlpu.label import USER, Label, join
 from nlpu.ops.op import Map, Reduce
 from nlpu.printing import one_line
 from nlpu.reliability import Reliability
-from nlpu.runtime.graph.label_gaps import asking_line, check_caches, read_apart
+from nlpu.runtime.graph.frames import asking_line
+from nlpu.runtime.graph.label_gaps import check_caches, read_apart
 from nlpu.runtime.graph.seen import Cell, Sight
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost

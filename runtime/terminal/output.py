@@ -198,7 +198,7 @@ def _is_the_users(frame: FrameType) -> bool:
     """Whether a frame is of the user's own code: not ours, not Python's, not a library's."""
     from sysconfig import get_path
 
-    from nlpu.runtime.graph.label_gaps import is_own
+    from nlpu.runtime.graph.frames import is_own
 
     file = frame.f_code.co_filename
     if is_own(frame) or file[0] == "<":
