@@ -88,6 +88,14 @@ def write_json(content: Any) -> None:
     write_body(json_of(content))
 
 
+def write_result(as_json: bool, facts: Any, text: str) -> None:
+    """A result as one object, or as a text for people."""
+    if as_json:
+        write_json(facts)
+    else:
+        write(text)
+
+
 def json_of(content: Any) -> str:
     """Any content as JSON on one line; what its own serialiser raises is raised."""
     from nlpu.types.json_text import readable  # pydantic, which ``nlpu --help`` does without
