@@ -63,7 +63,9 @@ class Outside:
     def post(self, settle: Callable[..., None], *facts: Any) -> None:
         """Settle what came from elsewhere in the next turn. On the loop's thread only."""
         self.inbox.append((settle, facts))
-        self.soon()
+        if not self.due:
+            self.due = True
+            self.loop.call_soon(self._turn)
 
     def on_hub(self, step: Callable[[], None]) -> None:
         """Do something in the last phase of a turn, between programs."""

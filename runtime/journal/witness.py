@@ -180,8 +180,9 @@ class Witness:
 
     def _put(self, rows: int, chain: bytes) -> None:
         self._serial += 1
-        record = Record(self._serial, self._boot, rows, self._held, chain, self._held_chain)
-        if os.pwrite(self._fd, encode(record), self._serial % 2 * _SECTOR) != SLOT_BYTES:
+        held, its_chain = self._held, self._held_chain
+        slot = _summed(_FIELDS.pack(self._serial, self._boot, rows, held, chain, its_chain))
+        if os.pwrite(self._fd, slot, self._serial % 2 * _SECTOR) != SLOT_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
