@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, overload
 
 from nlpu.errors import BadOperand
+from nlpu.lifting import check_text, lift
 from nlpu.printing import counted, shown
 from nlpu.value import Value
 
@@ -142,13 +143,7 @@ def _check(number: int, turn: Turn) -> None:
         raise BadOperand(f"{where} must be a text, not {type(turn.text).__name__}")
     if not turn.text.strip():
         raise BadOperand(f"{where} is empty: say something, or leave the turn out")
-    try:
-        turn.text.encode()
-    except UnicodeEncodeError as error:
-        raise BadOperand(
-            f"{where} has a lone surrogate (U+{ord(turn.text[error.start]):04X}) at character "
-            f"{error.start}; decode the source with errors='replace'"
-        ) from error
+    check_text(turn.text, where)
 
 
 def _known(turns: tuple[Turn, ...]) -> Chat:
@@ -169,7 +164,7 @@ def said(chat: Value[Chat], role: Role, text: str | Value[str]) -> Value[Chat]: 
 def said(chat: Any, role: Role, text: Any) -> Any:
     """Append a turn to a chat; gives a Value if one of the two is. Raises BadOperand, NotInRun."""
     if isinstance(chat, Value) or isinstance(text, Value):
-        return _lifted(_said)(chat, role, text)
+        return lift(_said)(chat, role, text)
     return _said(chat, role, text)
 
 
@@ -193,18 +188,12 @@ def chat_of(*texts: Any) -> Any:
     Raises BadOperand, NotInRun.
     """
     if any(isinstance(text, Value) for text in texts):
-        return _lifted(_chat_of)(*texts)
+        return lift(_chat_of)(*texts)
     return _chat_of(*texts)
 
 
 def _chat_of(*texts: str) -> Chat:
     return Chat(tuple(Turn(ROLES[number % 2], text) for number, text in enumerate(texts)))
-
-
-def _lifted(function: Callable[..., Chat]) -> Callable[..., Value[Chat]]:
-    from nlpu.lifting import lift  # here: an op knows what a chat is
-
-    return lift(function)
 
 
 def turns_in(text: str) -> list[tuple[Role, str]]:

@@ -61,6 +61,15 @@ PATH: Fit = (
 )
 
 
+def takes(take: Callable[[], object], *refusals: type[Exception]) -> bool:
+    """Tell whether what reads something takes it: whether none of these is raised."""
+    try:
+        take()
+    except refusals:
+        return False
+    return True
+
+
 def maybe(fit: Fit) -> Fit:
     """Make the test that lets None through, too."""
     fits, wanted = fit

@@ -156,15 +156,11 @@ def _cases(op: Op[Any], *rows: tuple[Any, ...]) -> tuple[Case, ...]:
             op=op.name,
             operands=dict(zip(names, operands, strict=True)),
             expected=expected,
-            metric="predicate" if "all" in _keys(expected) else "",
+            metric="predicate" if isinstance(expected, dict) and "all" in expected else "",
             choices=tuple(choices_of(op.result.annotation)) if op.name == "classify" else (),
         )
         for number, (*operands, expected) in enumerate(rows, 1)
     )
-
-
-def _keys(expected: Any) -> Iterable[str]:
-    return expected if isinstance(expected, dict) else ()
 
 
 def _holding(*words: str | list[str]) -> dict[str, Any]:

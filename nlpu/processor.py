@@ -30,12 +30,13 @@ from nlpu.checks import AMOUNT, COUNT, DEADLINE, RATE, TIME, WHOLE, Fit, check_f
 from nlpu.errors import BadOp, ConstraintRejected, DoesNotFit, HostError
 from nlpu.ops.op import Op
 from nlpu.printing import counted, one_line
-from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.codec import Codec
 from nlpu.prompt.complaint import Invalid
 from nlpu.prompt.convention import DEFAULT, Convention
 from nlpu.prompt.frames import Frame, load_frame
 from nlpu.prompt.ids import Piece, Prompt, outline_in, pieces_of
 from nlpu.prompt.markers import USUAL, markers_in
+from nlpu.prompt.messages import messages_of
 from nlpu.tokens import ByteBound, CharTokenizer, tokenizer_in
 from nlpu.types.result import NUMBER_SCHEMAS
 from nlpu.wire import Capabilities, Engine, Message, Reply, Request

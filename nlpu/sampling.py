@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from zlib import crc32
 
-from nlpu.checks import AMOUNT, RATE, WHOLE, Fit, check, is_number, maybe
+from nlpu.checks import AMOUNT, RATE, WHOLE, Fit, check, is_number, maybe, takes
 from nlpu.errors import NlpuError, Usage
 
 SEEDS = 2**32 - 1  # llama.cpp reads this one as "any"
@@ -139,13 +139,8 @@ def _are_stops(given: Any) -> bool:
 
 
 def _is_extra(given: Any) -> bool:
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        return False
-    try:
-        Extra(given)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
+    named = isinstance(given, Mapping) and all(isinstance(name, str) for name in given)
+    return named and takes(lambda: Extra(given), TypeError, ValueError, RecursionError)
 
 
 _PENALTY: Fit = (lambda p: is_number(p) and -2 <= p <= 2, "a number from -2 to 2")

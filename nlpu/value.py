@@ -97,14 +97,10 @@ def look_around(find: Callable[[], Issuer | None]) -> None:
     _FINDERS[:] = [find]
 
 
-def _around() -> Issuer | None:
-    return _FINDERS[0]() if _FINDERS else None
-
-
 def inside() -> Issuer | None:
     """The scope this code runs inside of, if any."""
     issuer = CURRENT.get()
-    return _around() if issuer is None else issuer
+    return _FINDERS[0]() if issuer is None and _FINDERS else issuer
 
 
 def current() -> Issuer:
@@ -254,7 +250,7 @@ class Value(Generic[R_co]):
 
     def _seen(self) -> Any:
         """The content itself, for looking only."""
-        issuer = CURRENT.get() or _around()
+        issuer = inside()
         if issuer is not None:
             issuer.force(self)
         else:

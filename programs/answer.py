@@ -3,13 +3,12 @@
     nlpu run answer "Who built the first one?" --input essay.txt
     nlpu run answer "Who built the first one?" store=.nlpu/memory
 
-Every chunk of the text is read for evidence at the same time; where the model did not copy a sentence
-but wrote one, the sentence that bears it out stands for it, so all evidence is the text's, to the
-character. A yes/no op drops what does not help.
-What is left is numbered, and the answer is written from it in a tree of calls that each fit the
-window. Its marks [1], [2], ... are citations, each with the extent ``text[start:stop]`` it came
-from. If nothing in the text helps, the answer says so. Instead of a text it takes a memory, and
-reads the pages that fit the question best.
+Every chunk of the text is read for evidence at the same time. Where the model did not copy a
+sentence but wrote one, the sentence that bears it out stands for it: all evidence is the text's, to
+the character. A yes/no op drops what does not help. What is left is numbered, and the answer is
+written from it in a tree of calls that each fit the window. Its marks [1], [2], ... are citations,
+each with the extent ``text[start:stop]`` it came from. If nothing in the text helps, the answer
+says so. Instead of a text it takes a memory, and reads the pages that fit the question best.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ from nlpu.runtime.calls import Listener
 from nlpu.runtime.executor.forks import check_process
 from nlpu.runtime.graph.usage import Counts
 from nlpu.runtime.observe.pieces import Pieces, Stream
-from nlpu.runtime.observe.receipt import Receipt, receipt_of
+from nlpu.runtime.observe.receipt import Receipt
+from nlpu.runtime.observe.receipt_sums import receipt_of
 from nlpu.runtime.run import RunState, Status
 from nlpu.runtime.scheduler.budget import TOKENS_PER_NLOP
 from nlpu.value import in_sight, inside, see

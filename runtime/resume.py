@@ -22,7 +22,7 @@ from nlpu.runtime.journal.odd_rows import checked, past_in
 from nlpu.runtime.journal.own import marked, text_name
 from nlpu.runtime.journal.records import Past
 from nlpu.runtime.journal.store import JournalStore, RunLog
-from nlpu.runtime.observe.receipt import receipt_of
+from nlpu.runtime.observe.receipt_sums import receipt_of
 from nlpu.runtime.ports import Ports
 from nlpu.runtime.run import RunState
 from nlpu.runtime.scheduler.budget import Budget

@@ -13,8 +13,9 @@ from typing import Any
 
 from kit import computer, finish, said
 
+from nlpu.runtime.journal.buffered import link
 from nlpu.runtime.journal.sqlite import Journal
-from nlpu.runtime.journal.store import RunLog, link, text_hash
+from nlpu.runtime.journal.store import RunLog, text_hash
 from nlpu.runtime.journal.witness import SLOT_BYTES, Record, decode, encode, side_of
 from nlpu.runtime.loader import load
 from nlpu.runtime.naming import described

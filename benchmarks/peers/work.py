@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from nlpu.ops.op import Op
-from nlpu.prompt.codec import messages_of
 from nlpu.prompt.convention import FIRST
+from nlpu.prompt.messages import messages_of
 from nlpu.runtime.bench.programs_work import NOTE, TURN, Size, fleet, uneven
 
 FULL = Size(256, 12, 256, 12)  # fills the 256 slots of `running.GPU`

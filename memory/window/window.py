@@ -135,7 +135,8 @@ class Window:
         """Tell what each region holds and could hold, in tokens."""
         protected = self.count(self.protected)
         rows = [Region("protected", protected, protected, int(bool(self.protected)))]
-        for name, capacity in self._capacities().items():
+        held = ("pinned", self.pinned_tokens), ("working", self.working_tokens)
+        for name, capacity in (*held, ("operands", self.operand_tokens)):
             entries = getattr(self, name)
             rows.append(Region(name, self.count(joined(entries)), capacity, len(entries)))
         return tuple(rows)
@@ -161,7 +162,7 @@ class Window:
         most = self.working_tokens // 2 - 2
         entry = fitted(text, lowered(label), most, self.count, self.store)
         fuller = replace(self, working=(*self.working, entry))
-        if fuller._fits():
+        if fuller._excess() is None:
             return fuller
         rest = self._newest(self.working_tokens // 2 - self.count(entry.text))
         return self.page_out(len(self.working) - len(rest), condense)._with(entry)
@@ -189,13 +190,6 @@ class Window:
     def _text(self) -> str:
         return JOINT.join(part for part in (self.protected, self._data()) if part)
 
-    def _capacities(self) -> dict[str, int]:
-        return {
-            "pinned": self.pinned_tokens,
-            "working": self.working_tokens,
-            "operands": self.operand_tokens,
-        }
-
     def _excess(self) -> tuple[str, int, int] | None:
         """The first region that is too full, with its tokens and its capacity."""
         for name, tokens, capacity, _ in self.regions():
@@ -203,9 +197,6 @@ class Window:
                 return name, tokens, capacity
         tokens = self.count(self._text())  # not just the sum: joining can change how it is cut
         return ("window", tokens, self.size) if tokens > self.size else None
-
-    def _fits(self) -> bool:
-        return self._excess() is None
 
     def _checked(self) -> Window:
         excess = self._excess()
@@ -222,7 +213,7 @@ class Window:
     def _with(self, entry: Entry) -> Window:
         """With the entry at the end; should the joined texts need a few tokens more, with less."""
         fuller = replace(self, working=(*self.working, entry))
-        if fuller._fits() or len(self.working) < 2:
+        if fuller._excess() is None or len(self.working) < 2:
             return fuller._checked()
         return self.page_out(2)._with(entry)
 

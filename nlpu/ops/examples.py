@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from nlpu.chat import Chat
@@ -82,7 +83,7 @@ def _parts(where: str, names: list[str], given: Any) -> tuple[list[Any], Any]:
     if isinstance(given, Mapping):
         if sorted(given) != ["expected", "operands"] or not isinstance(given["operands"], Mapping):
             raise BadOp(f"{where} must have the keys 'operands', by name, and 'expected'")
-        given = _Named(dict(given["operands"]), given["expected"])
+        given = SimpleNamespace(**given)
     if hasattr(given, "operands") and hasattr(given, "expected"):
         metric = getattr(given, "metric", "")
         if metric not in _SAYS_THE_ANSWER:
@@ -99,12 +100,6 @@ def _parts(where: str, names: list[str], given: Any) -> tuple[list[Any], Any]:
     if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != len(names) + 1:
         raise BadOp(f"{where} must be ({', '.join([*names, 'result'])})")
     return list(given[:-1]), given[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    operands: dict[str, Any]
-    expected: Any
 
 
 def _text(where: str, kind: ResultType, content: Any) -> str:

@@ -19,6 +19,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Literal, get_args
 
+from nlpu.checks import takes
 from nlpu.errors import Usage
 from nlpu.types.result import Kind
 
@@ -173,10 +174,7 @@ def _fits(kind: str, value: Any) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and bool(value.encode() or True)
-    except UnicodeEncodeError:
-        return False
+    return isinstance(value, str) and takes(value.encode, UnicodeEncodeError)
 
 
 def _check(convention: Convention) -> None:

@@ -136,7 +136,8 @@ def _ordered(plain: Any, shape: Any) -> Any:
         ):  # which is which, only Python knows
             plain = [_ordered(to_jsonable_python(part), part) for part in shape]
         return sorted(plain, key=compact)
-    if not isinstance(plain, list | dict) or len(plain) != _size(shape):
+    sized = isinstance(plain, list | dict) and isinstance(shape, Sized)
+    if not sized or len(plain) != len(shape):
         return plain
     if isinstance(plain, list) and isinstance(shape, list | tuple | deque):
         return [_ordered(*pair) for pair in zip(plain, shape, strict=True)]
@@ -144,10 +145,6 @@ def _ordered(plain: Any, shape: Any) -> Any:
         pairs = zip(plain.items(), shape.values(), strict=True)
         return {name: _ordered(part, inner) for (name, part), inner in pairs}
     return plain
-
-
-def _size(shape: Any) -> int:
-    return len(shape) if isinstance(shape, Sized) else -1
 
 
 def _plainly(token: str) -> str:

@@ -204,8 +204,17 @@ class ResultType:
         return made
 
 
-def _parse_choice(kind: ResultType, text: str) -> Any:
-    return choices_of(kind.annotation)[text]
+@remembered
+def choices_of(annotation: Any) -> dict[str, Any]:
+    """The texts of a Literal's or Enum's choices, with what each stands for."""
+    by_value = isinstance(annotation, type)
+    return {str(member.value if by_value else member): member for member in _members(annotation)}
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return tuple(annotation)
+    return get_args(annotation)
 
 
 def _digits(text: str) -> str:
@@ -221,20 +230,17 @@ def _parse_float(kind: ResultType, text: str) -> float:
     return number
 
 
-def _parse_text(kind: ResultType, text: str) -> str:
-    if kind.annotation is str:
-        return text
-    found: str = adapter(kind.annotation).validate_python(text, strict=True)
-    return found
-
-
 _PARSERS: dict[str, Callable[[ResultType, str], Any]] = {
-    "text": _parse_text,
+    "text": lambda kind, text: (
+        text
+        if kind.annotation is str
+        else adapter(kind.annotation).validate_python(text, strict=True)
+    ),
     "bool": lambda kind, text: {"yes": True, "no": False}[text.lower()],
     "judgement": lambda kind, text: read(text),
     "int": lambda kind, text: int(_digits(text)),
     "float": _parse_float,
-    "choice": _parse_choice,
+    "choice": lambda kind, text: choices_of(kind.annotation)[text],
 }
 
 
@@ -262,19 +268,6 @@ _WRITERS: dict[str, Callable[[ResultType, Any], str]] = {
     "choice": _write_choice,
     "json": _write_json,
 }
-
-
-@remembered
-def choices_of(annotation: Any) -> dict[str, Any]:
-    """The texts of a Literal's or Enum's choices, with what each stands for."""
-    by_value = isinstance(annotation, type)
-    return {str(member.value if by_value else member): member for member in _members(annotation)}
-
-
-def _members(annotation: Any) -> tuple[Any, ...]:
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return tuple(annotation)
-    return get_args(annotation)
 
 
 @remembered

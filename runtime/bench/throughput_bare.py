@@ -25,7 +25,7 @@ import aiohttp
 from nlpu.engines.http.decode import read_reply
 from nlpu.engines.http.encode import Dialect, encode
 from nlpu.processor import Processor
-from nlpu.prompt.codec import decode
+from nlpu.prompt.decode import decode
 from nlpu.runtime.bench.servers import Served, Target
 from nlpu.runtime.bench.throughput_profiles import Profile
 from nlpu.wire import Reply, Request

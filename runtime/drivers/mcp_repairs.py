@@ -21,6 +21,7 @@ from typing import Any
 from mcp_types import JSONRPCResponse
 from mcp_types.methods import SERVER_RESULTS, validate_server_result
 
+from nlpu.checks import takes
 from nlpu.runtime.drivers.mcp_manifest import BENT
 
 _LISTING = "tools/list"
@@ -71,11 +72,7 @@ class _Bending:
 
     def _fits(self, page: dict[str, Any]) -> bool:
         version = self._version if (_LISTING, self._version) in SERVER_RESULTS else _USUAL
-        try:
-            validate_server_result(_LISTING, version, page)
-        except ValueError:
-            return False
-        return True
+        return takes(lambda: validate_server_result(_LISTING, version, page), ValueError)
 
 
 def bent(tool: Any) -> dict[str, Any]:

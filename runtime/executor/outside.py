@@ -21,7 +21,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from nlpu.errors import NlpuError, ProgramError, described
-from nlpu.runtime.executor.threads import Threads
+from nlpu.runtime.executor.threads import Threads, outcome_of
 from nlpu.runtime.graph.graph import Graph
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.stage import Stage
@@ -87,18 +87,12 @@ class Outside:
     ) -> None:
         """Call a function on a thread, and post what it gave: ``then(node, content)``."""
 
-        def caught() -> tuple[Any, BaseException | None]:
-            try:
-                return function(), None
-            except BaseException as error:  # a future cannot hold every kind
-                return None, error
-
         async def called() -> None:
             async with self._threads:
                 if node.work_stage is Stage.SETTLED:
                     return
                 try:
-                    outcome = await self.loop.run_in_executor(Threads(), caught)
+                    outcome = await self.loop.run_in_executor(Threads(), outcome_of, function)
                 except RuntimeError as error:  # there are no more threads
                     outcome = None, error
                 self.post(self._returned, node, then, *outcome)

@@ -39,10 +39,11 @@ from nlpu.errors import NeedsPerson, ProgramError, Stopped
 from nlpu.lifting import contains_value, gather
 from nlpu.runtime.executor.greenlets import Switch
 from nlpu.runtime.executor.raised import as_typed
-from nlpu.runtime.executor.threads import Threads
+from nlpu.runtime.executor.threads import Threads, outcome_of
+from nlpu.runtime.graph.frames import asking_line
 from nlpu.runtime.graph.graph import Graph
 from nlpu.runtime.graph.kind import KINDS
-from nlpu.runtime.graph.label_gaps import asking_line, check_caches
+from nlpu.runtime.graph.label_gaps import check_caches
 from nlpu.runtime.graph.node import Node, Scope, content_of
 from nlpu.runtime.graph.spawning import Program, Spawn, may_read
 from nlpu.runtime.graph.stage import Stage
@@ -66,7 +67,7 @@ class Programs:
         self.runs: dict[int, RunState] = {}
         self._graph, self._loop = graph, loop
         self.switch = Switch()
-        self.work_aside: asyncio.Future[None] | None = None  # what the program that runs waits for
+        self.work_aside: asyncio.Future[Any] | None = None  # what the program that runs waits for
         self.woken: deque[Callable[[], None]] = deque()  # those that go on in this turn
         self._wake: Callable[[], None] | None = None  # that program, from the hub
         self._living: dict[Scope, greenlet | asyncio.Task[Any]] = {}
@@ -172,19 +173,12 @@ class Programs:
         living = self._living.get(scope)
         if not isinstance(living, greenlet) or living is not getcurrent():
             return work()
-        outcome: list[Any] = []
-
-        def caught() -> None:
-            try:
-                outcome.append(work())
-            except BaseException as error:  # a future cannot hold every kind
-                outcome.extend((None, error))
 
         def parked(wake: Callable[[], None]) -> None:
             self._wake = wake
 
         try:
-            done = self._loop.run_in_executor(Threads(), caught)
+            done = self._loop.run_in_executor(Threads(), outcome_of, work)
         except RuntimeError:  # there are no more threads
             return work()
         done.add_done_callback(lambda _: self.ports.outside.soon())
@@ -194,9 +188,10 @@ class Programs:
         finally:  # it goes on, or has been stopped
             self.work_aside = None
             self.ports.outside.soon()
-        if len(outcome) > 1:
-            raise outcome[1]
-        return outcome[0]
+        content, error = done.result()
+        if error is not None:
+            raise error
+        return content
 
     def back(self) -> None:
         """The program that had something done aside goes on, when that is done. From the hub."""

@@ -22,6 +22,14 @@ from typing import Any
 from nlpu.errors import NlpuError, described
 
 
+def outcome_of(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Give what a function gives, and what it raises: a future cannot hold every kind of that."""
+    try:
+        return function(), None
+    except BaseException as error:
+        return None, error
+
+
 class Threads(Executor):
     """A daemon thread for each call."""
 

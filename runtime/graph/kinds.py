@@ -290,7 +290,8 @@ def _first_issued(graph: GraphPort, node: Node) -> None:
 def _first_ready(graph: GraphPort, node: Node) -> None:
     run = node.issue_scope.run
     picked = _picked(node)
-    if picked and _is_lost(node, picked[0]) and run.replay.forget_pick(node.issue_position):
+    lost = picked and peek_error(node.work_operands[picked[0]]) is not None  # it has failed here
+    if lost and run.replay.forget_pick(node.issue_position):
         graph.wait_for(node, node.work_operands, needed=1)  # the race is open again
         return
     if not picked:
@@ -306,7 +307,7 @@ def _first_ready(graph: GraphPort, node: Node) -> None:
     if node.issue_position not in run.replay.past.picks:
         run.history.pick(node.issue_position, picked)
     winner = node.work_operands[picked[0]]
-    error = peek_error(winner) if isinstance(winner, Node) else None
+    error = peek_error(winner)
     if error is not None:
         graph.fail(node, error)
     else:
@@ -317,12 +318,6 @@ def _first_ready(graph: GraphPort, node: Node) -> None:
         )
         graph.settle(node, content_of(winner), vouched=label)
     _cancel_losers(graph, node, winner)
-
-
-def _is_lost(node: Node, index: int) -> bool:
-    """Whether what was picked elsewhere has failed here."""
-    winner = node.work_operands[index]
-    return isinstance(winner, Node) and peek_error(winner) is not None
 
 
 def _cancel_losers(graph: GraphPort, node: Node, winner: Any) -> None:

@@ -32,9 +32,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from nlpu.errors import NotInRun, ProgramError
+from nlpu.runtime.graph.frames import asking_place, is_own
 
-_OWN = ("nlpu", "asyncio", "threading")  # not code of a program's
-_PROGRAMS = "nlpu.programs."
 _MOST_PARTS = 256  # of an argument that are compared
 _MOST_CODES = 4_096
 _OUTER = 8  # frames whose names are searched for a function
@@ -55,7 +54,7 @@ class Given:
     def __init__(self, arguments: tuple[Any, ...]) -> None:
         self.arguments = arguments
         self.parts = parts_of(arguments)
-        self.frame = _place()
+        self.frame = asking_place()
 
     def changed(self) -> bool:
         """Whether they are no more what they were."""
@@ -130,38 +129,7 @@ def read_apart(name: str, *, going: bool) -> NotInRun:
     )
 
 
-# -- frames ---------------------------------------------------------------------------------------
-
-
-def is_own(frame: FrameType) -> bool:
-    """Whether a frame is the runtime's, or of what runs it, and not a program's."""
-    return _is_own_module(str(frame.f_globals.get("__name__", "")))
-
-
-@lru_cache(maxsize=_MOST_CODES)
-def _is_own_module(name: str) -> bool:
-    return name.partition(".")[0] in _OWN and not name.startswith(_PROGRAMS)
-
-
-def asking_line() -> str:
-    """Give file:line of the innermost frame that is a program's own."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if not is_own(frame):
-            return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "?"
-
-
-def _place() -> tuple[str, int, dict[Any, Any]]:
-    """File, line and warnings so far of the program's own code that runs."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and is_own(frame):
-        frame = frame.f_back
-    if frame is None:
-        return "?", 0, {}
-    registry = frame.f_globals.setdefault("__warningregistry__", {})
-    return frame.f_code.co_filename, frame.f_lineno, registry
+# -- caches ---------------------------------------------------------------------------------------
 
 
 def _is_cached(frame: FrameType) -> bool:

@@ -35,7 +35,8 @@ from nlpu.label import USER, Label, join
 from nlpu.ops.op import Map, Reduce
 from nlpu.printing import one_line
 from nlpu.reliability import Reliability
-from nlpu.runtime.graph.label_gaps import asking_line, check_caches, read_apart
+from nlpu.runtime.graph.frames import asking_line
+from nlpu.runtime.graph.label_gaps import check_caches, read_apart
 from nlpu.runtime.graph.seen import Cell, Sight
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
@@ -89,10 +90,6 @@ class Node(Value[Any]):
         self.path_depth: int = 0
         self.path_tokens: int = 0
         self.path_s: float = 0.0
-
-    def longest_path(self) -> tuple[int, float, int]:
-        """Tokens, seconds and calls of the longest path that ends here."""
-        return self.path_tokens, self.path_s, self.path_depth
 
     @property
     def run_ports(self) -> Ports:

@@ -25,7 +25,7 @@ class Cell:
     def __init__(self, node: Any, previous: Cell | None) -> None:
         self.node = node
         self.previous = previous
-        tokens, seconds, depth = node.longest_path()
+        tokens, seconds, depth = node.path_tokens, node.path_s, node.path_depth
         if previous is not None:
             tokens = max(tokens, previous.path_tokens)
             seconds = max(seconds, previous.path_s)

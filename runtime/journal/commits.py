@@ -58,9 +58,7 @@ class CommitGate(Generic[Settled]):
 
     def commit(self, store: JournalStore, then: Then, batch: Any) -> None:
         """Flush, and go on with the batch when that is durable; with an error if it fails."""
-        waiting: Sequence[Told] = ()
-        if self._after:
-            waiting, self._after = self._after, []
+        waiting, self._after = self._after, []
         try:
             done = store.flush()
         except Exception as failure:

@@ -26,6 +26,7 @@ from typing import Any, get_type_hints
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from nlpu.checks import takes
 from nlpu.errors import described
 from nlpu.postgres.urls import without_passwords
 from nlpu.runtime.journal.own import text_name
@@ -177,11 +178,7 @@ def result_text(result: Any) -> str:
 
 def has_json(result: Any) -> bool:
     """Whether a result has a JSON form that says all of it."""
-    try:
-        to_json(result)
-    except (PydanticSerializationError, ValueError, RecursionError):
-        return False
-    return True
+    return takes(lambda: to_json(result), PydanticSerializationError, ValueError, RecursionError)
 
 
 def _printed(result: Any) -> str:

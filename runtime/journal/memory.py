@@ -20,7 +20,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from nlpu.errors import StorageFailed
-from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, run_at
+from nlpu.runtime.journal.buffered import Batch, Buffered, Space, run_at
+from nlpu.runtime.journal.store import Found
 
 Later = Callable[[Callable[[], None]], object]
 

@@ -38,6 +38,7 @@ from typing import Any, Final
 
 from nlpu.errors import JournalDamaged
 from nlpu.private import make_file
+from nlpu.runtime.journal.buffered import CHAIN_BYTES, Buffered, Space, place
 from nlpu.runtime.journal.file import (
     ERRORS,
     JOINT,
@@ -54,7 +55,7 @@ from nlpu.runtime.journal.file import (
     sealed,
     typed,
 )
-from nlpu.runtime.journal.store import CHAIN_BYTES, Buffered, Found, Row, Space, place
+from nlpu.runtime.journal.store import Found, Row
 from nlpu.runtime.journal.witness import Witness, agrees, beside, boot_id, lost, side_of
 
 _TEXTS: Final = "SELECT {0}, hash, body FROM text WHERE id > ?{1} ORDER BY id"

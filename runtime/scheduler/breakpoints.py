@@ -62,7 +62,7 @@ class Gate:
         self.on_stop = on_stop
         self._held: dict[int, Node] = {}
         self._passed: set[int] = set()
-        self._post: Callable[[Callable[[], None]], None] | None = None
+        self._post: Callable[[Callable[[], None]], None] = lambda step: step()
         self._pass_on: Callable[[list[Node]], None] = lambda nodes: None
 
     def __repr__(self) -> str:
@@ -81,7 +81,7 @@ class Gate:
     def step(self, calls: int | None = 1) -> None:
         """Let the first ``calls`` of those held pass, or all that are held now (None)."""
         check("step", {"calls": calls}, {"calls": maybe(WHOLE)})
-        self._later(lambda: self._release(calls))
+        self._post(lambda: self._release(calls))
 
     def go(self) -> None:
         """Let all pass, until the next breakpoint."""
@@ -90,7 +90,7 @@ class Gate:
             self.stopped = False
             self._release(None)
 
-        self._later(gone)
+        self._post(gone)
 
     # -- for the scheduler, on the loop thread ---------------------------------------------------
 
@@ -117,12 +117,6 @@ class Gate:
             return False
         self._held[node.issue_seq] = node
         return True
-
-    def _later(self, step: Callable[[], None]) -> None:
-        if self._post is not None:
-            self._post(step)
-        else:
-            step()
 
     def _release(self, calls: int | None) -> None:
         waiting = [node for node in self._held.values() if node.work_stage is Stage.READY]

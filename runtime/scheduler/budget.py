@@ -170,7 +170,4 @@ class BudgetLedger:
 
 
 def _add(total: list[Any], amount: Amount, sign: int) -> None:
-    total[0] += sign * amount[0]
-    total[1] += sign * amount[1]
-    total[2] += sign * amount[2]
-    total[3] += sign * amount[3]
+    total[:] = [of + sign * more for of, more in zip(total, amount, strict=True)]

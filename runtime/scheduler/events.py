@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nlpu.errors import BudgetExceeded, ProgramError
-from nlpu.prompt.codec import Decoded
 from nlpu.prompt.complaint import Invalid
+from nlpu.prompt.decode import Decoded
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.scheduler.breakpoints import Gate
 from nlpu.runtime.scheduler.budget import Amount

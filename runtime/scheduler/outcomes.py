@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from nlpu.errors import DoesNotFit, EngineDied, HostError, ModelError, Overloaded, ProgramError
 from nlpu.processor import FREE
-from nlpu.prompt.codec import Decoded, decode
 from nlpu.prompt.complaint import Invalid, complaint, reason
+from nlpu.prompt.decode import Decoded, decode
 from nlpu.runtime.graph.stage import Stage, advance
 from nlpu.runtime.graph.usage import Cost
 from nlpu.runtime.scheduler.board import Board

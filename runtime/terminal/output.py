@@ -26,6 +26,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from nlpu import printing
+from nlpu.checks import takes
 from nlpu.errors import NlpuError, root_of
 from nlpu.runtime.terminal.stdout import paid_json, results
 
@@ -64,11 +65,7 @@ def write(text: str) -> None:
 
 def _encodes(out: TextIO, text: str) -> bool:
     """Whether a stream can be written all of a text as it is."""
-    try:
-        text.encode(out.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return takes(lambda: text.encode(out.encoding or "utf-8"), UnicodeEncodeError)
 
 
 def _note_escapes(out: TextIO, text: str) -> None:
@@ -89,6 +86,14 @@ def _note_escapes(out: TextIO, text: str) -> None:
 def write_json(content: Any) -> None:
     """One JSON object on one line of stdout."""
     write_body(json_of(content))
+
+
+def write_result(as_json: bool, facts: Any, text: str) -> None:
+    """A result as one object, or as a text for people."""
+    if as_json:
+        write_json(facts)
+    else:
+        write(text)
 
 
 def json_of(content: Any) -> str:
@@ -201,7 +206,7 @@ def _is_the_users(frame: FrameType) -> bool:
     """Whether a frame is of the user's own code: not ours, not Python's, not a library's."""
     from sysconfig import get_path
 
-    from nlpu.runtime.graph.label_gaps import is_own
+    from nlpu.runtime.graph.frames import is_own
 
     file = frame.f_code.co_filename
     if is_own(frame) or file[0] == "<":

@@ -9,7 +9,7 @@ import typer
 from nlpu.errors import Interrupted
 from nlpu.runtime.settings import KEY_VARIABLE, api_key
 from nlpu.runtime.terminal.options import Json
-from nlpu.runtime.terminal.output import say, write, write_json
+from nlpu.runtime.terminal.output import say, write_result
 
 if TYPE_CHECKING:
     from nlpu.engines.vllm.serving import Server
@@ -70,10 +70,7 @@ def _source(model: str) -> str:
 
 def _announce(server: Server, known_key: str | None, as_json: bool) -> None:
     """Say where it is and how to use it; a key is shown only if it was made up just now."""
-    if as_json:
-        write_json({"url": server.url, "model": server.model})
-    else:
-        write(f"{server.url}\n")
+    write_result(as_json, {"url": server.url, "model": server.model}, f"{server.url}\n")
     if server.api_key != known_key:
         say(f"export {KEY_VARIABLE}={server.api_key}")
     say(f'ready: nlpu run ask "What is a loom?" --engine {server.url}   (Ctrl-C ends the server)')

@@ -18,8 +18,8 @@ from benchmarks.peers.running import against, counters, peers_python, run_peer
 from benchmarks.peers.work import PROGRAMS, answer_tokens, calls_of, prompt_of, work_of
 from benchmarks.servers import scripted_server
 from nlpu.errors import MissingPart, ServerFault
-from nlpu.prompt.codec import messages_of
 from nlpu.prompt.convention import FIRST
+from nlpu.prompt.messages import messages_of
 from nlpu.runtime import Computer
 from nlpu.runtime.bench import programs, programs_quality
 from nlpu.runtime.bench.programs_quality import facts, quality

@@ -31,11 +31,13 @@ from nlpu.errors import (
     Truncated,
 )
 from nlpu.ops.op import Op
-from nlpu.prompt.codec import Codec, decode, messages_of
+from nlpu.prompt.codec import Codec
 from nlpu.prompt.complaint import Invalid, complaint
 from nlpu.prompt.convention import SECOND
+from nlpu.prompt.decode import decode
 from nlpu.prompt.frames import frame_from_template
 from nlpu.prompt.markers import MARK
+from nlpu.prompt.messages import messages_of
 from nlpu.runtime import Computer, Run
 from nlpu.testing.scripted import Scripted
 from nlpu.tokens import CharTokenizer

@@ -18,7 +18,7 @@ from nlpu import op
 from nlpu.errors import BadOp, Malformed, Truncated
 from nlpu.judgement import Judgement
 from nlpu.ops.op import Op
-from nlpu.prompt.codec import decode
+from nlpu.prompt.decode import decode
 from nlpu.testing.scripted import Scripted
 from nlpu.types.from_schema import plain
 from nlpu.types.result import result_type

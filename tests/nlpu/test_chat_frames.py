@@ -23,8 +23,9 @@ from nlpu.engines.embedded.engine import EmbeddedEngine
 from nlpu.engines.models import installed_model
 from nlpu.errors import MissingPart
 from nlpu.processor import _CHAT_OVERHEAD, Processor, _codec_for, open_processor, scripted_frame
-from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.codec import Codec
 from nlpu.prompt.frames import _PLAIN, Frame, frame_from_template
+from nlpu.prompt.messages import messages_of
 from nlpu.testing.scripted import Scripted
 from nlpu.tokens import CharTokenizer, FileTokenizer
 from nlpu.wire import Capabilities, Message

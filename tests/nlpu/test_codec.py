@@ -16,16 +16,13 @@ from tokenizers.pre_tokenizers import Split
 from nlpu import Op, op
 from nlpu.errors import EmptyReply, Malformed, MissingPart, Truncated
 from nlpu.processor import scripted_frame
-from nlpu.prompt.codec import (
-    Codec,
-    decode,
-    messages_of,
-    to_last_sentence,
-)
+from nlpu.prompt.codec import Codec
 from nlpu.prompt.convention import FIRST
+from nlpu.prompt.decode import decode, to_last_sentence
 from nlpu.prompt.fences import fence_for
 from nlpu.prompt.frames import Frame, frame_from_template, load_frame
 from nlpu.prompt.markers import USUAL
+from nlpu.prompt.messages import messages_of
 from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Say, see
 from nlpu.tokens import CharTokenizer, FileTokenizer

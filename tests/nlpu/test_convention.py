@@ -22,7 +22,7 @@ from nlpu.isa import answer, classify, extract, judge, summarize
 from nlpu.judgement import Judgement
 from nlpu.ops.op import Op, Operand
 from nlpu.processor import scripted_frame
-from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.codec import Codec
 from nlpu.prompt.convention import (
     DEFAULT,
     FIRST,
@@ -35,6 +35,7 @@ from nlpu.prompt.convention import (
     written,
 )
 from nlpu.prompt.layout import constants_of
+from nlpu.prompt.messages import messages_of
 from nlpu.runtime import Computer
 from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Scripted, see

@@ -16,8 +16,9 @@ from nlpu.chat import Chat, chat_of
 from nlpu.isa import judge
 from nlpu.ops.op import Op
 from nlpu.processor import scripted_frame
-from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.codec import Codec
 from nlpu.prompt.convention import SECOND
+from nlpu.prompt.messages import messages_of
 from nlpu.tokens import CharTokenizer
 
 CODEC = Codec(CharTokenizer(), scripted_frame())

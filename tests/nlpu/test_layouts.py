@@ -16,11 +16,12 @@ from nlpu.errors import BadOp
 from nlpu.isa import judge
 from nlpu.ops.op import Op, Operand
 from nlpu.processor import scripted_frame
-from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.codec import Codec
 from nlpu.prompt.convention import FIRST, SECOND, Convention
 from nlpu.prompt.fences import labels_of
 from nlpu.prompt.frames import Frame
 from nlpu.prompt.layout import constants_of
+from nlpu.prompt.messages import messages_of
 from nlpu.testing.scripted import Scripted
 from nlpu.tokens import CharTokenizer
 from nlpu.types.result import result_type

@@ -18,7 +18,8 @@ from tokenizers.pre_tokenizers import Split
 from nlpu import Limits, Price
 from nlpu.errors import DoesNotFit
 from nlpu.processor import Processor, scripted_frame
-from nlpu.prompt.codec import Codec, decode
+from nlpu.prompt.codec import Codec
+from nlpu.prompt.decode import decode
 from nlpu.runtime import Budget
 from nlpu.runtime.plans.bounds import Bounds
 from nlpu.runtime.plans.execute import program_of

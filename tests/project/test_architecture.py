@@ -150,7 +150,7 @@ ITS_KNOWLEDGE = {
     *("__future__", "collections.abc", "dataclasses", "heapq", "math", "random", "typing"),
     *("nlpu.checks", "nlpu.engines.models.known", "nlpu.engines.origin", "nlpu.errors"),
     *("nlpu.judgement", "nlpu.printing", "nlpu.ops.op", "nlpu.processor", "nlpu.wire"),
-    *("nlpu.prompt.codec", "nlpu.prompt.complaint", "nlpu.prompt.convention"),
+    *("nlpu.prompt.complaint", "nlpu.prompt.convention", "nlpu.prompt.decode"),
     *("nlpu.runtime.graph.node", "nlpu.runtime.graph.stage", "nlpu.runtime.graph.usage"),
 }
 

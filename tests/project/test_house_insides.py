@@ -22,7 +22,7 @@ def test_the_journal_knows_neither_loop_nor_kernel() -> None:
     for name, path in MODULES.items():
         graph.add_edges_from((name, used) for used in imports(path) if used in MODULES)
     graph.add_nodes_from(MODULES)
-    for name in [*JOURNAL, "nlpu.prompt.codec"]:
+    for name in [*JOURNAL, "nlpu.prompt.codec", "nlpu.prompt.decode", "nlpu.prompt.messages"]:
         inner = {name} | (nx.descendants(graph, name) if not name.endswith(".header") else set())
         for each in inner:  # a header describes a program, by what finds and starts programs
             loads = {line.split()[1] for line in _import_lines(MODULES[each])}

@@ -20,7 +20,7 @@ from benchmarks.fake_vllm.answers import prompt_hash
 from nlpu.errors import ProgramError, Usage
 from nlpu.eval.scores import Report
 from nlpu.isa import answer
-from nlpu.prompt.codec import messages_of
+from nlpu.prompt.messages import messages_of
 from nlpu.runtime.journal.records import past_of
 from nlpu.runtime.terminal.eval.outcome import evaluation_of
 from nlpu.runtime.terminal.run.trust import doubt_of, files_of

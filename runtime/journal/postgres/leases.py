@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from nlpu.errors import NlpuError, RunBusy, StorageFailed
 from nlpu.postgres.connection import Connection
+from nlpu.runtime.journal.buffered import Batch
 from nlpu.runtime.journal.postgres.owners import is_dead, this_process, told
-from nlpu.runtime.journal.store import Batch
 from nlpu.runtime.journal.where import Seat
 
 Now = Callable[[], float | None]

@@ -32,10 +32,11 @@ import psycopg
 
 from nlpu.errors import JournalDamaged, NlpuError, StorageFailed
 from nlpu.postgres.connection import Connection, connect, passing, typed
+from nlpu.runtime.journal.buffered import Batch, Buffered, Space, place
 from nlpu.runtime.journal.postgres.database import prepare, steps_done
 from nlpu.runtime.journal.postgres.leases import Lease, Now
 from nlpu.runtime.journal.postgres.statements import BEGINNING, COUNT, ROWS, SNAPSHOT, TEXTS
-from nlpu.runtime.journal.store import Batch, Buffered, Found, Space, place
+from nlpu.runtime.journal.store import Found
 from nlpu.runtime.journal.where import Post, Seat, at_once
 
 _BEATS: Final = 3  # in a lease

@@ -14,7 +14,7 @@ from nlpu.errors import Usage
 from nlpu.runtime.terminal.memory.pages import facts, heading, print_found, print_stats
 from nlpu.runtime.terminal.notice import notice
 from nlpu.runtime.terminal.options import Json, settings
-from nlpu.runtime.terminal.output import console, say, write, write_json
+from nlpu.runtime.terminal.output import console, say, write, write_json, write_result
 
 if TYPE_CHECKING:
     from nlpu.memory.controller import Memory
@@ -79,10 +79,11 @@ def ingest(
         say(f"skipped {name}: {reason}")
     if taken.distrusted:
         say(f"{taken.distrusted} pages stay untrusted; to trust them, forget their files first")
-    if as_json:
-        write_json(asdict(taken))
-    else:
-        write(f"{taken.files} files ({taken.unchanged} unchanged), {taken.pages} pages\n")
+    write_result(
+        as_json,
+        asdict(taken),
+        f"{taken.files} files ({taken.unchanged} unchanged), {taken.pages} pages\n",
+    )
     return 1 if taken.skipped else 0
 
 
@@ -182,10 +183,7 @@ def rebuild(store: Store = None, embedder: Embedder = None, as_json: Json = Fals
     """Make the vector index again from the pages."""
     with open_memory(store, embedder) as memory, _progress("embedding") as step:
         pages = memory.levels.index.rebuild(step)
-    if as_json:
-        write_json({"pages": pages})
-    else:
-        write(f"{pages} pages embedded\n")
+    write_result(as_json, {"pages": pages}, f"{pages} pages embedded\n")
     return 0
 
 
@@ -202,10 +200,11 @@ def migrate(
     """Change a store's embedder."""
     with open_memory(store) as memory, _progress("embedding") as step:
         pages = memory.levels.index.migrate(embedder, portable, step)
-    if as_json:
-        write_json({"embedder": embedder, "portable": portable, "pages": pages})
-    else:
-        write(f"{embedder}: {pages} pages embedded\n")
+    write_result(
+        as_json,
+        {"embedder": embedder, "portable": portable, "pages": pages},
+        f"{embedder}: {pages} pages embedded\n",
+    )
     return 0
 
 
@@ -223,10 +222,7 @@ def forget(
         gone = memory.forget(name_of(what)) or memory.forget(name_of(os.path.realpath(what)))
     if not gone:
         raise Usage(f"there is no page or file {what!r} in the memory")
-    if as_json:
-        write_json({"pages": gone})
-    else:
-        write(f"{gone} pages forgotten\n")
+    write_result(as_json, {"pages": gone}, f"{gone} pages forgotten\n")
     return 0
 
 

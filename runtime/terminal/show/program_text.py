@@ -33,10 +33,7 @@ def write_out(record: Record, as_json: bool) -> None:
     text, notes = write(plan), list(_notes(plan))
     for note in notes:
         output.say(f"note: {note}")
-    if as_json:
-        output.write_json({"run_id": record.name, "program": text, "notes": notes})
-    else:
-        output.write(text)
+    output.write_result(as_json, {"run_id": record.name, "program": text, "notes": notes}, text)
 
 
 def _notes(plan: Plan) -> Iterator[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from nlpu.runtime.journal.buffered import Buffered, Space, place
 from nlpu.runtime.journal.odd_rows import check, odd
 from nlpu.runtime.journal.sqlite import Journal, whose
-from nlpu.runtime.journal.store import Buffered, Row, Space, place
+from nlpu.runtime.journal.store import Row
 from nlpu.runtime.journal.tally import Tally
 
 BEGINNING = 1000  # bytes of a text

@@ -32,7 +32,7 @@ from nlpu.errors import Cancelled, ConstraintRejected, DoesNotFit
 from nlpu.judgement import Judgement
 from nlpu.ops.op import Op
 from nlpu.processor import Processor, open_processor
-from nlpu.prompt.codec import decode
+from nlpu.prompt.decode import decode
 from nlpu.sampling import Sampling
 from nlpu.testing.scripted import Scripted
 from nlpu.wire import Reply, Request

@@ -53,12 +53,12 @@ def test_chances_lie_between_what_was_seen_and_the_mean(drawn: list[tuple[int, i
 
 
 def test_a_header_that_asks_for_nonsense_is_damage(tmp_path: Path, sheet: Path) -> None:
-    from nlpu.runtime.journal.odd_rows import _HEADER
+    from nlpu.runtime.journal.row_forms import HEADER
 
     header = {"program": "p", "source": "", "budget": {}, "estimates": {}, "processors": {}}
-    assert _HEADER(header | {"reliability": {"share": 0.9}, "sheets": ["a"]}, {})
+    assert HEADER(header | {"reliability": {"share": 0.9}, "sheets": ["a"]}, {})
     for odd in (0.9, {"share": 2}, {"share": 0.9, "more": 1}, {}, None):
-        assert not _HEADER(header | {"reliability": odd}, {})
+        assert not HEADER(header | {"reliability": odd}, {})
 
 
 def test_a_receipt_has_a_json_form(sheet: Path) -> None:

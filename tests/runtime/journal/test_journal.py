@@ -19,9 +19,10 @@ from kit import asked, computer, echo, execute, finish, shorten, slow
 
 from nlpu import lift, op
 from nlpu.errors import JournalDamaged, RunBusy, StorageFailed
+from nlpu.runtime.journal.buffered import link
 from nlpu.runtime.journal.file import owned
 from nlpu.runtime.journal.sqlite import Journal
-from nlpu.runtime.journal.store import NoJournal, RunLog, link
+from nlpu.runtime.journal.store import NoJournal, RunLog
 from nlpu.runtime.journal.witness import side_of
 from nlpu.runtime.terminal.show.archive import owner
 from nlpu.testing.scripted import Scripted

@@ -35,7 +35,7 @@ from kill_programs import OPS, SHAPES
 from kill_worker import Order, live
 
 from benchmarks.fake_vllm.answers import prompt_hash
-from nlpu.prompt.codec import messages_of
+from nlpu.prompt.messages import messages_of
 from nlpu.runtime.journal.records import past_of
 
 ROOT = Path(__file__).parents[3]

@@ -15,7 +15,7 @@ from kit import computer
 from terminal_fixture import Ended, Terminal, nlpu
 
 from nlpu.errors import JournalDamaged
-from nlpu.runtime.journal.store import link
+from nlpu.runtime.journal.buffered import link
 from nlpu.runtime.terminal.show.archive import find, followed, read
 from nlpu.runtime.terminal.show.command import _details, _print_details
 

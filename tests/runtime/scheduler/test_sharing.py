@@ -19,9 +19,10 @@ from nlpu.engines.models import installed_model
 from nlpu.errors import MissingPart
 from nlpu.isa import answer, judge
 from nlpu.ops.op import Op
-from nlpu.prompt.codec import Codec, messages_of
+from nlpu.prompt.codec import Codec
 from nlpu.prompt.convention import DEFAULT, FIRST, Convention
 from nlpu.prompt.frames import load_frame
+from nlpu.prompt.messages import messages_of
 from nlpu.tokens import FileTokenizer
 
 ESSAY = (Path(__file__).parents[3] / "docs" / "essay.txt").read_text(encoding="utf-8")
