@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -230,6 +230,15 @@ def begins(run: Run, state: RunState) -> Listener | None:
     pieces = Pieces(run._pieces.put)
     state.on_end.append(pieces.end)
     return pieces.take
+
+
+def stop_all(runs: Iterable[Run]) -> None:
+    """End runs now, and return when they have: in one turn, as each may be long in coming."""
+    live = [run for run in runs if not run._done.done()]
+    for run in live:
+        run._call(run._stop)
+    for run in live:
+        run._ended()
 
 
 def when_ended(run: Run, tell: Callable[[Run], None]) -> None:

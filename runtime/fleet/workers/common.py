@@ -6,13 +6,14 @@ Rules
 2. A worker that leaves, or whose beat is late, holds what it held: nobody else is given that.
 3. Who becomes hungry calls it out, and all give back at once; who gives back calls that out, and
    the hungry ask again. All else waits for the next look.
+4. A program that computes keeps the loop for itself: who waits for that goes on living and hearing.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from nlpu.runtime.fleet.workers import lanes
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import took_of
 from nlpu.runtime.fleet.workers.claims import Claims
+from nlpu.runtime.fleet.workers.pace import TICK_S
 from nlpu.runtime.fleet.workers.patient import LENT, LOOK
 from nlpu.runtime.fleet.workers.purse import Asked, Holding, Loan, Purse, is_more, lent
 from nlpu.runtime.loop_thread import Station
@@ -38,6 +40,7 @@ class Commons:
         self.purse = Purse(budget)
         self._lanes: list[lanes.Lane] | None = None
         self._give_back = self._hungry = False
+        self._meanwhile: Callable[[], object] = lambda: None
 
     @property
     def is_pressed(self) -> bool:
@@ -57,12 +60,16 @@ class Commons:
                 station.call(partial(lambda lane, cuts: lane.hear(cuts, now()), lane, cuts))
         return said == self._claims.said(LENT) and self._hungry
 
-    def beat(self, station: Station) -> None:
-        """Give back what is not needed, and take what is. Raises StorageFailed."""
+    def beat(self, station: Station, meanwhile: Callable[[], object]) -> None:
+        """Give back what is not needed, and take what is. Raises StorageFailed.
+
+        meanwhile: done as long as a program keeps the computer's loop busy (rule 4); may raise.
+        """
+        self._meanwhile = meanwhile
         if self._lanes is None:
             self._lanes = self._opened(station) if self._server else []
         if self._lanes:
-            seen = _on_loop(station, lambda: [lane.look() for lane in self._lanes or ()])
+            seen = self._on_loop(station, lambda: [lane.look() for lane in self._lanes or ()])
             found = self._claims.together(lambda db, ids: self._asked(db, ids, seen))
             now = station.kernel.outside.now_s
 
@@ -70,7 +77,7 @@ class Commons:
                 for lane, got, was in zip(self._lanes or (), found, seen, strict=True):
                     lane.take(got, was, now())
 
-            _on_loop(station, take)
+            self._on_loop(station, take)
             _wake(station)
         if self.purse.limited:
             gave_back = self._give_back
@@ -89,14 +96,29 @@ class Commons:
         both = zip(self._lanes or (), seen, strict=True)
         return [lanes.ask(db, ids, lane, was) for lane, was in both]
 
+    def _on_loop(self, station: Station, step: Callable[[], _T]) -> _T:
+        """Have something done on the computer's loop; gives what it gave."""
+        done: Future[_T] = Future()
+
+        def do() -> None:
+            try:
+                done.set_result(step())
+            except BaseException as error:
+                done.set_exception(error)
+
+        station.call(do)
+        while not wait([done], TICK_S).done:
+            self._meanwhile()
+        return done.result()
+
     # -- the budget --------------------------------------------------------------------------
 
     def _borrow(self, station: Station) -> None:
-        asked = _on_loop(station, lambda: self.purse.look(give_back=self._give_back))
+        asked = self._on_loop(station, lambda: self.purse.look(give_back=self._give_back))
         loan = self._claims.together(lambda db, ids: self._lent(db, ids, asked))
         self._hungry = loan.hungry
-        _on_loop(station, lambda: self.purse.take(loan))
-        _on_loop(station, lambda: _unblock(station))
+        self._on_loop(station, lambda: self.purse.take(loan))
+        self._on_loop(station, lambda: _unblock(station))
         _wake(station)
 
     def _lent(self, db: Connection, ids: dict[str, Any], asked: Asked) -> Loan:
@@ -140,17 +162,3 @@ def _wake(station: Station) -> None:
         station.kernel.outside.soon()
 
     station.call(soon)
-
-
-def _on_loop(station: Station, step: Callable[[], _T]) -> _T:
-    """Have something done on the computer's loop; gives what it gave."""
-    done: Future[_T] = Future()
-
-    def do() -> None:
-        try:
-            done.set_result(step())
-        except BaseException as error:
-            done.set_exception(error)
-
-    station.call(do)
-    return done.result()

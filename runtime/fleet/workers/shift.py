@@ -41,7 +41,7 @@ from nlpu.runtime.fleet.workers.claims import Claims, Work
 from nlpu.runtime.fleet.workers.common import Commons
 from nlpu.runtime.fleet.workers.entered import arguments_of
 from nlpu.runtime.fleet.workers.pace import Pace
-from nlpu.runtime.handle import Run, when_ended
+from nlpu.runtime.handle import Run, stop_all, when_ended
 from nlpu.runtime.journal.header import new_stem
 from nlpu.runtime.loop_thread import Station
 from nlpu.runtime.naming import run_name
@@ -106,8 +106,7 @@ class Shift:
                 self._claims.stop(error)
             raise
         finally:
-            for run in list(self._live):
-                run.stop()
+            stop_all(list(self._live))
             self._drain()
 
     def _tend(self) -> bool:
@@ -134,23 +133,30 @@ class Shift:
         heard, self._said = self._said + self._claims.hear(), []
         called = [self._claims.is_called(each) for each in heard]
         called += [self._commons.hear(each, station) for each in heard]
-        if any(called) or self._pace.looks(now):
-            self._look(now)
-        elif self._commons.is_pressed:
-            self._commons.beat(station)
+        looks = any(called) or self._pace.looks(now)
+        if looks:
+            self._beat(now)
+            self._left = self._none = False
+        if looks or self._commons.is_pressed:
+            self._commons.beat(station, self._heed)
         if self._pace.minds_kin(now) and self._claims.has_dead_kin():
             self._claims.bury()
 
-    def _look(self, now: float) -> None:
-        """Say that it lives, hear what is new, have its part of what all share set anew."""
+    def _heed(self) -> None:
+        """While the computer's loop is busy: go on saying that it lives, and hearing whether."""
+        heard, now = self._claims.hear(), self._now()
+        self._said += heard
+        if any(map(self._claims.is_called, heard)) or self._pace.looks(now):
+            self._beat(now)
+
+    def _beat(self, now: float) -> None:
+        """Say that it lives, and hear what is new."""
         seen = self._claims.beat()
         self._pace.looked(now, seen.alive)
         if seen.stopped is not None:
             raise seen.stopped
         if seen.late:
             self._claims.bury()
-        self._commons.beat(self._computer.station)
-        self._left = self._none = False
 
     def _begin(self, work: Work) -> None:
         """Start its run, or go on with it (rule 1)."""

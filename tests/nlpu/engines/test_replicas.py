@@ -366,9 +366,9 @@ def test_urls_divided_by_commas_are_replicas() -> None:
 @pytest.mark.parametrize("again", ["http://H:80", "http://h", "http://h/v1/", " http://h/"])
 def test_a_server_that_is_named_twice_is_refused(again: str) -> None:
     """Its limit of requests in flight would be counted twice."""
-    for given in (
+    for twice in (
         f"http://h:80,http://other,{again}",
         ["http://h:80", "http://other", again.strip()],
     ):
         with pytest.raises(Usage, match="a server is named twice"):
-            engine_of(given, None, None)
+            engine_of(twice, None, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ from fleet_kit import INPUTS, crew
 
 from nlpu.errors import Interrupted
 from nlpu.runtime import Computer
+from nlpu.runtime.fleet.driving.local import Processes
 from nlpu.runtime.fleet.workers.pace import LOOKS_A_S, TICK_S, Pace, pause_s
+from nlpu.runtime.handle import stop_all
 from nlpu.runtime.journal.where import Database
-from nlpu.runtime.scheduler.budget import UNLIMITED
+from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 
 pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
 from nlpu.runtime.fleet.workers.claims import Claims, Seen
@@ -205,3 +209,80 @@ def test_a_refusal_is_called_out_once_by_those_that_met_it_together(
     for worker in workers:
         worker.close()
     batch.close()
+
+
+class Busy:
+    """A computer whose loop a program keeps for itself."""
+
+    def call(self, step: Any) -> None:
+        """Never come to it."""
+
+
+def test_a_worker_whose_program_computes_hears_that_its_batch_is_to_end(
+    database: Database, tmp_path: Path
+) -> None:
+    """Its loop is busy for as long as the program likes; it had waited for that."""
+    batch = crew(database, tmp_path, INPUTS)
+    batch.open()
+    batch.enter()
+    claims, clock = Told(database), [100.0]
+    with Computer("scripted") as computer:
+        commons = Commons(claims, Budget(calls=9), "")
+        shift = Shift(computer, str, claims, commons, now=lambda: clock[0])  # type: ignore[arg-type]
+
+        def later() -> None:
+            clock[0] += 3
+            if claims.beats == 2:
+                claims.seen = Seen(Interrupted("stopped"), 64, late=False)
+            shift._heed()
+
+        with pytest.raises(Interrupted):
+            commons.beat(Busy(), later)  # type: ignore[arg-type]
+    assert claims.beats == 3, "and it went on saying that it lives"
+    claims.close()
+    batch.close()
+
+
+class Slow:
+    """A process that takes longer than it is given; the clock goes on by that."""
+
+    def __init__(self, clock: list[float]) -> None:
+        self.clock, self.ended = clock, 0
+
+    def wait(self, timeout: float) -> None:
+        self.clock[0] += timeout
+        raise subprocess.TimeoutExpired("worker", timeout)
+
+    def poll(self) -> None:
+        return None
+
+    def terminate(self) -> None:
+        self.ended += 1
+
+
+def test_workers_that_would_not_end_are_waited_for_together(
+    database: Database, tmp_path: Path
+) -> None:
+    clock = [100.0]
+    hands, slow = Processes(database, "batch", tmp_path, lambda: clock[0]), Slow(clock)
+    hands._all.update({str(n): slow for n in range(4)})  # type: ignore[misc]
+    hands.close(10)
+    assert slow.ended == 4 and clock == [110.0]
+
+
+class Asked:
+    """A run that notes in which order it is asked to end and waited for."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self._done, self._notes = Future[None](), notes
+        self._call, self._stop = (lambda _: notes.append("asked")), None
+
+    def _ended(self) -> None:
+        self._notes.append("ended")
+
+
+def test_runs_are_stopped_all_at_once() -> None:
+    """One after the other, each waited for the programs of all that were left."""
+    notes: list[str] = []
+    stop_all([Asked(notes), Asked(notes)])  # type: ignore[list-item]
+    assert notes == ["asked", "asked", "ended", "ended"]
