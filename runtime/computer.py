@@ -32,7 +32,7 @@ from nlpu.runtime.drivers.person import Person
 from nlpu.runtime.executor.clock import Clock, SystemClock
 from nlpu.runtime.executor.forks import heed_forks
 from nlpu.runtime.executor.raised import as_typed
-from nlpu.runtime.handle import Run, begins, releases, state_of
+from nlpu.runtime.handle import Run, begins, releases, state_of, stop_all
 from nlpu.runtime.journal.edits import Edits
 from nlpu.runtime.journal.header import header_of
 from nlpu.runtime.journal.moments import header_in
@@ -382,8 +382,7 @@ class Computer(Many):
     def close(self) -> None:
         """Stop what still runs and release everything; a second time does nothing."""
         if self._station.is_open and not self._station.is_foreign:
-            for run in list(self._live):
-                run.stop()
+            stop_all(list(self._live))
         self._station.close()
 
     def __enter__(self) -> Computer:

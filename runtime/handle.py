@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +94,8 @@ class Run:
         state = self._state
         if state is None or state.replay.only:
             return
-        if state.status in ("stopped", "needs_person") or isinstance(
-            root_of(state.error), HostError
-        ):
+        is_host = isinstance(root_of(state.error), HostError)
+        if is_host or state.status in ("stopped", "needs_person"):
             kept = f"to go on: computer.resume({self.name!r}, program, ...)"
             yield kept if state.journal.keeps else "it was not journaled: nothing can go on with it"
 
@@ -203,17 +202,12 @@ class Run:
 
     def stop(self) -> None:
         """End the run now, resumable, and return when it has ended."""
-        if not self._done.done():  # else its computer may be closed
-            self._call(self._stop)
-            self._ended()
+        stop_all([self])
 
     def _stop(self) -> None:
         if self._state is not None and self._state.status == "running":
             error = Interrupted("the run was interrupted; it can be resumed")
             self._state.ports.outside.stop(self._state, error)
-
-
-# -- for its computer, and for what looks at its nodes ---------------------------------------------
 
 
 def state_of(run: Run) -> RunState:
@@ -231,6 +225,15 @@ def begins(run: Run, state: RunState) -> Listener | None:
     pieces = Pieces(run._pieces.put)
     state.on_end.append(pieces.end)
     return pieces.take
+
+
+def stop_all(runs: Iterable[Run]) -> None:
+    """End runs now, and return when they have: in one turn, as each may be long in coming."""
+    live = [run for run in runs if not run._done.done()]  # of others the computer may be closed
+    for run in live:
+        run._call(run._stop)
+    for run in live:
+        run._ended()
 
 
 def when_ended(run: Run, tell: Callable[[Run], None]) -> None:

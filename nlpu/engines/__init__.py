@@ -42,12 +42,18 @@ def named_engine(name: str, model: str | None = None, api_key: str | None = None
         return Scripted()
     if name.startswith(("http://", "https://")):
         from nlpu.engines.http.engine import HttpEngine
+        from nlpu.engines.http.probe import base_url
         from nlpu.engines.replicas import Replicas
 
         urls = [url.strip() for url in name.split(",")]
         if not all(url.startswith(("http://", "https://")) for url in urls):
             # An engine of this process would answer in the place of servers that are away.
             raise Usage("of URLs divided by commas each is a server's: http://HOST:PORT,http://...")
+        if len({str(base_url(url)) for url in urls}) < len(urls):
+            raise Usage(
+                "a server is named twice, and would be sent twice as much at once as it says that "
+                "it takes: name each once"
+            )
         engines = [HttpEngine(url, model=model, api_key=api_key) for url in urls]
         return Replicas(engines) if "," in name else engines[0]
     raise Usage(

@@ -48,7 +48,7 @@ from nlpu.runtime.fleet.items import Items, Kept
 from nlpu.runtime.fleet.outcomes import known, outcome_of, recorded
 from nlpu.runtime.fleet.plan import Begun, Counts, Entry, Plan, Steps, in_turn
 from nlpu.runtime.fleet.share import NO_CALLS, Common, less, total
-from nlpu.runtime.handle import Run, when_ended
+from nlpu.runtime.handle import Run, stop_all, when_ended
 from nlpu.runtime.journal.header import args_text, new_stem
 from nlpu.runtime.journal.own import text_name
 from nlpu.runtime.keywords import arranged
@@ -183,8 +183,7 @@ class Batch(Steps):
         if fresh is None and self._former is not None and self.ended:
             return
         self.error = self.error or error
-        for run in list(self._live):
-            run.stop()
+        stop_all(list(self._live))
         if fresh is None and self._former is not None:
             for run in list(self._live):  # an interrupt may have lost what the queue held
                 self._take(run, [])

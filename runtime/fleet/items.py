@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from nlpu.printing import one_line
 from nlpu.private import make_dir, make_file
 from nlpu.runtime.fleet.item import Ended
 from nlpu.runtime.fleet.share import Took
+from nlpu.runtime.journal.where import Where
 from nlpu.runtime.scheduler.budget import Amount
 from nlpu.seals import seal_rows
 
@@ -68,6 +70,25 @@ class Kept:
         """Whether it is a failure, and the other the same end of its run, as the journal has it."""
         same = (self.body, self.took) == (other.body, other.took) or self.side == UNKEPT
         return self.run == other.run and same
+
+
+def has_undone(journal: Where) -> bool:
+    """Tell whether a batch has an input whose outcome is not done, whether or not a run began.
+
+    Raises StorageFailed. What cannot be read is taken for that.
+    """
+    if not isinstance(journal, Path):
+        from nlpu.runtime.journal.postgres.database import has_undone as there
+
+        return there(journal)
+    path = journal.with_suffix(SUFFIX)
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            return bool(db.execute("SELECT 1 FROM item WHERE status <> 'done' LIMIT 1").fetchall())
+    except sqlite3.Error:
+        return True
 
 
 class Items:

@@ -10,13 +10,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from fleet_kit import crew
 from kit import echo, finish, said
 from terminal_fixture import Terminal, nlpu
 
-from nlpu.errors import RunBusy, Usage
+from nlpu.errors import DeadlineExceeded, RunBusy, Usage
 from nlpu.runtime import Computer
 from nlpu.runtime.journal.places import journals, place_of, remove
-from nlpu.runtime.journal.where import Place
+from nlpu.runtime.journal.where import Database, Place
+from nlpu.runtime.loader import load
+from nlpu.runtime.scheduler.budget import Budget
 from nlpu.runtime.terminal.show.pruning import age_s, prune
 from nlpu.testing.scripted import Scripted
 
@@ -131,6 +134,40 @@ def test_what_belongs_to_a_batch_goes_with_its_journal(tmp_path: Path) -> None:
     Yard(tmp_path).age("letters", 40)
     assert prune(tmp_path, 30 * DAY_S, keep_failed=False, dry=False).removed == ["letters"]
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("letters")]
+
+
+UNKEPT = """
+def go(text: str):
+    return b"\\xff"
+"""
+
+
+def test_an_input_that_failed_though_its_run_is_done_is_not_done(
+    yard: Yard, tmp_path: Path
+) -> None:
+    """No run tells of it: what came of it is kept beside, and that is to be tried again."""
+    (tmp_path / "mine.py").write_text(UNKEPT)
+    if isinstance(yard.place, Path):
+        with Computer(Scripted(said), store=yard.place) as machine:
+            go = load(f"{tmp_path / 'mine.py'}:go").function
+            items = list(machine.map(go, ["a"], name="batch"))
+    else:
+        items = list(crew(yard.place, tmp_path, ["a"], function="go"))
+    assert [item.status for item in items] == ["failed"]
+    yard.age("batch", 40)
+    assert prune(yard.place, DAY_S, keep_failed=True, dry=False).kept == {"not done": 1}
+    assert prune(yard.place, DAY_S, keep_failed=False, dry=False).removed == ["batch"]
+
+
+def test_a_batch_whose_inputs_no_worker_came_to_is_not_done(
+    database: Database, postgres: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(DeadlineExceeded):
+        list(crew(database, tmp_path, ["a", "b"], budget=Budget(seconds=0)))
+    yard = Yard(database, postgres)
+    yard.age("batch", 40)
+    assert prune(database, DAY_S, keep_failed=True, dry=False).kept == {"not done": 1}
+    assert prune(database, DAY_S, keep_failed=False, dry=False).removed == ["batch"]
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 30 * DAY_S), ("2h", 7200.0), ("0s", 0.0)])

@@ -267,6 +267,8 @@ class Crew(Steps):
         """Stop what goes on, and let others drive the batch. Idempotent."""
         self.stop(Interrupted("the batch was left before its end; under its name it goes on"))
         if self._desk is not None:
+            if self.error is None:
+                self._desk.call()  # it is over: none is to wait for its next look
             self._keeper.hands.close(_CLOSING_S)
             if not isinstance(self.error, StorageFailed):
                 self._tell_all()

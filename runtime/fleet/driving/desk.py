@@ -14,10 +14,10 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from nlpu.errors import HostError, Interrupted, NlpuError, RunBusy
+from nlpu.errors import HostError, Interrupted, RunBusy
 from nlpu.label import UNTRUSTED, label_of
 from nlpu.runtime.fleet.driving import gone_on
-from nlpu.runtime.fleet.items import Kept, side_of
+from nlpu.runtime.fleet.items import Kept
 from nlpu.runtime.fleet.plan import Begun, Input
 from nlpu.runtime.fleet.share import without
 from nlpu.runtime.fleet.workers import burials
@@ -109,6 +109,7 @@ class Desk(BatchRows):
         self._do(sql.AGAIN, retry=retry)
         if retry:
             self._do(sql.ANEW)
+        self.call()
 
     def outcomes(self, start: int, given: Collection[int], most: int) -> list[tuple[Begun, Kept]]:
         """List outcomes of inputs from ``start`` on, but for those that were given."""
@@ -175,10 +176,6 @@ class Desk(BatchRows):
         """Why the batch is to end: [kind, message, side]."""
         text = self._row(sql.STOPPED)[0]
         return list(json.loads(text)) if text else None
-
-    def stop(self, error: NlpuError) -> None:
-        """Have all workers end."""
-        self._do(sql.STOP, why=json.dumps([type(error).__name__, str(error), side_of(error)]))
 
     def close(self) -> None:
         """Let others drive it. Idempotent."""

@@ -12,6 +12,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,8 +24,10 @@ from nlpu.runtime.journal.where import Database
 class Processes:
     """Begins workers, and tells which have ended. ``logs``: a folder for what they say."""
 
-    def __init__(self, database: Database, stem: str, logs: Path) -> None:
-        self._database, self._stem, self.logs = database, stem, logs
+    def __init__(
+        self, database: Database, stem: str, logs: Path, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database, self._stem, self.logs, self._now = database, stem, logs, now
         self._all: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, seal: str) -> None:
@@ -69,9 +73,10 @@ class Processes:
 
     def close(self, wait_s: float) -> None:
         """Wait for them to end; who does not is ended."""
+        end_s = self._now() + wait_s
         for each in self._all.values():
             with suppress(subprocess.TimeoutExpired):
-                each.wait(wait_s)
+                each.wait(max(end_s - self._now(), 0))
             if each.poll() is None:
                 each.terminate()
         self._all.clear()

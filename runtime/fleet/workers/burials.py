@@ -29,7 +29,7 @@ from nlpu.runtime.fleet.items import Kept
 from nlpu.runtime.fleet.outcomes import recorded
 from nlpu.runtime.fleet.share import NO_CALLS, Took, summed, took_in, without
 from nlpu.runtime.fleet.workers import statements as sql
-from nlpu.runtime.fleet.workers.patient import Patient
+from nlpu.runtime.fleet.workers.patient import LENT, LOOK, Patient
 from nlpu.runtime.journal.odd_rows import past_in
 from nlpu.runtime.journal.postgres.owners import WORKERS, is_dead
 from nlpu.runtime.journal.postgres.store import PostgresStore
@@ -62,15 +62,18 @@ def _settled(db: Connection, seat: Seat, asked: dict[str, Any]) -> bool:
     if not db.execute(sql.DEAD.encode(), asked).fetchall():
         return False
     db.execute(sql.BURY.encode(), asked)
+    what = LENT
     before, spent = took_of(db.execute(sql.SPENT.encode(), asked).fetchone()[0]), list[Took]()
     for run, state, took, start, earlier in db.execute(sql.LEFT.encode(), asked).fetchall():
         now = took_of(took)
         if state == "open":
+            what = LOOK
             now = _left(db, seat, {**asked, "run": run}, took_of(earlier))
         spent.append(without(now, took_of(start)))
     db.execute(sql.SHUT.encode(), asked)
     db.execute(sql.TOOK_ALL.encode(), {**asked, "spent": json.dumps(summed(spent))})
     db.execute(sql.SPEND.encode(), {**asked, "spent": json.dumps(summed([before, *spent]))})
+    db.execute(sql.CALL.encode(), {"said": f"{what} {asked['journal']}"})
     return True
 
 

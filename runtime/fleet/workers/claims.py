@@ -21,13 +21,13 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from nlpu.errors import NlpuError, RunBusy, StorageFailed, Usage, failure_of
 from nlpu.postgres.connection import Connection
-from nlpu.runtime.fleet.items import Kept, side_of
+from nlpu.runtime.fleet.items import Kept
 from nlpu.runtime.fleet.share import Took
 from nlpu.runtime.fleet.workers import burials
 from nlpu.runtime.fleet.workers import statements as sql
 from nlpu.runtime.fleet.workers.burials import columns, took_of
 from nlpu.runtime.fleet.workers.entered import read_id
-from nlpu.runtime.fleet.workers.patient import BatchRows, Patient
+from nlpu.runtime.fleet.workers.patient import LOOK, MISSED, BatchRows, Patient
 from nlpu.runtime.journal.postgres.joined import Joined
 from nlpu.runtime.journal.postgres.owners import WORKERS, is_dead, this_process, told
 from nlpu.runtime.journal.where import Database
@@ -59,14 +59,27 @@ class Work(NamedTuple):
     alone: bool
 
 
+class Seen(NamedTuple):
+    """What a worker sees at a look.
+
+    stopped: why the batch is to end. alive: how many workers are. late: whether the lease of one
+    has ended.
+    """
+
+    stopped: NlpuError | None
+    alive: int
+    late: bool
+
+
 class Claims(BatchRows):
     """Raises Usage, StorageFailed, RunBusy."""
 
     def __init__(self, database: Database, stem: str, name: str) -> None:
         self.stem, self.database = stem, database
-        self._db = Patient(database)
+        self._db, self._kin = Patient(database, listens=True), ""
         try:
-            self._ids: dict[str, Any] = {"lease": database.lease_s}
+            host, _, space, _ = this_process().split(" ")
+            self._ids: dict[str, Any] = {"lease": database.lease_s, "host": host, "space": space}
             self._open()
             (self.worker,) = self._do(sql.JOIN, name=name, owner=this_process())[0]
         except BaseException:
@@ -98,17 +111,29 @@ class Claims(BatchRows):
 
     # -- going on ----------------------------------------------------------------------------
 
-    def beat(self, *, keep: bool) -> NlpuError | None:
-        """Stay alive; gives why the batch is to end. ``keep``: keep others out, too.
+    def beat(self) -> Seen:
+        """Stay alive, and keep others out; gives what is seen.
 
         Raises StorageFailed if this one was taken to be dead.
         """
-        alive, stopped = self._row(sql.BEAT)
-        if not alive:
+        is_mine, stopped, alive, late, self._kin, keep = self._row(sql.BEAT)
+        if not is_mine:
             raise StorageFailed(_FENCED)
         if keep:
             self._do(sql.KEEP, workers=WORKERS)
-        return failure_of(*json.loads(stopped)) if stopped else None
+        return Seen(failure_of(*json.loads(stopped)) if stopped else None, alive, late)
+
+    def hear(self, wait_s: float = 0.0) -> list[str]:
+        """Give what was called out since, or is within a time; MISSED where some may be."""
+        return self._db.hear(wait_s)
+
+    def is_called(self, said: str) -> bool:
+        """Tell whether what was called out is for all workers of the batch, or may have been."""
+        return said in (self.said(LOOK), MISSED)
+
+    def has_dead_kin(self) -> bool:
+        """Tell whether the worker that is next to this one on its machine has died."""
+        return is_dead(self._kin)
 
     def claim(self, live: Collection[int], most: int, parts: int) -> list[Work]:
         """Claim runs, up to ``most`` beside those that are ``live`` (rules 1, 2).
@@ -137,12 +162,7 @@ class Claims(BatchRows):
 
     def is_over(self) -> bool:
         """Tell whether every input has an outcome, or is one that no worker may try any more."""
-        return not self._do(sql.LEFT_TO_WORKERS)[0][0]
-
-    def stop(self, error: NlpuError) -> None:
-        """Have all workers of the batch end."""
-        why = [type(error).__name__, str(error), side_of(error)]
-        self._do(sql.STOP, why=json.dumps(why))
+        return not self._do(sql.LEFT_TO_WORKERS)
 
     def together(self, work: Callable[[Connection, dict[str, Any]], _T]) -> _T:
         """Have something done in one transaction, which may be done again."""

@@ -74,8 +74,8 @@ def lent(budget: Budget, spent: Amount, others: Iterable[Holding], asked: Asked)
             float(have) if limit is None else max(used, min(have, limit - taken))
             for have, used, limit, taken in zip(asked.keeps, asked.used, limits, gone, strict=True)
         ]
-        idle = not any(_is_more(each.held, each.spent) for each in others)
-        final = idle and not _is_more(asked.used, asked.spent)
+        idle = not any(is_more(each.held, each.spent) for each in others)
+        final = idle and not is_more(asked.used, asked.spent)
         held = asked.used if asked.need is not None else _whole(most)
         return Loan(held, asked.need is not None, final and asked.need is not None)
     parts = 2 * (len(others) + 1)
@@ -90,7 +90,8 @@ def _whole(parts: Iterable[float]) -> Amount:
     return Amount(int(calls), nlops, int(tokens), money)
 
 
-def _is_more(one: Amount, other: Amount) -> bool:
+def is_more(one: Amount, other: Amount) -> bool:
+    """Tell whether there is more of anything in an amount than in another."""
     return any(a > b + _SLACK for a, b in zip(one, other, strict=True))
 
 

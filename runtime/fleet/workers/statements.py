@@ -7,6 +7,7 @@ from typing import Final
 SETTLED: Final = -1  # the fence of a worker whose runs and share were given back
 ALONE: Final = 3  # deaths of workers that had a run: after these one has it alone
 MOST_DEATHS: Final = 4  # and after these nobody has it any more
+KEEP_S: Final = 1.0  # between signs that the batch's journal is in use, whichever worker gives them
 T: Final = "extract(epoch FROM clock_timestamp())::float8"
 # The last number of a run: of an input's, or of one that somebody made of it (``run --from``).
 _LAST: Final = """greatest(max(run), 0,
@@ -86,8 +87,8 @@ COUNTS: Final = f"""
             SELECT id FROM nlpu.worker WHERE journal = %(journal)s AND until_s > {T}))
     FROM nlpu.work WHERE journal = %(journal)s AND wanted"""
 LEFT_TO_WORKERS: Final = f"""
-    SELECT count(*) FROM nlpu.work WHERE journal = %(journal)s AND wanted AND state = 'open'
-    AND cardinality(deaths) < {MOST_DEATHS}"""
+    SELECT run FROM nlpu.work WHERE journal = %(journal)s AND wanted AND state = 'open'
+    AND cardinality(deaths) < {MOST_DEATHS} LIMIT 1"""
 DEADLY: Final = f"""
     SELECT run, took, deaths FROM nlpu.work WHERE journal = %(journal)s AND wanted
     AND state = 'open' AND worker IS NULL AND cardinality(deaths) >= {MOST_DEATHS}"""
@@ -123,10 +124,20 @@ BEAT: Final = f"""
     WITH mine AS (
         UPDATE nlpu.worker SET until_s = {T} + %(lease)s WHERE id = %(worker)s AND fence = 1
         RETURNING id)
-    SELECT (SELECT count(*) FROM mine), stopped FROM nlpu.batch WHERE journal = %(journal)s"""
+    SELECT (SELECT count(*) FROM mine), stopped, alive, late, kin, changed_s <= {T} - {KEEP_S}
+    FROM nlpu.batch b JOIN nlpu.journal ON id = b.journal, (
+        SELECT count(*) FILTER (WHERE fence = 1 AND until_s > {T}) AS alive,
+            bool_or(until_s <= {T} AND id <> %(worker)s) AS late
+        FROM nlpu.worker WHERE journal = %(journal)s AND fence <> %(settled)s) AS seen,
+        (SELECT max(owner) AS kin FROM (
+            SELECT owner FROM nlpu.worker WHERE journal = %(journal)s AND fence <> %(settled)s
+            AND (split_part(owner, ' ', 1), split_part(owner, ' ', 3)) = (%(host)s, %(space)s)
+            ORDER BY id <= %(worker)s, id LIMIT 1) AS next) AS beside
+    WHERE b.journal = %(journal)s"""
 KEEP: Final = f"""
     UPDATE nlpu.journal SET until_s = {T} + %(lease)s, changed_s = {T}
-    WHERE id = %(journal)s AND owner = %(workers)s"""
+    WHERE id = %(journal)s AND owner = %(workers)s AND changed_s <= {T} - {KEEP_S}"""
+CALL: Final = "SELECT pg_notify('nlpu', %(said)s)"
 CLAIM: Final = f"""
     WITH free AS MATERIALIZED (
         SELECT run FROM nlpu.work
@@ -191,6 +202,8 @@ HOLD: Final = """
     UPDATE nlpu.worker SET held = %(held)s, spent = %(spent)s, hungry = %(hungry)s
     WHERE id = %(worker)s AND fence = 1"""
 LANE: Final = """
+    SELECT cuts FROM nlpu.lane WHERE server = %(server)s AND most = %(most)s FOR NO KEY UPDATE"""
+LANE_ANEW: Final = """
     INSERT INTO nlpu.lane AS l (server, most, cuts) VALUES (%(server)s, %(most)s, %(cuts)s)
     ON CONFLICT (server) DO UPDATE SET most = %(most)s, cuts = l.cuts + %(cuts)s RETURNING cuts"""
 PLACES: Final = f"""

@@ -29,7 +29,7 @@ from nlpu.postgres import schema
 from nlpu.postgres.connection import Connection, check_holds_all, connect, told, typed
 from nlpu.postgres.schema import Schema
 from nlpu.runtime.journal.postgres.owners import is_dead
-from nlpu.runtime.journal.postgres.statements import DELETE, LOOK, SIZE
+from nlpu.runtime.journal.postgres.statements import DELETE, LOOK, SIZE, UNDONE
 from nlpu.runtime.journal.postgres.steps import STEPS
 from nlpu.runtime.journal.where import Database, Seat
 
@@ -96,6 +96,12 @@ def size(seat: Seat) -> int:
     with looking(seat.database) as db:
         found = db.execute(SIZE, {"stem": seat.stem}).fetchall() if db is not None else []
     return int(found[0][0]) if found else 0
+
+
+def has_undone(seat: Seat) -> bool:
+    """Tell whether a batch has an input that is not done. Raises StorageFailed."""
+    with looking(seat.database) as db:
+        return db is not None and bool(db.execute(UNDONE, {"stem": seat.stem}).fetchall())
 
 
 def delete(seat: Seat) -> None:

@@ -10,6 +10,9 @@ SIZE: Final = """
         + coalesce((SELECT sum(octet_length(args) + octet_length(body) + 96) FROM nlpu.work
             WHERE journal = nlpu.journal.id), 0)
     FROM nlpu.journal WHERE stem = %(stem)s"""
+UNDONE: Final = """
+    SELECT run FROM nlpu.work JOIN nlpu.journal j ON j.id = journal
+    WHERE stem = %(stem)s AND wanted AND state <> 'done' LIMIT 1"""
 DELETE: Final = """
     WITH gone AS (
         DELETE FROM nlpu.journal WHERE stem = %(stem)s

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nlpu.errors import RunBusy, Usage
+from nlpu.runtime.fleet.items import has_undone
 from nlpu.runtime.journal.places import journals, remove, size_of
 from nlpu.runtime.journal.where import Place, Where
 from nlpu.runtime.terminal.show.archive import changed_s, owner
@@ -69,7 +70,7 @@ def _kept(where: Where, before_s: float, keep_failed: bool) -> str:
     odd = statuses.intersection(_ODD)
     if odd:
         return odd.pop()
-    return "not done" if keep_failed and statuses - {"done"} else ""
+    return "not done" if keep_failed and (statuses - {"done"} or has_undone(where)) else ""
 
 
 def told_of(pruned: Pruned, dry: bool) -> dict[str, Any]:

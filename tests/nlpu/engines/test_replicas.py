@@ -359,5 +359,16 @@ def test_urls_divided_by_commas_are_replicas() -> None:
         with pytest.raises(Usage, match="each is a server's") as caught:
             named_engine(f"http://127.0.0.1:9,{other}")
         assert "s3cret" not in str(caught.value)
-    with pytest.raises(HostError), Computer("http://127.0.0.1:9,http://127.0.0.1:9") as computer:
+    with pytest.raises(HostError), Computer("http://127.0.0.1:9,http://127.0.0.1:10") as computer:
         computer.processors  # noqa: B018
+
+
+@pytest.mark.parametrize("again", ["http://H:80", "http://h", "http://h/v1/", " http://h/"])
+def test_a_server_that_is_named_twice_is_refused(again: str) -> None:
+    """Its limit of requests in flight would be counted twice."""
+    for twice in (
+        f"http://h:80,http://other,{again}",
+        ["http://h:80", "http://other", again.strip()],
+    ):
+        with pytest.raises(Usage, match="a server is named twice"):
+            engine_of(twice, None, None)

@@ -91,7 +91,7 @@ def test_workers_that_were_told_of_other_limits_end(database: Database, tmp_path
     second.open()
     entering = Thread(target=second.enter)
     entering.start()
-    while (why := worker.beat(keep=False)) is None:
+    while (why := worker.beat().stopped) is None:
         pass
     assert "begun again with other limits" in str(why) and entering.is_alive()
     worker.close()
@@ -111,7 +111,7 @@ def test_who_joined_a_batch_is_told_that_its_driver_was_stopped(
     own, joined = Claims(database, "batch", "1"), Claims(database, "batch", "host-7")
     batch.stop(Interrupted("interrupted"))
     for worker in (own, joined):
-        why = worker.beat(keep=False)
+        why = worker.beat().stopped
         assert isinstance(why, Interrupted)
         assert "the batch batch stopped it (interrupted); when it goes on, so can this" in str(why)
         worker.close()

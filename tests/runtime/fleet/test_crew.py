@@ -182,7 +182,7 @@ def test_a_batch_that_is_driven_is_not_removed_and_one_that_is_gone_is_told_of(
         remove(Seat(database, "batch"))
     claims = Claims(database, "batch", "")
     asked = [driven.desk.beat, driven.desk.facts, driven.desk.stopped]
-    asked += [lambda: claims.beat(keep=True)]
+    asked += [claims.beat]
     postgres.do("DELETE FROM nlpu.journal", database.url.rpartition("/")[2])
     for ask in asked:
         with pytest.raises(StorageFailed, match="is gone from"):

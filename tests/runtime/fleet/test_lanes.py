@@ -63,13 +63,14 @@ def test_one_refusal_slows_all() -> None:
         assert computer.processors
         queue = computer._station.kernel.scheduler.queues["main"]
         lane = Lane("server", queue, queue.processor.max_in_flight)
-        lane.take(Got(16, 16, 3), 0, 1.0)
+        calm, cut = {"wants": 0, "cuts": 0}, {"wants": 0, "cuts": 1}
+        lane.take(Got(16, 16, 3), calm, 1.0)
         assert queue.limit == 16.0 and lane.look()["cuts"] == 0
-        lane.take(Got(16, 16, 4), 0, 2.0)  # another worker was refused since
+        lane.take(Got(16, 16, 4), calm, 2.0)  # another worker was refused since
         assert queue.limit == 8.0 and lane.look()["cuts"] == 0, "it is told once"
         queue.refused(sent_s=3.0, now_s=4.0)
         assert queue.limit == 4.0 and lane.look()["cuts"] == 1
-        lane.take(Got(16, 16, 5), 1, 5.0)
+        lane.take(Got(16, 16, 5), cut, 5.0)
         assert queue.limit == 4.0, "its own refusal slowed it already"
 
 
