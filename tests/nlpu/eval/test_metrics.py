@@ -105,6 +105,15 @@ class Leg:
     start: datetime
 
 
+class Refund(BaseModel):
+    order: int
+
+
+class Replace(BaseModel):
+    order: int
+    item: str
+
+
 NOON = datetime(2024, 5, 4, 12, tzinfo=UTC)
 THERE = NOON.astimezone(timezone(timedelta(hours=5)))
 
@@ -139,6 +148,12 @@ def typed(annotation: Any, expected: Any, content: Any, metric: str = "") -> flo
         (set[int], [1, 2], {2, 1}, {1, 2, 3}),
         (dict[str, Decimal], {"a": 1}, {"a": Decimal("1.0")}, {"a": Decimal(-1)}),
         (Leg, {"mode": "a", "start": NOON}, Leg("a", THERE), Leg("A", THERE)),
+        (Refund | Replace, {"order": 1}, Refund(order=1), Replace(order=1, item="lamp")),
+        (dict[str, int], {}, {}, {"a": 1}),
+        (dict[str, int] | None, {"a": 1}, {"a": 1}, {"a": 1, "b": 2}),
+        (dict[str, Literal["a", "A"]], {"x": "a"}, {"x": "a"}, {"x": "A"}),
+        (tuple[str, Literal["a", "A"]], ["x", "a"], ("X", "a"), ("x", "A")),
+        (Literal["a", "A"] | int, "a", "a", "A"),
         (int | None, None, None, 0),
     ],
 )
