@@ -84,6 +84,16 @@ def test_any_content_is_itself(content: Any) -> None:
     assert isinstance(text_of(content), str)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("don't", "Don\u2019t"), ("twenty-one", "twenty\u2011one"), ("-5", "\u20105")],
+)
+def test_how_hyphens_and_apostrophes_are_drawn_says_nothing(one: str, other: str) -> None:
+    assert score("exact", one, other) == score("exact", other, one) == 1
+    assert score("predicate", {"all": [one]}, f"It is {other}.") == 1
+    assert score("predicate", {"all": [other]}, f"It is {one}.") == 1
+
+
 def test_exact_knows_types_apart() -> None:
     assert score("exact", True, Judgement(answer=True, probability=0.6)) == 1
     assert score("exact", True, Judgement(answer=False, probability=0.4)) == 0
