@@ -183,6 +183,7 @@ def _no_number(name: str) -> Any:
 
 
 def _rows(path: Path, text: str) -> Iterator[Case]:
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # a cell may be a whole document
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]

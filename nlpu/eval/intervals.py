@@ -13,6 +13,8 @@ of an evaluation comes with the interval that would hold the true one in 95 of 1
                                                   method 10
     bootstrap   a mean of any scores              percentiles; Efron, "Bootstrap methods: another
                                                   look at the jackknife", Annals of Statistics 1979
+    bounded     the same, of fewer than ten scores or of equal ones, of which resampling shows too
+                little                            Bentkus (``bounds``)
 
 Rules
 1. The same scores give the same interval: the bootstrap's dice are seeded.
@@ -27,9 +29,12 @@ from math import sqrt
 from random import Random
 from statistics import NormalDist, fmean
 
+from nlpu.eval.bounds import bounded
+
 Interval = tuple[float, float]
 NORMAL = NormalDist().inv_cdf(0.975)  # of an interval that holds in 95 of 100 cases
 _RESAMPLES = 2000
+_FEWEST = 10  # scores that are resampled
 
 
 def wilson(right: int, count: int) -> Interval:
@@ -78,8 +83,10 @@ def bootstrap(scores: Sequence[float], least: float, most: float) -> Interval:
     if not scores:
         return least, most
     dice, count, mean = Random(0), len(scores), fmean(scores)
-    if min(scores) == max(scores):
-        return mean, mean
+    if count < _FEWEST or min(scores) == max(scores):
+        wide = most - least
+        low, high = bounded([(score - least) / wide for score in scores])
+        return least + wide * low, least + wide * high
     means = sorted(sum(dice.choices(scores, k=count)) / count for _ in range(_RESAMPLES))
     edge = round(0.025 * _RESAMPLES)
     return min(means[edge], mean), max(means[-edge - 1], mean)

@@ -5,7 +5,8 @@ Rules
    choices are values: they are the same or not.
 2. Numbers are compared as numbers, times as times: 1.50 is 1.5, and an instant is the same
    wherever its clock stood. Yes and no are no numbers.
-3. Of a record the fields that are expected count; of a set the order does not.
+3. Of a record the fields that are expected count, if it is of no other type; of an object whose
+   names are data (``dict[str, int]``) all do. Of a set the order does not count.
 4. Nothing here raises, whatever was answered.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections import abc
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, DecimalException
 from enum import Enum
@@ -26,6 +28,7 @@ from nlpu.eval.numerals import same_number
 from nlpu.judgement import Judgement
 
 _NUMBERS = (int, float, Decimal)
+_OBJECTS = (dict, abc.Mapping, abc.MutableMapping)
 
 
 def same(expected: Any, said: Any, annotation: Any = None) -> bool:
@@ -39,9 +42,20 @@ def same(expected: Any, said: Any, annotation: Any = None) -> bool:
         return same_number(expected, said)
     fields, others = fields_of(expected), fields_of(said)
     if fields is not None and others is not None:
-        kinds = _kinds(annotation)
+        typed = not isinstance(expected, Mapping) and not isinstance(said, Mapping)
+        whole = get_origin(_inner(annotation)) in _OBJECTS
+        if typed and not isinstance(said, type(expected)):
+            return False
+        if whole and fields.keys() != others.keys():
+            return False
+        kinds = _kinds(annotation, others)
         return all(n in others and same(e, others[n], kinds.get(n)) for n, e in fields.items())
     return _same_items(expected, said, annotation)
+
+
+def alike(one: Any, other: Any, annotation: Any = None) -> bool:
+    """Tell whether two answers are the same, none of which is the one that is expected."""
+    return same(one, other, annotation) and same(other, one, annotation)
 
 
 def _answer(content: Any) -> Any:
@@ -57,8 +71,8 @@ def _same_items(expected: Any, said: Any, annotation: Any) -> bool:
     if isinstance(expected, set | frozenset) and isinstance(said, list | tuple):
         return same_in_any_order(list(expected), list(said), kind)
     if isinstance(expected, list | tuple) and isinstance(said, list | tuple):
-        pairs = zip(expected, said, strict=False)
-        return len(expected) == len(said) and all(same(e, s, kind) for e, s in pairs)
+        places = zip(expected, said, _places(annotation, len(said)), strict=False)
+        return len(expected) == len(said) and all(same(*each) for each in places)
     return _same_single(expected, said)
 
 
@@ -83,12 +97,7 @@ def same_in_any_order(expected: Sequence[Any], said: Sequence[Any], annotation: 
     left = list(said)
     for item in expected:
         match = next(
-            (
-                place
-                for place, other in enumerate(left)
-                if same(item, other, annotation) and same(other, item, annotation)
-            ),
-            None,
+            (place for place, other in enumerate(left) if alike(item, other, annotation)), None
         )
         if match is None:
             return False
@@ -118,9 +127,20 @@ def element_of(annotation: Any) -> Any:
     return parts[0] if get_origin(inner) in (list, set, frozenset, tuple) and parts[:1] else None
 
 
-def _kinds(annotation: Any) -> Mapping[str, Any]:
+def _places(annotation: Any, count: int) -> Sequence[Any]:
+    """The types of a list's elements; those of a tuple differ."""
+    inner = _inner(annotation)
+    parts = get_args(inner)
+    if get_origin(inner) is tuple and len(parts) == count and ... not in parts:
+        return parts
+    return [element_of(annotation)] * count
+
+
+def _kinds(annotation: Any, fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """The types of a record's fields, as far as they are known."""
     inner = _inner(annotation)
+    if get_origin(inner) in _OBJECTS:
+        return dict.fromkeys(fields, get_args(inner)[1])
     if isinstance(inner, type) and issubclass(inner, BaseModel):
         return {name: field.annotation for name, field in inner.model_fields.items()}
     try:
@@ -141,4 +161,6 @@ def _inner(annotation: Any) -> Any:
 
 def _is_choice(annotation: Any) -> bool:
     inner = _inner(annotation)
+    if get_origin(inner) in (Union, UnionType):  # of a text and a choice no one can tell
+        return str not in (parts := get_args(inner)) and any(map(_is_choice, parts))
     return get_origin(inner) is Literal or (isinstance(inner, type) and issubclass(inner, Enum))

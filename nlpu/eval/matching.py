@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 A right answer comes in many spellings. Texts are compared in one case, with single blanks, and
-without differences of width (a full-width A is an A; a superscript is no digit). Words and phrases
-are looked for on the borders of tokens: 5 is not in 1.5, -5 or 15:40, and C is not in C++.
+without differences of width (a full-width A is an A; a superscript is no digit) or of how a hyphen
+or an apostrophe is drawn. Words and phrases are looked for on the borders of tokens: 5 is not in
+1.5, -5 or 15:40, and C is not in C++.
 
 Rules
 1. Nothing here raises, whatever the text.
@@ -42,6 +43,8 @@ _QUOTES = (
     "\u300c\u300d",
 )
 _SIGNS = r"[-+\u2212\u2013]"
+_HYPHENS = str.maketrans("\u2010\u2011\ufe63", "---")
+_APOSTROPHE = re.compile(r"(?<=\w)[\u2019\u02bc](?=\w)")
 
 
 def folded(text: str) -> str:
@@ -59,7 +62,8 @@ def _form(text: str) -> str:
         else sign
         for sign in text
     )
-    return unicodedata.normalize("NFC", "".join(signs))
+    plainly = unicodedata.normalize("NFC", "".join(signs)).translate(_HYPHENS)
+    return _APOSTROPHE.sub("'", plainly)
 
 
 def bare(text: str) -> str:
@@ -130,9 +134,9 @@ def _phrase(phrase: str) -> re.Pattern[str]:
     before = r"(?<!\w)" if core[:1].isalnum() else ""
     behind = r"(?!\w|#|\+\+|\+(?!\w))" if core[-1:].isalnum() else ""
     if core[:1].isdigit():
-        before += rf"(?<!\d[.,:/])(?<!(?<!\w)\.)(?<!(?<!\w){_SIGNS})(?<!{_SIGNS}[$\u20ac\u00a3])"
+        before += rf"(?<!\d[.,:/'])(?<!(?<!\w)\.)(?<!(?<!\w){_SIGNS})(?<!{_SIGNS}[$\u20ac\u00a3])"
     if core[-1:].isdigit():
-        behind += r"(?![.,:/]\d)"
+        behind += r"(?![.,:/']\d)"
     return re.compile(before + re.escape(core) + behind)
 
 

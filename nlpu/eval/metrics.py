@@ -223,7 +223,9 @@ def _number(given: Any) -> int | float | Decimal | None:
         return number_of(given)
     if isinstance(given, bool) or not isinstance(given, int | float | Decimal):
         return None
-    if not isfinite(given):
+    if isinstance(given, int):
+        return given  # however long it is
+    if not (given.is_finite() if isinstance(given, Decimal) else isfinite(given)):
         return None
     return int(given) if given == int(given) and -(2**53) < given < 2**53 else given
 

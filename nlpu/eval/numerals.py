@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 A number that is read by half is another number: "twenty-one" is not 20, "1e6" not 1. So numerals
-are read with their sign, thousands, decimals, exponent, fraction, percent and scale ("5 million"),
-number words as the English number that all adjacent ones make together.
+are read with their sign, thousands, decimals, exponent, fraction, percent and scale ("5 million",
+"$5m"), number words as the English number that all adjacent ones make together.
 
 Rules
 1. What looks like more than a number (a date, a time, a version, a list without blanks) is none.
@@ -21,7 +21,8 @@ from decimal import Context, Decimal, DecimalException
 from math import inf
 
 Number = int | float
-_MOST_DIGITS = 400  # beyond them it is no number that anybody means
+_PLAIN = str.maketrans("\u2009\u2010\u2011\ufe63\u2019", " ---'")  # blank, hyphens, apostrophe
+_MOST_DIGITS = 4000  # Python writes none that are much longer
 _CONTEXT = Context(prec=2 * _MOST_DIGITS)
 _TEENS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
@@ -37,6 +38,8 @@ _SCALES = {
     "billion": 10**9,
     "trillion": 10**12,
 }
+_TIMES = {**_SCALES, "hundred": 100}
+_SHORT = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}  # by the first letter: mn, mln, bn
 _PARTS = {
     "half": 2,
     "halves": 2,
@@ -54,24 +57,28 @@ _PARTS = {
     "tenths": 10,
 }
 _ORDINALS = "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth"
+_SCALE = f"(?P<scale>{'|'.join(_TIMES)})"
 _PERCENT = r"(?P<percent>\s*%|\s+per\s?cent\b)?"
 _NUMERAL = re.compile(
-    r"(?<![\w.,:/^])(?<!\d-)(?P<minus>(?:minus|negative)\s+)?(?P<sign>[-+\u2212\u2013])?"
-    r"[$\u20ac\u00a3\u00a5]?"
+    r"(?<![\w.,:/^])(?<!\d[-'\u00d7*])(?<!\d\s[\u00d7*]\s)(?<!\d\*\*)"
+    r"(?P<minus>(?:minus|negative)\s+)?(?P<sign>[-+\u2212\u2013])?"
+    r"(?P<money>[$\u20ac\u00a3\u00a5])?"
     r"(?:(?P<mixed>\d+)\s(?=\d+/\d))?"
-    r"(?P<whole>\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+|(?=\.\d))(?P<part>\.\d+|,\d{1,2}(?!\d))?"
+    r"(?P<whole>\d{1,3}(?:[, '_]\d{3})+(?!\d)|\d+|(?=\.\d))(?P<part>\.\d+|,\d{1,2}(?!\d))?"
     r"(?:e(?P<power>[-+]?\d+)|\s*[\u00d7x*]\s*10\^(?P<tens>[-+]?\d+))?"
     r"(?:/(?P<under>\d+))?"
-    r"(?!\d|[.,:/^]\d|-\d+-\d|\s*[\u00d7*]\s*\d|e\d|\^|[\u00b2\u00b3\u00b9\u2070-\u2079])"
-    r"(?:\s+(?P<scale>dozen|hundred|thousand|million|billion|trillion)\b|(?P<kilo>k)\b)?" + _PERCENT
+    r"(?!\d|[.,:/^'_]\d|-\d+-\d|\s*[\u00d7*]\s*\d|\*\*\d|e\d|x[\da-f]|\^)"
+    r"(?![\u00b2\u00b3\u00b9\u2070-\u2079])"
+    rf"(?:\s+{_SCALE}\b|\s?(?P<short>mln|mn|bn|tn)\b|(?P<letter>k|(?(money)[mbt]|k))\b)?{_PERCENT}"
 )
 _WORD = "|".join([*sorted({*_UNITS, *_TENS, *_SCALES} - {"a", "an"}), "hundred"])
 _RUN = re.compile(
-    rf"(?<!\w)(?P<minus>(?:minus|negative)\s+)?"
+    rf"(?<!\w)(?<!\bpoint\s)(?P<minus>(?:minus|negative)\s+)?"
     rf"(?:(?P<words>(?:an?\s+)?\b(?:{_WORD})(?:(?:\s+and\s+|[\s-]+)(?:{_WORD})\b)*"
     rf"(?:\s+point(?:\s+(?:{_WORD})\b)+)?)"
     rf"(?:\s+and\s+(?:an?|one)\s+(?P<plus>half|third|quarter)|[\s-]+(?P<parts>{'|'.join(_PARTS)}))?"
-    rf"|(?:an?\s+)?(?P<alone>half|quarter))\b(?!-(?:{_ORDINALS})\b)" + _PERCENT
+    rf"|(?:an?\s+)?(?P<alone>half|quarter))\b(?!-(?:{_ORDINALS})\b)"
+    rf"(?:\s+(?:of\s+)?(?:an?\s+)?{_SCALE}\b)?{_PERCENT}"
 )
 
 
@@ -116,11 +123,11 @@ def _ready(text: str) -> str:
         else sign
         for sign in text
     ]
-    return "".join(signs).casefold().replace("\u2009", " ")
+    return "".join(signs).casefold().translate(_PLAIN)
 
 
 def _numeral(found: re.Match[str]) -> Number | None:
-    whole = re.sub(r"[, ]", "", found["whole"]) or "0"
+    whole = re.sub(r"[, '_]", "", found["whole"]) or "0"
     power = found["power"] or found["tens"] or "0"
     part = (found["part"] or "").replace(",", ".")
     if len(whole) + len(part) > _MOST_DIGITS or len(power) > 4:
@@ -132,8 +139,9 @@ def _numeral(found: re.Match[str]) -> Number | None:
         value = _CONTEXT.add(value, Decimal(found["mixed"] or 0))
     except (DecimalException, ValueError):
         return None
-    scale = 1000 if found["kilo"] else {**_SCALES, "hundred": 100}.get(found["scale"], 1)
-    return _told(_CONTEXT.multiply(value, Decimal(scale)), found, _negative(found["sign"]))
+    short = found["short"] or found["letter"] or " "
+    value = _CONTEXT.multiply(value, Decimal(_SHORT.get(short[0], 1)))
+    return _told(value, found, _negative(found["sign"]))
 
 
 def _negative(sign: str | None) -> bool:
@@ -141,7 +149,8 @@ def _negative(sign: str | None) -> bool:
 
 
 def _told(value: Decimal, found: re.Match[str], negative: bool = False) -> Number | None:
-    """The number with its sign, as a share if it is a percentage (rule 2)."""
+    """The number with its scale and sign, as a share if it is a percentage (rule 2)."""
+    value = _CONTEXT.multiply(value, Decimal(_TIMES.get(found["scale"], 1)))
     if found["percent"]:
         value = _CONTEXT.multiply(value, Decimal("0.01"))
     if negative != bool(found["minus"]):
@@ -160,10 +169,11 @@ def _worded(found: re.Match[str]) -> Number | None:
     words = [word for word in re.split(r"[\s-]+", found["words"]) if word != "and"]
     before, _, digits = " ".join(words).partition(" point ")
     whole = _whole(before.split())
-    after = [_UNITS.get(word, 10) for word in digits.split()]
+    after = [_UNITS.get(word, _TIMES.get(word, 10)) for word in digits.split()]
+    times = after.pop() if after[1:] and after[-1] >= 12 else 1  # one point five million
     if whole is None or any(digit > 9 for digit in after):
         return None
-    value = Decimal(f"{whole}.{''.join(map(str, after)) or '0'}")
+    value = Decimal(f"{whole}.{''.join(map(str, after)) or '0'}") * times
     if found["plus"]:
         value += Decimal(1) / _PARTS[found["plus"]]
     if found["parts"]:

@@ -125,15 +125,18 @@ def _checked(key: Any, text: Any, usage: Any) -> str:
 
 
 def make_answers(path: Path) -> Path:
-    """Make a file for answers where there is none; gives its whole path. Raises Usage (rule 3)."""
+    """Make a file for answers where there is none, or nothing in it; gives its whole path.
+
+    Raises Usage (rule 3).
+    """
     try:
-        if not path.exists():
-            make_file(path)
-            with path.open("ab") as file:
+        make_file(path)
+        _content(path, empty=True)
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # another evaluation may begin it, too
+            if not os.fstat(file.fileno()).st_size:
                 file.write(_HEAD)
-        _content(path)
-        with path.open("ab"):
-            return path.resolve()
+        return path.resolve()
     except OSError as error:
         raise Usage(f"{path} cannot be written: {error.strerror}; name another file") from None
 
@@ -149,7 +152,7 @@ def cache_of(path: str | os.PathLike[str], run_dir: Place | None) -> Path:
 def add_answers(path: Path, answers: Mapping[str, Answer]) -> int:
     """Add those that are not there yet; gives how many these are. Raises Usage."""
     try:
-        with path.open("r+b") as file:
+        with make_answers(path).open("r+b") as file:  # it may be gone since the run began
             fcntl.flock(file, fcntl.LOCK_EX)
             known = read_answers(path)
             new = {key: answer for key, answer in answers.items() if key not in known}
@@ -166,14 +169,14 @@ def _lines(answers: Mapping[str, Answer]) -> Iterable[bytes]:
         yield json.dumps([key, text, usage], separators=(",", ":")).encode() + b"\n"
 
 
-def _content(path: Path) -> bytes:
-    """All of a file of answers. Raises Usage."""
+def _content(path: Path, empty: bool = False) -> bytes:
+    """All of a file of answers; empty: there may be nothing yet. Raises Usage."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise Usage(f"{path} is not a file")
         content = path.read_bytes()
     except OSError as error:
         raise Usage(f"{path} cannot be read: {error.strerror}") from None
-    if not content.startswith(_HEAD):
+    if not content.startswith(_HEAD) and (content or not empty):
         raise Usage(f"{path} is no file of answers that --cache made; name another one")
     return content

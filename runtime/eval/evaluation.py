@@ -12,8 +12,9 @@ costs nothing more. What a case took is read off its node, or off all that a pro
     nlpu eval                 the same from a terminal
 
 Rules
-1. A failure of the model's or of the program's is a wrong answer. A failure of the host, or a
-   datasheet that is missing, says nothing about it: the evaluation fails, and resumed asks again.
+1. A failure of the model's or of the program's is a wrong answer, and so is ``Unsure``, whatever
+   its words are, but by a metric of one's own. A failure of the host, or a datasheet that is
+   missing, says nothing about it: the evaluation fails, and resumed asks again.
 2. What is scored is what the journal holds: a resumed evaluation gives the same report.
 3. Of a run that was stopped there is a report, too: of the cases that had an answer by then.
 4. What calls took depends on the moment, as time does: at the end it is noted in the journal.
@@ -33,7 +34,7 @@ from nlpu.errors import Cancelled, HostError, NlpuError, Stopped, Usage, root_of
 from nlpu.eval.bounds import NotMeasured
 from nlpu.eval.cases import Case, cases_of, is_file
 from nlpu.eval.matching import plain, text_of
-from nlpu.eval.metrics import means_the_same
+from nlpu.eval.metrics import METRICS, means_the_same
 from nlpu.eval.questions import Given, Question, Subject, called, questions
 from nlpu.eval.scores import Report, Row
 from nlpu.label import UNTRUSTED, USER
@@ -41,6 +42,7 @@ from nlpu.lifting import lift
 from nlpu.ops.op import Check, Op
 from nlpu.printing import shown
 from nlpu.prompt.convention import DEFAULT
+from nlpu.runtime.eval.corrections import Unsure
 from nlpu.runtime.graph.kind import KINDS, Kind
 from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn, spawn, spawn_issued, spawn_ready
@@ -256,7 +258,7 @@ def _row(asked: _Asked, took: Sequence[int], whole: bool) -> Row | None:
         id=question.case.id,
         tags=dict(question.case.tags),
         metric=question.metric.name,
-        score=0.0 if failed else question.score(peek_content(told)),
+        score=0.0 if failed or _is_unsure(asked) else question.score(peek_content(told)),
         answer="" if peek_error(asked.answer) is not None else text_of(peek_content(asked.answer)),
         expected=text_of(question.expected),
         error=failed,
@@ -267,6 +269,12 @@ def _row(asked: _Asked, took: Sequence[int], whole: bool) -> Row | None:
         tokens_out=took[2],
         seconds=took[3] / 1000,
     )
+
+
+def _is_unsure(asked: _Asked) -> bool:
+    """Whether there is no answer to be sure of (rule 1)."""
+    unsure = isinstance(peek_content(asked.answer), Unsure)
+    return unsure and asked.question.metric.name in METRICS
 
 
 def _layout_of(scope: Scope | None) -> str:

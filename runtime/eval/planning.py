@@ -35,7 +35,7 @@ from nlpu.checks import RATE, check
 from nlpu.errors import BadOp, BadOperand, ModelError, Usage
 from nlpu.eval.cases import Case, cases_of
 from nlpu.eval.datasheet import VOID, CaseDraws, Datasheet, OpSheet, sheet_in
-from nlpu.eval.likeness import same
+from nlpu.eval.likeness import alike
 from nlpu.eval.matching import plain, text_of
 from nlpu.eval.metrics import means_the_same
 from nlpu.eval.questions import Given, Question, questions
@@ -46,6 +46,7 @@ from nlpu.label import UNTRUSTED
 from nlpu.ops.op import Call, Op
 from nlpu.printing import counted, one_line
 from nlpu.runtime.eval.corrections import Corrected, Subject, Unsure, ask, called
+from nlpu.runtime.eval.evaluation import check_ops
 from nlpu.runtime.eval.voting import Vote, ahead_by
 from nlpu.runtime.graph.node import Node, Scope, current_scope
 from nlpu.runtime.graph.spawning import Spawn
@@ -108,7 +109,7 @@ def reliable(
     tried = _checked(op, recipes) if recipes is not None else ladder(op, abstains=abstain > 0)
     abstains, trials, scope = abstain > 0, list[Trial](), current_scope()
     if not _is_sheet(cases):
-        known = _distinct(cases)
+        known = cases_of(cases)
         check_plan(len(known), reliability, abstain)  # before any of them is asked
         given = (op, tried, known, abstains, metric)
         work = Spawn(try_recipes, try_recipes.__name__, given, as_is=True)
@@ -157,18 +158,36 @@ def _checked(op: Op[R], recipes: Any) -> list[Subject[R]]:
     return list(recipes)
 
 
-def _distinct(cases: Any) -> tuple[Case, ...]:
-    """Cases whose operands differ: equal questions share their draws, so they show one answer."""
-    known, firsts = cases_of(cases), dict[str, Case]()
-    for case in known:
-        first = firsts.setdefault(digest_of(case.operands), case)
-        if first is not case:
-            one, other = (each.where or each.id for each in (first, case))
+def distinct(op: Op[Any], cases: Sequence[Case], metric: Given) -> tuple[Question, ...]:
+    """Give the questions that the cases are to an op, if all are of it, and each shows something.
+
+    Equal ones share their draws, so they show one answer. Raises BadOperand, Usage.
+    """
+    check_ops((op.name,), cases)
+    asked, firsts = questions(op, cases, metric), dict[str, Question]()
+    for question in asked:
+        if question.asks != op:
             raise BadOperand(
-                f"{one} and {other} have the same operands, and are asked once: each shows "
-                "something only once, so leave one of them out"
+                f"{_place(question)} has choices of its own: plan for the op that is made of them, "
+                "or leave its 'choices' out"
             )
-    return known
+        first = firsts.setdefault(_asked(op, question), question)
+        if first is not question:
+            raise BadOperand(
+                f"{_place(first)} and {_place(question)} have the same operands, and are asked "
+                "once: each shows something only once, so leave one of them out"
+            )
+    return asked
+
+
+def _place(question: Question) -> str:
+    return question.case.where or question.case.id
+
+
+def _asked(op: Op[Any], question: Question) -> str:
+    """What tells a question's operands, as the op takes them, from others."""
+    names = (place.name for place in op.operands)
+    return digest_of(dict(zip(names, question.operands, strict=True)))
 
 
 def digest_of(operands: Mapping[str, Any]) -> str:
@@ -244,13 +263,7 @@ def try_recipes(
     op: Op[Any], recipes: Sequence[Subject[Any]], cases: Any, abstains: bool, metric: Given = None
 ) -> list[Trial]:
     """Try recipes on cases, all at once. A program."""
-    asked = questions(op, cases, metric)
-    odd = next((question for question in asked if question.asks != op), None)
-    if odd is not None:
-        raise BadOperand(
-            f"{odd.case.where or odd.case.id} has choices of its own: plan for the op that is made "
-            "of them, or leave its 'choices' out"
-        )
+    asked = distinct(op, cases, metric)
     begun = [[ask(each, question.operands, 0) for question in asked] for each in recipes]
     found = []
     for recipe, values in zip(recipes, begun, strict=True):
@@ -300,7 +313,7 @@ def draw_sheet(
     """Draw every case so often, and give the op's sheet. A program."""
     check("draw_sheet", {"temperature": temperature}, {"temperature": RATE}, BadOperand)
     op = replace(op, reliability=None)  # what is measured is what that would be planned from
-    asked = questions(op, _distinct(cases), metric)
+    asked = distinct(op, cases_of(cases), metric)
     begun = [_draws(question, draws, temperature) for question in asked]
     found = [_drawn(*pair) for pair in zip(asked, begun, strict=True)]
     costs = [
@@ -348,7 +361,7 @@ def _drawn(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
         except ModelError:
             row.append(VOID)
             continue
-        known = (place for place, each in enumerate(answers) if same(each, answer, kind))
+        known = (place for place, each in enumerate(answers) if alike(each, answer, kind))
         place = next(known, len(answers))
         answers += [answer] * (place == len(answers))
         row.append(place)
@@ -360,5 +373,5 @@ def _drawn(question: Question, values: Sequence[Value[Any]]) -> CaseDraws:
         draws=tuple(row[1:]),
         right=right,
         answers=texts,
-        asked=digest_of(question.case.operands),
+        asked=_asked(question.asks, question),
     )

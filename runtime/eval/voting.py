@@ -17,7 +17,7 @@ from nlpu.checks import RATE
 from nlpu.checks import check as check_given
 from nlpu.errors import BadOp
 from nlpu.eval.flags import Flag
-from nlpu.eval.likeness import element_of, same, same_in_any_order
+from nlpu.eval.likeness import alike, element_of, same_in_any_order
 from nlpu.eval.votes import Ahead, Majority, Rule, Tally
 from nlpu.ops.op import Op
 from nlpu.printing import one_line
@@ -93,7 +93,7 @@ class Vote:
             asks = base_of(equal) is not None
             return lambda one, other: (asks and one == other) or _are_equal(equal, one, other)
         if equal is None:
-            return lambda one, other: same(one, other, annotation)
+            return lambda one, other: alike(one, other, annotation)
         kind = element_of(annotation)
         return lambda one, other: (
             one == other or (None not in (one, other) and same_in_any_order(one, other, kind))

@@ -70,6 +70,12 @@ def test_python_jsonl_and_csv_give_the_same_cases(tmp_path: Path) -> None:
     )
 
 
+def test_a_cell_of_a_table_may_be_a_document(tmp_path: Path) -> None:
+    (path := tmp_path / "long.csv").write_text(f"text,expected\n{'word ' * 60_000},x\n")
+    (case,) = cases_of(path)
+    assert len(case.operands["text"]) == 300_000
+
+
 def test_a_family_is_a_tag_and_choices_are_divided(tmp_path: Path) -> None:
     (case,) = cases_of([LINE | {"family": "mood", "choices": ["a", "b"]}])
     assert case.tags == {"language": "en", "family": "mood"} and case.choices == ("a", "b")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,10 +54,23 @@ def test_wilson_laws(right: int, wrong: int) -> None:
 
 
 def test_the_bootstrap_is_the_same_each_time_and_holds_the_mean() -> None:
-    scores = [0.1, 0.5, 0.5, 0.9, 1.0, 0.0]
+    scores = [0.1, 0.5, 0.5, 0.9, 1.0, 0.0] * 2
     low, high = bootstrap(scores, 0, 1)
     assert (low, high) == bootstrap(scores, 0, 1)
     assert 0 <= low < 0.5 < high <= 1
-    assert bootstrap([], 0, 1) == (0, 1) and bootstrap([0.5, 0.5], 0, 1) == (0.5, 0.5)
+    assert bootstrap([], 0, 1) == (0, 1)
     many = bootstrap([0.0, 1.0] * 200, 0, 1)
     assert many == pytest.approx(wilson(200, 400), abs=0.01)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9) | st.just([0.3] * 40))
+def test_a_few_scores_or_equal_ones_are_not_taken_for_all_there_are(scores: list[float]) -> None:
+    low, high = bootstrap(scores, 0, 1)
+    assert 0 <= low <= fmean(scores) + 1e-9 and fmean(scores) - 1e-9 <= high <= 1
+    assert high - low > 0.7 / len(scores) ** 0.5
+    gaps = [2 * score - 1 for score in scores]
+    assert bootstrap(gaps, -1, 1) == pytest.approx((2 * low - 1, 2 * high - 1), abs=1e-6)
+
+
+def test_one_case_shows_no_difference() -> None:
+    assert bootstrap([0.2], -1, 1)[0] < 0 < bootstrap([0.2], -1, 1)[1]

@@ -84,6 +84,16 @@ def test_any_content_is_itself(content: Any) -> None:
     assert isinstance(text_of(content), str)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("don't", "Don\u2019t"), ("twenty-one", "twenty\u2011one"), ("-5", "\u20105")],
+)
+def test_how_hyphens_and_apostrophes_are_drawn_says_nothing(one: str, other: str) -> None:
+    assert score("exact", one, other) == score("exact", other, one) == 1
+    assert score("predicate", {"all": [one]}, f"It is {other}.") == 1
+    assert score("predicate", {"all": [other]}, f"It is {one}.") == 1
+
+
 def test_exact_knows_types_apart() -> None:
     assert score("exact", True, Judgement(answer=True, probability=0.6)) == 1
     assert score("exact", True, Judgement(answer=False, probability=0.4)) == 0
@@ -103,6 +113,15 @@ class Tone(Enum):
 class Leg:
     mode: Literal["A", "a"]
     start: datetime
+
+
+class Refund(BaseModel):
+    order: int
+
+
+class Replace(BaseModel):
+    order: int
+    item: str
 
 
 NOON = datetime(2024, 5, 4, 12, tzinfo=UTC)
@@ -139,6 +158,12 @@ def typed(annotation: Any, expected: Any, content: Any, metric: str = "") -> flo
         (set[int], [1, 2], {2, 1}, {1, 2, 3}),
         (dict[str, Decimal], {"a": 1}, {"a": Decimal("1.0")}, {"a": Decimal(-1)}),
         (Leg, {"mode": "a", "start": NOON}, Leg("a", THERE), Leg("A", THERE)),
+        (Refund | Replace, {"order": 1}, Refund(order=1), Replace(order=1, item="lamp")),
+        (dict[str, int], {}, {}, {"a": 1}),
+        (dict[str, int] | None, {"a": 1}, {"a": 1}, {"a": 1, "b": 2}),
+        (dict[str, Literal["a", "A"]], {"x": "a"}, {"x": "a"}, {"x": "A"}),
+        (tuple[str, Literal["a", "A"]], ["x", "a"], ("X", "a"), ("x", "A")),
+        (Literal["a", "A"] | int, "a", "a", "A"),
         (int | None, None, None, 0),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from metrics_kit import WORD, score
 
+from nlpu.errors import BadOperand
 from nlpu.eval.numerals import number_in, number_of, same_number
 from nlpu.judgement import Judgement
 
@@ -83,6 +86,29 @@ def test_the_first_number(text: str, number: float | None) -> None:
         ("1,2,3", None),
         ("1e99999", None),
         ("1/0", None),
+        ("1'234'567", 1_234_567),
+        ("1\u2019234.50", 1234.5),
+        ("1_000_000", 1_000_000),
+        ("5'3\"", None),
+        ("\u20115", -5),
+        ("\ufe635", -5),
+        ("twenty\u2011one", 21),
+        ("2024\u201105\u201104", None),
+        ("5*3 = 15", 15),
+        ("5 \u00d7 3", None),
+        ("10**6", None),
+        ("**10**", 10),
+        ("0x1F", None),
+        ("$1.5bn", 1_500_000_000),
+        ("2 mn", 2_000_000),
+        ("-\u20ac3m", -3_000_000),
+        ("3m long", 3),
+        ("half a million", 500_000),
+        ("three quarters of a million", 750_000),
+        ("two and a half thousand", 2500),
+        ("one point five million", 1_500_000),
+        ("ten point twenty", None),
+        ("point five", None),
     ],
 )
 def test_numbers_are_read_whole_or_not_at_all(text: str, number: float | None) -> None:
@@ -143,3 +169,12 @@ def test_a_number_is_found_in_a_sentence(number: int, before: str, behind: str) 
 def test_a_yes_is_no_number() -> None:
     assert score("number", 1, True) == 0
     assert score("number", 0, Judgement(answer=False, probability=0.0)) == 0
+
+
+def test_numbers_may_be_as_long_as_sums_of_a_thousand_digits() -> None:
+    long = 10**1000 + 1
+    assert score("number", long, long) == score("number", str(long), f"It is {long:,}.") == 1
+    assert score("number", long, long + 1) == score("number", long, f"It is {long + 1}.") == 0
+    for none in ("NaN", "sNaN", "Infinity"):
+        with pytest.raises(BadOperand, match="a number is expected"):
+            score("number", Decimal(none), 1)

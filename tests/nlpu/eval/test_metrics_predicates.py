@@ -40,6 +40,8 @@ from nlpu.eval.metrics import METRICS
         ({"all": ["5"]}, "1.5", False),
         ({"all": ["5"]}, "-5", False),
         ({"all": ["5"]}, "\u22125", False),
+        ({"all": ["5"]}, "\u20115", False),
+        ({"all": ["234"]}, "1'234", False),
         ({"all": ["5"]}, "15", False),
         ({"all": ["5"]}, "5.5", False),
         ({"all": ["5"]}, ".5", False),

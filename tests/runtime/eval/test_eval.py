@@ -15,6 +15,8 @@ from nlpu.eval.cases import Case
 from nlpu.eval.scores import Report
 from nlpu.isa import classify
 from nlpu.runtime import Computer, spawn
+from nlpu.runtime.eval.corrections import Unsure
+from nlpu.runtime.eval.voting import ahead_by
 from nlpu.testing.scripted import Say, Scripted
 
 # -- in a program ----------------------------------------------------------------------------------
@@ -195,3 +197,21 @@ def test_choices_yes_and_no_and_labels() -> None:
         report = machine.evaluate(yes, [({"text": "x"}, False), ({"text": "y"}, "yes")])
     assert [each.answer for each in report.rows] == ["no", "no"]
     assert [each.expected for each in report.rows] == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("number", 2), ("predicate", {"all": ["sea"]}), ("judge", "the sea"), ("exact", "the sea")],
+)
+def test_who_is_unsure_is_not_right_by_words_of_its_doubt(metric: str, expected: Any) -> None:
+    """In "2 draws did not decide it; sea (1), sky (1)" is a number, and all that was said."""
+    drawn = iter(["sea", "sky"] * 9)
+    model = Scripted(lambda seen: "yes" if "mean" in seen.instruction else next(drawn))
+    doubtful, cases = ahead_by(2, most=2)(echo), [({"text": "What is blue?"}, expected)]
+    with computer(model) as machine:
+        report = machine.evaluate(doubtful, cases, metric=metric)
+        assert (report.right, report.failed) == (0, 0) and "did not decide" in report.rows[0].answer
+        own = machine.evaluate(
+            doubtful, cases, metric=lambda expected, content: isinstance(content, Unsure) / 2
+        )
+    assert own.accuracy == 0.5  # who abstains may be worth something to one's own metric

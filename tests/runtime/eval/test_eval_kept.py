@@ -13,6 +13,7 @@ from nlpu.errors import Usage
 from nlpu.eval.cases import cases_of
 from nlpu.label import UNTRUSTED, USER, Integrity, Label, intern_label
 from nlpu.runtime import Budget, Computer, first
+from nlpu.runtime.eval.answers import make_answers
 from nlpu.runtime.eval.evaluation import Evaluation, contestants_of, prepared
 from nlpu.testing.scripted import Say, Scripted, Seen
 from nlpu.value import literal
@@ -52,6 +53,21 @@ def test_answers_are_kept_for_the_next_evaluation(tmp_path: Path) -> None:
     assert len(engine.seen) == 4 and whole.accuracy == again.accuracy == 1
     with computer(engine) as machine, pytest.raises(Usage, match="cache= needs a journal"):
         machine.evaluate(echo, ECHOES, cache=cache)
+
+
+def test_a_file_of_answers_may_be_begun_by_several_and_vanish(tmp_path: Path) -> None:
+    cache = tmp_path / "known.jsonl"
+    cache.touch()  # as another evaluation leaves it that has just made it, or was killed then
+
+    def answers(seen: Seen) -> str:
+        cache.unlink()
+        return said(seen)
+
+    with computer(Scripted(answers), run_dir=tmp_path / "a") as machine:
+        assert machine.evaluate(echo, ECHOES[:1], cache=cache).right == 1
+    with computer(Scripted("other"), run_dir=tmp_path / "b") as machine:
+        assert machine.evaluate(echo, ECHOES[:1], cache=cache).right == 1
+    assert make_answers(cache).read_bytes().count(b"version") == 1
 
 
 def test_an_evaluation_that_has_answers_of_a_file_goes_on_and_is_replayed(tmp_path: Path) -> None:

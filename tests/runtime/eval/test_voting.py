@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from corrections_kit import about, by_request, colour, drawing, equal, many, names
 from kit import Doomed, execute, resumed
 
-from nlpu import Scripted
+from nlpu import Scripted, op
 from nlpu.errors import BudgetExceeded, Declined
 from nlpu.eval.flags import OffLabels, Repeats, TooLong
 from nlpu.eval.votes import Ahead, Rule, fold
 from nlpu.runtime import Budget
 from nlpu.runtime.eval.corrections import Unsure
+from nlpu.runtime.eval.planning import draw_sheet
 from nlpu.runtime.eval.voting import ahead_by, majority
 from nlpu.testing.scripted import Seen
 
@@ -93,6 +96,42 @@ def test_equal_questions_share_draws_and_samples_have_their_own() -> None:
 
     run = execute(program, engine=drawing(*["blue"] * 5))
     assert run.result == ["blue"] * 4 and run.receipt.calls == 3 + 2
+
+
+@dataclass
+class Refund:
+    order: int
+
+
+@dataclass
+class Replace:
+    order: int
+    item: str
+
+
+@pytest.mark.parametrize(
+    ("out", "first", "other"),
+    [
+        (dict[str, int], "{}", '{"a": 1}'),
+        (dict[str, int] | list[int], '{"a": 1}', '{"a": 1, "b": 2}'),
+        (Refund | Replace, '{"order": 1}', '{"order": 1, "item": "lamp"}'),
+        (tuple[str, Literal["a", "A"]], '["x", "a"]', '["x", "A"]'),
+        (dict[str, Literal["a", "A"]], '{"x": "a"}', '{"x": "A"}'),
+    ],
+)
+def test_an_answer_that_has_all_of_another_is_no_vote_for_it(
+    out: Any, first: str, other: str
+) -> None:
+    asked = op("What is to be done?", out, name="act")
+    for one, two in ((first, other), (other, first)):
+        run = execute(lambda: ahead_by(2)(asked)("x"), engine=drawing(one, two, two, two))
+        assert run.receipt.calls == 4
+        assert run.result == asked.result.parse(two)
+    made = execute(
+        lambda: draw_sheet(asked, [({"text": "x"}, json.loads(first))], 2),
+        engine=drawing(first, first, other),
+    )
+    assert made.result.cases[0].draws == (0, 1)
 
 
 # -- red flags -------------------------------------------------------------------------------------
