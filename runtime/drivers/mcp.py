@@ -135,7 +135,7 @@ def _text(name: str, definition: Definition, result: CallToolResult) -> str:
     """What a tool gave: JSON if it has a schema, else its text. Raises DriverFailed (rule 2)."""
     texts = [text for text in map(_text_of, result.content) if text is not None]
     if result.is_error:
-        said = "\n".join(texts)
+        said = "\n".join(texts) or str(result.structured_content or "")
         raise DriverFailed(f"the tool says that it failed: {said[:SHOWN]!r}")
     if definition.outputSchema is not None:
         _check(definition.outputSchema, result.structured_content)

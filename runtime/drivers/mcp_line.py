@@ -232,7 +232,7 @@ async def _listed(client: Client) -> dict[str, Definition]:
             )
             tools.setdefault(each.name, []).append(made)
         cursor = page.next_cursor
-        if cursor is None:
+        if not cursor:  # an empty one is none, as some write it
             return {name: mcp_manifest.one_of(found) for name, found in tools.items()}
     raise DriverFailed("the server's list of tools does not end")
 

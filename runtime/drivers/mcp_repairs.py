@@ -5,10 +5,11 @@ Theory of operation
 The SDK refuses a whole list of tools for one that is not of the protocol's form, and a whole reply
 for one block of a kind that it does not know. So such a tool becomes one whose schema holds what it
 was under ``BENT``: the manifest pins it, and sets it aside by name. Such a block becomes a link
-that names its kind, as what is no text is named anyhow.
+that names its kind, as what is no text is named anyhow. What is no reply and no question (how far
+a call is, words for a log) is heard by nobody here; the SDK would log a traceback of an odd one.
 
 Rules
-1. What the SDK takes is handed on as it is.
+1. A reply that the SDK takes is handed on as it is.
 2. Of a block that is of a known kind, and broken, nothing is made: its call fails.
 """
 
@@ -18,7 +19,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from mcp_types import JSONRPCResponse
+from mcp_types import JSONRPCNotification, JSONRPCResponse
 from mcp_types.methods import SERVER_RESULTS, validate_server_result
 
 from nlpu.checks import takes
@@ -54,7 +55,8 @@ class _Bending:
             message = getattr(each, "message", None)
             if isinstance(message, JSONRPCResponse):
                 self._bend(message.result)
-            yield each
+            if not isinstance(message, JSONRPCNotification):
+                yield each
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._read, name)
@@ -69,6 +71,8 @@ class _Bending:
                 ]
         elif isinstance(blocks := result.get("content"), list):
             result["content"] = [_named(block) for block in blocks]
+        elif "structuredContent" in result and blocks is None:  # it says all that there is
+            result["content"] = []
 
     def _fits(self, page: dict[str, Any]) -> bool:
         version = self._version if (_LISTING, self._version) in SERVER_RESULTS else _USUAL

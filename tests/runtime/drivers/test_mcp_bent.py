@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,17 @@ LOOK = {"name": "look", "inputSchema": PLAIN}
 
 
 def server(
-    tmp_path: Path, result: Any, *odd: Any, code: str = "utf-8", first: str = ""
+    tmp_path: Path, result: Any, *odd: Any, code: str = "utf-8", first: str = "", more: Any = ()
 ) -> tuple[McpServer, dict[str, str]]:
-    """A server with one sound tool, whose calls give ``result``; and what is set aside of it."""
+    """A server with one sound tool, whose calls give ``result``; and what is set aside of it.
+
+    more: of its list of tools.
+    """
+    listed = {"tools": [odd[0], LOOK, *odd[1:]] if odd else [LOOK], **dict(more)}
     (tmp_path / "server.py").write_text(SERVER)
     env = {
         "initialize": json.dumps(INFO),
-        "tools/list": json.dumps({"tools": [odd[0], LOOK, *odd[1:]] if odd else [LOOK]}),
+        "tools/list": json.dumps(listed),
         "tools/call": json.dumps(result),
         "CODE": code,
         "FIRST": first,
@@ -131,6 +136,32 @@ def test_text_beside_a_block_of_an_unknown_kind_is_kept(tmp_path: Path) -> None:
 def test_what_a_tool_gives_as_structure_alone_is_its_result(tmp_path: Path) -> None:
     made, _ = server(tmp_path, {"content": [], "structuredContent": {"sky": "blue"}})
     assert looked(made) == '{"sky": "blue"}'
+
+
+def test_so_is_structure_without_any_blocks(tmp_path: Path) -> None:
+    assert looked(server(tmp_path, {"structuredContent": {"sky": "blue"}})[0]) == '{"sky": "blue"}'
+
+
+def test_a_tool_that_says_by_structure_why_it_failed_is_quoted(tmp_path: Path) -> None:
+    failed = {"content": [], "isError": True, "structuredContent": {"why": "no key"}}
+    with pytest.raises(DriverFailed, match="'why': 'no key'"):
+        looked(server(tmp_path, failed)[0])
+
+
+def test_an_empty_cursor_ends_a_list_of_tools(tmp_path: Path) -> None:
+    made, _ = server(tmp_path, {"content": [said("seen")]}, more={"nextCursor": ""})
+    assert looked(made) == "seen"
+
+
+def test_odd_news_of_a_server_is_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody asked for words for a log; the SDK would log how it failed to read them."""
+    news = {"method": "notifications/message", "params": {"level": "odd", "data": "hello"}}
+    first = json.dumps({"jsonrpc": "2.0", **news}) + "\n"
+    with caplog.at_level(logging.WARNING):
+        assert looked(server(tmp_path, {"content": [said("seen")]}, first=first)[0]) == "seen"
+    assert not caplog.records
 
 
 def test_a_mark_of_byte_order_is_no_noise(tmp_path: Path) -> None:
