@@ -86,9 +86,20 @@ def hints_of(function: Any, what: str) -> dict[str, Any]:
     if not inspect.isroutine(function):
         raise BadOp(f"{what} is made of a function, not of {shown(function)}")
     try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
+        return typing.get_type_hints(function, localns=_around(function), include_extras=True)
+    except Exception as error:  # what stands in quotes can raise anything
         raise BadOp(f"an annotation of {function.__name__} cannot be read: {error}") from None
+
+
+def _around(function: Any) -> dict[str, Any]:
+    """The names where a function is being defined: those of functions around it are no globals."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    frame, names = inspect.currentframe(), dict[str, Any]()
+    while frame is not None:
+        if any(each is code for each in frame.f_code.co_consts):
+            names, code = {**frame.f_locals, **names}, frame.f_code
+        frame = frame.f_back
+    return names
 
 
 def check_parameter(called: str, parameter: inspect.Parameter) -> None:
