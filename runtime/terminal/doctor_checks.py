@@ -192,12 +192,15 @@ def _runs(place: Place) -> Check:
 
 
 def _disk(run_dir: Path) -> Check:
-    place = run_dir.absolute()
+    remedy = "choose another with --run-dir, NLPU_RUN_DIR or nlpu.toml"
+    try:
+        place = run_dir.absolute()
+    except FileNotFoundError:
+        return Check("base", str(run_dir), False, "the folder that this is in was removed", remedy)
     while not place.exists():
         place = place.parent
     free_mb = shutil.disk_usage(place).free // 2**20
     roomy, writable = free_mb >= _LEAST_FREE_MB, os.access(place, os.W_OK)
-    remedy = "choose another with --run-dir, NLPU_RUN_DIR or nlpu.toml"
     return Check(
         "base",
         str(run_dir),

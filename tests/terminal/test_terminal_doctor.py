@@ -15,6 +15,7 @@ from nlpu.runtime.settings import NAMES, Settings
 from nlpu.runtime.terminal.doctor import report
 from nlpu.runtime.terminal.doctor_checks import (
     Check,
+    _disk,
     _engine,
     declared_here,
     extras,
@@ -206,3 +207,12 @@ def test_a_model_that_is_not_there_is_said_once(nlpu: Terminal, model: str, line
         if each["name"] == "local"
     )
     assert check["remedy"] and ": " not in check["detail"]
+
+
+def test_a_folder_that_was_removed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    found = _disk(Path(".nlpu/runs"))
+    assert not found.ok and "was removed" in found.detail and "--run-dir" in found.remedy
