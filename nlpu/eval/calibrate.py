@@ -34,6 +34,7 @@ from nlpu.errors import BadOperand
 from nlpu.eval.bounds import border
 from nlpu.eval.intervals import NORMAL, wilson
 from nlpu.judgement import Judgement, PoorJudge
+from nlpu.printing import shown
 
 _RIDGE = (
     0.01  # on the slope, of log-odds in units of their spread: as much as a hundredth of a case
@@ -80,7 +81,7 @@ def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
 
     Gives the calibration with the area under the curve and the share of cases that is right, each
     judged by one that was fitted without it. Raises BadOperand for fewer than five cases of either
-    kind, or if not each has its truth. Warns with PoorJudge at chance.
+    kind, for what is none, or if not each has its truth. Warns with PoorJudge at chance.
 
     Args:
         judgements: What a model said.
@@ -90,6 +91,10 @@ def calibrate(judgements: Sequence[Judgement], truths: Sequence[bool]) -> Fit:
         raise BadOperand(
             f"{len(judgements)} judgements have {len(truths)} truths: give one for each"
         )
+    odd = next((each for each in judgements if not isinstance(each, Judgement)), None)
+    if odd is not None or any(truth not in (True, False) for truth in truths):
+        what = "judgements are what an op gives whose result is Judgement; truths are True or False"
+        raise BadOperand(f"calibrate: {what}, not {shown(truths if odd is None else odd)}")
     pairs = list(zip([each.probability for each in judgements], truths, strict=True))
     _check_kinds(pairs)
     area = area_under_curve(pairs)

@@ -24,7 +24,7 @@ Rules
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -52,6 +52,7 @@ from nlpu.runtime.ports import GraphPort
 from nlpu.value import Value, current, peek_content, peek_error, see
 
 _SAYS_NOTHING = HostError | NotMeasured  # of what was to be asked
+_BY_WORDS = tuple(METRICS[name] for name in ("number", "predicate", "judge"))
 _MEASURED = "what its calls took"
 _MOST_SHOWN = 2000  # characters of an operand in a report
 
@@ -272,9 +273,14 @@ def _row(asked: _Asked, took: Sequence[int], whole: bool) -> Row | None:
 
 
 def _is_unsure(asked: _Asked) -> bool:
-    """Whether there is no answer to be sure of (rule 1)."""
-    unsure = isinstance(peek_content(asked.answer), Unsure)
-    return unsure and asked.question.metric.name in METRICS
+    """Whether the words that would be found right are those of a doubt (rule 1)."""
+    return asked.question.metric in _BY_WORDS and _doubts(peek_content(asked.answer))
+
+
+def _doubts(content: Any) -> bool:
+    parts = content.values() if isinstance(content, Mapping) else content
+    several = isinstance(content, Mapping | list | tuple)
+    return isinstance(content, Unsure) or (several and any(map(_doubts, parts)))
 
 
 def _layout_of(scope: Scope | None) -> str:

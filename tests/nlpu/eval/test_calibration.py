@@ -140,6 +140,9 @@ def test_too_few_cases_are_refused() -> None:
         calibrate(judgements, [True] * 4 + [False] * 16)
     with pytest.raises(BadOperand, match="20 judgements have 1 truths: give one for each"):
         calibrate(judgements, [True])
+    for odd, truths in ((judgements, ["yes", "no"] * 10), ([0.9, 0.1] * 10, [True, False] * 10)):
+        with pytest.raises(BadOperand, match="truths are True or False, not"):
+            calibrate(odd, truths)  # type: ignore[arg-type]
 
 
 def test_a_useless_fit_says_so() -> None:

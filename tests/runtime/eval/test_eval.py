@@ -207,11 +207,15 @@ def test_who_is_unsure_is_not_right_by_words_of_its_doubt(metric: str, expected:
     """In "2 draws did not decide it; sea (1), sky (1)" is a number, and all that was said."""
     drawn = iter(["sea", "sky"] * 9)
     model = Scripted(lambda seen: "yes" if "mean" in seen.instruction else next(drawn))
+
+    def number(expected: Any, content: Any) -> float:
+        return isinstance(content, Unsure) / 2
+
     doubtful, cases = ahead_by(2, most=2)(echo), [({"text": "What is blue?"}, expected)]
     with computer(model) as machine:
         report = machine.evaluate(doubtful, cases, metric=metric)
         assert (report.right, report.failed) == (0, 0) and "did not decide" in report.rows[0].answer
-        own = machine.evaluate(
-            doubtful, cases, metric=lambda expected, content: isinstance(content, Unsure) / 2
-        )
+        listed = machine.evaluate(lambda text: [doubtful(text).value], cases, metric=metric)
+        own = machine.evaluate(doubtful, cases, metric=number)
+    assert listed.right == 0
     assert own.accuracy == 0.5  # who abstains may be worth something to one's own metric
