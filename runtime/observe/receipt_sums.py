@@ -8,6 +8,7 @@ from operator import add, attrgetter
 from typing import Any
 
 from nlpu.errors import Cancelled
+from nlpu.ops.op import Call
 from nlpu.processor import DEFAULT_LIMITS
 from nlpu.runtime.graph.node import Node
 from nlpu.runtime.graph.stage import Stage
@@ -137,9 +138,9 @@ def receipt_of(run: RunState) -> Receipt:
 def _poor_judgements(run: RunState) -> int:
     processor = run.ports.processors.find
     return sum(
-        bool(poverty(node.node_work.op, processor(node.node_work.op.processor), peek_content(node)))
+        bool(poverty(asks.op, processor(asks.op.processor), peek_content(node)))
         for node in run.root.subtree()
-        if node.call_cost is not None and isinstance(peek_content(node), JUDGED)
+        if isinstance(asks := node.node_work, Call) and isinstance(peek_content(node), JUDGED)
     )
 
 
