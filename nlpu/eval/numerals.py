@@ -21,7 +21,9 @@ from decimal import Context, Decimal, DecimalException
 from math import inf
 
 Number = int | float
-_PLAIN = str.maketrans("\u2009\u2010\u2011\ufe63\u2019", " ---'")  # blank, hyphens, apostrophe
+_PLAIN = str.maketrans(  # blank, hyphens, apostrophe; Arabic's point and comma
+    "\u2009\u2010\u2011\ufe63\u2019\u066b\u066c", " ---'.,"
+)
 _MOST_DIGITS = 4000  # Python writes none that are much longer
 _CONTEXT = Context(prec=2 * _MOST_DIGITS)
 _TEENS = (

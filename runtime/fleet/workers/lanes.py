@@ -102,8 +102,8 @@ class Lane:
         queue.processor.max_in_flight = share
         free = queue.limit >= was
         queue.limit = float(share) if free else min(queue.limit, float(share))
-        if seen["cuts"]:  # rule 3
-            self.cuts = cuts
+        if seen["cuts"]:  # rule 3; a later one may have been heard meanwhile
+            self.cuts = max(self.cuts, cuts)
         self.hear(cuts, now_s)
 
     def hear(self, cuts: int, now_s: float) -> None:

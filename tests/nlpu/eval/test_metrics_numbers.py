@@ -21,6 +21,8 @@ from nlpu.judgement import Judgement
         ("There are 12 cats and 3 dogs.", 12),
         ("-4 degrees", -4),
         ("1,200 euros", 1200),
+        ("٣٫٥ كيلو", 3.5),
+        ("١٬٢٣٤ كتابا", 1234),
         ("about 3.5 km", 3.5),
         ("3,5 km", 3.5),
         ("three cats", 3),

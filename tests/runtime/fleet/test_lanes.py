@@ -72,6 +72,14 @@ def test_one_refusal_slows_all() -> None:
         assert queue.limit == 4.0 and lane.look()["cuts"] == 1
         lane.take(Got(16, 16, 5), cut, 5.0)
         assert queue.limit == 4.0, "its own refusal slowed it already"
+        queue.limit = 16.0
+        queue.refused(sent_s=6.0, now_s=7.0)
+        seen = lane.look()
+        lane.hear(7, 7.5)  # called out before its own was answered, which was the sixth
+        lane.take(Got(16, 16, 6), {**seen, "cuts": 1}, 8.0)
+        limit = queue.limit
+        lane.hear(7, 9.0)
+        assert queue.limit == limit, "one refusal is heard once"
 
 
 @contextmanager

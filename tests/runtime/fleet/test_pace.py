@@ -19,6 +19,7 @@ from nlpu.runtime.journal.where import Database
 from nlpu.runtime.scheduler.budget import UNLIMITED, Budget
 
 pytest.importorskip("psycopg", reason="needs `pip install -e '.[postgres]'`")
+from nlpu.runtime.fleet.driving.crew import Crew
 from nlpu.runtime.fleet.workers.claims import Claims, Seen
 from nlpu.runtime.fleet.workers.common import Commons
 from nlpu.runtime.fleet.workers.lanes import CUT, Got, Lane
@@ -79,13 +80,18 @@ class Told(Claims):
         return 0
 
 
+def entered(database: Database, folder: Path) -> tuple[Crew, Told]:
+    """A batch whose inputs are there, and the claims of a worker of it."""
+    batch = crew(database, folder, INPUTS)
+    batch.open()
+    batch.enter()
+    return batch, Told(database)
+
+
 def test_one_of_many_looks_in_its_turn_and_whenever_it_is_called(
     database: Database, tmp_path: Path
 ) -> None:
-    batch = crew(database, tmp_path, INPUTS)
-    batch.open()
-    batch.enter()
-    claims, clock = Told(database), [100.0]
+    (batch, claims), clock = entered(database, tmp_path), [100.0]
     computer = WorkingComputer("scripted", store=claims.joined)
     with computer:
         commons = Commons(claims, UNLIMITED, "")
@@ -222,10 +228,7 @@ def test_a_worker_whose_program_computes_hears_that_its_batch_is_to_end(
     database: Database, tmp_path: Path
 ) -> None:
     """Its loop is busy for as long as the program likes; it had waited for that."""
-    batch = crew(database, tmp_path, INPUTS)
-    batch.open()
-    batch.enter()
-    claims, clock = Told(database), [100.0]
+    (batch, claims), clock = entered(database, tmp_path), [100.0]
     with Computer("scripted") as computer:
         commons = Commons(claims, Budget(calls=9), "")
         shift = Shift(computer, str, claims, commons, now=lambda: clock[0])  # type: ignore[arg-type]
